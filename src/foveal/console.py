@@ -1,0 +1,53 @@
+"""Logging set-up and the `Progress` protocol. The library logs and reports; it never draws."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """What long work reports to. The command line draws it; the library's default ignores it."""
+
+    def start(self, title: str, total: int | None) -> None:
+        """Begin a piece of work of `total` steps (None when unknown)."""
+
+    def update(self, done: int, fields: dict[str, str] | None = None) -> None:
+        """Say that `done` steps are finished so far, with named values to show."""
+
+    def finish(self) -> None:
+        """End the current piece of work."""
+
+
+class NoProgress:
+    """Ignores every report."""
+
+    def start(self, title: str, total: int | None) -> None:
+        """Ignore."""
+
+    def update(self, done: int, fields: dict[str, str] | None = None) -> None:
+        """Ignore."""
+
+    def finish(self) -> None:
+        """Ignore."""
+
+
+def log_to_file(path: Path) -> logging.Handler:
+    """Send foveal's own log lines (INFO and up) to `path` and return the handler.
+
+    The caller removes the handler with `stop_logging` when the run ends.
+    """
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("foveal")
+    logger.addHandler(handler)
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    return handler
+
+
+def stop_logging(handler: logging.Handler) -> None:
+    """Detach and close a handler that `log_to_file` returned."""
+    logging.getLogger("foveal").removeHandler(handler)
+    handler.close()

@@ -1,0 +1,126 @@
+"""The errors a user can cause, each with a code, an exit status, an HTTP status and a hint.
+
+Everything the library raises on purpose derives from `FovealError`; anything else is a bug.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class FovealError(Exception):
+    """Base of every error that foveal raises on purpose.
+
+    Args:
+        message: One line: what is wrong and where (file, sample, key).
+        hint: What to do about it, preferably a command.
+        code: Overrides the class's machine-readable code.
+    """
+
+    code: ClassVar[str] = "failed"
+    exit_status: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
+        """Keep the message, the hint and the code."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.error_code = code or self.code
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return the error as the `error` object of the predictions contract."""
+        return {"code": self.error_code, "message": self.message, "hint": self.hint}
+
+
+class UsageError(FovealError):
+    """A wrong option, key or combination of arguments."""
+
+    code = "usage"
+    exit_status = 2
+    http_status = 400
+
+
+class RecipeError(UsageError):
+    """An unknown key or a value out of range in a recipe."""
+
+    code = "recipe_invalid"
+
+
+class DataError(FovealError):
+    """A source that cannot be trained on or evaluated."""
+
+    code = "data_invalid"
+    exit_status = 3
+    http_status = 400
+
+
+class TargetError(DataError):
+    """A sample whose label cannot be understood."""
+
+    code = "target_invalid"
+
+
+class ImageError(DataError):
+    """A picture that cannot be decoded."""
+
+    code = "image_unreadable"
+
+
+class ImageFormatError(ImageError):
+    """A file that is not a picture of a supported format."""
+
+    code = "image_format"
+    http_status = 415
+
+
+class ImageTooLargeError(ImageError):
+    """A picture over the limit on bytes or pixels; it was not decoded."""
+
+    code = "image_too_large"
+    http_status = 413
+
+
+class BundleError(FovealError):
+    """A bundle that cannot be opened; `error_code` is bundle_invalid, _unsafe or _too_new."""
+
+    code = "bundle_invalid"
+    exit_status = 4
+
+
+class ParityError(FovealError):
+    """The exported model does not answer like the trained one; nothing was written."""
+
+    code = "parity_failed"
+    exit_status = 4
+
+
+class WeightsError(FovealError):
+    """Pretrained weights that are not at hand, or that do not fit the backbone."""
+
+    code = "weights_missing"
+    exit_status = 4
+
+
+class MissingExtraError(FovealError):
+    """A feature whose optional dependency is not installed."""
+
+    code = "extra_missing"
+    exit_status = 2
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is closest to `name`, or None when none is near."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
+    """Return the standard sentence for an unknown name, with the nearest known one."""
+    names = sorted(known)
+    near = nearest(name, names)
+    guess = f" Did you mean {near!r}?" if near else ""
+    shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    return f"Unknown {what} {name!r}.{guess} Expected one of: {shown}."

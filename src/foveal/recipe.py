@@ -1,0 +1,258 @@
+"""The recipe: one typed, frozen object that says everything about a run.
+
+Layers, weakest first: defaults chosen from the data, the recipe file, the command line. An
+unknown key stops with the nearest name. Values of None mean "choose from the data"; the resolved
+recipe in the run directory holds no such None where a choice was made, and `reasons` says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from foveal.errors import RecipeError, nearest
+
+Strategy = Literal["auto", "frozen", "staged", "full", "scratch"]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, unknown keys forbidden."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataOptions(Section):
+    """How the source is read."""
+
+    layout: Literal["auto", "folders", "table", "arrays"] = "auto"
+    group_regex: str | None = None
+    """First group of the match in a sample's id names its group (writer, patient, book)."""
+    max_pixels: int = Field(50_000_000, ge=1)
+    """Pictures over this are not decoded; read from the header."""
+    max_bytes: int = Field(100_000_000, ge=1)
+    near_duplicate_distance: int = Field(2, ge=0, le=16)
+    """Pictures whose 64-bit perceptual hashes differ in at most this many bits stay together."""
+
+
+class SplitOptions(Section):
+    """How samples are divided when the source does not say."""
+
+    val_share: float = Field(0.2, gt=0, lt=1)
+    test_share: float = Field(0.0, ge=0, lt=1)
+
+
+class PipelineOptions(Section):
+    """Pre-processing; see `foveal.pipeline.Pipeline`."""
+
+    image_size: int | None = Field(None, ge=8, le=4096)
+    """Side of the square model input in pixels; None chooses from the data."""
+    height: int | None = Field(None, ge=8, le=4096)
+    width: int | None = Field(None, ge=8, le=4096)
+    fit: Literal["pad", "stretch", "crop"] = "pad"
+    pad_color: tuple[int, int, int] | None = None
+    """RGB of the filling; None takes the median colour of the pictures' borders."""
+
+
+class AugmentOptions(Section):
+    """Batch-wise augmentation of training pictures. Every value is a range's half-width or a share."""
+
+    enabled: bool = True
+    rotation: float = Field(10.0, ge=0, le=180)
+    """Degrees, drawn from [-rotation, rotation]."""
+    zoom: float = Field(0.1, ge=0, lt=1)
+    """Scale drawn from [1 - zoom, 1 + zoom]."""
+    shear: float = Field(5.0, ge=0, le=45)
+    """Degrees."""
+    shift: float = Field(0.06, ge=0, le=0.5)
+    """Share of the side."""
+    flip_horizontal: bool | None = None
+    """None: on, but off for letters-like data."""
+    flip_vertical: bool = False
+    brightness: float = Field(0.15, ge=0, le=1)
+    contrast: float = Field(0.15, ge=0, le=1)
+    color: float = Field(0.1, ge=0, le=1)
+    """Saturation factor drawn from [1 - color, 1 + color]."""
+    blur: float = Field(0.0, ge=0, le=1)
+    """Share of batches that are blurred (3x3 or 5x5 Gaussian)."""
+    noise: float = Field(0.0, ge=0, le=0.5)
+    """Standard deviation of Gaussian noise, as a share of the range."""
+    erasing: float = Field(0.0, ge=0, le=1)
+    """Share of pictures of which a random rectangle is erased."""
+
+
+class ModelOptions(Section):
+    """The network."""
+
+    backbone: str = "auto"
+    """A name of `foveal models backbones`, several joined by commas, or `auto`."""
+    pretrained: bool = True
+    allow_download: bool = False
+    """Permit fetching weights over the network when they are not in the local cache."""
+    hidden: int | None = Field(None, ge=0, le=4096)
+    """Channels of the 1x1-convolution hidden layer of the head; 0 for a linear head."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+
+
+class TrainOptions(Section):
+    """The loop."""
+
+    strategy: Strategy = "auto"
+    """frozen: head on cached features; staged: head, then everything; full; scratch."""
+    epochs: int | None = Field(None, ge=1)
+    head_epochs: int | None = Field(None, ge=1)
+    """Epochs of the head on frozen features (frozen and staged)."""
+    batch_size: int | None = Field(None, ge=1)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float | None = Field(None, gt=0)
+    weight_decay: float = Field(0.02, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    schedule: Literal["one_cycle", "plateau", "constant"] = "one_cycle"
+    label_smoothing: float = Field(0.05, ge=0, lt=1)
+    mixup: float = Field(0.0, ge=0)
+    """Alpha of the Beta distribution; 0 is off."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of the exponential moving average of the weights; None is off."""
+    balance: Literal["none", "weights", "sampling"] = "none"
+    patience: int | None = Field(None, ge=1)
+    """Epochs without improvement before stopping; None never stops early."""
+    budget_s: float | None = Field(None, gt=0)
+    """Seconds for the training; the schedule is fitted to the measured speed."""
+    augment: AugmentOptions = AugmentOptions()
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: str = "auto"
+    compile: bool | None = None
+    """None: on for CUDA runs long enough to repay it."""
+
+
+class EvaluateOptions(Section):
+    """What is measured after training and how certain an answer must be."""
+
+    batch_size: int = Field(32, ge=1)
+    unsure_accuracy: float = Field(0.99, gt=0, lt=1)
+    """Accuracy that the answers which are not `unsure` shall reach on validation."""
+    bootstrap: int = Field(1000, ge=100)
+
+
+class Recipe(Section):
+    """Everything about a run."""
+
+    schema_version: Literal[1] = 1
+    task: str = "classify"
+    seed: int = Field(0, ge=0)
+    task_options: dict[str, Any] = Field(default_factory=dict)
+    data: DataOptions = DataOptions()
+    split: SplitOptions = SplitOptions()
+    pipeline: PipelineOptions = PipelineOptions()
+    model: ModelOptions = ModelOptions()
+    train: TrainOptions = TrainOptions()
+    evaluate: EvaluateOptions = EvaluateOptions()
+    reasons: dict[str, str] = Field(default_factory=dict)
+    """Dotted key → why an automatic choice was made. Not part of the digest."""
+
+    @classmethod
+    def load(cls, path: Path | None = None, overrides: Iterable[str] = ()) -> Self:
+        """Read a YAML file (or start from the defaults) and apply `key.path=value` overrides.
+
+        Args:
+            path: The recipe file, or None.
+            overrides: Each `train.epochs=5`; the value is read as YAML.
+
+        Raises:
+            RecipeError: For an unreadable file, an unknown key or a value out of range.
+        """
+        data: dict[str, Any] = {}
+        if path is not None:
+            try:
+                loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+                raise RecipeError(f"Cannot read the recipe {path}: {error}") from error
+            if not isinstance(loaded, dict):
+                raise RecipeError(f"Invalid recipe {path}. Expected a mapping of keys.")
+            data = loaded
+        for override in overrides:
+            _apply_override(data, override)
+        return cls.parse(data)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        """Check a mapping and return the recipe.
+
+        Raises:
+            RecipeError: Naming the key, and the nearest known one where it is unknown.
+        """
+        try:
+            return cls.model_validate(dict(data))
+        except ValidationError as error:
+            raise RecipeError(_explain(cls, error), hint="foveal train --help") from error
+
+    def updated(self, reasons: Mapping[str, str] | None = None, **changes: Any) -> Self:
+        """Return a copy with dotted keys (written with `__`) changed and reasons added.
+
+        `recipe.updated(train__epochs=5)` changes `train.epochs`.
+        """
+        data = self.model_dump(mode="json")
+        for key, value in changes.items():
+            _set(data, key.split("__"), value)
+        data["reasons"] = {**data["reasons"], **(reasons or {})}
+        return self.parse(data)
+
+    def to_yaml(self) -> str:
+        """Return the recipe as YAML, in the order of the sections."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def digest(self) -> str:
+        """Return the sha256 of the recipe without its reasons, as hexadecimal digits."""
+        data = self.model_dump(mode="json", exclude={"reasons"})
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise RecipeError(
+            f"Invalid override {override!r}. Expected KEY=VALUE.",
+            hint="foveal train DATA --set train.epochs=5",
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"Invalid value in override {override!r}: {error}") from error
+    _set(data, key.strip().split("."), value)
+
+
+def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        child = data.setdefault(part, {})
+        if not isinstance(child, dict):
+            raise RecipeError(f"Invalid recipe key {'.'.join(path)!r}: {part!r} has no keys.")
+        data = child
+    data[path[-1]] = value
+
+
+def _section_at(root: type[BaseModel], path: Iterable[Any]) -> type[BaseModel] | None:
+    section: type[BaseModel] = root
+    for part in path:
+        found = section.model_fields.get(str(part))
+        kind = found.annotation if found else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return None
+        section = kind
+    return section
+
+
+def _explain(root: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        section = _section_at(root, path[:-1])
+        near = nearest(path[-1], section.model_fields) if section else None
+        guess = f" Did you mean {'.'.join([*path[:-1], near])!r}?" if near else ""
+        return f"Unknown recipe key {key!r}.{guess}"
+    return f"Invalid value for recipe key {key!r}: {first['msg']}. Received: {first['input']!r}."

@@ -1,0 +1,182 @@
+"""What a task must say about itself, without torch. Everything shared is written against this.
+
+A task is one folder: `task.py` holds `TASK` (a subclass of `Task`), `training.py` holds `TRAINING`
+(see `foveal.tasks.training`). Data, trainer, bundle, server and report know no task by name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.errors import RecipeError, nearest
+from foveal.types import (
+    Calibration,
+    Frame,
+    Image,
+    JsonObject,
+    Labels,
+    Outputs,
+    Picture,
+    RawTarget,
+    TensorSpec,
+)
+
+TargetT = TypeVar("TargetT")
+PredictionT = TypeVar("PredictionT")
+
+Rows = NDArray[np.float64]
+"""(N, K) float64: one row of counts or values per sample. Metrics are functions of the rows, so
+slices and bootstrap intervals need no further code."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSection:
+    """One section of `report.html`: a title, a sentence, and tables or figures.
+
+    Attributes:
+        title: Heading.
+        note: One or two sentences on how to read it.
+        tables: Each (header, rows) of strings.
+        figures: Each (alternative text, SVG document).
+    """
+
+    title: str
+    note: str = ""
+    tables: tuple[tuple[tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = ()
+    figures: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Task(ABC, Generic[TargetT, PredictionT]):
+    """A task bound to its labels and options. Subclasses are final frozen dataclasses.
+
+    Attributes:
+        labels: Class names, or the alphabet.
+        options: An instance of `options_type`.
+    """
+
+    name: ClassVar[str]
+    options_type: ClassVar[type[Any]]
+    """A frozen dataclass of plain values: this task's part of the recipe and of the bundle."""
+    primary_metric: ClassVar[str]
+    """The metric by which epochs and runs are compared; larger is better."""
+
+    labels: Labels
+    options: Any
+
+    @classmethod
+    @abstractmethod
+    def fit_labels(cls, raws: Iterable[RawTarget]) -> Labels:
+        """Return the labels found in the raw targets of a source."""
+
+    @classmethod
+    @abstractmethod
+    def choose_options(cls, raws: Iterable[RawTarget]) -> tuple[JsonObject, dict[str, str]]:
+        """Return the options that the raw targets call for, and the reason for each key."""
+
+    @abstractmethod
+    def parse_target(self, raw: RawTarget) -> TargetT:
+        """Return the target of one sample.
+
+        Raises:
+            TargetError: When the raw target holds something that is not a label.
+        """
+
+    @abstractmethod
+    def output_specs(self) -> tuple[TensorSpec, ...]:
+        """Return what the exported network must give, batch axis first."""
+
+    @abstractmethod
+    def decode(
+        self, outputs: Outputs, frames: Sequence[Frame], calibration: Calibration
+    ) -> list[PredictionT]:
+        """Turn network outputs into predictions, with results in original pixels."""
+
+    @abstractmethod
+    def measure(self, prediction: PredictionT, target: TargetT) -> NDArray[np.float64]:
+        """Return one row for one sample; see `Rows`."""
+
+    @abstractmethod
+    def summarise(self, rows: Rows) -> dict[str, float]:
+        """Return the metrics of many rows; holds `primary_metric`. NaN where undefined."""
+
+    @abstractmethod
+    def is_correct(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return, for each row, whether the whole answer was right."""
+
+    @abstractmethod
+    def confidence(self, prediction: PredictionT) -> float:
+        """Return how sure the answer is, in [0, 1]."""
+
+    @abstractmethod
+    def fit_calibration(
+        self, outputs: Outputs, frames: Sequence[Frame], targets: Sequence[TargetT], accuracy: float
+    ) -> Calibration:
+        """Fit temperature, thresholds and the `unsure` limit on validation outputs.
+
+        Args:
+            outputs: Of all validation samples.
+            frames: Of all validation samples.
+            targets: Of all validation samples.
+            accuracy: The accuracy that answers which are not `unsure` shall have.
+        """
+
+    @abstractmethod
+    def agreement(self, first: PredictionT, second: PredictionT) -> tuple[bool, float]:
+        """Compare two answers to one picture: same answer?, largest probability difference."""
+
+    @abstractmethod
+    def to_json(self, prediction: PredictionT) -> JsonObject:
+        """Return the prediction as the predictions contract has it (without source and model)."""
+
+    @abstractmethod
+    def headline(self, prediction: PredictionT) -> str:
+        """Return the answer as a few words for people: `cat 98.1 %`."""
+
+    @abstractmethod
+    def draw(self, picture: Picture, prediction: PredictionT) -> Image:
+        """Return the picture with the answer drawn on it, in original pixels."""
+
+    @abstractmethod
+    def analyse(
+        self, predictions: Sequence[PredictionT], targets: Sequence[TargetT]
+    ) -> JsonObject:
+        """Return the task's own details for `metrics.json` (confusion, per-class tables, …)."""
+
+    @abstractmethod
+    def report_sections(self, details: JsonObject) -> list[ReportSection]:
+        """Turn what `analyse` returned into sections of the report."""
+
+    @classmethod
+    def bind(cls, labels: Labels, options: Mapping[str, Any]) -> Self:
+        """Build the task from plain values.
+
+        Raises:
+            RecipeError: For an unknown option (names the nearest) or one of a wrong type.
+        """
+        known = {f.name: f for f in fields(cls.options_type)}
+        hints = get_type_hints(cls.options_type)
+        for key, value in options.items():
+            if key not in known:
+                near = nearest(key, known)
+                guess = f" Did you mean 'task_options.{near}'?" if near else ""
+                raise RecipeError(f"Unknown recipe key 'task_options.{key}'.{guess}")
+            expected = hints[key]
+            if isinstance(expected, type) and not isinstance(value, expected):
+                raise RecipeError(
+                    f"Invalid value for 'task_options.{key}'. "
+                    f"Expected {expected.__name__}. Received: {value!r}."
+                )
+        missing = [
+            n for n, f in known.items()
+            if n not in options and f.default is MISSING and f.default_factory is MISSING
+        ]
+        if missing:
+            raise RecipeError(f"Missing recipe key 'task_options.{missing[0]}'.")
+        return cls(labels=labels, options=cls.options_type(**options))

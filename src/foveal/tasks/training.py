@@ -1,0 +1,70 @@
+"""What a task must say about its training: the torch half of the abstraction."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from foveal.recipe import ModelOptions, TrainOptions
+from foveal.tasks.base import Task
+
+
+class TaskTraining(ABC):
+    """Builds the head, the targets' tensors and the losses of one task."""
+
+    @abstractmethod
+    def build_head(
+        self, channels: tuple[int, ...], strides: tuple[int, ...], task: Task[Any, Any],
+        options: ModelOptions,
+    ) -> nn.Module:
+        """Return the module from a backbone's feature maps to the outputs.
+
+        Args:
+            channels: Channels of each feature map that the backbone gives.
+            strides: Model-input pixels per feature-map pixel, of each feature map.
+            task: The bound task.
+            options: The recipe's model section.
+
+        Returns:
+            A module called with the tuple of feature maps, each (N, C_i, H / s_i, W / s_i),
+            that returns a dict with exactly the names of `task.output_specs()`.
+        """
+
+    @abstractmethod
+    def collate(self, targets: Sequence[Any], task: Task[Any, Any]) -> dict[str, Tensor]:
+        """Return the targets of ALL given samples as tensors, first axis the sample.
+
+        Called once per split; batches are then taken by indexing.
+        """
+
+    @abstractmethod
+    def class_counts(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+        """Return (C,) float32: how often each label occurs, for weights or balanced sampling."""
+
+    @abstractmethod
+    def sample_weights(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+        """Return (N,) float32: how often a sample is drawn when sampling is balanced."""
+
+    @abstractmethod
+    def losses(
+        self,
+        outputs: dict[str, Tensor],
+        targets: dict[str, Tensor],
+        options: TrainOptions,
+        label_weights: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """Return the losses of a batch.
+
+        Args:
+            outputs: What the network gave.
+            targets: The batch's part of `collate`; under MixUp its floating-point tensors are
+                already mixed. `weight`, (N,) float32, is the samples' own weight.
+            options: The recipe's train section (label smoothing).
+            label_weights: (C,) float32 or None.
+
+        Returns:
+            A dict whose `loss` is the scalar to minimise; the rest is logged.
+        """

@@ -1,0 +1,152 @@
+"""The few shapes that everything passes round. Holds no logic beyond geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+"""(H, W, 3) uint8, RGB."""
+
+Outputs: TypeAlias = Mapping[str, NDArray[np.float32]]
+"""What a network gives for a batch: name → array whose first axis is the batch."""
+
+JsonObject: TypeAlias = dict[str, Any]
+
+SplitName: TypeAlias = Literal["train", "val", "test"]
+SPLIT_NAMES: tuple[SplitName, ...] = ("train", "val", "test")
+
+Severity: TypeAlias = Literal["error", "warning", "info"]
+
+RawTarget: TypeAlias = tuple[str, ...]
+"""A target as a reader found it: class names (several for multi-label), one text, or one mask path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture, upright.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB. May be smaller than the original: decoders may use a
+            reduced scale when the pipeline needs far fewer pixels.
+        height: Height of the original after its EXIF orientation, in pixels.
+        width: Width of the original after its EXIF orientation, in pixels.
+    """
+
+    pixels: Image
+    height: int
+    width: int
+
+    @classmethod
+    def from_array(cls, pixels: Image) -> Picture:
+        """Wrap an (H, W, 3) uint8 RGB array that is its own original."""
+        return cls(pixels=pixels, height=int(pixels.shape[0]), width=int(pixels.shape[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The ordered class names (or the alphabet) of a task."""
+
+    names: tuple[str, ...]
+    _index: Mapping[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Build the reverse index."""
+        object.__setattr__(self, "_index", {name: i for i, name in enumerate(self.names)})
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Labels:
+        """Return the labels in sorted order without repetition."""
+        return cls(tuple(sorted(set(names))))
+
+    def index(self, name: str) -> int | None:
+        """Return the position of `name`, or None when it is not a label."""
+        return self._index.get(name)
+
+    def __len__(self) -> int:
+        """Return the number of labels."""
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, element type and shape of a tensor; None marks an axis of any length."""
+
+    name: str
+    dtype: Literal["uint8", "float32"]
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where an original picture lies in the model input: input = original * scale + offset.
+
+    Attributes:
+        original: (height, width) of the original picture, in pixels.
+        input: (height, width) of the model input, in pixels.
+        scale: (y, x) model-input pixels per original pixel.
+        offset: (top, left) of the original's corner in model-input pixels; negative when cropped.
+    """
+
+    original: tuple[int, int]
+    input: tuple[int, int]
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def box_in_input(self) -> tuple[float, float, float, float]:
+        """Return `x0, y0, x1, y1` of the original inside the model input (may reach outside)."""
+        top, left = self.offset
+        return (
+            left,
+            top,
+            left + self.original[1] * self.scale[1],
+            top + self.original[0] * self.scale[0],
+        )
+
+    def to_original(self, y: float, x: float) -> tuple[float, float]:
+        """Map a point from model-input pixels to original pixels."""
+        return (y - self.offset[0]) / self.scale[0], (x - self.offset[1]) / self.scale[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How logits become honest probabilities; fitted on validation, stored in the bundle.
+
+    Attributes:
+        temperature: Logits are divided by it before softmax or sigmoid; > 0.
+        unsure_below: Answers with a confidence under this are `unsure`; in [0, 1].
+        thresholds: Per-label decision thresholds (multi-label only), else empty.
+        stated_accuracy: Accuracy on validation among answers that are not unsure, or None.
+        coverage: Share of validation pictures that are not unsure, or None.
+    """
+
+    temperature: float = 1.0
+    unsure_below: float = 0.0
+    thresholds: tuple[float, ...] = ()
+    stated_accuracy: float | None = None
+    coverage: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a person should know about their data.
+
+    Attributes:
+        id: Dotted id of the check, e.g. `images.unreadable`.
+        severity: `error` stops training, `warning` may cost accuracy, `info` is good to know.
+        message: One sentence with the count in it.
+        samples: Ids of some samples concerned (at most 20).
+        count: How many samples are concerned in all.
+        hint: What to do about it.
+    """
+
+    id: str
+    severity: Severity
+    message: str
+    samples: tuple[str, ...] = ()
+    count: int = 0
+    hint: str | None = None
