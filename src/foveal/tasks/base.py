@@ -66,6 +66,8 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     """A frozen dataclass of plain values: this task's part of the recipe and of the bundle."""
     primary_metric: ClassVar[str]
     """The metric by which epochs and runs are compared; larger is better."""
+    core_outputs: ClassVar[tuple[str, ...]]
+    """Names of the outputs that `decode` needs; the others serve explanations."""
 
     labels: Labels
     options: Any

@@ -1,0 +1,6 @@
+"""The bundle: what ships. A folder, or the same as one `.foveal` zip; nothing in it is executed."""
+
+from foveal.bundle.bundle import Bundle
+from foveal.bundle.manifest import SCHEMA_VERSION, Manifest
+
+__all__ = ["SCHEMA_VERSION", "Bundle", "Manifest"]

@@ -1,0 +1,229 @@
+"""Open and write bundles. Opening verifies every file's sha256; writing is atomic."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+from foveal.bundle.manifest import Manifest
+from foveal.bundle.onnx_check import check_onnx
+from foveal.errors import BundleError
+from foveal.pipeline import Pipeline
+from foveal.tasks import get_task
+from foveal.tasks.base import Task
+from foveal.types import Labels
+
+MANIFEST_NAME = "bundle.json"
+MODEL_NAME = "model.onnx"
+REQUIRED_FILES = frozenset({MODEL_NAME})
+ALLOWED_FILES = REQUIRED_FILES | {"weights.safetensors", "recipe.yaml", "README.md"}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Far above any network that makes sense here (ViT-L is 1.2 GB); stops a zip bomb.
+_MAX_FILE_BYTES = 4_000_000_000
+_MAX_RATIO = 200
+
+
+@final
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle.
+
+    Attributes:
+        path: The folder or the `.foveal` file.
+        manifest: What `bundle.json` says.
+        version: First 12 hexadecimal digits of the sha256 of `bundle.json`.
+    """
+
+    path: Path
+    manifest: Manifest
+    version: str
+
+    @classmethod
+    def open(cls, path: Path) -> Bundle:
+        """Open and verify the bundle at `path`: a folder, or one `.foveal` zip.
+
+        Raises:
+            BundleError: `bundle_invalid` when something is missing, damaged or not as
+                documented, `bundle_unsafe` when it holds what a bundle must not hold,
+                `bundle_too_new` when a later foveal wrote it.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise BundleError(f"There is no bundle at {path}.", hint="foveal train DATA")
+        names = _list(path)
+        if MANIFEST_NAME not in names:
+            raise BundleError(
+                f"{path} is not a bundle: it has no {MANIFEST_NAME}.", hint="foveal train DATA"
+            )
+        text = _read(path, MANIFEST_NAME)
+        manifest = Manifest.from_json(text)
+        _check_names(path, names, manifest)
+        for name, digest in manifest.files.items():
+            if hashlib.sha256(_read(path, name)).hexdigest() != digest:
+                raise BundleError(
+                    f"{name} in {path} was changed after the bundle was written: "
+                    "its sha256 differs from bundle.json.",
+                    hint="copy the bundle again, or train again",
+                )
+        check_onnx(_read(path, MODEL_NAME))
+        bundle = cls(path, manifest, hashlib.sha256(text).hexdigest()[:12])
+        _check_outputs(bundle)
+        return bundle
+
+    @classmethod
+    def write(cls, path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
+        """Write a bundle folder and open it again.
+
+        Everything is written beside `path` under a temporary name, flushed to the disk and
+        then renamed, so that a bundle is either whole or not there. A bundle that stands at
+        `path` already is replaced.
+
+        Args:
+            path: The folder to be.
+            manifest: Its `files` are filled in here.
+            files: Name → content; names are fixed by the format.
+
+        Raises:
+            BundleError: When the manifest or the model would not pass `open`.
+        """
+        if not _NAME.fullmatch(manifest.name):
+            raise BundleError(
+                f"Invalid bundle name {manifest.name!r}. Expected letters, digits, '.', '_', '-'."
+            )
+        check_onnx(files[MODEL_NAME])
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        text = json.dumps(replace(manifest, files=digests).to_json(), indent=2, ensure_ascii=False)
+        temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            for name, content in {**files, MANIFEST_NAME: text.encode()}.items():
+                with (temporary / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            cls.open(temporary)
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return cls.open(path)
+
+    def pack(self, target: Path) -> Path:
+        """Write the bundle as one `.foveal` zip and return its path."""
+        temporary = target.with_name(f".tmp-{target.name}")
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            for name in (MANIFEST_NAME, *self.manifest.files):
+                # A fixed date, so that the same bundle gives the same bytes.
+                info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+                info.external_attr = 0o644 << 16
+                archive.writestr(info, self.read(name))
+        temporary.replace(target)
+        return target
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file of the bundle.
+
+        Raises:
+            BundleError: When the bundle has no such file.
+        """
+        if name != MANIFEST_NAME and name not in self.manifest.files:
+            raise BundleError(f"{self.path} has no file {name!r}.")
+        return _read(self.path, name)
+
+    def model_bytes(self) -> bytes:
+        """Return the serialised ONNX model."""
+        return self.read(MODEL_NAME)
+
+    @property
+    def name(self) -> str:
+        """Return the bundle's name."""
+        return self.manifest.name
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Return the pre-processing."""
+        return self.manifest.pipeline
+
+    @cached_property
+    def task(self) -> Task[Any, Any]:
+        """Return the task, bound to the bundle's labels and options."""
+        task_type = get_task(self.manifest.task)
+        return task_type.bind(Labels(self.manifest.labels), self.manifest.task_options)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the size of the model file, in bytes."""
+        if self.path.is_dir():
+            return (self.path / MODEL_NAME).stat().st_size
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.getinfo(MODEL_NAME).file_size
+
+
+def _list(path: Path) -> set[str]:
+    if path.is_dir():
+        for entry in path.iterdir():
+            if entry.is_symlink():
+                raise BundleError(f"{path} holds a link: {entry.name}.", code="bundle_unsafe")
+        return {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise BundleError(f"{path} is not a bundle: {error}") from error
+    names = [info.filename for info in infos]
+    if len(names) != len(set(names)):
+        raise BundleError(f"{path} holds a file twice.", code="bundle_unsafe")
+    for info in infos:
+        if info.file_size > _MAX_FILE_BYTES or (
+            info.file_size > 1_000_000 and info.file_size > _MAX_RATIO * info.compress_size
+        ):
+            raise BundleError(f"{info.filename} in {path} is too large.", code="bundle_unsafe")
+    return set(names)
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        if path.is_dir():
+            return (path / name).read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name)
+    except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
+        raise BundleError(f"Cannot read {name} in {path}: {error}") from error
+
+
+def _check_names(path: Path, names: set[str], manifest: Manifest) -> None:
+    if not _NAME.fullmatch(manifest.name):
+        raise BundleError(f"Invalid name in {path}/bundle.json. Received: {manifest.name!r}.")
+    listed = set(manifest.files)
+    odd = (listed | names) - ALLOWED_FILES - {MANIFEST_NAME}
+    if odd:
+        raise BundleError(
+            f"{path} holds files that a bundle must not hold: {sorted(odd)}.", code="bundle_unsafe"
+        )
+    missing = (listed | REQUIRED_FILES) - names
+    if missing or not REQUIRED_FILES <= listed or listed != names - {MANIFEST_NAME}:
+        raise BundleError(
+            f"{path} is not whole. Listed in bundle.json: {sorted(listed)}. "
+            f"There: {sorted(names - {MANIFEST_NAME})}."
+        )
+
+
+def _check_outputs(bundle: Bundle) -> None:
+    expected = {spec.name for spec in bundle.task.output_specs()}
+    given = {spec.name for spec in bundle.manifest.outputs}
+    if expected != given:
+        raise BundleError(
+            f"The bundle's outputs do not fit its task. Expected {sorted(expected)}. "
+            f"Received: {sorted(given)}."
+        )

@@ -1,0 +1,166 @@
+"""`bundle.json` as a value: strict reading, stable writing. See docs/bundle-format.md.
+
+Plain dataclasses and the standard library only: opening a bundle must cost milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, final
+
+from foveal.errors import BundleError
+from foveal.pipeline import Pipeline
+from foveal.types import Calibration, JsonObject, Labels, TensorSpec
+
+SCHEMA_VERSION = 1
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything that a bundle says about itself.
+
+    Attributes:
+        name: A name for people and for routes; letters, digits, `.`, `_`, `-`.
+        task: Name of the task.
+        created: UTC time, ISO 8601.
+        foveal_version: Version that wrote the bundle.
+        labels: Class names, or the alphabet, in the order of the network's outputs.
+        task_options: The task's options as plain values.
+        pipeline: The pre-processing; the network takes (N, height, width, 3) uint8 RGB.
+        outputs: What the network gives, batch axis first (None = any length).
+        calibration: Temperature, thresholds and the `unsure` limit.
+        metrics: Validation metrics: name → {"value", "low", "high"}.
+        data: Fingerprint and sizes of the data trained on.
+        recipe_digest: sha256 of the recipe without its reasons.
+        backbone: Name of the backbone.
+        parity: How the network in this bundle was held against the trained one.
+        licences: One object for each set of foreign weights: name, licence, origin.
+        files: File name → sha256 of every file beside `bundle.json`.
+        schema_version: Of this format.
+    """
+
+    name: str
+    task: str
+    created: str
+    foveal_version: str
+    labels: tuple[str, ...]
+    task_options: JsonObject
+    pipeline: Pipeline
+    outputs: tuple[TensorSpec, ...]
+    calibration: Calibration
+    metrics: Mapping[str, Mapping[str, float | None]]
+    data: JsonObject
+    recipe_digest: str
+    backbone: str
+    parity: JsonObject
+    licences: tuple[JsonObject, ...]
+    files: Mapping[str, str]
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> JsonObject:
+        """Return the manifest as JSON values, keys in the documented order."""
+        return {
+            "schema_version": self.schema_version,
+            "name": self.name,
+            "task": self.task,
+            "created": self.created,
+            "foveal_version": self.foveal_version,
+            "labels": list(self.labels),
+            "task_options": dict(self.task_options),
+            "pipeline": self.pipeline.to_json(),
+            "outputs": [
+                {"name": o.name, "dtype": o.dtype, "shape": list(o.shape)} for o in self.outputs
+            ],
+            "calibration": {
+                f.name: _plain(getattr(self.calibration, f.name)) for f in fields(Calibration)
+            },
+            "metrics": {name: dict(value) for name, value in self.metrics.items()},
+            "data": dict(self.data),
+            "recipe_digest": self.recipe_digest,
+            "backbone": self.backbone,
+            "parity": dict(self.parity),
+            "licences": [dict(licence) for licence in self.licences],
+            "files": dict(self.files),
+        }
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Manifest:
+        """Read `bundle.json`.
+
+        Raises:
+            BundleError: `bundle_invalid` for anything that is not as documented,
+                `bundle_too_new` for a later schema version.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f"bundle.json is not JSON: {error}") from error
+        if not isinstance(data, dict):
+            raise BundleError("Invalid bundle.json. Expected an object.")
+        version = data.get("schema_version")
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise BundleError(f"Invalid schema_version in bundle.json. Received: {version!r}.")
+        if version > SCHEMA_VERSION:
+            raise BundleError(
+                f"This bundle has schema version {version}; this foveal reads up to "
+                f"{SCHEMA_VERSION}.",
+                code="bundle_too_new",
+                hint="pip install --upgrade foveal",
+            )
+        expected = {f.name for f in fields(cls)}
+        if set(data) != expected:
+            odd = sorted(set(data) ^ expected)
+            raise BundleError(f"Invalid bundle.json. Missing or unknown keys: {odd}.")
+        try:
+            return _build(data)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise BundleError(f"Invalid value in bundle.json: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    value = data[key]
+    if not isinstance(value, str):
+        raise TypeError(f"{key} must be a string, received {value!r}")
+    return value
+
+
+def _build(data: Mapping[str, Any]) -> Manifest:
+    labels = tuple(data["labels"])
+    if not labels or len(Labels(labels)) != len(set(labels)):
+        raise ValueError("labels must be distinct and not empty")
+    if not all(isinstance(label, str) for label in labels):
+        raise TypeError("labels must be strings")
+    calibration = {**data["calibration"], "thresholds": tuple(data["calibration"]["thresholds"])}
+    if not calibration["temperature"] > 0:
+        raise ValueError("the temperature must be > 0")
+    outputs = tuple(
+        TensorSpec(o["name"], o["dtype"], tuple(o["shape"])) for o in data["outputs"]
+    )
+    if not outputs or any(o.dtype not in ("uint8", "float32") for o in outputs):
+        raise ValueError("outputs must be uint8 or float32 tensors")
+    return Manifest(
+        name=_text(data, "name"),
+        task=_text(data, "task"),
+        created=_text(data, "created"),
+        foveal_version=_text(data, "foveal_version"),
+        labels=labels,
+        task_options=dict(data["task_options"]),
+        pipeline=Pipeline.from_json(data["pipeline"]),
+        outputs=outputs,
+        calibration=Calibration(**calibration),
+        metrics={name: dict(value) for name, value in data["metrics"].items()},
+        data=dict(data["data"]),
+        recipe_digest=_text(data, "recipe_digest"),
+        backbone=_text(data, "backbone"),
+        parity=dict(data["parity"]),
+        licences=tuple(dict(licence) for licence in data["licences"]),
+        files={str(k): str(v) for k, v in data["files"].items()},
+        schema_version=data["schema_version"],
+    )

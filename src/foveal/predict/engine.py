@@ -1,0 +1,76 @@
+"""Run a network: one protocol for ONNX Runtime and, while training, for torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from foveal.errors import BundleError
+from foveal.types import Outputs
+
+INPUT_NAME = "image"
+
+
+class Engine(Protocol):
+    """Something that runs a network on a batch of model inputs."""
+
+    def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
+        """Return the outputs called `names` (all when None) for (N, H, W, 3) uint8 RGB."""
+
+
+def available_cores() -> int:
+    """Return how many processor cores this process may use: affinity and cgroup limit."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            cores = min(cores or 1, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass
+    return cores or 1
+
+
+@final
+class OnnxEngine:
+    """ONNX Runtime on the processor.
+
+    Args:
+        model: A serialised ONNX model whose input is called `image`.
+        threads: Threads of one run; None takes every core that the process may use (ONNX
+            Runtime itself would count the host's cores, not the container's).
+
+    Raises:
+        BundleError: When ONNX Runtime refuses the model.
+    """
+
+    def __init__(self, model: bytes, *, threads: int | None = None) -> None:
+        """Create the session."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or available_cores()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Spinning threads steal the cores from decoding, which runs at the same time.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(
+                model, sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's errors share no public base class.
+            raise BundleError(f"ONNX Runtime refuses model.onnx: {error}") from error
+        inputs = [i.name for i in self._session.get_inputs()]
+        if inputs != [INPUT_NAME]:
+            raise BundleError(
+                f"Invalid inputs of model.onnx. Expected {[INPUT_NAME]}. Received: {inputs}."
+            )
+        self.output_names = tuple(o.name for o in self._session.get_outputs())
+
+    def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
+        """Return the outputs called `names` (all when None) for (N, H, W, 3) uint8 RGB."""
+        wanted = list(names or self.output_names)
+        return dict(zip(wanted, self._session.run(wanted, {INPUT_NAME: inputs}), strict=True))

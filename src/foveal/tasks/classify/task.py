@@ -1,0 +1,306 @@
+"""Which class is this picture? One label of many, or (multi-label) any number of them.
+
+The network gives an evidence map, one score per class per position; the logits are its mean over
+the positions. So the map explains the answer exactly: it is what was averaged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal import metrics
+from foveal.errors import TargetError, unknown_name
+from foveal.pipeline import resample_to_original
+from foveal.render import heat_overlay
+from foveal.tasks.base import ReportSection, Rows, Task
+from foveal.tasks.classify import analysis, report
+from foveal.types import (
+    Calibration,
+    Frame,
+    Image,
+    JsonObject,
+    Labels,
+    Outputs,
+    Picture,
+    RawTarget,
+    TensorSpec,
+)
+
+Target: TypeAlias = NDArray[np.float32]
+"""(C,) float32: 1 where the class applies."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ClassifyOptions:
+    """Options of the task.
+
+    Attributes:
+        multi_label: Several classes may apply to one picture (sigmoid instead of softmax).
+    """
+
+    multi_label: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The answer to one picture.
+
+    Attributes:
+        label: The class; for multi-label the classes joined by `|`, "" when none applies.
+        labels: The classes.
+        confidence: In [0, 1]; for multi-label that of the least certain decision.
+        unsure: Whether the confidence is under the bundle's limit.
+        probabilities: (C,) float32, calibrated.
+        evidence: (C, h, w) float32, the map whose mean is the logits; None unless asked for.
+        frame: Where the picture lies in the model input.
+    """
+
+    label: str
+    labels: tuple[str, ...]
+    confidence: float
+    unsure: bool
+    probabilities: NDArray[np.float32]
+    evidence: NDArray[np.float32] | None
+    frame: Frame
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the answers, not the maps."""
+        return isinstance(other, Classification) and self.labels == other.labels
+
+    def __hash__(self) -> int:
+        """Hash the answer."""
+        return hash(self.labels)
+
+
+@final
+@dataclass(frozen=True)
+class ClassifyTask(Task[Target, Classification]):
+    """The classify task, bound to its labels."""
+
+    name: ClassVar[str] = "classify"
+    options_type: ClassVar[type[ClassifyOptions]] = ClassifyOptions
+    primary_metric: ClassVar[str] = "accuracy"
+    core_outputs: ClassVar[tuple[str, ...]] = ("logits",)
+
+    options: ClassifyOptions
+
+    @classmethod
+    def fit_labels(cls, raws: Iterable[RawTarget]) -> Labels:
+        """Return the class names in sorted order."""
+        return Labels.of(name for raw in raws for name in raw)
+
+    @classmethod
+    def choose_options(cls, raws: Iterable[RawTarget]) -> tuple[JsonObject, dict[str, str]]:
+        """Choose multi-label when any sample has several labels or none."""
+        counts = Counter(len(raw) for raw in raws)
+        multi = any(n != 1 for n in counts)
+        several = sum(count for n, count in counts.items() if n > 1)
+        why = (
+            f"{several} pictures have several labels" if multi else "every picture has one label"
+        )
+        return {"multi_label": multi}, {"task_options.multi_label": why}
+
+    def parse_target(self, raw: RawTarget) -> Target:
+        """Return the (C,) vector of a sample's class names.
+
+        Raises:
+            TargetError: For a name that is not a label, or not exactly one (single label).
+        """
+        target = np.zeros(len(self.labels), np.float32)
+        for name in raw:
+            index = self.labels.index(name)
+            if index is None:
+                raise TargetError(unknown_name("label", name, self.labels.names))
+            target[index] = 1.0
+        if not self.options.multi_label and int(target.sum()) != 1:
+            raise TargetError(f"Expected exactly one label. Received: {list(raw)}.")
+        return target
+
+    def output_specs(self) -> tuple[TensorSpec, ...]:
+        """Return the logits and the evidence map."""
+        classes = len(self.labels)
+        return (
+            TensorSpec("logits", "float32", (None, classes)),
+            TensorSpec("evidence", "float32", (None, classes, None, None)),
+        )
+
+    def decode(
+        self, outputs: Outputs, frames: Sequence[Frame], calibration: Calibration
+    ) -> list[Classification]:
+        """Turn logits, (N, C), into one answer for each picture."""
+        logits = outputs["logits"].astype(np.float32) / np.float32(calibration.temperature)
+        evidence = outputs.get("evidence")
+        probabilities = metrics.sigmoid(logits) if self.options.multi_label else (
+            metrics.softmax(logits)
+        )
+        return [
+            self._answer(row, None if evidence is None else evidence[i], frames[i], calibration)
+            for i, row in enumerate(probabilities)
+        ]
+
+    def _answer(
+        self,
+        probabilities: NDArray[np.float32],
+        evidence: NDArray[np.float32] | None,
+        frame: Frame,
+        calibration: Calibration,
+    ) -> Classification:
+        if self.options.multi_label:
+            limits = np.asarray(calibration.thresholds or [0.5] * len(self.labels), np.float32)
+            chosen = probabilities >= limits
+            labels = tuple(n for n, yes in zip(self.labels.names, chosen, strict=True) if yes)
+            decided = np.where(chosen, probabilities, 1.0 - probabilities)
+            confidence = float(decided.min())
+        else:
+            best = int(probabilities.argmax())
+            labels = (self.labels.names[best],)
+            confidence = float(probabilities[best])
+        return Classification(
+            label="|".join(labels),
+            labels=labels,
+            confidence=confidence,
+            unsure=confidence < calibration.unsure_below,
+            probabilities=probabilities,
+            evidence=evidence,
+            frame=frame,
+        )
+
+    def measure(self, prediction: Classification, target: Target) -> NDArray[np.float64]:
+        """Return one row; its layout is `analysis.ROW_LAYOUT`."""
+        return analysis.row(
+            self._decisions(prediction),
+            target,
+            prediction.confidence,
+            multi_label=self.options.multi_label,
+        )
+
+    def _decisions(self, prediction: Classification) -> NDArray[np.float32]:
+        decisions = np.zeros(len(self.labels), np.float32)
+        for name in prediction.labels:
+            index = self.labels.index(name)
+            if index is not None:
+                decisions[index] = 1.0
+        return decisions
+
+    def summarise(self, rows: Rows) -> dict[str, float]:
+        """Return accuracy, macro_f1, precision, recall (macro) and ece; see `analysis`."""
+        return analysis.summarise(
+            rows, classes=len(self.labels), multi_label=self.options.multi_label
+        )
+
+    def is_correct(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return whether all labels of each sample were right."""
+        correct: NDArray[np.bool_] = rows[:, -1] > 0.5
+        return correct
+
+    def confidence(self, prediction: Classification) -> float:
+        """Return the answer's confidence."""
+        return prediction.confidence
+
+    def fit_calibration(
+        self,
+        outputs: Outputs,
+        frames: Sequence[Frame],
+        targets: Sequence[Target],
+        accuracy: float,
+    ) -> Calibration:
+        """Fit the temperature, then thresholds (multi-label), then the `unsure` limit."""
+        multi = self.options.multi_label
+        logits, truth = outputs["logits"].astype(np.float64), np.stack(targets)
+        temperature = metrics.fit_temperature(logits, truth, multi_label=multi)
+        thresholds: tuple[float, ...] = ()
+        if multi:
+            probabilities = metrics.sigmoid(logits / temperature)
+            thresholds = tuple(
+                float(t) for t in metrics.best_f1_thresholds(probabilities, truth)
+            )
+        calibration = Calibration(temperature=temperature, thresholds=thresholds)
+        core = {"logits": outputs["logits"]}
+        answers = self.decode(core, frames, calibration)
+        rows = np.stack([self.measure(a, t) for a, t in zip(answers, targets, strict=True)])
+        limit, reached, coverage = metrics.choose_threshold(
+            np.array([a.confidence for a in answers]), self.is_correct(rows), accuracy
+        )
+        return replace(
+            calibration, unsure_below=limit, stated_accuracy=reached, coverage=coverage
+        )
+
+    def agreement(self, first: Classification, second: Classification) -> tuple[bool, float]:
+        """Compare labels, and probabilities by their largest difference."""
+        difference = np.abs(first.probabilities - second.probabilities).max()
+        return first.labels == second.labels, float(difference)
+
+    def to_json(self, prediction: Classification) -> JsonObject:
+        """Return label, confidence, unsure and the scores, most likely first."""
+        order = np.argsort(-prediction.probabilities, kind="stable")
+        names = self.labels.names
+        answer: JsonObject = {
+            "label": prediction.label,
+            "confidence": round(prediction.confidence, 6),
+            "unsure": prediction.unsure,
+            "scores": {names[i]: round(float(prediction.probabilities[i]), 6) for i in order},
+        }
+        if self.options.multi_label:
+            answer["labels"] = list(prediction.labels)
+        return answer
+
+    def headline(self, prediction: Classification) -> str:
+        """Return `cat 98.1 %`, or `unsure: cat 61.0 %`."""
+        text = f"{prediction.label or 'none'} {100 * prediction.confidence:.1f} %"
+        return f"unsure: {text}" if prediction.unsure else text
+
+    def heat(self, prediction: Classification, label: str | None = None) -> NDArray[np.float32]:
+        """Return the evidence for a label over the original's pixels, (H, W) float32 in [0, 1].
+
+        0 is no evidence for the label (or evidence against it), 1 the strongest place.
+
+        Raises:
+            TargetError: For a name that is not a label, or when the answer holds no map.
+        """
+        if prediction.evidence is None:
+            raise TargetError("The answer holds no evidence map.", hint="predict(…, explain=True)")
+        name = label if label is not None else self._main_label(prediction)
+        index = self.labels.index(name)
+        if index is None:
+            raise TargetError(unknown_name("label", name, self.labels.names))
+        evidence = prediction.evidence
+        # What speaks for this label rather than for the average one: softmax sees differences.
+        relative = evidence[index] if self.options.multi_label or len(evidence) == 1 else (
+            evidence[index] - evidence.mean(axis=0)
+        )
+        positive = np.maximum(relative, 0.0).astype(np.float32)
+        whole = resample_to_original(positive, prediction.frame)
+        peak = float(whole.max())
+        return whole / np.float32(peak) if peak > 0 else whole
+
+    def _main_label(self, prediction: Classification) -> str:
+        return self.labels.names[int(prediction.probabilities.argmax())]
+
+    def draw(self, picture: Picture, prediction: Classification) -> Image:
+        """Return the picture under its evidence map."""
+        return heat_overlay(picture, self.heat(prediction))
+
+    def analyse(
+        self, predictions: Sequence[Classification], targets: Sequence[Target]
+    ) -> JsonObject:
+        """Return confusion, per-class table, curves and calibration details."""
+        return analysis.analyse(
+            predictions, targets, self.labels.names, multi_label=self.options.multi_label
+        )
+
+    def report_sections(self, details: JsonObject) -> list[ReportSection]:
+        """Return the task's sections of the report."""
+        return report.report_sections(
+            details, self.labels.names, multi_label=self.options.multi_label
+        )
+
+
+TASK = ClassifyTask
