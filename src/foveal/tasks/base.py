@@ -142,6 +142,30 @@ class Task(ABC, Generic[TargetT, PredictionT]):
         """Return the answer as a few words for people: `cat 98.1 %`."""
 
     @abstractmethod
+    def main_label(self, prediction: PredictionT) -> str:
+        """Return the label that an explanation speaks for unless told otherwise."""
+
+    @abstractmethod
+    def support(self, prediction: PredictionT, label: str) -> float:
+        """Return how much the answer supports a label, in [0, 1].
+
+        Raises:
+            TargetError: For a name that is not a label.
+        """
+
+    @abstractmethod
+    def heat(self, prediction: PredictionT, label: str | None = None) -> NDArray[np.float32]:
+        """Return the evidence for a label over the original's pixels, (H, W) float32 in [0, 1].
+
+        Args:
+            prediction: An answer that was asked for with `explain=True`.
+            label: None takes the answer's own.
+
+        Raises:
+            TargetError: For a name that is not a label, or when the answer holds no map.
+        """
+
+    @abstractmethod
     def draw(self, picture: Picture, prediction: PredictionT) -> Image:
         """Return the picture with the answer drawn on it, in original pixels."""
 

@@ -267,10 +267,7 @@ class ClassifyTask(Task[Target, Classification]):
         """
         if prediction.evidence is None:
             raise TargetError("The answer holds no evidence map.", hint="predict(…, explain=True)")
-        name = label if label is not None else self._main_label(prediction)
-        index = self.labels.index(name)
-        if index is None:
-            raise TargetError(unknown_name("label", name, self.labels.names))
+        index = self._index(label if label is not None else self.main_label(prediction))
         evidence = prediction.evidence
         # What speaks for this label rather than for the average one: softmax sees differences.
         relative = evidence[index] if self.options.multi_label or len(evidence) == 1 else (
@@ -281,8 +278,19 @@ class ClassifyTask(Task[Target, Classification]):
         peak = float(whole.max())
         return whole / np.float32(peak) if peak > 0 else whole
 
-    def _main_label(self, prediction: Classification) -> str:
+    def main_label(self, prediction: Classification) -> str:
+        """Return the most likely label."""
         return self.labels.names[int(prediction.probabilities.argmax())]
+
+    def support(self, prediction: Classification, label: str) -> float:
+        """Return the label's probability."""
+        return float(prediction.probabilities[self._index(label)])
+
+    def _index(self, label: str) -> int:
+        index = self.labels.index(label)
+        if index is None:
+            raise TargetError(unknown_name("label", label, self.labels.names))
+        return index
 
     def draw(self, picture: Picture, prediction: Classification) -> Image:
         """Return the picture under its evidence map."""

@@ -1,0 +1,76 @@
+"""foveal: from a folder of pictures to a proven, explained and served model.
+
+The public surface is `__all__`. Importing the package costs nothing: a name is fetched from
+`foveal.api` or `foveal.errors` when it is first used.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from foveal.api import (
+        Model,
+        check,
+        compare,
+        evaluate,
+        explain,
+        extend,
+        load,
+        predict,
+        resume,
+        serve,
+        synth,
+        train,
+    )
+    from foveal.errors import FovealError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FovealError",
+    "Model",
+    "__version__",
+    "check",
+    "compare",
+    "evaluate",
+    "explain",
+    "extend",
+    "load",
+    "predict",
+    "resume",
+    "serve",
+    "synth",
+    "train",
+]
+
+
+class _Package(ModuleType):
+    """Keeps `foveal.train` the function although a subpackage has the same name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Drop the attribute that the import system sets when it loads such a subpackage."""
+        if name in __all__ and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    """Fetch a public name on first use (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 'foveal' has no attribute {name!r}")
+    home = "foveal.errors" if name == "FovealError" else "foveal.api"
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names for `dir` and completion."""
+    return sorted(__all__)

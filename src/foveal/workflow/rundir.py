@@ -1,0 +1,142 @@
+"""The run directory: where each thing of a run lies. See docs/architecture.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from foveal.errors import BundleError, UsageError
+from foveal.types import JsonObject
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """The paths of one run; `path` is `runs/<task>/<name>`."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, out: Path, task: str, name: str) -> RunDirectory:
+        """Make the directory of a new run.
+
+        A name that is taken gets the next free number: `photos`, `photos-2`, `photos-3`.
+
+        Raises:
+            UsageError: When the name cannot be a folder's and a route's name.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"Invalid run name {name!r}. Expected letters, digits, '.', '_', '-'.",
+                hint="foveal train DATA --name first-try",
+            )
+        number = 1
+        while True:
+            path = out / task / (name if number == 1 else f"{name}-{number}")
+            try:
+                path.mkdir(parents=True)
+                return cls(path)
+            except FileExistsError:
+                number += 1
+            except OSError as error:
+                raise UsageError(f"Cannot make the run directory {path}: {error}") from error
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """Return the existing run at `path`.
+
+        Raises:
+            BundleError: When there is no run.
+        """
+        run = cls(path)
+        if not run.recipe.is_file():
+            raise BundleError(f"There is no run at {path}: it has no recipe.yaml.")
+        return run
+
+    @property
+    def name(self) -> str:
+        """Return the last part of the path."""
+        return self.path.name
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def source(self) -> Path:
+        """Where the data is: what `--resume` reads."""
+        return self.path / "source.json"
+
+    @property
+    def split(self) -> Path:
+        """Which sample is on which side."""
+        return self.path / "split.csv"
+
+    @property
+    def results(self) -> Path:
+        """A row an epoch."""
+        return self.path / "results.csv"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What `--resume` starts from."""
+        return self.path / "checkpoints"
+
+    @property
+    def bundle(self) -> Path:
+        """What ships."""
+        return self.path / "bundle"
+
+    @property
+    def cache(self) -> Path:
+        """Decoded pictures; deleted when the run ends."""
+        return self.path / "cache"
+
+    @property
+    def contact_sheet(self) -> Path:
+        """What the network really sees."""
+        return self.path / "contact_sheet.png"
+
+    @property
+    def environment(self) -> Path:
+        """Versions and machine."""
+        return self.path / "environment.json"
+
+    @property
+    def log(self) -> Path:
+        """foveal's own log lines."""
+        return self.path / "train.log"
+
+    @property
+    def metrics(self) -> Path:
+        """Metrics of the bundle on validation."""
+        return self.path / "metrics.json"
+
+
+def default_name(location: str) -> str:
+    """Return a run name for a source: the last part of its location, made safe."""
+    stem = location.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1].rsplit("://", 1)[-1]
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
+    return safe[:48] or "run"
+
+
+def write_json(path: Path, value: JsonObject) -> None:
+    """Write a JSON file whole or not at all."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
