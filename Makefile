@@ -1,0 +1,69 @@
+# Needs only Python >= 3.11, pip and make. `make demo` and `make test` are the two commands to know.
+# Elsewhere than on the project's machines plain pip may fetch a CUDA build of torch (gigabytes);
+# `make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"` takes the CPU build.
+
+PYTHON ?= python3
+PORT ?= 8000
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup fmt check test docs demo demo-model bench clean
+
+help:
+	@echo "make demo    draw letters, train on them, write the report, serve the web page (PORT=8000)"
+	@echo "make test    everything: format, types, import contracts, tests"
+	@echo "make setup   only the environment ($(VENV))"
+	@echo "make fmt     format the code"
+	@echo "make check   format, types and import contracts without the tests"
+	@echo "make docs    run the code of README.md and docs/"
+	@echo "make bench   the benchmarks (hours; needs the pictures that benchmarks/README.md names)"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: foveal needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version)"; \
+	    echo "hint: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp for each set of packages, so that they are installed once and again when they change.
+$(VENV)/.train: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train,notebook,dev]'
+	@touch $@ $(VENV)/.train
+
+setup: $(VENV)/.dev
+
+fmt: $(VENV)/.dev
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/test_docs.py
+
+demo-model: $(VENV)/.train
+	rm -rf demo
+	$(BIN)/foveal synth letters --out demo/letters --count 1300 --seed 0
+	$(BIN)/foveal train demo/letters --out demo/runs --name letters --budget 75s
+	@echo "The report: demo/runs/classify/letters/report.html"
+
+demo: demo-model
+	$(BIN)/foveal serve demo/runs/classify/letters --port $(PORT)
+
+bench: $(VENV)/.dev
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
