@@ -8,6 +8,8 @@ from foveal.metrics.calibration import (
     expected_calibration_error,
     fit_temperature,
     reliability,
+    sigmoid,
+    softmax,
 )
 from foveal.metrics.classification import (
     ClassScores,
@@ -27,7 +29,7 @@ from foveal.metrics.intervals import (
 from foveal.metrics.ranking import (
     PrecisionRecallCurve,
     RocCurve,
-    best_thresholds,
+    best_f1_thresholds,
     mean_average_precision,
     precision_recall_curve,
     roc_curve,
@@ -42,7 +44,7 @@ __all__ = [
     "Reliability",
     "RocCurve",
     "averages",
-    "best_thresholds",
+    "best_f1_thresholds",
     "bootstrap",
     "choose_threshold",
     "class_scores",
@@ -58,6 +60,8 @@ __all__ = [
     "precision_recall_curve",
     "reliability",
     "roc_curve",
+    "sigmoid",
+    "softmax",
     "threshold_sweep",
     "wilson",
 ]

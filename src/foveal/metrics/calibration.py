@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from foveal.metrics.intervals import wilson
 
 Floats = NDArray[np.float64]
+FloatT = TypeVar("FloatT", np.float32, np.float64)
 
 # 15: the number of bins in Guo et al. 2017, so that figures can be compared with published ones.
 DEFAULT_BINS = 15
@@ -52,6 +54,17 @@ class CoverageCurve:
     coverage: Floats
     accuracy: Floats
     kept: NDArray[np.int64]
+
+
+def softmax(logits: NDArray[FloatT]) -> NDArray[FloatT]:
+    """Return exp(z) / Σ exp(z) over the last axis, in the type of the logits."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), logits.dtype)
+
+
+def sigmoid(logits: NDArray[FloatT]) -> NDArray[FloatT]:
+    """Return 1 / (1 + exp(-z)), in the type of the logits; tanh does not overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(logits / 2)), logits.dtype)
 
 
 def reliability(
@@ -210,10 +223,7 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, multi_label: bool 
 
 def _softmax_slopes(scores: Floats, targets: Floats, sharpness: float) -> tuple[float, float]:
     """Return the first and second derivative of the mean loss by 1 / T."""
-    scaled = scores * sharpness
-    scaled -= scaled.max(axis=1, keepdims=True)
-    probabilities = np.exp(scaled)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    probabilities = softmax(scores * sharpness)
     mean = (probabilities * scores).sum(axis=1)
     square = (probabilities * scores * scores).sum(axis=1)
     # Targets without any label (all zero) pull towards nothing.
@@ -224,7 +234,7 @@ def _softmax_slopes(scores: Floats, targets: Floats, sharpness: float) -> tuple[
 
 def _sigmoid_slopes(scores: Floats, targets: Floats, sharpness: float) -> tuple[float, float]:
     """Return the first and second derivative of the mean loss by 1 / T."""
-    probabilities = 0.5 * (1 + np.tanh(scores * sharpness / 2))
+    probabilities = sigmoid(scores * sharpness)
     slope = (probabilities - targets) * scores
     curvature = probabilities * (1 - probabilities) * scores * scores
     return float(slope.mean()), float(curvature.mean())

@@ -60,7 +60,9 @@ def roc_curve(scores: ArrayLike, positive: ArrayLike) -> RocCurve:
     with np.errstate(invalid="ignore", divide="ignore"):
         true_rate = np.append(0.0, hits[1:] / positives)
         false_rate = np.append(0.0, false_hits[1:] / negatives)
-    area = float(np.trapezoid(true_rate, false_rate)) if positives and negatives else math.nan
+    # Trapezia by hand: numpy 1.26 and 2 name the function differently.
+    trapezia = np.diff(false_rate) * (true_rate[1:] + true_rate[:-1]) / 2
+    area = float(trapezia.sum()) if positives and negatives else math.nan
     return RocCurve(false_rate, true_rate, threshold, area)
 
 
@@ -131,7 +133,7 @@ def threshold_sweep(
     return rows
 
 
-def best_thresholds(
+def best_f1_thresholds(
     probabilities: ArrayLike, targets: ArrayLike, *, min_positives: int = MIN_POSITIVES
 ) -> tuple[float, ...]:
     """Return, for each label, the threshold with the highest F1.
