@@ -179,6 +179,13 @@ class Recipe(Section):
             _apply_override(data, override)
         return cls.parse(data)
 
+    def overridden(self, overrides: Iterable[str]) -> Self:
+        """Return a copy with `key.path=value` overrides applied; see `load` for the errors."""
+        data = self.model_dump(mode="json")
+        for override in overrides:
+            _apply_override(data, override)
+        return self.parse(data)
+
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
         """Check a mapping and return the recipe.

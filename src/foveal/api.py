@@ -1,0 +1,305 @@
+"""The public functions. The command line, notebooks and jobs call these and nothing else.
+
+Heavy parts (torch, matplotlib, the web server) are imported where they are first needed, so that
+`import foveal` and `foveal predict` start fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foveal.console import NoProgress, Progress
+from foveal.errors import MissingExtraError, UsageError
+from foveal.model import Model, PictureLike
+
+if TYPE_CHECKING:
+    from foveal.evaluate.compare import Comparison
+    from foveal.evaluate.evaluate import Evaluation
+    from foveal.explain.evidence import Explanation
+    from foveal.recipe import Recipe
+    from foveal.workflow.check import CheckReport
+
+# Everyday knobs → where they stand in the recipe.
+KNOBS = {
+    "epochs": "train.epochs",
+    "batch_size": "train.batch_size",
+    "image_size": "pipeline.image_size",
+    "backbone": "model.backbone",
+    "lr": "train.lr",
+    "patience": "train.patience",
+    "budget_s": "train.budget_s",
+    "seed": "seed",
+    "device": "train.device",
+    "strategy": "train.strategy",
+    "allow_download": "model.allow_download",
+}
+
+
+def train(
+    data: str | Path,
+    *,
+    task: str = "classify",
+    name: str | None = None,
+    out: str | Path = "runs",
+    recipe: str | Path | Recipe | None = None,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+    **knobs: Any,
+) -> Model:
+    """Train on a folder of pictures and return the proven model.
+
+    Args:
+        data: A folder, table, array file or URL; see the data layouts in the README.
+        task: What to learn.
+        name: Name of the run; None takes the data's.
+        out: Folder of the runs.
+        recipe: A recipe or the path of a recipe file; None chooses everything from the data.
+        overrides: `key.path=value` each, as after `--set`.
+        progress: Told how far the work is.
+        **knobs: Everyday recipe keys: `epochs`, `batch_size`, `image_size`, `backbone`, `lr`,
+            `patience`, `budget_s`, `seed`, `device`, `strategy`, `allow_download`.
+
+    Returns:
+        The model; `.run` is the run directory.
+
+    Raises:
+        DataError: When the data cannot be trained on.
+        RecipeError: For an unknown key or a value out of range.
+        ParityError: When the exported network does not answer like the trained one.
+
+    Example:
+        >>> model = foveal.train("photos/", epochs=3)  # doctest: +SKIP
+        >>> model("cat.jpg").label  # doctest: +SKIP
+        'cat'
+    """
+    resolved = _recipe(task, recipe, overrides, knobs)
+    run_training = _training().run_training
+    run = run_training(data, resolved, out=Path(out), name=name, progress=progress or NoProgress())
+    return Model(run)
+
+
+def resume(run: str | Path, *, progress: Progress | None = None) -> Model:
+    """Go on with a training that was interrupted, from its last checkpoint.
+
+    Args:
+        run: The run directory.
+        progress: Told how far the work is.
+
+    Raises:
+        BundleError: When there is no such run.
+    """
+    return Model(_training().resume_training(Path(run), progress=progress or NoProgress()))
+
+
+def extend(run: str | Path, epochs: int, *, progress: Progress | None = None) -> Model:
+    """Train a finished run for more epochs, from its final weights, into a new run.
+
+    Args:
+        run: The finished run's directory; it stays as it is.
+        epochs: How many more.
+        progress: Told how far the work is.
+    """
+    if epochs < 1:
+        raise UsageError(f"Invalid epochs. Expected at least 1. Received: {epochs}.")
+    return Model(_training().extend_training(Path(run), epochs, progress=progress or NoProgress()))
+
+
+def load(model: str | Path) -> Model:
+    """Open a run, a bundle folder, a `.foveal` file, or `imagenet`.
+
+    Raises:
+        BundleError: When nothing is there, or what is there is not a bundle.
+
+    Example:
+        >>> foveal.load("runs/classify/photos")("cat.jpg").text  # doctest: +SKIP
+        'cat 98.1 %'
+    """
+    return Model(model)
+
+
+def evaluate(
+    model: str | Path | Model,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure a bundle on labelled data, through the same code that serves it.
+
+    Args:
+        model: As for `load`.
+        data: Labelled data in any layout that training takes.
+        split: `train`, `val` or `test`: only that part, where the data names parts.
+        out: Folder for report.html, metrics.json and predictions.csv; None writes nothing.
+        progress: Told how far the work is.
+
+    Raises:
+        DataError: When no labelled picture can be read.
+    """
+    from foveal.workflow.measure import measure
+
+    opened = model if isinstance(model, Model) else Model(model)
+    target = Path(out) if out is not None else None
+    return measure(
+        opened.predictor, data, split=split, out=target, progress=progress or NoProgress()
+    )
+
+
+def predict(
+    model: str | Path | Model, pictures: Iterable[str | Path], *, batch_size: int = 32
+) -> Iterator[dict[str, Any]]:
+    """Yield one record for each picture of the files, folders and globs given, in order.
+
+    A picture that cannot be read yields `{"source", "error"}`; the others are answered.
+
+    Args:
+        model: As for `load`.
+        pictures: Paths of files and folders, and globs.
+        batch_size: Pictures in one run of the network.
+    """
+    opened = model if isinstance(model, Model) else Model(model)
+    return opened.predict(pictures, batch_size=batch_size)
+
+
+def explain(
+    model: str | Path | Model,
+    picture: PictureLike,
+    *,
+    label: str | None = None,
+    method: str = "evidence",
+) -> Explanation:
+    """Say why a picture gets its answer: a heat map over it.
+
+    Args:
+        model: As for `load`.
+        picture: A path, bytes, array or Pillow image.
+        label: The label to explain; None takes the answer's own.
+        method: `evidence` (the model's own map) or `occlusion` (slower, independent).
+    """
+    opened = model if isinstance(model, Model) else Model(model)
+    return opened.explain(picture, label=label, method=method)
+
+
+def compare(runs: Sequence[str | Path], *, out: str | Path | None = None) -> Comparison:
+    """Hold runs beside each other: what differs in recipe and metrics, with a paired test.
+
+    Args:
+        runs: Run directories, or folders that `evaluate` wrote.
+        out: Folder for the table; None writes nothing.
+    """
+    from foveal.evaluate.compare import compare as compare_runs
+
+    comparison = compare_runs([Path(run) for run in runs])
+    if out is not None:
+        comparison.write(Path(out))
+    return comparison
+
+
+def check(
+    data: str | Path,
+    *,
+    task: str = "classify",
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> CheckReport:
+    """Look a source over without training: layout, balance, unreadable and repeated pictures.
+
+    Args:
+        data: As for `train`.
+        task: What is to be learnt.
+        overrides: `key.path=value` each, as after `--set`.
+        progress: Told how far the work is.
+
+    Raises:
+        DataError: When there is nothing to look at.
+    """
+    from foveal.workflow.check import check_source
+
+    return check_source(data, _recipe(task, None, overrides, {}), progress or NoProgress())
+
+
+def synth(kind: str, out: str | Path, *, count: int = 1000, seed: int = 0) -> Path:
+    """Draw labelled pictures of text into a folder.
+
+    Args:
+        kind: What to draw: `letters`.
+        out: The folder.
+        count: How many pictures.
+        seed: Same seed, same pictures.
+
+    Raises:
+        UsageError: For an unknown kind.
+    """
+    from foveal.synth import KINDS
+
+    target = Path(out)
+    KINDS[kind].write(target, count=count, seed=seed)
+    return target
+
+
+def export(model: str | Path | Model, to: str, out: str | Path) -> Path:
+    """Write a bundle in another form.
+
+    Args:
+        model: As for `load`.
+        to: `onnx` (the network alone) or `foveal` (the bundle as one file).
+        out: The file to write.
+    """
+    bundle = (model if isinstance(model, Model) else Model(model)).bundle
+    target = Path(out)
+    if to == "foveal":
+        return bundle.pack(target)
+    if to == "onnx":
+        target.write_bytes(bundle.model_bytes())
+        return target
+    raise UsageError(f"Unknown format {to!r}. Expected one of: foveal, onnx.")
+
+
+def serve(
+    model: str | Path | Model, *, host: str = "127.0.0.1", port: int = 8000, **options: Any
+) -> None:
+    """Serve a model over HTTP with its web page until interrupted.
+
+    Args:
+        model: As for `load`.
+        host: Address to listen on.
+        port: Port to listen on.
+        **options: Fields of `foveal.server.ServerOptions`.
+    """
+    from foveal.server.run import serve as run_server
+
+    opened = model if isinstance(model, Model) else Model(model)
+    run_server({opened.bundle.name: opened.predictor}, host=host, port=port, **options)
+
+
+def _recipe(
+    task: str, recipe: str | Path | Recipe | None, overrides: Sequence[str], knobs: dict[str, Any]
+) -> Recipe:
+    from foveal.errors import unknown_name
+    from foveal.recipe import Recipe
+
+    given = {key: value for key, value in knobs.items() if value is not None}
+    for key in given:
+        if key not in KNOBS:
+            raise UsageError(unknown_name("knob", key, KNOBS), hint='overrides=["train.epochs=5"]')
+    if isinstance(recipe, Recipe):
+        loaded = recipe.overridden(overrides)
+    else:
+        loaded = Recipe.load(Path(recipe) if recipe is not None else None, overrides)
+    changes = {KNOBS[key].replace(".", "__"): value for key, value in given.items()}
+    return loaded.updated(task=task, **changes) if recipe is None else loaded.updated(**changes)
+
+
+def _training() -> Any:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            "Training needs torch, which is not installed.", hint="pip install 'foveal[train]'"
+        ) from error
+    from foveal.workflow import train as training
+
+    return training

@@ -1,0 +1,226 @@
+"""A trained model in Python: call it, evaluate it, explain it, look inside it, serve it."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from foveal.data.decode import read_file, to_rgb
+from foveal.errors import BundleError, UsageError
+from foveal.predict.files import expand, predict_files
+from foveal.predict.predictor import Predictor
+from foveal.types import Image, JsonObject, Picture
+from foveal.workflow.locate import find_bundle, run_of
+
+if TYPE_CHECKING:
+    from foveal.evaluate.evaluate import Evaluation
+    from foveal.explain.evidence import Explanation
+    from foveal.server.run import ServerHandle
+
+PictureLike = str | Path | bytes | NDArray[np.uint8] | PILImage.Image
+
+
+@final
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one picture; prints as a few words, renders in a notebook.
+
+    Attributes:
+        prediction: The task's own value (`.label`, `.confidence`, `.unsure`, …).
+        record: The answer as the predictions contract has it.
+        picture: The picture.
+        overlay: The picture with the answer drawn on it, (H, W, 3) uint8 RGB.
+        text: The answer as a few words.
+    """
+
+    prediction: Any
+    record: JsonObject
+    picture: Picture
+    overlay: Image
+    text: str
+
+    def __str__(self) -> str:
+        """Return the answer as a few words."""
+        return self.text
+
+    def __getattr__(self, name: str) -> Any:
+        """Give the prediction's own fields: `answer.label`."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.prediction, name)
+
+    def _repr_html_(self) -> str:
+        from foveal.notebook import answer_html
+
+        return answer_html(self)
+
+
+@final
+class Model:
+    """A bundle, ready to answer, and the run it came from if there is one.
+
+    Args:
+        model: A run, a bundle folder, a `.foveal` file, or `imagenet`.
+
+    Raises:
+        BundleError: When nothing is there, or what is there is not a bundle.
+    """
+
+    def __init__(self, model: str | Path) -> None:
+        """Open and verify the bundle."""
+        self.bundle = find_bundle(model)
+        self.run = run_of(model)
+
+    def __repr__(self) -> str:
+        """Name the model, its task and where it lies."""
+        return f"Model({self.bundle.name!r}, task={self.bundle.manifest.task!r}, {self.bundle.path})"
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Return the predictor; the network is loaded on first use."""
+        return Predictor(self.bundle)
+
+    @property
+    def metrics(self) -> JsonObject:
+        """Return the validation metrics: name → {"value", "low", "high"}."""
+        return {name: dict(value) for name, value in self.bundle.manifest.metrics.items()}
+
+    def __call__(self, picture: PictureLike) -> Answer:
+        """Answer one picture.
+
+        Args:
+            picture: A path, the bytes of a picture file, (H, W, 3) uint8 RGB, or a Pillow image.
+
+        Raises:
+            ImageError: When it cannot be decoded.
+        """
+        decoded = self._picture(picture)
+        start = time.perf_counter()
+        prediction = self.predictor.predict([decoded], explain=True)[0]
+        ms = 1000 * (time.perf_counter() - start)
+        task = self.predictor.task
+        source = str(picture) if isinstance(picture, (str, Path)) else "picture"
+        return Answer(
+            prediction=prediction,
+            record=self.predictor.record(prediction, source, ms),
+            picture=decoded,
+            overlay=task.draw(decoded, prediction),
+            text=task.headline(prediction),
+        )
+
+    def predict(
+        self, pictures: Iterable[str | Path], *, batch_size: int = 32
+    ) -> Iterator[JsonObject]:
+        """Yield one record for each picture of the files, folders and globs given, in order."""
+        return predict_files(self.predictor, expand(pictures), batch_size=batch_size)
+
+    def evaluate(
+        self, data: str | Path, *, split: str | None = None, out: str | Path | None = None
+    ) -> Evaluation:
+        """Measure the model on labelled data; see `foveal.evaluate`."""
+        from foveal import api
+
+        return api.evaluate(self, data, split=split, out=out)
+
+    def explain(
+        self, picture: PictureLike, *, label: str | None = None, method: str = "evidence"
+    ) -> Explanation:
+        """Say why: a heat map over the picture.
+
+        Args:
+            picture: As for calling the model.
+            label: The label to explain; None takes the answer's own.
+            method: `evidence` (the model's own map) or `occlusion` (slower, independent).
+
+        Raises:
+            TargetError: For a label that the model does not know.
+        """
+        from foveal.explain.evidence import explain_evidence, explain_occlusion
+
+        methods = {"evidence": explain_evidence, "occlusion": explain_occlusion}
+        if method not in methods:
+            raise UsageError(f"Unknown method {method!r}. Expected one of: {', '.join(methods)}.")
+        return methods[method](self.predictor, self._picture(picture), label)
+
+    def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> ServerHandle:
+        """Serve the model and its web page in a thread; returns at once.
+
+        Args:
+            host: Address to listen on.
+            port: 0 takes a free one.
+
+        Returns:
+            A handle with `.url` and `.stop()`.
+        """
+        from foveal.server.run import start_in_thread
+
+        return start_in_thread({self.bundle.name: self.predictor}, host=host, port=port)
+
+    def history(self) -> list[dict[str, float]]:
+        """Return the training's rows, one an epoch; empty when the run is not at hand."""
+        if self.run is None or not (self.run / "results.csv").is_file():
+            return []
+        with (self.run / "results.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [{k: float(v) for k, v in row.items() if _is_number(v)} for row in rows]
+
+    def layers(self) -> list[tuple[str, str, tuple[int, ...]]]:
+        """Return (name, type, output shape) of every layer of the trained network. Needs torch."""
+        from foveal.explain.layers import list_layers
+
+        return list_layers(self._network, (self.bundle.pipeline.height, self.bundle.pipeline.width))
+
+    def features(self, picture: PictureLike, layer: str) -> NDArray[np.float32]:
+        """Return what a layer makes of a picture, without the batch axis. Needs torch.
+
+        Raises:
+            UsageError: For a layer that the network does not have; names the nearest.
+        """
+        from foveal.explain.layers import layer_features
+
+        pixels, _ = self.predictor.prepare(self._picture(picture))
+        return layer_features(self._network, pixels[None], layer)[0]
+
+    @cached_property
+    def _network(self) -> Any:
+        if "weights.safetensors" not in self.bundle.manifest.files:
+            raise BundleError(f"{self.bundle.path} holds no weights.safetensors.")
+        from foveal.workflow.network import load_network
+
+        return load_network(self.bundle)
+
+    def _picture(self, picture: PictureLike) -> Picture:
+        if isinstance(picture, (str, Path)):
+            return self.predictor.decode(read_file(Path(picture), self.predictor.limits))
+        if isinstance(picture, bytes):
+            return self.predictor.decode(picture)
+        if isinstance(picture, PILImage.Image):
+            return Picture.from_array(np.asarray(to_rgb(picture)))
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            raise UsageError(
+                "Invalid picture. Expected (H, W, 3) uint8 RGB. "
+                f"Received: {picture.shape} {picture.dtype}."
+            )
+        return Picture.from_array(picture)
+
+    def _repr_html_(self) -> str:
+        from foveal.notebook import model_html
+
+        return model_html(self)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Networks: backbones, heads and their weights. Needs the `train` extra (torch, timm)."""

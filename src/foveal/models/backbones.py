@@ -1,0 +1,43 @@
+"""Find a backbone by name: the table, several joined by commas, or any of timm's."""
+
+from __future__ import annotations
+
+from foveal.errors import UsageError, unknown_name
+from foveal.models import cnn, lite
+from foveal.models.backbone import BACKBONES, BackboneSpec
+from foveal.models.concat import concat_spec
+from foveal.models.timm_backbone import timm_names, timm_spec
+
+__all__ = ["BACKBONES", "resolve_backbone"]
+
+# Importing these modules fills the table.
+_FAMILIES = (cnn, lite)
+
+
+def resolve_backbone(name: str) -> BackboneSpec:
+    """Return the spec of a backbone.
+
+    Args:
+        name: One of `BACKBONES`, a model of timm, or several of either joined by commas.
+
+    Raises:
+        UsageError: For an unknown name; the message shows the nearest.
+    """
+    names = [part.strip() for part in name.split(",")]
+    if not all(names):
+        raise UsageError(
+            f"Invalid backbone {name!r}. Expected a name, or several joined by commas.",
+            hint="--backbone efficientnet_lite0",
+        )
+    specs = [_resolve_one(part) for part in names]
+    return specs[0] if len(specs) == 1 else concat_spec(specs)
+
+
+def _resolve_one(name: str) -> BackboneSpec:
+    if name in BACKBONES:
+        return BACKBONES[name]
+    known = timm_names()
+    if name not in known:
+        # The table's names first: they are the ones shown, and timm has over a thousand.
+        raise UsageError(unknown_name("backbone", name, [*BACKBONES, *known]))
+    return timm_spec(name)

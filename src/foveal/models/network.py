@@ -1,0 +1,95 @@
+"""A network: normalisation, backbone and head in one module that takes pictures in [0, 255]."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from foveal.models.backbone import Backbone, BackboneSpec, Triple, WeightSource
+from foveal.models.backbones import resolve_backbone
+from foveal.recipe import ModelOptions
+from foveal.tasks.base import Task
+from foveal.tasks.training import TaskTraining
+from foveal.types import JsonObject
+
+
+@final
+class Network(nn.Module):
+    """Pictures in, the task's outputs out.
+
+    Args:
+        backbone: Gives feature maps.
+        head: Turns the tuple of feature maps into a dict of outputs.
+        mean: RGB in [0, 1] that the backbone wants subtracted.
+        std: RGB in [0, 1] that it wants divided by.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: Backbone, head: nn.Module, mean: Triple, std: Triple) -> None:
+        """Keep the parts."""
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        # Constants of the backbone, not weights: they are no part of the saved state.
+        for name, values in (("mean", mean), ("std", std)):
+            scaled = torch.tensor(values, dtype=torch.float32).mul(255.0).view(1, 3, 1, 1)
+            self.register_buffer(name, scaled, persistent=False)
+        self.backbone_name = ""
+        self.licences: list[JsonObject] = []
+
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the backbone's feature maps, finest first.
+
+        Args:
+            images: (N, 3, H, W) float32 in [0, 255], RGB.
+        """
+        maps: tuple[Tensor, ...] = self.backbone((images - self.mean) / self.std)
+        return maps
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the task's outputs for (N, 3, H, W) float32 in [0, 255], RGB."""
+        outputs: dict[str, Tensor] = self.head(self.features(images))
+        return outputs
+
+
+def weight_source(options: ModelOptions, *, pretrained: bool) -> WeightSource:
+    """Return where weights may come from under the recipe's model section."""
+    if not pretrained:
+        return "none"
+    return "download" if options.allow_download else "local"
+
+
+def build_network(
+    task: Task[Any, Any], training: TaskTraining, options: ModelOptions, *, pretrained: bool
+) -> Network:
+    """Build the network of a task.
+
+    Args:
+        task: The bound task.
+        training: Its torch half, which makes the head.
+        options: The recipe's model section; `hidden` None takes what suits the backbone.
+        pretrained: Whether to start from pretrained weights where the backbone has any; False
+            when a state dict is loaded next.
+
+    Raises:
+        UsageError: For an unknown backbone.
+        WeightsError: When pretrained weights are wanted but not at hand.
+    """
+    spec = resolve_backbone(options.backbone)
+    backbone = spec.build(weight_source(options, pretrained=pretrained))
+    head = training.build_head(spec.channels, spec.strides, task, head_options(spec, options))
+    network = Network(backbone, head, spec.mean, spec.std)
+    network.backbone_name = spec.name
+    network.licences = spec.licences(pretrained=pretrained)
+    return network
+
+
+def head_options(spec: BackboneSpec, options: ModelOptions) -> ModelOptions:
+    """Return the options with the hidden layer that goes with a backbone, unless one is given."""
+    if options.hidden is not None:
+        return options
+    return options.model_copy(update={"hidden": spec.hidden})

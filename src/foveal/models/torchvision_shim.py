@@ -1,0 +1,67 @@
+"""Import timm, also beside a torchvision whose compiled operators do not fit the installed torch.
+
+torchvision has no CPU wheel on some indices: its extension (built for CUDA) then fails to load
+beside a CPU torch, and `import torchvision` raises because it wants to describe operators that
+nobody declared. Declaring their schemas is enough: timm's networks never call them. Tried with
+torch 2.13.0, torchvision 0.28.0, timm 1.0.29.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from foveal.errors import MissingExtraError
+
+_OPERATORS = ("nms", "qnms")
+_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+def extension_loads() -> bool:
+    """Return whether torchvision's compiled operators load (or torchvision is not there at all)."""
+    spec = find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return True
+    for path in sorted(Path(spec.origin).parent.glob("_C*")):
+        if path.suffix not in {".so", ".pyd", ".dylib"}:
+            continue
+        try:
+            torch.ops.load_library(str(path))
+        except (ImportError, OSError):
+            return False
+        return True
+    return False
+
+
+@cache
+def _declare_operators() -> torch.library.Library | None:
+    """Declare the operators that are missing; the library object must outlive its schemas."""
+    if extension_loads():
+        return None
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in _OPERATORS:
+        # `hasattr` on the namespace is torch's own way to ask whether an operator is declared.
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(name + _SCHEMA)
+    return library
+
+
+@cache
+def import_timm() -> Any:
+    """Return the module `timm`. Imported on demand: it takes seconds, and small CNNs need none.
+
+    Raises:
+        MissingExtraError: When timm is not installed.
+    """
+    _declare_operators()
+    try:
+        return import_module("timm")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"This backbone needs the package {error.name!r}.", hint="pip install 'foveal[train]'"
+        ) from error

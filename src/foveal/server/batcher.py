@@ -1,0 +1,293 @@
+"""Where pictures become answers: workers decode, one thread per server runs the networks.
+
+Batching is dynamic and never waits: whatever is ready when the network comes free is the next
+batch. While the network runs (outside Python's lock), the workers decode what comes next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, final
+
+import numpy as np
+
+from foveal.data.decode import DecodeLimits, decode
+from foveal.predict import Predictor
+from foveal.predict.engine import available_cores
+from foveal.render import encode_png, thumbnail
+from foveal.types import Frame, Image, JsonObject, Picture
+
+logger = logging.getLogger(__name__)
+
+# Longer side of the picture on which an explanation is drawn: enough for any screen's column,
+# and drawing a 50-megapixel heat map would take seconds and a gigabyte.
+_PREVIEW_PX = 1024
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one picture came to.
+
+    Attributes:
+        record: The prediction as the predictions contract has it.
+        overlay_png: The explanation drawn over the picture, or None when not asked for.
+    """
+
+    record: JsonObject
+    overlay_png: bytes | None = None
+
+
+@final
+@dataclass(slots=True)
+class BatchStats:
+    """What the batcher has done; written on the event loop only."""
+
+    pictures: int = 0
+    batches: int = 0
+    failed: int = 0
+    dropped: int = 0
+    decode_s: float = 0.0
+    network_s: float = 0.0
+
+
+@final
+class _Job:
+    """One picture on its way. Owned by one thread at a time; `abandoned` may be set by any."""
+
+    __slots__ = (
+        "abandoned", "data", "decode_s", "drawing", "explain", "frame", "future", "input",
+        "overlay_png", "prediction", "predictor", "preview", "started",
+    )
+
+    def __init__(
+        self, predictor: Predictor, data: bytes, explain: bool, future: asyncio.Future[Answer]
+    ) -> None:
+        self.predictor = predictor
+        self.data = data
+        self.explain = explain
+        self.future = future
+        self.started = time.perf_counter()
+        self.abandoned = False
+        self.decode_s = 0.0
+        self.input: Image | None = None
+        self.frame: Frame | None = None
+        self.preview: Picture | None = None
+        self.prediction: Any = None
+        self.drawing: Any = None
+        self.overlay_png: bytes | None = None
+
+
+@final
+class Batcher:
+    """Answers pictures for all models of a server.
+
+    Args:
+        max_batch: Most pictures of one run of a network.
+        workers: Threads that decode, pre-process and draw; None takes every core.
+    """
+
+    def __init__(self, *, max_batch: int, workers: int | None = None) -> None:
+        """Prepare; `start` creates the threads."""
+        self._max_batch = max_batch
+        self._workers = workers or available_cores()
+        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._ready: SimpleQueue[_Job | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.stats = BatchStats()
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the threads; answers are delivered on `loop`."""
+        self._loop = loop
+        names = [("foveal-network", self._network_thread)]
+        names += [(f"foveal-decode-{i}", self._worker_thread) for i in range(self._workers)]
+        self._threads = [
+            threading.Thread(target=target, name=name, daemon=True) for name, target in names
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Finish what is queued, then end the threads."""
+        for _ in range(self._workers):
+            self._tasks.put(None)
+        for thread in self._threads[1:]:
+            thread.join()
+        self._ready.put(None)
+        for thread in self._threads[:1]:
+            thread.join()
+
+    async def answer(self, predictor: Predictor, data: bytes, *, explain: bool = False) -> Answer:
+        """Return the answer to the bytes of one picture file.
+
+        When the caller is cancelled (deadline, client gone), the picture is dropped before the
+        next stage of work.
+
+        Raises:
+            ImageError: When it is not a picture, damaged, or over the limits.
+        """
+        loop = asyncio.get_running_loop()
+        job = _Job(predictor, data, explain, loop.create_future())
+        self._tasks.put(lambda: self._prepare(job))
+        try:
+            return await job.future
+        finally:
+            job.abandoned = True
+
+    def _worker_thread(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task()
+            # Or the last task, with the request's bytes in it, lives as long as the pause.
+            del task
+
+    def _prepare(self, job: _Job) -> None:
+        if job.abandoned:
+            self._deliver([(job, None)])
+            return
+        begun = time.perf_counter()
+        try:
+            picture = job.predictor.decode(job.data)
+            job.input, job.frame = job.predictor.prepare(picture)
+            if job.explain:
+                job.preview = _preview(job.data, job.predictor.limits)
+        except Exception as error:  # A picture's failure must never end the thread.
+            self._deliver([(job, error)])
+            return
+        job.data = b""
+        job.decode_s = time.perf_counter() - begun
+        self._ready.put(job)
+
+    def _network_thread(self) -> None:
+        waiting: deque[_Job] = deque()
+        while True:
+            if not waiting:
+                first = self._ready.get()
+                if first is None:
+                    return
+                waiting.append(first)
+            try:
+                while (job := self._ready.get_nowait()) is not None:
+                    waiting.append(job)
+                self._ready.put(None)
+                self._run(_take_batch(waiting, self._max_batch))
+            except Empty:
+                self._run(_take_batch(waiting, self._max_batch))
+
+    def _run(self, batch: Sequence[_Job]) -> None:
+        kept = [job for job in batch if not job.abandoned]
+        results: list[tuple[_Job, Exception | None]] = [
+            (job, None) for job in batch if job.abandoned
+        ]
+        begun = time.perf_counter()
+        try:
+            if kept:
+                _predict(kept)
+        except Exception as error:  # Whatever broke the batch, its other pictures are innocent.
+            if len(kept) > 1:
+                for job in kept:
+                    self._run([job])
+                kept = []
+            else:
+                results += [(job, error) for job in kept]
+                kept = []
+        seconds = time.perf_counter() - begun
+        for job in kept:
+            if job.explain:
+                self._tasks.put(lambda job=job: self._draw(job))  # type: ignore[misc]
+            else:
+                results.append((job, None))
+        if results or kept:
+            self._deliver(results, len(kept), seconds)
+
+    def _draw(self, job: _Job) -> None:
+        try:
+            if not job.abandoned and job.preview is not None:
+                drawn = job.predictor.task.draw(job.preview, job.drawing)
+                job.overlay_png = encode_png(drawn)
+        except Exception as error:  # As in _prepare.
+            self._deliver([(job, error)])
+            return
+        self._deliver([(job, None)])
+
+    def _deliver(
+        self,
+        results: Sequence[tuple[_Job, Exception | None]],
+        pictures: int = 0,
+        network_s: float = 0.0,
+    ) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle, results, pictures, network_s)
+
+    def _settle(
+        self,
+        results: Sequence[tuple[_Job, Exception | None]],
+        pictures: int,
+        network_s: float,
+    ) -> None:
+        stats = self.stats
+        stats.pictures += pictures
+        stats.batches += pictures > 0
+        stats.network_s += network_s
+        for job, error in results:
+            stats.decode_s += job.decode_s
+            if job.abandoned or job.future.done():
+                stats.dropped += 1
+            elif error is not None:
+                stats.failed += 1
+                job.future.set_exception(error)
+            else:
+                ms = 1000 * (time.perf_counter() - job.started)
+                record = job.predictor.record(job.prediction, "upload", ms)
+                job.future.set_result(Answer(record, job.overlay_png))
+
+
+def _preview(data: bytes, limits: DecodeLimits) -> Picture:
+    # Decoded again: the network's copy may be far smaller, and it must stay the same picture
+    # with and without an explanation.
+    picture = decode(data, limits, min_size=(_PREVIEW_PX, _PREVIEW_PX))
+    if max(picture.pixels.shape[:2]) <= _PREVIEW_PX:
+        return Picture.from_array(picture.pixels)
+    return Picture.from_array(thumbnail(picture.pixels, _PREVIEW_PX))
+
+
+def _take_batch(waiting: deque[_Job], limit: int) -> list[_Job]:
+    """Take the oldest job and up to `limit` that can run with it; the others keep their order."""
+    first = waiting[0]
+    batch: list[_Job] = []
+    others: list[_Job] = []
+    while waiting and len(batch) < limit:
+        job = waiting.popleft()
+        fits = job.predictor is first.predictor and job.explain == first.explain
+        (batch if fits else others).append(job)
+    waiting.extendleft(reversed(others))
+    return batch
+
+
+def _predict(jobs: Sequence[_Job]) -> None:
+    predictor, explain = jobs[0].predictor, jobs[0].explain
+    inputs = np.stack([job.input for job in jobs if job.input is not None])
+    frames = [job.frame for job in jobs if job.frame is not None]
+    if not explain:
+        predictions = predictor.predict_inputs(inputs, frames)
+        for job, prediction in zip(jobs, predictions, strict=True):
+            job.prediction = prediction
+        return
+    outputs = predictor.outputs(inputs, explain=True)
+    calibration = predictor.bundle.manifest.calibration
+    small = [
+        predictor.pipeline.frame(job.preview.height, job.preview.width)
+        for job in jobs
+        if job.preview is not None
+    ]
+    predictions = predictor.task.decode(outputs, frames, calibration)
+    drawings = predictor.task.decode(outputs, small, calibration)
+    for job, prediction, drawing in zip(jobs, predictions, drawings, strict=True):
+        job.prediction, job.drawing = prediction, drawing

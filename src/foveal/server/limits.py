@@ -1,0 +1,224 @@
+"""What a request may cost: who may send it, how large it may be, how long it may take.
+
+Everything here acts before a byte of a picture is decoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.types import Receive
+
+from foveal.server.options import ServerOptions
+
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DIGITS = re.compile(r"[0-9]{1,18}")
+# A client that is still sending does not read an early answer: up to this many times the limit
+# is received and thrown away, so that it sees the 413 instead of a reset connection.
+_DISCARD_FACTOR = 4
+
+
+class RequestError(Exception):
+    """A request that is answered with `{"error": message}`.
+
+    Args:
+        status: HTTP status.
+        message: One line for the sender; never a path or an internal name.
+        retry_after_s: Sent as `Retry-After`.
+        close: Whether the connection is closed after the answer.
+    """
+
+    def __init__(
+        self, status: int, message: str, *, retry_after_s: int | None = None, close: bool = False
+    ) -> None:
+        """Keep what the answer needs."""
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers: dict[str, str] = {}
+        if retry_after_s is not None:
+            self.headers["retry-after"] = str(retry_after_s)
+        if close:
+            self.headers["connection"] = "close"
+
+
+class ClientGoneError(Exception):
+    """The client hung up before its request was whole; nobody reads an answer."""
+
+
+def is_model_name(name: str) -> bool:
+    """Return whether `name` could be a model's: letters, digits, `.`, `_`, `-`."""
+    return _NAME.fullmatch(name) is not None
+
+
+def check_sender(method: str, headers: Mapping[str, str], options: ServerOptions) -> None:
+    """Refuse requests that a foreign web page makes a browser send.
+
+    A page that rebinds its name to 127.0.0.1 is known by its `Host`; a page that posts across
+    origins by its `Origin` or `Sec-Fetch-Site`. Programs send neither of the two latter.
+
+    Raises:
+        RequestError: 403 for a foreign host or origin, 415 for an encoded body.
+    """
+    host = headers.get("host", "")
+    names = options.host_names()
+    if names is not None and _host_name(host) not in names:
+        raise RequestError(
+            403, "This server does not answer to that Host. Start it with the host name allowed."
+        )
+    if method in SAFE_METHODS:
+        return
+    origin = headers.get("origin")
+    if origin is not None and origin not in options.allowed_origins:
+        if urlsplit(origin).netloc.lower() != host.lower() or not host:
+            raise RequestError(403, "Requests from other web origins are not allowed.")
+    elif origin is None and headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
+        raise RequestError(403, "Requests from other web origins are not allowed.")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise RequestError(415, "Content-Encoding is not supported. Send the body as it is.")
+
+
+def _host_name(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+class Budget:
+    """Bounds what is in work at once, by pictures and by bytes. Used on the event loop only.
+
+    Args:
+        items: Most pictures.
+        size: Most bytes of bodies.
+    """
+
+    def __init__(self, items: int, size: int) -> None:
+        """Begin with nothing in work."""
+        self._max_items, self._max_bytes = items, size
+        self.items = 0
+        self.bytes = 0
+
+    def take(self, items: int, size: int) -> None:
+        """Count pictures and bytes in.
+
+        Raises:
+            RequestError: 503 with `Retry-After` when either bound would be passed.
+        """
+        if self.items + items > self._max_items or self.bytes + size > self._max_bytes:
+            raise RequestError(503, "The server is busy. Try again.", retry_after_s=1)
+        self.items += items
+        self.bytes += size
+
+    def give_back(self, items: int, size: int) -> None:
+        """Count pictures and bytes out."""
+        self.items -= items
+        self.bytes -= size
+
+
+class Claim:
+    """One request's share of the budget; a context manager that gives it back."""
+
+    def __init__(self, budget: Budget) -> None:
+        """Claim nothing yet."""
+        self._budget = budget
+        self._items = 0
+        self._bytes = 0
+
+    def grow(self, items: int, size: int) -> None:
+        """Claim more; raises RequestError 503 when there is no room."""
+        self._budget.take(items, size)
+        self._items += items
+        self._bytes += size
+
+    def __enter__(self) -> Claim:
+        """Return the claim."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give everything back."""
+        self._budget.give_back(self._items, self._bytes)
+
+
+async def read_body(
+    receive: Receive, headers: Mapping[str, str], claim: Claim, options: ServerOptions
+) -> bytes:
+    """Return the whole body.
+
+    Args:
+        receive: The ASGI receive function.
+        headers: Of the request, names in lower case.
+        claim: Takes the body's bytes: at once when the length is declared, else as they come.
+        options: Limits on bytes and time.
+
+    Raises:
+        RequestError: 400 for an odd Content-Length, 408, 413, or 503 when there is no room.
+        ClientGoneError: When the client hangs up.
+    """
+    declared = _content_length(headers)
+    try:
+        async with asyncio.timeout(options.body_timeout_s):
+            if declared is not None and declared > options.max_body_bytes:
+                await _refuse_large(receive, declared, options)
+            if declared is not None:
+                claim.grow(0, declared)
+            return await _receive_all(receive, declared, claim, options)
+    except TimeoutError as error:
+        raise RequestError(
+            408, f"The body did not arrive within {options.body_timeout_s:g} s.", close=True
+        ) from error
+
+
+def _content_length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("content-length")
+    if text is None:
+        return None
+    if not _DIGITS.fullmatch(text):
+        raise RequestError(400, "Invalid Content-Length.", close=True)
+    return int(text)
+
+
+async def _receive_all(
+    receive: Receive, declared: int | None, claim: Claim, options: ServerOptions
+) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        part = message.get("body", b"")
+        size += len(part)
+        if size > options.max_body_bytes:
+            raise RequestError(413, too_large(options), close=True)
+        if declared is None:
+            claim.grow(0, len(part))
+        if not message.get("more_body", False):
+            if not parts:
+                return bytes(part)
+            parts.append(part)
+            return b"".join(parts)
+        if part:
+            parts.append(part)
+
+
+async def _refuse_large(receive: Receive, declared: int, options: ServerOptions) -> None:
+    if declared > _DISCARD_FACTOR * options.max_body_bytes:
+        raise RequestError(413, too_large(options), close=True)
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        if not message.get("more_body", False):
+            raise RequestError(413, too_large(options))
+
+
+def too_large(options: ServerOptions) -> str:
+    """Return the sentence for a body over the limit."""
+    limit = options.max_body_bytes
+    shown = f"{limit / 2**20:.3g} MiB" if limit >= 2**20 else f"{limit} bytes"
+    return f"The body is over the limit of {shown}."

@@ -1,0 +1,77 @@
+"""Everything that can be set about a server, each limit with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from foveal.errors import UsageError
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How a server listens and what it refuses.
+
+    Attributes:
+        host: Address to listen on; loopback unless said otherwise.
+        port: 0 takes a free one.
+        max_body_bytes: Largest request body. 16 MiB: a 24-megapixel JPEG is 12 MB at most,
+            and base64 in JSON adds a third.
+        max_pixels: Pictures over this are refused from their header, before decoding.
+        body_timeout_s: Time to receive a whole body.
+        header_timeout_s: Time to receive the head of a request once its first byte came.
+        deadline_s: Time from the body to the answer; then 504 and the item is dropped.
+        queue_items: Pictures that may be in work at once; then 503.
+        queue_bytes: Bytes of bodies that may be in memory at once; then 503.
+        max_instances: Pictures in one request of the TF Serving route.
+        max_batch: Most pictures of one run of the network.
+        workers: Threads that decode and pre-process; None takes every core.
+        allowed_hosts: Names that a `Host` header may have besides the loopback's; `*` allows
+            any. When listening beyond loopback and empty, any name is allowed.
+        allowed_origins: Web origins besides the server's own that may post.
+        drain_delay_s: After SIGTERM, how long to go on accepting while `/readyz` says no.
+        drain_s: How long requests in flight may take to finish after that.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    max_body_bytes: int = 16 * 1024 * 1024
+    max_pixels: int = 50_000_000
+    body_timeout_s: float = 30.0
+    header_timeout_s: float = 10.0
+    deadline_s: float = 30.0
+    queue_items: int = 256
+    queue_bytes: int = 256 * 1024 * 1024
+    max_instances: int = 64
+    max_batch: int = 16
+    workers: int | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    drain_delay_s: float = 0.0
+    drain_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that no server could run with."""
+        positive = (
+            "max_body_bytes", "max_pixels", "body_timeout_s", "header_timeout_s", "deadline_s",
+            "queue_items", "queue_bytes", "max_instances", "max_batch",
+        )
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise UsageError(f"Invalid {name}. Expected > 0. Received: {getattr(self, name)}.")
+        if not 0 <= self.port <= 65535:
+            raise UsageError(f"Invalid port. Expected 0 to 65535. Received: {self.port}.")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in _LOOPBACK or self.host.startswith("127.")
+
+    def host_names(self) -> frozenset[str] | None:
+        """Return the host names that requests may use, in lower case; None for any."""
+        if "*" in self.allowed_hosts or (not self.is_loopback and not self.allowed_hosts):
+            return None
+        return _LOOPBACK | {self.host} | {name.lower() for name in self.allowed_hosts}

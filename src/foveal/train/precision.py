@@ -1,0 +1,115 @@
+"""Which number formats and how many threads this machine trains fastest with."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """The number format of a run's forward passes.
+
+    Attributes:
+        device: Kind of device: `cpu`, `cuda`, `mps`.
+        dtype: Format under autocast, or None for plain float32.
+        scaled: Whether the loss must be scaled so that float16 gradients do not vanish.
+    """
+
+    device: str
+    dtype: torch.dtype | None
+    scaled: bool
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Return the context for a forward pass."""
+        if self.dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device, self.dtype)
+
+    @property
+    def storage_dtype(self) -> torch.dtype:
+        """Return the 2-byte format in which activations lose least."""
+        return torch.bfloat16 if self.dtype is torch.bfloat16 else torch.float16
+
+
+def choose_precision(
+    option: Literal["auto", "fp32", "bf16"],
+    device: torch.device,
+    *,
+    cpuinfo: Path = Path("/proc/cpuinfo"),
+) -> Precision:
+    """Return the precision for a device.
+
+    `auto` on a processor is bf16 only where the instructions exist: without them bf16 is slower
+    than float32. On CUDA it is bf16, or float16 with loss scaling on cards before Ampere.
+    """
+    kind = device.type
+    if option == "fp32" or (kind not in ("cpu", "cuda") and option == "auto"):
+        return Precision(kind, None, scaled=False)
+    if kind == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        if native or option == "bf16":
+            return Precision(kind, torch.bfloat16, scaled=False)
+        return Precision(kind, torch.float16, scaled=True)
+    if option == "auto" and not has_bf16(cpuinfo):
+        return Precision(kind, None, scaled=False)
+    if option == "bf16" and kind == "cpu" and not has_bf16(cpuinfo):
+        logger.warning("precision bf16: this processor has no bf16 instructions; fp32 is faster")
+    return Precision(kind, torch.bfloat16, scaled=False)
+
+
+def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Tell whether the processor multiplies bf16 numbers in hardware."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    for line in text.splitlines():
+        name, _, flags = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return not BF16_FLAGS.isdisjoint(flags.split())
+    return False
+
+
+def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Return how many processor cores this process may really use.
+
+    The least of the affinity mask, the control group's quota and OMP_NUM_THREADS.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    limits = [cores or 1]
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        allowed, period = quota.read_text(encoding="ascii").split()[:2]
+        limits.append(math.ceil(int(allowed) / int(period)))
+    with contextlib.suppress(KeyError, ValueError):
+        limits.append(int(os.environ["OMP_NUM_THREADS"]))
+    return max(1, min(limits))
+
+
+def use_threads() -> None:
+    """Let torch use the cores that this process may use."""
+    cores = usable_cores()
+    if torch.get_num_threads() != cores:
+        torch.set_num_threads(cores)
+
+
+def choose_device(option: str) -> torch.device:
+    """Return the device for `auto` (CUDA, then Apple's, then the processor) or a name."""
+    if option != "auto":
+        return torch.device(option)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")

@@ -1,0 +1,146 @@
+"""The classify task: decoding, targets, agreement and calibration by definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foveal.errors import RecipeError, TargetError
+from foveal.tasks import get_task
+from foveal.tasks.classify.task import ClassifyTask
+from foveal.types import Calibration, Frame, Labels, Picture
+
+FRAME = Frame((8, 8), (8, 8), (1.0, 1.0), (0.0, 0.0))
+
+
+def single() -> ClassifyTask:
+    return ClassifyTask.bind(Labels(("ant", "bee", "cat")), {})
+
+
+def multi() -> ClassifyTask:
+    return ClassifyTask.bind(Labels(("ant", "bee", "cat")), {"multi_label": True})
+
+
+def logits(*rows: list[float]) -> dict[str, np.ndarray]:
+    return {"logits": np.array(rows, np.float32)}
+
+
+def test_the_task_is_found_by_its_folder() -> None:
+    assert get_task("classify") is ClassifyTask
+
+
+def test_a_misspelt_option_names_the_right_one() -> None:
+    with pytest.raises(RecipeError, match=r"multilabel.*task_options\.multi_label"):
+        ClassifyTask.bind(Labels(("a", "b")), {"multilabel": True})
+
+
+def test_an_option_of_a_wrong_type_names_its_key() -> None:
+    with pytest.raises(RecipeError, match=r"task_options\.multi_label.*Expected bool"):
+        ClassifyTask.bind(Labels(("a", "b")), {"multi_label": "yes"})
+
+
+def test_the_largest_logit_is_the_label_and_scores_sum_to_one() -> None:
+    answer = single().decode(logits([0.0, 2.0, 1.0]), [FRAME], Calibration())[0]
+    assert answer.label == "bee"
+    assert answer.confidence == pytest.approx(np.exp(2) / (1 + np.e + np.exp(2)))
+    assert float(answer.probabilities.sum()) == pytest.approx(1.0)
+
+
+def test_a_higher_temperature_lowers_the_confidence_and_keeps_the_label() -> None:
+    cold = single().decode(logits([0.0, 2.0, 1.0]), [FRAME], Calibration())[0]
+    warm = single().decode(logits([0.0, 2.0, 1.0]), [FRAME], Calibration(temperature=3.0))[0]
+    assert warm.label == cold.label
+    assert warm.confidence < cold.confidence
+
+
+def test_an_answer_under_the_limit_is_unsure() -> None:
+    calibration = Calibration(unsure_below=0.9)
+    answers = single().decode(logits([0.0, 1.0, 0.9], [0.0, 9.0, 0.0]), [FRAME] * 2, calibration)
+    assert [answer.unsure for answer in answers] == [True, False]
+
+
+def test_multi_label_uses_each_labels_own_threshold() -> None:
+    calibration = Calibration(thresholds=(0.5, 0.9, 0.1))
+    answer = multi().decode(logits([1.0, 1.0, -1.0]), [FRAME], calibration)[0]
+    assert answer.labels == ("ant", "cat")
+    assert answer.label == "ant|cat"
+
+
+def test_multi_label_may_answer_with_no_label() -> None:
+    answer = multi().decode(logits([-3.0, -3.0, -3.0]), [FRAME], Calibration())[0]
+    assert answer.labels == ()
+    assert multi().headline(answer).startswith("none")
+
+
+def test_an_unknown_label_names_the_nearest() -> None:
+    with pytest.raises(TargetError, match="Did you mean 'cat'"):
+        single().parse_target(("cats",))
+
+
+def test_two_labels_for_a_single_label_task_are_an_error() -> None:
+    with pytest.raises(TargetError, match="exactly one"):
+        single().parse_target(("ant", "bee"))
+
+
+def test_several_labels_on_any_picture_choose_multi_label() -> None:
+    options, reasons = ClassifyTask.choose_options([("a",), ("a", "b")])
+    assert options == {"multi_label": True}
+    assert "1 pictures" in reasons["task_options.multi_label"]
+
+
+def test_the_heat_map_peaks_where_the_evidence_is() -> None:
+    evidence = np.zeros((1, 3, 4, 4), np.float32)
+    evidence[0, 1, 3, 0] = 16.0
+    outputs = {"logits": evidence.mean(axis=(2, 3)), "evidence": evidence}
+    task = single()
+    answer = task.decode(outputs, [FRAME], Calibration())[0]
+    heat = task.heat(answer)
+    assert heat.shape == (8, 8)
+    assert np.unravel_index(heat.argmax(), heat.shape)[0] >= 6
+    assert np.unravel_index(heat.argmax(), heat.shape)[1] <= 1
+    assert heat.max() == pytest.approx(1.0)
+    assert task.draw(Picture.from_array(np.zeros((8, 8, 3), np.uint8)), answer).shape == (8, 8, 3)
+
+
+def test_a_heat_map_that_was_not_asked_for_says_how_to_ask() -> None:
+    task = single()
+    answer = task.decode(logits([1.0, 0.0, 0.0]), [FRAME], Calibration())[0]
+    with pytest.raises(TargetError, match="no evidence map"):
+        task.heat(answer)
+
+
+def test_agreement_is_by_labels_and_gives_the_largest_difference() -> None:
+    task = single()
+    first, second, third = task.decode(
+        logits([0.0, 2.0, 1.0], [0.0, 2.1, 1.0], [3.0, 2.0, 1.0]), [FRAME] * 3, Calibration()
+    )
+    same, difference = task.agreement(first, second)
+    assert same
+    assert 0 < difference < 0.05
+    assert not task.agreement(first, third)[0]
+
+
+def test_calibration_reaches_the_stated_accuracy_where_it_can() -> None:
+    # 200 answers, of which the 20 least certain are wrong.
+    task = single()
+    margins = np.linspace(0.1, 6.0, 200)
+    rows = np.zeros((200, 3), np.float32)
+    rows[:, 0] = margins
+    targets = [task.parse_target(("bee",) if i < 20 else ("ant",)) for i in range(200)]
+    calibration = task.fit_calibration({"logits": rows}, [FRAME] * 200, targets, 0.99)
+    answers = task.decode({"logits": rows}, [FRAME] * 200, calibration)
+    sure = [(a, t) for a, t in zip(answers, targets, strict=True) if not a.unsure]
+    right = sum(a.label == "ant" and t[0] == 1 for a, t in sure)
+    assert right / len(sure) >= 0.99
+    assert calibration.coverage == pytest.approx(len(sure) / 200)
+
+
+@given(st.lists(st.floats(-30, 30, width=32), min_size=3, max_size=3), st.floats(0.1, 10))
+def test_scores_are_probabilities_in_falling_order(row: list[float], temperature: float) -> None:
+    task = single()
+    answer = task.decode(logits(row), [FRAME], Calibration(temperature=temperature))[0]
+    scores = list(task.to_json(answer)["scores"].values())
+    assert scores == sorted(scores, reverse=True)
+    assert sum(scores) == pytest.approx(1.0, abs=1e-5)
