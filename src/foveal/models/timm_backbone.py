@@ -97,8 +97,8 @@ def cached_weights(config: dict[str, Any]) -> Path | None:
     """
     hub = config.get("hf_hub_id")
     wanted = (config["hf_hub_filename"],) if config.get("hf_hub_filename") else _HUB_FILES
-    for filename in wanted if hub else ():
-        found = huggingface_hub.try_to_load_from_cache(hub, filename)
+    for filename in wanted if isinstance(hub, str) else ():
+        found = huggingface_hub.try_to_load_from_cache(str(hub), filename)
         if isinstance(found, str):
             return Path(found)
     url = config.get("url")

@@ -3,7 +3,8 @@
 torchvision has no CPU wheel on some indices: its extension (built for CUDA) then fails to load
 beside a CPU torch, and `import torchvision` raises because it wants to describe operators that
 nobody declared. Declaring their schemas is enough: timm's networks never call them. Tried with
-torch 2.13.0, torchvision 0.28.0, timm 1.0.29.
+torch 2.13.0, torchvision 0.28.0, timm 1.0.29. (`torch.library` carries no annotations, hence the
+ignores.)
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def extension_loads() -> bool:
         if path.suffix not in {".so", ".pyd", ".dylib"}:
             continue
         try:
-            torch.ops.load_library(str(path))
+            torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
         except (ImportError, OSError):
             return False
         return True
@@ -43,11 +44,11 @@ def _declare_operators() -> torch.library.Library | None:
     """Declare the operators that are missing; the library object must outlive its schemas."""
     if extension_loads():
         return None
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in _OPERATORS:
         # `hasattr` on the namespace is torch's own way to ask whether an operator is declared.
         if not hasattr(torch.ops.torchvision, name):
-            library.define(name + _SCHEMA)
+            library.define(name + _SCHEMA)  # type: ignore[no-untyped-call]
     return library
 
 

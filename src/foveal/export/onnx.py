@@ -1,0 +1,88 @@
+"""Export a network to ONNX: uint8 pictures in, normalisation inside, one self-contained file."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from foveal.models.network import Network
+from foveal.pipeline import Pipeline
+from foveal.tasks.base import Task
+
+# What ONNX Runtime 1.17 and later understand; the exporter's own operators need no newer one.
+_OPSET = 18
+# Loggers of the exporter that tell of its progress and optimisations at INFO and WARNING.
+_NOISY_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
+
+
+@final
+class _Shipped(nn.Module):
+    """The network as it ships: (N, H, W, 3) uint8 in, a tuple of outputs in the spec's order."""
+
+    def __init__(self, network: Network, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.names = names
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.network(image.permute(0, 3, 1, 2).float())
+        return tuple(outputs[name] for name in self.names)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the exporter says about itself; everything else is still heard."""
+    loggers = [logging.getLogger(name) for name in _NOISY_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for module in (r"torch\.", r"onnxscript\.", r"onnx_ir\.", r"copyreg"):
+                warnings.filterwarnings("ignore", category=DeprecationWarning, module=module)
+                warnings.filterwarnings("ignore", category=FutureWarning, module=module)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def export_onnx(network: Network, task: Task[Any, Any], pipeline: Pipeline) -> bytes:
+    """Return the network as a serialised ONNX model in float32.
+
+    Args:
+        network: Left as it is; a copy in evaluation mode is exported.
+        task: Its `output_specs` name and order the outputs.
+        pipeline: Gives the size of the input.
+
+    Returns:
+        A model with the input `image`, (N, height, width, 3) uint8 RGB, N free.
+    """
+    names = tuple(spec.name for spec in task.output_specs())
+    shipped = _Shipped(copy.deepcopy(network).float().cpu(), names)
+    # The memory order in which it was trained is of no use to ONNX Runtime.
+    shipped = shipped.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    # Two pictures: torch.export would take a batch of one as a constant.
+    example = torch.zeros((2, pipeline.height, pipeline.width, 3), dtype=torch.uint8)
+    with _quiet(), torch.inference_mode():
+        program = torch.onnx.export(
+            shipped,
+            (example,),
+            input_names=["image"],
+            output_names=list(names),
+            dynamo=True,
+            opset_version=_OPSET,
+            dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
+            verbose=False,
+        )
+    if program is None:  # only without `dynamo`; says so to the type checker
+        raise RuntimeError("The exporter returned no program.")
+    model: bytes = program.model_proto.SerializeToString()
+    return model

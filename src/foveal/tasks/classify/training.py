@@ -1,0 +1,100 @@
+"""The torch half of classify: head, target tensors and losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from foveal.models.heads import EvidenceHead
+from foveal.recipe import ModelOptions, TrainOptions
+from foveal.tasks.base import Task
+from foveal.tasks.training import TaskTraining
+
+# The name of the targets' tensor says which loss they are for.
+ONE_HOT = "one_hot"
+"""(N, C) float32, one class each: softmax."""
+MULTI_HOT = "multi_hot"
+"""(N, C) float32, any number of classes each: sigmoid."""
+
+
+@final
+class ClassifyTraining(TaskTraining):
+    """Cross entropy for one label of many, binary cross entropy for several."""
+
+    def build_head(
+        self,
+        channels: tuple[int, ...],
+        strides: tuple[int, ...],
+        task: Task[Any, Any],
+        options: ModelOptions,
+    ) -> nn.Module:
+        """Return the evidence head on the last feature map."""
+        return EvidenceHead(
+            channels[-1], len(task.labels), hidden=options.hidden or 0, dropout=options.dropout
+        )
+
+    def collate(self, targets: Sequence[Any], task: Task[Any, Any]) -> dict[str, Tensor]:
+        """Stack the (C,) targets into one (N, C) float32 tensor."""
+        classes = len(task.labels)
+        stacked = np.stack(targets) if len(targets) else np.zeros((0, classes), np.float32)
+        name = MULTI_HOT if task.options.multi_label else ONE_HOT
+        return {name: torch.from_numpy(stacked.astype(np.float32))}
+
+    def class_counts(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+        """Return (C,) float32: in how many samples each class applies."""
+        return _labels(targets).sum(dim=0)
+
+    def sample_weights(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+        """Return (N,) float32 with mean 1: the inverse frequency of a sample's rarest class.
+
+        Samples without any class count as a class of their own.
+        """
+        labels = _labels(targets)
+        nothing = (labels.sum(dim=1, keepdim=True) == 0).float()
+        labels = torch.cat([labels, nothing], dim=1)
+        rarity = labels / labels.sum(dim=0).clamp(min=1.0)
+        weights = rarity.amax(dim=1)
+        return weights / weights.mean()
+
+    def losses(
+        self,
+        outputs: dict[str, Tensor],
+        targets: dict[str, Tensor],
+        options: TrainOptions,
+        label_weights: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """Return the loss, weighted by sample and by class.
+
+        Label smoothing moves that share of each target to the uniform distribution (one half
+        for several labels). Class weights multiply each class's term; the mean is over samples.
+        """
+        logits = outputs["logits"].float()
+        labels = _labels(targets)
+        smoothing = options.label_smoothing
+        if MULTI_HOT in targets:
+            soft = labels * (1.0 - smoothing) + smoothing / 2
+            terms = functional.binary_cross_entropy_with_logits(logits, soft, reduction="none")
+            terms = terms / logits.shape[1]
+        else:
+            soft = labels * (1.0 - smoothing) + smoothing / logits.shape[1]
+            terms = -soft * functional.log_softmax(logits, dim=1)
+        if label_weights is not None:
+            terms = terms * label_weights
+        losses = terms.sum(dim=1)
+        weight = targets.get("weight")
+        if weight is None:
+            return {"loss": losses.mean()}
+        # A batch whose samples all weigh nothing teaches nothing, rather than NaN.
+        return {"loss": (losses * weight).sum() / weight.sum().clamp(min=1e-6)}
+
+
+def _labels(targets: dict[str, Tensor]) -> Tensor:
+    return targets[MULTI_HOT] if MULTI_HOT in targets else targets[ONE_HOT]
+
+
+TRAINING = ClassifyTraining()
