@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from foveal.models.backbone import BackboneSpec
+from foveal.models.backbones import resolve_backbone
 from foveal.recipe import Recipe
 from foveal.workflow.facts import DataFacts
 
@@ -64,9 +66,12 @@ def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
     return {"model__backbone": name}, {key: why}
 
 
-def is_small_cnn(recipe: Recipe) -> bool:
-    """Tell whether the backbone is one of the small CNNs, which have no pretrained weights."""
-    return recipe.model.backbone in ("fovea", "cnn3", "cnn2", "lenet5")
+def _spec(recipe: Recipe) -> BackboneSpec:
+    return resolve_backbone(recipe.model.backbone)
+
+
+def _is_pretrained(recipe: Recipe) -> bool:
+    return recipe.model.pretrained and _spec(recipe).pretrained
 
 
 def _image_size(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
@@ -76,7 +81,9 @@ def _image_size(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
     if options.image_size is not None:
         side, reasons = options.image_size, {}
     else:
-        low, high = (32, 64) if is_small_cnn(recipe) else (128, 192)
+        # Pretrained filters want things at a size near that of their training.
+        low, high = (128, 192) if _is_pretrained(recipe) else (32, 64)
+        low, high = (max(v, _spec(recipe).min_size) for v in (low, high))
         side = min(high, max(low, 16 * -(-facts.median_side // 16)))
         reasons = {
             "pipeline.image_size": (
@@ -115,7 +122,7 @@ def _strategy(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
     if recipe.train.strategy != "auto":
         return {}, {}
     key = "train.strategy"
-    if is_small_cnn(recipe) or not recipe.model.pretrained:
+    if not _is_pretrained(recipe):
         return {"train__strategy": "scratch"}, {key: "there are no pretrained weights to keep"}
     if facts.samples < _FROZEN_SAMPLES:
         return {"train__strategy": "frozen"}, {
@@ -140,7 +147,7 @@ def _schedule(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
         changes["train__epochs"] = epochs
         reasons["train.epochs"] = why
     if recipe.model.hidden is None:
-        changes["model__hidden"] = 0
+        changes["model__hidden"] = _spec(recipe).hidden
     return changes, reasons
 
 

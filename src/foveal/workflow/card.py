@@ -1,0 +1,88 @@
+"""The model card, `README.md` of a bundle: what it is, how good, from what, and its limits."""
+
+from __future__ import annotations
+
+from foveal.bundle.manifest import Manifest
+
+# A bundle may have a thousand labels; a card is read by people.
+_LABELS_SHOWN = 60
+
+
+def model_card(manifest: Manifest) -> str:
+    """Return the card as Markdown."""
+    pipeline = manifest.pipeline
+    return "\n".join(
+        [
+            f"# {manifest.name}",
+            "",
+            f"A `{manifest.task}` model with {len(manifest.labels)} labels, made with foveal "
+            f"{manifest.foveal_version} on {manifest.created[:10]}.",
+            "",
+            "```",
+            f"foveal predict {manifest.name} picture.jpg",
+            f"foveal serve {manifest.name}",
+            "```",
+            "",
+            "## How good",
+            "",
+            *_metrics(manifest),
+            "",
+            *_certainty(manifest),
+            "",
+            "## What it takes and gives",
+            "",
+            f"Pictures are brought to {pipeline.height} x {pipeline.width} px ({pipeline.fit}); "
+            "any JPEG, PNG, WebP, GIF, BMP or TIFF. Labels: " + _labels(manifest.labels) + ".",
+            "",
+            "## What it was made from",
+            "",
+            f"- Backbone: `{manifest.backbone}`",
+            *(f"- {key}: {value}" for key, value in manifest.data.items()),
+            *(
+                f"- Weights of `{entry.get('weights')}`: {entry.get('licence')}, "
+                f"{entry.get('origin')}"
+                for entry in manifest.licences
+            ),
+            "",
+            "## Limits",
+            "",
+            "Measured on pictures like those it was trained on; on others it may be wrong and "
+            "sure. Every picture gets one of the labels above, whatever it shows.",
+            "",
+        ]
+    )
+
+
+def _metrics(manifest: Manifest) -> list[str]:
+    rows = ["| metric (validation) | value | 95 % interval |", "|---|---|---|"]
+    for name, metric in manifest.metrics.items():
+        value, low, high = (metric.get(key) for key in ("value", "low", "high"))
+        if value is None:
+            continue
+        interval = f"{low:.4f} to {high:.4f}" if low is not None and high is not None else "-"
+        rows.append(f"| {name} | {value:.4f} | {interval} |")
+    return rows
+
+
+def _certainty(manifest: Manifest) -> list[str]:
+    calibration = manifest.calibration
+    lines = []
+    if calibration.coverage is not None and calibration.stated_accuracy is not None:
+        lines.append(
+            f"Answers with a confidence under {calibration.unsure_below:.3f} are marked `unsure`. "
+            f"The other {100 * calibration.coverage:.1f} % of the validation pictures were "
+            f"{100 * calibration.stated_accuracy:.2f} % right."
+        )
+    parity = manifest.parity
+    if parity:
+        lines.append(
+            f"The network in this bundle was held against the trained one on "
+            f"{parity.get('samples')} pictures: labels agree on all of them, probabilities "
+            f"differ by at most {parity.get('max_probability_difference', 0.0):.1e}."
+        )
+    return lines
+
+
+def _labels(labels: tuple[str, ...]) -> str:
+    shown = ", ".join(labels[:_LABELS_SHOWN])
+    return shown + (f" and {len(labels) - _LABELS_SHOWN} more" if len(labels) > _LABELS_SHOWN else "")
