@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foveal.errors import UsageError, unknown_name
+from foveal.errors import UsageError, nearest
 from foveal.models import cnn, lite
 from foveal.models.backbone import BACKBONES, BackboneSpec
 from foveal.models.concat import concat_spec
@@ -38,6 +38,11 @@ def _resolve_one(name: str) -> BackboneSpec:
         return BACKBONES[name]
     known = timm_names()
     if name not in known:
-        # The table's names first: they are the ones shown, and timm has over a thousand.
-        raise UsageError(unknown_name("backbone", name, [*BACKBONES, *known]))
+        near = nearest(name, [*BACKBONES, *known])
+        guess = f" Did you mean {near!r}?" if near else ""
+        raise UsageError(
+            f"Unknown backbone {name!r}.{guess} Expected one of: {', '.join(BACKBONES)}, "
+            f"or one of timm's {len(known)} models.",
+            hint="foveal train DATA --backbone efficientnet_lite0",
+        )
     return timm_spec(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from foveal.models.backbone import Backbone, BackboneSpec, Triple, WeightSource
 from foveal.models.backbones import resolve_backbone
 from foveal.recipe import ModelOptions
-from foveal.tasks.base import Task
-from foveal.tasks.training import TaskTraining
 from foveal.types import JsonObject
+
+if TYPE_CHECKING:  # tasks are built on models: only the checker may look up to them
+    from foveal.tasks.base import Task
+    from foveal.tasks.training import TaskTraining
 
 
 @final

@@ -1,0 +1,103 @@
+"""The parity gate: what ships answers like what was trained, on every picture, or is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.errors import ParityError
+from foveal.predict.engine import Engine
+from foveal.tasks.base import Task
+from foveal.types import Calibration, Frame, JsonObject
+
+# Largest probability difference that passes. Exports drift by 1e-6 to 1e-4; a hundred times that
+# is no rounding, even where every label still agrees.
+_TOLERANCE = 0.01
+_NAMED = 5
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ProofBatch:
+    """Some pictures to compare the two networks on.
+
+    Attributes:
+        samples: Ids, for the error message.
+        inputs: (N, H, W, 3) uint8 RGB, after the pipeline.
+        frames: Where each original lies in its model input.
+    """
+
+    samples: Sequence[str]
+    inputs: NDArray[np.uint8]
+    frames: Sequence[Frame]
+
+
+def prove(
+    task: Task[Any, Any], batches: Iterable[ProofBatch], *, trained: Engine, shipped: Engine
+) -> JsonObject:
+    """Run both networks on all pictures and compare the decoded answers.
+
+    Answers are compared by `task.agreement`: near a tie a tiny drift may change the label, and
+    that counts, because what ships would say something else.
+
+    Args:
+        task: Decodes and compares; no calibration yet.
+        batches: The validation pictures.
+        trained: The network as trained.
+        shipped: The exported one.
+
+    Returns:
+        `samples`, `label_agreement` (1.0) and `max_probability_difference`, for the manifest.
+
+    Raises:
+        ParityError: When any answer differs, a probability differs by more than 0.01 or is not a
+            number, or there are no pictures. The message names the first differing pictures.
+    """
+    differing: list[str] = []
+    count, agreeing, largest = 0, 0, 0.0
+    for batch in batches:
+        for sample, first, second in _answers(task, batch, trained, shipped):
+            same, difference = task.agreement(first, second)
+            # Not-a-number passes every comparison of size, so it is made to fail here.
+            difference = difference if math.isfinite(difference) else math.inf
+            count += 1
+            agreeing += same
+            largest = max(largest, difference)
+            if not same or difference > _TOLERANCE:
+                words = f"{task.headline(first)} became {task.headline(second)}"
+                differing.append(f"{sample} ({words})")
+    if not count:
+        raise ParityError("The export cannot be proven: there are no validation pictures.")
+    if differing:
+        raise _refusal(differing, count, agreeing, largest)
+    return {
+        "samples": count,
+        "label_agreement": agreeing / count,
+        "max_probability_difference": largest,
+    }
+
+
+def _answers(
+    task: Task[Any, Any], batch: ProofBatch, trained: Engine, shipped: Engine
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield (sample, trained network's answer, shipped network's answer)."""
+    first, second = (
+        task.decode(engine.run(batch.inputs, task.core_outputs), batch.frames, Calibration())
+        for engine in (trained, shipped)
+    )
+    yield from zip(batch.samples, first, second, strict=True)
+
+
+def _refusal(differing: Sequence[str], count: int, agreeing: int, largest: float) -> ParityError:
+    more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
+    return ParityError(
+        f"The exported model answers differently on {len(differing)} of {count} validation "
+        f"pictures (label agreement {agreeing / count:.2%}, largest probability difference "
+        f"{largest:.3g}): {'; '.join(differing[:_NAMED])}{more}. Nothing was written.",
+        hint="foveal train --resume RUN tries the export again; report the backbone if it repeats",
+    )

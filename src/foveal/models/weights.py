@@ -1,0 +1,61 @@
+"""Save and load a network's weights as safetensors: plain tensors, nothing executable."""
+
+from __future__ import annotations
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from foveal.errors import WeightsError, nearest
+from foveal.models.network import Network
+
+
+def save_weights(network: Network) -> bytes:
+    """Return the network's state (parameters and running statistics) as a safetensors file."""
+    # Copies: tensors in channels_last order or sharing memory are refused otherwise.
+    state = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in network.state_dict().items()
+    }
+    return save(state, metadata={"backbone": network.backbone_name})
+
+
+def load_weights(network: Network, data: bytes) -> None:
+    """Load what `save_weights` returned; every tensor must be there and fit.
+
+    Raises:
+        WeightsError: Naming the first tensor that is missing, unknown, or of another shape or
+            type.
+    """
+    try:
+        state: dict[str, Tensor] = load(data)
+    except SafetensorError as error:
+        raise WeightsError(f"Cannot read the weights: {error}", code="weights_invalid") from error
+    own = network.state_dict()
+    for name, tensor in own.items():
+        if name not in state:
+            raise _misfit(name, _describe(tensor), "nothing" + _guess(name, set(state) - set(own)))
+        found = state[name]
+        if found.shape != tensor.shape or found.dtype != tensor.dtype:
+            raise _misfit(name, _describe(tensor), _describe(found))
+    for name in state:
+        if name not in own:
+            raise _misfit(name, "no such tensor", _describe(state[name]))
+    network.load_state_dict(state)
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _guess(name: str, unknown: set[str]) -> str:
+    near = nearest(name, unknown)
+    return f" (but {near!r})" if near else ""
+
+
+def _misfit(name: str, expected: str, received: str) -> WeightsError:
+    return WeightsError(
+        f"Invalid weights: tensor {name!r}. Expected {expected}. Received: {received}.",
+        hint="take the weights and the recipe from the same bundle",
+        code="weights_invalid",
+    )
