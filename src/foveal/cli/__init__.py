@@ -1,0 +1,1 @@
+"""The command line: parse, call the public functions, print. Logic found here is a bug."""

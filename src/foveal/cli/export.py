@@ -1,0 +1,42 @@
+"""`foveal export`: a bundle in another form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import foveal
+from foveal.cli.options import Debug, Json, ModelName, Quiet
+from foveal.cli.output import note, write, write_json
+
+SUFFIXES = {"onnx": ".onnx", "foveal": ".foveal"}
+
+
+def export(
+    model: ModelName,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT", help="onnx (the network alone) or foveal (the bundle as one file)."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="File to write; default: the name."),
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write a model in another form."""
+    opened = foveal.load(model)
+    target = out or Path(opened.bundle.name + SUFFIXES.get(to, ""))
+    written = foveal.export(opened, to, target)
+    if as_json:
+        size = written.stat().st_size
+        write_json({"schema_version": 1, "to": to, "path": str(written), "bytes": size})
+    else:
+        write(str(written))
+        note(f"{written.stat().st_size / 1e6:.1f} MB", quiet=quiet)

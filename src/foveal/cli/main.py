@@ -1,0 +1,170 @@
+"""`foveal`: finds the verb, runs it, and turns every error into one line, a hint and a status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+import foveal
+from foveal.cli.output import show_log
+from foveal.errors import FovealError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+# 128 + SIGINT, as shells report it.
+EXIT_INTERRUPTED = 130
+
+MAKE, USE, TOOLS = "From pictures to a model", "Use a model", "Tools"
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Where a verb lives and what the list of verbs says about it.
+
+    Attributes:
+        module: Holds the function (or `typer.Typer`) of the verb's name.
+        panel: Heading in the list.
+        summary: One line; the same as the first of the verb's own help.
+    """
+
+    module: str
+    panel: str
+    summary: str
+
+
+VERBS: dict[str, Verb] = {
+    "train": Verb("foveal.cli.train", MAKE, "Train on a folder of pictures; write a proven model."),
+    "check": Verb("foveal.cli.data", MAKE, "Look pictures over without training."),
+    "synth": Verb("foveal.cli.data", MAKE, "Draw labelled pictures of text into a folder."),
+    "evaluate": Verb("foveal.cli.measure", MAKE, "Measure a model on labelled pictures."),
+    "compare": Verb("foveal.cli.measure", MAKE, "Hold runs beside each other."),
+    "predict": Verb("foveal.cli.predict", USE, "Answer pictures: files, folders, globs, stdin."),
+    "explain": Verb("foveal.cli.explain", USE, "Show what in a picture speaks for its answer."),
+    "serve": Verb("foveal.cli.serve", USE, "Serve a model over HTTP with a web page."),
+    "export": Verb("foveal.cli.export", USE, "Write a model in another form."),
+    "models": Verb("foveal.cli.models", TOOLS, "List the backbones to build a model on."),
+    "doctor": Verb("foveal.cli.doctor", TOOLS, "Look this machine and installation over."),
+}
+"""A verb's module is read only when that verb is asked for: neither the list of verbs nor one
+prediction may pay for the options of the trainer."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit status."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command and return its exit status: 0 ok, 1 failed, 2 usage, 3 data, 4 model."""
+    args = list(argv) or ["--help"]
+    debug = "--debug" in args
+    show_log(debug=debug)
+    try:
+        status = build_app(args)(args=args, prog_name="foveal", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except FovealError as error:
+        if debug:
+            traceback.print_exc()
+        _complain(error.message, error.hint)
+        return error.exit_status
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted(args)
+    except BrokenPipeError:
+        # The reader of our output left (`foveal predict … | head`): nothing more to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except typer.TyperException as error:
+        return _usage(error)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        _complain(
+            f"{type(error).__name__}: {_one_line(error)}",
+            "this is a bug in foveal; run again with --debug and report what it prints",
+        )
+        return EXIT_FAILED
+
+
+def build_app(args: Sequence[str]) -> typer.Typer:
+    """Return the application with the verb that `args` ask for, or with all of them."""
+    app = typer.Typer(
+        name="foveal",
+        help="From a folder of pictures to a proven, explained and served model.",
+        epilog="Start with:  foveal train FOLDER   (a folder with one folder of pictures a class)",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    asked = next((arg for arg in args if not arg.startswith("-")), None)
+    if asked in VERBS:
+        _add(app, str(asked))
+    else:
+        for name, verb in VERBS.items():
+            app.command(name, help=verb.summary, rich_help_panel=verb.panel)(_listed)
+    return app
+
+
+def _add(app: typer.Typer, name: str) -> None:
+    entry: Any = getattr(import_module(VERBS[name].module), name)
+    if isinstance(entry, typer.Typer):
+        app.add_typer(entry, name=name)
+    else:
+        app.command(name)(entry)
+
+
+def _listed() -> None:
+    """Stand for a verb in the list of verbs; never run, since a verb that is asked for is read."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"foveal {foveal.__version__}\n")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """From a folder of pictures to a proven, explained and served model."""
+
+
+def _complain(message: str, hint: str | None) -> None:
+    sys.stderr.write(f"error: {message}\n")
+    if hint:
+        sys.stderr.write(f"hint: {hint}\n")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or "no message"
+
+
+def _usage(error: typer.TyperException) -> int:
+    # `format_message` exists on every parsing error; `ctx` only where a command was found.
+    formatted = getattr(error, "format_message", None)
+    message = formatted() if callable(formatted) else str(error)
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "foveal"
+    _complain(" ".join(str(message).split()), f"{path} --help")
+    return int(getattr(error, "exit_code", EXIT_USAGE))
+
+
+def _interrupted(args: Sequence[str]) -> int:
+    sys.stderr.write("\ninterrupted\n")
+    if args and args[0] == "train":
+        sys.stderr.write("hint: nothing is lost; go on with: foveal train --resume RUN\n")
+    return EXIT_INTERRUPTED

@@ -1,0 +1,64 @@
+"""`foveal evaluate` measures a bundle; `foveal compare` holds runs beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import foveal
+from foveal.cli.options import Data, Debug, Json, ModelName, Out, Quiet
+from foveal.cli.output import metric_table, note, write, write_json
+from foveal.cli.progress import make_progress
+
+
+def evaluate(
+    model: ModelName,
+    data: Data,
+    split: Annotated[
+        str | None, typer.Option(help="Only this part of the data: train, val or test.")
+    ] = None,
+    out: Out = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a model on labelled pictures.
+
+    Every metric comes with its 95 % interval. --out writes report.html, metrics.json and
+    predictions.csv.
+    """
+    progress = make_progress(quiet=quiet)
+    try:
+        evaluation = foveal.evaluate(model, data, split=split, out=out, progress=progress)
+    finally:
+        progress.finish()
+    values = evaluation.to_json()
+    if as_json:
+        write_json(values)
+    else:
+        write(f"{values['samples']} pictures")
+        write(metric_table(values["metrics"]))
+    if out is not None:
+        note(f"report  {out / 'report.html'}", quiet=quiet)
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two runs or more.")],
+    out: Out = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Hold runs beside each other.
+
+    Shows what differs in recipe and metrics, and whether a paired test believes the difference.
+    """
+    comparison = foveal.compare(runs, out=out)
+    if as_json:
+        write_json(comparison.to_json())
+    else:
+        write(comparison.table)
+    if out is not None:
+        note(f"written to {out}", quiet=quiet)

@@ -1,0 +1,93 @@
+"""`foveal models`: what there is to train with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from foveal.cli.options import Debug, Json, Quiet
+from foveal.cli.output import note, table, write, write_json
+from foveal.errors import MissingExtraError
+from foveal.types import JsonObject
+
+models = typer.Typer(help="List the backbones to build a model on.")
+
+
+@models.callback(invoke_without_command=True)
+def _default(context: typer.Context) -> None:
+    """List the backbones to build a model on."""
+    if context.invoked_subcommand is None:
+        write(context.get_help())
+
+
+@models.command("backbones")
+def backbones(
+    pattern: Annotated[
+        str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name.")
+    ] = None,
+    timm: Annotated[bool, typer.Option("--timm", help="Also list timm's networks.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """List names, input sizes, licences, and whether pretrained weights exist."""
+    rows = _specs(pattern or "", timm=timm)
+    if as_json:
+        write_json({"schema_version": 1, "backbones": rows})
+        return
+    write(
+        table(
+            ("name", "size", "pretrained", "licence", "paper"),
+            [
+                (
+                    row["name"],
+                    str(row["default_size"] or ""),
+                    row["pretrained"],
+                    row["licence"],
+                    row["paper"],
+                )
+                for row in rows
+            ],
+        )
+    )
+    note("several together: --backbone a,b; any of timm's networks by its name", quiet=quiet)
+
+
+def _specs(pattern: str, *, timm: bool) -> list[JsonObject]:
+    # Needs torch: only here, so that every other use of the command line does without.
+    try:
+        from foveal.models.backbones import BACKBONES
+        from foveal.models.timm_backbone import timm_names
+    except ImportError as error:
+        raise MissingExtraError(
+            "The table of backbones needs torch, which is not installed.",
+            hint="pip install 'foveal[train]'",
+        ) from error
+    rows = [
+        {
+            "name": spec.name,
+            "default_size": spec.default_size,
+            "pretrained": "yes" if spec.pretrained else "no",
+            "licence": spec.licence,
+            "weights": spec.weights,
+            "paper": spec.paper,
+        }
+        for spec in (BACKBONES[name] for name in BACKBONES)
+        if pattern in spec.name
+    ]
+    if timm:
+        # Without building it, timm says no more than the name; weights need --allow-download.
+        rows += [
+            {
+                "name": name,
+                "default_size": None,
+                "pretrained": "see timm",
+                "licence": "see timm",
+                "weights": "",
+                "paper": "",
+            }
+            for name in sorted(timm_names())
+            if pattern in name
+        ]
+    return rows

@@ -1,0 +1,62 @@
+"""The options that several verbs share, and how their values are read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foveal.errors import UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for programs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")]
+"""`foveal.cli.main` reads it from the arguments; declared so that every verb knows and shows it."""
+
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="Folder, labels.csv, labels.jsonl, .npz, or URL.")
+]
+ModelName = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A run, a bundle, a .foveal file, or `imagenet`."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the recipe; repeatable."),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="PATH", help="Where to write.")]
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+def seconds(text: str) -> float:
+    """Return the seconds in `90`, `90s`, `10m`, `1h30m`.
+
+    Raises:
+        UsageError: For anything else, or nothing at all.
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    parts = [float(part or 0) for part in match.groups()] if match else []
+    total = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    if total <= 0:
+        raise UsageError(
+            f"Invalid duration. Expected something like 90s, 10m or 1h30m. Received: {text!r}.",
+            hint="foveal train DATA --budget 10m",
+        )
+    return total
+
+
+def count(text: str, option: str) -> int:
+    """Return the whole number >= 1 in `5` or `+5`.
+
+    Raises:
+        UsageError: For anything else.
+    """
+    digits = text.strip().removeprefix("+")
+    if not digits.isdecimal() or int(digits) < 1:
+        raise UsageError(
+            f"Invalid value for {option}. Expected a whole number from 1. Received: {text!r}."
+        )
+    return int(digits)

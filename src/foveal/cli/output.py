@@ -1,0 +1,115 @@
+"""What is printed: results on stdout, everything for people on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from foveal.types import Finding, JsonObject
+
+
+def write(text: str) -> None:
+    """Print one line of the result."""
+    sys.stdout.write(text + "\n")
+
+
+def write_json(value: JsonObject) -> None:
+    """Print one JSON object on one line."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def note(text: str, *, quiet: bool = False) -> None:
+    """Tell the person at the terminal something."""
+    if not quiet:
+        sys.stderr.write(text + "\n")
+
+
+class _LogHandler(logging.Handler):
+    """Writes to whatever stderr is now, so that a progress bar can keep its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the record as a line for people."""
+        name = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        sys.stderr.write(f"{name}{record.getMessage()}\n")
+
+
+def show_log(*, debug: bool) -> None:
+    """Send foveal's warnings (with `debug` everything) to stderr; calling it again is harmless."""
+    logger = logging.getLogger("foveal")
+    for handler in [h for h in logger.handlers if isinstance(h, _LogHandler)]:
+        logger.removeHandler(handler)
+    handler = _LogHandler(logging.DEBUG if debug else logging.WARNING)
+    logger.addHandler(handler)
+    if debug:
+        logger.setLevel(logging.DEBUG)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return rows as aligned text; columns of numbers are aligned to the right."""
+    body = [[str(cell) for cell in row] for row in rows]
+    columns = list(zip(*body, strict=True)) if body else [()] * len(header)
+    widths = [
+        max([len(title), *(len(cell) for cell in column)])
+        for title, column in zip(header, columns, strict=True)
+    ]
+    right = [bool(column) and all(_is_number(cell) for cell in column) for column in columns]
+    lines = []
+    for row in [list(header), *body]:
+        cells = [
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(row, widths, right, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _is_number(cell: str) -> bool:
+    bare = cell.rstrip(" %").replace(",", "")
+    try:
+        float(bare)
+    except ValueError:
+        return bare in ("", "-")
+    return True
+
+
+def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return (name, value, 95 % interval) for each metric of the metrics contract."""
+    rows = []
+    for name, metric in metrics.items():
+        low, high = metric.get("low"), metric.get("high")
+        interval = f"{low:.4f} to {high:.4f}" if low is not None and high is not None else ""
+        value = metric.get("value")
+        rows.append((name, "-" if value is None else f"{value:.4f}", interval))
+    return rows
+
+
+def metric_table(metrics: Mapping[str, Any]) -> str:
+    """Return the metrics with their intervals as aligned text."""
+    return table(("metric", "value", "95 % interval"), metric_rows(metrics))
+
+
+def finding_lines(finding: Finding) -> list[str]:
+    """Return a finding as lines for people: what, some samples, what to do."""
+    lines = [f"{finding.severity}: {finding.message} [{finding.id}]"]
+    if finding.samples:
+        more = finding.count - len(finding.samples[:3])
+        shown = ", ".join(finding.samples[:3])
+        lines.append(f"  {shown}{f' and {more} more' if more > 0 else ''}")
+    if finding.hint:
+        lines.append(f"  hint: {finding.hint}")
+    return lines
+
+
+def finding_json(finding: Finding) -> JsonObject:
+    """Return a finding as JSON values."""
+    return {
+        "id": finding.id,
+        "severity": finding.severity,
+        "message": finding.message,
+        "count": finding.count,
+        "samples": list(finding.samples),
+        "hint": finding.hint,
+    }

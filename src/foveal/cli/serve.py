@@ -1,0 +1,56 @@
+"""`foveal serve`: a model over HTTP with its web page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import foveal
+from foveal.cli.options import Debug, Json, ModelName, Quiet
+
+_MEBIBYTE = 1024 * 1024
+
+
+def serve(
+    model: ModelName,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode pictures; default: the cores.")
+    ] = None,
+    max_batch: Annotated[
+        int | None, typer.Option(min=1, help="Most pictures of one run of the network.")
+    ] = None,
+    max_body_mb: Annotated[
+        int | None, typer.Option(min=1, help="Largest request body, in MiB.")
+    ] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Larger pictures are refused unread.")
+    ] = None,
+    deadline: Annotated[float | None, typer.Option(help="Seconds for an answer; then 504.")] = None,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(help="Host name that requests may use; repeatable.")
+    ] = None,
+    allowed_origin: Annotated[
+        list[str] | None, typer.Option(help="Web origin that may post; repeatable.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Serve a model over HTTP with a web page.
+
+    Pictures can be dropped, pasted or photographed on the page. Ctrl-C ends it.
+    """
+    given = {
+        "workers": workers,
+        "max_batch": max_batch,
+        "max_body_bytes": max_body_mb * _MEBIBYTE if max_body_mb is not None else None,
+        "max_pixels": max_pixels,
+        "deadline_s": deadline,
+        "allowed_hosts": tuple(allowed_host) if allowed_host else None,
+        "allowed_origins": tuple(allowed_origin) if allowed_origin else None,
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    foveal.serve(model, host=host, port=port, **options)
