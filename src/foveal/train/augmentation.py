@@ -152,9 +152,7 @@ def to_float(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float()
 
 
-def warp(
-    images: Tensor, matrix: Tensor, shift: Tensor, pad_color: tuple[int, int, int]
-) -> Tensor:
+def warp(images: Tensor, matrix: Tensor, shift: Tensor, pad_color: tuple[int, int, int]) -> Tensor:
     """Resample a batch bilinearly under one affine map per picture.
 
     Args:
@@ -191,8 +189,10 @@ def warp(
 
 def _centres(size: int, device: torch.device) -> Tensor:
     half = (size - 1) / size
-    return torch.linspace(-half, half, size, device=device) if size > 1 else torch.zeros(
-        1, device=device
+    return (
+        torch.linspace(-half, half, size, device=device)
+        if size > 1
+        else torch.zeros(1, device=device)
     )
 
 

@@ -7,7 +7,7 @@ batch): a resumed run sees exactly what an uninterrupted one would have seen.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
@@ -41,7 +41,7 @@ class Loader(Protocol):
     def __len__(self) -> int:
         """Return how many batches an epoch has."""
 
-    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Batch, None, None]:
         """Iterate over the batches of an epoch, from `first_batch` on."""
 
 
@@ -133,7 +133,7 @@ class CacheLoader:
         """Return how many batches an epoch has."""
         return len(self._order)
 
-    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Batch, None, None]:
         """Iterate over the batches of an epoch, from `first_batch` on."""
         batches = self._order.batches(epoch)[first_batch:]
         for number, (pixels, targets) in enumerate(read_ahead(self._read, batches), first_batch):
@@ -144,7 +144,7 @@ class CacheLoader:
                 images = self._augment(pixels, generator(self._seed, "augment", epoch, number))
             yield images, {name: move(t, self._device) for name, t in targets.items()}
 
-    def in_order(self) -> Iterator[Batch]:
+    def in_order(self) -> Generator[Batch, None, None]:
         """Iterate over all pictures once, in the order of `indices`, not augmented."""
         for pixels, targets in read_ahead(self._read, self._order.in_order()):
             yield (
@@ -161,7 +161,7 @@ class CacheLoader:
 
 def read_ahead(
     read: Callable[[NDArray[np.int64]], T], batches: list[NDArray[np.int64]]
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yield `read(batch)` for every batch, in order, a thread being some batches ahead."""
     with ThreadPoolExecutor(1, thread_name_prefix="foveal-read") as pool:
         waiting: deque[Future[T]] = deque()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -17,3 +20,19 @@ def derive_seed(seed: int, *parts: int | str) -> int:
 def generator(seed: int, *parts: int | str) -> torch.Generator:
     """Return a CPU generator seeded with `derive_seed(seed, *parts)`."""
     return torch.Generator().manual_seed(derive_seed(seed, *parts))
+
+
+def random_states() -> dict[str, object]:
+    """Return torch's and NumPy's global random states, as tensors and plain values."""
+    state = np.random.get_state(legacy=False)
+    numpy = {**state, "state": {**state["state"], "key": torch.from_numpy(state["state"]["key"])}}
+    return {"torch": torch.get_rng_state(), "numpy": numpy}
+
+
+def restore_random_states(states: Mapping[str, Any]) -> None:
+    """Set the states that `random_states` returned."""
+    torch.set_rng_state(states["torch"])
+    numpy = states["numpy"]
+    np.random.set_state(
+        {**numpy, "state": {**numpy["state"], "key": numpy["state"]["key"].numpy()}}
+    )

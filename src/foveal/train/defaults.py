@@ -1,0 +1,54 @@
+"""Defaults of the loop that depend on optimizer, strategy and data."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from foveal.recipe import TrainOptions
+
+Part: TypeAlias = Literal["scratch", "head", "full"]
+"""A whole network from random weights; a head on frozen features; all of a pretrained network."""
+
+# The batch size at which the rates below hold.
+REFERENCE_BATCH = 64
+ADAMW_LR: dict[Part, float] = {"scratch": 3e-3, "head": 3e-3, "full": 5e-4}
+SGD_LR: dict[Part, float] = {"scratch": 0.1, "head": 0.1, "full": 0.01}
+# In full fine-tuning the pretrained part moves slower than the new head.
+BACKBONE_FACTOR = 0.3
+
+
+def default_lr(options: TrainOptions, part: Part, batch_size: int) -> float:
+    """Return the recipe's learning rate, or else a default for the optimizer and the part.
+
+    The default grows with the square root of the batch size for AdamW and linearly for SGD.
+    """
+    if options.lr is not None:
+        return options.lr
+    ratio = batch_size / REFERENCE_BATCH
+    if options.optimizer == "sgd":
+        return SGD_LR[part] * ratio
+    return ADAMW_LR[part] * math.sqrt(ratio)
+
+
+def gentle_backbone(name: str) -> float:
+    """Return the `Stage.lr_factor` of full fine-tuning: 1 for the head, less for the rest."""
+    return 1.0 if name.startswith("head.") else BACKBONE_FACTOR
+
+
+def label_weights(counts: Tensor) -> Tensor:
+    """Return (C,) weights that give every label the same share of the loss.
+
+    Args:
+        counts: (C,) how often each label occurs.
+
+    Returns:
+        Inverse frequencies with a mean of 1 over the samples; 1 for labels that do not occur.
+    """
+    present = counts > 0
+    share = counts / counts.sum()
+    weights = 1 / (present.sum() * share.clamp(min=1e-12))
+    return torch.where(present, weights, torch.ones_like(weights)).float()

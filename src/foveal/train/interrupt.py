@@ -1,0 +1,41 @@
+"""Ctrl-C as a request: the first ends the fit after its step, the second interrupts at once."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class StopSwitch:
+    """Whether the fit was asked to stop. May be asked from any thread."""
+
+    def __init__(self) -> None:
+        """Start unasked."""
+        self.asked = False
+
+    def ask(self) -> None:
+        """Ask the fit to stop after its current step."""
+        self.asked = True
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen for Ctrl-C, in the main thread, unless it is ignored (as under nohup)."""
+        self.asked = False
+        previous = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(previous):
+            yield
+            return
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            if self.asked:
+                raise KeyboardInterrupt
+            self.ask()
+
+        signal.signal(signal.SIGINT, on_signal)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,48 @@
+"""MixUp: a batch blended with itself in another order, targets too.
+
+mixup: Beyond Empirical Risk Minimization, 2017, https://arxiv.org/abs/1710.09412;
+one weight a batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from foveal.errors import UsageError
+from foveal.train.data import Batch, Inputs
+
+
+def mix(batch: Batch, alpha: float, seed: int) -> Batch:
+    """Blend a batch; integer targets are left as they are.
+
+    Args:
+        batch: Inputs and targets.
+        alpha: Of the Beta(alpha, alpha) distribution that the weight is drawn from; > 0.
+        seed: Of the weight and the order.
+
+    Raises:
+        UsageError: When the task has no target that can be blended.
+    """
+    inputs, targets = batch
+    blended = {name for name, t in targets.items() if t.is_floating_point() and name != "weight"}
+    if not blended:
+        raise UsageError(
+            "Invalid train.mixup: this task's targets are not numbers that can be blended.",
+            hint="foveal train DATA --set train.mixup=0",
+        )
+    rng = np.random.default_rng(seed)
+    weight = float(rng.beta(alpha, alpha))
+    count = next(iter(targets.values())).shape[0]
+    order = torch.from_numpy(rng.permutation(count))
+
+    def blend(values: Tensor) -> Tensor:
+        other = values[order.to(values.device)]
+        return torch.lerp(other, values, weight)
+
+    mixed = {n: blend(t) if t.is_floating_point() else t for n, t in targets.items()}
+    mixed_inputs: Inputs = (
+        tuple(blend(m) for m in inputs) if isinstance(inputs, tuple) else blend(inputs)
+    )
+    return mixed_inputs, mixed

@@ -1,0 +1,144 @@
+"""What goes into a fit and what comes out: stages, records of steps and epochs, the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from torch import Tensor, nn
+
+from foveal.train.data import Inputs, Loader
+
+Validate: TypeAlias = Callable[[nn.Module], Mapping[str, float]]
+"""Measures the model (in eval mode, no gradients) on the validation split; larger is better."""
+
+Forward: TypeAlias = Callable[[nn.Module, Inputs], dict[str, Tensor]]
+
+Stopped: TypeAlias = Literal["finished", "patience", "budget", "interrupted", "diverged"]
+
+
+def forward_all(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+    """Run the whole network on pictures."""
+    outputs: dict[str, Tensor] = model(inputs)
+    return outputs
+
+
+def forward_head(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+    """Run only the network's head, on cached feature maps."""
+    head: Any = model.head
+    outputs: dict[str, Tensor] = head(inputs)
+    return outputs
+
+
+def all_parameters(name: str) -> float:
+    """Train every parameter at the stage's learning rate."""
+    return 1.0
+
+
+def head_only(name: str) -> float:
+    """Train the parameters of the head; freeze the others."""
+    return 1.0 if name.startswith("head.") else 0.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a training: the same loop with other data, parameters or learning rate.
+
+    Attributes:
+        name: For the history ("head", "full").
+        loader: Where the batches come from.
+        epochs: How many epochs at most; None for as many as the budget allows.
+        lr: The highest learning rate.
+        lr_factor: Parameter name → factor on the learning rate; 0 freezes the parameter, and a
+            module all of whose parameters are frozen keeps its batch statistics.
+        forward: How the model is run on the loader's inputs.
+        validate: Instead of the fit's own (on cached features, say).
+        budget_share: Of the time left, relative to the shares of this and all later stages.
+    """
+
+    name: str
+    loader: Loader
+    epochs: int | None
+    lr: float
+    lr_factor: Callable[[str], float] = all_parameters
+    forward: Forward = forward_all
+    validate: Validate | None = None
+    budget_share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One optimizer step, as callbacks see it.
+
+    Attributes:
+        stage: Name of the stage.
+        epoch: Number of the current epoch over all stages, from 1.
+        step: Number of steps done over all stages.
+        progress: Share of the stage that is done, in [0, 1].
+        loss: Scalar on the device; reading it waits for the device.
+        lr: Learning rate of the step.
+        samples: Size of the batch.
+        inputs: The batch itself.
+        elapsed_s: Seconds of training so far, earlier runs that were resumed included.
+        left_s: Estimated seconds until the end of the stage, None before there is an estimate.
+    """
+
+    stage: str
+    epoch: int
+    step: int
+    progress: float
+    loss: Tensor
+    lr: float
+    samples: int
+    inputs: Inputs
+    elapsed_s: float
+    left_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One epoch (the last of a budgeted stage may be a part of one).
+
+    Attributes:
+        stage: Name of the stage.
+        epoch: Number over all stages, from 1.
+        step: Steps done over all stages at its end.
+        lr: Learning rate of its last step.
+        losses: Mean over its samples of everything that `TaskTraining.losses` gave.
+        metrics: What `validate` gave.
+        seconds: Training and validation.
+        samples_per_s: Of training alone.
+        is_best: Whether its weights are the best so far.
+    """
+
+    stage: str
+    epoch: int
+    step: int
+    lr: float
+    losses: dict[str, float]
+    metrics: dict[str, float]
+    seconds: float
+    samples_per_s: float
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """What a fit ended with; the model itself holds the best weights.
+
+    Attributes:
+        history: One record an epoch, earlier runs that were resumed included.
+        best_epoch: Number of the epoch whose weights were kept, 0 when interrupted before any.
+        best_metrics: The validation metrics of those weights.
+        stopped: Why it ended.
+        steps: Optimizer steps in all.
+        seconds: Of training in all, earlier runs that were resumed included.
+    """
+
+    history: tuple[EpochRecord, ...]
+    best_epoch: int
+    best_metrics: dict[str, float]
+    stopped: Stopped
+    steps: int
+    seconds: float

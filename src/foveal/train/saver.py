@@ -1,0 +1,57 @@
+"""When a fit's state is written to its checkpoints, and how long it has been training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from foveal.train.checkpoint import Checkpoint, CheckpointStore
+from foveal.train.state import RunState
+
+# Checkpoints take at most this share of the time; an older one only costs repeated work.
+CHECKPOINT_SHARE = 0.05
+
+
+class Saver:
+    """The clock and the checkpoints of one fit.
+
+    Args:
+        store: Where checkpoints go, or None for nowhere.
+        clock: Seconds, never going back.
+    """
+
+    def __init__(self, store: CheckpointStore | None, clock: Callable[[], float]) -> None:
+        """Start the clock at zero."""
+        self._store = store
+        self._clock = clock
+        self._started_s = self._saved_s = clock()
+        self._cost_s = 0.0
+
+    def latest(self) -> Checkpoint | None:
+        """Return the latest whole checkpoint, if any."""
+        return self._store.load() if self._store else None
+
+    def start_at(self, elapsed_s: float) -> None:
+        """Go on with the clock of a run that is resumed."""
+        self._started_s = self._clock() - elapsed_s
+
+    def elapsed_s(self) -> float:
+        """Return the seconds of training so far, the parts before a resume included."""
+        return self._clock() - self._started_s
+
+    def save_if_due(self, state: RunState, *, within_epoch: bool) -> None:
+        """Save when enough time has passed, or at the end of any epoch that is not too short."""
+        age_s = self._clock() - self._saved_s
+        if self._store is None or age_s * CHECKPOINT_SHARE < self._cost_s:
+            return
+        if not within_epoch or age_s >= self._store.every_s:
+            self.save(state)
+
+    def save(self, state: RunState) -> None:
+        """Write a checkpoint."""
+        if self._store is None:
+            return
+        begun_s = self._clock()
+        state.elapsed_s = self.elapsed_s()
+        self._store.save(state.to_checkpoint())
+        self._saved_s = self._clock()
+        self._cost_s = self._saved_s - begun_s

@@ -1,0 +1,180 @@
+"""Everything that changes during a fit, and its way into and out of a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foveal.train.checkpoint import Checkpoint
+from foveal.train.optim import Ema, snapshot
+from foveal.train.pace import Pace
+from foveal.train.records import EpochRecord, Stopped
+from foveal.train.seeds import random_states, restore_random_states
+from foveal.types import JsonObject
+
+
+@dataclass
+class Best:
+    """The weights that validated best.
+
+    Attributes:
+        weights: Name → tensor in main memory.
+        epoch: Number of their epoch, from 1.
+        score: Value of the metric that is compared, then minus the validation loss where known.
+        metrics: Everything that `validate` gave.
+    """
+
+    weights: dict[str, Tensor]
+    epoch: int
+    score: tuple[float, float]
+    metrics: dict[str, float]
+
+
+@dataclass
+class EpochSums:
+    """Sums over the part of the current epoch that is done."""
+
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    samples: int = 0
+    seconds: float = 0.0
+
+    def add(self, losses: Mapping[str, Tensor], samples: int, seconds: float) -> None:
+        """Take in a step without waiting for the device."""
+        for name, value in losses.items():
+            part = value.detach().float() * samples
+            self.losses[name] = self.losses[name] + part if name in self.losses else part
+        self.samples += samples
+        self.seconds += seconds
+
+    def means(self) -> dict[str, float]:
+        """Return the mean losses; waits for the device."""
+        return {name: float(total) / self.samples for name, total in self.losses.items()}
+
+
+@dataclass
+class RunState:
+    """The position of a fit.
+
+    Attributes:
+        model: The network, trained in place.
+        ema: Its moving average, or None.
+        scaler: Of the loss; does nothing outside float16.
+        stage: Number of stages that are done.
+        epoch: Number of epochs done over all stages.
+        batch: Number of batches of the current epoch that are done.
+        step: Number of steps done over all stages.
+        pace: Of the current stage, None between stages.
+        optimizer: Of the current stage, None between stages.
+        stale: Validations of the current stage since its last improvement.
+        stage_best: Best metric of the current stage.
+        plateau: Factor on the learning rate.
+        elapsed_s: Seconds of training up to the last checkpoint.
+        stopped: Why the last stage ended, None while training.
+    """
+
+    model: nn.Module
+    ema: Ema | None
+    scaler: torch.amp.GradScaler
+    stage: int = 0
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    pace: Pace | None = None
+    optimizer: torch.optim.Optimizer | None = None
+    stale: int = 0
+    stage_best: float = -math.inf
+    plateau: float = 1.0
+    elapsed_s: float = 0.0
+    stopped: Stopped | None = None
+    best: Best | None = None
+    sums: EpochSums = field(default_factory=EpochSums)
+    history: list[EpochRecord] = field(default_factory=list)
+
+    @property
+    def shown_model(self) -> nn.Module:
+        """Return the model that is validated and kept."""
+        return self.ema.model if self.ema else self.model
+
+    def judge(self, metrics: dict[str, float], metric: str) -> bool:
+        """Take in a validation; return whether the weights are the best so far.
+
+        Among equal values of the metric the lower validation loss wins, then the later epoch:
+        the learning rate was lower.
+        """
+        value = metrics[metric]
+        value = -math.inf if math.isnan(value) else value
+        if value > self.stage_best:
+            self.stage_best, self.stale = value, 0
+        else:
+            self.stale += 1
+        score = (value, -metrics["loss"] if "loss" in metrics else 0.0)
+        if self.best is not None and score < self.best.score:
+            return False
+        self.best = Best(snapshot(self.shown_model), self.epoch, score, metrics)
+        return True
+
+    def to_checkpoint(self) -> Checkpoint:
+        """Return everything that is needed to go on from here."""
+        best = self.best
+        state: JsonObject = {
+            "stage": self.stage,
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+            "pace": asdict(self.pace) if self.pace else None,
+            "stale": self.stale,
+            "stage_best": self.stage_best,
+            "plateau": self.plateau,
+            "elapsed_s": self.elapsed_s,
+            "stopped": self.stopped,
+            "best": None
+            if best is None
+            else {"epoch": best.epoch, "score": list(best.score), "metrics": best.metrics},
+            "sums": {"samples": self.sums.samples, "seconds": self.sums.seconds},
+            "history": [asdict(record) for record in self.history],
+        }
+        tensors: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "ema": self.ema.model.state_dict() if self.ema else None,
+            "best": best.weights if best else None,
+            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
+            "scaler": self.scaler.state_dict(),
+            "losses": self.sums.losses,
+            "random": random_states(),
+        }
+        return Checkpoint(state, tensors)
+
+    def restore(self, checkpoint: Checkpoint) -> dict[str, Any] | None:
+        """Set everything from a checkpoint but the optimizer, whose state is returned."""
+        state, tensors = checkpoint.state, checkpoint.tensors
+        self.model.load_state_dict(tensors["model"])
+        if self.ema is not None:
+            # A run that is extended may take up the moving average only now.
+            self.ema.model.load_state_dict(tensors["ema"] or tensors["model"])
+        self.scaler.load_state_dict(tensors["scaler"])
+        self.stage, self.epoch = state["stage"], state["epoch"]
+        self.batch, self.step = state["batch"], state["step"]
+        self.pace = Pace(**state["pace"]) if state["pace"] else None
+        self.stale, self.stage_best = state["stale"], state["stage_best"]
+        self.plateau, self.elapsed_s = state["plateau"], state["elapsed_s"]
+        self.stopped = state["stopped"]
+        if state["best"] is not None:
+            value, minus_loss = state["best"]["score"]
+            self.best = Best(
+                tensors["best"],
+                state["best"]["epoch"],
+                (value, minus_loss),
+                state["best"]["metrics"],
+            )
+        device = next(self.model.parameters()).device
+        losses = {name: total.to(device) for name, total in tensors["losses"].items()}
+        self.sums = EpochSums(losses, **state["sums"])
+        self.history = [EpochRecord(**record) for record in state["history"]]
+        restore_random_states(tensors["random"])
+        optimizer: dict[str, Any] | None = tensors["optimizer"]
+        return optimizer

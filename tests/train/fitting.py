@@ -1,0 +1,138 @@
+"""A tiny problem, network, loader and task for the tests of the loop: bright or dark pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from foveal.recipe import AugmentOptions, ModelOptions, TrainOptions
+from foveal.tasks.base import Task
+from foveal.tasks.training import TaskTraining
+from foveal.train.augmentation import Augmenter
+from foveal.train.data import CacheLoader
+from foveal.train.infer import infer
+from foveal.train.precision import Precision
+
+FP32 = Precision("cpu", None, scaled=False)
+CPU = torch.device("cpu")
+
+
+class ArrayReader:
+    """Pictures in memory with the cache's `read`."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self.pixels = pixels
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self.pixels[indices]
+
+
+class TinyNetwork(nn.Module):
+    """Convolution, normalisation and dropout in front of a linear head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+        self.head = TinyHead()
+
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        return (self.body(images / 255 - 0.5),)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        outputs: dict[str, Tensor] = self.head(self.features(images))
+        return outputs
+
+
+class TinyHead(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.3)
+        self.score = nn.Linear(8, 2)
+
+    def forward(self, maps: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        return {"logits": self.score(self.dropout(maps[0].mean((2, 3))))}
+
+
+class TinyTraining(TaskTraining):
+    """Soft-target cross entropy on the target `y`."""
+
+    def build_head(
+        self,
+        channels: tuple[int, ...],
+        strides: tuple[int, ...],
+        task: Task[Any, Any],
+        options: ModelOptions,
+    ) -> nn.Module:
+        return TinyHead()
+
+    def collate(self, targets: Sequence[Any], task: Task[Any, Any]) -> dict[str, Tensor]:
+        return {"y": torch.stack(list(targets))}
+
+    def class_counts(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+        return targets["y"].sum(0)
+
+    def sample_weights(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+        return torch.ones(len(targets["y"]))
+
+    def losses(
+        self,
+        outputs: dict[str, Tensor],
+        targets: dict[str, Tensor],
+        options: TrainOptions,
+        label_weights: Tensor | None,
+    ) -> dict[str, Tensor]:
+        loss = F.cross_entropy(outputs["logits"], targets["y"], label_weights)
+        return {"loss": loss, "peak": outputs["logits"].detach().abs().max()}
+
+
+def bright_or_dark(count: int = 64, size: int = 8, seed: int = 0) -> tuple[ArrayReader, Tensor]:
+    """Return noisy pictures and their (N, 2) targets: dark ones, then bright ones."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 150, (count, size, size, 3))
+    pixels[count // 2 :] += 100
+    targets = F.one_hot(torch.arange(count) * 2 // count, 2).float()
+    return ArrayReader(pixels.astype(np.uint8)), targets
+
+
+def tiny_loader(count: int = 64, batch_size: int = 8, **options: Any) -> CacheLoader:
+    reader, targets = bright_or_dark(count)
+    augment = Augmenter(AugmentOptions(flip_horizontal=True), (128, 128, 128))
+    return CacheLoader(
+        reader,
+        np.arange(count),
+        {"y": targets},
+        **{"batch_size": batch_size, "seed": 3, "augment": augment, **options},
+    )
+
+
+def tiny_network(seed: int = 0) -> TinyNetwork:
+    torch.manual_seed(seed)
+    return TinyNetwork()
+
+
+def accuracy(model: nn.Module) -> Mapping[str, float]:
+    """Measure on pictures that the loaders do not have."""
+    reader, targets = bright_or_dark(64, seed=99)
+    loader = CacheLoader(reader, np.arange(64), {}, batch_size=64)
+    logits = infer(model, loader.in_order(), FP32)["logits"]
+    return {"accuracy": float((logits.argmax(1) == targets.argmax(1).numpy()).mean())}
+
+
+def weights_of(model: nn.Module) -> dict[str, NDArray[Any]]:
+    return {name: value.detach().numpy().copy() for name, value in model.state_dict().items()}
+
+
+class FakeClock:
+    """A clock that only moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
