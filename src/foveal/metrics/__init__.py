@@ -20,6 +20,7 @@ from foveal.metrics.classification import (
     label_counts,
 )
 from foveal.metrics.intervals import (
+    MIN_RESAMPLES,
     Interval,
     bootstrap,
     mcnemar,
@@ -37,6 +38,7 @@ from foveal.metrics.ranking import (
 )
 
 __all__ = [
+    "MIN_RESAMPLES",
     "ClassScores",
     "CoverageCurve",
     "Interval",
