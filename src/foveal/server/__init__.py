@@ -2,6 +2,6 @@
 
 from foveal.server.app import create_app
 from foveal.server.options import ServerOptions
-from foveal.server.running import ServerHandle, serve, start_in_thread
+from foveal.server.run import ServerHandle, serve, start_in_thread
 
 __all__ = ["ServerHandle", "ServerOptions", "create_app", "serve", "start_in_thread"]

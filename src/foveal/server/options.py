@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import final
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self, final
 
-from foveal.errors import UsageError
+from foveal.errors import UsageError, unknown_name
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -64,6 +65,18 @@ class ServerOptions:
                 raise UsageError(f"Invalid {name}. Expected > 0. Received: {getattr(self, name)}.")
         if not 0 <= self.port <= 65535:
             raise UsageError(f"Invalid port. Expected 0 to 65535. Received: {self.port}.")
+
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """Return a copy with the named fields changed.
+
+        Raises:
+            UsageError: For a name that is not a field, or a value out of range.
+        """
+        known = [field.name for field in fields(self)]
+        for name in changes:
+            if name not in known:
+                raise UsageError(unknown_name("server option", name, known))
+        return replace(self, **changes)
 
     @property
     def is_loopback(self) -> bool:

@@ -60,9 +60,8 @@ def parse_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise RequestError(400, f"JSON Parse error: {error.msg[:256]} at offset: {error.pos}") from (
-            error
-        )
+        why = f"JSON Parse error: {error.msg[:256]} at offset: {error.pos}"
+        raise RequestError(400, why) from error
 
 
 def from_json_value(value: Any) -> bytes:

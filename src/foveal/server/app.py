@@ -1,0 +1,85 @@
+"""Put the application together: routes, gate, and the batcher's life."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from foveal.errors import FovealError
+from foveal.predict import Predictor
+from foveal.server import pages, routes, tfserving
+from foveal.server.gate import (
+    Gate,
+    on_foveal_error,
+    on_http_exception,
+    on_request_error,
+    on_unexpected,
+)
+from foveal.server.limits import RequestError
+from foveal.server.options import ServerOptions
+from foveal.server.state import ServerState
+
+_ROUTES = [
+    Route("/predict/{model}", routes.predict, methods=["POST"], name="predict"),
+    Route(
+        "/v1/{rest:path}",
+        tfserving.dispatch,
+        methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        name="tf_serving",
+    ),
+    Route("/models", routes.models, methods=["GET"], name="models"),
+    Route("/healthz", routes.healthz, methods=["GET"], name="healthz"),
+    Route("/readyz", routes.readyz, methods=["GET"], name="readyz"),
+    Route("/metrics", routes.metrics, methods=["GET"], name="metrics"),
+    Route("/docs", pages.docs, methods=["GET"], name="docs"),
+    Route("/openapi.json", pages.openapi, methods=["GET"], name="openapi"),
+    Route("/", pages.index, methods=["GET"], name="page"),
+    Route("/static/{name}", pages.static, methods=["GET"], name="static"),
+]
+
+
+def create_app(
+    predictors: Mapping[str, Predictor], options: ServerOptions | None = None
+) -> Starlette:
+    """Return the ASGI application that serves `predictors`.
+
+    Models are warmed up and threads started when the server starts the application's lifespan.
+
+    Args:
+        predictors: Name in the routes → predictor.
+        options: Limits; the defaults suit one machine.
+
+    Raises:
+        UsageError: For no model, or a name that cannot stand in a route.
+    """
+    state = ServerState(predictors, options or ServerOptions())
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await asyncio.to_thread(state.warm_up)
+        state.batcher.start(asyncio.get_running_loop())
+        try:
+            yield
+        finally:
+            state.draining = True
+            await asyncio.to_thread(state.batcher.stop)
+
+    app = Starlette(
+        routes=_ROUTES,
+        middleware=[Middleware(Gate, state=state)],
+        exception_handlers={
+            HTTPException: on_http_exception,
+            RequestError: on_request_error,
+            FovealError: on_foveal_error,
+            Exception: on_unexpected,
+        },
+        lifespan=lifespan,
+    )
+    app.state.foveal = state
+    return app

@@ -1,0 +1,119 @@
+"""What the routes of one server share: its models, limits, batcher and counters."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import numpy as np
+
+from foveal.data.decode import DecodeLimits
+from foveal.errors import FovealError, UsageError, unknown_name
+from foveal.predict import Predictor
+from foveal.server.batcher import Answer, Batcher
+from foveal.server.limits import Budget, RequestError, is_model_name
+from foveal.server.options import ServerOptions
+from foveal.server.telemetry import Telemetry
+from foveal.types import JsonObject, Picture
+
+
+@final
+class ServerState:
+    """One server's models and machinery.
+
+    Args:
+        predictors: Name in the routes → predictor.
+        options: Limits.
+
+    Raises:
+        UsageError: For no model, or a name that cannot stand in a route.
+    """
+
+    def __init__(self, predictors: Mapping[str, Predictor], options: ServerOptions) -> None:
+        """Give every predictor the server's own limits; it keeps its loaded network."""
+        if not predictors:
+            raise UsageError("There is no model to serve.", hint="foveal serve MODEL")
+        for name in predictors:
+            if not is_model_name(name):
+                raise UsageError(
+                    f"Invalid model name {name!r}. "
+                    "Expected up to 64 letters, digits, '.', '_' or '-'."
+                )
+        limits = DecodeLimits(max_bytes=options.max_body_bytes, max_pixels=options.max_pixels)
+        self.options = options
+        self.models = {
+            name: Predictor(p.bundle, engine=p.engine, limits=limits)
+            for name, p in predictors.items()
+        }
+        self.batcher = Batcher(max_batch=options.max_batch, workers=options.workers)
+        self.budget = Budget(options.queue_items, options.queue_bytes)
+        self.telemetry = Telemetry()
+        self.samples: dict[str, JsonObject] = {}
+        self.draining = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model has answered its warm-up and the server is not going down."""
+        return len(self.samples) == len(self.models) and not self.draining
+
+    def warm_up(self) -> None:
+        """Let each model answer a grey picture, with its explanation, before traffic comes.
+
+        The answers also say which fields a prediction has.
+        """
+        for name, predictor in self.models.items():
+            pipeline = predictor.pipeline
+            grey = np.full((pipeline.height, pipeline.width, 3), 128, np.uint8)
+            begun = time.perf_counter()
+            prediction = predictor.predict([Picture.from_array(grey)], explain=True)[0]
+            ms = 1000 * (time.perf_counter() - begun)
+            self.samples[name] = predictor.record(prediction, "warm-up", ms)
+
+    def model(self, name: str) -> Predictor:
+        """Return the model called `name`.
+
+        Raises:
+            RequestError: 404, with the nearest name.
+        """
+        predictor = self.models.get(name)
+        if predictor is None:
+            if not is_model_name(name):
+                raise RequestError(404, "Unknown model: that is not a model's name.")
+            raise RequestError(404, unknown_name("model", name, self.models))
+        return predictor
+
+    async def answer_all(
+        self, name: str, pictures: Sequence[bytes], *, explain: bool = False
+    ) -> list[Answer | FovealError]:
+        """Return the answer to each picture, or the error that it caused.
+
+        Raises:
+            RequestError: 504 when the deadline passed.
+        """
+        predictor = self.models[name]
+        try:
+            async with asyncio.timeout(self.options.deadline_s):
+                if len(pictures) == 1:
+                    answers = [await self._answer(predictor, pictures[0], explain)]
+                else:
+                    answers = await asyncio.gather(
+                        *(self._answer(predictor, data, explain) for data in pictures)
+                    )
+        except TimeoutError as error:
+            raise RequestError(
+                504, f"No answer within {self.options.deadline_s:g} s.", retry_after_s=1
+            ) from error
+        for answer in answers:
+            if isinstance(answer, Answer):
+                self.telemetry.count_answer(name, bool(answer.record.get("unsure")))
+        return answers
+
+    async def _answer(
+        self, predictor: Predictor, data: bytes, explain: bool
+    ) -> Answer | FovealError:
+        try:
+            return await self.batcher.answer(predictor, data, explain=explain)
+        except FovealError as error:
+            return error
