@@ -110,6 +110,12 @@ class TrainOptions(Section):
     batch_size: int | None = Field(None, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float | None = Field(None, gt=0)
+    """Highest learning rate of the whole network."""
+    feature_views: int = Field(2, ge=1, le=32)
+    """Views of each training picture whose activations are cached: the first plain, the others
+    augmented."""
+    head_lr: float | None = Field(None, gt=0)
+    """Highest learning rate of the head on frozen features (frozen and staged)."""
     weight_decay: float = Field(0.02, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     schedule: Literal["one_cycle", "plateau", "constant"] = "one_cycle"

@@ -9,7 +9,7 @@ from torch import nn
 
 from foveal.errors import WeightsError
 from foveal.models.backbone import BACKBONES
-from foveal.models.heads import EvidenceHead
+from foveal.tasks.classify.head import EvidenceHead
 from foveal.models.lite import LiteBackbone, load_lite
 from foveal.models.network import Network
 from foveal.models.torchvision_shim import import_timm
@@ -49,7 +49,7 @@ def imagenet_network(variant: int = 0) -> tuple[Network, Labels]:
     name = f"efficientnet_lite{variant}"
     spec = BACKBONES[name]
     net = load_lite(variant, pretrained=True)
-    head = EvidenceHead(spec.channels[-1], _CLASSES, hidden=0, dropout=0.0)
+    head = EvidenceHead(spec.channels[-1:], _CLASSES, hidden=0, dropout=0.0)
     classifier = net.classifier
     if not isinstance(classifier, nn.Linear):
         raise WeightsError(f"Invalid classifier of {name!r}. Expected a linear layer.")

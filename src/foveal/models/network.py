@@ -14,7 +14,7 @@ from foveal.types import JsonObject
 
 if TYPE_CHECKING:  # tasks are built on models: only the checker may look up to them
     from foveal.tasks.base import Task
-    from foveal.tasks.training import TaskTraining
+    from foveal.tasks.training import Head, TaskTraining
 
 
 @final
@@ -31,7 +31,7 @@ class Network(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: Backbone, head: nn.Module, mean: Triple, std: Triple) -> None:
+    def __init__(self, backbone: Backbone, head: Head, mean: Triple, std: Triple) -> None:
         """Keep the parts."""
         super().__init__()
         self.backbone = backbone
@@ -51,6 +51,15 @@ class Network(nn.Module):
         """
         maps: tuple[Tensor, ...] = self.backbone((images - self.mean) / self.std)
         return maps
+
+    def reduced_features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the least of the feature maps from which the head gives the same answer.
+
+        Args:
+            images: (N, 3, H, W) float32 in [0, 255], RGB.
+        """
+        reduced: tuple[Tensor, ...] = self.head.reduce(self.features(images))
+        return reduced
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the task's outputs for (N, 3, H, W) float32 in [0, 255], RGB."""

@@ -12,6 +12,36 @@ from foveal.recipe import ModelOptions, TrainOptions
 from foveal.tasks.base import Task
 
 
+class Head(nn.Module, ABC):
+    """From a backbone's feature maps to the task's outputs."""
+
+    @abstractmethod
+    def reduce(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the least of the feature maps that gives the same core outputs.
+
+        It is what is cached while the backbone is frozen.
+        """
+
+    @abstractmethod
+    def standardise(self, reduced: tuple[Tensor, ...]) -> None:
+        """Adapt to the spread of cached features, before the head is trained on them.
+
+        Args:
+            reduced: What `reduce` gave for many training pictures.
+        """
+
+    @abstractmethod
+    def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Return the outputs for feature maps, or for what `reduce` made of them.
+
+        Args:
+            features: Each (N, C_i, H / s_i, W / s_i), finest first.
+
+        Returns:
+            A dict with exactly the names of `task.output_specs()`.
+        """
+
+
 class TaskTraining(ABC):
     """Builds the head, the targets' tensors and the losses of one task."""
 
@@ -19,7 +49,7 @@ class TaskTraining(ABC):
     def build_head(
         self, channels: tuple[int, ...], strides: tuple[int, ...], task: Task[Any, Any],
         options: ModelOptions,
-    ) -> nn.Module:
+    ) -> Head:
         """Return the module from a backbone's feature maps to the outputs.
 
         Args:
@@ -27,10 +57,6 @@ class TaskTraining(ABC):
             strides: Model-input pixels per feature-map pixel, of each feature map.
             task: The bound task.
             options: The recipe's model section.
-
-        Returns:
-            A module called with the tuple of feature maps, each (N, C_i, H / s_i, W / s_i),
-            that returns a dict with exactly the names of `task.output_specs()`.
         """
 
     @abstractmethod

@@ -20,6 +20,9 @@ _SMALL_SIDE = 40
 _SCRATCH_SAMPLES = 5000
 # Fewer training pictures than this: fine-tuning overfits before it helps.
 _FROZEN_SAMPLES = 600
+# On cached features an epoch costs milliseconds: enough of them to converge.
+_HEAD_EPOCHS = 40
+_HEAD_LR = 2e-3
 
 
 def resolve(recipe: Recipe, facts: DataFacts, *, pretrained_at_hand: bool) -> Recipe:
@@ -140,8 +143,9 @@ def _schedule(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
         changes["train__batch_size"] = 32 if facts.samples < 5000 or not scratch else 128
     if train.lr is None:
         changes["train__lr"] = _default_lr(recipe)
-    if train.head_epochs is None and not scratch:
-        changes["train__head_epochs"] = 30
+    if not scratch:
+        changes["train__head_epochs"] = train.head_epochs or _HEAD_EPOCHS
+        changes["train__head_lr"] = train.head_lr or _HEAD_LR
     if train.epochs is None:
         epochs, why = _default_epochs(recipe, facts)
         changes["train__epochs"] = epochs

@@ -70,9 +70,19 @@ class RunDirectory:
         return self.path / "recipe.yaml"
 
     @property
-    def source(self) -> Path:
-        """Where the data is: what `--resume` reads."""
-        return self.path / "source.json"
+    def state(self) -> Path:
+        """Where the data is and how far the run has come: what `--resume` reads."""
+        return self.path / "run.json"
+
+    @property
+    def findings(self) -> Path:
+        """What the checks found."""
+        return self.path / "findings.json"
+
+    @property
+    def features(self) -> Path:
+        """Cached activations of a frozen backbone; deleted when the run ends."""
+        return self.path / "cache" / "features"
 
     @property
     def split(self) -> Path:

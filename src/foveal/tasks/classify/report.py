@@ -146,7 +146,8 @@ def _classes(details: JsonObject, *, multi_label: bool) -> ReportSection:
     if multi_label and details["mean_average_precision"]["value"] is not None:
         note += f" Mean average precision {_interval(details['mean_average_precision'])}."
     if "top5_accuracy" in details:
-        note += f" The true class is among the five likeliest for {_interval(details['top5_accuracy'])}."
+        top5 = _interval(details["top5_accuracy"])
+        note += f" The true class is among the five likeliest for {top5} of the pictures."
     return ReportSection(title="Classes", note=note, tables=((tuple(header), tuple(rows)),))
 
 
@@ -155,17 +156,15 @@ def _balance(details: JsonObject) -> ReportSection:
     shown = table if len(table) <= _BARS_SHOWN else table[: _BARS_SHOWN // 2]
     tail = [] if len(table) <= _BARS_SHOWN else table[-_BARS_SHOWN // 2 :]
     high = max([c["support"] for c in table], default=1) or 1
-    figures = [
-        (
-            title,
-            bar_chart([(c["label"], c["support"], f"{c['support']:,}") for c in part], high=high),
-        )
-        for title, part in (
-            ("Pictures of each class" if not tail else "The most frequent classes", shown),
-            ("The rarest classes", tail),
-        )
-        if part
-    ]
+    parts = (
+        ("Pictures of each class" if not tail else "The most frequent classes", shown),
+        ("The rarest classes", tail),
+    )
+    figures = []
+    for title, part in parts:
+        rows = [(c["label"], c["support"], f"{c['support']:,}") for c in part]
+        if rows:
+            figures.append((title, bar_chart(rows, high=high)))
     return ReportSection(
         title="Class balance",
         note="How many pictures of each class were measured.",

@@ -7,19 +7,23 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from foveal.models.heads import EvidenceHead
+from foveal.tasks.classify.head import EvidenceHead
 from foveal.recipe import ModelOptions, TrainOptions
 from foveal.tasks.base import Task
-from foveal.tasks.training import TaskTraining
+from foveal.tasks.training import Head, TaskTraining
 
 # The name of the targets' tensor says which loss they are for.
 ONE_HOT = "one_hot"
 """(N, C) float32, one class each: softmax."""
 MULTI_HOT = "multi_hot"
 """(N, C) float32, any number of classes each: sigmoid."""
+
+# Finer maps hold edges and colours rather than parts of things.
+_MIN_STRIDE = 8
+_MAX_LEVELS = 3
 
 
 @final
@@ -32,10 +36,12 @@ class ClassifyTraining(TaskTraining):
         strides: tuple[int, ...],
         task: Task[Any, Any],
         options: ModelOptions,
-    ) -> nn.Module:
-        """Return the evidence head on the last feature map."""
+    ) -> Head:
+        """Return the evidence head on the feature maps of stride 8 and more, at most three."""
+        deep = [c for c, stride in zip(channels, strides, strict=True) if stride >= _MIN_STRIDE]
+        used = tuple(deep[-_MAX_LEVELS:]) or channels[-1:]
         return EvidenceHead(
-            channels[-1], len(task.labels), hidden=options.hidden or 0, dropout=options.dropout
+            used, len(task.labels), hidden=options.hidden or 0, dropout=options.dropout
         )
 
     def collate(self, targets: Sequence[Any], task: Task[Any, Any]) -> dict[str, Tensor]:

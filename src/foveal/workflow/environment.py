@@ -1,0 +1,56 @@
+"""What a run ran on: versions, processor, memory. For `environment.json`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import foveal
+from foveal.predict.engine import available_cores
+from foveal.types import JsonObject
+
+_PACKAGES = ("torch", "timm", "numpy", "pillow", "simplejpeg", "onnxruntime", "onnx", "pydantic")
+
+
+def describe_environment() -> JsonObject:
+    """Return versions of what computes, and the machine, as JSON values."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "foveal": foveal.__version__,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "processor": processor_name(),
+        "cores": available_cores(),
+        "memory_bytes": _memory(),
+        "command": sys.argv,
+    }
+
+
+def processor_name() -> str:
+    """Return the processor's name as the operating system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -1,0 +1,219 @@
+"""From a location to everything that training needs: choices made, pictures decoded and split."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.checks import run_checks
+from foveal.console import Progress
+from foveal.data.cache import Cache
+from foveal.data.decode import DecodeLimits
+from foveal.data.source import Sample, Source, open_source
+from foveal.data.split import assign_splits, read_split_csv, write_split_csv
+from foveal.errors import DataError, WeightsError
+from foveal.models.lite import wheel_file
+from foveal.pipeline import Pipeline
+from foveal.predict.engine import available_cores
+from foveal.recipe import Recipe
+from foveal.render import contact_sheet, encode_png
+from foveal.tasks import get_task
+from foveal.tasks.base import Task
+from foveal.types import Finding, RawTarget
+from foveal.workflow.choose import resolve
+from foveal.workflow.facts import look
+from foveal.workflow.rundir import RunDirectory, write_json
+
+logger = logging.getLogger(__name__)
+
+TRAIN, VAL, TEST = 0, 1, 2
+_SHEET_PICTURES = 48
+
+
+@final
+@dataclass(frozen=True)
+class Prepared:
+    """A source that is ready to be trained on.
+
+    Attributes:
+        recipe: With no automatic value left.
+        source: The pictures and their labels.
+        task: Bound to the labels found.
+        pipeline: The pre-processing.
+        cache: Every readable picture at the size of the model input.
+        split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
+        findings: What readers, split and checks have to say.
+    """
+
+    recipe: Recipe
+    source: Source
+    task: Task[Any, Any]
+    pipeline: Pipeline
+    cache: Cache
+    split: NDArray[np.int8]
+    findings: tuple[Finding, ...]
+
+    def indices(self, side: int) -> NDArray[np.int64]:
+        """Return the positions of the samples on one side of the split."""
+        return np.flatnonzero(self.split == side).astype(np.int64)
+
+    def targets(self, indices: NDArray[np.int64]) -> list[Any]:
+        """Return the parsed targets of some samples."""
+        samples = self.source.samples
+        return [self.task.parse_target(raw_target(samples[i])) for i in indices]
+
+    @cached_property
+    def weights(self) -> NDArray[np.float32]:
+        """Return (N,) the samples' own weights."""
+        return np.array([sample.weight for sample in self.source.samples], np.float32)
+
+
+def raw_target(sample: Sample) -> RawTarget:
+    """Return a labelled sample's raw target.
+
+    Raises:
+        DataError: When it has no label.
+    """
+    if sample.raw is None:
+        raise DataError(f"The sample {sample.id} has no label.")
+    return sample.raw
+
+
+def limits_of(recipe: Recipe) -> DecodeLimits:
+    """Return the size limits of a recipe."""
+    return DecodeLimits(max_bytes=recipe.data.max_bytes, max_pixels=recipe.data.max_pixels)
+
+
+def pipeline_of(recipe: Recipe) -> Pipeline:
+    """Return the pre-processing of a resolved recipe."""
+    options = recipe.pipeline
+    if options.height is None or options.width is None or options.pad_color is None:
+        raise DataError("The recipe is not resolved: it names no image size.")
+    return Pipeline(options.height, options.width, options.fit, options.pad_color)
+
+
+def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
+    """Open a source and choose what the recipe leaves open.
+
+    Raises:
+        DataError: When nothing there is labelled, or nothing can be read.
+    """
+    source = open_source(location, recipe.data)
+    raws = [sample.raw for sample in source.samples if sample.raw is not None]
+    if not raws:
+        raise DataError(
+            f"No picture in {location} has a label: found {source.layout}.",
+            hint="put the pictures of each class into a folder of its own, or add labels.csv",
+        )
+    task_type = get_task(recipe.task)
+    chosen, reasons = task_type.choose_options(raws)
+    missing = {k: v for k, v in chosen.items() if k not in recipe.task_options}
+    if missing:
+        recipe = recipe.updated(
+            reasons={key: why for key, why in reasons.items() if key.split(".")[-1] in missing},
+            task_options={**recipe.task_options, **missing},
+        )
+    facts = look(source, limits_of(recipe), task_type.fit_labels(raws).names)
+    return source, resolve(recipe, facts, pretrained_at_hand=_pretrained_at_hand())
+
+
+def _pretrained_at_hand() -> bool:
+    try:
+        wheel_file(0)
+    except WeightsError:
+        return False
+    return True
+
+
+def prepare(
+    source: Source, recipe: Recipe, run: RunDirectory, progress: Progress, *, resume: bool = False
+) -> Prepared:
+    """Decode every picture once, split, check, and write what a person wants to see first.
+
+    Args:
+        source: The pictures.
+        recipe: Resolved.
+        run: Gets split.csv, findings.json, contact_sheet.png and the cache.
+        progress: Told how far the work is.
+        resume: Take cache and split that a killed run left, where they are whole.
+
+    Raises:
+        DataError: When a check finds what training cannot work with.
+    """
+    pipeline = pipeline_of(recipe)
+    cache = _cache(source, recipe, pipeline, run, progress, resume=resume)
+    split, found = _split(source, cache, recipe, run, resume=resume)
+    raws = [s.raw for s, side in zip(source.samples, split, strict=True) if s.raw and side >= 0]
+    task = get_task(recipe.task).bind(get_task(recipe.task).fit_labels(raws), recipe.task_options)
+    checked = run_checks(source, cache.scan, split, recipe.task, recipe.data)
+    findings = (*source.findings, *found, *checked)
+    write_json(run.findings, {"findings": [asdict(finding) for finding in findings]})
+    _log_findings(findings)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        raise DataError(errors[0].message, hint=errors[0].hint, code=errors[0].id)
+    prepared = Prepared(recipe, source, task, pipeline, cache, split, findings)
+    for side, name in ((TRAIN, "training"), (VAL, "validation")):
+        if not len(prepared.indices(side)):
+            raise DataError(
+                f"There are no {name} pictures: {len(source.samples)} in all, "
+                f"{len(cache.scan.errors)} unreadable.",
+                hint=f"foveal check {source.location}",
+            )
+    write_contact_sheet(prepared, run.contact_sheet)
+    return prepared
+
+
+def _cache(
+    source: Source,
+    recipe: Recipe,
+    pipeline: Pipeline,
+    run: RunDirectory,
+    progress: Progress,
+    *,
+    resume: bool,
+) -> Cache:
+    if resume and Cache.is_complete(run.cache):
+        return Cache.open(run.cache)
+    return Cache.build(
+        source,
+        pipeline,
+        run.cache,
+        limits_of(recipe),
+        workers=available_cores(),
+        progress=progress,
+    )
+
+
+def _split(
+    source: Source, cache: Cache, recipe: Recipe, run: RunDirectory, *, resume: bool
+) -> tuple[NDArray[np.int8], Sequence[Finding]]:
+    if resume and run.split.is_file():
+        return read_split_csv(run.split, source.samples), ()
+    split, findings = assign_splits(
+        source.samples, cache.scan, recipe.split, recipe.data, seed=recipe.seed
+    )
+    write_split_csv(run.split, source.samples, split)
+    return split, findings
+
+
+def _log_findings(findings: Sequence[Finding]) -> None:
+    levels = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
+    for finding in findings:
+        logger.log(levels[finding.severity], "%s: %s", finding.id, finding.message)
+
+
+def write_contact_sheet(prepared: Prepared, path: Path) -> None:
+    """Write some training pictures as the network gets them, evenly spread over the source."""
+    indices = prepared.indices(TRAIN)
+    step = max(1, len(indices) // _SHEET_PICTURES)
+    chosen = indices[::step][:_SHEET_PICTURES]
+    captions = ["|".join(prepared.source.samples[i].raw or ()) for i in chosen]
+    path.write_bytes(encode_png(contact_sheet(list(prepared.cache.read(chosen)), captions)))

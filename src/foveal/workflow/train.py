@@ -1,0 +1,209 @@
+"""A training run from beginning to end, its resumption and its extension."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from foveal.bundle.bundle import MANIFEST_NAME
+from foveal.console import Progress, log_to_file, stop_logging
+from foveal.data.source import open_source
+from foveal.errors import BundleError, UsageError
+from foveal.models.backbones import resolve_backbone
+from foveal.models.network import Network, build_network
+from foveal.predict.predictor import Predictor
+from foveal.recipe import Recipe
+from foveal.tasks import get_training
+from foveal.train.callbacks import ProgressReport, ResultsCsv
+from foveal.train.checkpoint import CheckpointStore
+from foveal.train.precision import choose_device
+from foveal.train.records import FitResult
+from foveal.train.tensorboard import TensorBoard
+from foveal.train.trainer import Trainer
+from foveal.types import JsonObject
+from foveal.workflow.environment import describe_environment
+from foveal.workflow.measure import measure_prepared
+from foveal.workflow.prepare import Prepared, prepare, resolve_recipe
+from foveal.workflow.rundir import RunDirectory, default_name, write_json
+from foveal.workflow.ship import ship
+from foveal.workflow.stages import Planner
+
+logger = logging.getLogger(__name__)
+
+
+def run_training(
+    data: str | Path, recipe: Recipe, *, out: Path, name: str | None, progress: Progress
+) -> Path:
+    """Train, prove, measure, and return the run directory.
+
+    Args:
+        data: The source's location.
+        recipe: As the user gave it.
+        out: Folder of the runs.
+        name: Name of the run, or None for the data's.
+        progress: Told how far the work is.
+    """
+    location = str(data)
+    source, resolved = resolve_recipe(location, recipe)
+    _check_size(resolved)
+    run = RunDirectory.create(out, resolved.task, name or default_name(location))
+    run.recipe.write_text(resolved.to_yaml(), encoding="utf-8")
+    write_json(run.environment, describe_environment())
+    _write_state(run, location, ())
+    with _logging(run):
+        for key, why in resolved.reasons.items():
+            logger.info("chosen %s: %s", key, why)
+        prepared = prepare(source, resolved, run, progress)
+        _work(prepared, run, (), progress, resume=False)
+    return run.path
+
+
+def resume_training(path: Path, *, progress: Progress) -> Path:
+    """Go on with an interrupted run from its last checkpoint; return the run directory.
+
+    A finished run is left as it is.
+
+    Raises:
+        BundleError: When there is no such run.
+    """
+    run = RunDirectory.open(path)
+    state = _read_state(run)
+    if state["status"] == "done":
+        return run.path
+    return _continue(run, state, progress)
+
+
+def extend_training(path: Path, epochs: int, *, progress: Progress) -> Path:
+    """Train a finished run for more epochs, from its final weights; return the run directory.
+
+    Raises:
+        BundleError: When there is no such run.
+        UsageError: When the run has not finished.
+    """
+    run = RunDirectory.open(path)
+    state = _read_state(run)
+    if state["status"] != "done":
+        raise UsageError(
+            f"The run {path} has not finished.", hint=f"foveal train --resume {path}"
+        )
+    extensions = (*state["extensions"], epochs)
+    _write_state(run, state["data"], extensions)
+    return _continue(run, {**state, "extensions": extensions}, progress)
+
+
+def _continue(run: RunDirectory, state: JsonObject, progress: Progress) -> Path:
+    recipe = Recipe.load(run.recipe)
+    source = open_source(state["data"], recipe.data)
+    with _logging(run):
+        prepared = prepare(source, recipe, run, progress, resume=True)
+        _work(prepared, run, tuple(state["extensions"]), progress, resume=True)
+    return run.path
+
+
+def _work(
+    prepared: Prepared,
+    run: RunDirectory,
+    extensions: tuple[int, ...],
+    progress: Progress,
+    *,
+    resume: bool,
+) -> None:
+    network, result = _fit(prepared, run, extensions, progress, resume=resume)
+    bundle = ship(prepared, network, run)
+    measure_prepared(Predictor(bundle), prepared, run, progress)
+    prepared.cache.close()
+    shutil.rmtree(run.cache, ignore_errors=True)
+    _write_state(
+        run,
+        _read_state(run)["data"],
+        extensions,
+        status="done",
+        stopped=result.stopped,
+        seconds=round(result.seconds, 3),
+        best_epoch=result.best_epoch,
+    )
+
+
+def _fit(
+    prepared: Prepared,
+    run: RunDirectory,
+    extensions: tuple[int, ...],
+    progress: Progress,
+    *,
+    resume: bool,
+) -> tuple[Network, FitResult]:
+    recipe, task = prepared.recipe, prepared.task
+    device = choose_device(recipe.train.device)
+    training = get_training(recipe.task)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = build_network(
+            task, training, recipe.model, pretrained=recipe.model.pretrained
+        )
+    planner = Planner(prepared, network, training, run, device, progress)
+    plan = planner.plan(extensions)
+    trainer = Trainer(
+        recipe.train,
+        device=device,
+        seed=recipe.seed,
+        callbacks=[
+            ResultsCsv(run.results),
+            TensorBoard(run.tensorboard, recipe),
+            ProgressReport(progress, task.primary_metric),
+        ],
+        checkpoints=CheckpointStore(run.checkpoints),
+    )
+    result = trainer.fit(
+        network,
+        training,
+        plan.stages,
+        plan.validation,
+        metric=task.primary_metric,
+        label_weights=plan.label_weights,
+        resume=resume,
+    )
+    logger.info("training ended: %s, best epoch %d", result.stopped, result.best_epoch)
+    return network, result
+
+
+def _check_size(recipe: Recipe) -> None:
+    height, width = recipe.pipeline.height, recipe.pipeline.width
+    if height is not None and width is not None:
+        resolve_backbone(recipe.model.backbone).check_size(height, width)
+
+
+@contextmanager
+def _logging(run: RunDirectory) -> Iterator[None]:
+    handler = log_to_file(run.log)
+    try:
+        yield
+    finally:
+        stop_logging(handler)
+
+
+def _write_state(
+    run: RunDirectory, data: str, extensions: tuple[int, ...], **more: Any
+) -> None:
+    # Absolute, so that the run can be resumed from another working directory.
+    location = data if "://" in data else str(Path(data).resolve())
+    write_json(
+        run.state,
+        {"data": location, "extensions": list(extensions), "status": "running", **more},
+    )
+
+
+def _read_state(run: RunDirectory) -> JsonObject:
+    try:
+        state: JsonObject = json.loads(run.state.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"The run {run.path} cannot be resumed: {error}") from error
+    if state["status"] == "done" and not (run.bundle / MANIFEST_NAME).is_file():
+        return {**state, "status": "running"}
+    return state

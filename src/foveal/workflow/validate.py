@@ -1,0 +1,81 @@
+"""Measure a torch network on the validation pictures, by the task's own decoding and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from foveal.recipe import TrainOptions
+from foveal.tasks.base import Task
+from foveal.tasks.training import TaskTraining
+from foveal.train.data import Batch
+from foveal.train.precision import Precision
+from foveal.train.records import Forward
+from foveal.types import Calibration, Frame
+
+
+@final
+class Validation:
+    """A `Validate` of the trainer.
+
+    Args:
+        task: Decodes and measures.
+        training: Gives the loss.
+        batches: Gives the batches of all validation samples in order, each time it is called.
+        targets: Of all validation samples, in the same order.
+        frames: Of all validation samples, in the same order.
+        options: The recipe's train section.
+        precision: Of the forward pass.
+        forward: How the network is run on the batches.
+    """
+
+    def __init__(
+        self,
+        task: Task[Any, Any],
+        training: TaskTraining,
+        batches: Callable[[], Iterator[Batch]],
+        targets: Sequence[Any],
+        frames: Sequence[Frame],
+        options: TrainOptions,
+        precision: Precision,
+        forward: Forward,
+    ) -> None:
+        """Keep the parts."""
+        self._task = task
+        self._training = training
+        self._batches = batches
+        self._targets = targets
+        self._frames = frames
+        # The plain loss, so that epochs compare however hard training is made.
+        self._options = options.model_copy(update={"label_smoothing": 0.0})
+        self._precision = precision
+        self._forward = forward
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        """Return the task's metrics, and the mean loss as `loss`."""
+        rows: list[Any] = []
+        total = torch.zeros(())
+        model.eval()
+        with torch.inference_mode():
+            for inputs, targets in self._batches():
+                with self._precision.autocast():
+                    outputs = self._forward(model, inputs)
+                outputs = {name: value.float() for name, value in outputs.items()}
+                losses = self._training.losses(outputs, targets, self._options, None)
+                start = len(rows)
+                rows += self._measure(outputs, start)
+                total += losses["loss"].cpu() * (len(rows) - start)
+        metrics = self._task.summarise(np.stack(rows))
+        return {**metrics, "loss": float(total) / len(rows)}
+
+    def _measure(self, outputs: dict[str, Tensor], start: int) -> list[Any]:
+        arrays = {name: outputs[name].cpu().numpy() for name in self._task.core_outputs}
+        count = len(next(iter(arrays.values())))
+        frames = self._frames[start : start + count]
+        predictions = self._task.decode(arrays, frames, Calibration())
+        targets = self._targets[start : start + count]
+        return [self._task.measure(p, t) for p, t in zip(predictions, targets, strict=True)]
