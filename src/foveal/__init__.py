@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from foveal.api import (
-        Model,
         check,
         compare,
         evaluate,
         explain,
+        export,
         extend,
         load,
         predict,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         train,
     )
     from foveal.errors import FovealError
+    from foveal.model import Model
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "export",
     "extend",
     "load",
     "predict",

@@ -64,7 +64,7 @@ def _specs(pattern: str, *, timm: bool) -> list[JsonObject]:
             "The table of backbones needs torch, which is not installed.",
             hint="pip install 'foveal[train]'",
         ) from error
-    rows = [
+    rows: list[JsonObject] = [
         {
             "name": spec.name,
             "default_size": spec.default_size,

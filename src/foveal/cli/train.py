@@ -15,7 +15,7 @@ from foveal.cli.progress import make_progress
 from foveal.errors import UsageError
 
 if TYPE_CHECKING:
-    from foveal.api import Model
+    from foveal.model import Model
 
 EVERYDAY, GO_ON, MORE = "Everyday knobs", "Go on with a run", "More"
 
