@@ -25,14 +25,12 @@ from foveal.server.limits import RequestError
 from foveal.server.options import ServerOptions
 from foveal.server.state import ServerState
 
+_ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _ROUTES = [
     Route("/predict/{model}", routes.predict, methods=["POST"], name="predict"),
-    Route(
-        "/v1/{rest:path}",
-        tfserving.dispatch,
-        methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        name="tf_serving",
-    ),
+    # TF Serving's addresses ignore case.
+    Route("/v1/{rest:path}", tfserving.dispatch, methods=_ALL_METHODS, name="tf_serving"),
+    Route("/V1/{rest:path}", tfserving.dispatch, methods=_ALL_METHODS, name="tf_serving"),
     Route("/models", routes.models, methods=["GET"], name="models"),
     Route("/healthz", routes.healthz, methods=["GET"], name="healthz"),
     Route("/readyz", routes.readyz, methods=["GET"], name="readyz"),

@@ -104,6 +104,11 @@ class Batcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.stats = BatchStats()
 
+    @property
+    def waiting(self) -> int:
+        """How many pictures are decoded and wait for the network."""
+        return self._ready.qsize()
+
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the threads; answers are delivered on `loop`."""
         self._loop = loop

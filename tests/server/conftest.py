@@ -1,0 +1,62 @@
+"""A running server and pictures in the forms that clients send them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from foveal.bundle import Bundle
+from foveal.predict import Predictor
+from foveal.server import ServerHandle, start_in_thread
+
+
+def encoded(brightness: int, kind: str = "PNG", size: tuple[int, int] = (40, 30)) -> bytes:
+    """Return a picture of one grey; the tiny bundle calls dark a circle, bright a square."""
+    rng = np.random.default_rng(brightness)
+    pixels = np.clip(brightness + rng.integers(-5, 5, (size[1], size[0], 3)), 0, 255)
+    buffer = io.BytesIO()
+    PILImage.fromarray(pixels.astype(np.uint8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def dark_png() -> bytes:
+    """Return a PNG that is a circle to the tiny bundle."""
+    return encoded(40)
+
+
+@pytest.fixture(scope="session")
+def bright_jpeg() -> bytes:
+    """Return a JPEG that is a square to the tiny bundle."""
+    return encoded(220, "JPEG")
+
+
+@pytest.fixture(scope="session")
+def grey_png() -> bytes:
+    """Return a PNG between the classes: the tiny bundle is unsure."""
+    return encoded(128)
+
+
+@pytest.fixture(scope="session")
+def predictor(tiny_bundle: Bundle) -> Predictor:
+    """Return a predictor of the tiny bundle."""
+    return Predictor(tiny_bundle, threads=1)
+
+
+@pytest.fixture(scope="session")
+def server(predictor: Predictor) -> Iterator[ServerHandle]:
+    """Return a running server with one model, `tiny`."""
+    with start_in_thread({"tiny": predictor}, port=0) as handle:
+        yield handle
+
+
+@pytest.fixture
+def client(server: ServerHandle) -> Iterator[httpx.Client]:
+    """Return a client of the running server."""
+    with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+        yield client
