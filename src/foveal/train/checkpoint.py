@@ -52,12 +52,17 @@ class CheckpointStore:
     Args:
         directory: Made when the first checkpoint is written.
         every_s: Seconds between checkpoints within an epoch; those at its end come anyway.
+        largest_share: Of the time that checkpoints may take; beyond it they become rarer, which
+            only means more work to repeat after a kill.
     """
 
-    def __init__(self, directory: Path, *, every_s: float = 60.0) -> None:
+    def __init__(
+        self, directory: Path, *, every_s: float = 60.0, largest_share: float = 0.05
+    ) -> None:
         """Sweep what a killed run left half-written."""
         self.directory = directory
         self.every_s = every_s
+        self.largest_share = largest_share
         if directory.is_dir():
             for left in directory.glob(f"{_TEMPORARY}*"):
                 shutil.rmtree(left, ignore_errors=True)

@@ -49,6 +49,9 @@ class Pace:
             return min(cap, float(self.steps_per_epoch)) if elapsed_s < self.deadline_s else 0.0
         validation_s = self._validation_s()
         with_share = self.step_s + validation_s / self.steps_per_epoch
+        if with_share == 0:
+            # A clock too coarse to see a step.
+            return cap if elapsed_s < self.deadline_s else 0.0
         # The last validation comes whole; those before it come a share with every step.
         return min(cap, max(0.0, self.deadline_s - elapsed_s - validation_s) / with_share)
 
@@ -76,7 +79,7 @@ class Pace:
         self.progress += (1 - self.progress) / left
         self._seen += 1
         if self._seen <= WARMUP_STEPS:
-            self.step_s = seconds if self.step_s is None else min(self.step_s, seconds)
+            self.step_s = seconds
             return
         self._stretch_s += seconds
         self._stretch_steps += 1

@@ -7,9 +7,6 @@ from collections.abc import Callable
 from foveal.train.checkpoint import Checkpoint, CheckpointStore
 from foveal.train.state import RunState
 
-# Checkpoints take at most this share of the time; an older one only costs repeated work.
-CHECKPOINT_SHARE = 0.05
-
 
 class Saver:
     """The clock and the checkpoints of one fit.
@@ -41,7 +38,7 @@ class Saver:
     def save_if_due(self, state: RunState, *, within_epoch: bool) -> None:
         """Save when enough time has passed, or at the end of any epoch that is not too short."""
         age_s = self._clock() - self._saved_s
-        if self._store is None or age_s * CHECKPOINT_SHARE < self._cost_s:
+        if self._store is None or age_s * self._store.largest_share < self._cost_s:
             return
         if not within_epoch or age_s >= self._store.every_s:
             self.save(state)

@@ -53,7 +53,7 @@ from foveal.train.pace import Pace
 from foveal.train.precision import choose_precision, use_threads
 from foveal.train.records import EpochRecord, FitResult, Forward, Stage, StepRecord, Validate
 from foveal.train.saver import Saver
-from foveal.train.seeds import derive_seed
+from foveal.train.seeds import derive_seed, seed_all
 from foveal.train.state import Best, EpochSums, RunState
 
 logger = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class Trainer:
         if state.optimizer is None:
             raise RuntimeError("train_step outside a stage")
         # Dropout depends on the place in the run alone, so a resumed run drops the same units.
-        torch.manual_seed(derive_seed(self._seed, "step", state.epoch, state.batch))
+        seed_all(derive_seed(self._seed, "step", state.epoch, state.batch), self.device)
         set_lr(state.optimizer, self._lr(stage, state, pace))
         if options.mixup:
             batch = mix(batch, options.mixup, derive_seed(self._seed, "mixup", state.step))

@@ -1,0 +1,307 @@
+import math
+import os
+import signal
+
+import pytest
+import torch
+from fitting import (
+    CPU,
+    FakeClock,
+    TinyTraining,
+    accuracy,
+    tiny_loader,
+    tiny_network,
+    weights_of,
+)
+
+from foveal.errors import FovealError, UsageError
+from foveal.recipe import TrainOptions
+from foveal.train.records import Stage, head_only
+from foveal.train.trainer import Trainer
+
+
+class Listener:
+    """Calls a function after every step."""
+
+    def __init__(self, on_step):
+        self.on_step = on_step
+        self.steps = []
+        self.epochs = []
+        self.result = None
+
+    def fit_started(self, model, stages, history):
+        self.model = model
+
+    def step_done(self, step):
+        self.steps.append(step)
+        self.on_step(step)
+
+    def epoch_done(self, record):
+        self.epochs.append(record)
+
+    def fit_ended(self, result):
+        self.result = result
+
+
+def fit(model, stages, validate=accuracy, *, on_step=lambda step: None, **options):
+    listener = Listener(on_step)
+    trainer = Trainer(TrainOptions(**options), device=CPU, callbacks=[listener])
+    result = trainer.fit(model, TinyTraining(), stages, validate, metric="accuracy")
+    return result, listener
+
+
+def test_a_network_learns_bright_from_dark():
+    model = tiny_network()
+    result, listener = fit(model, [Stage("full", tiny_loader(), 6, 0.03)])
+    assert accuracy(model)["accuracy"] == 1.0
+    assert result.best_metrics == {"accuracy": 1.0}
+    assert result.stopped == "finished"
+    assert result.steps == 48
+    assert [r.epoch for r in result.history] == [1, 2, 3, 4, 5, 6]
+    assert result.history[-1].losses["loss"] < result.history[0].losses["loss"] / 2
+    assert listener.result == result
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "sgd"},
+        {"schedule": "constant", "ema": 0.5},
+        {"schedule": "plateau"},
+        {"mixup": 0.2},
+        {"precision": "fp32"},
+    ],
+    ids=str,
+)
+def test_every_option_learns(options):
+    model = tiny_network()
+    fit(model, [Stage("full", tiny_loader(), 6, 0.03)], **options)
+    assert accuracy(model)["accuracy"] >= 0.95
+
+
+def test_the_same_seed_gives_the_same_weights():
+    first, second = tiny_network(), tiny_network()
+    for model in (first, second):
+        fit(model, [Stage("full", tiny_loader(), 2, 0.03)], mixup=0.2)
+    assert all((weights_of(second)[n] == w).all() for n, w in weights_of(first).items())
+
+
+def test_fitting_leaves_the_global_random_state_alone():
+    model = tiny_network()
+    before = torch.get_rng_state()
+    fit(model, [Stage("full", tiny_loader(), 1, 0.03)])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_frozen_part_keeps_weights_and_batch_statistics():
+    model = tiny_network()
+    before = weights_of(model)
+    fit(model, [Stage("head", tiny_loader(), 2, 0.03, lr_factor=head_only)])
+    after = weights_of(model)
+    assert all((after[n] == before[n]).all() for n in before if n.startswith("body."))
+    assert (after["head.score.weight"] != before["head.score.weight"]).any()
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_best_weights_are_kept_when_later_ones_are_worse():
+    scores = iter([0.5, 0.9, 0.7])
+    seen = []
+
+    def validate(model):
+        seen.append(weights_of(model))
+        return {"accuracy": next(scores)}
+
+    model = tiny_network()
+    result, _ = fit(model, [Stage("full", tiny_loader(), 3, 0.03)], validate)
+    assert result.best_epoch == 2
+    assert result.best_metrics == {"accuracy": 0.9}
+    assert [r.is_best for r in result.history] == [True, True, False]
+    assert all((weights_of(model)[n] == w).all() for n, w in seen[1].items())
+
+
+def test_equal_metrics_are_told_apart_by_the_loss_and_then_by_age():
+    metrics = iter([(0.9, 0.3), (0.9, 0.1), (0.9, 0.2), (0.9, 0.1)])
+
+    def validate(model):
+        value, loss = next(metrics)
+        return {"accuracy": value, "loss": loss}
+
+    result, _ = fit(tiny_network(), [Stage("full", tiny_loader(), 4, 0.03)], validate)
+    assert [r.is_best for r in result.history] == [True, True, False, True]
+
+
+def test_patience_ends_a_stage_after_so_many_epochs_without_improvement():
+    scores = iter([0.5, 0.6, 0.6, 0.55, 0.4])
+
+    def validate(model):
+        return {"accuracy": next(scores)}
+
+    result, _ = fit(tiny_network(), [Stage("full", tiny_loader(), 9, 0.03)], validate, patience=2)
+    assert result.stopped == "patience"
+    assert len(result.history) == 4
+
+
+def test_a_plateau_lowers_the_learning_rate_by_its_factor():
+    scores = iter([0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4])
+
+    def validate(model):
+        return {"accuracy": next(scores)}
+
+    stages = [Stage("full", tiny_loader(), 8, 0.01)]
+    result, _ = fit(tiny_network(), stages, validate, schedule="plateau")
+    # Three validations without improvement after the first, three more, and the next.
+    expected = [0.01] * 4 + [0.003] * 3 + [0.0009]
+    assert [r.lr for r in result.history] == pytest.approx(expected)
+
+
+def test_the_moving_average_is_what_is_validated_and_kept():
+    model = tiny_network()
+    seen = []
+
+    def validate(shown):
+        seen.append(shown)
+        return {"accuracy": 0.5}
+
+    fit(model, [Stage("full", tiny_loader(), 1, 0.03)], validate, ema=0.99)
+    assert seen[0] is not model
+    assert all((weights_of(seen[0])[n] == w).all() for n, w in weights_of(model).items())
+
+
+def test_control_c_ends_after_the_step_with_the_best_weights():
+    def interrupt(step):
+        if step.step == 11:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    stages = [Stage("full", tiny_loader(), 3, 0.03)]
+    result, listener = fit(tiny_network(), stages, on_step=interrupt)
+    assert result.stopped == "interrupted"
+    assert result.steps == 11
+    assert result.best_epoch == 1
+    assert listener.result == result
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_an_interrupt_before_the_first_validation_keeps_what_was_learnt():
+    def interrupt(step):
+        raise KeyboardInterrupt
+
+    model = tiny_network()
+    result, _ = fit(model, [Stage("full", tiny_loader(), 3, 0.03)], on_step=interrupt)
+    assert result.stopped == "interrupted"
+    assert result.history == ()
+    assert result.best_epoch == 0
+    assert result.best_metrics == accuracy(model)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training():
+    def spoil(step):
+        with torch.no_grad():
+            model.head.score.weight.fill_(math.nan)
+
+    model = tiny_network()
+    with pytest.raises(FovealError, match="diverged"):
+        fit(model, [Stage("full", tiny_loader(), 3, 0.03)], on_step=spoil)
+
+
+def test_a_divergence_after_an_epoch_keeps_the_best_weights():
+    def spoil(step):
+        if step.step == 10:
+            with torch.no_grad():
+                model.head.score.weight.fill_(math.nan)
+
+    model = tiny_network()
+    result, _ = fit(model, [Stage("full", tiny_loader(), 3, 0.03)], on_step=spoil)
+    assert result.stopped == "diverged"
+    assert result.best_epoch == 1
+    assert torch.isfinite(model.head.score.weight).all()
+
+
+def test_a_stage_without_an_end_is_refused():
+    with pytest.raises(UsageError, match="neither a number of epochs nor a budget"):
+        fit(tiny_network(), [Stage("full", tiny_loader(), None, 0.03)])
+
+
+def test_a_stage_with_nothing_to_train_is_refused():
+    stage = Stage("full", tiny_loader(), 1, 0.03, lr_factor=lambda name: 0.0)
+    with pytest.raises(UsageError, match="every parameter is frozen"):
+        fit(tiny_network(), [stage])
+
+
+def test_a_metric_that_validate_does_not_give_is_refused():
+    with pytest.raises(ValueError, match="Expected 'accuracy' in it"):
+        fit(tiny_network(), [Stage("full", tiny_loader(), 1, 0.03)], lambda model: {"other": 1.0})
+
+
+class TimedTraining(TinyTraining):
+    """Takes a given time for a step, twice as long from some step on."""
+
+    def __init__(self, clock, step_s, slow_from):
+        self.clock, self.step_s, self.slow_from = clock, step_s, slow_from
+        self.steps = 0
+
+    def losses(self, outputs, targets, options, label_weights):
+        self.steps += 1
+        self.clock.now_s += self.step_s * (2 if self.steps > self.slow_from else 1)
+        return super().losses(outputs, targets, options, label_weights)
+
+
+def timed_fit(stages, step_s, validation_s, budget_s, slow_from=10**9):
+    """Fit on a clock on which steps and validations take what is said; return the seconds too."""
+    clock = FakeClock()
+
+    def validate(model):
+        clock.now_s += validation_s
+        return {"accuracy": 0.5}
+
+    listener = Listener(lambda step: None)
+    options = TrainOptions(budget_s=budget_s)
+    trainer = Trainer(options, device=CPU, callbacks=[listener], clock=clock)
+    begun_s = clock.now_s
+    training = TimedTraining(clock, step_s, slow_from)
+    result = trainer.fit(tiny_network(), training, stages, validate, metric="accuracy")
+    return result, listener, clock.now_s - begun_s
+
+
+def test_a_budget_decides_the_number_of_steps():
+    # 8 steps of 1 s and a validation of 2 s make an epoch of 10 s; 95 s hold nine and a half.
+    result, listener, seconds = timed_fit([Stage("full", tiny_loader(), None, 0.01)], 1.0, 2.0, 95)
+    assert result.stopped == "budget"
+    assert 91 <= seconds <= 96
+    assert len(result.history) == 10
+    # The schedule came to its end: the last learning rate is next to nothing.
+    assert result.history[-1].lr < 0.01 * 0.02
+    assert max(step.lr for step in listener.steps) == pytest.approx(0.01, rel=0.02)
+
+
+def test_a_budget_is_kept_when_the_machine_slows_down():
+    stages = [Stage("full", tiny_loader(), None, 0.01)]
+    result, listener, seconds = timed_fit(stages, 1.0, 2.0, 100, slow_from=20)
+    assert 94 <= seconds <= 102
+    assert result.history[-1].lr < 0.01 * 0.05
+    progress = [step.progress for step in listener.steps]
+    assert progress == sorted(progress)
+
+
+def test_a_budget_that_is_not_needed_changes_nothing():
+    result, _, seconds = timed_fit([Stage("full", tiny_loader(), 3, 0.01)], 1.0, 2.0, 1000)
+    assert result.stopped == "finished"
+    assert result.steps == 24
+    assert seconds == 30
+
+
+def test_stages_share_a_budget():
+    stages = [
+        Stage("head", tiny_loader(), None, 0.01, lr_factor=head_only, budget_share=1),
+        Stage("full", tiny_loader(), None, 0.01, budget_share=3),
+    ]
+    result, _, seconds = timed_fit(stages, 1.0, 2.0, 200)
+    head_s = sum(r.seconds for r in result.history if r.stage == "head")
+    assert 46 <= head_s <= 52
+    assert 190 <= seconds <= 204
+
+
+def test_a_budget_too_short_for_anything_still_gives_a_model():
+    result, _, _ = timed_fit([Stage("full", tiny_loader(), 5, 0.01)], 1.0, 2.0, 0.5)
+    assert result.steps == 1
+    assert result.best_epoch == 1
