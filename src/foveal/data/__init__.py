@@ -1,0 +1,1 @@
+"""Data: where pictures and labels come from, how they are decoded, cached and split."""
