@@ -3,7 +3,13 @@
 const DOWNSCALED_SIDE_PX = 2048;
 const DOWNSCALED_QUALITY = 0.92;
 
-export class AnswerError extends Error {}
+// `passing` errors may be gone when the same picture is sent again.
+export class AnswerError extends Error {
+  constructor(message, { passing = false } = {}) {
+    super(message);
+    this.passing = passing;
+  }
+}
 
 export async function loadModels() {
   const response = await send("/models");
@@ -26,7 +32,7 @@ async function send(path, options) {
   try {
     response = await fetch(path, options);
   } catch {
-    throw new AnswerError("The server cannot be reached. Is it still running?");
+    throw new AnswerError("The server cannot be reached. Is it still running?", { passing: true });
   }
   if (response.ok) return response;
   let message = `The server answered with status ${response.status}.`;
@@ -35,7 +41,7 @@ async function send(path, options) {
   } catch {
     // A proxy's own error page is not JSON; the status says enough.
   }
-  throw new AnswerError(message);
+  throw new AnswerError(message, { passing: response.status >= 500 || response.status === 408 });
 }
 
 // Returns what to send for a file, with a note when it had to be made smaller.

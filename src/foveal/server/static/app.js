@@ -33,11 +33,16 @@ async function start() {
 function chooseModel(name) {
   model = models.find((m) => m.name === name);
   const accuracy = model.metrics.accuracy;
-  const tested = accuracy ? ` Right for ${percent(accuracy.value)} of its validation pictures.` : "";
+  const tested = accuracy ? ` Right for ${measured(accuracy)} of its validation pictures.` : "";
   byId("about").textContent = `${model.name} tells ${listed(model.labels)} apart.${tested}`;
   const classifies = model.task === "classify";
   document.querySelector('input[value="check"]').disabled = !classifies;
   check.setLabels(classifies ? model.labels : []);
+}
+
+function measured({ value, low, high }) {
+  const known = typeof low === "number" && typeof high === "number";
+  return known ? `${percent(value)} (${percent(low).replace(" %", "")} to ${percent(high)})` : percent(value);
 }
 
 function listed(names) {
@@ -74,6 +79,7 @@ async function add(files) {
   cards = [...added, ...cards];
   byId("list").prepend(...added.map((card) => card.element));
   byId("results-bar").hidden = false;
+  document.body.classList.add("has-answers");
   const answers = await askAll(added, declared);
   if (declared !== null) check.conclude(answers, declared);
   announce(added, answers);
@@ -102,7 +108,7 @@ async function ask(card, declared) {
     }
   } catch (error) {
     if (!(error instanceof AnswerError)) throw error;
-    card.setError(error.message, () => ask(card, declared));
+    card.setError(error, () => ask(card, declared));
   }
 }
 
@@ -128,6 +134,7 @@ function clear() {
   cards.forEach((card) => card.dispose());
   cards = [];
   byId("results-bar").hidden = true;
+  document.body.classList.remove("has-answers");
   check.reset();
   byId("announce").textContent = "Cleared.";
   byId("choose").focus();

@@ -8,7 +8,8 @@ export function percent(share) {
   const value = 100 * share;
   // Never claims a certainty that the number does not have.
   if (value > 99.9 && value < 100) return "> 99.9 %";
-  return `${value.toFixed(value < 10 ? 1 : value > 99 ? 1 : 0)} %`;
+  const digits = value < 10 || (value > 99 && value < 100) ? 1 : 0;
+  return `${value.toFixed(digits)} %`;
 }
 
 export class Card {
@@ -98,17 +99,19 @@ export class Card {
     this.drawBars(open ? total : TOP);
   }
 
-  setError(message, retry) {
+  setError(error, retry) {
     this.find(".working").hidden = true;
-    this.show(".error", message);
+    this.show(".error", error.message);
     const button = this.find(".retry");
-    button.hidden = false;
+    button.hidden = !error.passing;
     button.onclick = retry;
   }
 
   setVerdict(kind, text) {
     const verdict = this.show(".card-verdict", text);
     verdict.dataset.kind = kind;
+    // The verdict says it already.
+    if (kind === "unsure") this.find(".unsure-note").hidden = true;
   }
 
   async showEvidence(on) {

@@ -39,7 +39,8 @@ export class CategoryCheck {
     const seen = answer.label || "none of the classes";
     const share = percent(answer.confidence);
     if (answer.unsure) {
-      return { kind: "unsure", text: `Unsure whether this is ${declared}. Best guess: ${seen}, ${share}.` };
+      const guess = answer.matches ? `Perhaps ${declared}, but unsure` : `Unsure: perhaps ${seen}, not ${declared}`;
+      return { kind: "unsure", text: `${guess} (${share}).` };
     }
     if (answer.matches) return { kind: "match", text: `Match: this is ${declared}.` };
     return { kind: "mismatch", text: `This looks like ${seen}, not ${declared}.` };
