@@ -6,7 +6,7 @@ Heavy parts (torch, matplotlib, the web server) are imported where they are firs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,10 @@ def extend(run: str | Path, epochs: int, *, progress: Progress | None = None) ->
 
 
 def load(model: str | Path) -> Model:
-    """Open a run, a bundle folder, a `.foveal` file, or `imagenet`.
+    """Open a trained model.
+
+    Args:
+        model: A run, a bundle folder, a `.foveal` file, or `imagenet`.
 
     Raises:
         BundleError: When nothing is there, or what is there is not a bundle.
@@ -259,20 +262,27 @@ def export(model: str | Path | Model, to: str, out: str | Path) -> Path:
 
 
 def serve(
-    model: str | Path | Model, *, host: str = "127.0.0.1", port: int = 8000, **options: Any
+    model: str | Path | Model,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    on_ready: Callable[[str], None] | None = None,
+    **options: Any,
 ) -> None:
     """Serve a model over HTTP with its web page until interrupted.
 
     Args:
         model: As for `load`.
         host: Address to listen on.
-        port: Port to listen on.
-        **options: Fields of `foveal.server.ServerOptions`.
+        port: Port to listen on; 0 takes a free one.
+        on_ready: Called with the URL once the server answers.
+        **options: Fields of `foveal.server.options.ServerOptions`.
     """
     from foveal.server.run import serve as run_server
 
     opened = model if isinstance(model, Model) else Model(model)
-    run_server({opened.bundle.name: opened.predictor}, host=host, port=port, **options)
+    predictors = {opened.bundle.name: opened.predictor}
+    run_server(predictors, on_ready=on_ready, host=host, port=port, **options)
 
 
 def _recipe(

@@ -69,6 +69,9 @@ def run(argv: Sequence[str]) -> int:
     try:
         status = build_app(args)(args=args, prog_name="foveal", standalone_mode=False)
         sys.stdout.flush()
+        # typer turns Ctrl-C into this status before it could be caught here.
+        if status == EXIT_INTERRUPTED:
+            return _interrupted(args)
         return status if isinstance(status, int) else 0
     except FovealError as error:
         if debug:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
 
 import foveal
 from foveal.cli.options import Debug, Json, ModelName, Quiet
+from foveal.cli.output import note, write, write_json
 
 _MEBIBYTE = 1024 * 1024
 
@@ -43,7 +45,7 @@ def serve(
 
     Pictures can be dropped, pasted or photographed on the page. Ctrl-C ends it.
     """
-    given = {
+    given: dict[str, Any] = {
         "workers": workers,
         "max_batch": max_batch,
         "max_body_bytes": max_body_mb * _MEBIBYTE if max_body_mb is not None else None,
@@ -53,4 +55,16 @@ def serve(
         "allowed_origins": tuple(allowed_origin) if allowed_origin else None,
     }
     options = {name: value for name, value in given.items() if value is not None}
-    foveal.serve(model, host=host, port=port, **options)
+    opened = foveal.load(model)
+
+    def announce(url: str) -> None:
+        if as_json:
+            about = {"model": opened.bundle.name, "version": opened.bundle.version}
+            write_json({"schema_version": 1, "url": url, **about})
+        else:
+            write(url)
+            note("open it in a browser; Ctrl-C ends it", quiet=quiet)
+        # Whoever started us through a pipe waits for this line.
+        sys.stdout.flush()
+
+    foveal.serve(opened, host=host, port=port, on_ready=announce, **options)

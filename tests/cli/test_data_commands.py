@@ -1,0 +1,56 @@
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import foveal
+from foveal.cli.main import run
+from foveal.types import Finding
+
+
+def report(*findings: Finding) -> SimpleNamespace:
+    return SimpleNamespace(
+        samples=30,
+        layout="a folder for each class",
+        balance={"cat": 20, "dog": 10},
+        findings=findings,
+        to_json=lambda: {"schema_version": 1, "samples": 30},
+    )
+
+
+def test_check_shows_layout_balance_and_findings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finding = Finding("labels.imbalance", "warning", "cat is twice as frequent.")
+    monkeypatch.setattr(foveal, "check", lambda *_, **__: report(finding))
+    assert run(["check", "photos", "--quiet"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "30 pictures: a folder for each class",
+        "class  pictures",
+        "cat          20",
+        "dog          10",
+        "warning: cat is twice as frequent. [labels.imbalance]",
+    ]
+
+
+def test_check_fails_when_training_would_be_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finding = Finding("labels.one_class", "error", "There is one class.")
+    monkeypatch.setattr(foveal, "check", lambda *_, **__: report(finding))
+    assert run(["check", "photos", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out) == {"schema_version": 1, "samples": 30}
+
+
+def test_synth_draws_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "letters"
+    assert run(["synth", "letters", "--out", str(out), "--count", "26", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value == {"schema_version": 1, "kind": "letters", "out": str(out), "count": 26}
+    assert len(list(out.glob("*/*.png"))) == 26
+
+
+def test_synth_names_the_nearest_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["synth", "leters", "--out", str(tmp_path / "x"), "--count", "1"]) == 2
+    assert "Did you mean 'letters'?" in capsys.readouterr().err

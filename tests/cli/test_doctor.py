@@ -1,0 +1,52 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from foveal.cli import doctor
+from foveal.cli.main import run
+from foveal.types import Finding, JsonObject
+
+HEALTHY: JsonObject = {"memory_bytes": 8 * 1024**3, "torch": {"version": "2.13", "cuda": []}}
+
+
+def test_little_memory_is_a_warning() -> None:
+    found = doctor.diagnose({**HEALTHY, "memory_bytes": 1024**3})
+    assert [f.id for f in found if f.severity == "warning"] == ["machine.memory"]
+
+
+def test_a_healthy_installation_has_no_errors_and_counts_its_fonts() -> None:
+    found = doctor.diagnose(HEALTHY)
+    assert [f.id for f in found if f.severity == "error"] == []
+    assert "fonts.found" in [f.id for f in found]
+
+
+def test_a_check_that_fails_is_itself_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: JsonObject) -> Iterator[Finding]:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(doctor, "CHECKS", {"disk.space": broken})
+    found = doctor.diagnose(HEALTHY)
+    assert [(f.id, f.severity) for f in found] == [("disk.space", "error")]
+    assert "the disk is gone" in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fpu avx2 avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx512f", False)],
+)
+def test_bf16_is_read_from_the_processors_flags(flags: str, expected: bool, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
+    assert doctor.has_bf16(tmp_path / "cpuinfo") is expected
+
+
+def test_a_machine_that_hides_its_processor_has_no_bf16(tmp_path: Path) -> None:
+    assert doctor.has_bf16(tmp_path / "nothing") is False
+
+
+def test_doctor_prints_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert set(value) == {"schema_version", "environment", "findings"}
+    assert value["environment"]["cores"] >= 1

@@ -1,0 +1,153 @@
+import subprocess
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+import pytest
+import typer
+
+import foveal
+from foveal.cli.main import VERBS, run
+from foveal.errors import BundleError, DataError, FovealError
+
+
+def raising(error: BaseException) -> Any:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+def help_of(verb: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert run([verb, "--help"]) == 0
+    return capsys.readouterr().out
+
+
+def modules_after(*argv: str) -> set[str]:
+    """Return the modules that are loaded after a command, in a process of its own."""
+    code = (
+        "import sys\n"
+        "from foveal.cli.main import run\n"
+        "status = run(sys.argv[1:])\n"
+        "sys.stderr.write('\\n'.join(['MODULES', *sys.modules]))\n"
+        "sys.exit(status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *argv], capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.partition("MODULES\n")[2].split("\n"))
+
+
+def test_no_arguments_list_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    shown = capsys.readouterr().out
+    assert [verb for verb in VERBS if verb not in shown] == []
+
+
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"foveal {foveal.__version__}\n"
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_list_of_verbs_says_what_the_verb_says_of_itself(name: str) -> None:
+    entry = getattr(import_module(VERBS[name].module), name)
+    said = entry.info.help if isinstance(entry, typer.Typer) else entry.__doc__
+    assert said.splitlines()[0] == VERBS[name].summary
+
+
+@pytest.mark.parametrize("verb", [*(v for v in VERBS if v != "models"), "models backbones"])
+def test_every_verb_has_json_quiet_and_debug(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*verb.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert [option for option in ("--json", "--quiet", "--debug") if option not in shown] == []
+
+
+def test_the_list_of_verbs_loads_nothing_heavy() -> None:
+    heavy = {"numpy", "PIL", "torch", "onnxruntime", "matplotlib", "uvicorn", "foveal.api"}
+    assert modules_after("--help") & heavy == set()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message", "hint"),
+    [
+        (["trian"], "No such command 'trian'", "foveal --help"),
+        (["train", "--epoch", "3"], "--epochs", "foveal train --help"),
+        (["check"], "DATA", "foveal check --help"),
+        (["synth", "letters", "--out", "x", "--count", "many"], "--count", "foveal synth --help"),
+        (["predict", "m", "p", "--csv", "--json"], "cannot be used together", None),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_status_2(
+    argv: list[str], message: str, hint: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(argv) == 2
+    streams = capsys.readouterr()
+    lines = streams.err.splitlines()
+    assert streams.out == ""
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+    assert lines[1:] == ([f"hint: {hint}"] if hint else [])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (FovealError("It failed.", hint="try this"), 1),
+        (DataError("The folder is empty.", hint="try this"), 3),
+        (BundleError("There is no bundle.", hint="try this"), 4),
+    ],
+)
+def test_an_error_of_foveal_gives_its_line_its_hint_and_its_status(
+    error: FovealError,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(foveal, "check", raising(error))
+    assert run(["check", "photos", "--quiet"]) == status
+    assert capsys.readouterr().err == f"error: {error.message}\nhint: try this\n"
+
+
+def test_an_unexpected_error_says_that_it_is_a_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(foveal, "check", raising(ZeroDivisionError("division\nby zero")))
+    assert run(["check", "photos", "--quiet"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "error: ZeroDivisionError: division by zero"
+    assert lines[1].startswith("hint: this is a bug in foveal; run again with --debug")
+    assert len(lines) == 2
+
+
+def test_debug_shows_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(foveal, "check", raising(DataError("The folder is empty.")))
+    assert run(["check", "photos", "--quiet", "--debug"]) == 3
+    shown = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in shown
+    assert shown.endswith("error: The folder is empty.\n")
+
+
+def test_interrupting_a_training_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(foveal, "train", raising(KeyboardInterrupt()))
+    assert run(["train", "photos", "--quiet"]) == 130
+    shown = capsys.readouterr().err
+    assert "interrupted" in shown
+    assert "nothing is lost; go on with: foveal train --resume RUN" in shown
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    # `head -1` closes the pipe after one line; without care Python prints a traceback.
+    done = subprocess.run(
+        f"{sys.executable} -m foveal doctor | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("foveal ")
+    assert done.stderr == ""

@@ -1,0 +1,193 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image as PILImage
+
+from foveal.bundle import Bundle
+from foveal.cli.main import run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with a dark picture, a bright picture, and one that is damaged."""
+    place = tmp_path / "pictures"
+    place.mkdir()
+    PILImage.new("RGB", (20, 16), (20, 20, 20)).save(place / "dark.png")
+    PILImage.new("RGB", (20, 16), (240, 240, 240)).save(place / "light.png")
+    (place / "torn.png").write_bytes((place / "dark.png").read_bytes()[:-30])
+    return place
+
+
+def test_a_broken_picture_is_an_error_line_and_the_others_are_answered(
+    tiny_bundle: Bundle, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(tiny_bundle.path), str(folder), "--json"]) == 1
+    streams = capsys.readouterr()
+    records = {Path(r["source"]).name: r for r in map(json.loads, streams.out.splitlines())}
+    assert records["dark.png"]["label"] == "circle"
+    assert records["light.png"]["label"] == "square"
+    assert records["torn.png"]["error"]["code"] == "image_unreadable"
+    assert streams.err.startswith(f"error: {folder / 'torn.png'}: ")
+    assert "1 of 3 pictures could not be read" in streams.err
+
+
+def test_people_get_an_aligned_table(
+    tiny_bundle: Bundle, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [str(folder / "dark.png"), str(folder / "light.png")]
+    assert run(["predict", str(tiny_bundle.path), *names]) == 0
+    header, first, second = capsys.readouterr().out.splitlines()
+    assert header.split() == ["answer", "confidence", "picture"]
+    assert first.startswith("circle") and first.endswith(names[0])
+    assert second.startswith("square") and second.endswith(names[1])
+    assert first.index(names[0]) == second.index(names[1]) == header.index("picture")
+
+
+def test_one_picture_shows_its_best_scores(
+    tiny_bundle: Bundle, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(tiny_bundle.path), str(folder / "dark.png")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[3:]] == ["circle", "square"]
+
+
+def test_csv_has_a_row_for_each_picture_and_a_column_for_errors(
+    tiny_bundle: Bundle, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(tiny_bundle.path), str(folder), "--csv"]) == 1
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["answer"] for row in rows] == ["circle", "square", ""]
+    assert [bool(row["error"]) for row in rows] == [False, False, True]
+
+
+def test_a_missing_file_does_not_stop_the_others(
+    tiny_bundle: Bundle, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing, there = str(folder / "nothing.png"), str(folder / "light.png")
+    assert run(["predict", str(tiny_bundle.path), missing, there, "--json"]) == 1
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "error" in first
+    assert second["label"] == "square"
+
+
+def test_a_missing_model_is_status_4(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(tmp_path / "no-model"), str(folder / "dark.png")]) == 4
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err.splitlines()[0].startswith("error: There is no bundle at")
+
+
+def from_stdin(bundle: Bundle, data: bytes) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "foveal", "predict", str(bundle.path), "-", "--json"]
+    return subprocess.run(command, input=data, capture_output=True, check=False)
+
+
+def test_a_picture_can_come_from_stdin(tiny_bundle: Bundle, folder: Path) -> None:
+    done = from_stdin(tiny_bundle, (folder / "light.png").read_bytes())
+    assert done.returncode == 0
+    record = json.loads(done.stdout)
+    assert (record["source"], record["label"]) == ("-", "square")
+
+
+def test_paths_can_come_from_stdin(tiny_bundle: Bundle, folder: Path) -> None:
+    paths = f"{folder / 'light.png'}\n\n{folder / 'dark.png'}\n"
+    done = from_stdin(tiny_bundle, paths.encode())
+    assert done.returncode == 0
+    assert [json.loads(x)["label"] for x in done.stdout.splitlines()] == ["square", "circle"]
+
+
+def test_a_torn_picture_from_stdin_is_an_error_record(tiny_bundle: Bundle, folder: Path) -> None:
+    done = from_stdin(tiny_bundle, (folder / "torn.png").read_bytes())
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["code"] == "image_unreadable"
+
+
+def test_nothing_on_stdin_is_a_usage_error(tiny_bundle: Bundle) -> None:
+    done = from_stdin(tiny_bundle, b"")
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: There is nothing on stdin.")
+
+
+def test_predicting_loads_neither_torch_nor_what_draws_or_serves(
+    tiny_bundle: Bundle, folder: Path
+) -> None:
+    code = (
+        "import sys\n"
+        "from foveal.cli.main import run\n"
+        "run(sys.argv[1:])\n"
+        "sys.stdout.write('\\n'.join(['MODULES', *sys.modules]))\n"
+    )
+    command = [sys.executable, "-c", code, "predict", str(tiny_bundle.path)]
+    done = subprocess.run(
+        [*command, str(folder / "dark.png")], capture_output=True, text=True, check=True
+    )
+    answer, _, modules = done.stdout.partition("MODULES\n")
+    heavy = {"torch", "timm", "onnx", "matplotlib", "uvicorn", "starlette", "rich", "jinja2"}
+    heavy |= {"foveal.recipe", "foveal.server", "foveal.train", "fsspec", "yaml"}
+    assert "circle" in answer
+    assert set(modules.split("\n")) & heavy == set()
+
+
+def test_explain_writes_the_heat_map_over_the_picture(
+    tiny_bundle: Bundle, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "why.png"
+    model, picture = str(tiny_bundle.path), str(folder / "dark.png")
+    assert run(["explain", model, picture, "--label", "circle", "--out", str(out), "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert (value["explained"], value["out"]) == ("circle", str(out))
+    assert value["prediction"]["label"] == "circle"
+    with PILImage.open(out) as written:
+        assert written.size == (20, 16)
+
+
+def test_explain_names_the_nearest_label(
+    tiny_bundle: Bundle, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, picture = str(tiny_bundle.path), str(folder / "dark.png")
+    out = tmp_path / "why.png"
+    assert run(["explain", model, picture, "--label", "cirkle", "--out", str(out)]) == 3
+    assert "Did you mean 'circle'?" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_explain_says_when_it_cannot_write(
+    tiny_bundle: Bundle, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, picture = str(tiny_bundle.path), str(folder / "dark.png")
+    out = tmp_path / "no-such-folder" / "why.png"
+    assert run(["explain", model, picture, "--out", str(out)]) == 2
+    assert "Cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("to", ["onnx", "foveal"])
+def test_export_writes_what_predict_or_onnxruntime_can_read(
+    to: str, tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / f"model.{to}"
+    line = ["export", str(tiny_bundle.path), "--to", to, "--out", str(out), "--json"]
+    assert run(line) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value == {
+        "schema_version": 1,
+        "to": to,
+        "path": str(out),
+        "bytes": out.stat().st_size,
+    }
+    model = out.read_bytes() if to == "onnx" else Bundle.open(out).model_bytes()
+    assert model == tiny_bundle.model_bytes()
+
+
+def test_export_refuses_a_format_that_does_not_exist(
+    tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "x")
+    assert run(["export", str(tiny_bundle.path), "--to", "tflite", "--out", out]) == 2
+    assert "Unknown format 'tflite'" in capsys.readouterr().err

@@ -1,0 +1,160 @@
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import foveal
+from foveal.cli.main import run
+
+METRICS = {"accuracy": {"value": 0.98, "low": 0.95, "high": 0.99}}
+
+
+class Calls:
+    """Stands for the public functions and keeps what they were called with."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    def recorder(self, name: str) -> Any:
+        def record(*args: Any, **kwargs: Any) -> Any:
+            kwargs.pop("progress")
+            self.made.append((name, args, {k: v for k, v in kwargs.items() if v is not None}))
+            bundle = SimpleNamespace(path=Path("runs/classify/photos/bundle"))
+            return SimpleNamespace(run=Path("runs/classify/photos"), bundle=bundle, metrics=METRICS)
+
+        return record
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    made = Calls()
+    for name in ("train", "resume", "extend"):
+        monkeypatch.setattr(foveal, name, made.recorder(name))
+    return made
+
+
+DEFAULTS = {"task": "classify", "out": Path("runs"), "overrides": ()}
+
+
+def test_without_options_everything_is_left_to_the_data(calls: Calls) -> None:
+    assert run(["train", "photos"]) == 0
+    assert calls.made == [("train", ("photos",), DEFAULTS)]
+
+
+def test_every_knob_reaches_the_public_function(calls: Calls) -> None:
+    line = (
+        "train photos --epochs 5 --batch-size 16 --image-size 96 --backbone cnn3 --lr 0.01 "
+        "--patience 3 --budget 10m --seed 4 --device cpu --strategy full --allow-download "
+        "--name first --out elsewhere --recipe r.yaml --set train.ema=0.99 --set data.layout=table"
+    )
+    assert run(line.split()) == 0
+    assert calls.made[0][2] == {
+        "task": "classify",
+        "epochs": 5,
+        "batch_size": 16,
+        "image_size": 96,
+        "backbone": "cnn3",
+        "lr": 0.01,
+        "patience": 3,
+        "budget_s": 600.0,
+        "seed": 4,
+        "device": "cpu",
+        "strategy": "full",
+        "allow_download": True,
+        "name": "first",
+        "out": Path("elsewhere"),
+        "recipe": Path("r.yaml"),
+        "overrides": ["train.ema=0.99", "data.layout=table"],
+    }
+
+
+def test_the_names_that_other_tools_use_are_accepted(calls: Calls) -> None:
+    assert run("train photos --batch 8 --imgsz 64".split()) == 0
+    assert calls.made[0][2] == {**DEFAULTS, "batch_size": 8, "image_size": 64}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400), ("2m5s", 125)],
+)
+def test_a_budget_is_read_in_hours_minutes_and_seconds(
+    text: str, seconds: float, calls: Calls
+) -> None:
+    assert run(["train", "photos", "--budget", text]) == 0
+    assert calls.made[0][2]["budget_s"] == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "", "0", "10x", "-5m"])
+def test_a_budget_that_is_no_duration_is_refused(
+    text: str, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "photos", f"--budget={text}"]) == 2
+    assert "Invalid duration" in capsys.readouterr().err
+    assert calls.made == []
+
+
+def test_resume_goes_on_with_a_run(calls: Calls) -> None:
+    assert run(["train", "--resume", "runs/classify/photos"]) == 0
+    assert calls.made == [("resume", (Path("runs/classify/photos"),), {})]
+
+
+@pytest.mark.parametrize("epochs", ["+5", "5"])
+def test_continue_adds_epochs_to_a_run(epochs: str, calls: Calls) -> None:
+    assert run(["train", "--continue", "runs/classify/photos", "--epochs", epochs]) == 0
+    assert calls.made == [("extend", (Path("runs/classify/photos"), 5), {})]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("train", "no DATA"),
+        ("train photos --epochs +5", "needs --continue"),
+        ("train photos --epochs five", "--epochs"),
+        ("train photos --epochs 0", "--epochs"),
+        ("train photos --resume run", "DATA cannot be given"),
+        ("train --resume run --lr 0.1 --budget 1m", "--lr, --budget cannot be given"),
+        ("train --resume run --set seed=1", "--set cannot be given"),
+        ("train --continue run", "how many epochs"),
+        ("train --continue run --epochs +5 --batch 8", "--batch-size cannot be given"),
+        ("train --continue run --resume run --epochs 5", "cannot be used together"),
+    ],
+)
+def test_what_would_be_silently_ignored_is_refused(
+    line: str, message: str, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(line.split()) == 2
+    assert message in capsys.readouterr().err
+    assert calls.made == []
+
+
+def test_json_ends_with_one_object(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "photos", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value.pop("seconds") >= 0
+    assert value == {
+        "schema_version": 1,
+        "run": str(Path("runs/classify/photos")),
+        "bundle": str(Path("runs/classify/photos/bundle")),
+        "metrics": METRICS,
+    }
+
+
+def test_people_get_the_metrics_and_what_to_do_next(
+    calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "photos"]) == 0
+    streams = capsys.readouterr()
+    assert streams.out.splitlines() == [
+        "metric     value  95 % interval",
+        "accuracy  0.9800  0.9500 to 0.9900",
+    ]
+    assert "foveal serve" in streams.err
+
+
+def test_quiet_says_nothing_but_the_result(
+    calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "photos", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""

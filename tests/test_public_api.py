@@ -1,0 +1,75 @@
+"""The public surface: this list is the promise; everything else may change."""
+
+import subprocess
+import sys
+from types import FunctionType
+
+import pytest
+
+import foveal
+
+PUBLIC = [
+    "FovealError",
+    "Model",
+    "__version__",
+    "check",
+    "compare",
+    "evaluate",
+    "explain",
+    "export",
+    "extend",
+    "load",
+    "predict",
+    "resume",
+    "serve",
+    "synth",
+    "train",
+]
+FUNCTIONS = [name for name in PUBLIC if name.islower() and name != "__version__"]
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(foveal.__all__) == PUBLIC
+    assert dir(foveal) == PUBLIC
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_public_function_is_a_documented_function(name: str) -> None:
+    function = getattr(foveal, name)
+    assert isinstance(function, FunctionType)
+    assert function.__doc__
+    assert function.__module__ == "foveal.api"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_parameter_is_documented(name: str) -> None:
+    function = getattr(foveal, name)
+    code = function.__code__
+    # Keyword-only parameters stand after the positional ones; *args and **kwargs are left out.
+    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    doc = function.__doc__
+    assert [parameter for parameter in parameters if f"{parameter}:" not in doc] == []
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        foveal.trian  # noqa: B018  # The access is the test.
+
+
+def test_a_function_stays_a_function_after_its_package_was_imported() -> None:
+    # Python binds a subpackage to its parent's attribute when it is first imported; see
+    # docs/decisions/0005. A fresh process, since this one has imported them already.
+    code = (
+        "import foveal\n"
+        "first = foveal.predict\n"
+        "from foveal.predict import Predictor\n"
+        "import foveal.predict.engine, foveal.synth.fonts, foveal.explain.evidence\n"
+        "from foveal.predict.engine import OnnxEngine\n"
+        "from types import FunctionType as F\n"
+        "assert foveal.predict is first, foveal.predict\n"
+        "assert isinstance(foveal.synth, F) and isinstance(foveal.explain, F)\n"
+        "from foveal import predict\n"
+        "assert predict is first\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
