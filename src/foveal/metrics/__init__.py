@@ -23,8 +23,10 @@ from foveal.metrics.intervals import (
     MIN_RESAMPLES,
     Interval,
     bootstrap,
+    holm,
     mcnemar,
     paired_difference,
+    summarise_with_intervals,
     wilson,
 )
 from foveal.metrics.ranking import (
@@ -55,6 +57,7 @@ __all__ = [
     "coverage_curve",
     "expected_calibration_error",
     "fit_temperature",
+    "holm",
     "label_counts",
     "mcnemar",
     "mean_average_precision",
@@ -64,6 +67,7 @@ __all__ = [
     "roc_curve",
     "sigmoid",
     "softmax",
+    "summarise_with_intervals",
     "threshold_sweep",
     "wilson",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -106,6 +106,36 @@ def bootstrap(
     }
 
 
+def summarise_with_intervals(
+    rows: NDArray[np.float64],
+    summarise: Summary,
+    correct: NDArray[np.bool_],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return every metric of the rows with its 95 % interval.
+
+    A metric that is the share of right samples gets the Wilson interval, all others the
+    bootstrap's.
+
+    Args:
+        rows: (N, K) one row per sample.
+        summarise: Rows → metrics.
+        correct: (N,) whether the sample was right.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+    """
+    values = summarise(rows)
+    limits = bootstrap(rows, summarise, resamples=resamples, seed=seed)
+    share = float(correct.mean()) if len(correct) else math.nan
+    counted = wilson(int(correct.sum()), len(correct))
+    return {
+        name: Interval(value, *(counted if abs(value - share) < 1e-12 else limits[name]))
+        for name, value in values.items()
+    }
+
+
 def mcnemar(first: ArrayLike, second: ArrayLike) -> float:
     """Return the exact two-sided McNemar p-value for two models on the same samples.
 
@@ -126,6 +156,23 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> float:
         for k in range(min(only_first, only_second) + 1)
     )
     return min(1.0, 2 * tail)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for asking several questions at once.
+
+    The k-th smallest of m is multiplied by m - k + 1, and none may fall below a smaller one's.
+    S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
+
+    Args:
+        p_values: In any order; the result keeps it.
+    """
+    adjusted = [0.0] * len(p_values)
+    reached = 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        reached = max(reached, min(1.0, p_values[i] * (len(p_values) - rank)))
+        adjusted[i] = reached
+    return adjusted
 
 
 def paired_difference(

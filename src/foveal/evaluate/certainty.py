@@ -1,0 +1,110 @@
+"""How far the confidence can be trusted, for any task: reliability, coverage, what is `unsure`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal import metrics
+from foveal.tasks.base import ReportSection
+from foveal.tasks.charts import Axis, Series, curve_chart
+from foveal.types import JsonObject
+
+_CURVE_POINTS = 200
+# Accuracy on fewer answers jumps by more than it says.
+_CURVE_START = 10
+
+
+def certainty(
+    confidence: NDArray[np.float64],
+    correct: NDArray[np.bool_],
+    unsure: NDArray[np.bool_],
+    unsure_below: float,
+) -> JsonObject:
+    """Return what `metrics.json` says about certainty.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) whether the answer was right.
+        unsure: (N,) whether the model said that it is unsure.
+        unsure_below: The bundle's limit.
+    """
+    bins = metrics.reliability(confidence, correct)
+    curve = metrics.coverage_curve(confidence, correct)
+    first = int(np.searchsorted(curve.kept, min(_CURVE_START, len(confidence))))
+    keep = np.unique(np.linspace(first, len(curve.kept) - 1, _CURVE_POINTS).astype(int))
+    kept_right, kept = int(correct[~unsure].sum()), int((~unsure).sum())
+    low, high = metrics.wilson(kept_right, kept)
+    return {
+        "unsure_below": unsure_below,
+        "unsure": int(unsure.sum()),
+        "coverage": kept / len(confidence),
+        "accuracy_when_sure": {"value": kept_right / kept, "low": low, "high": high}
+        if kept
+        else {"value": None, "low": None, "high": None},
+        "reliability": [
+            {
+                "low": float(bins.edges[i]),
+                "high": float(bins.edges[i + 1]),
+                "count": int(count),
+                "confidence": float(bins.confidence[i]) if count else None,
+                "accuracy": float(bins.accuracy[i]) if count else None,
+            }
+            for i, count in enumerate(bins.counts)
+        ],
+        "coverage_curve": [
+            {
+                "threshold": round(float(curve.threshold[i]), 6),
+                "coverage": round(float(curve.coverage[i]), 6),
+                "accuracy": round(float(curve.accuracy[i]), 6),
+            }
+            for i in keep
+        ],
+    }
+
+
+def certainty_section(values: JsonObject) -> ReportSection:
+    """Return the section with the reliability plot and the coverage curve."""
+    bins = [b for b in values["reliability"] if b["count"]]
+    total = sum(b["count"] for b in bins)
+    width = values["reliability"][0]["high"] - values["reliability"][0]["low"]
+    reliability = curve_chart(
+        [
+            Series(
+                "right answers",
+                [((b["low"] + b["high"]) / 2, b["accuracy"]) for b in bins],
+                "bars",
+                width,
+            ),
+            Series(
+                "answers with this confidence",
+                [((b["low"] + b["high"]) / 2, b["count"] / total) for b in bins],
+                "points",
+            ),
+            Series("perfectly honest", [(0.0, 0.0), (1.0, 1.0)], "guide"),
+        ],
+        Axis("confidence"),
+        Axis("share"),
+    )
+    points = values["coverage_curve"]
+    lowest = min(p["accuracy"] for p in points)
+    floor = max(0.0, np.floor(20 * (lowest - 0.02)) / 20)
+    operating = []
+    if values["accuracy_when_sure"]["value"] is not None:
+        operating = [(values["coverage"], values["accuracy_when_sure"]["value"])]
+    coverage = curve_chart(
+        [
+            Series(
+                "accuracy of what is answered", [(p["coverage"], p["accuracy"]) for p in points]
+            ),
+            Series("at this bundle's limit", operating, "points"),
+        ],
+        Axis("share of pictures answered (the rest is unsure)"),
+        Axis("accuracy", low=float(floor)),
+    )
+    return ReportSection(
+        title="How sure it is",
+        note="Left: where the bars reach the dashed line, 90 % sure means right nine times in "
+        "ten; shorter bars are overconfidence. Right: what refusing the least sure answers buys.",
+        figures=(("Reliability", reliability), ("Coverage against accuracy", coverage)),
+    )

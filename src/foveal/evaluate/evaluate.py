@@ -1,0 +1,248 @@
+"""Evaluate a bundle on labelled data: metrics with intervals, findings, pictures, report."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal import metrics
+from foveal.bundle.manifest import Manifest
+from foveal.console import NoProgress, Progress
+from foveal.data.source import Sample, Source
+from foveal.errors import MissingExtraError
+from foveal.evaluate.certainty import certainty
+from foveal.evaluate.examples import Example, choose_best, choose_worst, make_examples
+from foveal.evaluate.findings import groups, own_findings
+from foveal.evaluate.measure import (
+    Failure,
+    Latency,
+    Measured,
+    MeasureOptions,
+    measure,
+    time_single,
+)
+from foveal.evaluate.report import render_report
+from foveal.evaluate.table import answer_text, target_text, write_predictions
+from foveal.predict.predictor import Predictor
+from foveal.tasks.base import Task
+from foveal.types import Finding, JsonObject
+
+SCHEMA_VERSION = 1
+_LISTED = 100
+
+
+@final
+@dataclass(frozen=True)
+class Evaluation:
+    """What a bundle does on labelled data.
+
+    Attributes:
+        task: The bound task.
+        manifest: Of the bundle.
+        version: Of the bundle.
+        location: Of the data.
+        measured: The answers, their rows, and what could not be measured.
+        correct: (N,) whether each answer was right.
+        confidence: (N,) of each answer, in [0, 1].
+        unsure: (N,) whether the model said that it is unsure.
+        metrics: Name → value with its 95 % interval.
+        certainty: See `foveal.evaluate.certainty`.
+        groups: The primary metric of each group of the source, lowest first.
+        details: What the task's `analyse` says.
+        findings: What a person should know.
+        latency: Of single pictures, or None when it was not measured.
+        size_bytes: Of the network's file.
+        worst: The surest mistakes.
+        best: The surest right answers.
+    """
+
+    task: Task[Any, Any]
+    manifest: Manifest
+    version: str
+    location: str
+    measured: Measured
+    correct: NDArray[np.bool_]
+    confidence: NDArray[np.float64]
+    unsure: NDArray[np.bool_]
+    metrics: dict[str, metrics.Interval]
+    certainty: JsonObject
+    groups: tuple[JsonObject, ...]
+    details: JsonObject
+    findings: tuple[Finding, ...]
+    latency: Latency | None
+    size_bytes: int
+    worst: tuple[Example, ...]
+    best: tuple[Example, ...]
+
+    @property
+    def samples(self) -> int:
+        """Return how many samples were measured."""
+        return len(self.measured.samples)
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Return the samples that could not be measured."""
+        return self.measured.failures
+
+    def to_json(self) -> JsonObject:
+        """Return what `metrics.json` holds and `evaluate --json` prints."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "task": self.task.name,
+            "samples": self.samples,
+            "metrics": {name: value.to_json() for name, value in self.metrics.items()},
+            "primary_metric": self.task.primary_metric,
+            "model": self.manifest.name,
+            "version": self.version,
+            "data": self.location,
+            "correct": int(self.correct.sum()),
+            "failures": {
+                "count": len(self.failures),
+                "codes": dict(Counter(failure.code for failure in self.failures)),
+                "listed": [
+                    {"sample": f.sample, "code": f.code, "message": f.message}
+                    for f in self.failures[:_LISTED]
+                ],
+            },
+            "findings": [
+                {
+                    "id": f.id,
+                    "severity": f.severity,
+                    "message": f.message,
+                    "count": f.count,
+                    "samples": list(f.samples),
+                    "hint": f.hint,
+                }
+                for f in self.findings
+            ],
+            "latency": self.latency.to_json() if self.latency else None,
+            "model_bytes": self.size_bytes,
+            "certainty": self.certainty,
+            "groups": list(self.groups),
+            "details": self.details,
+        }
+
+    def to_html(self, *, results: Path | None = None) -> str:
+        """Return the report: one HTML document that needs nothing else.
+
+        Args:
+            results: A run's `results.csv`, for the training curves.
+        """
+        return render_report(self, results=results)
+
+    def write(self, out: Path, *, results: Path | None = None) -> None:
+        """Write `report.html`, `metrics.json` and `predictions.csv` into a folder.
+
+        Args:
+            out: The folder; made when it is not there.
+            results: A run's `results.csv`, for the training curves.
+        """
+        out.mkdir(parents=True, exist_ok=True)
+        write_predictions(self, out / "predictions.csv")
+        text = json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        _replace(out / "metrics.json", text + "\n")
+        _replace(out / "report.html", self.to_html(results=results))
+
+    def show(self) -> None:
+        """Show the whole report in a notebook.
+
+        Raises:
+            MissingExtraError: Where IPython is not installed.
+        """
+        try:
+            from IPython.display import HTML, display
+        except ImportError as error:
+            raise MissingExtraError(
+                "show() draws in a notebook, and IPython is not installed.",
+                hint='pip install "foveal[notebook]", or evaluation.write(Path("report"))',
+            ) from error
+        display(HTML(self._repr_html_()))  # type: ignore[no-untyped-call]
+
+    def _repr_html_(self) -> str:
+        """Return the report in a frame of its own, so that its style stays inside."""
+        return (
+            '<iframe title="foveal report" style="width:100%;height:860px;border:0" '
+            f'srcdoc="{escape(self.to_html())}"></iframe>'
+        )
+
+
+def evaluate_bundle(
+    predictor: Predictor,
+    source: Source,
+    *,
+    samples: Sequence[Sample] | None = None,
+    options: MeasureOptions | None = None,
+    findings: Sequence[Finding] = (),
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure a bundle on a source, through the same code that serves it.
+
+    A sample that cannot be decoded, has no label or one that the bundle does not know is counted
+    and listed in `failures`; the metrics are over the others.
+
+    Args:
+        predictor: The opened bundle.
+        source: The labelled pictures.
+        samples: Those of the source to measure; None takes all.
+        options: How.
+        findings: What is known about the data already; shown in the report.
+        progress: Told how far the work is.
+
+    Raises:
+        DataError: When not one sample could be measured.
+    """
+    chosen = options or MeasureOptions()
+    task = predictor.task
+    measured = measure(
+        predictor,
+        source,
+        source.samples if samples is None else samples,
+        batch_size=chosen.batch_size,
+        progress=progress or NoProgress(),
+    )
+    correct = task.is_correct(measured.rows)
+    confidence = np.array([task.confidence(p) for p in measured.predictions], np.float64)
+    answers = [answer_text(task, p) for p in measured.predictions]
+    unsure = np.array([answer.unsure for answer in answers], bool)
+    targets = [target_text(sample) for sample in measured.samples]
+    worst = choose_worst(confidence, correct, chosen.worst)
+    best = choose_best(confidence, correct, targets, chosen.best)
+    intervals = metrics.summarise_with_intervals(
+        measured.rows, task.summarise, correct, resamples=chosen.resamples, seed=chosen.seed
+    )
+    sureness = certainty(
+        confidence, correct, unsure, predictor.bundle.manifest.calibration.unsure_below
+    )
+    return Evaluation(
+        task=task,
+        manifest=predictor.bundle.manifest,
+        version=predictor.bundle.version,
+        location=source.location,
+        measured=measured,
+        correct=correct,
+        confidence=confidence,
+        unsure=unsure,
+        metrics=intervals,
+        certainty=sureness,
+        groups=groups(task, measured, correct),
+        details=task.analyse(measured.predictions, measured.targets),
+        findings=(*findings, *own_findings(measured, targets, correct, confidence)),
+        latency=time_single(predictor, source, measured.samples, chosen.timed),
+        size_bytes=predictor.bundle.size_bytes,
+        worst=make_examples(predictor, source, measured, worst, targets, unsure.tolist()),
+        best=make_examples(predictor, source, measured, best, targets, unsure.tolist()),
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".tmp-{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

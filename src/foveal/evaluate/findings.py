@@ -1,0 +1,144 @@
+"""What an evaluation itself finds: failures, one picture under two labels, thin evidence."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal import metrics
+from foveal.evaluate.measure import Failure, Measured
+from foveal.tasks.base import Task
+from foveal.types import Finding, JsonObject
+
+_LISTED = 20
+_GROUPS = 30
+# Under this many pictures an accuracy of 95 % has an interval of over ten points.
+_FEW = 100
+# Mean confidence over accuracy by more than this is worth a sentence.
+_OVERCONFIDENT = 0.05
+
+_FAILURES = {
+    "unlabelled": ("have no label and were not measured", None),
+    "target_invalid": (
+        "have a label that the bundle does not know and were not measured",
+        "train again with these classes, or measure data of the bundle's classes",
+    ),
+}
+
+
+def own_findings(
+    measured: Measured,
+    targets: Sequence[str],
+    correct: NDArray[np.bool_],
+    confidence: NDArray[np.float64],
+) -> list[Finding]:
+    """Return the findings of an evaluation.
+
+    Args:
+        measured: The answers and the failures.
+        targets: Each measured sample's target as text.
+        correct: (N,) whether the answer was right.
+        confidence: (N,) of each answer.
+    """
+    findings = _failed(measured.failures)
+    findings += _two_labels(measured, targets)
+    count, right = len(correct), int(correct.sum())
+    low, high = metrics.wilson(right, count)
+    if count < _FEW:
+        findings.append(
+            Finding(
+                "evaluate.few_pictures",
+                "info",
+                f"Only {count} pictures were measured: the share of right answers is known "
+                f"to be between {100 * low:.0f} and {100 * high:.0f} %, not better.",
+                count=count,
+                hint="measure more pictures",
+            )
+        )
+    sure = float(confidence.mean())
+    if sure - _OVERCONFIDENT > high:
+        findings.append(
+            Finding(
+                "evaluate.overconfident",
+                "warning",
+                f"The model is overconfident here: it is {100 * sure:.0f} % sure on average and "
+                f"right for {100 * right / count:.0f} %. These pictures differ from those that it "
+                "was calibrated on.",
+                count=count,
+                hint="train on pictures like these too",
+            )
+        )
+    return findings
+
+
+def groups(
+    task: Task[Any, Any], measured: Measured, correct: NDArray[np.bool_]
+) -> tuple[JsonObject, ...]:
+    """Return the primary metric of each group of the source (writer, receipt), lowest first."""
+    members: defaultdict[str, list[int]] = defaultdict(list)
+    for i, sample in enumerate(measured.samples):
+        if sample.group is not None:
+            members[sample.group].append(i)
+    if not 1 < len(members) < len(measured.samples):
+        return ()
+    table = []
+    for name, positions in members.items():
+        value = task.summarise(measured.rows[positions])[task.primary_metric]
+        low, high = metrics.wilson(int(correct[positions].sum()), len(positions))
+        table.append(
+            {
+                "group": name,
+                "samples": len(positions),
+                "correct": int(correct[positions].sum()),
+                "low": low,
+                "high": high,
+                task.primary_metric: value if np.isfinite(value) else None,
+            }
+        )
+    # The surest signs of weakness first: one wrong of one says less than ten wrong of twenty.
+    return tuple(sorted(table, key=lambda row: (row["high"], row["group"]))[:_GROUPS])
+
+
+def _failed(failures: Sequence[Failure]) -> list[Finding]:
+    by_code: defaultdict[str, list[Failure]] = defaultdict(list)
+    for failure in failures:
+        by_code[failure.code].append(failure)
+    findings = []
+    for code, group in by_code.items():
+        words, hint = _FAILURES.get(code, ("could not be read and were not measured", None))
+        findings.append(
+            Finding(
+                f"evaluate.{code}",
+                "warning",
+                f"{len(group)} samples {words}. The first: {group[0].message}",
+                samples=tuple(failure.sample for failure in group[:_LISTED]),
+                count=len(group),
+                hint=hint,
+            )
+        )
+    return findings
+
+
+def _two_labels(measured: Measured, targets: Sequence[str]) -> list[Finding]:
+    found: defaultdict[bytes, list[int]] = defaultdict(list)
+    for i, digest in enumerate(measured.digests):
+        found[digest].append(i)
+    twice = [positions for positions in found.values() if len({targets[i] for i in positions}) > 1]
+    if not twice:
+        return []
+    samples = [measured.samples[i].id for positions in twice for i in positions]
+    return [
+        Finding(
+            "evaluate.two_labels",
+            "warning",
+            f"{len(twice)} pictures are in the data more than once, under different labels: "
+            "at least one answer to each must count as wrong.",
+            samples=tuple(samples[:_LISTED]),
+            count=len(samples),
+            hint="foveal check DATA",
+        )
+    ]

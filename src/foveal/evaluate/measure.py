@@ -1,0 +1,230 @@
+"""Run a bundle over labelled samples: decode in threads, answer in batches, keep only rows."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.console import Progress
+from foveal.data.source import Sample, Source
+from foveal.errors import DataError, FovealError
+from foveal.predict.engine import available_cores
+from foveal.predict.predictor import Predictor
+from foveal.types import Frame, Image, JsonObject, Picture
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MeasureOptions:
+    """How an evaluation is made.
+
+    Attributes:
+        batch_size: Pictures in one run of the network.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+        worst: Mistakes that the report shows.
+        best: Right answers that the report shows for contrast.
+        timed: Pictures on which the latency is measured.
+    """
+
+    batch_size: int = 32
+    resamples: int = 1000
+    seed: int = 0
+    worst: int = 24
+    best: int = 8
+    timed: int = 50
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A sample that could not be measured: unreadable, unlabelled, or of an unknown label."""
+
+    sample: str
+    code: str
+    message: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds for one picture, alone in its batch.
+
+    Attributes:
+        p50_ms: Median from the decoded picture to the answer.
+        p95_ms: 95th percentile of the same.
+        decode_p50_ms: Median of reading and decoding.
+        pictures: How many were timed.
+    """
+
+    p50_ms: float
+    p95_ms: float
+    decode_p50_ms: float
+    pictures: int
+
+    def to_json(self) -> JsonObject:
+        """Return rounded values."""
+        return {
+            "p50_ms": round(self.p50_ms, 3),
+            "p95_ms": round(self.p95_ms, 3),
+            "decode_p50_ms": round(self.decode_p50_ms, 3),
+            "pictures": self.pictures,
+        }
+
+
+@final
+@dataclass(frozen=True)
+class Measured:
+    """The answers to the samples that could be measured.
+
+    Attributes:
+        samples: In the order of the source.
+        predictions: One for each sample.
+        targets: One for each sample.
+        rows: (N, K) float64, see `foveal.tasks.base.Rows`.
+        digests: Of the files, for finding the same picture under two labels.
+        failures: The samples that could not be measured.
+    """
+
+    samples: tuple[Sample, ...]
+    predictions: tuple[Any, ...]
+    targets: tuple[Any, ...]
+    rows: NDArray[np.float64]
+    digests: tuple[bytes, ...]
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    sample: Sample
+    target: Any
+    pixels: Image
+    frame: Frame
+    digest: bytes
+
+
+def measure(
+    predictor: Predictor,
+    source: Source,
+    samples: Sequence[Sample],
+    *,
+    batch_size: int,
+    progress: Progress,
+) -> Measured:
+    """Answer every sample. No picture outlives its batch, so memory stays flat.
+
+    Raises:
+        DataError: When not one sample could be measured.
+    """
+    task = predictor.task
+    measured: list[tuple[Sample, Any, Any, bytes]] = []
+    rows: list[NDArray[np.float64]] = []
+    failures: list[Failure] = []
+    progress.start("evaluate", len(samples))
+    done = 0
+    for batch in _batches(predictor, source, samples, batch_size):
+        done += len(batch)
+        failures += [item for item in batch if isinstance(item, Failure)]
+        good = [item for item in batch if not isinstance(item, Failure)]
+        if good:
+            predictions = predictor.predict_inputs(
+                np.stack([item.pixels for item in good]), [item.frame for item in good]
+            )
+            for item, prediction in zip(good, predictions, strict=True):
+                measured.append((item.sample, prediction, item.target, item.digest))
+                rows.append(task.measure(prediction, item.target))
+        progress.update(done)
+    progress.finish()
+    if not measured:
+        raise _nothing_measured(source, failures)
+    return Measured(
+        samples=tuple(item[0] for item in measured),
+        predictions=tuple(item[1] for item in measured),
+        targets=tuple(item[2] for item in measured),
+        rows=np.stack(rows),
+        digests=tuple(item[3] for item in measured),
+        failures=tuple(failures),
+    )
+
+
+def time_single(
+    predictor: Predictor, source: Source, samples: Sequence[Sample], count: int
+) -> Latency | None:
+    """Time up to `count` pictures one by one, taken evenly over the samples; None for none."""
+    picks = sorted(set(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)))
+    decoding, answering = [], []
+    for number, i in enumerate(picks):
+        start = time.perf_counter()
+        picture = load_picture(predictor, source, samples[i])
+        decoded = time.perf_counter()
+        if number == 0:
+            # The first run of a network allocates its memory.
+            predictor.predict([picture])
+        again = time.perf_counter()
+        predictor.predict([picture])
+        decoding.append(decoded - start)
+        answering.append(time.perf_counter() - again)
+    if not answering:
+        return None
+    p50, p95 = np.percentile(answering, (50, 95)) * 1000
+    return Latency(float(p50), float(p95), 1000 * float(np.median(decoding)), len(answering))
+
+
+def load_picture(predictor: Predictor, source: Source, sample: Sample) -> Picture:
+    """Decode a sample as serving would: same limits, same reduced scale.
+
+    Raises:
+        ImageError: When it cannot be decoded.
+    """
+    size = (predictor.pipeline.height, predictor.pipeline.width)
+    return source.load(sample, predictor.limits, size).picture
+
+
+def _batches(
+    predictor: Predictor, source: Source, samples: Sequence[Sample], batch_size: int
+) -> Iterator[list[_Prepared | Failure]]:
+    """Yield prepared samples in order, decoded by threads at most two batches ahead."""
+    iterator = iter(samples)
+    with ThreadPoolExecutor(available_cores(), thread_name_prefix="decode") as pool:
+        waiting: deque[Future[_Prepared | Failure]] = deque()
+        while True:
+            for sample in islice(iterator, 2 * batch_size - len(waiting)):
+                waiting.append(pool.submit(_prepare, predictor, source, sample))
+            if not waiting:
+                return
+            yield [waiting.popleft().result() for _ in range(min(batch_size, len(waiting)))]
+
+
+def _prepare(predictor: Predictor, source: Source, sample: Sample) -> _Prepared | Failure:
+    if sample.raw is None:
+        return Failure(sample.id, "unlabelled", "The sample has no label.")
+    size = (predictor.pipeline.height, predictor.pipeline.width)
+    try:
+        # The label first: a picture that cannot be scored need not be decoded.
+        target = predictor.task.parse_target(sample.raw)
+        loaded = source.load(sample, predictor.limits, size)
+    except FovealError as error:
+        return Failure(sample.id, error.error_code, error.message)
+    pixels, frame = predictor.prepare(loaded.picture)
+    return _Prepared(sample, target, pixels, frame, loaded.digest)
+
+
+def _nothing_measured(source: Source, failures: Sequence[Failure]) -> DataError:
+    if not failures:
+        return DataError(
+            f"There is nothing to measure in {source.location}.", hint="foveal check DATA"
+        )
+    first = failures[0]
+    return DataError(
+        f"Not one of the {len(failures)} samples in {source.location} could be measured. "
+        f"The first, {first.sample}: {first.message}",
+        hint="foveal check DATA",
+    )

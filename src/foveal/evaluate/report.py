@@ -1,0 +1,256 @@
+"""`report.html`: one self-contained page that says how good a bundle is and where it fails."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import jinja2
+from markupsafe import Markup
+
+from foveal.evaluate.certainty import certainty_section
+from foveal.evaluate.history import training_section
+from foveal.metrics import Interval
+from foveal.tasks.base import ReportSection
+
+if TYPE_CHECKING:
+    from foveal.evaluate.evaluate import Evaluation
+
+# What the short names of the metrics contract mean to a reader.
+_WORDS = {
+    "accuracy": ("Accuracy", "pictures answered completely right"),
+    "macro_f1": ("Macro F1", "mean over the classes, each counting the same"),
+    "precision": ("Precision", "of what was answered, how much is right (mean over classes)"),
+    "recall": ("Recall", "of what is there, how much was found (mean over classes)"),
+    "weighted_f1": ("Weighted F1", "mean over the classes, by their frequency"),
+    "micro_f1": ("Micro F1", "over all labels of all pictures together"),
+    "label_accuracy": ("Label accuracy", "right decisions among all labels of all pictures"),
+    "ece": ("Calibration error", "how far confidence is from accuracy; smaller is better"),
+    "exact_match": ("Exact match", "pictures read without any mistake"),
+    "character_accuracy": ("Character accuracy", "one minus the character error rate"),
+    "value_accuracy": ("Value accuracy", "expressions whose value is right"),
+    "dice": ("Dice", "overlap of answer and truth, mean over pictures"),
+    "iou": ("IoU", "intersection over union, mean over pictures"),
+    "pixel_accuracy": ("Pixel accuracy", "pixels answered right"),
+}
+PNG_START = b"\x89PNG"
+_SEVERITY = {"error": "Error", "warning": "Warning", "info": "Note"}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """A metric as the report shows it; positions are shares of the scale drawn beside it."""
+
+    title: str
+    meaning: str
+    value: str
+    interval: str
+    start: float
+    end: float
+    mark: float
+    scale_low: str
+    scale_high: str
+
+
+def render_report(evaluation: Evaluation, *, results: Path | None) -> str:
+    """Return the report as one HTML document.
+
+    Args:
+        evaluation: What to show.
+        results: A run's `results.csv`, or None.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["percent"] = percent
+    environment.filters["data_uri"] = data_uri
+    environment.filters["svg"] = Markup
+    folder = files("foveal.evaluate") / "templates"
+    template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
+    task = evaluation.task
+    headline = evaluation.metrics[task.primary_metric]
+    training = training_section(results) if results is not None else None
+    return template.render(
+        evaluation=evaluation,
+        manifest=evaluation.manifest,
+        style=Markup((folder / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
+        headline=headline,
+        headline_title=_WORDS.get(task.primary_metric, (task.primary_metric, ""))[0],
+        facts=_facts(evaluation),
+        metric_rows=[_metric_row(name, value) for name, value in evaluation.metrics.items()],
+        severity=_SEVERITY,
+        sections=[
+            *task.report_sections(evaluation.details),
+            certainty_section(evaluation.certainty),
+            *_groups(evaluation),
+            *([training] if training else []),
+        ],
+        model=_model_facts(evaluation),
+        mistakes=evaluation.samples - int(evaluation.correct.sum()),
+        anchor=_anchor,
+        numeric=_numeric_columns,
+        highlights=evaluation.details.get("highlights", []),
+        b_png=PNG_START,
+    )
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a share in percent; never 100 % (or 0 %) by rounding alone."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{100 * value:.{digits}f}"
+    if value < 1 and float(text) >= 100:
+        text = f"{100 - 10**-digits:.{digits}f}"
+    return f"{text} %"
+
+
+def data_uri(image: bytes) -> str:
+    """Return an image file as a `data:` URI."""
+    kind = "png" if image.startswith(PNG_START) else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
+
+
+def _facts(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """Return (title, value, remark) of the tiles beside the headline."""
+    certainty = evaluation.certainty
+    sure = certainty["accuracy_when_sure"]
+    facts = [
+        (
+            "Pictures",
+            f"{evaluation.samples:,}",
+            f"{len(evaluation.failures)} could not be measured" if evaluation.failures else "",
+        ),
+        (
+            "Says “unsure”",
+            percent(1 - certainty["coverage"]),
+            f"below a confidence of {certainty['unsure_below']:.3f}",
+        ),
+        (
+            "Right when sure",
+            percent(sure["value"]),
+            "" if sure["low"] is None else f"{percent(sure['low'])} to {percent(sure['high'])}",
+        ),
+    ]
+    if evaluation.latency is not None:
+        facts.append(
+            (
+                "One picture",
+                f"{evaluation.latency.p50_ms:.1f} ms",
+                f"95 % within {evaluation.latency.p95_ms:.1f} ms, "
+                f"decoding {evaluation.latency.decode_p50_ms:.1f} ms",
+            )
+        )
+    facts.append(("Model", _size(evaluation.size_bytes), evaluation.manifest.backbone))
+    return facts
+
+
+def _metric_row(name: str, metric: Interval) -> MetricRow:
+    title, meaning = _WORDS.get(name, (name.replace("_", " "), ""))
+    if not math.isfinite(metric.value):
+        return MetricRow(title, meaning, "–", "not defined here", 0, 0, 0, "", "")
+    if metric.value < 0.5 and metric.high < 0.5:
+        low, high = 0.0, max(0.05, math.ceil(metric.high * 20) / 20)
+    else:
+        low, high = max(0.0, math.floor(metric.low * 10 - 0.2) / 10), 1.0
+
+    def place(value: float) -> float:
+        return 100 * (value - low) / (high - low)
+
+    return MetricRow(
+        title=title,
+        meaning=meaning,
+        value=percent(metric.value),
+        interval=f"{percent(metric.low)} to {percent(metric.high)}"
+        if math.isfinite(metric.low)
+        else "",
+        start=place(metric.low),
+        end=place(metric.high),
+        mark=place(metric.value),
+        scale_low=percent(low, 0),
+        scale_high=percent(high, 0),
+    )
+
+
+def _groups(evaluation: Evaluation) -> list[ReportSection]:
+    if not evaluation.groups:
+        return []
+    primary = evaluation.task.primary_metric
+    rows = tuple(
+        (
+            row["group"],
+            str(row["samples"]),
+            percent(row[primary]),
+            f"{row['correct']} of {row['samples']}",
+            f"{percent(row['low'])} – {percent(row['high'])}",
+        )
+        for row in evaluation.groups
+    )
+    title = _WORDS.get(primary, (primary, ""))[0]
+    return [
+        ReportSection(
+            title="Groups",
+            note="The groups that the data names (a writer, a book, a source); the surest "
+            "weakness first.",
+            tables=((("group", "pictures", title, "right", "right, 95 % interval"), rows),),
+        )
+    ]
+
+
+def _model_facts(evaluation: Evaluation) -> list[tuple[str, str]]:
+    manifest, parity = evaluation.manifest, evaluation.manifest.parity
+    calibration = manifest.calibration
+    pipeline = manifest.pipeline
+    facts = [
+        ("Bundle", f"{manifest.name}, version {evaluation.version}, made {manifest.created[:10]}"),
+        ("Task", f"{manifest.task}, {len(manifest.labels)} labels"),
+        ("Backbone", manifest.backbone),
+        ("Takes", f"{pipeline.height} × {pipeline.width} px, {pipeline.fit}"),
+        ("Temperature", f"{calibration.temperature:.3f}"),
+        ("Unsure below", f"{calibration.unsure_below:.3f}"),
+    ]
+    if calibration.stated_accuracy is not None and calibration.coverage is not None:
+        facts.append(
+            (
+                "Promise",
+                f"{percent(calibration.stated_accuracy)} of the answers that are not unsure were "
+                f"right on validation; {percent(calibration.coverage)} of the pictures were "
+                "answered so",
+            )
+        )
+    if {"samples", "label_agreement", "max_probability_difference"} <= set(parity):
+        facts.append(
+            (
+                "Parity",
+                f"the shipped network and the trained one gave the same label on "
+                f"{percent(parity['label_agreement'])} of {parity['samples']} pictures; "
+                f"probabilities differ by at most {parity['max_probability_difference']:.1e}",
+            )
+        )
+    if "samples" in manifest.data:
+        facts.append(("Trained on", f"{manifest.data['samples']} samples"))
+    facts += [
+        ("Weights", f"{entry.get('weights', entry.get('name', ''))}: {entry.get('licence', '')}")
+        for entry in manifest.licences
+    ]
+    return facts
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:.1f} kB"
+
+
+def _anchor(title: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in title.lower())
+
+
+def _numeric_columns(rows: tuple[tuple[str, ...], ...]) -> list[bool]:
+    """Return, for each column, whether it holds numbers: those are set flush right."""
+    return [
+        all(not cell or cell[0].isdigit() or cell == "–" for cell in column) and any(column)
+        for column in zip(*rows, strict=True)
+    ]
