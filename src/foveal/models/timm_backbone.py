@@ -52,7 +52,7 @@ def timm_spec(name: str) -> BackboneSpec:
     """Return the spec of a timm model without allocating its weights.
 
     Raises:
-        UsageError: When the model gives no feature maps that shrink with the picture.
+        UsageError: When the model gives no feature maps, or takes pictures of one size only.
     """
     try:
         with torch.device("meta"):
@@ -63,6 +63,12 @@ def timm_spec(name: str) -> BackboneSpec:
             hint="--backbone efficientnet_lite0",
         ) from error
     config: dict[str, Any] = net.pretrained_cfg
+    if config.get("fixed_input_size"):
+        raise UsageError(
+            f"Invalid backbone {name!r}. Expected a convolutional network. Received: one that "
+            f"takes only pictures of {config['input_size'][1]} pixels.",
+            hint="--backbone convnext_tiny",
+        )
     origin = _origin(config)
 
     def build(weights: WeightSource) -> Backbone:
