@@ -32,14 +32,12 @@ class Block(NamedTuple):
 
 def blocks(page: Path) -> list[Block]:
     """Return the fenced blocks that are to be tested."""
-    pattern = re.compile(
-        r"^(?P<skip>" + re.escape(NO_TEST) + r"\n)?```(\w*)\n(.*?)^```$", re.M | re.S
-    )
-    found = pattern.finditer(page.read_text(encoding="utf-8"))
-    return [Block(m[2], m[3]) for m in found if not m["skip"]]
+    fence = re.compile(rf"^({re.escape(NO_TEST)}\n)?```(\w*)\n(.*?)^```$", re.M | re.S)
+    found = fence.finditer(page.read_text(encoding="utf-8"))
+    return [Block(match[2], match[3]) for match in found if not match[1]]
 
 
-def commands(text: str, page: Path) -> list[list[str]]:
+def commands(text: str) -> list[list[str]]:
     """Return the arguments of every `foveal …` line, without comments, pipes and redirections."""
     joined = text.replace("\\\n", " ")
     found = []
@@ -60,7 +58,7 @@ LINES = [
     for page in PAGES
     for block in blocks(page)
     if block.language in SHELL
-    for words in commands(block.text, page)
+    for words in commands(block.text)
 ]
 
 
@@ -110,7 +108,8 @@ def test_a_wrong_command_would_be_noticed(
 )
 def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, draw_folder: object) -> None:
     draw_folder(tmp_path / "photos", n=24, size=32)  # type: ignore[operator]
-    PILImage.open(tmp_path / "photos" / "circle" / "0.png").save(tmp_path / "picture.jpg")
+    with PILImage.open(tmp_path / "photos" / "circle" / "0.png") as picture:
+        picture.save(tmp_path / "picture.jpg")
     script = tmp_path / "page.py"
     script.write_text(
         "\n".join(block.text for block in blocks(page) if block.language == "python"),

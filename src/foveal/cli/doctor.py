@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -22,6 +23,8 @@ BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _GIB = 1024**3
 # Decoding, the network and its gradients at the default sizes.
 _MEMORY_FOR_TRAINING_GIB = 2.0
+
+_PACKAGE_NAME = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9]")
 
 _Check = Callable[[JsonObject], Iterator[Finding]]
 
@@ -101,12 +104,12 @@ def _core(environment: JsonObject) -> Iterator[Finding]:
     for line in declared:
         if "extra ==" in line or ("platform_system" in line and sys.platform == "win32"):
             continue
-        package = line.split(";")[0].split("[")[0].rstrip(" <>=!~0123456789.,").strip()
-        if find_spec(names.get(package, package)) is None:
+        package = _PACKAGE_NAME.match(line)
+        if package and find_spec(names.get(package[0], package[0])) is None:
             yield Finding(
                 "install.missing",
                 "error",
-                f"The package {package} is not installed.",
+                f"The package {package[0]} is not installed.",
                 hint="pip install --force-reinstall foveal",
             )
 
