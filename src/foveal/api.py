@@ -147,7 +147,12 @@ def evaluate(
     opened = model if isinstance(model, Model) else Model(model)
     target = Path(out) if out is not None else None
     return measure(
-        opened.predictor, data, split=split, out=target, progress=progress or NoProgress()
+        opened.predictor,
+        data,
+        run=opened.run,
+        split=split,
+        out=target,
+        progress=progress or NoProgress(),
     )
 
 

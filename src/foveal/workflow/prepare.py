@@ -16,7 +16,8 @@ from foveal.checks import run_checks
 from foveal.console import Progress
 from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
-from foveal.data.source import Sample, Source, open_source
+from foveal.data.layouts import open_source
+from foveal.data.source import Sample, Source
 from foveal.data.split import assign_splits, read_split_csv, write_split_csv
 from foveal.errors import DataError, WeightsError
 from foveal.models.lite import wheel_file
@@ -152,7 +153,9 @@ def prepare(
     split, found = _split(source, cache, recipe, run, resume=resume)
     raws = [s.raw for s, side in zip(source.samples, split, strict=True) if s.raw and side >= 0]
     task = get_task(recipe.task).bind(get_task(recipe.task).fit_labels(raws), recipe.task_options)
-    checked = run_checks(source, cache.scan, split, recipe.task, recipe.data)
+    checked = run_checks(
+        source, cache.scan, split, near_distance=recipe.data.near_duplicate_distance
+    )
     findings = (*source.findings, *found, *checked)
     write_json(run.findings, {"findings": [asdict(finding) for finding in findings]})
     _log_findings(findings)
@@ -198,7 +201,11 @@ def _split(
     if resume and run.split.is_file():
         return read_split_csv(run.split, source.samples), ()
     split, findings = assign_splits(
-        source.samples, cache.scan, recipe.split, recipe.data, seed=recipe.seed
+        source.samples,
+        cache.scan,
+        recipe.split,
+        seed=recipe.seed,
+        near_distance=recipe.data.near_duplicate_distance,
     )
     write_split_csv(run.split, source.samples, split)
     return split, findings

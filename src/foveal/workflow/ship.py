@@ -17,7 +17,7 @@ from foveal.bundle.bundle import Bundle
 from foveal.bundle.manifest import Manifest
 from foveal.export.onnx import export_onnx
 from foveal.export.prove import ProofBatch, prove
-from foveal.metrics import Interval, bootstrap
+from foveal.metrics import summarise_with_intervals
 from foveal.models.network import Network
 from foveal.models.torch_engine import TorchEngine
 from foveal.models.weights import save_weights
@@ -117,11 +117,10 @@ def _metrics(
 ) -> dict[str, dict[str, float | None]]:
     answers = task.decode(outputs, frames, calibration)
     rows = np.stack([task.measure(a, t) for a, t in zip(answers, targets, strict=True)])
-    values = task.summarise(rows)
-    limits = bootstrap(rows, task.summarise, resamples=resamples)
-    return {
-        name: Interval(value, *limits[name]).to_json() for name, value in values.items()
-    }
+    intervals = summarise_with_intervals(
+        rows, task.summarise, task.is_correct(rows), resamples=resamples
+    )
+    return {name: interval.to_json() for name, interval in intervals.items()}
 
 
 def _data(prepared: Prepared) -> JsonObject:

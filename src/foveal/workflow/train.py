@@ -14,7 +14,7 @@ import torch
 
 from foveal.bundle.bundle import MANIFEST_NAME
 from foveal.console import Progress, log_to_file, stop_logging
-from foveal.data.source import open_source
+from foveal.data.layouts import open_source
 from foveal.errors import BundleError, UsageError
 from foveal.models.backbones import resolve_backbone
 from foveal.models.network import Network, build_network
@@ -25,7 +25,7 @@ from foveal.train.callbacks import ProgressReport, ResultsCsv
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.precision import choose_device
 from foveal.train.records import FitResult
-from foveal.train.tensorboard import TensorBoard
+
 from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
 from foveal.workflow.environment import describe_environment
@@ -155,7 +155,7 @@ def _fit(
         seed=recipe.seed,
         callbacks=[
             ResultsCsv(run.results),
-            TensorBoard(run.tensorboard, recipe),
+
             ProgressReport(progress, task.primary_metric),
         ],
         checkpoints=CheckpointStore(run.checkpoints),

@@ -1,0 +1,19 @@
+"""Checks: pure functions under dotted ids, from what was scanned to findings."""
+
+from foveal.checks.base import CHECKS, Facts, run_checks
+from foveal.checks.images import near_duplicate, unreadable
+from foveal.checks.labels import class_balance, imbalance, one_class, single_picture
+from foveal.checks.shortcuts import size_shortcut
+
+__all__ = [
+    "CHECKS",
+    "Facts",
+    "class_balance",
+    "imbalance",
+    "near_duplicate",
+    "one_class",
+    "run_checks",
+    "single_picture",
+    "size_shortcut",
+    "unreadable",
+]

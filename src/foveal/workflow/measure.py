@@ -1,0 +1,103 @@
+"""Measure a bundle: on data that a user names, or on a run's own validation split."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foveal.console import Progress
+from foveal.data.layouts import open_source
+from foveal.data.source import Sample, Source
+from foveal.errors import DataError, UsageError
+from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
+from foveal.evaluate.measure import MeasureOptions
+from foveal.predict.predictor import Predictor
+from foveal.types import SPLIT_NAMES
+from foveal.workflow.reading import ReadOptions
+from foveal.workflow.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from foveal.workflow.prepare import Prepared
+
+
+def measure(
+    predictor: Predictor,
+    data: str | Path,
+    *,
+    run: Path | None,
+    split: str | None,
+    out: Path | None,
+    progress: Progress,
+) -> Evaluation:
+    """Measure a bundle on labelled data.
+
+    Args:
+        predictor: The opened bundle.
+        data: The source's location.
+        run: The bundle's run, whose split is used where the data names none.
+        split: `train`, `val` or `test`: only that part; None takes everything labelled.
+        out: Folder for the report, the metrics and the predictions; None writes nothing.
+        progress: Told how far the work is.
+
+    Raises:
+        UsageError: For an unknown split.
+        DataError: When that part is empty or nothing can be measured.
+    """
+    source = open_source(data, ReadOptions())
+    samples = _part(source, split, run)
+    evaluation = evaluate_bundle(
+        predictor, source, samples=samples, findings=source.findings, progress=progress
+    )
+    if out is not None:
+        evaluation.write(out)
+    return evaluation
+
+
+def measure_prepared(
+    predictor: Predictor, prepared: Prepared, run: RunDirectory, progress: Progress
+) -> Evaluation:
+    """Measure a fresh bundle on its run's validation split and write the run's report."""
+    options = prepared.recipe.evaluate
+    samples = [
+        sample for sample, side in zip(prepared.source.samples, prepared.split, strict=True)
+        if side == SPLIT_NAMES.index("val")
+    ]
+    evaluation = evaluate_bundle(
+        predictor,
+        prepared.source,
+        samples=samples,
+        options=MeasureOptions(batch_size=options.batch_size, resamples=options.bootstrap),
+        findings=prepared.findings,
+        progress=progress,
+    )
+    evaluation.write(run.path, results=run.results)
+    return evaluation
+
+
+def _part(source: Source, split: str | None, run: Path | None) -> Sequence[Sample]:
+    if split is None:
+        return [sample for sample in source.samples if sample.raw is not None]
+    if split not in SPLIT_NAMES:
+        raise UsageError(
+            f"Unknown split {split!r}. Expected one of: {', '.join(SPLIT_NAMES)}."
+        )
+    if any(sample.split is not None for sample in source.samples):
+        chosen = [sample for sample in source.samples if sample.split == split]
+    elif run is not None:
+        sides = _read_sides(run / "split.csv")
+        chosen = [sample for sample in source.samples if sides.get(sample.id) == split]
+    else:
+        raise DataError(
+            f"The data at {source.location} names no splits, and the model came without its run.",
+            hint="leave --split out",
+        )
+    if not chosen:
+        raise DataError(f"The split {split!r} of {source.location} is empty.")
+    return chosen
+
+
+def _read_sides(path: Path) -> dict[str, str]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["image"]: row["split"] for row in csv.DictReader(file)}
