@@ -118,7 +118,7 @@ def main(root: Path) -> None:
     report: dict[str, Any] = {}
     for optimizer in ("adamw", "sgd"):
         run(root / f"{optimizer}-whole", optimizer, None)
-        for trial in range(5):
+        for trial in range(3):
             directory = root / f"{optimizer}-{trial}"
             kills = 0
             while not run(directory, optimizer, rng.randint(1, 16)):

@@ -119,12 +119,19 @@ class Augmenter:
         if draws[0] >= self.options.blur:
             return images
         radius, sigma = BLUR_SIGMAS[int(draws[1] < 0.5)]
-        distance = torch.arange(-radius, radius + 1, dtype=torch.float32)
-        kernel = torch.exp(-(distance**2) / (2 * sigma**2))
-        kernel = (kernel / kernel.sum()).to(images.device)
-        padded = F.pad(images, (radius, radius, radius, radius), mode="replicate")
-        rows = F.conv2d(padded, kernel.view(1, 1, 1, -1).repeat(3, 1, 1, 1), groups=3)
-        return F.conv2d(rows, kernel.view(1, 1, -1, 1).repeat(3, 1, 1, 1), groups=3)
+        bell = [math.exp(-(d**2) / (2 * sigma**2)) for d in range(-radius, radius + 1)]
+        kernel = [value / sum(bell) for value in bell]
+        # Sums of shifted views: a depthwise convolution takes five times as long on the processor.
+        for axis, padding in ((3, (radius, radius, 0, 0)), (2, (0, 0, radius, radius))):
+            padded = F.pad(images, padding, mode="replicate")
+            size = images.shape[axis]
+            blurred = padded.narrow(axis, radius, size) * kernel[radius]
+            for step in range(1, radius + 1):
+                sides = padded.narrow(axis, radius - step, size)
+                sides = sides + padded.narrow(axis, radius + step, size)
+                blurred = blurred.add_(sides, alpha=kernel[radius + step])
+            images = blurred
+        return images
 
     def _erase(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Fill one rectangle of a share of the pictures with one random colour.

@@ -113,6 +113,11 @@ class CheckpointStore:
             )
         return None
 
+    def clear(self) -> None:
+        """Remove every checkpoint."""
+        for name in self.names():
+            shutil.rmtree(self.directory / name)
+
     def names(self) -> list[str]:
         """Return the names of the checkpoints, oldest first."""
         if not self.directory.is_dir():

@@ -61,7 +61,7 @@ class Pace:
 
     def is_out_of_time(self) -> bool:
         """Tell whether steps of the plan are left, so that only the budget ended the stage."""
-        return self.total is None or self.done < self.total
+        return self.deadline_s is not None and (self.total is None or self.done < self.total)
 
     def left_s(self, elapsed_s: float) -> float | None:
         """Return the estimated seconds to the end of the stage, None before anything is known."""

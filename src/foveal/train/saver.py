@@ -27,6 +27,11 @@ class Saver:
         """Return the latest whole checkpoint, if any."""
         return self._store.load() if self._store else None
 
+    def clear(self) -> None:
+        """Remove the checkpoints of an earlier run."""
+        if self._store:
+            self._store.clear()
+
     def start_at(self, elapsed_s: float) -> None:
         """Go on with the clock of a run that is resumed."""
         self._started_s = self._clock() - elapsed_s

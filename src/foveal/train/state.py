@@ -100,6 +100,19 @@ class RunState:
         """Return the model that is validated and kept."""
         return self.ema.model if self.ema else self.model
 
+    @property
+    def is_broken_off(self) -> bool:
+        """Tell whether the fit must end although stages are left."""
+        return self.stopped in ("interrupted", "diverged")
+
+    @property
+    def lr(self) -> float:
+        """Return the learning rate of the last step, before any factor of a parameter group."""
+        if self.optimizer is None:
+            return 0.0
+        group = self.optimizer.param_groups[0]
+        return float(group["lr"]) / float(group["factor"])
+
     def judge(self, metrics: dict[str, float], metric: str) -> bool:
         """Take in a validation; return whether the weights are the best so far.
 
@@ -112,7 +125,8 @@ class RunState:
             self.stage_best, self.stale = value, 0
         else:
             self.stale += 1
-        score = (value, -metrics["loss"] if "loss" in metrics else 0.0)
+        loss = metrics.get("loss", 0.0)
+        score = (value, -math.inf if math.isnan(loss) else -loss)
         if self.best is not None and score < self.best.score:
             return False
         self.best = Best(snapshot(self.shown_model), self.epoch, score, metrics)

@@ -26,13 +26,11 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from foveal.errors import FovealError, UsageError
+from foveal.errors import UsageError
 from foveal.recipe import TrainOptions
 from foveal.tasks.training import TaskTraining
 from foveal.train.callbacks import Callback
@@ -42,40 +40,25 @@ from foveal.train.interrupt import StopSwitch
 from foveal.train.mixup import mix
 from foveal.train.optim import (
     Ema,
-    build_optimizer,
     plateau_factor,
     schedule_factor,
     set_lr,
     set_modes,
-    snapshot,
 )
 from foveal.train.pace import Pace
 from foveal.train.precision import choose_precision, use_threads
-from foveal.train.records import EpochRecord, FitResult, Forward, Stage, StepRecord, Validate
+from foveal.train.records import FitResult, Forward, Stage, Validate
 from foveal.train.saver import Saver
 from foveal.train.seeds import derive_seed, seed_all
-from foveal.train.state import Best, EpochSums, RunState
+from foveal.train.session import Session
+from foveal.train.state import EpochSums, RunState
 
 logger = logging.getLogger(__name__)
 
 # Far above the norms of a healthy step (0.1 to 3 on the small networks): only spikes are cut.
 CLIP_NORM = 10.0
-# Compiling takes about a minute; a step gains perhaps a third of some 50 ms.
+# Compiling takes about a minute: shorter runs do not earn it back.
 COMPILE_MIN_STEPS = 3000
-
-
-@dataclass
-class _Fit:
-    """What stays the same during one call of `fit`, and the state that changes."""
-
-    training: TaskTraining
-    stages: Sequence[Stage]
-    validate: Validate
-    metric: str
-    label_weights: Tensor | None
-    state: RunState
-    saver: Saver
-    saved_optimizer: dict[str, Any] | None = None
 
 
 class Trainer:
@@ -147,67 +130,67 @@ class Trainer:
             )
         trainable = [parameter.requires_grad for parameter in model.parameters()]
         with torch.random.fork_rng(devices=[]), self._switch.listening():
-            fit = self._begin(model, training, stages, validate, metric, label_weights, resume)
-            state = fit.state
+            session = self._begin(model, training, stages, validate, metric, label_weights, resume)
+            state = session.state
             try:
-                while state.stage < len(stages) and not self._ends(state):
-                    self.run_stage(fit, stages[state.stage])
+                while state.stage < len(stages) and not state.is_broken_off:
+                    self.run_stage(session, stages[state.stage])
             except KeyboardInterrupt:
                 state.stopped = "interrupted"
-            result = self._end(fit)
+            result = session.result()
         for parameter, flag in zip(model.parameters(), trainable, strict=True):
             parameter.requires_grad_(flag)
         for callback in self._callbacks:
             callback.fit_ended(result)
         return result
 
-    def run_stage(self, fit: _Fit, stage: Stage) -> None:
+    def run_stage(self, session: Session, stage: Stage) -> None:
         """Run epochs until the stage has no steps, no patience or no time left."""
-        state = fit.state
-        pace = self._enter_stage(fit, stage)
-        forward = self._compiled(stage, pace)
+        state = session.state
+        pace = session.open_stage(stage, self.options)
+        forward = self._forward(stage, pace)
         # An epoch whose last step is done but whose validation is not comes from a checkpoint.
-        while state.batch > 0 or not pace.is_finished(fit.saver.elapsed_s()):
-            self.run_epoch(fit, stage, pace, forward)
-            if self._ends(state):
+        while state.batch > 0 or not (self._is_out_of_patience(state) or session.is_time_up(pace)):
+            self.run_epoch(session, stage, pace, forward)
+            if state.is_broken_off:
                 return
-            if self.options.patience is not None and state.stale >= self.options.patience:
-                state.stopped = "patience"
-                break
+        if self._is_out_of_patience(state):
+            state.stopped = "patience"
         else:
-            out_of_time = pace.deadline_s is not None and pace.is_out_of_time()
-            state.stopped = "budget" if out_of_time else "finished"
+            state.stopped = "budget" if pace.is_out_of_time() else "finished"
         state.stage += 1
         state.pace = state.optimizer = None
-        fit.saver.save(state)
+        session.saver.save(state)
 
-    def run_epoch(self, fit: _Fit, stage: Stage, pace: Pace, forward: Forward) -> None:
+    def run_epoch(self, session: Session, stage: Stage, pace: Pace, forward: Forward) -> None:
         """Train on the rest of the current epoch, then validate and record it."""
-        state = fit.state
+        state = session.state
         set_modes(state.model)
         with contextlib.closing(stage.loader.epoch(state.epoch, state.batch)) as batches:
             begun_s = self._clock()
             for batch in batches:
-                if pace.is_finished(fit.saver.elapsed_s()):
+                if session.is_time_up(pace):
                     break
-                losses, samples = self.train_step(fit, stage, pace, forward, batch)
+                losses, samples = self.train_step(session, stage, pace, forward, batch)
                 ended_s = self._synchronised_clock(pace)
                 state.sums.add(losses, samples, ended_s - begun_s)
-                pace.step_done(ended_s - begun_s, fit.saver.elapsed_s())
+                pace.step_done(ended_s - begun_s, session.saver.elapsed_s())
                 begun_s = ended_s
-                self._report_step(fit, stage, pace, losses["loss"], batch, samples)
+                record = session.step_record(stage, pace, losses["loss"], batch)
+                for callback in self._callbacks:
+                    callback.step_done(record)
                 if self._switch.asked:
                     state.stopped = "interrupted"
-                    fit.saver.save(state)
+                    session.saver.save(state)
                     return
-                fit.saver.save_if_due(state, within_epoch=True)
-        self._finish_epoch(fit, stage, pace)
+                session.saver.save_if_due(state, within_epoch=True)
+        self._finish_epoch(session, stage, pace)
 
     def train_step(
-        self, fit: _Fit, stage: Stage, pace: Pace, forward: Forward, batch: Batch
+        self, session: Session, stage: Stage, pace: Pace, forward: Forward, batch: Batch
     ) -> tuple[dict[str, Tensor], int]:
         """Do one optimizer step; return the losses, still on the device, and the batch's size."""
-        state, options = fit.state, self.options
+        state, options = session.state, self.options
         if state.optimizer is None:
             raise RuntimeError("train_step outside a stage")
         # Dropout depends on the place in the run alone, so a resumed run drops the same units.
@@ -219,7 +202,7 @@ class Trainer:
         with self.precision.autocast():
             outputs = forward(state.model, inputs)
         outputs = {n: o.float() if o.is_floating_point() else o for n, o in outputs.items()}
-        losses = fit.training.losses(outputs, targets, options, fit.label_weights)
+        losses = session.training.losses(outputs, targets, options, session.label_weights)
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(losses["loss"]).backward()  # type: ignore[no-untyped-call]  # torch
         state.scaler.unscale_(state.optimizer)
@@ -234,8 +217,8 @@ class Trainer:
         first = inputs[0] if isinstance(inputs, tuple) else inputs
         return losses, int(first.shape[0])
 
-    def _finish_epoch(self, fit: _Fit, stage: Stage, pace: Pace) -> None:
-        state = fit.state
+    def _finish_epoch(self, session: Session, stage: Stage, pace: Pace) -> None:
+        state = session.state
         losses = state.sums.means()
         state.epoch, state.batch = state.epoch + 1, 0
         if not math.isfinite(losses["loss"]):
@@ -243,32 +226,22 @@ class Trainer:
             state.stopped = "diverged"
             return
         begun_s = self._clock()
-        metrics = self._validated(fit, stage)
+        metrics = session.validated(stage)
         validation_s = self._clock() - begun_s
         pace.validation_done(validation_s)
-        is_best = state.judge(metrics, fit.metric)
-        record = EpochRecord(
-            stage=stage.name,
-            epoch=state.epoch,
-            step=state.step,
-            lr=state.optimizer.param_groups[0]["lr"] if state.optimizer else 0.0,
-            losses=losses,
-            metrics=metrics,
-            seconds=state.sums.seconds + validation_s,
-            samples_per_s=state.sums.samples / max(state.sums.seconds, 1e-9),
-            is_best=is_best,
-        )
+        is_best = state.judge(metrics, session.metric)
+        record = session.epoch_record(stage, losses, metrics, is_best, validation_s)
         if self.options.schedule == "plateau":
             state.plateau *= plateau_factor(state.stale)
         state.sums = EpochSums()
         state.history.append(record)
         for callback in self._callbacks:
             callback.epoch_done(record)
-        if self._switch.asked:
-            state.stopped = "interrupted"
-            fit.saver.save(state)
-        else:
-            fit.saver.save_if_due(state, within_epoch=False)
+        if not self._switch.asked:
+            session.saver.save_if_due(state, within_epoch=False)
+            return
+        state.stopped = "interrupted"
+        session.saver.save(state)
 
     def _begin(
         self,
@@ -279,9 +252,11 @@ class Trainer:
         metric: str,
         label_weights: Tensor | None,
         resume: bool,
-    ) -> _Fit:
+    ) -> Session:
         use_threads()
-        torch.backends.cudnn.benchmark = self.device.type == "cuda"
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+            torch.set_float32_matmul_precision("high")
         model.to(self.device)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch stub
         state = RunState(
@@ -291,119 +266,36 @@ class Trainer:
         )
         weights = None if label_weights is None else label_weights.to(self.device)
         saver = Saver(self._checkpoints, self._clock)
-        fit = _Fit(training, stages, validate, metric, weights, state, saver)
+        session = Session(training, stages, validate, metric, weights, state, saver)
         checkpoint = saver.latest() if resume else None
+        if not resume:
+            saver.clear()
         if checkpoint is not None:
-            fit.saved_optimizer = state.restore(checkpoint)
+            session.saved_optimizer = state.restore(checkpoint)
             logger.info("resumed after step %d (epoch %d)", state.step, state.epoch)
         saver.start_at(state.elapsed_s)
         for callback in self._callbacks:
             callback.fit_started(model, stages, state.history)
         if state.stage < len(stages):
             state.stopped = None
-        return fit
+        return session
 
-    def _end(self, fit: _Fit) -> FitResult:
-        state = fit.state
-        if state.best is None:
-            if state.stopped == "diverged":
-                raise FovealError(
-                    "The training diverged: the loss became infinite in the first epoch.",
-                    hint="foveal train DATA --lr 0.0003",
-                    code="diverged",
-                )
-            stage = fit.stages[min(state.stage, len(fit.stages) - 1)]
-            metrics = self._validated(fit, stage)
-            score = (metrics[fit.metric], 0.0)
-            state.best = Best(snapshot(state.shown_model), state.epoch, score, metrics)
-        state.model.load_state_dict(state.best.weights)
-        state.model.eval()
-        return FitResult(
-            history=tuple(state.history),
-            best_epoch=state.best.epoch,
-            best_metrics=dict(state.best.metrics),
-            stopped=state.stopped or "finished",
-            steps=state.step,
-            seconds=fit.saver.elapsed_s(),
-        )
-
-    def _enter_stage(self, fit: _Fit, stage: Stage) -> Pace:
-        state, steps = fit.state, len(stage.loader)
-        state.optimizer = build_optimizer(state.model, self.options, stage.lr_factor)
-        if state.pace is not None:
-            if state.pace.steps_per_epoch != steps:
-                raise FovealError(
-                    f"Cannot resume: an epoch had {state.pace.steps_per_epoch} batches and has "
-                    f"{steps} now, so the data or the batch size changed.",
-                    hint="foveal train DATA",
-                    code="checkpoint_mismatch",
-                )
-            if fit.saved_optimizer is not None:
-                state.optimizer.load_state_dict(fit.saved_optimizer)
-            return state.pace
-        total = None if stage.epochs is None else stage.epochs * steps
-        state.pace = Pace(steps, total, self._deadline_s(fit, stage))
-        state.stale, state.stage_best, state.plateau = 0, -math.inf, 1.0
-        return state.pace
-
-    def _deadline_s(self, fit: _Fit, stage: Stage) -> float | None:
-        if self.options.budget_s is None:
-            return None
-        shares = [later.budget_share for later in fit.stages[fit.state.stage :]]
-        elapsed_s = fit.saver.elapsed_s()
-        left_s = max(0.0, self.options.budget_s - elapsed_s)
-        return elapsed_s + left_s * stage.budget_share / sum(shares)
-
-    def _compiled(self, stage: Stage, pace: Pace) -> Forward:
+    def _forward(self, stage: Stage, pace: Pace) -> Forward:
         wanted = self.options.compile
         if wanted is None:
             is_long = pace.total is None or pace.total - pace.done >= COMPILE_MIN_STEPS
             wanted = self.device.type == "cuda" and is_long
-        if not wanted:
-            return stage.forward
-        compiled: Forward = torch.compile(stage.forward)
+        compiled: Forward = torch.compile(stage.forward) if wanted else stage.forward
         return compiled
+
+    def _is_out_of_patience(self, state: RunState) -> bool:
+        return self.options.patience is not None and state.stale >= self.options.patience
 
     def _lr(self, stage: Stage, state: RunState, pace: Pace) -> float:
         return stage.lr * schedule_factor(self.options.schedule, pace.progress) * state.plateau
-
-    def _validated(self, fit: _Fit, stage: Stage) -> dict[str, float]:
-        model = fit.state.shown_model
-        model.eval()
-        with torch.no_grad():
-            metrics = dict((stage.validate or fit.validate)(model))
-        if fit.metric not in metrics:
-            raise ValueError(f"validate gave {sorted(metrics)}. Expected {fit.metric!r} in it.")
-        return metrics
-
-    def _report_step(
-        self, fit: _Fit, stage: Stage, pace: Pace, loss: Tensor, batch: Batch, samples: int
-    ) -> None:
-        state = fit.state
-        if not self._callbacks or state.optimizer is None:
-            return
-        elapsed_s = fit.saver.elapsed_s()
-        record = StepRecord(
-            stage=stage.name,
-            epoch=state.epoch + 1,
-            step=state.step,
-            progress=pace.progress,
-            loss=loss.detach(),
-            lr=self._lr(stage, state, pace),
-            samples=samples,
-            inputs=batch[0],
-            elapsed_s=elapsed_s,
-            left_s=pace.left_s(elapsed_s),
-        )
-        for callback in self._callbacks:
-            callback.step_done(record)
 
     def _synchronised_clock(self, pace: Pace) -> float:
         # Steps are only queued on CUDA: now and then a budget must see when they really end.
         if self.device.type == "cuda" and pace.deadline_s is not None and pace.done % 20 == 0:
             torch.cuda.synchronize(self.device)
         return self._clock()
-
-    @staticmethod
-    def _ends(state: RunState) -> bool:
-        return state.stopped in ("interrupted", "diverged")

@@ -1,0 +1,155 @@
+"""One call of `fit`: what it was given, the state that changes, and how stages open and end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foveal.errors import FovealError
+from foveal.recipe import TrainOptions
+from foveal.tasks.training import TaskTraining
+from foveal.train.data import Batch
+from foveal.train.optim import build_optimizer, snapshot
+from foveal.train.pace import Pace
+from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord, Validate
+from foveal.train.saver import Saver
+from foveal.train.state import Best, RunState
+
+
+@dataclass
+class Session:
+    """The arguments of a fit beside its state; see `Trainer.fit`.
+
+    Attributes:
+        saved_optimizer: Of the checkpoint that the fit goes on from, until its stage is opened.
+    """
+
+    training: TaskTraining
+    stages: Sequence[Stage]
+    validate: Validate
+    metric: str
+    label_weights: Tensor | None
+    state: RunState
+    saver: Saver
+    saved_optimizer: dict[str, Any] | None = None
+
+    def open_stage(self, stage: Stage, options: TrainOptions) -> Pace:
+        """Freeze, build the optimizer and plan the schedule, or take up those of the checkpoint.
+
+        Raises:
+            UsageError: When the stage trains nothing.
+            FovealError: When the checkpoint was made with other batches.
+        """
+        state, steps = self.state, len(stage.loader)
+        state.optimizer = build_optimizer(state.model, options, stage.lr_factor)
+        if state.pace is None:
+            total = None if stage.epochs is None else stage.epochs * steps
+            state.pace = Pace(steps, total, self._deadline_s(stage, options.budget_s))
+            state.stale, state.stage_best, state.plateau = 0, -math.inf, 1.0
+            return state.pace
+        if state.pace.steps_per_epoch != steps:
+            raise FovealError(
+                f"Cannot resume: an epoch had {state.pace.steps_per_epoch} batches and has "
+                f"{steps} now, so the data or the batch size changed.",
+                hint="foveal train DATA",
+                code="checkpoint_mismatch",
+            )
+        if self.saved_optimizer is not None:
+            state.optimizer.load_state_dict(self.saved_optimizer)
+        return state.pace
+
+    def is_time_up(self, pace: Pace) -> bool:
+        """Tell whether the stage has no step left."""
+        return pace.is_finished(self.saver.elapsed_s())
+
+    def validated(self, stage: Stage) -> dict[str, float]:
+        """Return the metrics of the model as it is."""
+        model = self.state.shown_model
+        model.eval()
+        with torch.no_grad():
+            metrics = dict((stage.validate or self.validate)(model))
+        if self.metric not in metrics:
+            raise ValueError(f"validate gave {sorted(metrics)}. Expected {self.metric!r} in it.")
+        return metrics
+
+    def step_record(self, stage: Stage, pace: Pace, loss: Tensor, batch: Batch) -> StepRecord:
+        """Return what callbacks see of the step that was just done."""
+        state, inputs = self.state, batch[0]
+        first = inputs[0] if isinstance(inputs, tuple) else inputs
+        elapsed_s = self.saver.elapsed_s()
+        return StepRecord(
+            stage=stage.name,
+            epoch=state.epoch + 1,
+            step=state.step,
+            progress=pace.progress,
+            loss=loss.detach(),
+            lr=state.lr,
+            samples=int(first.shape[0]),
+            inputs=inputs,
+            elapsed_s=elapsed_s,
+            left_s=pace.left_s(elapsed_s),
+        )
+
+    def epoch_record(
+        self,
+        stage: Stage,
+        losses: dict[str, float],
+        metrics: dict[str, float],
+        is_best: bool,
+        validation_s: float,
+    ) -> EpochRecord:
+        """Return what the history keeps of the epoch that was just validated."""
+        state = self.state
+        return EpochRecord(
+            stage=stage.name,
+            epoch=state.epoch,
+            step=state.step,
+            lr=state.lr,
+            losses=losses,
+            metrics=metrics,
+            seconds=state.sums.seconds + validation_s,
+            samples_per_s=state.sums.samples / max(state.sums.seconds, 1e-9),
+            is_best=is_best,
+        )
+
+    def result(self) -> FitResult:
+        """Put the best weights into the model and return what came out.
+
+        Raises:
+            FovealError: When the training diverged before there were any.
+        """
+        state = self.state
+        if state.best is None:
+            if state.stopped == "diverged":
+                raise FovealError(
+                    "The training diverged: the loss became infinite in the first epoch.",
+                    hint="foveal train DATA --lr 0.0003",
+                    code="diverged",
+                )
+            # Interrupted before the first validation: what was learnt so far is the best there is.
+            metrics = self.validated(self.stages[min(state.stage, len(self.stages) - 1)])
+            score = (metrics[self.metric], 0.0)
+            state.best = Best(snapshot(state.shown_model), state.epoch, score, metrics)
+        state.model.load_state_dict(state.best.weights)
+        state.model.eval()
+        return FitResult(
+            history=tuple(state.history),
+            best_epoch=state.best.epoch,
+            best_metrics=dict(state.best.metrics),
+            stopped=state.stopped or "finished",
+            steps=state.step,
+            seconds=self.saver.elapsed_s(),
+        )
+
+    def _deadline_s(self, stage: Stage, budget_s: float | None) -> float | None:
+        if budget_s is None:
+            return None
+        shares = [later.budget_share for later in self.stages[self.state.stage :]]
+        elapsed_s = self.saver.elapsed_s()
+        left_s = max(0.0, budget_s - elapsed_s)
+        return elapsed_s + left_s * stage.budget_share / sum(shares)
