@@ -34,9 +34,7 @@ def list_layers(network: Network, size: tuple[int, int]) -> list[tuple[str, str,
     return [(name, types[name], tuple(value.shape[1:])) for name, value in outputs.items()]
 
 
-def layer_features(
-    network: Network, inputs: NDArray[np.uint8], layer: str
-) -> NDArray[np.float32]:
+def layer_features(network: Network, inputs: NDArray[np.uint8], layer: str) -> NDArray[np.float32]:
     """Return what a layer gives for some pictures.
 
     Args:

@@ -11,6 +11,7 @@ https://arxiv.org/abs/2404.00498 (pool before normalising, few wide stages). No 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import final
 
 import torch
@@ -57,7 +58,7 @@ class Fovea(Backbone):
                 nn.ReLU(),
                 _Residual(after),
             )
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            for before, after in pairwise(widths)
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

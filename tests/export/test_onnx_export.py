@@ -1,0 +1,90 @@
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from foveal.bundle.onnx_check import check_onnx
+from foveal.export.onnx import export_onnx
+from foveal.models.backbones import resolve_backbone
+from foveal.models.network import Network, build_network
+from foveal.models.torch_engine import TorchEngine
+from foveal.pipeline import Pipeline
+from foveal.predict.engine import OnnxEngine
+from foveal.recipe import ModelOptions
+from foveal.tasks.classify.task import ClassifyTask
+from foveal.tasks.classify.training import TRAINING
+from foveal.types import Labels
+
+TASK = ClassifyTask.bind(Labels(("ant", "bee", "cat")), {})
+
+
+def network(backbone: str = "cnn2") -> Network:
+    torch.manual_seed(0)
+    built = build_network(TASK, TRAINING, ModelOptions(backbone=backbone), pretrained=False)
+    torch.nn.init.normal_(built.head.evidence.weight)
+    return built
+
+
+def test_the_model_takes_uint8_pictures_and_any_number_of_them() -> None:
+    model = onnx.load_from_string(export_onnx(network(), TASK, Pipeline(24, 40)))
+
+    (given,) = model.graph.input
+    batch, *size = given.type.tensor_type.shape.dim
+    assert given.name == "image"
+    assert given.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert batch.dim_param and [d.dim_value for d in size] == [24, 40, 3]
+    assert [output.name for output in model.graph.output] == ["logits", "evidence"]
+
+
+def test_the_model_is_one_self_contained_file_of_standard_operators() -> None:
+    model = export_onnx(network(), TASK, Pipeline(24, 24))
+
+    check_onnx(model)
+    onnx.checker.check_model(onnx.load_from_string(model), full_check=True)
+
+
+def test_the_weights_are_in_float32() -> None:
+    model = onnx.load_from_string(export_onnx(network().bfloat16(), TASK, Pipeline(24, 24)))
+
+    types = {tensor.data_type for tensor in model.graph.initializer}
+    assert onnx.TensorProto.FLOAT in types
+    assert types <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
+
+
+def test_exporting_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    export_onnx(network(), TASK, Pipeline(24, 24))
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_exporting_leaves_the_network_as_it_was() -> None:
+    trained = network("fovea").train()
+    before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+
+    export_onnx(trained, TASK, Pipeline(32, 32))
+
+    assert trained.training
+    assert all(torch.equal(tensor, before[n]) for n, tensor in trained.state_dict().items())
+    assert all(p.requires_grad for p in trained.parameters())
+
+
+def test_backbones_side_by_side_export() -> None:
+    built = network("fovea,lenet5")
+    inputs = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8)
+
+    found = OnnxEngine(export_onnx(built, TASK, Pipeline(40, 40)), threads=1).run(inputs)
+
+    expected = TorchEngine(built).run(inputs)
+    assert resolve_backbone("fovea,lenet5").channels == (128 + 16,)
+    np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-4)
+
+
+def test_the_torch_engine_restores_the_mode_and_takes_read_only_arrays() -> None:
+    built = network().train()
+    inputs = np.zeros((1, 16, 16, 3), np.uint8)
+    inputs.flags.writeable = False
+
+    outputs = TorchEngine(built).run(inputs, ["logits"])
+
+    assert built.training
+    assert list(outputs) == ["logits"] and outputs["logits"].dtype == np.float32

@@ -1,0 +1,111 @@
+import pytest
+import torch
+
+from foveal.errors import UsageError
+from foveal.models.backbones import BACKBONES, resolve_backbone
+from foveal.models.network import build_network
+from foveal.recipe import ModelOptions
+from foveal.tasks.classify.task import ClassifyTask
+from foveal.tasks.classify.training import TRAINING
+from foveal.types import Labels
+
+TASK = ClassifyTask.bind(Labels(("ant", "bee", "cat")), {})
+
+
+def test_normalisation_maps_mid_grey_to_zero_for_efficientnet_lite() -> None:
+    options = ModelOptions(backbone="efficientnet_lite0")
+    network = build_network(TASK, TRAINING, options, pretrained=False)
+    grey = torch.full((1, 3, 32, 32), 127.0)
+
+    normalised = (grey - network.mean) / network.std
+
+    assert torch.equal(normalised, torch.zeros_like(grey))
+    assert network.std.flatten().tolist() == pytest.approx([128.0] * 3)
+
+
+def test_features_then_head_is_the_network() -> None:
+    network = build_network(TASK, TRAINING, ModelOptions(backbone="fovea"), pretrained=False).eval()
+    images = torch.rand(2, 3, 32, 32) * 255
+
+    with torch.inference_mode():
+        whole, parts = network(images), network.head(network.features(images))
+
+    assert torch.equal(whole["logits"], parts["logits"])
+
+
+def test_the_head_answers_alike_on_reduced_features() -> None:
+    network = build_network(TASK, TRAINING, ModelOptions(backbone="fovea"), pretrained=False).eval()
+    images = torch.rand(2, 3, 64, 64) * 255
+
+    with torch.inference_mode():
+        whole, reduced = network(images), network.head(network.reduced_features(images))
+
+    torch.testing.assert_close(reduced["logits"], whole["logits"])
+
+
+def test_the_hidden_layer_is_the_backbones_unless_the_recipe_says_otherwise() -> None:
+    own = build_network(TASK, TRAINING, ModelOptions(backbone="cnn3"), pretrained=False)
+    given = build_network(TASK, TRAINING, ModelOptions(backbone="cnn3", hidden=0), pretrained=False)
+
+    assert own.head.evidence.in_channels == 128
+    assert isinstance(own.head.hidden, torch.nn.Sequential)
+    assert isinstance(given.head.hidden, torch.nn.Identity)
+
+
+def test_constants_are_no_part_of_the_saved_state() -> None:
+    network = build_network(TASK, TRAINING, ModelOptions(backbone="cnn2"), pretrained=False)
+
+    assert "mean" not in network.state_dict()
+
+
+def test_an_unknown_backbone_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"Did you mean 'efficientnet_lite0'\?.*cnn3, cnn2"):
+        resolve_backbone("eficientnet_lite0")
+
+
+@pytest.mark.parametrize("name", ["", "cnn3,", ",cnn3"])
+def test_an_empty_name_in_a_list_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="several joined by commas"):
+        resolve_backbone(name)
+
+
+def test_too_small_a_picture_is_refused_with_the_smallest_size() -> None:
+    with pytest.raises(UsageError, match=r"at least 32 pixels\. Received: 16x64"):
+        BACKBONES["efficientnet_lite0"].check_size(16, 64)
+
+    BACKBONES["efficientnet_lite0"].check_size(32, 32)
+
+
+def test_backbones_side_by_side_give_one_map_of_the_finest_size() -> None:
+    spec = resolve_backbone("cnn3, cnn2")
+    backbone = spec.build("none").eval()
+
+    with torch.inference_mode():
+        (features,) = backbone(torch.rand(2, 3, 64, 96))
+
+    assert spec.name == "cnn3,cnn2"
+    assert spec.channels == (128 + 32,) and spec.strides == (4,)
+    assert features.shape == (2, 160, 16, 24)
+
+
+def test_backbones_side_by_side_each_see_their_own_normalisation() -> None:
+    torch.manual_seed(0)
+    spec = resolve_backbone("efficientnet_lite0,cnn2")
+    backbone = spec.build("none").eval()
+    images = torch.rand(1, 3, 64, 64)
+    cnn2 = BACKBONES["cnn2"]
+
+    with torch.inference_mode():
+        (joined,) = backbone(images)
+        alone = backbone.backbones[1]((images - cnn2.mean[0]) / cnn2.std[0])[-1]
+
+    torch.testing.assert_close(joined[:, 1280:], alone)
+
+
+def test_a_list_of_backbones_shows_the_licence_of_each() -> None:
+    spec = resolve_backbone("efficientnet_lite0,cnn3,efficientnet_lite1")
+
+    listed = [entry["weights"] for entry in spec.licences(pretrained=True)]
+
+    assert listed == ["efficientnet_lite0", "efficientnet_lite1"]
+    assert spec.licences(pretrained=False) == []
