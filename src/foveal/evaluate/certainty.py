@@ -77,11 +77,11 @@ def certainty_section(values: JsonObject) -> ReportSection:
                 width,
             ),
             Series(
-                "answers with this confidence",
+                "answers so sure",
                 [((b["low"] + b["high"]) / 2, b["count"] / total) for b in bins],
                 "points",
             ),
-            Series("perfectly honest", [(0.0, 0.0), (1.0, 1.0)], "guide"),
+            Series("honest", [(0.0, 0.0), (1.0, 1.0)], "guide"),
         ],
         Axis("confidence"),
         Axis("share"),
@@ -99,7 +99,7 @@ def certainty_section(values: JsonObject) -> ReportSection:
             ),
             Series("at this bundle's limit", operating, "points"),
         ],
-        Axis("share of pictures answered (the rest is unsure)"),
+        Axis("share answered, not unsure"),
         Axis("accuracy", low=float(floor)),
     )
     return ReportSection(

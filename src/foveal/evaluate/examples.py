@@ -86,7 +86,7 @@ def make_examples(
             Example(
                 sample=sample.id,
                 target=targets[i],
-                answer=predictor.task.headline(prediction).removeprefix("unsure: "),
+                answer=_words(predictor.task.headline(prediction)),
                 confidence=predictor.task.confidence(prediction),
                 unsure=unsure[i],
                 picture=encode(picture),
@@ -115,6 +115,11 @@ def _draw(predictor: Predictor, source: Source, sample: Sample) -> tuple[Image, 
     frame = predictor.pipeline.frame(small.height, small.width)
     prediction = predictor.predict_inputs(pixels[None], [frame], explain=True)[0]
     return small.pixels, predictor.task.draw(small, prediction)
+
+
+def _words(headline: str) -> str:
+    # Said by a tag of its own; and a number stays beside its unit.
+    return headline.removeprefix("unsure: ").replace(" %", "\u00a0%")
 
 
 def _fit(picture: Picture) -> Image:

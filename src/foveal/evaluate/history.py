@@ -33,7 +33,7 @@ def training_section(results: Path) -> ReportSection | None:
     losses = [n for n in names if n.startswith("train_") or n == "val_loss"]
     # Errors, smaller is better, would squeeze the scale of the others.
     shares = [n for n in names if n.startswith("val_") and n not in ("val_loss", "val_ece")]
-    across = Axis("epoch", min(1.0, epochs[0]), max(epochs[-1], 2.0), percent=False)
+    across = Axis("epoch", min(1.0, epochs[0]), max(epochs[-1], 2.0), percent=False, whole=True)
     figures = []
     for title, columns, percent in (("Loss", losses, False), ("Validation", shares, True)):
         series = [_series(rows, epochs, name) for name in columns[:_LINES]]

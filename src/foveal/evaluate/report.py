@@ -106,7 +106,7 @@ def percent(value: float | None, digits: int = 1) -> str:
     text = f"{100 * value:.{digits}f}"
     if value < 1 and float(text) >= 100:
         text = f"{100 - 10**-digits:.{digits}f}"
-    return f"{text} %"
+    return f"{text}\u00a0%"
 
 
 def data_uri(image: bytes) -> str:
@@ -153,10 +153,12 @@ def _metric_row(name: str, metric: Interval) -> MetricRow:
     title, meaning = _WORDS.get(name, (name.replace("_", " "), ""))
     if not math.isfinite(metric.value):
         return MetricRow(title, meaning, "–", "not defined here", 0, 0, 0, "", "")
-    if metric.value < 0.5 and metric.high < 0.5:
+    if metric.high <= 0.2:
         low, high = 0.0, max(0.05, math.ceil(metric.high * 20) / 20)
+    elif metric.low >= 0.5:
+        low, high = math.floor(metric.low * 10 - 0.2) / 10, 1.0
     else:
-        low, high = max(0.0, math.floor(metric.low * 10 - 0.2) / 10), 1.0
+        low, high = 0.0, 1.0
 
     def place(value: float) -> float:
         return 100 * (value - low) / (high - low)

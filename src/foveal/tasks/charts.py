@@ -39,12 +39,21 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis: its title, its range and whether its numbers are shares shown in percent."""
+    """One axis.
+
+    Attributes:
+        title: Beside it.
+        low: Its least value.
+        high: Its largest value.
+        percent: The numbers are shares, shown in percent.
+        whole: Only whole numbers are marked.
+    """
 
     title: str
     low: float = 0.0
     high: float = 1.0
     percent: bool = True
+    whole: bool = False
 
 
 def bar_chart(
@@ -87,8 +96,8 @@ def matrix_chart(
         counts: (C, C).
         shares: Write each cell's share of its row, in percent, instead of the count.
     """
-    cell = 56 if len(labels) <= 6 else 40 if len(labels) <= 12 else 27
-    font = 13 if cell > 40 else 12 if cell > 30 else 10
+    cell = 56 if len(labels) <= 6 else 36 if len(labels) <= 12 else 27
+    font = 13 if cell > 40 else 11 if cell > 30 else 10
     margin = 28 + _label_width(labels)
     side = margin + cell * len(labels)
     slant = 0.75 * _label_width(labels) + 34
@@ -145,7 +154,7 @@ def curve_chart(
         height: Of the figure, in pixels.
     """
     named = [s for s in series if s.name]
-    left, right, top, bottom = 58, 14, 14 + 20 * (len(named) > 1), 46
+    left, right, top, bottom = 58, 24, 14 + 20 * (len(named) > 1), 46
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         x = (point[0] - across.low) / ((across.high - across.low) or 1)
@@ -162,7 +171,10 @@ def curve_chart(
         parts.append(_rule(x, top, x, y))
         parts.append(_text(x, y + 16, _number(value, across), anchor="middle", muted=True))
     middle = (left + width - right) / 2
-    parts.append(_text(middle, height - 8, across.title, anchor="middle", muted=True))
+    parts.append(
+        f'<text x="{middle:.0f}" y="{height - 4}" text-anchor="middle" font-size="{_FONT}" '
+        f'fill="currentColor" opacity=".65">{escape(across.title)}</text>'
+    )
     parts.append(
         f'<text transform="translate(12 {(top + height - bottom) / 2:.0f}) rotate(-90)" '
         f'text-anchor="middle" font-size="{_FONT}" fill="currentColor" opacity=".65">'
@@ -180,9 +192,10 @@ def curve_chart(
         else:
             parts.append(_line([place(p) for p in points], one.style, color))
         if one.name and len(named) > 1:
-            swatch = "currentColor" if one.style == "guide" else color
+            guide = one.style == "guide"
+            shade = 'fill="currentColor" opacity=".4"' if guide else f'style="fill:{color}"'
             parts.append(
-                f'<rect x="{legend:.0f}" y="5" width="14" height="4" rx="2" style="fill:{swatch}"/>'
+                f'<rect x="{legend:.0f}" y="5" width="14" height="4" rx="2" {shade}/>'
                 + _text(legend + 19, 8, one.name, muted=True)
             )
             legend += 36 + _FONT * _ADVANCE * len(one.name)
@@ -220,7 +233,8 @@ def _ticks(axis: Axis) -> list[float]:
     if span <= 0:
         return [axis.low]
     power = 10.0 ** math.floor(math.log10(span / 4))
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if span / (m * power) <= 5.01)
+    step = next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= 5.01)
+    step = max(1.0, step) if axis.whole else step
     first = math.ceil(axis.low / step - 1e-9)
     return [i * step for i in range(first, math.floor(axis.high / step + 1e-9) + 1)]
 

@@ -11,6 +11,9 @@ from foveal.types import JsonObject
 # A matrix of more classes cannot be read on a screen; a longer chart is not read to its end.
 _MATRIX_SHOWN = 30
 _BARS_SHOWN = 40
+_COLUMN = 14
+# Three figures fit beside each other on the page.
+_THIRD = 330
 _TABLE_SHOWN = 200
 
 
@@ -77,23 +80,22 @@ def _confused(details: JsonObject) -> ReportSection:
 def _binary(binary: JsonObject) -> ReportSection:
     name = binary["positive"]
     roc = curve_chart(
-        [
-            Series("", binary["roc"]),
-            Series("", [(0.0, 0.0), (1.0, 1.0)], "guide"),
-        ],
+        [Series("", binary["roc"]), Series("", [(0.0, 0.0), (1.0, 1.0)], "guide")],
         Axis("false positive rate"),
         Axis("true positive rate"),
+        width=_THIRD,
     )
     precision = curve_chart(
-        [Series("", binary["precision_recall"])], Axis("recall"), Axis("precision")
+        [Series("", binary["precision_recall"])], Axis("recall"), Axis("precision"), width=_THIRD
     )
     sweep = curve_chart(
         [
-            Series(key, [(r["threshold"], r[key]) for r in binary["sweep"] if r[key] is not None])
-            for key in ("precision", "recall", "f1")
+            Series(title, [(r["threshold"], r[key]) for r in binary["sweep"] if r[key] is not None])
+            for key, title in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
         ],
-        Axis(f"threshold on the probability of {name}"),
+        Axis("threshold"),
         Axis("value"),
+        width=_THIRD,
     )
     columns = ("threshold", "accuracy", "precision", "recall", "f1", "false_positive_rate")
     rows = tuple(
@@ -108,7 +110,7 @@ def _binary(binary: JsonObject) -> ReportSection:
         figures=(
             (f"ROC, area {_interval(binary['roc_auc'])}", roc),
             (
-                f"Precision over recall, average precision "
+                f"Precision over recall, mean "
                 f"{_interval(binary['average_precision'])}",
                 precision,
             ),
@@ -156,15 +158,17 @@ def _balance(details: JsonObject) -> ReportSection:
     shown = table if len(table) <= _BARS_SHOWN else table[: _BARS_SHOWN // 2]
     tail = [] if len(table) <= _BARS_SHOWN else table[-_BARS_SHOWN // 2 :]
     high = max([c["support"] for c in table], default=1) or 1
-    parts = (
-        ("Pictures of each class" if not tail else "The most frequent classes", shown),
-        ("The rarest classes", tail),
-    )
+    if tail:
+        parts = [("The most frequent classes", shown), ("The rarest classes", tail)]
+    else:
+        parts = [
+            ("… and" if i else "Pictures of each class", shown[i : i + _COLUMN])
+            for i in range(0, len(shown), _COLUMN)
+        ]
     figures = []
     for title, part in parts:
         rows = [(c["label"], c["support"], f"{c['support']:,}") for c in part]
-        if rows:
-            figures.append((title, bar_chart(rows, high=high)))
+        figures.append((title, bar_chart(rows, high=high)))
     return ReportSection(
         title="Class balance",
         note="How many pictures of each class were measured.",
