@@ -10,9 +10,16 @@ How a workflow calls it::
                       callbacks=[ResultsCsv(run / "results.csv"), ProgressReport(progress, metric)],
                       checkpoints=CheckpointStore(run / "checkpoints"))
     stages = [Stage("full", loader, epochs=20, lr=default_lr(options, "scratch", 64))]
+
+    def validate(model):
+        outputs = infer(model, val_loader.in_order(), trainer.precision)
+        return {"accuracy": ..., "loss": ...}
+
     result = trainer.fit(model, training, stages, validate, metric="accuracy", resume=True)
 
-Afterwards `model` holds the best weights. `resume=True` goes on from the latest checkpoint, or
+With frozen features the head's stage comes first: `cache_features(network.features, …)` once, then
+`Stage("head", FeatureLoader(…), epochs, lr, lr_factor=head_only, forward=forward_head,
+validate=on_cached_features)`. Afterwards `model` holds the best weights. `resume=True` goes on from the latest checkpoint, or
 starts anew when there is none; a finished run gives its result again. A finished run is extended
 by resuming it with one stage more: the new stage starts from the final weights with a schedule of
 its own. Within a budget (`options.budget_s`) a stage runs at most `epochs` and is fitted to the

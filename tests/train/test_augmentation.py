@@ -1,0 +1,170 @@
+import numpy as np
+import pytest
+import torch
+
+from foveal.recipe import AugmentOptions
+from foveal.train.augmentation import Augmenter, rotation_matrix, to_float, warp
+from foveal.train.seeds import generator
+
+OFF = {
+    "rotation": 0, "zoom": 0, "shear": 0, "shift": 0, "flip_horizontal": False,
+    "brightness": 0, "contrast": 0, "color": 0,
+}  # fmt: skip
+PAD = (10, 200, 90)
+
+
+def pictures(count=6, height=9, width=7):
+    return torch.randint(0, 256, (count, height, width, 3), generator=generator(1)).to(torch.uint8)
+
+
+def augment(pixels, seed=0, **options):
+    return Augmenter(AugmentOptions(**{**OFF, **options}), PAD)(pixels, generator(seed))
+
+
+@pytest.mark.parametrize("options", [{}, {"enabled": False, "rotation": 90.0}], ids=str)
+def test_everything_off_changes_nothing(options):
+    pixels = pictures()
+    images = augment(pixels, **options)
+    assert torch.equal(images, to_float(pixels))
+    assert images.dtype == torch.float32
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("key", "axis"), [("flip_horizontal", 2), ("flip_vertical", 1)], ids=["horizontal", "vertical"]
+)
+def test_flips_alone_are_exact_and_hit_about_half(key, axis):
+    pixels = pictures(count=200)
+    images = augment(pixels, **{key: True})
+    plain = to_float(pixels)
+    flipped = to_float(torch.from_numpy(np.flip(pixels.numpy(), axis).copy()))
+    is_flipped = (images == flipped).all((1, 2, 3))
+    is_plain = (images == plain).all((1, 2, 3))
+    assert (is_flipped | is_plain).all()
+    assert 70 < int(is_flipped.sum()) < 130
+
+
+def test_flips_within_a_resampling_are_the_same_flips():
+    pixels = pictures(count=50)
+    # A shift of next to nothing takes the way through the resampling.
+    images = augment(pixels, flip_horizontal=True, shift=1e-7)
+    plain, flipped = to_float(pixels), to_float(pixels.flip(2))
+    close = [
+        bool(torch.allclose(i, p, atol=0.01)) or bool(torch.allclose(i, f, atol=0.01))
+        for i, p, f in zip(images, plain, flipped, strict=True)
+    ]
+    assert all(close)
+    assert not torch.allclose(images, plain, atol=1)
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_turning_by_right_angles_moves_whole_pixels(quarters):
+    images = to_float(pictures(height=8, width=8)).contiguous()
+    matrix = rotation_matrix(90.0 * quarters).repeat(len(images), 1, 1)
+    turned = warp(images, matrix, torch.zeros(len(images), 2), PAD)
+    expected = torch.rot90(images, quarters, (2, 3))
+    assert torch.allclose(turned, expected, atol=0.01)
+
+
+def test_turning_a_picture_that_is_not_square_keeps_its_proportions():
+    # A 2 x 2 block 4 pixels right of the centre of a wide picture comes to stand 4 above it.
+    images = torch.zeros(1, 3, 12, 20)
+    images[:, :, 5:7, 13:15] = 255
+    turned = warp(images, rotation_matrix(90.0)[None], torch.zeros(1, 2), (0, 0, 0))
+    expected = torch.zeros(1, 3, 12, 20)
+    expected[:, :, 1:3, 9:11] = 255
+    assert torch.allclose(turned, expected, atol=0.1)
+
+
+def test_what_comes_into_view_has_the_padding_colour():
+    images = torch.full((1, 3, 8, 8), 77.0)
+    moved = warp(images, torch.eye(2)[None], torch.tensor([[1.0, 0.0]]), PAD)
+    # Half a width to the right is looked at: the right half of the result is outside.
+    assert torch.allclose(moved[0, :, :, :4], torch.full((3, 8, 4), 77.0), atol=1e-3)
+    outside = torch.tensor(PAD, dtype=torch.float32)[:, None, None].expand(3, 8, 4)
+    assert torch.allclose(moved[0, :, :, 4:], outside, atol=1e-3)
+
+
+EVERYTHING = {
+    "rotation": 30, "zoom": 0.3, "shear": 10, "shift": 0.2, "flip_horizontal": True,
+    "flip_vertical": True, "brightness": 0.5, "contrast": 0.5, "color": 0.5, "blur": 1.0,
+    "noise": 0.2, "erasing": 0.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", EVERYTHING)
+def test_each_key_changes_the_pictures(key):
+    pixels = pictures(count=16)
+    assert not torch.equal(augment(pixels, **{key: EVERYTHING[key]}), to_float(pixels))
+
+
+@pytest.mark.parametrize("key", [*EVERYTHING, "all"])
+def test_values_stay_within_the_range_of_pictures(key):
+    options = EVERYTHING if key == "all" else {key: EVERYTHING[key]}
+    images = augment(pictures(count=32), **options)
+    assert float(images.min()) >= 0
+    assert float(images.max()) <= 255.001
+    assert images.shape == (32, 3, 9, 7)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_same_seed_gives_the_same_pictures_and_another_seed_others():
+    pixels = pictures()
+    first = augment(pixels, seed=1, **EVERYTHING)
+    assert torch.equal(first, augment(pixels, seed=1, **EVERYTHING))
+    assert not torch.equal(first, augment(pixels, seed=2, **EVERYTHING))
+
+
+def test_pictures_of_a_batch_are_changed_differently():
+    pixels = pictures(count=1).repeat(2, 1, 1, 1)
+    first, second = augment(pixels, rotation=45)
+    assert not torch.equal(first, second)
+
+
+def test_brightness_multiplies_every_value_of_a_picture():
+    pixels = torch.full((4, 3, 3, 3), 100, dtype=torch.uint8)
+    images = augment(pixels, brightness=0.5)
+    assert torch.allclose(images, images[:, :1, :1, :1].expand_as(images), atol=1e-3)
+    assert 50 <= float(images.min()) < float(images.max()) <= 150
+
+
+def test_contrast_keeps_the_mean_grey():
+    grey = torch.randint(60, 190, (8, 5, 5, 1), generator=generator(2)).to(torch.uint8)
+    pixels = grey.expand(8, 5, 5, 3)
+    images = augment(pixels, contrast=0.3)
+    assert torch.allclose(images.mean((1, 2, 3)), to_float(pixels).mean((1, 2, 3)), atol=0.01)
+
+
+def test_saturation_leaves_grey_pictures_alone():
+    grey = torch.randint(0, 256, (8, 5, 5, 1), generator=generator(2)).to(torch.uint8)
+    pixels = grey.expand(8, 5, 5, 3)
+    assert torch.allclose(augment(pixels, color=0.9), to_float(pixels), atol=0.01)
+
+
+def test_blur_keeps_a_flat_picture_and_smooths_a_noisy_one():
+    flat = torch.full((2, 9, 9, 3), 80, dtype=torch.uint8)
+    assert torch.allclose(augment(flat, blur=1.0), to_float(flat), atol=1e-3)
+    noisy = pictures(count=4, height=16, width=16)
+    assert float(augment(noisy, blur=1.0).std()) < float(to_float(noisy).std()) * 0.7
+
+
+def test_blur_spreads_a_point_by_the_gaussian():
+    point = torch.zeros(1, 9, 9, 3, dtype=torch.uint8)
+    point[0, 4, 4] = 255
+    images = [augment(point, seed=seed, blur=1.0)[0, 0] for seed in range(8)]
+    for image in images:
+        assert float(image.sum()) == pytest.approx(255, rel=1e-4)
+        assert torch.allclose(image, image.T, atol=1e-4)
+        assert torch.allclose(image, image.flip(0), atol=1e-4)
+
+
+def test_erasing_fills_one_rectangle_of_some_pictures():
+    pixels = torch.full((100, 20, 20, 3), 128, dtype=torch.uint8)
+    images = augment(pixels, erasing=0.5)
+    changed = (images != 128).any(1)
+    is_erased = changed.any((1, 2))
+    assert 30 < int(is_erased.sum()) < 70
+    for mask in changed[is_erased]:
+        rows, columns = mask.any(1), mask.any(0)
+        assert torch.equal(mask, rows[:, None] & columns[None])
+        assert 2 <= int(rows.sum()) <= 9

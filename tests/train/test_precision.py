@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from foveal.train.precision import choose_device, choose_precision, has_bf16, usable_cores
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("processor : 0\nflags\t\t: fpu avx512f avx512_bf16 sse\n", True),  # Zen 4, Cooper Lake
+        ("flags : fpu amx_tile amx_bf16\n", True),  # Sapphire Rapids
+        ("flags : fpu avx2 avx512f\n", False),  # no bf16
+        ("flags : fpu avx512_bf16_like\n", False),  # another name
+        ("bugs : avx512_bf16\n", False),  # another line
+        ("", False),  # nothing known
+    ],
+)
+def test_bf16_is_found_by_the_processors_flags(tmp_path, text, expected):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(text)
+    assert has_bf16(cpuinfo) is expected
+    auto = choose_precision("auto", CPU, cpuinfo=cpuinfo)
+    assert auto.dtype is (torch.bfloat16 if expected else None)
+
+
+def test_a_machine_without_cpuinfo_has_no_bf16(tmp_path):
+    assert has_bf16(tmp_path / "missing") is False
+
+
+def test_fp32_is_taken_at_its_word():
+    precision = choose_precision("fp32", CPU)
+    assert precision.dtype is None
+    with precision.autocast():
+        assert torch.nn.functional.linear(torch.ones(1, 2), torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_bf16_without_the_instructions_is_said_aloud(tmp_path, caplog):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("flags : sse\n")
+    precision = choose_precision("bf16", CPU, cpuinfo=cpuinfo)
+    assert precision.dtype is torch.bfloat16
+    assert "fp32 is faster" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("native", "dtype", "scaled"),
+    [(True, torch.bfloat16, False), (False, torch.float16, True)],
+    ids=["ampere", "turing"],
+)
+def test_cuda_takes_bf16_or_scaled_fp16(monkeypatch, native, dtype, scaled):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    precision = choose_precision("auto", torch.device("cuda"))
+    assert (precision.dtype, precision.scaled) == (dtype, scaled)
+
+
+@pytest.mark.parametrize(
+    ("quota", "most"), [("100000 100000\n", 1), ("50000 100000\n", 1), ("max 100000\n", 10**6)]
+)
+def test_cores_are_limited_by_the_control_group(tmp_path, monkeypatch, quota, most):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    path = tmp_path / "cpu.max"
+    path.write_text(quota)
+    assert 1 <= usable_cores(path) <= most
+
+
+def test_cores_are_limited_by_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert usable_cores(tmp_path / "missing") == 1
+
+
+def test_a_named_device_is_taken():
+    assert choose_device("cpu") == CPU
