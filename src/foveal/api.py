@@ -142,18 +142,8 @@ def evaluate(
     Raises:
         DataError: When no labelled picture can be read.
     """
-    from foveal.workflow.measure import measure
-
     opened = model if isinstance(model, Model) else Model(model)
-    target = Path(out) if out is not None else None
-    return measure(
-        opened.predictor,
-        data,
-        run=opened.run,
-        split=split,
-        out=target,
-        progress=progress or NoProgress(),
-    )
+    return opened.evaluate(data, split=split, out=out, progress=progress)
 
 
 def predict(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from foveal.console import NoProgress, Progress
 from foveal.data.decode import read_file, to_rgb
 from foveal.errors import BundleError, UsageError
 from foveal.predict.files import expand, predict_files
@@ -124,12 +125,24 @@ class Model:
         return predict_files(self.predictor, expand(pictures), batch_size=batch_size)
 
     def evaluate(
-        self, data: str | Path, *, split: str | None = None, out: str | Path | None = None
+        self,
+        data: str | Path,
+        *,
+        split: str | None = None,
+        out: str | Path | None = None,
+        progress: Progress | None = None,
     ) -> Evaluation:
         """Measure the model on labelled data; see `foveal.evaluate`."""
-        from foveal import api
+        from foveal.workflow.measure import measure
 
-        return api.evaluate(self, data, split=split, out=out)
+        return measure(
+            self.predictor,
+            data,
+            run=self.run,
+            split=split,
+            out=Path(out) if out is not None else None,
+            progress=progress or NoProgress(),
+        )
 
     def explain(
         self, picture: PictureLike, *, label: str | None = None, method: str = "evidence"
