@@ -1,4 +1,5 @@
 import json
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -158,3 +159,16 @@ def test_quiet_says_nothing_but_the_result(
 ) -> None:
     assert run(["train", "photos", "--quiet"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_training_shows_what_was_chosen_and_quiet_only_warnings(
+    calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("foveal.workflow.train")
+    for argv in (["train", "photos"], ["train", "photos", "--quiet"]):
+        assert run(argv) == 0
+        logger.info("chosen %s: %s", "model.backbone", "it is ink")
+        logger.warning("2 pictures cannot be read")
+    said = capsys.readouterr().err.splitlines()
+    assert said.count("chosen model.backbone: it is ink") == 1
+    assert said.count("warning: 2 pictures cannot be read") == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -65,7 +66,7 @@ def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit status: 0 ok, 1 failed, 2 usage, 3 data, 4 model."""
     args = list(argv) or ["--help"]
     debug = "--debug" in args
-    show_log(debug=debug)
+    show_log(logging.DEBUG if debug else logging.WARNING)
     try:
         status = build_app(args)(args=args, prog_name="foveal", standalone_mode=False)
         sys.stdout.flush()

@@ -38,15 +38,14 @@ class _LogHandler(logging.Handler):
         sys.stderr.write(f"{name}{record.getMessage()}\n")
 
 
-def show_log(*, debug: bool) -> None:
-    """Send foveal's warnings (with `debug` everything) to stderr; calling it again is harmless."""
+def show_log(level: int) -> None:
+    """Send foveal's messages from `level` up to stderr; the last call counts."""
     logger = logging.getLogger("foveal")
     for handler in [h for h in logger.handlers if isinstance(h, _LogHandler)]:
         logger.removeHandler(handler)
-    handler = _LogHandler(logging.DEBUG if debug else logging.WARNING)
-    logger.addHandler(handler)
-    if debug:
-        logger.setLevel(logging.DEBUG)
+    logger.addHandler(_LogHandler(level))
+    # Never above INFO: the log file of a run wants that whatever the terminal shows.
+    logger.setLevel(min(level, logging.INFO))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

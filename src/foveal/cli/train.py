@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 import foveal
 from foveal.cli.options import Debug, Json, Quiet, Set, count, seconds
-from foveal.cli.output import metric_table, note, write, write_json
+from foveal.cli.output import metric_table, note, show_log, write, write_json
 from foveal.cli.progress import make_progress
 from foveal.errors import UsageError
 
@@ -112,6 +113,9 @@ def train(
     The run holds the bundle, the report, the metrics and the recipe that gave them.
     """
     began = time.perf_counter()
+    if not quiet and not debug:
+        # What was chosen from the data, and why.
+        show_log(logging.INFO)
     progress = make_progress(quiet=quiet)
     knobs: dict[str, Any] = {
         "epochs": count(epochs, "--epochs") if epochs is not None else None,
