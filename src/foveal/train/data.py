@@ -159,6 +159,11 @@ class CacheLoader:
         return pin(pixels, self._device), {n: pin(t, self._device) for n, t in targets.items()}
 
 
+def samples_of(inputs: Inputs) -> int:
+    """Return how many samples a batch has."""
+    return len(inputs[0]) if isinstance(inputs, tuple) else len(inputs)
+
+
 def read_ahead(
     read: Callable[[NDArray[np.int64]], T], batches: list[NDArray[np.int64]]
 ) -> Generator[T, None, None]:

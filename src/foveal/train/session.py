@@ -13,7 +13,7 @@ from torch import Tensor
 from foveal.errors import FovealError
 from foveal.recipe import TrainOptions
 from foveal.tasks.training import TaskTraining
-from foveal.train.data import Batch
+from foveal.train.data import Batch, samples_of
 from foveal.train.optim import build_optimizer, snapshot
 from foveal.train.pace import Pace
 from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord, Validate
@@ -80,7 +80,6 @@ class Session:
     def step_record(self, stage: Stage, pace: Pace, loss: Tensor, batch: Batch) -> StepRecord:
         """Return what callbacks see of the step that was just done."""
         state, inputs = self.state, batch[0]
-        first = inputs[0] if isinstance(inputs, tuple) else inputs
         elapsed_s = self.saver.elapsed_s()
         return StepRecord(
             stage=stage.name,
@@ -89,7 +88,7 @@ class Session:
             progress=pace.progress,
             loss=loss.detach(),
             lr=state.lr,
-            samples=int(first.shape[0]),
+            samples=samples_of(inputs),
             inputs=inputs,
             elapsed_s=elapsed_s,
             left_s=pace.left_s(elapsed_s),

@@ -18,12 +18,13 @@ How a workflow calls it::
     result = trainer.fit(model, training, stages, validate, metric="accuracy", resume=True)
 
 With frozen features the head's stage comes first: `cache_features(network.features, …)` once, then
-`Stage("head", FeatureLoader(…), epochs, lr, lr_factor=head_only, forward=forward_head,
-validate=on_cached_features)`. Afterwards `model` holds the best weights. `resume=True` goes on from the latest checkpoint, or
-starts anew when there is none; a finished run gives its result again. A finished run is extended
-by resuming it with one stage more: the new stage starts from the final weights with a schedule of
-its own. Within a budget (`options.budget_s`) a stage runs at most `epochs` and is fitted to the
-measured speed; the budget counts from the start of the fit, the parts before a kill included.
+`Stage("head", FeatureLoader(…), epochs, lr, lr_factor=head_only, forward=forward_head)`.
+
+Afterwards `model` holds the best weights. `resume=True` goes on from the latest checkpoint, or
+starts anew when there is none; a finished run gives its result again, and is extended by resuming
+it with one stage more, which starts from the final weights with a schedule of its own. Within
+`options.budget_s` (from the start of the fit, parts before a kill included) a stage runs at most
+`epochs` and is fitted to the measured speed.
 """
 
 from __future__ import annotations
@@ -42,16 +43,10 @@ from foveal.recipe import TrainOptions
 from foveal.tasks.training import TaskTraining
 from foveal.train.callbacks import Callback
 from foveal.train.checkpoint import CheckpointStore
-from foveal.train.data import Batch
+from foveal.train.data import Batch, samples_of
 from foveal.train.interrupt import StopSwitch
 from foveal.train.mixup import mix
-from foveal.train.optim import (
-    Ema,
-    plateau_factor,
-    schedule_factor,
-    set_lr,
-    set_modes,
-)
+from foveal.train.optim import Ema, plateau_factor, schedule_factor, set_lr, set_modes
 from foveal.train.pace import Pace
 from foveal.train.precision import choose_precision, use_threads
 from foveal.train.records import FitResult, Forward, Stage, Validate
@@ -221,8 +216,7 @@ class Trainer:
         state.batch += 1
         if state.ema:
             state.ema.update(state.step)
-        first = inputs[0] if isinstance(inputs, tuple) else inputs
-        return losses, int(first.shape[0])
+        return losses, samples_of(inputs)
 
     def _finish_epoch(self, session: Session, stage: Stage, pace: Pace) -> None:
         state = session.state
@@ -274,10 +268,9 @@ class Trainer:
         weights = None if label_weights is None else label_weights.to(self.device)
         saver = Saver(self._checkpoints, self._clock)
         session = Session(training, stages, validate, metric, weights, state, saver)
-        checkpoint = saver.latest() if resume else None
         if not resume:
             saver.clear()
-        if checkpoint is not None:
+        elif (checkpoint := saver.latest()) is not None:
             session.saved_optimizer = state.restore(checkpoint)
             logger.info("resumed after step %d (epoch %d)", state.step, state.epoch)
         saver.start_at(state.elapsed_s)
@@ -288,10 +281,9 @@ class Trainer:
         return session
 
     def _forward(self, stage: Stage, pace: Pace) -> Forward:
-        wanted = self.options.compile
-        if wanted is None:
-            is_long = pace.total is None or pace.total - pace.done >= COMPILE_MIN_STEPS
-            wanted = self.device.type == "cuda" and is_long
+        is_long = pace.total is None or pace.total - pace.done >= COMPILE_MIN_STEPS
+        is_repaid = self.device.type == "cuda" and is_long
+        wanted = is_repaid if self.options.compile is None else self.options.compile
         compiled: Forward = torch.compile(stage.forward) if wanted else stage.forward
         return compiled
 
