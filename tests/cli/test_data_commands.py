@@ -12,8 +12,8 @@ from foveal.types import Finding
 def report(*findings: Finding) -> SimpleNamespace:
     return SimpleNamespace(
         samples=30,
-        layout="a folder for each class",
-        balance={"cat": 20, "dog": 10},
+        layout="30 pictures in 2 class folders",
+        balance={"cat": {"train": 16, "val": 4}, "dog": {"train": 10}},
         findings=findings,
         to_json=lambda: {"schema_version": 1, "samples": 30},
     )
@@ -26,10 +26,10 @@ def test_check_shows_layout_balance_and_findings(
     monkeypatch.setattr(foveal, "check", lambda *_, **__: report(finding))
     assert run(["check", "photos", "--quiet"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "30 pictures: a folder for each class",
-        "class  pictures",
-        "cat          20",
-        "dog          10",
+        "30 pictures in 2 class folders",
+        "class  train  val  all",
+        "cat       16    4   20",
+        "dog       10    0   10",
         "warning: cat is twice as frequent. [labels.imbalance]",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import foveal
 from foveal.cli.options import Data, Debug, Json, Quiet, Set
 from foveal.cli.output import finding_lines, note, table, write, write_json
 from foveal.cli.progress import make_progress
+from foveal.types import SPLIT_NAMES
 
 
 def check(
@@ -34,15 +36,24 @@ def check(
     if as_json:
         write_json(report.to_json())
     else:
-        write(f"{report.samples} pictures: {report.layout}")
-        rows = [(label, str(n)) for label, n in report.balance.items()]
-        write(table(("class", "pictures"), rows))
+        write(report.layout)
+        write(_balance_table(report.balance))
         for finding in report.findings:
             write("\n".join(finding_lines(finding)))
         if not report.findings:
             write("nothing to complain about")
     if any(finding.severity == "error" for finding in report.findings):
         raise typer.Exit(3)
+
+
+def _balance_table(balance: Mapping[str, Mapping[str, int]]) -> str:
+    """Return how many pictures of each class are on each side."""
+    sides = [side for side in SPLIT_NAMES if any(side in counts for counts in balance.values())]
+    rows = [
+        (label, *(str(counts.get(side, 0)) for side in sides), str(sum(counts.values())))
+        for label, counts in balance.items()
+    ]
+    return table(("class", *sides, "all"), rows)
 
 
 def synth(
