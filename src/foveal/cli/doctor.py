@@ -96,7 +96,7 @@ def _lines(environment: JsonObject) -> Iterator[str]:
 
 def _core(environment: JsonObject) -> Iterator[Finding]:
     """Every package that predicting needs must be importable."""
-    names = {"pillow": "PIL", "pyyaml": "yaml", "python-multipart": "python_multipart"}
+    names = {"pillow": "PIL", "pyyaml": "yaml"}
     try:
         declared = requires("foveal") or []
     except PackageNotFoundError:
