@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, files, requires
+from importlib.metadata import PackageNotFoundError, files, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def diagnose(environment: JsonObject) -> list[Finding]:
     for name, check in CHECKS.items():
         try:
             found += check(environment)
-        except (OSError, ValueError, FovealError) as error:
+        except (ImportError, OSError, ValueError, FovealError) as error:
             found.append(Finding(name, "error", f"The check itself failed: {error}"))
     return found
 
@@ -90,22 +90,20 @@ def _lines(environment: JsonObject) -> Iterator[str]:
     yield f"bf16        {'yes' if environment['bf16'] else 'no (training uses float32)'}"
     yield f"memory      {memory / _GIB:.1f} GiB" if memory else "memory      unknown"
     yield f"graphics    {cards}"
-    for name, version in environment["packages"].items():
-        yield f"{name:<11} {version or '-'}"
+    for name, installed in environment["packages"].items():
+        yield f"{name:<11} {installed or "-"}"
 
 
 def _core(environment: JsonObject) -> Iterator[Finding]:
-    """Every package that predicting needs must be importable."""
-    names = {"pillow": "PIL", "pyyaml": "yaml"}
-    try:
-        declared = requires("foveal") or []
-    except PackageNotFoundError:
-        declared = []
-    for line in declared:
-        if "extra ==" in line or ("platform_system" in line and sys.platform == "win32"):
-            continue
+    """Every package that predicting needs must be installed."""
+    for line in requires("foveal") or []:
         package = _PACKAGE_NAME.match(line)
-        if package and find_spec(names.get(package[0], package[0])) is None:
+        other_platform = "platform_system" in line and sys.platform == "win32"
+        if package is None or "extra ==" in line or other_platform:
+            continue
+        try:
+            version(package[0])
+        except PackageNotFoundError:
             yield Finding(
                 "install.missing",
                 "error",
