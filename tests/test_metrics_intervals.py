@@ -165,6 +165,13 @@ def test_paired_difference_has_the_interval_of_its_paired_variance() -> None:
     assert (interval.low, interval.high) == pytest.approx((0.05 - half, 0.05 + half), abs=0.002)
 
 
+def test_two_models_that_never_differ_may_still_differ_a_little() -> None:
+    interval = metrics.paired_difference(np.ones(30), np.ones(30))
+
+    reach = Z * Z / (30 + Z * Z)
+    assert (interval.low, interval.value, interval.high) == pytest.approx((-reach, 0, reach))
+
+
 def test_paired_difference_of_nothing_is_undefined() -> None:
     assert math.isnan(metrics.paired_difference([], []).value)
 

@@ -22,9 +22,9 @@ _FEW = 100
 _OVERCONFIDENT = 0.05
 
 _FAILURES = {
-    "unlabelled": ("have no label and were not measured", None),
+    "unlabelled": ("without a label, not measured", None),
     "target_invalid": (
-        "have a label that the bundle does not know and were not measured",
+        "with a label that the bundle does not know, not measured",
         "train again with these classes, or measure data of the bundle's classes",
     ),
 }
@@ -109,12 +109,13 @@ def _failed(failures: Sequence[Failure]) -> list[Finding]:
         by_code[failure.code].append(failure)
     findings = []
     for code, group in by_code.items():
-        words, hint = _FAILURES.get(code, ("could not be read and were not measured", None))
+        words, hint = _FAILURES.get(code, ("that cannot be read, not measured", None))
         findings.append(
             Finding(
                 f"evaluate.{code}",
                 "warning",
-                f"{len(group)} samples {words}. The first: {group[0].message}",
+                f"{len(group)} sample{'s' if len(group) > 1 else ''} {words}. "
+                f"The first: {group[0].message}",
                 samples=tuple(failure.sample for failure in group[:_LISTED]),
                 count=len(group),
                 hint=hint,

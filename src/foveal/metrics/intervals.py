@@ -185,6 +185,9 @@ def paired_difference(
 ) -> Interval:
     """Return mean(second - first) with a bootstrap interval over the paired samples.
 
+    Where all differences are the same, a resample cannot vary; then the interval reaches as far
+    to both sides as the Wilson limit of no success in N trials.
+
     Args:
         first: (N,) value of each sample under the first model.
         second: (N,) value of the same samples under the second model.
@@ -197,6 +200,9 @@ def paired_difference(
         return Interval(math.nan, math.nan, math.nan)
     # Drawing counts of the few distinct differences is the same as drawing samples, and fast.
     distinct, counts = np.unique(differences, return_counts=True)
+    if distinct.size == 1:
+        reach = wilson(0, differences.size, confidence=confidence)[1]
+        return Interval(float(distinct[0]), float(distinct[0]) - reach, float(distinct[0]) + reach)
     generator = np.random.default_rng(seed)
     shares = counts / counts.sum()
     means = generator.multinomial(differences.size, shares, resamples) @ distinct

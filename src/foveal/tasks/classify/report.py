@@ -13,7 +13,7 @@ _MATRIX_SHOWN = 30
 _BARS_SHOWN = 40
 _COLUMN = 14
 # Three figures fit beside each other on the page.
-_THIRD = 330
+_THIRD = 318
 _TABLE_SHOWN = 200
 
 
