@@ -91,7 +91,7 @@ def _lines(environment: JsonObject) -> Iterator[str]:
     yield f"memory      {memory / _GIB:.1f} GiB" if memory else "memory      unknown"
     yield f"graphics    {cards}"
     for name, installed in environment["packages"].items():
-        yield f"{name:<11} {installed or "-"}"
+        yield f"{name:<11} {installed or '-'}"
 
 
 def _core(environment: JsonObject) -> Iterator[Finding]:
