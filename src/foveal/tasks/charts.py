@@ -96,7 +96,7 @@ def matrix_chart(
         counts: (C, C).
         shares: Write each cell's share of its row, in percent, instead of the count.
     """
-    cell = 56 if len(labels) <= 6 else 36 if len(labels) <= 12 else 27
+    cell = 84 if len(labels) <= 3 else 56 if len(labels) <= 6 else 36 if len(labels) <= 12 else 27
     font = 13 if cell > 40 else 11 if cell > 30 else 10
     margin = 28 + _label_width(labels)
     side = margin + cell * len(labels)
@@ -131,7 +131,7 @@ def _cell(
     strength = share if hit else math.sqrt(share)
     opacity = 0.05 if not text else 0.12 + 0.88 * strength
     color = "currentColor" if not text else (_ACCENT if hit else _BAD)
-    ink = "#fff" if text and strength > 0.5 else "currentColor"
+    ink = "#fff" if text and strength > 0.62 else "currentColor"
     return (
         f'<g><title>{escape(tip)}</title><rect x="{x + 1:.1f}" y="{y + 1:.1f}" '
         f'width="{size - 2}" height="{size - 2}" rx="3" style="fill:{color}" '

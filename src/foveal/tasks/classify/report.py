@@ -59,8 +59,8 @@ def _confusion(details: JsonObject) -> ReportSection:
         title="Confusion",
         note=note,
         figures=(
-            ("Confusion matrix, counts", matrix_chart(names, counts)),
-            ("Confusion matrix, % of the true class", matrix_chart(names, counts, shares=True)),
+            ("Counts", matrix_chart(names, counts)),
+            ("% of the true class", matrix_chart(names, counts, shares=True)),
         ),
     )
 
@@ -110,8 +110,7 @@ def _binary(binary: JsonObject) -> ReportSection:
         figures=(
             (f"ROC, area {_interval(binary['roc_auc'])}", roc),
             (
-                f"Precision over recall, mean "
-                f"{_interval(binary['average_precision'])}",
+                f"Precision over recall, mean {_interval(binary['average_precision'])}",
                 precision,
             ),
             ("Threshold sweep", sweep),
