@@ -9,13 +9,12 @@ from typing import TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.data.cache import Scan
+from foveal.data.scan import Scan
 from foveal.data.source import Sample, Source
 from foveal.registry import Registry
 from foveal.types import Finding
 
-# Samples named in a finding.
-SHOWN = 20
+_SEVERITIES = ("error", "warning", "info")
 
 
 @final
@@ -27,7 +26,7 @@ class Facts:
         samples: Of the source.
         scan: Of the same samples.
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
-        near_distance: In bits, under which pictures count as near-duplicates.
+        near_distance: In bits, up to which pictures count as near-duplicates.
     """
 
     samples: tuple[Sample, ...]
@@ -35,37 +34,71 @@ class Facts:
     split: NDArray[np.int8]
     near_distance: int
 
-    def usable(self) -> list[int]:
+    def usable(self) -> NDArray[np.int64]:
         """Return the positions of the labelled, readable samples."""
-        return [i for i, s in enumerate(self.samples) if s.raw is not None and self.scan.ok[i]]
+        labelled = np.array([sample.raw is not None for sample in self.samples], np.bool_)
+        return np.flatnonzero(labelled & self.scan.ok).astype(np.int64)
 
 
-Check: TypeAlias = Callable[[Facts], Iterator[Finding]]
+CheckFunction: TypeAlias = Callable[[Facts], Iterator[Finding]]
+
+
+@final
+@dataclass(frozen=True)
+class Check:
+    """A check and the tasks that it is for.
+
+    Attributes:
+        run: Yields the findings; its docstring is the help text.
+        tasks: Names of tasks, or None for all.
+    """
+
+    run: CheckFunction
+    tasks: tuple[str, ...] | None
+
 
 CHECKS: Registry[Check] = Registry("check")
 
 
-def check(id: str) -> Callable[[Check], Check]:
-    """Register a check under a dotted id; its docstring is its help text."""
+def check(
+    id: str, *, tasks: tuple[str, ...] | None = None
+) -> Callable[[CheckFunction], CheckFunction]:
+    """Register a check under a dotted id.
 
-    def register(function: Check) -> Check:
-        return CHECKS.add(id, function)
+    Args:
+        id: Its findings carry it, or an id that begins like it.
+        tasks: Names of the tasks it is for, or None for all.
+    """
+
+    def register(function: CheckFunction) -> CheckFunction:
+        CHECKS.add(id, Check(function, tasks))
+        return function
 
     return register
 
 
 def run_checks(
-    source: Source, scan: Scan, split: NDArray[np.int8], *, near_distance: int
+    source: Source,
+    scan: Scan,
+    split: NDArray[np.int8],
+    *,
+    near_distance: int,
+    task: str = "classify",
 ) -> list[Finding]:
-    """Run every check and return the findings, the most severe first.
+    """Run every check that is for a task and return the findings, the most severe first.
 
     Args:
         source: The samples.
         scan: Of the same samples.
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
-        near_distance: In bits, under which pictures count as near-duplicates.
+        near_distance: In bits, up to which pictures count as near-duplicates.
+        task: What is to be learnt.
     """
     facts = Facts(source.samples, scan, split, near_distance)
-    findings = [finding for name in CHECKS for finding in CHECKS[name](facts)]
-    order = {"error": 0, "warning": 1, "info": 2}
-    return sorted(findings, key=lambda finding: order[finding.severity])
+    findings = [
+        finding
+        for name in CHECKS
+        if CHECKS[name].tasks is None or task in (CHECKS[name].tasks or ())
+        for finding in CHECKS[name].run(facts)
+    ]
+    return sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity))

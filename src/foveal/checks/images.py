@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
-
-from foveal.checks.base import SHOWN, Facts, check
-from foveal.data.hashing import near_pairs
+from foveal.checks.base import Facts, check
+from foveal.data.findings import finding, plural
+from foveal.data.near import MIN_SPREAD, alike
 from foveal.types import Finding
 
 
@@ -19,53 +18,61 @@ def unreadable(facts: Facts) -> Iterator[Finding]:
     if not errors:
         return
     kinds = Counter(code for code, _ in errors.values())
-    words = ", ".join(f"{count} {code}" for code, count in kinds.most_common())
-    first = min(errors)
-    yield Finding(
-        id="images.unreadable",
-        severity="error" if len(errors) == len(facts.samples) else "warning",
-        message=(
-            f"{len(errors)} of {len(facts.samples)} pictures cannot be read ({words}) and are "
-            f"left out; the first is {facts.samples[first].id}: {errors[first][1]}"
-        ),
-        samples=tuple(facts.samples[i].id for i in sorted(errors)[:SHOWN]),
-        count=len(errors),
+    words = ", ".join(f"{code} {count:,}" for code, count in kinds.most_common())
+    order = sorted(errors)
+    total = len(facts.samples)
+    yield finding(
+        "images.unreadable",
+        "error" if len(errors) == total else "warning",
+        f"Unreadable and left out: {len(errors):,} of {plural(total, 'picture')} ({words}); "
+        f"the first is {facts.samples[order[0]].id}: {errors[order[0]][1]}",
+        [facts.samples[i].id for i in order],
         hint="replace or delete them",
     )
 
 
 @check("images.near_duplicate")
 def near_duplicate(facts: Facts) -> Iterator[Finding]:
-    """Pictures that look the same: kept on one side of the split, and listed when labels differ."""
-    positions = np.array(facts.usable(), np.int64)
-    if not len(positions):
+    """Pictures that are equal or look the same.
+
+    They are kept on one side of the split. Where their labels differ, one of them is wrong, or
+    the picture is a placeholder.
+    """
+    sets, _ = alike(facts.scan, facts.usable(), facts.near_distance)
+    if not sets:
         return
-    pairs = positions[
-        near_pairs(facts.scan.phash[positions], facts.scan.thumb[positions], facts.near_distance)
-    ]
-    if not len(pairs):
-        return
-    differing = [
-        (a, b) for a, b in pairs.tolist() if facts.samples[a].raw != facts.samples[b].raw
-    ]
-    count = len(np.unique(pairs))
-    yield Finding(
-        id="images.near_duplicate",
-        severity="info",
-        message=f"{count} pictures look like another one; copies stay on one side of the split.",
-        samples=tuple(facts.samples[i].id for i in np.unique(pairs)[:SHOWN]),
-        count=count,
+    copies = sum(len(found) - 1 for found in sets)
+    yield finding(
+        "images.near_duplicate",
+        "info",
+        f"Copies or near-copies of another picture: {copies:,}. "
+        "They stay on one side of the split.",
+        [facts.samples[i].id for found in sets for i in found],
+        count=copies,
     )
-    if differing:
-        a, b = differing[0]
-        yield Finding(
-            id="images.contradiction",
-            severity="warning",
-            message=(
-                f"{len(differing)} pairs of pictures look the same but have different labels; "
-                f"for example {facts.samples[a].id} and {facts.samples[b].id}."
-            ),
-            samples=tuple(facts.samples[i].id for pair in differing[:10] for i in pair),
-            count=len(differing),
-            hint="one label of each pair is wrong, or the picture is a placeholder",
+    torn = [found for found in sets if len({facts.samples[i].raw for i in found}) > 1]
+    if torn:
+        first = torn[0]
+        other = next(i for i in first if facts.samples[i].raw != facts.samples[first[0]].raw)
+        yield finding(
+            "images.two_labels",
+            "warning",
+            f"{plural(len(torn), 'picture')} under different labels: for example "
+            f"{facts.samples[first[0]].id} and {facts.samples[other].id} look the same.",
+            [facts.samples[i].id for found in torn for i in found],
+            count=len(torn),
+            hint="keep each under the right label only; delete placeholders",
+        )
+
+
+@check("images.blank")
+def blank(facts: Facts) -> Iterator[Finding]:
+    """Pictures of nearly one colour: nothing can be learnt from them."""
+    empty = [int(i) for i in facts.usable() if facts.scan.spread[i] < MIN_SPREAD / 4]
+    if empty:
+        yield finding(
+            "images.blank",
+            "info",
+            f"{plural(len(empty), 'picture')} of one colour.",
+            [facts.samples[i].id for i in empty],
         )

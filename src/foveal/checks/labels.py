@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from foveal.checks.base import SHOWN, Facts, check
+from foveal.checks.base import Facts, check
+from foveal.data.findings import finding, plural
 from foveal.types import SPLIT_NAMES, Finding
 
 # A class this many times rarer than the commonest is learnt badly without weights.
 _IMBALANCE = 10
+_CLASSIFY = ("classify",)
 
 
 def class_balance(facts: Facts) -> dict[str, dict[str, int]]:
     """Return label → side → number of pictures, in the order of the labels' names."""
     counts: dict[str, Counter[str]] = {}
-    for i in facts.usable():
+    for i in facts.usable().tolist():
         side = SPLIT_NAMES[facts.split[i]] if facts.split[i] >= 0 else "unused"
         for label in facts.samples[i].raw or ():
             counts.setdefault(label, Counter())[side] += 1
@@ -24,57 +26,57 @@ def class_balance(facts: Facts) -> dict[str, dict[str, int]]:
 
 def _totals(facts: Facts) -> Counter[str]:
     return Counter(
-        label for i in facts.usable() for label in facts.samples[i].raw or ()
+        label for i in facts.usable().tolist() for label in facts.samples[i].raw or ()
     )
 
 
-@check("labels.one_class")
+@check("labels.one_class", tasks=_CLASSIFY)
 def one_class(facts: Facts) -> Iterator[Finding]:
     """A single class: there is nothing to tell apart."""
     totals = _totals(facts)
     if len(totals) == 1:
         name, count = next(iter(totals.items()))
-        yield Finding(
-            id="labels.one_class",
-            severity="error",
-            message=f"All {count} pictures have the label {name!r}: there is nothing to tell apart.",
+        yield finding(
+            "labels.one_class",
+            "error",
+            f"Every labelled picture ({count:,}) has the label {name!r}: "
+            "there is nothing to tell apart.",
             count=count,
             hint="add a folder with pictures of a second class",
         )
 
 
-@check("labels.single_picture")
+@check("labels.single_picture", tasks=_CLASSIFY)
 def single_picture(facts: Facts) -> Iterator[Finding]:
     """Classes with one picture: it is trained on, so the class is never measured."""
     rare = sorted(name for name, count in _totals(facts).items() if count == 1)
     if rare:
-        yield Finding(
-            id="labels.single_picture",
-            severity="warning",
-            message=(
-                f"{len(rare)} classes have one picture, so they are trained on but not measured: "
-                f"{', '.join(rare[:10])}."
-            ),
-            samples=tuple(rare[:SHOWN]),
-            count=len(rare),
+        names = ", ".join(repr(name) for name in rare[:5]) + (", …" if len(rare) > 5 else "")
+        yield finding(
+            "labels.single_picture",
+            "warning",
+            f"{plural(len(rare), 'class')} with one picture only, trained on but never measured: "
+            f"{names}.",
+            rare,
             hint="add pictures of them",
         )
 
 
-@check("labels.imbalance")
+@check("labels.imbalance", tasks=_CLASSIFY)
 def imbalance(facts: Facts) -> Iterator[Finding]:
     """A class far rarer than the commonest."""
     totals = _totals(facts)
     if len(totals) < 2:
         return
-    (most, many), (least, few) = totals.most_common(1)[0], totals.most_common()[-1]
-    if many >= _IMBALANCE * few:
-        yield Finding(
-            id="labels.imbalance",
-            severity="warning",
-            message=f"{most!r} has {many} pictures, {least!r} only {few}.",
-            samples=(least,),
-            count=few,
+    ranked = totals.most_common()
+    (most, many), (least, few) = ranked[0], ranked[-1]
+    rare = [name for name, count in reversed(ranked) if many >= _IMBALANCE * count]
+    if rare:
+        yield finding(
+            "labels.imbalance",
+            "warning",
+            f"{most!r} has {plural(many, 'picture')}, {least!r} only {few:,}.",
+            rare,
             hint="--set train.balance=weights, and look at macro_f1 rather than accuracy",
         )
 
@@ -84,10 +86,30 @@ def missing(facts: Facts) -> Iterator[Finding]:
     """Samples without a label: they are left out."""
     bare = [sample.id for sample in facts.samples if sample.raw is None]
     if bare:
-        yield Finding(
-            id="labels.missing",
-            severity="warning",
-            message=f"{len(bare)} pictures have no label and are left out.",
-            samples=tuple(bare[:SHOWN]),
-            count=len(bare),
+        yield finding(
+            "labels.missing",
+            "warning",
+            f"{plural(len(bare), 'picture')} without a label left out.",
+            bare,
+        )
+
+
+@check("labels.not_measured", tasks=_CLASSIFY)
+def not_measured(facts: Facts) -> Iterator[Finding]:
+    """Classes of which no picture is held out, although they have several."""
+    balance = class_balance(facts)
+    unseen = [
+        label
+        for label, sides in balance.items()
+        if sum(sides.values()) > 1 and not sides.get("val") and not sides.get("test")
+    ]
+    if unseen and len(balance) > 1:
+        names = ", ".join(repr(name) for name in unseen[:5]) + (", …" if len(unseen) > 5 else "")
+        yield finding(
+            "labels.not_measured",
+            "warning",
+            f"{plural(len(unseen), 'class')} with no picture held out, because all of theirs "
+            f"belong together or are given for training: {names}.",
+            unseen,
+            hint="add pictures from another source, or let foveal split",
         )

@@ -16,14 +16,14 @@ _ERRORS_REMOVED = 0.5
 _MIN_SAMPLES = 20
 
 
-@check("data.size_shortcut")
+@check("data.size_shortcut", tasks=("classify",))
 def size_shortcut(facts: Facts) -> Iterator[Finding]:
     """One threshold on the pictures' height, width or aspect ratio tells two classes apart.
 
     A model may learn the size (through the padding) rather than what is shown, and fail on
     pictures from elsewhere. Quote the accuracy beside this baseline.
     """
-    usable = facts.usable()
+    usable = facts.usable().tolist()
     raws = [facts.samples[i].raw for i in usable]
     counts = Counter(raws)
     if len(counts) != 2 or len(usable) < _MIN_SAMPLES:

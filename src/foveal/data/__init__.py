@@ -1,1 +1,1 @@
-"""Data: where pictures and labels come from, how they are decoded, cached and split."""
+"""From a location to labelled samples, decoded pictures, a cache and a split. Knows no task."""

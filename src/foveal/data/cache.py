@@ -1,82 +1,75 @@
 """Every picture decoded once, at the size of the model input, in one file of raw uint8.
 
-Rows are read with `pread`, not mapped: mapped pages would count as the process's memory, which
-shall not grow with the data set.
+Rows are read when they are asked for, not mapped: mapped pages would count as the process's
+memory, which shall not grow with the data.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import final
+from typing import TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.console import Progress
 from foveal.data.decode import DecodeLimits
-from foveal.data.hashing import perceptual_hash, thumbnail
-from foveal.data.source import DIGEST_BYTES, Sample, Source
+from foveal.data.hashing import Fingerprint, fingerprint
+from foveal.data.scan import Scan
+from foveal.data.source import Sample, Source
 from foveal.errors import DataError, FovealError
 from foveal.pipeline import Pipeline
 from foveal.types import Frame, Image
 
-_PIXELS, _SCAN, _HEADER = "pixels.u8", "scan.npz", "header.json"
-# Pictures that are decoded ahead of the writer, for each worker.
-_AHEAD = 8
-_REPORT_EVERY = 64
+__all__ = ["Cache", "Scan"]
+
+_PIXELS, _HEADER = "pixels.u8", "header.json"
+# Of the files' layout: another number is another version of foveal, and the cache is made anew.
+_VERSION = 1
+# Pictures that one task of a thread decodes: small ones take less time than handing them over.
+_CHUNK = 16
+# Tasks that are in flight for each thread; more would only take memory.
+_AHEAD = 3
 
 
 @final
-@dataclass(frozen=True)
-class Scan:
-    """What was learnt by decoding all pictures once.
-
-    Attributes:
-        ok: (N,) bool, whether the picture could be decoded.
-        digest: (N, 16) uint8, of the file's content.
-        phash: (N,) uint64, perceptual hash.
-        thumb: (N, 16, 16) uint8 grey, the second look at near-duplicates.
-        sizes: (N, 2) int32, height and width of the originals; 0 where unreadable.
-        errors: Position → (code, message) of the unreadable ones.
-    """
-
-    ok: NDArray[np.bool_]
-    digest: NDArray[np.uint8]
-    phash: NDArray[np.uint64]
-    thumb: NDArray[np.uint8]
-    sizes: NDArray[np.int32]
-    errors: dict[int, tuple[str, str]]
-
-
-@final
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Decoded:
     pixels: Image
     digest: bytes
-    phash: int
-    thumb: NDArray[np.uint8]
+    look: Fingerprint
     size: tuple[int, int]
+
+
+_Result: TypeAlias = _Decoded | FovealError
 
 
 @final
 class Cache:
-    """The decoded pictures of a source. Use `build` or `open`."""
+    """The decoded pictures of a source; made by `build` or `open`. May be read from threads.
+
+    Attributes:
+        directory: Where it is.
+        pipeline: What the pictures went through.
+        scan: What was learnt by decoding them.
+    """
 
     def __init__(self, directory: Path, pipeline: Pipeline, scan: Scan) -> None:
-        """Open the file."""
+        """Open the file of pixels."""
         self.directory = directory
         self.pipeline = pipeline
         self.scan = scan
-        self._row = pipeline.height * pipeline.width * 3
-        self._descriptor: int | None = os.open(directory / _PIXELS, os.O_RDONLY)
+        self._row_bytes = pipeline.height * pipeline.width * 3
+        self._lock = threading.Lock()
+        self._file = (directory / _PIXELS).open("rb", buffering=0)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -110,53 +103,50 @@ class Cache:
         Raises:
             DataError: When the disk has not enough room.
         """
-        count = len(source.samples)
-        temporary = directory.with_name(f".tmp-{directory.name}-{os.getpid()}")
+        temporary = directory.with_name(f".tmp-{directory.name}")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        needed = count * pipeline.height * pipeline.width * 3
-        free = shutil.disk_usage(temporary).free
-        if needed > free:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise DataError(
-                f"The decoded pictures need {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free "
-                f"at {directory.parent}.",
-                hint="--image-size 64, or --out on another disk",
-            )
         try:
+            _check_room(len(source.samples), pipeline, directory)
             scan = _decode_all(source, pipeline, limits, temporary, workers, progress)
-            _save_scan(temporary, scan, pipeline)
+            scan.save(temporary)
+            header = {"version": _VERSION, "pipeline": pipeline.to_json()}
+            (temporary / _HEADER).write_text(json.dumps(header), encoding="utf-8")
             shutil.rmtree(directory, ignore_errors=True)
             temporary.rename(directory)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        return cls(directory, pipeline, scan)
+        return cls.open(directory)
 
     @classmethod
     def is_complete(cls, directory: Path) -> bool:
-        """Tell whether `build` has finished there."""
-        return (directory / _HEADER).is_file()
+        """Tell whether `build` has finished there, in this version's layout."""
+        try:
+            header = json.loads((directory / _HEADER).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(header, dict) and header.get("version") == _VERSION
 
     @classmethod
     def open(cls, directory: Path) -> Cache:
-        """Open what `build` made."""
+        """Open what `build` made.
+
+        Raises:
+            DataError: When it is not whole.
+        """
+        if not cls.is_complete(directory):
+            raise DataError(f"There is no whole cache in {directory}.")
         header = json.loads((directory / _HEADER).read_text(encoding="utf-8"))
-        with np.load(directory / _SCAN, allow_pickle=False) as arrays:
-            scan = Scan(
-                **{name: arrays[name] for name in ("ok", "digest", "phash", "thumb", "sizes")},
-                errors={int(k): (v[0], v[1]) for k, v in header["errors"].items()},
-            )
-        return cls(directory, Pipeline.from_json(header["pipeline"]), scan)
+        return cls(directory, Pipeline.from_json(header["pipeline"]), Scan.load(directory))
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return (n, height, width, 3) uint8 of the pictures at `indices`."""
-        if self._descriptor is None:
-            raise ValueError("the cache is closed")
+        """Return (n, height, width, 3) uint8 RGB of the pictures at `indices`."""
         batch = np.empty((len(indices), *self.shape[1:]), np.uint8)
-        view = memoryview(batch).cast("B")
-        for row, index in enumerate(indices.tolist()):
-            part = view[row * self._row : (row + 1) * self._row]
-            if os.preadv(self._descriptor, [part], index * self._row) != self._row:
+        for row, index in zip(batch, indices.tolist(), strict=True):
+            with self._lock:
+                self._file.seek(index * self._row_bytes)
+                count = self._file.readinto(row.reshape(-1).data)
+            if count != self._row_bytes:
                 raise OSError(f"{self.directory / _PIXELS} ends within picture {index}")
         return batch
 
@@ -166,9 +156,18 @@ class Cache:
 
     def close(self) -> None:
         """Close the file."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._file.close()
+
+
+def _check_room(count: int, pipeline: Pipeline, directory: Path) -> None:
+    needed = count * pipeline.height * pipeline.width * 3
+    free = shutil.disk_usage(directory.parent).free
+    if needed > free:
+        raise DataError(
+            f"The decoded pictures need {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free "
+            f"in {directory.parent}.",
+            hint="--image-size 64, or --out on another disk",
+        )
 
 
 def _decode_all(
@@ -180,61 +179,55 @@ def _decode_all(
     progress: Progress,
 ) -> Scan:
     count = len(source.samples)
-    scan = Scan(
-        ok=np.zeros(count, bool),
-        digest=np.zeros((count, DIGEST_BYTES), np.uint8),
-        phash=np.zeros(count, np.uint64),
-        thumb=np.zeros((count, 16, 16), np.uint8),
-        sizes=np.zeros((count, 2), np.int32),
-        errors={},
-    )
+    scan = Scan.empty(count, directory)
     empty = bytes(pipeline.height * pipeline.width * 3)
+    index = 0
     progress.start("decode", count)
     with (directory / _PIXELS).open("wb", buffering=1 << 20) as file:
-        for i, result in enumerate(_in_order(source, pipeline, limits, workers)):
-            if isinstance(result, FovealError):
-                scan.errors[i] = (result.error_code, result.message)
-                file.write(empty)
-            else:
-                file.write(result.pixels.data)
-                scan.ok[i], scan.sizes[i], scan.phash[i] = True, result.size, result.phash
-                scan.digest[i] = np.frombuffer(result.digest, np.uint8)
-                scan.thumb[i] = result.thumb
-            if i % _REPORT_EVERY == 0:
-                progress.update(i)
-    progress.update(count)
+        for chunk in _chunks(source, pipeline, limits, workers):
+            for result in chunk:
+                if isinstance(result, FovealError):
+                    scan.errors[index] = (result.error_code, result.message)
+                    file.write(empty)
+                else:
+                    scan.put(index, result.digest, result.size, result.look)
+                    file.write(result.pixels.data)
+                index += 1
+            progress.update(index)
     progress.finish()
     return scan
 
 
-def _in_order(
+def _chunks(
     source: Source, pipeline: Pipeline, limits: DecodeLimits, workers: int
-) -> Iterator[_Decoded | FovealError]:
-    def work(sample: Sample) -> _Decoded | FovealError:
+) -> Iterator[list[_Result]]:
+    """Yield the results of all samples in order, some at a time, decoded by threads."""
+    min_size = (pipeline.height, pipeline.width)
+
+    def work(sample: Sample) -> _Result:
         try:
-            loaded = source.load(sample, limits, (pipeline.height, pipeline.width))
+            loaded = source.load(sample, limits, min_size)
         except FovealError as error:
             return error
         pixels, frame = pipeline.apply(loaded.picture)
-        thumb = thumbnail(loaded.picture.pixels)
-        return _Decoded(pixels, loaded.digest, perceptual_hash(thumb), thumb, frame.original)
+        look = fingerprint(loaded.picture.pixels)
+        return _Decoded(pixels, loaded.digest, look, frame.original)
 
-    samples = iter(source.samples)
+    def work_all(samples: Sequence[Sample]) -> list[_Result]:
+        return [work(sample) for sample in samples]
+
+    samples = source.samples
+    chunks = (samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK))
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        waiting: deque[Future[_Decoded | FovealError]] = deque()
-        for sample in islice(samples, workers * _AHEAD):
-            waiting.append(pool.submit(work, sample))
-        while waiting:
-            yield waiting.popleft().result()
-            for sample in islice(samples, 1):
-                waiting.append(pool.submit(work, sample))
-
-
-def _save_scan(directory: Path, scan: Scan, pipeline: Pipeline) -> None:
-    np.savez(
-        directory / _SCAN,
-        ok=scan.ok, digest=scan.digest, phash=scan.phash, thumb=scan.thumb, sizes=scan.sizes,
-    )
-    errors = {str(i): list(error) for i, error in scan.errors.items()}
-    text = json.dumps({"pipeline": pipeline.to_json(), "errors": errors})
-    (directory / _HEADER).write_text(text, encoding="utf-8")
+        waiting: deque[Future[list[_Result]]] = deque()
+        try:
+            for chunk in islice(chunks, workers * _AHEAD):
+                waiting.append(pool.submit(work_all, chunk))
+            while waiting:
+                yield waiting.popleft().result()
+                for chunk in islice(chunks, 1):
+                    waiting.append(pool.submit(work_all, chunk))
+        finally:
+            # After Ctrl-C nobody waits for what has not begun.
+            for future in waiting:
+                future.cancel()

@@ -1,15 +1,12 @@
-"""From the bytes of a picture file to upright RGB pixels, within limits read from the header.
+"""Bytes become an upright RGB picture; the limits are checked before anything is decoded.
 
-The one decoder of training, evaluation, the command line and the server. Whatever the bytes, it
-returns a `Picture` or raises an `ImageError`.
+Training, evaluation, the command line and the server all decode here. Whatever the bytes are,
+only an `ImageError` comes out.
 """
 
 from __future__ import annotations
 
 import io
-import struct
-import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -18,244 +15,269 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from PIL import ImageCms, ImageFile
+from PIL import ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
-from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError
-from foveal.types import Image, Picture
+from foveal.data.exif import swaps_sides, turn_upright
+from foveal.data.headers import Format, ImageHeader, read_header
+from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError, nearest
+from foveal.types import Picture
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+__all__ = [
+    "DecodeLimits",
+    "decode",
+    "decode_array",
+    "missing_path",
+    "read_file",
+    "to_rgb",
+]
 
-# What Pillow and simplejpeg raise on damaged files, found by truncating and flipping bytes.
-_DECODER_ERRORS = (
-    OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, AttributeError,
-    OverflowError, MemoryError, NotImplementedError, RuntimeError, struct.error, zlib.error,
-    ImageCms.PyCMSError, PILImage.DecompressionBombError,
-)
-_ORIENTATION = 0x0112
-# Reduced decoding stays at least this many times larger than what the pipeline needs.
-_OVERSAMPLE = 2
+# The classes themselves, not Image.open: only these six formats can ever be parsed.
+_PLUGINS: dict[Format, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "GIF": GifImageFile,
+    "BMP": BmpImageFile,
+    "TIFF": TiffImageFile,
+}
+# libjpeg-turbo's own limit for untrusted files: each scan costs a pass over the whole picture.
+_MAX_JPEG_SCANS = 500
+# 16-bit white is 65535 = 255 * 257.
+_SIXTEEN_TO_EIGHT = 257
+_DEEP_GREY = frozenset(("I;16", "I;16B", "I;16L", "I;16N", "I"))
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """The largest picture that is decoded.
+    """What is refused before it is decoded.
 
     Attributes:
-        max_bytes: Of the file.
-        max_pixels: Width times height, from the header, before anything is decoded.
+        max_bytes: Size of the file.
+        max_pixels: Height times width, as the header states them.
     """
 
     max_bytes: int
     max_pixels: int
 
+    def check_bytes(self, size: int) -> None:
+        """Refuse a file of more than `max_bytes`.
 
-@final
-@dataclass(frozen=True, slots=True)
-class ImageHeader:
-    """What a file's header says.
+        Raises:
+            ImageTooLargeError: When it is larger.
+        """
+        if size > self.max_bytes:
+            raise ImageTooLargeError(
+                f"The picture has {size:,} bytes. Expected at most {self.max_bytes:,}.",
+                hint="--set data.max_bytes=N raises the limit",
+            )
 
-    Attributes:
-        format: One of `FORMATS`.
-        height: In pixels, before the EXIF orientation.
-        width: In pixels, before the EXIF orientation.
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse a picture of more than `max_pixels`.
+
+        Raises:
+            ImageTooLargeError: When it is larger.
+        """
+        if height * width > self.max_pixels:
+            raise ImageTooLargeError(
+                f"The picture has {width} x {height} pixels. "
+                f"Expected at most {self.max_pixels:,} in all.",
+                hint="--set data.max_pixels=N raises the limit",
+            )
+
+
+def probe(data: bytes) -> ImageHeader:
+    """Return format and upright size from a picture's first bytes, without decoding.
+
+    Raises:
+        ImageFormatError: When it is no picture of a supported format.
+        ImageError: When the header is cut off or damaged.
     """
+    return read_header(data)
 
-    format: str
-    height: int
-    width: int
+
+def decode(
+    data: bytes, limits: DecodeLimits, *, min_size: tuple[int, int] | None = None
+) -> Picture:
+    """Decode the first frame of a picture to upright RGB.
+
+    Args:
+        data: The file.
+        limits: Checked against the header before decoding.
+        min_size: (height, width) that the caller will scale the picture to, upright. A JPEG may
+            then be decoded at 1/2, 1/4 or 1/8, but never below twice that size.
+
+    Raises:
+        ImageTooLargeError: When the limits forbid decoding.
+        ImageFormatError: When it is no picture of a supported format or depth.
+        ImageError: When it is damaged.
+    """
+    limits.check_bytes(len(data))
+    header = read_header(data)
+    limits.check_size(header.height, header.width)
+    pixels = _decode_jpeg(data, header, min_size) if header.format == "JPEG" else None
+    if pixels is None:
+        pixels = _decode_with_pillow(data, header, limits)
+        if header.format == "TIFF":
+            # Pillow turned it: in a TIFF the orientation is part of the image itself.
+            return Picture(pixels, int(pixels.shape[0]), int(pixels.shape[1]))
+    return Picture(turn_upright(pixels, header.orientation), header.height, header.width)
+
+
+def _decode_jpeg(
+    data: bytes, header: ImageHeader, min_size: tuple[int, int] | None
+) -> NDArray[np.uint8] | None:
+    """Return the stored pixels, or None when the tolerant decoder should have a try."""
+    if header.is_progressive and data.count(b"\xff\xda") > _MAX_JPEG_SCANS:
+        raise ImageError(f"The JPEG picture has over {_MAX_JPEG_SCANS} scans.")
+    if header.channels not in (1, 3):
+        return None
+    height, width = header.height, header.width
+    if swaps_sides(header.orientation):
+        height, width = width, height
+        min_size = (min_size[1], min_size[0]) if min_size else None
+    factor = _jpeg_factor(height, width, min_size)
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            data, "RGB", min_height=-(-height // factor), min_width=-(-width // factor)
+        )
+    except ValueError:
+        # It refuses even harmless flaws, such as stray bytes between two markers.
+        return None
+    return pixels
+
+
+def _jpeg_factor(height: int, width: int, min_size: tuple[int, int] | None) -> int:
+    if min_size is not None:
+        for factor in (8, 4, 2):
+            if height // factor >= 2 * min_size[0] and width // factor >= 2 * min_size[1]:
+                return factor
+    return 1
+
+
+def _decode_with_pillow(
+    data: bytes, header: ImageHeader, limits: DecodeLimits
+) -> NDArray[np.uint8]:
+    try:
+        with _PLUGINS[header.format](io.BytesIO(data)) as image:
+            # A GIF's frame may be larger than the canvas that its header states.
+            limits.check_size(image.height, image.width)
+            # XMP may state an orientation too; browsers and cameras go by EXIF alone.
+            image.info.pop("xmp", None)
+            image.load()
+            return np.array(to_rgb(image))
+    except ImageError:
+        raise
+    except Exception as error:  # Decoders of hostile bytes raise anything; this is the edge.
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise ImageError(f"The {header.format} picture cannot be decoded: {reason}.") from error
+
+
+def to_rgb(image: PILImage.Image) -> PILImage.Image:
+    """Return the first frame as 8-bit RGB; transparent parts become white.
+
+    16-bit grey is scaled by 1/257, so that its white is white. EXIF is not looked at.
+
+    Args:
+        image: Of any mode.
+
+    Raises:
+        ImageFormatError: For floating-point pixels, or integers of more than 16 bits.
+    """
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode in _DEEP_GREY:
+        return _deep_grey_to_rgb(image)
+    if image.mode == "F":
+        raise ImageFormatError(
+            "Floating-point pixels have no agreed white. Expected 8- or 16-bit integers.",
+            hint="scale the values to 0-255 and save as PNG",
+        )
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        ground = PILImage.new("RGB", image.size, (255, 255, 255))
+        ground.paste(rgba, mask=rgba.getchannel("A"))
+        return ground
+    return image.convert("RGB")
+
+
+def _deep_grey_to_rgb(image: PILImage.Image) -> PILImage.Image:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65_535:
+        raise ImageFormatError(
+            "Integers of more than 16 bits have no agreed white. Expected 8- or 16-bit pixels.",
+            hint="scale the values to 0-65535 and save as 16-bit PNG",
+        )
+    grey = ((values + _SIXTEEN_TO_EIGHT // 2) // _SIXTEEN_TO_EIGHT).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return PILImage.fromarray(grey).convert("RGB")
+
+
+def decode_array(values: NDArray[np.uint8], limits: DecodeLimits) -> Picture:
+    """Return an array of pixels as a picture; a fourth channel is alpha, over white.
+
+    Args:
+        values: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8.
+        limits: Checked first.
+
+    Raises:
+        ImageTooLargeError: When the limits forbid it.
+        ImageFormatError: For another shape.
+    """
+    limits.check_bytes(values.nbytes)
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[:, :, 0]
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)):
+        raise ImageFormatError(
+            f"Invalid picture. Expected (H, W), (H, W, 3) or (H, W, 4). Received: {values.shape}."
+        )
+    if 0 in values.shape:
+        raise ImageError(f"The picture has no pixels: {values.shape}.")
+    limits.check_size(int(values.shape[0]), int(values.shape[1]))
+    image = to_rgb(PILImage.fromarray(np.ascontiguousarray(values)))
+    return Picture.from_array(np.array(image))
 
 
 def read_file(path: Path, limits: DecodeLimits) -> bytes:
     """Return the bytes of a picture file.
 
     Raises:
-        ImageError: When it cannot be read.
-        ImageTooLargeError: When it is over the limit; it is not read.
+        ImageTooLargeError: When it is over the limit; it is not read then.
+        ImageError: When it is missing or cannot be read.
     """
     try:
-        size = path.stat().st_size
-        if size > limits.max_bytes:
-            raise _too_many_bytes(size, limits)
-        return path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ImageError(f"Cannot read {path}: {reason}.", code="file_unreadable") from error
+        with path.open("rb") as file:
+            # One byte more than allowed tells a file that grew, or a pipe, from one that fits.
+            data = file.read(limits.max_bytes + 1)
+            if len(data) > limits.max_bytes:
+                limits.check_bytes(max(path.stat().st_size, len(data)))
+            return data
+    except FileNotFoundError as error:
+        message, hint = missing_path(path)
+        raise ImageError(message, hint=hint, code="image_missing") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{path} is a folder. Expected a picture.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ImageError(f"Cannot read {path}: {reason}.") from error
 
 
-def probe(data: bytes, limits: DecodeLimits) -> ImageHeader:
-    """Return what the header says, without decoding.
-
-    Raises:
-        ImageFormatError: When it is not a picture of a supported format.
-        ImageTooLargeError: When it is over the limits.
-        ImageError: When the header is damaged.
-    """
-    with _open(data, limits) as image:
-        return ImageHeader(str(image.format), image.height, image.width)
-
-
-def decode(
-    data: bytes, limits: DecodeLimits, *, min_size: tuple[int, int] | None = None
-) -> Picture:
-    """Decode a picture file to upright RGB; of an animation the first frame.
-
-    Args:
-        data: The bytes of the file.
-        limits: Checked against the header before anything is decoded.
-        min_size: (height, width) that the caller will shrink the picture to. JPEGs are then
-            decoded at 1/2, 1/4 or 1/8 where that leaves at least twice this size.
-
-    Raises:
-        ImageFormatError: When it is not a picture of a supported format.
-        ImageTooLargeError: When it is over the limits.
-        ImageError: When it is damaged.
-    """
-    with _open(data, limits) as image:
-        orientation = _orientation(image)
-        height, width = image.height, image.width
-        pixels = _jpeg(data, image, orientation, min_size) if image.format == "JPEG" else None
-        if pixels is None:
-            pixels = _pillow(image)
-    pixels = _upright(pixels, orientation)
-    if orientation >= 5:
-        height, width = width, height
-    return Picture(np.ascontiguousarray(pixels), height, width)
-
-
-def to_rgb(image: PILImage.Image) -> PILImage.Image:
-    """Return a picture of any mode as RGB.
-
-    16-bit values are divided by 257 rather than cut, transparent places become white, CMYK is
-    converted as Pillow does (Adobe's inverted files included), grey is repeated.
-    """
-    mode = image.mode
-    if mode == "RGB" and "transparency" not in image.info:
-        return image
-    if mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
-        return PILImage.fromarray(_sixteen_bit(image)).convert("RGB")
-    has_alpha = mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-    if has_alpha:
-        rgba = image.convert("RGBA")
-        white = PILImage.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return PILImage.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _sixteen_bit(image: PILImage.Image) -> NDArray[np.uint8]:
-    values = np.asarray(image)
-    if image.mode == "F":
-        # Floating-point TIFFs hold either shares or 8-bit values.
-        peak = float(np.nanmax(values)) if values.size else 0.0
-        scaled = values * 255.0 if peak <= 1.0 else values
-        return np.nan_to_num(np.clip(scaled, 0, 255)).round().astype(np.uint8)
-    wide = values.astype(np.int64)
-    if image.mode == "I" and wide.size and wide.max() <= 255:
-        return np.clip(wide, 0, 255).astype(np.uint8)
-    return (np.clip(wide, 0, 65535) // 257).astype(np.uint8)
-
-
-def _too_many_bytes(size: int, limits: DecodeLimits) -> ImageTooLargeError:
-    return ImageTooLargeError(
-        f"The file has {size} bytes. Expected at most {limits.max_bytes}.",
-        hint=f"--set data.max_bytes={size}",
-    )
-
-
-def _open(data: bytes, limits: DecodeLimits) -> PILImage.Image:
-    if len(data) > limits.max_bytes:
-        raise _too_many_bytes(len(data), limits)
-    if not data:
-        raise ImageFormatError("The file is empty.")
+def missing_path(path: Path) -> tuple[str, str | None]:
+    """Return a sentence and a hint for a path that does not exist: the nearest name beside it."""
+    parent = path.parent
+    while not parent.is_dir() and parent != parent.parent:
+        path, parent = parent, parent.parent
     try:
-        with warnings.catch_warnings():
-            # Our own limit on pixels decides, below; other warnings are about metadata.
-            warnings.simplefilter("ignore")
-            image = PILImage.open(io.BytesIO(data), formats=FORMATS)
-    except PILImage.UnidentifiedImageError as error:
-        raise ImageFormatError(
-            "This is not a picture that can be read. Expected JPEG, PNG, WebP, GIF, BMP or TIFF."
-        ) from error
-    except PILImage.DecompressionBombError as error:
-        raise ImageTooLargeError(f"The picture is too large: {error}") from error
-    except _DECODER_ERRORS as error:
-        raise ImageError(f"The picture is damaged: {error}") from error
-    pixels = image.width * image.height
-    if pixels > limits.max_pixels:
-        raise ImageTooLargeError(
-            f"The picture has {image.width} x {image.height} = {pixels} pixels. "
-            f"Expected at most {limits.max_pixels}.",
-            hint=f"--set data.max_pixels={pixels}",
-        )
-    if pixels == 0:
-        raise ImageError("The picture has no pixels.")
-    return image
-
-
-def _orientation(image: PILImage.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; from the EXIF block only, 1 where that is bad."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exif = image.info.get("exif")
-            if image.format == "TIFF":
-                value = image.getexif().get(_ORIENTATION, 1)
-            elif exif:
-                block = PILImage.Exif()
-                block.load(exif)
-                value = block.get(_ORIENTATION, 1)
-            else:
-                return 1
-    except _DECODER_ERRORS:
-        return 1  # A bad EXIF block does not make a good picture bad.
-    return int(value) if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _jpeg(
-    data: bytes, image: PILImage.Image, orientation: int, min_size: tuple[int, int] | None
-) -> Image | None:
-    """Decode a grey or colour JPEG fast; None leaves it to Pillow."""
-    if image.mode not in ("RGB", "L"):
-        return None  # CMYK and YCCK
-    factor = 1
-    if min_size is not None:
-        need_h, need_w = min_size if orientation < 5 else (min_size[1], min_size[0])
-        # The axis that is shrunk least must not lose detail: `stretch` and `crop` show it.
-        reduction = min(image.height / need_h, image.width / need_w)
-        while factor < 8 and reduction / (2 * factor) >= _OVERSAMPLE:
-            factor *= 2
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if factor == 1:
-                return simplejpeg.decode_jpeg(data, "RGB")
-            return simplejpeg.decode_jpeg(
-                data, "RGB",
-                min_height=-(-image.height // factor), min_width=-(-image.width // factor),
-                min_factor=1,
-            )
-    except _DECODER_ERRORS:
-        return None  # A strict decoder; Pillow reads some files that it refuses.
-
-
-def _pillow(image: PILImage.Image) -> Image:
-    if ImageFile.LOAD_TRUNCATED_IMAGES:
-        raise ImageError("Pillow was told to accept truncated pictures; foveal was not.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.load()
-            return np.asarray(to_rgb(image))
-    except _DECODER_ERRORS as error:
-        raise ImageError(f"The picture is damaged: {error}") from error
-
-
-def _upright(pixels: Image, orientation: int) -> Image:
-    # 2, 4, 5, 7 mirror; 5 to 8 swap the axes. EXIF 2.32, tag 0x0112.
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
+        beside = [entry.name for entry in parent.iterdir() if not entry.name.startswith(".")]
+    except OSError:
+        beside = []
+    near = nearest(path.name, beside)
+    return f"{path} does not exist.", f"did you mean {parent / near}?" if near else None

@@ -1,6 +1,9 @@
-"""Perceptual hashes: which pictures look the same although their bytes differ."""
+"""Fingerprints by which pictures that look the same are found although their bytes differ."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,84 +12,64 @@ from PIL import Image as PILImage
 from foveal.types import Image
 
 THUMB = 16
-# Mean absolute difference of two 16x16 grey thumbnails, of 255, under which two pictures with
-# near hashes are the same picture. Re-encoded JPEGs differ by 1 to 2; different printed letters
-# with the same hash by 6 and more (looked at by eye on the pictures named in tests/).
-_MAX_DIFFERENCE = 4.0
-# A thumbnail whose spread is under this is blank: its hash is noise.
-_MIN_SPREAD = 6.0
+_SIDE = 32
+# Eight lowest frequencies down, the eight after the mean across: 64 bits.
+_DOWN, _ACROSS = 8, 9
+_COSINES = np.cos(
+    np.pi / (2 * _SIDE) * np.arange(_ACROSS)[:, None] * (2 * np.arange(_SIDE)[None] + 1)
+).astype(np.float32)
 
 
-def thumbnail(pixels: Image) -> NDArray[np.uint8]:
-    """Return (16, 16) uint8 grey of an (H, W, 3) picture, by area averaging."""
-    grey = PILImage.fromarray(pixels).convert("L")
-    return np.asarray(grey.resize((THUMB, THUMB), PILImage.Resampling.BOX, reducing_gap=2.0))
+@final
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """How a picture looks, in 64 bits and in a thumbnail.
 
-
-def perceptual_hash(thumb: NDArray[np.uint8]) -> int:
-    """Return the 64-bit difference hash of a thumbnail: each bit says which neighbour is lighter.
-
-    http://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html, 2013.
+    Attributes:
+        phash: Perceptual hash; few bits differ between copies of a picture.
+        thumb: (16, 16) uint8 grey.
+        spread: Standard deviation of the thumbnail; a blank picture has nearly none.
+        balance: Mean of the normalised thumbnail's left half minus that of its right half, halved.
     """
-    small = np.asarray(
-        PILImage.fromarray(thumb).resize((9, 8), PILImage.Resampling.BOX), np.int16
+
+    phash: int
+    thumb: NDArray[np.uint8]
+    spread: float
+    balance: float
+
+
+def fingerprint(pixels: Image) -> Fingerprint:
+    """Return the fingerprint of (H, W, 3) uint8 pixels of any size.
+
+    The hash compares each low frequency of the cosine transform with their median, as described in
+    "Looks Like It" (Krawetz, 2011, https://www.hackerfactor.com/blog/index.php?/archives/432);
+    the row mean is left out, so that brightness does not count.
+    """
+    small = PILImage.fromarray(pixels).resize(
+        (_SIDE, _SIDE), PILImage.Resampling.BOX, reducing_gap=2.0
     )
-    bits = (small[:, 1:] > small[:, :-1]).ravel()
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+    grey = np.asarray(small.convert("L"))
+    frequencies = (_COSINES[:_DOWN] @ grey.astype(np.float32) @ _COSINES.T)[:, 1:]
+    bits = (frequencies > np.median(frequencies)).ravel()
+    quarters = grey.reshape(THUMB, 2, THUMB, 2).mean(axis=(1, 3))
+    thumb = np.rint(quarters).astype(np.uint8)
+    spread, balance = texture(thumb[None])
+    phash = int.from_bytes(np.packbits(bits).tobytes(), "big")
+    return Fingerprint(phash, thumb, float(spread[0]), float(balance[0]))
 
 
-def near_pairs(
-    phash: NDArray[np.uint64], thumb: NDArray[np.uint8], distance: int
-) -> NDArray[np.int64]:
-    """Return (P, 2) positions of near-duplicates.
-
-    Hashes that differ in at most `distance` bits agree in at least one of `distance + 1` bands,
-    so only pictures that share a band are compared. Within a band of equal values only neighbours
-    in the order of the whole hash are, which keeps the work linear for blank pictures.
-
-    Args:
-        phash: (N,) uint64.
-        thumb: (N, 16, 16) uint8; the second look.
-        distance: In bits.
-    """
-    spread = thumb.reshape(len(thumb), -1).std(axis=1)
-    usable = np.flatnonzero(spread >= _MIN_SPREAD)
-    bands = distance + 1
-    edges = np.linspace(0, 64, bands + 1).astype(int)
-    found: list[NDArray[np.int64]] = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        mask = np.uint64(((1 << int(high - low)) - 1) << int(low))
-        band = phash[usable] & mask
-        order = np.lexsort((phash[usable], band))
-        found += _compare_neighbours(usable[order], band[order], phash, thumb, distance)
-    if not found:
-        return np.zeros((0, 2), np.int64)
-    pairs: NDArray[np.int64] = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
-    return pairs
+def texture(thumbs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return (N,) spread and (N,) balance of (N, 16, 16) thumbnails; see `Fingerprint`."""
+    values = normalised(thumbs)
+    left, right = values[:, :, : THUMB // 2], values[:, :, THUMB // 2 :]
+    balance = (left.mean(axis=(1, 2)) - right.mean(axis=(1, 2))) / 2
+    return thumbs.std(axis=(1, 2), dtype=np.float32), balance.astype(np.float32)
 
 
-# How many followers within a band each picture is compared with.
-_NEIGHBOURS = 24
-
-
-def _compare_neighbours(
-    members: NDArray[np.int64],
-    band: NDArray[np.uint64],
-    phash: NDArray[np.uint64],
-    thumb: NDArray[np.uint8],
-    distance: int,
-) -> list[NDArray[np.int64]]:
-    found = []
-    for step in range(1, min(_NEIGHBOURS, len(members) - 1) + 1):
-        same = np.flatnonzero(band[step:] == band[:-step])
-        if not len(same):
-            break
-        first, second = members[same], members[same + step]
-        bits = np.bitwise_count(phash[first] ^ phash[second])
-        close = bits <= distance
-        first, second = first[close], second[close]
-        difference = np.abs(thumb[first].astype(np.int16) - thumb[second]).mean(axis=(1, 2))
-        keep = difference <= _MAX_DIFFERENCE
-        if keep.any():
-            found.append(np.stack([first[keep], second[keep]], axis=1).astype(np.int64))
-    return found
+def normalised(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return thumbnails with mean 0 and standard deviation 1 (a flat one stays 0)."""
+    values = thumbs.astype(np.float32)
+    values -= values.mean(axis=(1, 2), keepdims=True)
+    spread = values.std(axis=(1, 2), keepdims=True)
+    values /= np.maximum(spread, 1.0)
+    return values

@@ -2,77 +2,133 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from foveal.data.readers.arrays import read_arrays
-from foveal.data.readers.folders import FileSource, pictures_below, read_folders
-from foveal.data.readers.table import TABLE_NAMES, read_table
-from foveal.data.source import Sample, Source, SourceOptions, missing_path, with_groups
-from foveal.errors import DataError
-
-_ARRAY_ENDINGS = (".npz", ".npy")
-_TABLE_ENDINGS = (".csv", ".jsonl")
+from foveal.data.findings import finding, plural
+from foveal.data.readers import READERS, Reader
+from foveal.data.source import ReadAnything, Sample, Source, SourceOptions
+from foveal.data.storage import Storage, open_storage
+from foveal.errors import DataError, RecipeError
+from foveal.types import Finding
 
 
-def open_source(location: str | Path, options: SourceOptions) -> Source:
-    """Open the data at a location; how it is laid out is found, not told.
+def open_source(location: str | Path, options: SourceOptions | None = None) -> Source:
+    """Return the source at a path or an fsspec URL.
 
     Args:
-        location: A folder, `labels.csv`, `labels.jsonl`, `.npz` or `.npy`.
-        options: The recipe's data section.
+        location: A folder, a labels file, an array file, or a URL of one.
+        options: The recipe's data section, or None to find out everything.
 
     Raises:
         DataError: When nothing is there, or nothing that can be read.
+        RecipeError: For an unknown layout or a bad regular expression.
     """
-    source = _open(str(location), Path(location), options.layout)
-    return replace(source, samples=with_groups(source.samples, options.group_regex))
+    options = options or ReadAnything()
+    pattern = _compile(options.group_regex)
+    storage = open_storage(location)
+    kind = storage.kind()
+    if kind == "missing":
+        raise storage.missing()
+    source = (_open_folder if kind == "folder" else _open_file)(storage, _readers(options.layout))
+    if not source.samples:
+        raise DataError(
+            f"There are no pictures in {source.location}: found {source.layout}.",
+            hint="foveal train DATA expects DATA/<class>/*.jpg",
+            code="data_empty",
+        )
+    return source if pattern is None else _grouped(source, pattern)
 
 
-def _open(location: str, path: Path, layout: str) -> Source:
-    if not path.exists():
-        raise missing_path(path)
-    if path.is_file():
-        return _open_file(location, path)
-    table = next((path / name for name in TABLE_NAMES if (path / name).is_file()), None)
-    if table is not None and layout in ("auto", "table"):
-        return read_table(location, table)
-    if layout in ("auto", "folders"):
-        source = read_folders(location, path)
+def _compile(regex: str | None) -> re.Pattern[str] | None:
+    if regex is None:
+        return None
+    try:
+        return re.compile(regex)
+    except re.error as error:
+        raise RecipeError(
+            f"Invalid regular expression in data.group_regex: {error}. Received: {regex!r}."
+        ) from error
+
+
+def _readers(layout: str) -> Sequence[Reader]:
+    if layout == "auto":
+        return [READERS[name] for name in READERS]
+    return [READERS[layout]]
+
+
+def _open_folder(storage: Storage, readers: Sequence[Reader]) -> Source:
+    listing = storage.listing()
+    if not listing.files:
+        what = "only empty folders" if listing.folders else "empty"
+        raise DataError(
+            f"The folder {storage.location} is {what}."
+            if not listing.folders
+            else f"The folder {storage.location} holds {what}.",
+            hint="foveal train DATA expects DATA/<class>/*.jpg",
+            code="data_empty",
+        )
+    for reader in readers:
+        source = reader.read_folder(storage, listing)
         if source is not None:
             return source
-    if layout in ("auto", "arrays"):
-        archives = [file for file in sorted(path.iterdir()) if file.suffix in _ARRAY_ENDINGS]
-        if archives:
-            return read_arrays(location, archives[0])
-    if layout != "auto":
+    if len(readers) == 1:
         raise DataError(
-            f"There is no data of the layout {layout!r} in {path}.", hint="leave data.layout out"
+            f"{storage.location} is not laid out as data.layout={readers[0].name} says: "
+            f"expected {readers[0].expects}.",
+            hint="--set data.layout=auto",
         )
-    return _unlabelled(location, path)
-
-
-def _open_file(location: str, path: Path) -> Source:
-    if path.suffix in _ARRAY_ENDINGS:
-        return read_arrays(location, path)
-    if path.suffix in _TABLE_ENDINGS:
-        return read_table(location, path)
+    endings = sorted({Path(name).suffix or "no ending" for name in listing.files})
     raise DataError(
-        f"{path} is a file of no known kind. Expected a folder, .csv, .jsonl, .npz or .npy.",
-        hint="unpack archives first" if path.suffix in (".zip", ".gz", ".tar", ".tgz") else None,
+        f"There are no pictures in {storage.location}: "
+        f"{plural(len(listing.files), 'file')} with {', '.join(endings[:6])}.",
+        hint="expected JPEG, PNG, WebP, GIF, BMP or TIFF files, labels.csv or .npz",
+        code="data_empty",
     )
 
 
-def _unlabelled(location: str, path: Path) -> Source:
-    pictures: Sequence[str] = list(pictures_below(path))
-    if not any(path.iterdir()):
-        raise DataError(f"The folder {path} is empty.", code="data_empty")
-    if not pictures:
+def _open_file(storage: Storage, readers: Sequence[Reader]) -> Source:
+    folder, name = storage.parent()
+    for reader in readers:
+        source = reader.read_file(folder, name)
+        if source is not None:
+            return source
+    if Path(name).suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
         raise DataError(
-            f"There are no pictures in {path}.",
-            hint="JPEG, PNG, WebP, GIF, BMP and TIFF files are read",
-            code="data_empty",
+            f"{storage.location} is an archive. Expected a folder.",
+            hint=f"unpack it first, for example: unzip {name}",
         )
-    samples = tuple(Sample(name, None) for name in pictures)
-    return FileSource(location, f"{len(samples)} pictures without labels", samples, (), path)
+    raise DataError(
+        f"{storage.location} is a file. Expected a folder of pictures, a table (.csv, .jsonl) "
+        "or arrays (.npz, .npy).",
+        hint="foveal train DATA expects DATA/<class>/*.jpg",
+    )
+
+
+def _grouped(source: Source, pattern: re.Pattern[str]) -> Source:
+    samples: list[Sample] = []
+    unmatched: list[str] = []
+    for sample in source.samples:
+        match = pattern.search(sample.id)
+        if sample.group is None and match is not None:
+            name = match.group(1) if pattern.groups else match.group(0)
+            samples.append(replace(sample, group=name))
+        else:
+            samples.append(sample)
+        if sample.group is None and match is None:
+            unmatched.append(sample.id)
+    groups = {sample.group for sample in samples} - {None}
+    found: list[Finding] = []
+    if unmatched:
+        found.append(
+            finding(
+                "data.no_group",
+                "warning" if not groups else "info",
+                f"{plural(len(unmatched), 'picture')} not matched by data.group_regex: "
+                "each stands alone.",
+                unmatched,
+            )
+        )
+    return replace(source, samples=tuple(samples), findings=(*source.findings, *found))

@@ -1,18 +1,30 @@
-"""Which names are pictures, and which are passed over."""
+"""Which files count: picture endings, and what operating systems leave behind."""
 
 from __future__ import annotations
 
-PICTURE_ENDINGS = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"
+from pathlib import PurePosixPath
+
+PICTURE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff")
 )
-_PASSED_OVER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+# Pictures to people, but of formats that are not decoded: worth a finding of their own.
+FOREIGN_SUFFIXES = frozenset(
+    (".heic", ".heif", ".avif", ".svg", ".psd", ".jp2", ".jxl", ".ico", ".dcm", ".raw", ".cr2",
+     ".nef", ".arw", ".dng", ".pdf", ".eps", ".tga", ".ppm", ".pgm")
+)
+_LITTER = frozenset(("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"))
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is passed over: hidden ones and what systems leave behind."""
-    return name.startswith(".") or name.lower() in _PASSED_OVER
+    """Tell whether a file or folder name is hidden or left behind by an operating system."""
+    return name.startswith(".") or name.lower() in _LITTER
 
 
 def is_picture_name(name: str) -> bool:
-    """Tell whether a file's ending is that of a picture."""
-    return name.lower().endswith(PICTURE_ENDINGS) and not is_hidden(name)
+    """Tell whether a name ends like a picture of a supported format; its content may differ."""
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def is_foreign_picture_name(name: str) -> bool:
+    """Tell whether a name ends like a picture of a format that is not supported."""
+    return PurePosixPath(name).suffix.lower() in FOREIGN_SUFFIXES

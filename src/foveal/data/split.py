@@ -1,24 +1,27 @@
-"""Divide samples into train, val and test: deterministic, stratified, groups kept together."""
+"""Divide samples into train, val and test: deterministic, stratified, nothing torn apart."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.data.cache import Scan
-from foveal.data.hashing import near_pairs
+from foveal.data.deal import Unit, deal
+from foveal.data.findings import finding, plural
+from foveal.data.near import equal_pairs, join, near_pairs
+from foveal.data.scan import Scan
 from foveal.data.source import Sample
 from foveal.errors import DataError
 from foveal.types import SPLIT_NAMES, Finding
 
 UNUSED = -1
+TRAIN, VAL, TEST = 0, 1, 2
+_HEADER = ["image", "label", "split"]
 
 
 class SplitShares(Protocol):
@@ -45,10 +48,11 @@ def assign_splits(
 
     Samples of one group, byte-equal pictures and near-duplicates form a unit that stays on one
     side. Units are ordered by a hash of their content and the seed, so neither names nor the
-    order of the files matter, and dealt out label by label.
+    order of the files matter.
 
-    A side that the source names is kept. Where it names a test part but no validation part, the
-    validation part is taken from the training part.
+    A side that the source states is kept, and its leaks are findings. Samples without a stated
+    side go where their copies are, the others are dealt out. Where the source states no
+    validation part, one is dealt out of the training part.
 
     Args:
         samples: Of the source.
@@ -60,27 +64,155 @@ def assign_splits(
     Returns:
         (N,) int8: 0 train, 1 val, 2 test, -1 unreadable or unlabelled; and findings.
     """
-    usable = np.array([s.raw is not None for s in samples]) & scan.ok
-    units = _units(samples, scan, usable, near_distance)
-    side = np.full(len(samples), UNUSED, np.int8)
-    given = np.array(
-        [SPLIT_NAMES.index(s.split) if s.split is not None else UNUSED for s in samples], np.int8
+    usable = np.array([sample.raw is not None for sample in samples], np.bool_) & scan.ok
+    stated = np.array(
+        [UNUSED if s.split is None else SPLIT_NAMES.index(s.split) for s in samples], np.int8
     )
-    findings = []
-    named = usable & (given != UNUSED)
-    if named.any():
-        side[named] = given[named]
-        findings += _leaks(samples, units, side)
-    free = usable & (given == UNUSED)
-    has_val, has_test = bool((side == 1).any()), bool((side == 2).any())
-    if not has_val:
-        # From everything that would be trained on, named or not.
-        free |= usable & (side <= 0)
-    val_share = 0.0 if has_val else shares.val_share
-    test_share = 0.0 if has_test or named.any() else shares.test_share
-    fixed = _sides_of_units(units, side, free)
-    _deal(samples, scan, units, free, fixed, side, (val_share, test_share), seed)
+    stated[~usable] = UNUSED
+    unit_of, findings = _units(samples, scan, usable, near_distance)
+    members = _members(unit_of, usable)
+    side = stated.copy()
+    if (stated != UNUSED).any():
+        findings += _leaks(samples, scan, members, stated)
+        _follow(members, side)
+    free_sides = (UNUSED,) if (side == VAL).any() else (UNUSED, TRAIN)
+    units = [
+        _unit(samples, scan, positions)
+        for positions in members
+        # Whoever holds part of a unit out, holds all of it out.
+        if all(side[i] in free_sides for i in positions)
+    ]
+    has_stated = (stated != UNUSED).any()
+    wanted = (
+        0.0 if (side == VAL).any() else shares.val_share,
+        0.0 if has_stated else shares.test_share,
+    )
+    if has_stated and wanted[0]:
+        findings.append(_no_validation(wanted[0]))
+    for unit, chosen in zip(units, deal(units, wanted, seed), strict=True):
+        side[list(unit.positions)] = chosen
+    side[usable & (side == UNUSED)] = TRAIN
     return side, findings
+
+
+def _units(
+    samples: Sequence[Sample], scan: Scan, usable: NDArray[np.bool_], distance: int
+) -> tuple[NDArray[np.int64], list[Finding]]:
+    positions = np.flatnonzero(usable).astype(np.int64)
+    near = near_pairs(scan, positions, distance)
+    findings = []
+    if not near.is_complete:
+        findings.append(
+            finding(
+                "split.search_cut_short",
+                "warning",
+                f"So many of the {len(positions):,} pictures look alike that the search for "
+                "near-duplicates was cut short: some may stand on both sides of the split.",
+                count=len(positions),
+                hint="name what belongs together: --set 'data.group_regex=...'",
+            )
+        )
+    pairs = (
+        *equal_pairs(scan, positions),
+        *_group_pairs(samples, positions),
+        *((int(a), int(b)) for a, b in near.pairs),
+    )
+    return join(len(samples), pairs), findings
+
+
+def _group_pairs(
+    samples: Sequence[Sample], positions: NDArray[np.int64]
+) -> Iterator[tuple[int, int]]:
+    """Yield each sample of a group with the group's first."""
+    first_of: dict[str, int] = {}
+    for i in positions.tolist():
+        group = samples[i].group
+        if group is not None:
+            yield first_of.setdefault(group, i), i
+
+
+def _members(unit_of: NDArray[np.int64], usable: NDArray[np.bool_]) -> list[list[int]]:
+    members: dict[int, list[int]] = defaultdict(list)
+    for i in np.flatnonzero(usable).tolist():
+        members[int(unit_of[i])].append(i)
+    return list(members.values())
+
+
+def _unit(samples: Sequence[Sample], scan: Scan, positions: Sequence[int]) -> Unit:
+    counts: dict[str, int] = defaultdict(int)
+    for i in positions:
+        for label in samples[i].raw or ():
+            counts[label] += 1
+    content = b"".join(sorted(scan.digest[i].tobytes() for i in positions))
+    return Unit(tuple(positions), content, dict(counts))
+
+
+def _follow(members: Sequence[Sequence[int]], side: NDArray[np.int8]) -> None:
+    """Put samples without a stated side where the rest of their unit is held out, or trained on."""
+    for positions in members:
+        stated = [int(side[i]) for i in positions if side[i] != UNUSED]
+        if stated and len(stated) < len(positions):
+            for i in positions:
+                if side[i] == UNUSED:
+                    side[i] = max(stated)
+
+
+def _leaks(
+    samples: Sequence[Sample],
+    scan: Scan,
+    members: Sequence[Sequence[int]],
+    stated: NDArray[np.int8],
+) -> list[Finding]:
+    torn = []
+    for positions in members:
+        sides = {int(stated[i]) for i in positions} - {UNUSED}
+        if len(sides) > 1:
+            torn.append([i for i in positions if stated[i] != UNUSED])
+    if not torn:
+        return []
+    equal, alike, grouped = 0, 0, 0
+    for positions in torn:
+        if _crosses(positions, stated, [scan.digest[i].tobytes() for i in positions]):
+            equal += 1
+        elif _crosses(positions, stated, [samples[i].group for i in positions]):
+            grouped += 1
+        else:
+            alike += 1
+    kinds = (
+        (equal, "byte-equal pictures"), (alike, "near-duplicates"), (grouped, "one group")
+    )
+    words = ", ".join(f"{count:,} of {what}" for count, what in kinds if count)
+    return [
+        finding(
+            "split.leak",
+            "warning",
+            f"The given split leaks: {plural(len(torn), 'set')} of pictures that belong together "
+            f"({words}) stand on more than one side, so measured figures will be too good.",
+            [samples[i].id for positions in torn for i in positions[:4]],
+            count=sum(len(positions) for positions in torn),
+            hint="remove the copies, or leave the split to foveal",
+        )
+    ]
+
+
+def _no_validation(share: float) -> Finding:
+    return finding(
+        "split.no_validation",
+        "info",
+        f"The given split has no validation part: {100 * share:.0f} % of what is not for testing "
+        "is held out for it.",
+    )
+
+
+def _crosses(
+    positions: Sequence[int], stated: NDArray[np.int8], keys: Sequence[object]
+) -> bool:
+    """Tell whether two samples of one key (None is no key) stand on different sides."""
+    sides: dict[object, set[int]] = defaultdict(set)
+    for i, key in zip(positions, keys, strict=True):
+        if key is not None:
+            sides[key].add(int(stated[i]))
+    return any(len(found) > 1 for found in sides.values())
 
 
 def write_split_csv(path: Path, samples: Sequence[Sample], split: NDArray[np.int8]) -> None:
@@ -88,8 +220,8 @@ def write_split_csv(path: Path, samples: Sequence[Sample], split: NDArray[np.int
     temporary = path.with_name(f".tmp-{path.name}")
     with temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", "label", "split"])
-        for sample, side in zip(samples, split, strict=True):
+        writer.writerow(_HEADER)
+        for sample, side in zip(samples, split.tolist(), strict=True):
             name = SPLIT_NAMES[side] if side != UNUSED else ""
             writer.writerow([sample.id, "|".join(sample.raw or ()), name])
     temporary.replace(path)
@@ -99,137 +231,20 @@ def read_split_csv(path: Path, samples: Sequence[Sample]) -> NDArray[np.int8]:
     """Read what `write_split_csv` wrote, for the same samples.
 
     Raises:
-        DataError: When the samples are no longer those of the file.
+        DataError: When it is no such file, or the samples are no longer those of the file.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))[1:]
-    if [row[0] for row in rows] != [sample.id for sample in samples]:
+    known: dict[str, int] = {"": UNUSED}
+    known.update({name: i for i, name in enumerate(SPLIT_NAMES)})
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        sides = [known[row[2]] for row in rows]
+    except (OSError, ValueError, csv.Error, IndexError, KeyError) as error:
+        raise DataError(f"Cannot read the split in {path}: {error!r}.") from error
+    if header != _HEADER or [row[0] for row in rows] != [sample.id for sample in samples]:
         raise DataError(
-            f"The data has changed since {path} was written: it had {len(rows)} pictures and has "
-            f"{len(samples)} now, or their names differ.",
+            f"The data has changed since {path} was written: it had {len(rows):,} pictures and "
+            f"has {len(samples):,} now, or their names differ.",
             hint="foveal train DATA starts anew",
         )
-    return np.array([SPLIT_NAMES.index(r[2]) if r[2] else UNUSED for r in rows], np.int8)
-
-
-def _units(
-    samples: Sequence[Sample], scan: Scan, usable: NDArray[np.bool_], distance: int
-) -> NDArray[np.int64]:
-    """Return (N,) the unit of each sample: the smallest position of those that belong together."""
-    parent = np.arange(len(samples))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = int(parent[i])
-        return i
-
-    def join(i: int, j: int) -> None:
-        first, second = sorted((root(i), root(j)))
-        parent[second] = first
-
-    first_of: dict[tuple[str, str | bytes], int] = {}
-    for i in np.flatnonzero(usable).tolist():
-        keys: list[tuple[str, str | bytes]] = [("digest", scan.digest[i].tobytes())]
-        group = samples[i].group
-        if group is not None:
-            keys.append(("group", group))
-        for key in keys:
-            join(first_of.setdefault(key, i), i)
-    positions = np.flatnonzero(usable)
-    for a, b in near_pairs(scan.phash[positions], scan.thumb[positions], distance).tolist():
-        join(int(positions[a]), int(positions[b]))
-    return np.array([root(i) for i in range(len(samples))], np.int64)
-
-
-def _leaks(
-    samples: Sequence[Sample], units: NDArray[np.int64], side: NDArray[np.int8]
-) -> list[Finding]:
-    members: dict[int, list[int]] = defaultdict(list)
-    for i in np.flatnonzero(side != UNUSED).tolist():
-        members[int(units[i])].append(i)
-    torn = [group for group in members.values() if len({int(side[i]) for i in group}) > 1]
-    if not torn:
-        return []
-    count = sum(len(group) for group in torn)
-    return [
-        Finding(
-            id="split.leak",
-            severity="warning",
-            message=(
-                f"The given split leaks: {len(torn)} pictures or groups stand on more than one "
-                f"side ({count} files), so the measured figures will be too good."
-            ),
-            samples=tuple(samples[i].id for group in torn[:5] for i in group[:4]),
-            count=count,
-            hint="remove the copies, or let foveal split: leave out the split column or folders",
-        )
-    ]
-
-
-def _sides_of_units(
-    units: NDArray[np.int64], side: NDArray[np.int8], free: NDArray[np.bool_]
-) -> dict[int, int]:
-    """Return the side of units that a named split holds already, where it is held out."""
-    fixed: dict[int, int] = {}
-    for i in np.flatnonzero((side > 0) & ~free).tolist():
-        unit = int(units[i])
-        fixed[unit] = max(fixed.get(unit, 0), int(side[i]))
-    return fixed
-
-
-def _deal(
-    samples: Sequence[Sample],
-    scan: Scan,
-    units: NDArray[np.int64],
-    free: NDArray[np.bool_],
-    fixed: dict[int, int],
-    side: NDArray[np.int8],
-    shares: tuple[float, float],
-    seed: int,
-) -> None:
-    members: dict[int, list[int]] = defaultdict(list)
-    for i in np.flatnonzero(free).tolist():
-        members[int(units[i])].append(i)
-    strata: dict[tuple[str, ...], list[tuple[bytes, list[int]]]] = defaultdict(list)
-    for unit, group in members.items():
-        if unit in fixed:
-            # A copy of a held-out picture: with it, or the measured figures would be too good.
-            for i in group:
-                side[i] = fixed[unit] if samples[i].split is None else side[i]
-            if any(samples[i].split is None for i in group):
-                continue
-        content = b"".join(sorted(scan.digest[i].tobytes() for i in group))
-        key = hashlib.blake2b(content, key=str(seed).encode(), digest_size=16).digest()
-        label = min((tuple(sorted(samples[i].raw or ())) for i in group))
-        strata[label].append((key, group))
-    for stratum in strata.values():
-        stratum.sort(key=lambda entry: entry[0])
-        _deal_stratum(stratum, side, shares)
-
-
-def _deal_stratum(
-    stratum: list[tuple[bytes, list[int]]], side: NDArray[np.int8], shares: tuple[float, float]
-) -> None:
-    total = sum(len(group) for _, group in stratum)
-    val_share, test_share = shares
-    # Each part gets its share to the nearest picture; one of two or more is always trained on.
-    wanted = {1: round(total * val_share), 2: round(total * test_share)}
-    if val_share and not wanted[1] and len(stratum) > 2:
-        wanted[1] = 1
-    given = {1: 0, 2: 0}
-    trained = 0
-    for position, (_, group) in enumerate(stratum):
-        is_last = position == len(stratum) - 1
-        choice = 0
-        for part in (1, 2):
-            room = wanted[part] - given[part]
-            # A unit that overshoots by more than half of itself goes elsewhere.
-            if room > 0 and len(group) <= 2 * room and not (is_last and trained == 0):
-                choice = part
-                break
-        if choice:
-            given[choice] += len(group)
-        else:
-            trained += len(group)
-        side[group] = choice
+    return np.array(sides, np.int8)

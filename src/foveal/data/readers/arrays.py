@@ -1,158 +1,206 @@
-"""`.npz` and `.npy` pairs: pictures and labels as arrays, as Keras and scikit-learn users keep them."""
+"""Arrays of pictures and labels: one `.npz`, or `.npy` files side by side. Nothing is unpickled."""
 
 from __future__ import annotations
 
-import zipfile
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, final
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import ClassVar, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.data.decode import DecodeLimits
-from foveal.data.source import Loaded, Sample, Source, digest
-from foveal.errors import DataError, ImageTooLargeError
-from foveal.types import Picture, SplitName
+from foveal.data.array_file import ArrayFile, open_npy, open_npz
+from foveal.data.array_source import ArraySource, PictureArray
+from foveal.data.findings import finding, plural
+from foveal.data.readers.base import SPLIT_ALIASES, Reader
+from foveal.data.source import Sample, Source
+from foveal.data.storage import Listing, LocalStorage, Storage
+from foveal.errors import DataError, unknown_name
+from foveal.types import SPLIT_NAMES, Finding, RawTarget, SplitName
 
-_PICTURES = ("x", "images", "image", "data", "pictures", "features")
+Arrays: TypeAlias = Mapping[str, ArrayFile]
+
+_PICTURES = ("x", "images", "image", "pictures", "data", "features", "imgs")
 _LABELS = ("y", "labels", "label", "targets", "target", "classes")
-_PARTS: dict[str, SplitName | None] = {
-    "": None, "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"
-}
+_NAMES = ("class_names", "label_names", "names", "target_names")
+# More distinct numbers than this are measurements, not classes.
+_MAX_CLASSES = 10_000
 
 
 @final
-@dataclass(frozen=True)
-class ArraySource(Source):
-    """Samples that are rows of arrays; `parts` are the arrays in the order of the samples."""
+class ArrayReader(Reader):
+    """`x_train`/`y_train`/`x_test`/`y_test`, or `images`/`labels`, in `.npz` or `.npy`."""
 
-    parts: tuple[NDArray[Any], ...]
+    name: ClassVar[str] = "arrays"
+    expects: ClassVar[str] = "one .npz, or .npy files, with images and labels (x_train, y_train)"
 
-    def load(
-        self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None
-    ) -> Loaded:
-        """Return a row as a picture; see `Source.load`."""
-        row = int(sample.id.removeprefix("array:"))
-        for part in self.parts:
-            if row < len(part):
-                break
-            row -= len(part)
-        pixels = np.ascontiguousarray(part[row])
-        height, width = pixels.shape[:2]
-        if height * width > limits.max_pixels:
-            raise ImageTooLargeError(
-                f"The picture has {width} x {height} pixels. Expected at most {limits.max_pixels}."
+    def read_folder(self, storage: Storage, listing: Listing) -> Source | None:
+        """Return the source of the arrays in the folder, or None when there are none."""
+        tops = [name for name in listing.files if "/" not in name]
+        archives = [name for name in tops if name.lower().endswith(".npz")]
+        if len(archives) == 1:
+            return self.read_file(storage, archives[0])
+        if len(archives) > 1:
+            raise DataError(
+                f"{storage.location} holds {' and '.join(archives[:3])}. Expected one archive.",
+                hint=f"foveal check {storage.location}/{archives[0]}",
             )
-        return Loaded(Picture.from_array(_to_rgb(pixels)), digest(pixels.tobytes()))
+        singles = [name for name in tops if name.lower().endswith(".npy")]
+        if not singles:
+            return None
+        folder = _local(storage)
+        arrays = {name[:-4]: open_npy(folder.path / name) for name in singles}
+        return _read(arrays, storage.location, ", ".join(singles[:4]))
+
+    def read_file(self, storage: Storage, name: str) -> Source | None:
+        """Return the source in an archive, or in an array and its labels beside it."""
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix not in (".npz", ".npy"):
+            return None
+        path = _local(storage).path / name
+        if suffix == ".npz":
+            return _read(open_npz(path), str(path), name)
+        beside = {p.stem: open_npy(p) for p in sorted(path.parent.glob("*.npy"))}
+        return _read(beside, str(path), name)
 
 
-def read_arrays(location: str, path: Path) -> ArraySource:
-    """Return the source of an `.npz` file, or of an `.npy` file with its labels beside it.
-
-    In an `.npz` the arrays are called x and y (or images and labels, …), alone or with `_train`,
-    `_val`, `_test`. Beside `images.npy` the labels are `labels.npy`.
-
-    Raises:
-        DataError: For arrays that are not (N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)
-            pictures with N labels.
-    """
-    arrays = _load_npz(path) if path.suffix == ".npz" else _load_pair(path)
-    parts, samples = [], []
-    for suffix, split in _PARTS.items():
-        pictures, labels = (_find(arrays, stems, suffix) for stems in (_PICTURES, _LABELS))
-        if pictures is None or labels is None:
-            continue
-        _check(path, pictures, labels)
-        start = len(samples)
-        parts.append(pictures)
-        samples += [
-            Sample(f"array:{start + i}", raw, split) for i, raw in enumerate(_raws(labels))
-        ]
-    if not samples:
+def _local(storage: Storage) -> LocalStorage:
+    if not isinstance(storage, LocalStorage):
         raise DataError(
-            f"{path} holds no pictures with labels. Expected arrays called x and y, or x_train, "
-            f"y_train, x_test, y_test. Received: {', '.join(arrays) or 'nothing'}.",
-            hint="numpy.savez('data.npz', x=pictures, y=labels)",
+            f"Arrays are read in place and {storage.location} is not on this machine.",
+            hint="copy the file here first",
         )
-    layout = f"{len(samples)} pictures in {path.name}"
-    return ArraySource(location, layout, tuple(samples), (), tuple(parts))
+    return storage
 
 
-def _find(
-    arrays: dict[str, NDArray[Any]], stems: tuple[str, ...], suffix: str
-) -> NDArray[Any] | None:
-    lowered = {name.lower(): array for name, array in arrays.items()}
-    for stem in stems:
-        for name in (f"{stem}_{suffix}", f"{suffix}_{stem}") if suffix else (stem,):
-            if name in lowered:
-                return lowered[name]
+def _read(arrays: Arrays, location: str, shown: str) -> Source:
+    pairs = _pairs(arrays)
+    if not pairs:
+        raise _no_pairs(arrays, location)
+    names = _class_names(arrays)
+    samples: list[Sample] = []
+    pictures: dict[str, PictureArray] = {}
+    findings: list[Finding] = []
+    for key, label_key, side in pairs:
+        array = PictureArray.open(arrays[key])
+        pictures[key] = array
+        raws = _raws(arrays[label_key], names, array.count, key) if label_key else None
+        samples += [
+            Sample(f"{key}/{i}", raws[i] if raws else None, side) for i in range(array.count)
+        ]
+        findings += _no_labels(key, array.count, label_key)
+    return ArraySource(location, _layout(samples, shown), tuple(samples), tuple(findings), pictures)
+
+
+def _pairs(arrays: Arrays) -> list[tuple[str, str | None, SplitName | None]]:
+    """Return (pictures, labels, side) of each pair."""
+    labels = {role: key for key in arrays if (role := _role(key, _LABELS)) is not None}
+    found = []
+    for key in arrays:
+        role = _role(key, _PICTURES)
+        if role is not None and len(arrays[key].shape) >= 3:
+            found.append((key, labels.get(role), SPLIT_ALIASES.get(role)))
+    return found
+
+
+def _role(key: str, words: Iterable[str]) -> str | None:
+    """Return the side that a name like `x_train` or `train_images` speaks of; `` for none."""
+    parts = key.lower().replace("-", "_").split("_")
+    sides = [part for part in parts if part in SPLIT_ALIASES]
+    rest = "_".join(part for part in parts if part not in SPLIT_ALIASES)
+    # xtrain, ytest: written in one word.
+    for word in words:
+        if rest == word and len(sides) <= 1:
+            return sides[0] if sides else ""
+        if not sides and rest.startswith(word) and rest[len(word) :] in SPLIT_ALIASES:
+            return rest[len(word) :]
     return None
 
 
-def _load_npz(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
-        raise _unreadable(path, error) from error
+def _no_pairs(arrays: Arrays, location: str) -> DataError:
+    held = ", ".join(f"{key} {array.shape}" for key, array in list(arrays.items())[:8])
+    return DataError(
+        f"No array of pictures in {location}. Expected images (N, H, W) or (N, H, W, C) called "
+        f"x_train or images, and labels called y_train or labels. Received: {held or 'nothing'}.",
+        hint="numpy.savez('data.npz', images=images, labels=labels)",
+    )
 
 
-def _load_pair(path: Path) -> dict[str, NDArray[Any]]:
-    folder = path if path.is_dir() else path.parent
-    arrays: dict[str, NDArray[Any]] = {}
-    for file in sorted(folder.glob("*.npy")):
-        try:
-            # Mapped: pictures may be larger than memory.
-            arrays[file.stem] = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise _unreadable(file, error) from error
-    return arrays
+def _class_names(arrays: Arrays) -> tuple[str, ...] | None:
+    for key in arrays:
+        if key.lower() in _NAMES:
+            values = arrays[key].read()
+            return tuple(_text(value) for value in values.ravel())
+    return None
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
-    hint = "save labels as numbers or text, not as Python objects" if "pickle" in str(error) else None
-    return DataError(f"Cannot read {path}: {error}.", hint=hint)
+def _text(value: object) -> str:
+    if isinstance(value, (bytes, np.bytes_)):
+        return bytes(value).decode("utf-8", "replace")
+    return str(value)
 
 
-def _check(path: Path, pictures: NDArray[Any], labels: NDArray[Any]) -> None:
-    shape = pictures.shape
-    is_grey = len(shape) == 3
-    if not (is_grey or (len(shape) == 4 and shape[3] in (1, 3, 4))) or 0 in shape[1:]:
+def _raws(
+    array: ArrayFile, names: tuple[str, ...] | None, count: int, pictures: str
+) -> list[RawTarget | None]:
+    values = array.read()
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim not in (1, 2) or len(values) != count:
         raise DataError(
-            f"{path}: expected pictures of shape (N, H, W), (N, H, W, 1), (N, H, W, 3) or "
-            f"(N, H, W, 4). Received: {shape}."
+            f"{array.name} does not fit {pictures}. Expected {count:,} labels. "
+            f"Received an array of shape {values.shape}."
         )
-    if pictures.dtype.kind not in "uif":
-        raise DataError(f"{path}: expected pictures of numbers. Received: {pictures.dtype}.")
-    if len(labels) != len(pictures):
-        raise DataError(f"{path}: {len(pictures)} pictures but {len(labels)} labels.")
-    if labels.dtype.kind not in "uibUS" or labels.ndim not in (1, 2):
-        raise DataError(
-            f"{path}: expected labels as numbers or text, (N,) or 0/1 of shape (N, C). "
-            f"Received: {labels.dtype} {labels.shape}."
-        )
+    if values.ndim == 2:
+        return _rows_to_raws(array.name, values, names)
+    if values.dtype.kind in "US":
+        return [(text,) if (text := _text(value).strip()) else None for value in values]
+    numbers = _whole_numbers(array.name, values)
+    return [(_class_name(array.name, int(number), names),) for number in numbers]
 
 
-def _raws(labels: NDArray[Any]) -> list[tuple[str, ...]]:
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        return [tuple(str(i) for i in np.flatnonzero(row)) for row in labels]
-    flat = labels.reshape(len(labels))
-    return [(v.decode() if isinstance(v, bytes) else str(v),) for v in flat.tolist()]
+def _rows_to_raws(
+    name: str, values: NDArray[np.generic], names: tuple[str, ...] | None
+) -> list[RawTarget | None]:
+    """Read one column for each class: a 1 where the class is present."""
+    if values.dtype.kind not in "buif" or not np.isin(values, (0, 1)).all():
+        raise DataError(f"{name} has several columns. Expected a 0 or 1 for each class.")
+    return [
+        tuple(_class_name(name, int(i), names) for i in np.flatnonzero(row)) or None
+        for row in values
+    ]
 
 
-def _to_rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if pixels.dtype.kind == "f":
-        # Shares of the range, or 8-bit values as floating point.
-        scale = 255.0 if float(pixels.max(initial=0.0)) <= 1.0 else 1.0
-        pixels = np.clip(np.nan_to_num(pixels) * scale, 0, 255).round()
-    elif pixels.dtype.itemsize > 1 and int(pixels.max(initial=0)) > 255:
-        pixels = np.clip(pixels, 0, 65535) // 257
-    pixels = pixels.astype(np.uint8)
-    if pixels.shape[2] == 4:
-        alpha = pixels[..., 3:].astype(np.float32) / 255.0
-        blended = pixels[..., :3] * alpha + 255.0 * (1.0 - alpha)
-        return blended.round().astype(np.uint8)
-    return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
+def _whole_numbers(name: str, values: NDArray[np.generic]) -> NDArray[np.int64]:
+    if values.dtype.kind not in "buif":
+        raise DataError(f"{name} holds {values.dtype}. Expected whole numbers or words.")
+    numbers = values.astype(np.int64)
+    if (numbers != values).any() or len(np.unique(numbers)) > _MAX_CLASSES:
+        raise DataError(f"{name} holds measurements. Expected a class number for each picture.")
+    return numbers
+
+
+def _class_name(array: str, number: int, names: tuple[str, ...] | None) -> str:
+    if names is None:
+        return str(number)
+    if not 0 <= number < len(names):
+        known = [str(i) for i in range(len(names))]
+        raise DataError(unknown_name(f"class number in {array}", str(number), known))
+    return names[number]
+
+
+def _no_labels(key: str, count: int, label_key: str | None) -> list[Finding]:
+    if label_key is not None:
+        return []
+    message = f"{plural(count, 'picture')} of {key} without an array of labels."
+    return [finding("arrays.no_labels", "warning", message, count=count)]
+
+
+def _layout(samples: list[Sample], shown: str) -> str:
+    labels = {label for sample in samples for label in sample.raw or ()}
+    counts = {side: sum(sample.split == side for sample in samples) for side in SPLIT_NAMES}
+    sides = ", ".join(f"{side} {count:,}" for side, count in counts.items() if count)
+    return (
+        f"{plural(len(samples), 'picture')} in {shown} with {plural(len(labels), 'label')}"
+        + (f", split as given ({sides})" if sides else "")
+    )

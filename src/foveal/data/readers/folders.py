@@ -1,134 +1,176 @@
-"""Class folders: `root/<class>/*`, or the same below train, val and test."""
+"""Class folders, with or without folders for the sides of a split above them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import final
+from collections.abc import Iterable
+from typing import ClassVar, final
 
-from foveal.data.decode import DecodeLimits, decode, read_file
-from foveal.data.names import is_hidden, is_picture_name
-from foveal.data.source import Loaded, Sample, Source, digest
-from foveal.types import Finding, SplitName
-
-SPLIT_FOLDERS: dict[str, SplitName] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
+from foveal.data.files_source import FileSource
+from foveal.data.findings import finding, plural
+from foveal.data.names import is_picture_name
+from foveal.data.readers.base import SPLIT_ALIASES, Reader
+from foveal.data.readers.files import foreign_files
+from foveal.data.source import Sample, Source
+from foveal.data.storage import Listing, Storage
+from foveal.types import SPLIT_NAMES, Finding, RawTarget, SplitName
 
 
 @final
-@dataclass(frozen=True)
-class FileSource(Source):
-    """Samples that are files below one folder; `root` is it."""
+class FoldersReader(Reader):
+    """`root/<class>/*` or `root/{train,val,test}/<class>/*`, possibly inside one more folder."""
 
-    root: Path
+    name: ClassVar[str] = "folders"
+    expects: ClassVar[str] = "one folder for each class"
 
-    def load(
-        self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None
-    ) -> Loaded:
-        """Read and decode a sample; see `Source.load`."""
-        data = read_file(self.root / sample.id, limits)
-        return Loaded(decode(data, limits, min_size=min_size), digest(data))
+    def read_folder(self, storage: Storage, listing: Listing) -> Source | None:
+        """Return the labelled pictures, or None when no picture lies in a folder."""
+        pictures = [name for name in listing.files if is_picture_name(name)]
+        prefix = _wrapping(pictures, listing.folders)
+        inside = [name for name in pictures if name.startswith(prefix)]
+        tops = _tops(inside, prefix)
+        if not tops:
+            return None
+        sides = _sides(inside, prefix, tops)
+        if sides:
+            samples, used, layout = _with_sides(inside, prefix, sides)
+        else:
+            samples, used, layout = _plain(inside, prefix)
+        if not samples:
+            return None
+        findings = (
+            *_empty_classes(listing.folders, prefix, sides, samples),
+            *_passed_over(pictures, used),
+            *_nested(samples, prefix, sides),
+            *foreign_files(listing),
+        )
+        return FileSource(storage.location, layout, tuple(samples), findings, storage)
 
-
-def subfolders(folder: Path) -> list[str]:
-    """Return the names of a folder's folders, sorted, without the hidden ones."""
-    return sorted(e.name for e in os.scandir(folder) if e.is_dir() and not is_hidden(e.name))
-
-
-def pictures_below(folder: Path) -> Iterator[str]:
-    """Yield the pictures at any depth below a folder, as sorted relative posix paths."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        for name in sorted(files):
-            if is_picture_name(name):
-                yield (Path(parent) / name).relative_to(folder).as_posix()
-
-
-def read_folders(location: str, root: Path) -> FileSource | None:
-    """Return the source of a tree of class folders, or None when this is no such tree.
-
-    A folder that holds nothing but one folder is passed through: unpacked archives look so.
-    """
-    names = subfolders(root)
-    while len(names) == 1 and not _pictures_in(root) and subfolders(root / names[0]):
-        root = root / names[0]
-        names = subfolders(root)
-    sides = {name: SPLIT_FOLDERS[name.lower()] for name in names if name.lower() in SPLIT_FOLDERS}
-    if "train" in sides.values() and any(subfolders(root / name) for name in sides):
-        return _read_sides(location, root, sides)
-    if not names:
+    def read_file(self, storage: Storage, name: str) -> Source | None:
+        """Return None: a file is no folder."""
         return None
-    samples, findings = _read_classes(root, "", None)
-    if not samples:
-        return None
-    classes = len({sample.raw for sample in samples})
-    layout = f"{len(samples)} pictures in {classes} class folders"
-    return FileSource(location, layout, tuple(samples), tuple(findings), root)
 
 
-def _pictures_in(folder: Path) -> bool:
-    return any(entry.is_file() and is_picture_name(entry.name) for entry in os.scandir(folder))
+def _parts(name: str, prefix: str) -> list[str]:
+    return name[len(prefix) :].split("/")
 
 
-def _read_sides(location: str, root: Path, sides: dict[str, SplitName]) -> FileSource:
-    samples: list[Sample] = []
-    findings: list[Finding] = []
-    for name in sorted(sides, key=lambda name: list(SPLIT_FOLDERS).index(name.lower())):
-        found, said = _read_classes(root / name, f"{name}/", sides[name])
-        samples += found
-        findings += said
-    classes = len({sample.raw for sample in samples})
-    parts = ", ".join(
-        f"{sum(1 for s in samples if s.split == side)} {side}" for side in dict.fromkeys(sides.values())
+def _tops(pictures: Iterable[str], prefix: str) -> list[str]:
+    found = {parts[0] for name in pictures if len(parts := _parts(name, prefix)) > 1}
+    return sorted(found)
+
+
+def _wrapping(pictures: list[str], folders: tuple[str, ...]) -> str:
+    """Return the prefix of folders that hold nothing but one level of class folders."""
+    prefix = ""
+    while True:
+        tops = {name[len(prefix) :].split("/")[0] for name in folders if name.startswith(prefix)}
+        depths = {len(_parts(name, prefix)) for name in pictures}
+        # One folder, every picture at least two levels down; `train` alone is a split, not a wrap.
+        if len(tops) != 1 or not depths or min(depths) < 3:
+            return prefix
+        (top,) = tops
+        if top.lower() in SPLIT_ALIASES:
+            return prefix
+        prefix += top + "/"
+
+
+def _sides(pictures: list[str], prefix: str, tops: list[str]) -> dict[str, SplitName]:
+    """Return folder → side where the top folders are the sides of a split, else nothing."""
+    named = {top: SPLIT_ALIASES[top.lower()] for top in tops if top.lower() in SPLIT_ALIASES}
+    if "train" not in named.values():
+        return {}
+    has_classes = {
+        parts[0] for name in pictures if len(parts := _parts(name, prefix)) > 2
+    }
+    # Folders called `train` and `bus` are two classes; pictures of trains lie directly in them.
+    sides = {top: side for top, side in named.items() if top in has_classes}
+    return sides if "train" in sides.values() else {}
+
+
+def _plain(pictures: list[str], prefix: str) -> tuple[list[Sample], set[str], str]:
+    # One target for all pictures of a class: there may be very many.
+    raws: dict[str, RawTarget] = {}
+    samples = [
+        Sample(name, raws.setdefault(parts[0], (parts[0],)))
+        for name in pictures
+        if len(parts := _parts(name, prefix)) > 1
+    ]
+    classes = {sample.raw for sample in samples}
+    layout = f"{plural(len(samples), 'picture')} in {plural(len(classes), 'class folder')}"
+    return samples, {sample.id for sample in samples}, layout
+
+
+def _with_sides(
+    pictures: list[str], prefix: str, sides: dict[str, SplitName]
+) -> tuple[list[Sample], set[str], str]:
+    raws: dict[str, RawTarget] = {}
+    samples = [
+        Sample(name, raws.setdefault(parts[1], (parts[1],)), sides[parts[0]])
+        for name in pictures
+        if len(parts := _parts(name, prefix)) > 2 and parts[0] in sides
+    ]
+    classes = {sample.raw for sample in samples}
+    counts = {side: sum(sample.split == side for sample in samples) for side in SPLIT_NAMES}
+    shown = ", ".join(f"{side} {count:,}" for side, count in counts.items() if count)
+    layout = (
+        f"{plural(len(samples), 'picture')} in {plural(len(classes), 'class folder')}, "
+        f"split as given ({shown})"
     )
-    layout = f"{len(samples)} pictures in {classes} class folders, split as given: {parts}"
-    return FileSource(location, layout, tuple(samples), tuple(findings), root)
+    return samples, {sample.id for sample in samples}, layout
 
 
-def _read_classes(
-    folder: Path, prefix: str, side: SplitName | None
-) -> tuple[list[Sample], list[Finding]]:
-    samples: list[Sample] = []
-    empty: list[str] = []
-    for name in subfolders(folder):
-        found = [
-            Sample(f"{prefix}{name}/{path}", (name,), side)
-            for path in pictures_below(folder / name)
-        ]
-        samples += found
-        if not found:
-            empty.append(name)
-    findings = []
-    if empty:
-        findings.append(
-            Finding(
-                id="labels.empty_class",
-                severity="warning",
-                message=f"{len(empty)} class folders hold no pictures: {', '.join(empty[:10])}.",
-                samples=tuple(empty[:20]),
-                count=len(empty),
-                hint="add pictures to them or remove the folders",
-            )
+def _empty_classes(
+    folders: tuple[str, ...], prefix: str, sides: dict[str, SplitName], samples: list[Sample]
+) -> list[Finding]:
+    depth = 2 if sides else 1
+    found = set()
+    for name in folders:
+        parts = _parts(name, prefix)
+        if not name.startswith(prefix) or len(parts) != depth:
+            continue
+        if not sides or parts[0] in sides:
+            found.add(parts[-1])
+    empty = sorted(found - {sample.raw[0] for sample in samples if sample.raw})
+    if not empty:
+        return []
+    names = ", ".join(repr(name) for name in empty[:5]) + (", …" if len(empty) > 5 else "")
+    return [
+        finding(
+            "labels.empty_class",
+            "warning",
+            f"{plural(len(empty), 'class folder')} without pictures: {names}.",
+            empty,
+            hint="remove the folder, or put pictures into it",
         )
-    loose = [e.name for e in os.scandir(folder) if e.is_file() and is_picture_name(e.name)]
-    if loose:
-        findings.append(
-            Finding(
-                id="data.loose_files",
-                severity="warning",
-                message=f"{len(loose)} pictures lie beside the class folders and were left out.",
-                samples=tuple(sorted(loose)[:20]),
-                count=len(loose),
-                hint="move them into the folder of their class",
-            )
+    ]
+
+
+def _passed_over(pictures: list[str], used: set[str]) -> list[Finding]:
+    left = [name for name in pictures if name not in used]
+    if not left:
+        return []
+    return [
+        finding(
+            "data.passed_over",
+            "warning",
+            f"{plural(len(left), 'picture')} outside the class folders passed over.",
+            left,
+            hint="move each into the folder of its class",
         )
-    return samples, findings
+    ]
+
+
+def _nested(samples: list[Sample], prefix: str, sides: dict[str, SplitName]) -> list[Finding]:
+    depth = 3 if sides else 2
+    nested = [sample.id for sample in samples if len(_parts(sample.id, prefix)) > depth]
+    if not nested:
+        return []
+    return [
+        finding(
+            "data.nested_folders",
+            "info",
+            f"{plural(len(nested), 'picture')} in folders inside a class folder: "
+            "they count for the outer folder's class.",
+            nested,
+        )
+    ]

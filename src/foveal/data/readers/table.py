@@ -1,191 +1,216 @@
-"""`labels.csv` and `labels.jsonl`: `image,label[,split][,group][,weight]`, labels joined by `|`."""
+"""A table of labels beside the pictures: `labels.csv` or `labels.jsonl`."""
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
+from typing import ClassVar, final
 
-from foveal.data.readers.folders import SPLIT_FOLDERS, FileSource
-from foveal.data.source import Sample
-from foveal.errors import DataError, nearest
-from foveal.types import Finding, SplitName
+from foveal.data.decode import DecodeLimits
+from foveal.data.files_source import FileSource
+from foveal.data.findings import finding, plural
+from foveal.data.names import is_picture_name
+from foveal.data.readers.base import Reader
+from foveal.data.readers.rows import BadRow, Row, read_rows
+from foveal.data.source import Sample, Source
+from foveal.data.storage import Listing, Storage
+from foveal.errors import DataError, ImageError
+from foveal.types import SPLIT_NAMES, Finding
 
-TABLE_NAMES = ("labels.csv", "labels.jsonl")
-_ALIASES = {
-    "image": "image", "filename": "image", "file": "image", "path": "image",
-    "label": "label", "class": "label", "text": "label", "labels": "label",
-    "split": "split", "group": "group", "weight": "weight",
-}
+# Ten million rows; a larger file is surely not a table of labels.
+_TABLE_LIMITS = DecodeLimits(max_bytes=2_000_000_000, max_pixels=1)
+_NAMES = ("labels.csv", "labels.jsonl", "labels.tsv", "labels.ndjson")
+_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
-def read_table(location: str, table: Path) -> FileSource:
-    """Return the source of a table; pictures are looked for beside it.
+@final
+class TableReader(Reader):
+    """`image,label[,split][,group][,weight]`, several labels joined by `|`."""
 
-    Rows whose picture is missing are a finding; a row that cannot be understood is an error.
+    name: ClassVar[str] = "table"
+    expects: ClassVar[str] = "labels.csv or labels.jsonl with the columns image,label"
 
-    Raises:
-        DataError: Naming the file and the line.
-    """
-    root = table.parent
-    samples: list[Sample] = []
-    missing: list[str] = []
-    seen: dict[str, int] = {}
-    for line, row in _rows(table):
-        sample = _sample(table, line, row)
-        if sample.id in seen:
+    def read_folder(self, storage: Storage, listing: Listing) -> Source | None:
+        """Return the source of the folder's table, or None when it has none."""
+        tables = [name for name in listing.files if name.lower() in _NAMES]
+        if not tables:
+            return None
+        if len(tables) > 1:
             raise DataError(
-                f"{table}, line {line}: {sample.id} stands in line {seen[sample.id]} already.",
-                hint="join several labels of one picture with '|'",
+                f"{storage.location} holds {' and '.join(tables)}. Expected one table.",
+                hint=f"foveal check {storage.location}/{tables[0]}",
             )
-        seen[sample.id] = line
-        found = _locate(root, sample.id)
-        if found is None:
-            missing.append(sample.id)
-            continue
-        samples.append(
-            sample if found == sample.id
-            else Sample(found, sample.raw, sample.split, sample.group, sample.weight)
-        )
-    findings = _missing(table, missing)
-    if not samples:
-        raise DataError(
-            f"None of the {len(missing)} pictures that {table} names is there"
-            + (f"; the first is {missing[0]}." if missing else ": it has no rows."),
-            hint="paths in the table are relative to its folder",
-        )
-    layout = f"{len(samples)} pictures in {table.name}"
-    return FileSource(location, layout, tuple(samples), findings, root)
+        return _read(storage, tables[0], listing, storage.location)
+
+    def read_file(self, storage: Storage, name: str) -> Source | None:
+        """Return the source of a table, or None for a file of another kind."""
+        if PurePosixPath(name).suffix.lower() not in _SUFFIXES:
+            return None
+        location = f"{storage.location.rstrip('/')}/{name}"
+        return _read(storage, name, storage.listing(), location)
 
 
-def _locate(root: Path, name: str) -> str | None:
-    """Return the path below `root`; a bare file name may also lie in `images/`."""
-    for candidate in (name, f"images/{name}"):
-        if (root / candidate).is_file():
-            return candidate
-    return None
+def _read(storage: Storage, table: str, listing: Listing, location: str) -> Source:
+    try:
+        data = storage.read(table, _TABLE_LIMITS)
+    except ImageError as error:
+        raise DataError(error.message, hint=error.hint) from error
+    rows: list[Row] = []
+    bad: list[BadRow] = []
+    for row in read_rows(table, data):
+        (bad if isinstance(row, BadRow) else rows).append(row)  # type: ignore[arg-type]  # narrowed on both sides, which mypy cannot follow
+    found, missing = _find_pictures(storage, listing, rows)
+    if rows and not found:
+        raise _nothing_found(table, rows[0], listing)
+    samples, repeated, conflicting = _samples(found)
+    findings = (
+        *_bad_rows(table, bad),
+        *_missing_files(table, missing),
+        *_repeated(table, repeated, conflicting),
+        *_unlisted(table, listing, samples),
+    )
+    return FileSource(location, _layout(table, samples), samples, findings, storage)
 
 
-def _missing(table: Path, missing: list[str]) -> tuple[Finding, ...]:
-    if not missing:
-        return ()
+def _find_pictures(
+    storage: Storage, listing: Listing, rows: Iterable[Row]
+) -> tuple[list[tuple[str, Row]], list[Row]]:
+    """Return (name in the storage, row) of the pictures there, and the rows without one."""
+    resolve = _resolver(storage, listing)
+    found: list[tuple[str, Row]] = []
+    missing: list[Row] = []
+    for row in rows:
+        name = resolve(row.image)
+        if name is None:
+            missing.append(row)
+        else:
+            found.append((name, row))
+    return found, missing
+
+
+def _resolver(storage: Storage, listing: Listing) -> Callable[[str], str | None]:
+    files = frozenset(listing.files)
+    tops = [name for name in listing.folders if "/" not in name]
+
+    def resolve(image: str) -> str | None:
+        if image in files:
+            return image
+        # Beside the table or in one folder beside it (`images/`), but never a guess between two.
+        inside = [name for top in tops if (name := f"{top}/{image}") in files]
+        if len(inside) == 1:
+            return inside[0]
+        is_outside = image.startswith(("/", "../")) or ":" in image
+        return image if is_outside and storage.is_file(image) else None
+
+    return resolve
+
+
+def _samples(
+    found: Iterable[tuple[str, Row]],
+) -> tuple[tuple[Sample, ...], list[str], list[str]]:
+    """Return one sample for each picture, the repeated names, and those of two minds."""
+    samples: dict[str, Sample] = {}
+    repeated: list[str] = []
+    conflicting: list[str] = []
+    for name, row in found:
+        sample = Sample(name, row.raw, row.split, row.group, row.weight)
+        if name not in samples:
+            samples[name] = sample
+        elif samples[name] == sample:
+            repeated.append(name)
+        else:
+            conflicting.append(name)
+    return tuple(samples.values()), repeated, conflicting
+
+
+def _layout(table: str, samples: tuple[Sample, ...]) -> str:
+    labels = {label for sample in samples for label in sample.raw or ()}
+    several = any(len(sample.raw or ()) > 1 for sample in samples)
+    sides = Counter(sample.split for sample in samples if sample.split)
+    shown = ", ".join(f"{side} {sides[side]:,}" for side in SPLIT_NAMES if sides[side])
     return (
-        Finding(
-            id="data.missing_file",
-            severity="warning",
-            message=f"{len(missing)} rows of {table.name} name pictures that are not there.",
-            samples=tuple(missing[:20]),
-            count=len(missing),
-            hint="paths in the table are relative to its folder",
-        ),
+        f"{plural(len(samples), 'picture')} in {table} with {plural(len(labels), 'label')}"
+        + (", several at once" if several else "")
+        + (f", split as given ({shown})" if shown else "")
     )
 
 
-def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Cannot read {table}: {error}.", hint="save it as UTF-8") from error
-    yield from _json_rows(table, text) if table.suffix == ".jsonl" else _csv_rows(table, text)
-
-
-def _csv_rows(table: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    lines = text.splitlines()
-    if not lines:
-        raise DataError(f"{table} is empty. Expected a header: image,label.")
-    delimiter = max(",;\t", key=lines[0].count)
-    reader = csv.reader(lines, delimiter=delimiter)
-    try:
-        columns = _columns(table, [name.strip() for name in next(reader)])
-        for row in reader:
-            if not any(cell.strip() for cell in row):
-                continue
-            if len(row) != len(columns):
-                raise DataError(
-                    f"{table}, line {reader.line_num}: expected {len(columns)} cells, "
-                    f"received {len(row)}."
-                )
-            yield reader.line_num, dict(zip(columns, row, strict=True))
-    except csv.Error as error:
-        raise DataError(f"{table}, line {reader.line_num}: {error}.") from error
-
-
-def _json_rows(table: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{table}, line {number}: not JSON: {error}.") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{table}, line {number}: expected an object.")
-        yield number, dict(zip(_columns(table, list(row)), row.values(), strict=True))
-
-
-def _columns(table: Path, names: list[str]) -> list[str]:
-    """Return the standard names of the columns; unknown ones keep theirs and are not used."""
-    columns = [_ALIASES.get(name.lower(), f"?{name}") for name in names]
-    for wanted in ("image", "label"):
-        if columns.count(wanted) == 1:
-            continue
-        near = nearest(wanted, names)
-        guess = f" Is it {near!r}?" if near and wanted not in columns else ""
-        count = columns.count(wanted)
-        raise DataError(
-            f"{table}: expected one column {wanted!r}, received {count}: {', '.join(names)}.{guess}",
-            hint="the header is image,label[,split][,group][,weight]",
-        )
-    return columns
-
-
-def _sample(table: Path, line: int, row: Mapping[str, Any]) -> Sample:
-    name = _text(row["image"])
-    if not name:
-        raise DataError(f"{table}, line {line}: the picture has no name.")
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise DataError(
-            f"{table}, line {line}: {name} leads out of the folder of the table.",
-            hint="use paths relative to the table",
-        )
-    label = row["label"]
-    cells = label if isinstance(label, list) else [] if label is None else _text(label).split("|")
-    raw = tuple(dict.fromkeys(text for cell in cells if (text := _text(cell))))
-    return Sample(
-        id=Path(name).as_posix(),
-        # An empty cell means "none of the labels" beside several-label rows, else unlabelled;
-        # the task tells them apart.
-        raw=raw or None,
-        split=_split(table, line, _text(row.get("split"))),
-        group=_text(row.get("group")) or None,
-        weight=_weight(table, line, _text(row.get("weight"))),
+def _nothing_found(table: str, row: Row, listing: Listing) -> DataError:
+    example = next((name for name in listing.files if is_picture_name(name)), None)
+    there = f"There is, for example, {example}." if example else "There are no pictures at all."
+    return DataError(
+        f"Not one picture of {table} exists; line {row.line} names {row.image!r}. {there}",
+        hint=f"names in {table} are relative to its folder",
+        code="data_empty",
     )
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
-
-
-def _split(table: Path, line: int, text: str) -> SplitName | None:
-    if not text:
-        return None
-    if text.lower() not in SPLIT_FOLDERS:
-        raise DataError(
-            f"{table}, line {line}: invalid split {text!r}. Expected train, val or test."
+def _bad_rows(table: str, bad: list[BadRow]) -> list[Finding]:
+    if not bad:
+        return []
+    first = bad[0]
+    return [
+        finding(
+            "table.bad_row",
+            "warning",
+            f"{plural(len(bad), 'row')} of {table} passed over; "
+            f"the first, line {first.line}, {first.reason}.",
+            (f"{table}:{row.line}" for row in bad),
         )
-    return SPLIT_FOLDERS[text.lower()]
+    ]
 
 
-def _weight(table: Path, line: int, text: str) -> float:
-    if not text:
-        return 1.0
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = math.nan
-    if not 0 <= weight < math.inf:
-        raise DataError(f"{table}, line {line}: invalid weight {text!r}. Expected 0 or more.")
-    return weight
+def _missing_files(table: str, missing: list[Row]) -> list[Finding]:
+    if not missing:
+        return []
+    return [
+        finding(
+            "table.missing_file",
+            "warning",
+            f"{plural(len(missing), 'picture')} of {table} not found; "
+            f"the first, line {missing[0].line}, is {missing[0].image!r}.",
+            (row.image for row in missing),
+            hint=f"names in {table} are relative to its folder",
+        )
+    ]
+
+
+def _repeated(table: str, repeated: list[str], conflicting: list[str]) -> list[Finding]:
+    findings = []
+    if repeated:
+        findings.append(
+            finding(
+                "table.repeated_row",
+                "info",
+                f"{plural(len(repeated), 'row')} of {table} said the same again.",
+                repeated,
+            )
+        )
+    if conflicting:
+        findings.append(
+            finding(
+                "table.conflicting_row",
+                "warning",
+                f"{plural(len(conflicting), 'row')} of {table} say something else about a picture "
+                "that an earlier row names: the first row counts.",
+                conflicting,
+                hint="join several labels of one picture with |",
+            )
+        )
+    return findings
+
+
+def _unlisted(table: str, listing: Listing, samples: tuple[Sample, ...]) -> list[Finding]:
+    known = {sample.id for sample in samples}
+    left = [name for name in listing.files if is_picture_name(name) and name not in known]
+    if not left:
+        return []
+    return [
+        finding(
+            "table.unlisted_file",
+            "info",
+            f"{plural(len(left), 'picture')} not named in {table} passed over.",
+            left,
+        )
+    ]

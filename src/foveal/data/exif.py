@@ -1,0 +1,63 @@
+"""Read the orientation from an EXIF block, and turn pixels upright. Bad EXIF is no orientation."""
+
+from __future__ import annotations
+
+import struct
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Buffer: TypeAlias = bytes | memoryview
+
+_ORIENTATION_TAG = 0x0112
+_SHORT = 3
+# Real blocks hold some dozen entries; more is an attack or garbage.
+_MAX_ENTRIES = 512
+
+
+def orientation_of(block: Buffer) -> int:
+    """Return the orientation, 1-8, that an EXIF block states; 1 when it states none or is bad.
+
+    Args:
+        block: The TIFF structure, with or without the leading `Exif\\0\\0`.
+    """
+    data = bytes(block[:65_536])
+    data = data.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(order + "I", data, 4)
+        (count,) = struct.unpack_from(order + "H", data, start)
+        for entry in range(min(count, _MAX_ENTRIES)):
+            at = start + 2 + 12 * entry
+            tag, kind, length, value = struct.unpack_from(order + "HHIH", data, at)
+            if tag == _ORIENTATION_TAG:
+                is_valid = kind == _SHORT and length == 1 and 1 <= value <= 8
+                return int(value) if is_valid else 1
+    except struct.error:
+        return 1
+    return 1
+
+
+def swaps_sides(orientation: int) -> bool:
+    """Tell whether the orientation exchanges height and width."""
+    return orientation >= 5
+
+
+def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Return (H, W, 3) pixels as they are meant to be seen.
+
+    Args:
+        pixels: As stored in the file.
+        orientation: 1-8, as EXIF numbers them.
+    """
+    if swaps_sides(orientation):
+        pixels = pixels.transpose(1, 0, 2)
+    # After the transposition: which axes are mirrored.
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)

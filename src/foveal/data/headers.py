@@ -1,0 +1,236 @@
+"""Read format, size and orientation from the first bytes of a picture, without decoding it.
+
+Everything that allocates memory comes after the limits were checked against what is read here.
+Written by hand because a decoder's own "open" may already allocate the canvas (WebP does).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, final
+
+from foveal.data.exif import orientation_of, swaps_sides
+from foveal.errors import ImageError, ImageFormatError
+
+Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
+
+SUPPORTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
+# Walking on through more blocks than any writer makes would be work for an attacker.
+_MAX_BLOCKS = 16_384
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD9)))
+_EXIF_PREFIX = b"Exif\0\0"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What the first bytes of a picture say.
+
+    Attributes:
+        format: By its content, whatever the file is called.
+        height: Upright, in pixels.
+        width: Upright, in pixels.
+        orientation: EXIF orientation, 1-8, of the stored pixels.
+        channels: Stored components where the header says so cheaply (JPEG), else 0.
+        is_progressive: Whether a JPEG is coded in several scans.
+    """
+
+    format: Format
+    height: int
+    width: int
+    orientation: int = 1
+    channels: int = 0
+    is_progressive: bool = False
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """Return what a picture's first bytes say.
+
+    Args:
+        data: The file, or enough of its beginning.
+
+    Raises:
+        ImageFormatError: When it is no picture of a supported format.
+        ImageError: When the header is cut off or contradicts itself.
+    """
+    kind = sniff(data)
+    if kind is None:
+        raise ImageFormatError(
+            f"Not a picture of a supported format{_guess(data)}. Expected {SUPPORTED}.",
+            hint="convert it to JPEG or PNG",
+        )
+    try:
+        header = _READERS[kind](data)
+    except (struct.error, IndexError) as error:
+        raise ImageError(f"The {kind} picture ends within its header.") from error
+    if header.height < 1 or header.width < 1:
+        raise ImageError(
+            f"The {kind} picture states a size of {header.width} x {header.height} pixels."
+        )
+    return header
+
+
+def sniff(data: bytes) -> Format | None:
+    """Return the format by the first bytes, or None when it is none of the supported ones."""
+    if data[:3] == b"\xff\xd8\xff":
+        return "JPEG"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if data[:2] == b"BM" and len(data) >= 18:
+        return "BMP"
+    return None
+
+
+def _guess(data: bytes) -> str:
+    head = data[:512].lstrip()
+    if not data:
+        return ": the file is empty"
+    if data[4:8] == b"ftyp":
+        brand = "AVIF" if data[8:12] in (b"avif", b"avis") else "HEIC or video"
+        return f": it looks like {brand}"
+    known = (
+        (b"%PDF", "PDF"), (b"PK\x03\x04", "a zip archive"), (b"8BPS", "Photoshop"),
+        (b"<svg", "SVG"), (b"<?xml", "SVG or XML"), (b"<!DOCTYPE", "a web page"),
+        (b"<html", "a web page"), (b"{", "JSON"), (b"version https://git-lfs", "a Git LFS pointer"),
+    )
+    for start, name in known:
+        if head[: len(start)].lower() == start.lower():
+            return f": it looks like {name}"
+    return ""
+
+
+def _upright(
+    kind: Format, height: int, width: int, orientation: int, channels: int = 0,
+    is_progressive: bool = False,
+) -> ImageHeader:
+    if swaps_sides(orientation):
+        height, width = width, height
+    return ImageHeader(kind, height, width, orientation, channels, is_progressive)
+
+
+def _read_jpeg(data: bytes) -> ImageHeader:
+    at, orientation = 2, 1
+    has_exif = False
+    for _ in range(_MAX_BLOCKS):
+        if data[at] != 0xFF:
+            raise ImageError("The JPEG picture is damaged: a marker is missing.")
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        at += 2
+        if marker in _JPEG_BARE:
+            continue
+        (length,) = struct.unpack_from(">H", data, at)
+        if marker == 0xE1 and not has_exif and data[at + 2 : at + 8] == _EXIF_PREFIX:
+            has_exif = True
+            orientation = orientation_of(data[at + 8 : at + length])
+        elif marker in _JPEG_FRAMES:
+            _, height, width, channels = struct.unpack_from(">BHHB", data, at + 2)
+            is_progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
+            return _upright("JPEG", height, width, orientation, channels, is_progressive)
+        elif marker == 0xDA:
+            raise ImageError("The JPEG picture is damaged: it states no size.")
+        at += max(2, length)
+    raise ImageError("The JPEG picture holds too many blocks.")
+
+
+def _read_png(data: bytes) -> ImageHeader:
+    width, height = struct.unpack_from(">II", data, 16)
+    if data[12:16] != b"IHDR":
+        raise ImageError("The PNG picture is damaged: its first block is not IHDR.")
+    at = 8
+    for _ in range(_MAX_BLOCKS):
+        if at + 8 > len(data):
+            break
+        (length,) = struct.unpack_from(">I", data, at)
+        if data[at + 4 : at + 8] == b"eXIf":
+            orientation = orientation_of(data[at + 8 : at + 8 + length])
+            return _upright("PNG", height, width, orientation)
+        at += 12 + length
+    return ImageHeader("PNG", height, width)
+
+
+def _read_webp(data: bytes) -> ImageHeader:
+    chunk = data[12:16]
+    if chunk == b"VP8X":
+        width = 1 + int.from_bytes(data[24:27], "little")
+        height = 1 + int.from_bytes(data[27:30], "little")
+        if len(data) < 30:
+            raise ImageError("The WebP picture ends within its header.")
+        orientation = _webp_orientation(data) if data[20] & 0x08 else 1
+        return _upright("WEBP", height, width, orientation)
+    if chunk == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return ImageHeader("WEBP", height & 0x3FFF, width & 0x3FFF)
+    if chunk == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return ImageHeader("WEBP", 1 + (bits >> 14 & 0x3FFF), 1 + (bits & 0x3FFF))
+    raise ImageError("The WebP picture is damaged: it holds no frame.")
+
+
+def _webp_orientation(data: bytes) -> int:
+    at = 12
+    for _ in range(_MAX_BLOCKS):
+        if at + 8 > len(data):
+            break
+        (length,) = struct.unpack_from("<I", data, at + 4)
+        if data[at : at + 4] == b"EXIF":
+            return orientation_of(data[at + 8 : at + 8 + length])
+        at += 8 + length + (length & 1)
+    return 1
+
+
+def _read_gif(data: bytes) -> ImageHeader:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return ImageHeader("GIF", height, width)
+
+
+def _read_bmp(data: bytes) -> ImageHeader:
+    (header_size,) = struct.unpack_from("<I", data, 14)
+    if header_size == 12:
+        width, height = struct.unpack_from("<HH", data, 18)
+    else:
+        width, height = struct.unpack_from("<ii", data, 18)
+    return ImageHeader("BMP", abs(height), abs(width))
+
+
+def _read_tiff(data: bytes) -> ImageHeader:
+    order = "<" if data[:2] == b"II" else ">"
+    is_big = 43 in data[2:4]
+    if is_big:
+        (start,) = struct.unpack_from(order + "Q", data, 8)
+        (count,) = struct.unpack_from(order + "Q", data, start)
+        entries, step, value_at = start + 8, 20, 12
+    else:
+        (start,) = struct.unpack_from(order + "I", data, 4)
+        (count,) = struct.unpack_from(order + "H", data, start)
+        entries, step, value_at = start + 2, 12, 8
+    # 3 SHORT, 4 LONG, 16 LONG8
+    kinds = {3: "H", 4: "I", 16: "Q"}
+    found = {256: 0, 257: 0, 274: 1}
+    for entry in range(min(count, _MAX_BLOCKS)):
+        at = entries + step * entry
+        tag, kind = struct.unpack_from(order + "HH", data, at)
+        if tag in found and kind in kinds:
+            (found[tag],) = struct.unpack_from(order + kinds[kind], data, at + value_at)
+    orientation = found[274] if 1 <= found[274] <= 8 else 1
+    return _upright("TIFF", found[257], found[256], orientation)
+
+
+_READERS = {
+    "JPEG": _read_jpeg,
+    "PNG": _read_png,
+    "WEBP": _read_webp,
+    "GIF": _read_gif,
+    "BMP": _read_bmp,
+    "TIFF": _read_tiff,
+}

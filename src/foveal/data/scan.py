@@ -1,0 +1,107 @@
+"""What is learnt by decoding every picture once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.data.hashing import THUMB, Fingerprint
+from foveal.data.source import DIGEST_BYTES
+
+_ARRAYS = ("ok", "digest", "phash", "spread", "balance", "sizes")
+_ARRAYS_NAME, _THUMBS_NAME, _ERRORS_NAME = "scan.npz", "thumbs.npy", "errors.json"
+
+
+@final
+@dataclass(frozen=True)
+class Scan:
+    """One row for each sample of a source. Rows of unreadable samples are zero.
+
+    Attributes:
+        ok: (N,) bool, whether the picture could be decoded.
+        digest: (N, 16) uint8, of the file's content.
+        phash: (N,) uint64, see `foveal.data.hashing.Fingerprint`, as the next three.
+        spread: (N,) float32.
+        balance: (N,) float32.
+        thumb: (N, 16, 16) uint8; in a file, because few rows are ever looked at.
+        sizes: (N, 2) int32, upright height and width of the originals, in pixels.
+        errors: Position → (code, message) of the unreadable samples.
+    """
+
+    ok: NDArray[np.bool_]
+    digest: NDArray[np.uint8]
+    phash: NDArray[np.uint64]
+    spread: NDArray[np.float32]
+    balance: NDArray[np.float32]
+    thumb: NDArray[np.uint8]
+    sizes: NDArray[np.int32]
+    errors: dict[int, tuple[str, str]]
+
+    @classmethod
+    def empty(cls, count: int, directory: Path | None = None) -> Self:
+        """Return a scan of `count` samples to be filled by `put`.
+
+        Args:
+            count: Number of samples.
+            directory: Where the thumbnails are kept; None keeps them in memory.
+        """
+        shape = (count, THUMB, THUMB)
+        thumb: NDArray[np.uint8] = (
+            np.zeros(shape, np.uint8)
+            if directory is None or not count
+            else np.lib.format.open_memmap(
+                directory / _THUMBS_NAME, mode="w+", dtype=np.uint8, shape=shape
+            )
+        )
+        return cls(
+            ok=np.zeros(count, np.bool_),
+            digest=np.zeros((count, DIGEST_BYTES), np.uint8),
+            phash=np.zeros(count, np.uint64),
+            spread=np.zeros(count, np.float32),
+            balance=np.zeros(count, np.float32),
+            thumb=thumb,
+            sizes=np.zeros((count, 2), np.int32),
+            errors={},
+        )
+
+    def put(self, index: int, digest: bytes, size: tuple[int, int], look: Fingerprint) -> None:
+        """Fill the row of a picture that was decoded."""
+        self.ok[index] = True
+        self.digest[index] = np.frombuffer(digest, np.uint8)
+        self.phash[index] = look.phash
+        self.spread[index] = look.spread
+        self.balance[index] = look.balance
+        self.thumb[index] = look.thumb
+        self.sizes[index] = size
+
+    def save(self, directory: Path) -> None:
+        """Write the scan into the directory that `empty` was given."""
+        np.savez(directory / _ARRAYS_NAME, **{name: getattr(self, name) for name in _ARRAYS})
+        if isinstance(self.thumb, np.memmap):
+            self.thumb.flush()
+        else:
+            np.save(directory / _THUMBS_NAME, self.thumb)
+        errors = {str(index): list(error) for index, error in self.errors.items()}
+        (directory / _ERRORS_NAME).write_text(json.dumps(errors), encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read what `save` wrote; the thumbnails stay in their file."""
+        with np.load(directory / _ARRAYS_NAME, allow_pickle=False) as arrays:
+            rows = {name: arrays[name] for name in _ARRAYS}
+        errors = json.loads((directory / _ERRORS_NAME).read_text(encoding="utf-8"))
+        return cls(
+            **rows,
+            # An empty file cannot be mapped.
+            thumb=np.load(
+                directory / _THUMBS_NAME,
+                mmap_mode="r" if len(rows["ok"]) else None,
+                allow_pickle=False,
+            ),
+            errors={int(index): (error[0], error[1]) for index, error in errors.items()},
+        )

@@ -1,0 +1,234 @@
+"""Where files are: a folder of this machine, or any fsspec URL. Names below it use /."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, final
+
+from foveal.data.decode import DecodeLimits, missing_path, read_file
+from foveal.data.names import is_hidden
+from foveal.errors import DataError, ImageError, MissingExtraError
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Everything below a folder except what is hidden or litter, in sorted order.
+
+    Attributes:
+        files: Relative names of files.
+        folders: Relative names of folders, empty ones too.
+    """
+
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+
+
+class Storage(ABC):
+    """A folder of files, wherever it is.
+
+    Attributes:
+        location: As the user gave it.
+    """
+
+    location: str
+
+    @abstractmethod
+    def kind(self) -> str:
+        """Return `folder`, `file` or `missing`."""
+
+    @abstractmethod
+    def missing(self) -> DataError:
+        """Return the error for a location that does not exist."""
+
+    @abstractmethod
+    def listing(self) -> Listing:
+        """Return what lies below the folder."""
+
+    @abstractmethod
+    def is_file(self, name: str) -> bool:
+        """Tell whether a relative (or, on this machine, absolute) name is a file."""
+
+    @abstractmethod
+    def read(self, name: str, limits: DecodeLimits) -> bytes:
+        """Return the bytes of a file.
+
+        Raises:
+            ImageError: When it is missing, unreadable or over the limit.
+        """
+
+    @abstractmethod
+    def parent(self) -> tuple[Storage, str]:
+        """Return the folder that this file is in, and its name there."""
+
+
+@final
+class LocalStorage(Storage):
+    """A folder of this machine.
+
+    Args:
+        path: The folder, or a file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Keep the path."""
+        self.location = str(path)
+        self.path = path
+
+    def kind(self) -> str:
+        """Return `folder`, `file` or `missing`."""
+        if self.path.is_dir():
+            return "folder"
+        return "file" if self.path.exists() else "missing"
+
+    def missing(self) -> DataError:
+        """Return the error, with the nearest name that does exist."""
+        message, hint = missing_path(self.path)
+        return DataError(message, hint=hint, code="data_missing")
+
+    def listing(self) -> Listing:
+        """Return what lies below; links to folders are followed, each folder once."""
+        files: list[str] = []
+        folders: list[str] = []
+        try:
+            self._walk(self.path, "", files, folders, set())
+        except OSError as error:
+            raise DataError(f"Cannot list {self.path}: {error.strerror}.") from error
+        return Listing(tuple(sorted(files)), tuple(sorted(folders)))
+
+    def _walk(
+        self,
+        folder: Path,
+        prefix: str,
+        files: list[str],
+        folders: list[str],
+        above: set[tuple[int, int]],
+    ) -> None:
+        status = folder.stat()
+        # Only a link to a folder above goes round in circles; two links to one folder are fine.
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            return
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_hidden(entry.name):
+                    continue
+                name = prefix + entry.name
+                if entry.is_dir():
+                    folders.append(name)
+                    self._walk(folder / entry.name, name + "/", files, folders, above | {here})
+                else:
+                    files.append(name)
+
+    def is_file(self, name: str) -> bool:
+        """Tell whether a name is a file."""
+        return (self.path / name).is_file()
+
+    def read(self, name: str, limits: DecodeLimits) -> bytes:
+        """Return the bytes of a file."""
+        return read_file(self.path / name, limits)
+
+    def parent(self) -> tuple[Storage, str]:
+        """Return the folder that this file is in, and its name there."""
+        return LocalStorage(self.path.parent), self.path.name
+
+
+@final
+class RemoteStorage(Storage):
+    """A folder behind an fsspec URL (`s3://`, `gs://`, `memory://`, …).
+
+    Args:
+        filesystem: An fsspec file system.
+        root: Path of the folder in it.
+        location: The URL.
+    """
+
+    def __init__(self, filesystem: Any, root: str, location: str) -> None:
+        """Keep the parts."""
+        self.location = location
+        self._files = filesystem
+        self._root = root.rstrip("/")
+
+    def kind(self) -> str:
+        """Return `folder`, `file` or `missing`."""
+        if self._files.isdir(self._root or "/"):
+            return "folder"
+        return "file" if self._files.isfile(self._root) else "missing"
+
+    def missing(self) -> DataError:
+        """Return the error for a URL with nothing behind it."""
+        return DataError(f"{self.location} does not exist.", code="data_missing")
+
+    def listing(self) -> Listing:
+        """Return what lies below."""
+        files: list[str] = []
+        folders: set[str] = set()
+        for name, is_folder in self._entries():
+            parts = PurePosixPath(name).parts
+            if any(is_hidden(part) for part in parts):
+                continue
+            (folders.add if is_folder else files.append)(name)
+            # Object stores know no folders of their own.
+            folders.update("/".join(parts[:i]) for i in range(1, len(parts)))
+        return Listing(tuple(sorted(files)), tuple(sorted(folders)))
+
+    def _entries(self) -> Iterator[tuple[str, bool]]:
+        prefix = self._root + "/"
+        try:
+            found = self._files.find(self._root or "/", withdirs=True, detail=True)
+        except Exception as error:  # Each file system has its own errors.
+            raise DataError(f"Cannot list {self.location}: {error}") from error
+        for path, info in found.items():
+            name = path.removeprefix(prefix).strip("/")
+            if name and name != self._root.strip("/"):
+                yield name, info["type"] == "directory"
+
+    def is_file(self, name: str) -> bool:
+        """Tell whether a name is a file."""
+        return bool(self._files.isfile(f"{self._root}/{name}"))
+
+    def read(self, name: str, limits: DecodeLimits) -> bytes:
+        """Return the bytes of a file."""
+        try:
+            # One byte more than allowed tells a file that is too large.
+            data: bytes = self._files.cat_file(
+                f"{self._root}/{name}", start=0, end=limits.max_bytes + 1
+            )
+        except Exception as error:  # Each file system has its own errors.
+            reason = str(error) or type(error).__name__
+            raise ImageError(f"Cannot read {self.location}/{name}: {reason}.") from error
+        limits.check_bytes(len(data))
+        return data
+
+    def parent(self) -> tuple[Storage, str]:
+        """Return the folder that this file is in, and its name there."""
+        root, _, name = self._root.rpartition("/")
+        return RemoteStorage(self._files, root, self.location.rpartition("/")[0]), name
+
+
+def open_storage(location: str | Path) -> Storage:
+    """Return the storage that a path or an fsspec URL names.
+
+    Raises:
+        MissingExtraError: When the URL's kind needs a package that is not installed.
+        DataError: When the URL is of no known kind.
+    """
+    text = str(location)
+    if "://" not in text:
+        return LocalStorage(Path(location).expanduser())
+    if text.startswith("file://"):
+        return LocalStorage(Path(text.removeprefix("file://")))
+    try:
+        # Here, because only URLs need it and it costs a tenth of the start-up.
+        from fsspec.core import url_to_fs
+
+        filesystem, root = url_to_fs(text)
+    except ImportError as error:
+        raise MissingExtraError(f"{text} needs a package that is not installed: {error}") from error
+    except ValueError as error:
+        raise DataError(f"Cannot open {text}: {error}") from error
+    return RemoteStorage(filesystem, root, text)
