@@ -98,7 +98,7 @@ def test_a_budget_that_is_no_duration_is_refused(
 
 def test_resume_goes_on_with_a_run(calls: Calls) -> None:
     assert run(["train", "--resume", "runs/classify/photos"]) == 0
-    assert calls.made == [("resume", (Path("runs/classify/photos"),), {})]
+    assert calls.made == [("resume", (str(Path("runs/classify/photos")),), {})]
 
 
 @pytest.mark.parametrize("epochs", ["+5", "5"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from foveal.cli.progress import make_progress
 from foveal.errors import UsageError
 
 if TYPE_CHECKING:
+    from foveal.console import Progress
     from foveal.model import Model
 
 EVERYDAY, GO_ON, MORE = "Everyday knobs", "Go on with a run", "More"
@@ -130,40 +132,41 @@ def train(
         "strategy": strategy,
         "allow_download": allow_download or None,
     }
+    about: dict[str, Any] = {"task": task, "name": name, "out": out, "recipe": recipe}
     try:
         if resume is not None or extend is not None:
-            given = [key for key, value in knobs.items() if value is not None]
-            _refuse_mixture(data, given, recipe, overrides, resume, extend)
-            if resume is not None:
-                model = foveal.resume(resume, progress=progress)
-            elif extend is not None:
-                model = foveal.extend(extend, knobs["epochs"], progress=progress)
-        elif data is None:
-            raise UsageError("There is no DATA to train on.", hint="foveal train FOLDER")
+            _refuse_mixture(data, knobs, recipe, overrides, resume, extend)
+            model = _go_on(resume, extend, knobs["epochs"], progress)
         else:
-            if epochs is not None and epochs.strip().startswith("+"):
-                raise UsageError(
-                    f"--epochs {epochs} adds to a finished run: it needs --continue.",
-                    hint=f"foveal train --continue RUN --epochs {epochs}",
-                )
+            _refuse_addition(data, epochs)
             model = foveal.train(
-                data,
-                task=task,
-                name=name,
-                out=out,
-                recipe=recipe,
-                overrides=overrides or (),
-                progress=progress,
-                **knobs,
+                str(data), overrides=overrides or (), progress=progress, **about, **knobs
             )
     finally:
         progress.finish()
     _print(model, time.perf_counter() - began, as_json=as_json, quiet=quiet)
 
 
+def _go_on(resume: Path | None, extend: Path | None, epochs: int, progress: Progress) -> Model:
+    if extend is not None:
+        return foveal.extend(extend, epochs, progress=progress)
+    return foveal.resume(str(resume), progress=progress)
+
+
+def _refuse_addition(data: str | None, epochs: str | None) -> None:
+    """Raise where nothing is there to train on, or to add epochs to."""
+    if data is None:
+        raise UsageError("There is no DATA to train on.", hint="foveal train FOLDER")
+    if epochs is not None and epochs.strip().startswith("+"):
+        raise UsageError(
+            f"--epochs {epochs} adds to a finished run: it needs --continue.",
+            hint=f"foveal train --continue RUN --epochs {epochs}",
+        )
+
+
 def _refuse_mixture(
     data: str | None,
-    knobs: list[str],
+    knobs: Mapping[str, Any],
     recipe: Path | None,
     overrides: list[str] | None,
     resume: Path | None,
@@ -174,7 +177,8 @@ def _refuse_mixture(
         raise UsageError("--resume and --continue cannot be used together.")
     allowed = ["epochs"] if extend is not None else []
     option = "--continue" if extend is not None else "--resume"
-    other = [f"--{key.removesuffix('_s').replace('_', '-')}" for key in knobs if key not in allowed]
+    given = [key for key, value in knobs.items() if value is not None]
+    other = [f"--{key.removesuffix('_s').replace('_', '-')}" for key in given if key not in allowed]
     other += ["DATA"] if data is not None else []
     other += ["--recipe"] if recipe is not None else []
     other += ["--set"] if overrides else []
@@ -184,7 +188,7 @@ def _refuse_mixture(
             f"{', '.join(other)} cannot be given.",
             hint=f"foveal train {option} RUN" + (" --epochs +5" if extend is not None else ""),
         )
-    if extend is not None and "epochs" not in knobs:
+    if extend is not None and "epochs" not in given:
         raise UsageError(
             "--continue needs to know how many epochs more.",
             hint=f"foveal train --continue {extend} --epochs +5",
