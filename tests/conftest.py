@@ -30,8 +30,8 @@ def shared_data() -> Path:
 
 def draw_shape(shape: str, rng: np.random.Generator, size: int = 16) -> PILImage.Image:
     """Draw a bright circle on dark ground or a dark square on bright ground, with noise."""
-    ground, ink = ((40, 30, 60), (230, 210, 160)) if shape == "circle" else (
-        (225, 215, 235), (30, 60, 40)
+    ground, ink = (
+        ((40, 30, 60), (230, 210, 160)) if shape == "circle" else ((225, 215, 235), (30, 60, 40))
     )
     image = PILImage.new("RGB", (size, size), ground)
     pen = ImageDraw.Draw(image)

@@ -83,7 +83,9 @@ class Model:
 
     def __repr__(self) -> str:
         """Name the model, its task and where it lies."""
-        return f"Model({self.bundle.name!r}, task={self.bundle.manifest.task!r}, {self.bundle.path})"
+        return (
+            f"Model({self.bundle.name!r}, task={self.bundle.manifest.task!r}, {self.bundle.path})"
+        )
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -201,7 +203,8 @@ class Model:
         from foveal.explain.layers import layer_features
 
         pixels, _ = self.predictor.prepare(self._picture(picture))
-        return layer_features(self._network, pixels[None], layer)[0]
+        features: NDArray[np.float32] = layer_features(self._network, pixels[None], layer)[0]
+        return features
 
     @cached_property
     def _network(self) -> Any:

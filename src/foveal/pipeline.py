@@ -121,11 +121,12 @@ def resample_to_original(values: NDArray[np.float32], frame: Frame) -> NDArray[n
     bottom, right = frame.to_original(inner[3], inner[2])
     size = (max(1, round(right) - round(left)), max(1, round(bottom) - round(top)))
     box = (inner[0] * sx, inner[1] * sy, inner[2] * sx, inner[3] * sy)
-    part = PILImage.fromarray(np.ascontiguousarray(values, np.float32)).resize(
+    resized = PILImage.fromarray(np.ascontiguousarray(values, np.float32)).resize(
         size, PILImage.Resampling.BILINEAR, box=box
     )
+    part = np.asarray(resized, np.float32)
     if size == (width, height):
-        return np.asarray(part)
+        return part
     whole = np.zeros((height, width), np.float32)
     whole[round(top) : round(top) + size[1], round(left) : round(left) + size[0]] = part
     return whole

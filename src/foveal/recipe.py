@@ -33,56 +33,56 @@ class DataOptions(Section):
     layout: Literal["auto", "folders", "table", "arrays"] = "auto"
     group_regex: str | None = None
     """First group of the match in a sample's id names its group (writer, patient, book)."""
-    max_pixels: int = Field(50_000_000, ge=1)
+    max_pixels: int = Field(default=50_000_000, ge=1)
     """Pictures over this are not decoded; read from the header."""
-    max_bytes: int = Field(100_000_000, ge=1)
-    near_duplicate_distance: int = Field(2, ge=0, le=16)
+    max_bytes: int = Field(default=100_000_000, ge=1)
+    near_duplicate_distance: int = Field(default=2, ge=0, le=16)
     """Pictures whose 64-bit perceptual hashes differ in at most this many bits stay together."""
 
 
 class SplitOptions(Section):
     """How samples are divided when the source does not say."""
 
-    val_share: float = Field(0.2, gt=0, lt=1)
-    test_share: float = Field(0.0, ge=0, lt=1)
+    val_share: float = Field(default=0.2, gt=0, lt=1)
+    test_share: float = Field(default=0.0, ge=0, lt=1)
 
 
 class PipelineOptions(Section):
     """Pre-processing; see `foveal.pipeline.Pipeline`."""
 
-    image_size: int | None = Field(None, ge=8, le=4096)
+    image_size: int | None = Field(default=None, ge=8, le=4096)
     """Side of the square model input in pixels; None chooses from the data."""
-    height: int | None = Field(None, ge=8, le=4096)
-    width: int | None = Field(None, ge=8, le=4096)
+    height: int | None = Field(default=None, ge=8, le=4096)
+    width: int | None = Field(default=None, ge=8, le=4096)
     fit: Literal["pad", "stretch", "crop"] = "pad"
     pad_color: tuple[int, int, int] | None = None
     """RGB of the filling; None takes the median colour of the pictures' borders."""
 
 
 class AugmentOptions(Section):
-    """Batch-wise augmentation of training pictures. Every value is a range's half-width or a share."""
+    """Batch-wise augmentation of training pictures: half-widths of ranges, or shares."""
 
     enabled: bool = True
-    rotation: float = Field(10.0, ge=0, le=180)
+    rotation: float = Field(default=10.0, ge=0, le=180)
     """Degrees, drawn from [-rotation, rotation]."""
-    zoom: float = Field(0.1, ge=0, lt=1)
+    zoom: float = Field(default=0.1, ge=0, lt=1)
     """Scale drawn from [1 - zoom, 1 + zoom]."""
-    shear: float = Field(5.0, ge=0, le=45)
+    shear: float = Field(default=5.0, ge=0, le=45)
     """Degrees."""
-    shift: float = Field(0.06, ge=0, le=0.5)
+    shift: float = Field(default=0.06, ge=0, le=0.5)
     """Share of the side."""
     flip_horizontal: bool | None = None
     """None: on, but off for letters-like data."""
     flip_vertical: bool = False
-    brightness: float = Field(0.15, ge=0, le=1)
-    contrast: float = Field(0.15, ge=0, le=1)
-    color: float = Field(0.1, ge=0, le=1)
+    brightness: float = Field(default=0.15, ge=0, le=1)
+    contrast: float = Field(default=0.15, ge=0, le=1)
+    color: float = Field(default=0.1, ge=0, le=1)
     """Saturation factor drawn from [1 - color, 1 + color]."""
-    blur: float = Field(0.0, ge=0, le=1)
+    blur: float = Field(default=0.0, ge=0, le=1)
     """Share of batches that are blurred (3x3 or 5x5 Gaussian)."""
-    noise: float = Field(0.0, ge=0, le=0.5)
+    noise: float = Field(default=0.0, ge=0, le=0.5)
     """Standard deviation of Gaussian noise, as a share of the range."""
-    erasing: float = Field(0.0, ge=0, le=1)
+    erasing: float = Field(default=0.0, ge=0, le=1)
     """Share of pictures of which a random rectangle is erased."""
 
 
@@ -94,9 +94,10 @@ class ModelOptions(Section):
     pretrained: bool = True
     allow_download: bool = False
     """Permit fetching weights over the network when they are not in the local cache."""
-    hidden: int | None = Field(None, ge=0, le=4096)
+    hidden: int | None = Field(default=None, ge=0, le=4096)
     """Channels of the 1x1-convolution hidden layer of the head; 0 for a linear head."""
-    dropout: float = Field(0.2, ge=0, lt=1)
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the head's inputs that are dropped while training; None takes the backbone's."""
 
 
 class TrainOptions(Section):
@@ -104,30 +105,30 @@ class TrainOptions(Section):
 
     strategy: Strategy = "auto"
     """frozen: head on cached features; staged: head, then everything; full; scratch."""
-    epochs: int | None = Field(None, ge=1)
-    head_epochs: int | None = Field(None, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
+    head_epochs: int | None = Field(default=None, ge=1)
     """Epochs of the head on frozen features (frozen and staged)."""
-    batch_size: int | None = Field(None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float | None = Field(None, gt=0)
+    lr: float | None = Field(default=None, gt=0)
     """Highest learning rate of the whole network."""
-    feature_views: int = Field(2, ge=1, le=32)
+    feature_views: int = Field(default=2, ge=1, le=32)
     """Views of each training picture whose activations are cached: the first plain, the others
     augmented."""
-    head_lr: float | None = Field(None, gt=0)
+    head_lr: float | None = Field(default=None, gt=0)
     """Highest learning rate of the head on frozen features (frozen and staged)."""
-    weight_decay: float = Field(0.02, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=0.02, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     schedule: Literal["one_cycle", "plateau", "constant"] = "one_cycle"
-    label_smoothing: float = Field(0.05, ge=0, lt=1)
-    mixup: float = Field(0.0, ge=0)
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    mixup: float = Field(default=0.0, ge=0)
     """Alpha of the Beta distribution; 0 is off."""
-    ema: float | None = Field(None, gt=0, lt=1)
+    ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay of the exponential moving average of the weights; None is off."""
     balance: Literal["none", "weights", "sampling"] = "none"
-    patience: int | None = Field(None, ge=1)
+    patience: int | None = Field(default=None, ge=1)
     """Epochs without improvement before stopping; None never stops early."""
-    budget_s: float | None = Field(None, gt=0)
+    budget_s: float | None = Field(default=None, gt=0)
     """Seconds for the training; the schedule is fitted to the measured speed."""
     augment: AugmentOptions = AugmentOptions()
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -139,10 +140,10 @@ class TrainOptions(Section):
 class EvaluateOptions(Section):
     """What is measured after training and how certain an answer must be."""
 
-    batch_size: int = Field(32, ge=1)
-    unsure_accuracy: float = Field(0.99, gt=0, lt=1)
+    batch_size: int = Field(default=32, ge=1)
+    unsure_accuracy: float = Field(default=0.99, gt=0, lt=1)
     """Accuracy that the answers which are not `unsure` shall reach on validation."""
-    bootstrap: int = Field(1000, ge=100)
+    bootstrap: int = Field(default=1000, ge=100)
 
 
 class Recipe(Section):
@@ -150,7 +151,7 @@ class Recipe(Section):
 
     schema_version: Literal[1] = 1
     task: str = "classify"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     task_options: dict[str, Any] = Field(default_factory=dict)
     data: DataOptions = DataOptions()
     split: SplitOptions = SplitOptions()
@@ -218,6 +219,22 @@ class Recipe(Section):
     def to_yaml(self) -> str:
         """Return the recipe as YAML, in the order of the sections."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def flat(self) -> dict[str, bool | str | float | int]:
+        """Return dotted key → plain value of everything but the reasons; None as ""."""
+        flat: dict[str, bool | str | float | int] = {}
+
+        def walk(prefix: str, value: Any) -> None:
+            if isinstance(value, dict):
+                for key, child in value.items():
+                    walk(f"{prefix}.{key}" if prefix else key, child)
+            elif isinstance(value, (bool, str, float, int)):
+                flat[prefix] = value
+            else:
+                flat[prefix] = "" if value is None else str(value)
+
+        walk("", self.model_dump(mode="json", exclude={"reasons"}))
+        return flat
 
     def digest(self) -> str:
         """Return the sha256 of the recipe without its reasons, as hexadecimal digits."""

@@ -25,7 +25,7 @@ def colormap(values: NDArray[np.float32]) -> Image:
     low = np.minimum(position.astype(np.int64), len(_RAMP) - 2)
     weight = (position - low)[..., None]
     colors = _RAMP[low] * (1 - weight) + _RAMP[low + 1] * weight
-    return colors.round().astype(np.uint8)
+    return np.asarray(colors.round(), np.uint8)
 
 
 def original_pixels(picture: Picture) -> Image:
@@ -52,7 +52,8 @@ def heat_overlay(picture: Picture, heat: NDArray[np.float32], *, alpha: float = 
     grey = base.mean(axis=2, keepdims=True)
     base = 0.5 * base + 0.5 * grey
     weight = (alpha * np.clip(heat, 0.0, 1.0) ** 0.7)[..., None]
-    return (base * (1 - weight) + colormap(heat) * weight).round().astype(np.uint8)
+    blended = base * (1 - weight) + colormap(heat) * weight
+    return np.asarray(blended.round(), np.uint8)
 
 
 def encode_png(image: Image) -> bytes:

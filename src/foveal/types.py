@@ -23,7 +23,7 @@ SPLIT_NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 Severity: TypeAlias = Literal["error", "warning", "info"]
 
 RawTarget: TypeAlias = tuple[str, ...]
-"""A target as a reader found it: class names (several for multi-label), one text, or one mask path."""
+"""A target as a reader found it: class names (several for multi-label), a text, or a mask path."""
 
 
 @dataclass(frozen=True, slots=True)

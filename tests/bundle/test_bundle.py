@@ -66,7 +66,11 @@ def test_a_changed_file_is_refused(folder: Path) -> None:
         ({"labels": [1, 2]}, "bundle_invalid", "labels"),
         ({"pipeline": {"height": 16}}, "bundle_invalid", "pipeline"),
         ({"calibration": {"temperature": 0, "thresholds": []}}, "bundle_invalid", "temperature"),
-        ({"calibration": {"surprise": 0, "thresholds": []}}, "bundle_invalid", "surprise|keyword|temperature"),
+        (
+            {"calibration": {"surprise": 0, "thresholds": []}},
+            "bundle_invalid",
+            "surprise|keyword|temperature",
+        ),
         ({"name": "../up"}, "bundle_invalid", "name"),
         ({"outputs": []}, "bundle_invalid", "outputs"),
     ],

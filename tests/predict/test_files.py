@@ -53,7 +53,14 @@ def test_a_record_has_the_keys_of_the_contract(
     root = draw_folder(tmp_path, n=1)
     record = next(predict_files(predictor, [str(root / "circle" / "0.png")]))
     assert set(record) == {
-        "label", "confidence", "unsure", "scores", "source", "model", "version", "ms"
+        "label",
+        "confidence",
+        "unsure",
+        "scores",
+        "source",
+        "model",
+        "version",
+        "ms",
     }
 
 
@@ -68,7 +75,8 @@ def test_globs_and_folders_expand_in_order_and_pass_hidden_files_over(
     assert by_folder == sorted(by_folder)
     assert len(by_folder) == 4
     assert list(expand([str(root / "*" / "1.png")])) == [
-        str(root / "circle" / "1.png"), str(root / "square" / "1.png")
+        str(root / "circle" / "1.png"),
+        str(root / "square" / "1.png"),
     ]
 
 

@@ -140,9 +140,7 @@ def _build(data: Mapping[str, Any]) -> Manifest:
     calibration = {**data["calibration"], "thresholds": tuple(data["calibration"]["thresholds"])}
     if not calibration["temperature"] > 0:
         raise ValueError("the temperature must be > 0")
-    outputs = tuple(
-        TensorSpec(o["name"], o["dtype"], tuple(o["shape"])) for o in data["outputs"]
-    )
+    outputs = tuple(TensorSpec(o["name"], o["dtype"], tuple(o["shape"])) for o in data["outputs"])
     if not outputs or any(o.dtype not in ("uint8", "float32") for o in outputs):
         raise ValueError("outputs must be uint8 or float32 tensors")
     return Manifest(

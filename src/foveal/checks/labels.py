@@ -25,9 +25,7 @@ def class_balance(facts: Facts) -> dict[str, dict[str, int]]:
 
 
 def _totals(facts: Facts) -> Counter[str]:
-    return Counter(
-        label for i in facts.usable().tolist() for label in facts.samples[i].raw or ()
-    )
+    return Counter(label for i in facts.usable().tolist() for label in facts.samples[i].raw or ())
 
 
 @check("labels.one_class", tasks=_CLASSIFY)

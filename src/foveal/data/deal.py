@@ -86,9 +86,7 @@ class _Table:
             self._total.update(unit.labels)
             self._units_of.update(unit.labels.keys())
         self._given: dict[int, Counter[str]] = {part: Counter() for part in (TRAIN, *_PARTS)}
-        self._units_given: dict[int, Counter[str]] = {
-            part: Counter() for part in (TRAIN, *_PARTS)
-        }
+        self._units_given: dict[int, Counter[str]] = {part: Counter() for part in (TRAIN, *_PARTS)}
 
     def give(self, i: int, part: int) -> None:
         labels = self._units[i].labels

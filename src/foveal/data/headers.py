@@ -97,9 +97,15 @@ def _guess(data: bytes) -> str:
         brand = "AVIF" if data[8:12] in (b"avif", b"avis") else "HEIC or video"
         return f": it looks like {brand}"
     known = (
-        (b"%PDF", "PDF"), (b"PK\x03\x04", "a zip archive"), (b"8BPS", "Photoshop"),
-        (b"<svg", "SVG"), (b"<?xml", "SVG or XML"), (b"<!DOCTYPE", "a web page"),
-        (b"<html", "a web page"), (b"{", "JSON"), (b"version https://git-lfs", "a Git LFS pointer"),
+        (b"%PDF", "PDF"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"8BPS", "Photoshop"),
+        (b"<svg", "SVG"),
+        (b"<?xml", "SVG or XML"),
+        (b"<!DOCTYPE", "a web page"),
+        (b"<html", "a web page"),
+        (b"{", "JSON"),
+        (b"version https://git-lfs", "a Git LFS pointer"),
     )
     for start, name in known:
         if head[: len(start)].lower() == start.lower():
@@ -108,7 +114,11 @@ def _guess(data: bytes) -> str:
 
 
 def _upright(
-    kind: Format, height: int, width: int, orientation: int, channels: int = 0,
+    kind: Format,
+    height: int,
+    width: int,
+    orientation: int,
+    channels: int = 0,
     is_progressive: bool = False,
 ) -> ImageHeader:
     if swaps_sides(orientation):

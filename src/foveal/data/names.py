@@ -9,8 +9,27 @@ PICTURE_SUFFIXES = frozenset(
 )
 # Pictures to people, but of formats that are not decoded: worth a finding of their own.
 FOREIGN_SUFFIXES = frozenset(
-    (".heic", ".heif", ".avif", ".svg", ".psd", ".jp2", ".jxl", ".ico", ".dcm", ".raw", ".cr2",
-     ".nef", ".arw", ".dng", ".pdf", ".eps", ".tga", ".ppm", ".pgm")
+    (
+        ".heic",
+        ".heif",
+        ".avif",
+        ".svg",
+        ".psd",
+        ".jp2",
+        ".jxl",
+        ".ico",
+        ".dcm",
+        ".raw",
+        ".cr2",
+        ".nef",
+        ".arw",
+        ".dng",
+        ".pdf",
+        ".eps",
+        ".tga",
+        ".ppm",
+        ".pgm",
+    )
 )
 _LITTER = frozenset(("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"))
 

@@ -136,9 +136,7 @@ def join(count: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
     return np.array([root(i) for i in range(count)], np.int64)
 
 
-def alike(
-    scan: Scan, positions: NDArray[np.int64], distance: int
-) -> tuple[list[list[int]], bool]:
+def alike(scan: Scan, positions: NDArray[np.int64], distance: int) -> tuple[list[list[int]], bool]:
     """Return the sets of two or more samples that are equal or look the same.
 
     Args:

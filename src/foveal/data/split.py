@@ -178,9 +178,7 @@ def _leaks(
             grouped += 1
         else:
             alike += 1
-    kinds = (
-        (equal, "byte-equal pictures"), (alike, "near-duplicates"), (grouped, "one group")
-    )
+    kinds = ((equal, "byte-equal pictures"), (alike, "near-duplicates"), (grouped, "one group"))
     words = ", ".join(f"{count:,} of {what}" for count, what in kinds if count)
     return [
         finding(
@@ -204,9 +202,7 @@ def _no_validation(share: float) -> Finding:
     )
 
 
-def _crosses(
-    positions: Sequence[int], stated: NDArray[np.int8], keys: Sequence[object]
-) -> bool:
+def _crosses(positions: Sequence[int], stated: NDArray[np.int8], keys: Sequence[object]) -> bool:
     """Tell whether two samples of one key (None is no key) stand on different sides."""
     sides: dict[object, set[int]] = defaultdict(set)
     for i, key in zip(positions, keys, strict=True):

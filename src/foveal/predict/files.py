@@ -36,14 +36,17 @@ def expand(pictures: Iterable[str | Path]) -> Iterator[str]:
         path = Path(picture)
         if path.is_dir():
             found = sorted(
-                str(p) for p in path.rglob("*")
-                if is_picture_name(p.name) and not any(is_hidden(x) for x in p.relative_to(path).parts)
+                str(p)
+                for p in path.rglob("*")
+                if is_picture_name(p.name)
+                and not any(is_hidden(x) for x in p.relative_to(path).parts)
             )
             if not found:
                 raise DataError(f"There are no pictures in the folder {path}.")
             yield from found
         elif not path.exists() and any(c in str(picture) for c in "*?["):
-            matches = sorted(glob.glob(str(picture), recursive=True))
+            # Not Path.glob: the pattern may start at the root or with "..".
+            matches = sorted(glob.glob(str(picture), recursive=True))  # noqa: PTH207
             if not matches:
                 raise DataError(f"No file matches {picture}.")
             yield from matches

@@ -63,8 +63,19 @@ class _Job:
     """One picture on its way. Owned by one thread at a time; `abandoned` may be set by any."""
 
     __slots__ = (
-        "abandoned", "data", "decode_s", "drawing", "explain", "frame", "future", "input",
-        "overlay_png", "prediction", "predictor", "preview", "started",
+        "abandoned",
+        "data",
+        "decode_s",
+        "drawing",
+        "explain",
+        "frame",
+        "future",
+        "input",
+        "overlay_png",
+        "prediction",
+        "predictor",
+        "preview",
+        "started",
     )
 
     def __init__(

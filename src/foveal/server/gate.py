@@ -92,7 +92,11 @@ class Gate:
             if logger.isEnabledFor(logging.DEBUG):
                 logger.debug(
                     "%s %s %d %.1f ms %s",
-                    scope["method"], name, status, 1000 * seconds, request_id,
+                    scope["method"],
+                    name,
+                    status,
+                    1000 * seconds,
+                    request_id,
                 )
 
     def _headers(self, message: Message, request_id: str) -> list[tuple[bytes, bytes]]:

@@ -57,8 +57,15 @@ class ServerOptions:
     def __post_init__(self) -> None:
         """Refuse values that no server could run with."""
         positive = (
-            "max_body_bytes", "max_pixels", "body_timeout_s", "header_timeout_s", "deadline_s",
-            "queue_items", "queue_bytes", "max_instances", "max_batch",
+            "max_body_bytes",
+            "max_pixels",
+            "body_timeout_s",
+            "header_timeout_s",
+            "deadline_s",
+            "queue_items",
+            "queue_bytes",
+            "max_instances",
+            "max_batch",
         )
         for name in positive:
             if not getattr(self, name) > 0:

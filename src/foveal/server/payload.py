@@ -79,9 +79,7 @@ def from_json_value(value: Any) -> bytes:
         if len(found) != 1:
             break
         value = found[0]
-    raise RequestError(
-        400, 'Expected a picture as {"image": "<base64>"} or {"b64": "<base64>"}.'
-    )
+    raise RequestError(400, 'Expected a picture as {"image": "<base64>"} or {"b64": "<base64>"}.')
 
 
 def decode_base64(text: str) -> bytes:

@@ -24,16 +24,12 @@ _TRUE, _FALSE = frozenset({"1", "true", "yes", ""}), frozenset({"0", "false", "n
 _PARSE_INLINE_BYTES = 256 * 1024
 
 
-def json_response(
-    value: Any, status: int = 200, headers: dict[str, str] | None = None
-) -> Response:
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return a JSON response."""
     return Response(orjson.dumps(value), status, headers, media_type="application/json")
 
 
-def error_response(
-    status: int, message: str, headers: dict[str, str] | None = None
-) -> Response:
+def error_response(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """Return `{"error": message}`."""
     return json_response({"error": message}, status, headers)
 

@@ -167,9 +167,7 @@ def serve(
 def _listen(options: ServerOptions) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
-        return socket.create_server(
-            (options.host, options.port), family=family, backlog=_BACKLOG
-        )
+        return socket.create_server((options.host, options.port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
         raise UsageError(
             f"Cannot listen on {options.host}:{options.port}: {error}.",

@@ -62,9 +62,7 @@ def _check_version(version: str | None) -> None:
         raise RequestError(400, f"Failed to convert version: {version[:256]} to numeric.")
 
 
-def _check_servable(
-    request: Request, name: str, version: str | None, label: str | None
-) -> None:
+def _check_servable(request: Request, name: str, version: str | None, label: str | None) -> None:
     _check_version(version)
     state: ServerState = request.app.state.foveal
     if label is not None:
@@ -74,9 +72,7 @@ def _check_servable(
         raise RequestError(404, f"Servable not found for request: {wanted}")
 
 
-def _status(
-    request: Request, name: str, version: str | None, label: str | None
-) -> Response:
+def _status(request: Request, name: str, version: str | None, label: str | None) -> Response:
     state: ServerState = request.app.state.foveal
     _check_version(version)
     if name not in state.models:

@@ -170,9 +170,7 @@ class Task(ABC, Generic[TargetT, PredictionT]):
         """Return the picture with the answer drawn on it, in original pixels."""
 
     @abstractmethod
-    def analyse(
-        self, predictions: Sequence[PredictionT], targets: Sequence[TargetT]
-    ) -> JsonObject:
+    def analyse(self, predictions: Sequence[PredictionT], targets: Sequence[TargetT]) -> JsonObject:
         """Return the task's own details for `metrics.json` (confusion, per-class tables, …)."""
 
     @abstractmethod
@@ -200,7 +198,8 @@ class Task(ABC, Generic[TargetT, PredictionT]):
                     f"Expected {expected.__name__}. Received: {value!r}."
                 )
         missing = [
-            n for n, f in known.items()
+            n
+            for n, f in known.items()
             if n not in options and f.default is MISSING and f.default_factory is MISSING
         ]
         if missing:

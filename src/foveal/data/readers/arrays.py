@@ -200,7 +200,6 @@ def _layout(samples: list[Sample], shown: str) -> str:
     labels = {label for sample in samples for label in sample.raw or ()}
     counts = {side: sum(sample.split == side for sample in samples) for side in SPLIT_NAMES}
     sides = ", ".join(f"{side} {count:,}" for side, count in counts.items() if count)
-    return (
-        f"{plural(len(samples), 'picture')} in {shown} with {plural(len(labels), 'label')}"
-        + (f", split as given ({sides})" if sides else "")
+    return f"{plural(len(samples), 'picture')} in {shown} with {plural(len(labels), 'label')}" + (
+        f", split as given ({sides})" if sides else ""
     )

@@ -79,9 +79,7 @@ def _sides(pictures: list[str], prefix: str, tops: list[str]) -> dict[str, Split
     named = {top: SPLIT_ALIASES[top.lower()] for top in tops if top.lower() in SPLIT_ALIASES}
     if "train" not in named.values():
         return {}
-    has_classes = {
-        parts[0] for name in pictures if len(parts := _parts(name, prefix)) > 2
-    }
+    has_classes = {parts[0] for name in pictures if len(parts := _parts(name, prefix)) > 2}
     # Folders called `train` and `bus` are two classes; pictures of trains lie directly in them.
     sides = {top: side for top, side in named.items() if top in has_classes}
     return sides if "train" in sides.values() else {}

@@ -103,9 +103,7 @@ class ClassifyTask(Task[Target, Classification]):
         counts = Counter(len(raw) for raw in raws)
         multi = any(n != 1 for n in counts)
         several = sum(count for n, count in counts.items() if n > 1)
-        why = (
-            f"{several} pictures have several labels" if multi else "every picture has one label"
-        )
+        why = f"{several} pictures have several labels" if multi else "every picture has one label"
         return {"multi_label": multi}, {"task_options.multi_label": why}
 
     def parse_target(self, raw: RawTarget) -> Target:
@@ -138,8 +136,8 @@ class ClassifyTask(Task[Target, Classification]):
         """Turn logits, (N, C), into one answer for each picture."""
         logits = outputs["logits"].astype(np.float32) / np.float32(calibration.temperature)
         evidence = outputs.get("evidence")
-        probabilities = metrics.sigmoid(logits) if self.options.multi_label else (
-            metrics.softmax(logits)
+        probabilities = (
+            metrics.sigmoid(logits) if self.options.multi_label else (metrics.softmax(logits))
         )
         return [
             self._answer(row, None if evidence is None else evidence[i], frames[i], calibration)
@@ -219,9 +217,7 @@ class ClassifyTask(Task[Target, Classification]):
         thresholds: tuple[float, ...] = ()
         if multi:
             probabilities = metrics.sigmoid(logits / temperature)
-            thresholds = tuple(
-                float(t) for t in metrics.best_f1_thresholds(probabilities, truth)
-            )
+            thresholds = tuple(float(t) for t in metrics.best_f1_thresholds(probabilities, truth))
         calibration = Calibration(temperature=temperature, thresholds=thresholds)
         core = {"logits": outputs["logits"]}
         answers = self.decode(core, frames, calibration)
@@ -229,9 +225,7 @@ class ClassifyTask(Task[Target, Classification]):
         limit, reached, coverage = metrics.choose_threshold(
             np.array([a.confidence for a in answers]), self.is_correct(rows), accuracy
         )
-        return replace(
-            calibration, unsure_below=limit, stated_accuracy=reached, coverage=coverage
-        )
+        return replace(calibration, unsure_below=limit, stated_accuracy=reached, coverage=coverage)
 
     def agreement(self, first: Classification, second: Classification) -> tuple[bool, float]:
         """Compare labels, and probabilities by their largest difference."""
@@ -270,8 +264,10 @@ class ClassifyTask(Task[Target, Classification]):
         index = self._index(label if label is not None else self.main_label(prediction))
         evidence = prediction.evidence
         # What speaks for this label rather than for the average one: softmax sees differences.
-        relative = evidence[index] if self.options.multi_label or len(evidence) == 1 else (
-            evidence[index] - evidence.mean(axis=0)
+        relative = (
+            evidence[index]
+            if self.options.multi_label or len(evidence) == 1
+            else (evidence[index] - evidence.mean(axis=0))
         )
         positive = np.maximum(relative, 0.0).astype(np.float32)
         whole = resample_to_original(positive, prediction.frame)

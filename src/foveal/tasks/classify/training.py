@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foveal.tasks.classify.head import EvidenceHead
 from foveal.recipe import ModelOptions, TrainOptions
 from foveal.tasks.base import Task
+from foveal.tasks.classify.head import EvidenceHead
 from foveal.tasks.training import Head, TaskTraining
 
 # The name of the targets' tensor says which loss they are for.
@@ -41,7 +41,7 @@ class ClassifyTraining(TaskTraining):
         deep = [c for c, stride in zip(channels, strides, strict=True) if stride >= _MIN_STRIDE]
         used = tuple(deep[-_MAX_LEVELS:]) or channels[-1:]
         return EvidenceHead(
-            used, len(task.labels), hidden=options.hidden or 0, dropout=options.dropout
+            used, len(task.labels), hidden=options.hidden or 0, dropout=options.dropout or 0.0
         )
 
     def collate(self, targets: Sequence[Any], task: Task[Any, Any]) -> dict[str, Tensor]:
