@@ -13,6 +13,8 @@ from foveal.types import Image, JsonObject, Picture
 
 # Side of a picture on the page: two and the bars fit beside each other.
 _PICTURE_PX = 256
+# Below this a small picture's heat map cannot be read.
+_LEAST_PX = 128
 # More bars than this are noise below the answer.
 _BARS = 5
 
@@ -46,7 +48,7 @@ def answer_html(answer: AnswerLike) -> str:
         answer: Of any task; the bars are drawn where the record has `scores`.
     """
     picture = original_pixels(answer.picture)
-    width = min(_PICTURE_PX, max(64, picture.shape[1]))
+    width = min(_PICTURE_PX, max(_LEAST_PX, picture.shape[1]))
     words = f"<strong>{escape(answer.text)}</strong>"
     if answer.record.get("unsure"):
         words += "<p>The model is unsure about this picture.</p>"

@@ -18,5 +18,7 @@ def history_html(run: Path | None) -> str:
     section = training_section(run / "results.csv") if run is not None else None
     if section is None:
         return "<p>There are no curves: the run of this model is not at hand.</p>"
-    figures = (f"<strong>{escape(title)}</strong>{svg}" for title, svg in section.figures)
+    figures = (
+        f"<div><strong>{escape(title)}</strong></div>{svg}" for title, svg in section.figures
+    )
     return side_by_side(figures) + f"<p>{escape(section.note)}</p>"

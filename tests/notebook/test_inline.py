@@ -1,0 +1,81 @@
+import base64
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from foveal import notebook
+from foveal.bundle import Bundle
+from foveal.errors import UsageError
+from foveal.model import Model
+
+DARK = np.full((16, 16, 3), 20, np.uint8)
+
+
+def pictures_in(html: str) -> list[PILImage.Image]:
+    coded = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+    return [PILImage.open(io.BytesIO(base64.b64decode(text))) for text in coded]
+
+
+def test_an_answer_shows_the_picture_its_reason_and_the_scores(tiny_bundle: Bundle) -> None:
+    html = Model(tiny_bundle.path)(DARK)._repr_html_()
+
+    picture, overlay = pictures_in(html)
+    assert picture.size == overlay.size == (16, 16)
+    assert np.array_equal(np.asarray(picture), DARK)
+    assert "circle" in html
+    assert "<svg" in html
+
+
+def test_a_model_shows_its_task_labels_input_and_version(tiny_bundle: Bundle) -> None:
+    html = Model(tiny_bundle.path)._repr_html_()
+
+    for text in ("classify", "circle, square", "16 x 16 px", tiny_bundle.version):
+        assert text in html
+
+
+def test_names_cannot_inject_markup() -> None:
+    html = notebook.layers_html([("<script>", "A&B", (3, 4, 4))])
+
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert "3 x 4 x 4" in html
+
+
+def test_curves_hold_losses_and_metrics(tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text(
+        "epoch,stage,seconds,train_loss,val_accuracy,best\n1,all,1.0,0.9,0.5,0\n2,all,1.0,0.4,0.75,1\n"
+    )
+
+    html = notebook.history_html(tmp_path)
+
+    assert html.count("<svg") == 2
+    assert "train loss" in html or "Loss" in html
+    assert "2 epochs" in html
+
+
+def test_a_model_without_its_run_says_that_there_are_no_curves(tiny_bundle: Bundle) -> None:
+    assert "not at hand" in notebook.curves(Model(tiny_bundle.path)).html
+
+
+def test_features_show_the_most_varied_channels_first() -> None:
+    flat = np.zeros((4, 4), np.float32)
+    strong = np.arange(16, dtype=np.float32).reshape(4, 4)
+    features = np.stack([flat, strong, 0.1 * strong])
+
+    html = notebook.features_html(features, limit=2)
+    two, three = (notebook.features_figure(features, limit=n) for n in (2, 3))
+
+    assert "2 of 3 channels" in html
+    assert pictures_in(html)[0].size == (two.shape[1], two.shape[0])
+    # The first two cells are the same whether or not the flat channel follows.
+    assert np.array_equal(two[:100, :200], three[:100, :200])
+    assert two.shape[1] < three.shape[1]
+
+
+def test_features_without_maps_are_refused_with_what_was_expected() -> None:
+    with pytest.raises(UsageError, match=r"Expected features \(C, H, W\).*\(128,\)"):
+        notebook.features_figure(np.zeros(128, np.float32))
