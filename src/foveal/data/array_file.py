@@ -141,18 +141,10 @@ def _read_header(file: Any, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
 
 
 def _file_reader(path: Path, start: int) -> Callable[[int, int], bytes]:
-    # Opened once: a source lives as long as the process that reads it.
-    file = path.open("rb", buffering=0)
-    lock = threading.Lock()
-
     def read_at(offset: int, size: int) -> bytes:
-        parts = []
-        with lock:
+        with path.open("rb", buffering=0) as file:
             file.seek(start + offset)
-            while size > 0 and (part := file.read(size)):
-                parts.append(part)
-                size -= len(part)
-        return b"".join(parts)
+            return file.read(size)
 
     return read_at
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -63,13 +62,12 @@ class Cache:
     """
 
     def __init__(self, directory: Path, pipeline: Pipeline, scan: Scan) -> None:
-        """Open the file of pixels."""
+        """Keep the parts."""
         self.directory = directory
         self.pipeline = pipeline
         self.scan = scan
         self._row_bytes = pipeline.height * pipeline.width * 3
-        self._lock = threading.Lock()
-        self._file = (directory / _PIXELS).open("rb", buffering=0)
+        self._is_open = True
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -141,13 +139,15 @@ class Cache:
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return (n, height, width, 3) uint8 RGB of the pictures at `indices`."""
+        if not self._is_open:
+            raise ValueError("the cache is closed")
         batch = np.empty((len(indices), *self.shape[1:]), np.uint8)
-        for row, index in zip(batch, indices.tolist(), strict=True):
-            with self._lock:
-                self._file.seek(index * self._row_bytes)
-                count = self._file.readinto(row.reshape(-1).data)
-            if count != self._row_bytes:
-                raise OSError(f"{self.directory / _PIXELS} ends within picture {index}")
+        # A handle of its own for each call, so that threads do not move each other's position.
+        with (self.directory / _PIXELS).open("rb", buffering=0) as file:
+            for row, index in zip(batch, indices.tolist(), strict=True):
+                file.seek(index * self._row_bytes)
+                if file.readinto(row.reshape(-1).data) != self._row_bytes:
+                    raise OSError(f"{self.directory / _PIXELS} ends within picture {index}")
         return batch
 
     def frames(self, indices: NDArray[np.int64]) -> list[Frame]:
@@ -155,8 +155,8 @@ class Cache:
         return [self.pipeline.frame(int(h), int(w)) for h, w in self.scan.sizes[indices]]
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Refuse further reading, so that the directory may be removed."""
+        self._is_open = False
 
 
 def _check_room(count: int, pipeline: Pipeline, directory: Path) -> None:

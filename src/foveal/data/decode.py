@@ -122,12 +122,12 @@ def decode(
     header = read_header(data)
     limits.check_size(header.height, header.width)
     pixels = _decode_jpeg(data, header, min_size) if header.format == "JPEG" else None
-    if pixels is None:
-        pixels = _decode_with_pillow(data, header, limits)
-        if header.format == "TIFF":
-            # Pillow turned it: in a TIFF the orientation is part of the image itself.
-            return Picture(pixels, int(pixels.shape[0]), int(pixels.shape[1]))
-    return Picture(turn_upright(pixels, header.orientation), header.height, header.width)
+    if pixels is not None:
+        return Picture(turn_upright(pixels, header.orientation), header.height, header.width)
+    # In a TIFF the orientation is part of the image itself, and Pillow has turned it.
+    orientation = 1 if header.format == "TIFF" else header.orientation
+    pixels = _decode_with_pillow(data, header, limits)
+    return Picture.from_array(turn_upright(pixels, orientation))
 
 
 def _decode_jpeg(
@@ -144,6 +144,9 @@ def _decode_jpeg(
         min_size = (min_size[1], min_size[0]) if min_size else None
     factor = _jpeg_factor(height, width, min_size)
     try:
+        # The decoder allocates by its own reading of the header: it must be ours.
+        if simplejpeg.decode_jpeg_header(data)[:2] != (height, width):
+            return None
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
             data, "RGB", min_height=-(-height // factor), min_width=-(-width // factor)
         )
@@ -174,6 +177,8 @@ def _decode_with_pillow(
             return np.array(to_rgb(image))
     except ImageError:
         raise
+    except PILImage.DecompressionBombError as error:
+        raise ImageTooLargeError(f"The {header.format} picture is too large: {error}") from error
     except Exception as error:  # Decoders of hostile bytes raise anything; this is the edge.
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise ImageError(f"The {header.format} picture cannot be decoded: {reason}.") from error

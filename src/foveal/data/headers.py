@@ -6,6 +6,7 @@ Written by hand because a decoder's own "open" may already allocate the canvas (
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
@@ -18,8 +19,10 @@ Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
 SUPPORTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 # Walking on through more blocks than any writer makes would be work for an attacker.
 _MAX_BLOCKS = 16_384
+_JPEG_MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD9)))
+# Markers that no length follows; 0 is an escaped byte of data.
+_JPEG_BARE = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
 _EXIF_PREFIX = b"Exif\0\0"
 
 
@@ -130,13 +133,12 @@ def _read_jpeg(data: bytes) -> ImageHeader:
     at, orientation = 2, 1
     has_exif = False
     for _ in range(_MAX_BLOCKS):
-        if data[at] != 0xFF:
-            raise ImageError("The JPEG picture is damaged: a marker is missing.")
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
-        at += 2
+        # Stray bytes and fill bytes before a marker are skipped, as libjpeg does.
+        found = _JPEG_MARKER.search(data, at)
+        if found is None:
+            raise ImageError("The JPEG picture ends within its header.")
+        at = found.end()
+        marker = data[at - 1]
         if marker in _JPEG_BARE:
             continue
         (length,) = struct.unpack_from(">H", data, at)
