@@ -1,0 +1,188 @@
+"""Near-duplicates: copies are found, look-alikes and blank pictures are not united."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from PIL import ImageEnhance
+
+from foveal.data import near as near_module
+from foveal.data.decode import DecodeLimits, decode, read_file
+from foveal.data.hashing import THUMB, Fingerprint, fingerprint, normalised, texture
+from foveal.data.near import MAX_DIFFERENCE, MIN_SPREAD, alike, join, near_pairs
+from foveal.data.scan import Scan
+
+LIMITS = DecodeLimits(max_bytes=10_000_000, max_pixels=10_000_000)
+
+
+def scene(seed: int, size: int = 128) -> PILImage.Image:
+    """Return a picture of smooth blobs, as photographs are at a distance."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return PILImage.fromarray(coarse).resize((size, size), PILImage.Resampling.BICUBIC)
+
+
+def jpeg(image: PILImage.Image, quality: int) -> PILImage.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return PILImage.open(file).convert("RGB")
+
+
+def scan_of(looks: list[Fingerprint]) -> Scan:
+    scan = Scan.empty(len(looks))
+    for i, look in enumerate(looks):
+        scan.put(i, i.to_bytes(16, "big"), (10, 10), look)
+    return scan
+
+
+def scan_of_pictures(pictures: list[PILImage.Image]) -> Scan:
+    return scan_of([fingerprint(np.asarray(picture)) for picture in pictures])
+
+
+def pairs(scan: Scan, distance: int = 2) -> list[tuple[int, int]]:
+    positions = np.flatnonzero(scan.ok).astype(np.int64)
+    found = near_pairs(scan, positions, distance)
+    assert found.is_complete
+    return [(int(a), int(b)) for a, b in found.pairs]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: jpeg(image, 50),
+        lambda image: image.resize((64, 64), PILImage.Resampling.LANCZOS),
+        lambda image: ImageEnhance.Brightness(image).enhance(0.9),
+        lambda image: image.convert("L").convert("RGB"),
+    ],
+    ids=["re-encoded", "resized", "darkened", "grey"],
+)
+def test_a_changed_copy_is_found(change: object) -> None:
+    assert callable(change)
+    scan = scan_of_pictures([scene(1), scene(2), change(scene(1)), scene(3)])
+    assert pairs(scan) == [(0, 2)]
+
+
+def test_other_pictures_are_not_united() -> None:
+    assert pairs(scan_of_pictures([scene(seed) for seed in range(60)])) == []
+
+
+def test_blank_pictures_are_not_united() -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(250, 256, (64, 64, 3), np.uint8) for _ in range(30)]
+    assert pairs(scan_of_pictures([PILImage.fromarray(picture) for picture in noise])) == []
+
+
+def test_a_mark_moved_on_a_white_page_is_another_picture() -> None:
+    pages = []
+    for x in range(0, 80, 10):
+        page = np.full((96, 96, 3), 255, np.uint8)
+        page[40:52, x : x + 12] = 0
+        pages.append(PILImage.fromarray(page))
+    assert pairs(scan_of_pictures(pages)) == []
+
+
+def far_fewer_bits(rng: np.random.Generator, count: int) -> Scan:
+    """Return a scan whose hashes and thumbnails are crowded, so that many pairs are near."""
+    thumbs = rng.integers(0, 3, (count, 2, 2)).repeat(THUMB // 2, 1).repeat(THUMB // 2, 2) * 100
+    thumbs = np.clip(thumbs + rng.integers(0, 12, thumbs.shape), 0, 255).astype(np.uint8)
+    spread, balance = texture(thumbs)
+    hashes = rng.choice(np.array([0, 1, 3, 1 << 40, (1 << 63) + 1, (1 << 22) + 7], object), count)
+    return scan_of(
+        [
+            Fingerprint(int(h), t, float(s), float(b))
+            for h, t, s, b in zip(hashes, thumbs, spread, balance, strict=True)
+        ]
+    )
+
+
+def by_definition(scan: Scan, distance: int) -> list[tuple[int, int]]:
+    values = normalised(scan.thumb)
+    found = []
+    for a in range(len(scan.ok)):
+        for b in range(a + 1, len(scan.ok)):
+            bits = (int(scan.phash[a]) ^ int(scan.phash[b])).bit_count()
+            is_near = np.abs(values[a] - values[b]).mean() <= MAX_DIFFERENCE
+            is_blank = min(scan.spread[a], scan.spread[b]) < MIN_SPREAD
+            if bits <= distance and is_near and not is_blank:
+                found.append((a, b))
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.integers(0, 40), st.integers(0, 16))
+def test_the_search_finds_exactly_what_the_definition_says(
+    seed: int, count: int, distance: int
+) -> None:
+    scan = far_fewer_bits(np.random.default_rng(seed), count)
+    assert pairs(scan, distance) == by_definition(scan, distance)
+
+
+def test_byte_equal_pictures_form_a_set_even_when_blank() -> None:
+    scan = scan_of_pictures([PILImage.new("RGB", (9, 9), "white") for _ in range(4)])
+    scan.digest[2] = scan.digest[0]
+    assert alike(scan, np.arange(4, dtype=np.int64), 2) == ([[0, 2]], True)
+
+
+def test_a_search_that_would_take_too_long_is_cut_short_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(near_module, "MAX_COMPARISONS", 10)
+    scan = scan_of_pictures([jpeg(scene(1), quality) for quality in range(30, 60)])
+    assert not near_pairs(scan, np.arange(30, dtype=np.int64), 2).is_complete
+
+
+def test_a_hundred_thousand_pictures_are_no_quadratic_matter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    count = 100_000
+    scan = Scan.empty(count)
+    scan.ok[:] = True
+    scan.digest[:] = rng.integers(0, 256, scan.digest.shape, np.uint8)
+    scan.phash[:] = rng.integers(0, 1 << 63, count, np.uint64)
+    scan.spread[:] = 50
+    scan.balance[:] = rng.normal(0, 0.4, count)
+    scan.phash[7] = scan.phash[99_999]
+    scan.balance[7] = scan.balance[99_999]
+    # Ten times fewer comparisons than the default allows, 250 times fewer than all pairs.
+    monkeypatch.setattr(near_module, "MAX_COMPARISONS", 20_000_000)
+    assert pairs(scan) == [(7, 99_999)]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))
+def test_joining_is_transitive(links: list[tuple[int, int]]) -> None:
+    first = join(10, links)
+    reach = np.eye(10, dtype=bool)
+    for a, b in links:
+        reach[a, b] = reach[b, a] = True
+    for _ in range(10):
+        reach = (reach.astype(int) @ reach.astype(int)) > 0
+    expected: NDArray[np.int64] = reach.argmax(axis=1)
+    np.testing.assert_array_equal(first, expected)
+
+
+# Counted and looked at pair by pair, 2026-11.
+@pytest.mark.parametrize(
+    ("name", "largest", "copies"),
+    [("letters", 6, (30, 80)), ("oddities", 2, (7, 7)), ("signature_text", 1, (0, 0))],
+)
+def test_real_pictures_are_united_as_an_eye_would(
+    shared_data: Path, name: str, largest: int, copies: tuple[int, int]
+) -> None:
+    files = sorted(p for p in (shared_data / name).rglob("*.*") if p.suffix in (".png", ".jpg"))
+    looks = [
+        fingerprint(decode(read_file(f, LIMITS), LIMITS, min_size=(64, 64)).pixels)
+        for f in files[:: max(1, len(files) // 600)]
+    ]
+    sets, _ = alike(scan_of(looks), np.arange(len(looks), dtype=np.int64), 2)
+    sizes = Counter(len(found) for found in sets)
+    assert max(sizes, default=1) <= largest
+    assert copies[0] <= sum((size - 1) * times for size, times in sizes.items()) <= copies[1]
