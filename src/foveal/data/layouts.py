@@ -32,7 +32,8 @@ def open_source(location: str | Path, options: SourceOptions | None = None) -> S
     kind = storage.kind()
     if kind == "missing":
         raise storage.missing()
-    source = (_open_folder if kind == "folder" else _open_file)(storage, _readers(options.layout))
+    opened = (_open_folder if kind == "folder" else _open_file)(storage, _readers(options.layout))
+    source = replace(opened, location=str(location))
     if not source.samples:
         raise DataError(
             f"There are no pictures in {source.location}: found {source.layout}.",

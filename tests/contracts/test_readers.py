@@ -1,0 +1,104 @@
+"""Every reader keeps the contract: found by itself, unique ids, loadable, light, deterministic."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foveal.data.decode import DecodeLimits
+from foveal.data.layouts import open_source
+from foveal.data.readers import READERS
+from foveal.data.source import ReadAnything
+from foveal.data.storage import LocalStorage
+
+DrawFolder = Callable[..., Path]
+LIMITS = DecodeLimits(max_bytes=1_000_000, max_pixels=1_000_000)
+
+
+def lay_out(name: str, root: Path, draw_folder: DrawFolder) -> Path:
+    """Write data of a layout and return its location."""
+    if name == "folders":
+        return draw_folder(root, n=3)
+    if name == "table":
+        draw_folder(root, n=3)
+        rows = [f"{c}/{i}.png,{c}" for c in ("circle", "square") for i in range(3)]
+        (root / "labels.csv").write_text("\n".join(["image,label", *rows]) + "\n")
+        return root
+    if name == "arrays":
+        root.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
+        np.savez(root / "data.npz", x=pixels, y=np.array(["circle", "square"] * 3))
+        return root
+    if name == "files":
+        return draw_folder(root, n=6) / "circle"
+    raise AssertionError(f"this contract does not know how to write the layout {name!r}")
+
+
+@pytest.fixture(params=list(READERS))
+def laid_out(
+    request: pytest.FixtureRequest, tmp_path: Path, draw_folder: DrawFolder
+) -> tuple[str, Path]:
+    return request.param, lay_out(request.param, tmp_path / "data", draw_folder)
+
+
+def test_a_layout_is_found_without_being_told(laid_out: tuple[str, Path]) -> None:
+    name, location = laid_out
+    found, told = open_source(location), open_source(location, ReadAnything(layout=name))
+    assert found.layout == told.layout
+    assert found.samples == told.samples
+
+
+def test_a_reader_is_registered_under_its_name(laid_out: tuple[str, Path]) -> None:
+    name, _ = laid_out
+    assert READERS[name].name == name
+    assert READERS[name].expects
+
+
+def test_ids_are_unique_and_in_a_fixed_order(laid_out: tuple[str, Path]) -> None:
+    _, location = laid_out
+    first, second = open_source(location), open_source(location)
+    ids = [sample.id for sample in first.samples]
+    assert len(set(ids)) == len(ids) == 6
+    assert first.samples == second.samples
+
+
+def test_every_sample_loads_to_a_picture_and_a_digest(laid_out: tuple[str, Path]) -> None:
+    _, location = laid_out
+    source = open_source(location)
+    for sample in source.samples:
+        loaded = source.load(sample, LIMITS, (4, 4))
+        assert loaded.picture.pixels.dtype == np.uint8
+        assert loaded.picture.pixels.shape[2] == 3
+        assert len(loaded.digest) == 16
+        assert loaded.digest == source.load(sample, LIMITS).digest
+
+
+def test_the_source_says_what_it_is_in_words(laid_out: tuple[str, Path]) -> None:
+    _, location = laid_out
+    source = open_source(location)
+    assert source.location == str(location)
+    assert source.layout.startswith("6 pictures")
+    assert source.findings == ()
+
+
+def test_samples_are_light(laid_out: tuple[str, Path]) -> None:
+    _, location = laid_out
+    sample = open_source(location).samples[0]
+    assert not hasattr(sample, "__dict__")
+    assert sys.getsizeof(sample) + sys.getsizeof(sample.id) < 250
+
+
+def test_a_folder_of_something_else_is_not_recognised(
+    laid_out: tuple[str, Path], tmp_path: Path
+) -> None:
+    name, _ = laid_out
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("nothing to see")
+    storage = LocalStorage(other)
+    assert READERS[name].read_folder(storage, storage.listing()) is None
+    assert READERS[name].read_file(storage, "notes.txt") is None
