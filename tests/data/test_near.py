@@ -17,7 +17,7 @@ from PIL import ImageEnhance
 from foveal.data import near as near_module
 from foveal.data.decode import DecodeLimits, decode, read_file
 from foveal.data.hashing import THUMB, Fingerprint, fingerprint, normalised, texture
-from foveal.data.near import MAX_DIFFERENCE, MIN_SPREAD, alike, join, near_pairs
+from foveal.data.near import MAX_DIFFERENCE, MIN_SPREAD, together
 from foveal.data.scan import Scan
 
 LIMITS = DecodeLimits(max_bytes=10_000_000, max_pixels=10_000_000)
@@ -46,11 +46,11 @@ def scan_of_pictures(pictures: list[PILImage.Image]) -> Scan:
     return scan_of([fingerprint(np.asarray(picture)) for picture in pictures])
 
 
-def pairs(scan: Scan, distance: int = 2) -> list[tuple[int, int]]:
+def united(scan: Scan, distance: int = 2) -> list[list[int]]:
     positions = np.flatnonzero(scan.ok).astype(np.int64)
-    found = near_pairs(scan, positions, distance)
+    found = together(scan, positions, distance)
     assert found.is_complete
-    return [(int(a), int(b)) for a, b in found.pairs]
+    return [members for members in found.sets(positions) if len(members) > 1]
 
 
 @pytest.mark.parametrize(
@@ -66,17 +66,17 @@ def pairs(scan: Scan, distance: int = 2) -> list[tuple[int, int]]:
 def test_a_changed_copy_is_found(change: object) -> None:
     assert callable(change)
     scan = scan_of_pictures([scene(1), scene(2), change(scene(1)), scene(3)])
-    assert pairs(scan) == [(0, 2)]
+    assert united(scan) == [[0, 2]]
 
 
 def test_other_pictures_are_not_united() -> None:
-    assert pairs(scan_of_pictures([scene(seed) for seed in range(60)])) == []
+    assert united(scan_of_pictures([scene(seed) for seed in range(60)])) == []
 
 
 def test_blank_pictures_are_not_united() -> None:
     rng = np.random.default_rng(0)
     noise = [rng.integers(250, 256, (64, 64, 3), np.uint8) for _ in range(30)]
-    assert pairs(scan_of_pictures([PILImage.fromarray(picture) for picture in noise])) == []
+    assert united(scan_of_pictures([PILImage.fromarray(picture) for picture in noise])) == []
 
 
 def test_a_mark_moved_on_a_white_page_is_another_picture() -> None:
@@ -85,7 +85,7 @@ def test_a_mark_moved_on_a_white_page_is_another_picture() -> None:
         page = np.full((96, 96, 3), 255, np.uint8)
         page[40:52, x : x + 12] = 0
         pages.append(PILImage.fromarray(page))
-    assert pairs(scan_of_pictures(pages)) == []
+    assert united(scan_of_pictures(pages)) == []
 
 
 def far_fewer_bits(rng: np.random.Generator, count: int) -> Scan:
@@ -102,17 +102,24 @@ def far_fewer_bits(rng: np.random.Generator, count: int) -> Scan:
     )
 
 
-def by_definition(scan: Scan, distance: int) -> list[tuple[int, int]]:
+def by_definition(
+    scan: Scan, distance: int, known: list[tuple[int, int]]
+) -> NDArray[np.int64]:
+    """Return the first of each one's set, by looking at every pair and walking every path."""
+    count = len(scan.ok)
     values = normalised(scan.thumb)
-    found = []
-    for a in range(len(scan.ok)):
-        for b in range(a + 1, len(scan.ok)):
+    reach = np.eye(count, dtype=bool)
+    for a in range(count):
+        for b in range(count):
             bits = (int(scan.phash[a]) ^ int(scan.phash[b])).bit_count()
             is_near = np.abs(values[a] - values[b]).mean() <= MAX_DIFFERENCE
             is_blank = min(scan.spread[a], scan.spread[b]) < MIN_SPREAD
-            if bits <= distance and is_near and not is_blank:
-                found.append((a, b))
-    return found
+            is_equal = (scan.digest[a] == scan.digest[b]).all()
+            is_known = (a, b) in known or (b, a) in known
+            reach[a, b] |= is_equal or is_known or (bits <= distance and is_near and not is_blank)
+    for _ in range(count):
+        reach = (reach.astype(int) @ reach.astype(int)) > 0
+    return reach.argmax(axis=1) if count else np.zeros(0, np.int64)
 
 
 @settings(deadline=None, max_examples=60)
@@ -120,22 +127,45 @@ def by_definition(scan: Scan, distance: int) -> list[tuple[int, int]]:
 def test_the_search_finds_exactly_what_the_definition_says(
     seed: int, count: int, distance: int
 ) -> None:
-    scan = far_fewer_bits(np.random.default_rng(seed), count)
-    assert pairs(scan, distance) == by_definition(scan, distance)
+    rng = np.random.default_rng(seed)
+    scan = far_fewer_bits(rng, count)
+    known = [(int(a), int(b)) for a, b in rng.integers(0, max(1, count), (count // 10, 2))]
+    for copy, original in rng.integers(0, max(1, count), (count // 10, 2)):
+        scan.put(copy, scan.digest[original].tobytes(), (9, 9), Fingerprint(
+            int(scan.phash[original]), scan.thumb[original], float(scan.spread[original]),
+            float(scan.balance[original]),
+        ))
+    found = together(scan, np.arange(count, dtype=np.int64), distance, known)
+    np.testing.assert_array_equal(found.first, by_definition(scan, distance, known))
 
 
 def test_byte_equal_pictures_form_a_set_even_when_blank() -> None:
     scan = scan_of_pictures([PILImage.new("RGB", (9, 9), "white") for _ in range(4)])
     scan.digest[2] = scan.digest[0]
-    assert alike(scan, np.arange(4, dtype=np.int64), 2) == ([[0, 2]], True)
+    assert united(scan) == [[0, 2]]
 
 
 def test_a_search_that_would_take_too_long_is_cut_short_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(near_module, "MAX_COMPARISONS", 10)
+    monkeypatch.setattr(near_module, "MAX_EFFORT", 10)
     scan = scan_of_pictures([jpeg(scene(1), quality) for quality in range(30, 60)])
-    assert not near_pairs(scan, np.arange(30, dtype=np.int64), 2).is_complete
+    assert not together(scan, np.arange(30, dtype=np.int64), 2).is_complete
+
+
+def test_thousands_of_nearly_equal_pictures_are_one_set_and_quickly_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    count = 20_000
+    scan = Scan.empty(count)
+    scan.ok[:] = True
+    scan.digest[:, :4] = np.arange(count, dtype="<u4").view(np.uint8).reshape(count, 4)
+    scan.thumb[:] = fingerprint(np.asarray(scene(1))).thumb
+    scan.phash[:] = 12345
+    scan.spread[:] = 50
+    # All pairs are 200 million.
+    monkeypatch.setattr(near_module, "MAX_EFFORT", 10_000_000)
+    assert len(united(scan)) == 1
 
 
 def test_a_hundred_thousand_pictures_are_no_quadratic_matter(
@@ -151,22 +181,9 @@ def test_a_hundred_thousand_pictures_are_no_quadratic_matter(
     scan.balance[:] = rng.normal(0, 0.4, count)
     scan.phash[7] = scan.phash[99_999]
     scan.balance[7] = scan.balance[99_999]
-    # Ten times fewer comparisons than the default allows, 250 times fewer than all pairs.
-    monkeypatch.setattr(near_module, "MAX_COMPARISONS", 20_000_000)
-    assert pairs(scan) == [(7, 99_999)]
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))
-def test_joining_is_transitive(links: list[tuple[int, int]]) -> None:
-    first = join(10, links)
-    reach = np.eye(10, dtype=bool)
-    for a, b in links:
-        reach[a, b] = reach[b, a] = True
-    for _ in range(10):
-        reach = (reach.astype(int) @ reach.astype(int)) > 0
-    expected: NDArray[np.int64] = reach.argmax(axis=1)
-    np.testing.assert_array_equal(first, expected)
+    # All pairs are 5000 million.
+    monkeypatch.setattr(near_module, "MAX_EFFORT", 20_000_000)
+    assert united(scan) == [[7, 99_999]]
 
 
 # Counted and looked at pair by pair, 2026-11.
@@ -182,7 +199,6 @@ def test_real_pictures_are_united_as_an_eye_would(
         fingerprint(decode(read_file(f, LIMITS), LIMITS, min_size=(64, 64)).pixels)
         for f in files[:: max(1, len(files) // 600)]
     ]
-    sets, _ = alike(scan_of(looks), np.arange(len(looks), dtype=np.int64), 2)
-    sizes = Counter(len(found) for found in sets)
+    sizes = Counter(len(found) for found in united(scan_of(looks)))
     assert max(sizes, default=1) <= largest
     assert copies[0] <= sum((size - 1) * times for size, times in sizes.items()) <= copies[1]

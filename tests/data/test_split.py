@@ -230,7 +230,7 @@ def test_validation_pictures_are_not_taken_from_copies_of_test_pictures() -> Non
 
 
 def test_a_search_cut_short_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foveal.data.near.MAX_COMPARISONS", 0)
+    monkeypatch.setattr("foveal.data.near.MAX_EFFORT", 0)
     _, findings = split(samples_for(["a"] * 3), scan_for([1, 2, 3], [1, 1, 1]))
     assert [f.id for f in findings] == ["split.search_cut_short"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from foveal.checks.base import Facts, check
 from foveal.data.findings import finding, plural
-from foveal.data.near import MIN_SPREAD, alike
+from foveal.data.near import MIN_SPREAD, together
 from foveal.types import Finding
 
 
@@ -38,19 +38,25 @@ def near_duplicate(facts: Facts) -> Iterator[Finding]:
     They are kept on one side of the split. Where their labels differ, one of them is wrong, or
     the picture is a placeholder.
     """
-    sets, _ = alike(facts.scan, facts.usable(), facts.near_distance)
+    usable = facts.usable()
+    found = together(facts.scan, usable, facts.near_distance).sets(usable)
+    sets = [positions for positions in found if len(positions) > 1]
     if not sets:
         return
-    copies = sum(len(found) - 1 for found in sets)
+    copies = sum(len(positions) - 1 for positions in sets)
     yield finding(
         "images.near_duplicate",
         "info",
         f"Copies or near-copies of another picture: {copies:,}. "
         "They stay on one side of the split.",
-        [facts.samples[i].id for found in sets for i in found],
+        [facts.samples[i].id for positions in sets for i in positions],
         count=copies,
     )
-    torn = [found for found in sets if len({facts.samples[i].raw for i in found}) > 1]
+    torn = [
+        positions
+        for positions in sets
+        if len({facts.samples[i].raw for i in positions}) > 1
+    ]
     if torn:
         first = torn[0]
         other = next(i for i in first if facts.samples[i].raw != facts.samples[first[0]].raw)
@@ -59,7 +65,7 @@ def near_duplicate(facts: Facts) -> Iterator[Finding]:
             "warning",
             f"{plural(len(torn), 'picture')} under different labels: for example "
             f"{facts.samples[first[0]].id} and {facts.samples[other].id} look the same.",
-            [facts.samples[i].id for found in torn for i in found],
+            [facts.samples[i].id for positions in torn for i in positions],
             count=len(torn),
             hint="keep each under the right label only; delete placeholders",
         )

@@ -16,34 +16,49 @@ from foveal.data.scan import Scan
 # Mean absolute difference of two normalised thumbnails up to which pictures with near hashes are
 # the same picture. Looked at by eye, pair by pair: ads that were re-encoded, resized or brightened
 # reach 0.10; different ads with near hashes begin at 0.12. Of 501 printed letters it joins 92 into
-# 38 groups of at most 5, each one letter in sister fonts; of 10,000 CIFAR pictures none (2026-11).
+# 38 groups of at most 5, each one letter in sister fonts; of 10,000 CIFAR pictures 2 (2026-11).
 MAX_DIFFERENCE = 0.10
 # Standard deviation of a thumbnail, in grey levels, under which a picture is blank and its hash is
 # noise. The palest of 3004 scanned words has 4.7; two blank pages are not copies of each other.
 MIN_SPREAD = 4.0
-# Comparisons of hashes in one search, some seconds' work. Reached only by many thousand pictures
-# that all but look the same, such as the frames of a film of nothing.
-MAX_COMPARISONS = 400_000_000
+# Effort of one search, in comparisons of hashes; about 10 s. Reached only by many thousand pictures
+# that look alike and yet differ: 100,000 printed letters in ten fonts take an eighth of it.
+MAX_EFFORT = 500_000_000
+# Comparing two thumbnails takes as long as comparing this many hashes.
+_THUMB_EFFORT = 100
 _POPCOUNT = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 _CHUNK = 65_536
 
 
 @final
 @dataclass(frozen=True)
-class NearPairs:
-    """Pictures that look the same.
+class Together:
+    """Which samples belong together.
 
     Attributes:
-        pairs: (P, 2) int64 positions, each pair once, the smaller first.
-        is_complete: False when the search was cut short.
+        first: (N,) int64: the smallest position of those that a sample belongs to; its own when
+            it stands alone.
+        is_complete: False when the search for near-duplicates was cut short.
     """
 
-    pairs: NDArray[np.int64]
+    first: NDArray[np.int64]
     is_complete: bool
 
+    def sets(self, positions: NDArray[np.int64]) -> list[list[int]]:
+        """Return the members of each set, also of those of one, among some samples."""
+        members: dict[int, list[int]] = {}
+        for i, first in zip(positions.tolist(), self.first[positions].tolist(), strict=True):
+            members.setdefault(first, []).append(i)
+        return list(members.values())
 
-def near_pairs(scan: Scan, positions: NDArray[np.int64], distance: int) -> NearPairs:
-    """Return every pair of near-duplicates among some samples; byte-equal ones are not searched.
+
+def together(
+    scan: Scan,
+    positions: NDArray[np.int64],
+    distance: int,
+    known: Iterable[tuple[int, int]] = (),
+) -> Together:
+    """Unite samples that are byte-equal or look the same, and those known to belong together.
 
     Hashes that differ in at most `distance` bits agree in at least one of `distance + 1` bands.
     So within each band only pictures with an equal band are compared, and of these only those
@@ -53,35 +68,36 @@ def near_pairs(scan: Scan, positions: NDArray[np.int64], distance: int) -> NearP
         scan: Of all samples.
         positions: Of the samples to look at.
         distance: In bits of the perceptual hash.
+        known: Pairs of samples that belong together whatever they look like.
     """
-    members = _distinct(scan, positions[scan.spread[positions] >= MIN_SPREAD])
-    found: set[tuple[int, int]] = set()
-    left = MAX_COMPARISONS
-    for first, last in pairwise(np.linspace(0, 64, distance + 2).astype(int).tolist()):
-        mask = np.uint64((1 << last) - (1 << first))
-        for one, other, compared in _candidates(scan, members, mask, distance):
-            found.update(_alike(scan, one, other))
-            left -= compared
+    union = _Union(len(scan.ok))
+    for one, other in known:
+        union.join(one, other)
+    firsts = _first_of_equals(scan, positions)
+    for one, other in zip(firsts.tolist(), positions.tolist(), strict=True):
+        union.join(one, other)
+    members = np.unique(firsts[scan.spread[positions] >= MIN_SPREAD])
+    left = MAX_EFFORT
+    for low, high in pairwise(np.linspace(0, 64, distance + 2).astype(int).tolist()):
+        mask = np.uint64((1 << high) - (1 << low))
+        for effort in _unite_within_bands(scan, members, mask, distance, union):
+            left -= effort
             if left < 0:
-                return NearPairs(_array(found), is_complete=False)
-    return NearPairs(_array(found), is_complete=True)
+                return Together(union.roots(), is_complete=False)
+    return Together(union.roots(), is_complete=True)
 
 
-def _array(pairs: set[tuple[int, int]]) -> NDArray[np.int64]:
-    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
-
-
-def _distinct(scan: Scan, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the first position of each content."""
+def _first_of_equals(scan: Scan, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return, for each position, the first one of the same content."""
     digests = np.ascontiguousarray(scan.digest[positions]).view("V16").ravel()
-    _, first = np.unique(digests, return_index=True)
-    return positions[np.sort(first)]
+    _, first, content = np.unique(digests, return_index=True, return_inverse=True)
+    return positions[first[content.ravel()]]
 
 
-def _candidates(
-    scan: Scan, members: NDArray[np.int64], mask: np.uint64, distance: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
-    """Yield (one, other, comparisons made) of pictures whose hashes are near and share a band."""
+def _unite_within_bands(
+    scan: Scan, members: NDArray[np.int64], mask: np.uint64, distance: int, union: _Union
+) -> Iterator[int]:
+    """Unite the near-duplicates that share a band; yield the effort, round by round."""
     band = scan.phash[members] & mask
     order = np.lexsort((scan.balance[members], band))
     members, band = members[order], band[order]
@@ -97,8 +113,23 @@ def _candidates(
         near = (band[after] == band[at]) & (balance[after] - balance[at] <= MAX_DIFFERENCE + 1e-4)
         at, after = at[near], after[near]
         hit = _bits(hashes[at] ^ hashes[after]) <= distance
-        yield members[at[hit]], members[after[hit]], len(at)
+        one, other = members[at[hit]], members[after[hit]]
+        apart = union.roots()[one] != union.roots()[other]
+        # Said before it is spent, so that no round is too long either.
+        yield len(at) + _THUMB_EFFORT * int(apart.sum())
+        _unite_alike(scan, one[apart], other[apart], union)
+        if step & (step - 1) == 0:
+            at = at[~_is_united(band, union.roots()[members])[at]]
         step += 1
+
+
+def _is_united(band: NDArray[np.uint64], roots: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell for each picture, in the order of the bands, whether all of its band are united."""
+    if not len(band):
+        return np.zeros(0, np.bool_)
+    starts = np.flatnonzero(np.concatenate([[True], band[1:] != band[:-1]]))
+    same = np.minimum.reduceat(roots, starts) == np.maximum.reduceat(roots, starts)
+    return np.repeat(same, np.diff(np.append(starts, len(band))))
 
 
 def _bits(values: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -108,58 +139,45 @@ def _bits(values: NDArray[np.uint64]) -> NDArray[np.int64]:
     return total
 
 
-def _alike(
-    scan: Scan, one: NDArray[np.int64], other: NDArray[np.int64]
-) -> Iterator[tuple[int, int]]:
-    """Yield those pairs whose thumbnails are near too."""
+def _unite_alike(
+    scan: Scan, one: NDArray[np.int64], other: NDArray[np.int64], union: _Union
+) -> None:
+    """Unite those pairs whose thumbnails are near too."""
     for start in range(0, len(one), _CHUNK):
         a, b = one[start : start + _CHUNK], other[start : start + _CHUNK]
         difference = np.abs(normalised(scan.thumb[a]) - normalised(scan.thumb[b]))
         same = difference.mean(axis=(1, 2)) <= MAX_DIFFERENCE
-        low, high = np.minimum(a[same], b[same]), np.maximum(a[same], b[same])
-        yield from zip(low.tolist(), high.tolist(), strict=True)
+        for i, j in zip(a[same].tolist(), b[same].tolist(), strict=True):
+            union.join(i, j)
 
 
-def join(count: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
-    """Return (count,) the smallest position that each position is joined to, over any steps."""
-    parent = list(range(count))
+@final
+class _Union:
+    """Disjoint sets of positions; the smallest position of a set stands for it."""
 
-    def root(i: int) -> int:
+    def __init__(self, count: int) -> None:
+        self._parent = list(range(count))
+        self._roots = np.arange(count, dtype=np.int64)
+        self._is_stale = False
+
+    def join(self, one: int, other: int) -> None:
+        low, high = sorted((self._root(one), self._root(other)))
+        if low != high:
+            self._parent[high] = low
+            self._is_stale = True
+
+    def roots(self) -> NDArray[np.int64]:
+        """Return (N,) the smallest position of each one's set."""
+        if self._is_stale:
+            roots = np.array(self._parent, np.int64)
+            while not np.array_equal(further := roots[roots], roots):
+                roots = further
+            self._roots, self._is_stale = roots, False
+        return self._roots
+
+    def _root(self, i: int) -> int:
+        parent = self._parent
         while parent[i] != i:
             parent[i] = parent[parent[i]]
             i = parent[i]
         return i
-
-    for a, b in pairs:
-        low, high = sorted((root(a), root(b)))
-        parent[high] = low
-    return np.array([root(i) for i in range(count)], np.int64)
-
-
-def alike(scan: Scan, positions: NDArray[np.int64], distance: int) -> tuple[list[list[int]], bool]:
-    """Return the sets of two or more samples that are equal or look the same.
-
-    Args:
-        scan: Of all samples.
-        positions: Of the samples to look at.
-        distance: In bits of the perceptual hash.
-
-    Returns:
-        The sets, and whether the search was complete.
-    """
-    near = near_pairs(scan, positions, distance)
-    pairs = (*equal_pairs(scan, positions), *((int(a), int(b)) for a, b in near.pairs))
-    first = join(len(scan.ok), pairs)
-    members: dict[int, list[int]] = {}
-    for i in positions.tolist():
-        members.setdefault(int(first[i]), []).append(i)
-    return [found for found in members.values() if len(found) > 1], near.is_complete
-
-
-def equal_pairs(scan: Scan, positions: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Yield each sample whose content is that of an earlier one, with the earliest."""
-    first_of: dict[bytes, int] = {}
-    for i in positions.tolist():
-        first = first_of.setdefault(scan.digest[i].tobytes(), i)
-        if first != i:
-            yield first, i

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from foveal.data.deal import Unit, deal
 from foveal.data.findings import finding, plural
-from foveal.data.near import equal_pairs, join, near_pairs
+from foveal.data.near import together
 from foveal.data.scan import Scan
 from foveal.data.source import Sample
 from foveal.errors import DataError
@@ -69,8 +69,7 @@ def assign_splits(
         [UNUSED if s.split is None else SPLIT_NAMES.index(s.split) for s in samples], np.int8
     )
     stated[~usable] = UNUSED
-    unit_of, findings = _units(samples, scan, usable, near_distance)
-    members = _members(unit_of, usable)
+    members, findings = _units(samples, scan, usable, near_distance)
     side = stated.copy()
     if (stated != UNUSED).any():
         findings += _leaks(samples, scan, members, stated)
@@ -97,11 +96,12 @@ def assign_splits(
 
 def _units(
     samples: Sequence[Sample], scan: Scan, usable: NDArray[np.bool_], distance: int
-) -> tuple[NDArray[np.int64], list[Finding]]:
+) -> tuple[list[list[int]], list[Finding]]:
+    """Return the members of each unit, and whether the search for them was cut short."""
     positions = np.flatnonzero(usable).astype(np.int64)
-    near = near_pairs(scan, positions, distance)
+    found = together(scan, positions, distance, _group_pairs(samples, positions))
     findings = []
-    if not near.is_complete:
+    if not found.is_complete:
         findings.append(
             finding(
                 "split.search_cut_short",
@@ -112,12 +112,7 @@ def _units(
                 hint="name what belongs together: --set 'data.group_regex=...'",
             )
         )
-    pairs = (
-        *equal_pairs(scan, positions),
-        *_group_pairs(samples, positions),
-        *((int(a), int(b)) for a, b in near.pairs),
-    )
-    return join(len(samples), pairs), findings
+    return found.sets(positions), findings
 
 
 def _group_pairs(
@@ -129,13 +124,6 @@ def _group_pairs(
         group = samples[i].group
         if group is not None:
             yield first_of.setdefault(group, i), i
-
-
-def _members(unit_of: NDArray[np.int64], usable: NDArray[np.bool_]) -> list[list[int]]:
-    members: dict[int, list[int]] = defaultdict(list)
-    for i in np.flatnonzero(usable).tolist():
-        members[int(unit_of[i])].append(i)
-    return list(members.values())
 
 
 def _unit(samples: Sequence[Sample], scan: Scan, positions: Sequence[int]) -> Unit:
