@@ -47,7 +47,9 @@ def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
     if recipe.model.backbone != "auto":
         return {}, {}
     key = "model.backbone"
-    if facts.is_ink:
+    if at_hand and recipe.train.strategy in ("frozen", "staged"):
+        name, why = DEFAULT_BACKBONE, f"{recipe.train.strategy} training needs pretrained weights"
+    elif facts.is_ink:
         name, why = (
             SMALL_CNN,
             (
@@ -95,7 +97,10 @@ def _image_size(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
         side, reasons = options.image_size, {}
     else:
         # Pretrained filters want things at a size near that of their training.
-        low, high = (128, 192) if _is_pretrained(recipe) else (32, 64)
+        # Few pictures leave time for large ones: 288 px against 192 px is worth two points on
+        # the 244 ants and bees (docs/decisions/0007).
+        largest = 288 if facts.samples < _FROZEN_SAMPLES else 192
+        low, high = (128, largest) if _is_pretrained(recipe) else (32, 64)
         low, high = (max(v, _spec(recipe).min_size) for v in (low, high))
         side = min(high, max(low, 16 * -(-facts.median_side // 16)))
         reasons = {
@@ -153,6 +158,11 @@ def _schedule(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
     scratch = train.strategy == "scratch"
     if train.batch_size is None:
         changes["train__batch_size"] = 32 if facts.samples < 5000 or not scratch else 128
+    if train.precision == "auto" and not scratch:
+        changes["train__precision"] = "fp32"
+        reasons["train.precision"] = (
+            "measured on two cores: the gradients of depthwise convolutions take longer in bf16"
+        )
     if train.lr is None:
         changes["train__lr"] = _default_lr(recipe)
     if not scratch:
@@ -184,4 +194,4 @@ def _default_epochs(recipe: Recipe, facts: DataFacts) -> tuple[int, str]:
     if recipe.train.strategy == "scratch":
         epochs = max(15, min(150, round(60_000 / max(1, facts.samples))))
         return epochs, f"about {epochs * facts.samples} pictures seen in all"
-    return 4, "fine-tuning from ImageNet weights converges in a few passes"
+    return 8, "fine-tuning from ImageNet weights converges in a few passes"

@@ -195,7 +195,8 @@ class Planner:
             self._sides[side],
             self._run.features / name,
             key=f"{recipe.digest()}:{name}",
-            precision=self._precision,
+            # Without gradients bf16 is faster wherever the processor has it.
+            precision=choose_precision("auto", self._device),
             device=self._device,
             progress=self._progress,
             augment=Augmenter(augment, prepared.pipeline.pad_color) if views > 1 else None,

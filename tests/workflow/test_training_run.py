@@ -1,0 +1,195 @@
+"""Real small trainings from a folder to a bundle: what is written, resumed, extended, refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import DrawFolder
+from safetensors.numpy import load_file
+
+import foveal
+from foveal.errors import BundleError, DataError, ParityError, RecipeError, UsageError
+from foveal.workflow import ship as shipping
+
+pytestmark = pytest.mark.slow
+
+SMALL = ("train.batch_size=16", "pipeline.image_size=16", "model.backbone=cnn2")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, draw_folder: DrawFolder) -> Path:
+    return draw_folder(tmp_path_factory.mktemp("data") / "photos", n=40)
+
+
+@pytest.fixture(scope="module")
+def model(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> foveal.Model:
+    out = tmp_path_factory.mktemp("runs")
+    return foveal.train(photos, out=out, epochs=6, overrides=SMALL)
+
+
+def weights(run: Path) -> dict[str, np.ndarray]:
+    return dict(load_file(run / "bundle" / "weights.safetensors"))
+
+
+def run_of(model: foveal.Model) -> Path:
+    assert model.run is not None
+    return model.run
+
+
+def test_a_training_learns_and_writes_everything_that_is_documented(model: foveal.Model) -> None:
+    run = run_of(model)
+    assert model.metrics["accuracy"]["value"] == 1.0
+    names = {path.name for path in run.iterdir()}
+    assert {
+        "recipe.yaml",
+        "split.csv",
+        "results.csv",
+        "tensorboard",
+        "checkpoints",
+        "bundle",
+        "report.html",
+        "metrics.json",
+        "predictions.csv",
+        "environment.json",
+        "train.log",
+        "contact_sheet.png",
+    } <= names
+    assert "cache" not in names
+    assert len(model.history()) == 6
+
+
+def test_the_bundle_says_what_it_was_proven_on(model: foveal.Model) -> None:
+    manifest = model.bundle.manifest
+    assert manifest.parity["label_agreement"] == 1.0
+    assert manifest.parity["samples"] == manifest.data["val"]
+    assert manifest.data["samples"] == 80
+
+
+def test_the_model_answers_a_file_bytes_an_array_and_a_pillow_image_alike(
+    model: foveal.Model, photos: Path
+) -> None:
+    from PIL import Image
+
+    path = photos / "circle" / "0.png"
+    image = Image.open(path)
+    answers = [model(path), model(path.read_bytes()), model(np.asarray(image)), model(image)]
+    assert {answer.label for answer in answers} == {"circle"}
+    assert len({answer.confidence for answer in answers}) == 1
+
+
+def test_layers_and_their_features_can_be_looked_at(model: foveal.Model, photos: Path) -> None:
+    name = next(name for name, kind, _ in model.layers() if kind == "Conv2d")
+    assert model.features(photos / "circle" / "0.png", name).ndim == 3
+    with pytest.raises(UsageError, match="layer"):
+        model.features(photos / "circle" / "0.png", "no_such_layer")
+
+
+def test_training_twice_gives_the_same_weights(
+    model: foveal.Model, photos: Path, tmp_path: Path
+) -> None:
+    again = foveal.train(photos, out=tmp_path, epochs=6, overrides=SMALL)
+    first, second = weights(run_of(model)), weights(run_of(again))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_a_killed_training_resumes_to_the_same_weights(
+    model: foveal.Model, photos: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "foveal", "train", str(photos), "--out", str(tmp_path)]
+    command += ["--epochs", "6", "--quiet", "--json"]
+    for override in SMALL:
+        command += ["--set", override]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = tmp_path / "classify" / "photos"
+    # Killed as soon as an epoch is on disk: somewhere within the second one.
+    while not (run / "results.csv").is_file() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (run / "bundle").exists()
+    with pytest.raises(BundleError, match="has not finished"):
+        foveal.load(run)
+    resumed = foveal.resume(run)
+    first, second = weights(run_of(model)), weights(run_of(resumed))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert len(resumed.history()) == 6
+
+
+def test_resuming_a_finished_run_changes_nothing(model: foveal.Model) -> None:
+    before = (run_of(model) / "bundle" / "bundle.json").read_bytes()
+    foveal.resume(run_of(model))
+    assert (run_of(model) / "bundle" / "bundle.json").read_bytes() == before
+
+
+def test_a_finished_run_is_extended_by_more_epochs(photos: Path, tmp_path: Path) -> None:
+    run = run_of(foveal.train(photos, out=tmp_path, epochs=2, overrides=SMALL))
+    extended = foveal.extend(run, 3)
+    assert [row["epoch"] for row in extended.history()] == [1, 2, 3, 4, 5]
+
+
+def test_an_export_that_answers_differently_is_refused_and_nothing_is_written(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from conftest import brightness_model
+
+    monkeypatch.setattr(shipping, "export_onnx", lambda *args: brightness_model())
+    overrides = (*SMALL, "train.augment.enabled=false")
+    with pytest.raises(ParityError, match="answers differently") as caught:
+        foveal.train(photos, out=tmp_path, epochs=1, overrides=overrides)
+    assert not (tmp_path / "classify" / "photos" / "bundle").exists()
+    assert caught.value.exit_status == 4
+
+
+def test_one_class_and_an_empty_folder_are_data_errors(
+    draw_folder: DrawFolder, tmp_path: Path
+) -> None:
+    one = draw_folder(tmp_path / "one", classes=("circle",))
+    with pytest.raises(DataError, match="nothing to tell apart|one class|only class|one label"):
+        foveal.train(one, out=tmp_path / "runs", overrides=SMALL)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty"):
+        foveal.train(tmp_path / "empty", out=tmp_path / "runs")
+
+
+def test_a_wrong_key_names_the_right_one(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"train\.epoch'.*train\.epochs"):
+        foveal.train(photos, out=tmp_path, overrides=["train.epoch=3"])
+
+
+def test_an_unreadable_picture_is_counted_and_the_rest_is_trained_on(
+    draw_folder: DrawFolder, tmp_path: Path
+) -> None:
+    root = draw_folder(tmp_path / "photos", n=12)
+    (root / "circle" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    run = run_of(foveal.train(root, out=tmp_path / "runs", epochs=1, overrides=SMALL))
+    findings = json.loads((run / "findings.json").read_text())["findings"]
+    assert next(f for f in findings if f["id"] == "images.unreadable")["count"] == 1
+    assert foveal.load(run).bundle.manifest.data["unreadable"] == 1
+
+
+def test_several_labels_a_picture_are_trained_with_sigmoids(
+    draw_folder: DrawFolder, tmp_path: Path
+) -> None:
+    root = draw_folder(tmp_path / "photos", n=20)
+    rows = ["image,label"]
+    rows += [f"circle/{i}.png,round|dark" for i in range(20)]
+    rows += [f"square/{i}.png,dark" if i % 2 else f"square/{i}.png,bright" for i in range(20)]
+    (root / "labels.csv").write_text("\n".join(rows))
+    trained = foveal.train(root, out=tmp_path / "runs", epochs=2, overrides=SMALL)
+    manifest = trained.bundle.manifest
+    assert manifest.task_options == {"multi_label": True}
+    assert len(manifest.calibration.thresholds) == 3
+
+
+def test_frozen_features_are_cached_and_a_head_is_trained(photos: Path, tmp_path: Path) -> None:
+    overrides = ("model.backbone=cnn2", "pipeline.image_size=16", "model.hidden=0")
+    trained = foveal.train(photos, out=tmp_path, strategy="staged", epochs=1, overrides=overrides)
+    assert {row["epoch"] for row in trained.history()} >= {1, 2}
+    assert trained.metrics["accuracy"]["value"] > 0.9
