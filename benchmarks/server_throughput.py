@@ -88,9 +88,7 @@ def compare(options: argparse.Namespace) -> dict[str, object]:
     again += ["--pictures", str(options.pictures), "--count", str(options.count)]
     rates: dict[str, list[float]] = {"loop_1": [], "loop_16": [], "server": []}
     reports: list[dict[str, float]] = []
-    with subprocess.Popen(
-        [*again, "--role", "serve"], stdout=subprocess.PIPE, text=True
-    ) as server:
+    with subprocess.Popen([*again, "--role", "serve"], stdout=subprocess.PIPE, text=True) as server:
         if server.stdout is None:
             raise SystemExit("the server has no output")
         url = server.stdout.readline().strip()

@@ -147,8 +147,13 @@ def test_a_pipeline_is_written_and_read(
 @pytest.mark.parametrize(
     "change",
     [
-        {"height": 0}, {"width": 9000}, {"height": 8.0}, {"fit": "squeeze"},
-        {"pad_color": [1, 2]}, {"pad_color": [1, 2, 256]}, {"mean": 0.5},
+        {"height": 0},
+        {"width": 9000},
+        {"height": 8.0},
+        {"fit": "squeeze"},
+        {"pad_color": [1, 2]},
+        {"pad_color": [1, 2, 256]},
+        {"mean": 0.5},
     ],
 )
 def test_a_pipeline_that_makes_no_sense_is_refused(change: dict[str, object]) -> None:

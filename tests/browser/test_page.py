@@ -75,9 +75,9 @@ def page(browser, page_server: ServerHandle):
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on(
         "console",
-        lambda message: problems.append(message.text)
-        if "Content Security Policy" in message.text
-        else None,
+        lambda message: (
+            problems.append(message.text) if "Content Security Policy" in message.text else None
+        ),
     )
     page.goto(page_server.url)
     page.wait_for_function("document.querySelector('#about').textContent.includes('apart')")
@@ -261,9 +261,10 @@ def test_everything_can_be_done_with_the_keyboard(page) -> None:
     expect(skip).to_be_in_viewport()
     page.keyboard.press("Enter")
     expect(page.locator("#choose")).to_be_focused()
-    assert page.locator("label[for=choose]").evaluate(
-        "e => getComputedStyle(e).outlineStyle"
-    ) == "solid"
+    assert (
+        page.locator("label[for=choose]").evaluate("e => getComputedStyle(e).outlineStyle")
+        == "solid"
+    )
 
     page.keyboard.press("Shift+Tab")
     expect(page.locator('input[value="recognise"]')).to_be_focused()

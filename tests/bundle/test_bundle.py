@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import brightness_model, tiny_manifest
+from drawing import brightness_model, tiny_manifest
 
 from foveal.bundle import SCHEMA_VERSION, Bundle, Manifest
 from foveal.errors import BundleError

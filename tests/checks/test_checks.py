@@ -85,7 +85,8 @@ def test_copies_are_counted_and_those_under_two_labels_are_warned_of() -> None:
     looked_at.scan.digest[4] = looked_at.scan.digest[2]
     found = check(looked_at)
     assert (found["images.near_duplicate"].severity, found["images.near_duplicate"].count) == (
-        "info", 2
+        "info",
+        2,
     )
     assert found["images.two_labels"].severity == "warning"
     assert found["images.two_labels"].count == 1

@@ -35,8 +35,11 @@ def test_one_archive_with_a_split_is_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x_train=x_train, y_train=[0, 1, 0], x_test=x_test, y_test=[1, 1])
     source = open_source(tmp_path / "d.npz")
     assert [(s.id, s.raw, s.split) for s in source.samples] == [
-        ("x_train/0", ("0",), "train"), ("x_train/1", ("1",), "train"),
-        ("x_train/2", ("0",), "train"), ("x_test/0", ("1",), "test"), ("x_test/1", ("1",), "test"),
+        ("x_train/0", ("0",), "train"),
+        ("x_train/1", ("1",), "train"),
+        ("x_train/2", ("0",), "train"),
+        ("x_test/0", ("1",), "test"),
+        ("x_test/1", ("1",), "test"),
     ]
     np.testing.assert_array_equal(pixels(source, 1), x_train[1])
     np.testing.assert_array_equal(pixels(source, 4), x_test[1])
@@ -48,9 +51,15 @@ def test_one_archive_with_a_split_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("x", "y"),
     [
-        ("images", "labels"), ("x", "y"), ("X", "Y"), ("data", "target"),
-        ("train_images", "train_labels"), ("xtrain", "ytrain"), ("x-train", "y-train"),
-        ("valid_images", "valid_labels"), ("x_validation", "y_validation"),
+        ("images", "labels"),
+        ("x", "y"),
+        ("X", "Y"),
+        ("data", "target"),
+        ("train_images", "train_labels"),
+        ("xtrain", "ytrain"),
+        ("x-train", "y-train"),
+        ("valid_images", "valid_labels"),
+        ("x_validation", "y_validation"),
     ],
 )
 def test_pairs_go_by_many_names(tmp_path: Path, x: str, y: str) -> None:

@@ -72,7 +72,8 @@ def test_unreadable_pictures_are_zeros_and_errors(draw_folder: DrawFolder, tmp_p
     cache = build(open_source(root), tmp_path / "cache")
     assert cache.scan.ok.tolist() == [False, True, True, False]
     assert {i: code for i, (code, _) in cache.scan.errors.items()} == {
-        0: "image_format", 3: "image_unreadable"
+        0: "image_format",
+        3: "image_unreadable",
     }
     assert not cache.read(np.array([0, 3])).any()
     assert cache.read(np.array([1])).any()

@@ -170,22 +170,37 @@ GOLDEN: list[tuple[str, bytes, list[list[tuple[int, int, int]]]]] = [
     # 65535 = 255 * 257: divided, neither cut at 255 nor shifted off.
     ("deep grey", saved(row(GREYS, np.uint16), "PNG"), [[(v,) * 3 for v in (0, 1, 128, 255)]]),
     ("deep tiff", saved(row(GREYS, np.uint16), "TIFF"), [[(v,) * 3 for v in (0, 1, 128, 255)]]),
-    ("rounded", saved(row([128, 129, 385, 386], np.uint16), "PNG"),
-     [[(v,) * 3 for v in (0, 1, 1, 2)]]),
+    (
+        "rounded",
+        saved(row([128, 129, 385, 386], np.uint16), "PNG"),
+        [[(v,) * 3 for v in (0, 1, 1, 2)]],
+    ),
     # Fully transparent is white whatever the colour beneath; half black is half grey.
-    ("rgba", saved(row([[9, 9, 9, 0], [9, 8, 7, 255], [0, 0, 0, 128]]), "PNG"),
-     [[WHITE, (9, 8, 7), (127,) * 3]]),
-    ("la", saved(PILImage.merge("LA", (row([9, 100]), row([0, 255]))), "PNG"),
-     [[WHITE, (100,) * 3]]),
+    (
+        "rgba",
+        saved(row([[9, 9, 9, 0], [9, 8, 7, 255], [0, 0, 0, 128]]), "PNG"),
+        [[WHITE, (9, 8, 7), (127,) * 3]],
+    ),
+    (
+        "la",
+        saved(PILImage.merge("LA", (row([9, 100]), row([0, 255]))), "PNG"),
+        [[WHITE, (100,) * 3]],
+    ),
     ("palette", saved(blocks([[RED, BLUE]]).quantize(2), "PNG"), [[RED] * 16 + [BLUE] * 16] * 16),
     ("palette and alpha", palette_with_alpha(), [[WHITE, BLUE, (127,) * 3]]),
     ("rgb colour key", saved(row([RED, BLUE]), "PNG", transparency=RED), [[WHITE, BLUE]]),
     ("grey colour key", saved(row([7, 9]), "PNG", transparency=7), [[WHITE, (9,) * 3]]),
-    ("deep colour key", saved(row([257, 514], np.uint16), "PNG", transparency=257),
-     [[WHITE, (2,) * 3]]),
+    (
+        "deep colour key",
+        saved(row([257, 514], np.uint16), "PNG", transparency=257),
+        [[WHITE, (2,) * 3]],
+    ),
     ("webp", saved(row([RED, (1, 2, 3)]), "WEBP", lossless=True), [[RED, (1, 2, 3)]]),
-    ("webp alpha", saved(row([[9, 9, 9, 0], [9, 8, 7, 255]]), "WEBP", lossless=True),
-     [[WHITE, (9, 8, 7)]]),
+    (
+        "webp alpha",
+        saved(row([[9, 9, 9, 0], [9, 8, 7, 255]]), "WEBP", lossless=True),
+        [[WHITE, (9, 8, 7)]],
+    ),
     ("gif", saved(row([RED, BLUE]).quantize(2), "GIF"), [[RED, BLUE]]),
     ("gif, first frame", first_of_two("GIF"), [[RED, RED]]),
     ("gif with a hole", transparent_gif(), [[WHITE, BLUE]]),
@@ -195,11 +210,17 @@ GOLDEN: list[tuple[str, bytes, list[list[tuple[int, int, int]]]]] = [
     ("bmp", saved(row([RED, (1, 2, 3)]), "BMP"), [[RED, (1, 2, 3)]]),
     ("bmp from the top", top_down_bmp(), [[RED], [BLUE]]),
     ("tiff lzw", saved(row([RED, BLUE]), "TIFF", compression="tiff_lzw"), [[RED, BLUE]]),
-    ("tiff deflate", saved(row([RED, BLUE]), "TIFF", compression="tiff_adobe_deflate"),
-     [[RED, BLUE]]),
+    (
+        "tiff deflate",
+        saved(row([RED, BLUE]), "TIFF", compression="tiff_adobe_deflate"),
+        [[RED, BLUE]],
+    ),
     ("big tiff", saved(row([RED, BLUE]), "TIFF", big_tiff=True), [[RED, BLUE]]),
-    ("cmyk tiff", saved(PILImage.merge("CMYK", [row([v, 0]) for v in (255, 0, 0, 0)]), "TIFF"),
-     [[CYAN, WHITE]]),
+    (
+        "cmyk tiff",
+        saved(PILImage.merge("CMYK", [row([v, 0]) for v in (255, 0, 0, 0)]), "TIFF"),
+        [[CYAN, WHITE]],
+    ),
 ]
 
 

@@ -38,7 +38,9 @@ def ids(source: Source, finding: str) -> tuple[str, ...]:
 def test_class_folders_are_found(tmp_path: Path) -> None:
     source = open_source(draw(tmp_path, "cat/1.png", "cat/2.png", "dog/1.png"))
     assert contents(source) == [
-        ("cat", None, "cat/1.png"), ("cat", None, "cat/2.png"), ("dog", None, "dog/1.png")
+        ("cat", None, "cat/1.png"),
+        ("cat", None, "cat/2.png"),
+        ("dog", None, "dog/1.png"),
     ]
     assert source.layout == "3 pictures in 2 class folders"
     assert source.findings == ()
@@ -49,11 +51,14 @@ def test_class_folders_are_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Val"])
 def test_folders_of_a_split_are_found(tmp_path: Path, name: str) -> None:
-    source = open_source(draw(tmp_path, "train/a/1.png", "train/b/1.png", f"{name}/a/2.png",
-                              "test/b/3.png"))
+    source = open_source(
+        draw(tmp_path, "train/a/1.png", "train/b/1.png", f"{name}/a/2.png", "test/b/3.png")
+    )
     assert sorted(contents(source)) == [
-        ("a", "train", "train/a/1.png"), ("a", "val", f"{name}/a/2.png"),
-        ("b", "test", "test/b/3.png"), ("b", "train", "train/b/1.png"),
+        ("a", "train", "train/a/1.png"),
+        ("a", "val", f"{name}/a/2.png"),
+        ("b", "test", "test/b/3.png"),
+        ("b", "train", "train/b/1.png"),
     ]
     assert "split as given (train 2, val 1, test 1)" in source.layout
 
@@ -220,7 +225,10 @@ def test_groups_are_read_from_names(tmp_path: Path) -> None:
     draw(tmp_path, "a/w1_1.png", "a/w1_2.png", "b/w2_1.png", "b/other.png")
     source = open_source(tmp_path, ReadAnything(group_regex=r"(w\d+)_"))
     assert {s.id: s.group for s in source.samples} == {
-        "a/w1_1.png": "w1", "a/w1_2.png": "w1", "b/w2_1.png": "w2", "b/other.png": None
+        "a/w1_1.png": "w1",
+        "a/w1_2.png": "w1",
+        "b/w2_1.png": "w2",
+        "b/other.png": None,
     }
     assert ids(source, "data.no_group") == ("b/other.png",)
 
@@ -289,5 +297,3 @@ def test_equal_files_have_equal_digests(tmp_path: Path) -> None:
     source = open_source(tmp_path)
     digests = [source.load(sample, LIMITS).digest for sample in source.samples]
     assert digests[0] == digests[2] != digests[1]
-
-

@@ -102,9 +102,7 @@ def far_fewer_bits(rng: np.random.Generator, count: int) -> Scan:
     )
 
 
-def by_definition(
-    scan: Scan, distance: int, known: list[tuple[int, int]]
-) -> NDArray[np.int64]:
+def by_definition(scan: Scan, distance: int, known: list[tuple[int, int]]) -> NDArray[np.int64]:
     """Return the first of each one's set, by looking at every pair and walking every path."""
     count = len(scan.ok)
     values = normalised(scan.thumb)
@@ -131,10 +129,17 @@ def test_the_search_finds_exactly_what_the_definition_says(
     scan = far_fewer_bits(rng, count)
     known = [(int(a), int(b)) for a, b in rng.integers(0, max(1, count), (count // 10, 2))]
     for copy, original in rng.integers(0, max(1, count), (count // 10, 2)):
-        scan.put(copy, scan.digest[original].tobytes(), (9, 9), Fingerprint(
-            int(scan.phash[original]), scan.thumb[original], float(scan.spread[original]),
-            float(scan.balance[original]),
-        ))
+        scan.put(
+            copy,
+            scan.digest[original].tobytes(),
+            (9, 9),
+            Fingerprint(
+                int(scan.phash[original]),
+                scan.thumb[original],
+                float(scan.spread[original]),
+                float(scan.balance[original]),
+            ),
+        )
     found = together(scan, np.arange(count, dtype=np.int64), distance, known)
     np.testing.assert_array_equal(found.first, by_definition(scan, distance, known))
 

@@ -41,8 +41,12 @@ def scan_for(contents: list[int], looks: list[int] | None = None) -> Scan:
 
 def samples_for(labels: list[str], groups: list[str | None] | None = None) -> list[Sample]:
     return [
-        Sample(f"{i}.png", tuple(label.split("|")) if label else None, None,
-               groups[i] if groups else None)
+        Sample(
+            f"{i}.png",
+            tuple(label.split("|")) if label else None,
+            None,
+            groups[i] if groups else None,
+        )
         for i, label in enumerate(labels)
     ]
 
@@ -51,8 +55,11 @@ def split(
     samples: list[Sample], scan: Scan | None = None, shares: Shares | None = None, seed: int = 0
 ) -> tuple[NDArray[np.int8], list[Finding]]:
     return assign_splits(
-        samples, scan or scan_for(list(range(len(samples)))), shares or Shares(),
-        seed=seed, near_distance=2,
+        samples,
+        scan or scan_for(list(range(len(samples)))),
+        shares or Shares(),
+        seed=seed,
+        near_distance=2,
     )
 
 
@@ -84,9 +91,7 @@ def test_every_label_gets_its_share_to_the_nearest_picture(
         assert in_val >= 1 or total == 1
 
 
-def described(
-    seed: int, count: int
-) -> tuple[list[str], list[str | None], list[int], list[int]]:
+def described(seed: int, count: int) -> tuple[list[str], list[str | None], list[int], list[int]]:
     rng = np.random.default_rng(seed)
     labels = [str(v) for v in rng.choice(["a", "b", "c", "a|b", ""], count)]
     groups = [str(v) or None for v in rng.choice(["", "", "g1", "g2", "g3", "g4"], count)]
@@ -207,7 +212,8 @@ def test_byte_equal_pictures_on_two_given_sides_are_a_leak() -> None:
 def test_near_duplicates_and_groups_on_two_given_sides_are_leaks() -> None:
     samples = [
         *given_sides("train", "val"),
-        Sample("2.png", ("a",), "train", "g"), Sample("3.png", ("a",), "test", "g"),
+        Sample("2.png", ("a",), "train", "g"),
+        Sample("3.png", ("a",), "test", "g"),
     ]
     _, findings = split(samples, scan_for([1, 2, 3, 4], [1, 1, 0, 0]))
     assert "1 of near-duplicates, 1 of one group" in findings[0].message
@@ -240,7 +246,11 @@ def test_a_split_is_written_and_read(tmp_path: Path) -> None:
     sides = np.array([0, 1, -1, 2], np.int8)
     write_split_csv(tmp_path / "split.csv", samples, sides)
     assert (tmp_path / "split.csv").read_text().splitlines() == [
-        "image,label,split", "0.png,a,train", "1.png,b|c,val", "2.png,,", "3.png,a,test"
+        "image,label,split",
+        "0.png,a,train",
+        "1.png,b|c,val",
+        "2.png,,",
+        "3.png,a,test",
     ]
     np.testing.assert_array_equal(read_split_csv(tmp_path / "split.csv", samples), sides)
     assert [p.name for p in tmp_path.iterdir()] == ["split.csv"]

@@ -134,12 +134,15 @@ def test_no_guess_is_made_between_two_pictures(tmp_path: Path) -> None:
 def test_absolute_paths_and_paths_of_windows_are_understood(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     outside = table(tmp_path, "", "notes.txt", pictures=1)
-    table(tmp_path / "in", f"image,label\n{outside}/0.png,a\n..\\0.png,b\nin\\1.png,c\n",
-          pictures=0)
+    table(
+        tmp_path / "in", f"image,label\n{outside}/0.png,a\n..\\0.png,b\nin\\1.png,c\n", pictures=0
+    )
     (tmp_path / "in" / "in").mkdir()
     PILImage.new("RGB", (2, 2)).save(tmp_path / "in" / "in" / "1.png")
     assert [s.id for s in open_source(tmp_path / "in").samples] == [
-        f"{outside}/0.png", "../0.png", "in/1.png"
+        f"{outside}/0.png",
+        "../0.png",
+        "in/1.png",
     ]
 
 
@@ -182,10 +185,15 @@ def test_a_table_of_any_name_is_read_when_it_is_named(tmp_path: Path) -> None:
     assert open_source(root / "annotations.csv").samples == (Sample("0.png", ("a",)),)
 
 
-WORDS = st.text(
-    st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="|\\\u2028\u2029"),
-    min_size=1, max_size=8,
-).map(str.strip).filter(bool)
+WORDS = (
+    st.text(
+        st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="|\\\u2028\u2029"),
+        min_size=1,
+        max_size=8,
+    )
+    .map(str.strip)
+    .filter(bool)
+)
 ROWS = st.lists(
     st.tuples(
         WORDS.filter(lambda name: not name.startswith("./")),
@@ -194,7 +202,8 @@ ROWS = st.lists(
         st.one_of(st.just(""), WORDS),
         st.floats(0, 1e6, allow_nan=False),
     ),
-    min_size=1, max_size=6,
+    min_size=1,
+    max_size=6,
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import DrawFolder
+from drawing import DrawFolder
 
 from foveal.bundle import Bundle
 from foveal.errors import DataError

@@ -91,9 +91,7 @@ def assert_error(response: httpx.Response, status: int) -> str:
         (b"--x\r\n\r\n1\r\n" * 100 + b"--x--", "multipart/form-data; boundary=x", 400),
     ],
 )
-def test_bad_bodies(
-    strict: httpx.Client, body: bytes, content_type: str, status: int
-) -> None:
+def test_bad_bodies(strict: httpx.Client, body: bytes, content_type: str, status: int) -> None:
     headers = {"content-type": content_type}
     assert_error(strict.post("/predict/tiny", content=body, headers=headers), status)
 
@@ -165,9 +163,7 @@ def test_odd_lengths_are_bad_requests(strict_server: ServerHandle, length: bytes
 @pytest.mark.parametrize(
     "name", ["..%2f..%2fetc%2fpasswd", "%2e%2e", "tiny%00", "a" * 300, "tiny%20", "%F0%9F%90%B1"]
 )
-def test_odd_model_names_are_not_found(
-    client: httpx.Client, dark_png: bytes, name: str
-) -> None:
+def test_odd_model_names_are_not_found(client: httpx.Client, dark_png: bytes, name: str) -> None:
     message = assert_error(client.post(f"/predict/{name}", content=dark_png), 404)
     assert len(message) < 400
 

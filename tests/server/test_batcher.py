@@ -197,6 +197,7 @@ def test_a_hundred_requests_at_once_are_each_answered_rightly(
             httpx.Client(base_url=server.url, timeout=30, limits=limits) as client,
             ThreadPoolExecutor(100) as pool,
         ):
+
             def ask(i: int) -> bool:
                 data, label = [(dark_png, "circle"), (bright_jpeg, "square")][i % 2]
                 response = client.post("/predict/tiny", content=data)

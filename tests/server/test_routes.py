@@ -115,9 +115,7 @@ def test_health_and_readiness_are_given(client: httpx.Client) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
-def test_metrics_count_requests_by_route_and_status(
-    client: httpx.Client, dark_png: bytes
-) -> None:
+def test_metrics_count_requests_by_route_and_status(client: httpx.Client, dark_png: bytes) -> None:
     line = 'foveal_requests_total{route="predict",status="200"}'
     client.post("/predict/tiny", content=dark_png)
     before = _value(client.get("/metrics").text, line)

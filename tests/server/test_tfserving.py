@@ -32,9 +32,7 @@ def test_inputs_give_outputs_by_column(
     assert outputs["label"] == ["circle", "square"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1/models/tiny:predict", "/V1/Models/tiny/versions/1:PREDICT"]
-)
+@pytest.mark.parametrize("path", ["/v1/models/tiny:predict", "/V1/Models/tiny/versions/1:PREDICT"])
 def test_routes_ignore_case_and_content_type(
     client: httpx.Client, dark_png: bytes, path: str
 ) -> None:

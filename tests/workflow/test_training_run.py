@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DrawFolder
+from drawing import DrawFolder
 from safetensors.numpy import load_file
 
 import foveal
@@ -137,7 +137,7 @@ def test_a_finished_run_is_extended_by_more_epochs(photos: Path, tmp_path: Path)
 def test_an_export_that_answers_differently_is_refused_and_nothing_is_written(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conftest import brightness_model
+    from drawing import brightness_model
 
     monkeypatch.setattr(shipping, "export_onnx", lambda *args: brightness_model())
     overrides = (*SMALL, "train.augment.enabled=false")
@@ -151,7 +151,7 @@ def test_one_class_and_an_empty_folder_are_data_errors(
     draw_folder: DrawFolder, tmp_path: Path
 ) -> None:
     one = draw_folder(tmp_path / "one", classes=("circle",))
-    with pytest.raises(DataError, match="nothing to tell apart|one class|only class|one label"):
+    with pytest.raises(DataError, match="nothing to tell apart"):
         foveal.train(one, out=tmp_path / "runs", overrides=SMALL)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty"):

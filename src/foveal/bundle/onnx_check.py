@@ -47,7 +47,7 @@ def check_onnx(model: bytes) -> None:
             bytes that are not a model.
     """
     view = memoryview(model)
-    if not any(number == 7 for number, _, _ in _fields(view)):
+    if not any(number == 7 and kind == 2 for number, kind, _ in _fields(view)):
         raise BundleError("model.onnx is not an ONNX model: it has no graph.")
     _walk(view, "model", 0)
 

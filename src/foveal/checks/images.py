@@ -52,11 +52,7 @@ def near_duplicate(facts: Facts) -> Iterator[Finding]:
         [facts.samples[i].id for positions in sets for i in positions],
         count=copies,
     )
-    torn = [
-        positions
-        for positions in sets
-        if len({facts.samples[i].raw for i in positions}) > 1
-    ]
+    torn = [positions for positions in sets if len({facts.samples[i].raw for i in positions}) > 1]
     if torn:
         first = torn[0]
         other = next(i for i in first if facts.samples[i].raw != facts.samples[first[0]].raw)

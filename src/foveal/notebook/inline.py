@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from foveal.model import Model, PictureLike
 from foveal.notebook.history import history_html
 from foveal.notebook.network import features_html, layers_html
+
+if TYPE_CHECKING:
+    from foveal.model import Model, PictureLike
 
 
 @final

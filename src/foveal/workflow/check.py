@@ -75,7 +75,7 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
     split, leaks = assign_splits(
         source.samples, cache.scan, recipe.split, seed=recipe.seed, near_distance=distance
     )
-    found = run_checks(source, cache.scan, split, near_distance=distance)
+    found = run_checks(source, cache.scan, split, near_distance=distance, task=recipe.task)
     facts = Facts(source.samples, cache.scan, split, distance)
     order = {"error": 0, "warning": 1, "info": 2}
     findings = sorted((*source.findings, *leaks, *found), key=lambda f: order[f.severity])

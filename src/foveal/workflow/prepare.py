@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -154,24 +155,38 @@ def prepare(
     raws = [s.raw for s, side in zip(source.samples, split, strict=True) if s.raw and side >= 0]
     task = get_task(recipe.task).bind(get_task(recipe.task).fit_labels(raws), recipe.task_options)
     checked = run_checks(
-        source, cache.scan, split, near_distance=recipe.data.near_duplicate_distance
+        source,
+        cache.scan,
+        split,
+        near_distance=recipe.data.near_duplicate_distance,
+        task=recipe.task,
     )
     findings = (*source.findings, *found, *checked)
     write_json(run.findings, {"findings": [asdict(finding) for finding in findings]})
     _log_findings(findings)
-    errors = [finding for finding in findings if finding.severity == "error"]
+    prepared = Prepared(recipe, source, task, pipeline, cache, split, findings)
+    try:
+        _refuse(prepared)
+    except DataError:
+        cache.close()
+        shutil.rmtree(run.cache, ignore_errors=True)
+        raise
+    write_contact_sheet(prepared, run.contact_sheet)
+    return prepared
+
+
+def _refuse(prepared: Prepared) -> None:
+    errors = [finding for finding in prepared.findings if finding.severity == "error"]
     if errors:
         raise DataError(errors[0].message, hint=errors[0].hint, code=errors[0].id)
-    prepared = Prepared(recipe, source, task, pipeline, cache, split, findings)
+    source = prepared.source
     for side, name in ((TRAIN, "training"), (VAL, "validation")):
         if not len(prepared.indices(side)):
             raise DataError(
                 f"There are no {name} pictures: {len(source.samples)} in all, "
-                f"{len(cache.scan.errors)} unreadable.",
+                f"{len(prepared.cache.scan.errors)} unreadable.",
                 hint=f"foveal check {source.location}",
             )
-    write_contact_sheet(prepared, run.contact_sheet)
-    return prepared
 
 
 def _cache(

@@ -122,7 +122,7 @@ def _work(
         run,
         _read_state(run)["data"],
         extensions,
-        status="done",
+        status="interrupted" if result.stopped == "interrupted" else "done",
         stopped=result.stopped,
         seconds=round(result.seconds, 3),
         best_epoch=result.best_epoch,
