@@ -54,6 +54,8 @@ class BackboneSpec:
         hidden: Channels of the head's hidden layer when the recipe does not say; 0 for none.
         dropout: Dropout of the head that goes with it.
         parts: The backbones that are concatenated, if this is several of them.
+        is_depthwise: Whether most of the time goes into depthwise convolutions, whose gradients
+            processors compute faster in float32 than in bf16.
     """
 
     name: str
@@ -71,6 +73,7 @@ class BackboneSpec:
     hidden: int = 0
     dropout: float = 0.2
     parts: tuple[BackboneSpec, ...] = ()
+    is_depthwise: bool = False
 
     def check_size(self, height: int, width: int) -> None:
         """Check that a model input of (height, width) pixels is large enough.

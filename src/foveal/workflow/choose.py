@@ -10,6 +10,7 @@ from typing import Any
 from foveal.models.backbone import BackboneSpec
 from foveal.models.backbones import resolve_backbone
 from foveal.recipe import Recipe
+from foveal.train.precision import choose_device
 from foveal.workflow.facts import DataFacts
 
 SMALL_CNN = "fovea"
@@ -100,7 +101,7 @@ def _image_size(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
         # Few pictures leave time for large ones: 288 px against 192 px is worth two points on
         # the 244 ants and bees (docs/decisions/0007).
         largest = 288 if facts.samples < _FROZEN_SAMPLES else 192
-        low, high = (128, largest) if _is_pretrained(recipe) else (32, 64)
+        low, high = (160, largest) if _is_pretrained(recipe) else (32, 64)
         low, high = (max(v, _spec(recipe).min_size) for v in (low, high))
         side = min(high, max(low, 16 * -(-facts.median_side // 16)))
         reasons = {
@@ -158,7 +159,7 @@ def _schedule(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
     scratch = train.strategy == "scratch"
     if train.batch_size is None:
         changes["train__batch_size"] = 32 if facts.samples < 5000 or not scratch else 128
-    if train.precision == "auto" and not scratch:
+    if train.precision == "auto" and _spec(recipe).is_depthwise and _on_processor(recipe):
         changes["train__precision"] = "fp32"
         reasons["train.precision"] = (
             "measured on two cores: the gradients of depthwise convolutions take longer in bf16"
@@ -179,6 +180,10 @@ def _schedule(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
     return changes, reasons
 
 
+def _on_processor(recipe: Recipe) -> bool:
+    return choose_device(recipe.train.device).type == "cpu"
+
+
 def _default_lr(recipe: Recipe) -> float:
     sgd = recipe.train.optimizer == "sgd"
     if recipe.train.strategy == "scratch":
@@ -194,4 +199,4 @@ def _default_epochs(recipe: Recipe, facts: DataFacts) -> tuple[int, str]:
     if recipe.train.strategy == "scratch":
         epochs = max(15, min(150, round(60_000 / max(1, facts.samples))))
         return epochs, f"about {epochs * facts.samples} pictures seen in all"
-    return 8, "fine-tuning from ImageNet weights converges in a few passes"
+    return 6, "fine-tuning from ImageNet weights converges in a few passes"

@@ -17,7 +17,7 @@ from foveal.console import Progress, log_to_file, stop_logging
 from foveal.data.layouts import open_source
 from foveal.errors import BundleError, UsageError
 from foveal.models.backbones import resolve_backbone
-from foveal.models.network import Network, build_network
+from foveal.models.network import Network, build_network, weight_source
 from foveal.predict.predictor import Predictor
 from foveal.recipe import Recipe
 from foveal.tasks import get_training
@@ -52,7 +52,7 @@ def run_training(
     """
     location = str(data)
     source, resolved = resolve_recipe(location, recipe)
-    _check_size(resolved)
+    _check_backbone(resolved)
     run = RunDirectory.create(out, resolved.task, name or default_name(location))
     run.recipe.write_text(resolved.to_yaml(), encoding="utf-8")
     write_json(run.environment, describe_environment())
@@ -169,10 +169,14 @@ def _fit(
     return network, result
 
 
-def _check_size(recipe: Recipe) -> None:
+def _check_backbone(recipe: Recipe) -> None:
+    """Stop before any work when the size does not fit or the weights are not at hand."""
+    spec = resolve_backbone(recipe.model.backbone)
     height, width = recipe.pipeline.height, recipe.pipeline.width
     if height is not None and width is not None:
-        resolve_backbone(recipe.model.backbone).check_size(height, width)
+        spec.check_size(height, width)
+    if recipe.model.pretrained and spec.pretrained:
+        spec.build(weight_source(recipe.model, pretrained=True))
 
 
 @contextmanager

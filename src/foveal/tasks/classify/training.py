@@ -23,7 +23,7 @@ MULTI_HOT = "multi_hot"
 
 # Finer maps hold edges and colours rather than parts of things.
 _MIN_STRIDE = 8
-_MAX_LEVELS = 3
+_MAX_LEVELS = 4
 
 
 @final
@@ -37,7 +37,7 @@ class ClassifyTraining(TaskTraining):
         task: Task[Any, Any],
         options: ModelOptions,
     ) -> Head:
-        """Return the evidence head on the feature maps of stride 8 and more, at most three."""
+        """Return the evidence head on the feature maps of stride 8 and more, at most four."""
         deep = [c for c, stride in zip(channels, strides, strict=True) if stride >= _MIN_STRIDE]
         used = tuple(deep[-_MAX_LEVELS:]) or channels[-1:]
         return EvidenceHead(
