@@ -43,7 +43,7 @@ class DataOptions(Section):
 class SplitOptions(Section):
     """How samples are divided when the source does not say."""
 
-    val_share: float = Field(default=0.2, gt=0, lt=1)
+    val_share: float = Field(default=0.15, gt=0, lt=1)
     test_share: float = Field(default=0.0, ge=0, lt=1)
 
 
@@ -115,6 +115,9 @@ class TrainOptions(Section):
     feature_views: int = Field(default=2, ge=1, le=32)
     """Views of each training picture whose activations are cached: the first plain, the others
     augmented."""
+    head_is_enough: float = Field(default=0.97, gt=0)
+    """Staged: the backbone is not fine-tuned when the head alone reaches this value of the
+    task's primary metric on validation; above 1 fine-tunes always."""
     head_lr: float | None = Field(default=None, gt=0)
     """Highest learning rate of the head on frozen features (frozen and staged)."""
     weight_decay: float = Field(default=0.02, ge=0)

@@ -6,7 +6,7 @@ from torch import nn
 
 from foveal.errors import UsageError
 from foveal.recipe import TrainOptions
-from foveal.train.defaults import default_lr, gentle_backbone, label_weights
+from foveal.train.defaults import default_lr, label_weights
 from foveal.train.mixup import mix
 from foveal.train.optim import Ema, build_optimizer, plateau_factor, schedule_factor, set_lr
 from foveal.train.records import all_parameters
@@ -50,7 +50,9 @@ def test_only_matrices_and_kernels_are_decayed(name):
 
 def test_learning_rates_follow_the_factors_of_the_groups():
     model = nn.ModuleDict({"backbone": nn.Linear(2, 2), "head": nn.Linear(2, 2)})
-    optimizer = build_optimizer(model, TrainOptions(), gentle_backbone)
+    optimizer = build_optimizer(
+        model, TrainOptions(), lambda name: 1.0 if name[:4] == "head" else 0.3
+    )
     set_lr(optimizer, 0.1)
     rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
     assert rates[id(model["head"].weight)] == pytest.approx(0.1)
@@ -108,8 +110,8 @@ def test_mixup_refuses_targets_that_cannot_be_blended():
 
 def test_a_given_learning_rate_wins_and_defaults_grow_with_the_batch():
     assert default_lr(TrainOptions(lr=0.123), "head", 8) == 0.123
-    assert default_lr(TrainOptions(), "full", 64) == 5e-4
-    assert default_lr(TrainOptions(), "full", 16) == 2.5e-4
+    assert default_lr(TrainOptions(), "full", 64) == 1.4e-3
+    assert default_lr(TrainOptions(), "full", 16) == 0.7e-3
     assert default_lr(TrainOptions(optimizer="sgd"), "scratch", 128) == 0.2
 
 

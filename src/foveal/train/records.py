@@ -54,6 +54,7 @@ class Stage:
             module all of whose parameters are frozen keeps its batch statistics.
         forward: How the model is run on the loader's inputs.
         validate: Instead of the fit's own (on cached features, say).
+        skip_from: The stage is left out when the best value of the metric so far is at least this.
         budget_share: Of the time left, relative to the shares of this and all later stages.
     """
 
@@ -64,6 +65,7 @@ class Stage:
     lr_factor: Callable[[str], float] = all_parameters
     forward: Forward = forward_all
     validate: Validate | None = None
+    skip_from: float | None = None
     budget_share: float = 1.0
 
 

@@ -149,6 +149,10 @@ class Trainer:
     def run_stage(self, session: Session, stage: Stage) -> None:
         """Run epochs until the stage has no steps, no patience or no time left."""
         state = session.state
+        if state.is_good_enough(stage.skip_from):
+            logger.info("stage %s left out: the metric is at least %s", stage.name, stage.skip_from)
+            state.stage += 1
+            return
         pace = session.open_stage(stage, self.options)
         forward = self._forward(stage, pace)
         # An epoch whose last step is done but whose validation is not comes from a checkpoint.

@@ -10,6 +10,7 @@ from typing import Any
 from foveal.models.backbone import BackboneSpec
 from foveal.models.backbones import resolve_backbone
 from foveal.recipe import Recipe
+from foveal.train.defaults import default_lr
 from foveal.train.precision import choose_device
 from foveal.workflow.facts import DataFacts
 
@@ -23,7 +24,6 @@ _SCRATCH_SAMPLES = 5000
 _FROZEN_SAMPLES = 600
 # On cached features an epoch costs milliseconds: enough of them to converge.
 _HEAD_EPOCHS = 20
-_HEAD_LR = 1e-3
 
 
 def resolve(recipe: Recipe, facts: DataFacts, *, pretrained_at_hand: bool) -> Recipe:
@@ -101,7 +101,7 @@ def _image_size(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
         # Few pictures leave time for large ones: 288 px against 192 px is worth two points on
         # the 244 ants and bees (docs/decisions/0007).
         largest = 288 if facts.samples < _FROZEN_SAMPLES else 192
-        low, high = (160, largest) if _is_pretrained(recipe) else (32, 64)
+        low, high = (144, largest) if _is_pretrained(recipe) else (32, 64)
         low, high = (max(v, _spec(recipe).min_size) for v in (low, high))
         side = min(high, max(low, 16 * -(-facts.median_side // 16)))
         reasons = {
@@ -157,18 +157,18 @@ def _schedule(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
     changes: dict[str, Any] = {}
     reasons: dict[str, str] = {}
     scratch = train.strategy == "scratch"
-    if train.batch_size is None:
-        changes["train__batch_size"] = 32 if facts.samples < 5000 or not scratch else 128
+    batch = train.batch_size or (32 if facts.samples < 5000 or not scratch else 128)
+    changes["train__batch_size"] = batch
     if train.precision == "auto" and _spec(recipe).is_depthwise and _on_processor(recipe):
         changes["train__precision"] = "fp32"
         reasons["train.precision"] = (
             "measured on two cores: the gradients of depthwise convolutions take longer in bf16"
         )
     if train.lr is None:
-        changes["train__lr"] = _default_lr(recipe)
+        changes["train__lr"] = default_lr(train, "scratch" if scratch else "full", batch)
     if not scratch:
         changes["train__head_epochs"] = train.head_epochs or _HEAD_EPOCHS
-        changes["train__head_lr"] = train.head_lr or _HEAD_LR
+        changes["train__head_lr"] = train.head_lr or default_lr(train, "head", batch)
     if train.epochs is None:
         epochs, why = _default_epochs(recipe, facts)
         changes["train__epochs"] = epochs
@@ -184,13 +184,6 @@ def _on_processor(recipe: Recipe) -> bool:
     return choose_device(recipe.train.device).type == "cpu"
 
 
-def _default_lr(recipe: Recipe) -> float:
-    sgd = recipe.train.optimizer == "sgd"
-    if recipe.train.strategy == "scratch":
-        return 0.05 if sgd else 3e-3
-    return 0.01 if sgd else 5e-4
-
-
 def _default_epochs(recipe: Recipe, facts: DataFacts) -> tuple[int, str]:
     if recipe.train.budget_s is not None:
         return 1000, "an upper limit; the time budget decides"
@@ -199,4 +192,4 @@ def _default_epochs(recipe: Recipe, facts: DataFacts) -> tuple[int, str]:
     if recipe.train.strategy == "scratch":
         epochs = max(15, min(150, round(60_000 / max(1, facts.samples))))
         return epochs, f"about {epochs * facts.samples} pictures seen in all"
-    return 6, "fine-tuning from ImageNet weights converges in a few passes"
+    return 7, "fine-tuning from ImageNet weights converges in a few passes"

@@ -16,7 +16,7 @@ from foveal.recipe import TrainOptions
 from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
 from foveal.train.data import CacheLoader
-from foveal.train.defaults import gentle_backbone, label_weights
+from foveal.train.defaults import label_weights
 from foveal.train.features import FeatureFile, FeatureLoader, cache_features
 from foveal.train.precision import choose_precision
 from foveal.train.records import Stage, forward_all, forward_head, head_only
@@ -138,10 +138,12 @@ class Planner:
             sample_weights=self._sample_weights(),
             device=self._device,
         )
-        is_scratch = self._options.strategy in ("scratch", "full")
-        if is_scratch:
-            return Stage(name, loader, epochs, _required(rate))
-        return Stage(name, loader, epochs, _required(rate), lr_factor=gentle_backbone)
+        skip_from = self._options.head_is_enough if name == "full" and self._is_staged else None
+        return Stage(name, loader, epochs, _required(rate), skip_from=skip_from)
+
+    @property
+    def _is_staged(self) -> bool:
+        return self._options.strategy == "staged"
 
     def _head_stage(self, name: str, epochs: int | None, rate: float | None) -> Stage:
         train = self._features(TRAIN, "train")
