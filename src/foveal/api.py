@@ -1,6 +1,6 @@
 """The public functions. The command line, notebooks and jobs call these and nothing else.
 
-Heavy parts (torch, matplotlib, the web server) are imported where they are first needed, so that
+Heavy parts (torch, the web server) are imported where they are first needed, so that
 `import foveal` and `foveal predict` start fast.
 """
 

@@ -101,7 +101,9 @@ def _image_size(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
         # Few pictures leave time for large ones: 288 px against 192 px is worth two points on
         # the 244 ants and bees (docs/decisions/0007).
         largest = 288 if facts.samples < _FROZEN_SAMPLES else 192
-        low, high = (144, largest) if _is_pretrained(recipe) else (32, 64)
+        # A picture is seen twice by a frozen backbone, dozens of times by one that is trained.
+        smallest = 160 if recipe.train.strategy == "frozen" else 144
+        low, high = (smallest, largest) if _is_pretrained(recipe) else (32, 64)
         low, high = (max(v, _spec(recipe).min_size) for v in (low, high))
         side = min(high, max(low, 16 * -(-facts.median_side // 16)))
         reasons = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -163,6 +164,7 @@ def prepare(
     )
     findings = (*source.findings, *found, *checked)
     write_json(run.findings, {"findings": [asdict(finding) for finding in findings]})
+    _log_balance(raws)
     _log_findings(findings)
     prepared = Prepared(recipe, source, task, pipeline, cache, split, findings)
     try:
@@ -224,6 +226,17 @@ def _split(
     )
     write_split_csv(run.split, source.samples, split)
     return split, findings
+
+
+# More classes than this are summed up rather than listed.
+_CLASSES_LISTED = 30
+
+
+def _log_balance(raws: Sequence[RawTarget]) -> None:
+    counts = Counter(label for raw in raws for label in raw).most_common()
+    listed = ", ".join(f"{label} {count}" for label, count in counts[:_CLASSES_LISTED])
+    more = f", … down to {counts[-1][1]}" if len(counts) > _CLASSES_LISTED else ""
+    logger.info("%d pictures, %d classes: %s%s", len(raws), len(counts), listed, more)
 
 
 def _log_findings(findings: Sequence[Finding]) -> None:
