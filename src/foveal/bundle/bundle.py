@@ -67,14 +67,18 @@ class Bundle:
         text = _read(path, MANIFEST_NAME)
         manifest = Manifest.from_json(text)
         _check_names(path, names, manifest)
+        model = b""
         for name, digest in manifest.files.items():
-            if hashlib.sha256(_read(path, name)).hexdigest() != digest:
+            content = _read(path, name)
+            if name == MODEL_NAME:
+                model = content
+            if hashlib.sha256(content).hexdigest() != digest:
                 raise BundleError(
                     f"{name} in {path} was changed after the bundle was written: "
                     "its sha256 differs from bundle.json.",
                     hint="copy the bundle again, or train again",
                 )
-        check_onnx(_read(path, MODEL_NAME))
+        check_onnx(model)
         bundle = cls(path, manifest, hashlib.sha256(text).hexdigest()[:12])
         _check_outputs(bundle)
         return bundle

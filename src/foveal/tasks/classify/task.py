@@ -19,7 +19,7 @@ from foveal.errors import TargetError, unknown_name
 from foveal.pipeline import resample_to_original
 from foveal.render import heat_overlay
 from foveal.tasks.base import ReportSection, Rows, Task
-from foveal.tasks.classify import analysis, report
+from foveal.tasks.classify import analysis
 from foveal.types import (
     Calibration,
     Frame,
@@ -302,6 +302,9 @@ class ClassifyTask(Task[Target, Classification]):
 
     def report_sections(self, details: JsonObject) -> list[ReportSection]:
         """Return the task's sections of the report."""
+        # Imported late: drawing costs a tenth of the start of `foveal predict`, which needs none.
+        from foveal.tasks.classify import report
+
         return report.report_sections(
             details, self.labels.names, multi_label=self.options.multi_label
         )
