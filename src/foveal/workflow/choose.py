@@ -101,9 +101,7 @@ def _image_size(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
         # Few pictures leave time for large ones: 288 px against 192 px is worth two points on
         # the 244 ants and bees (docs/decisions/0007).
         largest = 288 if facts.samples < _FROZEN_SAMPLES else 192
-        # A picture is seen twice by a frozen backbone, dozens of times by one that is trained.
-        smallest = 160 if recipe.train.strategy == "frozen" else 144
-        low, high = (smallest, largest) if _is_pretrained(recipe) else (32, 64)
+        low, high = (160, largest) if _is_pretrained(recipe) else (32, 64)
         low, high = (max(v, _spec(recipe).min_size) for v in (low, high))
         side = min(high, max(low, 16 * -(-facts.median_side // 16)))
         reasons = {
@@ -150,7 +148,7 @@ def _strategy(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
             key: f"{facts.samples} pictures are too few to fine-tune the backbone"
         }
     return {"train__strategy": "staged"}, {
-        key: f"{facts.samples} pictures: train the head first, then everything at a low rate"
+        key: f"{facts.samples} pictures: train the head first, then everything"
     }
 
 
@@ -194,4 +192,4 @@ def _default_epochs(recipe: Recipe, facts: DataFacts) -> tuple[int, str]:
     if recipe.train.strategy == "scratch":
         epochs = max(15, min(150, round(60_000 / max(1, facts.samples))))
         return epochs, f"about {epochs * facts.samples} pictures seen in all"
-    return 7, "fine-tuning from ImageNet weights converges in a few passes"
+    return 5, "fine-tuning from ImageNet weights converges in a few passes"
