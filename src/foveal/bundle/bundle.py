@@ -71,6 +71,7 @@ class Bundle:
         with ThreadPoolExecutor(2) as pool:
             # Network and weights are hashed side by side: that is most of the time of opening.
             digests = pool.map(lambda name: _sha256(path, name), manifest.files)
+            checked = pool.submit(check_onnx, _read(path, MODEL_NAME))
             for (name, expected), digest in zip(manifest.files.items(), digests, strict=True):
                 if digest != expected:
                     raise BundleError(
@@ -78,7 +79,7 @@ class Bundle:
                         "its sha256 differs from bundle.json.",
                         hint="copy the bundle again, or train again",
                     )
-        check_onnx(_read(path, MODEL_NAME))
+        checked.result()
         bundle = cls(path, manifest, hashlib.sha256(text).hexdigest()[:12])
         _check_outputs(bundle)
         return bundle
