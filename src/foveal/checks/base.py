@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
@@ -101,4 +101,9 @@ def run_checks(
         if CHECKS[name].tasks is None or task in (CHECKS[name].tasks or ())
         for finding in CHECKS[name].run(facts)
     ]
+    return most_severe_first(findings)
+
+
+def most_severe_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings by severity; those of one severity keep their order."""
     return sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import final
 
 from foveal.checks import Facts, class_balance, run_checks
+from foveal.checks.base import most_severe_first
 from foveal.console import Progress
 from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
@@ -77,8 +78,7 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
     )
     found = run_checks(source, cache.scan, split, near_distance=distance, task=recipe.task)
     facts = Facts(source.samples, cache.scan, split, distance)
-    order = {"error": 0, "warning": 1, "info": 2}
-    findings = sorted((*source.findings, *leaks, *found), key=lambda f: order[f.severity])
+    findings = most_severe_first((*source.findings, *leaks, *found))
     return CheckReport(
         source.location, source.layout, len(source.samples), class_balance(facts), tuple(findings)
     )

@@ -15,7 +15,6 @@ from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
 from foveal.evaluate.measure import MeasureOptions
 from foveal.predict.predictor import Predictor
 from foveal.types import SPLIT_NAMES
-from foveal.workflow.reading import ReadOptions
 from foveal.workflow.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def measure(
         UsageError: For an unknown split.
         DataError: When that part is empty or nothing can be measured.
     """
-    source = open_source(data, ReadOptions())
+    source = open_source(data)
     samples = _part(source, split, run)
     evaluation = evaluate_bundle(
         predictor, source, samples=samples, findings=source.findings, progress=progress
