@@ -10,11 +10,6 @@ How a workflow calls it::
                       callbacks=[ResultsCsv(run / "results.csv"), ProgressReport(progress, metric)],
                       checkpoints=CheckpointStore(run / "checkpoints"))
     stages = [Stage("full", loader, epochs=20, lr=default_lr(options, "scratch", 64))]
-
-    def validate(model):
-        outputs = infer(model, val_loader.in_order(), trainer.precision)
-        return {"accuracy": ..., "loss": ...}
-
     result = trainer.fit(model, training, stages, validate, metric="accuracy", resume=True)
 
 With frozen features the head's stage comes first: `cache_features(network.features, …)` once, then
