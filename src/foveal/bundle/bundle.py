@@ -86,7 +86,7 @@ class Bundle:
 
     @classmethod
     def write(cls, path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
-        """Write a bundle folder and open it again.
+        """Write a bundle folder, verify it as `open` does, and return it.
 
         Everything is written beside `path` under a temporary name, flushed to the disk and
         then renamed, so that a bundle is either whole or not there. A bundle that stands at
@@ -116,13 +116,13 @@ class Bundle:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-            cls.open(temporary)
+            written = cls.open(temporary)
             if path.exists():
                 shutil.rmtree(path)
             temporary.rename(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        return cls.open(path)
+        return replace(written, path=path)
 
     def pack(self, target: Path) -> Path:
         """Write the bundle as one `.foveal` zip and return its path."""
