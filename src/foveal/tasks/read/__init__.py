@@ -1,0 +1,1 @@
+"""What short text is in this picture?"""
