@@ -7,7 +7,7 @@ Heavy parts (torch, the web server) are imported where they are first needed, so
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,22 +220,40 @@ def check(
     return check_source(data, _recipe(task, None, overrides, {}), progress or NoProgress())
 
 
-def synth(kind: str, out: str | Path, *, count: int = 1000, seed: int = 0) -> Path:
-    """Draw labelled pictures of text into a folder.
+def synth(
+    kind: str,
+    out: str | Path,
+    *,
+    count: int = 1000,
+    seed: int = 0,
+    options: Mapping[str, str] | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> Path:
+    """Draw labelled pictures of text into a folder that `train` takes as it is.
 
     Args:
-        kind: What to draw: `letters`.
-        out: The folder.
+        kind: What to draw: `captcha`, `letters`.
+        out: The folder; refused when it holds anything already.
         count: How many pictures.
-        seed: Same seed, same pictures.
+        seed: Same seed, same pictures, whatever the number of workers.
+        options: The kind's own options as text, such as `{"length": "4..6"}`.
+        workers: Processes; 0 takes all cores.
+        progress: Told how far the work is.
 
     Raises:
-        UsageError: For an unknown kind.
+        UsageError: For an unknown kind or option, or a folder that is not empty.
+        DataError: When this machine has no font that can draw them.
+
+    Example:
+        >>> foveal.synth("captcha", "plates", options={"length": "4..6"})  # doctest: +SKIP
+        PosixPath('plates')
     """
-    from foveal.synth import KINDS
+    from foveal.synth import make_kind, write_folder
 
     target = Path(out)
-    KINDS[kind].write(target, count=count, seed=seed)
+    drawn = make_kind(kind, options or {})
+    write_folder(drawn, target, count=count, seed=seed, workers=workers, progress=progress)
     return target
 
 

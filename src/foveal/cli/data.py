@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,8 @@ import foveal
 from foveal.cli.options import Data, Debug, Json, Quiet, Set
 from foveal.cli.output import finding_lines, note, table, write, write_json
 from foveal.cli.progress import make_progress
+from foveal.errors import UsageError
+from foveal.synth import KINDS
 from foveal.types import SPLIT_NAMES
 
 
@@ -57,10 +59,19 @@ def _balance_table(balance: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def synth(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="What to draw: letters.")],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="What to draw: captcha or letters.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same pictures.")] = 0,
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", metavar="NAME=VALUE", help="Such as length=4..6 of captcha; repeatable."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes all cores.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -69,9 +80,42 @@ def synth(
 
     `foveal train` takes the folder as it is.
     """
-    written = foveal.synth(kind, out, count=count, seed=seed)
+    progress = make_progress(quiet=quiet)
+    try:
+        written = foveal.synth(
+            kind,
+            out,
+            count=count,
+            seed=seed,
+            options=_pairs(options or ()),
+            workers=workers,
+            progress=progress,
+        )
+    finally:
+        progress.finish()
     if as_json:
         write_json({"schema_version": 1, "kind": kind, "out": str(written), "count": count})
     else:
         write(str(written))
-        note(f"next    foveal train {written}", quiet=quiet)
+        task = "" if KINDS[kind].task == "classify" else f" --task {KINDS[kind].task}"
+        note(f"next    foveal train {written}{task}", quiet=quiet)
+
+
+def _pairs(options: Sequence[str]) -> dict[str, str]:
+    """Return `NAME=VALUE` texts as a mapping.
+
+    Raises:
+        UsageError: For a text without `=`, or a name given twice.
+    """
+    pairs: dict[str, str] = {}
+    for text in options:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(
+                f"Invalid --option. Expected NAME=VALUE. Received: {text!r}.",
+                hint="foveal synth captcha --out DIR --option length=4..6",
+            )
+        if name in pairs:
+            raise UsageError(f"Invalid --option. {name} is given twice.")
+        pairs[name] = value
+    return pairs

@@ -1,6 +1,23 @@
 """Labelled pictures of text, drawn with the fonts at hand: one module for each kind."""
 
-from foveal.synth.kinds import KINDS, Kind
+from foveal.synth.captcha import CAPTCHA
+from foveal.synth.folder import write_folder
+from foveal.synth.kinds import KINDS, Drawn, Kind, make_kind
 from foveal.synth.letters import LETTERS
+from foveal.synth.source import SynthSource, is_synth, make_source, open_synth
+from foveal.synth.stream import draw_all
 
-__all__ = ["KINDS", "LETTERS", "Kind"]
+__all__ = [
+    "CAPTCHA",
+    "KINDS",
+    "LETTERS",
+    "Drawn",
+    "Kind",
+    "SynthSource",
+    "draw_all",
+    "is_synth",
+    "make_kind",
+    "make_source",
+    "open_synth",
+    "write_folder",
+]

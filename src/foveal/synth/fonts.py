@@ -74,6 +74,31 @@ def find_fonts(characters: str, folders: Sequence[Path] | None = None) -> list[P
     return fonts
 
 
+def choose_fonts(choice: str, characters: str) -> list[Path]:
+    """Return the font files that an option names.
+
+    Args:
+        choice: `all` for every font at hand that draws the characters, or files separated by
+            commas.
+        characters: What each font must be able to draw.
+
+    Raises:
+        DataError: For a file that is not there, or a font that lacks a character.
+    """
+    if choice == "all":
+        return find_fonts(characters)
+    fonts = [Path(name.strip()).expanduser() for name in choice.split(",")]
+    for font in fonts:
+        if not font.is_file():
+            raise DataError(f"There is no font file {font}.", hint="fc-list, or --option fonts=all")
+        if not can_draw(font, characters):
+            raise DataError(
+                f"The font {font} cannot draw all of {characters[:12]!r}.",
+                hint="choose another font, or --option fonts=all",
+            )
+    return fonts
+
+
 def _font_files(folders: Iterable[Path]) -> Iterable[Path]:
     for folder in folders:
         for path in sorted(folder.rglob("*")):

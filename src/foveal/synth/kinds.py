@@ -2,31 +2,94 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self, final
 
 from foveal.registry import Registry
+from foveal.synth.options import parse_options
+from foveal.types import Image, RawTarget
 
 
-class Kind(Protocol):
-    """Draws one kind of labelled pictures."""
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """A drawn picture and what is on it.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        raw: The target as a reader would find it: a class name or a text.
+    """
+
+    pixels: Image
+    raw: RawTarget
+
+
+class Kind(ABC):
+    """One kind of labelled pictures. Subclasses are final frozen dataclasses of options.
+
+    Attributes:
+        name: The word after `foveal synth`.
+        task: The task that learns from such pictures.
+        batch: How many pictures one worker draws at a time; few where they are large.
+    """
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+    task: ClassVar[Literal["classify", "read"]]
+    batch: ClassVar[int]
 
     @property
+    @abstractmethod
     def description(self) -> str:
         """What is drawn, in a few words for people."""
 
-    def write(self, out: Path, *, count: int, seed: int) -> None:
-        """Draw pictures into a folder that `foveal train` takes as it is.
+    @property
+    @abstractmethod
+    def alphabet(self) -> str:
+        """Every character that a target may hold, each once, sorted."""
 
-        Args:
-            out: The folder; made here, and refused when it holds anything already.
-            count: How many pictures, at least 1.
-            seed: Same seed, same fonts installed: same pictures, byte for byte.
+    @abstractmethod
+    def prepared(self) -> Self:
+        """Return the same kind with its fonts found; only such a kind can draw.
 
         Raises:
-            UsageError: For a folder that is not empty, or a count under 1.
-            DataError: When this machine has no font that can draw them.
+            DataError: When this machine has no font that can draw the characters.
+            MissingExtraError: When a package that it draws with is not installed.
+        """
+
+    @abstractmethod
+    def target(self, seed: int, index: int) -> RawTarget:
+        """Return what `draw` puts on the picture, without drawing it."""
+
+    @abstractmethod
+    def draw(self, seed: int, index: int) -> Drawn:
+        """Draw one picture.
+
+        A pure function of its options, the seed, the index and the fonts installed, so that
+        neither order nor number of workers changes a picture.
+
+        Args:
+            seed: Of the whole stream; at least 0.
+            index: Of the picture in the stream; at least 0.
         """
 
 
 KINDS: Registry[Kind] = Registry("kind of pictures")
+"""Every kind, with its default options."""
+
+
+def make_kind(name: str, options: Mapping[str, str]) -> Kind:
+    """Return the kind called `name` with the options changed.
+
+    Args:
+        name: A key of `KINDS`.
+        options: Option → value as text, such as `length` → `4..6`.
+
+    Raises:
+        UsageError: For an unknown kind or option, with the nearest name, or a wrong value.
+    """
+    kind = KINDS[name]
+    return replace(kind, **parse_options(kind, options))  # type: ignore[type-var]  # all are

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import string
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import final
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self, final
 
 import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFilter, ImageFont
 
-from foveal.errors import UsageError
-from foveal.synth.fonts import find_fonts
-from foveal.synth.kinds import KINDS
+from foveal.synth.fonts import choose_fonts
+from foveal.synth.kinds import KINDS, Drawn, Kind
+from foveal.synth.options import number, option, plain_text, visible, whole
+from foveal.types import Image, RawTarget
 
 # Drawn larger and then reduced, so that turning and placing need no whole pixels.
 _OVERSAMPLING = 3
@@ -22,7 +21,7 @@ _OVERSAMPLING = 3
 
 @final
 @dataclass(frozen=True, slots=True)
-class Letters:
+class Letters(Kind):
     """Draws class folders `a/` to `z/`, equally many pictures in each.
 
     Attributes:
@@ -30,45 +29,49 @@ class Letters:
         size_px: Side of a picture.
         rotation: Largest turn, in degrees.
         noise: Largest standard deviation of the noise, in grey levels.
+        fonts: Font files separated by commas, or `all` for every font at hand.
+        font_files: Found by `prepared`.
     """
 
-    characters: str = string.ascii_lowercase
-    size_px: int = 60
-    rotation: float = 14.0
-    noise: float = 14.0
+    name: ClassVar[str] = "letters"
+    task: ClassVar[Literal["classify", "read"]] = "classify"
+    batch: ClassVar[int] = 64
+
+    characters: str = option(string.ascii_lowercase, visible)
+    size_px: int = option(60, whole(8, 1000))
+    rotation: float = option(14.0, number(0, 180))
+    noise: float = option(14.0, number(0, 100))
+    fonts: str = option("all", plain_text)
+    font_files: tuple[str, ...] = ()
 
     @property
     def description(self) -> str:
         """What is drawn, in a few words for people."""
         return f"single letters {self.characters[0]}-{self.characters[-1]} in the fonts at hand"
 
-    def write(self, out: Path, *, count: int, seed: int) -> None:
-        """Draw `count` letters into class folders under `out`; see `Kind.write`."""
-        if count < 1:
-            raise UsageError(f"Invalid count. Expected at least 1. Received: {count}.")
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError(
-                f"{out} is there already and is not an empty folder; drawing into it would mix.",
-                hint="choose another --out, or delete it first",
-            )
-        fonts = find_fonts(self.characters)
-        for character in self.characters[:count]:
-            (out / character).mkdir(parents=True, exist_ok=True)
+    @property
+    def alphabet(self) -> str:
+        """Every character that a target may hold, each once, sorted."""
+        return "".join(sorted(self.characters))
 
-        def draw_one(index: int) -> None:
-            # A generator for each picture: the result does not depend on the order of threads.
-            rng = np.random.default_rng([seed, index])
-            character = self.characters[index % len(self.characters)]
-            image = self.draw(character, fonts[int(rng.integers(len(fonts)))], rng)
-            image.save(out / character / f"{index:06d}.png")
+    def prepared(self) -> Self:
+        """Return the same kind with its fonts found; see `Kind.prepared`."""
+        files = choose_fonts(self.fonts, self.characters)
+        return replace(self, font_files=tuple(str(path) for path in files))
 
-        with ThreadPoolExecutor(thread_name_prefix="synth") as pool:
-            # Consumed, so that an error in a thread is raised here.
-            for _ in pool.map(draw_one, range(count)):
-                pass
+    def target(self, seed: int, index: int) -> RawTarget:
+        """Return the letter of a picture: each in turn, so that all are equally frequent."""
+        return (self.characters[index % len(self.characters)],)
 
-    def draw(self, character: str, font: Path, rng: np.random.Generator) -> PILImage.Image:
-        """Return one (size_px, size_px) RGB picture of a character."""
+    def draw(self, seed: int, index: int) -> Drawn:
+        """Draw one picture; see `Kind.draw`."""
+        target = self.target(seed, index)
+        rng = np.random.default_rng([seed, index])
+        font = self.font_files[int(rng.integers(len(self.font_files)))]
+        return Drawn(self._picture(target[0], font, rng), target)
+
+    def _picture(self, character: str, font: str, rng: np.random.Generator) -> Image:
+        """Return one (size_px, size_px, 3) picture of a character."""
         mask = self._mask(character, font, rng)
         coverage = np.asarray(mask, np.float32)[..., None] / 255.0
         paper, ink = _paper_and_ink(rng)
@@ -78,16 +81,17 @@ class Letters:
         light = slope[0] * ramp[:, None] + slope[1] * ramp[None, :]
         pixels = paper + coverage * (ink - paper) + light[..., None]
         grain = rng.normal(0.0, rng.uniform(0.0, self.noise), (self.size_px, self.size_px, 1))
-        return PILImage.fromarray(np.clip(pixels + grain, 0, 255).round().astype(np.uint8))
+        drawn: Image = np.clip(pixels + grain, 0, 255).round().astype(np.uint8)
+        return drawn
 
-    def _mask(self, character: str, font: Path, rng: np.random.Generator) -> PILImage.Image:
+    def _mask(self, character: str, font: str, rng: np.random.Generator) -> PILImage.Image:
         """Return the ink's coverage, (size_px, size_px) in [0, 255]."""
         side = self.size_px * _OVERSAMPLING
         size = int(side * rng.uniform(0.55, 0.85))
         canvas = PILImage.new("L", (side, side), 0)
         shift = rng.uniform(-0.06, 0.06, 2) * side
         # Centred on the glyph itself and not on the line, so that nothing is cut off.
-        glyph = ImageFont.truetype(str(font), size)
+        glyph = ImageFont.truetype(font, size)
         left, top, right, bottom = glyph.getbbox(character)
         place = (
             (side - (left + right)) / 2 + shift[0],
@@ -112,4 +116,4 @@ def _paper_and_ink(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return pair[0].astype(np.float32), pair[1].astype(np.float32)
 
 
-LETTERS = KINDS.add("letters", Letters())
+LETTERS = KINDS.add(Letters.name, Letters())

@@ -1,0 +1,83 @@
+"""Drawn pictures kept as a folder that `foveal train` takes as it is."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from PIL import Image as PILImage
+
+from foveal.console import NoProgress, Progress
+from foveal.errors import UsageError
+from foveal.synth.kinds import Kind
+from foveal.synth.stream import over_cores
+
+_READ_FOLDER = "images"
+# Of 0 to 9: noise hardly compresses, and 6, the default, takes four times as long.
+_PNG_LEVEL = 1
+
+
+def write_folder(
+    kind: Kind,
+    out: Path,
+    *,
+    count: int,
+    seed: int,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> None:
+    """Draw pictures into a folder: class folders, or `images/` and a `labels.csv`.
+
+    Args:
+        kind: What to draw.
+        out: The folder; made here, and refused when it holds anything already.
+        count: How many pictures, at least 1.
+        seed: Same seed, same fonts installed: same pictures, byte for byte.
+        workers: Processes; 0 takes all cores. Does not change the pictures.
+        progress: Told how far the work is.
+
+    Raises:
+        UsageError: For a folder that is not empty, or a count under 1.
+        DataError: When this machine has no font that can draw them.
+    """
+    if count < 1:
+        raise UsageError(f"Invalid count. Expected at least 1. Received: {count}.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(
+            f"{out} is there already and is not an empty folder; drawing into it would mix.",
+            hint="choose another --out, or delete it first",
+        )
+    prepared = kind.prepared()
+    names = [_name(prepared, seed, index) for index in range(count)]
+    for folder in sorted({name.rpartition("/")[0] for name in names}):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    shown = progress or NoProgress()
+    shown.start("drawing", count)
+    save = partial(_save_batch, prepared, seed, out)
+    for done, _ in enumerate(over_cores(save, range(count), batch=kind.batch, workers=workers), 1):
+        shown.update(done)
+    if kind.task == "read":
+        _write_labels(out / "labels.csv", prepared, seed, names)
+    shown.finish()
+
+
+def _name(kind: Kind, seed: int, index: int) -> str:
+    folder = _READ_FOLDER if kind.task == "read" else kind.target(seed, index)[0]
+    return f"{folder}/{index:06d}.png"
+
+
+def _save_batch(kind: Kind, seed: int, out: Path, indices: Sequence[int]) -> list[None]:
+    for index in indices:
+        image = PILImage.fromarray(kind.draw(seed, index).pixels)
+        image.save(out / _name(kind, seed, index), compress_level=_PNG_LEVEL)
+    return [None] * len(indices)
+
+
+def _write_labels(path: Path, kind: Kind, seed: int, names: Sequence[str]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("image", "text"))
+        for index, name in enumerate(names):
+            table.writerow((name, kind.target(seed, index)[0]))

@@ -1,0 +1,122 @@
+"""Drawn pictures as a source, such as `synth:captcha?count=20000&length=4..6&seed=1`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+from urllib.parse import parse_qsl
+
+import numpy as np
+
+from foveal.data.decode import DecodeLimits, decode_array
+from foveal.data.source import Loaded, Sample, Source, digest_of
+from foveal.errors import UsageError
+from foveal.synth.kinds import Kind, make_kind
+from foveal.synth.options import Parse, whole
+
+PREFIX = "synth:"
+# Enough for a first model of captchas; training may draw more as it goes.
+DEFAULT_COUNT = 20_000
+# Nine digits stand in a sample's id.
+_MOST = 10**9
+_SEED = whole(0, 2**63 - 1)
+
+
+@final
+@dataclass(frozen=True)
+class SynthSource(Source):
+    """Pictures `first` to `first + count` of a stream, drawn when they are loaded.
+
+    Attributes:
+        kind: What is drawn, with its fonts found.
+        seed: Of the stream.
+        first: Index of the first sample in the stream.
+        count: How many samples.
+    """
+
+    kind: Kind
+    seed: int
+    first: int
+    count: int
+
+    def load(
+        self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None
+    ) -> Loaded:
+        """Draw a sample; it is never scaled down."""
+        pixels = self.kind.draw(self.seed, int(sample.id.rpartition("/")[2])).pixels
+        return Loaded(decode_array(pixels, limits), digest_of(np.ascontiguousarray(pixels).data))
+
+
+def make_source(
+    kind: Kind, *, seed: int, count: int, first: int = 0, location: str | None = None
+) -> SynthSource:
+    """Return a part of a stream as a source.
+
+    Args:
+        kind: What to draw.
+        seed: Of the stream.
+        count: How many pictures.
+        first: Index of the first one.
+        location: As the user gave it; None for `synth:` and the kind's name.
+
+    Raises:
+        DataError: When this machine has no font that can draw them.
+    """
+    prepared = kind.prepared()
+    samples = tuple(
+        Sample(f"{kind.name}/{index:09d}", prepared.target(seed, index))
+        for index in range(first, first + count)
+    )
+    return SynthSource(
+        location=location or PREFIX + kind.name,
+        layout=f"{count:,} drawn pictures: {kind.description}",
+        samples=samples,
+        findings=(),
+        kind=prepared,
+        seed=seed,
+        first=first,
+        count=count,
+    )
+
+
+def is_synth(location: object) -> bool:
+    """Tell whether a location names pictures to be drawn."""
+    return isinstance(location, str) and location.startswith(PREFIX)
+
+
+def open_synth(location: str) -> SynthSource:
+    """Open `synth:KIND?count=N&seed=S&first=I&option=value`.
+
+    Characters that mean something in a query are written as there: `%2B` for `+`.
+
+    Raises:
+        UsageError: For an unknown kind or option, or a wrong value.
+        DataError: When this machine has no font that can draw them.
+    """
+    name, _, query = location.removeprefix(PREFIX).partition("?")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError as error:
+        raise UsageError(
+            f"Invalid source {location!r}: {error}.", hint="synth:captcha?count=20000&length=4..6"
+        ) from error
+    options: dict[str, str] = {}
+    for key, value in pairs:
+        if key in options:
+            raise UsageError(f"Invalid source {location!r}: {key} is given twice.")
+        options[key] = value
+    seed = _take(options, "seed", 0, _SEED)
+    count = _take(options, "count", DEFAULT_COUNT, whole(1, _MOST))
+    first = _take(options, "first", 0, whole(0, _MOST - count))
+    return make_source(
+        make_kind(name, options), seed=seed, count=count, first=first, location=location
+    )
+
+
+def _take(options: dict[str, str], name: str, default: int, parse: Parse) -> int:
+    text = options.pop(name, str(default))
+    try:
+        value: int = parse(text)
+    except ValueError as error:
+        raise UsageError(f"Invalid {name}. Expected {error}. Received: {text!r}.") from error
+    return value
