@@ -1,0 +1,21 @@
+"""Cleans a page and cuts it to its text: steps that a recipe names and a person can look at.
+
+Needs OpenCV, which is imported when the first step runs. The steps are pure functions of the
+pixels, so a page gives the same strip in training, on the command line and in the server.
+"""
+
+from foveal.page.run import Stage, run_steps, show_steps
+from foveal.page.steps import DEFAULT_STEPS, STEPS, Step, parse_step, parse_steps
+from foveal.page.strip import Piece
+
+__all__ = [
+    "DEFAULT_STEPS",
+    "STEPS",
+    "Piece",
+    "Stage",
+    "Step",
+    "parse_step",
+    "parse_steps",
+    "run_steps",
+    "show_steps",
+]

@@ -1,0 +1,125 @@
+"""Pieces of ink as boxes: measured with OpenCV, joined to lines of text by how they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.page.clean import Mask
+from foveal.page.opencv import opencv
+
+Boxes: TypeAlias = NDArray[np.int64]
+"""(n, 4) `x0, y0, x1, y1` in pixels, end open."""
+
+Box: TypeAlias = tuple[int, int, int, int]
+
+# A diagonal line fills less of its box, a glyph more.
+LEAST_FILL: Final = 0.08
+# Neighbours in a line overlap by this share of the lower one: a fraction's numerator reaches
+# about half of its height into the signs beside the bar, the line above it touches at most.
+_OVERLAP: Final = 0.3
+# All in glyph heights. A wider gap starts a new piece, which stands after it anyway.
+_LARGEST_GAP: Final = 2.5
+_BAR_HEIGHT: Final = 0.3
+_BAR_REACH: Final = 0.8
+# Signs beside a fraction, such as a star, are lower than that.
+_WHOLE: Final = 0.7
+
+
+def measure_ink(mask: Mask) -> tuple[Boxes, NDArray[np.int64]]:
+    """Return the bounding box and the count of pixels of each connected piece of ink."""
+    _, _, stats, _ = opencv().connectedComponentsWithStats(mask, connectivity=8)
+    found = np.asarray(stats, np.int64)[1:]
+    boxes = found[:, :4].copy()
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes, found[:, 4]
+
+
+def sides(boxes: Boxes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the widths and the heights."""
+    return boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+
+
+def overlap(boxes: Boxes, others: Boxes, axis: int) -> NDArray[np.int64]:
+    """Return (n, m): pixels that each pair shares along x (0) or y (1); negative for a gap."""
+    start = np.maximum(boxes[:, None, axis], others[None, :, axis])
+    end = np.minimum(boxes[:, None, axis + 2], others[None, :, axis + 2])
+    shared: NDArray[np.int64] = end - start
+    return shared
+
+
+def group(glyphs: Boxes, bars: Boxes, height: float) -> list[NDArray[np.intp]]:
+    """Return the glyphs of each line, as indices.
+
+    Args:
+        glyphs: Boxes of whole glyphs.
+        bars: Flat boxes: the bars of fractions, minus signs, underlines.
+        height: Height of a usual glyph, in pixels.
+    """
+    heights = sides(glyphs)[1]
+    lower = np.minimum(heights[:, None], heights[None, :])
+    linked = (overlap(glyphs, glyphs, 1) >= _OVERLAP * lower) & (
+        overlap(glyphs, glyphs, 0) >= -_LARGEST_GAP * height
+    )
+    for bar in bars:
+        parts = _fraction(glyphs, bar, height)
+        linked[np.ix_(parts, parts)] = True
+    return _connected(linked)
+
+
+def _fraction(glyphs: Boxes, bar: NDArray[np.int64], height: float) -> NDArray[np.intp]:
+    """Return what stands close above and below a bar, or nothing if either is missing.
+
+    A line that is underlined is no fraction: the line below it goes on beyond the bar.
+    """
+    reach, slack = _BAR_REACH * height, _BAR_HEIGHT * height
+    middle_x = (glyphs[:, 0] + glyphs[:, 2]) / 2
+    # Signs beside the bar reach over it on both sides; these do on one.
+    rise, fall = bar[1] - glyphs[:, 3], glyphs[:, 1] - bar[3]
+    above = (rise >= -slack) & (rise <= reach)
+    below = (fall >= -slack) & (fall <= reach)
+    near = (middle_x >= bar[0] - height) & (middle_x <= bar[2] + height)
+    inside = (middle_x >= bar[0]) & (middle_x <= bar[2])
+    parts = (above | below) & near
+    beside = ~inside & (sides(glyphs)[1] >= _WHOLE * height)
+    if not (above & inside).any() or not (below & inside).any() or (parts & beside).any():
+        return np.empty(0, np.intp)
+    return np.flatnonzero(parts & inside)
+
+
+def _connected(linked: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """Return the groups of indices that links hold together."""
+    left = np.ones(len(linked), bool)
+    groups = []
+    for start in range(len(linked)):
+        if not left[start]:
+            continue
+        reached = np.zeros(len(linked), bool)
+        edge = np.zeros(len(linked), bool)
+        edge[start] = True
+        while edge.any():
+            reached |= edge
+            edge = linked[edge].any(axis=0) & ~reached
+        left &= ~reached
+        groups.append(np.flatnonzero(reached))
+    return groups
+
+
+def bounds(boxes: Boxes) -> Box:
+    """Return the smallest box round all of them."""
+    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def in_reading_order(boxes: Sequence[Box]) -> list[Box]:
+    """Sort lines from top to bottom, and pieces of one row from left to right."""
+    rows: list[list[Box]] = []
+    for box in sorted(boxes, key=lambda box: (box[1] + box[3], box)):
+        if rows and (box[1] + box[3]) / 2 < min(other[3] for other in rows[-1]):
+            rows[-1].append(box)
+        else:
+            rows.append([box])
+    return [box for row in rows for box in sorted(row)]

@@ -1,0 +1,137 @@
+"""The step `lines`: find the boxes of the lines of text in a page's ink."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from foveal.page.boxes import (
+    LEAST_FILL,
+    Box,
+    Boxes,
+    bounds,
+    group,
+    in_reading_order,
+    measure_ink,
+    sides,
+)
+from foveal.page.clean import Mask
+from foveal.page.opencv import opencv
+from foveal.page.strays import usual_height, without_strays
+
+# Larger pages are looked at in reduced size, the shorter side near this: text stays plain, and
+# the time is a quarter or less.
+_LOOK_PX: Final = 500
+# Lower ink is not text that anybody can read, whatever the page.
+_LEAST_GLYPH_PX: Final = 8
+# More pieces of ink than this are no text: the largest are taken, so that the time is bounded.
+_MOST_GLYPHS: Final = 1500
+# In heights of a usual glyph.
+_LEAST_GLYPH: Final = 0.45
+_LARGEST_GLYPH: Final = 3.0
+_WHOLE_GLYPH: Final = 0.65
+_LEAST_PART: Final = 0.2
+_LARGEST_PART: Final = 1.5
+_PART_GAP: Final = 0.8
+# Parts may stand under or over the rest, as the feet of 黄 do, by this much.
+_PART_REACH: Final = 0.3
+_MARGIN: Final = 0.12
+# A glyph that stands alone and fills less of its box is the rest of a stray line.
+_LEAST_FILL_ALONE: Final = 0.2
+_LEAST_PART_FILL: Final = 0.15
+
+
+def find_lines(mask: Mask) -> list[Box]:
+    """Return the boxes of the lines of text, in reading order; none for an empty page.
+
+    Args:
+        mask: (H, W) uint8, 255 where there is ink.
+    """
+    factor = max(1, round(min(mask.shape) / _LOOK_PX))
+    height, width = mask.shape
+    return [
+        (x0 * factor, y0 * factor, min(width, x1 * factor), min(height, y1 * factor))
+        for x0, y0, x1, y1 in _find(_reduced(mask, factor))
+    ]
+
+
+def _find(mask: Mask) -> list[Box]:
+    height = usual_height(mask)
+    if height < _LEAST_GLYPH_PX:
+        return []
+    boxes, ink = measure_ink(without_strays(mask, height))
+    widths, heights = sides(boxes)
+    fill = ink / (widths * heights)
+    fits = heights <= _LARGEST_GLYPH * height
+    is_glyph = fits & (fill >= LEAST_FILL) & (heights >= _LEAST_GLYPH * height)
+    glyphs = np.flatnonzero(is_glyph)
+    glyphs = np.sort(glyphs[np.argsort(-ink[glyphs], kind="stable")[:_MOST_GLYPHS]])
+    is_bar = (widths >= 3 * heights) & (widths >= 0.5 * height) & (heights <= 0.3 * height)
+    is_whole = heights >= _WHOLE_GLYPH * height
+    groups = [glyphs[members] for members in group(boxes[glyphs], boxes[is_bar], height)]
+    lines = [
+        bounds(boxes[members])
+        for members in groups
+        if len(members) > 1 or (is_whole[members[0]] and fill[members[0]] >= _LEAST_FILL_ALONE)
+    ]
+    is_part = (heights <= _LARGEST_PART * height) & (fill >= _LEAST_PART_FILL)
+    is_part &= np.maximum(widths, heights) >= _LEAST_PART * height
+    lines = _joined([_with_parts(line, boxes[is_part], height) for line in lines], height)
+    return in_reading_order([_padded(line, height, mask) for line in lines])
+
+
+def _reduced(mask: Mask, factor: int) -> Mask:
+    """Return the mask in 1 / `factor` of its size: ink wherever there was any."""
+    if factor == 1:
+        return mask
+    height, width = mask.shape
+    rows, columns = -(-height // factor), -(-width // factor)
+    padded = np.zeros((rows * factor, columns * factor), np.uint8)
+    padded[:height, :width] = mask
+    small = opencv().resize(padded, (columns, rows), interpolation=opencv().INTER_AREA)
+    reduced: Mask = np.where(small > 0, np.uint8(255), np.uint8(0))
+    return reduced
+
+
+def _joined(lines: Sequence[Box], height: float) -> list[Box]:
+    """Join lines that came to overlap when they grew, until none do."""
+    joined = list(lines)
+    while joined:
+        boxes = np.asarray(joined, np.int64)
+        groups = [bounds(boxes[members]) for members in group(boxes, boxes[:0], height)]
+        if len(groups) == len(joined):
+            break
+        joined = groups
+    return joined
+
+
+def _with_parts(line: Box, parts: Boxes, height: float) -> Box:
+    """Return the line with the smaller ink that stands in it or close to its ends."""
+    x0, y0, x1, y1 = line
+    reach = round(_PART_REACH * height)
+    while True:
+        near = (
+            (parts[:, 1] >= y0 - reach)
+            & (parts[:, 3] <= y1 + reach)
+            & (parts[:, 0] < x1 + _PART_GAP * height)
+            & (parts[:, 2] > x0 - _PART_GAP * height)
+        )
+        if not near.any():
+            return line
+        left, top, right, bottom = bounds(parts[near])
+        if left >= x0 and right <= x1:
+            return x0, min(y0, top), x1, max(y1, bottom)
+        x0, x1 = min(x0, left), max(x1, right)
+
+
+def _padded(line: Box, height: float, mask: Mask) -> Box:
+    margin = round(_MARGIN * height)
+    x0, y0, x1, y1 = line
+    return (
+        max(0, x0 - margin),
+        max(0, y0 - margin),
+        min(mask.shape[1], x1 + margin),
+        min(mask.shape[0], y1 + margin),
+    )

@@ -1,0 +1,94 @@
+"""The names of the steps and how a recipe writes them: `median`, `median:5`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, final
+
+from foveal.errors import RecipeError, unknown_name
+
+# Above it OpenCV's median of 8-bit pixels gives up.
+LARGEST_SIZE: Final = 255
+
+STEPS: Final = MappingProxyType(
+    {
+        "grey": "Turn colours into shades of grey.",
+        "equalise": "Spread the shades evenly (histogram equalisation).",
+        "median": "Replace each pixel by the median around it: removes noise, keeps edges.",
+        "threshold": "Tell ink from ground: more contrast than the noise, after Otsu.",
+        "open": "Remove what is thinner than the size from the ink: specks, hairlines.",
+        "close": "Fill gaps narrower than the size in the ink: broken strokes.",
+        "lines": "Find the lines of text, cut them out and join them left to right.",
+    }
+)
+"""Name → what the step does."""
+
+# Side of the neighbourhood in pixels where the recipe names none; 0: the step chooses it.
+_DEFAULT_SIZES: Final = {"median": 3, "open": 3, "close": 3, "threshold": 0}
+
+DEFAULT_STEPS: Final = ("grey", "median:3", "threshold", "open:3", "lines")
+"""Finds the lines of pages with clean or noisy ground, stray lines and specks."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step.
+
+    Attributes:
+        name: A key of `STEPS`.
+        size: Side of the neighbourhood in pixels, odd; 0 where there is none.
+    """
+
+    name: str
+    size: int = 0
+
+    def __str__(self) -> str:
+        """Return the step as a recipe writes it."""
+        return f"{self.name}:{self.size}" if self.size else self.name
+
+
+def parse_step(text: str) -> Step:
+    """Read one step, such as `grey` or `median:5`.
+
+    Raises:
+        RecipeError: For an unknown name, or a size that is not odd or out of range.
+    """
+    name, colon, number = text.strip().partition(":")
+    if name not in STEPS:
+        raise RecipeError(unknown_name("step", name, STEPS))
+    if not colon:
+        return Step(name, _DEFAULT_SIZES.get(name, 0))
+    if name not in _DEFAULT_SIZES:
+        raise RecipeError(f"The step {name!r} takes no size. Received: {text!r}.")
+    size = int(number) if number.isascii() and number.isdigit() else 0
+    if size % 2 == 0 or not 3 <= size <= LARGEST_SIZE:
+        raise RecipeError(
+            f"Invalid size of the step {name!r}. "
+            f"Expected an odd number from 3 to {LARGEST_SIZE}. Received: {number!r}.",
+            hint=f"{name}:5",
+        )
+    return Step(name, size)
+
+
+def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
+    """Read the steps of a recipe and check that they can follow one another.
+
+    Raises:
+        RecipeError: As `parse_step`; when there is no step; when `lines` has no ink to look for
+            or comes twice.
+    """
+    steps = tuple(parse_step(text) for text in texts)
+    names = [step.name for step in steps]
+    if not names:
+        raise RecipeError("There is no step.", hint=f"for instance {' '.join(DEFAULT_STEPS)}")
+    if names.count("lines") > 1:
+        raise RecipeError("The step 'lines' comes twice. Expected it at most once.")
+    if "lines" in names and "threshold" not in names[: names.index("lines")]:
+        raise RecipeError(
+            "The step 'lines' looks for ink. Expected 'threshold' before it.",
+            hint=f"for instance {' '.join(DEFAULT_STEPS)}",
+        )
+    return steps
