@@ -264,7 +264,7 @@ def test_a_constraint_changes_what_is_read_even_against_great_odds() -> None:
 
 
 def test_complete_texts_are_not_crowded_out_by_beginnings() -> None:
-    # One column of "a", then blanks. All 25 beginnings of long words are likelier than "b".
+    # Each of the 25 other letters, which begin words too long for four columns, beats "b".
     logits = np.zeros((4, 27))
     logits[:, 2] = -5.0
     words = [letter + "zzzz" for letter in "acdefghijklmnopqrstuvwxyz"]
@@ -272,7 +272,7 @@ def test_complete_texts_are_not_crowded_out_by_beginnings() -> None:
     decoded = ctc.decode_beam(
         normalised(logits),
         "abcdefghijklmnopqrstuvwxyz",
-        beam_width=4,
+        beam_width=8,
         constraint=WordList([*words, "b"]),
     )
 

@@ -13,8 +13,9 @@ from foveal.tasks.read.constraint import Constraint, State
 
 # With a constraint, candidates looked at in each column once the beam is full, as a multiple of
 # its width: enough to find complete texts among the incomplete, without asking the constraint
-# about every character after every prefix.
-_LOOKED_AT = 8
+# about every character after every prefix. On 30 noisy tables with a grammar, two patterns and a
+# word list, 8 and 32 found texts no more probable than 4 did and took up to 1.8 times as long.
+_LOOKED_AT = 4
 
 
 def search(
