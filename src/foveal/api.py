@@ -233,7 +233,7 @@ def synth(
     """Draw labelled pictures of text into a folder that `train` takes as it is.
 
     Args:
-        kind: What to draw: `captcha`, `letters`.
+        kind: What to draw: `captcha`, `letters`, `arithmetic` or `formula`.
         out: The folder; refused when it holds anything already.
         count: How many pictures.
         seed: Same seed, same pictures, whatever the number of workers.
@@ -255,6 +255,52 @@ def synth(
     drawn = make_kind(kind, options or {})
     write_folder(drawn, target, count=count, seed=seed, workers=workers, progress=progress)
     return target
+
+
+def preprocess(
+    pictures: str | Path | Iterable[str | Path],
+    *,
+    steps: Sequence[str] | None = None,
+    out: str | Path | None = None,
+    each: bool = False,
+    progress: Progress | None = None,
+) -> list[Preprocessed]:
+    """Clean pages and cut them to their lines of text, in parallel.
+
+    Args:
+        pictures: Paths of files and folders, and globs; one or several.
+        steps: Such as `["grey", "median:5", "threshold", "lines"]`; None takes
+            `foveal.page.DEFAULT_STEPS`, which finds lines on clean and noisy pages.
+        out: Folder for the results as PNG; None keeps them in memory.
+        each: With `out`: write what every step made too, in a folder for each picture, and an
+            overview of them.
+        progress: Told how far the work is.
+
+    Returns:
+        One for each picture, in order: `.image`, `.pieces`, `.stages` (what each step made), or
+        `.error` for one that cannot be read. Renders in a notebook as its stages.
+
+    Raises:
+        RecipeError: For an unknown step.
+        MissingExtraError: When OpenCV is not installed.
+        DataError: For a folder without pictures.
+
+    Example:
+        >>> page = foveal.preprocess("page.png", steps=["grey", "median:5"])[0]  # doctest: +SKIP
+        >>> [stage.step for stage in page.stages]  # doctest: +SKIP
+        ['grey', 'median:5']
+    """
+    from foveal.page import DEFAULT_STEPS
+    from foveal.workflow.pages import preprocess_files
+
+    given = [pictures] if isinstance(pictures, (str, Path)) else pictures
+    return preprocess_files(
+        given,
+        DEFAULT_STEPS if steps is None else steps,
+        out=None if out is None else Path(out),
+        each=each,
+        progress=progress or NoProgress(),
+    )
 
 
 def export(model: str | Path | Model, to: str, out: str | Path) -> Path:

@@ -11,6 +11,7 @@ from PIL import ImageDraw, ImageFont
 from foveal.errors import MissingExtraError
 from foveal.synth import CAPTCHA, draw_all, make_kind
 from foveal.synth import captcha as module
+from foveal.synth.chance import random_for
 from foveal.synth.fonts import find_fonts
 
 
@@ -45,7 +46,7 @@ def test_it_draws_what_the_package_draws(monkeypatch: pytest.MonkeyPatch) -> Non
     kind = CAPTCHA.prepared()
     ours = kind.draw(3, 7)
 
-    rng = module._random(3, 7)
+    rng = random_for(3, 7)
     text = kind._text(rng)
     package.chance.use(rng)
     theirs = package.module.ImageCaptcha(170, 80).generate_image(text)

@@ -60,7 +60,10 @@ def _balance_table(balance: Mapping[str, Mapping[str, int]]) -> str:
 
 def synth(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="What to draw: captcha or letters.")
+        str,
+        typer.Argument(
+            metavar="KIND", help="What to draw: captcha, letters, arithmetic or formula."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 1000,

@@ -1,5 +1,6 @@
 """Labelled pictures of text, drawn with the fonts at hand: one module for each kind."""
 
+from foveal.synth.arithmetic import ARITHMETIC
 from foveal.synth.captcha import CAPTCHA
 from foveal.synth.folder import write_folder
 from foveal.synth.kinds import KINDS, Drawn, Kind, make_kind
@@ -8,6 +9,7 @@ from foveal.synth.source import SynthSource, is_synth, make_source, open_synth
 from foveal.synth.stream import draw_all
 
 __all__ = [
+    "ARITHMETIC",
     "CAPTCHA",
     "KINDS",
     "LETTERS",

@@ -20,6 +20,7 @@ from PIL import Image as PILImage
 from PIL import ImageDraw
 
 from foveal.errors import MissingExtraError
+from foveal.synth.chance import random_for
 from foveal.synth.fonts import choose_fonts
 from foveal.synth.kinds import KINDS, Drawn, Kind
 from foveal.synth.options import option, plain_text, span, truth, visible, whole
@@ -80,11 +81,11 @@ class Captcha(Kind):
 
     def target(self, seed: int, index: int) -> RawTarget:
         """Return the text of a picture."""
-        return (self._text(_random(seed, index)),)
+        return (self._text(random_for(seed, index)),)
 
     def draw(self, seed: int, index: int) -> Drawn:
         """Draw one picture; see `Kind.draw`."""
-        rng = _random(seed, index)
+        rng = random_for(seed, index)
         text = self._text(rng)
         painter, chance = _painter(self.width, self.height, self.font_files, self.plain)
         chance.use(rng)
@@ -99,11 +100,6 @@ class Captcha(Kind):
         length = low + int(rng.random() * (high - low + 1))
         count = len(self.alphabet)
         return "".join(self.alphabet[int(rng.random() * count)] for _ in range(length))
-
-
-def _random(seed: int, index: int) -> random.Random:
-    # Quicker to make than a numpy generator; distinct for all indices under 2 ** 64.
-    return random.Random((seed << 64) | index)  # noqa: S311  # pictures, not secrets
 
 
 @final

@@ -23,6 +23,14 @@ _NOT_LETTERS = (
     "symbol", "dingbat", "emoji", "wingding", "webding", "awesome", "icon", "barcode", "braille",
     "marlett", "cmsy", "cmex", "stixsiz", "stixnonuni", "d050000l",
 )  # fmt: skip
+# Upright text fonts with free licences: matplotlib's, and Debian's fonts-dejavu, -liberation,
+# -noto-cjk and -wqy.
+_PLAIN = (
+    "DejaVuSans.", "DejaVuSans-Bold.", "DejaVuSansMono.", "DejaVuSansMono-Bold.", "DejaVuSerif.",
+    "DejaVuSerif-Bold.", "LiberationSans-Regular", "LiberationSans-Bold.",
+    "LiberationSerif-Regular", "LiberationSerif-Bold.", "LiberationMono-Regular", "STIXGeneral.",
+    "STIXGeneralBol.", "NotoSansCJK", "NotoSerifCJK", "wqy-zenhei", "wqy-microhei",
+)  # fmt: skip
 # A code point that no font draws: its glyph is what the font shows for "missing".
 _MISSING = "\uffff"
 _PROBE_SIZE_PX = 24
@@ -69,7 +77,7 @@ def find_fonts(characters: str, folders: Sequence[Path] | None = None) -> list[P
         where = ", ".join(str(folder) for folder in looked_at) or "no folder at all"
         raise DataError(
             f"No font on this machine can draw {characters[:12]!r}. Looked in: {where}.",
-            hint="apt-get install fonts-dejavu-core, or pip install matplotlib",
+            hint=_how_to_install(characters),
         )
     return fonts
 
@@ -97,6 +105,26 @@ def choose_fonts(choice: str, characters: str) -> list[Path]:
                 hint="choose another font, or --option fonts=all",
             )
     return fonts
+
+
+def _how_to_install(characters: str) -> str:
+    # Where the blocks of Han characters begin, with their radicals.
+    if max(characters, default="") >= "\u2e80":
+        return "apt-get install fonts-noto-cjk"
+    return "apt-get install fonts-dejavu-core, or pip install matplotlib"
+
+
+def plain_fonts(characters: str) -> list[Path]:
+    """Return the fonts at hand that people read most, or else all that draw the characters.
+
+    Decorated fonts, and those with another alphabet's signs in the places of digits and
+    operators, would put on the picture what the label does not say.
+
+    Raises:
+        DataError: When there is no font at all.
+    """
+    fonts = find_fonts(characters)
+    return [font for font in fonts if font.name.startswith(_PLAIN)] or fonts
 
 
 def _font_files(folders: Iterable[Path]) -> Iterable[Path]:
