@@ -35,6 +35,7 @@ KNOBS = {
     "device": "train.device",
     "strategy": "train.strategy",
     "allow_download": "model.allow_download",
+    "label_regex": "data.label_regex",
 }
 
 
@@ -60,7 +61,8 @@ def train(
         overrides: `key.path=value` each, as after `--set`.
         progress: Told how far the work is.
         **knobs: Everyday recipe keys: `epochs`, `batch_size`, `image_size`, `backbone`, `lr`,
-            `patience`, `budget_s`, `seed`, `device`, `strategy`, `allow_download`.
+            `patience`, `budget_s`, `seed`, `device`, `strategy`, `allow_download`,
+            `label_regex`.
 
     Returns:
         The model; `.run` is the run directory.
@@ -129,6 +131,7 @@ def evaluate(
     *,
     split: str | None = None,
     out: str | Path | None = None,
+    label_regex: str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure a bundle on labelled data, through the same code that serves it.
@@ -138,13 +141,14 @@ def evaluate(
         data: Labelled data in any layout that training takes.
         split: `train`, `val` or `test`: only that part, where the data names parts.
         out: Folder for report.html, metrics.json and predictions.csv; None writes nothing.
+        label_regex: Its first group, in a file's name, is the picture's label.
         progress: Told how far the work is.
 
     Raises:
         DataError: When no labelled picture can be read.
     """
     opened = model if isinstance(model, Model) else Model(model)
-    return opened.evaluate(data, split=split, out=out, progress=progress)
+    return opened.evaluate(data, split=split, out=out, label_regex=label_regex, progress=progress)
 
 
 def predict(
@@ -202,6 +206,7 @@ def check(
     *,
     task: str = "classify",
     overrides: Sequence[str] = (),
+    label_regex: str | None = None,
     progress: Progress | None = None,
 ) -> CheckReport:
     """Look a source over without training: layout, balance, unreadable and repeated pictures.
@@ -210,6 +215,7 @@ def check(
         data: As for `train`.
         task: What is to be learnt.
         overrides: `key.path=value` each, as after `--set`.
+        label_regex: Its first group, in a file's name, is the picture's label.
         progress: Told how far the work is.
 
     Raises:
@@ -217,7 +223,8 @@ def check(
     """
     from foveal.workflow.check import check_source
 
-    return check_source(data, _recipe(task, None, overrides, {}), progress or NoProgress())
+    recipe = _recipe(task, None, overrides, {"label_regex": label_regex})
+    return check_source(data, recipe, progress or NoProgress())
 
 
 def synth(

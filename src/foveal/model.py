@@ -132,6 +132,7 @@ class Model:
         *,
         split: str | None = None,
         out: str | Path | None = None,
+        label_regex: str | None = None,
         progress: Progress | None = None,
     ) -> Evaluation:
         """Measure the model on labelled data; see `foveal.evaluate`."""
@@ -144,6 +145,7 @@ class Model:
             split=split,
             out=Path(out) if out is not None else None,
             progress=progress or NoProgress(),
+            label_regex=label_regex,
         )
 
     def explain(

@@ -30,9 +30,11 @@ class Section(BaseModel):
 class DataOptions(Section):
     """How the source is read."""
 
-    layout: Literal["auto", "folders", "table", "arrays"] = "auto"
+    layout: Literal["auto", "table", "text", "arrays", "folders", "names", "files"] = "auto"
     group_regex: str | None = None
     """First group of the match in a sample's id names its group (writer, patient, book)."""
+    label_regex: str | None = None
+    """Group `text`, or else the first, of the match in a file's name is the picture's label."""
     max_pixels: int = Field(default=50_000_000, ge=1)
     """Pictures over this are not decoded; read from the header."""
     max_bytes: int = Field(default=100_000_000, ge=1)

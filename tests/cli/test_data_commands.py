@@ -14,6 +14,7 @@ def report(*findings: Finding) -> SimpleNamespace:
         samples=30,
         layout="30 pictures in 2 class folders",
         balance={"cat": {"train": 16, "val": 4}, "dog": {"train": 10}},
+        characters="",
         findings=findings,
         to_json=lambda: {"schema_version": 1, "samples": 30},
     )
@@ -31,6 +32,25 @@ def test_check_shows_layout_balance_and_findings(
         "cat       16    4   20",
         "dog       10    0   10",
         "warning: cat is twice as frequent. [labels.imbalance]",
+    ]
+
+
+def test_check_shows_texts_by_their_length(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looked_at = report()
+    looked_at.balance = {"4": {"train": 16, "val": 4}, "12": {"train": 10}}
+    looked_at.characters = "ABK3"
+    given: dict[str, object] = {}
+    monkeypatch.setattr(foveal, "check", lambda _, **options: given.update(options) or looked_at)
+    assert run(["check", "photos", "--label-regex", "(.+)_", "--quiet"]) == 0
+    assert given["label_regex"] == "(.+)_"
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "length  train  val  all",
+        "     4     16    4   20",
+        "    12     10    0   10",
+        "4 different characters: ABK3",
+        "nothing to complain about",
     ]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,9 +16,12 @@ from foveal.data.layouts import open_source
 from foveal.data.readers import READERS
 from foveal.data.source import ReadAnything
 from foveal.data.storage import LocalStorage
+from foveal.recipe import DataOptions
 
 DrawFolder = Callable[..., Path]
 LIMITS = DecodeLimits(max_bytes=1_000_000, max_pixels=1_000_000)
+# These two layouts are looked for where the labels are texts.
+OPTIONS = {"text": ReadAnything(target="text"), "names": ReadAnything(target="text")}
 
 
 def lay_out(name: str, root: Path, draw_folder: DrawFolder) -> Path:
@@ -28,12 +33,17 @@ def lay_out(name: str, root: Path, draw_folder: DrawFolder) -> Path:
         rows = [f"{c}/{i}.png,{c}" for c in ("circle", "square") for i in range(3)]
         (root / "labels.csv").write_text("\n".join(["image,label", *rows]) + "\n")
         return root
+    if name == "text":
+        draw_folder(root, n=3)
+        rows = [f"{c}/{i}.png\tNo {i}" for c in ("circle", "square") for i in range(3)]
+        (root / "labels.txt").write_text("\n".join(rows) + "\n")
+        return root
     if name == "arrays":
         root.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
         np.savez(root / "data.npz", x=pixels, y=np.array(["circle", "square"] * 3))
         return root
-    if name == "files":
+    if name in ("names", "files"):
         return draw_folder(root, n=6) / "circle"
     raise AssertionError(f"this contract does not know how to write the layout {name!r}")
 
@@ -47,7 +57,9 @@ def laid_out(
 
 def test_a_layout_is_found_without_being_told(laid_out: tuple[str, Path]) -> None:
     name, location = laid_out
-    found, told = open_source(location), open_source(location, ReadAnything(layout=name))
+    options = OPTIONS.get(name, ReadAnything())
+    found = open_source(location, options)
+    told = open_source(location, replace(options, layout=name))
     assert found.layout == told.layout
     assert found.samples == told.samples
 
@@ -59,16 +71,16 @@ def test_a_reader_is_registered_under_its_name(laid_out: tuple[str, Path]) -> No
 
 
 def test_ids_are_unique_and_in_a_fixed_order(laid_out: tuple[str, Path]) -> None:
-    _, location = laid_out
-    first, second = open_source(location), open_source(location)
+    name, location = laid_out
+    first, second = (open_source(location, OPTIONS.get(name)) for _ in range(2))
     ids = [sample.id for sample in first.samples]
     assert len(set(ids)) == len(ids) == 6
     assert first.samples == second.samples
 
 
 def test_every_sample_loads_to_a_picture_and_a_digest(laid_out: tuple[str, Path]) -> None:
-    _, location = laid_out
-    source = open_source(location)
+    name, location = laid_out
+    source = open_source(location, OPTIONS.get(name))
     for sample in source.samples:
         loaded = source.load(sample, LIMITS, (4, 4))
         assert loaded.picture.pixels.dtype == np.uint8
@@ -78,16 +90,16 @@ def test_every_sample_loads_to_a_picture_and_a_digest(laid_out: tuple[str, Path]
 
 
 def test_the_source_says_what_it_is_in_words(laid_out: tuple[str, Path]) -> None:
-    _, location = laid_out
-    source = open_source(location)
+    name, location = laid_out
+    source = open_source(location, OPTIONS.get(name))
     assert source.location == str(location)
     assert source.layout.startswith("6 pictures")
     assert source.findings == ()
 
 
 def test_samples_are_light(laid_out: tuple[str, Path]) -> None:
-    _, location = laid_out
-    sample = open_source(location).samples[0]
+    name, location = laid_out
+    sample = open_source(location, OPTIONS.get(name)).samples[0]
     assert not hasattr(sample, "__dict__")
     assert sys.getsizeof(sample) + sys.getsizeof(sample.id) < 250
 
@@ -100,5 +112,10 @@ def test_a_folder_of_something_else_is_not_recognised(
     other.mkdir()
     (other / "notes.txt").write_text("nothing to see")
     storage = LocalStorage(other)
-    assert READERS[name].read_folder(storage, storage.listing()) is None
-    assert READERS[name].read_file(storage, "notes.txt") is None
+    options = ReadAnything(layout=name)
+    assert READERS[name].read_folder(storage, storage.listing(), options) is None
+    assert READERS[name].read_file(storage, "notes.txt", options) is None
+
+
+def test_the_recipe_knows_every_layout() -> None:
+    assert set(get_args(DataOptions.model_fields["layout"].annotation)) == {"auto", *READERS}

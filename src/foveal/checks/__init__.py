@@ -4,12 +4,15 @@ from foveal.checks.base import CHECKS, Facts, run_checks
 from foveal.checks.images import near_duplicate, unreadable
 from foveal.checks.labels import class_balance, imbalance, one_class, single_picture
 from foveal.checks.shortcuts import size_shortcut
+from foveal.checks.texts import characters, length_balance
 
 __all__ = [
     "CHECKS",
     "Facts",
+    "characters",
     "class_balance",
     "imbalance",
+    "length_balance",
     "near_duplicate",
     "one_class",
     "run_checks",

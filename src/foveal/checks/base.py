@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.data.scan import Scan
-from foveal.data.source import Sample, Source
+from foveal.data.source import Sample, Source, TargetKind
 from foveal.registry import Registry
 from foveal.types import Finding
 
@@ -27,12 +27,14 @@ class Facts:
         scan: Of the same samples.
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
         near_distance: In bits, up to which pictures count as near-duplicates.
+        target: What a label is.
     """
 
     samples: tuple[Sample, ...]
     scan: Scan
     split: NDArray[np.int8]
     near_distance: int
+    target: TargetKind = "labels"
 
     def usable(self) -> NDArray[np.int64]:
         """Return the positions of the labelled, readable samples."""
@@ -84,6 +86,7 @@ def run_checks(
     *,
     near_distance: int,
     task: str = "classify",
+    target: TargetKind = "labels",
 ) -> list[Finding]:
     """Run every check that is for a task and return the findings, the most severe first.
 
@@ -93,8 +96,9 @@ def run_checks(
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
         near_distance: In bits, up to which pictures count as near-duplicates.
         task: What is to be learnt.
+        target: What a label is for that task.
     """
-    facts = Facts(source.samples, scan, split, near_distance)
+    facts = Facts(source.samples, scan, split, near_distance, target)
     findings = [
         finding
         for name in CHECKS

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from foveal.checks.base import Facts, check
 from foveal.data.findings import finding, plural
 from foveal.data.near import MIN_SPREAD, together
+from foveal.data.texts import kinds_of
 from foveal.types import Finding
 
 
@@ -39,7 +40,8 @@ def near_duplicate(facts: Facts) -> Iterator[Finding]:
     the picture is a placeholder.
     """
     usable = facts.usable()
-    found = together(facts.scan, usable, facts.near_distance).sets(usable)
+    kinds = kinds_of(facts.samples) if facts.target == "text" else None
+    found = together(facts.scan, usable, facts.near_distance, kinds=kinds).sets(usable)
     sets = [positions for positions in found if len(positions) > 1]
     if not sets:
         return

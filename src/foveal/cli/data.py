@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import foveal
-from foveal.cli.options import Data, Debug, Json, Quiet, Set
+from foveal.cli.options import Data, Debug, Json, LabelRegex, Quiet, Set
 from foveal.cli.output import finding_lines, note, table, write, write_json
 from foveal.cli.progress import make_progress
 from foveal.errors import UsageError
@@ -20,6 +20,7 @@ from foveal.types import SPLIT_NAMES
 def check(
     data: Data,
     task: Annotated[str, typer.Option(help="What is to be learnt.")] = "classify",
+    label_regex: LabelRegex = None,
     overrides: Set = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -32,14 +33,18 @@ def check(
     """
     progress = make_progress(quiet=quiet)
     try:
-        report = foveal.check(data, task=task, overrides=overrides or (), progress=progress)
+        report = foveal.check(
+            data, task=task, label_regex=label_regex, overrides=overrides or (), progress=progress
+        )
     finally:
         progress.finish()
     if as_json:
         write_json(report.to_json())
     else:
         write(report.layout)
-        write(_balance_table(report.balance))
+        write(_balance_table(report.balance, "length" if report.characters else "class"))
+        if report.characters:
+            write(f"{len(report.characters)} different characters: {report.characters}")
         for finding in report.findings:
             write("\n".join(finding_lines(finding)))
         if not report.findings:
@@ -48,14 +53,14 @@ def check(
         raise typer.Exit(3)
 
 
-def _balance_table(balance: Mapping[str, Mapping[str, int]]) -> str:
-    """Return how many pictures of each class are on each side."""
+def _balance_table(balance: Mapping[str, Mapping[str, int]], by: str) -> str:
+    """Return how many pictures of each class, or length of the text, are on each side."""
     sides = [side for side in SPLIT_NAMES if any(side in counts for counts in balance.values())]
     rows = [
         (label, *(str(counts.get(side, 0)) for side in sides), str(sum(counts.values())))
         for label, counts in balance.items()
     ]
-    return table(("class", *sides, "all"), rows)
+    return table((by, *sides, "all"), rows)
 
 
 def synth(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import foveal
-from foveal.cli.options import Data, Debug, Json, ModelName, Out, Quiet
+from foveal.cli.options import Data, Debug, Json, LabelRegex, ModelName, Out, Quiet
 from foveal.cli.output import metric_table, note, write, write_json
 from foveal.cli.progress import make_progress
 
@@ -19,6 +19,7 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="Only this part of the data: train, val or test.")
     ] = None,
+    label_regex: LabelRegex = None,
     out: Out = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -31,7 +32,9 @@ def evaluate(
     """
     progress = make_progress(quiet=quiet)
     try:
-        evaluation = foveal.evaluate(model, data, split=split, out=out, progress=progress)
+        evaluation = foveal.evaluate(
+            model, data, split=split, out=out, label_regex=label_regex, progress=progress
+        )
     finally:
         progress.finish()
     values = evaluation.to_json()

@@ -26,6 +26,10 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the recipe; repeatable."),
 ]
+LabelRegex = Annotated[
+    str | None,
+    typer.Option(metavar="REGEX", help="Its first group in a file's name is the label."),
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="PATH", help="Where to write.")]
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import foveal
-from foveal.cli.options import Debug, Json, Quiet, Set, count, seconds
+from foveal.cli.options import Debug, Json, LabelRegex, Quiet, Set, count, seconds
 from foveal.cli.output import metric_table, note, show_log, write, write_json
 from foveal.cli.progress import make_progress
 from foveal.errors import UsageError
@@ -103,6 +103,7 @@ def train(
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A recipe file (YAML).")
     ] = None,
+    label_regex: LabelRegex = None,
     overrides: Set = None,
     resume: _Resume = None,
     extend: _Continue = None,
@@ -131,6 +132,7 @@ def train(
         "device": device,
         "strategy": strategy,
         "allow_download": allow_download or None,
+        "label_regex": label_regex,
     }
     about: dict[str, Any] = {"task": task, "name": name, "out": out, "recipe": recipe}
     try:

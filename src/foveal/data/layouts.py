@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from foveal.data.findings import finding, plural
-from foveal.data.readers import READERS, Reader
+from foveal.data.readers import Reader, readers_for
 from foveal.data.source import ReadAnything, Sample, Source, SourceOptions
 from foveal.data.storage import Storage, open_storage
+from foveal.data.texts import tidy_texts
 from foveal.errors import DataError, RecipeError
 from foveal.types import Finding
 
@@ -20,20 +20,25 @@ def open_source(location: str | Path, options: SourceOptions | None = None) -> S
 
     Args:
         location: A folder, a labels file, an array file, or a URL of one.
-        options: The recipe's data section, or None to find out everything.
+        options: What the recipe and the task say, or None to find out everything.
 
     Raises:
         DataError: When nothing is there, or nothing that can be read.
         RecipeError: For an unknown layout or a bad regular expression.
     """
     options = options or ReadAnything()
-    pattern = _compile(options.group_regex)
+    pattern = _compile("data.group_regex", options.group_regex)
+    _compile("data.label_regex", options.label_regex)
     storage = open_storage(location)
     kind = storage.kind()
     if kind == "missing":
         raise storage.missing()
-    opened = (_open_folder if kind == "folder" else _open_file)(storage, _readers(options.layout))
+    reader, opened = (_open_folder if kind == "folder" else _open_file)(storage, options)
     source = replace(opened, location=str(location))
+    if options.label_regex is not None and reader.name != "names":
+        source = replace(source, findings=(*source.findings, _not_used(reader)))
+    if options.target == "text":
+        source = tidy_texts(source)
     if not source.samples:
         raise DataError(
             f"There are no pictures in {source.location}: found {source.layout}.",
@@ -43,24 +48,28 @@ def open_source(location: str | Path, options: SourceOptions | None = None) -> S
     return source if pattern is None else _grouped(source, pattern)
 
 
-def _compile(regex: str | None) -> re.Pattern[str] | None:
+def _compile(key: str, regex: str | None) -> re.Pattern[str] | None:
     if regex is None:
         return None
     try:
         return re.compile(regex)
     except re.error as error:
         raise RecipeError(
-            f"Invalid regular expression in data.group_regex: {error}. Received: {regex!r}."
+            f"Invalid regular expression in {key}: {error}. Received: {regex!r}."
         ) from error
 
 
-def _readers(layout: str) -> Sequence[Reader]:
-    if layout == "auto":
-        return [READERS[name] for name in READERS]
-    return [READERS[layout]]
+def _not_used(reader: Reader) -> Finding:
+    return finding(
+        "data.label_regex_not_used",
+        "warning",
+        f"data.label_regex is not used: the layout is {reader.name} ({reader.expects}).",
+        hint="--set data.layout=names",
+    )
 
 
-def _open_folder(storage: Storage, readers: Sequence[Reader]) -> Source:
+def _open_folder(storage: Storage, options: SourceOptions) -> tuple[Reader, Source]:
+    readers = readers_for(options)
     listing = storage.listing()
     if not listing.files:
         what = "only empty folders" if listing.folders else "empty"
@@ -72,9 +81,9 @@ def _open_folder(storage: Storage, readers: Sequence[Reader]) -> Source:
             code="data_empty",
         )
     for reader in readers:
-        source = reader.read_folder(storage, listing)
+        source = reader.read_folder(storage, listing, options)
         if source is not None:
-            return source
+            return reader, source
     if len(readers) == 1:
         raise DataError(
             f"{storage.location} is not laid out as data.layout={readers[0].name} says: "
@@ -90,12 +99,12 @@ def _open_folder(storage: Storage, readers: Sequence[Reader]) -> Source:
     )
 
 
-def _open_file(storage: Storage, readers: Sequence[Reader]) -> Source:
+def _open_file(storage: Storage, options: SourceOptions) -> tuple[Reader, Source]:
     folder, name = storage.parent()
-    for reader in readers:
-        source = reader.read_file(folder, name)
+    for reader in readers_for(options):
+        source = reader.read_file(folder, name, options)
         if source is not None:
-            return source
+            return reader, source
     if Path(name).suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
         raise DataError(
             f"{storage.location} is an archive. Expected a folder.",

@@ -57,6 +57,7 @@ def together(
     positions: NDArray[np.int64],
     distance: int,
     known: Iterable[tuple[int, int]] = (),
+    kinds: NDArray[np.int64] | None = None,
 ) -> Together:
     """Unite samples that are byte-equal or look the same, and those known to belong together.
 
@@ -69,6 +70,8 @@ def together(
         positions: Of the samples to look at.
         distance: In bits of the perceptual hash.
         known: Pairs of samples that belong together whatever they look like.
+        kinds: (N,) Samples of different kinds never look the same, though they may be byte-equal;
+            None when all are of one kind. Two texts in one typeface differ in little but the text.
     """
     union = _Union(len(scan.ok))
     for one, other in known:
@@ -76,11 +79,14 @@ def together(
     firsts = _first_of_equals(scan, positions)
     for one, other in zip(firsts.tolist(), positions.tolist(), strict=True):
         union.join(one, other)
-    members = np.unique(firsts[scan.spread[positions] >= MIN_SPREAD])
+    if kinds is None:
+        kinds = np.zeros(len(scan.ok), np.int64)
+    is_clear = scan.spread[positions] >= MIN_SPREAD
+    members = _one_of_each(firsts[is_clear], positions[is_clear], kinds)
     left = MAX_EFFORT
     for low, high in pairwise(np.linspace(0, 64, distance + 2).astype(int).tolist()):
         mask = np.uint64((1 << high) - (1 << low))
-        for effort in _unite_within_bands(scan, members, mask, distance, union):
+        for effort in _unite_within_bands(scan, members, kinds, mask, distance, union):
             left -= effort
             if left < 0:
                 return Together(union.roots(), is_complete=False)
@@ -94,11 +100,26 @@ def _first_of_equals(scan: Scan, positions: NDArray[np.int64]) -> NDArray[np.int
     return positions[first[content.ravel()]]
 
 
+def _one_of_each(
+    firsts: NDArray[np.int64], positions: NDArray[np.int64], kinds: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return one position for each content and kind: copies need not be looked at again."""
+    _, at = np.unique(np.stack([firsts, kinds[positions]]), axis=1, return_index=True)
+    members: NDArray[np.int64] = positions[at]
+    return members
+
+
 def _unite_within_bands(
-    scan: Scan, members: NDArray[np.int64], mask: np.uint64, distance: int, union: _Union
+    scan: Scan,
+    members: NDArray[np.int64],
+    kinds: NDArray[np.int64],
+    mask: np.uint64,
+    distance: int,
+    union: _Union,
 ) -> Iterator[int]:
-    """Unite the near-duplicates that share a band; yield the effort, round by round."""
-    band = scan.phash[members] & mask
+    """Unite the near-duplicates that share a band and a kind; yield the effort, round by round."""
+    _, band = np.unique(scan.phash[members] & mask, return_inverse=True)
+    band = band.ravel() * (kinds.max(initial=0) + 1) + kinds[members]
     order = np.lexsort((scan.balance[members], band))
     members, band = members[order], band[order]
     hashes, balance = scan.phash[members], scan.balance[members]
@@ -123,7 +144,7 @@ def _unite_within_bands(
         step += 1
 
 
-def _is_united(band: NDArray[np.uint64], roots: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_united(band: NDArray[np.int64], roots: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tell for each picture, in the order of the bands, whether all of its band are united."""
     if not len(band):
         return np.zeros(0, np.bool_)

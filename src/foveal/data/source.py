@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Literal, Protocol, TypeAlias, final
 
 from foveal.data.decode import DecodeLimits
 from foveal.types import Finding, Picture, RawTarget, SplitName
 
 DIGEST_BYTES = 16
 
+TargetKind: TypeAlias = Literal["labels", "text"]
+"""What a sample's raw target is: class names, or one text that is neither split nor trimmed."""
+
 
 class SourceOptions(Protocol):
-    """The part of the recipe's data section that readers look at."""
+    """What readers look at: a part of the recipe's data section, and what the task needs."""
 
     @property
     def layout(self) -> str:
@@ -24,14 +27,24 @@ class SourceOptions(Protocol):
     def group_regex(self) -> str | None:
         """Its first group in a sample's id names the sample's group."""
 
+    @property
+    def label_regex(self) -> str | None:
+        """Its group `text`, or else its first, in a file's name is the label of the picture."""
+
+    @property
+    def target(self) -> TargetKind:
+        """What a label is."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
 class ReadAnything:
-    """Reading with no recipe at hand."""
+    """Options by their defaults: everything that is not given is found out."""
 
     layout: str = "auto"
     group_regex: str | None = None
+    label_regex: str | None = None
+    target: TargetKind = "labels"
 
 
 @final

@@ -15,9 +15,10 @@ from foveal.data.deal import Unit, deal
 from foveal.data.findings import finding, plural
 from foveal.data.near import together
 from foveal.data.scan import Scan
-from foveal.data.source import Sample
+from foveal.data.source import Sample, TargetKind
+from foveal.data.texts import kinds_of, length_strata
 from foveal.errors import DataError
-from foveal.types import SPLIT_NAMES, Finding
+from foveal.types import SPLIT_NAMES, Finding, RawTarget
 
 UNUSED = -1
 TRAIN, VAL, TEST = 0, 1, 2
@@ -43,6 +44,7 @@ def assign_splits(
     *,
     seed: int,
     near_distance: int,
+    target: TargetKind = "labels",
 ) -> tuple[NDArray[np.int8], list[Finding]]:
     """Return the side of every sample, and what is wrong with a split that the source gave.
 
@@ -54,12 +56,17 @@ def assign_splits(
     side go where their copies are, the others are dealt out. Where the source states no
     validation part, one is dealt out of the training part.
 
+    Each label gets its share on every side. Texts are nearly all different, so it is their lengths
+    that do; two pictures of one text are near-duplicates only where they look the same, and two of
+    different texts never are.
+
     Args:
         samples: Of the source.
         scan: Of the same samples.
         shares: How large the parts shall be.
         seed: Another seed, another split.
         near_distance: In bits of the perceptual hash.
+        target: What a label is.
 
     Returns:
         (N,) int8: 0 train, 1 val, 2 test, -1 unreadable or unlabelled; and findings.
@@ -69,14 +76,16 @@ def assign_splits(
         [UNUSED if s.split is None else SPLIT_NAMES.index(s.split) for s in samples], np.int8
     )
     stated[~usable] = UNUSED
-    members, findings = _units(samples, scan, usable, near_distance)
+    kinds = kinds_of(samples) if target == "text" else None
+    members, findings = _units(samples, scan, usable, near_distance, kinds)
     side = stated.copy()
     if (stated != UNUSED).any():
         findings += _leaks(samples, scan, members, stated)
         _follow(members, side)
     free_sides = (UNUSED,) if (side == VAL).any() else (UNUSED, TRAIN)
+    strata = _strata(samples, usable, target)
     units = [
-        _unit(samples, scan, positions)
+        _unit(strata, scan, positions)
         for positions in members
         # Whoever holds part of a unit out, holds all of it out.
         if all(side[i] in free_sides for i in positions)
@@ -94,12 +103,27 @@ def assign_splits(
     return side, findings
 
 
+def _strata(
+    samples: Sequence[Sample], usable: NDArray[np.bool_], target: TargetKind
+) -> list[RawTarget]:
+    """Return what each sample counts for when shares are dealt out; nothing where unusable."""
+    raws = [(s.raw or ()) if ok else () for s, ok in zip(samples, usable.tolist(), strict=True)]
+    if target == "labels":
+        return raws
+    names = length_strata(raw[0] for raw in raws if raw)
+    return [(names[len(raw[0])],) if raw else () for raw in raws]
+
+
 def _units(
-    samples: Sequence[Sample], scan: Scan, usable: NDArray[np.bool_], distance: int
+    samples: Sequence[Sample],
+    scan: Scan,
+    usable: NDArray[np.bool_],
+    distance: int,
+    kinds: NDArray[np.int64] | None,
 ) -> tuple[list[list[int]], list[Finding]]:
     """Return the members of each unit, and whether the search for them was cut short."""
     positions = np.flatnonzero(usable).astype(np.int64)
-    found = together(scan, positions, distance, _group_pairs(samples, positions))
+    found = together(scan, positions, distance, _group_pairs(samples, positions), kinds)
     findings = []
     if not found.is_complete:
         findings.append(
@@ -126,10 +150,10 @@ def _group_pairs(
             yield first_of.setdefault(group, i), i
 
 
-def _unit(samples: Sequence[Sample], scan: Scan, positions: Sequence[int]) -> Unit:
+def _unit(strata: Sequence[RawTarget], scan: Scan, positions: Sequence[int]) -> Unit:
     counts: dict[str, int] = defaultdict(int)
     for i in positions:
-        for label in samples[i].raw or ():
+        for label in strata[i]:
             counts[label] += 1
     content = b"".join(sorted(scan.digest[i].tobytes() for i in positions))
     return Unit(tuple(positions), content, dict(counts))

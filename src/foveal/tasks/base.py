@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.data.source import TargetKind
 from foveal.errors import RecipeError, nearest
 from foveal.types import (
     Calibration,
@@ -68,6 +69,8 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     """The metric by which epochs and runs are compared; larger is better."""
     core_outputs: ClassVar[tuple[str, ...]]
     """Names of the outputs that `decode` needs; the others serve explanations."""
+    target_kind: ClassVar[TargetKind] = "labels"
+    """How readers take a label: as class names, joined by `|`, or as one text as it stands."""
 
     labels: Labels
     options: Any

@@ -7,17 +7,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import final
 
-from foveal.checks import Facts, class_balance, run_checks
+from foveal.checks import Facts, characters, class_balance, length_balance, run_checks
 from foveal.checks.base import most_severe_first
 from foveal.console import Progress
 from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
-from foveal.data.layouts import open_source
+from foveal.data.source import TargetKind
 from foveal.data.split import assign_splits
 from foveal.pipeline import Pipeline
 from foveal.predict.engine import available_cores
 from foveal.recipe import Recipe
 from foveal.types import Finding, JsonObject
+from foveal.workflow.reading import open_for, target_of
 
 # Large enough for the perceptual hash; the pixels are thrown away.
 _SIDE = 32
@@ -32,14 +33,18 @@ class CheckReport:
         location: Of the data.
         layout: How it is laid out, in words.
         samples: How many pictures.
-        balance: Label → side → number of pictures.
+        target: What a label is.
+        balance: Label, or length of the text → side → number of pictures.
+        characters: The different characters of the texts; empty for labels.
         findings: The most severe first.
     """
 
     location: str
     layout: str
     samples: int
+    target: TargetKind
     balance: dict[str, dict[str, int]]
+    characters: str
     findings: tuple[Finding, ...]
 
     def to_json(self) -> JsonObject:
@@ -49,7 +54,9 @@ class CheckReport:
             "data": self.location,
             "layout": self.layout,
             "samples": self.samples,
+            "target": self.target,
             "balance": self.balance,
+            "characters": self.characters,
             "findings": [asdict(finding) for finding in self.findings],
         }
 
@@ -60,7 +67,8 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
     Raises:
         DataError: When there is nothing to look at.
     """
-    source = open_source(data, recipe.data)
+    source = open_for(data, recipe)
+    target = target_of(recipe)
     limits = DecodeLimits(max_bytes=recipe.data.max_bytes, max_pixels=recipe.data.max_pixels)
     with tempfile.TemporaryDirectory(prefix="foveal-check-") as folder:
         cache = Cache.build(
@@ -74,11 +82,24 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
         cache.close()
     distance = recipe.data.near_duplicate_distance
     split, leaks = assign_splits(
-        source.samples, cache.scan, recipe.split, seed=recipe.seed, near_distance=distance
+        source.samples,
+        cache.scan,
+        recipe.split,
+        seed=recipe.seed,
+        near_distance=distance,
+        target=target,
     )
-    found = run_checks(source, cache.scan, split, near_distance=distance, task=recipe.task)
-    facts = Facts(source.samples, cache.scan, split, distance)
-    findings = most_severe_first((*source.findings, *leaks, *found))
+    found = run_checks(
+        source, cache.scan, split, near_distance=distance, task=recipe.task, target=target
+    )
+    facts = Facts(source.samples, cache.scan, split, distance, target)
+    is_text = target == "text"
     return CheckReport(
-        source.location, source.layout, len(source.samples), class_balance(facts), tuple(findings)
+        location=source.location,
+        layout=source.layout,
+        samples=len(source.samples),
+        target=target,
+        balance=length_balance(facts) if is_text else class_balance(facts),
+        characters=characters(facts) if is_text else "",
+        findings=tuple(most_severe_first((*source.findings, *leaks, *found))),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from foveal.console import Progress
 from foveal.data.layouts import open_source
-from foveal.data.source import Sample, Source
+from foveal.data.source import ReadAnything, Sample, Source
 from foveal.errors import DataError, UsageError
 from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
 from foveal.evaluate.measure import MeasureOptions
@@ -29,6 +29,7 @@ def measure(
     split: str | None,
     out: Path | None,
     progress: Progress,
+    label_regex: str | None = None,
 ) -> Evaluation:
     """Measure a bundle on labelled data.
 
@@ -39,12 +40,14 @@ def measure(
         split: `train`, `val` or `test`: only that part; None takes everything labelled.
         out: Folder for the report, the metrics and the predictions; None writes nothing.
         progress: Told how far the work is.
+        label_regex: Finds the label in a file's name; None takes any layout.
 
     Raises:
         UsageError: For an unknown split.
         DataError: When that part is empty or nothing can be measured.
     """
-    source = open_source(data)
+    options = ReadAnything(label_regex=label_regex, target=predictor.task.target_kind)
+    source = open_source(data, options)
     samples = _part(source, split, run)
     evaluation = evaluate_bundle(
         predictor, source, samples=samples, findings=source.findings, progress=progress

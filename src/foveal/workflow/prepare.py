@@ -18,7 +18,6 @@ from foveal.checks import run_checks
 from foveal.console import Progress
 from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
-from foveal.data.layouts import open_source
 from foveal.data.source import Sample, Source
 from foveal.data.split import assign_splits, read_split_csv, write_split_csv
 from foveal.errors import DataError, WeightsError
@@ -32,6 +31,7 @@ from foveal.tasks.base import Task
 from foveal.types import Finding, RawTarget
 from foveal.workflow.choose import resolve
 from foveal.workflow.facts import look
+from foveal.workflow.reading import open_for, target_of
 from foveal.workflow.rundir import RunDirectory, write_json
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
     Raises:
         DataError: When nothing there is labelled, or nothing can be read.
     """
-    source = open_source(location, recipe.data)
+    source = open_for(location, recipe)
     raws = [sample.raw for sample in source.samples if sample.raw is not None]
     if not raws:
         raise DataError(
@@ -161,6 +161,7 @@ def prepare(
         split,
         near_distance=recipe.data.near_duplicate_distance,
         task=recipe.task,
+        target=target_of(recipe),
     )
     findings = (*source.findings, *found, *checked)
     write_json(run.findings, {"findings": [asdict(finding) for finding in findings]})
@@ -223,6 +224,7 @@ def _split(
         recipe.split,
         seed=recipe.seed,
         near_distance=recipe.data.near_duplicate_distance,
+        target=target_of(recipe),
     )
     write_split_csv(run.split, source.samples, split)
     return split, findings

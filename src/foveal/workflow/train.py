@@ -14,7 +14,6 @@ import torch
 
 from foveal.bundle.bundle import MANIFEST_NAME
 from foveal.console import Progress, log_to_file, stop_logging
-from foveal.data.layouts import open_source
 from foveal.errors import BundleError, UsageError
 from foveal.models.backbones import resolve_backbone
 from foveal.models.network import Network, build_network, weight_source
@@ -31,6 +30,7 @@ from foveal.types import JsonObject
 from foveal.workflow.environment import describe_environment
 from foveal.workflow.measure import measure_prepared
 from foveal.workflow.prepare import Prepared, prepare, resolve_recipe
+from foveal.workflow.reading import open_for
 from foveal.workflow.rundir import RunDirectory, default_name, write_json
 from foveal.workflow.ship import ship
 from foveal.workflow.stages import Planner
@@ -98,7 +98,7 @@ def extend_training(path: Path, epochs: int, *, progress: Progress) -> Path:
 
 def _continue(run: RunDirectory, state: JsonObject, progress: Progress) -> Path:
     recipe = Recipe.load(run.recipe)
-    source = open_source(state["data"], recipe.data)
+    source = open_for(state["data"], recipe)
     with _logging(run):
         prepared = prepare(source, recipe, run, progress, resume=True)
         _work(prepared, run, tuple(state["extensions"]), progress, resume=True)

@@ -1,16 +1,47 @@
-"""The layouts that foveal recognises, in the order in which they are tried."""
+"""The layouts that foveal recognises, and the order in which they are tried."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from foveal.data.readers.arrays import ArrayReader
 from foveal.data.readers.base import Reader
+from foveal.data.readers.file_names import NamesReader
 from foveal.data.readers.files import FilesReader
 from foveal.data.readers.folders import FoldersReader
+from foveal.data.readers.lines import TextReader
 from foveal.data.readers.table import TableReader
+from foveal.data.source import SourceOptions
 from foveal.registry import Registry
 
-__all__ = ["READERS", "Reader"]
+__all__ = ["READERS", "Reader", "readers_for"]
 
 READERS: Registry[Reader] = Registry("layout")
-for _reader in (TableReader(), ArrayReader(), FoldersReader(), FilesReader()):
+for _reader in (
+    TableReader(),
+    TextReader(),
+    ArrayReader(),
+    FoldersReader(),
+    NamesReader(),
+    FilesReader(),
+):
     READERS.add(_reader.name, _reader)
+
+
+def readers_for(options: SourceOptions) -> Sequence[Reader]:
+    """Return the readers to try, one after the other: the one that is named, or by what is asked.
+
+    Of pictures of texts any name may be a text, so names are looked at last. Classes stand in
+    names only where an expression says so, and `labels.txt` is a list of classes as a rule.
+
+    Raises:
+        UsageError: When there is no layout of the given name.
+    """
+    if options.layout != "auto":
+        return [READERS[options.layout]]
+    names = ["table", "arrays", "folders", "files"]
+    if options.target == "text":
+        names = ["table", "text", "arrays", "folders", "names"]
+    if options.label_regex is not None:
+        names = [name for name in names if name not in ("folders", "names", "files")] + ["names"]
+    return [READERS[name] for name in names]

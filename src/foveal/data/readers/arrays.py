@@ -13,7 +13,7 @@ from foveal.data.array_file import ArrayFile, open_npy, open_npz
 from foveal.data.array_source import ArraySource, PictureArray
 from foveal.data.findings import finding, plural
 from foveal.data.readers.base import SPLIT_ALIASES, Reader
-from foveal.data.source import Sample, Source
+from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, LocalStorage, Storage
 from foveal.errors import DataError, unknown_name
 from foveal.types import SPLIT_NAMES, Finding, RawTarget, SplitName
@@ -34,12 +34,14 @@ class ArrayReader(Reader):
     name: ClassVar[str] = "arrays"
     expects: ClassVar[str] = "one .npz, or .npy files, with images and labels (x_train, y_train)"
 
-    def read_folder(self, storage: Storage, listing: Listing) -> Source | None:
+    def read_folder(
+        self, storage: Storage, listing: Listing, options: SourceOptions
+    ) -> Source | None:
         """Return the source of the arrays in the folder, or None when there are none."""
         tops = [name for name in listing.files if "/" not in name]
         archives = [name for name in tops if name.lower().endswith(".npz")]
         if len(archives) == 1:
-            return self.read_file(storage, archives[0])
+            return self.read_file(storage, archives[0], options)
         if len(archives) > 1:
             raise DataError(
                 f"{storage.location} holds {' and '.join(archives[:3])}. Expected one archive.",
@@ -52,7 +54,7 @@ class ArrayReader(Reader):
         arrays = {name[:-4]: open_npy(folder.path / name) for name in singles}
         return _read(arrays, storage.location, ", ".join(singles[:4]))
 
-    def read_file(self, storage: Storage, name: str) -> Source | None:
+    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
         """Return the source in an archive, or in an array and its labels beside it."""
         suffix = PurePosixPath(name).suffix.lower()
         if suffix not in (".npz", ".npy"):

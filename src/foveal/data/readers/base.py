@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from foveal.data.source import Source
+from foveal.data.source import Source, SourceOptions
 from foveal.data.storage import Listing, Storage
 from foveal.types import SplitName
 
@@ -31,7 +31,9 @@ class Reader(ABC):
     """The layout in a few words."""
 
     @abstractmethod
-    def read_folder(self, storage: Storage, listing: Listing) -> Source | None:
+    def read_folder(
+        self, storage: Storage, listing: Listing, options: SourceOptions
+    ) -> Source | None:
         """Return the source, or None when the folder is not laid out like this.
 
         Raises:
@@ -39,7 +41,7 @@ class Reader(ABC):
         """
 
     @abstractmethod
-    def read_file(self, storage: Storage, name: str) -> Source | None:
+    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
         """Return the source in one file of a folder, or None when it is not of this kind.
 
         Raises:

@@ -8,7 +8,7 @@ from foveal.data.files_source import FileSource
 from foveal.data.findings import finding, plural
 from foveal.data.names import is_foreign_picture_name, is_picture_name
 from foveal.data.readers.base import Reader
-from foveal.data.source import Sample, Source
+from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, Storage
 from foveal.types import Finding
 
@@ -20,7 +20,9 @@ class FilesReader(Reader):
     name: ClassVar[str] = "files"
     expects: ClassVar[str] = "pictures"
 
-    def read_folder(self, storage: Storage, listing: Listing) -> Source | None:
+    def read_folder(
+        self, storage: Storage, listing: Listing, options: SourceOptions
+    ) -> Source | None:
         """Return the pictures, or None when there are none."""
         pictures = [name for name in listing.files if is_picture_name(name)]
         if not pictures:
@@ -33,7 +35,7 @@ class FilesReader(Reader):
             storage=storage,
         )
 
-    def read_file(self, storage: Storage, name: str) -> Source | None:
+    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
         """Return a source of one picture."""
         if not is_picture_name(name):
             return None

@@ -10,7 +10,7 @@ from foveal.data.findings import finding, plural
 from foveal.data.names import is_picture_name
 from foveal.data.readers.base import SPLIT_ALIASES, Reader
 from foveal.data.readers.files import foreign_files
-from foveal.data.source import Sample, Source
+from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, Storage
 from foveal.types import SPLIT_NAMES, Finding, RawTarget, SplitName
 
@@ -22,8 +22,14 @@ class FoldersReader(Reader):
     name: ClassVar[str] = "folders"
     expects: ClassVar[str] = "one folder for each class"
 
-    def read_folder(self, storage: Storage, listing: Listing) -> Source | None:
-        """Return the labelled pictures, or None when no picture lies in a folder."""
+    def read_folder(
+        self, storage: Storage, listing: Listing, options: SourceOptions
+    ) -> Source | None:
+        """Return the labelled pictures, or None when no picture lies in a folder.
+
+        For texts, one folder that holds everything (`images`) and the bare sides of a split
+        (`train`, `val`) are no labels either.
+        """
         pictures = [name for name in listing.files if is_picture_name(name)]
         prefix = _wrapping(pictures, listing.folders)
         inside = [name for name in pictures if name.startswith(prefix)]
@@ -35,7 +41,7 @@ class FoldersReader(Reader):
             samples, used, layout = _with_sides(inside, prefix, sides)
         else:
             samples, used, layout = _plain(inside, prefix)
-        if not samples:
+        if not samples or (options.target == "text" and not _are_texts(samples)):
             return None
         findings = (
             *_empty_classes(listing.folders, prefix, sides, samples),
@@ -45,9 +51,15 @@ class FoldersReader(Reader):
         )
         return FileSource(storage.location, layout, tuple(samples), findings, storage)
 
-    def read_file(self, storage: Storage, name: str) -> Source | None:
+    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
         """Return None: a file is no folder."""
         return None
+
+
+def _are_texts(samples: list[Sample]) -> bool:
+    """Tell whether the names of the class folders can be what is written in their pictures."""
+    names = {sample.raw[0] for sample in samples if sample.raw}
+    return len(names) > 1 and not all(name.lower() in SPLIT_ALIASES for name in names)
 
 
 def _parts(name: str, prefix: str) -> list[str]:

@@ -6,16 +6,17 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
 from foveal.data.readers.base import SPLIT_ALIASES
+from foveal.data.source import TargetKind
 from foveal.errors import DataError, nearest
 from foveal.types import RawTarget, SplitName
 
 SEPARATOR = "|"
-_ALIASES: dict[str, tuple[str, ...]] = {
+ALIASES: dict[str, tuple[str, ...]] = {
     "image": ("image", "filename", "file", "path", "file_name", "image_path", "filepath"),
     "label": ("label", "class", "text", "labels"),
     "split": ("split",),
@@ -32,7 +33,7 @@ class Row:
     Attributes:
         line: Number of its line in the file, from 1.
         image: Name of the file, with /.
-        raw: The labels, in the order given; None when the cell is empty.
+        raw: The labels, in the order given, or the one text; None when there is none.
         split: Or None when not stated.
         group: Or None when not stated.
         weight: 1 when not stated.
@@ -55,69 +56,109 @@ class BadRow:
     reason: str
 
 
-def read_rows(name: str, data: bytes) -> Iterator[Row | BadRow]:
+def read_rows(name: str, data: bytes, target: TargetKind = "labels") -> Iterator[Row | BadRow]:
     """Yield the rows of a table.
 
     Args:
         name: Of the file; `.jsonl` and `.ndjson` are JSON lines, all else is CSV.
         data: The file; UTF-8, with or without a byte order mark.
+        target: Whether a cell holds labels, joined by `|`, or one text, taken as it stands.
 
     Raises:
         DataError: When it is not UTF-8 or a column is missing.
     """
+    text = decode_table(name, data)
+    is_json = name.lower().endswith((".jsonl", ".ndjson"))
+    return _json_rows(name, text, target) if is_json else _csv_rows(name, text, target)
+
+
+def decode_table(name: str, data: bytes) -> str:
+    """Return the characters of a table.
+
+    Raises:
+        DataError: When it is not UTF-8.
+    """
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{name} is not UTF-8 (byte {error.start}).",
             hint=f"iconv -f latin1 -t utf-8 {name} > new.csv",
         ) from error
-    is_json = name.lower().endswith((".jsonl", ".ndjson"))
-    return _json_rows(name, text) if is_json else _csv_rows(name, text)
 
 
-def _csv_rows(name: str, text: str) -> Iterator[Row | BadRow]:
+def make_row(line: int, values: Mapping[str, str], target: TargetKind) -> Row | BadRow:
+    """Check the values of a row, by the names of the columns; a column may be missing."""
+    image = values.get("image", "").strip().replace("\\", "/").removeprefix("./")
+    if not image:
+        return BadRow(line, "names no picture")
+    if "\0" in image:
+        return BadRow(line, "names a file with a null character")
+    split_name = values.get("split", "").strip().lower()
+    if split_name and split_name not in SPLIT_ALIASES:
+        return BadRow(line, f"has the unknown split {split_name!r} (expected train, val or test)")
+    weight = _weight(values.get("weight", "").strip())
+    if weight is None:
+        return BadRow(line, f"has the weight {values['weight']!r} (expected a number >= 0)")
+    group = values.get("group", "").strip() or None
+    return Row(line, image, _raw(values, target), SPLIT_ALIASES.get(split_name), group, weight)
+
+
+def _raw(values: Mapping[str, str], target: TargetKind) -> RawTarget | None:
+    if target == "text":
+        return (values["label"],) if "label" in values else None
+    labels = (label.strip() for label in values.get("label", "").split(SEPARATOR))
+    return tuple(dict.fromkeys(label for label in labels if label)) or None
+
+
+def _csv_rows(name: str, text: str, target: TargetKind) -> Iterator[Row | BadRow]:
     header_line = text.split("\n", 1)[0]
     # The header decides: label cells may hold any of these.
     delimiter = max(",;\t", key=header_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         header = next(reader, [])
-        columns = _columns(name, header)
+        columns = _columns(name, header, target)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
-            values = {
-                key: cells[at].strip() if at < len(cells) else "" for key, at in columns.items()
-            }
+            values = {key: cells[at] for key, at in columns.items() if at < len(cells)}
             if len(cells) > len(header):
                 yield BadRow(
                     reader.line_num,
                     f"has {len(cells)} cells where the header has {len(header)}",
                 )
             else:
-                yield _row(reader.line_num, values)
+                yield make_row(reader.line_num, values, target)
     except csv.Error as error:
         raise DataError(f"{name}, line {reader.line_num}: {error}.") from error
 
 
-def _columns(name: str, header: list[str]) -> dict[str, int]:
+def _columns(name: str, header: list[str], target: TargetKind) -> dict[str, int]:
     lowered = [cell.strip().lower() for cell in header]
-    columns = {
-        key: lowered.index(alias)
-        for key, aliases in _ALIASES.items()
-        if (alias := next((a for a in aliases if a in lowered), None)) is not None
-    }
+    columns = {key: lowered.index(alias) for key, alias in _names(lowered, target).items()}
     for key in ("image", "label"):
         if key not in columns:
             raise _missing_column(name, key, [cell.strip() for cell in header])
     return columns
 
 
+def _names(given: Container[str], target: TargetKind) -> dict[str, str]:
+    """Return what each column is called among the names given."""
+    names = {}
+    for key, aliases in ALIASES.items():
+        # A table with a class and a text, read for its texts.
+        first = ("text",) if key == "label" and target == "text" else ()
+        alias = next((alias for alias in (*first, *aliases) if alias in given), None)
+        if alias is not None:
+            names[key] = alias
+    return names
+
+
 def _missing_column(name: str, key: str, header: list[str]) -> DataError:
-    near = next((n for alias in _ALIASES[key] if (n := nearest(alias, header))), None)
+    near = next((n for alias in ALIASES[key] if (n := nearest(alias, header))), None)
     guess = f" Is it {near!r}?" if near else ""
-    names = ", ".join(_ALIASES[key])
+    names = ", ".join(ALIASES[key])
     return DataError(
         f"{name} has no column for the {key}.{guess} Expected one of: {names}. "
         f"Received: {', '.join(header)[:200] or 'an empty line'}.",
@@ -125,7 +166,7 @@ def _missing_column(name: str, key: str, header: list[str]) -> DataError:
     )
 
 
-def _json_rows(name: str, text: str) -> Iterator[Row | BadRow]:
+def _json_rows(name: str, text: str, target: TargetKind) -> Iterator[Row | BadRow]:
     is_first = True
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -139,16 +180,17 @@ def _json_rows(name: str, text: str) -> Iterator[Row | BadRow]:
             yield BadRow(number, "is not a JSON object")
             continue
         lowered = {str(key).strip().lower(): value for key, value in entry.items()}
-        values = {
-            key: _cell(lowered[alias])
-            for key, aliases in _ALIASES.items()
-            if (alias := next((a for a in aliases if a in lowered), None)) is not None
-        }
-        if is_first and not {"image", "label"} <= set(values):
-            missing = "image" if "image" not in values else "label"
+        names = _names(lowered, target)
+        if is_first and not {"image", "label"} <= set(names):
+            missing = "image" if "image" not in names else "label"
             raise _missing_column(name, missing, [str(key) for key in entry])
         is_first = False
-        yield _row(number, values)
+        if target == "text" and isinstance(lowered.get(names.get("label", "")), (list, dict)):
+            yield BadRow(number, "has several values where one text is expected")
+            continue
+        given = {key: lowered[alias] for key, alias in names.items()}
+        values = {key: _cell(value) for key, value in given.items() if value is not None}
+        yield make_row(number, values, target)
 
 
 def _cell(value: Any) -> str:
@@ -158,24 +200,7 @@ def _cell(value: Any) -> str:
         return SEPARATOR.join(_cell(item) for item in value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value).strip()
-
-
-def _row(line: int, values: Mapping[str, str]) -> Row | BadRow:
-    image = values.get("image", "").replace("\\", "/").removeprefix("./")
-    if not image:
-        return BadRow(line, "names no picture")
-    if "\0" in image:
-        return BadRow(line, "names a file with a null character")
-    labels = (label.strip() for label in values.get("label", "").split(SEPARATOR))
-    raw = tuple(dict.fromkeys(label for label in labels if label)) or None
-    split_name = values.get("split", "").lower()
-    if split_name and split_name not in SPLIT_ALIASES:
-        return BadRow(line, f"has the unknown split {split_name!r} (expected train, val or test)")
-    weight = _weight(values.get("weight", ""))
-    if weight is None:
-        return BadRow(line, f"has the weight {values['weight']!r} (expected a number >= 0)")
-    return Row(line, image, raw, SPLIT_ALIASES.get(split_name), values.get("group") or None, weight)
+    return str(value)
 
 
 def _weight(text: str) -> float | None:

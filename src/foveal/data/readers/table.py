@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import ClassVar, final
 
-from foveal.data.decode import DecodeLimits
-from foveal.data.files_source import FileSource
-from foveal.data.findings import finding, plural
-from foveal.data.names import is_picture_name
 from foveal.data.readers.base import Reader
-from foveal.data.readers.rows import BadRow, Row, read_rows
-from foveal.data.source import Sample, Source
+from foveal.data.readers.listed import listed_pictures, read_table
+from foveal.data.readers.rows import read_rows
+from foveal.data.source import Source, SourceOptions
 from foveal.data.storage import Listing, Storage
-from foveal.errors import DataError, ImageError
-from foveal.types import SPLIT_NAMES, Finding
+from foveal.errors import DataError
 
-# Ten million rows; a larger file is surely not a table of labels.
-_TABLE_LIMITS = DecodeLimits(max_bytes=2_000_000_000, max_pixels=1)
 _NAMES = ("labels.csv", "labels.jsonl", "labels.tsv", "labels.ndjson")
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
 @final
 class TableReader(Reader):
-    """`image,label[,split][,group][,weight]`, several labels joined by `|`."""
+    """`image,label[,split][,group][,weight]`, several labels joined by `|`, or one text."""
 
     name: ClassVar[str] = "table"
     expects: ClassVar[str] = "labels.csv or labels.jsonl with the columns image,label"
 
-    def read_folder(self, storage: Storage, listing: Listing) -> Source | None:
+    def read_folder(
+        self, storage: Storage, listing: Listing, options: SourceOptions
+    ) -> Source | None:
         """Return the source of the folder's table, or None when it has none."""
         tables = [name for name in listing.files if name.lower() in _NAMES]
         if not tables:
@@ -41,176 +35,18 @@ class TableReader(Reader):
                 f"{storage.location} holds {' and '.join(tables)}. Expected one table.",
                 hint=f"foveal check {storage.location}/{tables[0]}",
             )
-        return _read(storage, tables[0], listing, storage.location)
+        return _read(storage, tables[0], listing, storage.location, options)
 
-    def read_file(self, storage: Storage, name: str) -> Source | None:
+    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
         """Return the source of a table, or None for a file of another kind."""
         if PurePosixPath(name).suffix.lower() not in _SUFFIXES:
             return None
         location = f"{storage.location.rstrip('/')}/{name}"
-        return _read(storage, name, storage.listing(), location)
+        return _read(storage, name, storage.listing(), location, options)
 
 
-def _read(storage: Storage, table: str, listing: Listing, location: str) -> Source:
-    try:
-        data = storage.read(table, _TABLE_LIMITS)
-    except ImageError as error:
-        raise DataError(error.message, hint=error.hint) from error
-    rows: list[Row] = []
-    bad: list[BadRow] = []
-    for row in read_rows(table, data):
-        (bad if isinstance(row, BadRow) else rows).append(row)  # type: ignore[arg-type]  # narrowed on both sides, which mypy cannot follow
-    found, missing = _find_pictures(storage, listing, rows)
-    if rows and not found:
-        raise _nothing_found(table, rows[0], listing)
-    samples, repeated, conflicting = _samples(found)
-    findings = (
-        *_bad_rows(table, bad),
-        *_missing_files(table, missing),
-        *_repeated(table, repeated, conflicting),
-        *_unlisted(table, listing, samples),
-    )
-    return FileSource(location, _layout(table, samples), samples, findings, storage)
-
-
-def _find_pictures(
-    storage: Storage, listing: Listing, rows: Iterable[Row]
-) -> tuple[list[tuple[str, Row]], list[Row]]:
-    """Return (name in the storage, row) of the pictures there, and the rows without one."""
-    resolve = _resolver(storage, listing)
-    found: list[tuple[str, Row]] = []
-    missing: list[Row] = []
-    for row in rows:
-        name = resolve(row.image)
-        if name is None:
-            missing.append(row)
-        else:
-            found.append((name, row))
-    return found, missing
-
-
-def _resolver(storage: Storage, listing: Listing) -> Callable[[str], str | None]:
-    files = frozenset(listing.files)
-    tops = [name for name in listing.folders if "/" not in name]
-
-    def resolve(image: str) -> str | None:
-        if image in files:
-            return image
-        # Beside the table or in one folder beside it (`images/`), but never a guess between two.
-        inside = [name for top in tops if (name := f"{top}/{image}") in files]
-        if len(inside) == 1:
-            return inside[0]
-        is_outside = image.startswith(("/", "../")) or ":" in image
-        return image if is_outside and storage.is_file(image) else None
-
-    return resolve
-
-
-def _samples(
-    found: Iterable[tuple[str, Row]],
-) -> tuple[tuple[Sample, ...], list[str], list[str]]:
-    """Return one sample for each picture, the repeated names, and those of two minds."""
-    samples: dict[str, Sample] = {}
-    repeated: list[str] = []
-    conflicting: list[str] = []
-    for name, row in found:
-        sample = Sample(name, row.raw, row.split, row.group, row.weight)
-        if name not in samples:
-            samples[name] = sample
-        elif samples[name] == sample:
-            repeated.append(name)
-        else:
-            conflicting.append(name)
-    return tuple(samples.values()), repeated, conflicting
-
-
-def _layout(table: str, samples: tuple[Sample, ...]) -> str:
-    labels = {label for sample in samples for label in sample.raw or ()}
-    several = any(len(sample.raw or ()) > 1 for sample in samples)
-    sides = Counter(sample.split for sample in samples if sample.split)
-    shown = ", ".join(f"{side} {sides[side]:,}" for side in SPLIT_NAMES if sides[side])
-    return (
-        f"{plural(len(samples), 'picture')} in {table} with {plural(len(labels), 'label')}"
-        + (", several at once" if several else "")
-        + (f", split as given ({shown})" if shown else "")
-    )
-
-
-def _nothing_found(table: str, row: Row, listing: Listing) -> DataError:
-    example = next((name for name in listing.files if is_picture_name(name)), None)
-    there = f"There is, for example, {example}." if example else "There are no pictures at all."
-    return DataError(
-        f"Not one picture of {table} exists; line {row.line} names {row.image!r}. {there}",
-        hint=f"names in {table} are relative to its folder",
-        code="data_empty",
-    )
-
-
-def _bad_rows(table: str, bad: list[BadRow]) -> list[Finding]:
-    if not bad:
-        return []
-    first = bad[0]
-    return [
-        finding(
-            "table.bad_row",
-            "warning",
-            f"{plural(len(bad), 'row')} of {table} passed over; "
-            f"the first, line {first.line}, {first.reason}.",
-            (f"{table}:{row.line}" for row in bad),
-        )
-    ]
-
-
-def _missing_files(table: str, missing: list[Row]) -> list[Finding]:
-    if not missing:
-        return []
-    return [
-        finding(
-            "table.missing_file",
-            "warning",
-            f"{plural(len(missing), 'picture')} of {table} not found; "
-            f"the first, line {missing[0].line}, is {missing[0].image!r}.",
-            (row.image for row in missing),
-            hint=f"names in {table} are relative to its folder",
-        )
-    ]
-
-
-def _repeated(table: str, repeated: list[str], conflicting: list[str]) -> list[Finding]:
-    findings = []
-    if repeated:
-        findings.append(
-            finding(
-                "table.repeated_row",
-                "info",
-                f"{plural(len(repeated), 'row')} of {table} said the same again.",
-                repeated,
-            )
-        )
-    if conflicting:
-        findings.append(
-            finding(
-                "table.conflicting_row",
-                "warning",
-                f"{plural(len(conflicting), 'row')} of {table} say something else about a picture "
-                "that an earlier row names: the first row counts.",
-                conflicting,
-                hint="join several labels of one picture with |",
-            )
-        )
-    return findings
-
-
-def _unlisted(table: str, listing: Listing, samples: tuple[Sample, ...]) -> list[Finding]:
-    known = {sample.id for sample in samples}
-    left = [name for name in listing.files if is_picture_name(name) and name not in known]
-    if not left:
-        return []
-    return [
-        finding(
-            "table.unlisted_file",
-            "info",
-            f"{plural(len(left), 'picture')} not named in {table} passed over.",
-            left,
-        )
-    ]
+def _read(
+    storage: Storage, table: str, listing: Listing, location: str, options: SourceOptions
+) -> Source:
+    rows = read_rows(table, read_table(storage, table), options.target)
+    return listed_pictures(storage, table, listing, location, rows, options.target)

@@ -1,0 +1,189 @@
+"""Checks of samples whose target is one text."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from foveal.checks.base import Facts, check
+from foveal.data.findings import finding, plural
+from foveal.types import SPLIT_NAMES, Finding
+
+_READ = ("read",)
+# A character in fewer pictures is learnt from one or two, or is a slip of the pen in the labels.
+_RARE = 3
+# A text this many times longer than half of the others, and this many characters, stands out.
+_LONGER_TIMES, _LONGER_BY = 3, 8
+_SHOWN = 8
+_TRAIN = SPLIT_NAMES.index("train")
+# Letters of other scripts that print exactly like the Latin ones below them.
+_LOOK_ALIKE = str.maketrans(
+    "АВЕКМНОРСТХІЈЅУаеорсхуіјѕԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧονᴏ",  # noqa: RUF001
+    "ABEKMHOPCTXIJSYaeopcxyijsdhABEZHIKMNOPTYXovo",
+)
+
+
+def length_balance(facts: Facts) -> dict[str, dict[str, int]]:
+    """Return length of the text → side → number of pictures, the shortest first."""
+    counts: dict[int, Counter[str]] = {}
+    for i, text in _texts(facts):
+        side = SPLIT_NAMES[facts.split[i]] if facts.split[i] >= 0 else "unused"
+        counts.setdefault(len(text), Counter())[side] += 1
+    return {str(length): dict(counts[length]) for length in sorted(counts)}
+
+
+def characters(facts: Facts) -> str:
+    """Return the different characters of the texts, sorted."""
+    return "".join(sorted({character for _, text in _texts(facts) for character in text}))
+
+
+def _texts(facts: Facts) -> Iterator[tuple[int, str]]:
+    for i in facts.usable().tolist():
+        raw = facts.samples[i].raw
+        if raw:
+            yield i, raw[0]
+
+
+def _where(facts: Facts) -> dict[str, list[int]]:
+    """Return character → positions of the samples that hold it."""
+    found: dict[str, list[int]] = {}
+    for i, text in _texts(facts):
+        for character in set(text):
+            found.setdefault(character, []).append(i)
+    return found
+
+
+def _ids(facts: Facts, positions: Iterator[int]) -> list[str]:
+    return [facts.samples[i].id for i in positions]
+
+
+def _shown(words: Mapping[str, object] | list[str]) -> str:
+    return ", ".join(islice(words, _SHOWN)) + (", …" if len(words) > _SHOWN else "")
+
+
+def _named(character: str) -> str:
+    """Return a character with its code point and name: two that print alike can be told apart."""
+    name = unicodedata.name(character, "no name").lower()
+    return f"{character!r} (U+{ord(character):04X}, {name})"
+
+
+@check("labels.one_text", tasks=_READ)
+def one_text(facts: Facts) -> Iterator[Finding]:
+    """The same text in every picture: there is nothing to read."""
+    texts = Counter(text for _, text in _texts(facts))
+    if len(texts) == 1:
+        text, count = next(iter(texts.items()))
+        yield finding(
+            "labels.one_text",
+            "error",
+            f"Every labelled picture ({count:,}) has the text {text!r}: there is nothing to read.",
+            count=count,
+            hint="say where the texts are: labels.csv with the columns image,text",
+        )
+
+
+@check("labels.rare_characters", tasks=_READ)
+def rare_characters(facts: Facts) -> Iterator[Finding]:
+    """Characters in hardly any picture: learnt badly, or a slip in the labels."""
+    where = _where(facts)
+    rare = {repr(c): where[c] for c in sorted(where) if len(where[c]) < _RARE}
+    if rare:
+        positions = sorted({i for at in rare.values() for i in at})
+        yield finding(
+            "labels.rare_characters",
+            "info",
+            f"{plural(len(rare), 'character')} in fewer than {_RARE} pictures: {_shown(rare)}.",
+            _ids(facts, iter(positions)),
+            hint="correct the labels, or add pictures with these characters",
+        )
+
+
+@check("labels.untrained_characters", tasks=_READ)
+def untrained_characters(facts: Facts) -> Iterator[Finding]:
+    """Characters that stand in held-out pictures only: they can never be read."""
+    where = _where(facts)
+    unseen = {
+        repr(c): where[c]
+        for c in sorted(where)
+        if not any(facts.split[i] == _TRAIN for i in where[c])
+    }
+    if unseen:
+        positions = sorted({i for at in unseen.values() for i in at})
+        yield finding(
+            "labels.untrained_characters",
+            "warning",
+            f"{plural(len(unseen), 'character')} in no picture that is trained on: "
+            f"{_shown(unseen)}.",
+            _ids(facts, iter(positions)),
+            hint="add pictures with these characters",
+        )
+
+
+@check("labels.outer_spaces", tasks=_READ)
+def outer_spaces(facts: Facts) -> Iterator[Finding]:
+    """Texts that begin or end with a space, which no picture shows."""
+    spaced = [i for i, text in _texts(facts) if text != text.strip()]
+    if spaced:
+        raw = facts.samples[spaced[0]].raw or ("",)
+        yield finding(
+            "labels.outer_spaces",
+            "warning",
+            f"{plural(len(spaced), 'text')} with a space at the beginning or the end: "
+            f"the first is {raw[0]!r}.",
+            _ids(facts, iter(spaced)),
+            hint="remove the spaces: a picture cannot show them",
+        )
+
+
+@check("labels.text_lengths", tasks=_READ)
+def text_lengths(facts: Facts) -> Iterator[Finding]:
+    """Texts far longer than most: often two labels in one, or a sentence among words."""
+    lengths = sorted(len(text) for _, text in _texts(facts))
+    if not lengths:
+        return
+    median = lengths[len(lengths) // 2]
+    limit = max(_LONGER_TIMES * median, median + _LONGER_BY)
+    long = [i for i, text in _texts(facts) if len(text) >= limit]
+    if long:
+        yield finding(
+            "labels.text_lengths",
+            "info",
+            f"{plural(len(long), 'text')} of {limit} characters or more, up to {lengths[-1]}, "
+            f"where half have at most {median}.",
+            _ids(facts, iter(long)),
+            hint="look at these pictures: do they show all of it?",
+        )
+
+
+@check("labels.look_alike_characters", tasks=_READ)
+def look_alike_characters(facts: Facts) -> Iterator[Finding]:
+    """Characters of two scripts that print alike, such as a Latin and a Cyrillic A."""
+    where = _where(facts)
+    for character in sorted(where):
+        twin = _twin(character)
+        # It stands beside the Latin letter, or among other Latin letters.
+        is_mixed = twin in where or any(_has_latin(facts, i) for i in where[character])
+        if twin == character or not is_mixed:
+            continue
+        fewer = min(where[character], where.get(twin, where[character]), key=len)
+        yield finding(
+            "labels.look_alike_characters",
+            "warning",
+            f"{_named(character)} prints like {_named(twin)}: no picture tells them apart.",
+            _ids(facts, iter(fewer)),
+            hint="write one of the two everywhere",
+        )
+
+
+def _twin(character: str) -> str:
+    """Return the plain character that one prints like, or itself."""
+    wide = unicodedata.normalize("NFKC", character)
+    is_wide = unicodedata.east_asian_width(character) in "FH" and len(wide) == 1
+    return wide if is_wide else character.translate(_LOOK_ALIKE)
+
+
+def _has_latin(facts: Facts, i: int) -> bool:
+    raw = facts.samples[i].raw or ("",)
+    return any(unicodedata.name(c, "").startswith("LATIN") for c in raw[0])

@@ -1,0 +1,137 @@
+"""Labels in the names of the files: `AB3K.png`, `AB3K_17.png`, or what an expression finds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import ClassVar, final
+
+from foveal.data.files_source import FileSource
+from foveal.data.findings import finding, plural
+from foveal.data.names import is_picture_name
+from foveal.data.readers.base import SPLIT_ALIASES, Reader
+from foveal.data.readers.files import foreign_files
+from foveal.data.source import Sample, Source, SourceOptions
+from foveal.data.storage import Listing, Storage
+from foveal.errors import DataError
+from foveal.types import SPLIT_NAMES, Finding, RawTarget, SplitName
+
+# `AB3K_17`: the seventeenth picture of one label.
+_NUMBERED = re.compile(r"(.*)_[0-9]+", re.DOTALL)
+# Fewer pictures than this may well be called by numbers that they show.
+_MIN_COUNTED = 10
+
+
+@final
+class NamesReader(Reader):
+    """The name without its ending and a trailing `_17`, or a group of `data.label_regex`."""
+
+    name: ClassVar[str] = "names"
+    expects: ClassVar[str] = "pictures called by their labels (AB3K.png, AB3K_17.png)"
+
+    def read_folder(
+        self, storage: Storage, listing: Listing, options: SourceOptions
+    ) -> Source | None:
+        """Return the labelled pictures, or None when there are none.
+
+        Raises:
+            DataError: When the expression is found in no name.
+        """
+        pictures = [name for name in listing.files if is_picture_name(name)]
+        if not pictures:
+            return None
+        return _read(storage, pictures, storage.location, foreign_files(listing), options)
+
+    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
+        """Return a source of one picture."""
+        if not is_picture_name(name):
+            return None
+        return _read(storage, [name], f"{storage.location.rstrip('/')}/{name}", (), options)
+
+
+def _read(
+    storage: Storage,
+    pictures: Sequence[str],
+    location: str,
+    findings: tuple[Finding, ...],
+    options: SourceOptions,
+) -> Source:
+    sides = _sides(pictures)
+    samples = tuple(
+        Sample(name, _label(name, options), sides.get(name.split("/")[0])) for name in pictures
+    )
+    bare = [sample.id for sample in samples if sample.raw is None]
+    if options.label_regex is not None and len(bare) == len(samples):
+        raise DataError(
+            f"data.label_regex matches no name in {location}: {options.label_regex!r} is not "
+            f"found in {PurePosixPath(pictures[0]).name}, for example.",
+            hint=r"--label-regex '^([A-Z0-9]+)_' takes AB3K from AB3K_17.png",
+        )
+    found = (*findings, *_unmatched(bare), *_counted(samples))
+    return FileSource(location, _layout(samples, options), samples, found, storage)
+
+
+def _label(name: str, options: SourceOptions) -> RawTarget | None:
+    path = PurePosixPath(name)
+    if options.label_regex is None:
+        match = _NUMBERED.fullmatch(path.stem)
+        return (match[1] if match else path.stem,)
+    found = re.search(options.label_regex, path.name)
+    if found is None:
+        return None
+    group: str | int = "text" if "text" in found.re.groupindex else min(found.re.groups, 1)
+    # A group that took no part in the match says nothing.
+    return (found[group] or "",)
+
+
+def _sides(pictures: Sequence[str]) -> dict[str, SplitName]:
+    """Return folder → side where every picture lies below a side of a split."""
+    tops = {name.split("/")[0] if "/" in name else "" for name in pictures}
+    sides = {top: SPLIT_ALIASES[top.lower()] for top in tops if top.lower() in SPLIT_ALIASES}
+    return sides if len(sides) == len(tops) and "train" in sides.values() else {}
+
+
+def _layout(samples: Sequence[Sample], options: SourceOptions) -> str:
+    labels = {sample.raw for sample in samples} - {None}
+    counts = {side: sum(sample.split == side for sample in samples) for side in SPLIT_NAMES}
+    shown = ", ".join(f"{side} {count:,}" for side, count in counts.items() if count)
+    word = "text" if options.target == "text" else "label"
+    return (
+        f"{plural(len(samples), 'picture')} with {plural(len(labels), word)} in the file names"
+        + (f", split as given ({shown})" if shown else "")
+    )
+
+
+def _unmatched(bare: Sequence[str]) -> list[Finding]:
+    if not bare:
+        return []
+    return [
+        finding(
+            "names.not_matched",
+            "warning",
+            f"{plural(len(bare), 'name')} not matched by data.label_regex: "
+            "these pictures have no label.",
+            bare,
+        )
+    ]
+
+
+def _counted(samples: Sequence[Sample]) -> list[Finding]:
+    """Warn of names that merely count the pictures: `000001.png`, `000002.png`, …"""
+    labels = [sample.raw[0] for sample in samples if sample.raw]
+    if len(labels) < _MIN_COUNTED or not all(re.fullmatch("[0-9]+", label) for label in labels):
+        return []
+    numbers = {int(label) for label in labels}
+    if len(numbers) != len(labels) or max(numbers) - min(numbers) + 1 != len(numbers):
+        return []
+    return [
+        finding(
+            "names.counted",
+            "warning",
+            f"The names of all {plural(len(labels), 'picture')} count from {min(numbers)} to "
+            f"{max(numbers)}: they are taken for labels, but look like numbers of the pictures.",
+            [sample.id for sample in samples],
+            hint="put the texts into labels.csv with the columns image,text",
+        )
+    ]

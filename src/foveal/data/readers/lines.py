@@ -1,0 +1,93 @@
+"""`labels.txt`: one picture a line, its name and then what is written in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import ClassVar, final
+
+from foveal.data.names import PICTURE_SUFFIXES, is_picture_name
+from foveal.data.readers.base import Reader
+from foveal.data.readers.listed import listed_pictures, read_table
+from foveal.data.readers.rows import ALIASES, BadRow, Row, decode_table, make_row
+from foveal.data.source import Source, SourceOptions, TargetKind
+from foveal.data.storage import Listing, Storage
+
+_NAME = "labels.txt"
+_ENDINGS = "|".join(sorted(re.escape(suffix) for suffix in PICTURE_SUFFIXES))
+# A name that ends like a picture may hold spaces; any other ends at the first space.
+_SPACED = re.compile(rf"(.+?(?:{_ENDINGS})|[^ ]+) +(.*)", re.IGNORECASE | re.DOTALL)
+
+
+@final
+class TextReader(Reader):
+    """`name<TAB or space>text`; the text may itself hold spaces."""
+
+    name: ClassVar[str] = "text"
+    expects: ClassVar[str] = "labels.txt with a picture's name, a space and its text in each line"
+
+    def read_folder(
+        self, storage: Storage, listing: Listing, options: SourceOptions
+    ) -> Source | None:
+        """Return the source of the folder's `labels.txt`, or None when it lists no pictures."""
+        tables = [name for name in listing.files if name.lower() == _NAME]
+        if not tables:
+            return None
+        return _read(storage, tables[0], listing, storage.location, options)
+
+    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
+        """Return the source of a list, or None for a file of another kind."""
+        if PurePosixPath(name).suffix.lower() != ".txt":
+            return None
+        location = f"{storage.location.rstrip('/')}/{name}"
+        return _read(storage, name, storage.listing(), location, options)
+
+
+def _read(
+    storage: Storage, table: str, listing: Listing, location: str, options: SourceOptions
+) -> Source | None:
+    rows = list(read_lines(table, read_table(storage, table), options.target))
+    # A list of classes is called labels.txt too, and prose ends in .txt.
+    if not any(isinstance(row, Row) and is_picture_name(row.image) for row in rows):
+        return None
+    return listed_pictures(storage, table, listing, location, rows, options.target)
+
+
+def read_lines(name: str, data: bytes, target: TargetKind = "text") -> Iterator[Row | BadRow]:
+    """Yield the rows of a list of pictures.
+
+    A tab, where the line has one, ends the name: the text is all that follows. Else spaces end
+    it, and the text begins after them. Empty lines and a line of column names at the start are
+    passed over.
+
+    Args:
+        name: Of the file.
+        data: The file; UTF-8, with or without a byte order mark.
+        target: Whether what follows the name is one text or labels joined by `|`.
+
+    Raises:
+        DataError: When it is not UTF-8.
+    """
+    # Not splitlines: a text may hold what Unicode counts as the end of a line.
+    for number, line in enumerate(decode_table(name, data).split("\n"), 1):
+        row = line.removesuffix("\r")
+        if not row.strip():
+            continue
+        image, text = _parts(row)
+        if text is None:
+            yield BadRow(number, "has no tab or space between a name and a text")
+        elif not (number == 1 and _is_header(image, text)):
+            yield make_row(number, {"image": image, "label": text}, target)
+
+
+def _parts(line: str) -> tuple[str, str | None]:
+    if "\t" in line:
+        image, _, text = line.partition("\t")
+        return image, text
+    match = _SPACED.fullmatch(line)
+    return (match[1], match[2]) if match else (line, None)
+
+
+def _is_header(image: str, text: str) -> bool:
+    return image.strip().lower() in ALIASES["image"] and text.strip().lower() in ALIASES["label"]

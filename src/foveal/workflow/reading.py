@@ -1,0 +1,36 @@
+"""Open a source as a recipe and its task want it read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from foveal.data.layouts import open_source
+from foveal.data.source import ReadAnything, Source, TargetKind
+from foveal.recipe import Recipe
+from foveal.tasks import get_task
+
+
+def target_of(recipe: Recipe) -> TargetKind:
+    """Return what a label is for the recipe's task.
+
+    Raises:
+        UsageError: When there is no such task.
+    """
+    return get_task(recipe.task).target_kind
+
+
+def open_for(location: str | Path, recipe: Recipe) -> Source:
+    """Return the source at a path or URL; see `foveal.data.layouts.open_source`.
+
+    Raises:
+        DataError: When nothing is there, or nothing that can be read.
+        RecipeError: For a bad regular expression.
+        UsageError: When there is no such task.
+    """
+    options = ReadAnything(
+        layout=recipe.data.layout,
+        group_regex=recipe.data.group_regex,
+        label_regex=recipe.data.label_regex,
+        target=target_of(recipe),
+    )
+    return open_source(location, options)
