@@ -80,14 +80,18 @@ def test_characters_come_worst_first_and_those_never_seen_last() -> None:
     assert rows[2][3:5] == ("–", "–")
 
 
-def test_what_was_left_out_and_made_up_is_in_tables_of_their_own() -> None:
-    section = sections_of(("0O", "0"), ("1", "11"))["Left out and made up"]
+def test_what_was_left_out_and_made_up_stands_side_by_side() -> None:
+    section = sections_of(("0O", "0"), ("0O", "0"), ("10", "0"), ("1", "11"))[
+        "Left out and made up"
+    ]
 
     assert section.tables == (
-        (("left out", "times"), (("O", "1"),)),
-        (("made up", "times"), (("1", "1"),)),
+        (
+            ("left out", "times", "made up", "times"),
+            (("O", "2", "1", "1"), ("1", "1", "", "")),
+        ),
     )
-    assert "Of 3 characters 1 were left out, and 1 were read that are not there" in section.note
+    assert "Of 7 characters 3 were left out, and 1 were read that are not there" in section.note
 
 
 def test_expressions_have_a_section_of_their_values() -> None:
@@ -105,7 +109,7 @@ def test_expressions_have_a_section_of_their_values() -> None:
     assert section.title == "Values"
     assert [row[:4] for row in section.tables[0][1]] == [
         ("exact value right", "2", "3", "66.7 %"),
-        ("no value: does not parse", "1", "3", "33.3 %"),
+        ("read without a value", "1", "3", "33.3 %"),
     ]
     assert section.tables[1][1] == (("1+1", "1+"),)
     assert "1 come from texts that were misread" in section.note

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TypeAlias
 
 from foveal.tasks.base import ReportSection
@@ -41,14 +42,17 @@ def _values(values: JsonObject) -> ReportSection:
             ("", "texts", "of", "share", "95 % interval"),
             (
                 _share_row("exact value right", values["right"]),
-                _share_row("no value: does not parse", values["parse_failures"]),
+                _share_row("read without a value", values["parse_failures"]),
             ),
         )
     ]
     if values["failures"]:
         rows = tuple((f["target"], f["prediction"]) for f in values["failures"][:_FAILURES_SHOWN])
-        tables.append((("true", "read, and without a value"), rows))
-    note = "The exact value of what was read, against that of the truth."
+        tables.append((("true", "read, without a value"), rows))
+    note = (
+        "The exact value of what was read, against that of the truth. What does not parse, or "
+        "divides by zero, has none."
+    )
     if values["right_though_misread"]:
         count = values["right_though_misread"]
         note += f" Of the right values, {count:,} come from texts that were misread."
@@ -116,20 +120,19 @@ def _confused(pairs: Sequence[JsonObject]) -> ReportSection:
 
 def _missed_and_invented(details: JsonObject) -> ReportSection:
     edits = details["edits"]
-    tables = tuple(
-        (
-            (head, "times"),
-            tuple((visible(e["character"]), f"{e['count']:,}") for e in entries[:_PAIRS_SHOWN]),
-        )
-        for head, entries in (("left out", details["missed"]), ("made up", details["invented"]))
-        if entries
+    columns = [
+        [(visible(e["character"]), f"{e['count']:,}") for e in details[key][:_PAIRS_SHOWN]]
+        for key in ("missed", "invented")
+    ]
+    rows = tuple(
+        (*missed, *invented) for missed, invented in zip_longest(*columns, fillvalue=("", ""))
     )
     return ReportSection(
         title="Left out and made up",
         note=f"Of {edits['characters']:,} characters {edits['missed']:,} were left out, and "
         f"{edits['invented']:,} were read that are not there; {edits['substituted']:,} were taken "
         "for another.",
-        tables=tables,
+        tables=((("left out", "times", "made up", "times"), rows),),
     )
 
 
