@@ -20,6 +20,7 @@ PUBLIC = [
     "extend",
     "load",
     "predict",
+    "preprocess",
     "resume",
     "serve",
     "synth",

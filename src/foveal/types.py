@@ -82,6 +82,27 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A box that was cut out of a picture, and where it stands in the strip made of such boxes.
+
+    Attributes:
+        x0: Left edge in the original, in pixels.
+        y0: Top edge in the original.
+        x1: Right edge in the original, end open.
+        y1: Bottom edge in the original, end open.
+        x: Left edge in the strip, in strip pixels.
+        y: Top edge in the strip.
+    """
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    x: int
+    y: int
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """Where an original picture lies in the model input: input = original * scale + offset.
 

@@ -45,6 +45,7 @@ VERBS: dict[str, Verb] = {
     "train": Verb("foveal.cli.train", MAKE, "Train on a folder of pictures; write a proven model."),
     "check": Verb("foveal.cli.data", MAKE, "Look pictures over without training."),
     "synth": Verb("foveal.cli.data", MAKE, "Draw labelled pictures of text into a folder."),
+    "preprocess": Verb("foveal.cli.preprocess", MAKE, "Cut pages to their lines of text."),
     "evaluate": Verb("foveal.cli.measure", MAKE, "Measure a model on labelled pictures."),
     "compare": Verb("foveal.cli.measure", MAKE, "Hold runs beside each other."),
     "predict": Verb("foveal.cli.predict", USE, "Answer pictures: files, folders, globs, stdin."),

@@ -6,12 +6,10 @@ pixels, so a page gives the same strip in training, on the command line and in t
 
 from foveal.page.run import Stage, run_steps, show_steps
 from foveal.page.steps import DEFAULT_STEPS, STEPS, Step, parse_step, parse_steps
-from foveal.page.strip import Piece
 
 __all__ = [
     "DEFAULT_STEPS",
     "STEPS",
-    "Piece",
     "Stage",
     "Step",
     "parse_step",

@@ -24,6 +24,8 @@ _OVERLAP: Final = 0.3
 # All in glyph heights. A wider gap starts a new piece, which stands after it anyway.
 _LARGEST_GAP: Final = 2.5
 _BAR_HEIGHT: Final = 0.3
+_BAR_GAP: Final = 0.5
+_SHORTEST_BAR: Final = 0.5
 _BAR_REACH: Final = 0.8
 # Signs beside a fraction, such as a star, are lower than that.
 _WHOLE: Final = 0.7
@@ -56,7 +58,7 @@ def group(glyphs: Boxes, bars: Boxes, height: float) -> list[NDArray[np.intp]]:
 
     Args:
         glyphs: Boxes of whole glyphs.
-        bars: Flat boxes: the bars of fractions, minus signs, underlines.
+        bars: Flat boxes: the bars of fractions or bits of them, minus signs, underlines.
         height: Height of a usual glyph, in pixels.
     """
     heights = sides(glyphs)[1]
@@ -64,13 +66,21 @@ def group(glyphs: Boxes, bars: Boxes, height: float) -> list[NDArray[np.intp]]:
     linked = (overlap(glyphs, glyphs, 1) >= _OVERLAP * lower) & (
         overlap(glyphs, glyphs, 0) >= -_LARGEST_GAP * height
     )
-    for bar in bars:
+    for bar in _whole_bars(bars, height):
         parts = _fraction(glyphs, bar, height)
         linked[np.ix_(parts, parts)] = True
     return _connected(linked)
 
 
-def _fraction(glyphs: Boxes, bar: NDArray[np.int64], height: float) -> NDArray[np.intp]:
+def _whole_bars(bars: Boxes, height: float) -> list[Box]:
+    """Join the bits of bars that a stray line was cut out of; drop what is too short for a bar."""
+    level = np.abs(bars[:, None, 1] - bars[None, :, 1]) <= _BAR_HEIGHT * height
+    close = overlap(bars, bars, 0) >= -_BAR_GAP * height
+    whole = [bounds(bars[members]) for members in _connected(level & close)]
+    return [bar for bar in whole if bar[2] - bar[0] >= _SHORTEST_BAR * height]
+
+
+def _fraction(glyphs: Boxes, bar: Box, height: float) -> NDArray[np.intp]:
     """Return what stands close above and below a bar, or nothing if either is missing.
 
     A line that is underlined is no fraction: the line below it goes on beyond the bar.

@@ -33,6 +33,7 @@ _LEAST_GLYPH: Final = 0.45
 _LARGEST_GLYPH: Final = 3.0
 _WHOLE_GLYPH: Final = 0.65
 _LEAST_PART: Final = 0.2
+_BAR_HEIGHT: Final = 0.3
 _LARGEST_PART: Final = 1.5
 _PART_GAP: Final = 0.8
 # Parts may stand under or over the rest, as the feet of 黄 do, by this much.
@@ -68,7 +69,8 @@ def _find(mask: Mask) -> list[Box]:
     is_glyph = fits & (fill >= LEAST_FILL) & (heights >= _LEAST_GLYPH * height)
     glyphs = np.flatnonzero(is_glyph)
     glyphs = np.sort(glyphs[np.argsort(-ink[glyphs], kind="stable")[:_MOST_GLYPHS]])
-    is_bar = (widths >= 3 * heights) & (widths >= 0.5 * height) & (heights <= 0.3 * height)
+    is_bar = (widths >= 2 * heights) & (heights <= _BAR_HEIGHT * height)
+    is_bar &= widths >= _LEAST_PART * height
     is_whole = heights >= _WHOLE_GLYPH * height
     groups = [glyphs[members] for members in group(boxes[glyphs], boxes[is_bar], height)]
     lines = [

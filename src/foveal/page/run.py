@@ -12,8 +12,8 @@ from foveal.page.clean import Mask, Pixels, as_grey, as_rgb, equalise, ink_mask,
 from foveal.page.lines import find_lines
 from foveal.page.opencv import opencv
 from foveal.page.steps import Step, parse_steps
-from foveal.page.strip import Piece, join_lines
-from foveal.types import Image
+from foveal.page.strip import join_lines
+from foveal.types import Image, Piece
 
 # Boxes are drawn over the stage `lines` before it cuts: light red on any ground.
 _BOX_COLOR = (230, 60, 60)

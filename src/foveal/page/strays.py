@@ -15,6 +15,8 @@ _THIN: Final = 0.5
 # Stray lines are longer than so many glyph heights and not so level (rise by run) as a bar.
 _LONG: Final = 1.6
 _LEVEL: Final = 0.03
+# A line may be found along the diagonal of a bar this high.
+_BAR_HEIGHT: Final = 0.12
 _LONGEST_BAR: Final = 7.0
 # The rests of a line that crossed another are found when that one is gone.
 _PASSES: Final = 2
@@ -92,6 +94,7 @@ def _long_segments(mask: Mask, height: float) -> list[tuple[tuple[int, int], tup
     segments = []
     for x0, y0, x1, y1 in () if found is None else found.reshape(-1, 4) / scale:
         run, rise = abs(x1 - x0), abs(y1 - y0)
-        if rise > _LEVEL * run or run > _LONGEST_BAR * height:
+        is_level = rise <= _LEVEL * run + _BAR_HEIGHT * height
+        if not is_level or run > _LONGEST_BAR * height:
             segments.append(((round(x0), round(y0)), (round(x1), round(y1))))
     return segments

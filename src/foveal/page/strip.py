@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.page.boxes import Box
 from foveal.page.clean import Pixels
+from foveal.types import Piece
 
 # Between two lines, as a share of the lowest line's height: wider than between two words, so
 # that a reader can tell where a line ends.
 _GAP: Final = 0.5
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Where a part of the joined strip comes from: source = strip - (x, y) + (x0, y0).
-
-    Attributes:
-        x0: Left edge in the picture that the steps were given, in pixels.
-        y0: Top edge.
-        x1: Right edge, end open.
-        y1: Bottom edge, end open.
-        x: Left edge in the strip.
-        y: Top edge in the strip.
-    """
-
-    x0: int
-    y0: int
-    x1: int
-    y1: int
-    x: int
-    y: int
 
 
 def join_lines(picture: Pixels, lines: Sequence[Box]) -> tuple[Pixels, tuple[Piece, ...]]:

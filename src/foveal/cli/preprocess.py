@@ -1,0 +1,79 @@
+"""`foveal preprocess` cleans pages and cuts them to their lines of text, step by step."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import foveal
+from foveal.cli.options import Debug, Json, Quiet
+from foveal.cli.output import note, table, write, write_json
+from foveal.cli.progress import make_progress
+from foveal.errors import DataError
+from foveal.page import DEFAULT_STEPS, STEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from foveal.workflow.pages import Preprocessed
+
+
+def preprocess(
+    pictures: Annotated[
+        list[str], typer.Argument(metavar="PICTURE...", help="Files, folders, globs.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],
+    steps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--step",
+            metavar="NAME[:SIZE]",
+            help=f"Repeatable, in order: {', '.join(STEPS)}. Default: {' '.join(DEFAULT_STEPS)}.",
+        ),
+    ] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Write what every step made too, and an overview.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Clean pages and cut them to their lines of text.
+
+    Each picture becomes one PNG of DIR. Pictures that cannot be read are listed; exit status 1
+    when there are some, 3 when nothing could be read.
+    """
+    progress = make_progress(quiet=quiet)
+    try:
+        results = foveal.preprocess(
+            pictures, steps=steps or DEFAULT_STEPS, out=out, each=each, progress=progress
+        )
+    finally:
+        progress.finish()
+    failed = [result.error for result in results if result.error is not None]
+    for result in results:
+        if result.error is not None:
+            sys.stderr.write(f"error: {result.source}: {result.error.message}\n")
+    if as_json:
+        pages = [result.to_json() for result in results]
+        write_json({"schema_version": 1, "out": str(out), "pictures": pages})
+    else:
+        _write_table(results)
+    if len(failed) == len(results):
+        raise DataError("None of the pictures could be read.", hint=failed[0].hint)
+    if failed:
+        note(f"{len(failed)} of {len(results)} pictures could not be read", quiet=quiet)
+        raise typer.Exit(1)
+
+
+def _write_table(results: Sequence[Preprocessed]) -> None:
+    rows = [
+        (str(len(result.pieces)), f"{result.size[1]} x {result.size[0]}", str(result.path))
+        for result in results
+        if result.error is None
+    ]
+    if rows:
+        write(table(("pieces", "size", "picture"), rows))

@@ -1,0 +1,196 @@
+"""Run the page steps on many pictures: in threads, with progress, each result written if asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import final
+
+from foveal.console import Progress
+from foveal.data.decode import DecodeLimits, decode, read_file
+from foveal.errors import ImageError, UsageError
+from foveal.page import Stage, parse_steps, run_steps, show_steps
+from foveal.page.opencv import opencv
+from foveal.page.sheet import stages_sheet
+from foveal.predict.engine import available_cores
+from foveal.predict.files import expand
+from foveal.recipe import DataOptions
+from foveal.render import encode_png
+from foveal.types import Image, JsonObject, Piece
+
+OVERVIEW_NAME = "overview.png"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Preprocessed:
+    """What the steps made of one picture file; renders in a notebook as a row of pictures.
+
+    Attributes:
+        source: The file.
+        steps: The steps, as a recipe writes them.
+        size: (height, width) of the result, in pixels; (0, 0) when the file cannot be read.
+        pieces: The lines of the strip and where they come from; see `foveal.types.Piece`.
+        path: The PNG that was written, or None.
+        error: Why the file cannot be read, or None.
+        kept: The result where none was written; `image` gives it either way.
+    """
+
+    source: str
+    steps: tuple[str, ...]
+    size: tuple[int, int] = (0, 0)
+    pieces: tuple[Piece, ...] = ()
+    path: Path | None = None
+    error: ImageError | None = None
+    kept: Image | None = None
+
+    @property
+    def image(self) -> Image:
+        """Return the result, (H, W, 3) uint8 RGB; read from the written file if there is one.
+
+        Raises:
+            ImageError: When the picture could not be read.
+        """
+        if self.error is not None:
+            raise self.error
+        return _pixels(str(self.path)) if self.kept is None else self.kept
+
+    @property
+    def stages(self) -> list[Stage]:
+        """Run the steps again and return what each of them makes: many pages need no memory.
+
+        Raises:
+            ImageError: When the picture cannot be read.
+        """
+        if self.error is not None:
+            raise self.error
+        return show_steps(_pixels(self.source), self.steps)
+
+    def to_json(self) -> JsonObject:
+        """Return the result as JSON values, without its pixels."""
+        if self.error is not None:
+            return {"source": self.source, "error": self.error.to_json()}
+        return {
+            "source": self.source,
+            "out": None if self.path is None else str(self.path),
+            "size": list(self.size),
+            "pieces": [{"box": [p.x0, p.y0, p.x1, p.y1], "x": p.x, "y": p.y} for p in self.pieces],
+        }
+
+    def __repr__(self) -> str:
+        """Name the picture and what came of it."""
+        if self.error is not None:
+            return f"Preprocessed({self.source!r}, error={self.error.message!r})"
+        height, width = self.size
+        return f"Preprocessed({self.source!r}, {width} x {height}, {len(self.pieces)} pieces)"
+
+    def _repr_html_(self) -> str:
+        from foveal.notebook.stages import failed_html, stages_html
+
+        return stages_html(self.stages) if self.error is None else failed_html(self.error)
+
+
+def preprocess_files(
+    pictures: Iterable[str | Path],
+    steps: Sequence[str],
+    *,
+    out: Path | None,
+    each: bool,
+    progress: Progress,
+) -> list[Preprocessed]:
+    """Run the steps on the files that paths, folders and globs stand for.
+
+    Args:
+        pictures: Paths of files and folders, and globs.
+        steps: As a recipe writes them.
+        out: Folder for the results as PNG; None keeps them in memory.
+        each: Write what every step made too, in a folder for each picture.
+        progress: Told how far the work is.
+
+    Returns:
+        One for each file, in order; an unreadable file's has an `error`.
+
+    Raises:
+        RecipeError: When the steps cannot be read.
+        MissingExtraError: When OpenCV is not installed.
+        DataError: For a folder without pictures, or a glob that matches nothing.
+        UsageError: When a result cannot be written.
+    """
+    canonical = tuple(str(step) for step in parse_steps(steps))
+    opencv()
+    files = list(expand(pictures))
+    targets: list[Path | None] = [None] * len(files)
+    if out is not None:
+        _make_folder(out)
+        targets = [out / f"{name}.png" for name in _names(files)]
+    work = partial(_preprocess, steps=canonical, each=each)
+    done = []
+    progress.start("pages", len(files))
+    with ThreadPoolExecutor(available_cores(), thread_name_prefix="page") as pool:
+        for result in pool.map(work, files, targets):
+            done.append(result)
+            progress.update(len(done))
+    progress.finish()
+    return done
+
+
+def _preprocess(
+    source: str, target: Path | None, *, steps: tuple[str, ...], each: bool
+) -> Preprocessed:
+    try:
+        pixels = _pixels(source)
+    except ImageError as error:
+        return Preprocessed(source, steps, error=error)
+    image, pieces = run_steps(pixels, steps)
+    size = image.shape[0], image.shape[1]
+    if target is None:
+        return Preprocessed(source, steps, size, pieces, kept=image)
+    _write(target, image)
+    if each:
+        folder = target.with_suffix("")
+        _make_folder(folder)
+        stages = show_steps(pixels, steps)
+        for number, stage in enumerate(stages, 1):
+            _write(folder / f"{number:02d}-{stage.step.partition(':')[0]}.png", stage.image)
+        _write(folder / OVERVIEW_NAME, stages_sheet(stages))
+    return Preprocessed(source, steps, size, pieces, target)
+
+
+def _pixels(source: str) -> Image:
+    options = DataOptions()
+    limits = DecodeLimits(options.max_bytes, options.max_pixels)
+    return decode(read_file(Path(source), limits), limits).pixels
+
+
+def _names(files: Sequence[str]) -> list[str]:
+    """Return a name for each file: its stem, with a number where another has the same."""
+    taken: Counter[str] = Counter()
+    names: list[str] = []
+    for file in files:
+        stem = Path(file).stem
+        name = stem
+        # Not the count alone: `a`, `a`, `a-2` are three names too.
+        while name in taken:
+            taken[stem] += 1
+            name = f"{stem}-{taken[stem]}"
+        taken[name] += 1
+        names.append(name)
+    return names
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"Cannot make the folder {folder}: {error.strerror}.") from error
+
+
+def _write(path: Path, image: Image) -> None:
+    try:
+        path.write_bytes(encode_png(image))
+    except OSError as error:
+        raise UsageError(f"Cannot write {path}: {error.strerror}.") from error

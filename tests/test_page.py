@@ -1,0 +1,439 @@
+"""Page pre-processing: each step on tiny pictures, and the lines of drawn pages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from PIL import ImageDraw, ImageFont
+
+from foveal.errors import MissingExtraError, RecipeError
+from foveal.page import DEFAULT_STEPS, STEPS, Step, parse_step, parse_steps, run_steps, show_steps
+from foveal.page.boxes import in_reading_order
+from foveal.page.sheet import stages_sheet
+from foveal.types import Image, Piece
+
+Box = tuple[int, int, int, int]
+LINES = ("threshold", "lines")
+
+
+def flat(height: int, width: int, value: int = 255) -> Image:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def draw_text(
+    image: PILImage.Image, text: str, x: int, y: int, size: int, fill: tuple[int, int, int]
+) -> Box:
+    """Draw text and return the box of its ink."""
+    font = ImageFont.load_default(size=size)
+    alone = PILImage.new("L", image.size, 0)
+    ImageDraw.Draw(alone).text((x, y), text, fill=255, font=font)
+    image.paste(fill, mask=alone)
+    box = alone.getbbox()
+    assert box is not None
+    return box
+
+
+def draw_page(
+    *, width: int = 1200, height: int = 500, dark: bool = False, noise: float = 0.0
+) -> tuple[Image, list[Box]]:
+    """Draw an assignment over an expression with a stacked fraction; return the two boxes."""
+    image = PILImage.new("RGB", (width, height), (255, 255, 255))
+    ink = (40, 30, 60)
+    first = draw_text(image, "a=42072", 300, 60, 80, ink)
+    parts = [
+        draw_text(image, "(a-(97510*45))*", 60, 310, 80, ink),
+        draw_text(image, "a", 760, 250, 80, ink),
+        draw_text(image, "358", 715, 370, 80, ink),
+    ]
+    ImageDraw.Draw(image).rectangle((710, 362, 850, 366), fill=ink)
+    second = (
+        min(p[0] for p in parts),
+        min(p[1] for p in parts),
+        max(*(p[2] for p in parts), 851),
+        max(p[3] for p in parts),
+    )
+    pixels = np.asarray(image).astype(np.float64)
+    if noise:
+        pixels = pixels - 10 + np.random.default_rng(7).normal(0, noise, pixels.shape)
+    pixels = pixels.clip(0, 255)
+    return (255 - pixels if dark else pixels).astype(np.uint8), [first, second]
+
+
+def add_strays(pixels: Image) -> Image:
+    """Cross the text with long lines and sprinkle coloured specks."""
+    image = PILImage.fromarray(pixels)
+    pen = ImageDraw.Draw(image)
+    for ends in ((10, 20, 1150, 470), (200, 480, 620, 10), (30, 230, 1190, 150)):
+        pen.line(ends, fill=(120, 30, 90), width=3)
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        x, y = rng.integers(0, pixels.shape[1]), rng.integers(0, pixels.shape[0])
+        color = tuple(int(c) for c in rng.integers(0, 256, 3))
+        pen.ellipse((x - 2, y - 2, x + 2, y + 2), fill=color)
+    return np.asarray(image)
+
+
+def encloses(piece: Piece, box: Box, *, margin: int) -> bool:
+    """Tell whether the piece holds the box and at most `margin` pixels more on each side."""
+    slack = (box[0] - piece.x0, box[1] - piece.y0, piece.x1 - box[2], piece.y1 - box[3])
+    return all(0 <= side <= margin for side in slack)
+
+
+# Steps as text
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_step_is_known_by_its_name(name: str) -> None:
+    assert parse_step(name).name == name
+
+
+def test_a_step_carries_its_size() -> None:
+    assert parse_step("median:5") == Step("median", 5)
+    assert parse_step(" median ") == Step("median", 3)
+    assert str(parse_step("threshold:51")) == "threshold:51"
+    assert str(parse_step("threshold")) == "threshold"
+
+
+def test_an_unknown_step_is_answered_with_the_nearest() -> None:
+    with pytest.raises(RecipeError, match=r"Unknown step 'gray'.* 'grey'"):
+        parse_step("gray")
+
+
+@pytest.mark.parametrize("size", ["", "4", "1", "-3", "257", "3.0", "x", "³"])
+def test_a_size_must_be_odd_and_in_range(size: str) -> None:
+    with pytest.raises(RecipeError, match="Expected an odd number from 3 to 255"):
+        parse_step(f"median:{size}")
+
+
+def test_a_step_without_a_size_refuses_one() -> None:
+    with pytest.raises(RecipeError, match="'grey' takes no size"):
+        parse_step("grey:3")
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([], "There is no step"),
+        (["grey", "lines"], "Expected 'threshold' before it"),
+        (["lines", "threshold"], "Expected 'threshold' before it"),
+        (["threshold", "lines", "threshold", "lines"], "comes twice"),
+    ],
+)
+def test_steps_that_cannot_follow_one_another_are_refused(steps: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        run_steps(flat(8, 8), steps)
+
+
+def test_the_default_steps_are_steps() -> None:
+    assert [step.name for step in parse_steps(DEFAULT_STEPS)][-1] == "lines"
+
+
+# Each step on tiny pictures
+
+
+def test_grey_weighs_the_colours_as_the_eye_does() -> None:
+    pixels = flat(2, 2, 0)
+    pixels[0, 0] = (255, 0, 0)
+    image, pieces = run_steps(pixels, ["grey"])
+    # ITU-R BT.601: 0.299 of 255.
+    assert image[0, 0].tolist() == [76, 76, 76]
+    assert image[1, 1].tolist() == [0, 0, 0]
+    assert pieces == ()
+
+
+def test_equalise_spreads_the_shades_over_the_whole_range() -> None:
+    pixels = np.repeat(np.arange(100, 104, dtype=np.uint8).reshape(1, 4, 1), 3, axis=2)
+    image, _ = run_steps(pixels, ["grey", "equalise"])
+    assert image[0, :, 0].tolist() == [0, 85, 170, 255]
+
+
+def test_equalise_keeps_grey_pixels_grey_in_a_coloured_picture() -> None:
+    pixels = np.repeat(np.arange(100, 104, dtype=np.uint8).reshape(1, 4, 1), 3, axis=2)
+    image, _ = run_steps(pixels, ["equalise"])
+    assert image[0, :, 1].tolist() == [0, 85, 170, 255]
+    assert (image[..., 0] == image[..., 2]).all()
+
+
+def test_median_removes_a_single_pixel_and_keeps_an_edge() -> None:
+    pixels = flat(7, 8)
+    pixels[:, 4:] = 0
+    expected = pixels.copy()
+    pixels[3, 1] = (0, 255, 0)
+    image, _ = run_steps(pixels, ["median:3"])
+    np.testing.assert_array_equal(image, expected)
+
+
+@pytest.mark.parametrize(("ground", "ink"), [(250, 20), (20, 250)])
+def test_threshold_makes_ink_black_whether_it_is_dark_or_light(ground: int, ink: int) -> None:
+    pixels = flat(40, 40, ground)
+    pixels[18:22, 5:35] = ink
+    image, _ = run_steps(pixels, ["threshold"])
+    expected = flat(40, 40)
+    expected[18:22, 5:35] = 0
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_threshold_follows_a_ground_that_darkens_over_the_page() -> None:
+    shade = np.linspace(255, 120, 400).round().astype(np.uint8)
+    pixels = np.repeat(np.tile(shade, (200, 1))[:, :, None], 3, axis=2)
+    ink = np.zeros((200, 400), bool)
+    ink[95:105, 20:380] = True
+    pixels[ink] -= 90
+    # The ground's darkest shade is darker than the ink on the bright side.
+    assert pixels[0, -1, 0] < pixels[100, 20, 0]
+    for step in ("threshold", "threshold:61"):
+        image, _ = run_steps(pixels, [step])
+        assert ((image[..., 0] == 0) == ink).mean() > 0.99, step
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_threshold_finds_no_ink_on_an_even_page(value: int) -> None:
+    image, _ = run_steps(flat(30, 50, value), ["threshold"])
+    assert (image == 255).all()
+
+
+def test_threshold_does_not_take_noise_for_ink() -> None:
+    noise = np.random.default_rng(0).normal(180, 12, (200, 300, 1)).clip(0, 255).astype(np.uint8)
+    image, _ = run_steps(np.repeat(noise, 3, axis=2), ["threshold"])
+    # 3.5 standard deviations: 0.02 % of a normal distribution on one side.
+    assert (image == 0).mean() < 0.002
+
+
+def test_open_removes_hairlines_from_the_ink_and_close_fills_gaps_in_it() -> None:
+    pixels = flat(80, 120)
+    pixels[10:30, 10:19] = pixels[10:30, 20:30] = 0
+    broken = pixels.copy()
+    pixels[5, :] = 0
+    opened, _ = run_steps(pixels, ["threshold", "open:3"])
+    np.testing.assert_array_equal(opened[15], broken[15])
+    assert (opened[5] == 255).all()
+    closed, _ = run_steps(broken, ["threshold", "close:3"])
+    assert (closed[12:28, 10:30] == 0).all()
+
+
+def test_open_and_close_work_on_the_picture_before_there_is_ink() -> None:
+    pixels = flat(9, 9, 100)
+    pixels[4, 4] = 200
+    pixels[1, 1] = 0
+    opened, _ = run_steps(pixels, ["open:3"])
+    assert opened[4, 4, 0] == 100
+    closed, _ = run_steps(pixels, ["close:3"])
+    assert (closed[4, 4, 0], closed[1, 1, 0]) == (200, 100)
+
+
+def test_steps_leave_the_picture_that_they_are_given_alone() -> None:
+    pixels, _ = draw_page()
+    before = pixels.copy()
+    run_steps(pixels, ["equalise", "median:3", "threshold", "open:3", "close:3", "lines"])
+    np.testing.assert_array_equal(pixels, before)
+
+
+# Lines
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("noise", [0.0, 20.0])
+def test_lines_are_found_from_top_to_bottom_with_the_fraction_whole(
+    dark: bool, noise: float
+) -> None:
+    pixels, boxes = draw_page(dark=dark, noise=noise)
+    _, pieces = run_steps(pixels, DEFAULT_STEPS)
+    assert len(pieces) == 2
+    for piece, box in zip(pieces, boxes, strict=True):
+        assert encloses(piece, box, margin=25), (piece, box)
+
+
+def test_stray_lines_and_specks_do_not_tie_lines_together() -> None:
+    pixels, boxes = draw_page(noise=15.0)
+    _, pieces = run_steps(add_strays(pixels), DEFAULT_STEPS)
+    assert len(pieces) == 2
+    for piece, box in zip(pieces, boxes, strict=True):
+        # Ends of strays may widen a piece; they may not cost a glyph.
+        assert encloses(piece, box, margin=110), (piece, box)
+
+
+def test_a_fraction_that_stands_alone_is_one_line() -> None:
+    image = PILImage.new("RGB", (400, 300), (255, 255, 255))
+    draw_text(image, "a", 180, 50, 70, (0, 0, 0))
+    ImageDraw.Draw(image).rectangle((120, 140, 280, 145), fill=(0, 0, 0))
+    draw_text(image, "3586", 125, 145, 70, (0, 0, 0))
+    _, pieces = run_steps(np.asarray(image), LINES)
+    assert len(pieces) == 1
+
+
+def test_an_underlined_line_is_not_a_fraction() -> None:
+    image = PILImage.new("RGB", (700, 300), (255, 255, 255))
+    draw_text(image, "12345", 20, 20, 70, (0, 0, 0))
+    ImageDraw.Draw(image).rectangle((20, 100, 215, 104), fill=(0, 0, 0))
+    draw_text(image, "678901234567", 20, 120, 70, (0, 0, 0))
+    _, pieces = run_steps(np.asarray(image), LINES)
+    assert len(pieces) == 2
+
+
+def test_pieces_are_cut_from_the_picture_and_stand_centred_on_its_ground() -> None:
+    pixels = flat(200, 300, 240)
+    pixels[20:60, 100:140] = (200, 0, 0)
+    pixels[120:180, 30:120] = (0, 0, 200)
+    strip, pieces = run_steps(pixels, LINES)
+    assert [(p.x0 <= 100, p.y1 >= 60) for p in pieces[:1]] == [(True, True)]
+    covered = np.zeros(strip.shape[:2], bool)
+    for piece in pieces:
+        height, width = piece.y1 - piece.y0, piece.x1 - piece.x0
+        place = slice(piece.y, piece.y + height), slice(piece.x, piece.x + width)
+        np.testing.assert_array_equal(
+            strip[place], pixels[piece.y0 : piece.y1, piece.x0 : piece.x1]
+        )
+        assert abs((strip.shape[0] - height) / 2 - piece.y) <= 0.5
+        covered[place] = True
+    assert (strip[~covered] == 240).all()
+    assert strip.shape[0] == max(p.y1 - p.y0 for p in pieces)
+    assert pieces[0].x == 0
+    assert pieces[1].x > pieces[0].x1 - pieces[0].x0
+    assert pieces[1].x + pieces[1].x1 - pieces[1].x0 == strip.shape[1]
+
+
+def test_pieces_show_what_grey_and_median_made_of_the_page() -> None:
+    pixels, _ = draw_page()
+    coloured = pixels.copy()
+    coloured[..., 0] = 255
+    strip, _ = run_steps(coloured, ["grey", *LINES])
+    assert (strip[..., 0] == strip[..., 1]).all()
+    assert len(np.unique(strip)) > 2
+
+
+def test_steps_go_on_after_the_lines_were_joined() -> None:
+    pixels, _ = draw_page()
+    plain, pieces = run_steps(pixels, LINES)
+    inked, same = run_steps(pixels, [*LINES, "threshold"])
+    assert same == pieces
+    assert inked.shape == plain.shape
+    assert set(np.unique(inked)) == {0, 255}
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_an_empty_page_stays_whole(value: int) -> None:
+    pixels = flat(300, 500, value)
+    image, pieces = run_steps(pixels, DEFAULT_STEPS)
+    np.testing.assert_array_equal(image, pixels)
+    assert pieces == (Piece(0, 0, 500, 300, 0, 0),)
+
+
+def test_a_page_of_noise_and_specks_stays_whole() -> None:
+    noise = np.random.default_rng(1).normal(200, 15, (400, 800, 1)).clip(0, 255)
+    pixels = np.repeat(noise.astype(np.uint8), 3, axis=2)
+    specks = np.random.default_rng(2).integers(0, 390, (60, 2))
+    for y, x in specks:
+        pixels[y : y + 4, x : x + 4] = 0
+    _, pieces = run_steps(pixels, DEFAULT_STEPS)
+    assert pieces == (Piece(0, 0, 800, 400, 0, 0),)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3), (7, 9)])
+def test_tiny_pictures_survive_every_step(shape: tuple[int, int]) -> None:
+    steps = ["grey", "equalise", "median:5", "threshold", "open:5", "close:5", "lines"]
+    image, pieces = run_steps(flat(*shape), steps)
+    assert image.shape == (*shape, 3)
+    assert len(pieces) == 1
+
+
+def test_a_picture_of_20_000_pixels_is_cut_too() -> None:
+    image = PILImage.new("RGB", (20_000, 120), (255, 255, 255))
+    first = draw_text(image, "12345", 300, 20, 70, (0, 0, 0))
+    last = draw_text(image, "67890", 19_500, 20, 70, (0, 0, 0))
+    strip, pieces = run_steps(np.asarray(image), DEFAULT_STEPS)
+    assert len(pieces) == 2
+    assert encloses(pieces[0], first, margin=20)
+    assert encloses(pieces[1], last, margin=20)
+    assert strip.shape[1] < 1000
+
+
+def test_a_page_full_of_dots_is_done_in_bounded_time() -> None:
+    pixels = flat(1000, 1000)
+    for y in range(0, 1000, 20):
+        for x in range(0, 1000, 20):
+            pixels[y : y + 12, x : x + 12] = 0
+    _, pieces = run_steps(pixels, LINES)
+    assert pieces
+
+
+def test_the_same_page_gives_the_same_strip() -> None:
+    pixels = add_strays(draw_page(noise=20.0)[0])
+    first, again = run_steps(pixels, DEFAULT_STEPS), run_steps(pixels, DEFAULT_STEPS)
+    np.testing.assert_array_equal(first[0], again[0])
+    assert first[1] == again[1]
+
+
+def test_the_result_does_not_depend_on_the_memory_order() -> None:
+    pixels, _ = draw_page()
+    turned = np.asfortranarray(pixels)
+    np.testing.assert_array_equal(
+        run_steps(pixels, DEFAULT_STEPS)[0], run_steps(turned, DEFAULT_STEPS)[0]
+    )
+
+
+def test_rows_are_read_from_the_top_and_within_a_row_from_the_left() -> None:
+    left, right, below = (0, 12, 40, 50), (200, 10, 260, 48), (0, 60, 300, 100)
+    assert in_reading_order([below, right, left]) == [left, right, below]
+
+
+# Looking at the steps
+
+
+def test_every_step_can_be_looked_at() -> None:
+    pixels, _ = draw_page()
+    stages = show_steps(pixels, DEFAULT_STEPS)
+    assert [stage.step for stage in stages] == [
+        "grey",
+        "median:3",
+        "threshold",
+        "open:3",
+        "boxes",
+        "lines",
+    ]
+    assert stages[2].note.startswith("dark ink")
+    assert stages[-1].note == "2 lines"
+    strip, _ = run_steps(pixels, DEFAULT_STEPS)
+    np.testing.assert_array_equal(stages[-1].image, strip)
+    for stage in stages:
+        assert is_picture(stage.image), stage.step
+
+
+def is_picture(image: NDArray[np.uint8]) -> bool:
+    return image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+
+
+def test_the_boxes_are_drawn_on_the_page() -> None:
+    pixels, boxes = draw_page()
+    boxed = next(s for s in show_steps(pixels, DEFAULT_STEPS) if s.step == "boxes").image
+    assert boxed.shape == pixels.shape
+    red = (boxed[..., 0].astype(int) - boxed[..., 1]) > 100
+    rows = np.flatnonzero(red.any(axis=1))
+    assert 0 < boxes[0][1] - rows[0] < 30
+
+
+def test_the_sheet_holds_all_stages_at_a_readable_width() -> None:
+    stages = show_steps(flat(100, 4000), ["grey", "median"])
+    sheet = stages_sheet(stages)
+    assert sheet.shape[1] == 1424
+    # Two pictures, reduced to 35 rows, each with a line of words.
+    assert sheet.shape[0] == 2 * (35 + 24 + 12) + 12
+
+
+def test_without_opencv_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingExtraError, match="needs OpenCV") as error:
+        run_steps(flat(8, 8), ["grey"])
+    assert error.value.hint == "pip install 'foveal[page]'"
+
+
+def test_opencv_is_not_imported_before_a_step_runs() -> None:
+    code = (
+        "import sys, foveal; foveal.preprocess; import foveal.page, foveal.workflow.pages; "
+        "sys.exit('cv2' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
