@@ -7,13 +7,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from foveal.errors import BundleError
+from foveal.errors import BundleError, ImageError
 from foveal.pipeline import FITS, Fit, Pipeline, resample_to_original
-from foveal.types import Picture
+from foveal.types import Frame, Picture, Piece
 
 SIDES = st.integers(1, 60)
 INPUTS = st.integers(1, 40)
-FITTING = st.sampled_from(FITS)
+SQUARE_FITS: tuple[Fit, ...] = tuple(fit for fit in FITS if fit != "line")
+FITTING = st.sampled_from(SQUARE_FITS)
 
 
 def flat(height: int, width: int, value: int = 200) -> Picture:
@@ -44,7 +45,7 @@ def test_crop_keeps_the_aspect_ratio_and_cuts_the_centre() -> None:
 
 def test_a_picture_of_the_right_size_is_not_touched() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    for fit in FITS:
+    for fit in SQUARE_FITS:
         np.testing.assert_array_equal(
             Pipeline(8, 8, fit).apply(Picture.from_array(pixels))[0], pixels
         )
@@ -148,7 +149,7 @@ def test_a_pipeline_is_written_and_read(
     "change",
     [
         {"height": 0},
-        {"width": 9000},
+        {"width": 40_000},
         {"height": 8.0},
         {"fit": "squeeze"},
         {"pad_color": [1, 2]},
@@ -163,7 +164,7 @@ def test_a_pipeline_that_makes_no_sense_is_refused(change: dict[str, object]) ->
 
 def test_tiny_and_extreme_pictures_survive() -> None:
     for height, width in ((1, 1), (1, 5000), (5000, 1)):
-        for fit in FITS:
+        for fit in SQUARE_FITS:
             pixels, _ = Pipeline(16, 16, fit).apply(flat(height, width))
             assert pixels.shape == (16, 16, 3)
 
@@ -178,3 +179,50 @@ def test_the_result_does_not_depend_on_the_memory_order(height: int, width: int)
     np.testing.assert_array_equal(
         pipeline.apply(Picture.from_array(pixels))[0], pipeline.apply(Picture.from_array(turned))[0]
     )
+
+
+def test_a_line_is_scaled_to_the_height_and_filled_on_the_right() -> None:
+    pixels, frame = Pipeline(16, 96, "line", (1, 2, 3)).apply(flat(8, 20))
+    assert pixels.shape == (16, 64, 3)
+    assert (pixels[:, :40] == 200).all()
+    assert (pixels[:, 40:] == (1, 2, 3)).all()
+    assert (frame.input, frame.scale, frame.offset) == ((16, 64), (2.0, 2.0), (0.0, 0.0))
+    assert frame.box_in_input() == (0.0, 0.0, 40.0, 16.0)
+
+
+def test_a_line_that_is_too_wide_is_refused_with_the_largest_width() -> None:
+    with pytest.raises(
+        ImageError, match=r"20000 pixels wide and 8 high\. Expected at most 48 wide"
+    ):
+        Pipeline(16, 96, "line").frame(8, 20_000)
+
+
+def test_a_point_in_a_joined_strip_maps_to_the_piece_it_was_cut_from() -> None:
+    pieces = (Piece(10, 5, 30, 15, 0, 0), Piece(100, 50, 130, 60, 24, 0))
+    frame = Frame((80, 200), (20, 128), (2.0, 2.0), (0.0, 0.0), strip=(10, 54), pieces=pieces)
+    assert frame.to_original(4.0, 20.0) == (7.0, 20.0)
+    assert frame.to_original(4.0, 68.0) == (52.0, 110.0)
+    # The gap between the pieces belongs to the left one, and ends where that ends.
+    assert frame.to_original(4.0, 46.0) == (7.0, 30.0)
+
+
+def test_a_map_over_a_strip_goes_back_to_its_pieces() -> None:
+    pieces = (Piece(0, 0, 4, 2, 0, 0), Piece(2, 4, 6, 6, 4, 0))
+    frame = Frame((6, 8), (2, 8), (1.0, 1.0), (0.0, 0.0), strip=(2, 8), pieces=pieces)
+    values = np.array([[1, 1, 1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0]], np.float32)
+    whole = resample_to_original(values, frame)
+    assert whole.shape == (6, 8)
+    assert (whole[:2, :4] == 1).all()
+    assert whole.sum() == 8
+
+
+def test_a_frame_seen_from_a_smaller_copy_still_maps_to_the_same_places() -> None:
+    frame = Pipeline(64, 512, "line").frame(32, 100)
+    small = frame.for_copy(16, 50)
+    assert small.to_original(32.0, 128.0) == (8.0, 32.0)
+    assert frame.to_original(32.0, 128.0) == (16.0, 64.0)
+
+
+def test_a_pipeline_written_before_page_steps_is_read() -> None:
+    old = {"height": 8, "width": 8, "fit": "pad", "pad_color": [1, 2, 3]}
+    assert Pipeline.from_json(old) == Pipeline(8, 8, "pad", (1, 2, 3))

@@ -194,7 +194,7 @@ class Model:
         """Return (name, type, output shape) of every layer of the trained network. Needs torch."""
         from foveal.explain.layers import list_layers
 
-        return list_layers(self._network, (self.bundle.pipeline.height, self.bundle.pipeline.width))
+        return list_layers(self._network, self.bundle.pipeline.example_size)
 
     def features(self, picture: PictureLike, layer: str) -> NDArray[np.float32]:
         """Return what a layer makes of a picture, without the batch axis. Needs torch.

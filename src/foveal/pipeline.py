@@ -7,18 +7,18 @@ second implementation. It must stay free of torch and of pydantic (see docs/deci
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from foveal.errors import BundleError
+from foveal.errors import BundleError, ImageError
 from foveal.types import Frame, Image, Picture
 
-Fit: TypeAlias = Literal["pad", "stretch", "crop"]
-FITS: tuple[Fit, ...] = ("pad", "stretch", "crop")
+Fit: TypeAlias = Literal["pad", "stretch", "crop", "line"]
+FITS: tuple[Fit, ...] = ("pad", "stretch", "crop", "line")
 
 
 @final
@@ -28,22 +28,52 @@ class Pipeline:
 
     Attributes:
         height: Model-input height, in pixels.
-        width: Model-input width, in pixels.
+        width: Model-input width, in pixels; for `line` the largest that is accepted.
         fit: `pad` keeps the aspect ratio and fills the rest, `stretch` ignores the aspect
-            ratio, `crop` keeps it and cuts the centre.
+            ratio, `crop` keeps it and cuts the centre; `line` keeps it, scales to the height, and
+            fills on the right up to the next multiple of `width_step`.
         pad_color: RGB in [0, 255] of the filling.
+        steps: Page pre-processing before all that, see `foveal.page`.
+        width_step: Widths of `line` are multiples of this, in pixels, so that pictures of
+            about one width make batches.
     """
 
     height: int
     width: int
     fit: Fit = "pad"
     pad_color: tuple[int, int, int] = (128, 128, 128)
+    steps: tuple[str, ...] = ()
+    width_step: int = 32
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether model inputs differ in width."""
+        return self.fit == "line"
+
+    @property
+    def decode_size(self) -> tuple[int, int] | None:
+        """Return the (height, width) that decoding must keep, or None for every pixel."""
+        if self.steps:
+            return None  # Strokes are found in the original's pixels.
+        return (self.height, 1) if self.is_ragged else (self.height, self.width)
+
+    @property
+    def example_size(self) -> tuple[int, int]:
+        """Return (height, width) of a model input that the network surely takes."""
+        width = min(self.width, 8 * self.width_step) if self.is_ragged else self.width
+        return self.height, width
 
     def frame(self, height: int, width: int) -> Frame:
-        """Return where an original of (height, width) pixels lies in the model input."""
+        """Return where an original of (height, width) pixels lies in the model input.
+
+        Raises:
+            ImageError: When it is too wide for `line`.
+        """
         scale_y, scale_x = self.height / height, self.width / width
         if self.fit == "stretch":
             return Frame((height, width), (self.height, self.width), (scale_y, scale_x), (0.0, 0.0))
+        if self.fit == "line":
+            return self._line_frame(height, width)
         scale = min(scale_y, scale_x) if self.fit == "pad" else max(scale_y, scale_x)
         # Whole pixels, so that what is pasted and what is mapped back agree exactly.
         new_h, new_w = max(1, round(height * scale)), max(1, round(width * scale))
@@ -55,55 +85,86 @@ class Pipeline:
             (float(top), float(left)),
         )
 
+    def _line_frame(self, height: int, width: int) -> Frame:
+        new_w = max(1, round(width * self.height / height))
+        padded = self.width_step * -(-new_w // self.width_step)
+        if new_w > self.width:
+            most = self.width * height // self.height
+            raise ImageError(
+                f"The picture is {width} pixels wide and {height} high. "
+                f"Expected at most {most} wide at this height.",
+                hint="cut it to the line of text, or --set pipeline.width=" + str(padded),
+                code="image_too_wide",
+            )
+        scale = (self.height / height, new_w / width)
+        return Frame((height, width), (self.height, padded), scale, (0.0, 0.0))
+
     def apply(self, picture: Picture) -> tuple[Image, Frame]:
-        """Return the model input, (height, width, 3) uint8 RGB, and the frame to map back."""
-        frame = self.frame(picture.height, picture.width)
-        new_h = max(1, round(picture.height * frame.scale[0]))
-        new_w = max(1, round(picture.width * frame.scale[1]))
-        pixels = picture.pixels
+        """Return the model input, (height, width, 3) uint8 RGB, and the frame to map back.
+
+        Raises:
+            ImageError: When it is too wide for `line`.
+        """
+        if not self.steps:
+            return self._fitted(picture.pixels, self.frame(picture.height, picture.width))
+        from foveal.page import run_steps
+
+        strip, pieces = run_steps(picture.pixels, self.steps)
+        size = (int(strip.shape[0]), int(strip.shape[1]))
+        pixels, frame = self._fitted(strip, self.frame(*size))
+        whole = (int(picture.pixels.shape[0]), int(picture.pixels.shape[1]))
+        placed = replace(frame, original=whole, strip=size if pieces else None, pieces=pieces)
+        return pixels, placed.for_copy(picture.height, picture.width)
+
+    def _fitted(self, pixels: Image, frame: Frame) -> tuple[Image, Frame]:
+        new_h = max(1, round(frame.original[0] * frame.scale[0]))
+        new_w = max(1, round(frame.original[1] * frame.scale[1]))
         if pixels.shape[:2] != (new_h, new_w):
             resized = PILImage.fromarray(pixels).resize(
                 (new_w, new_h), PILImage.Resampling.BILINEAR, reducing_gap=3.0
             )
             pixels = np.asarray(resized)
-        if (new_h, new_w) == (self.height, self.width):
+        if (new_h, new_w) == frame.input:
             return np.ascontiguousarray(pixels), frame
         top, left = int(frame.offset[0]), int(frame.offset[1])
         if self.fit == "crop":
             pixels = pixels[-top : -top + self.height, -left : -left + self.width]
             return np.ascontiguousarray(pixels), frame
-        canvas = np.empty((self.height, self.width, 3), np.uint8)
+        canvas = np.empty((*frame.input, 3), np.uint8)
         canvas[:] = self.pad_color
         canvas[top : top + new_h, left : left + new_w] = pixels
         return canvas, frame
 
     def to_json(self) -> dict[str, Any]:
         """Return the pipeline as it stands in `bundle.json`."""
-        return {**asdict(self), "pad_color": list(self.pad_color)}
+        return {**asdict(self), "pad_color": list(self.pad_color), "steps": list(self.steps)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Pipeline:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote; `steps` and `width_step` may be missing (before 0.2).
 
         Raises:
             BundleError: For a missing or unknown key or a value out of range.
         """
         expected = {"height", "width", "fit", "pad_color"}
-        if set(data) != expected:
+        if set(data) - {"steps", "width_step"} != expected:
             raise BundleError(
                 f"Invalid pipeline in bundle.json. Expected keys {sorted(expected)}. "
                 f"Received: {sorted(data)}."
             )
         height, width, fit, color = (data[k] for k in ("height", "width", "fit", "pad_color"))
-        sizes_ok = all(isinstance(v, int) and 1 <= v <= 8192 for v in (height, width))
+        steps, width_step = data.get("steps", []), data.get("width_step", 32)
+        sizes_ok = all(isinstance(v, int) and 1 <= v <= 32768 for v in (height, width, width_step))
         color_ok = (
             isinstance(color, list)
             and len(color) == 3
             and all(isinstance(v, int) and 0 <= v <= 255 for v in color)
         )
-        if not sizes_ok or not color_ok or fit not in FITS:
+        steps_ok = isinstance(steps, list) and all(isinstance(step, str) for step in steps)
+        if not sizes_ok or not color_ok or not steps_ok or fit not in FITS:
             raise BundleError(f"Invalid pipeline in bundle.json. Received: {dict(data)!r}.")
-        return cls(height, width, fit, (color[0], color[1], color[2]))
+        color = (color[0], color[1], color[2])
+        return cls(height, width, fit, color, tuple(steps), width_step)
 
 
 def resample_to_original(values: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
@@ -111,6 +172,8 @@ def resample_to_original(values: NDArray[np.float32], frame: Frame) -> NDArray[n
 
     The map may be coarser than the input. Parts of the original that `crop` cut off are 0.
     """
+    if frame.pieces:
+        return _unjoined(resample_to_original(values, _strip_alone(frame)), frame)
     height, width = frame.original
     x0, y0, x1, y1 = frame.box_in_input()
     # Pillow resamples an arbitrary float box, so the padding is cut off exactly.
@@ -129,4 +192,21 @@ def resample_to_original(values: NDArray[np.float32], frame: Frame) -> NDArray[n
         return part
     whole = np.zeros((height, width), np.float32)
     whole[round(top) : round(top) + size[1], round(left) : round(left) + size[0]] = part
+    return whole
+
+
+def _strip_alone(frame: Frame) -> Frame:
+    return replace(frame, original=frame.content, strip=None, pieces=())
+
+
+def _unjoined(strip: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
+    """Put each piece of a strip's map back to where it was cut out; 0 elsewhere."""
+    whole = np.zeros(frame.original, np.float32)
+    for piece in frame.pieces:
+        part = strip[
+            piece.y : piece.y + piece.y1 - piece.y0, piece.x : piece.x + piece.x1 - piece.x0
+        ]
+        place = whole[piece.y0 : piece.y0 + part.shape[0], piece.x0 : piece.x0 + part.shape[1]]
+        # Scaling to a copy rounds: a piece may reach a pixel over the edge.
+        place[:] = part[: place.shape[0], : place.shape[1]]
     return whole

@@ -55,8 +55,12 @@ class PipelineOptions(Section):
     image_size: int | None = Field(default=None, ge=8, le=4096)
     """Side of the square model input in pixels; None chooses from the data."""
     height: int | None = Field(default=None, ge=8, le=4096)
-    width: int | None = Field(default=None, ge=8, le=4096)
-    fit: Literal["pad", "stretch", "crop"] = "pad"
+    width: int | None = Field(default=None, ge=8, le=32768)
+    """With fit `line` the largest width that is accepted."""
+    fit: Literal["pad", "stretch", "crop", "line"] | None = None
+    """`line` scales to the height and keeps the width free; None takes the task's, else `pad`."""
+    steps: tuple[str, ...] | None = None
+    """Page pre-processing before all that (`foveal preprocess`); None chooses from the data."""
     pad_color: tuple[int, int, int] | None = None
     """RGB of the filling; None takes the median colour of the pictures' borders."""
 

@@ -104,33 +104,76 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where an original picture lies in the model input: input = original * scale + offset.
+    """Where an original picture lies in the model input: input = content * scale + offset.
+
+    The content is the original itself, or the strip of pieces that page pre-processing joined.
 
     Attributes:
         original: (height, width) of the original picture, in pixels.
         input: (height, width) of the model input, in pixels.
-        scale: (y, x) model-input pixels per original pixel.
-        offset: (top, left) of the original's corner in model-input pixels; negative when cropped.
+        scale: (y, x) model-input pixels per content pixel.
+        offset: (top, left) of the content's corner in model-input pixels; negative when cropped.
+        strip: (height, width) of the strip in pixels of the original's scale, or None.
+        pieces: What the strip is made of, left to right; empty without a strip.
     """
 
     original: tuple[int, int]
     input: tuple[int, int]
     scale: tuple[float, float]
     offset: tuple[float, float]
+    strip: tuple[int, int] | None = None
+    pieces: tuple[Piece, ...] = ()
+
+    @property
+    def content(self) -> tuple[int, int]:
+        """Return (height, width) of what was scaled into the model input."""
+        return self.strip or self.original
 
     def box_in_input(self) -> tuple[float, float, float, float]:
-        """Return `x0, y0, x1, y1` of the original inside the model input (may reach outside)."""
+        """Return `x0, y0, x1, y1` of the content inside the model input (may reach outside)."""
         top, left = self.offset
-        return (
-            left,
-            top,
-            left + self.original[1] * self.scale[1],
-            top + self.original[0] * self.scale[0],
-        )
+        height, width = self.content
+        return left, top, left + width * self.scale[1], top + height * self.scale[0]
+
+    def to_content(self, y: float, x: float) -> tuple[float, float]:
+        """Map a point from model-input pixels to content pixels."""
+        return (y - self.offset[0]) / self.scale[0], (x - self.offset[1]) / self.scale[1]
 
     def to_original(self, y: float, x: float) -> tuple[float, float]:
         """Map a point from model-input pixels to original pixels."""
-        return (y - self.offset[0]) / self.scale[0], (x - self.offset[1]) / self.scale[1]
+        row, column = self.to_content(y, x)
+        if not self.pieces:
+            return row, column
+        # Between two pieces the point belongs to the one on its left.
+        piece = self.pieces[0]
+        for later in self.pieces[1:]:
+            if later.x > column:
+                break
+            piece = later
+        return row - piece.y + piece.y0, min(column - piece.x + piece.x0, float(piece.x1))
+
+    def for_copy(self, height: int, width: int) -> Frame:
+        """Return the frame of the same model input as seen from a copy of another size."""
+        if (height, width) == self.original:
+            return self
+        sy, sx = height / self.original[0], width / self.original[1]
+        pieces = tuple(
+            Piece(
+                round(p.x0 * sx),
+                round(p.y0 * sy),
+                round(p.x1 * sx),
+                round(p.y1 * sy),
+                round(p.x * sx),
+                round(p.y * sy),
+            )
+            for p in self.pieces
+        )
+        strip = self.strip and (
+            max(1, round(self.strip[0] * sy)),
+            max(1, round(self.strip[1] * sx)),
+        )
+        scale = (self.scale[0] / sy, self.scale[1] / sx)
+        return Frame((height, width), self.input, scale, self.offset, strip, pieces)
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def test_calibration_reaches_the_stated_accuracy_where_it_can() -> None:
     rows = np.zeros((200, 3), np.float32)
     rows[:, 0] = margins
     targets = [task.parse_target(("bee",) if i < 20 else ("ant",)) for i in range(200)]
-    calibration = task.fit_calibration({"logits": rows}, [FRAME] * 200, targets, 0.99)
+    calibration = task.fit_calibration([({"logits": rows}, [FRAME] * 200)], targets, 0.99)
     answers = task.decode({"logits": rows}, [FRAME] * 200, calibration)
     sure = [(a, t) for a, t in zip(answers, targets, strict=True) if not a.unsure]
     right = sum(a.label == "ant" and t[0] == 1 for a, t in sure)

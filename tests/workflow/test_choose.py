@@ -8,22 +8,27 @@ import pytest
 import yaml
 
 from foveal.recipe import Recipe
+from foveal.tasks import get_training
+from foveal.tasks.base import DataFacts
 from foveal.workflow.choose import resolve
-from foveal.workflow.facts import DataFacts
 
 PHOTOS = DataFacts(
     samples=3000,
     median_side=256,
-    median_aspect=1.3,
+    median_height=300,
+    widest=2.0,
     pad_color=(10, 20, 30),
     ink_share=0.1,
     single_characters=False,
+    longest_target=6,
 )
 LETTERS = replace(PHOTOS, samples=500, median_side=60, ink_share=0.9, single_characters=True)
 
 
 def chosen(facts: DataFacts, *, at_hand: bool = True, **given: object) -> Recipe:
-    return resolve(Recipe().updated(**given), facts, pretrained_at_hand=at_hand)
+    return resolve(
+        Recipe().updated(**given), facts, get_training("classify"), pretrained_at_hand=at_hand
+    )
 
 
 def test_photographs_get_the_pretrained_backbone_and_both_stages() -> None:

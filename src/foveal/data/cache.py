@@ -11,10 +11,10 @@ import shutil
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,13 @@ from foveal.data.scan import Scan
 from foveal.data.source import Sample, Source
 from foveal.errors import DataError, FovealError
 from foveal.pipeline import Pipeline
-from foveal.types import Frame, Image
+from foveal.types import Frame, Image, Piece
 
 __all__ = ["Cache", "Scan"]
 
-_PIXELS, _HEADER = "pixels.u8", "header.json"
+_PIXELS, _HEADER, _WIDTHS, _FRAMES = "pixels.u8", "header.json", "widths.npy", "frames.json"
 # Of the files' layout: another number is another version of foveal, and the cache is made anew.
-_VERSION = 1
+_VERSION = 2
 # Pictures that one task of a thread decodes: small ones take less time than handing them over.
 _CHUNK = 16
 # Tasks that are in flight for each thread; more would only take memory.
@@ -45,7 +45,7 @@ class _Decoded:
     pixels: Image
     digest: bytes
     look: Fingerprint
-    size: tuple[int, int]
+    frame: Frame
 
 
 _Result: TypeAlias = _Decoded | FovealError
@@ -59,6 +59,7 @@ class Cache:
         directory: Where it is.
         pipeline: What the pictures went through.
         scan: What was learnt by decoding them.
+        widths: (N,) int32, of each model input in pixels; 0 for unreadable pictures.
     """
 
     def __init__(self, directory: Path, pipeline: Pipeline, scan: Scan) -> None:
@@ -66,13 +67,12 @@ class Cache:
         self.directory = directory
         self.pipeline = pipeline
         self.scan = scan
-        self._row_bytes = pipeline.height * pipeline.width * 3
+        self.widths: NDArray[np.int32] = np.load(directory / _WIDTHS, allow_pickle=False)
+        column_bytes = pipeline.height * 3
+        ends = np.cumsum(self.widths, dtype=np.int64) * column_bytes
+        self._starts = ends - self.widths.astype(np.int64) * column_bytes
+        self._frames = _load_frames(directory) if pipeline.steps else None
         self._is_open = True
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Return (N, height, width, 3)."""
-        return len(self.scan.ok), self.pipeline.height, self.pipeline.width, 3
 
     @classmethod
     def build(
@@ -87,8 +87,8 @@ class Cache:
     ) -> Cache:
         """Decode every sample of a source.
 
-        Unreadable pictures are zeros in the file and errors in the scan. The directory appears
-        only when it is whole.
+        Unreadable pictures have no place in the file; they are errors in the scan. The directory
+        appears only when it is whole.
 
         Args:
             source: The pictures.
@@ -138,20 +138,43 @@ class Cache:
         return cls(directory, Pipeline.from_json(header["pipeline"]), Scan.load(directory))
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return (n, height, width, 3) uint8 RGB of the pictures at `indices`."""
+        """Return (n, height, width, 3) uint8 RGB of the pictures at `indices`.
+
+        The width is that of the widest; the others are filled on the right, and the unreadable
+        are nothing but filling.
+        """
         if not self._is_open:
             raise ValueError("the cache is closed")
-        batch = np.empty((len(indices), *self.shape[1:]), np.uint8)
+        widths = self.widths[indices]
+        pipeline = self.pipeline
+        width = int(widths.max(initial=1)) if pipeline.is_ragged else pipeline.width
+        height = pipeline.height
+        batch = np.empty((len(indices), height, width, 3), np.uint8)
         # A handle of its own for each call, so that threads do not move each other's position.
         with (self.directory / _PIXELS).open("rb", buffering=0) as file:
-            for row, index in zip(batch, indices.tolist(), strict=True):
-                file.seek(index * self._row_bytes)
-                if file.readinto(row.reshape(-1).data) != self._row_bytes:
+            for row, index, own in zip(batch, indices.tolist(), widths.tolist(), strict=True):
+                pixels = row if own == width else np.empty((height, own, 3), np.uint8)
+                file.seek(int(self._starts[index]))
+                if file.readinto(pixels.reshape(-1).data) != pixels.nbytes:
                     raise OSError(f"{self.directory / _PIXELS} ends within picture {index}")
+                if own < width:
+                    row[:, :own] = pixels
+                    row[:, own:] = pipeline.pad_color
         return batch
+
+    def batches(self, indices: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+        """Return the indices in parts of at most `size` pictures that are of one width each."""
+        widths = self.widths[indices]
+        parts: list[NDArray[np.int64]] = []
+        for width in np.unique(widths):
+            same = indices[widths == width]
+            parts += [same[start : start + size] for start in range(0, len(same), size)]
+        return parts
 
     def frames(self, indices: NDArray[np.int64]) -> list[Frame]:
         """Return where each original lies in its model input."""
+        if self._frames is not None:
+            return [self._frames[i] for i in indices.tolist()]
         return [self.pipeline.frame(int(h), int(w)) for h, w in self.scan.sizes[indices]]
 
     def close(self) -> None:
@@ -160,6 +183,8 @@ class Cache:
 
 
 def _check_room(count: int, pipeline: Pipeline, directory: Path) -> None:
+    if pipeline.is_ragged:
+        return  # Not known before they are decoded.
     needed = count * pipeline.height * pipeline.width * 3
     free = shutil.disk_usage(directory.parent).free
     if needed > free:
@@ -180,7 +205,8 @@ def _decode_all(
 ) -> Scan:
     count = len(source.samples)
     scan = Scan.empty(count, directory)
-    empty = bytes(pipeline.height * pipeline.width * 3)
+    widths = np.zeros(count, np.int32)
+    frames: list[Frame | None] = []
     index = 0
     progress.start("decode", count)
     with (directory / _PIXELS).open("wb", buffering=1 << 20) as file:
@@ -188,30 +214,45 @@ def _decode_all(
             for result in chunk:
                 if isinstance(result, FovealError):
                     scan.errors[index] = (result.error_code, result.message)
-                    file.write(empty)
+                    frames.append(None)
                 else:
-                    scan.put(index, result.digest, result.size, result.look)
+                    scan.put(index, result.digest, result.frame.original, result.look)
                     file.write(result.pixels.data)
+                    widths[index] = result.pixels.shape[1]
+                    frames.append(result.frame if pipeline.steps else None)
                 index += 1
             progress.update(index)
     progress.finish()
+    np.save(directory / _WIDTHS, widths)
+    if pipeline.steps:
+        rows = [asdict(frame) if frame is not None else None for frame in frames]
+        (directory / _FRAMES).write_text(json.dumps(rows), encoding="utf-8")
     return scan
+
+
+def _load_frames(directory: Path) -> list[Frame]:
+    def frame(row: dict[str, Any] | None) -> Frame:
+        if row is None:
+            return Frame((0, 0), (0, 0), (1.0, 1.0), (0.0, 0.0))
+        pairs = {k: tuple(row[k]) for k in ("original", "input", "scale", "offset")}
+        pieces = tuple(Piece(**piece) for piece in row["pieces"])
+        return Frame(**pairs, strip=row["strip"] and tuple(row["strip"]), pieces=pieces)
+
+    return [frame(row) for row in json.loads((directory / _FRAMES).read_text(encoding="utf-8"))]
 
 
 def _chunks(
     source: Source, pipeline: Pipeline, limits: DecodeLimits, workers: int
 ) -> Iterator[list[_Result]]:
     """Yield the results of all samples in order, some at a time, decoded by threads."""
-    min_size = (pipeline.height, pipeline.width)
 
     def work(sample: Sample) -> _Result:
         try:
-            loaded = source.load(sample, limits, min_size)
+            loaded = source.load(sample, limits, pipeline.decode_size)
+            pixels, frame = pipeline.apply(loaded.picture)
         except FovealError as error:
             return error
-        pixels, frame = pipeline.apply(loaded.picture)
-        look = fingerprint(loaded.picture.pixels)
-        return _Decoded(pixels, loaded.digest, look, frame.original)
+        return _Decoded(pixels, loaded.digest, fingerprint(loaded.picture.pixels), frame)
 
     def work_all(samples: Sequence[Sample]) -> list[_Result]:
         return [work(sample) for sample in samples]

@@ -108,12 +108,12 @@ def encode(image: Image) -> bytes:
 
 def _draw(predictor: Predictor, source: Source, sample: Sample) -> tuple[Image, Image]:
     picture = load_picture(predictor, source, sample)
-    pixels, _ = predictor.prepare(picture)
+    pixels, frame = predictor.prepare(picture)
     # The network gets the very same input; only the answer is mapped to a small copy of the
     # picture, because drawing on fifty megapixels would take gigabytes.
     small = Picture.from_array(_fit(picture))
-    frame = predictor.pipeline.frame(small.height, small.width)
-    prediction = predictor.predict_inputs(pixels[None], [frame], explain=True)[0]
+    frame = frame.for_copy(small.height, small.width)
+    prediction = predictor.predict_inputs([pixels], [frame], explain=True)[0]
     return small.pixels, predictor.task.draw(small, prediction)
 
 

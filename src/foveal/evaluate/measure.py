@@ -136,7 +136,7 @@ def measure(
         good = [item for item in batch if not isinstance(item, Failure)]
         if good:
             predictions = predictor.predict_inputs(
-                np.stack([item.pixels for item in good]), [item.frame for item in good]
+                [item.pixels for item in good], [item.frame for item in good]
             )
             for item, prediction in zip(good, predictions, strict=True):
                 measured.append((item.sample, prediction, item.target, item.digest))
@@ -184,8 +184,7 @@ def load_picture(predictor: Predictor, source: Source, sample: Sample) -> Pictur
     Raises:
         ImageError: When it cannot be decoded.
     """
-    size = (predictor.pipeline.height, predictor.pipeline.width)
-    return source.load(sample, predictor.limits, size).picture
+    return source.load(sample, predictor.limits, predictor.pipeline.decode_size).picture
 
 
 def _batches(
@@ -206,14 +205,13 @@ def _batches(
 def _prepare(predictor: Predictor, source: Source, sample: Sample) -> _Prepared | Failure:
     if sample.raw is None:
         return Failure(sample.id, "unlabelled", "The sample has no label.")
-    size = (predictor.pipeline.height, predictor.pipeline.width)
     try:
         # The label first: a picture that cannot be scored need not be decoded.
         target = predictor.task.parse_target(sample.raw)
-        loaded = source.load(sample, predictor.limits, size)
+        loaded = source.load(sample, predictor.limits, predictor.pipeline.decode_size)
+        pixels, frame = predictor.prepare(loaded.picture)
     except FovealError as error:
         return Failure(sample.id, error.error_code, error.message)
-    pixels, frame = predictor.prepare(loaded.picture)
     return _Prepared(sample, target, pixels, frame, loaded.digest)
 
 

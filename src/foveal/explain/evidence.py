@@ -70,7 +70,7 @@ def explain_occlusion(
     """
     task = predictor.task
     pixels, frame = predictor.prepare(picture)
-    prediction = predictor.predict_inputs(pixels[None], [frame])[0]
+    prediction = predictor.predict_inputs([pixels], [frame])[0]
     shown = label if label is not None else task.main_label(prediction)
     base = task.support(prediction, shown)
     height, width = pixels.shape[:2]
@@ -85,7 +85,7 @@ def explain_occlusion(
             covered.append(copy)
     support: list[float] = []
     for start in range(0, len(covered), _BATCH):
-        batch = np.stack(covered[start : start + _BATCH])
+        batch = covered[start : start + _BATCH]
         answers = predictor.predict_inputs(batch, [frame] * len(batch))
         support += [task.support(answer, shown) for answer in answers]
     loss = np.maximum(base - np.array(support, np.float32), 0.0).reshape(patches, patches)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from foveal.tasks.base import Task
 
 # What ONNX Runtime 1.17 and later understand; the exporter's own operators need no newer one.
 _OPSET = 18
+# The newest whose operators the tracing exporter was tried with.
+_TRACED_OPSET = 17
 # Loggers of the exporter that tell of its progress and optimisations at INFO and WARNING.
 _NOISY_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
 
@@ -63,26 +66,63 @@ def export_onnx(network: Network, task: Task[Any, Any], pipeline: Pipeline) -> b
         pipeline: Gives the size of the input.
 
     Returns:
-        A model with the input `image`, (N, height, width, 3) uint8 RGB, N free.
+        A model with the input `image`, (N, height, width, 3) uint8 RGB; N is free, and the width
+        too where the pipeline's widths differ.
     """
     names = tuple(spec.name for spec in task.output_specs())
     shipped = _Shipped(copy.deepcopy(network).float().cpu(), names)
     # The memory order in which it was trained is of no use to ONNX Runtime.
     shipped = shipped.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     # Two pictures: torch.export would take a batch of one as a constant.
-    example = torch.zeros((2, pipeline.height, pipeline.width, 3), dtype=torch.uint8)
+    example = torch.zeros((2, *pipeline.example_size, 3), dtype=torch.uint8)
+    is_recurrent = any(isinstance(module, nn.RNNBase) for module in shipped.modules())
     with _quiet(), torch.inference_mode():
-        program = torch.onnx.export(
-            shipped,
-            (example,),
-            input_names=["image"],
-            output_names=list(names),
-            dynamo=True,
-            opset_version=_OPSET,
-            dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
-            verbose=False,
-        )
+        return (_export_traced if is_recurrent else _export)(shipped, example, pipeline, names)
+
+
+def _export(
+    shipped: _Shipped, example: Tensor, pipeline: Pipeline, names: tuple[str, ...]
+) -> bytes:
+    free: dict[int, Any] = {0: torch.export.Dim("batch")}
+    if pipeline.is_ragged:
+        # The multiple lets the exporter see that strided layers divide without remainder.
+        free[2] = pipeline.width_step * torch.export.Dim("steps", min=1)
+    program = torch.onnx.export(
+        shipped,
+        (example,),
+        input_names=["image"],
+        output_names=list(names),
+        dynamo=True,
+        opset_version=_OPSET,
+        dynamic_shapes={"image": free},
+        verbose=False,
+    )
     if program is None:  # only without `dynamo`; says so to the type checker
         raise RuntimeError("The exporter returned no program.")
     model: bytes = program.model_proto.SerializeToString()
     return model
+
+
+def _export_traced(
+    shipped: _Shipped, example: Tensor, pipeline: Pipeline, names: tuple[str, ...]
+) -> bytes:
+    """Export by tracing: torch 2.13's other exporter fails on a GRU over a free width."""
+    free = {0: "batch", 2: "width"} if pipeline.is_ragged else {0: "batch"}
+    outputs = {name: {0: "batch", 1: "columns"} for name in names if pipeline.is_ragged}
+    buffer = io.BytesIO()
+    # Sizes that are taken for constants are those of the height; a GRU whose batch is free was
+    # run with other batches and widths (tests/export).
+    warnings.filterwarnings("ignore", message="Converting a tensor to a Python")
+    warnings.filterwarnings("ignore", message="Exporting a model to ONNX with a batch_size")
+    torch.onnx.export(
+        shipped,
+        (example,),
+        buffer,  # type: ignore[arg-type]  # the stub names paths only; files are written too
+        input_names=["image"],
+        output_names=list(names),
+        dynamo=False,
+        opset_version=_TRACED_OPSET,
+        dynamic_axes={"image": free, **(outputs or {name: {0: "batch"} for name in names})},
+        verbose=False,
+    )
+    return buffer.getvalue()

@@ -62,6 +62,13 @@ def softmax(logits: NDArray[FloatT]) -> NDArray[FloatT]:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), logits.dtype)
 
 
+def log_softmax(logits: NDArray[FloatT]) -> NDArray[FloatT]:
+    """Return log probabilities over the last axis, computed without overflow."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    result: NDArray[FloatT] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result
+
+
 def sigmoid(logits: NDArray[FloatT]) -> NDArray[FloatT]:
     """Return 1 / (1 + exp(-z)), in the type of the logits; tanh does not overflow."""
     return np.asarray(0.5 * (1 + np.tanh(logits / 2)), logits.dtype)

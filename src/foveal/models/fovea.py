@@ -25,15 +25,17 @@ _RESIDUALS = (1, 2)
 
 
 @final
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """A 3x3 convolution added to its input: relu(x + norm(conv(x)))."""
 
     def __init__(self, channels: int) -> None:
+        """Build the layers."""
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Return (N, channels, H, W)."""
         return torch.relu(features + self.norm(self.conv(features)))
 
 
@@ -61,7 +63,7 @@ class Fovea(Backbone):
                 nn.MaxPool2d(2),
                 nn.BatchNorm2d(after),
                 nn.ReLU(),
-                *(_Residual(after) for _ in range(count)),
+                *(Residual(after) for _ in range(count)),
             )
             for (before, after), count in zip(pairwise(widths), residuals, strict=True)
         )

@@ -10,8 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from foveal.data.decode import read_file
 from foveal.data.names import is_hidden, is_picture_name
 from foveal.errors import DataError, FovealError
@@ -99,9 +97,7 @@ def _answer(
     good = [item for item in batch if len(item) == 3]
     start = time.perf_counter()
     predictions = iter(
-        predictor.predict_inputs(
-            np.stack([pixels for _, pixels, _ in good]), [frame for _, _, frame in good]
-        )
+        predictor.predict_inputs([pixels for _, pixels, _ in good], [frame for _, _, frame in good])
         if good
         else []
     )

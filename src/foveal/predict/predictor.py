@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -59,10 +60,14 @@ class Predictor:
         Raises:
             ImageError: When it is not a picture, damaged, or over the limits.
         """
-        return decode(data, self.limits, min_size=(self.pipeline.height, self.pipeline.width))
+        return decode(data, self.limits, min_size=self.pipeline.decode_size)
 
     def prepare(self, picture: Picture) -> tuple[Image, Frame]:
-        """Return the model input of a picture, (height, width, 3) uint8, and its frame."""
+        """Return the model input of a picture, (height, width, 3) uint8, and its frame.
+
+        Raises:
+            ImageError: When it is wider than the model reads.
+        """
         return self.pipeline.apply(picture)
 
     def outputs(self, inputs: NDArray[np.uint8], *, explain: bool = False) -> Outputs:
@@ -75,18 +80,26 @@ class Predictor:
         return self.engine.run(inputs, None if explain else self.task.core_outputs)
 
     def predict_inputs(
-        self, inputs: NDArray[np.uint8], frames: Sequence[Frame], *, explain: bool = False
+        self, inputs: Sequence[Image], frames: Sequence[Frame], *, explain: bool = False
     ) -> list[Any]:
-        """Return one prediction for each model input."""
-        outputs = self.outputs(inputs, explain=explain)
-        return self.task.decode(outputs, frames, self.bundle.manifest.calibration)
+        """Return one prediction for each model input; those of one width are run as one batch."""
+        positions: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        for i, pixels in enumerate(inputs):
+            positions[pixels.shape].append(i)
+        answers: dict[int, Any] = {}
+        calibration = self.bundle.manifest.calibration
+        for same in positions.values():
+            outputs = self.outputs(np.stack([inputs[i] for i in same]), explain=explain)
+            decoded = self.task.decode(outputs, [frames[i] for i in same], calibration)
+            answers.update(zip(same, decoded, strict=True))
+        return [answers[i] for i in range(len(inputs))]
 
     def predict(self, pictures: Sequence[Picture], *, explain: bool = False) -> list[Any]:
-        """Return one prediction for each picture, run as one batch."""
+        """Return one prediction for each picture."""
         if not pictures:
             return []
         prepared = [self.prepare(picture) for picture in pictures]
-        inputs = np.stack([pixels for pixels, _ in prepared])
+        inputs = [pixels for pixels, _ in prepared]
         return self.predict_inputs(inputs, [frame for _, frame in prepared], explain=explain)
 
     def record(self, prediction: Any, source: str, ms: float) -> JsonObject:

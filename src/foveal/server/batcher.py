@@ -95,6 +95,12 @@ class _Job:
         self.drawing: Any = None
         self.overlay_png: bytes | None = None
 
+    @property
+    def kind(self) -> tuple[int, bool, tuple[int, ...]]:
+        """Return what jobs of one batch have in common: model, explanation, size of the input."""
+        shape = () if self.input is None else self.input.shape
+        return id(self.predictor), self.explain, shape
+
 
 @final
 class Batcher:
@@ -281,7 +287,7 @@ def _take_batch(waiting: deque[_Job], limit: int) -> list[_Job]:
     others: list[_Job] = []
     while waiting and len(batch) < limit:
         job = waiting.popleft()
-        fits = job.predictor is first.predictor and job.explain == first.explain
+        fits = job.kind == first.kind
         (batch if fits else others).append(job)
     waiting.extendleft(reversed(others))
     return batch
@@ -289,19 +295,19 @@ def _take_batch(waiting: deque[_Job], limit: int) -> list[_Job]:
 
 def _predict(jobs: Sequence[_Job]) -> None:
     predictor, explain = jobs[0].predictor, jobs[0].explain
-    inputs = np.stack([job.input for job in jobs if job.input is not None])
+    inputs = [job.input for job in jobs if job.input is not None]
     frames = [job.frame for job in jobs if job.frame is not None]
     if not explain:
         predictions = predictor.predict_inputs(inputs, frames)
         for job, prediction in zip(jobs, predictions, strict=True):
             job.prediction = prediction
         return
-    outputs = predictor.outputs(inputs, explain=True)
+    outputs = predictor.outputs(np.stack(inputs), explain=True)
     calibration = predictor.bundle.manifest.calibration
     small = [
-        predictor.pipeline.frame(job.preview.height, job.preview.width)
+        job.frame.for_copy(job.preview.height, job.preview.width)
         for job in jobs
-        if job.preview is not None
+        if job.frame is not None and job.preview is not None
     ]
     predictions = predictor.task.decode(outputs, frames, calibration)
     drawings = predictor.task.decode(outputs, small, calibration)

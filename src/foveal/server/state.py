@@ -64,8 +64,7 @@ class ServerState:
         The answers also say which fields a prediction has.
         """
         for name, predictor in self.models.items():
-            pipeline = predictor.pipeline
-            grey = np.full((pipeline.height, pipeline.width, 3), 128, np.uint8)
+            grey = np.full((*predictor.pipeline.example_size, 3), 128, np.uint8)
             begun = time.perf_counter()
             prediction = predictor.predict([Picture.from_array(grey)], explain=True)[0]
             ms = 1000 * (time.perf_counter() - begun)

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from foveal.recipe import ModelOptions, TrainOptions
-from foveal.tasks.base import Task
+from foveal.recipe import ModelOptions, Recipe, TrainOptions
+from foveal.tasks.base import Choice, DataFacts, Task
 
 
 class Head(nn.Module, ABC):
@@ -44,6 +44,18 @@ class Head(nn.Module, ABC):
 
 class TaskTraining(ABC):
     """Builds the head, the targets' tensors and the losses of one task."""
+
+    @abstractmethod
+    def choose(self, recipe: Recipe, facts: DataFacts) -> Choice:
+        """Return what this task wants of a recipe's open values; the rest is chosen for all tasks.
+
+        Args:
+            recipe: As the user gave it, with the task's options.
+            facts: What a sample of the pictures says.
+
+        Raises:
+            RecipeError: For a combination that the task cannot train.
+        """
 
     @abstractmethod
     def build_head(

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -63,15 +64,20 @@ class BatchOrder:
         seed: Of the order.
         sample_weights: (count,) how often each sample is drawn relative to the others, or None
             for each exactly once.
+        widths: (count,) of the model inputs, in pixels, or None when all are alike. Batches are
+            made of samples of about one width, so that little of them is filling.
     """
 
     count: int
     batch_size: int
     seed: int
     sample_weights: NDArray[np.float64] | None = None
+    widths: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """Return how many batches an epoch has."""
+        if self.widths is not None and self.sample_weights is None:
+            return len(self.batches(0))
         return max(1, -(-self.count // self.batch_size))
 
     def batches(self, epoch: int) -> list[NDArray[np.int64]]:
@@ -82,11 +88,37 @@ class BatchOrder:
         else:
             share = self.sample_weights / self.sample_weights.sum()
             order = rng.choice(self.count, self.count, p=share)
-        return np.array_split(order.astype(np.int64), len(self))
+        order = order.astype(np.int64)
+        if self.widths is None:
+            return self._split(order)
+        buckets = self._buckets[order]
+        batches = [b for k in np.unique(buckets) for b in self._split(order[buckets == k])]
+        return [batches[i] for i in rng.permutation(len(batches))]
 
     def in_order(self) -> list[NDArray[np.int64]]:
-        """Return the positions as batches in their own order, each once."""
-        return np.array_split(np.arange(self.count, dtype=np.int64), len(self))
+        """Return the positions as batches in their own order, each once, of one width each."""
+        order = np.arange(self.count, dtype=np.int64)
+        if self.widths is None:
+            return self._split(order)
+        ends = np.flatnonzero(np.diff(self.widths)) + 1
+        return [batch for run in np.split(order, ends) for batch in self._split(run)]
+
+    def _split(self, order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        return np.array_split(order, max(1, -(-len(order) // self.batch_size)))
+
+    @cached_property
+    def _buckets(self) -> NDArray[np.int64]:
+        """Return (count,) the bucket of each sample: a width, or neighbours with few samples."""
+        widths = np.zeros(0, np.int64) if self.widths is None else self.widths
+        distinct, which, counts = np.unique(widths, return_inverse=True, return_counts=True)
+        bucket_of = np.zeros(len(distinct), np.int64)
+        held, bucket = 0, 0
+        for i, count in enumerate(counts):
+            bucket_of[i] = bucket
+            held += int(count)
+            if held >= self.batch_size and int(counts[i + 1 :].sum()) >= self.batch_size:
+                held, bucket = 0, bucket + 1
+        return bucket_of[which]
 
 
 class CacheLoader:
@@ -101,6 +133,7 @@ class CacheLoader:
         augment: Changes the pictures; None leaves them.
         sample_weights: (n,) for balanced sampling, or None.
         device: Where the batches shall be; augmentation runs there.
+        widths: (n,) of the model inputs in pixels where they differ, else None.
     """
 
     def __init__(
@@ -114,6 +147,7 @@ class CacheLoader:
         augment: Augmenter | None = None,
         sample_weights: Tensor | None = None,
         device: torch.device | None = None,
+        widths: NDArray[np.int64] | None = None,
     ) -> None:
         """Keep the parts; nothing is read yet."""
         self._reader = reader
@@ -122,7 +156,8 @@ class CacheLoader:
         self._seed = seed
         self._augment = augment
         self._device = device or torch.device("cpu")
-        self._order = BatchOrder(len(indices), batch_size, seed, as_weights(sample_weights))
+        weights = as_weights(sample_weights)
+        self._order = BatchOrder(len(indices), batch_size, seed, weights, widths)
 
     @property
     def samples(self) -> int:

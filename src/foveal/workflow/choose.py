@@ -10,9 +10,10 @@ from typing import Any
 from foveal.models.backbone import BackboneSpec
 from foveal.models.backbones import resolve_backbone
 from foveal.recipe import Recipe
+from foveal.tasks.base import Choice, DataFacts
+from foveal.tasks.training import TaskTraining
 from foveal.train.defaults import default_lr
 from foveal.train.precision import choose_device
-from foveal.workflow.facts import DataFacts
 
 SMALL_CNN = "fovea"
 DEFAULT_BACKBONE = "efficientnet_lite0"
@@ -26,14 +27,20 @@ _FROZEN_SAMPLES = 600
 _HEAD_EPOCHS = 20
 
 
-def resolve(recipe: Recipe, facts: DataFacts, *, pretrained_at_hand: bool) -> Recipe:
+def resolve(
+    recipe: Recipe, facts: DataFacts, training: TaskTraining, *, pretrained_at_hand: bool
+) -> Recipe:
     """Return the recipe with no automatic value left, and the reason for each choice.
 
     Args:
         recipe: As the user gave it.
         facts: What a sample of the pictures says.
+        training: The task's torch half; its wishes come first.
         pretrained_at_hand: Whether the default backbone's weights are installed.
     """
+    wishes, why = training.choose(recipe, facts)
+    if wishes:
+        recipe = recipe.updated(reasons=why, **wishes)
     for choose in (_backbone, _image_size, _padding, _flips, _strategy, _schedule):
         changes, reasons = choose(recipe, facts, pretrained_at_hand)
         if changes:
@@ -41,10 +48,7 @@ def resolve(recipe: Recipe, facts: DataFacts, *, pretrained_at_hand: bool) -> Re
     return recipe
 
 
-_Choice = tuple[dict[str, Any], dict[str, str]]
-
-
-def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
+def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
     if recipe.model.backbone != "auto":
         return {}, {}
     key = "model.backbone"
@@ -90,7 +94,7 @@ def _is_pretrained(recipe: Recipe) -> bool:
     return recipe.model.pretrained and _spec(recipe).pretrained
 
 
-def _image_size(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
+def _image_size(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
     options = recipe.pipeline
     if options.height is not None and options.width is not None:
         return {}, {}
@@ -117,15 +121,19 @@ def _image_size(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
     }, reasons
 
 
-def _padding(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
-    if recipe.pipeline.pad_color is not None:
-        return {}, {}
-    return {"pipeline__pad_color": list(facts.pad_color)}, {
+def _padding(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
+    options = recipe.pipeline
+    changes: dict[str, Any] = {"pipeline__fit": options.fit or "pad"}
+    if options.steps is None:
+        changes["pipeline__steps"] = []
+    if options.pad_color is not None:
+        return changes, {}
+    return {**changes, "pipeline__pad_color": list(facts.pad_color)}, {
         "pipeline.pad_color": "the median colour of the pictures' borders"
     }
 
 
-def _flips(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
+def _flips(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
     if recipe.train.augment.flip_horizontal is not None:
         return {}, {}
     off = facts.is_ink or facts.single_characters
@@ -137,7 +145,7 @@ def _flips(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
     return {"train__augment__flip_horizontal": not off}, {"train.augment.flip_horizontal": why}
 
 
-def _strategy(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
+def _strategy(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
     if recipe.train.strategy != "auto":
         return {}, {}
     key = "train.strategy"
@@ -152,7 +160,7 @@ def _strategy(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
     }
 
 
-def _schedule(recipe: Recipe, facts: DataFacts, at_hand: bool) -> _Choice:
+def _schedule(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
     train = recipe.train
     changes: dict[str, Any] = {}
     reasons: dict[str, str] = {}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,46 +11,18 @@ from numpy.typing import NDArray
 from foveal.data.decode import DecodeLimits
 from foveal.data.source import Sample, Source
 from foveal.errors import DataError, FovealError
-from foveal.types import Picture
+from foveal.tasks.base import DataFacts
+from foveal.types import Picture, RawTarget
 
 # Enough that the median is within a few percent, and under a second to decode.
 _LOOK_AT = 256
 # Chroma (largest minus smallest channel, of 255) under which a picture counts as grey.
 _GREY_CHROMA = 24
-# Printed letters and signatures here: 0.82 and 0.85; grey ads of phones: up to 0.53.
-_INK_SHARE = 0.68
 # A pixel this close to the border's colour is ground, not ink.
 _GROUND_DISTANCE = 40
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class DataFacts:
-    """What a sample of the pictures says.
-
-    Attributes:
-        samples: Pictures in the source.
-        median_side: Median of the longer side, in pixels.
-        median_aspect: Median of longer side / shorter side.
-        pad_color: Median RGB of the pictures' borders.
-        ink_share: Share of pictures that look like ink on paper: grey, and mostly ground.
-        single_characters: Whether every label is one character.
-    """
-
-    samples: int
-    median_side: int
-    median_aspect: float
-    pad_color: tuple[int, int, int]
-    ink_share: float
-    single_characters: bool
-
-    @property
-    def is_ink(self) -> bool:
-        """Whether the pictures are writing, print or line drawing rather than photographs."""
-        return self.ink_share > _INK_SHARE
-
-
-def look(source: Source, limits: DecodeLimits, label_names: Sequence[str]) -> DataFacts:
+def look(source: Source, limits: DecodeLimits, raws: Iterable[RawTarget]) -> DataFacts:
     """Decode a few pictures, evenly spread over the source, and return the facts.
 
     Raises:
@@ -77,18 +47,17 @@ def look(source: Source, limits: DecodeLimits, label_names: Sequence[str]) -> Da
         )
     borders = np.stack([_border(picture.pixels) for picture in pictures])
     sides = [max(picture.height, picture.width) for picture in pictures]
-    aspects = [
-        max(picture.height, picture.width) / min(picture.height, picture.width)
-        for picture in pictures
-    ]
+    longest = max((len(name) for raw in raws for name in raw), default=0)
     red, green, blue = (int(v) for v in np.median(borders, axis=0).round())
     return DataFacts(
         samples=len(samples),
         median_side=int(np.median(sides)),
-        median_aspect=float(np.median(aspects)),
+        median_height=int(np.median([picture.height for picture in pictures])),
+        widest=max(picture.width / picture.height for picture in pictures),
         pad_color=(red, green, blue),
         ink_share=float(np.mean([_is_ink(picture.pixels) for picture in pictures])),
-        single_characters=bool(label_names) and all(len(name) == 1 for name in label_names),
+        single_characters=longest == 1,
+        longest_target=longest,
     )
 
 

@@ -26,7 +26,7 @@ from foveal.pipeline import Pipeline
 from foveal.predict.engine import available_cores
 from foveal.recipe import Recipe
 from foveal.render import contact_sheet, encode_png
-from foveal.tasks import get_task
+from foveal.tasks import get_task, get_training
 from foveal.tasks.base import Task
 from foveal.types import Finding, RawTarget
 from foveal.workflow.choose import resolve
@@ -97,9 +97,16 @@ def limits_of(recipe: Recipe) -> DecodeLimits:
 def pipeline_of(recipe: Recipe) -> Pipeline:
     """Return the pre-processing of a resolved recipe."""
     options = recipe.pipeline
-    if options.height is None or options.width is None or options.pad_color is None:
+    if (
+        options.height is None
+        or options.width is None
+        or options.pad_color is None
+        or options.fit is None
+    ):
         raise DataError("The recipe is not resolved: it names no image size.")
-    return Pipeline(options.height, options.width, options.fit, options.pad_color)
+    return Pipeline(
+        options.height, options.width, options.fit, options.pad_color, options.steps or ()
+    )
 
 
 def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
@@ -123,8 +130,9 @@ def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
             reasons={key: why for key, why in reasons.items() if key.split(".")[-1] in missing},
             task_options={**recipe.task_options, **missing},
         )
-    facts = look(source, limits_of(recipe), task_type.fit_labels(raws).names)
-    return source, resolve(recipe, facts, pretrained_at_hand=_pretrained_at_hand())
+    facts = look(source, limits_of(recipe), raws)
+    training = get_training(recipe.task)
+    return source, resolve(recipe, facts, training, pretrained_at_hand=_pretrained_at_hand())
 
 
 def _pretrained_at_hand() -> bool:
@@ -165,7 +173,7 @@ def prepare(
     )
     findings = (*source.findings, *found, *checked)
     write_json(run.findings, {"findings": [asdict(finding) for finding in findings]})
-    _log_balance(raws)
+    _log_balance(raws, task)
     _log_findings(findings)
     prepared = Prepared(recipe, source, task, pipeline, cache, split, findings)
     try:
@@ -230,15 +238,18 @@ def _split(
     return split, findings
 
 
-# More classes than this are summed up rather than listed.
-_CLASSES_LISTED = 30
+# More labels than this are summed up rather than listed.
+_LABELS_LISTED = 30
 
 
-def _log_balance(raws: Sequence[RawTarget]) -> None:
-    counts = Counter(label for raw in raws for label in raw).most_common()
-    listed = ", ".join(f"{label} {count}" for label, count in counts[:_CLASSES_LISTED])
-    more = f", … down to {counts[-1][1]}" if len(counts) > _CLASSES_LISTED else ""
-    logger.info("%d pictures, %d classes: %s%s", len(raws), len(counts), listed, more)
+def _log_balance(raws: Sequence[RawTarget], task: Task[Any, Any]) -> None:
+    is_text = task.target_kind == "text"
+    names = (name for raw in raws for name in ("".join(raw) if is_text else raw))
+    counts = Counter(names).most_common()
+    listed = ", ".join(f"{name} {count}" for name, count in counts[:_LABELS_LISTED])
+    more = f", … down to {counts[-1][1]}" if len(counts) > _LABELS_LISTED else ""
+    what = "characters" if is_text else "classes"
+    logger.info("%d pictures, %d %s: %s%s", len(raws), len(counts), what, listed, more)
 
 
 def _log_findings(findings: Sequence[Finding]) -> None:

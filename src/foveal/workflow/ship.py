@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,9 +21,9 @@ from foveal.metrics import summarise_with_intervals
 from foveal.models.network import Network
 from foveal.models.torch_engine import TorchEngine
 from foveal.models.weights import save_weights
-from foveal.predict.engine import Engine, OnnxEngine
-from foveal.tasks.base import Task
-from foveal.types import Calibration, Frame, JsonObject, Outputs
+from foveal.predict.engine import OnnxEngine
+from foveal.tasks.base import OutputBatch, Task
+from foveal.types import Calibration, JsonObject
 from foveal.workflow.card import model_card
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.rundir import RunDirectory
@@ -49,14 +49,17 @@ def ship(prepared: Prepared, network: Network, run: RunDirectory) -> Bundle:
     task = prepared.task
     model = export_onnx(network, task, prepared.pipeline)
     engine = OnnxEngine(model)
-    val = prepared.indices(VAL)
-    proof = prove(task, _batches(prepared, val), trained=TorchEngine(network), shipped=engine)
-    logger.info("parity on %d pictures: %s", len(val), proof)
-    outputs, frames = _outputs(prepared, val, engine, task)
-    targets = prepared.targets(val)
+    parts = prepared.cache.batches(prepared.indices(VAL), _BATCH)
+    proof = prove(task, _proofs(prepared, parts), trained=TorchEngine(network), shipped=engine)
+    logger.info("parity on %d pictures: %s", proof["samples"], proof)
+    batches = [
+        (engine.run(batch.inputs, task.core_outputs), batch.frames)
+        for batch in _proofs(prepared, parts)
+    ]
+    targets = [target for part in parts for target in prepared.targets(part)]
     recipe = prepared.recipe
-    calibration = task.fit_calibration(outputs, frames, targets, recipe.evaluate.unsure_accuracy)
-    metrics = _metrics(task, outputs, frames, targets, calibration, recipe.evaluate.bootstrap)
+    calibration = task.fit_calibration(batches, targets, recipe.evaluate.unsure_accuracy)
+    metrics = _metrics(task, batches, targets, calibration, recipe.evaluate.bootstrap)
     manifest = Manifest(
         name=run.name,
         task=recipe.task,
@@ -87,35 +90,21 @@ def ship(prepared: Prepared, network: Network, run: RunDirectory) -> Bundle:
     )
 
 
-def _batches(prepared: Prepared, indices: NDArray[np.int64]) -> Iterator[ProofBatch]:
-    for start in range(0, len(indices), _BATCH):
-        part = indices[start : start + _BATCH]
+def _proofs(prepared: Prepared, parts: Sequence[NDArray[np.int64]]) -> Iterator[ProofBatch]:
+    for part in parts:
         yield ProofBatch(
             sample_ids(prepared, part), prepared.cache.read(part), prepared.cache.frames(part)
         )
 
 
-def _outputs(
-    prepared: Prepared, indices: NDArray[np.int64], engine: Engine, task: Task[Any, Any]
-) -> tuple[Outputs, list[Frame]]:
-    parts: list[Outputs] = []
-    frames: list[Frame] = []
-    for batch in _batches(prepared, indices):
-        parts.append(engine.run(batch.inputs, task.core_outputs))
-        frames += batch.frames
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in task.core_outputs}
-    return joined, frames
-
-
 def _metrics(
     task: Task[Any, Any],
-    outputs: Outputs,
-    frames: list[Frame],
-    targets: list[Any],
+    batches: Sequence[OutputBatch],
+    targets: Sequence[Any],
     calibration: Calibration,
     resamples: int,
 ) -> dict[str, dict[str, float | None]]:
-    answers = task.decode(outputs, frames, calibration)
+    answers = [a for outputs, frames in batches for a in task.decode(outputs, frames, calibration)]
     rows = np.stack([task.measure(a, t) for a, t in zip(answers, targets, strict=True)])
     intervals = summarise_with_intervals(
         rows, task.summarise, task.is_correct(rows), resamples=resamples

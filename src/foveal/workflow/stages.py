@@ -81,7 +81,9 @@ class Planner:
         self._progress = progress
         self._options: TrainOptions = prepared.recipe.train
         self._precision = choose_precision(self._options.precision, device)
-        self._sides = {side: prepared.indices(side) for side in (TRAIN, VAL)}
+        cache = prepared.cache
+        val = cache.batches(prepared.indices(VAL), _VALIDATION_BATCH)
+        self._sides = {TRAIN: prepared.indices(TRAIN), VAL: np.concatenate(val)}
         self._parsed = {side: prepared.targets(self._sides[side]) for side in (TRAIN, VAL)}
         self._tensors = {side: self._collate(side) for side in (TRAIN, VAL)}
 
@@ -115,6 +117,12 @@ class Planner:
             tensors = {**tensors, "weight": torch.from_numpy(weights)}
         return tensors
 
+    def _widths(self, side: int) -> NDArray[np.int64] | None:
+        if not self._prepared.pipeline.is_ragged:
+            return None
+        widths: NDArray[np.int64] = self._prepared.cache.widths[self._sides[side]].astype(np.int64)
+        return widths
+
     def _sample_weights(self) -> Tensor | None:
         if self._options.balance != "sampling":
             return None
@@ -137,6 +145,7 @@ class Planner:
             augment=augmenter,
             sample_weights=self._sample_weights(),
             device=self._device,
+            widths=self._widths(TRAIN),
         )
         skip_from = self._options.head_is_enough if name == "full" and self._is_staged else None
         return Stage(name, loader, epochs, _required(rate), skip_from=skip_from)
@@ -213,6 +222,7 @@ class Planner:
             self._tensors[VAL],
             batch_size=_VALIDATION_BATCH,
             device=self._device,
+            widths=self._widths(VAL),
         )
         return Validation(
             self._prepared.task,

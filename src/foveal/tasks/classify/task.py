@@ -18,7 +18,7 @@ from foveal import metrics
 from foveal.errors import TargetError, unknown_name
 from foveal.pipeline import resample_to_original
 from foveal.render import heat_overlay
-from foveal.tasks.base import ReportSection, Rows, Task
+from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
 from foveal.tasks.classify import analysis
 from foveal.types import (
     Calibration,
@@ -88,7 +88,6 @@ class ClassifyTask(Task[Target, Classification]):
     name: ClassVar[str] = "classify"
     options_type: ClassVar[type[ClassifyOptions]] = ClassifyOptions
     primary_metric: ClassVar[str] = "accuracy"
-    core_outputs: ClassVar[tuple[str, ...]] = ("logits",)
 
     options: ClassifyOptions
 
@@ -121,6 +120,11 @@ class ClassifyTask(Task[Target, Classification]):
         if not self.options.multi_label and int(target.sum()) != 1:
             raise TargetError(f"Expected exactly one label. Received: {list(raw)}.")
         return target
+
+    @property
+    def core_outputs(self) -> tuple[str, ...]:
+        """Return the logits' name: the evidence map only explains."""
+        return ("logits",)
 
     def output_specs(self) -> tuple[TensorSpec, ...]:
         """Return the logits and the evidence map."""
@@ -205,21 +209,21 @@ class ClassifyTask(Task[Target, Classification]):
 
     def fit_calibration(
         self,
-        outputs: Outputs,
-        frames: Sequence[Frame],
+        batches: Sequence[OutputBatch],
         targets: Sequence[Target],
         accuracy: float,
     ) -> Calibration:
         """Fit the temperature, then thresholds (multi-label), then the `unsure` limit."""
         multi = self.options.multi_label
-        logits, truth = outputs["logits"].astype(np.float64), np.stack(targets)
+        core = {"logits": np.concatenate([outputs["logits"] for outputs, _ in batches])}
+        frames = [frame for _, part in batches for frame in part]
+        logits, truth = core["logits"].astype(np.float64), np.stack(targets)
         temperature = metrics.fit_temperature(logits, truth, multi_label=multi)
         thresholds: tuple[float, ...] = ()
         if multi:
             probabilities = metrics.sigmoid(logits / temperature)
             thresholds = tuple(float(t) for t in metrics.best_f1_thresholds(probabilities, truth))
         calibration = Calibration(temperature=temperature, thresholds=thresholds)
-        core = {"logits": outputs["logits"]}
         answers = self.decode(core, frames, calibration)
         rows = np.stack([self.measure(a, t) for a, t in zip(answers, targets, strict=True)])
         limit, reached, coverage = metrics.choose_threshold(

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foveal.recipe import ModelOptions, TrainOptions
-from foveal.tasks.base import Task
+from foveal.recipe import ModelOptions, Recipe, TrainOptions
+from foveal.tasks.base import Choice, DataFacts, Task
 from foveal.tasks.classify.head import EvidenceHead
 from foveal.tasks.training import Head, TaskTraining
 
@@ -29,6 +29,10 @@ _MAX_LEVELS = 4
 @final
 class ClassifyTraining(TaskTraining):
     """Cross entropy for one label of many, binary cross entropy for several."""
+
+    def choose(self, recipe: Recipe, facts: DataFacts) -> Choice:
+        """Leave everything to the defaults of all tasks."""
+        return {}, {}
 
     def build_head(
         self,

@@ -1,0 +1,129 @@
+"""What reading wants of a recipe: lines of one height, upright, and trained from scratch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foveal.errors import RecipeError
+from foveal.page import DEFAULT_STEPS
+from foveal.recipe import AugmentOptions, Recipe
+from foveal.tasks.base import Choice, DataFacts
+
+BACKBONE = "reader"
+_HEIGHT_STEP = 16
+# Strokes of a lower picture merge at the first strides; those of a higher one cost time.
+_HEIGHTS = (48, 64)
+# Higher pictures hold several lines, or a line in the middle of a page.
+_PAGE_HEIGHT = 300
+_WIDTH_STEP = 32
+# Of a joined strip of lines: ten pages side by side would still fit.
+_STRIP_WIDTH = 16_384
+# Room for pictures wider than any that was looked at.
+_SPARE_WIDTH = 2
+# A turned or sheared line is still read; a strongly turned one is not what comes in.
+_AUGMENT = {"rotation": 3.0, "zoom": 0.06, "shear": 6.0, "shift": 0.03}
+_LR = 3e-3
+
+
+def choose_recipe(recipe: Recipe, facts: DataFacts) -> Choice:
+    """Return the changes and their reasons; see `TaskTraining.choose`.
+
+    Raises:
+        RecipeError: For MixUp, and for training on cached features of pictures of many widths.
+    """
+    if recipe.train.mixup:
+        raise RecipeError(
+            "train.mixup mixes pictures, and a mixed text cannot be read. Expected 0 for read.",
+            hint="--set train.mixup=0",
+        )
+    changes: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    for choose in (_geometry, _backbone, _augmentation, _schedule):
+        new, why = choose(recipe, facts)
+        changes |= new
+        reasons |= why
+    return changes, reasons
+
+
+def _geometry(recipe: Recipe, facts: DataFacts) -> Choice:
+    options = recipe.pipeline
+    changes: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    fit = options.fit or "line"
+    if options.fit is None:
+        changes["pipeline__fit"] = fit
+        reasons["pipeline.fit"] = "text keeps its aspect ratio; a picture's width is free"
+    steps = options.steps
+    if steps is None:
+        is_page = facts.median_height >= _PAGE_HEIGHT
+        steps = DEFAULT_STEPS if is_page else ()
+        changes["pipeline__steps"] = list(steps)
+        if is_page:
+            reasons["pipeline.steps"] = (
+                f"the pictures are {facts.median_height} px high: pages, whose lines are cut out "
+                "and joined before they are read"
+            )
+    if options.height is not None and options.width is not None:
+        return changes, reasons
+    height = options.height or options.image_size
+    if height is None:
+        low, high = _HEIGHTS
+        fitting = _HEIGHT_STEP * -(-facts.median_height // _HEIGHT_STEP)
+        height = high if steps else min(high, max(low, fitting))
+        reasons["pipeline.height"] = (
+            f"the median picture is {facts.median_height} px high; "
+            f"text is read best between {low} and {high} px"
+        )
+    changes["pipeline__height"] = height
+    if options.width is None:
+        changes["pipeline__width"] = _widest(fit, height, facts, is_strip=bool(steps))
+    return changes, reasons
+
+
+def _widest(fit: str, height: int, facts: DataFacts, *, is_strip: bool) -> int:
+    if is_strip:
+        return _STRIP_WIDTH
+    width = _WIDTH_STEP * -(-int(height * facts.widest) // _WIDTH_STEP)
+    return min(_STRIP_WIDTH, width * _SPARE_WIDTH) if fit == "line" else width
+
+
+def _backbone(recipe: Recipe, facts: DataFacts) -> Choice:
+    if recipe.model.backbone != "auto":
+        return {}, {}
+    why = "made for lines of text: it keeps more columns than rows"
+    return {"model__backbone": BACKBONE}, {"model.backbone": why}
+
+
+def _augmentation(recipe: Recipe, facts: DataFacts) -> Choice:
+    given, plain = recipe.train.augment, AugmentOptions()
+    changes: dict[str, Any] = {
+        f"train__augment__{name}": value
+        for name, value in _AUGMENT.items()
+        if getattr(given, name) == getattr(plain, name)
+    }
+    reasons = {"train.augment.rotation": "a little: lines of text are nearly upright"}
+    if given.flip_horizontal is None:
+        changes["train__augment__flip_horizontal"] = False
+        reasons["train.augment.flip_horizontal"] = "off: a mirrored text is another text"
+    return changes, reasons
+
+
+def _schedule(recipe: Recipe, facts: DataFacts) -> Choice:
+    train = recipe.train
+    changes: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    if train.strategy in ("frozen", "staged"):
+        raise RecipeError(
+            f"train.strategy={train.strategy} caches the activations of pictures of one size; "
+            "lines of text have many widths. Expected scratch or full for read.",
+            hint="--strategy full",
+        )
+    if train.lr is None:
+        changes["train__lr"] = _LR
+    if train.batch_size is None:
+        changes["train__batch_size"] = 32 if facts.samples < 2000 else 64
+    if train.epochs is None and train.budget_s is None:
+        epochs = max(8, min(150, round(250_000 / max(1, facts.samples))))
+        changes["train__epochs"] = epochs
+        reasons["train.epochs"] = f"about {epochs * facts.samples} pictures seen in all"
+    return changes, reasons

@@ -1,0 +1,187 @@
+"""Heads that read: every column of the feature map is a step in time, pooled over the height."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from foveal.tasks.training import Head
+
+# Rows that the feature map is pooled to before they are folded into the channels: where in its
+# line a stroke stands tells a comma from an apostrophe, which a mean over the height forgets.
+_ROWS = 4
+_COLUMN_CHANNELS = 256
+# Of the classic network's dense layer and of each direction of its recurrent layers.
+_CLASSIC_CHANNELS = 128
+
+
+class Columns(nn.Module):
+    """From feature maps, finest first, to one vector a column: (N, channels, T).
+
+    The last map with a stride of at most 8 gives the columns; deeper maps are enlarged to it.
+
+    Args:
+        channels: Channels of each map that is used.
+        width: Channels of the result.
+    """
+
+    def __init__(self, channels: tuple[int, ...], width: int) -> None:
+        """Build the layers."""
+        super().__init__()
+        self.project = nn.Sequential(
+            nn.Conv1d(sum(channels) * _ROWS, width, 1, bias=False), nn.BatchNorm1d(width), nn.ReLU()
+        )
+
+    def forward(self, features: tuple[Tensor, ...]) -> Tensor:
+        """Return (N, width, T)."""
+        first = features[0]
+        size = (int(first.shape[2]), first.shape[3])
+        maps = [first] + [functional.interpolate(m, size, mode="nearest") for m in features[1:]]
+        joined = _to_rows(torch.cat(maps, dim=1) if len(maps) > 1 else first)
+        columns: Tensor = self.project(joined.flatten(1, 2))
+        return columns
+
+
+def _to_rows(features: Tensor) -> Tensor:
+    """Pool (N, C, h, T) to (N, C, _ROWS, T); a height that does not divide is filled with zeros."""
+    height = int(features.shape[2])
+    kernel = -(-height // _ROWS)
+    missing = kernel * _ROWS - height
+    if missing:
+        features = functional.pad(features, (0, 0, missing // 2, missing - missing // 2))
+    return functional.avg_pool2d(features, (kernel, 1)) if kernel > 1 else features
+
+
+class _ReadHead(Head):
+    """What the heads share: which maps are used, and nothing to standardise."""
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def reduce(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the maps that are used."""
+        return features[-self.levels :]
+
+    def standardise(self, reduced: tuple[Tensor, ...]) -> None:
+        """Do nothing: the batch normalisation after the first layer adapts by itself."""
+
+
+@final
+class CtcHead(_ReadHead):
+    """Convolutions along the columns, then one distribution a column.
+
+    Args:
+        channels: Channels of each map that is used, finest first.
+        classes: Characters of the alphabet and the blank.
+        dropout: Share of channels dropped while training.
+    """
+
+    def __init__(self, channels: tuple[int, ...], classes: int, *, dropout: float) -> None:
+        """Build the layers."""
+        super().__init__(len(channels))
+        self.columns = Columns(channels, _COLUMN_CHANNELS)
+        # Neighbouring columns say whether a stroke is the end of one character or the next one's.
+        self.context = nn.Sequential(
+            nn.Conv1d(_COLUMN_CHANNELS, _COLUMN_CHANNELS, 3, padding=1, bias=False),
+            nn.BatchNorm1d(_COLUMN_CHANNELS),
+            nn.ReLU(),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Conv1d(_COLUMN_CHANNELS, classes, 1)
+
+    def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Return `logits`, (N, T, classes) float32; class 0 is the blank."""
+        columns = self.columns(self.reduce(features))
+        logits = self.classify(self.dropout(self.context(columns)))
+        return {"logits": _at_least_float32(logits.transpose(1, 2))}
+
+
+@final
+class GruHead(_ReadHead):
+    """The classic: a dense layer, two bidirectional GRU layers, one distribution a column.
+
+    The directions of the first layer are added, those of the second are concatenated.
+
+    Args:
+        channels: Channels of each map that is used, finest first.
+        classes: Characters of the alphabet and the blank.
+        dropout: Share of channels dropped while training.
+    """
+
+    def __init__(self, channels: tuple[int, ...], classes: int, *, dropout: float) -> None:
+        """Build the layers."""
+        super().__init__(len(channels))
+        width = _CLASSIC_CHANNELS
+        self.columns = Columns(channels, width)
+        self.first = nn.GRU(width, width, batch_first=True, bidirectional=True)
+        self.second = nn.GRU(width, width, batch_first=True, bidirectional=True)
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(2 * width, classes)
+
+    def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Return `logits`, (N, T, classes) float32; class 0 is the blank."""
+        columns = self.columns(self.reduce(features)).transpose(1, 2)
+        both, _ = self.first(columns)
+        forward, backward = both.chunk(2, dim=2)
+        both, _ = self.second(forward + backward)
+        return {"logits": _at_least_float32(self.classify(self.dropout(both)))}
+
+
+@final
+class PositionsHead(_ReadHead):
+    """One classifier for each position of a text of a known length.
+
+    Each classifier looks at the columns through weights of its own, drawn from what the columns
+    hold and from where they stand: so it works for any width, and the weights say where it looked.
+
+    Args:
+        channels: Channels of each map that is used, finest first.
+        classes: Characters of the alphabet, and class 0 for "no character here".
+        positions: Longest text.
+        dropout: Share of channels dropped while training.
+    """
+
+    def __init__(
+        self, channels: tuple[int, ...], classes: int, *, positions: int, dropout: float
+    ) -> None:
+        """Build the layers."""
+        super().__init__(len(channels))
+        width = _COLUMN_CHANNELS
+        self.positions = positions
+        self.columns = Columns(channels, width)
+        self.context = nn.Sequential(
+            nn.Conv1d(width, width, 3, padding=1, bias=False), nn.BatchNorm1d(width), nn.ReLU()
+        )
+        self.look = nn.Conv1d(width, positions, 1)
+        # Where a position's classifier looks before it has learnt anything: its share of the line.
+        centres = (torch.arange(positions, dtype=torch.float32) + 0.5) / positions
+        self.centres = nn.Parameter(centres)
+        self.sharpness = nn.Parameter(torch.full((positions,), float(positions)))
+        self.dropout = nn.Dropout(dropout)
+        self.weight = nn.Parameter(torch.empty(positions, width, classes))
+        self.bias = nn.Parameter(torch.zeros(positions, classes))
+        nn.init.normal_(self.weight, std=1 / math.sqrt(width))
+
+    def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Return `logits`, (N, positions, classes), and `attention`, (N, positions, T)."""
+        columns = self.columns(self.reduce(features))
+        context = self.context(columns)
+        count = columns.shape[2]
+        ones = torch.ones_like(columns[:1, 0])
+        where = ((torch.cumsum(ones, dim=1) - 0.5) / count).float()
+        distance = (where - self.centres[:, None]) * self.sharpness[:, None]
+        scores = self.look(context).float() - distance.square()
+        attention = scores.softmax(dim=2)
+        seen = torch.einsum("npt,nct->npc", attention.to(columns.dtype), context)
+        logits = torch.einsum("npc,pck->npk", self.dropout(seen), self.weight.to(seen.dtype))
+        logits = _at_least_float32(logits) + self.bias
+        return {"logits": logits, "attention": attention}
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values.float() if values.element_size() < 4 else values

@@ -1,0 +1,74 @@
+"""The options of a reader, and what the texts themselves call for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from foveal.tasks.read.constraint import Expression
+from foveal.types import JsonObject
+
+HEADS = ("ctc", "gru", "positions")
+# Fewer texts than this say little about what all of them look like.
+_ENOUGH_TEXTS = 20
+# Signs that make an expression of a text; without any, digits are a serial number.
+_OPERATORS = frozenset("+-*/=")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What a reader is, beside its alphabet.
+
+    Attributes:
+        head: `ctc` (convolutions, any length), `gru` (the classic recurrent layers, any length)
+            or `positions` (one classifier for each place of a short text).
+        length: Positions of the head `positions`, the longest text; 0 for the others.
+        grammar: `arithmetic` or `formula`: every answer follows it and has an exact value.
+        pattern: A regular expression that every answer matches.
+        words: The only answers there are.
+        decoder: `greedy`, or `beam` for the most probable text over all its alignments.
+        beam_width: Prefixes kept after each column.
+    """
+
+    head: str = "ctc"
+    length: int = 0
+    grammar: str = ""
+    pattern: str = ""
+    words: tuple[str, ...] | list[str] = ()
+    decoder: str = "greedy"
+    beam_width: int = 16
+
+
+def choose_options(texts: Sequence[str]) -> tuple[JsonObject, dict[str, str]]:
+    """Return what the texts call for, and why: their length, and a grammar if all follow one."""
+    options: JsonObject = {"length": max((len(text) for text in texts), default=0)}
+    reasons = {"task_options.length": "the longest text; used by the head `positions` alone"}
+    grammar = _common_grammar(texts)
+    if grammar:
+        options["grammar"] = grammar
+        reasons["task_options.grammar"] = (
+            f"all {len(texts)} texts are expressions of this form: every answer will be one too"
+        )
+    return options, reasons
+
+
+def _common_grammar(texts: Sequence[str]) -> str:
+    if len(texts) < _ENOUGH_TEXTS or not all(_OPERATORS & set(text) for text in texts):
+        return ""
+    for name in ("arithmetic", "formula"):
+        grammar = Expression(name)
+        if all(_follows(grammar, text) for text in texts):
+            return name
+    return ""
+
+
+def _follows(grammar: Expression, text: str) -> bool:
+    state = grammar.start()
+    for character in text:
+        following = grammar.advance(state, character)
+        if following is None:
+            return False
+        state = following
+    return grammar.accepts(state)

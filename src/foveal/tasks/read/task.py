@@ -1,0 +1,345 @@
+"""The read task without torch: texts, decoding of columns, metrics, report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal import metrics
+from foveal.data.source import TargetKind
+from foveal.errors import RecipeError, TargetError
+from foveal.pipeline import resample_to_original
+from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
+from foveal.tasks.read import analysis
+from foveal.tasks.read.calibrate import fit_temperature
+from foveal.tasks.read.constraint import Constraint, make_constraint
+from foveal.tasks.read.ctc import (
+    Decoded,
+    decode_beam,
+    decode_greedy,
+    decode_positions,
+    log_probability,
+)
+from foveal.tasks.read.options import HEADS, ReadOptions, choose_options
+from foveal.tasks.read.reading import Reading, place_characters, value_of
+from foveal.types import (
+    Calibration,
+    Frame,
+    Image,
+    JsonObject,
+    Labels,
+    Outputs,
+    Picture,
+    RawTarget,
+    TensorSpec,
+)
+
+Target = str
+
+__all__ = ["TASK", "ReadOptions", "ReadTask", "Reading"]
+
+
+@final
+@dataclass(frozen=True)
+class ReadTask(Task[Target, Reading]):
+    """The read task, bound to its alphabet."""
+
+    name: ClassVar[str] = "read"
+    options_type: ClassVar[type[ReadOptions]] = ReadOptions
+    primary_metric: ClassVar[str] = "exact_match"
+    target_kind: ClassVar[TargetKind] = "text"
+
+    options: ReadOptions
+
+    def __post_init__(self) -> None:
+        """Check the options against each other.
+
+        Raises:
+            RecipeError: For an unknown head or decoder, or a constraint that makes no sense.
+        """
+        options = self.options
+        if options.head not in HEADS:
+            raise RecipeError(
+                f"Unknown head {options.head!r}. Expected one of: {', '.join(HEADS)}.",
+                hint="--set task_options.head=ctc",
+            )
+        if options.head == "positions" and options.length < 1:
+            raise RecipeError(
+                "The head `positions` needs the number of positions.",
+                hint="--set task_options.length=4",
+            )
+        self._constraint  # noqa: B018  # built here, so that a bad pattern is known at once
+
+    @cached_property
+    def _constraint(self) -> Constraint | None:
+        return make_constraint(self.options)
+
+    @property
+    def _has_value(self) -> bool:
+        return bool(self.options.grammar)
+
+    @property
+    def core_outputs(self) -> tuple[str, ...]:
+        """Return the outputs from which a text is decoded and placed."""
+        return tuple(spec.name for spec in self.output_specs())
+
+    @classmethod
+    def fit_labels(cls, raws: Iterable[RawTarget]) -> Labels:
+        """Return the alphabet: every character of the texts, sorted."""
+        return Labels.of(character for raw in raws for text in raw for character in text)
+
+    @classmethod
+    def choose_options(cls, raws: Iterable[RawTarget]) -> tuple[JsonObject, dict[str, str]]:
+        """Choose the head, and a grammar where every text follows it."""
+        return choose_options([raw[0] for raw in raws if raw])
+
+    def index(self, character: str) -> int:
+        """Return the position of a character in the alphabet.
+
+        Raises:
+            TargetError: When it is not there.
+        """
+        index = self.labels.index(character)
+        if index is None:
+            shown = "".join(self.labels.names[:60])
+            raise TargetError(
+                f"The character {character!r} (U+{ord(character):04X}) is not in the alphabet. "
+                f"Expected only characters of {shown!r}."
+            )
+        return index
+
+    def parse_target(self, raw: RawTarget) -> Target:
+        """Return the text of one sample.
+
+        Raises:
+            TargetError: When it is empty, too long, or has a character outside the alphabet.
+        """
+        if len(raw) != 1 or not raw[0]:
+            raise TargetError(f"Expected one text that is not empty. Received: {list(raw)}.")
+        text = raw[0]
+        for character in text:
+            self.index(character)
+        if self.options.head == "positions" and len(text) > self.options.length:
+            raise TargetError(
+                f"The text {text!r} has {len(text)} characters. Expected at most "
+                f"{self.options.length} (task_options.length).",
+                hint="--set task_options.head=ctc reads texts of any length",
+            )
+        return text
+
+    def output_specs(self) -> tuple[TensorSpec, ...]:
+        """Return the logits, and for one classifier a position also where each looked."""
+        classes = len(self.labels) + 1
+        if self.options.head == "positions":
+            positions = self.options.length
+            return (
+                TensorSpec("logits", "float32", (None, positions, classes)),
+                TensorSpec("attention", "float32", (None, positions, None)),
+            )
+        return (TensorSpec("logits", "float32", (None, None, classes)),)
+
+    def decode(
+        self, outputs: Outputs, frames: Sequence[Frame], calibration: Calibration
+    ) -> list[Reading]:
+        """Turn logits, (N, T, K), into one text for each picture."""
+        logits = outputs["logits"].astype(np.float32) / np.float32(calibration.temperature)
+        log_probabilities = metrics.log_softmax(logits)
+        attention = outputs.get("attention")
+        return [
+            self._read(row, None if attention is None else attention[i], frames[i], calibration)
+            for i, row in enumerate(log_probabilities)
+        ]
+
+    def _read(
+        self,
+        log_probabilities: NDArray[np.float32],
+        attention: NDArray[np.float32] | None,
+        frame: Frame,
+        calibration: Calibration,
+    ) -> Reading:
+        found = self._decoded(log_probabilities)
+        confidence = min(1.0, math.exp(found.log_probability))
+        value, value_error = value_of(found.text) if self._has_value else (None, None)
+        return Reading(
+            text=found.text,
+            confidence=confidence,
+            # No allowed text within reach: whatever is said instead is not to be relied on.
+            unsure=confidence < calibration.unsure_below or not self._is_allowed(found.text),
+            characters=place_characters(found, attention, len(log_probabilities), frame),
+            value=value,
+            value_error=value_error,
+            log_probabilities=log_probabilities,
+            attention=attention,
+            spans=found.spans,
+            frame=frame,
+        )
+
+    def _decoded(self, log_probabilities: NDArray[np.float32]) -> Decoded:
+        names, options = self.labels.names, self.options
+        plain: Decoded | None
+        if options.head == "positions":
+            plain = decode_positions(log_probabilities, names)
+        else:
+            plain = decode_greedy(log_probabilities, names)
+        is_free = self._constraint is None and not (
+            options.decoder == "beam" and options.head != "positions"
+        )
+        # Nearly every text of a trained reader is allowed as it stands, and the search for a
+        # better one costs fifty times as much.
+        if plain is not None and (is_free or self._is_allowed(plain.text)):
+            return plain
+        search = decode_positions if options.head == "positions" else decode_beam
+        found = search(
+            log_probabilities,
+            names,
+            constraint=self._constraint,
+            beam_width=options.beam_width,
+        )
+        return found or plain or Decoded("", 0.0, (), ())
+
+    def _is_allowed(self, text: str) -> bool:
+        constraint = self._constraint
+        if constraint is None:
+            return True
+        state = constraint.start()
+        for character in text:
+            following = constraint.advance(state, character)
+            if following is None:
+                return False
+            state = following
+        return constraint.accepts(state)
+
+    def measure(self, prediction: Reading, target: Target) -> NDArray[np.float64]:
+        """Return one row; its layout is `analysis.ROW_LAYOUT`."""
+        truth = value_of(target)[0] if self._has_value else None
+        return analysis.row(
+            prediction.text,
+            target,
+            prediction.confidence,
+            value=prediction.value,
+            target_value=truth,
+            has_value=self._has_value,
+        )
+
+    def summarise(self, rows: Rows) -> dict[str, float]:
+        """Return exact_match, character_accuracy, ece, and the values' metrics; see `analysis`."""
+        return analysis.summarise(rows, has_value=self._has_value)
+
+    def is_correct(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return whether each whole text was right."""
+        return analysis.is_correct(rows)
+
+    def confidence(self, prediction: Reading) -> float:
+        """Return the probability of the whole text."""
+        return prediction.confidence
+
+    def fit_calibration(
+        self, batches: Sequence[OutputBatch], targets: Sequence[Target], accuracy: float
+    ) -> Calibration:
+        """Fit the temperature on the probability of the whole text, then the `unsure` limit."""
+        plain = [a for outputs, frames in batches for a in self.decode(outputs, frames, _PLAIN)]
+        right = [a.text == t for a, t in zip(plain, targets, strict=True)]
+        logits = [row for outputs, _ in batches for row in outputs["logits"]]
+        texts = [[self.index(character) for character in answer.text] for answer in plain]
+
+        def score(sample: int, temperature: float) -> float:
+            rows = metrics.log_softmax(logits[sample] / np.float32(temperature))
+            if self.options.head == "positions":
+                return math.exp(float(rows.max(axis=1).sum()))
+            return math.exp(min(0.0, log_probability(rows, texts[sample])))
+
+        calibration = Calibration(temperature=fit_temperature(score, right))
+        answers = [
+            a for outputs, frames in batches for a in self.decode(outputs, frames, calibration)
+        ]
+        rows = np.stack([self.measure(a, t) for a, t in zip(answers, targets, strict=True)])
+        limit, reached, coverage = metrics.choose_threshold(
+            np.array([a.confidence for a in answers]), self.is_correct(rows), accuracy
+        )
+        return replace(calibration, unsure_below=limit, stated_accuracy=reached, coverage=coverage)
+
+    def agreement(self, first: Reading, second: Reading) -> tuple[bool, float]:
+        """Compare texts, and the probabilities of all characters in all columns."""
+        if first.log_probabilities.shape != second.log_probabilities.shape:
+            return False, math.inf
+        difference = np.exp(first.log_probabilities) - np.exp(second.log_probabilities)
+        return first.text == second.text, float(np.abs(difference).max(initial=0.0))
+
+    def to_json(self, prediction: Reading) -> JsonObject:
+        """Return text, confidence, unsure and the characters; for expressions the value too."""
+        return prediction.to_json(has_value=self._has_value)
+
+    def headline(self, prediction: Reading) -> str:
+        """Return `AB3K 98.1 %`, `3+4 = 7 98.1 %`, or `unsure: AB3K 61.0 %`."""
+        text = prediction.text or "nothing"
+        if prediction.value is not None:
+            text = f"{text} = {prediction.value}"
+        elif prediction.value_error is not None:
+            text = f"{text} ({prediction.value_error})"
+        text = f"{text} {100 * prediction.confidence:.1f} %"
+        return f"unsure: {text}" if prediction.unsure else text
+
+    def main_label(self, prediction: Reading) -> str:
+        """Return the character that is least sure: the one to look at."""
+        if not prediction.characters:
+            raise TargetError("Nothing was read in the picture, so there is nothing to explain.")
+        return min(prediction.characters, key=lambda character: character.confidence).char
+
+    def support(self, prediction: Reading, label: str) -> float:
+        """Return the largest probability of a character in any column."""
+        return float(np.exp(prediction.log_probabilities[:, 1 + self.index(label)].max(initial=-9)))
+
+    def heat(self, prediction: Reading, label: str | None = None) -> NDArray[np.float32]:
+        """Return where a character was seen, (H, W) float32 in [0, 1], original pixels.
+
+        With one classifier a position this is where those that said the character looked; else
+        the columns' probabilities of it.
+        """
+        index = 1 + self.index(label if label is not None else self.main_label(prediction))
+        columns = np.exp(prediction.log_probabilities[:, index])
+        if prediction.attention is not None:
+            columns = columns @ prediction.attention
+        whole = resample_to_original(columns[None].astype(np.float32), prediction.frame)
+        peak = float(whole.max(initial=0.0))
+        return whole / np.float32(peak) if peak > 0 else whole
+
+    def draw(self, picture: Picture, prediction: Reading) -> Image:
+        """Return the picture above the alignment of columns and characters."""
+        # Imported late: drawing costs a tenth of the start of `foveal predict`, which needs none.
+        from foveal.tasks.read.draw import draw_alignment
+
+        return draw_alignment(picture, prediction, self.labels.names)
+
+    def analyse(self, predictions: Sequence[Reading], targets: Sequence[Target]) -> JsonObject:
+        """Return tables by length, position and character, and the mistakes."""
+        has_value = self._has_value
+        values = [
+            (prediction.value, value_of(target)[0])
+            for prediction, target in zip(predictions, targets, strict=True)
+            if has_value
+        ]
+        return analysis.analyse(
+            [prediction.text for prediction in predictions],
+            targets,
+            [prediction.confidence for prediction in predictions],
+            values,
+            self.labels.names,
+            has_value=has_value,
+        )
+
+    def report_sections(self, details: JsonObject) -> list[ReportSection]:
+        """Return the task's sections of the report."""
+        from foveal.tasks.read import report
+
+        return report.report_sections(details, has_value=self._has_value)
+
+
+_PLAIN = Calibration()
+
+TASK = ReadTask
