@@ -39,15 +39,17 @@ def describe(ink: Mask) -> NDArray[Any]:
 
 
 class Signs:
-    """The signs of a font, each drawn alone."""
+    """The signs of fonts, each drawn alone."""
 
-    def __init__(self, font: str, signs: str) -> None:
-        face = ImageFont.truetype(font, 96)
+    def __init__(self, signs_of: dict[str, str]) -> None:
+        """Draw the signs of each font file."""
         self._known = {}
-        for sign in signs:
-            mask = PILImage.new("L", (200, 200))
-            ImageDraw.Draw(mask).text((40, 20), sign, 255, font=face)
-            self._known[sign] = describe(np.asarray(mask) > 127)
+        for font, signs in signs_of.items():
+            face = ImageFont.truetype(font, 96)
+            for sign in signs:
+                mask = PILImage.new("L", (200, 200))
+                ImageDraw.Draw(mask).text((40, 20), sign, 255, font=face)
+                self._known[sign] = describe(np.asarray(mask) > 127)
 
     def name(self, ink: Mask) -> str:
         """Return the sign that looks most like the ink; a flat bar is a minus."""

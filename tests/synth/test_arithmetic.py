@@ -39,7 +39,7 @@ def test_pictures_have_the_size_that_was_asked_for() -> None:
 
 def test_what_is_labelled_is_what_is_drawn() -> None:
     kind = make_kind("arithmetic", {"plain": "true", "width": "360", "height": "120"}).prepared()
-    signs = Signs(kind.font_files[0], "0123456789+*()")
+    signs = Signs({kind.font_files[0]: "0123456789+*()"})
     read = {}
     for drawn in draw_all(kind, 0, range(60), workers=1):
         read[drawn.raw[0]] = signs.line(drawn.pixels[..., 0] < 128)

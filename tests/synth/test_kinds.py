@@ -1,10 +1,13 @@
 import pytest
+from han import needs_han
 
 from foveal.errors import UsageError
 from foveal.synth import CAPTCHA, KINDS, make_kind
 from foveal.synth.captcha import Captcha
 
-every_kind = pytest.mark.parametrize("name", list(KINDS))
+every_kind = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=needs_han if name == "formula" else ()) for name in KINDS]
+)
 
 
 @every_kind

@@ -3,6 +3,7 @@
 from foveal.synth.arithmetic import ARITHMETIC
 from foveal.synth.captcha import CAPTCHA
 from foveal.synth.folder import write_folder
+from foveal.synth.formula import FORMULA
 from foveal.synth.kinds import KINDS, Drawn, Kind, make_kind
 from foveal.synth.letters import LETTERS
 from foveal.synth.source import SynthSource, is_synth, make_source, open_synth
@@ -11,6 +12,7 @@ from foveal.synth.stream import draw_all
 __all__ = [
     "ARITHMETIC",
     "CAPTCHA",
+    "FORMULA",
     "KINDS",
     "LETTERS",
     "Drawn",

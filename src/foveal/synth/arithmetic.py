@@ -15,7 +15,7 @@ from foveal.synth.chance import random_for
 from foveal.synth.expressions import DIGITS, OPERATORS, arithmetic_text
 from foveal.synth.fonts import choose_fonts, plain_fonts
 from foveal.synth.glyphs import Warp, paste, size_of, warped
-from foveal.synth.ink import dark_ink, light_paper
+from foveal.synth.ink import as_tuple, dark_ink, light_paper
 from foveal.synth.kinds import KINDS, Drawn, Kind
 from foveal.synth.options import option, plain_text, truth, whole
 from foveal.types import Image, RawTarget
@@ -32,6 +32,8 @@ _TURN_DEGREES = 18.0
 _CORNER = 0.09
 # In how many pictures all signs have one font.
 _ONE_FONT = 0.5
+# Upper left, lower left, lower right, upper right: (right, down), as Pillow wants them.
+_CORNERS = ((0, 0), (0, 1), (1, 1), (1, 0))
 
 
 @final
@@ -140,7 +142,7 @@ def _strike(image: PILImage.Image, rng: random.Random) -> None:
     for _ in range(rng.randint(1, 3)):
         start = (rng.uniform(0, 0.3) * width, rng.uniform(0, 1) * height)
         end = (rng.uniform(0.6, 1) * width, (start[1] + rng.uniform(0.2, 0.8) * height) % height)
-        draw.line((start, end), fill=_tuple(dark_ink(rng)), width=1)
+        draw.line((start, end), fill=as_tuple(dark_ink(rng)), width=1)
     for _ in range(rng.randint(20, 70)):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
         radius = rng.uniform(0, 1.0)
@@ -173,16 +175,8 @@ def _wave(image: PILImage.Image, rng: random.Random, paper: Image) -> PILImage.I
             mesh.append((box, tuple(value for knot in quad for value in knot)))
     return image.transform(
         image.size, PILImage.Transform.MESH, mesh, PILImage.Resampling.BILINEAR,
-        fillcolor=_tuple(paper),
+        fillcolor=as_tuple(paper),
     )  # fmt: skip
-
-
-# Upper left, lower left, lower right, upper right: (right, down), as Pillow wants them.
-_CORNERS = ((0, 0), (0, 1), (1, 1), (1, 0))
-
-
-def _tuple(color: Image) -> tuple[int, ...]:
-    return tuple(int(part) for part in color)
 
 
 ARITHMETIC = KINDS.add(Arithmetic.name, Arithmetic())

@@ -25,3 +25,8 @@ def dark_ink(rng: random.Random) -> Image:
     color = np.array([rng.uniform(*_INK_CHANNEL) for _ in range(3)])
     # Scaled and not drawn again: the number of draws must not depend on the outcome.
     return (color * min(1.0, _INK_MOST / max(1.0, float(color.mean())))).astype(np.uint8)
+
+
+def as_tuple(color: Image) -> tuple[int, ...]:
+    """Return a colour as Pillow takes it."""
+    return tuple(int(part) for part in color)
