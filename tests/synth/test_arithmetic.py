@@ -56,11 +56,11 @@ def test_signs_stand_out_from_the_paper() -> None:
         assert float((grey < paper - 50).mean()) > 0.03
 
 
-def test_fonts_that_show_other_signs_are_not_drawn_with() -> None:
-    # cmmi10 has arrows and harpoons where brackets and operators belong.
-    names = {file.rpartition("/")[2] for file in ARITHMETIC.prepared().font_files}
-    assert "DejaVuSans.ttf" in names
-    assert not any(name.startswith("cm") for name in names)
+def test_plain_fonts_are_drawn_with_unless_all_are_asked_for() -> None:
+    few = ARITHMETIC.prepared().font_files
+    every = make_kind("arithmetic", {"fonts": "all"}).prepared().font_files
+    assert any(file.endswith("DejaVuSans.ttf") for file in few)
+    assert set(few) < set(every)
 
 
 def test_a_machine_without_fonts_is_told_what_to_install(

@@ -18,6 +18,12 @@ def test_symbol_fonts_and_fonts_of_last_resort_are_passed_over() -> None:
     assert "LastResortHE-Regular.ttf" not in names
 
 
+def test_a_font_of_letters_alone_draws_no_brackets() -> None:
+    # cmmi10 has harpoons where brackets belong.
+    assert "cmmi10.ttf" in {p.name for p in find_fonts("abc")}
+    assert "cmmi10.ttf" not in {p.name for p in find_fonts("0123456789()")}
+
+
 def test_a_font_without_the_characters_is_passed_over() -> None:
     sans = next(p for p in find_fonts("a", font_folders()[:1]) if p.name == "DejaVuSans.ttf")
     assert can_draw(sans, "abcß")

@@ -23,6 +23,8 @@ _NOT_LETTERS = (
     "symbol", "dingbat", "emoji", "wingding", "webding", "awesome", "icon", "barcode", "braille",
     "marlett", "cmsy", "cmex", "stixsiz", "stixnonuni", "d050000l",
 )  # fmt: skip
+# TeX's mathematical italic has its letters, but arrows where brackets and operators belong.
+_ONLY_LETTERS = "cmmi"
 # Upright text fonts with free licences: matplotlib's, and Debian's fonts-dejavu, -liberation,
 # -noto-cjk and -wqy.
 _PLAIN = (
@@ -71,7 +73,8 @@ def find_fonts(characters: str, folders: Sequence[Path] | None = None) -> list[P
     looked_at = list(font_folders() if folders is None else folders)
     by_name: dict[str, Path] = {}
     for path in _font_files(looked_at):
-        by_name.setdefault(path.name.lower(), path)
+        if characters.isalpha() or not path.name.startswith(_ONLY_LETTERS):
+            by_name.setdefault(path.name.lower(), path)
     fonts = [by_name[name] for name in sorted(by_name) if can_draw(by_name[name], characters)]
     if not fonts:
         where = ", ".join(str(folder) for folder in looked_at) or "no folder at all"
