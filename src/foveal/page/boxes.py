@@ -21,8 +21,11 @@ LEAST_FILL: Final = 0.08
 # Neighbours in a line overlap by this share of the lower one: a fraction's numerator reaches
 # about half of its height into the signs beside the bar, the line above it touches at most.
 _OVERLAP: Final = 0.3
+# Over a wide gap more is asked for: the page may be a little askew.
+_FAR_OVERLAP: Final = 0.5
 # All in glyph heights. A wider gap starts a new piece, which stands after it anyway.
 _LARGEST_GAP: Final = 2.5
+_FAR_GAP: Final = 8.0
 _BAR_HEIGHT: Final = 0.3
 _BAR_GAP: Final = 0.5
 _SHORTEST_BAR: Final = 0.5
@@ -53,19 +56,25 @@ def overlap(boxes: Boxes, others: Boxes, axis: int) -> NDArray[np.int64]:
     return shared
 
 
-def group(glyphs: Boxes, bars: Boxes, height: float) -> list[NDArray[np.intp]]:
+def group(
+    glyphs: Boxes, is_sure: NDArray[np.bool_], bars: Boxes, height: float
+) -> list[NDArray[np.intp]]:
     """Return the glyphs of each line, as indices.
 
     Args:
         glyphs: Boxes of whole glyphs.
+        is_sure: Whether each is a glyph and no rest of a stray line: only such ones are joined
+            over a wide gap.
         bars: Flat boxes: the bars of fractions or bits of them, minus signs, underlines.
         height: Height of a usual glyph, in pixels.
     """
     heights = sides(glyphs)[1]
     lower = np.minimum(heights[:, None], heights[None, :])
-    linked = (overlap(glyphs, glyphs, 1) >= _OVERLAP * lower) & (
-        overlap(glyphs, glyphs, 0) >= -_LARGEST_GAP * height
-    )
+    level = overlap(glyphs, glyphs, 1)
+    gaps = -overlap(glyphs, glyphs, 0)
+    linked = (level >= _OVERLAP * lower) & (gaps <= _LARGEST_GAP * height)
+    far = (level >= _FAR_OVERLAP * lower) & (gaps <= _FAR_GAP * height)
+    linked |= far & is_sure[:, None] & is_sure[None, :]
     for bar in _whole_bars(bars, height):
         parts = _fraction(glyphs, bar, height)
         linked[np.ix_(parts, parts)] = True
@@ -116,6 +125,13 @@ def _connected(linked: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
         left &= ~reached
         groups.append(np.flatnonzero(reached))
     return groups
+
+
+def usual_gap(boxes: Boxes) -> float:
+    """Return the median gap between neighbours in a line, in pixels; 0 where they overlap."""
+    order = boxes[np.argsort(boxes[:, 0], kind="stable")]
+    gaps = order[1:, 0] - order[:-1, 2]
+    return max(0.0, float(np.median(gaps))) if len(gaps) else 0.0
 
 
 def bounds(boxes: Boxes) -> Box:

@@ -16,10 +16,11 @@ from foveal.page.boxes import (
     in_reading_order,
     measure_ink,
     sides,
+    usual_gap,
 )
 from foveal.page.clean import Mask
 from foveal.page.opencv import opencv
-from foveal.page.strays import usual_height, without_strays
+from foveal.page.strays import long_bars, usual_height, without_strays
 
 # Larger pages are looked at in reduced size, the shorter side near this: text stays plain, and
 # the time is a quarter or less.
@@ -38,9 +39,10 @@ _LARGEST_PART: Final = 1.5
 _PART_GAP: Final = 0.8
 # Parts may stand under or over the rest, as the feet of 黄 do, by this much.
 _PART_REACH: Final = 0.3
-_MARGIN: Final = 0.12
-# A glyph that stands alone and fills less of its box is the rest of a stray line.
-_LEAST_FILL_ALONE: Final = 0.2
+_MARGIN: Final = 0.15
+# The rests of stray lines are narrower, or fill less of their boxes, than most glyphs.
+_NARROW: Final = 0.13
+_SURE_FILL: Final = 0.2
 _LEAST_PART_FILL: Final = 0.15
 
 
@@ -62,25 +64,30 @@ def _find(mask: Mask) -> list[Box]:
     height = usual_height(mask)
     if height < _LEAST_GLYPH_PX:
         return []
-    boxes, ink = measure_ink(without_strays(mask, height))
+    clean = without_strays(mask, height)
+    boxes, ink = measure_ink(clean)
     widths, heights = sides(boxes)
     fill = ink / (widths * heights)
-    fits = heights <= _LARGEST_GLYPH * height
-    is_glyph = fits & (fill >= LEAST_FILL) & (heights >= _LEAST_GLYPH * height)
-    glyphs = np.flatnonzero(is_glyph)
+    is_glyph = (heights >= _LEAST_GLYPH * height) & (heights <= _LARGEST_GLYPH * height)
+    glyphs = np.flatnonzero(is_glyph & (fill >= LEAST_FILL))
     glyphs = np.sort(glyphs[np.argsort(-ink[glyphs], kind="stable")[:_MOST_GLYPHS]])
+    is_sure = (np.minimum(widths, heights) >= _NARROW * height) & (fill >= _SURE_FILL)
     is_bar = (widths >= 2 * heights) & (heights <= _BAR_HEIGHT * height)
     is_bar &= widths >= _LEAST_PART * height
-    is_whole = heights >= _WHOLE_GLYPH * height
-    groups = [glyphs[members] for members in group(boxes[glyphs], boxes[is_bar], height)]
-    lines = [
-        bounds(boxes[members])
-        for members in groups
-        if len(members) > 1 or (is_whole[members[0]] and fill[members[0]] >= _LEAST_FILL_ALONE)
-    ]
+    bars = np.vstack([boxes[is_bar], long_bars(clean, height)])
     is_part = (heights <= _LARGEST_PART * height) & (fill >= _LEAST_PART_FILL)
     is_part &= np.maximum(widths, heights) >= _LEAST_PART * height
-    lines = _joined([_with_parts(line, boxes[is_part], height) for line in lines], height)
+    whole = _WHOLE_GLYPH * height
+    lines = []
+    for places in group(boxes[glyphs], is_sure[glyphs], bars, height):
+        members = glyphs[places]
+        # Text is sure somewhere; a low piece of ink by itself is a speck.
+        is_alone = len(members) == 1
+        if is_sure[members].any() and not (is_alone and heights[members[0]] < whole):
+            gap = usual_gap(boxes[members]) + _PART_GAP * height
+            reach = _PART_REACH * height
+            lines.append(_with_parts(bounds(boxes[members]), boxes[is_part], gap, reach))
+    lines = _joined(lines, height)
     return in_reading_order([_padded(line, height, mask) for line in lines])
 
 
@@ -102,23 +109,23 @@ def _joined(lines: Sequence[Box], height: float) -> list[Box]:
     joined = list(lines)
     while joined:
         boxes = np.asarray(joined, np.int64)
-        groups = [bounds(boxes[members]) for members in group(boxes, boxes[:0], height)]
+        sure = np.ones(len(boxes), np.bool_)
+        groups = [bounds(boxes[members]) for members in group(boxes, sure, boxes[:0], height)]
         if len(groups) == len(joined):
             break
         joined = groups
     return joined
 
 
-def _with_parts(line: Box, parts: Boxes, height: float) -> Box:
-    """Return the line with the smaller ink that stands in it or close to its ends."""
+def _with_parts(line: Box, parts: Boxes, gap: float, reach: float) -> Box:
+    """Return the line with the smaller ink in it, or beyond its ends by a gap that is usual."""
     x0, y0, x1, y1 = line
-    reach = round(_PART_REACH * height)
     while True:
         near = (
             (parts[:, 1] >= y0 - reach)
             & (parts[:, 3] <= y1 + reach)
-            & (parts[:, 0] < x1 + _PART_GAP * height)
-            & (parts[:, 2] > x0 - _PART_GAP * height)
+            & (parts[:, 0] < x1 + gap)
+            & (parts[:, 2] > x0 - gap)
         )
         if not near.any():
             return line
