@@ -100,3 +100,21 @@ def test_a_wrong_option_says_what_was_expected(name: str, value: str, expected: 
 def test_a_number_out_of_range_is_refused(value: str) -> None:
     with pytest.raises(UsageError, match="a number from 0 to 180"):
         make_kind("letters", {"rotation": value})
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height"),
+    [
+        ("captcha", 20, 20),
+        ("captcha", 40, 1000),
+        ("arithmetic", 60, 20),
+        ("arithmetic", 60, 1000),
+        ("arithmetic", 2000, 20),
+        pytest.param("formula", 200, 100, marks=needs_han),
+        pytest.param("formula", 8000, 100, marks=needs_han),
+        pytest.param("formula", 200, 4000, marks=needs_han),
+    ],
+)
+def test_the_oddest_sizes_can_be_drawn(name: str, width: int, height: int) -> None:
+    kind = make_kind(name, {"width": str(width), "height": str(height)}).prepared()
+    assert {kind.draw(0, index).pixels.shape for index in range(3)} == {(height, width, 3)}

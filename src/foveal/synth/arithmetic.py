@@ -21,7 +21,7 @@ from foveal.synth.options import option, plain_text, truth, whole
 from foveal.types import Image, RawTarget
 
 _SIGNS = "".join(sorted(DIGITS + OPERATORS + "()"))
-# In parts of the picture's height.
+# In parts of the picture's height; the margin of its shorter side.
 _FONT_SIZE = (0.6, 0.8)
 _MARGIN = 0.12
 _SHIFT = 0.09
@@ -107,7 +107,7 @@ class Arithmetic(Kind):
         gaps = [_PLAIN_GAP if self.plain else rng.uniform(*_GAP) for _ in text[1:]]
         # Widths in parts of the font's size, so that the size can be made to fit.
         widths = [size_of(f, 96, sign)[0] / 96 for f, sign in zip(fonts, text, strict=True)]
-        room = self.width - 2 * _MARGIN * self.height
+        room = self.width - 2 * _MARGIN * min(self.width, self.height)
         size = min(rng.uniform(*_FONT_SIZE) * self.height, room / (sum(widths) + sum(gaps)))
         length = (sum(widths) + sum(gaps)) * size
         x = (self.width - length) / 2 + rng.uniform(-0.5, 0.5) * max(0.0, room - length)

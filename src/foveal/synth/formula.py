@@ -34,6 +34,12 @@ _BAR_HEIGHT = 0.055
 _GRAIN_PX = 160
 
 
+def _width(text: str) -> int:
+    """Read a width, or 0."""
+    width: int = 0 if text == "0" else whole(200, 8000)(text)
+    return width
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Formula(Kind):
@@ -57,7 +63,7 @@ class Formula(Kind):
     # A page has up to 12 MB.
     batch: ClassVar[int] = 4
 
-    width: int = option(0, whole(0, 8000))
+    width: int = option(0, _width)
     height: tuple[int, int] = option((400, 1000), span(100, 4000))
     fonts: str = option("", plain_text)
     plain: bool = option(False, truth)
