@@ -37,8 +37,8 @@ _LEAST_PART: Final = 0.2
 _BAR_HEIGHT: Final = 0.3
 _LARGEST_PART: Final = 1.5
 _PART_GAP: Final = 0.8
-# Parts may stand under or over the rest, as the feet of 黄 do, by this much.
-_PART_REACH: Final = 0.3
+# Parts may stand under or over the rest, as the feet of 黄 or the top of 海, by this much.
+_PART_REACH: Final = 0.45
 _MARGIN: Final = 0.15
 # The rests of stray lines are narrower, or fill less of their boxes, than most glyphs.
 _NARROW: Final = 0.13
