@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from foveal.explain.evidence import Explanation
     from foveal.recipe import Recipe
     from foveal.workflow.check import CheckReport
+    from foveal.workflow.pages import Preprocessed
 
 # Everyday knobs → where they stand in the recipe.
 KNOBS = {
