@@ -38,6 +38,9 @@ class DataOptions(Section):
     max_pixels: int = Field(default=50_000_000, ge=1)
     """Pictures over this are not decoded; read from the header."""
     max_bytes: int = Field(default=100_000_000, ge=1)
+    fresh_every: int = Field(default=2, ge=0)
+    """Of drawn pictures (`synth:KIND`): epochs on one set before new ones are drawn while
+    training goes on; 0 keeps the first set for ever."""
     near_duplicate_distance: int = Field(default=2, ge=0, le=16)
     """Pictures whose 64-bit perceptual hashes differ in at most this many bits stay together."""
 

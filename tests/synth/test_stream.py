@@ -5,7 +5,8 @@ from itertools import islice
 
 import pytest
 
-from foveal.synth import CAPTCHA, LETTERS, draw_all, make_kind, stream
+from foveal import machine
+from foveal.synth import CAPTCHA, LETTERS, draw_all, make_kind
 
 
 def numbers(indices: Sequence[int]) -> list[int]:
@@ -13,7 +14,7 @@ def numbers(indices: Sequence[int]) -> list[int]:
 
 
 def test_results_come_in_order_over_processes() -> None:
-    results = list(stream.over_cores(numbers, range(50), batch=4, workers=2))
+    results = list(machine.over_cores(numbers, range(50), batch=4, workers=2))
     assert results == [10 * index for index in range(50)]
 
 
@@ -49,7 +50,7 @@ def test_without_loky_threads_draw_the_same(
     indices = range(CAPTCHA.batch + 5)
     expected = [d.pixels.tobytes() for d in draw_all(CAPTCHA, 4, indices, workers=1)]
     monkeypatch.setitem(sys.modules, "loky", None)
-    stream._say_threads.cache_clear()
+    machine._say_threads.cache_clear()
 
     with caplog.at_level(logging.WARNING, logger="foveal"):
         drawn = [d.pixels.tobytes() for d in draw_all(CAPTCHA, 4, indices, workers=2)]

@@ -11,7 +11,8 @@ import shutil
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -25,6 +26,7 @@ from foveal.data.hashing import Fingerprint, fingerprint
 from foveal.data.scan import Scan
 from foveal.data.source import Sample, Source
 from foveal.errors import DataError, FovealError
+from foveal.machine import over_cores
 from foveal.pipeline import Pipeline
 from foveal.types import Frame, Image, Piece
 
@@ -241,23 +243,33 @@ def _load_frames(directory: Path) -> list[Frame]:
     return [frame(row) for row in json.loads((directory / _FRAMES).read_text(encoding="utf-8"))]
 
 
-def _chunks(
-    source: Source, pipeline: Pipeline, limits: DecodeLimits, workers: int
-) -> Iterator[list[_Result]]:
-    """Yield the results of all samples in order, some at a time, decoded by threads."""
-
-    def work(sample: Sample) -> _Result:
+def _work_all(
+    source: Source, pipeline: Pipeline, limits: DecodeLimits, samples: Sequence[Sample]
+) -> list[_Result]:
+    results: list[_Result] = []
+    for sample in samples:
         try:
             loaded = source.load(sample, limits, pipeline.decode_size)
             pixels, frame = pipeline.apply(loaded.picture)
         except FovealError as error:
-            return error
-        return _Decoded(pixels, loaded.digest, fingerprint(loaded.picture.pixels), frame)
+            results.append(error)
+        else:
+            look = fingerprint(loaded.picture.pixels)
+            results.append(_Decoded(pixels, loaded.digest, look, frame))
+    return results
 
-    def work_all(samples: Sequence[Sample]) -> list[_Result]:
-        return [work(sample) for sample in samples]
 
+def _chunks(
+    source: Source, pipeline: Pipeline, limits: DecodeLimits, workers: int
+) -> Iterator[list[_Result]]:
+    """Yield the results of all samples in order, some at a time, decoded side by side."""
     samples = source.samples
+    # Without its samples, so that little is sent to another process.
+    work_all = partial(_work_all, replace(source, samples=()), pipeline, limits)
+    if source.holds_lock:
+        for result in over_cores(work_all, samples, batch=_CHUNK, workers=workers):
+            yield [result]
+        return
     chunks = (samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK))
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         waiting: deque[Future[list[_Result]]] = deque()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, final
+from typing import ClassVar, Literal, Protocol, TypeAlias, final
 
 from foveal.data.decode import DecodeLimits
 from foveal.types import Finding, Picture, RawTarget, SplitName
@@ -91,6 +91,9 @@ class Source(ABC):
         samples: In a fixed order.
         findings: What the reader passed over or found wrong.
     """
+
+    holds_lock: ClassVar[bool] = False
+    """Whether `load` works in Python: then threads gain nothing, and processes are used."""
 
     location: str
     layout: str

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from foveal.console import Progress
 from foveal.data.source import Sample, Source
 from foveal.errors import DataError, FovealError
-from foveal.predict.engine import available_cores
+from foveal.machine import available_cores
 from foveal.predict.predictor import Predictor
 from foveal.types import Frame, Image, JsonObject, Picture
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol, final
 
 import numpy as np
@@ -12,6 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from foveal.errors import BundleError
+from foveal.machine import available_cores
 from foveal.types import Outputs
 
 INPUT_NAME = "image"
@@ -22,18 +21,6 @@ class Engine(Protocol):
 
     def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
         """Return the outputs called `names` (all when None) for (N, H, W, 3) uint8 RGB."""
-
-
-def available_cores() -> int:
-    """Return how many processor cores this process may use: affinity and cgroup limit."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            cores = min(cores or 1, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
-    return cores or 1
 
 
 @final

@@ -13,7 +13,7 @@ from pathlib import Path
 from foveal.data.decode import read_file
 from foveal.data.names import is_hidden, is_picture_name
 from foveal.errors import DataError, FovealError
-from foveal.predict.engine import available_cores
+from foveal.machine import available_cores
 from foveal.predict.predictor import Predictor, error_record
 from foveal.types import Frame, Image, JsonObject
 

@@ -19,8 +19,8 @@ from typing import Any, final
 import numpy as np
 
 from foveal.data.decode import DecodeLimits, decode
+from foveal.machine import available_cores
 from foveal.predict import Predictor
-from foveal.predict.engine import available_cores
 from foveal.render import encode_png, thumbnail
 from foveal.types import Frame, Image, JsonObject, Picture
 

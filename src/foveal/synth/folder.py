@@ -11,8 +11,8 @@ from PIL import Image as PILImage
 
 from foveal.console import NoProgress, Progress
 from foveal.errors import UsageError
+from foveal.machine import over_cores
 from foveal.synth.kinds import Kind
-from foveal.synth.stream import over_cores
 
 _READ_FOLDER = "images"
 # Of 0 to 9: noise hardly compresses, and 6, the default, takes four times as long.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -34,10 +34,24 @@ class SynthSource(Source):
         count: How many samples.
     """
 
+    holds_lock: ClassVar[bool] = True
+
     kind: Kind
     seed: int
     first: int
     count: int
+
+    def later(self, generation: int, count: int) -> SynthSource:
+        """Return pictures of the same stream that come after these.
+
+        Args:
+            generation: 1 for the `count` that follow directly, 2 for those after them, and so on.
+            count: How many.
+        """
+        first = self.first + self.count + (generation - 1) * count
+        return make_source(
+            self.kind, seed=self.seed, count=count, first=first, location=self.location
+        )
 
     def load(
         self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None

@@ -14,8 +14,8 @@ from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
 from foveal.data.source import TargetKind
 from foveal.data.split import assign_splits
+from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
-from foveal.predict.engine import available_cores
 from foveal.recipe import Recipe
 from foveal.types import Finding, JsonObject
 from foveal.workflow.reading import open_for, target_of

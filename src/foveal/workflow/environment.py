@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import foveal
-from foveal.predict.engine import available_cores
+from foveal.machine import available_cores
 from foveal.types import JsonObject
 
 _PACKAGES = ("torch", "timm", "numpy", "pillow", "simplejpeg", "onnxruntime", "onnx", "pydantic")

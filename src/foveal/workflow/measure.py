@@ -14,6 +14,7 @@ from foveal.errors import DataError, UsageError
 from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
 from foveal.evaluate.measure import MeasureOptions
 from foveal.predict.predictor import Predictor
+from foveal.synth import is_synth, open_synth
 from foveal.types import SPLIT_NAMES
 from foveal.workflow.rundir import RunDirectory
 
@@ -47,7 +48,7 @@ def measure(
         DataError: When that part is empty or nothing can be measured.
     """
     options = ReadAnything(label_regex=label_regex, target=predictor.task.target_kind)
-    source = open_source(data, options)
+    source = open_synth(str(data)) if is_synth(data) else open_source(data, options)
     samples = _part(source, split, run)
     evaluation = evaluate_bundle(
         predictor, source, samples=samples, findings=source.findings, progress=progress

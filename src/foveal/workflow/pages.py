@@ -13,10 +13,10 @@ from typing import final
 from foveal.console import Progress
 from foveal.data.decode import DecodeLimits, decode, read_file
 from foveal.errors import ImageError, UsageError
+from foveal.machine import available_cores
 from foveal.page import Stage, parse_steps, run_steps, show_steps
 from foveal.page.opencv import opencv
 from foveal.page.sheet import stages_sheet
-from foveal.predict.engine import available_cores
 from foveal.predict.files import expand
 from foveal.recipe import DataOptions
 from foveal.render import encode_png

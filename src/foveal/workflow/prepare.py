@@ -21,9 +21,9 @@ from foveal.data.decode import DecodeLimits
 from foveal.data.source import Sample, Source
 from foveal.data.split import assign_splits, read_split_csv, write_split_csv
 from foveal.errors import DataError, WeightsError
+from foveal.machine import available_cores
 from foveal.models.lite import wheel_file
 from foveal.pipeline import Pipeline
-from foveal.predict.engine import available_cores
 from foveal.recipe import Recipe
 from foveal.render import contact_sheet, encode_png
 from foveal.tasks import get_task, get_training

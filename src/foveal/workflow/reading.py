@@ -7,6 +7,7 @@ from pathlib import Path
 from foveal.data.layouts import open_source
 from foveal.data.source import ReadAnything, Source, TargetKind
 from foveal.recipe import Recipe
+from foveal.synth import is_synth, open_synth
 from foveal.tasks import get_task
 
 
@@ -20,13 +21,15 @@ def target_of(recipe: Recipe) -> TargetKind:
 
 
 def open_for(location: str | Path, recipe: Recipe) -> Source:
-    """Return the source at a path or URL; see `foveal.data.layouts.open_source`.
+    """Return the source at a path or URL, or of pictures to be drawn (`synth:captcha`).
 
     Raises:
         DataError: When nothing is there, or nothing that can be read.
         RecipeError: For a bad regular expression.
         UsageError: When there is no such task.
     """
+    if is_synth(location):
+        return open_synth(str(location))
     options = ReadAnything(
         layout=recipe.data.layout,
         group_regex=recipe.data.group_regex,

@@ -110,6 +110,11 @@ class RunDirectory:
         return self.path / "bundle"
 
     @property
+    def sets(self) -> Path:
+        """Return the folder of the pictures that are drawn while training goes on."""
+        return self.path / "cache" / "sets"
+
+    @property
     def cache(self) -> Path:
         """Decoded pictures; deleted when the run ends."""
         return self.path / "cache"
@@ -137,7 +142,13 @@ class RunDirectory:
 
 def default_name(location: str) -> str:
     """Return a run name for a source: the last part of its location, made safe."""
-    stem = location.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1].rsplit("://", 1)[-1]
+    stem = (
+        location.partition("?")[0]
+        .rstrip("/\\")
+        .replace("\\", "/")
+        .rsplit("/", 1)[-1]
+        .rsplit("://", 1)[-1]
+    )
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
     return safe[:48] or "run"
 

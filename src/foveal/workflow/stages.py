@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foveal.console import Progress
+from foveal.data.cache import Cache
 from foveal.models.network import Network
 from foveal.recipe import TrainOptions
+from foveal.synth import SynthSource
 from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
-from foveal.train.data import CacheLoader
+from foveal.train.data import CacheLoader, Loader
 from foveal.train.defaults import label_weights
 from foveal.train.features import FeatureFile, FeatureLoader, cache_features
 from foveal.train.precision import choose_precision
 from foveal.train.records import Stage, forward_all, forward_head, head_only
-from foveal.workflow.prepare import TRAIN, VAL, Prepared
+from foveal.workflow.endless import EndlessLoader
+from foveal.workflow.prepare import TRAIN, VAL, Prepared, limits_of, raw_target
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.validate import Validation
 
@@ -135,20 +138,52 @@ class Planner:
         return label_weights(counts)
 
     def _full_stage(self, name: str, epochs: int | None, rate: float | None) -> Stage:
-        augmenter = Augmenter(self._options.augment, self._prepared.pipeline.pad_color)
-        loader = CacheLoader(
-            self._prepared.cache,
-            self._sides[TRAIN],
-            self._tensors[TRAIN],
-            batch_size=_required(self._options.batch_size),
-            seed=self._prepared.recipe.seed,
-            augment=augmenter,
-            sample_weights=self._sample_weights(),
-            device=self._device,
-            widths=self._widths(TRAIN),
+        loader: Loader = self._loader(
+            self._prepared.cache, self._sides[TRAIN], self._tensors[TRAIN], self._sample_weights()
         )
+        source, every = self._prepared.source, self._prepared.recipe.data.fresh_every
+        if isinstance(source, SynthSource) and every:
+            loader = EndlessLoader(
+                loader,
+                source,
+                self._later_loader,
+                pipeline=self._prepared.pipeline,
+                limits=limits_of(self._prepared.recipe),
+                directory=self._run.sets,
+                every=every,
+                epochs=epochs,
+            )
         skip_from = self._options.head_is_enough if name == "full" and self._is_staged else None
         return Stage(name, loader, epochs, _required(rate), skip_from=skip_from)
+
+    def _loader(
+        self,
+        cache: Cache,
+        indices: NDArray[np.int64],
+        tensors: dict[str, Tensor],
+        sample_weights: Tensor | None,
+    ) -> CacheLoader:
+        is_ragged = self._prepared.pipeline.is_ragged
+        return CacheLoader(
+            cache,
+            indices,
+            tensors,
+            batch_size=_required(self._options.batch_size),
+            seed=self._prepared.recipe.seed,
+            augment=Augmenter(self._options.augment, self._prepared.pipeline.pad_color),
+            sample_weights=sample_weights,
+            device=self._device,
+            widths=cache.widths[indices].astype(np.int64) if is_ragged else None,
+        )
+
+    def _later_loader(self, cache: Cache, source: SynthSource) -> CacheLoader:
+        task = self._prepared.task
+        targets = [task.parse_target(raw_target(sample)) for sample in source.samples]
+        tensors = self._training.collate(targets, task)
+        weights = None
+        if self._options.balance == "sampling":
+            weights = self._training.sample_weights(tensors, task)
+        return self._loader(cache, np.arange(len(targets), dtype=np.int64), tensors, weights)
 
     @property
     def _is_staged(self) -> bool:

@@ -19,6 +19,7 @@ from foveal.models.backbones import resolve_backbone
 from foveal.models.network import Network, build_network, weight_source
 from foveal.predict.predictor import Predictor
 from foveal.recipe import Recipe
+from foveal.synth import is_synth
 from foveal.tasks import get_training
 from foveal.train.callbacks import ProgressReport, ResultsCsv
 from foveal.train.checkpoint import CheckpointStore
@@ -190,7 +191,7 @@ def _logging(run: RunDirectory) -> Iterator[None]:
 
 def _write_state(run: RunDirectory, data: str, extensions: tuple[int, ...], **more: Any) -> None:
     # Absolute, so that the run can be resumed from another working directory.
-    location = data if "://" in data else str(Path(data).resolve())
+    location = data if "://" in data or is_synth(data) else str(Path(data).resolve())
     write_json(
         run.state,
         {"data": location, "extensions": list(extensions), "status": "running", **more},

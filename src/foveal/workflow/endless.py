@@ -1,0 +1,127 @@
+"""Training pictures that never repeat for long: the next set is drawn while this one is used."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias, final
+
+from foveal.console import NoProgress
+from foveal.data.cache import Cache
+from foveal.data.decode import DecodeLimits
+from foveal.errors import DataError
+from foveal.machine import available_cores
+from foveal.pipeline import Pipeline
+from foveal.synth import SynthSource
+from foveal.train.data import Batch, Loader
+
+logger = logging.getLogger(__name__)
+
+MakeLoader: TypeAlias = Callable[[Cache, SynthSource], Loader]
+"""Builds the loader of one set of pictures."""
+
+
+@final
+class EndlessLoader:
+    """A `Loader` whose pictures are replaced after some epochs by later ones of their stream.
+
+    Which pictures an epoch has is a function of its number alone, so a resumed run sees what an
+    uninterrupted one would have seen. At most two sets are on disk.
+
+    Args:
+        first: The loader of the pictures that are there already.
+        source: Those pictures; says which come later.
+        make: Builds the loader of later ones.
+        pipeline: Brings them to the model input.
+        limits: Of pictures.
+        directory: Where the sets are kept, one folder each.
+        every: Epochs on one set, at least 1.
+        epochs: How many there will be, or None when nobody knows.
+    """
+
+    def __init__(
+        self,
+        first: Loader,
+        source: SynthSource,
+        make: MakeLoader,
+        *,
+        pipeline: Pipeline,
+        limits: DecodeLimits,
+        directory: Path,
+        every: int,
+        epochs: int | None,
+    ) -> None:
+        """Keep the parts; nothing is drawn yet."""
+        self._first = first
+        self._source = source
+        self._make = make
+        self._pipeline = pipeline
+        self._limits = limits
+        self._directory = directory
+        self._every = every
+        self._sets = None if epochs is None else -(-epochs // every)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="foveal-draw")
+        self._drawn: dict[int, Future[Cache]] = {}
+        self._used: tuple[int, Cache, Loader] | None = None
+
+    @property
+    def samples(self) -> int:
+        """Return how many samples an epoch has."""
+        return self._first.samples
+
+    def __len__(self) -> int:
+        """Return how many batches an epoch has; with pictures of many widths about as many."""
+        return len(self._first)
+
+    def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Batch, None, None]:
+        """Iterate over the batches of an epoch, from `first_batch` on."""
+        number = epoch // self._every
+        loader = self._loader(number)
+        if self._sets is None or number + 1 < self._sets:
+            self._draw(number + 1)
+        yield from loader.epoch(epoch, first_batch)
+
+    def _loader(self, number: int) -> Loader:
+        if number == 0:
+            return self._first
+        if self._used is None or self._used[0] != number:
+            cache = self._draw(number).result()
+            del self._drawn[number]
+            if self._used is not None:
+                self._used[1].close()
+                shutil.rmtree(self._used[1].directory, ignore_errors=True)
+            self._used = (number, cache, self._make(cache, self._later(number)))
+        return self._used[2]
+
+    def _later(self, number: int) -> SynthSource:
+        return self._source.later(number, self._first.samples)
+
+    def _draw(self, number: int) -> Future[Cache]:
+        if number not in self._drawn:
+            self._drawn[number] = self._pool.submit(self._build, number)
+        return self._drawn[number]
+
+    def _build(self, number: int) -> Cache:
+        directory = self._directory / f"set-{number:06d}"
+        if Cache.is_complete(directory):  # a killed run had drawn it already
+            return Cache.open(directory)
+        cache = Cache.build(
+            self._later(number),
+            self._pipeline,
+            directory,
+            self._limits,
+            workers=available_cores(),
+            progress=NoProgress(),
+        )
+        if cache.scan.errors:
+            code, message = next(iter(cache.scan.errors.values()))
+            raise DataError(
+                f"{len(cache.scan.errors)} of the pictures drawn cannot be used: {message}",
+                hint="--set data.fresh_every=0 keeps the first ones",
+                code=code,
+            )
+        logger.debug("drew set %d of %s", number, self._source.location)
+        return cache
