@@ -138,8 +138,8 @@ def evaluate(
     """Measure a bundle on labelled data, through the same code that serves it.
 
     Args:
-        model: As for `load`.
-        data: Labelled data in any layout that training takes.
+        model: As for `load`; several joined by commas vote, each with its own pre-processing.
+        data: Labelled data in any layout that training takes, or `synth:KIND`.
         split: `train`, `val` or `test`: only that part, where the data names parts.
         out: Folder for report.html, metrics.json and predictions.csv; None writes nothing.
         label_regex: Its first group, in a file's name, is the picture's label.
@@ -147,9 +147,12 @@ def evaluate(
 
     Raises:
         DataError: When no labelled picture can be read.
+        UsageError: When bundles that shall vote differ in task or labels.
     """
-    opened = model if isinstance(model, Model) else Model(model)
-    return opened.evaluate(data, split=split, out=out, label_regex=label_regex, progress=progress)
+    first, *others = [model] if isinstance(model, Model) else _voters(str(model))
+    return first.evaluate(
+        data, split=split, out=out, label_regex=label_regex, progress=progress, others=others
+    )
 
 
 def predict(
@@ -351,6 +354,12 @@ def serve(
     opened = model if isinstance(model, Model) else Model(model)
     predictors = {opened.bundle.name: opened.predictor}
     run_server(predictors, on_ready=on_ready, host=host, port=port, **options)
+
+
+def _voters(models: str) -> list[Model]:
+    # A folder may have a comma in its name.
+    names = [models] if Path(models).exists() else models.split(",")
+    return [Model(name.strip()) for name in names]
 
 
 def _recipe(

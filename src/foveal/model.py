@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -134,8 +134,9 @@ class Model:
         out: str | Path | None = None,
         label_regex: str | None = None,
         progress: Progress | None = None,
+        others: Sequence[Model] = (),
     ) -> Evaluation:
-        """Measure the model on labelled data; see `foveal.evaluate`."""
+        """Measure the model on labelled data, or several that vote; see `foveal.evaluate`."""
         from foveal.workflow.measure import measure
 
         return measure(
@@ -146,6 +147,7 @@ class Model:
             out=Path(out) if out is not None else None,
             progress=progress or NoProgress(),
             label_regex=label_regex,
+            others=[other.predictor for other in others],
         )
 
     def explain(

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.errors import BundleError, ImageError
-from foveal.page import run_steps
 from foveal.types import Frame, Image, Picture
 
 Fit: TypeAlias = Literal["pad", "stretch", "crop", "line"]
@@ -108,6 +107,9 @@ class Pipeline:
         """
         if not self.steps:
             return self._fitted(picture.pixels, self.frame(picture.height, picture.width))
+        # Imported late: few bundles read pages, and every `foveal predict` would wait for it.
+        from foveal.page import run_steps
+
         strip, pieces = run_steps(picture.pixels, self.steps)
         size = (int(strip.shape[0]), int(strip.shape[1]))
         pixels, frame = self._fitted(strip, self.frame(*size))

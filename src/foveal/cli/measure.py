@@ -27,6 +27,8 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled pictures.
 
+    Several models joined by commas vote: foveal evaluate a,b,c DATA.
+
     Every metric comes with its 95 % interval. --out writes report.html, metrics.json and
     predictions.csv.
     """

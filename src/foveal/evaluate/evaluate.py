@@ -17,7 +17,7 @@ from foveal import metrics
 from foveal.bundle.manifest import Manifest
 from foveal.console import NoProgress, Progress
 from foveal.data.source import Sample, Source
-from foveal.errors import MissingExtraError
+from foveal.errors import MissingExtraError, UsageError
 from foveal.evaluate.certainty import certainty
 from foveal.evaluate.examples import Example, choose_best, choose_worst, make_examples
 from foveal.evaluate.findings import groups, own_findings
@@ -182,6 +182,7 @@ def evaluate_bundle(
     options: MeasureOptions | None = None,
     findings: Sequence[Finding] = (),
     progress: Progress | None = None,
+    others: Sequence[Predictor] = (),
 ) -> Evaluation:
     """Measure a bundle on a source, through the same code that serves it.
 
@@ -195,10 +196,14 @@ def evaluate_bundle(
         options: How.
         findings: What is known about the data already; shown in the report.
         progress: Told how far the work is.
+        others: Bundles that vote with it; the report's pictures are drawn by the first alone.
 
     Raises:
         DataError: When not one sample could be measured.
+        UsageError: When the bundles do not answer the same question.
     """
+    for other in others:
+        _check_question(predictor, other)
     chosen = options or MeasureOptions()
     task = predictor.task
     measured = measure(
@@ -207,6 +212,7 @@ def evaluate_bundle(
         source.samples if samples is None else samples,
         batch_size=chosen.batch_size,
         progress=progress or NoProgress(),
+        others=others,
     )
     correct = task.is_correct(measured.rows)
     confidence = np.array([task.confidence(p) for p in measured.predictions], np.float64)
@@ -240,6 +246,15 @@ def evaluate_bundle(
         worst=make_examples(predictor, source, measured, worst, targets, unsure.tolist()),
         best=make_examples(predictor, source, measured, best, targets, unsure.tolist()),
     )
+
+
+def _check_question(first: Predictor, other: Predictor) -> None:
+    if (first.task.name, first.task.labels) != (other.task.name, other.task.labels):
+        raise UsageError(
+            f"{other.bundle.path} cannot vote with {first.bundle.path}: they differ in task "
+            "or labels.",
+            hint="let bundles vote that were trained on data of the same labels",
+        )
 
 
 def _replace(path: Path, text: str) -> None:

@@ -106,8 +106,7 @@ class Measured:
 class _Prepared:
     sample: Sample
     target: Any
-    pixels: Image
-    frame: Frame
+    inputs: tuple[tuple[Image, Frame], ...]
     digest: bytes
 
 
@@ -118,8 +117,17 @@ def measure(
     *,
     batch_size: int,
     progress: Progress,
+    others: Sequence[Predictor] = (),
 ) -> Measured:
     """Answer every sample. No picture outlives its batch, so memory stays flat.
+
+    Args:
+        predictor: Answers.
+        source: The labelled pictures.
+        samples: Those of the source to answer.
+        batch_size: Pictures in one run of the network.
+        progress: Told how far the work is.
+        others: Bundles of the same task that vote with it.
 
     Raises:
         DataError: When not one sample could be measured.
@@ -130,15 +138,20 @@ def measure(
     failures: list[Failure] = []
     progress.start("evaluate", len(samples))
     done = 0
-    for batch in _batches(predictor, source, samples, batch_size):
+    voters = (predictor, *others)
+    for batch in _batches(voters, source, samples, batch_size):
         done += len(batch)
         failures += [item for item in batch if isinstance(item, Failure)]
         good = [item for item in batch if not isinstance(item, Failure)]
         if good:
-            predictions = predictor.predict_inputs(
-                [item.pixels for item in good], [item.frame for item in good]
-            )
-            for item, prediction in zip(good, predictions, strict=True):
+            answers = [
+                voter.predict_inputs(
+                    [item.inputs[i][0] for item in good], [item.inputs[i][1] for item in good]
+                )
+                for i, voter in enumerate(voters)
+            ]
+            for item, said in zip(good, zip(*answers, strict=True), strict=True):
+                prediction = task.vote(said) if others else said[0]
                 measured.append((item.sample, prediction, item.target, item.digest))
                 rows.append(task.measure(prediction, item.target))
         progress.update(done)
@@ -188,7 +201,7 @@ def load_picture(predictor: Predictor, source: Source, sample: Sample) -> Pictur
 
 
 def _batches(
-    predictor: Predictor, source: Source, samples: Sequence[Sample], batch_size: int
+    voters: Sequence[Predictor], source: Source, samples: Sequence[Sample], batch_size: int
 ) -> Iterator[list[_Prepared | Failure]]:
     """Yield prepared samples in order, decoded by threads at most two batches ahead."""
     iterator = iter(samples)
@@ -196,23 +209,23 @@ def _batches(
         waiting: deque[Future[_Prepared | Failure]] = deque()
         while True:
             for sample in islice(iterator, 2 * batch_size - len(waiting)):
-                waiting.append(pool.submit(_prepare, predictor, source, sample))
+                waiting.append(pool.submit(_prepare, voters, source, sample))
             if not waiting:
                 return
             yield [waiting.popleft().result() for _ in range(min(batch_size, len(waiting)))]
 
 
-def _prepare(predictor: Predictor, source: Source, sample: Sample) -> _Prepared | Failure:
+def _prepare(voters: Sequence[Predictor], source: Source, sample: Sample) -> _Prepared | Failure:
     if sample.raw is None:
         return Failure(sample.id, "unlabelled", "The sample has no label.")
     try:
         # The label first: a picture that cannot be scored need not be decoded.
-        target = predictor.task.parse_target(sample.raw)
-        loaded = source.load(sample, predictor.limits, predictor.pipeline.decode_size)
-        pixels, frame = predictor.prepare(loaded.picture)
+        target = voters[0].task.parse_target(sample.raw)
+        loaded = [source.load(sample, v.limits, v.pipeline.decode_size) for v in voters]
+        inputs = [v.prepare(own.picture) for v, own in zip(voters, loaded, strict=True)]
     except FovealError as error:
         return Failure(sample.id, error.error_code, error.message)
-    return _Prepared(sample, target, pixels, frame, loaded.digest)
+    return _Prepared(sample, target, tuple(inputs), loaded[0].digest)
 
 
 def _nothing_measured(source: Source, failures: Sequence[Failure]) -> DataError:

@@ -184,6 +184,10 @@ class Task(ABC, Generic[TargetT, PredictionT]):
         """Compare two answers to one picture: same answer?, largest probability difference."""
 
     @abstractmethod
+    def vote(self, predictions: Sequence[PredictionT]) -> PredictionT:
+        """Join the answers of several bundles to one picture; at least one."""
+
+    @abstractmethod
     def to_json(self, prediction: PredictionT) -> JsonObject:
         """Return the prediction as the predictions contract has it (without source and model)."""
 

@@ -31,6 +31,7 @@ def measure(
     out: Path | None,
     progress: Progress,
     label_regex: str | None = None,
+    others: Sequence[Predictor] = (),
 ) -> Evaluation:
     """Measure a bundle on labelled data.
 
@@ -42,6 +43,7 @@ def measure(
         out: Folder for the report, the metrics and the predictions; None writes nothing.
         progress: Told how far the work is.
         label_regex: Finds the label in a file's name; None takes any layout.
+        others: Bundles that vote with it.
 
     Raises:
         UsageError: For an unknown split.
@@ -51,7 +53,12 @@ def measure(
     source = open_synth(str(data)) if is_synth(data) else open_source(data, options)
     samples = _part(source, split, run)
     evaluation = evaluate_bundle(
-        predictor, source, samples=samples, findings=source.findings, progress=progress
+        predictor,
+        source,
+        samples=samples,
+        findings=source.findings,
+        progress=progress,
+        others=others,
     )
     if out is not None:
         evaluation.write(out)

@@ -142,13 +142,8 @@ class RunDirectory:
 
 def default_name(location: str) -> str:
     """Return a run name for a source: the last part of its location, made safe."""
-    stem = (
-        location.partition("?")[0]
-        .rstrip("/\\")
-        .replace("\\", "/")
-        .rsplit("/", 1)[-1]
-        .rsplit("://", 1)[-1]
-    )
+    path = location.partition("?")[0].rstrip("/\\").replace("\\", "/")
+    stem = path.rsplit("/", 1)[-1].rsplit("://", 1)[-1]
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
     return safe[:48] or "run"
 

@@ -236,6 +236,28 @@ class ClassifyTask(Task[Target, Classification]):
         difference = np.abs(first.probabilities - second.probabilities).max()
         return first.labels == second.labels, float(difference)
 
+    def vote(self, predictions: Sequence[Classification]) -> Classification:
+        """Average the probabilities; several labels apply where half of the bundles say so."""
+        first = predictions[0]
+        stacked = np.stack([p.probabilities for p in predictions])
+        probabilities: NDArray[np.float32] = stacked.sum(axis=0) / np.float32(len(stacked))
+        if self.options.multi_label:
+            counts = Counter(label for p in predictions for label in p.labels)
+            labels = tuple(n for n in self.labels.names if 2 * counts[n] > len(predictions))
+            confidence = float(np.mean([p.confidence for p in predictions]))
+        else:
+            best = int(probabilities.argmax())
+            labels = (self.labels.names[best],)
+            confidence = float(probabilities[best])
+        return replace(
+            first,
+            label="|".join(labels),
+            labels=labels,
+            confidence=confidence,
+            unsure=2 * sum(p.unsure for p in predictions) > len(predictions),
+            probabilities=probabilities,
+        )
+
     def to_json(self, prediction: Classification) -> JsonObject:
         """Return label, confidence, unsure and the scores, most likely first."""
         order = np.argsort(-prediction.probabilities, kind="stable")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -270,6 +271,20 @@ class ReadTask(Task[Target, Reading]):
             return False, math.inf
         difference = np.exp(first.log_probabilities) - np.exp(second.log_probabilities)
         return first.text == second.text, float(np.abs(difference).max(initial=0.0))
+
+    def vote(self, predictions: Sequence[Reading]) -> Reading:
+        """Take the text for which the confidences of those that read it add up to most."""
+        support: defaultdict[str, float] = defaultdict(float)
+        for prediction in predictions:
+            support[prediction.text] += prediction.confidence
+        text = max(support, key=lambda text: support[text])
+        said = [prediction for prediction in predictions if prediction.text == text]
+        surest = max(said, key=lambda prediction: prediction.confidence)
+        return replace(
+            surest,
+            confidence=support[text] / len(predictions),
+            unsure=2 * sum(p.unsure for p in said) > len(said),
+        )
 
     def to_json(self, prediction: Reading) -> JsonObject:
         """Return text, confidence, unsure and the characters; for expressions the value too."""
