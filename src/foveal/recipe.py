@@ -131,7 +131,8 @@ class TrainOptions(Section):
     """Highest learning rate of the head on frozen features (frozen and staged)."""
     weight_decay: float = Field(default=0.02, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    schedule: Literal["one_cycle", "plateau", "constant"] = "one_cycle"
+    schedule: Literal["one_cycle", "steps", "plateau", "constant"] = "one_cycle"
+    """steps: the full rate for two thirds of a stage, then a tenth of it."""
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     mixup: float = Field(default=0.0, ge=0)
     """Alpha of the Beta distribution; 0 is off."""

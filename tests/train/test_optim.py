@@ -119,3 +119,7 @@ def test_label_weights_give_every_label_the_same_share():
     weights = label_weights(torch.tensor([30.0, 10.0, 0.0]))
     # 40 samples over two labels: 40 / (2 * 30) and 40 / (2 * 10).
     assert weights.tolist() == pytest.approx([2 / 3, 2.0, 1.0])
+
+
+def test_steps_fall_to_a_tenth_after_two_thirds() -> None:
+    assert [schedule_factor("steps", p) for p in (0.0, 0.66, 0.67, 1.0)] == [1.0, 1.0, 0.1, 0.1]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from foveal.errors import UsageError
 from foveal.recipe import TrainOptions
 
-ScheduleName: TypeAlias = Literal["one_cycle", "plateau", "constant"]
+ScheduleName: TypeAlias = Literal["one_cycle", "steps", "plateau", "constant"]
 
 # Share of a one-cycle stage in which the learning rate rises, and where it starts from.
 WARMUP_SHARE = 0.2
@@ -21,6 +21,9 @@ START_FACTOR = 0.04
 # A plateau is this many validations without improvement; the rate then falls to this part.
 PLATEAU_PATIENCE = 3
 PLATEAU_FACTOR = 0.3
+# `steps`: the share of the stage at the full rate, and the factor afterwards.
+STEP_AT = 2 / 3
+STEP_FACTOR = 0.1
 
 
 def schedule_factor(name: ScheduleName, progress: float) -> float:
@@ -28,12 +31,15 @@ def schedule_factor(name: ScheduleName, progress: float) -> float:
 
     One-cycle rises by half a cosine from 0.04 to 1 over the first fifth and falls by half a cosine
     to 0: Super-Convergence, 2017, https://arxiv.org/abs/1708.07120, with cosines for lines and
-    constant momentum. `plateau` and `constant` give 1; see `Plateau` for the former.
+    constant momentum. `steps` falls to a tenth after two thirds (1e-3, then 1e-4). `plateau` and
+    `constant` give 1; see `plateau_factor` for the former.
 
     Args:
         name: The schedule.
         progress: Share of the stage's steps that are done, in [0, 1].
     """
+    if name == "steps":
+        return 1.0 if progress < STEP_AT else STEP_FACTOR
     if name != "one_cycle":
         return 1.0
     if progress < WARMUP_SHARE:
