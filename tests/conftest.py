@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from colored import color_model, reader_manifest
 from drawing import DrawFolder, brightness_model, draw_shape, tiny_manifest
 
 from foveal.bundle import Bundle
@@ -49,6 +50,21 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Return a bundle that tells drawn circles from squares; it needs no torch."""
     path = tmp_path_factory.mktemp("bundles") / "tiny"
     return Bundle.write(path, tiny_manifest(), {"model.onnx": brightness_model()})
+
+
+@pytest.fixture(scope="session")
+def tiny_reader(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Return a bundle that reads A, B and C from blocks of three colours; it needs no torch."""
+    path = tmp_path_factory.mktemp("bundles") / "reader"
+    return Bundle.write(path, reader_manifest(), {"model.onnx": color_model()})
+
+
+@pytest.fixture(scope="session")
+def tiny_sums(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Return the same for expressions of `/`, 0 and 1, which have a value."""
+    path = tmp_path_factory.mktemp("bundles") / "sums"
+    manifest = reader_manifest("/01", "sums", {"grammar": "arithmetic"})
+    return Bundle.write(path, manifest, {"model.onnx": color_model()})
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:

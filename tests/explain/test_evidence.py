@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from colored import draw_blocks
 
 from foveal.bundle import Bundle
 from foveal.errors import TargetError
@@ -51,3 +52,44 @@ def test_without_a_label_the_answers_own_is_explained(predictor: Predictor) -> N
 def test_an_unknown_label_names_the_nearest(predictor: Predictor) -> None:
     with pytest.raises(TargetError, match="Did you mean 'square'"):
         explain_evidence(predictor, dark_with_bright_corner(), "sqare")
+
+
+def test_a_text_is_explained_by_its_alignment(tiny_reader: Bundle) -> None:
+    predictor = Predictor(tiny_reader, threads=1)
+    picture = Picture.from_array(draw_blocks("C?A"))
+    explanation = explain_evidence(predictor, picture)
+
+    drawn = predictor.task.draw(picture, predictor.predict([picture], explain=True)[0])
+    assert np.array_equal(explanation.overlay, drawn)
+    # The label is the character that is least sure; the heat is where it was seen.
+    assert explanation.label == "B"
+    assert explanation.heat.shape == (16, 48)
+    assert 16 <= explanation.heat[8].argmax() < 24
+
+
+def test_a_given_character_is_explained_by_heat_over_the_picture(tiny_reader: Bundle) -> None:
+    predictor = Predictor(tiny_reader, threads=1)
+    explanation = explain_evidence(predictor, Picture.from_array(draw_blocks("CBA")), "A")
+
+    assert explanation.overlay.shape == (16, 48, 3)
+    assert 32 <= explanation.heat[8].argmax() < 40
+    with pytest.raises(TargetError, match=r"'x'.*not in the alphabet"):
+        explain_evidence(predictor, Picture.from_array(draw_blocks("CBA")), "x")
+
+
+def test_a_picture_in_which_nothing_is_read_is_explained_too(tiny_reader: Bundle) -> None:
+    predictor = Predictor(tiny_reader, threads=1)
+    explanation = explain_evidence(predictor, Picture.from_array(draw_blocks("  ")))
+
+    assert (explanation.prediction.text, explanation.label) == ("", "")
+    assert explanation.heat.shape == (16, 32)
+    assert not explanation.heat.any()
+    assert explanation.overlay.shape[1] > 32
+
+
+def test_occlusion_of_a_text_finds_the_character(tiny_reader: Bundle) -> None:
+    predictor = Predictor(tiny_reader, threads=1)
+    picture = Picture.from_array(draw_blocks("C?A"))
+    explanation = explain_occlusion(predictor, picture, "B", patches=4)
+    # Only the second of three characters may be a B; each of four patches is 16 of 64 pixels.
+    assert 16 <= explanation.heat[8].argmax() < 32

@@ -104,7 +104,7 @@ def test_models_describes_what_the_page_needs(client: httpx.Client) -> None:
     assert model["name"] == "tiny"
     assert model["task"] == "classify"
     assert model["labels"] == ["circle", "square"]
-    assert model["input"] == {"height": 16, "width": 16}
+    assert model["input"] == {"height": 16, "width": 16, "fit": "pad"}
     assert model["unsure_below"] == 0.6
     assert model["metrics"]["accuracy"]["value"] == 1.0
     assert described["limits"]["max_body_bytes"] == 16 * 2**20
@@ -155,7 +155,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_nothing_inline(client: httpx.
     assert "http://" not in response.text
     assert "https://" not in response.text
     assert "style=" not in response.text
-    for name in ("app.js", "api.js", "card.js", "check.js", "style.css", "mark.svg"):
+    for name in ("app.js", "api.js", "card.js", "check.js", "reading.js", "style.css", "mark.svg"):
         assert client.get(f"/static/{name}").status_code == 200
 
 

@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.errors import TargetError
 from foveal.pipeline import resample_to_original
 from foveal.predict.predictor import Predictor
 from foveal.render import heat_overlay
@@ -24,9 +25,11 @@ class Explanation:
 
     Attributes:
         prediction: The answer.
-        label: The label that the heat map speaks for.
+        label: The label that the heat map speaks for; "" when the answer says nothing.
         heat: (H, W) float32 in [0, 1], original pixels; 1 is the strongest evidence.
-        overlay: (H, W, 3) uint8 RGB: the picture under the heat map.
+        overlay: (H', W', 3) uint8 RGB: the picture under the heat map, or, when no label was
+            asked for, the answer as its task draws it (a text with its alignment), which may
+            have a size of its own.
     """
 
     prediction: Any
@@ -43,15 +46,23 @@ def explain_evidence(
     Args:
         predictor: Answers the picture.
         picture: The picture.
-        label: The label to explain; None takes the answer's own.
+        label: The label to explain; None explains the answer as a whole.
 
     Raises:
         TargetError: For a label that the model does not know.
     """
+    task = predictor.task
     prediction = predictor.predict([picture], explain=True)[0]
-    heat = predictor.task.heat(prediction, label)
-    shown = label if label is not None else predictor.task.main_label(prediction)
-    return Explanation(prediction, shown, heat, heat_overlay(picture, heat))
+    if label is not None:
+        heat = task.heat(prediction, label)
+        return Explanation(prediction, label, heat, heat_overlay(picture, heat))
+    try:
+        shown = task.main_label(prediction)
+        heat = task.heat(prediction, shown)
+    except TargetError:
+        # An answer that says nothing is explained too: the drawing shows why there is nothing.
+        shown, heat = "", np.zeros((picture.height, picture.width), np.float32)
+    return Explanation(prediction, shown, heat, task.draw(picture, prediction))
 
 
 def explain_occlusion(

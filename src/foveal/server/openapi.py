@@ -8,7 +8,7 @@ import foveal
 from foveal.types import JsonObject
 
 _ERRORS = {
-    400: "Empty or malformed body, damaged picture, unknown class",
+    400: "Empty or malformed body, damaged or too wide picture, impossible `expected`",
     403: "Foreign Host or Origin",
     404: "Unknown model",
     408: "The body did not arrive in time",
@@ -42,6 +42,11 @@ def build_openapi(models: Sequence[str]) -> JsonObject:
 
 def _schemas() -> JsonObject:
     number, text = {"type": "number"}, {"type": "string"}
+    character = {
+        "type": "object",
+        "required": ["char", "confidence", "x0", "x1"],
+        "properties": {"char": text, "confidence": number, "x0": number, "x1": number},
+    }
     return {
         "Error": {
             "type": "object",
@@ -57,6 +62,10 @@ def _schemas() -> JsonObject:
                 "confidence": number,
                 "unsure": {"type": "boolean"},
                 "scores": {"type": "object", "additionalProperties": number},
+                "text": text,
+                "characters": {"type": "array", "items": character},
+                "value": {"type": ["string", "null"]},
+                "value_error": text,
                 "source": text,
                 "model": text,
                 "version": text,
@@ -91,7 +100,12 @@ def _model_parameter(models: Sequence[str]) -> JsonObject:
 def _predict(models: Sequence[str]) -> JsonObject:
     binary = {"type": "string", "format": "binary"}
     explain = {"name": "explain", "in": "query", "schema": {"type": "boolean"}}
-    expected = {"name": "expected", "in": "query", "schema": {"type": "string"}}
+    expected = {
+        "name": "expected",
+        "in": "query",
+        "description": "A label, or for a model that reads the whole text: adds `matches`",
+        "schema": {"type": "string"},
+    }
     form = {"type": "object", "properties": {"file": binary, "image": binary}}
     content = {
         "application/octet-stream": {"schema": binary},

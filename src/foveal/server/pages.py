@@ -8,10 +8,12 @@ import json
 from functools import lru_cache
 from importlib.resources import files
 from string import Template
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from foveal.predict import Predictor
 from foveal.server.limits import RequestError
 from foveal.server.openapi import build_openapi
 from foveal.server.routes import json_response
@@ -22,6 +24,7 @@ _TYPES = {
     "api.js": "text/javascript",
     "card.js": "text/javascript",
     "check.js": "text/javascript",
+    "reading.js": "text/javascript",
     "style.css": "text/css",
     "mark.svg": "image/svg+xml",
 }
@@ -64,7 +67,7 @@ async def docs(request: Request) -> Response:
     values = {
         "models": ", ".join(state.models),
         "model": name,
-        "label": predictor.task.labels.names[0],
+        "expected": _example(predictor),
         "base": f"{request.url.scheme}://{request.url.netloc}",
         "max_bytes": f"{state.options.max_body_bytes / 2**20:.3g} MiB",
         "max_pixels": f"{state.options.max_pixels:,}",
@@ -73,6 +76,13 @@ async def docs(request: Request) -> Response:
     template = Template(_read("docs.html")[0].decode())
     text = template.substitute({key: html.escape(value) for key, value in values.items()})
     return Response(text, media_type="text/html")
+
+
+def _example(predictor: Predictor) -> str:
+    """Return something that could be expected, as it stands in an address."""
+    task = predictor.task
+    names = task.labels.names
+    return quote("".join(names[:4]) if task.target_kind == "text" else names[0])
 
 
 def _shortened(sample: dict[str, object]) -> dict[str, object]:

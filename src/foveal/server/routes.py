@@ -10,7 +10,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from foveal.errors import FovealError, unknown_name
+from foveal.data.source import TargetKind
+from foveal.errors import FovealError, ImageFormatError
 from foveal.predict import Predictor
 from foveal.server.batcher import Answer
 from foveal.server.limits import Claim, RequestError, read_body
@@ -20,6 +21,12 @@ from foveal.server.watch import Watch
 from foveal.types import JsonObject
 
 _TRUE, _FALSE = frozenset({"1", "true", "yes", ""}), frozenset({"0", "false", "no"})
+# What `?expected=` is held against, for each kind of target.
+_ANSWER_KEYS: dict[TargetKind, str] = {"labels": "label", "text": "text"}
+# Longer than any label or text; finding the nearest of a thousand names to more would take long.
+_LONGEST_EXPECTED = 1000
+# Errors of a picture whose hint helps who sent it; that of the others is for who runs the server.
+_HINTED_CODES = frozenset({ImageFormatError.code, "image_too_wide"})
 # A body over this is parsed off the event loop: 256 KiB of JSON takes under a millisecond.
 _PARSE_INLINE_BYTES = 256 * 1024
 
@@ -36,8 +43,12 @@ def error_response(status: int, message: str, headers: dict[str, str] | None = N
 
 def status_of(error: FovealError) -> tuple[int, str]:
     """Return the HTTP status and the sentence for an error that a request caused."""
-    hint = f" {error.hint}" if error.hint and error.http_status == 415 else ""
-    return error.http_status, f"{error.message}{hint}"
+    hint = error.hint if error.error_code in _HINTED_CODES else None
+    return error.http_status, f"{error.message} {_sentence(hint)}" if hint else error.message
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}".rstrip(".") + "."
 
 
 async def predict(request: Request) -> Response:
@@ -49,7 +60,7 @@ async def predict(request: Request) -> Response:
     explain = _flag(query.get("explain"))
     expected = query.get("expected")
     if expected is not None:
-        _check_label(predictor, expected)
+        _check_expected(predictor, expected)
     with Claim(state.budget) as claim:
         claim.grow(1, 0)
         body = await read_body(request.receive, request.headers, claim, state.options)
@@ -62,13 +73,13 @@ async def predict(request: Request) -> Response:
             answer = (await state.answer_all(name, [data], explain=explain))[0]
     if isinstance(answer, FovealError):
         return error_response(*status_of(answer))
-    return json_response(_with_extras(answer, expected))
+    return json_response(_with_extras(answer, expected, predictor.task.target_kind))
 
 
-def _with_extras(answer: Answer, expected: str | None) -> JsonObject:
+def _with_extras(answer: Answer, expected: str | None, kind: TargetKind) -> JsonObject:
     record = answer.record
     if expected is not None:
-        given = record.get("labels", [record["label"]])
+        given = record.get("labels", [record[_ANSWER_KEYS[kind]]])
         record = {**record, "expected": expected, "matches": expected in given}
     if answer.overlay_png is not None:
         png = base64.b64encode(answer.overlay_png).decode()
@@ -84,12 +95,11 @@ def _flag(text: str | None) -> bool:
     raise RequestError(400, "Invalid value for 'explain'. Expected true or false.")
 
 
-def _check_label(predictor: Predictor, expected: str) -> None:
-    labels = predictor.task.labels
-    if predictor.task.name != "classify":
-        raise RequestError(400, "'expected' works with models that classify.")
-    if labels.index(expected) is None:
-        raise RequestError(400, unknown_name("class", expected[:256], labels.names))
+def _check_expected(predictor: Predictor, expected: str) -> None:
+    if len(expected) > _LONGEST_EXPECTED:
+        raise RequestError(400, f"'expected' is longer than {_LONGEST_EXPECTED} characters.")
+    # A label or text that no answer can match is a mistake of whoever asks: TargetError, 400.
+    predictor.task.parse_target((expected,))
 
 
 async def models(request: Request) -> Response:
@@ -103,14 +113,18 @@ async def models(request: Request) -> Response:
 
 def _describe(name: str, predictor: Predictor) -> JsonObject:
     manifest = predictor.bundle.manifest
+    pipeline = manifest.pipeline
     return {
         "name": name,
         "version": predictor.bundle.version,
         "task": manifest.task,
+        "target": predictor.task.target_kind,
         "labels": list(manifest.labels),
-        "input": {"height": manifest.pipeline.height, "width": manifest.pipeline.width},
+        # The width of a line is the largest that is taken.
+        "input": {"height": pipeline.height, "width": pipeline.width, "fit": pipeline.fit},
         "unsure_below": manifest.calibration.unsure_below,
         "backbone": manifest.backbone,
+        "primary_metric": predictor.task.primary_metric,
         "metrics": {key: dict(value) for key, value in manifest.metrics.items()},
     }
 

@@ -34,7 +34,14 @@ _STATUS = re.compile(
 _VERSION = "1"
 _SIGNATURE = "serving_default"
 _INPUT_NAMES = frozenset({"image", "image_bytes"})
-_DTYPES = {str: "DT_STRING", float: "DT_FLOAT", bool: "DT_BOOL", int: "DT_INT64"}
+# None: a text that the warm-up's answer happens to lack, such as the value of what is no sum.
+_DTYPES = {
+    str: "DT_STRING",
+    float: "DT_FLOAT",
+    bool: "DT_BOOL",
+    int: "DT_INT64",
+    type(None): "DT_STRING",
+}
 
 
 async def dispatch(request: Request) -> Response:
@@ -129,7 +136,9 @@ async def _predict(request: Request, name: str) -> Response:
         records.append(answer.record)
     if key == "instances":
         return json_response({"predictions": records})
-    return json_response({"outputs": {k: [r[k] for r in records] for k in records[0]}})
+    # An answer may have a field that another lacks.
+    keys = dict.fromkeys(key for record in records for key in record)
+    return json_response({"outputs": {key: [r.get(key) for r in records] for key in keys}})
 
 
 def _element_error(index: int, why: str) -> str:

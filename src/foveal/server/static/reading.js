@@ -1,0 +1,1 @@
+// One reading: the text, how sure each character is, and the value.
