@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,9 +23,9 @@ from foveal.page.clean import Mask
 from foveal.page.opencv import opencv
 from foveal.page.strays import long_bars, usual_height, without_strays
 
-# Larger pages are looked at in reduced size, the shorter side near this: text stays plain, and
-# the time is a quarter or less.
-_LOOK_PX: Final = 500
+# Larger pages are looked at in a size of about so many pixels: text stays plain, and the time is
+# a quarter or less.
+_LOOK_PIXELS: Final = 600_000
 # Lower ink is not text that anybody can read, whatever the page.
 _LEAST_GLYPH_PX: Final = 8
 # More pieces of ink than this are no text: the largest are taken, so that the time is bounded.
@@ -52,7 +53,7 @@ def find_lines(mask: Mask) -> list[Box]:
     Args:
         mask: (H, W) uint8, 255 where there is ink.
     """
-    factor = max(1, round(min(mask.shape) / _LOOK_PX))
+    factor = max(1, round(math.sqrt(mask.size / _LOOK_PIXELS)))
     height, width = mask.shape
     return [
         (x0 * factor, y0 * factor, min(width, x1 * factor), min(height, y1 * factor))

@@ -15,6 +15,10 @@ from foveal.tasks.training import Head
 # line a stroke stands tells a comma from an apostrophe, which a mean over the height forgets.
 _ROWS = 4
 _COLUMN_CHANNELS = 256
+# Neighbouring columns say whether a stroke is the end of one character or the start of the next.
+# Seven columns to each side also reach over the bar of a fraction, whose upper part is read first
+# though it stands in its middle.
+_DILATIONS = (1, 2, 4)
 # Of the classic network's dense layer and of each direction of its recurrent layers.
 _CLASSIC_CHANNELS = 128
 
@@ -56,6 +60,22 @@ def _to_rows(features: Tensor) -> Tensor:
     return functional.avg_pool2d(features, (kernel, 1)) if kernel > 1 else features
 
 
+@final
+class _Neighbours(nn.Module):
+    """A convolution along the columns, added to its input."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(
+            channels, channels, 3, padding=dilation, dilation=dilation, bias=False
+        )
+        self.norm = nn.BatchNorm1d(channels)
+
+    def forward(self, columns: Tensor) -> Tensor:
+        """Return (N, channels, T)."""
+        return torch.relu(columns + self.norm(self.conv(columns)))
+
+
 class _ReadHead(Head):
     """What the heads share: which maps are used, and nothing to standardise."""
 
@@ -85,12 +105,7 @@ class CtcHead(_ReadHead):
         """Build the layers."""
         super().__init__(len(channels))
         self.columns = Columns(channels, _COLUMN_CHANNELS)
-        # Neighbouring columns say whether a stroke is the end of one character or the next one's.
-        self.context = nn.Sequential(
-            nn.Conv1d(_COLUMN_CHANNELS, _COLUMN_CHANNELS, 3, padding=1, bias=False),
-            nn.BatchNorm1d(_COLUMN_CHANNELS),
-            nn.ReLU(),
-        )
+        self.context = nn.Sequential(*(_Neighbours(_COLUMN_CHANNELS, d) for d in _DILATIONS))
         self.dropout = nn.Dropout(dropout)
         self.classify = nn.Conv1d(_COLUMN_CHANNELS, classes, 1)
 
