@@ -56,14 +56,14 @@ def run(*arguments: str | Path) -> Finished:
     return Finished(json.loads(done.stdout.strip().splitlines()[-1]), wall_s)
 
 
-def train(data: Path, out: Path, name: str, options: Sequence[str] = ()) -> Finished:
+def train(data: str | Path, out: Path, name: str, options: Sequence[str] = ()) -> Finished:
     """Train and return the last line of `train --json`: run, bundle, metrics, seconds."""
     finished = run("train", data, "--out", out, "--name", name, *options)
     note(f"  trained {name} in {finished.wall_s:.1f} s")
     return finished
 
 
-def evaluate(bundle: str | Path, data: Path, out: Path | None = None) -> dict[str, Any]:
+def evaluate(bundle: str | Path, data: str | Path, out: Path | None = None) -> dict[str, Any]:
     """Measure a bundle on held-out data."""
     report: list[str | Path] = ["--out", out] if out is not None else []
     return run("evaluate", bundle, data, *report).json

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import foveal_command
-from holdout import hold_out, list_items, thin, write_folders
+from holdout import (
+    Item,
+    choose,
+    hold_out,
+    list_items,
+    list_texts,
+    thin,
+    write_folders,
+    write_texts,
+)
 from outcome import Outcome, add_out, note, report, seeds, shared
 
 
@@ -23,22 +32,26 @@ class Claim:
         what: In words.
         data: Name of the set of pictures.
         share: Held out, in (0, 1).
-        accuracy: To be reached, in [0, 1].
+        accuracy: To be reached, in [0, 1]; None where the figure is for information.
         wall_s: Limit of one whole `foveal train` process, in seconds, or None.
         options: Further arguments of `foveal train`; empty for the default recipe.
         repeats: Splits.
         metric: Which metric of `evaluate --json`.
+        is_text: The labels are texts, so that the parts are not stratified by label.
+        pictures: Only so many of the training part, chosen by lot; None takes all.
     """
 
     name: str
     what: str
     data: str
     share: float
-    accuracy: float
+    accuracy: float | None
     wall_s: float | None
     options: tuple[str, ...] = ()
     repeats: int = 3
     metric: str = "accuracy"
+    is_text: bool = False
+    pictures: int | None = None
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -63,16 +76,17 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 def measure(claim: Claim, arguments: argparse.Namespace) -> Outcome:
     """Train and test once for each split seed."""
-    items = thin(list_items(shared(claim.data, arguments.data)), arguments.per_class)
+    items = listed(claim, arguments)
+    write = write_texts if claim.is_text else write_folders
     options = [*claim.options, *arguments.train_option]
     repeats = arguments.repeats or claim.repeats
     values, walls, trials = [], [], []
     for seed in seeds(repeats, arguments.first_seed):
-        train_part, test_part = hold_out(items, claim.share, seed)
+        train_part, test_part = parts(claim, items, seed)
         with tempfile.TemporaryDirectory(prefix="foveal-bench-") as temporary:
             folder = Path(temporary)
-            data = write_folders(train_part, folder / "train")
-            test = write_folders(test_part, folder / "test")
+            data = write(train_part, folder / "train")
+            test = write(test_part, folder / "test")
             trained = foveal_command.train(
                 data, folder / "runs", claim.name, [*options, "--seed", str(seed)]
             )
@@ -107,6 +121,22 @@ def measure(claim: Claim, arguments: argparse.Namespace) -> Outcome:
             "trials": trials,
         },
     )
+
+
+def listed(claim: Claim, arguments: argparse.Namespace) -> list[Item]:
+    """List the pictures of a claim."""
+    root = shared(claim.data, arguments.data)
+    items = list_texts(root) if claim.is_text else list_items(root)
+    return thin(items, arguments.per_class)
+
+
+def parts(claim: Claim, items: Sequence[Item], seed: int) -> tuple[list[Item], list[Item]]:
+    """Return what is trained on and what is only tested on; the latter is never thinned."""
+    if claim.is_text:
+        train, test = hold_out(items, claim.share, seed, stratum_of=lambda item: "")
+    else:
+        train, test = hold_out(items, claim.share, seed)
+    return choose(train, claim.pictures, seed), test
 
 
 def main(description: str, claims: Sequence[Claim]) -> None:

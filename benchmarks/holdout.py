@@ -52,6 +52,34 @@ def _content_group(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def list_texts(root: Path) -> list[Item]:
+    """List the pictures of a labels.csv whose labels are texts, each a label of its own.
+
+    Args:
+        root: Folder of the table; the pictures lie in it or in its folder `images`. The first
+            column names the picture, the second one holds its text.
+    """
+    with (root / "labels.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    folder = root / "images" if (root / "images" / rows[0][0]).is_file() else root
+    paths = [(folder / name, text) for name, text, *_ in rows]
+    return [Item(path, text, _content_group(path)) for path, text in paths]
+
+
+def choose(items: Sequence[Item], count: int | None, seed: int) -> list[Item]:
+    """Choose `count` of the items by lot, in their order; all of them for None.
+
+    Raises:
+        SystemExit: When there are fewer.
+    """
+    if count is None:
+        return list(items)
+    if count > len(items):
+        raise SystemExit(f"{count} pictures were asked for; there are {len(items)}")
+    chosen = np.random.default_rng(seed).permutation(len(items))[:count]
+    return [items[index] for index in sorted(chosen.tolist())]
+
+
 def thin(items: Sequence[Item], per_class: int | None) -> list[Item]:
     """Keep the first `per_class` pictures of each class: to try a benchmark quickly."""
     seen: defaultdict[str, int] = defaultdict(int)
@@ -125,6 +153,19 @@ def write_table(items: Sequence[Item], root: Path) -> Path:
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(item.path, target)
             writer.writerow((name, item.label, item.group))
+    return root
+
+
+def write_texts(items: Sequence[Item], root: Path) -> Path:
+    """Copy pictures into a folder with the labels.csv of a reader, and return `root`."""
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    with (root / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("image", "text"))
+        for item in items:
+            name = f"images/{item.path.name}"
+            shutil.copyfile(item.path, root / name)
+            writer.writerow((name, item.label))
     return root
 
 

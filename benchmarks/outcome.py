@@ -33,7 +33,7 @@ class Outcome:
         what: The claim in words.
         unit: Of the values: `share`, `ratio`, `s`, `MB`, `pictures/s`.
         values: One for each seed, split or repetition.
-        target: What must be reached, in the same unit.
+        target: What must be reached, in the same unit; None where the figure is for information.
         better: Whether high or low values are good.
         judged_by: Which number is held against the target.
         limits: Further limits: name → (measured, at most).
@@ -44,7 +44,7 @@ class Outcome:
     what: str
     unit: str
     values: tuple[float, ...]
-    target: float
+    target: float | None
     better: Literal["high", "low"] = "high"
     judged_by: Literal["mean", "median"] = "mean"
     limits: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -57,12 +57,16 @@ class Outcome:
         return float(middle(self.values))
 
     @property
-    def met(self) -> bool:
-        """Tell whether the target and every limit are kept."""
-        reached = (
-            self.central >= self.target if self.better == "high" else self.central <= self.target
-        )
-        return reached and all(measured <= most for measured, most in self.limits.values())
+    def met(self) -> bool | None:
+        """Tell whether the target and every limit are kept; None where there is neither."""
+        if self.target is None and not self.limits:
+            return None
+        return self._is_reached() and all(value <= most for value, most in self.limits.values())
+
+    def _is_reached(self) -> bool:
+        if self.target is None:
+            return True
+        return self.central >= self.target if self.better == "high" else self.central <= self.target
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON line."""
@@ -108,11 +112,12 @@ def human_line(line: dict[str, Any]) -> str:
         f"; {name} {limit['measured']:.1f} (at most {limit['at_most']:.0f})"
         for name, limit in line["limits"].items()
     )
-    verdict = "met" if line["met"] else "NOT MET"
+    target = f" ({sign} {show(line['target'], unit)})" if line["target"] is not None else ""
+    verdict = {True: "met", False: "NOT MET", None: "for information"}[line["met"]]
     return (
         f"{line['claim']}: {show(line[line['judged_by']], unit)} {line['judged_by']} of "
-        f"{line['n']}{spread}, {show(line['min'], unit)} to {show(line['max'], unit)} "
-        f"({sign} {show(line['target'], unit)}){limits}: {verdict} "
+        f"{line['n']}{spread}, {show(line['min'], unit)} to {show(line['max'], unit)}"
+        f"{target}{limits}: {verdict} "
         f"[{line['commit'][:9]}, {line['machine']['processor']}, {line['machine']['cores']} cores]"
     )
 

@@ -173,12 +173,13 @@ def _row(line: dict[str, Any]) -> str:
     sd = f"sd {show(line['sd'], unit)}; " if line["sd"] is not None else ""
     spread = f"{sd}{show(line['min'], unit)} to {show(line['max'], unit)}"
     sign = "≥" if line["better"] == "high" else "≤"
-    target = f"{sign} {show(line['target'], unit)}"
+    targets = [f"{sign} {show(line['target'], unit)}"] if line["target"] is not None else []
     measured = f"{show(line[line['judged_by']], unit)} ({line['judged_by']})"
     for name, limit in line["limits"].items():
         measured += f"; {name} {limit['measured']:.1f}"
-        target += f"; {name} ≤ {limit['at_most']:.0f}"
-    met = "yes" if line["met"] else "**no**"
+        targets.append(f"{name} ≤ {limit['at_most']:.0f}")
+    met = {True: "yes", False: "**no**", None: "–"}[line["met"]]
+    target = "; ".join(targets) or "–"
     cells = (line["claim"], line["what"], measured, spread, line["n"], target, met)
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
