@@ -54,11 +54,15 @@ def fit_temperature(score: Score, right: Sequence[bool]) -> float:
 
 
 def _golden_section(loss: Callable[[float], float], low: float, high: float) -> float:
-    """Return the place of the minimum of a function that first falls and then rises."""
+    """Return the place of the minimum of a function that first falls and then rises.
+
+    Between equal values the higher half is taken: at low temperatures every probability may be
+    at its bound, and the minimum is beyond.
+    """
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_left, at_right = loss(left), loss(right)
     for _ in range(_STEPS):
-        if at_left <= at_right:
+        if at_left < at_right:
             high, right, at_right = right, left, at_left
             left = high - _GOLDEN * (high - low)
             at_left = loss(left)

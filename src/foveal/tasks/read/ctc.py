@@ -127,7 +127,7 @@ def decode_positions(
             return None
         indices, positions = found, _place(log_probabilities, found)
     spans = [(position, position + 1) for position in positions]
-    score = float(_run_positions(log_probabilities, indices, np.logaddexp)[-1, -1])
+    score = position_log_probability(log_probabilities, indices)
     return _describe(log_probabilities, alphabet, indices, spans, score)
 
 
@@ -146,6 +146,18 @@ def log_probability(log_probabilities: NDArray[np.float32], indices: Sequence[in
     totals, _ = _run_lattice(log_probabilities, _states(indices), np.logaddexp)
     score = float(np.logaddexp.reduce(totals[-2:, -1]))
     return score if score > _IMPOSSIBLE / 2 else -np.inf
+
+
+def position_log_probability(
+    log_probabilities: NDArray[np.float32], indices: Sequence[int]
+) -> float:
+    """Return the log probability of a text of one head per position, over all its placings.
+
+    Args:
+        log_probabilities: (T, K), normalised over K, one row for each position.
+        indices: The text as positions in the alphabet, from 0.
+    """
+    return float(_run_positions(log_probabilities, indices, np.logaddexp)[-1, -1])
 
 
 def align(log_probabilities: NDArray[np.float32], indices: Sequence[int]) -> list[tuple[int, int]]:

@@ -118,6 +118,10 @@ def _schedule(recipe: Recipe, facts: DataFacts) -> Choice:
             "lines of text have many widths. Expected scratch or full for read.",
             hint="--strategy full",
         )
+    if train.strategy == "auto" and recipe.model.backbone not in ("auto", BACKBONE):
+        # What is chosen for all tasks caches the activations of pretrained backbones.
+        changes["train__strategy"] = "full"
+        reasons["train.strategy"] = "lines of text have many widths: nothing can be cached"
     if train.lr is None:
         changes["train__lr"] = _LR
     if train.batch_size is None:

@@ -128,13 +128,22 @@ def place_characters(
             left = max(left, (centres[i - 1] + centre) / 2)
         if i + 1 < len(centres):
             right = min(right, (centre + centres[i + 1]) / 2)
-        edges = _in_original(left * pixels, right * pixels, frame)
+        edges = _in_original(left * pixels, right * pixels, frame, centre * pixels)
         placed.append(Character(found.text[i], found.confidences[i], *edges))
     return tuple(placed)
 
 
-def _in_original(left: float, right: float, frame: Frame) -> tuple[float, float]:
+def _in_original(left: float, right: float, frame: Frame, centre: float) -> tuple[float, float]:
     x0, _, x1, _ = frame.box_in_input()
     low, high = max(x0, 0.0), min(x1, float(frame.input[1]))
-    inner = [min(max(edge, low), high) for edge in (left, right)]
-    return frame.to_original(0.0, inner[0])[1], frame.to_original(0.0, inner[1])[1]
+    inner = (min(max(edge, low), high) for edge in (left, right))
+    first, last = (frame.to_content(0.0, edge)[1] for edge in inner)
+    if not frame.pieces:
+        return first, last
+    # Half-way to the neighbour may be in the next line, far away on the page: both edges are
+    # held inside the piece that the character stands in.
+    column = frame.to_content(0.0, centre)[1]
+    piece = [frame.pieces[0], *(p for p in frame.pieces[1:] if p.x <= column)][-1]
+    low, high = float(piece.x0), float(piece.x1)
+    first, last = (min(max(x - piece.x + low, low), high) for x in (first, last))
+    return first, last

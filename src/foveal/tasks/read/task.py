@@ -26,6 +26,7 @@ from foveal.tasks.read.ctc import (
     decode_greedy,
     decode_positions,
     log_probability,
+    position_log_probability,
 )
 from foveal.tasks.read.options import HEADS, ReadOptions, choose_options
 from foveal.tasks.read.reading import Reading, place_characters, value_of
@@ -183,19 +184,14 @@ class ReadTask(Task[Target, Reading]):
 
     def _decoded(self, log_probabilities: NDArray[np.float32]) -> Decoded:
         names, options = self.labels.names, self.options
-        plain: Decoded | None
-        if options.head == "positions":
-            plain = decode_positions(log_probabilities, names)
-        else:
-            plain = decode_greedy(log_probabilities, names)
-        is_free = self._constraint is None and not (
-            options.decoder == "beam" and options.head != "positions"
-        )
+        has_positions = options.head == "positions"
+        plain = (decode_positions if has_positions else decode_greedy)(log_probabilities, names)
+        wants_search = options.decoder == "beam" and not has_positions
         # Nearly every text of a trained reader is allowed as it stands, and the search for a
         # better one costs fifty times as much.
-        if plain is not None and (is_free or self._is_allowed(plain.text)):
+        if plain is not None and not wants_search and self._is_allowed(plain.text):
             return plain
-        search = decode_positions if options.head == "positions" else decode_beam
+        search = decode_positions if has_positions else decode_beam
         found = search(
             log_probabilities,
             names,
@@ -248,12 +244,12 @@ class ReadTask(Task[Target, Reading]):
         right = [a.text == t for a, t in zip(plain, targets, strict=True)]
         logits = [row for outputs, _ in batches for row in outputs["logits"]]
         texts = [[self.index(character) for character in answer.text] for answer in plain]
+        has_positions = self.options.head == "positions"
+        probability = position_log_probability if has_positions else log_probability
 
         def score(sample: int, temperature: float) -> float:
             rows = metrics.log_softmax(logits[sample] / np.float32(temperature))
-            if self.options.head == "positions":
-                return math.exp(float(rows.max(axis=1).sum()))
-            return math.exp(min(0.0, log_probability(rows, texts[sample])))
+            return math.exp(min(0.0, probability(rows, texts[sample])))
 
         calibration = Calibration(temperature=fit_temperature(score, right))
         answers = [
@@ -308,7 +304,8 @@ class ReadTask(Task[Target, Reading]):
 
     def support(self, prediction: Reading, label: str) -> float:
         """Return the largest probability of a character in any column."""
-        return float(np.exp(prediction.log_probabilities[:, 1 + self.index(label)].max(initial=-9)))
+        columns = np.exp(prediction.log_probabilities[:, 1 + self.index(label)])
+        return float(columns.max(initial=0.0))
 
     def heat(self, prediction: Reading, label: str | None = None) -> NDArray[np.float32]:
         """Return where a character was seen, (H, W) float32 in [0, 1], original pixels.

@@ -1,0 +1,139 @@
+"""What reading wants of a recipe, chosen from facts that are written down here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+
+from foveal.errors import RecipeError
+from foveal.page import DEFAULT_STEPS
+from foveal.recipe import Recipe
+from foveal.tasks import get_training
+from foveal.tasks.base import DataFacts
+from foveal.workflow.choose import resolve
+
+LINES = DataFacts(
+    samples=5000,
+    median_side=170,
+    median_height=80,
+    widest=2.125,
+    pad_color=(250, 250, 250),
+    ink_share=0.5,
+    single_characters=False,
+    longest_target=4,
+)
+PAGES = replace(LINES, median_side=2400, median_height=800, widest=4.0)
+
+
+def chosen(facts: DataFacts = LINES, **given: Any) -> Recipe:
+    training = get_training("read")
+    return resolve(Recipe(task="read").updated(**given), facts, training, pretrained_at_hand=True)
+
+
+def test_lines_keep_their_aspect_ratio_and_have_a_free_width() -> None:
+    options = chosen().pipeline
+    assert (options.fit, options.steps) == ("line", ())
+    # Between 48 and 64; twice the 136 px of the widest, rounded up to 160.
+    assert (options.height, options.width) == (64, 320)
+
+
+@pytest.mark.parametrize(("median", "height"), [(20, 48), (48, 48), (49, 64), (80, 64)])
+def test_the_height_is_a_multiple_of_16_from_48_to_64(median: int, height: int) -> None:
+    recipe = chosen(replace(LINES, median_height=median))
+    assert recipe.pipeline.height == height
+    assert f"{median} px high" in recipe.reasons["pipeline.height"]
+
+
+def test_pages_are_cut_to_their_lines_first() -> None:
+    recipe = chosen(PAGES)
+    assert recipe.pipeline.steps == DEFAULT_STEPS
+    assert (recipe.pipeline.height, recipe.pipeline.width) == (64, 16_384)
+    assert "800 px high: pages" in recipe.reasons["pipeline.steps"]
+
+
+def test_pages_may_be_left_whole() -> None:
+    assert chosen(PAGES, pipeline__steps=[]).pipeline.steps == ()
+
+
+def test_a_picture_of_20_000_pixels_does_not_make_the_rest_wider_than_a_strip() -> None:
+    wide = chosen(replace(LINES, widest=20_000 / 32))
+    assert wide.pipeline.width == 16_384
+
+
+def test_a_stretched_line_is_as_wide_as_the_widest() -> None:
+    assert chosen(pipeline__fit="stretch").pipeline.width == 160
+
+
+def test_the_backbone_for_lines_is_trained_from_scratch() -> None:
+    recipe = chosen()
+    assert (recipe.model.backbone, recipe.train.strategy) == ("reader", "scratch")
+    assert "columns" in recipe.reasons["model.backbone"]
+
+
+@pytest.mark.parametrize("samples", [200, 5000])
+def test_a_pretrained_backbone_is_trained_as_a_whole(samples: int) -> None:
+    # Cached features, which few pictures would get otherwise, are of one size.
+    recipe = chosen(replace(LINES, samples=samples), model__backbone="efficientnet_lite0")
+    assert recipe.train.strategy == "full"
+    assert "widths" in recipe.reasons["train.strategy"]
+
+
+@pytest.mark.parametrize("strategy", ["frozen", "staged"])
+def test_cached_features_are_refused_because_widths_differ(strategy: str) -> None:
+    with pytest.raises(RecipeError, match=f"{strategy} caches.*many widths") as caught:
+        chosen(train__strategy=strategy)
+    assert caught.value.hint == "--strategy full"
+
+
+def test_mixed_pictures_are_refused() -> None:
+    with pytest.raises(RecipeError, match="a mixed text cannot be read") as caught:
+        chosen(train__mixup=0.2)
+    assert "train.mixup=0" in str(caught.value.hint)
+
+
+def test_text_is_hardly_turned_and_never_mirrored() -> None:
+    augment = chosen().train.augment
+    assert (augment.rotation, augment.shear, augment.zoom, augment.shift) == (3.0, 6.0, 0.06, 0.03)
+    assert augment.flip_horizontal is False
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch", "epochs"), [(300, 32, 150), (2500, 64, 100), (100_000, 64, 8)]
+)
+def test_the_schedule_sees_about_250_000_pictures(samples: int, batch: int, epochs: int) -> None:
+    train = chosen(replace(LINES, samples=samples)).train
+    assert (train.batch_size, train.epochs, train.lr) == (batch, epochs, 3e-3)
+
+
+def test_a_budget_decides_the_epochs() -> None:
+    assert "budget" in chosen(train__budget_s=60.0).reasons["train.epochs"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pipeline__height", 32),
+        ("pipeline__width", 200),
+        ("pipeline__fit", "stretch"),
+        ("model__backbone", "crnn"),
+        ("train__lr", 0.01),
+        ("train__epochs", 7),
+        ("train__batch_size", 5),
+        ("train__augment__rotation", 0.0),
+        ("train__augment__flip_horizontal", True),
+    ],
+)
+def test_what_the_user_says_is_kept(key: str, value: object) -> None:
+    found: object = chosen(**{key: value})
+    for part in key.split("__"):
+        found = getattr(found, part)
+    assert found == value
+
+
+def test_a_resolved_recipe_leaves_nothing_open_and_survives_yaml() -> None:
+    recipe = chosen(PAGES)
+    assert chosen(PAGES) == recipe
+    assert Recipe.parse(yaml.safe_load(recipe.to_yaml())) == recipe
