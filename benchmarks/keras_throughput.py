@@ -12,20 +12,16 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
-import os
 import statistics
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import foveal_command
 from holdout import hold_out, list_items, thin, write_folders
+from other_program import Other
 from outcome import Outcome, add_out, note, report, shared
 
-SCRIPT = Path(__file__).with_name("baselines") / "keras_cnn3.py"
 SIDE = 64
 # What the tutorial's ImageDataGenerator does: shear 0.2 degrees, zoom 0.2, horizontal flips.
 AUGMENTATION = (
@@ -43,6 +39,8 @@ AUGMENTATION = (
 def main() -> None:
     """Run both programs in turns and report the ratio of their rates."""
     arguments = parse_arguments()
+    keras = Other(arguments.keras_python, ("tensorflow-cpu", "scipy", "pillow"))
+    keras.check()
     items = thin(list_items(shared(arguments.set, arguments.data)), arguments.per_class)
     rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="foveal-bench-") as temporary:
@@ -52,7 +50,7 @@ def main() -> None:
         write_folders(val_part, folder / "data" / "val")
         for number in range(arguments.rounds):
             pair: dict[str, Any] = {
-                "keras": run_keras(arguments, folder, number),
+                "keras": run_keras(keras, arguments, folder, number),
                 "foveal": run_foveal(arguments, folder, number, len(train_part)),
             }
             pair["ratio"] = pair["foveal"]["rate"] / pair["keras"]["rate"]
@@ -101,22 +99,13 @@ def parse_arguments() -> argparse.Namespace:
     return made.parse_args()
 
 
-def run_keras(arguments: argparse.Namespace, folder: Path, number: int) -> dict[str, Any]:
+def run_keras(
+    keras: Other, arguments: argparse.Namespace, folder: Path, number: int
+) -> dict[str, Any]:
     """Train with Keras and return its rates."""
-    line = [arguments.keras_python, SCRIPT, folder / "data", folder / f"keras-{number}.keras"]
-    line += [SIDE, arguments.batch_size, arguments.epochs]
-    start = time.perf_counter()
-    done = subprocess.run(
-        [str(part) for part in line],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": ""},
-    )
-    wall_s = time.perf_counter() - start
-    if done.returncode != 0:
-        raise SystemExit(f"the Keras script failed:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    saved = folder / f"keras-{number}.keras"
+    sizes = (SIDE, arguments.batch_size, arguments.epochs)
+    found, wall_s = keras.run("keras_cnn3.py", folder / "data", saved, *sizes)
     seen = found["pictures"] * found["epochs"]
     return found | {"wall_s": wall_s, "rate": seen / wall_s, "loop_rate": seen / found["fit_s"]}
 

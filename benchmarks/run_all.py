@@ -1,6 +1,7 @@
 """Run every benchmark one after the other and render the table of results in README.md.
 
-    python benchmarks/run_all.py --keras-python VENV/bin/python            # everything, hours
+    python benchmarks/run_all.py --keras-python VENV/bin/python \\
+        --ddddocr-python OTHER/bin/python --reader RUN                      # everything, hours
     python benchmarks/run_all.py --only letters,predict_latency --keras-python VENV/bin/python
     python benchmarks/run_all.py --render                                   # only the table
 
@@ -37,7 +38,19 @@ SCRIPTS = (
     "signature_text",
     "cifar10",
     "training_memory",
+    "synth_rate",
+    "captcha_fresh",
+    "captcha_own",
+    "expressions",
+    "reader_throughput",
+    "ddddocr_compare",
 )
+# What a script cannot do without: (its option, ours).
+NEEDS = {
+    "keras_throughput": (("--keras-python", "keras_python"),),
+    "reader_throughput": (("--tf-python", "keras_python"),),
+    "ddddocr_compare": (("--ddddocr-python", "ddddocr_python"), ("--bundle", "reader")),
+}
 
 
 def main() -> None:
@@ -64,6 +77,10 @@ def parse_arguments() -> argparse.Namespace:
     made.add_argument("--out", type=Path, default=HERE / "results.jsonl")
     made.add_argument("--only", default=None, help="names joined by commas")
     made.add_argument("--keras-python", type=Path, default=None)
+    made.add_argument("--ddddocr-python", type=Path, default=None)
+    made.add_argument(
+        "--reader", type=Path, default=None, metavar="RUN", help="to be compared with ddddocr"
+    )
     made.add_argument("--render", action="store_true", help="only write the table")
     return made.parse_args()
 
@@ -88,11 +105,12 @@ def run(name: str, arguments: argparse.Namespace) -> bool:
     if name == SERVER:
         return run_server(arguments.out)
     line = [sys.executable, str(HERE / f"{name}.py"), "--out", str(arguments.out)]
-    if name == "keras_throughput":
-        if arguments.keras_python is None:
-            note("keras_throughput needs --keras-python")
+    for option, ours in NEEDS.get(name, ()):
+        value = getattr(arguments, ours)
+        if value is None:
+            note(f"{name} needs --{ours.replace('_', '-')}")
             return False
-        line += ["--keras-python", str(arguments.keras_python)]
+        line += [option, str(value)]
     done = subprocess.run(
         line, check=False, env=foveal_command.environment(), stdout=subprocess.DEVNULL
     )

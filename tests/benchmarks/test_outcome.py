@@ -24,10 +24,12 @@ def outcome(**changes: object) -> Outcome:
         ({"limits": {"time, s": (61.0, 60.0)}}, False, "a limit is exceeded"),
         ({"limits": {"time, s": (60.0, 60.0)}}, True, "a limit is just kept"),
         ({"values": (0.1, 0.96, 0.97), "judged_by": "median"}, True, "the median decides"),
+        ({"target": None}, None, "a figure without a target is for information"),
+        ({"target": None, "limits": {"time, s": (61.0, 60.0)}}, False, "its limit is exceeded"),
     ],
 )
 def test_a_claim_is_met_when_target_and_limits_are(
-    changes: dict[str, object], met: bool, why: str
+    changes: dict[str, object], met: bool | None, why: str
 ) -> None:
     assert outcome(**changes).met is met, why
 
@@ -68,8 +70,11 @@ def test_the_table_holds_the_latest_line_of_each_claim() -> None:
 
 
 def test_every_row_has_as_many_cells_as_the_header() -> None:
-    lines = table([outcome().to_json(), outcome(claim="b").to_json()]).splitlines()
+    without_target = outcome(claim="b", target=None).to_json()
+    lines = table([outcome().to_json(), without_target]).splitlines()
 
+    assert lines[3].endswith("| – | – |")
+    assert "for information" in human_line(without_target)
     assert {line.count("|") for line in lines if line.startswith("|")} == {8}
 
 
