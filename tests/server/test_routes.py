@@ -155,7 +155,16 @@ def test_the_page_loads_nothing_from_elsewhere_and_nothing_inline(client: httpx.
     assert "http://" not in response.text
     assert "https://" not in response.text
     assert "style=" not in response.text
-    for name in ("app.js", "api.js", "card.js", "check.js", "reading.js", "style.css", "mark.svg"):
+    for name in (
+        "app.js",
+        "api.js",
+        "card.js",
+        "check.js",
+        "reading.js",
+        "words.js",
+        "style.css",
+        "mark.svg",
+    ):
         assert client.get(f"/static/{name}").status_code == 200
 
 

@@ -25,6 +25,7 @@ _TYPES = {
     "card.js": "text/javascript",
     "check.js": "text/javascript",
     "reading.js": "text/javascript",
+    "words.js": "text/javascript",
     "style.css": "text/css",
     "mark.svg": "image/svg+xml",
 }

@@ -1,17 +1,20 @@
 // Wires the page: pictures come in, answers go out.
 
 import { AnswerError, fitToLimits, loadModels, predict, readableBytes } from "./api.js";
-import { Card, percent } from "./card.js";
-import { CategoryCheck } from "./check.js";
+import { Card } from "./card.js";
+import { CategoryCheck, TextCheck } from "./check.js";
+import { WORDS, aboutModel } from "./words.js";
 
 // Enough to keep the server busy, few enough to leave it to others too.
 const PARALLEL = 3;
 
 const byId = (id) => document.getElementById(id);
-const check = new CategoryCheck();
+// By what a model answers with.
+const checks = { labels: new CategoryCheck(), text: new TextCheck() };
 let models = [];
 let limits = null;
 let model = null;
+let check = checks.labels;
 let cards = [];
 
 async function start() {
@@ -32,23 +35,15 @@ async function start() {
 
 function chooseModel(name) {
   model = models.find((m) => m.name === name);
-  const accuracy = model.metrics.accuracy;
-  const tested = accuracy ? ` Right for ${measured(accuracy)} of its validation pictures.` : "";
-  byId("about").textContent = `${model.name} tells ${listed(model.labels)} apart.${tested}`;
-  const classifies = model.task === "classify";
-  document.querySelector('input[value="check"]').disabled = !classifies;
-  check.setLabels(classifies ? model.labels : []);
-}
-
-function measured({ value, low, high }) {
-  const known = typeof low === "number" && typeof high === "number";
-  return known ? `${percent(value)} (${percent(low).replace(" %", "")} to ${percent(high)})` : percent(value);
-}
-
-function listed(names) {
-  if (names.length === 1) return names[0];
-  if (names.length > 6) return `${names.length} classes`;
-  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+  check = checks[model.target];
+  byId("about").textContent = aboutModel(model);
+  for (const [mode, words] of Object.entries(WORDS[model.target])) {
+    byId(`mode-${mode}`).textContent = words.mode;
+  }
+  byId("check-title").textContent = WORDS[model.target].check.mode;
+  for (const [target, other] of Object.entries(checks)) other.field.hidden = target !== model.target;
+  check.setModel(model);
+  changeMode();
 }
 
 function isChecking() {
@@ -56,9 +51,10 @@ function isChecking() {
 }
 
 function changeMode() {
+  if (!model) return;
   const checking = isChecking();
   byId("check").hidden = !checking;
-  byId("title").textContent = checking ? "Does the picture fit its category?" : "What is in this picture?";
+  byId("title").textContent = WORDS[model.target][checking ? "check" : "recognise"].title;
   check.reset();
 }
 
@@ -71,30 +67,29 @@ async function add(files) {
     return;
   }
   const declared = isChecking() ? check.declared : null;
-  if (isChecking() && declared === null) {
-    check.askForCategory();
-    return;
-  }
+  if (isChecking() && !check.isAnswerable()) return;
+  // Whoever changes the model or the mode meanwhile is answered as they asked.
+  const used = check;
   const added = pictures.map((file) => new Card(file, model));
   cards = [...added, ...cards];
   byId("list").prepend(...added.map((card) => card.element));
   byId("results-bar").hidden = false;
   document.body.classList.add("has-answers");
-  const answers = await askAll(added, declared);
-  if (declared !== null) check.conclude(answers, declared);
+  const answers = await askAll(added, declared, used);
+  if (declared !== null && used === check) used.conclude(answers, declared);
   announce(added, answers);
 }
 
-async function askAll(added, declared) {
+async function askAll(added, declared, used) {
   const waiting = [...added];
   const worker = async () => {
-    for (let card = waiting.shift(); card; card = waiting.shift()) await ask(card, declared);
+    for (let card = waiting.shift(); card; card = waiting.shift()) await ask(card, declared, used);
   };
   await Promise.all(Array.from({ length: PARALLEL }, worker));
   return added.map((card) => card.answer).filter((answer) => answer !== null);
 }
 
-async function ask(card, declared) {
+async function ask(card, declared, used) {
   card.setWorking();
   try {
     const { picture, note } = await fitToLimits(card.file, limits);
@@ -103,25 +98,21 @@ async function ask(card, declared) {
     const answer = await predict(card.model.name, picture, { expected: declared });
     card.setAnswer(answer);
     if (declared !== null) {
-      const { kind, text } = check.judge(answer, declared);
+      const { kind, text } = used.judge(answer, declared);
       card.setVerdict(kind, text);
     }
   } catch (error) {
     if (!(error instanceof AnswerError)) throw error;
-    card.setError(error, () => ask(card, declared));
+    card.setError(error, () => ask(card, declared, used));
   }
 }
 
 function announce(added, answers) {
   const [first] = added;
-  let text = `${answers.length} of ${added.length} pictures answered.`;
-  if (added.length === 1) {
-    const answer = first.answer;
-    text = answer
-      ? `${first.file.name}: ${answer.unsure ? "unsure, best guess " : ""}${answer.label}, ${percent(answer.confidence)}`
-      : `${first.file.name}: ${first.find(".error").textContent}`;
-  }
-  byId("announce").textContent = text;
+  byId("announce").textContent =
+    added.length === 1
+      ? `${first.file.name}: ${first.summary()}`
+      : `${answers.length} of ${added.length} pictures answered.`;
 }
 
 function showPageError(text) {

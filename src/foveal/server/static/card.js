@@ -1,16 +1,10 @@
 // One picture and its answer. Knows nothing of the category check's form.
 
 import { predict } from "./api.js";
+import { drawReading, readingSummary, unsureReason } from "./reading.js";
+import { percent } from "./words.js";
 
 const TOP = 5;
-
-export function percent(share) {
-  const value = 100 * share;
-  // Never claims a certainty that the number does not have.
-  if (value > 99.9 && value < 100) return "> 99.9 %";
-  const digits = value < 10 || (value > 99 && value < 100) ? 1 : 0;
-  return `${value.toFixed(digits)} %`;
-}
 
 export class Card {
   constructor(file, model) {
@@ -18,6 +12,7 @@ export class Card {
     this.model = model;
     this.sent = file;
     this.answer = null;
+    this.isReading = model.target === "text";
     const template = document.getElementById("card");
     this.element = template.content.firstElementChild.cloneNode(true);
     this.url = URL.createObjectURL(file);
@@ -29,6 +24,9 @@ export class Card {
       this.find(".stage").classList.add("blind");
     });
     this.find("figcaption").textContent = file.name;
+    this.element.classList.toggle("is-reading", this.isReading);
+    if (this.isReading) this.find(".evidence-name").textContent = "Show alignment";
+    this.find(".copy").addEventListener("click", () => this.copy());
     this.find(".more").addEventListener("click", () => this.toggleAll());
     this.find(".evidence-on").addEventListener("change", (event) =>
       this.showEvidence(event.target.checked),
@@ -60,27 +58,42 @@ export class Card {
   setAnswer(answer) {
     this.answer = answer;
     this.find(".working").hidden = true;
-    const name = answer.label || "None of the classes";
-    const headline = this.show(".headline", name);
-    const share = document.createElement("span");
-    share.className = "share";
-    share.textContent = percent(answer.confidence);
-    headline.append(" ", share);
     this.element.classList.toggle("is-unsure", answer.unsure);
+    if (this.isReading) drawReading(this, answer);
+    else this.drawScores();
     this.show(".unsure-note", answer.unsure ? this.unsureText() : "");
-    this.drawBars(TOP);
-    const hidden = Object.keys(answer.scores).length - TOP;
-    const more = this.find(".more");
-    more.hidden = hidden <= 0;
-    more.textContent = `Show all ${hidden + TOP} classes`;
     const ms = answer.ms < 10 ? answer.ms.toFixed(1) : Math.round(answer.ms);
     this.show(".meta", `${ms} ms · ${answer.model} · version ${answer.version}`);
     this.find(".evidence").hidden = false;
   }
 
+  // The answer in a few words, for those who do not see it.
+  summary() {
+    if (this.answer === null) return this.find(".error").textContent;
+    const { label, confidence, unsure } = this.answer;
+    const said = this.isReading ? readingSummary(this.answer) : `${label}, ${percent(confidence)}`;
+    return `${unsure ? "unsure, best guess " : ""}${said}`;
+  }
+
   unsureText() {
-    const limit = percent(this.model.unsure_below);
-    return `Unsure. This is a best guess: the model is not certain enough (it asks for ${limit}). Please look yourself.`;
+    const limit = this.model.unsure_below;
+    const why = this.isReading
+      ? unsureReason(this.answer, limit)
+      : `the model is not certain enough (it asks for ${percent(limit)})`;
+    return `Unsure. This is a best guess: ${why}. Please look yourself.`;
+  }
+
+  drawScores() {
+    const headline = this.show(".headline", this.answer.label || "None of the classes");
+    const share = document.createElement("span");
+    share.className = "share";
+    share.textContent = percent(this.answer.confidence);
+    headline.append(" ", share);
+    this.drawBars(TOP);
+    const hidden = Object.keys(this.answer.scores).length - TOP;
+    const more = this.find(".more");
+    more.hidden = hidden <= 0;
+    more.textContent = `Show all ${hidden + TOP} classes`;
   }
 
   drawBars(count) {
@@ -115,31 +128,46 @@ export class Card {
   }
 
   async showEvidence(on) {
-    const overlay = this.find(".overlay");
-    this.find(".evidence-strength").disabled = !on;
+    // A heat map lies over the picture; a text's alignment has its own size and stands below it.
+    const image = this.find(this.isReading ? ".figure img" : ".overlay");
+    const place = this.isReading ? this.find(".figure") : image;
+    const strength = this.find(".evidence-strength");
+    strength.disabled = !on || this.isReading;
     if (!on) {
-      overlay.hidden = true;
+      place.hidden = true;
       return;
     }
-    if (!overlay.src) {
+    if (!image.src) {
       try {
         const { explanation } = await predict(this.model.name, this.sent, { explain: true });
-        overlay.src = `data:image/png;base64,${explanation.png_b64}`;
-        overlay.alt = `Where the evidence for ${this.answer.label} lies`;
-        await overlay.decode();
+        image.src = `data:image/png;base64,${explanation.png_b64}`;
+        image.alt = this.isReading
+          ? `Which columns of the picture spoke for which character of ${this.answer.text || "no text"}`
+          : `Where the evidence for ${this.answer.label} lies`;
+        await image.decode();
       } catch (error) {
         this.show(".error", error.message);
         this.find(".evidence-on").checked = false;
-        this.find(".evidence-strength").disabled = true;
+        strength.disabled = true;
         return;
       }
     }
-    overlay.hidden = !this.find(".evidence-on").checked;
+    place.hidden = !this.find(".evidence-on").checked;
     this.setStrength();
   }
 
   setStrength() {
     this.find(".overlay").style.opacity = this.find(".evidence-strength").value / 100;
+  }
+
+  async copy() {
+    const button = this.find(".copy");
+    try {
+      await navigator.clipboard.writeText(this.answer.text);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Copying is not allowed here";
+    }
   }
 
   dispose() {

@@ -1,49 +1,79 @@
-// The category check: does the declared category agree with the picture?
+// The check: does what was declared, a category or a text, agree with the picture?
 
-import { percent } from "./card.js";
+import { percent, visible } from "./words.js";
 
-export class CategoryCheck {
-  constructor() {
-    this.select = document.getElementById("category");
+// What both checks share: the field, the verdict, and what one answer says.
+class Check {
+  constructor(id, event, { is, seems }) {
+    Object.assign(this, { is, seems });
+    this.field = document.getElementById(`${id}-field`);
+    this.control = document.getElementById(id);
     this.verdict = document.getElementById("verdict");
     this.undo = document.getElementById("undo");
-    this.previous = null;
-    this.undo.addEventListener("click", () => this.undoChange());
-    this.select.addEventListener("change", () => this.reset());
-  }
-
-  setLabels(labels) {
-    const options = labels.map((name) => new Option(name, name));
-    const first = new Option("Choose…", "");
-    this.select.replaceChildren(first, ...options);
-    this.reset();
-  }
-
-  get declared() {
-    return this.select.value || null;
+    this.control.addEventListener(event, () => this.reset());
   }
 
   reset() {
-    this.previous = null;
     this.undo.hidden = true;
     this.say("", "");
   }
 
-  askForCategory() {
-    this.say("unsure", "Choose the declared category first.");
-    this.select.focus();
+  say(kind, text) {
+    this.verdict.dataset.kind = kind;
+    this.verdict.textContent = text;
   }
 
-  // What one answer says about the category that was declared when it was sent.
+  ask(text) {
+    this.say("unsure", text);
+    this.control.focus();
+    return false;
+  }
+
+  // What one answer says about what was declared when it was sent.
   judge(answer, declared) {
-    const seen = answer.label || "none of the classes";
-    const share = percent(answer.confidence);
+    const seen = this.seen(answer);
     if (answer.unsure) {
       const guess = answer.matches ? `Perhaps ${declared}, but unsure` : `Unsure: perhaps ${seen}, not ${declared}`;
-      return { kind: "unsure", text: `${guess} (${share}).` };
+      return { kind: "unsure", text: `${guess} (${percent(answer.confidence)}).` };
     }
-    if (answer.matches) return { kind: "match", text: `Match: this is ${declared}.` };
-    return { kind: "mismatch", text: `This looks like ${seen}, not ${declared}.` };
+    if (answer.matches) return { kind: "match", text: `Match: this ${this.is} ${declared}.` };
+    return { kind: "mismatch", text: `This ${this.seems} ${seen}, not ${declared}.` };
+  }
+
+  unsureText(unsure, answers, declared) {
+    if (answers.length === 1) return `${this.judge(unsure[0], declared).text} Please look yourself.`;
+    return `${unsure.length} of ${answers.length} pictures are unsure. Please look yourself.`;
+  }
+}
+
+export class CategoryCheck extends Check {
+  constructor() {
+    super("category", "change", { is: "is", seems: "looks like" });
+    this.previous = null;
+    this.undo.addEventListener("click", () => this.undoChange());
+  }
+
+  setModel({ labels }) {
+    const options = labels.map((name) => new Option(name, name));
+    const first = new Option("Choose…", "");
+    this.control.replaceChildren(first, ...options);
+  }
+
+  get declared() {
+    return this.control.value || null;
+  }
+
+  seen(answer) {
+    return answer.label || "none of the classes";
+  }
+
+  reset() {
+    super.reset();
+    this.previous = null;
+  }
+
+  isAnswerable() {
+    return this.declared !== null || this.ask("Choose the declared category first.");
   }
 
   // Sums up the answers to the pictures that were added together.
@@ -62,36 +92,66 @@ export class CategoryCheck {
     const single = seen.size === 1 && wrong.length === answers.length;
     const what = answers.length === 1 ? "This looks" : `${wrong.length} of ${answers.length} look`;
     const warning = `${what} like ${[...seen].join(", ") || "none of the classes"}, not ${declared}.`;
-    const selectable = [...this.select.options].some((option) => option.value && option.value === label);
+    const selectable = [...this.control.options].some((option) => option.value && option.value === label);
     if (!single || !selectable) {
       this.say("mismatch", `${warning} The category was left as it is.`);
       return;
     }
     this.previous = declared;
-    this.select.value = label;
+    this.control.value = label;
     this.undo.textContent = `Undo: back to ${declared}`;
     this.undo.hidden = false;
     this.say("mismatch", `${warning} The category was changed to ${label}.`);
   }
 
-  unsureText(unsure, answers, declared) {
-    if (answers.length === 1) return `${this.judge(unsure[0], declared).text} Please look yourself.`;
-    return `${unsure.length} of ${answers.length} pictures are unsure. Please look yourself.`;
-  }
-
   undoChange() {
     const back = this.previous;
-    const changedTo = this.select.value;
-    this.select.value = back;
+    const changedTo = this.control.value;
+    this.control.value = back;
     this.previous = null;
     this.undo.hidden = true;
     this.say("unsure", `Kept ${back}. The picture still looks like ${changedTo}.`);
-    this.select.focus();
+    this.control.focus();
+  }
+}
+
+export class TextCheck extends Check {
+  constructor() {
+    super("expected", "input", { is: "says", seems: "says" });
+    this.labels = new Set();
   }
 
-  say(kind, text) {
-    this.verdict.dataset.kind = kind;
-    this.verdict.textContent = text;
+  setModel({ labels }) {
+    this.labels = new Set(labels);
+  }
+
+  get declared() {
+    return this.control.value.trim() || null;
+  }
+
+  seen(answer) {
+    return answer.text || "nothing";
+  }
+
+  isAnswerable() {
+    if (this.declared === null) return this.ask("Type the expected text first.");
+    const odd = [...this.declared].find((character) => !this.labels.has(character));
+    return odd === undefined || this.ask(`The model knows no “${visible(odd)}”, so it can never read this text.`);
+  }
+
+  conclude(answers, declared) {
+    if (answers.length === 0 || this.declared !== declared) return;
+    const wrong = answers.filter((a) => !a.matches && !a.unsure);
+    const unsure = answers.filter((a) => a.unsure);
+    if (wrong.length > 0) {
+      const many = `${wrong.length} of ${answers.length} do not say ${declared}.`;
+      this.say("mismatch", answers.length === 1 ? this.judge(wrong[0], declared).text : many);
+    } else if (unsure.length > 0) {
+      this.say("unsure", this.unsureText(unsure, answers, declared));
+    } else {
+      const all = `Match: all ${answers.length} pictures say ${declared}.`;
+      this.say("match", answers.length === 1 ? this.judge(answers[0], declared).text : all);
+    }
   }
 }
 
