@@ -61,9 +61,9 @@ class Reader(Backbone):
 
 def _halving(before: int, after: int, *, both: bool) -> nn.Sequential:
     """Return a convolution that halves the height, and the width too when `both`."""
-    kernel, stride = ((4, 4), (2, 2)) if both else ((4, 3), (2, 1))
+    stride = (2, 2) if both else (2, 1)
     return nn.Sequential(
-        nn.Conv2d(before, after, kernel, stride, padding=1, bias=False),
+        nn.Conv2d(before, after, 3, stride, padding=1, bias=False),
         nn.BatchNorm2d(after),
         nn.ReLU(),
     )
