@@ -6,6 +6,8 @@ import pytest
 
 from foveal.cli import doctor
 from foveal.cli.main import run
+from foveal.errors import DataError
+from foveal.synth.expressions import HAN
 from foveal.types import Finding, JsonObject
 
 HEALTHY: JsonObject = {"memory_bytes": 8 * 1024**3, "torch": {"version": "2.13", "cuda": []}}
@@ -20,6 +22,28 @@ def test_a_healthy_installation_has_no_errors_and_counts_its_fonts() -> None:
     found = doctor.diagnose(HEALTHY)
     assert [f.id for f in found if f.severity == "error"] == []
     assert "fonts.found" in [f.id for f in found]
+
+
+def test_a_missing_chinese_font_is_said_with_the_command_that_installs_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def without_chinese(characters: str) -> list[Path]:
+        if characters == HAN:
+            raise DataError("No font.", hint="apt-get install fonts-noto-cjk")
+        return [Path("DejaVuSans.ttf")]
+
+    monkeypatch.setattr(doctor, "find_fonts", without_chinese)
+    found = {f.id: f for f in doctor.diagnose(HEALTHY)}
+    assert found["fonts.found"].message == "1 fonts to draw letters with."
+    assert found["fonts.chinese"].severity == "info"
+    assert found["fonts.chinese"].message.startswith("No Chinese font: `foveal synth formula`")
+    assert found["fonts.chinese"].hint == "apt-get install fonts-noto-cjk"
+
+
+def test_chinese_fonts_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "find_fonts", lambda characters: [Path("a.ttc"), Path("b.ttc")])
+    found = {f.id: f for f in doctor.diagnose(HEALTHY)}
+    assert found["fonts.chinese"].message == "Chinese fonts for `foveal synth formula`: 2."
 
 
 def test_a_check_that_fails_is_itself_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import typer
 from foveal.cli.options import Debug, Json, Quiet
 from foveal.cli.output import finding_json, finding_lines, write, write_json
 from foveal.errors import DataError, FovealError
+from foveal.synth.expressions import HAN
 from foveal.synth.fonts import find_fonts
 from foveal.types import Finding, JsonObject
 from foveal.workflow.environment import describe_environment
@@ -154,6 +155,19 @@ def _fonts(environment: JsonObject) -> Iterator[Finding]:
     yield Finding("fonts.found", "info", f"{len(fonts)} fonts to draw letters with.")
 
 
+def _chinese_fonts(environment: JsonObject) -> Iterator[Finding]:
+    """`foveal synth formula` draws Chinese characters, which no Python package brings."""
+    try:
+        fonts = find_fonts(HAN)
+    except DataError as error:
+        # Nothing is amiss without: one kind of drawn pictures needs it.
+        message = "No Chinese font: `foveal synth formula` cannot draw, all else can."
+        yield Finding("fonts.chinese", "info", message, hint=error.hint)
+        return
+    message = f"Chinese fonts for `foveal synth formula`: {len(fonts)}."
+    yield Finding("fonts.chinese", "info", message)
+
+
 def _memory(environment: JsonObject) -> Iterator[Finding]:
     """Training needs some memory, whatever the size of the data."""
     memory = environment["memory_bytes"]
@@ -171,5 +185,6 @@ CHECKS: dict[str, _Check] = {
     "install.train_extra": _extra,
     "weights.default_missing": _weights,
     "fonts.found": _fonts,
+    "fonts.chinese": _chinese_fonts,
     "machine.memory": _memory,
 }
