@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from colored import draw_blocks
 from PIL import Image as PILImage
 
 from foveal import notebook
@@ -28,6 +29,44 @@ def test_an_answer_shows_the_picture_its_reason_and_the_scores(tiny_bundle: Bund
     assert np.array_equal(np.asarray(picture), DARK)
     assert "circle" in html
     assert "<svg" in html
+
+
+def test_a_reading_shows_its_alignment_at_its_own_size_and_each_character(
+    tiny_reader: Bundle,
+) -> None:
+    answer = Model(tiny_reader.path)(draw_blocks("A?C"))
+    html = answer._repr_html_()
+
+    picture, alignment = pictures_in(html)
+    assert picture.size == (48, 16)
+    assert alignment.size == (answer.overlay.shape[1], answer.overlay.shape[0])
+    widths = [int(width) for width in re.findall(r'<img [^>]*width="(\d+)"', html)]
+    # A small picture is shown larger, a large drawing smaller.
+    assert widths == [128, 560]
+    assert re.findall(r'title="(.): ([^"]+) %"', html) == [
+        ("A", "100.0"),
+        ("B", "48.2"),
+        ("C", "100.0"),
+    ]
+    assert f"<strong>{answer.text}</strong>" in html
+    assert answer.text.startswith("unsure: ABC ")
+    assert "unsure about this picture" in html
+
+
+def test_a_picture_without_text_and_a_value_are_shown_too(
+    tiny_reader: Bundle, tiny_sums: Bundle
+) -> None:
+    nothing = Model(tiny_reader.path)(draw_blocks("  "))._repr_html_()
+    assert "nothing 92.3 %" in nothing
+    assert len(pictures_in(nothing)) == 2
+    assert "10/1 = 10" in Model(tiny_sums.path)(draw_blocks("10/1", "/01"))._repr_html_()
+
+
+def test_a_reader_shows_its_alphabet_and_input(tiny_reader: Bundle) -> None:
+    html = Model(tiny_reader.path)._repr_html_()
+
+    for text in ("alphabet", ">ABC<", "16 px high, up to 256 px wide", "exact_match"):
+        assert text in html
 
 
 def test_a_model_shows_its_task_labels_input_and_version(tiny_bundle: Bundle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Protocol
 
@@ -15,6 +16,10 @@ from foveal.types import Image, JsonObject, Picture
 _PICTURE_PX = 256
 # Below this a small picture's heat map cannot be read.
 _LEAST_PX = 128
+# Of a picture that explains by a size of its own.
+_FIGURE_PX = 560
+# Of a character that is sure, doubtful, and less likely than not; as in the alignment.
+_SURE, _DOUBTFUL, _WEAK = "#115ed6", "#be5f06", "#c81e28"
 # More bars than this are noise below the answer.
 _BARS = 5
 
@@ -42,13 +47,16 @@ class ModelLike(Protocol):
 
 
 def answer_html(answer: AnswerLike) -> str:
-    """Return the picture, the same with the answer drawn on it, and the confidence bars.
+    """Return the picture, the answer drawn on or below it, and how sure each part of it is.
 
     Args:
-        answer: Of any task; the bars are drawn where the record has `scores`.
+        answer: Of any task; bars are drawn where the record has `scores`, tiles where it has
+            `characters`.
     """
-    picture = original_pixels(answer.picture)
+    picture, overlay = original_pixels(answer.picture), answer.overlay
     width = min(_PICTURE_PX, max(_LEAST_PX, picture.shape[1]))
+    # A text's alignment has a size of its own, at which its letters are to be read.
+    own = width if overlay.shape == picture.shape else min(_FIGURE_PX, overlay.shape[1])
     words = f"<strong>{escape(answer.text)}</strong>"
     if answer.record.get("unsure"):
         words += "<p>The model is unsure about this picture.</p>"
@@ -56,12 +64,36 @@ def answer_html(answer: AnswerLike) -> str:
     best = sorted(scores.items(), key=lambda item: -item[1])[:_BARS]
     if best:
         words += bar_chart([(n, p, f"{100 * p:.1f} %") for n, p in best], high=1.0)
+    words += _characters_html(answer.record.get("characters", ()))
     return side_by_side(
         (
             image_html(picture, alternative="the picture", width_px=width),
-            image_html(answer.overlay, alternative=f"why: {answer.text}", width_px=width),
+            image_html(overlay, alternative=f"why: {answer.text}", width_px=own),
             words,
         )
+    )
+
+
+def _characters_html(characters: Sequence[JsonObject]) -> str:
+    """Return each character of a reading above how sure it is."""
+    return (
+        '<div style="display:flex;flex-wrap:wrap;gap:4px;margin-top:8px">'
+        + "".join(_character_html(c["char"], c["confidence"]) for c in characters)
+        + "</div>"
+    )
+
+
+def _character_html(char: str, confidence: float) -> str:
+    # Never claims a certainty that the number does not have.
+    share = "&gt; 99.9 %" if 0.999 < confidence < 1 else f"{100 * confidence:.1f} %"
+    color = _SURE if confidence >= 0.9 else _DOUBTFUL if confidence >= 0.5 else _WEAK
+    # A space would not be seen.
+    shown = escape(char if char.strip() else "␣")
+    return (
+        f'<span title="{escape(char)}: {share}" style="text-align:center;min-width:44px;'
+        f'padding:4px 2px 2px;border-radius:6px;border-bottom:4px solid {color};background:#8881">'
+        f'<span style="display:block;font:600 22px/1.2 monospace">{shown}</span>'
+        f'<span style="font-size:11px;opacity:.75">{share}</span></span>'
     )
 
 
@@ -69,13 +101,16 @@ def model_html(model: ModelLike) -> str:
     """Return what a model is and how good it was on its validation pictures."""
     bundle, manifest = model.bundle, model.bundle.manifest
     pipeline = manifest.pipeline
-    labels = manifest.labels
-    named = ", ".join(labels[:8]) + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")
+    size = (
+        f"{pipeline.height} px high, up to {pipeline.width} px wide"
+        if pipeline.is_ragged
+        else f"{pipeline.height} x {pipeline.width} px, {pipeline.fit}"
+    )
     facts = (
         ("task", manifest.task),
-        ("labels", named),
+        _labels(manifest.labels, is_alphabet=bundle.task.target_kind == "text"),
         ("backbone", manifest.backbone),
-        ("input", f"{pipeline.height} x {pipeline.width} px, {pipeline.fit}"),
+        ("input", size),
         ("version", bundle.version),
         ("bundle", str(bundle.path)),
     )
@@ -93,6 +128,13 @@ def model_html(model: ModelLike) -> str:
             table_html(("validation", "value", "95 % interval"), metrics),
         )
     )
+
+
+def _labels(labels: Sequence[str], *, is_alphabet: bool) -> tuple[str, str]:
+    most, between = (60, "") if is_alphabet else (8, ", ")
+    named = between.join(labels[:most])
+    rest = f" and {len(labels) - most} more" if len(labels) > most else ""
+    return ("alphabet" if is_alphabet else "labels"), named + rest
 
 
 def _number(value: float | None) -> str:
