@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from PIL import Image as PILImage
+from PIL import ImageDraw
 
 from foveal.console import NoProgress
 from foveal.data.cache import Cache
@@ -218,3 +222,142 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path: Path) -> None:
     few, many = peak(200), peak(2000)
     # 1800 more pictures are 22 MB; what is kept of each is far under a kilobyte.
     assert many - few < 1800 * 500
+
+
+@dataclass(frozen=True)
+class LineSource(Source):
+    """Lines of given widths, 16 px high; every value of a line is its index."""
+
+    wide: tuple[int, ...]
+
+    def load(
+        self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None
+    ) -> Loaded:
+        index = int(sample.id)
+        pixels = np.full((16, self.wide[index], 3), index, np.uint8)
+        return Loaded(Picture.from_array(pixels), digest_of(sample.id.encode()))
+
+
+LINE = Pipeline(16, 320, "line", (250, 251, 252))
+
+
+def lines(*wide: int) -> LineSource:
+    samples = tuple(Sample(str(i), ("a",)) for i in range(len(wide)))
+    return LineSource("nowhere", "lines", samples, (), wide)
+
+
+def test_lines_keep_their_own_width_filled_up_to_a_multiple(tmp_path: Path) -> None:
+    cache = build(lines(30, 100, 32, 65), tmp_path / "cache", LINE)
+    assert cache.widths.tolist() == [32, 128, 32, 96]
+    assert (tmp_path / "cache" / "pixels.u8").stat().st_size == (32 + 128 + 32 + 96) * 16 * 3
+    for index, (own, filled) in enumerate(((30, 32), (100, 128), (32, 32), (65, 96))):
+        (pixels,) = cache.read(np.array([index]))
+        assert pixels.shape == (16, filled, 3)
+        assert (pixels[:, :own] == index).all()
+        assert (pixels[:, own:] == (250, 251, 252)).all()
+
+
+def test_lines_read_together_are_as_wide_as_the_widest_of_them(tmp_path: Path) -> None:
+    cache = build(lines(30, 100, 32, 65), tmp_path / "cache", LINE)
+    batch = cache.read(np.array([3, 0, 2]))
+    assert batch.shape == (3, 16, 96, 3)
+    assert (batch[0, :, :65] == 3).all()
+    assert (batch[1, :, :30] == 0).all()
+    assert (batch[1, :, 30:] == (250, 251, 252)).all()
+    assert (batch[2, :, 32:] == (250, 251, 252)).all()
+
+
+def test_the_frames_of_lines_are_those_of_their_own_width(tmp_path: Path) -> None:
+    cache = build(lines(30, 100), tmp_path / "cache", LINE)
+    frames = Cache.open(tmp_path / "cache").frames(np.array([1, 0]))
+    assert [frame.input for frame in frames] == [(16, 128), (16, 32)]
+    assert [frame.original for frame in frames] == [(16, 100), (16, 30)]
+    assert cache.frames(np.array([1, 0])) == frames
+
+
+def test_batches_of_the_cache_are_of_one_width(tmp_path: Path) -> None:
+    cache = build(lines(30, 100, 32, 65, 20), tmp_path / "cache", LINE)
+    parts = cache.batches(np.array([4, 3, 2, 1, 0]), 2)
+    assert [part.tolist() for part in parts] == [[4, 2], [0], [3], [1]]
+
+
+def test_a_line_of_20_000_pixels_is_an_error_of_that_picture_alone(tmp_path: Path) -> None:
+    cache = build(lines(30, 20_000, 320), tmp_path / "cache", LINE)
+    assert cache.scan.ok.tolist() == [True, False, True]
+    assert cache.widths.tolist() == [32, 0, 320]
+    ((index, (code, message)),) = cache.scan.errors.items()
+    assert (index, code) == (1, "image_too_wide")
+    assert "20000 pixels wide and 16 high. Expected at most 320" in message
+    assert (cache.read(np.array([0, 1]))[1] == (250, 251, 252)).all()
+    assert (cache.read(np.array([2])) == 2).all()
+
+
+@dataclass(frozen=True)
+class PageSource(Source):
+    """Pages with one and with two dark words, far apart; the last one has an unreadable picture."""
+
+    def load(
+        self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None
+    ) -> Loaded:
+        if sample.id == "2":
+            raise DataError("no page")
+        page = PILImage.new("RGB", (300, 200), "white")
+        for line in range(int(sample.id) + 1):
+            pen, top = ImageDraw.Draw(page), 40 + 80 * line
+            for left in range(60, 160, 20):
+                pen.rectangle((left, top, left + 12, top + 24), fill="black")
+        pixels = np.asarray(page)
+        return Loaded(Picture.from_array(pixels), digest_of(sample.id.encode()))
+
+
+def test_frames_of_pages_are_kept_because_only_decoding_knows_them(tmp_path: Path) -> None:
+    pipeline = Pipeline(32, 4096, "line", (255, 255, 255), ("grey", "threshold", "lines"))
+    samples = tuple(Sample(str(i), ("a",)) for i in range(3))
+    built = build(PageSource("nowhere", "pages", samples, ()), tmp_path / "cache", pipeline)
+    opened = Cache.open(tmp_path / "cache")
+    everything = np.arange(3)
+    assert opened.frames(everything) == built.frames(everything)
+    one, two, none = opened.frames(everything)
+    assert [len(frame.pieces) for frame in (one, two)] == [1, 2]
+    assert one.original == two.original == (200, 300)
+    # The strip's left end is the first word's: 60 px from the left, within a few of margin.
+    assert one.to_original(0.0, 0.0)[1] == pytest.approx(60, abs=12)
+    assert none.original == (0, 0)
+    assert opened.widths.tolist() == [one.input[1], two.input[1], 0]
+    assert opened.pipeline == pipeline
+
+
+@dataclass(frozen=True)
+class SlowSource(Source):
+    """Works in Python; each picture says which process made it in its digest."""
+
+    holds_lock: ClassVar[bool] = True
+
+    def load(
+        self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None
+    ) -> Loaded:
+        if sample.id == "40":
+            raise DataError("cannot be drawn")
+        pixels = np.random.default_rng(int(sample.id)).integers(0, 256, (16, 48, 3), np.uint8)
+        return Loaded(Picture.from_array(pixels), digest_of(str(os.getpid()).encode()))
+
+
+@pytest.mark.slow
+def test_sources_that_hold_the_lock_are_loaded_in_processes_with_the_same_bytes(
+    tmp_path: Path,
+) -> None:
+    samples = tuple(Sample(str(i), ("a",)) for i in range(100))
+    source = SlowSource("nowhere", "slow", samples, ())
+    caches = [
+        Cache.build(
+            source, LINE, tmp_path / str(workers), LIMITS, workers=workers, progress=NoProgress()
+        )
+        for workers in (1, 2)
+    ]
+    alone, spread = ((c.directory / "pixels.u8").read_bytes() for c in caches)
+    assert alone == spread
+    assert all(list(c.scan.errors) == [40] for c in caches)
+    here = digest_of(str(os.getpid()).encode())
+    made_by = [{digest.tobytes() for digest in c.scan.digest[c.scan.ok]} for c in caches]
+    assert made_by[0] == {here}
+    assert here not in made_by[1]

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from fitting import ArrayReader, tiny_loader
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from foveal.train.data import BatchOrder, CacheLoader
 
@@ -85,3 +87,126 @@ def test_leaving_an_epoch_early_ends_its_thread():
     next(batches)
     batches.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("foveal-read")]
+
+
+def lines(widths, batch_size=4, seed=0, weights=None):
+    """Return the order of samples whose model inputs have these widths."""
+    return BatchOrder(len(widths), batch_size, seed, weights, np.array(widths, np.int64))
+
+
+def test_batches_are_of_one_width_where_there_are_enough_of_it():
+    # Ten each of three widths, mixed up.
+    order = lines([32, 64, 96] * 10)
+    batches = order.batches(0)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(30))
+    assert all(len({i % 3 for i in batch.tolist()}) == 1 for batch in batches)
+    # Ten in batches of at most four: 4, 3, 3.
+    assert sorted(len(batch) for batch in batches) == [3, 3, 3, 3, 3, 3, 4, 4, 4]
+    assert len(order) == 9
+
+
+def test_widths_with_few_samples_join_their_neighbours():
+    # One of 32 and two of 64 fill no batch of four, nor does the one of 160 at the end.
+    widths = [32, 64, 64, 96, 96, 128, 128, 128, 128, 160]
+    found = [sorted(widths[i] for i in batch) for batch in lines(widths).batches(0)]
+    held = sorted({width for batch in found for width in batch if batch[0] <= 96})
+    assert held == [32, 64, 96]
+    rest = sorted(width for batch in found for width in batch if batch[0] > 96)
+    assert rest == [128, 128, 128, 128, 160]
+    assert len(found) == 4
+
+
+def test_fewer_samples_than_a_batch_are_one_batch_whatever_their_widths():
+    (batch,) = lines([32, 640, 96]).batches(0)
+    assert sorted(batch.tolist()) == [0, 1, 2]
+
+
+def test_batches_of_all_widths_come_mixed():
+    # Of eight batches of narrow and eight of wide lines, the narrow do not all come first.
+    widths = [32] * 32 + [64] * 32
+    kinds = [widths[batch[0]] for batch in lines(widths).batches(0)]
+    assert sorted(kinds) != kinds != sorted(kinds, reverse=True)
+
+
+def test_the_order_of_lines_depends_on_seed_and_epoch_alone():
+    widths = [32, 64, 96] * 10
+
+    def order(seed, epoch):
+        return [batch.tolist() for batch in lines(widths, seed=seed).batches(epoch)]
+
+    assert order(1, 3) == order(1, 3)
+    assert order(1, 3) != order(1, 4)
+    assert order(1, 3) != order(2, 3)
+
+
+def test_balanced_lines_are_drawn_by_weight_in_batches_of_about_one_width():
+    # Both widths weigh 90 in all; the spread of 5000 draws is 0.007.
+    widths = [32] * 90 + [64] * 10
+    weights = np.array([1.0] * 90 + [9.0] * 10)
+    order = lines(widths, 10, weights=weights)
+    batches = [batch for epoch in range(50) for batch in order.batches(epoch)]
+    assert np.mean(np.concatenate(batches) >= 90) == pytest.approx(0.5, abs=0.03)
+    assert all(len(np.unique(batch >= 90)) == 1 for batch in batches)
+
+
+def test_in_order_parts_lines_where_the_width_changes():
+    order = lines([32, 32, 32, 32, 32, 64, 64, 32]).in_order()
+    assert [batch.tolist() for batch in order] == [[0, 1, 2], [3, 4], [5, 6], [7]]
+
+
+@given(
+    st.lists(st.integers(1, 6).map(lambda n: 32 * n), min_size=1, max_size=60),
+    st.integers(1, 9),
+    st.integers(0, 3),
+)
+@settings(deadline=None)
+def test_however_wide_the_lines_every_one_comes_once_with_its_neighbours(widths, size, epoch):
+    order = lines(widths, size)
+    batches = order.batches(epoch)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(widths)))
+    assert all(0 < len(batch) <= size for batch in batches)
+    assert len(batches) == len(order)
+    # Widths are joined in one batch only where those below, or those above, fill none.
+    for wide in ([widths[i] for i in batch] for batch in batches):
+        below = sorted(w for w in widths if min(wide) <= w < max(wide))
+        assert len(below) < size or sum(w > below[size - 1] for w in widths) < size
+
+    runs = order.in_order()
+    assert np.concatenate(runs).tolist() == list(range(len(widths)))
+    assert all(len({widths[i] for i in run}) == 1 and len(run) <= size for run in runs)
+
+
+class RaggedReader:
+    """Pictures of several widths with the cache's `read`: every value is the picture's index."""
+
+    def __init__(self, widths):
+        self.widths = widths
+
+    def read(self, indices):
+        width = max(self.widths[i] for i in indices)
+        batch = np.full((len(indices), 4, width, 3), 255, np.uint8)
+        for row, index in zip(batch, indices.tolist(), strict=True):
+            row[:, : self.widths[index]] = index
+        return batch
+
+
+def test_a_loader_of_lines_pairs_pictures_of_their_width_with_their_targets():
+    widths = [8, 16, 8, 24, 16, 24, 8, 16, 24]
+    indices = np.array([8, 7, 6, 5, 4, 3, 2, 1, 0])
+    loader = CacheLoader(
+        RaggedReader(widths),
+        indices,
+        {"y": torch.from_numpy(indices)},
+        batch_size=3,
+        widths=np.array(widths)[indices],
+    )
+    assert len(loader) == 3
+    seen = []
+    for images, targets in loader.epoch(0):
+        wide = [widths[i] for i in targets["y"].tolist()]
+        assert images.shape == (3, 3, 4, wide[0])
+        assert torch.equal(images[:, 0, 0, -1], targets["y"].float())
+        seen += targets["y"].tolist()
+    assert sorted(seen) == list(range(9))
+    (first, _), *_ = loader.in_order()
+    assert first[0, 0, 0, 0] == 8
