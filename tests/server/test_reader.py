@@ -152,7 +152,7 @@ def test_models_describes_the_alphabet_and_the_input(readers: httpx.Client) -> N
 
     assert (reader["task"], reader["target"]) == ("read", "text")
     assert reader["labels"] == ["A", "B", "C"]
-    assert reader["input"] == {"height": 16, "width": 256, "fit": "line"}
+    assert reader["input"] == {"height": 16, "width": 256, "fit": "line", "steps": []}
     assert reader["primary_metric"] == "exact_match"
 
 

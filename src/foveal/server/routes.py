@@ -121,7 +121,12 @@ def _describe(name: str, predictor: Predictor) -> JsonObject:
         "target": predictor.task.target_kind,
         "labels": list(manifest.labels),
         # The width of a line is the largest that is taken.
-        "input": {"height": pipeline.height, "width": pipeline.width, "fit": pipeline.fit},
+        "input": {
+            "height": pipeline.height,
+            "width": pipeline.width,
+            "fit": pipeline.fit,
+            "steps": list(pipeline.steps),
+        },
         "unsure_below": manifest.calibration.unsure_below,
         "backbone": manifest.backbone,
         "primary_metric": predictor.task.primary_metric,

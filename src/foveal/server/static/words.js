@@ -32,6 +32,9 @@ export function aboutModel(model) {
 
 function reads({ labels, input }) {
   const what = `reads texts of ${labels.length} characters: ${alphabetRuns(labels)}.`;
+  if (input.steps.some((step) => step.startsWith("lines"))) {
+    return `${what} It finds the lines of a page itself.`;
+  }
   if (input.fit !== "line") return what;
   const ratio = Math.floor((10 * input.width) / input.height) / 10;
   return `${what} It takes lines of any width, up to ${ratio} times the height, at ${input.height} pixels high.`;
