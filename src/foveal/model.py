@@ -157,7 +157,8 @@ class Model:
 
         Args:
             picture: As for calling the model.
-            label: The label to explain; None takes the answer's own.
+            label: The label or character to explain; None explains the answer as a whole (for a
+                text: its alignment).
             method: `evidence` (the model's own map) or `occlusion` (slower, independent).
 
         Raises:

@@ -55,7 +55,7 @@ def explain(
         )
     else:
         write(str(target))
-        note(
-            f"{task.headline(explanation.prediction)}; the map speaks for {explanation.label}",
-            quiet=quiet,
-        )
+        headline = task.headline(explanation.prediction)
+        named = label is not None or method == "occlusion"
+        said = f"{headline}; the map speaks for {explanation.label}" if named else headline
+        note(said, quiet=quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foveal.bundle.manifest import Manifest
+from foveal.tasks import get_task
 
 # A bundle may have a thousand labels; a card is read by people.
 _LABELS_SHOWN = 60
@@ -11,11 +12,18 @@ _LABELS_SHOWN = 60
 def model_card(manifest: Manifest) -> str:
     """Return the card as Markdown."""
     pipeline = manifest.pipeline
+    is_text = get_task(manifest.task).target_kind == "text"
+    what = "characters" if is_text else "labels"
+    size = (
+        f"{pipeline.height} px height, at most {pipeline.width} px wide"
+        if pipeline.is_ragged
+        else f"{pipeline.height} x {pipeline.width} px ({pipeline.fit})"
+    )
     return "\n".join(
         [
             f"# {manifest.name}",
             "",
-            f"A `{manifest.task}` model with {len(manifest.labels)} labels, made with foveal "
+            f"A `{manifest.task}` model with {len(manifest.labels)} {what}, made with foveal "
             f"{manifest.foveal_version} on {manifest.created[:10]}.",
             "",
             "```",
@@ -31,8 +39,8 @@ def model_card(manifest: Manifest) -> str:
             "",
             "## What it takes and gives",
             "",
-            f"Pictures are brought to {pipeline.height} x {pipeline.width} px ({pipeline.fit}); "
-            "any JPEG, PNG, WebP, GIF, BMP or TIFF. Labels: " + _labels(manifest.labels) + ".",
+            f"Pictures are brought to {size}; any JPEG, PNG, WebP, GIF, BMP or TIFF. "
+            f"{what.capitalize()}: {_labels(manifest.labels)}.",
             "",
             "## What it was made from",
             "",
@@ -47,7 +55,7 @@ def model_card(manifest: Manifest) -> str:
             "## Limits",
             "",
             "Measured on pictures like those it was trained on; on others it may be wrong and "
-            "sure. Every picture gets one of the labels above, whatever it shows.",
+            f"sure. Every answer is made of the {what} above, whatever the picture shows.",
             "",
         ]
     )
