@@ -60,8 +60,9 @@ class Pipeline:
     @property
     def example_size(self) -> tuple[int, int]:
         """Return (height, width) of a model input that the network surely takes."""
-        width = min(self.width, 8 * self.width_step) if self.is_ragged else self.width
-        return self.height, width
+        if not self.is_ragged:
+            return self.height, self.width
+        return self.height, self.width_step * min(8, -(-self.width // self.width_step))
 
     def frame(self, height: int, width: int) -> Frame:
         """Return where an original of (height, width) pixels lies in the model input.

@@ -13,6 +13,8 @@ from foveal.predict.engine import OnnxEngine
 from foveal.recipe import ModelOptions
 from foveal.tasks.classify.task import ClassifyTask
 from foveal.tasks.classify.training import TRAINING
+from foveal.tasks.read.task import ReadTask
+from foveal.tasks.read.training import TRAINING as READ_TRAINING
 from foveal.types import Labels
 
 TASK = ClassifyTask.bind(Labels(("ant", "bee", "cat")), {})
@@ -88,3 +90,77 @@ def test_the_torch_engine_restores_the_mode_and_takes_read_only_arrays() -> None
 
     assert built.training
     assert list(outputs) == ["logits"] and outputs["logits"].dtype == np.float32
+
+
+READERS = {
+    "ctc": ReadTask.bind(Labels(tuple("abc")), {"head": "ctc"}),
+    "gru": ReadTask.bind(Labels(tuple("abc")), {"head": "gru"}),
+    "positions": ReadTask.bind(Labels(tuple("abc")), {"head": "positions", "length": 3}),
+}
+LINE = Pipeline(32, 640, "line")
+
+
+def reader(head: str, backbone: str = "reader") -> Network:
+    torch.manual_seed(0)
+    options = ModelOptions(backbone=backbone, dropout=0.0)
+    built = build_network(READERS[head], READ_TRAINING, options, pretrained=False)
+    # Statistics as after training, so that the answers differ from column to column.
+    pictures = torch.rand(8, 3, 32, 96, generator=torch.Generator().manual_seed(1)) * 255
+    built.train()
+    with torch.no_grad():
+        for _ in range(20):
+            built(pictures)
+    return built.eval()
+
+
+@pytest.mark.parametrize("head", READERS)
+def test_a_reader_takes_any_number_of_lines_of_any_width(head: str) -> None:
+    trained, task = reader(head), READERS[head]
+    model = export_onnx(trained, task, LINE)
+    check_onnx(model)
+
+    (given,) = onnx.load_from_string(model).graph.input
+    batch, height, width, channels = given.type.tensor_type.shape.dim
+    assert batch.dim_param and width.dim_param
+    assert (height.dim_value, channels.dim_value) == (32, 3)
+
+    shipped, network = OnnxEngine(model, threads=1), TorchEngine(trained)
+
+    assert shipped.output_names == task.core_outputs
+    rng = np.random.default_rng(0)
+    for count, wide in ((1, 32), (3, 64), (2, 256), (1, 640), (5, 96), (2, 1920)):
+        inputs = rng.integers(0, 256, (count, 32, wide, 3), np.uint8)
+        found, expected = shipped.run(inputs), network.run(inputs)
+        for name, value in expected.items():
+            assert found[name].shape == value.shape
+            np.testing.assert_allclose(found[name], value, atol=1e-4)
+        columns = expected["attention" if head == "positions" else "logits"]
+        assert columns.shape[0] == count
+        assert wide // 8 == columns.shape[2 if head == "positions" else 1]
+
+
+@pytest.mark.parametrize("head", ["ctc", "gru"])
+def test_lines_of_one_size_are_exported_too(head: str) -> None:
+    trained = reader(head, "lenet5")
+    inputs = np.random.default_rng(0).integers(0, 256, (3, 32, 90, 3), np.uint8)
+
+    model = export_onnx(trained, READERS[head], Pipeline(32, 90, "stretch"))
+
+    found, expected = OnnxEngine(model, threads=1).run(inputs), TorchEngine(trained).run(inputs)
+    np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-4)
+
+
+def test_a_widest_line_that_is_no_multiple_of_the_step_is_exported() -> None:
+    trained, pipeline = reader("ctc", "lenet5"), Pipeline(32, 170, "line")
+    shipped = OnnxEngine(export_onnx(trained, READERS["ctc"], pipeline), threads=1)
+    inputs = np.zeros((1, *pipeline.frame(32, 170).input, 3), np.uint8)
+
+    expected = TorchEngine(trained).run(inputs)
+
+    np.testing.assert_allclose(shipped.run(inputs)["logits"], expected["logits"], atol=1e-4)
+
+
+def test_exporting_a_recurrent_reader_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    export_onnx(reader("gru"), READERS["gru"], LINE)
+
+    assert capfd.readouterr() == ("", "")

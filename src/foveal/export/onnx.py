@@ -112,6 +112,8 @@ def _export_traced(
     buffer = io.BytesIO()
     # Sizes that are taken for constants are those of the height; a GRU whose batch is free was
     # run with other batches and widths (tests/export).
+    warnings.filterwarnings("ignore", message="You are using the legacy TorchScript-based ONNX")
+    warnings.filterwarnings("ignore", message="Constant folding - Only steps=1")
     warnings.filterwarnings("ignore", message="Converting a tensor to a Python")
     warnings.filterwarnings("ignore", message="Exporting a model to ONNX with a batch_size")
     torch.onnx.export(
