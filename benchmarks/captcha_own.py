@@ -47,7 +47,8 @@ def claim(pictures: int | None, budget: str) -> Claim:
         data="captcha_wp",
         share=1 / 5,
         accuracy=0.98 if pictures is None else None,
-        wall_s=WALL_S,
+        # Beside a figure for information a kept limit would read as if a claim were met.
+        wall_s=WALL_S if pictures is None else None,
         options=("--task", "read", "--budget", budget),
         metric="exact_match",
         is_text=True,
