@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import final
 
@@ -15,6 +15,9 @@ from foveal.types import Frame, JsonObject
 
 # Of a character's columns, for its half width where it has no neighbour.
 _HALF_WIDTH = 1.5
+# Of the highest attention: what lies above it is where a position looked.
+_HALF = 0.5
+_LEAST = 1e-9
 
 
 @final
@@ -131,6 +134,36 @@ def place_characters(
         edges = _in_original(left * pixels, right * pixels, frame, centre * pixels)
         placed.append(Character(found.text[i], found.confidences[i], *edges))
     return tuple(placed)
+
+
+def in_columns(reading: Reading) -> Reading:
+    """Return a reading of positions as one of columns: each says what it says where it looked.
+
+    A reading of columns is returned as it is.
+    """
+    attention = reading.attention
+    if attention is None:
+        return reading
+    peaks = attention.max(axis=1, keepdims=True)
+    looked = attention / np.maximum(peaks, _LEAST)
+    said = np.exp(reading.log_probabilities)
+    # (positions, columns, classes) → the position that looked there most speaks for a column.
+    shown = (looked[:, :, None] * said[:, None, :]).max(axis=0)
+    shown[:, 0] = np.maximum(shown[:, 0], 1.0 - looked.max(axis=0))
+    spans = tuple(_around_peak(looked[first]) for first, _ in reading.spans)
+    shares = np.log(np.maximum(shown / shown.sum(axis=1, keepdims=True), _LEAST))
+    return replace(
+        reading, log_probabilities=shares.astype(np.float32), attention=None, spans=spans
+    )
+
+
+def _around_peak(looked: NDArray[np.float32]) -> tuple[int, int]:
+    """Return the columns, [first, end), around the peak that are at least half as high."""
+    peak = int(looked.argmax())
+    low = np.flatnonzero(looked < _HALF)
+    before, after = low[low < peak], low[low > peak]
+    first = int(before[-1]) + 1 if len(before) else 0
+    return first, int(after[0]) if len(after) else len(looked)
 
 
 def _in_original(left: float, right: float, frame: Frame, centre: float) -> tuple[float, float]:

@@ -29,7 +29,7 @@ from foveal.tasks.read.ctc import (
     position_log_probability,
 )
 from foveal.tasks.read.options import HEADS, ReadOptions, choose_options
-from foveal.tasks.read.reading import Reading, place_characters, value_of
+from foveal.tasks.read.reading import Reading, in_columns, place_characters, value_of
 from foveal.types import (
     Calibration,
     Frame,
@@ -326,7 +326,7 @@ class ReadTask(Task[Target, Reading]):
         # Imported late: drawing costs a tenth of the start of `foveal predict`, which needs none.
         from foveal.tasks.read.draw import draw_alignment
 
-        return draw_alignment(picture, prediction, self.labels.names)
+        return draw_alignment(picture, in_columns(prediction), self.labels.names)
 
     def analyse(self, predictions: Sequence[Reading], targets: Sequence[Target]) -> JsonObject:
         """Return tables by length, position and character, and the mistakes."""
