@@ -43,7 +43,7 @@ KNOBS = {
 def train(
     data: str | Path,
     *,
-    task: str = "classify",
+    task: str | None = None,
     name: str | None = None,
     out: str | Path = "runs",
     recipe: str | Path | Recipe | None = None,
@@ -55,7 +55,8 @@ def train(
 
     Args:
         data: A folder, table, array file or URL; see the data layouts in the README.
-        task: What to learn.
+        task: What to learn: `classify` or `read`. None takes the recipe's, the drawn kind's for
+            `synth:KIND`, else `classify`.
         name: Name of the run; None takes the data's.
         out: Folder of the runs.
         recipe: A recipe or the path of a recipe file; None chooses everything from the data.
@@ -78,7 +79,7 @@ def train(
         >>> model("cat.jpg").label  # doctest: +SKIP
         'cat'
     """
-    resolved = _recipe(task, recipe, overrides, knobs)
+    resolved = _recipe(_task(data, task, recipe), recipe, overrides, knobs)
     run_training = _training().run_training
     run = run_training(data, resolved, out=Path(out), name=name, progress=progress or NoProgress())
     return Model(run)
@@ -208,7 +209,7 @@ def compare(runs: Sequence[str | Path], *, out: str | Path | None = None) -> Com
 def check(
     data: str | Path,
     *,
-    task: str = "classify",
+    task: str | None = None,
     overrides: Sequence[str] = (),
     label_regex: str | None = None,
     progress: Progress | None = None,
@@ -217,7 +218,7 @@ def check(
 
     Args:
         data: As for `train`.
-        task: What is to be learnt.
+        task: What is to be learnt; None takes the drawn kind's for `synth:KIND`, else `classify`.
         overrides: `key.path=value` each, as after `--set`.
         label_regex: Its first group, in a file's name, is the picture's label.
         progress: Told how far the work is.
@@ -227,7 +228,7 @@ def check(
     """
     from foveal.workflow.check import check_source
 
-    recipe = _recipe(task, None, overrides, {"label_regex": label_regex})
+    recipe = _recipe(_task(data, task, None), None, overrides, {"label_regex": label_regex})
     return check_source(data, recipe, progress or NoProgress())
 
 
@@ -356,6 +357,14 @@ def serve(
     run_server(predictors, on_ready=on_ready, host=host, port=port, **options)
 
 
+def _task(data: str | Path, task: str | None, recipe: object) -> str | None:
+    if task is not None or recipe is not None:
+        return task
+    from foveal.synth import is_synth, open_synth
+
+    return open_synth(str(data)).kind.task if is_synth(data) else None
+
+
 def _voters(models: str) -> list[Model]:
     # A folder may have a comma in its name.
     names = [models] if Path(models).exists() else models.split(",")
@@ -363,7 +372,10 @@ def _voters(models: str) -> list[Model]:
 
 
 def _recipe(
-    task: str, recipe: str | Path | Recipe | None, overrides: Sequence[str], knobs: dict[str, Any]
+    task: str | None,
+    recipe: str | Path | Recipe | None,
+    overrides: Sequence[str],
+    knobs: dict[str, Any],
 ) -> Recipe:
     from foveal.errors import unknown_name
     from foveal.recipe import Recipe
@@ -377,7 +389,9 @@ def _recipe(
     else:
         loaded = Recipe.load(Path(recipe) if recipe is not None else None, overrides)
     changes = {KNOBS[key].replace(".", "__"): value for key, value in given.items()}
-    return loaded.updated(task=task, **changes) if recipe is None else loaded.updated(**changes)
+    if task is not None:
+        changes["task"] = task
+    return loaded.updated(**changes)
 
 
 def _training() -> Any:

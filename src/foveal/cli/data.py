@@ -19,7 +19,7 @@ from foveal.types import SPLIT_NAMES
 
 def check(
     data: Data,
-    task: Annotated[str, typer.Option(help="What is to be learnt.")] = "classify",
+    task: Annotated[str | None, typer.Option(help="classify or read; what is drawn says it itself.")] = None,
     label_regex: LabelRegex = None,
     overrides: Set = None,
     as_json: Json = False,
