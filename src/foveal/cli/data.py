@@ -19,7 +19,9 @@ from foveal.types import SPLIT_NAMES
 
 def check(
     data: Data,
-    task: Annotated[str | None, typer.Option(help="classify or read; what is drawn says it itself.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classify or read; what is drawn says it itself.")
+    ] = None,
     label_regex: LabelRegex = None,
     overrides: Set = None,
     as_json: Json = False,

@@ -99,7 +99,9 @@ def train(
     allow_download: _Download = False,
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the runs.")] = Path("runs"),
-    task: Annotated[str | None, typer.Option(help="classify or read; what is drawn says it itself.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classify or read; what is drawn says it itself.")
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A recipe file (YAML).")
     ] = None,
