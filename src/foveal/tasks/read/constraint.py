@@ -75,6 +75,17 @@ def make_constraint(options: ConstraintOptions) -> Constraint | None:
     return WordList(options.words) if options.words else None
 
 
+def allows(constraint: Constraint, text: str) -> bool:
+    """Tell whether a whole text is allowed."""
+    state = constraint.start()
+    for character in text:
+        following = constraint.advance(state, character)
+        if following is None:
+            return False
+        state = following
+    return constraint.accepts(state)
+
+
 @final
 class WordList:
     """Allows the words of a list. The state is the text so far."""

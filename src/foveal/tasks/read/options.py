@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from foveal.tasks.read.constraint import Expression
+from foveal.tasks.read.constraint import Expression, allows
 from foveal.types import JsonObject
 
 HEADS = ("ctc", "gru", "positions")
@@ -59,16 +59,6 @@ def _common_grammar(texts: Sequence[str]) -> str:
         return ""
     for name in ("arithmetic", "formula"):
         grammar = Expression(name)
-        if all(_follows(grammar, text) for text in texts):
+        if all(allows(grammar, text) for text in texts):
             return name
     return ""
-
-
-def _follows(grammar: Expression, text: str) -> bool:
-    state = grammar.start()
-    for character in text:
-        following = grammar.advance(state, character)
-        if following is None:
-            return False
-        state = following
-    return grammar.accepts(state)

@@ -19,15 +19,9 @@ from foveal.pipeline import resample_to_original
 from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
 from foveal.tasks.read import analysis
 from foveal.tasks.read.calibrate import fit_temperature
-from foveal.tasks.read.constraint import Constraint, make_constraint
-from foveal.tasks.read.ctc import (
-    Decoded,
-    decode_beam,
-    decode_greedy,
-    decode_positions,
-    log_probability,
-    position_log_probability,
-)
+from foveal.tasks.read.constraint import Constraint, allows, make_constraint
+from foveal.tasks.read.ctc import log_probability, position_log_probability
+from foveal.tasks.read.decoding import decode_text
 from foveal.tasks.read.options import HEADS, ReadOptions, choose_options
 from foveal.tasks.read.reading import Reading, in_columns, place_characters, value_of
 from foveal.types import (
@@ -165,7 +159,7 @@ class ReadTask(Task[Target, Reading]):
         frame: Frame,
         calibration: Calibration,
     ) -> Reading:
-        found = self._decoded(log_probabilities)
+        found = decode_text(log_probabilities, self.labels.names, self.options, self._constraint)
         confidence = min(1.0, math.exp(found.log_probability))
         value, value_error = value_of(found.text) if self._has_value else (None, None)
         return Reading(
@@ -182,35 +176,8 @@ class ReadTask(Task[Target, Reading]):
             frame=frame,
         )
 
-    def _decoded(self, log_probabilities: NDArray[np.float32]) -> Decoded:
-        names, options = self.labels.names, self.options
-        has_positions = options.head == "positions"
-        plain = (decode_positions if has_positions else decode_greedy)(log_probabilities, names)
-        wants_search = options.decoder == "beam" and not has_positions
-        # Nearly every text of a trained reader is allowed as it stands, and the search for a
-        # better one costs fifty times as much.
-        if plain is not None and not wants_search and self._is_allowed(plain.text):
-            return plain
-        search = decode_positions if has_positions else decode_beam
-        found = search(
-            log_probabilities,
-            names,
-            constraint=self._constraint,
-            beam_width=options.beam_width,
-        )
-        return found or plain or Decoded("", 0.0, (), ())
-
     def _is_allowed(self, text: str) -> bool:
-        constraint = self._constraint
-        if constraint is None:
-            return True
-        state = constraint.start()
-        for character in text:
-            following = constraint.advance(state, character)
-            if following is None:
-                return False
-            state = following
-        return constraint.accepts(state)
+        return self._constraint is None or allows(self._constraint, text)
 
     def measure(self, prediction: Reading, target: Target) -> NDArray[np.float64]:
         """Return one row; its layout is `analysis.ROW_LAYOUT`."""
