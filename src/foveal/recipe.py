@@ -265,7 +265,11 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise RecipeError(f"Invalid value in override {override!r}: {error}") from error
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise RecipeError(
+            f"Invalid value in override {override!r}: {problem}.",
+            hint=f"quote what is plain text: --set \"{key.strip()}='{text}'\"",
+        ) from error
     _set(data, key.strip().split("."), value)
 
 

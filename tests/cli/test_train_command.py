@@ -36,7 +36,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return made
 
 
-DEFAULTS = {"task": "classify", "out": Path("runs"), "overrides": ()}
+DEFAULTS = {"task": None, "out": Path("runs"), "overrides": ()}
 
 
 def test_without_options_everything_is_left_to_the_data(calls: Calls) -> None:
@@ -53,7 +53,7 @@ def test_every_knob_reaches_the_public_function(calls: Calls) -> None:
     )
     assert run(line.split()) == 0
     assert calls.made[0][2] == {
-        "task": "classify",
+        "task": None,
         "epochs": 5,
         "batch_size": 16,
         "image_size": 96,

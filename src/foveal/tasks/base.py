@@ -247,9 +247,11 @@ class Task(ABC, Generic[TargetT, PredictionT]):
                 raise RecipeError(f"Unknown recipe key 'task_options.{key}'.{guess}")
             expected = hints[key]
             if isinstance(expected, type) and not isinstance(value, expected):
+                quote = f"--set \"task_options.{key}='…'\" takes plain text as it stands"
                 raise RecipeError(
                     f"Invalid value for 'task_options.{key}'. "
-                    f"Expected {expected.__name__}. Received: {value!r}."
+                    f"Expected {expected.__name__}. Received: {value!r}.",
+                    hint=quote if expected is str else None,
                 )
         missing = [
             n

@@ -130,6 +130,8 @@ def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
             reasons={key: why for key, why in reasons.items() if key.split(".")[-1] in missing},
             task_options={**recipe.task_options, **missing},
         )
+    # Wrong options are known before the first picture is decoded.
+    task_type.bind(task_type.fit_labels(raws), recipe.task_options)
     facts = look(source, limits_of(recipe), raws)
     training = get_training(recipe.task)
     return source, resolve(recipe, facts, training, pretrained_at_hand=_pretrained_at_hand())
