@@ -1,0 +1,156 @@
+"""Drawn pictures that are replaced while training goes on: which, when, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from foveal.console import NoProgress
+from foveal.data.cache import Cache
+from foveal.data.decode import DecodeLimits
+from foveal.errors import DataError
+from foveal.pipeline import Pipeline
+from foveal.synth import SynthSource, open_synth
+from foveal.train.data import CacheLoader
+from foveal.types import Picture
+from foveal.workflow.endless import EndlessLoader
+
+LIMITS = DecodeLimits(max_bytes=10**7, max_pixels=10**7)
+PIPELINE = Pipeline(16, 640, "line")
+COUNT, TRAINED = 10, 8
+SOURCE = open_synth(f"synth:captcha?count={COUNT}&seed=5&length=2&alphabet=01")
+
+
+def build(source: SynthSource, directory: Path) -> Cache:
+    return Cache.build(source, PIPELINE, directory, LIMITS, workers=1, progress=NoProgress())
+
+
+def loader_of(cache: Cache, source: SynthSource | None = None) -> CacheLoader:
+    indices = np.arange(TRAINED)
+    first = source.first if source is not None else 0
+    places = {"index": torch.from_numpy(indices + first)}
+    widths = cache.widths[:TRAINED].astype(np.int64)
+    return CacheLoader(cache, indices, places, batch_size=4, seed=3, widths=widths)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    return build(SOURCE, tmp_path_factory.mktemp("first") / "cache")
+
+
+def settle(loader: EndlessLoader) -> None:
+    """Wait until everything that was begun is on disk."""
+    loader._pool.submit(int).result()
+
+
+MakeEndless = Callable[..., EndlessLoader]
+
+
+@pytest.fixture
+def endless(first: Cache) -> Iterator[MakeEndless]:
+    made: list[EndlessLoader] = []
+
+    def make(
+        sets: Path, *, every: int = 2, epochs: int | None = 6, pipeline: Pipeline = PIPELINE
+    ) -> EndlessLoader:
+        loader = EndlessLoader(
+            loader_of(first),
+            SOURCE,
+            loader_of,
+            pipeline=pipeline,
+            limits=LIMITS,
+            directory=sets,
+            every=every,
+            epochs=epochs,
+        )
+        made.append(loader)
+        return loader
+
+    yield make
+    for loader in made:
+        settle(loader)
+
+
+def seen(loader: EndlessLoader, epoch: int, first_batch: int = 0) -> list[tuple[list[int], bytes]]:
+    """Return for each batch the places of its pictures in the stream, and their pixels."""
+    batches = loader.epoch(epoch, first_batch)
+    return [(targets["index"].tolist(), pixels.numpy().tobytes()) for pixels, targets in batches]
+
+
+def places(loader: EndlessLoader, epoch: int) -> list[int]:
+    return sorted(index for indices, _ in seen(loader, epoch) for index in indices)
+
+
+def test_every_set_is_the_next_part_of_the_stream(endless: MakeEndless, tmp_path: Path) -> None:
+    loader = endless(tmp_path)
+    found = [places(loader, epoch) for epoch in range(6)]
+    # Two epochs each; the first set ends before the two pictures that validate.
+    assert found[0] == found[1] == list(range(8))
+    assert found[2] == found[3] == list(range(10, 18))
+    assert found[4] == found[5] == list(range(18, 26))
+
+
+def test_what_is_seen_is_what_the_stream_has_there(endless: MakeEndless, tmp_path: Path) -> None:
+    loader = endless(tmp_path, every=1)
+    for images, targets in loader.epoch(2):
+        for image, index in zip(images, targets["index"].tolist(), strict=True):
+            drawn = Picture.from_array(SOURCE.kind.draw(5, index).pixels)
+            pixels, _ = PIPELINE.apply(drawn)
+            assert np.array_equal(image.permute(1, 2, 0).numpy().astype(np.uint8), pixels)
+
+
+def test_a_resumed_run_sees_the_same_batches(endless: MakeEndless, tmp_path: Path) -> None:
+    whole = endless(tmp_path / "whole")
+    expected = [seen(whole, epoch) for epoch in range(5)]
+    # Killed within the fourth epoch, of which one batch was done.
+    resumed = endless(tmp_path / "resumed")
+    assert seen(resumed, 3, 1) == expected[3][1:]
+    assert seen(resumed, 4) == expected[4]
+
+
+def test_a_set_that_a_killed_run_left_is_used(endless: MakeEndless, tmp_path: Path) -> None:
+    killed = endless(tmp_path)
+    expected = seen(killed, 2)
+    settle(killed)
+    made = (tmp_path / "set-000001" / "pixels.u8").stat().st_mtime_ns
+    assert seen(endless(tmp_path), 2) == expected
+    assert (tmp_path / "set-000001" / "pixels.u8").stat().st_mtime_ns == made
+
+
+def test_used_sets_are_deleted_and_no_more_are_drawn_than_are_needed(
+    endless: MakeEndless, tmp_path: Path
+) -> None:
+    loader = endless(tmp_path, every=1, epochs=4)
+    for epoch in range(4):
+        list(loader.epoch(epoch))
+        settle(loader)
+        there = sorted(path.name for path in tmp_path.iterdir())
+        following = [f"set-{n:06d}" for n in (epoch, epoch + 1) if 0 < n < 4]
+        assert there == following
+
+
+def test_a_run_without_an_end_draws_one_set_ahead(endless: MakeEndless, tmp_path: Path) -> None:
+    loader = endless(tmp_path, epochs=None)
+    list(loader.epoch(0))
+    settle(loader)
+    assert [path.name for path in tmp_path.iterdir()] == ["set-000001"]
+
+
+def test_its_size_is_that_of_the_first_set(endless: MakeEndless, tmp_path: Path) -> None:
+    loader = endless(tmp_path)
+    assert loader.samples == TRAINED
+    assert len(loader) == len(list(loader.epoch(0))) == 2
+
+
+def test_pictures_that_cannot_be_used_stop_the_run_with_a_way_out(
+    endless: MakeEndless, tmp_path: Path
+) -> None:
+    loader = endless(tmp_path, pipeline=Pipeline(16, 8, "line"))
+    with pytest.raises(DataError, match="8 of the pictures drawn cannot be used") as caught:
+        list(loader.epoch(2))
+    assert caught.value.hint == "--set data.fresh_every=0 keeps the first ones"
+    assert caught.value.error_code == "image_too_wide"
