@@ -36,7 +36,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return made
 
 
-DEFAULTS = {"task": None, "out": Path("runs"), "overrides": ()}
+DEFAULTS = {"out": Path("runs"), "overrides": ()}
 
 
 def test_without_options_everything_is_left_to_the_data(calls: Calls) -> None:
@@ -46,14 +46,14 @@ def test_without_options_everything_is_left_to_the_data(calls: Calls) -> None:
 
 def test_every_knob_reaches_the_public_function(calls: Calls) -> None:
     line = (
-        "train photos --epochs 5 --batch-size 16 --image-size 96 --backbone cnn3 --lr 0.01 "
+        "train photos --task read --epochs 5 --batch-size 16 --image-size 96 --backbone cnn3 --lr 0.01 "
         "--patience 3 --budget 10m --seed 4 --device cpu --strategy full --allow-download "
         "--label-regex (.+)_ "
         "--name first --out elsewhere --recipe r.yaml --set train.ema=0.99 --set data.layout=table"
     )
     assert run(line.split()) == 0
     assert calls.made[0][2] == {
-        "task": None,
+        "task": "read",
         "epochs": 5,
         "batch_size": 16,
         "image_size": 96,
