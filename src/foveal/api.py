@@ -121,7 +121,7 @@ def load(model: str | Path) -> Model:
         BundleError: When nothing is there, or what is there is not a bundle.
 
     Example:
-        >>> foveal.load("runs/classify/photos")("cat.jpg").text  # doctest: +SKIP
+        >>> foveal.load("runs/classify/photos")("cat.jpg").headline  # doctest: +SKIP
         'cat 98.1 %'
     """
     return Model(model)

@@ -40,21 +40,21 @@ class Answer:
         record: The answer as the predictions contract has it.
         picture: The picture.
         overlay: The picture with the answer drawn on it, (H, W, 3) uint8 RGB.
-        text: The answer as a few words.
+        headline: The answer as a few words.
     """
 
     prediction: Any
     record: JsonObject
     picture: Picture
     overlay: Image
-    text: str
+    headline: str
 
     def __str__(self) -> str:
         """Return the answer as a few words."""
-        return self.text
+        return self.headline
 
     def __getattr__(self, name: str) -> Any:
-        """Give the prediction's own fields: `answer.label`."""
+        """Give the prediction's own fields: `answer.label`, `answer.text`."""
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self.prediction, name)
@@ -117,7 +117,7 @@ class Model:
             record=self.predictor.record(prediction, source, ms),
             picture=decoded,
             overlay=task.draw(decoded, prediction),
-            text=task.headline(prediction),
+            headline=task.headline(prediction),
         )
 
     def predict(

@@ -48,8 +48,8 @@ def test_a_reading_shows_its_alignment_at_its_own_size_and_each_character(
         ("B", "48.2"),
         ("C", "100.0"),
     ]
-    assert f"<strong>{answer.text}</strong>" in html
-    assert answer.text.startswith("unsure: ABC ")
+    assert f"<strong>{answer.headline}</strong>" in html
+    assert answer.headline.startswith("unsure: ABC ")
     assert "unsure about this picture" in html
 
 

@@ -105,7 +105,7 @@ def test_new_numbers_are_read_as_well_as_those_that_were_measured(
 def test_characters_stand_where_they_were_drawn(model: foveal.Model) -> None:
     rng = np.random.default_rng(3)
     answer = model(np.asarray(draw_number("1203", rng)))
-    assert answer.prediction.text == "1203"
+    assert answer.text == "1203"
     record = answer.record
     assert [c["char"] for c in record["characters"]] == list("1203")
     starts = [c["x0"] for c in record["characters"]]

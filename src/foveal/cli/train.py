@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EVERYDAY, GO_ON, MORE = "Everyday knobs", "Go on with a run", "More"
 
 _Data = Annotated[
-    str | None, typer.Argument(metavar="DATA", help="Folder, labels.csv, labels.jsonl, .npz, URL.")
+    str | None, typer.Argument(metavar="DATA", help="Folder, table, .npz, URL, or synth:KIND.")
 ]
 _Epochs = Annotated[
     str | None, typer.Option(metavar="N", help="Passes over the data.", rich_help_panel=EVERYDAY)

@@ -34,7 +34,7 @@ class AnswerLike(Protocol):
     @property
     def overlay(self) -> Image: ...  # noqa: D102
     @property
-    def text(self) -> str: ...  # noqa: D102
+    def headline(self) -> str: ...  # noqa: D102
 
 
 class ModelLike(Protocol):
@@ -57,7 +57,7 @@ def answer_html(answer: AnswerLike) -> str:
     width = min(_PICTURE_PX, max(_LEAST_PX, picture.shape[1]))
     # A text's alignment has a size of its own, at which its letters are to be read.
     own = width if overlay.shape == picture.shape else min(_FIGURE_PX, overlay.shape[1])
-    words = f"<strong>{escape(answer.text)}</strong>"
+    words = f"<strong>{escape(answer.headline)}</strong>"
     if answer.record.get("unsure"):
         words += "<p>The model is unsure about this picture.</p>"
     scores: dict[str, float] = answer.record.get("scores", {})
@@ -68,7 +68,7 @@ def answer_html(answer: AnswerLike) -> str:
     return side_by_side(
         (
             image_html(picture, alternative="the picture", width_px=width),
-            image_html(overlay, alternative=f"why: {answer.text}", width_px=own),
+            image_html(overlay, alternative=f"why: {answer.headline}", width_px=own),
             words,
         )
     )

@@ -130,7 +130,7 @@ class Regex:
         except regex.error as error:
             raise RecipeError(
                 f"Invalid pattern {pattern!r}. Expected a regular expression: {error}.",
-                hint="a serial of two letters and four digits is [A-Z]{2}[0-9]{4}",
+                hint="--set 'task_options.pattern=\"[A-Z]{2}[0-9]{4}\"'",
             ) from error
 
     def start(self) -> State:

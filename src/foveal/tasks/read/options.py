@@ -10,6 +10,7 @@ from foveal.tasks.read.constraint import Expression, allows
 from foveal.types import JsonObject
 
 HEADS = ("ctc", "gru", "positions")
+DECODERS = ("greedy", "beam")
 # Fewer texts than this say little about what all of them look like.
 _ENOUGH_TEXTS = 20
 # Signs that make an expression of a text; without any, digits are a serial number.

@@ -22,7 +22,7 @@ from foveal.tasks.read.calibrate import fit_temperature
 from foveal.tasks.read.constraint import Constraint, allows, make_constraint
 from foveal.tasks.read.ctc import log_probability, position_log_probability
 from foveal.tasks.read.decoding import decode_text
-from foveal.tasks.read.options import HEADS, ReadOptions, choose_options
+from foveal.tasks.read.options import DECODERS, HEADS, ReadOptions, choose_options
 from foveal.tasks.read.reading import Reading, in_columns, place_characters, value_of
 from foveal.types import (
     Calibration,
@@ -70,7 +70,24 @@ class ReadTask(Task[Target, Reading]):
                 "The head `positions` needs the number of positions.",
                 hint="--set task_options.length=4",
             )
+        if options.decoder not in DECODERS or options.beam_width < 1:
+            raise RecipeError(
+                f"Invalid decoder. Expected {' or '.join(DECODERS)}, with a beam_width from 1. "
+                f"Received: {options.decoder!r}, {options.beam_width}.",
+                hint="--set task_options.decoder=beam",
+            )
+        self._check_words()
         self._constraint  # noqa: B018  # built here, so that a bad pattern is known at once
+
+    def _check_words(self) -> None:
+        known = frozenset(self.labels.names)
+        for word in self.options.words:
+            if not isinstance(word, str) or not word or not known.issuperset(word):
+                raise RecipeError(
+                    f"Invalid word {word!r}. Expected texts of characters that the labels have: "
+                    f"{''.join(self.labels.names[:60])!r}.",
+                    hint="""--set 'task_options.words=["0042", "ON"]'""",
+                )
 
     @cached_property
     def _constraint(self) -> Constraint | None:
