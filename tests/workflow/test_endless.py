@@ -154,3 +154,13 @@ def test_pictures_that_cannot_be_used_stop_the_run_with_a_way_out(
         list(loader.epoch(2))
     assert caught.value.hint == "--set data.fresh_every=0 keeps the first ones"
     assert caught.value.error_code == "image_too_wide"
+
+
+def test_closing_gives_up_what_is_being_drawn(endless: MakeEndless, tmp_path: Path) -> None:
+    loader = endless(tmp_path / "sets", epochs=None)
+    list(loader.epoch(0))  # the next set is begun now
+    loader.close()
+    # Either it was whole before the loader was closed, or nothing of it is left.
+    assert [path.name for path in (tmp_path / "sets").iterdir()] in ([], ["set-000001"])
+    with pytest.raises(RuntimeError):
+        loader._pool.submit(int)

@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias, final
 
-from foveal.console import NoProgress
 from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
 from foveal.errors import DataError
@@ -19,6 +18,31 @@ from foveal.synth import SynthSource
 from foveal.train.data import Batch, Loader
 
 logger = logging.getLogger(__name__)
+
+
+class _Stopped(Exception):
+    """Drawing was given up: nobody needs the set any more."""
+
+
+@final
+class _Stop:
+    """A `Progress` that ends the work when it is told how far that is."""
+
+    def __init__(self) -> None:
+        """Ask for nothing yet."""
+        self.asked = False
+
+    def start(self, title: str, total: int | None) -> None:
+        """Take no note."""
+
+    def update(self, done: int, fields: dict[str, str] | None = None) -> None:
+        """Give up when asked to."""
+        if self.asked:
+            raise _Stopped
+
+    def finish(self) -> None:
+        """Take no note."""
+
 
 MakeLoader: TypeAlias = Callable[[Cache, SynthSource], Loader]
 """Builds the loader of one set of pictures."""
@@ -64,8 +88,14 @@ class EndlessLoader:
         self._every = every
         self._sets = None if epochs is None else -(-epochs // every)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="foveal-draw")
+        self._stop = _Stop()
         self._drawn: dict[int, Future[Cache]] = {}
         self._used: tuple[int, Cache, Loader] | None = None
+
+    def close(self) -> None:
+        """Stop drawing; what was begun is thrown away."""
+        self._stop.asked = True
+        self._pool.shutdown(cancel_futures=True)
 
     @property
     def samples(self) -> int:
@@ -114,7 +144,7 @@ class EndlessLoader:
             directory,
             self._limits,
             workers=available_cores(),
-            progress=NoProgress(),
+            progress=self._stop,
         )
         if cache.scan.errors:
             code, message = next(iter(cache.scan.errors.values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from foveal.console import Progress
 from foveal.data.cache import Cache
+from foveal.errors import TargetError
 from foveal.models.network import Network
 from foveal.recipe import TrainOptions
 from foveal.synth import SynthSource
@@ -26,6 +28,8 @@ from foveal.workflow.endless import EndlessLoader
 from foveal.workflow.prepare import TRAIN, VAL, Prepared, limits_of, raw_target
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.validate import Validation
+
+logger = logging.getLogger(__name__)
 
 # Validation runs without gradients: larger batches fit.
 _VALIDATION_BATCH = 128
@@ -88,6 +92,7 @@ class Planner:
         val = cache.batches(prepared.indices(VAL), _VALIDATION_BATCH)
         self._sides = {TRAIN: prepared.indices(TRAIN), VAL: np.concatenate(val)}
         self._parsed = {side: prepared.targets(self._sides[side]) for side in (TRAIN, VAL)}
+        self._endless: list[EndlessLoader] = []
         self._tensors = {side: self._collate(side) for side in (TRAIN, VAL)}
 
     def plan(self, extensions: tuple[int, ...] = ()) -> Plan:
@@ -143,7 +148,7 @@ class Planner:
         )
         source, every = self._prepared.source, self._prepared.recipe.data.fresh_every
         if isinstance(source, SynthSource) and every:
-            loader = EndlessLoader(
+            endless = EndlessLoader(
                 loader,
                 source,
                 self._later_loader,
@@ -153,6 +158,8 @@ class Planner:
                 every=every,
                 epochs=epochs,
             )
+            self._endless.append(endless)
+            loader = endless
         skip_from = self._options.head_is_enough if name == "full" and self._is_staged else None
         return Stage(name, loader, epochs, _required(rate), skip_from=skip_from)
 
@@ -176,14 +183,28 @@ class Planner:
             widths=cache.widths[indices].astype(np.int64) if is_ragged else None,
         )
 
+    def close(self) -> None:
+        """Stop what still draws pictures."""
+        for loader in self._endless:
+            loader.close()
+
     def _later_loader(self, cache: Cache, source: SynthSource) -> CacheLoader:
         task = self._prepared.task
-        targets = [task.parse_target(raw_target(sample)) for sample in source.samples]
+        targets: list[Any] = []
+        usable: list[int] = []
+        for i, sample in enumerate(source.samples):
+            try:
+                targets.append(task.parse_target(raw_target(sample)))
+            except TargetError as error:
+                # A character that the first pictures did not have, or a longer text.
+                logger.warning("%s is not trained on: %s", sample.id, error.message)
+            else:
+                usable.append(i)
         tensors = self._training.collate(targets, task)
         weights = None
         if self._options.balance == "sampling":
             weights = self._training.sample_weights(tensors, task)
-        return self._loader(cache, np.arange(len(targets), dtype=np.int64), tensors, weights)
+        return self._loader(cache, np.array(usable, np.int64), tensors, weights)
 
     @property
     def _is_staged(self) -> bool:

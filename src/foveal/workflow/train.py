@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
@@ -157,15 +158,16 @@ def _fit(
         ],
         checkpoints=CheckpointStore(run.checkpoints),
     )
-    result = trainer.fit(
-        network,
-        training,
-        plan.stages,
-        plan.validation,
-        metric=task.primary_metric,
-        label_weights=plan.label_weights,
-        resume=resume,
-    )
+    with contextlib.closing(planner):
+        result = trainer.fit(
+            network,
+            training,
+            plan.stages,
+            plan.validation,
+            metric=task.primary_metric,
+            label_weights=plan.label_weights,
+            resume=resume,
+        )
     logger.info("training ended: %s, best epoch %d", result.stopped, result.best_epoch)
     return network, result
 

@@ -22,7 +22,9 @@ _STRIP_WIDTH = 16_384
 _SPARE_WIDTH = 2
 # A turned or sheared line is still read; a strongly turned one is not what comes in.
 _AUGMENT = {"rotation": 3.0, "zoom": 0.06, "shear": 6.0, "shift": 0.03}
+# Of AdamW on the two backbones for text; others take what is usual for them.
 _LR = 3e-3
+_FROM_SCRATCH = (BACKBONE, "crnn")
 
 
 def choose_recipe(recipe: Recipe, facts: DataFacts) -> Choice:
@@ -122,7 +124,8 @@ def _schedule(recipe: Recipe, facts: DataFacts) -> Choice:
         # What is chosen for all tasks caches the activations of pretrained backbones.
         changes["train__strategy"] = "full"
         reasons["train.strategy"] = "lines of text have many widths: nothing can be cached"
-    if train.lr is None:
+    is_from_scratch = recipe.model.backbone in ("auto", *_FROM_SCRATCH)
+    if train.lr is None and train.optimizer == "adamw" and is_from_scratch:
         changes["train__lr"] = _LR
     if train.batch_size is None:
         changes["train__batch_size"] = 32 if facts.samples < 2000 else 64
