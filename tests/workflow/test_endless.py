@@ -72,7 +72,7 @@ def endless(first: Cache) -> Iterator[MakeEndless]:
 
     yield make
     for loader in made:
-        settle(loader)
+        loader.close()
 
 
 def seen(loader: EndlessLoader, epoch: int, first_batch: int = 0) -> list[tuple[list[int], bytes]]:
