@@ -41,7 +41,7 @@ def preprocess(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Clean pages and cut them to their lines of text.
+    """Cut pages to their lines of text.
 
     Each picture becomes one PNG of DIR. Pictures that cannot be read are listed; exit status 1
     when there are some, 3 when nothing could be read.
