@@ -69,8 +69,10 @@ def test_feature_maps_have_the_channels_and_strides_of_the_spec(
         maps = network.features(pictures(*size))
 
     expected = [
-        (2, channels, size[0] // stride, size[1] // stride)
-        for channels, stride in zip(spec.channels, spec.strides, strict=True)
+        (2, channels, size[0] // row_stride, size[1] // stride)
+        for channels, row_stride, stride in zip(
+            spec.channels, spec.row_strides or spec.strides, spec.strides, strict=True
+        )
     ]
     assert [tuple(m.shape) for m in maps] == expected
 

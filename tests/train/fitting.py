@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from foveal.recipe import AugmentOptions, ModelOptions, TrainOptions
-from foveal.tasks.base import Task
+from foveal.recipe import AugmentOptions, ModelOptions, Recipe, TrainOptions
+from foveal.tasks.base import Choice, DataFacts, Task
 from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
 from foveal.train.data import CacheLoader
@@ -60,6 +60,10 @@ class TinyHead(nn.Module):
 
 class TinyTraining(TaskTraining):
     """Soft-target cross entropy on the target `y`."""
+
+    def choose(self, recipe: Recipe, facts: DataFacts) -> Choice:
+        """Leave everything as it is."""
+        return {}, {}
 
     def build_head(
         self,

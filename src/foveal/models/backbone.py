@@ -30,7 +30,7 @@ class Backbone(nn.Module, ABC):
             images: (N, 3, H, W) floating point, RGB, normalised with the spec's mean and std.
 
         Returns:
-            For each i (N, channels[i], ~H / strides[i], ~W / strides[i]).
+            For each i (N, channels[i], ~H / row_strides[i], ~W / strides[i]).
         """
 
 
@@ -42,7 +42,8 @@ class BackboneSpec:
         name: As `--backbone` takes it.
         build: Makes the backbone; WeightsError when the weights asked for are not at hand.
         channels: Of each feature map.
-        strides: Model-input pixels per feature-map pixel, of each feature map.
+        strides: Model-input pixels per feature-map pixel, of each feature map; along the width
+            where they differ.
         mean: RGB in [0, 1], subtracted from the picture.
         std: RGB in [0, 1], the picture is divided by it afterwards.
         paper: Title, year, URL.
@@ -53,6 +54,7 @@ class BackboneSpec:
         weights: Where the pretrained weights come from, for the licence line.
         hidden: Channels of the head's hidden layer when the recipe does not say; 0 for none.
         dropout: Dropout of the head that goes with it.
+        row_strides: The strides along the height, where they differ from `strides`; else empty.
         parts: The backbones that are concatenated, if this is several of them.
         is_depthwise: Whether most of the time goes into depthwise convolutions, whose gradients
             processors compute faster in float32 than in bf16.
@@ -72,6 +74,7 @@ class BackboneSpec:
     weights: str = ""
     hidden: int = 0
     dropout: float = 0.2
+    row_strides: tuple[int, ...] = ()
     parts: tuple[BackboneSpec, ...] = ()
     is_depthwise: bool = False
 

@@ -119,6 +119,7 @@ BACKBONES.add(
         build=_reader,
         channels=_WIDTHS,
         strides=(2, 4, 8, 8),
+        row_strides=(2, 4, 8, 16),
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
         paper="foveal, 2026 (docs/decisions)",
