@@ -71,7 +71,8 @@ class PipelineOptions(Section):
 class AugmentOptions(Section):
     """Batch-wise augmentation of training pictures: half-widths of ranges, or shares."""
 
-    enabled: bool = True
+    enabled: bool | None = None
+    """None: on, but off where a task finds that the drawn pictures vary enough by themselves."""
     rotation: float = Field(default=10.0, ge=0, le=180)
     """Degrees, drawn from [-rotation, rotation]."""
     zoom: float = Field(default=0.1, ge=0, lt=1)

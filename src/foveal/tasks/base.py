@@ -61,6 +61,7 @@ class DataFacts:
         ink_share: Share of pictures that look like ink on paper: grey, and mostly ground.
         single_characters: Whether every label is one character.
         longest_target: Characters of the longest label.
+        is_drawn: Whether the pictures are drawn for the training, as many as are wanted.
     """
 
     samples: int
@@ -71,6 +72,7 @@ class DataFacts:
     ink_share: float
     single_characters: bool
     longest_target: int
+    is_drawn: bool = False
 
     @property
     def is_ink(self) -> bool:

@@ -48,7 +48,7 @@ class Augmenter:
             (N, 3, H, W) float32 in [0, 255], channels last in memory.
         """
         options = self.options
-        if not options.enabled:
+        if options.enabled is False:
             return to_float(pixels)
         images = pixels.permute(0, 3, 1, 2).contiguous().float()
         images = self._move(images, generator)

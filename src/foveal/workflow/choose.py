@@ -134,15 +134,18 @@ def _padding(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
 
 
 def _flips(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
+    enabled = recipe.train.augment.enabled
+    changes: dict[str, Any] = {"train__augment__enabled": enabled is not False}
     if recipe.train.augment.flip_horizontal is not None:
-        return {}, {}
+        return changes, {}
     off = facts.is_ink or facts.single_characters
     why = (
         "off: these look like letters or writing, and a mirrored letter is another sign"
         if off
         else "on: a mirrored photograph shows the same thing"
     )
-    return {"train__augment__flip_horizontal": not off}, {"train.augment.flip_horizontal": why}
+    changes["train__augment__flip_horizontal"] = not off
+    return changes, {"train.augment.flip_horizontal": why}
 
 
 def _strategy(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:

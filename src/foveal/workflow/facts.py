@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from foveal.data.decode import DecodeLimits
 from foveal.data.source import Sample, Source
 from foveal.errors import DataError, FovealError
+from foveal.synth import SynthSource
 from foveal.tasks.base import DataFacts
 from foveal.types import Picture, RawTarget
 
@@ -58,6 +59,7 @@ def look(source: Source, limits: DecodeLimits, raws: Iterable[RawTarget]) -> Dat
         ink_share=float(np.mean([_is_ink(picture.pixels) for picture in pictures])),
         single_characters=longest == 1,
         longest_target=longest,
+        is_drawn=isinstance(source, SynthSource),
     )
 
 

@@ -254,7 +254,7 @@ class Planner:
         recipe = prepared.recipe
         self._run.features.mkdir(parents=True, exist_ok=True)
         augment = recipe.train.augment
-        views = recipe.train.feature_views if side == TRAIN and augment.enabled else 1
+        views = recipe.train.feature_views if side == TRAIN and augment.enabled is not False else 1
         network = self._network.to(self._device).eval()
         return cache_features(
             network.reduced_features,

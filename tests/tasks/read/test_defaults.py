@@ -137,3 +137,10 @@ def test_a_resolved_recipe_leaves_nothing_open_and_survives_yaml() -> None:
     recipe = chosen(PAGES)
     assert chosen(PAGES) == recipe
     assert Recipe.parse(yaml.safe_load(recipe.to_yaml())) == recipe
+
+
+def test_drawn_pictures_are_not_changed_further_unless_the_user_says_so() -> None:
+    drawn = replace(LINES, is_drawn=True)
+    assert chosen(drawn).train.augment.enabled is False
+    assert chosen(drawn, train__augment__enabled=True).train.augment.enabled is True
+    assert chosen().train.augment.enabled is True
