@@ -305,3 +305,13 @@ def test_a_budget_too_short_for_anything_still_gives_a_model():
     result, _, _ = timed_fit([Stage("full", tiny_loader(), 5, 0.01)], 1.0, 2.0, 0.5)
     assert result.steps == 1
     assert result.best_epoch == 1
+
+
+def test_a_stage_without_a_share_runs_its_epochs_after_the_budget_is_spent():
+    stages = [
+        Stage("full", tiny_loader(), None, 0.01),
+        Stage("more", tiny_loader(), 2, 0.01, budget_share=None),
+    ]
+    result, _, _ = timed_fit(stages, 1.0, 2.0, 20)
+    assert [record.stage for record in result.history][-2:] == ["more", "more"]
+    assert result.stopped == "finished"

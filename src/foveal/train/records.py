@@ -55,7 +55,8 @@ class Stage:
         forward: How the model is run on the loader's inputs.
         validate: Instead of the fit's own (on cached features, say).
         skip_from: The stage is left out when the best value of the metric so far is at least this.
-        budget_share: Of the time left, relative to the shares of this and all later stages.
+        budget_share: Of the time left, relative to the shares of this and all later stages; None
+            for a stage that the budget does not bind.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Stage:
     forward: Forward = forward_all
     validate: Validate | None = None
     skip_from: float | None = None
-    budget_share: float = 1.0
+    budget_share: float | None = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,9 +146,9 @@ class Session:
         )
 
     def _deadline_s(self, stage: Stage, budget_s: float | None) -> float | None:
-        if budget_s is None:
+        if budget_s is None or stage.budget_share is None:
             return None
-        shares = [later.budget_share for later in self.stages[self.state.stage :]]
+        shares = [later.budget_share or 0.0 for later in self.stages[self.state.stage :]]
         elapsed_s = self.saver.elapsed_s()
         left_s = max(0.0, budget_s - elapsed_s)
         return elapsed_s + left_s * stage.budget_share / sum(shares)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -111,10 +111,12 @@ class Planner:
             name = "more" if number == 1 else f"more{number}"
             if options.strategy == "frozen":
                 rate = (options.head_lr or 0.0) * _EXTENSION_LR
-                stages.append(self._head_stage(name, epochs, rate))
+                stage = self._head_stage(name, epochs, rate)
             else:
                 rate = (options.lr or 0.0) * _EXTENSION_LR
-                stages.append(self._full_stage(name, epochs, rate))
+                stage = self._full_stage(name, epochs, rate)
+            # Its epochs were asked for after the budget was spent.
+            stages.append(replace(stage, budget_share=None))
         return Plan(tuple(stages), self._validation(), self._label_weights())
 
     def _collate(self, side: int) -> dict[str, Tensor]:
