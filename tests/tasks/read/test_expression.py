@@ -173,3 +173,9 @@ def test_a_great_depth_is_no_danger_when_it_is_allowed() -> None:
 
 def test_brackets_one_after_another_are_not_deep() -> None:
     assert evaluate("(1)+(2)+(3)", max_depth=1) == 6
+
+
+def test_what_is_no_expression_is_not_blamed_on_a_division_by_zero_in_it() -> None:
+    with pytest.raises(ExpressionError, match="a number") as raised:
+        evaluate("0/0+")
+    assert raised.value.error_code == "expression_invalid"

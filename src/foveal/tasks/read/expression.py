@@ -87,6 +87,8 @@ def _evaluate_expression(
     operands: list[Fraction] = []
     # Operators that wait for their right side, and open brackets.
     waiting: list[str] = []
+    # Said last: what is no expression at all is not blamed on a division in it.
+    zeros: list[ExpressionError] = []
     depth, position, wants_operand = 0, start, True
     while position < len(text):
         character = text[position]
@@ -106,11 +108,11 @@ def _evaluate_expression(
             continue
         elif character in SIGNS:
             sign = SIGNS[character]
-            _apply(operands, waiting, at_least=_RANK[sign])
+            _apply(operands, waiting, zeros, at_least=_RANK[sign])
             waiting.append(sign)
             wants_operand = True
         elif character == ")" and depth:
-            _apply(operands, waiting, at_least=0)
+            _apply(operands, waiting, zeros, at_least=0)
             waiting.pop()
             depth -= 1
         else:
@@ -120,7 +122,9 @@ def _evaluate_expression(
         _fail(position, "a number or (", "")
     if depth:
         _fail(position, ")", "")
-    _apply(operands, waiting, at_least=0)
+    _apply(operands, waiting, zeros, at_least=0)
+    if zeros:
+        raise zeros[0]
     return operands.pop()
 
 
@@ -141,8 +145,13 @@ def _take_operand(
     return Fraction(int(match[0])), match.end()
 
 
-def _apply(operands: list[Fraction], waiting: list[str], *, at_least: int) -> None:
-    """Work off the waiting operators of this rank or above, back to the last open bracket."""
+def _apply(
+    operands: list[Fraction], waiting: list[str], zeros: list[ExpressionError], *, at_least: int
+) -> None:
+    """Work off the waiting operators of this rank or above, back to the last open bracket.
+
+    A division by zero is noted in `zeros`, and counts as 0 from there on.
+    """
     while waiting and waiting[-1] != "(" and _RANK[waiting[-1]] >= at_least:
         sign = waiting.pop()
         right, left = operands.pop(), operands.pop()
@@ -155,11 +164,14 @@ def _apply(operands: list[Fraction], waiting: list[str], *, at_least: int) -> No
         elif right:
             operands.append(left / right)
         else:
-            raise ExpressionError(
-                f"Division by zero: {value_text(left)} / 0.",
-                hint="an expression that divides by zero has no value",
-                code="expression_division_by_zero",
+            zeros.append(
+                ExpressionError(
+                    f"Division by zero: {value_text(left)} / 0.",
+                    hint="an expression that divides by zero has no value",
+                    code="expression_division_by_zero",
+                )
             )
+            operands.append(Fraction(0))
 
 
 def _fail(position: int, expected: str, received: str) -> NoReturn:
