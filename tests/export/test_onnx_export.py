@@ -164,3 +164,12 @@ def test_exporting_a_recurrent_reader_says_nothing(capfd: pytest.CaptureFixture[
     export_onnx(reader("gru"), READERS["gru"], LINE)
 
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("height", [48, 80])
+def test_heights_that_do_not_divide_into_the_rows_are_exported(height: int) -> None:
+    trained, task = reader("ctc"), READERS["ctc"]
+    shipped = OnnxEngine(export_onnx(trained, task, Pipeline(height, 640, "line")), threads=1)
+    inputs = np.random.default_rng(0).integers(0, 256, (2, height, 96, 3), np.uint8)
+    expected = TorchEngine(trained).run(inputs)["logits"]
+    np.testing.assert_allclose(shipped.run(inputs)["logits"], expected, atol=1e-4)

@@ -57,7 +57,10 @@ def _to_rows(features: Tensor) -> Tensor:
     missing = kernel * _ROWS - height
     if missing:
         features = functional.pad(features, (0, 0, missing // 2, missing - missing // 2))
-    return functional.avg_pool2d(features, (kernel, 1)) if kernel > 1 else features
+    # Not `avg_pool2d`: the exporter joins it with the filling, which ONNX Runtime refuses where
+    # that is as high as the kernel (an input of 80 px).
+    rows = [features[:, :, first::kernel] for first in range(kernel)]
+    return torch.stack(rows).mean(dim=0) if kernel > 1 else features
 
 
 @final
