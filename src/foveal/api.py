@@ -360,9 +360,9 @@ def serve(
 def _task(data: str | Path, task: str | None, recipe: object) -> str | None:
     if task is not None or recipe is not None:
         return task
-    from foveal.synth import is_synth, open_synth
+    from foveal.synth import is_synth, kind_of
 
-    return open_synth(str(data)).kind.task if is_synth(data) else None
+    return kind_of(str(data)).task if is_synth(data) else None
 
 
 def _voters(models: str) -> list[Model]:

@@ -6,7 +6,7 @@ from foveal.synth.folder import write_folder
 from foveal.synth.formula import FORMULA
 from foveal.synth.kinds import KINDS, Drawn, Kind, make_kind
 from foveal.synth.letters import LETTERS
-from foveal.synth.source import SynthSource, is_synth, make_source, open_synth
+from foveal.synth.source import SynthSource, is_synth, kind_of, make_source, open_synth
 from foveal.synth.stream import draw_all
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "SynthSource",
     "draw_all",
     "is_synth",
+    "kind_of",
     "make_kind",
     "make_source",
     "open_synth",

@@ -98,6 +98,15 @@ def is_synth(location: object) -> bool:
     return isinstance(location, str) and location.startswith(PREFIX)
 
 
+def kind_of(location: str) -> Kind:
+    """Return the kind that a location names, without looking for fonts or thinking of targets.
+
+    Raises:
+        UsageError: For an unknown kind or option, or a wrong value.
+    """
+    return _parse(location)[0]
+
+
 def open_synth(location: str) -> SynthSource:
     """Open `synth:KIND?count=N&seed=S&first=I&option=value`.
 
@@ -107,6 +116,12 @@ def open_synth(location: str) -> SynthSource:
         UsageError: For an unknown kind or option, or a wrong value.
         DataError: When this machine has no font that can draw them.
     """
+    kind, seed, count, first = _parse(location)
+    return make_source(kind, seed=seed, count=count, first=first, location=location)
+
+
+def _parse(location: str) -> tuple[Kind, int, int, int]:
+    """Return the kind, the seed, the count and the first index."""
     name, _, query = location.removeprefix(PREFIX).partition("?")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
@@ -122,9 +137,7 @@ def open_synth(location: str) -> SynthSource:
     seed = _take(options, "seed", 0, _SEED)
     count = _take(options, "count", DEFAULT_COUNT, whole(1, _MOST))
     first = _take(options, "first", 0, whole(0, _MOST - count))
-    return make_source(
-        make_kind(name, options), seed=seed, count=count, first=first, location=location
-    )
+    return make_kind(name, options), seed, count, first
 
 
 def _take(options: dict[str, str], name: str, default: int, parse: Parse) -> int:

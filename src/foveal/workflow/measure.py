@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveal.console import Progress
-from foveal.data.layouts import open_source
 from foveal.data.source import ReadAnything, Sample, Source
 from foveal.errors import DataError, UsageError
 from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
 from foveal.evaluate.measure import MeasureOptions
 from foveal.predict.predictor import Predictor
-from foveal.synth import is_synth, open_synth
 from foveal.types import SPLIT_NAMES
+from foveal.workflow.reading import open_as
 from foveal.workflow.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def measure(
         DataError: When that part is empty or nothing can be measured.
     """
     options = ReadAnything(label_regex=label_regex, target=predictor.task.target_kind)
-    source = open_synth(str(data)) if is_synth(data) else open_source(data, options)
+    source = open_as(data, options)
     samples = _part(source, split, run)
     evaluation = evaluate_bundle(
         predictor,

@@ -28,12 +28,15 @@ def open_for(location: str | Path, recipe: Recipe) -> Source:
         RecipeError: For a bad regular expression.
         UsageError: When there is no such task.
     """
-    if is_synth(location):
-        return open_synth(str(location))
     options = ReadAnything(
         layout=recipe.data.layout,
         group_regex=recipe.data.group_regex,
         label_regex=recipe.data.label_regex,
         target=target_of(recipe),
     )
-    return open_source(location, options)
+    return open_as(location, options)
+
+
+def open_as(location: str | Path, options: ReadAnything) -> Source:
+    """Return the source that a location names, read or drawn; see `open_for` for the errors."""
+    return open_synth(str(location)) if is_synth(location) else open_source(location, options)
