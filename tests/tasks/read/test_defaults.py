@@ -37,11 +37,11 @@ def test_lines_keep_their_aspect_ratio_and_have_a_free_width() -> None:
     options = chosen().pipeline
     assert (options.fit, options.steps) == ("line", ())
     # Between 48 and 64; twice the 136 px of the widest, rounded up to 160.
-    assert (options.height, options.width) == (64, 320)
+    assert (options.height, options.width) == (80, 384)
 
 
-@pytest.mark.parametrize(("median", "height"), [(20, 48), (48, 48), (49, 64), (80, 64)])
-def test_the_height_is_a_multiple_of_16_from_48_to_64(median: int, height: int) -> None:
+@pytest.mark.parametrize(("median", "height"), [(20, 48), (48, 48), (49, 64), (80, 80), (200, 80)])
+def test_the_height_is_a_multiple_of_16_from_48_to_80(median: int, height: int) -> None:
     recipe = chosen(replace(LINES, median_height=median))
     assert recipe.pipeline.height == height
     assert f"{median} px high" in recipe.reasons["pipeline.height"]
@@ -64,7 +64,7 @@ def test_a_picture_of_20_000_pixels_does_not_make_the_rest_wider_than_a_strip() 
 
 
 def test_a_stretched_line_is_as_wide_as_the_widest() -> None:
-    assert chosen(pipeline__fit="stretch").pipeline.width == 160
+    assert chosen(pipeline__fit="stretch").pipeline.width == 192
 
 
 def test_the_backbone_for_lines_is_trained_from_scratch() -> None:

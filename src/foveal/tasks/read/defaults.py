@@ -11,8 +11,11 @@ from foveal.tasks.base import Choice, DataFacts
 
 BACKBONE = "reader"
 _HEIGHT_STEP = 16
-# Strokes of a lower picture merge at the first strides; those of a higher one cost time.
-_HEIGHTS = (48, 64)
+# Strokes of a lower picture merge at the first strides; those of a higher one cost time. Up to
+# the height of a plain captcha nothing is shrunk: it is what tells O from 0 there.
+_HEIGHTS = (48, 80)
+# Of lines cut out of a page and joined.
+_STRIP_HEIGHT = 64
 # Higher pictures hold several lines, or a line in the middle of a page.
 _PAGE_HEIGHT = 300
 _WIDTH_STEP = 32
@@ -71,7 +74,7 @@ def _geometry(recipe: Recipe, facts: DataFacts) -> Choice:
     if height is None:
         low, high = _HEIGHTS
         fitting = _HEIGHT_STEP * -(-facts.median_height // _HEIGHT_STEP)
-        height = high if steps else min(high, max(low, fitting))
+        height = _STRIP_HEIGHT if steps else min(high, max(low, fitting))
         reasons["pipeline.height"] = (
             f"the median picture is {facts.median_height} px high; "
             f"text is read best between {low} and {high} px"
