@@ -13,7 +13,7 @@ from foveal.types import Frame, Picture, Piece
 
 SIDES = st.integers(1, 60)
 INPUTS = st.integers(1, 40)
-SQUARE_FITS: tuple[Fit, ...] = tuple(fit for fit in FITS if fit != "line")
+SQUARE_FITS: tuple[Fit, ...] = tuple(fit for fit in FITS if fit not in ("line", "tile"))
 FITTING = st.sampled_from(SQUARE_FITS)
 
 

@@ -17,8 +17,10 @@ from PIL import Image as PILImage
 from foveal.errors import BundleError, ImageError
 from foveal.types import Frame, Image, Picture
 
-Fit: TypeAlias = Literal["pad", "stretch", "crop", "line"]
-FITS: tuple[Fit, ...] = ("pad", "stretch", "crop", "line")
+Fit: TypeAlias = Literal["pad", "stretch", "crop", "line", "tile"]
+FITS: tuple[Fit, ...] = ("pad", "stretch", "crop", "line", "tile")
+Flips: TypeAlias = Literal["none", "horizontal", "all"]
+FLIPS: tuple[Flips, ...] = ("none", "horizontal", "all")
 
 
 @final
@@ -31,11 +33,16 @@ class Pipeline:
         width: Model-input width, in pixels; for `line` the largest that is accepted.
         fit: `pad` keeps the aspect ratio and fills the rest, `stretch` ignores the aspect
             ratio, `crop` keeps it and cuts the centre; `line` keeps it, scales to the height, and
-            fills on the right up to the next multiple of `width_step`.
+            fills on the right up to the next multiple of `width_step`; `tile` cuts the picture
+            into overlapping tiles of the model input's size (`foveal.predict.tiles`).
         pad_color: RGB in [0, 255] of the filling.
         steps: Page pre-processing before all that, see `foveal.page`.
         width_step: Widths of `line` are multiples of this, in pixels, so that pictures of
             about one width make batches.
+        scale: Of `tile`: model-input pixels per original pixel, in (0, 1].
+        overlap: Of `tile`: share of a tile's side that its neighbour covers too, in [0, 0.75].
+        flips: Of `tile`: each tile is also answered mirrored (`horizontal`), or in all four ways
+            (`all`), and the mean is taken.
     """
 
     height: int
@@ -44,6 +51,14 @@ class Pipeline:
     pad_color: tuple[int, int, int] = (128, 128, 128)
     steps: tuple[str, ...] = ()
     width_step: int = 32
+    scale: float = 1.0
+    overlap: float = 0.25
+    flips: Flips = "none"
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether pictures are answered tile by tile, at any size."""
+        return self.fit == "tile"
 
     @property
     def is_ragged(self) -> bool:
@@ -53,7 +68,7 @@ class Pipeline:
     @property
     def decode_size(self) -> tuple[int, int] | None:
         """Return the (height, width) that decoding must keep, or None for every pixel."""
-        if self.steps:
+        if self.steps or self.is_tiled:
             return None  # Strokes are found in the original's pixels.
         return (self.height, 1) if self.is_ragged else (self.height, self.width)
 
@@ -70,6 +85,8 @@ class Pipeline:
         Raises:
             ImageError: When it is too wide for `line`.
         """
+        if self.is_tiled:
+            return Frame((height, width), (height, width), (1.0, 1.0), (0.0, 0.0))
         scale_y, scale_x = self.height / height, self.width / width
         if self.fit == "stretch":
             return Frame((height, width), (self.height, self.width), (scale_y, scale_x), (0.0, 0.0))
@@ -103,9 +120,13 @@ class Pipeline:
     def apply(self, picture: Picture) -> tuple[Image, Frame]:
         """Return the model input, (height, width, 3) uint8 RGB, and the frame to map back.
 
+        For `tile` that is the picture itself: it is cut where the network is run.
+
         Raises:
             ImageError: When it is too wide for `line`.
         """
+        if self.is_tiled:
+            return picture.pixels, self.frame(picture.height, picture.width)
         if not self.steps:
             return self._fitted(picture.pixels, self.frame(picture.height, picture.width))
         # Imported late: few bundles read pages, and every `foveal predict` would wait for it.
@@ -143,13 +164,13 @@ class Pipeline:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Pipeline:
-        """Read what `to_json` wrote; `steps` and `width_step` may be missing (before 0.2).
+        """Read what `to_json` wrote; what later versions added may be missing.
 
         Raises:
             BundleError: For a missing or unknown key or a value out of range.
         """
         expected = {"height", "width", "fit", "pad_color"}
-        if set(data) - {"steps", "width_step"} != expected:
+        if set(data) - {"steps", "width_step", "scale", "overlap", "flips"} != expected:
             raise BundleError(
                 f"Invalid pipeline in bundle.json. Expected keys {sorted(expected)}. "
                 f"Received: {sorted(data)}."
@@ -163,10 +184,25 @@ class Pipeline:
             and all(isinstance(v, int) and 0 <= v <= 255 for v in color)
         )
         steps_ok = isinstance(steps, list) and all(isinstance(step, str) for step in steps)
-        if not sizes_ok or not color_ok or not steps_ok or fit not in FITS:
+        scale, overlap = data.get("scale", 1.0), data.get("overlap", 0.25)
+        flips = data.get("flips", "none")
+        shares_ok = all(isinstance(v, int | float) for v in (scale, overlap))
+        tiles_ok = shares_ok and 0 < scale <= 1 and 0 <= overlap <= 0.75 and flips in FLIPS
+        all_ok = sizes_ok and color_ok and steps_ok and tiles_ok
+        if not all_ok or fit not in FITS:
             raise BundleError(f"Invalid pipeline in bundle.json. Received: {dict(data)!r}.")
         color = (color[0], color[1], color[2])
-        return cls(height, width, fit, color, tuple(steps), width_step)
+        return cls(
+            height,
+            width,
+            fit,
+            color,
+            tuple(steps),
+            width_step,
+            scale=float(scale),
+            overlap=float(overlap),
+            flips=flips,
+        )
 
 
 def resample_to_original(values: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:

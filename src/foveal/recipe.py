@@ -30,7 +30,9 @@ class Section(BaseModel):
 class DataOptions(Section):
     """How the source is read."""
 
-    layout: Literal["auto", "table", "text", "arrays", "folders", "names", "files"] = "auto"
+    layout: Literal[
+        "auto", "table", "text", "arrays", "folders", "names", "files", "masks", "polygons"
+    ] = "auto"
     group_regex: str | None = None
     """First group of the match in a sample's id names its group (writer, patient, book)."""
     label_regex: str | None = None
@@ -60,12 +62,20 @@ class PipelineOptions(Section):
     height: int | None = Field(default=None, ge=8, le=4096)
     width: int | None = Field(default=None, ge=8, le=32768)
     """With fit `line` the largest width that is accepted."""
-    fit: Literal["pad", "stretch", "crop", "line"] | None = None
-    """`line` scales to the height and keeps the width free; None takes the task's, else `pad`."""
+    fit: Literal["pad", "stretch", "crop", "line", "tile"] | None = None
+    """`line` scales to the height and keeps the width free, `tile` keeps pictures of any size and
+    cuts them into overlapping tiles; None takes the task's, else `pad`."""
     steps: tuple[str, ...] | None = None
     """Page pre-processing before all that (`foveal preprocess`); None chooses from the data."""
     pad_color: tuple[int, int, int] | None = None
     """RGB of the filling; None takes the median colour of the pictures' borders."""
+    scale: float = Field(default=1.0, gt=0, le=1)
+    """Of fit `tile`: model-input pixels per original pixel."""
+    overlap: float = Field(default=0.25, ge=0, le=0.75)
+    """Of fit `tile`: share of a tile's side that its neighbour covers too."""
+    flips: Literal["none", "horizontal", "all"] = "none"
+    """Of fit `tile`: answer each tile mirrored too (in all four ways with `all`), and average;
+    slower by two or four."""
 
 
 class AugmentOptions(Section):

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Image: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) uint8, RGB."""
+
+Mask: TypeAlias = NDArray[np.uint8]
+"""(H, W) uint8: the position of each pixel's class, or `IGNORED`."""
+
+IGNORED = 255
+"""In a mask: nobody says what is there; neither trained on nor measured."""
 
 Outputs: TypeAlias = Mapping[str, NDArray[np.float32]]
 """What a network gives for a batch: name → array whose first axis is the batch."""
@@ -24,6 +30,27 @@ Severity: TypeAlias = Literal["error", "warning", "info"]
 
 RawTarget: TypeAlias = tuple[str, ...]
 """A target as a reader found it: class names (several for multi-label), a text, or a mask path."""
+
+
+class Raster(Protocol):
+    """A picture that can be read in parts, so that it need not be in memory as a whole."""
+
+    @property
+    def height(self) -> int:
+        """Return the height in pixels."""
+
+    @property
+    def width(self) -> int:
+        """Return the width in pixels."""
+
+    def read(self, top: int, left: int, height: int, width: int) -> Image:
+        """Return a part that lies wholly inside the picture, (height, width, 3) uint8 RGB.
+
+        May be called from several threads. The array may be a view and must not be changed.
+
+        Raises:
+            ImageError: When that part is damaged.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +72,12 @@ class Picture:
     def from_array(cls, pixels: Image) -> Picture:
         """Wrap an (H, W, 3) uint8 RGB array that is its own original."""
         return cls(pixels=pixels, height=int(pixels.shape[0]), width=int(pixels.shape[1]))
+
+    def read(self, top: int, left: int, height: int, width: int) -> Image:
+        """Return a part; see `Raster`. Only for pictures that were decoded at full scale."""
+        if self.pixels.shape[:2] != (self.height, self.width):
+            raise ValueError("the picture was decoded at a reduced scale")
+        return self.pixels[top : top + height, left : left + width]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +219,10 @@ class Calibration:
         thresholds: Per-label decision thresholds (multi-label only), else empty.
         stated_accuracy: Accuracy on validation among answers that are not unsure, or None.
         coverage: Share of validation pictures that are not unsure, or None.
+        smallest: Per-label area in original pixels (masks only): smaller patches are given to
+            what surrounds them. Empty for none.
+        holes: Per-label area in original pixels (masks only): smaller holes in a label's patches
+            are filled. Empty for none.
     """
 
     temperature: float = 1.0
@@ -193,6 +230,8 @@ class Calibration:
     thresholds: tuple[float, ...] = ()
     stated_accuracy: float | None = None
     coverage: float | None = None
+    smallest: tuple[int, ...] = ()
+    holes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,7 +279,7 @@ def test_every_label_has_support_and_a_map_over_the_original(answers: Answers) -
 
 
 def test_details_are_json_and_become_sections_of_the_report(answers: Answers) -> None:
-    details = answers.task.analyse(answers.predictions, answers.targets)
+    details = answers.task.analyse(answers.predictions, answers.targets, rows_of(answers))
     again = json.loads(json.dumps(details, allow_nan=False))
     sections = answers.task.report_sections(again)
     assert sections

@@ -137,7 +137,10 @@ def _build(data: Mapping[str, Any]) -> Manifest:
         raise ValueError("labels must be distinct and not empty")
     if not all(isinstance(label, str) for label in labels):
         raise TypeError("labels must be strings")
-    calibration = {**data["calibration"], "thresholds": tuple(data["calibration"]["thresholds"])}
+    calibration: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in data["calibration"].items()
+    }
     if not calibration["temperature"] > 0:
         raise ValueError("the temperature must be > 0")
     outputs = tuple(TensorSpec(o["name"], o["dtype"], tuple(o["shape"])) for o in data["outputs"])

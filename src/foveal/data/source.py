@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias, final
 
 from foveal.data.decode import DecodeLimits
-from foveal.types import Finding, Picture, RawTarget, SplitName
+from foveal.errors import DataError
+from foveal.types import Finding, Mask, Picture, Raster, RawTarget, SplitName
 
 DIGEST_BYTES = 16
 
-TargetKind: TypeAlias = Literal["labels", "text"]
-"""What a sample's raw target is: class names, or one text that is neither split nor trimmed."""
+TargetKind: TypeAlias = Literal["labels", "text", "mask"]
+"""What a sample's raw target is: class names, one text that is neither split nor trimmed, or the
+names of the classes that occur in its mask."""
 
 
 class SourceOptions(Protocol):
@@ -81,6 +83,20 @@ class Loaded:
     digest: bytes
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A sample that is read in parts.
+
+    Attributes:
+        raster: Upright RGB, at full scale.
+        digest: 16 bytes, of the file's bytes or of the array.
+    """
+
+    raster: Raster
+    digest: bytes
+
+
 @dataclass(frozen=True)
 class Source(ABC):
     """Samples, and how to load them. May be used from several threads.
@@ -109,6 +125,34 @@ class Source(ABC):
         Raises:
             ImageError: When it cannot be read or decoded.
         """
+
+    def open(self, sample: Sample, limits: DecodeLimits) -> Opened:
+        """Open a sample for reading in parts; what cannot be read in parts is decoded whole.
+
+        Raises:
+            ImageError: When it cannot be read or decoded.
+        """
+        loaded = self.load(sample, limits)
+        return Opened(loaded.picture, loaded.digest)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names that the masks' values are positions in; empty without masks."""
+        return ()
+
+    def mask(self, sample: Sample) -> Mask:
+        """Read the mask of a sample, upright, of the size of its picture.
+
+        Values are positions in `classes`, or `IGNORED`.
+
+        Raises:
+            ImageError: When it is missing, cannot be decoded or holds an unknown value.
+            DataError: When the source has no masks.
+        """
+        raise DataError(
+            f"{self.location} holds no masks: found {self.layout}.",
+            hint="put masks of the same names into masks/ beside images/",
+        )
 
 
 def digest_of(data: bytes | memoryview) -> bytes:

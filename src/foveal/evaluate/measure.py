@@ -152,8 +152,8 @@ def measure(
             ]
             for item, said in zip(good, zip(*answers, strict=True), strict=True):
                 prediction = task.vote(said) if others else said[0]
-                measured.append((item.sample, prediction, item.target, item.digest))
                 rows.append(task.measure(prediction, item.target))
+                measured.append((item.sample, *task.kept(prediction, item.target), item.digest))
         progress.update(done)
     progress.finish()
     if not measured:

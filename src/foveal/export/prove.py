@@ -18,6 +18,9 @@ from foveal.types import Calibration, Frame, JsonObject
 # Largest probability difference that passes. Exports drift by 1e-6 to 1e-4; a hundred times that
 # is no rounding, even where every label still agrees.
 _TOLERANCE = 0.01
+# Share of an answer that must agree: all of a label or a text, and all but one in ten thousand of
+# a mask's pixels, whose classes meet in places where the two are equally likely.
+_LEAST_SHARE = 0.9999
 _NAMED = 5
 
 
@@ -52,23 +55,24 @@ def prove(
         shipped: The exported one.
 
     Returns:
-        `samples`, `label_agreement` (1.0) and `max_probability_difference`, for the manifest.
+        `samples`, `label_agreement` (1.0; for masks the mean share of equal pixels) and
+        `max_probability_difference`, for the manifest.
 
     Raises:
         ParityError: When any answer differs, a probability differs by more than 0.01 or is not a
             number, or there are no pictures. The message names the first differing pictures.
     """
     differing: list[str] = []
-    count, agreeing, largest = 0, 0, 0.0
+    count, agreeing, largest = 0, 0.0, 0.0
     for batch in batches:
         for sample, first, second in _answers(task, batch, trained, shipped):
-            same, difference = task.agreement(first, second)
+            share, difference = task.agreement(first, second)
             # Not-a-number passes every comparison of size, so it is made to fail here.
             difference = difference if math.isfinite(difference) else math.inf
             count += 1
-            agreeing += same
+            agreeing += share
             largest = max(largest, difference)
-            if not same or difference > _TOLERANCE:
+            if share < _LEAST_SHARE or difference > _TOLERANCE:
                 words = f"{task.headline(first)} became {task.headline(second)}"
                 differing.append(f"{sample} ({words})")
     if not count:
@@ -93,7 +97,7 @@ def _answers(
     yield from zip(batch.samples, first, second, strict=True)
 
 
-def _refusal(differing: Sequence[str], count: int, agreeing: int, largest: float) -> ParityError:
+def _refusal(differing: Sequence[str], count: int, agreeing: float, largest: float) -> ParityError:
     more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
     return ParityError(
         f"The exported model answers differently on {len(differing)} of {count} validation "

@@ -9,19 +9,30 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, final, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    final,
+    get_type_hints,
+)
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.data.source import TargetKind
-from foveal.errors import RecipeError, nearest
+from foveal.errors import RecipeError, TargetError, UsageError, nearest
 from foveal.types import (
     Calibration,
     Frame,
     Image,
     JsonObject,
     Labels,
+    Mask,
     Outputs,
     Picture,
     RawTarget,
@@ -30,6 +41,7 @@ from foveal.types import (
 
 TargetT = TypeVar("TargetT")
 PredictionT = TypeVar("PredictionT")
+PredictionT_co = TypeVar("PredictionT_co", covariant=True)
 
 Rows = NDArray[np.float64]
 """(N, K) float64: one row of counts or values per sample. Metrics are functions of the rows, so
@@ -97,6 +109,26 @@ class ReportSection:
     figures: tuple[tuple[str, str], ...] = ()
 
 
+class Collector(Protocol[PredictionT_co]):
+    """Takes the maps of one picture from top to bottom and ends in the prediction.
+
+    So a picture of any size is answered in the memory of a band of its rows.
+    """
+
+    def add(self, top: int, outputs: Outputs) -> None:
+        """Take the next band.
+
+        Args:
+            top: First row of the band, in the original's pixels; bands leave no gap and do not
+                overlap.
+            outputs: Each core output, (C, rows, W) float32 in the original's pixels. Not to be
+                kept: the arrays are used again.
+        """
+
+    def finish(self) -> PredictionT_co:
+        """Return the prediction; called once, after the last band."""
+
+
 @dataclass(frozen=True)
 class Task(ABC, Generic[TargetT, PredictionT]):
     """A task bound to its labels and options. Subclasses are final frozen dataclasses.
@@ -112,7 +144,8 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     primary_metric: ClassVar[str]
     """The metric by which epochs and runs are compared; larger is better."""
     target_kind: ClassVar[TargetKind] = "labels"
-    """How readers take a label: as class names, joined by `|`, or as one text as it stands."""
+    """How readers take a label: as class names, joined by `|`, as one text as it stands, or as a
+    mask. Rows of masks are sums over pixels: those of a picture's parts add up to its own."""
 
     labels: Labels
     options: Any
@@ -135,6 +168,20 @@ class Task(ABC, Generic[TargetT, PredictionT]):
             TargetError: When the raw target holds something that is not a label.
         """
 
+    def parse_mask(self, mask: Mask, names: Sequence[str]) -> TargetT:
+        """Return the target of a sample that is labelled by a mask.
+
+        Args:
+            mask: Values are positions in `names`, or `IGNORED`.
+            names: The source's classes.
+
+        Raises:
+            TargetError: When a class occurs that is not a label, or the task takes no masks.
+        """
+        raise TargetError(
+            f"The task {self.name} takes no masks.", hint="foveal train DATA --task segment"
+        )
+
     @property
     @abstractmethod
     def core_outputs(self) -> tuple[str, ...]:
@@ -149,6 +196,23 @@ class Task(ABC, Generic[TargetT, PredictionT]):
         self, outputs: Outputs, frames: Sequence[Frame], calibration: Calibration
     ) -> list[PredictionT]:
         """Turn network outputs into predictions, with results in original pixels."""
+
+    def collect(
+        self, frame: Frame, calibration: Calibration, *, explain: bool = False
+    ) -> Collector[PredictionT]:
+        """Return what takes the network's maps of one tiled picture and ends in its prediction.
+
+        Args:
+            frame: Of the whole picture.
+            calibration: Of the bundle.
+            explain: Whether the prediction shall hold what `heat` needs.
+
+        Raises:
+            UsageError: When the task does not answer tile by tile.
+        """
+        raise UsageError(
+            f"The task {self.name} does not answer tile by tile.", hint="--set pipeline.fit=pad"
+        )
 
     @abstractmethod
     def measure(self, prediction: PredictionT, target: TargetT) -> NDArray[np.float64]:
@@ -182,8 +246,13 @@ class Task(ABC, Generic[TargetT, PredictionT]):
         """
 
     @abstractmethod
-    def agreement(self, first: PredictionT, second: PredictionT) -> tuple[bool, float]:
-        """Compare two answers to one picture: same answer?, largest probability difference."""
+    def agreement(self, first: PredictionT, second: PredictionT) -> tuple[float, float]:
+        """Compare two answers to one picture.
+
+        Returns:
+            The share of the answer that is the same (0 or 1 where it has no parts), and the
+            largest difference of a probability.
+        """
 
     @abstractmethod
     def vote(self, predictions: Sequence[PredictionT]) -> PredictionT:
@@ -225,9 +294,21 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     def draw(self, picture: Picture, prediction: PredictionT) -> Image:
         """Return the picture with the answer drawn on it, in original pixels."""
 
+    def kept(self, prediction: PredictionT, target: TargetT) -> tuple[PredictionT, TargetT]:
+        """Return what an evaluation keeps of an answer once it is measured: no large maps."""
+        return prediction, target
+
     @abstractmethod
-    def analyse(self, predictions: Sequence[PredictionT], targets: Sequence[TargetT]) -> JsonObject:
-        """Return the task's own details for `metrics.json` (confusion, per-class tables, …)."""
+    def analyse(
+        self, predictions: Sequence[PredictionT], targets: Sequence[TargetT], rows: Rows
+    ) -> JsonObject:
+        """Return the task's own details for `metrics.json` (confusion, per-class tables, …).
+
+        Args:
+            predictions: As `kept` left them.
+            targets: As `kept` left them.
+            rows: What `measure` gave for each.
+        """
 
     @abstractmethod
     def report_sections(self, details: JsonObject) -> list[ReportSection]:

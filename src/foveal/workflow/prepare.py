@@ -105,7 +105,14 @@ def pipeline_of(recipe: Recipe) -> Pipeline:
     ):
         raise DataError("The recipe is not resolved: it names no image size.")
     return Pipeline(
-        options.height, options.width, options.fit, options.pad_color, options.steps or ()
+        options.height,
+        options.width,
+        options.fit,
+        options.pad_color,
+        options.steps or (),
+        scale=options.scale,
+        overlap=options.overlap,
+        flips=options.flips,
     )
 
 

@@ -231,7 +231,7 @@ class ClassifyTask(Task[Target, Classification]):
         )
         return replace(calibration, unsure_below=limit, stated_accuracy=reached, coverage=coverage)
 
-    def agreement(self, first: Classification, second: Classification) -> tuple[bool, float]:
+    def agreement(self, first: Classification, second: Classification) -> tuple[float, float]:
         """Compare labels, and probabilities by their largest difference."""
         difference = np.abs(first.probabilities - second.probabilities).max()
         return first.labels == second.labels, float(difference)
@@ -319,7 +319,7 @@ class ClassifyTask(Task[Target, Classification]):
         return heat_overlay(picture, self.heat(prediction))
 
     def analyse(
-        self, predictions: Sequence[Classification], targets: Sequence[Target]
+        self, predictions: Sequence[Classification], targets: Sequence[Target], rows: Rows
     ) -> JsonObject:
         """Return confusion, per-class table, curves and calibration details."""
         return analysis.analyse(

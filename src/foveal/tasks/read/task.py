@@ -245,7 +245,7 @@ class ReadTask(Task[Target, Reading]):
         )
         return replace(calibration, unsure_below=limit, stated_accuracy=reached, coverage=coverage)
 
-    def agreement(self, first: Reading, second: Reading) -> tuple[bool, float]:
+    def agreement(self, first: Reading, second: Reading) -> tuple[float, float]:
         """Compare texts, and the probabilities of all characters in all columns."""
         if first.log_probabilities.shape != second.log_probabilities.shape:
             return False, math.inf
@@ -312,7 +312,9 @@ class ReadTask(Task[Target, Reading]):
 
         return draw_alignment(picture, in_columns(prediction), self.labels.names)
 
-    def analyse(self, predictions: Sequence[Reading], targets: Sequence[Target]) -> JsonObject:
+    def analyse(
+        self, predictions: Sequence[Reading], targets: Sequence[Target], rows: Rows
+    ) -> JsonObject:
         """Return tables by length, position and character, and the mistakes."""
         has_value = self._has_value
         values = [
