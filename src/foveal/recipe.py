@@ -150,6 +150,9 @@ class TrainOptions(Section):
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay of the exponential moving average of the weights; None is off."""
     balance: Literal["none", "weights", "sampling"] = "none"
+    foreground: float = Field(default=0.5, ge=0, le=1)
+    """Of fit `tile`: share of the crops that are centred on a pixel of a class other than the most
+    frequent; the others lie anywhere."""
     patience: int | None = Field(default=None, ge=1)
     """Epochs without improvement before stopping; None never stops early."""
     budget_s: float | None = Field(default=None, gt=0)

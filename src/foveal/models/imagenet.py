@@ -11,8 +11,8 @@ from foveal.errors import WeightsError
 from foveal.models.backbone import BACKBONES
 from foveal.models.lite import LiteBackbone, load_lite
 from foveal.models.network import Network
-from foveal.models.torchvision_shim import import_timm
 from foveal.tasks.classify.head import EvidenceHead
+from foveal.torchvision_shim import import_timm
 from foveal.types import Labels
 
 _CLASSES = 1000

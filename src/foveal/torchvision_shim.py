@@ -1,4 +1,5 @@
-"""Import timm, also beside a torchvision whose compiled operators do not fit the installed torch.
+"""Import timm and what is built on it, also beside a torchvision that does not fit the torch.
+
 
 torchvision has no CPU wheel on some indices: its extension (built for CUDA) then fails to load
 beside a CPU torch, and `import torchvision` raises because it wants to describe operators that
@@ -59,10 +60,24 @@ def import_timm() -> Any:
     Raises:
         MissingExtraError: When timm is not installed.
     """
+    return _import("timm", "This backbone")
+
+
+@cache
+def import_smp() -> Any:
+    """Return the module `segmentation_models_pytorch`, which imports timm.
+
+    Raises:
+        MissingExtraError: When it is not installed.
+    """
+    return _import("segmentation_models_pytorch", "This decoder")
+
+
+def _import(name: str, what: str) -> Any:
     _declare_operators()
     try:
-        return import_module("timm")
+        return import_module(name)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"This backbone needs the package {error.name!r}.", hint="pip install 'foveal[train]'"
+            f"{what} needs the package {error.name!r}.", hint="pip install 'foveal[train]'"
         ) from error

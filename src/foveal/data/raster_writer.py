@@ -1,0 +1,230 @@
+"""Write decoded pictures and masks in bands of rows, and note what they hold."""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from PIL import Image as PILImage
+
+from foveal.console import Progress
+from foveal.data.decode import DecodeLimits
+from foveal.data.hashing import fingerprint
+from foveal.data.scan import Scan
+from foveal.data.source import Opened, Sample, Source
+from foveal.errors import DataError, FovealError, ImageError
+from foveal.types import IGNORED, Image, Mask, Raster
+
+PIXELS, MASKS, ROWS = "pixels.u8", "masks.u8", "rasters.npz"
+# Rows that are in memory at once while a picture is written.
+_BAND = 512
+# Of a picture, as its fingerprint sees it.
+_LOOK_SIDE = 512
+# Places of each class that are remembered of each picture, for crops that shall hold the class:
+# fewer of each where there are many pictures.
+_PLACES, _FEWEST_PLACES, _ALL_PLACES = 1000, 50, 100_000
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    opened: Opened
+    mask: Mask
+
+
+def write_all(
+    source: Source,
+    scale: float,
+    directory: Path,
+    limits: DecodeLimits,
+    *,
+    workers: int,
+    progress: Progress,
+) -> None:
+    """Write the pictures and masks of all labelled samples, and what was learnt of them.
+
+    Args:
+        source: The pictures and masks.
+        scale: Pixels written per original pixel, in (0, 1].
+        directory: Gets the files.
+        limits: Of files and pictures that are decoded whole.
+        workers: Threads that decode.
+        progress: Told how many are done.
+
+    Raises:
+        DataError: When the disk has not enough room.
+    """
+    writer = _Writer(source, scale, directory)
+    progress.start("decode", len(source.samples))
+    for index, ready in enumerate(_all(source, limits, workers)):
+        writer.put(index, ready)
+        progress.update(index + 1)
+    progress.finish()
+    writer.finish()
+
+
+@final
+class _Writer:
+    """Writes the files of a cache, picture after picture."""
+
+    def __init__(self, source: Source, scale: float, directory: Path) -> None:
+        count, classes = len(source.samples), len(source.classes)
+        self._scale = scale
+        self._directory = directory
+        self._scan = Scan.empty(count, directory)
+        self._sizes = np.zeros((count, 2), np.int64)
+        self._pixels = np.zeros((count, classes), np.int64)
+        most = max(_FEWEST_PLACES, min(_PLACES, _ALL_PLACES // max(1, count)))
+        self._places = np.zeros((count, classes, most, 2), np.int32)
+        self._files = [(directory / name).open("wb") for name in (PIXELS, MASKS)]
+
+    def put(self, index: int, ready: _Ready | FovealError) -> None:
+        """Write the next picture; one that turns out to be damaged takes no room."""
+        ends = [file.tell() for file in self._files]
+        if not isinstance(ready, FovealError):
+            try:
+                self._write(index, ready)
+                return
+            except FovealError as error:
+                ready = error
+            for file, end in zip(self._files, ends, strict=True):
+                file.seek(end)
+                file.truncate()
+        self._scan.errors[index] = (ready.error_code, ready.message)
+
+    def finish(self) -> None:
+        """Write what was learnt."""
+        for file in self._files:
+            file.close()
+        self._scan.save(self._directory)
+        arrays = {"sizes": self._sizes, "pixels": self._pixels, "places": self._places}
+        np.savez_compressed(self._directory / ROWS, **arrays)  # type: ignore[arg-type]
+
+    def _write(self, index: int, ready: _Ready) -> None:
+        raster = ready.opened.raster
+        original = (raster.height, raster.width)
+        height, width = (max(1, round(side * self._scale)) for side in original)
+        _check_room(4 * height * width, self._directory)
+        step = max(1, max(height, width) // _LOOK_SIDE)
+        look = []
+        for top, band in _bands(raster, height, width):
+            self._files[0].write(band.data)
+            look.append(band[-top % step :: step, ::step])
+        mask = _scaled(ready.mask, height, width)
+        self._files[1].write(mask.data)
+        self._sizes[index] = (height, width)
+        self._count(index, mask)
+        pixels = np.ascontiguousarray(np.concatenate(look))
+        self._scan.put(index, ready.opened.digest, original, fingerprint(pixels))
+
+    def _count(self, index: int, mask: Mask) -> None:
+        """Note how often each class occurs, and where some of its pixels are."""
+        counts = np.array(
+            [np.bincount(b.reshape(-1), minlength=IGNORED + 1) for _, b in _rows(mask)], np.int64
+        )[:, : self._pixels.shape[1]]
+        totals = counts.sum(axis=0)
+        self._pixels[index] = totals
+        rng = np.random.default_rng(index)
+        most = self._places.shape[2]
+        for label in np.flatnonzero(totals):
+            total = int(totals[label])
+            wanted = np.sort(rng.integers(total, size=most)) if total > most else np.arange(total)
+            ends = np.cumsum(counts[:, label])
+            found = []
+            for number, (top, band) in enumerate(_rows(mask)):
+                here = wanted[(wanted >= ends[number] - counts[number, label])]
+                here = here[here < ends[number]] - (ends[number] - counts[number, label])
+                if len(here):
+                    rows, columns = np.nonzero(band == label)
+                    found.append(np.stack([rows[here] + top, columns[here]], 1))
+            places = np.concatenate(found)
+            # In no order of the picture, so that any part of them is spread over it.
+            self._places[index, label, : len(places)] = rng.permutation(places)
+
+
+def _rows(mask: Mask) -> Iterator[tuple[int, Mask]]:
+    for top in range(0, mask.shape[0], _BAND):
+        yield top, mask[top : top + _BAND]
+
+
+def _bands(raster: Raster, height: int, width: int) -> Iterator[tuple[int, Image]]:
+    """Yield (top, rows) of a picture brought to a size, from top to bottom."""
+    if (height, width) == (raster.height, raster.width):
+        for top in range(0, height, _BAND):
+            rows = min(_BAND, height - top)
+            yield top, np.ascontiguousarray(raster.read(top, 0, rows, width))
+        return
+    step = raster.height / height
+    # Rows beyond a band that the filter looks at.
+    margin = int(2 * step) + 2
+    for top in range(0, height, _BAND):
+        rows = min(_BAND, height - top)
+        first = max(0, int(top * step) - margin)
+        end = min(raster.height, int((top + rows) * step) + 1 + margin)
+        part = PILImage.fromarray(raster.read(first, 0, end - first, raster.width))
+        box = (0.0, top * step - first, float(raster.width), (top + rows) * step - first)
+        resized = part.resize((width, rows), PILImage.Resampling.BILINEAR, box=box)
+        yield top, np.ascontiguousarray(np.asarray(resized))
+
+
+def _scaled(mask: Mask, height: int, width: int) -> Mask:
+    """Return a mask brought to a size: each pixel takes the class at its centre."""
+    if mask.shape == (height, width):
+        return np.ascontiguousarray(mask)
+    rows = ((np.arange(height) + 0.5) * (mask.shape[0] / height)).astype(np.int64)
+    columns = ((np.arange(width) + 0.5) * (mask.shape[1] / width)).astype(np.int64)
+    return np.ascontiguousarray(mask[rows][:, columns])
+
+
+def _check_room(needed: int, directory: Path) -> None:
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise DataError(
+            f"The next decoded picture needs {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free "
+            f"in {directory.parent}.",
+            hint="--set pipeline.scale=0.5, or --out on another disk",
+        )
+
+
+def _ready(source: Source, limits: DecodeLimits, sample: Sample) -> _Ready | FovealError:
+    if sample.raw is None:
+        return ImageError("The picture has no mask.", code="unlabelled")
+    try:
+        opened = source.open(sample, limits)
+        mask = source.mask(sample)
+    except FovealError as error:
+        return error
+    size = (opened.raster.height, opened.raster.width)
+    if mask.shape != size:
+        return ImageError(
+            f"The mask is {mask.shape[1]} x {mask.shape[0]} pixels, the picture "
+            f"{size[1]} x {size[0]}.",
+            hint="save the mask at the picture's own size",
+            code="mask_size",
+        )
+    return _Ready(opened, mask)
+
+
+def _all(source: Source, limits: DecodeLimits, workers: int) -> Iterator[_Ready | FovealError]:
+    """Yield all samples in order, decoded side by side, one ahead for each thread."""
+    samples = iter(source.samples)
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        waiting: deque[Future[_Ready | FovealError]] = deque()
+        try:
+            for sample in islice(samples, workers + 1):
+                waiting.append(pool.submit(_ready, source, limits, sample))
+            while waiting:
+                yield waiting.popleft().result()
+                for sample in islice(samples, 1):
+                    waiting.append(pool.submit(_ready, source, limits, sample))
+        finally:
+            # After Ctrl-C nobody waits for what has not begun.
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,213 @@
+"""Decoders: from a backbone's maps back to one score a class at every pixel of the tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from foveal.errors import RecipeError
+from foveal.tasks.training import Head
+from foveal.torchvision_shim import import_smp
+
+# Of the last blocks of the U-Net, finest last: those of segmentation-models-pytorch.
+_UNET_CHANNELS = (256, 128, 64, 32, 16)
+# Levels that the pyramid is built on.
+_FPN_LEVELS = 4
+# FCN-8s scores maps from this stride on and enlarges the sum by it.
+_FCN_STRIDE = 8
+
+
+def build_decoder(
+    name: str,
+    channels: tuple[int, ...],
+    strides: tuple[int, ...],
+    classes: int,
+    *,
+    dropout: float,
+) -> Head:
+    """Return the head that a decoder's name stands for.
+
+    Args:
+        name: `unet`, `fpn` or `fcn8s`.
+        channels: Of the backbone's maps, finest first.
+        strides: Of the same.
+        classes: Labels of the task.
+        dropout: Share of channels dropped before the last convolution.
+
+    Raises:
+        RecipeError: When the backbone has too few maps for the decoder.
+    """
+    levels = _levels(strides)
+    used = tuple(channels[i] for i in levels)
+    steps = tuple(strides[i] for i in levels)
+    if name == "fpn" and len(levels) < _FPN_LEVELS:
+        raise RecipeError(
+            f"The decoder fpn is built on {_FPN_LEVELS} maps; the backbone has {len(levels)}.",
+            hint="--set task_options.decoder=unet, or --backbone efficientnet_lite0",
+        )
+    if name == "fcn8s" and steps[-1] < _FCN_STRIDE:
+        raise RecipeError(
+            f"The decoder fcn8s starts from maps of stride {_FCN_STRIDE}; the backbone's coarsest "
+            f"has {steps[-1]}.",
+            hint="--set task_options.decoder=unet, or --backbone efficientnet_lite0",
+        )
+    decoders: dict[str, Callable[..., Head]] = {"unet": UnetHead, "fpn": FpnHead, "fcn8s": FcnHead}
+    return decoders[name](levels, used, steps, classes, dropout=dropout)
+
+
+def _levels(strides: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the positions of the first map of each stride: the narrower where there are two."""
+    return tuple(i for i, stride in enumerate(strides) if stride not in strides[:i])
+
+
+class _SegmentHead(Head):
+    """What the decoders share: which maps are used, and nothing to standardise."""
+
+    def __init__(self, levels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def reduce(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the maps that are used: one of each stride."""
+        if len(features) == len(self.levels):
+            return features
+        return tuple(features[i] for i in self.levels)
+
+    def standardise(self, reduced: tuple[Tensor, ...]) -> None:
+        """Do nothing: the decoders begin with batch normalisation."""
+
+
+@final
+class UnetHead(_SegmentHead):
+    """The decoder of a U-Net, from segmentation-models-pytorch.
+
+    U-Net: Convolutional Networks for Biomedical Image Segmentation, 2015,
+    https://arxiv.org/abs/1505.04597.
+
+    Args:
+        levels: Positions of the maps that are used.
+        channels: Of these maps, finest first.
+        strides: Of the same; each twice the one before.
+        classes: Labels of the task.
+        dropout: Share of channels dropped before the last convolution.
+    """
+
+    def __init__(
+        self,
+        levels: tuple[int, ...],
+        channels: tuple[int, ...],
+        strides: tuple[int, ...],
+        classes: int,
+        *,
+        dropout: float,
+    ) -> None:
+        """Build the layers."""
+        super().__init__(levels)
+        self.stride = strides[0]
+        widths = _UNET_CHANNELS[-len(channels) :]
+        self.decoder: nn.Module = import_smp().decoders.unet.decoder.UnetDecoder(
+            encoder_channels=(3, *channels), decoder_channels=widths, n_blocks=len(channels)
+        )
+        self.dropout = nn.Dropout2d(dropout)
+        self.classify = nn.Conv2d(widths[-1], classes, 3, padding=1)
+
+    def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Return `logits`, (N, classes, H, W) float32."""
+        used = self.reduce(features)
+        height, width = (int(side) * self.stride for side in used[0].shape[2:])
+        # The decoder asks the first map for its size alone: that of the tile.
+        whole = used[0].new_empty((1, 1, height, width))
+        decoded = self.decoder([whole, *used])
+        return {"logits": _float32(self.classify(self.dropout(decoded)))}
+
+
+@final
+class FpnHead(_SegmentHead):
+    """A feature pyramid whose levels are summed at stride 4, from segmentation-models-pytorch.
+
+    Feature Pyramid Networks for Object Detection, 2016, https://arxiv.org/abs/1612.03144; as a
+    decoder in Panoptic Feature Pyramid Networks, 2019, https://arxiv.org/abs/1901.02446.
+
+    Args:
+        levels: Positions of the maps that are used; the last four of them count.
+        channels: Of these maps, finest first.
+        strides: Of the same.
+        classes: Labels of the task.
+        dropout: Share of channels dropped before the last convolution.
+    """
+
+    def __init__(
+        self,
+        levels: tuple[int, ...],
+        channels: tuple[int, ...],
+        strides: tuple[int, ...],
+        classes: int,
+        *,
+        dropout: float,
+    ) -> None:
+        """Build the layers."""
+        super().__init__(levels)
+        self.stride = strides[-_FPN_LEVELS]
+        self.decoder: Any = import_smp().decoders.fpn.decoder.FPNDecoder(
+            encoder_channels=[3, *channels], encoder_depth=len(channels), dropout=dropout
+        )
+        self.classify = nn.Conv2d(self.decoder.out_channels, classes, 1)
+
+    def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Return `logits`, (N, classes, H, W) float32."""
+        scores = self.classify(self.decoder(list(self.reduce(features))))
+        return {"logits": _float32(_enlarge(scores, self.stride))}
+
+
+@final
+class FcnHead(_SegmentHead):
+    """FCN-8s: scores of the maps at strides 8, 16 and 32, summed and enlarged.
+
+    Fully Convolutional Networks for Semantic Segmentation, 2014, https://arxiv.org/abs/1411.4038;
+    enlarged bilinearly where the paper learns it. No code was taken.
+
+    Args:
+        levels: Positions of the maps that are used.
+        channels: Of these maps, finest first.
+        strides: Of the same.
+        classes: Labels of the task.
+        dropout: Share of channels dropped before the scores.
+    """
+
+    def __init__(
+        self,
+        levels: tuple[int, ...],
+        channels: tuple[int, ...],
+        strides: tuple[int, ...],
+        classes: int,
+        *,
+        dropout: float,
+    ) -> None:
+        """Build the layers."""
+        super().__init__(levels)
+        self.first = next(i for i, stride in enumerate(strides) if stride >= _FCN_STRIDE)
+        self.stride = strides[self.first]
+        self.dropout = nn.Dropout2d(dropout)
+        self.scores = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in channels[self.first :])
+
+    def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Return `logits`, (N, classes, H, W) float32."""
+        maps = self.reduce(features)[self.first :]
+        scores = [score(self.dropout(m)) for score, m in zip(self.scores, maps, strict=True)]
+        total = scores[-1]
+        for finer in reversed(scores[:-1]):
+            total = finer + _enlarge(total, 2)
+        return {"logits": _float32(_enlarge(total, self.stride))}
+
+
+def _enlarge(scores: Tensor, factor: int) -> Tensor:
+    size = (int(scores.shape[2]) * factor, int(scores.shape[3]) * factor)
+    return functional.interpolate(scores, size, mode="bilinear", align_corners=False)
+
+
+def _float32(scores: Tensor) -> Tensor:
+    return scores.to(torch.float32) if scores.dtype in (torch.bfloat16, torch.float16) else scores

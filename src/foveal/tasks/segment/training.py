@@ -1,0 +1,112 @@
+"""The torch half of segment: decoders, target tensors and losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from foveal.recipe import ModelOptions, Recipe, TrainOptions
+from foveal.tasks.base import Choice, DataFacts, Task
+from foveal.tasks.segment.defaults import choose_recipe
+from foveal.tasks.segment.heads import build_decoder
+from foveal.tasks.training import Head, TaskTraining
+from foveal.types import IGNORED
+
+MASK, PIXELS = "mask", "pixels"
+"""Names of the targets' tensors: (N, H, W) uint8 classes, and (N, C) float32 pixels of each."""
+
+# Keeps the Dice of a class that a batch has no pixel of from being 0 / 0.
+_SMOOTH = 1.0
+
+
+@final
+class SegmentTraining(TaskTraining):
+    """Cross entropy over the pixels plus the Dice loss over the classes of the batch.
+
+    V-Net: Fully Convolutional Neural Networks for Volumetric Medical Image Segmentation, 2016,
+    https://arxiv.org/abs/1606.04797 (Dice); the sum of both as in nnU-Net, 2021,
+    https://doi.org/10.1038/s41592-020-01008-z.
+    """
+
+    def choose(self, recipe: Recipe, facts: DataFacts) -> Choice:
+        """Choose tiles, backbone, augmentation and schedule."""
+        return choose_recipe(recipe, facts)
+
+    def build_head(
+        self,
+        channels: tuple[int, ...],
+        strides: tuple[int, ...],
+        task: Task[Any, Any],
+        options: ModelOptions,
+    ) -> Head:
+        """Return the decoder that the task's options name."""
+        return build_decoder(
+            task.options.decoder,
+            channels,
+            strides,
+            len(task.labels),
+            dropout=options.dropout or 0.0,
+        )
+
+    def collate(self, targets: Sequence[Any], task: Task[Any, Any]) -> dict[str, Tensor]:
+        """Return masks of one size, and how many pixels of each class they hold."""
+        masks = torch.from_numpy(np.stack(targets))
+        pixels = [torch.bincount(m.flatten(), minlength=IGNORED + 1) for m in masks]
+        return {MASK: masks, PIXELS: torch.stack(pixels)[:, : len(task.labels)].float()}
+
+    def class_counts(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+        """Return (C,) float32: the pixels of each class."""
+        return targets[PIXELS].sum(dim=0)
+
+    def sample_weights(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+        """Return (N,) float32 with mean 1: pictures that hold more of rare classes weigh more."""
+        pixels = targets[PIXELS]
+        rarity = 1.0 / pixels.sum(dim=0).clamp(min=1.0)
+        weights = (pixels * rarity).sum(dim=1)
+        return weights / weights.mean().clamp(min=1e-12)
+
+    def losses(
+        self,
+        outputs: dict[str, Tensor],
+        targets: dict[str, Tensor],
+        options: TrainOptions,
+        label_weights: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """Return the loss and its two halves; ignored pixels teach nothing."""
+        logits, mask = outputs["logits"].float(), targets[MASK].long()
+        known = mask != IGNORED
+        entropy = functional.cross_entropy(
+            logits,
+            mask,
+            weight=label_weights,
+            ignore_index=IGNORED,
+            label_smoothing=options.label_smoothing,
+            reduction="none",
+        )
+        weight = targets.get("weight")
+        if weight is not None:
+            entropy = entropy * weight[:, None, None]
+        cross_entropy = entropy.sum() / known.sum().clamp(min=1)
+        dice = _dice_loss(logits, mask, known)
+        return {"loss": cross_entropy + dice, "cross_entropy": cross_entropy, "dice": dice}
+
+
+def _dice_loss(logits: Tensor, mask: Tensor, known: Tensor) -> Tensor:
+    """Return 1 - the mean over the classes of the soft Dice over the whole batch."""
+    probabilities = logits.softmax(dim=1) * known[:, None]
+    # One class at a time: a one-hot tensor would be as large as the logits, in 8-byte integers.
+    scores = []
+    for label in range(logits.shape[1]):
+        truth = (mask == label).to(logits.dtype)
+        answer = probabilities[:, label]
+        both = (answer * truth).sum()
+        scores.append((2 * both + _SMOOTH) / (answer.sum() + truth.sum() + _SMOOTH))
+    return 1 - torch.stack(scores).mean()
+
+
+TRAINING = SegmentTraining()
