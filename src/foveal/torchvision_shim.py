@@ -1,6 +1,5 @@
 """Import timm and what is built on it, also beside a torchvision that does not fit the torch.
 
-
 torchvision has no CPU wheel on some indices: its extension (built for CUDA) then fails to load
 beside a CPU torch, and `import torchvision` raises because it wants to describe operators that
 nobody declared. Declaring their schemas is enough: timm's networks never call them. Tried with

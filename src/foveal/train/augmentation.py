@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foveal.recipe import AugmentOptions
+from foveal.types import IGNORED
 
 # Rec. 601 luma: the grey that saturation is measured from, as in Pillow's ImageEnhance.
 LUMA = (0.299, 0.587, 0.114)
@@ -51,7 +52,14 @@ class Augmenter:
         if options.enabled is False:
             return to_float(pixels)
         images = pixels.permute(0, 3, 1, 2).contiguous().float()
-        images = self._move(images, generator)
+        images = self._repaint(self._move(images, generator), generator)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _repaint(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the pictures with colours, sharpness and noise changed."""
+        options = self.options
+        if options.enabled is False:
+            return images
         images = self._recolor(images, generator)
         if options.blur:
             images = self._blur(images, generator)
@@ -65,18 +73,85 @@ class Augmenter:
             images = self._erase(images, generator)
         if options.brightness or options.contrast or options.color or options.noise:
             images = images.clamp_(0, 255)
-        return images.contiguous(memory_format=torch.channels_last)
+        return images
+
+    def with_masks(
+        self,
+        pixels: Tensor,
+        masks: Tensor,
+        size: tuple[int, int],
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the middle of each picture and of its mask, changed alike.
+
+        Args:
+            pixels: (N, H, W, 3) uint8 RGB, larger than `size` by what turning and zooming need
+                (`margin`).
+            masks: (N, H, W) uint8.
+            size: Height and width of the result.
+            generator: As for pictures alone.
+
+        Returns:
+            (N, 3, *size) float32 in [0, 255], and (N, *size) uint8.
+        """
+        images = pixels.permute(0, 3, 1, 2).contiguous().float()
+        images, moved = self._move_both(images, masks, size, generator)
+        images = self._repaint(images, generator)
+        return images.contiguous(memory_format=torch.channels_last), moved
+
+    def margin(self, side: int) -> int:
+        """Return the side of the square that a crop of `side` pixels is turned and zoomed in."""
+        options = self.options
+        if options.enabled is False or not self._resamples:
+            return side
+        angle = math.radians(min(45.0, options.rotation))
+        turned = math.cos(angle) + math.sin(angle) + math.tan(math.radians(options.shear))
+        return math.ceil(side * (turned / (1 - options.zoom) + options.shift * 2)) + 2
+
+    @property
+    def _resamples(self) -> bool:
+        options = self.options
+        return bool(options.rotation or options.zoom or options.shear or options.shift)
+
+    def _move_both(
+        self,
+        images: Tensor,
+        masks: Tensor,
+        size: tuple[int, int],
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        if self.options.enabled is False:
+            return _middle(images, size), _middle(masks, size)
+        matrix, shift, mirror_x, mirror_y = self._draw(images.shape[0], generator)
+        layer = masks[:, None]
+        if matrix is None:
+            parts = (_middle(images, size), _middle(layer, size))
+            moved = [_flip(_flip(x, mirror_x, 3), mirror_y, 2) for x in parts]
+            return moved[0], moved[1][:, 0]
+        # Shifted by one, so that what comes in from outside, 0, is told from the first class.
+        shown = warp(layer.float() + 1, matrix, shift, (0,), size=size, nearest=True)[:, 0] - 1
+        labels = torch.where(shown < 0, float(IGNORED), shown).to(torch.uint8)
+        return warp(images, matrix, shift, self.pad_color, size=size), labels
 
     def _move(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        matrix, shift, mirror_x, mirror_y = self._draw(images.shape[0], generator)
+        if matrix is None:
+            # Without resampling flips are exact.
+            return _flip(_flip(images, mirror_x, 3), mirror_y, 2)
+        return warp(images, matrix, shift, self.pad_color)
+
+    def _draw(
+        self, count: int, generator: torch.Generator
+    ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
+        """Return the matrices and shifts of `warp` (no matrices without resampling) and mirrors."""
         options = self.options
-        count = images.shape[0]
         draws = torch.rand(count, 8, generator=generator)
         mirror_x = (draws[:, 6] < 0.5) if options.flip_horizontal else None
         mirror_y = (draws[:, 7] < 0.5) if options.flip_vertical else None
-        if not (options.rotation or options.zoom or options.shear or options.shift):
-            # Without resampling flips are exact.
-            return _flip(_flip(images, mirror_x, 3), mirror_y, 2)
         signed = draws * 2 - 1
+        shift = signed[:, 4:6] * options.shift * 2
+        if not self._resamples:
+            return None, shift, mirror_x, mirror_y
         angle = torch.deg2rad(signed[:, 0] * options.rotation)
         zoom = 1 + signed[:, 1] * options.zoom
         shear = torch.tan(torch.deg2rad(signed[:, 2] * options.shear))
@@ -91,8 +166,7 @@ class Augmenter:
             ],
             1,
         )
-        shift = signed[:, 4:6] * options.shift * 2
-        return warp(images, matrix, shift, self.pad_color)
+        return matrix, shift, mirror_x, mirror_y
 
     def _recolor(self, images: Tensor, generator: torch.Generator) -> Tensor:
         options = self.options
@@ -159,26 +233,37 @@ def to_float(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float()
 
 
-def warp(images: Tensor, matrix: Tensor, shift: Tensor, pad_color: tuple[int, int, int]) -> Tensor:
+def warp(
+    images: Tensor,
+    matrix: Tensor,
+    shift: Tensor,
+    pad_color: tuple[int, ...],
+    *,
+    size: tuple[int, int] | None = None,
+    nearest: bool = False,
+) -> Tensor:
     """Resample a batch bilinearly under one affine map per picture.
 
     Args:
-        images: (N, 3, H, W) float32.
+        images: (N, C, H, W) float32.
         matrix: (N, 2, 2) float32 on the CPU: (x, y) offset from the centre in output pixels →
             the same in input pixels.
         shift: (N, 2) float32 on the CPU: (x, y), added to the result, as a share of half a side.
-        pad_color: RGB of everything outside the pictures.
+        pad_color: Of every channel, outside the pictures.
+        size: Height and width of the middle part that is wanted; None wants all of it.
+        nearest: Take the nearest value rather than a mean, for masks.
 
     Returns:
-        (N, 3, H, W) float32.
+        (N, C, *size) float32.
     """
     _, _, height, width = images.shape
+    rows, columns = size or (height, width)
     # grid_sample wants coordinates in [-1, 1] on both axes: pixels / half a side.
     aspect = torch.tensor([[1.0, height / width], [width / height, 1.0]])
     scaled = (matrix * aspect).to(images.device)
     moved = shift.to(images.device)
-    xs = _centres(width, images.device)
-    ys = _centres(height, images.device)
+    xs = _centres(columns, width, images.device)
+    ys = _centres(rows, height, images.device)
     grid_x = scaled[:, 0, 0, None] * xs + moved[:, 0, None]
     grid_y = scaled[:, 1, 0, None] * xs + moved[:, 1, None]
     grid = torch.stack(
@@ -189,18 +274,26 @@ def warp(images: Tensor, matrix: Tensor, shift: Tensor, pad_color: tuple[int, in
         -1,
     )
     # grid_sample pads with zero, so zero is made to mean the padding colour.
-    color = torch.tensor(pad_color, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
-    sampled = F.grid_sample(images - color, grid, align_corners=False)
+    color = torch.tensor(pad_color, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
+    mode = "nearest" if nearest else "bilinear"
+    sampled = F.grid_sample(images - color, grid, mode=mode, align_corners=False)
     return sampled.add_(color)
 
 
-def _centres(size: int, device: torch.device) -> Tensor:
-    half = (size - 1) / size
+def _centres(count: int, size: int, device: torch.device) -> Tensor:
+    """Return where the middle `count` of `size` pixels lie, in [-1, 1] over all of them."""
+    half = (count - 1) / size
     return (
-        torch.linspace(-half, half, size, device=device)
-        if size > 1
+        torch.linspace(-half, half, count, device=device)
+        if count > 1
         else torch.zeros(1, device=device)
     )
+
+
+def _middle(images: Tensor, size: tuple[int, int]) -> Tensor:
+    height, width = size
+    top, left = (images.shape[-2] - height) // 2, (images.shape[-1] - width) // 2
+    return images[..., top : top + height, left : left + width]
 
 
 def _flip(images: Tensor, chosen: Tensor | None, axis: int) -> Tensor:

@@ -13,10 +13,12 @@ from foveal.data.source import Sample, Source
 from foveal.errors import DataError, FovealError
 from foveal.synth import SynthSource
 from foveal.tasks.base import DataFacts
-from foveal.types import Picture, RawTarget
+from foveal.types import Picture, Raster, RawTarget
 
 # Enough that the median is within a few percent, and under a second to decode.
 _LOOK_AT = 256
+# Side of the part that is looked at of pictures with masks.
+_MIDDLE_SIDE = 512
 # Chroma (largest minus smallest channel, of 255) under which a picture counts as grey.
 _GREY_CHROMA = 24
 # A pixel this close to the border's colour is ground, not ink.
@@ -35,6 +37,8 @@ def look(source: Source, limits: DecodeLimits, raws: Iterable[RawTarget]) -> Dat
 
     def load(sample: Sample) -> Picture | None:
         try:
+            if source.classes:
+                return _middle(source.open(sample, limits).raster)
             return source.load(sample, limits, min_size=(96, 96)).picture
         except FovealError:
             return None  # Counted and reported when the cache is built.
@@ -61,6 +65,13 @@ def look(source: Source, limits: DecodeLimits, raws: Iterable[RawTarget]) -> Dat
         longest_target=longest,
         is_drawn=isinstance(source, SynthSource),
     )
+
+
+def _middle(raster: Raster) -> Picture:
+    """Return the middle of a picture that may be too large to decode, with the whole's size."""
+    height, width = min(_MIDDLE_SIDE, raster.height), min(_MIDDLE_SIDE, raster.width)
+    top, left = (raster.height - height) // 2, (raster.width - width) // 2
+    return Picture(raster.read(top, left, height, width), raster.height, raster.width)
 
 
 def _border(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
