@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, final
+from pathlib import Path
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.bundle.bundle import Bundle
-from foveal.data.decode import DecodeLimits, decode
+from foveal.data.decode import DecodeLimits, decode, read_file
 from foveal.errors import BundleError, FovealError
 from foveal.predict.engine import Engine, OnnxEngine
-from foveal.types import Frame, Image, JsonObject, Outputs, Picture
+from foveal.predict.tiles import Tiler
+from foveal.types import Frame, Image, JsonObject, Outputs, Picture, Raster
+
+ModelInput: TypeAlias = Image | Raster
+"""What `Predictor.prepare` gave, (height, width, 3) uint8; of a tiled pipeline, any raster."""
 
 # Enough for a 100-megapixel-class camera's JPEG; a server sets its own, lower limits.
 DEFAULT_LIMITS = DecodeLimits(max_bytes=100_000_000, max_pixels=50_000_000)
@@ -53,6 +58,27 @@ class Predictor:
                 raise BundleError(f"model.onnx lacks the outputs {sorted(missing)}.")
             engine = onnx_engine
         self.engine = engine
+        self._tiler = Tiler(engine, self.pipeline)
+
+    def open(self, source: str | Path | bytes) -> Raster:
+        """Open a picture file, or the bytes of one: decoded, or read in parts where it can be.
+
+        A TIFF file that is answered tile by tile is read in parts, however large it is; everything
+        else is decoded as a whole and falls under the limits.
+
+        Raises:
+            ImageError: When it is not a picture, damaged, or over the limits.
+        """
+        if isinstance(source, bytes):
+            return self.decode(source)
+        path = Path(source)
+        if self.pipeline.is_tiled:
+            # Imported late: only pictures that are answered tile by tile need it.
+            from foveal.data.rasters import is_tiff_name, open_tiff
+
+            if is_tiff_name(path.name):
+                return open_tiff(path)
+        return self.decode(read_file(path, self.limits))
 
     def decode(self, data: bytes) -> Picture:
         """Decode the bytes of a picture file, at a reduced scale where that loses nothing.
@@ -80,27 +106,74 @@ class Predictor:
         return self.engine.run(inputs, None if explain else self.task.core_outputs)
 
     def predict_inputs(
-        self, inputs: Sequence[Image], frames: Sequence[Frame], *, explain: bool = False
+        self, inputs: Sequence[ModelInput], frames: Sequence[Frame], *, explain: bool = False
     ) -> list[Any]:
-        """Return one prediction for each model input; those of one width are run as one batch."""
-        positions: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
-        for i, pixels in enumerate(inputs):
-            positions[pixels.shape].append(i)
-        answers: dict[int, Any] = {}
-        calibration = self.bundle.manifest.calibration
-        for same in positions.values():
-            outputs = self.outputs(np.stack([inputs[i] for i in same]), explain=explain)
-            decoded = self.task.decode(outputs, [frames[i] for i in same], calibration)
-            answers.update(zip(same, decoded, strict=True))
-        return [answers[i] for i in range(len(inputs))]
+        """Return one prediction for each model input; those of one width are run as one batch.
 
-    def predict(self, pictures: Sequence[Picture], *, explain: bool = False) -> list[Any]:
+        A tiled pipeline's are answered one by one, each at its own size whatever its frame says.
+        """
+        if self.pipeline.is_tiled:
+            return [self._answer_tiled(_as_raster(given), explain) for given in inputs]
+        return self._answer_batches(_as_arrays(inputs), (frames,), explain)[0]
+
+    def predict_drawn(
+        self, inputs: Sequence[ModelInput], frames: Sequence[Frame], copies: Sequence[Picture]
+    ) -> list[tuple[Any, Any]]:
+        """Answer model inputs whose answers are drawn on small copies of their pictures.
+
+        Drawing on fifty megapixels would take gigabytes. The network is run once.
+
+        Args:
+            inputs: Model inputs.
+            frames: Of the pictures.
+            copies: Of the pictures, each its own original.
+
+        Returns:
+            For each input its prediction, explained, and the one that `Task.draw` takes with the
+            copy (of a tiled pipeline the same: its task scales what it draws).
+        """
+        if self.pipeline.is_tiled:
+            answers = self.predict_inputs(inputs, frames, explain=True)
+            return list(zip(answers, answers, strict=True))
+        small = [
+            frame.for_copy(copy.height, copy.width)
+            for frame, copy in zip(frames, copies, strict=True)
+        ]
+        predictions, drawings = self._answer_batches(_as_arrays(inputs), (frames, small), True)
+        return list(zip(predictions, drawings, strict=True))
+
+    def predict(self, pictures: Sequence[Raster], *, explain: bool = False) -> list[Any]:
         """Return one prediction for each picture."""
         if not pictures:
             return []
-        prepared = [self.prepare(picture) for picture in pictures]
+        if self.pipeline.is_tiled:
+            return [self._answer_tiled(picture, explain) for picture in pictures]
+        prepared = [self.prepare(_as_picture(picture)) for picture in pictures]
         inputs = [pixels for pixels, _ in prepared]
         return self.predict_inputs(inputs, [frame for _, frame in prepared], explain=explain)
+
+    def _answer_batches(
+        self, inputs: Sequence[Image], views: Sequence[Sequence[Frame]], explain: bool
+    ) -> list[list[Any]]:
+        """Return the predictions under each of several views (frames) of the same model inputs."""
+        positions: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        for i, pixels in enumerate(inputs):
+            positions[pixels.shape].append(i)
+        answers: list[dict[int, Any]] = [{} for _ in views]
+        calibration = self.bundle.manifest.calibration
+        for same in positions.values():
+            outputs = self.outputs(np.stack([inputs[i] for i in same]), explain=explain)
+            for frames, found in zip(views, answers, strict=True):
+                decoded = self.task.decode(outputs, [frames[i] for i in same], calibration)
+                found.update(zip(same, decoded, strict=True))
+        return [[found[i] for i in range(len(inputs))] for found in answers]
+
+    def _answer_tiled(self, raster: Raster, explain: bool) -> Any:
+        frame = self.pipeline.frame(raster.height, raster.width)
+        collector = self.task.collect(frame, self.bundle.manifest.calibration, explain=explain)
+        for top, maps in self._tiler.bands(raster, self.task.core_outputs):
+            collector.add(top, maps)
+        return collector.finish()
 
     def record(self, prediction: Any, source: str, ms: float) -> JsonObject:
         """Return the prediction as the predictions contract has it."""
@@ -116,3 +189,19 @@ class Predictor:
 def error_record(source: str, error: FovealError) -> JsonObject:
     """Return a failed item as the predictions contract has it."""
     return {"source": source, "error": error.to_json()}
+
+
+def _as_raster(given: ModelInput) -> Raster:
+    return Picture.from_array(given) if isinstance(given, np.ndarray) else given
+
+
+def _as_arrays(inputs: Sequence[ModelInput]) -> list[Image]:
+    return [
+        given if isinstance(given, np.ndarray) else _as_picture(given).pixels for given in inputs
+    ]
+
+
+def _as_picture(raster: Raster) -> Picture:
+    if isinstance(raster, Picture):
+        return raster
+    return Picture.from_array(raster.read(0, 0, raster.height, raster.width))

@@ -1,0 +1,241 @@
+"""Answer a picture of any size tile by tile and join the maps, in the memory of a band of rows.
+
+Overlapping tiles are averaged with a Gaussian weight that trusts a tile's middle, where the
+network saw most, over its rim: nnU-Net: a self-configuring method for deep learning-based
+biomedical image segmentation, 2021, https://doi.org/10.1038/s41592-020-01008-z. Deviation: tiles
+stand on a grid, so the weights are made to add up to one along each side beforehand; then there
+is no map of weights to keep and to divide by, and a picture of one tile keeps the network's very
+values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import TypeVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from foveal.pipeline import Flips, Pipeline
+from foveal.predict.engine import Engine
+from foveal.types import Image, Outputs, Raster
+
+# Axes (0 rows, 1 columns) that each run of a tile is mirrored along.
+_MIRRORS: Mapping[Flips, tuple[tuple[int, ...], ...]] = {
+    "none": ((),),
+    "horizontal": ((), (1,)),
+    "all": ((), (1,), (0,), (0, 1)),
+}
+# Sigma of the weight as a share of the tile's side, nnU-Net's. The rim lies four sigma from the
+# middle, where the weight is exp(-8) = 3e-4: no pixel is left without any.
+_SIGMA_SHARE = 1 / 8
+# Values of a map in one band handed on (32 MB): bounds what the receiver computes from it.
+_BAND_VALUES = 1 << 23
+
+_Place = tuple[int, int]
+_Batch = tuple[list[_Place], NDArray[np.uint8]]
+ItemT = TypeVar("ItemT")
+
+
+@final
+class Tiler:
+    """Runs a network over pictures of any size. Safe to use from several threads.
+
+    Args:
+        engine: Runs the network on tiles of the pipeline's height and width.
+        pipeline: One that `is_tiled`.
+        batch_size: Tiles in one run of the network.
+    """
+
+    def __init__(self, engine: Engine, pipeline: Pipeline, *, batch_size: int = 4) -> None:
+        """Find out what a tile covers."""
+        self._engine = engine
+        self._pipeline = pipeline
+        self._batch_size = batch_size
+        self._window = (
+            max(1, round(pipeline.height / pipeline.scale)),
+            max(1, round(pipeline.width / pipeline.scale)),
+        )
+
+    def bands(self, raster: Raster, names: Sequence[str]) -> Iterator[tuple[int, Outputs]]:
+        """Yield the network's joined maps of a picture from top to bottom.
+
+        Memory is that of a tile's height times the picture's width for each channel, whatever
+        the picture's height.
+
+        Args:
+            raster: The picture. One smaller than a tile is continued by its mirror image.
+            names: Outputs of the network, each (N, C, h, w) over the tile.
+
+        Yields:
+            The first row of the band, and each output as (C, rows, W) float32, all in original
+            pixels. Bands leave no gap and do not overlap; arrays are valid until the next one.
+
+        Raises:
+            ImageError: When a part of the picture is damaged.
+        """
+        rows = _Axis.of(raster.height, self._window[0], self._pipeline.overlap)
+        columns = _Axis.of(raster.width, self._window[1], self._pipeline.overlap)
+        band = _Band(rows, columns)
+        row = 0
+        with closing(_ahead(self._batches(raster, rows, columns))) as batches:
+            for places, inputs in batches:
+                outputs = self._run(inputs, names)
+                for k, (i, j) in enumerate(places):
+                    if i != row:
+                        yield from band.finish_row(row)
+                        row = i
+                    for name in names:
+                        band.add(name, i, j, _enlarged(outputs[name][k], self._window))
+        yield from band.finish_row(row)
+
+    def _batches(
+        self, raster: Raster, rows: _Axis, columns: _Axis
+    ) -> Generator[_Batch, None, None]:
+        """Yield the tiles in reading order; a batch may reach into the next row of tiles."""
+        places = product(range(len(rows.starts)), range(len(columns.starts)))
+        size = (self._pipeline.height, self._pipeline.width)
+        while batch := list(islice(places, self._batch_size)):
+            inputs = np.empty((len(batch), *size, 3), np.uint8)
+            for tile, (i, j) in zip(inputs, batch, strict=True):
+                tile[:] = self._cut(raster, rows.starts[i], columns.starts[j])
+            yield batch, inputs
+
+    def _cut(self, raster: Raster, top: int, left: int) -> Image:
+        """Return one model input, (height, width, 3) uint8."""
+        height, width = self._window
+        part = raster.read(top, left, min(height, raster.height), min(width, raster.width))
+        below, right = height - part.shape[0], width - part.shape[1]
+        if below or right:
+            # A picture of one row or column has no mirror image: numpy repeats it.
+            part = np.pad(part, ((0, below), (0, right), (0, 0)), mode="reflect")
+        size = (self._pipeline.width, self._pipeline.height)
+        if (width, height) == size:
+            return part
+        # As `Pipeline` scales every other picture.
+        resized = PILImage.fromarray(part).resize(
+            size, PILImage.Resampling.BILINEAR, reducing_gap=3.0
+        )
+        return np.asarray(resized)
+
+    def _run(self, inputs: NDArray[np.uint8], names: Sequence[str]) -> Outputs:
+        """Run the network on tiles, mirrored too where the pipeline says so; return the means."""
+        first = self._engine.run(inputs, names)
+        mirrors = _MIRRORS[self._pipeline.flips]
+        if len(mirrors) == 1:
+            return first
+        means = {name: first[name].copy() for name in names}
+        for axes in mirrors[1:]:
+            # (N, H, W, 3) in, (N, C, h, w) out.
+            mirrored = np.flip(inputs, tuple(axis + 1 for axis in axes))
+            outputs = self._engine.run(np.ascontiguousarray(mirrored), names)
+            for name, mean in means.items():
+                mean += np.flip(outputs[name], tuple(axis + 2 for axis in axes))
+        for mean in means.values():
+            mean /= len(mirrors)
+        return means
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """How one side of a picture is cut.
+
+    Attributes:
+        length: Of the picture, in original pixels.
+        starts: First pixel of each window; the last window ends at the edge.
+        weights: Of each window, float32 over its pixels inside the picture. At every pixel of the
+            picture the weights of all windows that cover it add up to 1.
+    """
+
+    length: int
+    starts: tuple[int, ...]
+    weights: tuple[NDArray[np.float32], ...]
+
+    @classmethod
+    def of(cls, length: int, window: int, overlap: float) -> _Axis:
+        """Place windows evenly, neighbours sharing at least `overlap` of a window."""
+        excess = max(0, length - window)
+        step = max(1, int(window * (1 - overlap)))
+        last = -(-excess // step)
+        starts = tuple(i * excess // last for i in range(last + 1)) if last else (0,)
+        distance = np.arange(window) - (window - 1) / 2
+        bell = np.exp(-0.5 * (distance / (_SIGMA_SHARE * window)) ** 2)[:length]
+        total = np.zeros(length)
+        for start in starts:
+            total[start : start + window] += bell
+        # One window alone divides by itself: exactly 1.
+        weights = tuple(
+            (bell / total[start : start + window]).astype(np.float32) for start in starts
+        )
+        return cls(length, starts, weights)
+
+
+@final
+class _Band:
+    """The rows of the picture that tiles are still added to, as sums of maps times weights."""
+
+    def __init__(self, rows: _Axis, columns: _Axis) -> None:
+        """Allocate what every tile needs; the sums come with the first maps."""
+        self._rows, self._columns = rows, columns
+        self._sums: dict[str, NDArray[np.float32]] = {}
+        size = (len(rows.weights[0]), len(columns.weights[0]))
+        self._weight = np.empty(size, np.float32)
+        self._product = np.empty(size, np.float32)
+
+    def add(self, name: str, i: int, j: int, maps: NDArray[np.float32]) -> None:
+        """Add the maps of the tile in row i and column j, (C, height, width) float32."""
+        height, width = self._weight.shape
+        if name not in self._sums:
+            self._sums[name] = np.zeros((len(maps), height, self._columns.length), np.float32)
+        np.multiply(
+            self._rows.weights[i][:, None], self._columns.weights[j][None], out=self._weight
+        )
+        left = self._columns.starts[j]
+        # Channel by channel the product stays in the processor's cache.
+        for channel, total in zip(maps, self._sums[name][:, :, left : left + width], strict=True):
+            np.multiply(channel[:height, :width], self._weight, out=self._product)
+            total += self._product
+
+    def finish_row(self, i: int) -> Iterator[tuple[int, Outputs]]:
+        """Yield what no tile after row i of the grid touches, and move on to the next row."""
+        starts = self._rows.starts
+        top = starts[i]
+        done = (starts[i + 1] if i + 1 < len(starts) else self._rows.length) - top
+        most = max(sums.shape[0] * sums.shape[2] for sums in self._sums.values())
+        step = max(1, _BAND_VALUES // most)
+        for first in range(0, done, step):
+            end = min(done, first + step)
+            yield top + first, {name: sums[:, first:end] for name, sums in self._sums.items()}
+        for sums in self._sums.values():
+            height = sums.shape[1]
+            # In pieces that do not overlap, or numpy would copy the whole band aside.
+            for first in range(done, height, done):
+                end = min(height, first + done)
+                sums[:, first - done : end - done] = sums[:, first:end]
+            sums[:, height - done :] = 0.0
+
+
+def _enlarged(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return (C, h, w) maps at (height, width) `size`; the same array where they have it."""
+    if maps.shape[1:] == size:
+        return maps
+    large = np.empty((len(maps), *size), np.float32)
+    for channel, target in zip(maps, large, strict=True):
+        image = PILImage.fromarray(np.ascontiguousarray(channel, np.float32))
+        target[:] = np.asarray(image.resize(size[::-1], PILImage.Resampling.BILINEAR))
+    return large
+
+
+def _ahead(items: Generator[ItemT, None, None]) -> Generator[ItemT, None, None]:
+    """Yield the items, making the next one in a thread while the caller works on this one."""
+    with closing(items), ThreadPoolExecutor(1, thread_name_prefix="tiles") as pool:
+        waiting = pool.submit(next, items, None)
+        while (item := waiting.result()) is not None:
+            waiting = pool.submit(next, items, None)
+            yield item
