@@ -1,0 +1,294 @@
+"""The tiles or strips of a TIFF page, decoded on demand and kept for a while."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError
+
+Decode: TypeAlias = Callable[[bytes, int], Any]
+"""Bytes and number of a segment → its pixels (h, w, samples)."""
+
+# A strip of a file that is stored without compression is read in pieces of about this size.
+_PIECE_BYTES = 1 << 20
+# What cannot be read in parts must fit into memory several times: a strip that is the whole of a
+# 9,400 x 9,400 RGB picture.
+_MAX_SEGMENT_BYTES = 256 << 20
+_NO_COMPRESSION = 1
+_SEPARATE_PLANES = 2
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """A page cut into segments of one size, row by row; each plane has its own.
+
+    Attributes:
+        height: As stored, in pixels.
+        width: As stored, in pixels.
+        samples: Values of a pixel.
+        dtype: Of a value.
+        planes: 1 when the values of a pixel lie together, else `samples`.
+        size: (height, width) of a segment; the last ones may be cut.
+        offsets: Where each begins in the file; 0 with a count of 0 for one that was never written.
+        counts: Bytes of each.
+        fill: The value of what was never written.
+        decode: How one is decoded.
+        source: The file, or its bytes.
+        name: What the picture is called in errors.
+        kept: Decoded segments.
+    """
+
+    height: int
+    width: int
+    samples: int
+    dtype: np.dtype[Any]
+    planes: int
+    size: tuple[int, int]
+    offsets: Sequence[int]
+    counts: Sequence[int]
+    fill: float
+    decode: Decode
+    source: Path | bytes
+    name: str
+    kept: _Kept
+
+    def read(self, top: int, left: int, height: int, width: int) -> NDArray[Any]:
+        """Return a window, (height, width, samples), as stored.
+
+        Raises:
+            ImageError: When a segment that it touches is damaged.
+        """
+        pixels = np.empty((height, width, self.samples), self.dtype)
+        if 0 in pixels.shape:
+            return pixels
+        tall, wide = self.size
+        across = -(-self.width // wide)
+        each = across * -(-self.height // tall)
+        for plane in range(self.planes):
+            into = pixels if self.planes == 1 else pixels[:, :, plane : plane + 1]
+            for row in range(top // tall, (top + height - 1) // tall + 1):
+                for column in range(left // wide, (left + width - 1) // wide + 1):
+                    index = plane * each + row * across + column
+                    self._copy(index, row * tall - top, column * wide - left, into)
+        return pixels
+
+    def _copy(self, index: int, top: int, left: int, into: NDArray[Any]) -> None:
+        """Copy a segment whose corner is at `top`, `left` of the window, as far as it is inside."""
+        y0, x0 = max(top, 0), max(left, 0)
+        y1 = min(top + self.size[0], into.shape[0])
+        x1 = min(left + self.size[1], into.shape[1])
+        if self.counts[index] == 0:
+            into[y0:y1, x0:x1] = self.fill
+            return
+        segment = self.kept.get(index, lambda: self._decoded(index))
+        part = segment[y0 - top : y1 - top, x0 - left : x1 - left]
+        if part.shape != (y1 - y0, x1 - x0, into.shape[2]):
+            raise self._damaged(index, f"it holds {segment.shape[1]} x {segment.shape[0]} pixels")
+        into[y0:y1, x0:x1] = part
+
+    def _decoded(self, index: int) -> NDArray[Any]:
+        data = self._bytes(self.offsets[index], self.counts[index])
+        if len(data) < self.counts[index]:
+            raise self._damaged(index, "the file ends within it")
+        try:
+            pixels = self.decode(data, index)
+        except Exception as error:  # Decoders of hostile bytes raise anything; this is the edge.
+            reason = str(error).strip().rstrip(".") or type(error).__name__
+            raise self._damaged(index, reason) from error
+        if pixels.dtype != self.dtype or pixels.ndim != 3:
+            raise self._damaged(index, f"it holds {pixels.dtype} values of shape {pixels.shape}")
+        return np.asarray(pixels)
+
+    def _bytes(self, offset: int, count: int) -> bytes:
+        if isinstance(self.source, bytes):
+            return self.source[offset : offset + count]
+        # Opened for each read: threads share no position, and no raster has to be closed.
+        try:
+            with self.source.open("rb", buffering=0) as file:
+                file.seek(offset)
+                return file.read(count)
+        except OSError as error:
+            raise ImageError(f"Cannot read {self.name}: {error.strerror or error}.") from error
+
+    def _damaged(self, index: int, reason: str) -> ImageError:
+        tall, wide = self.size
+        across = -(-self.width // wide)
+        row, column = divmod(index % (across * -(-self.height // tall)), across)
+        return ImageError(
+            f"{self.name} is damaged at row {row * tall}, column {column * wide}: {reason}."
+        )
+
+
+@final
+@dataclass(eq=False)
+class _Kept:
+    """The segments used last, within a bound; threads that want the same one wait for it.
+
+    Attributes:
+        max_bytes: Of all together. The last one stays even if it is larger.
+    """
+
+    max_bytes: int
+    _bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _futures: OrderedDict[int, Future[NDArray[Any]]] = field(default_factory=OrderedDict)
+
+    def get(self, index: int, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Return a segment, made by the first who asks for it."""
+        with self._lock:
+            future = self._futures.get(index)
+            is_first = future is None
+            if future is None:
+                future = self._futures[index] = Future()
+            else:
+                self._futures.move_to_end(index)
+        if is_first:
+            self._make(index, future, make)
+        return future.result()
+
+    def _make(
+        self, index: int, future: Future[NDArray[Any]], make: Callable[[], NDArray[Any]]
+    ) -> None:
+        try:
+            segment = make()
+        except BaseException as error:
+            with self._lock:
+                del self._futures[index]
+            future.set_exception(error)
+            return
+        with self._lock:
+            future.set_result(segment)
+            self._bytes += segment.nbytes
+            for oldest in list(self._futures):
+                if self._bytes <= self.max_bytes:
+                    return
+                if oldest != index and self._futures[oldest].done():
+                    self._bytes -= self._futures.pop(oldest).result().nbytes
+
+
+def find_segments(page: Any, source: Path | bytes, name: str, cache_bytes: int) -> Segments:
+    """Return the segments of an open page of tifffile; the file may be closed afterwards.
+
+    Args:
+        page: A `tifffile.TiffPage`.
+        source: The file, or its bytes.
+        name: What the picture is called in errors.
+        cache_bytes: Bound on the decoded segments that are kept.
+
+    Raises:
+        ImageFormatError: When its pixels are of no type that numpy has, or it is a volume.
+        ImageTooLargeError: When one segment alone would fill the memory.
+        ImageError: When the header contradicts itself.
+    """
+    height, width, samples = (int(n) for n in _shape(page, name))
+    planes = samples if page.planarconfig == _SEPARATE_PLANES else 1
+    tall, wide = (
+        (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    )
+    if tall < 1 or wide < 1:
+        raise ImageError(f"{name} is damaged: its tiles have {wide} x {tall} pixels.")
+    row_bytes = wide * (samples // planes) * page.dtype.itemsize
+    offsets, counts = list(page.dataoffsets), list(page.databytecounts)
+    expected = planes * -(-height // tall) * -(-width // wide)
+    if min(len(offsets), len(counts)) < expected:
+        raise ImageError(
+            f"{name} is damaged: it lists {min(len(offsets), len(counts)):,} of its "
+            f"{expected:,} tiles or strips."
+        )
+    decode = _decoder(page)
+    if _is_plain(page) and tall * row_bytes > _PIECE_BYTES:
+        rows = _piece_rows(tall, max(1, _PIECE_BYTES // row_bytes), is_only=tall >= height)
+        offsets, counts = _cut(offsets, height, tall, rows, row_bytes)
+        decode, tall = _plain_decoder(page, samples // planes), rows
+    if tall * row_bytes > _MAX_SEGMENT_BYTES:
+        raise ImageTooLargeError(
+            f"{name} is stored in pieces of {wide} x {tall} pixels, each {tall * row_bytes:,} "
+            f"bytes when decoded. Expected at most {_MAX_SEGMENT_BYTES:,}.",
+            hint="store it in tiles: tiffcp -t -w 512 -l 512 IN.tif OUT.tif",
+        )
+    fill, kept = page.nodata, _Kept(cache_bytes)
+    size = (int(tall), int(wide))
+    return Segments(
+        height, width, samples, page.dtype, planes, size, offsets, counts, fill, decode, source,
+        name, kept,
+    )  # fmt: skip
+
+
+def _shape(page: Any, name: str) -> tuple[int, int, int]:
+    if page.imagedepth > 1:
+        raise ImageFormatError(
+            f"{name} is a volume of {page.imagedepth} layers. Expected one picture.",
+            hint="save its layers as pictures of their own",
+        )
+    if page.dtype is None:
+        raise ImageFormatError(
+            f"{name} has values of {page.bitspersample} bits, format {page.sampleformat}. "
+            "Expected 8- or 16-bit integers."
+        )
+    if page.imagelength < 1 or page.imagewidth < 1:
+        raise ImageError(f"{name} states a size of {page.imagewidth} x {page.imagelength} pixels.")
+    return page.imagelength, page.imagewidth, page.samplesperpixel
+
+
+def _decoder(page: Any) -> Decode:
+    # Made while the file is open: it looks into the first segment.
+    decode, tables, header = page.decode, page.jpegtables, page.jpegheader
+
+    def decode_segment(data: bytes, index: int) -> Any:
+        return decode(data, index, jpegtables=tables, jpegheader=header)[0][0]
+
+    return decode_segment
+
+
+def _is_plain(page: Any) -> bool:
+    """Tell whether rows can be read from the middle of a strip."""
+    return bool(
+        not page.is_tiled
+        and page.compression == _NO_COMPRESSION
+        and page.predictor == 1
+        and page.fillorder == 1
+        and page.bitspersample in (8, 16, 32)
+    )
+
+
+def _plain_decoder(page: Any, samples: int) -> Decode:
+    stored = page.dtype.newbyteorder(page.parent.byteorder)
+    native, width = page.dtype, page.imagewidth
+
+    def decode_rows(data: bytes, index: int) -> Any:
+        return np.frombuffer(data, stored).reshape(-1, width, samples).astype(native, copy=False)
+
+    return decode_rows
+
+
+def _piece_rows(strip_rows: int, wanted: int, *, is_only: bool) -> int:
+    """Return how many rows a piece has; pieces of several strips must divide them evenly."""
+    if is_only:
+        return wanted
+    return next(rows for rows in range(wanted, 0, -1) if strip_rows % rows == 0)
+
+
+def _cut(
+    offsets: Sequence[int], height: int, strip_rows: int, rows: int, row_bytes: int
+) -> tuple[list[int], list[int]]:
+    """Return offsets and counts of the pieces of all strips, plane after plane."""
+    strips = -(-height // strip_rows)
+    starts: list[int] = []
+    counts: list[int] = []
+    for plane in range(len(offsets) // strips):
+        for top in range(0, height, rows):
+            strip, inside = divmod(top, strip_rows)
+            start = offsets[plane * strips + strip]
+            starts.append(start + inside * row_bytes)
+            counts.append(min(rows, height - top) * row_bytes)
+    return starts, counts
