@@ -294,6 +294,10 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     def draw(self, picture: Picture, prediction: PredictionT) -> Image:
         """Return the picture with the answer drawn on it, in original pixels."""
 
+    def mask_png(self, prediction: PredictionT) -> bytes | None:
+        """Return the mask of an answer as a PNG file in original pixels; None without masks."""
+        return None
+
     def kept(self, prediction: PredictionT, target: TargetT) -> tuple[PredictionT, TargetT]:
         """Return what an evaluation keeps of an answer once it is measured: no large maps."""
         return prediction, target
