@@ -39,18 +39,27 @@ from foveal.metrics.ranking import (
     roc_curve,
     threshold_sweep,
 )
+from foveal.metrics.segmentation import (
+    OverlapScores,
+    boundary_scores,
+    mean_known,
+    overlap_scores,
+    pixel_accuracy,
+)
 
 __all__ = [
     "MIN_RESAMPLES",
     "ClassScores",
     "CoverageCurve",
     "Interval",
+    "OverlapScores",
     "PrecisionRecallCurve",
     "Reliability",
     "RocCurve",
     "averages",
     "best_f1_thresholds",
     "bootstrap",
+    "boundary_scores",
     "choose_threshold",
     "class_scores",
     "confusion",
@@ -63,7 +72,10 @@ __all__ = [
     "log_softmax",
     "mcnemar",
     "mean_average_precision",
+    "mean_known",
+    "overlap_scores",
     "paired_difference",
+    "pixel_accuracy",
     "precision_recall_curve",
     "reliability",
     "roc_curve",

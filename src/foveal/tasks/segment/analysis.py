@@ -1,0 +1,138 @@
+"""Rows of counts and what follows from them: metrics, and the details of an evaluation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal import metrics
+from foveal.tasks.segment.boundary import boundary_counts
+from foveal.tasks.segment.counting import confusion_counts
+from foveal.tasks.segment.options import counted_labels
+from foveal.types import Mask
+
+ROW_LAYOUT = """Sums over pixels: the C x C confusion (true labels by answered ones), then for each
+label its boundary pixels (of the answer near a true one, of the answer, of the truth near an
+answered one, of the truth), then the sum of the confidence and the number of pixels."""
+
+RIGHT_DICE = 0.7
+"""Dice from which the answer to a picture is called right: "excellent agreement" in A. P. Zijdenbos
+et al., "Morphometric Analysis of White Matter Lesions in MR Images: Method and Validation", 1994,
+https://doi.org/10.1109/42.363096."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows taken apart.
+
+    Attributes:
+        confusion: (N, C, C) pixels: true labels by answered ones.
+        boundary: (N, C, 4) boundary pixels, see `ROW_LAYOUT`.
+        confidence: (N,) mean confidence of each picture.
+        pixels: (N,) of each picture, those that are ignored among them.
+    """
+
+    confusion: NDArray[np.float64]
+    boundary: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    pixels: NDArray[np.float64]
+
+
+def row(
+    answer: Mask, truth: Mask, confidence: float, *, classes: int, boundary_px: int
+) -> NDArray[np.float64]:
+    """Return one picture's row; see `ROW_LAYOUT`.
+
+    Args:
+        answer: (H, W) label positions.
+        truth: (H, W) label positions, or `IGNORED`.
+        confidence: Of the answer, in [0, 1].
+        classes: C.
+        boundary_px: How far a boundary may be off and count as met.
+    """
+    confusion = confusion_counts(answer, truth, classes)
+    boundary = boundary_counts(answer, truth, classes, boundary_px)
+    tail = [confidence * truth.size, truth.size]
+    return np.concatenate([confusion.ravel(), boundary.ravel(), tail]).astype(np.float64)
+
+
+def take_apart(rows: NDArray[np.float64], classes: int) -> Counts:
+    """Return the parts of rows, (N, C * C + 4 * C + 2)."""
+    square = classes * classes
+    pixels = rows[:, -1]
+    return Counts(
+        confusion=rows[:, :square].reshape(-1, classes, classes),
+        boundary=rows[:, square : square + 4 * classes].reshape(-1, classes, 4),
+        confidence=rows[:, -2] / np.maximum(pixels, 1),
+        pixels=pixels,
+    )
+
+
+def picture_dice(confusion: NDArray[np.float64], counted: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return each picture's mean Dice over the counted labels; NaN where none occurs.
+
+    Args:
+        confusion: (..., C, C).
+        counted: Positions of the labels that count.
+    """
+    return metrics.mean_known(metrics.overlap_scores(confusion).dice[..., counted])
+
+
+def summarise(rows: NDArray[np.float64], labels: tuple[str, ...]) -> dict[str, float]:
+    """Return the metrics of many rows, all in [0, 1]; NaN where undefined.
+
+    dice, iou, precision, recall, f1, boundary_f1: the mean over the labels beside the background
+    that a picture shows or is answered to show, then over the pictures that have any such label.
+    pixel_accuracy: the mean over the pictures. Those with `_global`: from the counts of all
+    pictures together. f1 is that of pixels, which is the Dice coefficient under another name.
+
+    Args:
+        rows: (N, K), see `ROW_LAYOUT`.
+        labels: The C names.
+    """
+    counts = take_apart(rows, len(labels))
+    counted = counted_labels(labels)
+    each = _means(counts.confusion, counted)
+    boundary = metrics.mean_known(metrics.boundary_scores(counts.boundary)[..., counted])
+    total = _means(counts.confusion.sum(axis=0), counted)
+    result = {name: float(metrics.mean_known(values)) for name, values in each.items()}
+    result["boundary_f1"] = float(metrics.mean_known(boundary))
+    return result | {f"{name}_global": float(value) for name, value in total.items()}
+
+
+def _means(
+    confusion: NDArray[np.float64], counted: tuple[int, ...]
+) -> dict[str, NDArray[np.float64]]:
+    """Return name → (...,) of confusions (..., C, C)."""
+    scores = metrics.overlap_scores(confusion)
+    dice = metrics.mean_known(scores.dice[..., counted])
+    return {
+        "dice": dice,
+        "iou": metrics.mean_known(scores.iou[..., counted]),
+        "precision": metrics.mean_known(scores.precision[..., counted]),
+        "recall": metrics.mean_known(scores.recall[..., counted]),
+        "f1": dice,
+        "pixel_accuracy": metrics.pixel_accuracy(confusion),
+    }
+
+
+def is_right(confusion: NDArray[np.float64], counted: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which pictures have a Dice of `RIGHT_DICE` or more, or nothing to find nor found.
+
+    Args:
+        confusion: (N, C, C).
+        counted: Positions of the labels that count.
+    """
+    dice = picture_dice(confusion, counted)
+    right: NDArray[np.bool_] = np.isnan(dice) | (dice >= RIGHT_DICE)
+    return right
+
+
+def plain(value: float) -> float | None:
+    """Return a number as JSON has it: NaN is null."""
+    return round(float(value), 6) if math.isfinite(value) else None

@@ -1,0 +1,241 @@
+"""Fit the temperature and choose the areas to clear, in one pass over the validation pictures."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal import metrics
+from foveal.errors import TargetError
+from foveal.tasks.base import OutputBatch
+from foveal.tasks.segment.analysis import is_right, picture_dice
+from foveal.tasks.segment.collecting import CHUNK_PX, decide
+from foveal.tasks.segment.counting import confusion_counts, strips
+from foveal.tasks.segment.options import counted_labels
+from foveal.tasks.segment.patches import Kind, clear, find_patches, has_opencv
+from foveal.types import IGNORED, Calibration, Mask
+
+logger = logging.getLogger(__name__)
+
+AREAS = (0, 16, 32, 64, 128, 256, 512)
+"""Areas in pixels that are tried for each label."""
+
+# A gain of less is as likely chance, and an answer as the network gave it needs no explanation.
+_LEAST_GAIN = 0.0005
+# Pixels that the temperature is fitted on: its error is then far below what matters.
+_TEMPERATURE_PX = 200_000
+# Logits kept of one picture at most, for its confidence; and of all pictures together.
+_PICTURE_PX, _LEAST_PX = 16_384, 256
+_KEPT_VALUES = 20_000_000
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """A compressed mask: those of all validation pictures are kept at once."""
+
+    data: bytes
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, mask: Mask) -> _Packed:
+        return cls(zlib.compress(mask.data, 1), (int(mask.shape[0]), int(mask.shape[1])))
+
+    def mask(self) -> Mask:
+        """Return a copy that may be changed."""
+        return np.frombuffer(bytearray(zlib.decompress(self.data)), np.uint8).reshape(self.shape)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Sampled:
+    """Logits of some pixels of a picture, (k, C), and what is there, (k,)."""
+
+    logits: NDArray[np.float32]
+    truth: NDArray[np.uint8]
+
+
+def fit_calibration(
+    batches: Sequence[OutputBatch],
+    targets: Sequence[Mask],
+    labels: tuple[str, ...],
+    accuracy: float,
+    *,
+    postprocess: bool,
+) -> Calibration:
+    """Fit on validation outputs; the batches are gone through once.
+
+    The temperature is that of single pixels (`foveal.metrics.fit_temperature`), on an even sample
+    of all pictures. The areas are chosen greedily, label by label, by the mean Dice over the
+    pictures; the `unsure` limit on the confidences of whole pictures, each estimated on a sample
+    of its pixels.
+
+    Args:
+        batches: `logits`, (n, C, H, W) of whole pictures or parts of them, and their frames.
+        targets: Masks of the same sizes, in the order of the batches.
+        labels: The C names.
+        accuracy: Share of right pictures that those which are not unsure shall reach.
+        postprocess: Whether areas are chosen.
+
+    Raises:
+        TargetError: When a mask differs in size from the network's map.
+    """
+    packed: list[_Packed] = []
+    sampled: list[_Sampled] = []
+    for i, logits in enumerate(_single(batches)):
+        truth = targets[i]
+        if logits.shape[1:] != truth.shape:
+            raise TargetError(
+                f"The mask of validation picture {i} has {truth.shape} pixels. "
+                f"Expected {logits.shape[1:]}."
+            )
+        packed.append(_Packed.of(_answer(logits)))
+        sampled.append(_sample(logits, truth, len(targets), i))
+    temperature = _fit_temperature(sampled)
+    confusion = np.stack(
+        [
+            confusion_counts(answer.mask(), targets[i], len(labels))
+            for i, answer in enumerate(packed)
+        ]
+    ).astype(np.float64)
+    smallest, holes = _no_areas(labels)
+    if postprocess and has_opencv():
+        smallest, holes = _choose_areas(packed, targets, confusion, labels)
+    elif postprocess:
+        logger.warning(
+            "OpenCV is not installed: small patches and holes stay in the masks "
+            "(pip install 'foveal[segment]')"
+        )
+    limit, reached, coverage = metrics.choose_threshold(
+        [_confidence(one, temperature) for one in sampled],
+        is_right(confusion, counted_labels(labels)),
+        accuracy,
+    )
+    return Calibration(
+        temperature=temperature,
+        unsure_below=limit,
+        stated_accuracy=reached,
+        coverage=coverage,
+        smallest=smallest if any(smallest) else (),
+        holes=holes if any(holes) else (),
+    )
+
+
+def _single(batches: Sequence[OutputBatch]) -> Iterator[NDArray[np.float32]]:
+    for outputs, _ in batches:
+        yield from outputs["logits"]
+
+
+def _answer(logits: NDArray[np.float32]) -> Mask:
+    _, height, width = logits.shape
+    mask = np.empty((height, width), np.uint8)
+    for start, end in strips(height, width, CHUNK_PX):
+        decide(logits[:, start:end], 1.0, mask[start:end])
+    return mask
+
+
+def _sample(logits: NDArray[np.float32], truth: Mask, pictures: int, number: int) -> _Sampled:
+    """Take pixels at random places; which does not depend on how the pictures are batched."""
+    classes = len(logits)
+    count = min(_PICTURE_PX, max(_LEAST_PX, _KEPT_VALUES // (max(1, pictures) * classes)))
+    places = np.arange(truth.size)
+    if truth.size > count:
+        places = np.random.default_rng([0, number]).choice(truth.size, count, replace=False)
+    row, column = np.divmod(places, truth.shape[1])
+    return _Sampled(logits[:, row, column].T.astype(np.float32), truth[row, column])
+
+
+def _fit_temperature(sampled: Sequence[_Sampled]) -> float:
+    logits = np.concatenate([one.logits for one in sampled])
+    truth = np.concatenate([one.truth for one in sampled])
+    known = np.flatnonzero(truth != IGNORED)
+    chosen = known[:: max(1, -(-len(known) // _TEMPERATURE_PX))]
+    return metrics.fit_temperature(logits[chosen], truth[chosen])
+
+
+def _confidence(sampled: _Sampled, temperature: float) -> float:
+    probabilities = metrics.softmax(sampled.logits / np.float32(temperature))
+    return float(probabilities.max(axis=1).mean(dtype=np.float64))
+
+
+def _no_areas(labels: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return (0,) * len(labels), (0,) * len(labels)
+
+
+def _choose_areas(
+    packed: list[_Packed],
+    targets: Sequence[Mask],
+    confusion: NDArray[np.float64],
+    labels: tuple[str, ...],
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the smallest areas and the holes of each label, in the order in which `tidy` works.
+
+    Args:
+        packed: The answers; those that a chosen area changes are replaced.
+        targets: The truth.
+        confusion: (N, C, C) of each picture, brought up to date with each choice.
+        labels: The C names.
+    """
+    classes, counted = len(labels), counted_labels(labels)
+    chosen: dict[Kind, list[int]] = {"smallest": [], "holes": []}
+    for kind in chosen:
+        for label in range(classes):
+            changes = np.stack(
+                [
+                    _changes(answer.mask(), targets[i], kind, label, classes)
+                    for i, answer in enumerate(packed)
+                ]
+            )
+            dice = picture_dice(confusion[:, None] + changes, counted)
+            best = _best_area(metrics.mean_known(dice.T))
+            chosen[kind].append(AREAS[best])
+            if best == 0:
+                continue
+            confusion += changes[:, best]
+            for i in np.flatnonzero(changes[:, best].any(axis=(1, 2))):
+                mask = packed[i].mask()
+                clear(mask, kind, label, AREAS[best], classes)
+                packed[i] = _Packed.of(mask)
+    return tuple(chosen["smallest"]), tuple(chosen["holes"])
+
+
+def _best_area(dice: NDArray[np.float64]) -> int:
+    """Return the position of the first of the best areas; 0 unless it gains enough."""
+    if np.isnan(dice).all():
+        return 0
+    best = int(np.nanargmax(dice))
+    # Without clearing nothing is defined where all that is found is false; with it, worse.
+    before = dice[0] if np.isfinite(dice[0]) else 0.0
+    return best if dice[best] - before >= _LEAST_GAIN else 0
+
+
+def _changes(mask: Mask, truth: Mask, kind: Kind, label: int, classes: int) -> NDArray[np.float64]:
+    """Return what clearing patches under each of `AREAS` changes in the confusion.
+
+    All areas are told from one labelling: which patches are cleared under an area does not
+    depend on the others.
+
+    Returns:
+        (len(AREAS), C, C) pixels to add.
+    """
+    square = classes * classes
+    counts = np.zeros((len(AREAS) + 1) * square, np.int64)
+    for patches in find_patches(mask, kind, label, AREAS[-1], classes):
+        row, column = np.divmod(patches.places, max(1, mask.shape[1]))
+        said = patches.window[row, column].astype(np.int64)
+        true = truth[patches.top + row, column].astype(np.int64)
+        known = true != IGNORED
+        # The first area that is over the patch's.
+        first = np.searchsorted(AREAS, patches.areas, side="right")[patches.owner]
+        place = (first * classes + true) * classes
+        size = len(counts)
+        counts += np.bincount((place + patches.becomes[patches.owner])[known], minlength=size)
+        counts -= np.bincount((place + said)[known], minlength=size)
+    steps = counts.reshape(-1, classes, classes)[: len(AREAS)]
+    return cast(NDArray[np.float64], steps.cumsum(axis=0).astype(np.float64))

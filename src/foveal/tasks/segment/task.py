@@ -1,0 +1,297 @@
+"""Which pixels of the picture show what? One label for every pixel, whatever the picture's size.
+
+A picture is answered tile by tile: the network gives logits for a tile, the tiles' logits are
+joined to bands of rows, and a collector turns these into the mask.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.data.source import TargetKind
+from foveal.errors import RecipeError, TargetError, unknown_name
+from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
+from foveal.tasks.segment import analysis, calibrate
+from foveal.tasks.segment.collecting import MaskCollector
+from foveal.tasks.segment.counting import count_values
+from foveal.tasks.segment.options import (
+    BACKGROUND,
+    SegmentOptions,
+    check_options,
+    counted_labels,
+    ordered,
+)
+from foveal.tasks.segment.segmentation import Segmentation
+from foveal.tasks.segment.voting import vote
+from foveal.types import (
+    IGNORED,
+    Calibration,
+    Frame,
+    Image,
+    JsonObject,
+    Labels,
+    Mask,
+    Outputs,
+    Picture,
+    RawTarget,
+    TensorSpec,
+)
+
+Target: TypeAlias = Mask
+
+__all__ = ["TASK", "SegmentOptions", "SegmentTask", "Segmentation"]
+
+
+@final
+@dataclass(frozen=True)
+class SegmentTask(Task[Target, Segmentation]):
+    """The segment task, bound to its labels."""
+
+    name: ClassVar[str] = "segment"
+    options_type: ClassVar[type[SegmentOptions]] = SegmentOptions
+    primary_metric: ClassVar[str] = "dice"
+    target_kind: ClassVar[TargetKind] = "mask"
+
+    options: SegmentOptions
+
+    def __post_init__(self) -> None:
+        """Check the options and the number of labels.
+
+        Raises:
+            RecipeError: For an unknown decoder, a distance out of range or too many labels.
+        """
+        check_options(self.options)
+        if len(self.labels) > IGNORED:
+            raise RecipeError(
+                f"A mask holds at most {IGNORED} labels. Received: {len(self.labels)}.",
+                hint="join classes in the masks",
+            )
+
+    @classmethod
+    def fit_labels(cls, raws: Iterable[RawTarget]) -> Labels:
+        """Return the classes, background first, `class_2` before `class_10`."""
+        return Labels(ordered(name for raw in raws for name in raw))
+
+    @classmethod
+    def choose_options(cls, raws: Iterable[RawTarget]) -> tuple[JsonObject, dict[str, str]]:
+        """Choose nothing: names of classes say nothing of decoders or boundaries."""
+        return {}, {}
+
+    def index(self, label: str) -> int:
+        """Return the position of a label.
+
+        Raises:
+            TargetError: For a name that is not a label.
+        """
+        index = self.labels.index(label)
+        if index is None:
+            raise TargetError(unknown_name("label", label, self.labels.names))
+        return index
+
+    def parse_target(self, raw: RawTarget) -> Target:
+        """Check the names of a sample's classes; the mask itself comes from `parse_mask`.
+
+        Returns:
+            An empty mask, (0, 0).
+
+        Raises:
+            TargetError: For a name that is not a label.
+        """
+        for name in raw:
+            self.index(name)
+        return _no_mask()
+
+    def parse_mask(self, mask: Mask, names: Sequence[str]) -> Target:
+        """Return the mask with positions in the labels instead of positions in `names`.
+
+        Raises:
+            TargetError: When a class occurs that is not a label, or a value that is no class.
+        """
+        table = np.arange(IGNORED + 1, dtype=np.uint8)
+        is_same = True
+        for value in np.flatnonzero(count_values(mask)).tolist():
+            if value == IGNORED:
+                continue
+            if value >= len(names):
+                raise TargetError(
+                    f"The mask holds the value {value}. Expected positions of {len(names)} "
+                    f"classes, or {IGNORED}."
+                )
+            index = self.index(names[value])
+            table[value] = index
+            is_same &= index == value
+        return mask if is_same else table[mask]
+
+    @property
+    def core_outputs(self) -> tuple[str, ...]:
+        """Return the only output's name."""
+        return ("logits",)
+
+    def output_specs(self) -> tuple[TensorSpec, ...]:
+        """Return the logits: a score for each label at each pixel of the tile."""
+        return (TensorSpec("logits", "float32", (None, len(self.labels), None, None)),)
+
+    def decode(
+        self, outputs: Outputs, frames: Sequence[Frame], calibration: Calibration
+    ) -> list[Segmentation]:
+        """Turn logits, (N, C, h, w), into one answer each, of the map's own size.
+
+        For single tiles, as proofs and validation take them: the answers hold probabilities.
+        Whole pictures go through `collect`.
+        """
+        answers = []
+        for logits, _ in zip(outputs["logits"], frames, strict=True):
+            size = (int(logits.shape[1]), int(logits.shape[2]))
+            collector = MaskCollector(size, self.labels.names, calibration, maps=np.float32)
+            collector.add(0, {"logits": logits})
+            answers.append(collector.finish())
+        return answers
+
+    def collect(
+        self, frame: Frame, calibration: Calibration, *, explain: bool = False
+    ) -> MaskCollector:
+        """Return what takes the bands of one picture; with `explain` it keeps probabilities."""
+        maps = np.float16 if explain else None
+        return MaskCollector(frame.original, self.labels.names, calibration, maps=maps)
+
+    def measure(self, prediction: Segmentation, target: Target) -> NDArray[np.float64]:
+        """Return one row of sums over pixels; its layout is `analysis.ROW_LAYOUT`.
+
+        Raises:
+            TargetError: When the mask is not of the picture's size.
+        """
+        if target.shape != prediction.size:
+            raise TargetError(
+                f"The mask has {target.shape[0]} x {target.shape[1]} pixels. Expected those of "
+                f"the picture, {prediction.size[0]} x {prediction.size[1]}."
+            )
+        return analysis.row(
+            prediction.known_mask(),
+            target,
+            prediction.confidence,
+            classes=len(self.labels),
+            boundary_px=self.options.boundary_px,
+        )
+
+    def summarise(self, rows: Rows) -> dict[str, float]:
+        """Return dice, iou, precision, recall, f1, pixel_accuracy and boundary_f1.
+
+        As means over pictures, and with `_global` over all pixels; see `analysis.summarise`.
+        """
+        return analysis.summarise(rows, self.labels.names)
+
+    def is_correct(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return which pictures have a Dice of at least 0.7, or nothing to find and none found.
+
+        No mask is right in every pixel; see `analysis.RIGHT_DICE`.
+        """
+        counts = analysis.take_apart(rows, len(self.labels))
+        return analysis.is_right(counts.confusion, counted_labels(self.labels.names))
+
+    def confidence(self, prediction: Segmentation) -> float:
+        """Return the mean over the pixels of the largest probability."""
+        return prediction.confidence
+
+    def fit_calibration(
+        self, batches: Sequence[OutputBatch], targets: Sequence[Target], accuracy: float
+    ) -> Calibration:
+        """Fit the temperature of the pixels, the areas to clear, then the `unsure` limit."""
+        return calibrate.fit_calibration(
+            batches,
+            targets,
+            self.labels.names,
+            accuracy,
+            postprocess=self.options.postprocess,
+        )
+
+    def agreement(self, first: Segmentation, second: Segmentation) -> tuple[float, float]:
+        """Return the share of equal pixels, and the largest difference of a probability.
+
+        Of answers without maps the difference of the confidences is compared instead.
+        """
+        if first.size != second.size:
+            return 0.0, math.inf
+        one, other = first.known_mask(), second.known_mask()
+        share = np.count_nonzero(one == other) / max(1, one.size)
+        if first.probabilities is None or second.probabilities is None:
+            return share, abs(first.confidence - second.confidence)
+        difference = first.probabilities.astype(np.float32) - second.probabilities
+        return share, float(np.abs(difference).max(initial=0.0))
+
+    def vote(self, predictions: Sequence[Segmentation]) -> Segmentation:
+        """Take the mean of the probabilities, or for each pixel what most masks say."""
+        return vote(predictions)
+
+    def to_json(self, prediction: Segmentation) -> JsonObject:
+        """Return classes with shares and pixels, confidence, unsure, size and the mask as PNG."""
+        return prediction.to_json()
+
+    def headline(self, prediction: Segmentation) -> str:
+        """Return `nuclei 25.9 %; 98.3 % sure`, or `unsure: …`."""
+        return prediction.headline()
+
+    def main_label(self, prediction: Segmentation) -> str:
+        """Return the largest label beside the background; the first one when none was found."""
+        found = prediction.found()
+        if found:
+            return found[0][0]
+        return next((n for n in self.labels.names if n != BACKGROUND), self.labels.names[0])
+
+    def support(self, prediction: Segmentation, label: str) -> float:
+        """Return the label's mean probability; without maps its share of the pixels."""
+        index = self.index(label)
+        if prediction.probabilities is None:
+            return prediction.shares[index]
+        return min(1.0, float(prediction.probabilities[index].mean(dtype=np.float64)))
+
+    def heat(self, prediction: Segmentation, label: str | None = None) -> NDArray[np.float32]:
+        """Return the probability of a label at each pixel, (H, W) float32 in [0, 1].
+
+        Raises:
+            TargetError: For a name that is not a label, or when the answer holds no map.
+        """
+        index = self.index(label if label is not None else self.main_label(prediction))
+        if prediction.probabilities is None:
+            raise TargetError(
+                "The answer holds no probability maps.", hint="predict(…, explain=True)"
+            )
+        heat: NDArray[np.float32] = prediction.probabilities[index].astype(np.float32)
+        return heat
+
+    def draw(self, picture: Picture, prediction: Segmentation) -> Image:
+        """Return the picture under the colours of the mask, with outlines."""
+        # Imported late, as the other tasks' drawing is: `foveal predict` needs none.
+        from foveal.tasks.segment.draw import draw_mask
+
+        return draw_mask(picture, prediction.known_mask(), self.labels.names)
+
+    def kept(self, prediction: Segmentation, target: Target) -> tuple[Segmentation, Target]:
+        """Drop the masks and the maps: all that is measured stands in the row."""
+        return replace(prediction, mask=None, probabilities=None), _no_mask()
+
+    def analyse(
+        self, predictions: Sequence[Segmentation], targets: Sequence[Target], rows: Rows
+    ) -> JsonObject:
+        """Return tables by class, the confusion, Dice by picture and what empty masks got."""
+        from foveal.tasks.segment.details import analyse
+
+        return analyse(rows, self.labels.names)
+
+    def report_sections(self, details: JsonObject) -> list[ReportSection]:
+        """Return the task's sections of the report."""
+        from foveal.tasks.segment import report
+
+        return report.report_sections(details)
+
+
+def _no_mask() -> Mask:
+    return np.empty((0, 0), np.uint8)
+
+
+TASK = SegmentTask
