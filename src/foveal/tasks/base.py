@@ -294,6 +294,10 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     def draw(self, picture: Picture, prediction: PredictionT) -> Image:
         """Return the picture with the answer drawn on it, in original pixels."""
 
+    def draw_target(self, picture: Picture, target: TargetT) -> Image:
+        """Return the picture with what is true of it drawn on it; as it is where that is words."""
+        return picture.pixels
+
     def mask_png(self, prediction: PredictionT) -> bytes | None:
         """Return the mask of an answer as a PNG file in original pixels; None without masks."""
         return None

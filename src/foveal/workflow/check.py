@@ -12,6 +12,7 @@ from foveal.checks.base import most_severe_first
 from foveal.console import Progress
 from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
+from foveal.data.raster_cache import RasterCache
 from foveal.data.source import TargetKind
 from foveal.data.split import assign_splits
 from foveal.machine import available_cores
@@ -22,6 +23,8 @@ from foveal.workflow.reading import open_for, target_of
 
 # Large enough for the perceptual hash; the pixels are thrown away.
 _SIDE = 32
+# Pictures with masks keep their shape.
+_MASK_PIPELINE = Pipeline(_SIDE, _SIDE, "tile", scale=0.125)
 
 
 @final
@@ -71,9 +74,10 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
     target = target_of(recipe)
     limits = DecodeLimits(max_bytes=recipe.data.max_bytes, max_pixels=recipe.data.max_pixels)
     with tempfile.TemporaryDirectory(prefix="foveal-check-") as folder:
-        cache = Cache.build(
+        kind: type[Cache] | type[RasterCache] = RasterCache if source.classes else Cache
+        cache = kind.build(
             source,
-            Pipeline(_SIDE, _SIDE),
+            _MASK_PIPELINE if source.classes else Pipeline(_SIDE, _SIDE),
             Path(folder) / "cache",
             limits,
             workers=available_cores(),

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -18,14 +17,14 @@ from foveal.checks import run_checks
 from foveal.console import Progress
 from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
+from foveal.data.raster_cache import RasterCache
 from foveal.data.source import Sample, Source
 from foveal.data.split import assign_splits, read_split_csv, write_split_csv
-from foveal.errors import DataError, WeightsError
+from foveal.errors import DataError, RecipeError, WeightsError
 from foveal.machine import available_cores
 from foveal.models.lite import wheel_file
 from foveal.pipeline import Pipeline
 from foveal.recipe import Recipe
-from foveal.render import contact_sheet, encode_png
 from foveal.tasks import get_task, get_training
 from foveal.tasks.base import Task
 from foveal.types import Finding, RawTarget
@@ -37,7 +36,6 @@ from foveal.workflow.rundir import RunDirectory, write_json
 logger = logging.getLogger(__name__)
 
 TRAIN, VAL, TEST = 0, 1, 2
-_SHEET_PICTURES = 48
 
 
 @final
@@ -50,7 +48,7 @@ class Prepared:
         source: The pictures and their labels.
         task: Bound to the labels found.
         pipeline: The pre-processing.
-        cache: Every readable picture at the size of the model input.
+        cache: Every readable picture at the size of the model input, or for tiles at its scale.
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
         findings: What readers, split and checks have to say.
     """
@@ -59,7 +57,7 @@ class Prepared:
     source: Source
     task: Task[Any, Any]
     pipeline: Pipeline
-    cache: Cache
+    cache: Cache | RasterCache
     split: NDArray[np.int8]
     findings: tuple[Finding, ...]
 
@@ -116,12 +114,21 @@ def pipeline_of(recipe: Recipe) -> Pipeline:
     )
 
 
+def _check_fit(recipe: Recipe) -> None:
+    if recipe.pipeline.fit == "tile" and target_of(recipe) != "mask":
+        raise RecipeError(
+            f"pipeline.fit=tile answers every pixel; {recipe.task} answers pictures as a whole.",
+            hint="--task segment, or --set pipeline.fit=pad",
+        )
+
+
 def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
     """Open a source and choose what the recipe leaves open.
 
     Raises:
         DataError: When nothing there is labelled, or nothing can be read.
     """
+    _check_fit(recipe)
     source = open_for(location, recipe)
     raws = [sample.raw for sample in source.samples if sample.raw is not None]
     if not raws:
@@ -160,7 +167,7 @@ def prepare(
     Args:
         source: The pictures.
         recipe: Resolved.
-        run: Gets split.csv, findings.json, contact_sheet.png and the cache.
+        run: Gets split.csv, findings.json and the cache.
         progress: Told how far the work is.
         resume: Take cache and split that a killed run left, where they are whole.
 
@@ -191,7 +198,6 @@ def prepare(
         cache.close()
         shutil.rmtree(run.cache, ignore_errors=True)
         raise
-    write_contact_sheet(prepared, run.contact_sheet)
     return prepared
 
 
@@ -217,10 +223,11 @@ def _cache(
     progress: Progress,
     *,
     resume: bool,
-) -> Cache:
-    if resume and Cache.is_complete(run.cache):
-        return Cache.open(run.cache)
-    return Cache.build(
+) -> Cache | RasterCache:
+    kind: type[Cache] | type[RasterCache] = RasterCache if pipeline.is_tiled else Cache
+    if resume and kind.is_complete(run.cache):
+        return kind.open(run.cache)
+    return kind.build(
         source,
         pipeline,
         run.cache,
@@ -231,7 +238,7 @@ def _cache(
 
 
 def _split(
-    source: Source, cache: Cache, recipe: Recipe, run: RunDirectory, *, resume: bool
+    source: Source, cache: Cache | RasterCache, recipe: Recipe, run: RunDirectory, *, resume: bool
 ) -> tuple[NDArray[np.int8], Sequence[Finding]]:
     if resume and run.split.is_file():
         return read_split_csv(run.split, source.samples), ()
@@ -265,12 +272,3 @@ def _log_findings(findings: Sequence[Finding]) -> None:
     levels = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
     for finding in findings:
         logger.log(levels[finding.severity], "%s: %s", finding.id, finding.message)
-
-
-def write_contact_sheet(prepared: Prepared, path: Path) -> None:
-    """Write some training pictures as the network gets them, evenly spread over the source."""
-    indices = prepared.indices(TRAIN)
-    step = max(1, len(indices) // _SHEET_PICTURES)
-    chosen = indices[::step][:_SHEET_PICTURES]
-    captions = ["|".join(prepared.source.samples[i].raw or ()) for i in chosen]
-    path.write_bytes(encode_png(contact_sheet(list(prepared.cache.read(chosen)), captions)))

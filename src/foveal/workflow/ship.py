@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import foveal
 from foveal.bundle.bundle import Bundle
 from foveal.bundle.manifest import Manifest
 from foveal.export.onnx import export_onnx
-from foveal.export.prove import ProofBatch, prove
+from foveal.export.prove import prove
 from foveal.metrics import summarise_with_intervals
 from foveal.models.network import Network
 from foveal.models.torch_engine import TorchEngine
@@ -27,18 +26,17 @@ from foveal.types import Calibration, JsonObject
 from foveal.workflow.card import model_card
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.rundir import RunDirectory
-from foveal.workflow.stages import sample_ids
+from foveal.workflow.units import Units
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 64
 
-
-def ship(prepared: Prepared, network: Network, run: RunDirectory) -> Bundle:
+def ship(prepared: Prepared, units: Units, network: Network, run: RunDirectory) -> Bundle:
     """Export the network, prove it on the whole validation split, calibrate, write the bundle.
 
     Args:
         prepared: The data; its validation split decides.
+        units: The same as batches.
         network: Holds the best weights.
         run: Gets the bundle.
 
@@ -49,14 +47,9 @@ def ship(prepared: Prepared, network: Network, run: RunDirectory) -> Bundle:
     task = prepared.task
     model = export_onnx(network, task, prepared.pipeline)
     engine = OnnxEngine(model)
-    parts = prepared.cache.batches(prepared.indices(VAL), _BATCH)
-    proof = prove(task, _proofs(prepared, parts), trained=TorchEngine(network), shipped=engine)
+    proof = prove(task, units.proofs(), trained=TorchEngine(network), shipped=engine)
     logger.info("parity on %d pictures: %s", proof["samples"], proof)
-    batches = [
-        (engine.run(batch.inputs, task.core_outputs), batch.frames)
-        for batch in _proofs(prepared, parts)
-    ]
-    targets = [target for part in parts for target in prepared.targets(part)]
+    batches, targets = units.answered(engine)
     recipe = prepared.recipe
     calibration = task.fit_calibration(batches, targets, recipe.evaluate.unsure_accuracy)
     metrics = _metrics(task, batches, targets, calibration, recipe.evaluate.bootstrap)
@@ -90,13 +83,6 @@ def ship(prepared: Prepared, network: Network, run: RunDirectory) -> Bundle:
     )
 
 
-def _proofs(prepared: Prepared, parts: Sequence[NDArray[np.int64]]) -> Iterator[ProofBatch]:
-    for part in parts:
-        yield ProofBatch(
-            sample_ids(prepared, part), prepared.cache.read(part), prepared.cache.frames(part)
-        )
-
-
 def _metrics(
     task: Task[Any, Any],
     batches: Sequence[OutputBatch],
@@ -104,7 +90,8 @@ def _metrics(
     calibration: Calibration,
     resamples: int,
 ) -> dict[str, dict[str, float | None]]:
-    answers = [a for outputs, frames in batches for a in task.decode(outputs, frames, calibration)]
+    # One answer at a time: masks are large.
+    answers = (a for outputs, frames in batches for a in task.decode(outputs, frames, calibration))
     rows = np.stack([task.measure(a, t) for a, t in zip(answers, targets, strict=True)])
     intervals = summarise_with_intervals(
         rows, task.summarise, task.is_correct(rows), resamples=resamples

@@ -15,6 +15,7 @@ import torch
 
 from foveal.bundle.bundle import MANIFEST_NAME
 from foveal.console import Progress, log_to_file, stop_logging
+from foveal.data.raster_cache import RasterCache
 from foveal.errors import BundleError, UsageError
 from foveal.models.backbones import resolve_backbone
 from foveal.models.network import Network, build_network, weight_source
@@ -33,9 +34,12 @@ from foveal.workflow.environment import describe_environment
 from foveal.workflow.measure import measure_prepared
 from foveal.workflow.prepare import Prepared, prepare, resolve_recipe
 from foveal.workflow.reading import open_for
+from foveal.workflow.rows import RowUnits
 from foveal.workflow.rundir import RunDirectory, default_name, write_json
 from foveal.workflow.ship import ship
 from foveal.workflow.stages import Planner
+from foveal.workflow.tiles import TileUnits
+from foveal.workflow.units import Units
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +119,10 @@ def _work(
     *,
     resume: bool,
 ) -> None:
-    network, result = _fit(prepared, run, extensions, progress, resume=resume)
-    bundle = ship(prepared, network, run)
+    units = _units(prepared)
+    units.write_sheet(run.contact_sheet)
+    network, result = _fit(prepared, units, run, extensions, progress, resume=resume)
+    bundle = ship(prepared, units, network, run)
     measure_prepared(Predictor(bundle), prepared, run, progress)
     prepared.cache.close()
     shutil.rmtree(run.cache, ignore_errors=True)
@@ -131,8 +137,16 @@ def _work(
     )
 
 
+def _units(prepared: Prepared) -> Units:
+    cache = prepared.cache
+    if isinstance(cache, RasterCache):
+        return TileUnits(prepared, cache)
+    return RowUnits(prepared, cache)
+
+
 def _fit(
     prepared: Prepared,
+    units: Units,
     run: RunDirectory,
     extensions: tuple[int, ...],
     progress: Progress,
@@ -145,7 +159,7 @@ def _fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = build_network(task, training, recipe.model, pretrained=recipe.model.pretrained)
-    planner = Planner(prepared, network, training, run, device, progress)
+    planner = Planner(prepared, units, network, training, run, device, progress)
     plan = planner.plan(extensions)
     trainer = Trainer(
         recipe.train,
