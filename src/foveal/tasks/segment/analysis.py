@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import final
 
@@ -131,8 +130,3 @@ def is_right(confusion: NDArray[np.float64], counted: tuple[int, ...]) -> NDArra
     dice = picture_dice(confusion, counted)
     right: NDArray[np.bool_] = np.isnan(dice) | (dice >= RIGHT_DICE)
     return right
-
-
-def plain(value: float) -> float | None:
-    """Return a number as JSON has it: NaN is null."""
-    return round(float(value), 6) if math.isfinite(value) else None

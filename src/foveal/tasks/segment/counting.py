@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +60,13 @@ def confusion_counts(answer: Mask, truth: Mask, classes: int) -> Counts:
     """
     counts = np.zeros(classes * classes, np.int64)
     # Pairs of up to 16 labels fit into one byte, which is quicker to make.
-    kind = np.uint8 if classes * classes <= _VALUES else np.uint16
+    kind: Any = np.uint8 if classes * classes <= _VALUES else np.uint16
     for start, end in strips(*truth.shape):
         true, said = truth[start:end], answer[start:end]
         if np.any(true == IGNORED):
             known = true != IGNORED
             true, said = true[known], said[known]
-        pairs = true.astype(kind)
+        pairs: NDArray[Any] = true.astype(kind)
         pairs *= kind(classes)
         pairs += said
         counts += np.bincount(pairs.ravel(), minlength=classes * classes)

@@ -27,7 +27,7 @@ from foveal.tasks.segment.options import (
     counted_labels,
     ordered,
 )
-from foveal.tasks.segment.segmentation import Segmentation
+from foveal.tasks.segment.segmentation import Segmentation, mask_png
 from foveal.tasks.segment.voting import vote
 from foveal.types import (
     IGNORED,
@@ -270,6 +270,10 @@ class SegmentTask(Task[Target, Segmentation]):
         from foveal.tasks.segment.draw import draw_mask
 
         return draw_mask(picture, prediction.known_mask(), self.labels.names)
+
+    def mask_png(self, prediction: Segmentation) -> bytes | None:
+        """Return the mask as a palette PNG; None once an evaluation has dropped it."""
+        return None if prediction.mask is None else mask_png(prediction)
 
     def kept(self, prediction: Segmentation, target: Target) -> tuple[Segmentation, Target]:
         """Drop the masks and the maps: all that is measured stands in the row."""

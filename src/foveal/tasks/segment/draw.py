@@ -1,0 +1,134 @@
+"""Draw masks on pictures: the answer's colours, or what of it is right, false and missed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from PIL import ImageDraw, ImageFont
+
+from foveal.render import original_pixels
+from foveal.tasks.segment.boundary import edges
+from foveal.tasks.segment.counting import strips
+from foveal.tasks.segment.options import BACKGROUND
+from foveal.tasks.segment.segmentation import palette
+from foveal.types import IGNORED, Image, Mask, Picture
+
+_ALPHA = 0.45
+_INK, _PAPER = (40, 40, 40), (250, 250, 250)
+
+# Of Okabe and Ito's colours (https://jfly.uni-koeln.de/color/): apart for colour-blind eyes too.
+TRUE_COLOR, FALSE_COLOR, MISSED_COLOR = (0, 158, 115), (230, 159, 0), (213, 72, 160)
+_LEGEND = (("right", TRUE_COLOR), ("false", FALSE_COLOR), ("missed", MISSED_COLOR))
+_LEGEND_PX = 20
+# The kinds of pixels that `draw_errors` colours.
+_PLAIN, _RIGHT, _FALSE, _MISSED = range(4)
+
+
+def draw_mask(picture: Picture, mask: Mask, labels: Sequence[str]) -> Image:
+    """Return the picture under the colours of a mask; the background stays as it is.
+
+    Args:
+        picture: The picture.
+        mask: (h, w) label positions; brought to the picture's size without mixing labels.
+        labels: The names; their colours are `palette`'s.
+
+    Returns:
+        (H, W, 3) uint8 RGB in original pixels.
+    """
+    colors: list[tuple[int, int, int] | None] = list(palette(labels))
+    if BACKGROUND in labels:
+        colors[list(labels).index(BACKGROUND)] = None
+    return _tinted(original_pixels(picture), mask, colors)
+
+
+def draw_errors(picture: Picture, mask: Mask, truth: Mask, labels: Sequence[str]) -> Image:
+    """Return the picture with right, false and missed pixels in colours, above a legend.
+
+    A pixel is right where answer and truth name the same label beside the background, false where
+    another such label is answered than is true, and missed where a label is answered with
+    background. What is ignored stays as it is.
+
+    Args:
+        picture: The picture.
+        mask: (h, w) label positions: the answer.
+        truth: (h, w) label positions, or `IGNORED`.
+        labels: The names.
+
+    Returns:
+        (H + 20, W, 3) uint8 RGB; H, W are original pixels.
+    """
+    ground = list(labels).index(BACKGROUND) if BACKGROUND in labels else IGNORED
+    kinds = np.empty(mask.shape, np.uint8)
+    for start, end in strips(*mask.shape):
+        kinds[start:end] = _kinds(mask[start:end], truth[start:end], ground)
+    drawn = _tinted(original_pixels(picture), kinds, [None, TRUE_COLOR, FALSE_COLOR, MISSED_COLOR])
+    return np.concatenate([drawn, _legend(drawn.shape[1])])
+
+
+def _kinds(answer: Mask, truth: Mask, ground: int) -> Mask:
+    kinds = np.full(answer.shape, _PLAIN, np.uint8)
+    kinds[(answer == truth) & (truth != ground)] = _RIGHT
+    kinds[(answer != truth) & (answer != ground)] = _FALSE
+    kinds[(answer != truth) & (answer == ground)] = _MISSED
+    kinds[truth == IGNORED] = _PLAIN
+    return kinds
+
+
+def _tinted(base: Image, values: Mask, colors: Sequence[tuple[int, int, int] | None]) -> Image:
+    """Lay each value's colour over the picture, and draw outlines where values meet.
+
+    Args:
+        base: (H, W, 3) uint8 RGB.
+        values: (h, w) positions in `colors`, resampled to the nearest.
+        colors: RGB, or None where the picture stays as it is.
+    """
+    height, width = base.shape[:2]
+    painted = base.copy()
+    # An outline of one pixel cannot be seen on a large picture that is shown small.
+    breadth = max(1, round(max(height, width) / 700))
+    rows, columns = _nearest(height, values.shape[0]), _nearest(width, values.shape[1])
+    for start, end in strips(height, width):
+        top, bottom = max(0, start - breadth), min(height, end + breadth)
+        shown = values[np.ix_(rows[top:bottom], columns)]
+        outline = edges(shown)
+        for _ in range(breadth - 1):
+            outline[:, 1:] |= outline[:, :-1]
+            outline[1:] |= outline[:-1]
+        own = slice(start - top, end - top)
+        for value, color in enumerate(colors):
+            if color is None:
+                continue
+            is_here = shown[own] == value
+            _paint(painted[start:end], is_here & ~outline[own], color, _ALPHA)
+            _paint(painted[start:end], is_here & outline[own], color, 1.0)
+    return painted
+
+
+def _paint(
+    pixels: Image, where: NDArray[np.bool_], color: tuple[int, int, int], alpha: float
+) -> None:
+    # A table of what each shade becomes: no picture of floats.
+    shades = np.arange(256, dtype=np.float32)
+    for channel, value in enumerate(color):
+        table = ((1 - alpha) * shades + alpha * value).round().astype(np.uint8)
+        plane = pixels[..., channel]
+        plane[where] = table[plane[where]]
+
+
+def _nearest(length: int, source: int) -> NDArray[np.int64]:
+    """Return which of `source` places is nearest to the centre of each of `length` places."""
+    return (2 * np.arange(length) + 1) * source // (2 * length)
+
+
+def _legend(width: int) -> Image:
+    strip = PILImage.new("RGB", (width, _LEGEND_PX), _PAPER)
+    pen, font = ImageDraw.Draw(strip), ImageFont.load_default(size=11)
+    x = 4
+    for word, color in _LEGEND:
+        pen.rectangle((x, 6, x + 8, 14), fill=color)
+        pen.text((x + 12, 3), word, fill=_INK, font=font)
+        x += 22 + round(pen.textlength(word, font=font))
+    return np.asarray(strip)
