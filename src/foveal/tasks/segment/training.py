@@ -55,9 +55,11 @@ class SegmentTraining(TaskTraining):
 
     def collate(self, targets: Sequence[Any], task: Task[Any, Any]) -> dict[str, Tensor]:
         """Return masks of one size, and how many pixels of each class they hold."""
-        masks = torch.from_numpy(np.stack(targets))
-        pixels = [torch.bincount(m.flatten(), minlength=IGNORED + 1) for m in masks]
-        return {MASK: masks, PIXELS: torch.stack(pixels)[:, : len(task.labels)].float()}
+        masks = torch.from_numpy(np.stack(targets) if targets else np.zeros((0, 1, 1), np.uint8))
+        labels = torch.arange(len(task.labels))
+        # One label at a time: bincount has no axis.
+        pixels = torch.stack([(masks == label).sum(dim=(1, 2)) for label in labels], dim=1)
+        return {MASK: masks, PIXELS: pixels.float()}
 
     def class_counts(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
         """Return (C,) float32: the pixels of each class."""
