@@ -157,7 +157,13 @@ def evaluate(
 
 
 def predict(
-    model: str | Path | Model, pictures: Iterable[str | Path], *, batch_size: int = 32
+    model: str | Path | Model,
+    pictures: Iterable[str | Path],
+    *,
+    batch_size: int = 32,
+    out: str | Path | None = None,
+    maps: bool = False,
+    progress: Progress | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield one record for each picture of the files, folders and globs given, in order.
 
@@ -166,10 +172,24 @@ def predict(
     Args:
         model: As for `load`.
         pictures: Paths of files and folders, and globs.
-        batch_size: Pictures in one run of the network.
+        batch_size: Pictures in one run of the network; those that are cut into tiles run alone.
+        out: Folder for `<stem>.png` (the mask, of a model that gives masks) and
+            `<stem>_overlay.jpg` (the answer drawn on the picture); records hold their paths then.
+            None writes nothing.
+        maps: With `out`: also write each label's probabilities as `<stem>_<label>.png`, grey,
+            255 for 1.
+        progress: Told how far the work is, with `out`.
+
+    Raises:
+        UsageError: When `out` cannot be written or holds the pictures themselves.
+
+    Example:
+        >>> for record in foveal.predict("runs/segment/cells", ["slides/"], out="masks"):
+        ...     record["mask"]["path"]  # doctest: +SKIP
+        'masks/slide1.png'
     """
     opened = model if isinstance(model, Model) else Model(model)
-    return opened.predict(pictures, batch_size=batch_size)
+    return opened.predict(pictures, batch_size=batch_size, out=out, maps=maps, progress=progress)
 
 
 def explain(

@@ -15,17 +15,22 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.console import NoProgress, Progress
-from foveal.data.decode import read_file, to_rgb
+from foveal.data.decode import to_rgb
 from foveal.errors import BundleError, UsageError
+from foveal.predict.copies import small_copy, whole_picture
 from foveal.predict.files import expand, predict_files
 from foveal.predict.predictor import Predictor
-from foveal.types import Image, JsonObject, Picture
+from foveal.predict.write import write_answers
+from foveal.types import Image, JsonObject, Picture, Raster
 from foveal.workflow.locate import find_bundle, run_of
 
 if TYPE_CHECKING:
     from foveal.evaluate.evaluate import Evaluation
     from foveal.explain.evidence import Explanation
     from foveal.server.run import ServerHandle
+
+# Side of the copy that stands for a picture too large to be shown.
+_COPY_PX = 2048
 
 PictureLike = str | Path | bytes | NDArray[np.uint8] | PILImage.Image
 
@@ -100,15 +105,20 @@ class Model:
     def __call__(self, picture: PictureLike) -> Answer:
         """Answer one picture.
 
+        A TIFF that is read in parts because it is over the limits of what is decoded is answered
+        without what explains the answer, and `.picture` and `.overlay` are small copies.
+
         Args:
             picture: A path, the bytes of a picture file, (H, W, 3) uint8 RGB, or a Pillow image.
 
         Raises:
             ImageError: When it cannot be decoded.
         """
-        decoded = self._picture(picture)
+        raster = self._open(picture)
+        fits = self._fits(raster)
+        decoded = whole_picture(raster) if fits else small_copy(raster, _COPY_PX)
         start = time.perf_counter()
-        prediction = self.predictor.predict([decoded], explain=True)[0]
+        prediction = self.predictor.predict([decoded if fits else raster], explain=fits)[0]
         ms = 1000 * (time.perf_counter() - start)
         task = self.predictor.task
         source = str(picture) if isinstance(picture, (str, Path)) else "picture"
@@ -121,10 +131,31 @@ class Model:
         )
 
     def predict(
-        self, pictures: Iterable[str | Path], *, batch_size: int = 32
+        self,
+        pictures: Iterable[str | Path],
+        *,
+        batch_size: int = 32,
+        out: str | Path | None = None,
+        maps: bool = False,
+        progress: Progress | None = None,
     ) -> Iterator[JsonObject]:
-        """Yield one record for each picture of the files, folders and globs given, in order."""
-        return predict_files(self.predictor, expand(pictures), batch_size=batch_size)
+        """Yield one record for each picture of the files, folders and globs given, in order.
+
+        With `out` each answer is written there as files too; see `foveal.predict`.
+        """
+        files = expand(pictures)
+        if out is not None:
+            return write_answers(
+                self.predictor,
+                list(files),
+                Path(out),
+                maps=maps,
+                batch_size=batch_size,
+                progress=progress or NoProgress(),
+            )
+        if maps:
+            raise UsageError("Maps are written into a folder.", hint="--maps --out FOLDER")
+        return predict_files(self.predictor, files, batch_size=batch_size)
 
     def evaluate(
         self,
@@ -220,10 +251,19 @@ class Model:
         return load_network(self.bundle)
 
     def _picture(self, picture: PictureLike) -> Picture:
-        if isinstance(picture, (str, Path)):
-            return self.predictor.decode(read_file(Path(picture), self.predictor.limits))
-        if isinstance(picture, bytes):
-            return self.predictor.decode(picture)
+        raster = self._open(picture)
+        if not isinstance(raster, Picture):
+            self.predictor.limits.check_size(raster.height, raster.width)
+        return whole_picture(raster)
+
+    def _fits(self, raster: Raster) -> bool:
+        # What is in memory already fits.
+        most = self.predictor.limits.max_pixels
+        return isinstance(raster, Picture) or raster.height * raster.width <= most
+
+    def _open(self, picture: PictureLike) -> Raster:
+        if isinstance(picture, (str, Path, bytes)):
+            return self.predictor.open(picture)
         if isinstance(picture, PILImage.Image):
             return Picture.from_array(np.asarray(to_rgb(picture)))
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.data.source import Sample, Source
-from foveal.evaluate.measure import Measured, load_picture
+from foveal.evaluate.measure import Measured, open_picture
+from foveal.predict.copies import small_copy
 from foveal.predict.predictor import Predictor
-from foveal.render import thumbnail
-from foveal.types import Image, Picture
+from foveal.types import Image
 
 # Twice the width at which the report shows them, for screens with small pixels.
 _SIDE = 288
@@ -107,26 +107,15 @@ def encode(image: Image) -> bytes:
 
 
 def _draw(predictor: Predictor, source: Source, sample: Sample) -> tuple[Image, Image]:
-    picture = load_picture(predictor, source, sample)
-    pixels, frame = predictor.prepare(picture)
+    raster = open_picture(predictor, source, sample)
     # The network gets the very same input; only the answer is mapped to a small copy of the
     # picture, because drawing on fifty megapixels would take gigabytes.
-    small = Picture.from_array(_fit(picture))
-    frame = frame.for_copy(small.height, small.width)
-    prediction = predictor.predict_inputs([pixels], [frame], explain=True)[0]
-    return small.pixels, predictor.task.draw(small, prediction)
+    small = small_copy(raster, _SIDE)
+    given, frame = predictor.prepare_raster(raster)
+    ((_, drawing),) = predictor.predict_drawn([given], [frame], [small], explain=False)
+    return small.pixels, predictor.task.draw(small, drawing)
 
 
 def _words(headline: str) -> str:
     # Said by a tag of its own; and a number stays beside its unit.
     return headline.removeprefix("unsure: ").replace(" %", "\u00a0%")
-
-
-def _fit(picture: Picture) -> Image:
-    """Return the picture in its original aspect ratio with a side of at most `_SIDE` pixels."""
-    scale = min(1.0, _SIDE / max(picture.height, picture.width))
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    if (size[1], size[0]) == picture.pixels.shape[:2]:
-        return picture.pixels
-    resized = PILImage.fromarray(picture.pixels).resize(size, PILImage.Resampling.LANCZOS)
-    return thumbnail(np.asarray(resized), _SIDE)

@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.console import Progress
-from foveal.data.source import Sample, Source
-from foveal.errors import DataError, FovealError
+from foveal.data.source import Opened, Sample, Source
+from foveal.errors import DataError, FovealError, ImageError
 from foveal.machine import available_cores
-from foveal.predict.predictor import Predictor
-from foveal.types import Frame, Image, JsonObject, Picture
+from foveal.predict.predictor import ModelInput, Predictor
+from foveal.types import Frame, JsonObject, Raster, RawTarget
+
+# Timing stops after this long: each picture of a slide scanner takes minutes.
+_TIMED_S = 30.0
 
 
 @final
@@ -106,7 +109,7 @@ class Measured:
 class _Prepared:
     sample: Sample
     target: Any
-    inputs: tuple[tuple[Image, Frame], ...]
+    inputs: tuple[tuple[ModelInput, Frame], ...]
     digest: bytes
 
 
@@ -120,6 +123,8 @@ def measure(
     others: Sequence[Predictor] = (),
 ) -> Measured:
     """Answer every sample. No picture outlives its batch, so memory stays flat.
+
+    What a tiled pipeline answers runs alone, while the next is decoded.
 
     Args:
         predictor: Answers.
@@ -139,21 +144,20 @@ def measure(
     progress.start("evaluate", len(samples))
     done = 0
     voters = (predictor, *others)
-    for batch in _batches(voters, source, samples, batch_size):
+    together = 1 if any(voter.pipeline.is_tiled for voter in voters) else batch_size
+    for batch in _batches(voters, source, samples, together):
         done += len(batch)
         failures += [item for item in batch if isinstance(item, Failure)]
         good = [item for item in batch if not isinstance(item, Failure)]
-        if good:
-            answers = [
-                voter.predict_inputs(
-                    [item.inputs[i][0] for item in good], [item.inputs[i][1] for item in good]
-                )
-                for i, voter in enumerate(voters)
-            ]
-            for item, said in zip(good, zip(*answers, strict=True), strict=True):
-                prediction = task.vote(said) if others else said[0]
-                rows.append(task.measure(prediction, item.target))
-                measured.append((item.sample, *task.kept(prediction, item.target), item.digest))
+        try:
+            answers = _vote(voters, good)
+        except ImageError as error:
+            # Raised by the damaged part of a picture that is read in parts, and runs alone.
+            failures.append(Failure(good[0].sample.id, error.error_code, error.message))
+            answers, good = [], []
+        for item, prediction in zip(good, answers, strict=True):
+            rows.append(task.measure(prediction, item.target))
+            measured.append((item.sample, *task.kept(prediction, item.target), item.digest))
         progress.update(done)
     progress.finish()
     if not measured:
@@ -171,33 +175,39 @@ def measure(
 def time_single(
     predictor: Predictor, source: Source, samples: Sequence[Sample], count: int
 ) -> Latency | None:
-    """Time up to `count` pictures one by one, taken evenly over the samples; None for none."""
+    """Time up to `count` pictures one by one, taken evenly over the samples; None for none.
+
+    Stops early once it has taken long; at least one is timed.
+    """
     picks = sorted(set(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)))
     decoding, answering = [], []
     for number, i in enumerate(picks):
         start = time.perf_counter()
-        picture = load_picture(predictor, source, samples[i])
+        picture = open_picture(predictor, source, samples[i])
         decoded = time.perf_counter()
-        if number == 0:
-            # The first run of a network allocates its memory.
+        if number == 0 and not predictor.pipeline.is_tiled:
+            # The first run of a network allocates its memory. A tile's size never changes, and the
+            # evaluation before has run it.
             predictor.predict([picture])
         again = time.perf_counter()
         predictor.predict([picture])
         decoding.append(decoded - start)
         answering.append(time.perf_counter() - again)
+        if sum(answering) > _TIMED_S:
+            break
     if not answering:
         return None
     p50, p95 = np.percentile(answering, (50, 95)) * 1000
     return Latency(float(p50), float(p95), 1000 * float(np.median(decoding)), len(answering))
 
 
-def load_picture(predictor: Predictor, source: Source, sample: Sample) -> Picture:
-    """Decode a sample as serving would: same limits, same reduced scale.
+def open_picture(predictor: Predictor, source: Source, sample: Sample) -> Raster:
+    """Open a sample as serving would: same limits, same reduced scale, in parts for tiles.
 
     Raises:
         ImageError: When it cannot be decoded.
     """
-    return source.load(sample, predictor.limits, predictor.pipeline.decode_size).picture
+    return _open(predictor, source, sample).raster
 
 
 def _batches(
@@ -220,12 +230,55 @@ def _prepare(voters: Sequence[Predictor], source: Source, sample: Sample) -> _Pr
         return Failure(sample.id, "unlabelled", "The sample has no label.")
     try:
         # The label first: a picture that cannot be scored need not be decoded.
-        target = voters[0].task.parse_target(sample.raw)
-        loaded = [source.load(sample, v.limits, v.pipeline.decode_size) for v in voters]
-        inputs = [v.prepare(own.picture) for v, own in zip(voters, loaded, strict=True)]
+        target, size = _read_target(voters[0], source, sample, sample.raw)
+        opened = [_open(voter, source, sample) for voter in voters]
+        _check_size(sample, size, opened[0].raster)
+        inputs = [v.prepare_raster(own.raster) for v, own in zip(voters, opened, strict=True)]
     except FovealError as error:
         return Failure(sample.id, error.error_code, error.message)
-    return _Prepared(sample, target, tuple(inputs), loaded[0].digest)
+    return _Prepared(sample, target, tuple(inputs), opened[0].digest)
+
+
+def _read_target(
+    predictor: Predictor, source: Source, sample: Sample, raw: RawTarget
+) -> tuple[Any, tuple[int, int] | None]:
+    """Return the target of a sample, and the size of its mask if that is what it is."""
+    task = predictor.task
+    if task.target_kind != "mask":
+        return task.parse_target(raw), None
+    mask = source.mask(sample)
+    return task.parse_mask(mask, source.classes), (int(mask.shape[0]), int(mask.shape[1]))
+
+
+def _open(predictor: Predictor, source: Source, sample: Sample) -> Opened:
+    if predictor.pipeline.is_tiled:
+        return source.open(sample, predictor.limits)
+    loaded = source.load(sample, predictor.limits, predictor.pipeline.decode_size)
+    return Opened(loaded.picture, loaded.digest)
+
+
+def _check_size(sample: Sample, mask: tuple[int, int] | None, raster: Raster) -> None:
+    if mask is not None and mask != (raster.height, raster.width):
+        raise ImageError(
+            f"The mask of {sample.id} has {mask[1]} x {mask[0]} pixels. "
+            f"Expected {raster.width} x {raster.height}, as its picture has.",
+            code="mask_size",
+        )
+
+
+def _vote(voters: Sequence[Predictor], good: Sequence[_Prepared]) -> list[Any]:
+    """Return one prediction for each sample: the only bundle's, or what all of them agree on."""
+    if not good:
+        return []
+    answers = [
+        voter.predict_inputs(
+            [item.inputs[i][0] for item in good], [item.inputs[i][1] for item in good]
+        )
+        for i, voter in enumerate(voters)
+    ]
+    if len(voters) == 1:
+        return answers[0]
+    return [voters[0].task.vote(said) for said in zip(*answers, strict=True)]
 
 
 def _nothing_measured(source: Source, failures: Sequence[Failure]) -> DataError:

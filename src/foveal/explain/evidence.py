@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.errors import TargetError
+from foveal.errors import TargetError, UsageError
 from foveal.pipeline import resample_to_original
 from foveal.predict.predictor import Predictor
 from foveal.render import heat_overlay
@@ -78,7 +78,17 @@ def explain_occlusion(
         picture: The picture.
         label: The label to explain; None takes the answer's own.
         patches: The model input is covered in a grid of this many squares a side.
+
+    Raises:
+        TargetError: For a label that the model does not know.
+        UsageError: When the model answers tile by tile: each patch would cost a whole picture.
     """
+    if predictor.pipeline.is_tiled:
+        raise UsageError(
+            f"{predictor.bundle.name} answers tile by tile: occlusion would answer the whole "
+            f"picture {patches * patches} times.",
+            hint="--method evidence",
+        )
     task = predictor.task
     pixels, frame = predictor.prepare(picture)
     prediction = predictor.predict_inputs([pixels], [frame])[0]

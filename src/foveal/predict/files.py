@@ -1,4 +1,7 @@
-"""Answer many files: expand folders and globs, decode in threads, run in batches, lose nothing."""
+"""Answer many files: expand folders and globs, decode in threads, run in batches, lose nothing.
+
+What a tiled pipeline answers comes one by one, and no more than the next is decoded meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,64 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any, final
 
 from foveal.data.decode import read_file
 from foveal.data.names import is_hidden, is_picture_name
-from foveal.errors import DataError, FovealError
+from foveal.errors import DataError, FovealError, ImageError
 from foveal.machine import available_cores
-from foveal.predict.predictor import Predictor, error_record
-from foveal.types import Frame, Image, JsonObject
+from foveal.predict.copies import copy_to_draw_on, small_copy
+from foveal.predict.predictor import ModelInput, Predictor, error_record
+from foveal.types import Frame, JsonObject, Picture
 
-_Prepared = tuple[str, Image, Frame]
+
+@final
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What is needed to draw answers.
+
+    Attributes:
+        side_px: Longer side of the copy that is drawn on, at most.
+        maps: Whether answers of a tiled pipeline keep what `Task.heat` needs.
+    """
+
+    side_px: int
+    maps: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A file that was answered.
+
+    Attributes:
+        source: Its path as it was given.
+        record: The prediction, or the error, as the predictions contract has it.
+        prediction: The task's own value; None after an error.
+        copy: A small copy of the picture, where drawing was asked for.
+        drawing: What `Task.draw` takes with the copy.
+    """
+
+    source: str
+    record: JsonObject
+    prediction: Any = None
+    copy: Picture | None = None
+    drawing: Any = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    source: str
+    input: ModelInput
+    frame: Frame
+    copy: Picture | None
+
+
+_Failed = tuple[str, FovealError]
 
 
 def expand(pictures: Iterable[str | Path]) -> Iterator[str]:
@@ -64,46 +114,89 @@ def predict_files(
         files: Paths of picture files.
         batch_size: Pictures in one run of the network.
     """
+    for answered in answer_files(predictor, files, batch_size=batch_size):
+        yield answered.record
+
+
+def answer_files(
+    predictor: Predictor,
+    files: Iterable[str],
+    *,
+    batch_size: int = 32,
+    drawing: Drawing | None = None,
+) -> Iterator[Answered]:
+    """Yield one answer for each file, in order; see `predict_files`.
+
+    Args:
+        predictor: Answers the pictures.
+        files: Paths of picture files.
+        batch_size: Pictures in one run of the network; those of a tiled pipeline run alone.
+        drawing: What is needed to draw the answers; None when they are not drawn.
+    """
     iterator = iter(files)
     first = list(islice(iterator, 2))
     if len(first) == 1:
         # One picture: a thread pool would only add to the start-up.
-        yield from _answer(predictor, [_prepare(predictor, first[0])])
+        yield from _answer(predictor, [_prepare(predictor, first[0], drawing)], drawing)
         return
-    workers = available_cores()
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        waiting: deque[Future[_Prepared | tuple[str, FovealError]]] = deque(
-            pool.submit(_prepare, predictor, name) for name in first
+    together = 1 if predictor.pipeline.is_tiled else batch_size
+    with ThreadPoolExecutor(available_cores(), thread_name_prefix="decode") as pool:
+        waiting: deque[Future[_Prepared | _Failed]] = deque(
+            pool.submit(_prepare, predictor, name, drawing) for name in first
         )
         # Decode one batch ahead of the network, and no more: memory stays flat.
         while waiting:
-            for name in islice(iterator, 2 * batch_size - len(waiting)):
-                waiting.append(pool.submit(_prepare, predictor, name))
-            batch = [waiting.popleft().result() for _ in range(min(batch_size, len(waiting)))]
-            yield from _answer(predictor, batch)
+            for name in islice(iterator, 2 * together - len(waiting)):
+                waiting.append(pool.submit(_prepare, predictor, name, drawing))
+            batch = [waiting.popleft().result() for _ in range(min(together, len(waiting)))]
+            yield from _answer(predictor, batch, drawing)
 
 
-def _prepare(predictor: Predictor, name: str) -> _Prepared | tuple[str, FovealError]:
+def _prepare(predictor: Predictor, name: str, drawing: Drawing | None) -> _Prepared | _Failed:
     try:
-        picture = predictor.decode(read_file(Path(name), predictor.limits))
-        return (name, *predictor.prepare(picture))
+        copy = None
+        if predictor.pipeline.is_tiled:
+            raster = predictor.open(name)
+            if drawing is not None:
+                copy = small_copy(raster, drawing.side_px)
+            return _Prepared(name, *predictor.prepare_raster(raster), copy)
+        data = read_file(Path(name), predictor.limits)
+        picture = predictor.decode(data)
+        if drawing is not None:
+            copy = copy_to_draw_on(picture, data, predictor.limits, drawing.side_px)
+        return _Prepared(name, *predictor.prepare(picture), copy)
     except FovealError as error:
         return name, error
 
 
 def _answer(
-    predictor: Predictor, batch: list[_Prepared | tuple[str, FovealError]]
-) -> Iterator[JsonObject]:
-    good = [item for item in batch if len(item) == 3]
+    predictor: Predictor, batch: list[_Prepared | _Failed], drawing: Drawing | None
+) -> Iterator[Answered]:
+    good = [item for item in batch if isinstance(item, _Prepared)]
     start = time.perf_counter()
-    predictions = iter(
-        predictor.predict_inputs([pixels for _, pixels, _ in good], [frame for _, _, frame in good])
-        if good
-        else []
-    )
+    try:
+        predictions = iter(_predict(predictor, good, drawing))
+    except ImageError as error:
+        # Raised by the damaged part of a picture that is read in parts, and runs alone.
+        yield Answered(good[0].source, error_record(good[0].source, error))
+        return
     ms = 1000 * (time.perf_counter() - start) / max(1, len(good))
     for item in batch:
-        if len(item) == 3:
-            yield predictor.record(next(predictions), item[0], ms)
+        if isinstance(item, _Prepared):
+            prediction, drawn = next(predictions)
+            record = predictor.record(prediction, item.source, ms)
+            yield Answered(item.source, record, prediction, item.copy, drawn)
         else:
-            yield error_record(item[0], item[1])
+            yield Answered(item[0], error_record(item[0], item[1]))
+
+
+def _predict(
+    predictor: Predictor, good: list[_Prepared], drawing: Drawing | None
+) -> list[tuple[Any, Any]]:
+    if not good:
+        return []
+    inputs, frames = [item.input for item in good], [item.frame for item in good]
+    if drawing is None:
+        return [(answer, None) for answer in predictor.predict_inputs(inputs, frames)]
+    copies = [item.copy for item in good if item.copy is not None]
+    return predictor.predict_drawn(inputs, frames, copies, explain=drawing.maps)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from foveal.bundle.bundle import Bundle
 from foveal.data.decode import DecodeLimits, decode, read_file
 from foveal.errors import BundleError, FovealError
+from foveal.predict.copies import whole_picture
 from foveal.predict.engine import Engine, OnnxEngine
 from foveal.predict.tiles import Tiler
 from foveal.types import Frame, Image, JsonObject, Outputs, Picture, Raster
@@ -96,6 +97,15 @@ class Predictor:
         """
         return self.pipeline.apply(picture)
 
+    def prepare_raster(self, raster: Raster) -> tuple[ModelInput, Frame]:
+        """Return the model input of a picture that `open` gave, and its frame; see `prepare`.
+
+        Of a tiled pipeline that is the picture itself, which stays where it is.
+        """
+        if self.pipeline.is_tiled:
+            return raster, self.pipeline.frame(raster.height, raster.width)
+        return self.prepare(whole_picture(raster))
+
     def outputs(self, inputs: NDArray[np.uint8], *, explain: bool = False) -> Outputs:
         """Run the network on (N, height, width, 3) uint8.
 
@@ -117,23 +127,30 @@ class Predictor:
         return self._answer_batches(_as_arrays(inputs), (frames,), explain)[0]
 
     def predict_drawn(
-        self, inputs: Sequence[ModelInput], frames: Sequence[Frame], copies: Sequence[Picture]
+        self,
+        inputs: Sequence[ModelInput],
+        frames: Sequence[Frame],
+        copies: Sequence[Picture],
+        *,
+        explain: bool = True,
     ) -> list[tuple[Any, Any]]:
         """Answer model inputs whose answers are drawn on small copies of their pictures.
 
-        Drawing on fifty megapixels would take gigabytes. The network is run once.
+        The network is run once.
 
         Args:
             inputs: Model inputs.
             frames: Of the pictures.
-            copies: Of the pictures, each its own original.
+            copies: Of the pictures, see `foveal.predict.copies`.
+            explain: Of a tiled pipeline: whether answers keep what `Task.heat` needs, which takes
+                far more memory than a mask. Others are explained in any case, as drawing shows.
 
         Returns:
-            For each input its prediction, explained, and the one that `Task.draw` takes with the
-            copy (of a tiled pipeline the same: its task scales what it draws).
+            For each input its prediction and the one that `Task.draw` takes with the copy; of a
+            tiled pipeline they are the same, as its task scales what it draws.
         """
         if self.pipeline.is_tiled:
-            answers = self.predict_inputs(inputs, frames, explain=True)
+            answers = self.predict_inputs(inputs, frames, explain=explain)
             return list(zip(answers, answers, strict=True))
         small = [
             frame.for_copy(copy.height, copy.width)
@@ -146,10 +163,8 @@ class Predictor:
         """Return one prediction for each picture."""
         if not pictures:
             return []
-        if self.pipeline.is_tiled:
-            return [self._answer_tiled(picture, explain) for picture in pictures]
-        prepared = [self.prepare(_as_picture(picture)) for picture in pictures]
-        inputs = [pixels for pixels, _ in prepared]
+        prepared = [self.prepare_raster(picture) for picture in pictures]
+        inputs = [given for given, _ in prepared]
         return self.predict_inputs(inputs, [frame for _, frame in prepared], explain=explain)
 
     def _answer_batches(
@@ -197,11 +212,5 @@ def _as_raster(given: ModelInput) -> Raster:
 
 def _as_arrays(inputs: Sequence[ModelInput]) -> list[Image]:
     return [
-        given if isinstance(given, np.ndarray) else _as_picture(given).pixels for given in inputs
+        given if isinstance(given, np.ndarray) else whole_picture(given).pixels for given in inputs
     ]
-
-
-def _as_picture(raster: Raster) -> Picture:
-    if isinstance(raster, Picture):
-        return raster
-    return Picture.from_array(raster.read(0, 0, raster.height, raster.width))

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, final
 
-import numpy as np
-
-from foveal.data.decode import DecodeLimits, decode
 from foveal.machine import available_cores
 from foveal.predict import Predictor
-from foveal.render import encode_png, thumbnail
+from foveal.predict.copies import copy_to_draw_on
+from foveal.render import encode_png
 from foveal.types import Frame, Image, JsonObject, Picture
 
 logger = logging.getLogger(__name__)
@@ -179,7 +177,9 @@ class Batcher:
             picture = job.predictor.decode(job.data)
             job.input, job.frame = job.predictor.prepare(picture)
             if job.explain:
-                job.preview = _preview(job.data, job.predictor.limits)
+                # Decoded again where the network's copy is smaller: it must stay the same picture
+                # with and without an explanation.
+                job.preview = copy_to_draw_on(picture, job.data, job.predictor.limits, _PREVIEW_PX)
         except Exception as error:  # A picture's failure must never end the thread.
             self._deliver([(job, error)])
             return
@@ -271,18 +271,14 @@ class Batcher:
                 job.future.set_result(Answer(record, job.overlay_png))
 
 
-def _preview(data: bytes, limits: DecodeLimits) -> Picture:
-    # Decoded again: the network's copy may be far smaller, and it must stay the same picture
-    # with and without an explanation.
-    picture = decode(data, limits, min_size=(_PREVIEW_PX, _PREVIEW_PX))
-    if max(picture.pixels.shape[:2]) <= _PREVIEW_PX:
-        return Picture.from_array(picture.pixels)
-    return Picture.from_array(thumbnail(picture.pixels, _PREVIEW_PX))
-
-
 def _take_batch(waiting: deque[_Job], limit: int) -> list[_Job]:
-    """Take the oldest job and up to `limit` that can run with it; the others keep their order."""
+    """Take the oldest job and up to `limit` that can run with it; the others keep their order.
+
+    One that is cut into tiles runs alone: its tiles are the batch.
+    """
     first = waiting[0]
+    if first.predictor.pipeline.is_tiled:
+        return [waiting.popleft()]
     batch: list[_Job] = []
     others: list[_Job] = []
     while waiting and len(batch) < limit:
@@ -302,14 +298,7 @@ def _predict(jobs: Sequence[_Job]) -> None:
         for job, prediction in zip(jobs, predictions, strict=True):
             job.prediction = prediction
         return
-    outputs = predictor.outputs(np.stack(inputs), explain=True)
-    calibration = predictor.bundle.manifest.calibration
-    small = [
-        job.frame.for_copy(job.preview.height, job.preview.width)
-        for job in jobs
-        if job.frame is not None and job.preview is not None
-    ]
-    predictions = predictor.task.decode(outputs, frames, calibration)
-    drawings = predictor.task.decode(outputs, small, calibration)
-    for job, prediction, drawing in zip(jobs, predictions, drawings, strict=True):
+    previews = [job.preview for job in jobs if job.preview is not None]
+    answers = predictor.predict_drawn(inputs, frames, previews, explain=False)
+    for job, (prediction, drawing) in zip(jobs, answers, strict=True):
         job.prediction, job.drawing = prediction, drawing

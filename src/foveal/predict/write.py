@@ -1,0 +1,170 @@
+"""Write answers as files: masks, drawings, maps; two pictures of one name do not share a file."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from foveal.console import Progress
+from foveal.errors import UsageError
+from foveal.predict.files import Answered, Drawing, answer_files
+from foveal.predict.predictor import Predictor
+from foveal.types import Image, JsonObject
+
+# Longer side of a drawn answer: more than a screen shows at once.
+_OVERLAY_PX = 2048
+_OVERLAY = "_overlay.jpg"
+_MASK = ".png"
+
+
+def write_answers(
+    predictor: Predictor,
+    files: Sequence[str],
+    out: Path,
+    *,
+    maps: bool,
+    batch_size: int,
+    progress: Progress,
+) -> Iterator[JsonObject]:
+    """Answer files and write each answer into a folder; yield the records with the paths.
+
+    `<stem>.png` is the mask, where the task gives one, `<stem>_overlay.jpg` the answer drawn on a
+    copy of the picture. A second picture of one stem is called `<stem>-2`.
+
+    Args:
+        predictor: Answers the pictures.
+        files: Paths of picture files.
+        out: The folder; made if it is not there. Answers of earlier runs are replaced.
+        maps: Also write `<stem>_<label>.png` for each label: grey, 255 where the answer is sure.
+        batch_size: Pictures in one run of the network.
+        progress: Told how far the work is.
+
+    Raises:
+        UsageError: When the folder cannot be written or holds the pictures themselves, or when
+            maps are asked of a bundle that answers without masks.
+    """
+    if maps and not predictor.pipeline.is_tiled:
+        raise UsageError(
+            f"{predictor.bundle.name} gives no mask and so no maps.",
+            hint="foveal explain MODEL PICTURE shows what an answer rests on",
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(out, error) from error
+    place = out.resolve()
+    if any(Path(name).resolve().parent == place for name in files):
+        raise UsageError(
+            f"Answers would be written over the pictures in {out}.",
+            hint=f"--out {out / 'answers'}",
+        )
+    writer = _Writer(predictor, out, maps=maps)
+    return _written(writer, files, batch_size, progress)
+
+
+def _written(
+    writer: _Writer, files: Sequence[str], batch_size: int, progress: Progress
+) -> Iterator[JsonObject]:
+    drawing = Drawing(_OVERLAY_PX, writer.maps)
+    progress.start("predict", len(files))
+    try:
+        answers = answer_files(writer.predictor, files, batch_size=batch_size, drawing=drawing)
+        for done, answered in enumerate(answers, 1):
+            record = writer.write(answered)
+            progress.update(done)
+            yield record
+    finally:
+        progress.finish()
+
+
+@final
+@dataclass
+class _Writer:
+    """Writes the files of one answer after another."""
+
+    predictor: Predictor
+    out: Path
+    maps: bool = field(kw_only=True)
+    _taken: set[str] = field(default_factory=set)
+
+    def write(self, answered: Answered) -> JsonObject:
+        """Write the files of an answer; return its record with their paths.
+
+        Raises:
+            UsageError: When the folder cannot be written.
+        """
+        if answered.copy is None:
+            return answered.record
+        task, record = self.predictor.task, dict(answered.record)
+        mask = task.mask_png(answered.prediction)
+        drawn = _jpeg(task.draw(answered.copy, answered.drawing))
+        endings = _map_endings(task.labels.names) if self.maps else {}
+        stem = self._free_stem(Path(answered.source).stem, [_MASK, _OVERLAY, *endings.values()])
+        if mask is not None:
+            record["mask"] = {"path": self._save(stem + _MASK, mask)}
+        record["overlay"] = {"path": self._save(stem + _OVERLAY, drawn)}
+        if self.maps:
+            record["maps"] = {
+                label: {"path": self._save(stem + ending, self._map(answered, label))}
+                for label, ending in endings.items()
+            }
+        return record
+
+    def _map(self, answered: Answered, label: str) -> bytes:
+        heat = self.predictor.task.heat(answered.prediction, label)
+        grey = np.empty(heat.shape, np.uint8)
+        np.rint(heat * np.float32(255), out=grey, casting="unsafe")
+        return _png(grey)
+
+    def _free_stem(self, stem: str, endings: Sequence[str]) -> str:
+        """Return the first of `stem`, `stem-2`, … none of whose files is another picture's."""
+        free, number = stem, 1
+        # Some file systems do not tell upper from lower case.
+        while self._taken & (names := {(free + ending).casefold() for ending in endings}):
+            number += 1
+            free = f"{stem}-{number}"
+        self._taken |= names
+        return free
+
+    def _save(self, name: str, content: bytes) -> str:
+        path = self.out / name
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        return str(path)
+
+
+def _map_endings(labels: Sequence[str]) -> dict[str, str]:
+    """Return the end of a file's name for the map of each label."""
+    endings: dict[str, str] = {}
+    for position, label in enumerate(labels):
+        ending = "_" + re.sub(r"[^\w.-]+", "_", label) + ".png"
+        if ending.casefold() in {other.casefold() for other in endings.values()}:
+            ending = f"_{position}{ending}"
+        endings[label] = ending
+    return endings
+
+
+def _jpeg(image: Image) -> bytes:
+    buffer = io.BytesIO()
+    PILImage.fromarray(image).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def _png(grey: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    PILImage.fromarray(grey).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _cannot_write(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"Cannot write {path}: {error.strerror}.")
