@@ -10,6 +10,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from PIL import Image as PILImage
 
 from foveal.data.decode import DecodeLimits
 from foveal.data.layouts import open_source
@@ -20,8 +21,14 @@ from foveal.recipe import DataOptions
 
 DrawFolder = Callable[..., Path]
 LIMITS = DecodeLimits(max_bytes=1_000_000, max_pixels=1_000_000)
-# These two layouts are looked for where the labels are texts.
-OPTIONS = {"text": ReadAnything(target="text"), "names": ReadAnything(target="text")}
+# These layouts are looked for where the labels are texts, or masks.
+OPTIONS = {
+    "text": ReadAnything(target="text"),
+    "names": ReadAnything(target="text"),
+    "masks": ReadAnything(target="mask"),
+}
+# What is always said: the mapping of masks is found, so its outcome is shown.
+ALWAYS_SAID = {"masks": ["masks.classes"]}
 
 
 def lay_out(name: str, root: Path, draw_folder: DrawFolder) -> Path:
@@ -42,6 +49,16 @@ def lay_out(name: str, root: Path, draw_folder: DrawFolder) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
         np.savez(root / "data.npz", x=pixels, y=np.array(["circle", "square"] * 3))
+        return root
+    if name == "masks":
+        draw_folder(root, classes=("circle", "square"), n=3)
+        for folder in ("images", "masks"):
+            (root / folder).mkdir()
+        for i, picture in enumerate(sorted(root.glob("*/*.png"))):
+            picture.rename(root / "images" / f"{i}.png")
+            drawn = np.zeros((16, 16), np.uint8)
+            drawn[: 1 + i] = 255
+            PILImage.fromarray(drawn).save(root / "masks" / f"{i}.png")
         return root
     if name in ("names", "files"):
         return draw_folder(root, n=6) / "circle"
@@ -94,7 +111,7 @@ def test_the_source_says_what_it_is_in_words(laid_out: tuple[str, Path]) -> None
     source = open_source(location, OPTIONS.get(name))
     assert source.location == str(location)
     assert source.layout.startswith("6 pictures")
-    assert source.findings == ()
+    assert [found.id for found in source.findings] == ALWAYS_SAID.get(name, [])
 
 
 def test_samples_are_light(laid_out: tuple[str, Path]) -> None:

@@ -10,6 +10,7 @@ from foveal.data.readers.file_names import NamesReader
 from foveal.data.readers.files import FilesReader
 from foveal.data.readers.folders import FoldersReader
 from foveal.data.readers.lines import TextReader
+from foveal.data.readers.masks import MasksReader
 from foveal.data.readers.table import TableReader
 from foveal.data.source import SourceOptions
 from foveal.registry import Registry
@@ -24,6 +25,7 @@ for _reader in (
     FoldersReader(),
     NamesReader(),
     FilesReader(),
+    MasksReader(),
 ):
     READERS.add(_reader.name, _reader)
 
@@ -39,6 +41,8 @@ def readers_for(options: SourceOptions) -> Sequence[Reader]:
     """
     if options.layout != "auto":
         return [READERS[options.layout]]
+    if options.target == "mask":
+        return [READERS["masks"]]
     names = ["table", "arrays", "folders", "files"]
     if options.target == "text":
         names = ["table", "text", "arrays", "folders", "names"]

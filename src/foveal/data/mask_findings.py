@@ -1,0 +1,185 @@
+"""What is said about the masks of a source: what is missing, wrong, or good to know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from foveal.data.findings import SHOWN, finding, plural
+from foveal.data.mask_meaning import BACKGROUND
+from foveal.data.mask_pairs import MaskPairs
+from foveal.data.mask_scan import MaskLook
+from foveal.data.mask_values import MaskValues
+from foveal.data.source import Sample
+from foveal.types import IGNORED, Finding, Severity
+
+
+def pair_findings(pairs: MaskPairs) -> list[Finding]:
+    """Return what the names alone tell: pictures without masks, masks without pictures."""
+    found = []
+    missing = [name for name, mask in pairs.masks.items() if mask is None]
+    if missing:
+        is_all = len(missing) == len(pairs.masks)
+        message = f"{plural(len(missing), 'picture')} without a mask, such as {missing[0]}."
+        hint = "call a mask like its picture: images/a.jpg and masks/a.png or masks/a_mask.png"
+        severity: Severity = "error" if is_all else "warning"
+        found.append(finding("masks.missing", severity, message, missing, hint=hint))
+    if pairs.alone:
+        message = f"{plural(len(pairs.alone), 'mask')} without a picture, such as {pairs.alone[0]}."
+        hint = "call a mask like its picture, or remove it"
+        found.append(finding("masks.without_picture", "warning", message, pairs.alone, hint=hint))
+    if pairs.channels:
+        message = (
+            f"{plural(len(pairs.channels), 'file')} passed over: further channels, "
+            f"such as {pairs.channels[0]}. Only channel 0000 is read."
+        )
+        hint = "write up to three channels into one RGB picture"
+        found.append(finding("masks.channels", "warning", message, pairs.channels, hint=hint))
+    if pairs.outside:
+        message = (
+            f"{plural(len(pairs.outside), 'picture')} passed over that no folder of masks "
+            f"belongs to, such as {pairs.outside[0]}."
+        )
+        found.append(finding("data.passed_over", "info", message, pairs.outside))
+    return found
+
+
+def unreadable(looks: Sequence[MaskLook]) -> list[Finding]:
+    """Return the finding about masks that cannot be decoded, if there are any."""
+    bad = [look for look in looks if look.count is None]
+    if not bad:
+        return []
+    message = f"{plural(len(bad), 'mask')} cannot be read. {bad[0].problem}"
+    return [_about(bad, "masks.unreadable", message, "replace the file, or remove its picture")]
+
+
+def size_mismatch(looks: Sequence[MaskLook]) -> list[Finding]:
+    """Return the finding about masks of another size than their picture, if there are any."""
+    bad = [look for look in looks if not fits(look)]
+    if not bad:
+        return []
+    first = bad[0]
+    message = (
+        f"{plural(len(bad), 'mask')} of another size than the picture: {first.mask} has "
+        f"{_size(first.count and first.count.size)} and {first.sample} "
+        f"{_size(first.picture_size)} pixels."
+    )
+    hint = "save the mask at the picture's size, scaled to the nearest pixel"
+    if first.count is not None and first.count.size == first.stored_size:
+        message = message[:-1] + " once turned by its EXIF orientation."
+        hint = f"turn the mask too, or remove the EXIF: exiftool -Orientation= {first.sample}"
+    return [_about(bad, "masks.size_mismatch", message, hint)]
+
+
+def fits(look: MaskLook) -> bool:
+    """Tell whether a mask has the size of its picture, as far as both are known."""
+    if look.count is None or look.picture_size is None:
+        return True
+    return look.count.size == look.picture_size
+
+
+def unknown_values(
+    looks: Sequence[MaskLook], values: MaskValues, names_file: str | None
+) -> list[Finding]:
+    """Return the finding about values that no class stands for, if there are any."""
+    bad = [(look, unknown) for look in looks if (unknown := unknown_in(look, values))]
+    if not bad or names_file is None:
+        return []
+    first, (value, *_) = bad[0]
+    pixels = first.count.pixels[value] if first.count else 0
+    message = (
+        f"{plural(len(bad), 'mask')} with values that {names_file} does not name: "
+        f"{first.mask} holds {values.shown(value)} in {plural(pixels, 'pixel')}."
+    )
+    line = f"{values.shown(value)} NAME"
+    hint = f"name it in {names_file}, as `{line}` (`ignore` for pixels that nobody knows)"
+    return [_about([look for look, _ in bad], "masks.unknown_value", message, hint)]
+
+
+def unknown_in(look: MaskLook, values: MaskValues) -> list[int]:
+    """Return the values in a mask that stand for nothing."""
+    pixels = look.count.pixels if look.count else {}
+    return [value for value in pixels if value not in values.names]
+
+
+def content_findings(
+    samples: Sequence[Sample], looks: Sequence[MaskLook], values: MaskValues
+) -> list[Finding]:
+    """Return what the masks hold: the share of each class, and masks of nothing.
+
+    Args:
+        samples: All of the source.
+        looks: At the masks that can be used.
+        values: What their values mean.
+    """
+    found = []
+    empty = [sample.id for sample in samples if sample.raw == (BACKGROUND,)]
+    if empty and len(values.classes) > 1:
+        message = f"{plural(len(empty), 'mask')} with nothing but background: trained on as such."
+        found.append(finding("masks.empty", "info", message, empty))
+    useless = [look.sample for look in looks if not classes_in(look, values)]
+    if useless:
+        message = f"{plural(len(useless), 'mask')} in which every pixel is ignored."
+        hint = "remove the picture, or draw its mask"
+        found.append(finding("masks.ignored", "warning", message, useless, hint=hint))
+    rare = [value for value, name in values.names.items() if name is None]
+    if rare and values.kind == "colors":
+        concerned = [
+            k.sample for k in looks if k.count and not k.count.pixels.keys().isdisjoint(rare)
+        ]
+        if concerned:
+            shown = ", ".join(values.shown(value) for value in rare[:SHOWN])
+            message = f"Pixels of {plural(len(rare), 'colour')} are ignored: {shown}."
+            found.append(finding("masks.ignored_colors", "info", message, concerned))
+    if looks:
+        found.append(_shares(looks, values))
+    return found
+
+
+def classes_in(look: MaskLook, values: MaskValues) -> tuple[str, ...]:
+    """Return the names of the classes that occur in a mask, in the order of all classes."""
+    present = {values.names.get(value) for value in (look.count.pixels if look.count else ())}
+    return tuple(name for name in values.classes if name in present)
+
+
+def class_pixels(looks: Sequence[MaskLook], values: MaskValues) -> tuple[int, ...]:
+    """Return the pixels of each class in all masks, and last those that are ignored."""
+    totals = [0] * (len(values.classes) + 1)
+    for look in looks:
+        for value, pixels in (look.count.pixels if look.count else {}).items():
+            at = values.positions[value]
+            totals[-1 if at == IGNORED else at] += pixels
+    return tuple(totals)
+
+
+def _shares(looks: Sequence[MaskLook], values: MaskValues) -> Finding:
+    *pixels, ignored = class_pixels(looks, values)
+    total = sum(pixels) + ignored
+    seen = dict.fromkeys(values.classes, 0)
+    for look in looks:
+        for name in classes_in(look, values):
+            seen[name] += 1
+    parts = [
+        f"{name} {_percent(count / total)} in {seen[name]:,}"
+        for name, count in zip(values.classes, pixels, strict=True)
+    ]
+    # Said once: what the shares are of, and what the pictures are.
+    name, count = values.classes[0] if values.classes else "", pixels[0] if pixels else 0
+    if parts:
+        shown = plural(seen[name], "picture")
+        parts[0] = f"{name} {_percent(count / total)} of all pixels in {shown}"
+    more = [f"{len(parts) - SHOWN} more classes"] if len(parts) > SHOWN else []
+    rest = [f"ignored {_percent(ignored / total)}"] if ignored else []
+    message = ", ".join((*parts[:SHOWN], *more, *rest)) + "."
+    return finding("masks.classes", "info", message, count=len(looks))
+
+
+def _percent(share: float) -> str:
+    return "under 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+
+
+def _size(size: tuple[int, int] | None) -> str:
+    return f"{size[1]} x {size[0]}" if size else "none"
+
+
+def _about(looks: Sequence[MaskLook], id: str, message: str, hint: str) -> Finding:
+    return finding(id, "error", message, [look.sample for look in looks], hint=hint)

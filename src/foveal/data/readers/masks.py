@@ -1,0 +1,133 @@
+"""Pictures and masks of one stem, in folders side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+from foveal.data.findings import plural
+from foveal.data.mask_file import MASK_LIMITS
+from foveal.data.mask_findings import (
+    class_pixels,
+    classes_in,
+    content_findings,
+    fits,
+    pair_findings,
+    size_mismatch,
+    unknown_in,
+    unknown_values,
+    unreadable,
+)
+from foveal.data.mask_meaning import find_values, needs_colors
+from foveal.data.mask_names import NAME_FILES, MaskNames, parse_names
+from foveal.data.mask_pairs import MaskPairs, find_pairs
+from foveal.data.mask_scan import MaskLook, look_at_masks
+from foveal.data.mask_source import MaskSource
+from foveal.data.mask_values import MaskValues
+from foveal.data.readers.base import SPLIT_ALIASES, Reader
+from foveal.data.readers.files import foreign_files
+from foveal.data.readers.listed import read_table
+from foveal.data.readers.rows import decode_table
+from foveal.data.source import Sample, Source, SourceOptions
+from foveal.data.storage import Listing, Storage
+from foveal.types import SPLIT_NAMES
+
+
+@final
+class MasksReader(Reader):
+    """`images/` and `masks/`, with or without the sides of a split; nnU-Net's `imagesTr/`."""
+
+    name: ClassVar[str] = "masks"
+    expects: ClassVar[str] = "images/ and masks/ with files of the same names"
+
+    def read_folder(
+        self, storage: Storage, listing: Listing, options: SourceOptions
+    ) -> Source | None:
+        """Return the pictures with their masks, or None when masks are not asked for or not there.
+
+        Every mask is decoded once: only all of them together tell what their values mean.
+
+        Raises:
+            DataError: When the values of the masks can be no classes.
+        """
+        if options.target != "mask":
+            return None
+        pairs = find_pairs(listing, SPLIT_ALIASES)
+        if pairs is None:
+            return None
+        names = _find_names(storage, listing, pairs.roots)
+        looks = _look(storage, pairs, names)
+        counts = [look.count for look in looks if look.count is not None]
+        values = find_values(counts, names) if counts else MaskValues("ids", {})
+        used = [k for k in looks if k.count and fits(k) and not unknown_in(k, values)]
+        samples = _samples(pairs, used, values)
+        findings = (
+            *pair_findings(pairs),
+            *unreadable(looks),
+            *size_mismatch(looks),
+            *unknown_values(looks, values, names.file if names else None),
+            *content_findings(samples, used, values),
+            *foreign_files(listing),
+        )
+        return MaskSource(
+            location=storage.location,
+            layout=_layout(samples, values),
+            samples=samples,
+            findings=findings,
+            storage=storage,
+            masks={look.sample: look.mask for look in used},
+            values=values,
+            pixels=class_pixels(used, values)[:-1],
+        )
+
+    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
+        """Return None: a file is no folder."""
+        return None
+
+
+def _find_names(storage: Storage, listing: Listing, roots: Sequence[str]) -> MaskNames | None:
+    """Return the names beside the folders of pictures, or above them."""
+    files = {name.lower(): name for name in listing.files}
+    for root in roots:
+        for name in NAME_FILES:
+            file = files.get(root.lower() + name)
+            if file is None:
+                continue
+            names = parse_names(file, decode_table(file, read_table(storage, file)))
+            if names is not None:
+                return names
+    return None
+
+
+def _look(storage: Storage, pairs: MaskPairs, names: MaskNames | None) -> list[MaskLook]:
+    masks = {sample: mask for sample, mask in pairs.masks.items() if mask is not None}
+    by_names = names is not None and names.are_colors
+    looks = look_at_masks(storage, masks, MASK_LIMITS, as_colors=by_names)
+    counts = [look.count for look in looks if look.count is not None]
+    if by_names or not needs_colors(counts, names):
+        return looks
+    # Palettes among colours, which is known only now: their colours count, not their positions.
+    return look_at_masks(storage, masks, MASK_LIMITS, as_colors=True)
+
+
+def _samples(pairs: MaskPairs, used: Sequence[MaskLook], values: MaskValues) -> tuple[Sample, ...]:
+    found = {look.sample: classes_in(look, values) for look in used}
+    # A mask in which every pixel is ignored teaches nothing.
+    return tuple(
+        Sample(name, found.get(name) or None, pairs.splits.get(name)) for name in pairs.masks
+    )
+
+
+def _layout(samples: Sequence[Sample], values: MaskValues) -> str:
+    labelled = sum(sample.raw is not None for sample in samples)
+    shown = plural(len(samples), "picture")
+    counts = {side: sum(sample.split == side for sample in samples) for side in SPLIT_NAMES}
+    sides = ", ".join(f"{side} {count:,}" for side, count in counts.items() if count)
+    words = f"{shown} with masks" if labelled == len(samples) else f"{shown}, {labelled} with masks"
+    if not labelled:
+        words = f"{shown} without masks that can be used"
+    return (
+        words
+        + (f": {values.describe()}" if values.names else "")
+        + (f", split as given ({sides})" if sides else "")
+    )
