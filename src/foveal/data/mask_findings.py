@@ -91,7 +91,9 @@ def unknown_values(
         f"{first.mask} holds {values.shown(value)} in {plural(pixels, 'pixel')}."
     )
     line = f"{values.shown(value)} NAME"
-    hint = f"name it in {names_file}, as `{line}` (`ignore` for pixels that nobody knows)"
+    if names_file.lower().endswith(".json"):
+        line = f'"NAME": {value}' if values.kind == "ids" else f'"{values.shown(value)}": "NAME"'
+    hint = f"name it in {names_file}: `{line}` (`ignore` for pixels that nobody knows)"
     return [_about([look for look, _ in bad], "masks.unknown_value", message, hint)]
 
 
