@@ -45,7 +45,7 @@ def draw_mask(picture: Picture, mask: Mask, labels: Sequence[str]) -> Image:
 
 
 def draw_errors(picture: Picture, mask: Mask, truth: Mask, labels: Sequence[str]) -> Image:
-    """Return the picture with right, false and missed pixels in colours, above a legend.
+    """Return the picture in grey with right, false and missed pixels in colours, above a legend.
 
     A pixel is right where answer and truth name the same label beside the background, false where
     another such label is answered than is true, and missed where a label is answered with
@@ -64,7 +64,9 @@ def draw_errors(picture: Picture, mask: Mask, truth: Mask, labels: Sequence[str]
     kinds = np.empty(mask.shape, np.uint8)
     for start, end in strips(*mask.shape):
         kinds[start:end] = _kinds(mask[start:end], truth[start:end], ground)
-    drawn = _tinted(original_pixels(picture), kinds, [None, TRUE_COLOR, FALSE_COLOR, MISSED_COLOR])
+    # In grey, so that no colour of the picture is taken for one of these.
+    grey = np.asarray(PILImage.fromarray(original_pixels(picture)).convert("L").convert("RGB"))
+    drawn = _tinted(grey, kinds, [None, TRUE_COLOR, FALSE_COLOR, MISSED_COLOR])
     return np.concatenate([drawn, _legend(drawn.shape[1])])
 
 

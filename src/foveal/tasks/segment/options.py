@@ -68,10 +68,10 @@ def counted_labels(names: tuple[str, ...]) -> tuple[int, ...]:
     )
 
 
-def _rank(name: str) -> tuple[bool, list[tuple[int, str]], str]:
-    # Numbers before words, so that the two are never compared with each other. The digits of
-    # other scripts are no numbers to `int`, and are left as words.
+def _rank(name: str) -> tuple[bool, list[tuple[bool, int, str]], str]:
     parts = [part for part in re.split(r"([0-9]+)", name) if part]
-    keys = [(int(part), "") if part.isdecimal() and part.isascii() else (-1, part)
-            for part in parts]  # fmt: skip
+    # Numbers before words, so that the two are never compared with each other.
+    keys = [
+        (False, int(part), "") if part[0] in "0123456789" else (True, 0, part) for part in parts
+    ]
     return name != BACKGROUND, keys, name
