@@ -168,7 +168,8 @@ def _look_up(positions: Mapping[int, int], keys: NDArray[Any]) -> NDArray[np.int
         for value, position in positions.items():
             if value < len(table):
                 table[value] = position
-        return table[keys]
+        found: NDArray[np.int16] = table[keys]
+        return found
     known = np.array(sorted(positions), np.int64)
     targets = np.array([positions[int(value)] for value in known], np.int16)
     at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
