@@ -222,17 +222,23 @@ class Virtual:
 
 
 def test_memory_does_not_grow_with_the_height_of_the_picture() -> None:
-    class Flat:
-        def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
-            return {"maps": inputs[:, None, ::4, ::4, 0].astype(np.float32)}
+    class Blank:
+        width = 3_000
 
-    tiler = Tiler(Flat(), tiled(512, 512, overlap=0.0))
+        def __init__(self, height: int) -> None:
+            self.height = height
+
+        def read(self, top: int, left: int, height: int, width: int) -> Image:
+            return np.zeros((height, width, 3), np.uint8)
+
+        def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
+            return {"maps": np.zeros((len(inputs), 1, 512, 512), np.float32)}
 
     def peak(height: int) -> int:
+        blank = Blank(height)
         tracemalloc.start()
-        rows = sum(
-            maps["maps"].shape[1] for _, maps in tiler.bands(Virtual(height, 3000), ["maps"])
-        )
+        bands = Tiler(blank, tiled(512, 512, overlap=0.0)).bands(blank, ["maps"])
+        rows = sum(outputs["maps"].shape[1] for _, outputs in bands)
         used = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert rows == height
@@ -240,7 +246,7 @@ def test_memory_does_not_grow_with_the_height_of_the_picture() -> None:
 
     low, high = peak(2_000), peak(200_000)
     # One band is 512 * 3000 * 4 = 6 MB; the map of 200,000 rows would be 2.4 GB.
-    assert high < low + 1_000_000
+    assert high < low + 2_000_000
     assert high < 30_000_000
 
 

@@ -6,7 +6,8 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +16,9 @@ from foveal.cli.options import Debug, Json, ModelName, Quiet
 from foveal.cli.output import note, table, write, write_json
 from foveal.errors import FovealError, UsageError
 from foveal.types import JsonObject
+
+if TYPE_CHECKING:
+    from foveal.console import Progress
 
 # Rows of the table that are laid out together: wide enough columns, and soon on the screen.
 _ROWS_TOGETHER = 256
@@ -36,6 +40,19 @@ def predict(
     batch_size: Annotated[
         int, typer.Option("--batch-size", "--batch", min=1, help="Pictures run together.")
     ] = 32,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Write masks (STEM.png) and drawn answers (STEM_overlay.jpg) there.",
+        ),
+    ] = None,
+    maps: Annotated[
+        bool,
+        typer.Option("--maps", help="With --out: each label's probabilities, STEM_LABEL.png."),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -43,11 +60,22 @@ def predict(
     """Answer pictures: files, folders, globs, stdin.
 
     One that cannot be read gives an error line and exit status 1 at the end; the others are
-    answered.
+    answered. --out writes masks and the pictures with their answers drawn on them.
     """
     if as_csv and as_json:
         raise UsageError("--csv and --json cannot be used together.")
-    records = _Counted(_answers(model, pictures, batch_size))
+    if maps and out is None:
+        raise UsageError("--maps writes files.", hint="--maps --out DIR")
+    if out is None:
+        records = _Counted(_answers(model, pictures, batch_size))
+    else:
+        progress = _make_progress(streams=as_json or as_csv, quiet=quiet)
+        files = _files(pictures)
+        records = _Counted(
+            foveal.predict(
+                model, files, batch_size=batch_size, out=out, maps=maps, progress=progress
+            )
+        )
     if as_json:
         for record in records:
             write_json(record)
@@ -55,7 +83,10 @@ def predict(
     elif as_csv:
         _write_csv(records)
     else:
-        _write_table(records)
+        # With files to write the table waits for the end, or it would run through the bar.
+        _write_table(records if out is None else list(records))
+    if out is not None:
+        note(f"{records.total - records.failed} answers written to {out}", quiet=quiet)
     if records.failed:
         note(f"{records.failed} of {records.total} pictures could not be read", quiet=quiet)
         raise typer.Exit(1)
@@ -71,6 +102,24 @@ def _answers(model: str, pictures: list[str], batch_size: int) -> Iterator[JsonO
     if paths is not None:
         return foveal.predict(model, paths, batch_size=batch_size)
     return iter([_answer_bytes(model, data)])
+
+
+def _files(pictures: list[str]) -> list[str]:
+    """Return what shall be answered into files; a picture on stdin has no name for them."""
+    if "-" not in pictures:
+        return pictures
+    paths = _as_paths(sys.stdin.buffer.read()) if len(pictures) == 1 else None
+    if paths is None:
+        raise UsageError("--out takes files, folders and globs, or paths on stdin.")
+    return paths
+
+
+def _make_progress(*, streams: bool, quiet: bool) -> Progress:
+    # Imported late: what draws bars takes longer to load than a small picture to answer.
+    from foveal.cli.progress import LineProgress, make_progress
+
+    # A bar would take over stdout, where the records go one by one.
+    return LineProgress() if streams and not quiet else make_progress(quiet=quiet)
 
 
 def _as_paths(data: bytes) -> list[str] | None:
