@@ -158,7 +158,8 @@ class TrainOptions(Section):
     budget_s: float | None = Field(default=None, gt=0)
     """Seconds for the training; the schedule is fitted to the measured speed."""
     augment: AugmentOptions = AugmentOptions()
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "bf16_head"] = "auto"
+    """bf16_head: the head in bf16, the backbone in fp32."""
     device: str = "auto"
     compile: bool | None = None
     """None: on for CUDA runs long enough to repay it."""

@@ -109,3 +109,12 @@ def test_a_list_of_backbones_shows_the_licence_of_each() -> None:
 
     assert listed == ["efficientnet_lite0", "efficientnet_lite1"]
     assert spec.licences(pretrained=False) == []
+
+
+def test_a_plain_backbone_stays_in_float32_under_autocast() -> None:
+    network = build_network(TASK, TRAINING, ModelOptions(backbone="fovea"), pretrained=False).eval()
+    images = torch.rand(2, 3, 64, 64) * 255
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert network.features(images)[-1].dtype == torch.bfloat16
+        network.plain_backbone = True
+        assert network.features(images)[-1].dtype == torch.float32

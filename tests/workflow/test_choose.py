@@ -97,3 +97,13 @@ def test_the_padding_is_the_colour_of_the_borders() -> None:
 def test_a_time_budget_decides_the_epochs() -> None:
     recipe = chosen(PHOTOS, train__budget_s=60.0)
     assert "budget" in recipe.reasons["train.epochs"]
+
+
+@pytest.mark.parametrize(("task", "precision"), [("segment", "bf16_head"), ("classify", "fp32")])
+def test_only_a_heavy_head_runs_in_bf16_on_a_depthwise_backbone(
+    task: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foveal.workflow.choose.has_bf16", lambda: True)
+    recipe = Recipe(task=task).updated(train__device="cpu")
+    resolved = resolve(recipe, PHOTOS, get_training(task), pretrained_at_hand=True)
+    assert resolved.train.precision == precision

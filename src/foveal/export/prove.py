@@ -81,7 +81,7 @@ def prove(
         raise _refusal(differing, count, agreeing, largest)
     return {
         "samples": count,
-        "label_agreement": agreeing / count,
+        "label_agreement": float(agreeing / count),
         "max_probability_difference": largest,
     }
 

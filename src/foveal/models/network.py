@@ -41,6 +41,8 @@ class Network(nn.Module):
             scaled = torch.tensor(values, dtype=torch.float32).mul(255.0).view(1, 3, 1, 1)
             self.register_buffer(name, scaled, persistent=False)
         self.backbone_name = ""
+        self.plain_backbone = False
+        """Whether the backbone runs in float32 also where the head does not."""
         self.licences: list[JsonObject] = []
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -49,7 +51,14 @@ class Network(nn.Module):
         Args:
             images: (N, 3, H, W) float32 in [0, 255], RGB.
         """
-        maps: tuple[Tensor, ...] = self.backbone((images - self.mean) / self.std)
+        normal = (images - self.mean) / self.std
+        if self.plain_backbone and torch.is_autocast_enabled(images.device.type):
+            with torch.autocast(images.device.type, enabled=False):
+                return self._maps(normal)
+        return self._maps(normal)
+
+    def _maps(self, normal: Tensor) -> tuple[Tensor, ...]:
+        maps: tuple[Tensor, ...] = self.backbone(normal)
         return maps
 
     def reduced_features(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -44,7 +44,7 @@ class Precision:
 
 
 def choose_precision(
-    option: Literal["auto", "fp32", "bf16"],
+    option: Literal["auto", "fp32", "bf16", "bf16_head"],
     device: torch.device,
     *,
     cpuinfo: Path = Path("/proc/cpuinfo"),
@@ -52,19 +52,20 @@ def choose_precision(
     """Return the precision for a device.
 
     `auto` on a processor is bf16 only where the instructions exist: without them bf16 is slower
-    than float32. On CUDA it is bf16, or float16 with loss scaling on cards before Ampere.
+    than float32. On CUDA it is bf16, or float16 with loss scaling on cards before Ampere. Of
+    `bf16_head` the network itself keeps its backbone out of it (`Network.plain_backbone`).
     """
     kind = device.type
     if option == "fp32" or (kind not in ("cpu", "cuda") and option == "auto"):
         return Precision(kind, None, scaled=False)
     if kind == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
-        if native or option == "bf16":
+        if native or option in ("bf16", "bf16_head"):
             return Precision(kind, torch.bfloat16, scaled=False)
         return Precision(kind, torch.float16, scaled=True)
     if option == "auto" and not has_bf16(cpuinfo):
         return Precision(kind, None, scaled=False)
-    if option == "bf16" and kind == "cpu" and not has_bf16(cpuinfo):
+    if option != "auto" and kind == "cpu" and not has_bf16(cpuinfo):
         logger.warning("precision bf16: this processor has no bf16 instructions; fp32 is faster")
     return Precision(kind, torch.bfloat16, scaled=False)
 

@@ -13,7 +13,7 @@ from foveal.recipe import Recipe
 from foveal.tasks.base import Choice, DataFacts
 from foveal.tasks.training import TaskTraining
 from foveal.train.defaults import default_lr
-from foveal.train.precision import choose_device
+from foveal.train.precision import choose_device, has_bf16
 
 SMALL_CNN = "fovea"
 DEFAULT_BACKBONE = "efficientnet_lite0"
@@ -171,9 +171,12 @@ def _schedule(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
     batch = train.batch_size or (32 if facts.samples < 5000 or not scratch else 128)
     changes["train__batch_size"] = batch
     if train.precision == "auto" and _spec(recipe).is_depthwise and _on_processor(recipe):
-        changes["train__precision"] = "fp32"
+        # A decoder takes more time than its backbone; other heads take next to none.
+        is_heavy = recipe.pipeline.fit == "tile" and has_bf16()
+        changes["train__precision"] = "bf16_head" if is_heavy else "fp32"
         reasons["train.precision"] = (
             "measured on two cores: the gradients of depthwise convolutions take longer in bf16"
+            + (", those of the decoder half as long" if is_heavy else "")
         )
     if train.lr is None:
         changes["train__lr"] = default_lr(train, "scratch" if scratch else "full", batch)

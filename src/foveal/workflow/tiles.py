@@ -119,11 +119,13 @@ class TileUnits(Units):
 
         def outputs(sample: Sample) -> OutputBatch:
             raster = _Middle.of(prepared.source.open(sample, limits).raster)
-            bands = [band for _, band in tiler.bands(raster, task.core_outputs)]
-            joined = {
-                name: np.concatenate([band[name] for band in bands], axis=1)[None]
-                for name in task.core_outputs
-            }
+            joined: dict[str, NDArray[np.float32]] = {}
+            for top, band in tiler.bands(raster, task.core_outputs):
+                for name, maps in band.items():
+                    if name not in joined:
+                        size = (1, len(maps), raster.height, raster.width)
+                        joined[name] = np.empty(size, np.float32)
+                    joined[name][0, :, top : top + maps.shape[1]] = maps
             return joined, [prepared.pipeline.frame(raster.height, raster.width)]
 
         def target(sample: Sample) -> Any:

@@ -159,6 +159,7 @@ def _fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = build_network(task, training, recipe.model, pretrained=recipe.model.pretrained)
+    network.plain_backbone = recipe.train.precision == "bf16_head"
     planner = Planner(prepared, units, network, training, run, device, progress)
     plan = planner.plan(extensions)
     trainer = Trainer(
