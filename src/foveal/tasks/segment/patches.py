@@ -21,9 +21,9 @@ Kind: TypeAlias = Literal["smallest", "holes"]
 LARGEST_AREA = 1024
 """A patch of fewer pixels spans fewer rows: with as many below it, a strip shows it whole."""
 
-# Labelling takes some 12 bytes a pixel; with the rows below, a strip of the widest pictures stays
-# under half a gigabyte.
-_STRIP_PX = 1 << 23
+# Labelling takes some 6 bytes a pixel: 200 MB for this and the rows below of a picture of 20,000
+# pixels width. Shorter strips would look at these rows as often as at their own.
+_STRIP_PX = 1 << 24
 
 
 @final

@@ -61,25 +61,19 @@ class Segmentation:
 
     def __eq__(self, other: object) -> bool:
         """Compare the masks, not the probabilities."""
-        if not isinstance(other, Segmentation):
+        if not isinstance(other, Segmentation) or self._found != other._found:
             return False
-        first, second = (
-            (self.labels, self.size, self.pixels),
-            (
-                other.labels,
-                other.size,
-                other.pixels,
-            ),
-        )
-        if first != second or (self.mask is None) != (other.mask is None):
-            return False
-        return (
-            self.mask is None or other.mask is None or bool(np.array_equal(self.mask, other.mask))
-        )
+        if self.mask is None or other.mask is None:
+            return self.mask is other.mask
+        return bool(np.array_equal(self.mask, other.mask))
 
     def __hash__(self) -> int:
         """Hash what equal answers share."""
-        return hash((self.labels, self.size, self.pixels))
+        return hash(self._found)
+
+    @property
+    def _found(self) -> tuple[object, ...]:
+        return self.labels, self.size, self.pixels
 
     @property
     def shares(self) -> tuple[float, ...]:

@@ -180,10 +180,7 @@ class SegmentTask(Task[Target, Segmentation]):
         )
 
     def summarise(self, rows: Rows) -> dict[str, float]:
-        """Return dice, iou, precision, recall, f1, pixel_accuracy and boundary_f1.
-
-        As means over pictures, and with `_global` over all pixels; see `analysis.summarise`.
-        """
+        """Return dice, iou, boundary_f1, … over pictures and `_global`; see `analysis`."""
         return analysis.summarise(rows, self.labels.names)
 
     def is_correct(self, rows: Rows) -> NDArray[np.bool_]:
@@ -270,6 +267,25 @@ class SegmentTask(Task[Target, Segmentation]):
         from foveal.tasks.segment.draw import draw_mask
 
         return draw_mask(picture, prediction.known_mask(), self.labels.names)
+
+    def draw_target(self, picture: Picture, target: Target) -> Image:
+        """Return the picture under the colours of the true mask."""
+        from foveal.tasks.segment.draw import draw_mask
+
+        return draw_mask(picture, target, self.labels.names)
+
+    def draw_beside(
+        self, picture: Picture, prediction: Segmentation, target: Target
+    ) -> tuple[tuple[str, Image], ...]:
+        """Return the truth, the answer, and what of it is right, false and missed."""
+        from foveal.tasks.segment.draw import draw_errors
+
+        errors = draw_errors(picture, prediction.known_mask(), target, self.labels.names)
+        return (
+            ("truth", self.draw_target(picture, target)),
+            ("answer", self.draw(picture, prediction)),
+            ("right, false and missed", errors),
+        )
 
     def mask_png(self, prediction: Segmentation) -> bytes | None:
         """Return the mask as a palette PNG; None once an evaluation has dropped it."""
