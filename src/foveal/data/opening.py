@@ -1,0 +1,81 @@
+"""Picture files that are opened to be read in parts, and what their headers say."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from pathlib import Path
+from typing import cast
+
+from foveal.data.decode import DecodeLimits, decode, missing_path
+from foveal.data.headers import read_header, sniff
+from foveal.data.rasters import is_tiff_name, open_tiff
+from foveal.data.source import DIGEST_BYTES, Opened, digest_of
+from foveal.data.storage import LocalStorage, Storage
+from foveal.errors import ImageError
+
+_BLOCK_BYTES = 1 << 20
+_SNIFFED = 32
+
+
+def open_picture(storage: Storage, name: str, limits: DecodeLimits) -> Opened:
+    """Open a picture for reading in parts: TIFF as it lies on disk, however large.
+
+    Args:
+        storage: Where it is.
+        name: Its name there.
+        limits: Of what is decoded whole.
+
+    Raises:
+        ImageError: When it cannot be read or decoded.
+    """
+    if is_tiff_name(name) and isinstance(storage, LocalStorage):
+        path = storage.path / name
+        return Opened(open_tiff(path), _digest_of_file(path))
+    data = storage.read(name, limits)
+    return Opened(decode(data, limits), digest_of(data))
+
+
+def picture_size(storage: Storage, name: str, limits: DecodeLimits) -> tuple[int, int]:
+    """Return the upright (height, width) of a picture, from its header alone.
+
+    Args:
+        storage: Where it is.
+        name: Its name there.
+        limits: Of a file that is not on this machine; it is read whole.
+
+    Raises:
+        ImageError: When it is missing or has no header.
+    """
+    if not isinstance(storage, LocalStorage):
+        header = read_header(storage.read(name, limits))
+        return header.height, header.width
+    path = storage.path / name
+    try:
+        with path.open("rb") as file:
+            is_tiff = sniff(file.read(_SNIFFED)) == "TIFF"
+            if not is_tiff:
+                # Read as bytes are, but only the pages that the header and the EXIF are on.
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
+                    header = read_header(cast(bytes, pages))
+                return header.height, header.width
+    except FileNotFoundError as error:
+        message, hint = missing_path(path)
+        raise ImageError(message, hint=hint, code="image_missing") from error
+    except (OSError, ValueError) as error:  # An empty file cannot be mapped.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ImageError(f"Cannot read {path}: {reason}.") from error
+    raster = open_tiff(path)
+    return raster.height, raster.width
+
+
+def _digest_of_file(path: Path) -> bytes:
+    """Return `digest_of` the bytes of a file that may be larger than the memory."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+    except OSError as error:
+        raise ImageError(f"Cannot read {path}: {error.strerror}.") from error
+    return digest.digest()
