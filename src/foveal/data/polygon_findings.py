@@ -1,0 +1,127 @@
+"""What is wrong with the shapes over pictures, said in findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from foveal.data.findings import finding, plural
+from foveal.data.polygon_source import SIZE_MISMATCH
+from foveal.data.regions import Drawing, count_outside
+from foveal.errors import ImageError
+from foveal.types import Finding
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ShapeLook:
+    """What was seen of a picture and its shapes.
+
+    Attributes:
+        picture: Its name.
+        file: Name of the file with its shapes, or None when there is none.
+        size: (height, width) of the picture, or None when it was not looked at.
+        drawing: Its shapes, or None when they cannot be used.
+        error: Why not.
+    """
+
+    picture: str
+    file: str | None
+    size: tuple[int, int] | None = None
+    drawing: Drawing | None = None
+    error: ImageError | None = None
+
+
+def shape_findings(looks: Sequence[ShapeLook], alone: Sequence[str]) -> Iterator[Finding]:
+    """Yield what a person should know about the shapes.
+
+    Args:
+        looks: At every picture.
+        alone: Names of shapes without a picture.
+    """
+    missing = [look.picture for look in looks if look.file is None]
+    if missing:
+        yield finding(
+            "polygons.missing",
+            "warning",
+            f"{plural(len(missing), 'picture')} without shapes, left out: {missing[0]}"
+            + (", …" if len(missing) > 1 else "")
+            + ".",
+            missing,
+            hint="draw its shapes, or an empty file where there is nothing to draw",
+        )
+    if alone:
+        yield finding(
+            "polygons.without_picture",
+            "warning",
+            f"{plural(len(alone), 'drawing')} without a picture: {alone[0]}"
+            + (", …" if len(alone) > 1 else "")
+            + ".",
+            alone,
+            hint="give picture and drawing the same name, or put the picture there",
+        )
+    yield from _errors(looks)
+    yield from _passed_over(looks)
+    yield from _outside(looks)
+
+
+def _errors(looks: Sequence[ShapeLook]) -> Iterator[Finding]:
+    failed = [(look, look.error) for look in looks if look.error is not None]
+    other_size = [(look, e) for look, e in failed if e.error_code == SIZE_MISMATCH]
+    unreadable = [(look, e) for look, e in failed if e.error_code != SIZE_MISMATCH]
+    if other_size:
+        first = other_size[0][1]
+        yield finding(
+            "polygons.size_mismatch",
+            "error",
+            f"{plural(len(other_size), 'drawing')} of another size than the picture: "
+            f"{first.message}",
+            [look.picture for look, _ in other_size],
+            hint=first.hint,
+        )
+    if unreadable:
+        first = unreadable[0][1]
+        yield finding(
+            "polygons.unreadable",
+            "error" if len(unreadable) == len(looks) else "warning",
+            f"{plural(len(unreadable), 'drawing')} that cannot be used, left out: {first.message}",
+            [look.picture for look, _ in unreadable],
+            hint=first.hint,
+        )
+
+
+def _passed_over(looks: Sequence[ShapeLook]) -> Iterator[Finding]:
+    found = [look for look in looks if look.drawing is not None and look.drawing.degenerate]
+    if found:
+        count = sum(look.drawing.degenerate for look in found if look.drawing is not None)
+        yield finding(
+            "polygons.degenerate",
+            "warning",
+            f"{plural(count, 'shape')} without an area (fewer than three corners) passed over, "
+            f"in {plural(len(found), 'picture')}.",
+            [look.picture for look in found],
+            count=count,
+            hint="remove them, or draw them anew",
+        )
+
+
+def _outside(looks: Sequence[ShapeLook]) -> Iterator[Finding]:
+    counts = {
+        look.picture: count
+        for look in looks
+        if look.drawing is not None
+        and look.size is not None
+        and (count := count_outside(look.drawing.regions, *look.size))
+    }
+    if counts:
+        total = sum(counts.values())
+        yield finding(
+            "polygons.outside",
+            "warning",
+            f"{plural(total, 'point')} outside of the picture, cut off at its edge, "
+            f"in {plural(len(counts), 'picture')}.",
+            list(counts),
+            count=total,
+            hint="see whether shapes and pictures are of the same scale",
+        )

@@ -1,0 +1,122 @@
+"""A source of picture files over which shapes are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import final
+
+from foveal.data.decode import DecodeLimits, decode
+from foveal.data.labelme import read_labelme
+from foveal.data.opening import open_picture
+from foveal.data.regions import Drawing, rasterise
+from foveal.data.source import Loaded, Opened, Sample, Source, digest_of
+from foveal.data.storage import Storage
+from foveal.data.svg_shapes import read_svg
+from foveal.errors import ImageError
+from foveal.types import Mask
+
+SIZE_MISMATCH = "size_mismatch"
+"""Code of the error for shapes that were drawn over a picture of another size."""
+
+_SHAPE_LIMITS = DecodeLimits(max_bytes=200_000_000, max_pixels=1)
+
+
+@final
+@dataclass(frozen=True)
+class PolygonSource(Source):
+    """Picture files, each with at most one drawing.
+
+    Attributes:
+        storage: Where they are; a sample's id is its name there.
+        names: Of the classes; their positions are the values of the masks.
+        values: What a shape is called → value. More than `names` where several words mean one.
+        sizes: Sample id → (height, width) in pixels, of those with a drawing that can be used.
+        files: Sample id → name of the file with its shapes.
+        drawings: Sample id → its shapes, where one file holds those of all pictures.
+    """
+
+    storage: Storage
+    names: tuple[str, ...]
+    values: Mapping[str, int]
+    sizes: Mapping[str, tuple[int, int]]
+    files: Mapping[str, str]
+    drawings: Mapping[str, Drawing]
+
+    def load(
+        self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None
+    ) -> Loaded:
+        """Read and decode a picture."""
+        data = self.storage.read(sample.id, limits)
+        return Loaded(decode(data, limits, min_size=min_size), digest_of(data))
+
+    def open(self, sample: Sample, limits: DecodeLimits) -> Opened:
+        """Open a picture for reading in parts: TIFF as it lies on disk, however large."""
+        return open_picture(self.storage, sample.id, limits)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names that the masks' values are positions in."""
+        return self.names
+
+    def mask(self, sample: Sample) -> Mask:
+        """Draw the shapes of a sample; see `Source.mask`."""
+        size = self.sizes.get(sample.id)
+        if size is None:
+            raise ImageError(
+                f"{sample.id} has no shapes that can be used.",
+                hint=f"foveal check {self.location} --task segment",
+            )
+        drawing = self.drawings.get(sample.id)
+        if drawing is None:
+            drawing = read_drawing(self.storage, self.files[sample.id], sample.id, size)
+        try:
+            # What was not there when the source was opened has no value.
+            return rasterise(drawing.regions, *size, self.values)
+        except KeyError as error:
+            raise ImageError(
+                f"The shapes of {sample.id} have changed: {error.args[0]!r} is new."
+            ) from error
+
+
+def read_drawing(storage: Storage, file: str, picture: str, size: tuple[int, int]) -> Drawing:
+    """Return the shapes in a file, in pixels of the picture that they were drawn over.
+
+    Args:
+        storage: Where the files are.
+        file: Name of an SVG or a labelme file.
+        picture: Name of the picture.
+        size: (height, width) of the picture.
+
+    Raises:
+        ImageError: When they cannot be read, or were drawn over a picture of another size.
+    """
+    data = storage.read(file, _SHAPE_LIMITS)
+    if PurePosixPath(file).suffix.lower() == ".svg":
+        return read_svg(file, data, *size)
+    drawing = read_labelme(file, data)
+    if drawing is None:
+        raise ImageError(f"{file} is no labelme file: it has no list of shapes.")
+    check_size(file, drawing, picture, size)
+    return drawing
+
+
+def check_size(file: str, drawing: Drawing, picture: str, size: tuple[int, int]) -> None:
+    """Refuse shapes that were drawn over a picture of another size.
+
+    Raises:
+        ImageError: Of the code `size_mismatch`, when the file states another size.
+    """
+    stated = drawing.size
+    if stated is None or stated == size:
+        return
+    is_turned = stated == size[::-1]
+    raise ImageError(
+        f"{file} is drawn over {stated[1]} x {stated[0]} pixels, "
+        f"{picture} has {size[1]} x {size[0]}.",
+        hint="the picture is turned by its EXIF orientation: save it upright"
+        if is_turned
+        else "put the picture there that the shapes were drawn over",
+        code=SIZE_MISMATCH,
+    )
