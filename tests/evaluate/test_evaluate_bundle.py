@@ -166,7 +166,8 @@ def test_the_surest_mistakes_come_first_and_every_class_has_its_best(
     worst = evaluation.worst[0]
     assert (worst.target, worst.picture[:4]) == ("circle", b"\x89PNG")
     assert worst.answer.startswith("square")
-    assert worst.picture != worst.drawn
+    ((words, drawn),) = worst.beside
+    assert words == "what speaks for the answer" and drawn != worst.picture
 
 
 def test_one_picture_under_two_labels_is_a_finding(predictor: Predictor) -> None:

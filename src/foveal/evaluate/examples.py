@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.data.source import Sample, Source
-from foveal.evaluate.measure import Measured, open_picture
+from foveal.evaluate.measure import Measured, open_picture, target_of
 from foveal.predict.copies import small_copy
 from foveal.predict.predictor import Predictor
 from foveal.types import Image
@@ -33,7 +33,8 @@ class Example:
         confidence: Of the answer, in [0, 1].
         unsure: Whether the model said so itself.
         picture: The picture, as the bytes of a JPEG or PNG file.
-        drawn: The same with the answer drawn on it (for a classifier, the evidence map).
+        beside: What is shown beside it: in words, and as a file (for a classifier the evidence
+            map, for masks the truth, the answer and where they differ).
     """
 
     sample: str
@@ -42,7 +43,7 @@ class Example:
     confidence: float
     unsure: bool
     picture: bytes
-    drawn: bytes
+    beside: tuple[tuple[str, bytes], ...]
 
 
 def choose_worst(
@@ -81,7 +82,7 @@ def make_examples(
     examples = []
     for i in positions:
         sample, prediction = measured.samples[i], measured.predictions[i]
-        picture, drawn = _draw(predictor, source, sample)
+        picture, beside = _draw(predictor, source, sample)
         examples.append(
             Example(
                 sample=sample.id,
@@ -90,7 +91,7 @@ def make_examples(
                 confidence=predictor.task.confidence(prediction),
                 unsure=unsure[i],
                 picture=encode(picture),
-                drawn=encode(drawn),
+                beside=tuple((words, encode(drawn)) for words, drawn in beside),
             )
         )
     return tuple(examples)
@@ -106,14 +107,17 @@ def encode(image: Image) -> bytes:
     return buffer.getvalue()
 
 
-def _draw(predictor: Predictor, source: Source, sample: Sample) -> tuple[Image, Image]:
+def _draw(
+    predictor: Predictor, source: Source, sample: Sample
+) -> tuple[Image, tuple[tuple[str, Image], ...]]:
     raster = open_picture(predictor, source, sample)
     # The network gets the very same input; only the answer is mapped to a small copy of the
     # picture, because drawing on fifty megapixels would take gigabytes.
     small = small_copy(raster, _SIDE)
     given, frame = predictor.prepare_raster(raster)
     ((_, drawing),) = predictor.predict_drawn([given], [frame], [small], explain=False)
-    return small.pixels, predictor.task.draw(small, drawing)
+    target = target_of(predictor.task, source, sample)
+    return small.pixels, predictor.task.draw_beside(small, drawing, target)
 
 
 def _words(headline: str) -> str:

@@ -18,7 +18,8 @@ from foveal.data.source import Opened, Sample, Source
 from foveal.errors import DataError, FovealError, ImageError
 from foveal.machine import available_cores
 from foveal.predict.predictor import ModelInput, Predictor
-from foveal.types import Frame, JsonObject, Raster, RawTarget
+from foveal.tasks.base import Task
+from foveal.types import Frame, JsonObject, Raster
 
 # Timing stops after this long: each picture of a slide scanner takes minutes.
 _TIMED_S = 30.0
@@ -210,6 +211,18 @@ def open_picture(predictor: Predictor, source: Source, sample: Sample) -> Raster
     return _open(predictor, source, sample).raster
 
 
+def target_of(task: Task[Any, Any], source: Source, sample: Sample) -> Any:
+    """Return what is true of a labelled sample.
+
+    Raises:
+        TargetError: When it holds something that is not a label.
+        ImageError: When its mask cannot be read.
+    """
+    if task.target_kind == "mask":
+        return task.parse_mask(source.mask(sample), source.classes)
+    return task.parse_target(sample.raw or ())
+
+
 def _batches(
     voters: Sequence[Predictor], source: Source, samples: Sequence[Sample], batch_size: int
 ) -> Iterator[list[_Prepared | Failure]]:
@@ -230,24 +243,15 @@ def _prepare(voters: Sequence[Predictor], source: Source, sample: Sample) -> _Pr
         return Failure(sample.id, "unlabelled", "The sample has no label.")
     try:
         # The label first: a picture that cannot be scored need not be decoded.
-        target, size = _read_target(voters[0], source, sample, sample.raw)
+        task = voters[0].task
+        target = target_of(task, source, sample)
         opened = [_open(voter, source, sample) for voter in voters]
-        _check_size(sample, size, opened[0].raster)
+        if task.target_kind == "mask":
+            _check_size(sample, target.shape, opened[0].raster)
         inputs = [v.prepare_raster(own.raster) for v, own in zip(voters, opened, strict=True)]
     except FovealError as error:
         return Failure(sample.id, error.error_code, error.message)
     return _Prepared(sample, target, tuple(inputs), opened[0].digest)
-
-
-def _read_target(
-    predictor: Predictor, source: Source, sample: Sample, raw: RawTarget
-) -> tuple[Any, tuple[int, int] | None]:
-    """Return the target of a sample, and the size of its mask if that is what it is."""
-    task = predictor.task
-    if task.target_kind != "mask":
-        return task.parse_target(raw), None
-    mask = source.mask(sample)
-    return task.parse_mask(mask, source.classes), (int(mask.shape[0]), int(mask.shape[1]))
 
 
 def _open(predictor: Predictor, source: Source, sample: Sample) -> Opened:
@@ -257,8 +261,8 @@ def _open(predictor: Predictor, source: Source, sample: Sample) -> Opened:
     return Opened(loaded.picture, loaded.digest)
 
 
-def _check_size(sample: Sample, mask: tuple[int, int] | None, raster: Raster) -> None:
-    if mask is not None and mask != (raster.height, raster.width):
+def _check_size(sample: Sample, mask: tuple[int, ...], raster: Raster) -> None:
+    if mask != (raster.height, raster.width):
         raise ImageError(
             f"The mask of {sample.id} has {mask[1]} x {mask[0]} pixels. "
             f"Expected {raster.width} x {raster.height}, as its picture has.",

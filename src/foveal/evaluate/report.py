@@ -35,7 +35,15 @@ _WORDS = {
     "value_accuracy": ("Value accuracy", "expressions whose value is right"),
     "dice": ("Dice", "overlap of answer and truth, mean over pictures"),
     "iou": ("IoU", "intersection over union, mean over pictures"),
-    "pixel_accuracy": ("Pixel accuracy", "pixels answered right"),
+    "f1": ("Pixel F1", "harmonic mean of precision and recall of pixels, mean over pictures"),
+    "pixel_accuracy": ("Pixel accuracy", "pixels answered right, mean over pictures"),
+    "boundary_f1": ("Boundary F1", "edges of the masks that lie within two pixels of each other"),
+    "dice_global": ("Dice, global", "over the pixels of all pictures together"),
+    "iou_global": ("IoU, global", "over the pixels of all pictures together"),
+    "precision_global": ("Precision, global", "over the pixels of all pictures together"),
+    "recall_global": ("Recall, global", "over the pixels of all pictures together"),
+    "f1_global": ("Pixel F1, global", "over the pixels of all pictures together"),
+    "pixel_accuracy_global": ("Pixel accuracy, global", "of the pixels of all pictures together"),
 }
 PNG_START = b"\x89PNG"
 _SEVERITY = {"error": "Error", "warning": "Warning", "info": "Note"}

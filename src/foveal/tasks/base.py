@@ -298,6 +298,12 @@ class Task(ABC, Generic[TargetT, PredictionT]):
         """Return the picture with what is true of it drawn on it; as it is where that is words."""
         return picture.pixels
 
+    def draw_beside(
+        self, picture: Picture, prediction: PredictionT, target: TargetT
+    ) -> tuple[tuple[str, Image], ...]:
+        """Return what a report shows beside a picture: what it is in words, and the drawing."""
+        return (("what speaks for the answer", self.draw(picture, prediction)),)
+
     def mask_png(self, prediction: PredictionT) -> bytes | None:
         """Return the mask of an answer as a PNG file in original pixels; None without masks."""
         return None
