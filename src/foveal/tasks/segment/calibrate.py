@@ -86,25 +86,11 @@ def fit_calibration(
     Raises:
         TargetError: When a mask differs in size from the network's map.
     """
-    packed: list[_Packed] = []
-    sampled: list[_Sampled] = []
-    for i, logits in enumerate(_single(batches)):
-        truth = targets[i]
-        if logits.shape[1:] != truth.shape:
-            raise TargetError(
-                f"The mask of validation picture {i} has {truth.shape} pixels. "
-                f"Expected {logits.shape[1:]}."
-            )
-        packed.append(_Packed.of(_answer(logits)))
-        sampled.append(_sample(logits, truth, len(targets), i))
+    packed, sampled = _gather(batches, targets)
     temperature = _fit_temperature(sampled)
-    confusion = np.stack(
-        [
-            confusion_counts(answer.mask(), targets[i], len(labels))
-            for i, answer in enumerate(packed)
-        ]
-    ).astype(np.float64)
-    smallest, holes = _no_areas(labels)
+    confusion = _confusions(packed, targets, len(labels))
+    smallest: tuple[int, ...] = ()
+    holes: tuple[int, ...] = ()
     if postprocess and has_opencv():
         smallest, holes = _choose_areas(packed, targets, confusion, labels)
     elif postprocess:
@@ -125,6 +111,31 @@ def fit_calibration(
         smallest=smallest if any(smallest) else (),
         holes=holes if any(holes) else (),
     )
+
+
+def _gather(
+    batches: Sequence[OutputBatch], targets: Sequence[Mask]
+) -> tuple[list[_Packed], list[_Sampled]]:
+    """Keep of each picture its mask and the logits of some pixels; all of them do not fit."""
+    packed: list[_Packed] = []
+    sampled: list[_Sampled] = []
+    for i, logits in enumerate(_single(batches)):
+        truth = targets[i]
+        if logits.shape[1:] != truth.shape:
+            raise TargetError(
+                f"The mask of validation picture {i} has {truth.shape} pixels. "
+                f"Expected {logits.shape[1:]}."
+            )
+        packed.append(_Packed.of(_answer(logits)))
+        sampled.append(_sample(logits, truth, len(targets), i))
+    return packed, sampled
+
+
+def _confusions(
+    packed: Sequence[_Packed], targets: Sequence[Mask], classes: int
+) -> NDArray[np.float64]:
+    counts = [confusion_counts(p.mask(), targets[i], classes) for i, p in enumerate(packed)]
+    return np.stack(counts).astype(np.float64)
 
 
 def _single(batches: Sequence[OutputBatch]) -> Iterator[NDArray[np.float32]]:
@@ -162,10 +173,6 @@ def _fit_temperature(sampled: Sequence[_Sampled]) -> float:
 def _confidence(sampled: _Sampled, temperature: float) -> float:
     probabilities = metrics.softmax(sampled.logits / np.float32(temperature))
     return float(probabilities.max(axis=1).mean(dtype=np.float64))
-
-
-def _no_areas(labels: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return (0,) * len(labels), (0,) * len(labels)
 
 
 def _choose_areas(

@@ -119,23 +119,29 @@ def find_patches(
         inside = np.equal(window, label) if is_patch else np.not_equal(window, label)
         ids, stats = _components(inside, 8 if is_patch else 4)
         wanted = _small(stats, limit, start - top, end - top)
-        # A piece that the window cuts off is taller than `limit`; at the picture's edge it is
-        # whole, but no hole.
-        left, upper, wide, high, _ = stats.T
-        is_cut = upper + high == len(window)
-        if is_patch:
-            wanted &= ~is_cut | (bottom == height)
-        else:
-            wanted &= ~is_cut & (upper > 0) & (left > 0) & (left + wide < width)
+        wanted &= _is_whole(stats, window.shape, is_patch=is_patch, is_last=bottom == height)
         places = np.flatnonzero(wanted[ids]) if wanted.any() else np.empty(0, np.int64)
-        number = np.cumsum(wanted) - 1
-        owner = number[ids.ravel()[places]]
+        owner = (np.cumsum(wanted) - 1)[ids.ravel()[places]]
         areas = stats[wanted, 4].astype(np.int64)
+        becomes = np.full(len(areas), label, np.uint8)
         if is_patch:
-            becomes = _neighbours(window, places, owner, len(areas), label, classes)
-        else:
-            becomes = np.full(len(areas), label, np.uint8)
+            becomes = _neighbours(window, places, owner, becomes, classes)
         yield Patches(window, top, places, owner, areas, becomes)
+
+
+def _is_whole(
+    stats: NDArray[np.int32], size: tuple[int, ...], *, is_patch: bool, is_last: bool
+) -> NDArray[np.bool_]:
+    """Return which small components of a window of this size are patches, or holes, as a whole.
+
+    What a window cuts off below is taller than it may be. What reaches the edge of the picture is
+    whole there, but no hole.
+    """
+    left, upper, wide, high, _ = stats.T
+    is_cut = upper + high == size[0]
+    if is_patch:
+        return np.asarray(~is_cut | is_last)
+    return np.asarray(~is_cut & (upper > 0) & (left > 0) & (left + wide < size[1]))
 
 
 def _components(
@@ -162,11 +168,19 @@ def _neighbours(
     window: Mask,
     places: NDArray[np.int64],
     owner: NDArray[np.int64],
-    count: int,
-    label: int,
+    labels: NDArray[np.uint8],
     classes: int,
 ) -> NDArray[np.uint8]:
-    """Return the label with which each patch shares most sides of pixels; the first of equals."""
+    """Return the label with which each patch shares most sides of pixels; the first of equals.
+
+    Args:
+        window: Where the patches lie.
+        places: See `Patches`.
+        owner: See `Patches`.
+        labels: (P,) what the patches are; one that fills the picture has no border and stays so.
+        classes: How many labels there are.
+    """
+    count = len(labels)
     height, width = window.shape
     row, column = np.divmod(places, max(1, width))
     borders = np.zeros(count * classes, np.int64)
@@ -176,9 +190,8 @@ def _neighbours(
         beside = window[y[there], x[there]].astype(np.int64)
         borders += np.bincount(owner[there] * classes + beside, minlength=count * classes)
     shared = borders.reshape(count, classes)
-    shared[:, label] = 0
-    # A patch that fills the picture has no border and stays what it is.
-    found = np.where(shared.any(axis=1), shared.argmax(axis=1), label)
+    shared[np.arange(count), labels] = 0
+    found = np.where(shared.any(axis=1), shared.argmax(axis=1), labels)
     return found.astype(np.uint8)
 
 
