@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +27,7 @@ OPTIONS = {
     "text": ReadAnything(target="text"),
     "names": ReadAnything(target="text"),
     "masks": ReadAnything(target="mask"),
+    "polygons": ReadAnything(target="mask"),
 }
 # What is always said: the mapping of masks is found, so its outcome is shown.
 ALWAYS_SAID = {"masks": ["masks.classes"]}
@@ -59,6 +61,13 @@ def lay_out(name: str, root: Path, draw_folder: DrawFolder) -> Path:
             drawn = np.zeros((16, 16), np.uint8)
             drawn[: 1 + i] = 255
             PILImage.fromarray(drawn).save(root / "masks" / f"{i}.png")
+        return root
+    if name == "polygons":
+        draw_folder(root, n=3)
+        for picture in root.glob("*/*.png"):
+            shape = {"label": "cell", "points": [[2, 2], [9, 2], [9, 9]], "shape_type": "polygon"}
+            content = {"shapes": [shape], "imageHeight": 16, "imageWidth": 16}
+            picture.with_suffix(".json").write_text(json.dumps(content))
         return root
     if name in ("names", "files"):
         return draw_folder(root, n=6) / "circle"

@@ -174,8 +174,8 @@ def test_a_mask_that_was_not_turned_with_its_picture_is_told(tmp_path: Path) -> 
     PILImage.new("RGB", (8, 6)).save(tmp_path / "images/a.jpg", exif=exif)
     source = opened(mask(tmp_path, "masks/a.png"))
     found = said(source, "masks.size_mismatch")
-    assert found.message.endswith("images/a.jpg 6 x 8 pixels once turned by its EXIF orientation.")
-    assert found.hint is not None and "turn the mask too" in found.hint
+    assert found.message.endswith("masks/a.png has 8 x 6 and images/a.jpg 6 x 8 pixels.")
+    assert found.hint is not None and "turned by its EXIF orientation" in found.hint
 
 
 def test_an_upright_mask_fits_a_picture_turned_by_exif(tmp_path: Path) -> None:

@@ -64,9 +64,11 @@ def size_mismatch(looks: Sequence[MaskLook]) -> list[Finding]:
         f"{_size(first.picture_size)} pixels."
     )
     hint = "save the mask at the picture's size, scaled to the nearest pixel"
-    if first.count is not None and first.count.size == first.stored_size:
-        message = message[:-1] + " once turned by its EXIF orientation."
-        hint = f"turn the mask too, or remove the EXIF: exiftool -Orientation= {first.sample}"
+    if first.count and first.picture_size and first.count.size == first.picture_size[::-1]:
+        hint = (
+            "the picture may be turned by its EXIF orientation and the mask not: turn the mask, "
+            f"or remove the EXIF: exiftool -Orientation= {first.sample}"
+        )
     return [_about(bad, "masks.size_mismatch", message, hint)]
 
 

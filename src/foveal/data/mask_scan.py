@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import cast, final
+from typing import final
 
 from foveal.data.decode import DecodeLimits
-from foveal.data.headers import ImageHeader, read_header, sniff
 from foveal.data.mask_file import read_mask_file
 from foveal.data.mask_values import MaskCount, count_values
-from foveal.data.rasters import open_tiff
-from foveal.data.storage import LocalStorage, Storage
+from foveal.data.opening import picture_size
+from foveal.data.storage import Storage
 from foveal.errors import ImageError
 from foveal.machine import available_cores
 
@@ -30,7 +28,6 @@ class MaskLook:
         count: Of the mask's values, or None when it cannot be read.
         problem: Why it cannot be read, or None.
         picture_size: Upright (height, width) in pixels, or None when the picture has no header.
-        stored_size: The same as stored, before its EXIF orientation.
     """
 
     sample: str
@@ -38,7 +35,6 @@ class MaskLook:
     count: MaskCount | None
     problem: str | None = None
     picture_size: tuple[int, int] | None = None
-    stored_size: tuple[int, int] | None = None
 
 
 def look_at_masks(
@@ -67,32 +63,9 @@ def _look(
         count = count_values(mask, read_mask_file(storage, mask, limits), as_colors=as_colors)
     except ImageError as error:
         return MaskLook(sample, mask, None, error.message)
-    sizes = _picture_sizes(storage, sample, limits)
-    return MaskLook(sample, mask, count, None, *sizes)
-
-
-def _picture_sizes(
-    storage: Storage, name: str, limits: DecodeLimits
-) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-    """Return the upright and the stored size of a picture; None when it has no header.
-
-    An unreadable picture is found and named when it is decoded.
-    """
     try:
-        if isinstance(storage, LocalStorage):
-            path = storage.path / name
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m:
-                if sniff(m[:32]) == "TIFF":
-                    raster = open_tiff(path)
-                    return (raster.height, raster.width), None
-                # Read as bytes are, but only the pages that the header and the EXIF are on.
-                return _sizes(read_header(cast(bytes, m)))
-        data = storage.read(name, limits)
-        return _sizes(read_header(data))
-    except (ImageError, OSError, ValueError):
-        return None, None
-
-
-def _sizes(header: ImageHeader) -> tuple[tuple[int, int], tuple[int, int]]:
-    size = header.height, header.width
-    return size, size[::-1] if header.orientation >= 5 else size
+        size = picture_size(storage, sample, limits)
+    except ImageError:
+        # Found and named when it is decoded.
+        size = None
+    return MaskLook(sample, mask, count, picture_size=size)

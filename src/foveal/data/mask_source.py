@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import final
 
 from foveal.data.decode import DecodeLimits, decode
 from foveal.data.mask_file import MASK_LIMITS, read_mask_file
 from foveal.data.mask_values import MaskValues
-from foveal.data.rasters import is_tiff_name, open_tiff
-from foveal.data.source import DIGEST_BYTES, Loaded, Opened, Sample, Source, digest_of
-from foveal.data.storage import LocalStorage, Storage
+from foveal.data.opening import open_picture
+from foveal.data.source import Loaded, Opened, Sample, Source, digest_of
+from foveal.data.storage import Storage
 from foveal.errors import ImageError
 from foveal.types import Mask
-
-_BLOCK_BYTES = 1 << 20
 
 
 @final
@@ -47,15 +43,8 @@ class MaskSource(Source):
         return Loaded(decode(data, limits, min_size=min_size), digest_of(data))
 
     def open(self, sample: Sample, limits: DecodeLimits) -> Opened:
-        """Open a picture for reading in parts: TIFF as it lies on disk, however large.
-
-        The limits hold for what is decoded whole.
-        """
-        if not is_tiff_name(sample.id) or not isinstance(self.storage, LocalStorage):
-            loaded = self.load(sample, limits)
-            return Opened(loaded.picture, loaded.digest)
-        path = self.storage.path / sample.id
-        return Opened(open_tiff(path), _digest_of_file(path))
+        """Open a picture for reading in parts: TIFF as it lies on disk, however large."""
+        return open_picture(self.storage, sample.id, limits)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,15 +60,3 @@ class MaskSource(Source):
                 hint=f"foveal check {self.location} --task segment",
             )
         return self.values.apply(name, read_mask_file(self.storage, name, self.limits))
-
-
-def _digest_of_file(path: Path) -> bytes:
-    """Return `digest_of` the bytes of a file that may be larger than the memory."""
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-    except OSError as error:
-        raise ImageError(f"Cannot read {path}: {error.strerror}.") from error
-    return digest.digest()

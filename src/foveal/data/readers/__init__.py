@@ -11,6 +11,7 @@ from foveal.data.readers.files import FilesReader
 from foveal.data.readers.folders import FoldersReader
 from foveal.data.readers.lines import TextReader
 from foveal.data.readers.masks import MasksReader
+from foveal.data.readers.polygons import PolygonsReader
 from foveal.data.readers.table import TableReader
 from foveal.data.source import SourceOptions
 from foveal.registry import Registry
@@ -26,6 +27,7 @@ for _reader in (
     NamesReader(),
     FilesReader(),
     MasksReader(),
+    PolygonsReader(),
 ):
     READERS.add(_reader.name, _reader)
 
@@ -34,7 +36,8 @@ def readers_for(options: SourceOptions) -> Sequence[Reader]:
     """Return the readers to try, one after the other: the one that is named, or by what is asked.
 
     Of pictures of texts any name may be a text, so names are looked at last. Classes stand in
-    names only where an expression says so, and `labels.txt` is a list of classes as a rule.
+    names only where an expression says so, and `labels.txt` is a list of classes as a rule. Where
+    masks are asked for, files of masks go before shapes: they are often drawn from the shapes.
 
     Raises:
         UsageError: When there is no layout of the given name.
@@ -42,7 +45,7 @@ def readers_for(options: SourceOptions) -> Sequence[Reader]:
     if options.layout != "auto":
         return [READERS[options.layout]]
     if options.target == "mask":
-        return [READERS["masks"]]
+        return [READERS["masks"], READERS["polygons"]]
     names = ["table", "arrays", "folders", "files"]
     if options.target == "text":
         names = ["table", "text", "arrays", "folders", "names"]
