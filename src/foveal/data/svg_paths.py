@@ -32,6 +32,7 @@ _ARC = re.compile(
     rf"([01])[\s,]*([01])[\s,]*({_NUMBER.pattern})[\s,]*({_NUMBER.pattern})"
 )
 _TRANSFORM = re.compile(r"([A-Za-z]+)\s*\(([^()]*)\)")
+_PLAIN = re.compile(r"[\d\s,.+\-eE]*", re.ASCII)
 _LONG = re.compile(rf"\d{{{_MAX_DIGITS}}}")
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7, "Z": 0}
 
@@ -42,13 +43,18 @@ def numbers(text: str) -> list[float]:
     Raises:
         ImageError: When there is anything else in it.
     """
-    if _LONG.search(text) or _NUMBER.sub("", text).strip(" \t\r\n,"):
-        raise ImageError(f"{_shown(text)} is no list of numbers")
-    return _checked([float(word) for word in _NUMBER.findall(text)])
+    if _PLAIN.fullmatch(text) and not (len(text) > _MAX_DIGITS and _LONG.search(text)):
+        try:
+            return _checked([float(word) for word in text.replace(",", " ").split()])
+        except ValueError:
+            # `1-2.5.5` are three numbers.
+            if not _NUMBER.sub("", text).strip(" \t\r\n,"):
+                return _checked([float(word) for word in _NUMBER.findall(text)])
+    raise ImageError(f"{_shown(text)} is no list of numbers")
 
 
 def _checked(values: list[float]) -> list[float]:
-    if any(abs(value) > _MAX_NUMBER for value in values):
+    if values and (max(values) > _MAX_NUMBER or min(values) < -_MAX_NUMBER):
         raise ImageError(f"a number is larger than {_MAX_NUMBER:g}")
     return values
 
@@ -247,7 +253,8 @@ class _Pen:
             self.rings.append([self.rings[-1][0]])
             self._is_closed = False
         self._points += len(points)
-        self._count(self._points)
+        if self._points > MAX_POINTS:
+            raise ImageError(f"a path has more than {MAX_POINTS:,} points")
         self.rings[-1].extend(points)
         self._here = points[-1]
 
