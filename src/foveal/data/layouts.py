@@ -90,6 +90,13 @@ def _open_folder(storage: Storage, options: SourceOptions) -> tuple[Reader, Sour
             f"expected {readers[0].expects}.",
             hint="--set data.layout=auto",
         )
+    if options.target == "mask":
+        expected = ", or ".join(reader.expects for reader in readers)
+        raise DataError(
+            f"There are no pictures with masks in {storage.location}. Expected {expected}.",
+            hint="put pictures into images/ and masks of the same names into masks/",
+            code="data_empty",
+        )
     endings = sorted({Path(name).suffix or "no ending" for name in listing.files})
     raise DataError(
         f"There are no pictures in {storage.location}: "

@@ -108,7 +108,7 @@ def _strata(
 ) -> list[RawTarget]:
     """Return what each sample counts for when shares are dealt out; nothing where unusable."""
     raws = [(s.raw or ()) if ok else () for s, ok in zip(samples, usable.tolist(), strict=True)]
-    if target == "labels":
+    if target != "text":
         return raws
     names = length_strata(raw[0] for raw in raws if raw)
     return [(names[len(raw[0])],) if raw else () for raw in raws]

@@ -37,7 +37,10 @@ _WORDS = {
     "iou": ("IoU", "intersection over union, mean over pictures"),
     "f1": ("Pixel F1", "harmonic mean of precision and recall of pixels, mean over pictures"),
     "pixel_accuracy": ("Pixel accuracy", "pixels answered right, mean over pictures"),
-    "boundary_f1": ("Boundary F1", "edges of the masks that lie within two pixels of each other"),
+    "boundary_f1": (
+        "Boundary F1",
+        "edges of answer and truth that lie close together (task_options.boundary_px)",
+    ),
     "dice_global": ("Dice, global", "over the pixels of all pictures together"),
     "iou_global": ("IoU, global", "over the pixels of all pictures together"),
     "precision_global": ("Precision, global", "over the pixels of all pictures together"),

@@ -132,10 +132,7 @@ def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
     source = open_for(location, recipe)
     raws = [sample.raw for sample in source.samples if sample.raw is not None]
     if not raws:
-        raise DataError(
-            f"No picture in {location} has a label: found {source.layout}.",
-            hint="put the pictures of each class into a folder of its own, or add labels.csv",
-        )
+        raise _no_labels(source, location)
     task_type = get_task(recipe.task)
     chosen, reasons = task_type.choose_options(raws)
     missing = {k: v for k, v in chosen.items() if k not in recipe.task_options}
@@ -149,6 +146,16 @@ def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
     facts = look(source, limits_of(recipe), raws)
     training = get_training(recipe.task)
     return source, resolve(recipe, facts, training, pretrained_at_hand=_pretrained_at_hand())
+
+
+def _no_labels(source: Source, location: str) -> DataError:
+    errors = [finding for finding in source.findings if finding.severity == "error"]
+    if errors:
+        return DataError(errors[0].message, hint=errors[0].hint, code=errors[0].id)
+    return DataError(
+        f"No picture in {location} has a label: found {source.layout}.",
+        hint="put the pictures of each class into a folder of its own, or add labels.csv",
+    )
 
 
 def _pretrained_at_hand() -> bool:

@@ -16,13 +16,14 @@ import torch
 from foveal.bundle.bundle import MANIFEST_NAME
 from foveal.console import Progress, log_to_file, stop_logging
 from foveal.data.raster_cache import RasterCache
+from foveal.data.source import Source
 from foveal.errors import BundleError, UsageError
 from foveal.models.backbones import resolve_backbone
-from foveal.models.network import Network, build_network, weight_source
+from foveal.models.network import Network, build_network, head_options, weight_source
 from foveal.predict.predictor import Predictor
 from foveal.recipe import Recipe
 from foveal.synth import is_synth
-from foveal.tasks import get_training
+from foveal.tasks import get_task, get_training
 from foveal.train.callbacks import ProgressReport, ResultsCsv
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.precision import choose_device
@@ -58,7 +59,7 @@ def run_training(
     """
     location = str(data)
     source, resolved = resolve_recipe(location, recipe)
-    _check_backbone(resolved)
+    _check_network(source, resolved)
     run = RunDirectory.create(out, resolved.task, name or default_name(location))
     run.recipe.write_text(resolved.to_yaml(), encoding="utf-8")
     write_json(run.environment, describe_environment())
@@ -187,12 +188,17 @@ def _fit(
     return network, result
 
 
-def _check_backbone(recipe: Recipe) -> None:
-    """Stop before any work when the size does not fit or the weights are not at hand."""
+def _check_network(source: Source, recipe: Recipe) -> None:
+    """Stop before any work when size, head or weights do not fit or are not at hand."""
     spec = resolve_backbone(recipe.model.backbone)
     height, width = recipe.pipeline.height, recipe.pipeline.width
     if height is not None and width is not None:
         spec.check_size(height, width)
+    task_type = get_task(recipe.task)
+    labels = task_type.fit_labels(sample.raw for sample in source.samples if sample.raw)
+    task = task_type.bind(labels, recipe.task_options)
+    options = head_options(spec, recipe.model)
+    get_training(recipe.task).build_head(spec.channels, spec.strides, task, options)
     if recipe.model.pretrained and spec.pretrained:
         spec.build(weight_source(recipe.model, pretrained=True))
 
