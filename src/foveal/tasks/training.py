@@ -109,3 +109,16 @@ class TaskTraining(ABC):
         Returns:
             A dict whose `loss` is the scalar to minimise; the rest is logged.
         """
+
+
+def weighted_mean(losses: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the mean of the samples' losses, (N,), weighted by the samples' own weights.
+
+    Args:
+        losses: (N,) float32.
+        weight: (N,) float32, or None for 1.
+    """
+    if weight is None:
+        return losses.mean()
+    # A batch whose samples all weigh nothing teaches nothing, rather than NaN.
+    return (losses * weight).sum() / weight.sum().clamp(min=1e-6)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
 from foveal.tasks.base import Choice, DataFacts, Task
 from foveal.tasks.classify.head import EvidenceHead
-from foveal.tasks.training import Head, TaskTraining
+from foveal.tasks.training import Head, TaskTraining, weighted_mean
 
 # The name of the targets' tensor says which loss they are for.
 ONE_HOT = "one_hot"
@@ -96,11 +96,7 @@ class ClassifyTraining(TaskTraining):
         if label_weights is not None:
             terms = terms * label_weights
         losses = terms.sum(dim=1)
-        weight = targets.get("weight")
-        if weight is None:
-            return {"loss": losses.mean()}
-        # A batch whose samples all weigh nothing teaches nothing, rather than NaN.
-        return {"loss": (losses * weight).sum() / weight.sum().clamp(min=1e-6)}
+        return {"loss": weighted_mean(losses, targets.get("weight"))}
 
 
 def _labels(targets: dict[str, Tensor]) -> Tensor:

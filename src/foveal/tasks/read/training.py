@@ -14,7 +14,7 @@ from foveal.recipe import ModelOptions, Recipe, TrainOptions
 from foveal.tasks.base import Choice, DataFacts, Task
 from foveal.tasks.read.defaults import choose_recipe
 from foveal.tasks.read.heads import CtcHead, GruHead, PositionsHead
-from foveal.tasks.training import Head, TaskTraining
+from foveal.tasks.training import Head, TaskTraining, weighted_mean
 
 TEXT, LENGTH = "text", "length"
 """Names of the targets' tensors: (N, L) int64 classes filled with 0, and (N,) int64."""
@@ -90,7 +90,10 @@ class ReadTraining(TaskTraining):
         logits, weight = outputs["logits"].float(), targets.get("weight")
         if "attention" in outputs:
             terms = _position_losses(logits, targets[TEXT], options.label_smoothing, label_weights)
-            means = {f"position_{i + 1}": _mean(terms[:, i], weight) for i in range(terms.shape[1])}
+            means = {
+                f"position_{i + 1}": weighted_mean(terms[:, i], weight)
+                for i in range(terms.shape[1])
+            }
             return {"loss": torch.stack(list(means.values())).mean(), **means}
         count, columns = logits.shape[0], logits.shape[1]
         sequence = functional.ctc_loss(
@@ -102,7 +105,7 @@ class ReadTraining(TaskTraining):
             zero_infinity=True,
         )
         per_character = sequence / targets[LENGTH].clamp(min=1)
-        return {"loss": _mean(per_character, weight)}
+        return {"loss": weighted_mean(per_character, weight)}
 
 
 def _counts(targets: dict[str, Tensor], labels: int) -> Tensor:
@@ -125,13 +128,6 @@ def _position_losses(
         reduction="none",
     )
     return losses.view(-1, positions)
-
-
-def _mean(losses: Tensor, weight: Tensor | None) -> Tensor:
-    if weight is None:
-        return losses.mean()
-    # A batch whose samples all weigh nothing teaches nothing, rather than NaN.
-    return (losses * weight).sum() / weight.sum().clamp(min=1e-6)
 
 
 TRAINING = ReadTraining()
