@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from colored import color_model, reader_manifest
+from discs import draw_disc_folder
 from drawing import DrawFolder, brightness_model, draw_shape, tiny_manifest
 
+import foveal
 from foveal.bundle import Bundle
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -65,6 +67,23 @@ def tiny_sums(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     path = tmp_path_factory.mktemp("bundles") / "sums"
     manifest = reader_manifest("/01", "sums", {"grammar": "arithmetic"})
     return Bundle.write(path, manifest, {"model.onnx": color_model()})
+
+
+@pytest.fixture(scope="session")
+def tiny_masks(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Return a bundle that marks red and blue discs; trained for some seconds, it needs torch."""
+    root = tmp_path_factory.mktemp("discs")
+    model = foveal.train(
+        draw_disc_folder(root / "data", 16),
+        task="segment",
+        name="discs",
+        out=root / "runs",
+        backbone="fovea",
+        image_size=64,
+        epochs=6,
+        device="cpu",
+    )
+    return model.bundle
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import foveal
+from foveal.server.masks import FORMS
 from foveal.types import JsonObject
 
 _ERRORS = {
-    400: "Empty or malformed body, damaged or too wide picture, impossible `expected`",
+    400: "Empty or malformed body, damaged or too wide picture, impossible parameter",
     403: "Foreign Host or Origin",
     404: "Unknown model",
     408: "The body did not arrive in time",
@@ -47,6 +48,11 @@ def _schemas() -> JsonObject:
         "required": ["char", "confidence", "x0", "x1"],
         "properties": {"char": text, "confidence": number, "x0": number, "x1": number},
     }
+    found = {
+        "type": "object",
+        "required": ["name", "share", "pixels"],
+        "properties": {"name": text, "share": number, "pixels": {"type": "integer"}},
+    }
     return {
         "Error": {
             "type": "object",
@@ -66,6 +72,13 @@ def _schemas() -> JsonObject:
                 "characters": {"type": "array", "items": character},
                 "value": {"type": ["string", "null"]},
                 "value_error": text,
+                "classes": {"type": "array", "items": found},
+                "size": {
+                    "description": "Height and width of the mask: those of the upright picture",
+                    "type": "array",
+                    "items": {"type": "integer"},
+                },
+                "mask": _mask(),
                 "source": text,
                 "model": text,
                 "version": text,
@@ -74,6 +87,28 @@ def _schemas() -> JsonObject:
                 "matches": {"type": "boolean"},
                 "explanation": {"type": "object", "properties": {"png_b64": text}},
             },
+        },
+    }
+
+
+def _mask() -> JsonObject:
+    integers = {"type": "array", "items": {"type": "integer"}}
+    runs = {
+        "description": "COCO's uncompressed run lengths, column by column",
+        "type": "object",
+        "required": ["size", "counts"],
+        "properties": {"size": integers, "counts": integers},
+    }
+    png = {
+        "description": "A palette PNG, base64; its values are positions in the model's labels",
+        "type": "string",
+        "contentEncoding": "base64",
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "png_b64": png,
+            "rle": {"type": "object", "additionalProperties": runs},
         },
     }
 
@@ -103,8 +138,15 @@ def _predict(models: Sequence[str]) -> JsonObject:
     expected = {
         "name": "expected",
         "in": "query",
-        "description": "A label, or for a model that reads the whole text: adds `matches`",
+        "description": "A label, or for a model that reads the whole text: adds `matches`. "
+        "Refused by a model that answers with masks",
         "schema": {"type": "string"},
+    }
+    mask = {
+        "name": "mask",
+        "in": "query",
+        "description": "How a model that answers with masks gives them; refused by others",
+        "schema": {"type": "string", "enum": list(FORMS), "default": FORMS[0]},
     }
     form = {"type": "object", "properties": {"file": binary, "image": binary}}
     content = {
@@ -114,7 +156,7 @@ def _predict(models: Sequence[str]) -> JsonObject:
     }
     return {
         "summary": "Ask about one picture",
-        "parameters": [_model_parameter(models), explain, expected],
+        "parameters": [_model_parameter(models), explain, expected, mask],
         "requestBody": {"required": True, "content": content},
         "responses": _responses({"$ref": "#/components/schemas/Prediction"}, tuple(_ERRORS)),
     }

@@ -24,11 +24,17 @@ _TYPES = {
     "api.js": "text/javascript",
     "card.js": "text/javascript",
     "check.js": "text/javascript",
+    "mask.js": "text/javascript",
+    "paint.js": "text/javascript",
+    "png.js": "text/javascript",
     "reading.js": "text/javascript",
+    "viewer.js": "text/javascript",
     "words.js": "text/javascript",
     "style.css": "text/css",
     "mark.svg": "image/svg+xml",
 }
+# What the example in the description shows of long answers.
+_SHOWN_SCORES, _SHOWN_BASE64 = 5, 24
 
 
 @lru_cache(maxsize=16)
@@ -63,12 +69,16 @@ async def static(request: Request) -> Response:
 async def docs(request: Request) -> Response:
     """Describe the API for people, with this server's names in the examples."""
     state: ServerState = request.app.state.foveal
-    name, predictor = next(iter(state.models.items()))
+    name = next(iter(state.models))
+    compared = _first(state, with_masks=False)
+    marking = _first(state, with_masks=True)
     sample = state.samples.get(name, {})
     values = {
         "models": ", ".join(state.models),
         "model": name,
-        "expected": _example(predictor),
+        "compared": compared or "MODEL",
+        "expected": _example(state.models[compared]) if compared else "CLASS",
+        "marking": marking or "MODEL",
         "base": f"{request.url.scheme}://{request.url.netloc}",
         "max_bytes": f"{state.options.max_body_bytes / 2**20:.3g} MiB",
         "max_pixels": f"{state.options.max_pixels:,}",
@@ -79,6 +89,12 @@ async def docs(request: Request) -> Response:
     return Response(text, media_type="text/html")
 
 
+def _first(state: ServerState, *, with_masks: bool) -> str | None:
+    """Return the name of the first model that answers with masks, or of the first that does not."""
+    kinds = {name: predictor.task.target_kind for name, predictor in state.models.items()}
+    return next((name for name, kind in kinds.items() if (kind == "mask") is with_masks), None)
+
+
 def _example(predictor: Predictor) -> str:
     """Return something that could be expected, as it stands in an address."""
     task = predictor.task
@@ -87,10 +103,12 @@ def _example(predictor: Predictor) -> str:
 
 
 def _shortened(sample: dict[str, object]) -> dict[str, object]:
-    scores = sample.get("scores")
-    if not isinstance(scores, dict) or len(scores) <= 5:
-        return sample
-    return {**sample, "scores": dict(list(scores.items())[:5])}
+    scores, mask = sample.get("scores"), sample.get("mask")
+    if isinstance(scores, dict):
+        return {**sample, "scores": dict(list(scores.items())[:_SHOWN_SCORES])}
+    if isinstance(mask, dict):
+        return {**sample, "mask": {"png_b64": f"{mask['png_b64'][:_SHOWN_BASE64]}…"}}
+    return sample
 
 
 async def openapi(request: Request) -> Response:

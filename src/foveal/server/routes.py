@@ -15,6 +15,7 @@ from foveal.errors import FovealError, ImageFormatError
 from foveal.predict import Predictor
 from foveal.server.batcher import Answer
 from foveal.server.limits import Claim, RequestError, read_body
+from foveal.server.masks import FORMS, with_mask_as
 from foveal.server.payload import picture_bytes
 from foveal.server.state import ServerState
 from foveal.server.watch import Watch
@@ -58,6 +59,7 @@ async def predict(request: Request) -> Response:
     predictor = state.model(name)
     query = request.query_params
     explain = _flag(query.get("explain"))
+    form = _mask_form(predictor, query.get("mask"))
     expected = query.get("expected")
     if expected is not None:
         _check_expected(predictor, expected)
@@ -73,7 +75,11 @@ async def predict(request: Request) -> Response:
             answer = (await state.answer_all(name, [data], explain=explain))[0]
     if isinstance(answer, FovealError):
         return error_response(*status_of(answer))
-    return json_response(_with_extras(answer, expected, predictor.task.target_kind))
+    record = _with_extras(answer, expected, predictor.task.target_kind)
+    if form != FORMS[0]:
+        # Off the event loop: the runs of a large mask take a while to count.
+        record = await asyncio.to_thread(with_mask_as, record, form)
+    return json_response(record)
 
 
 def _with_extras(answer: Answer, expected: str | None, kind: TargetKind) -> JsonObject:
@@ -95,7 +101,21 @@ def _flag(text: str | None) -> bool:
     raise RequestError(400, "Invalid value for 'explain'. Expected true or false.")
 
 
+def _mask_form(predictor: Predictor, text: str | None) -> str:
+    if text is None:
+        return FORMS[0]
+    if predictor.task.target_kind != "mask":
+        raise RequestError(400, "This model answers without a mask. Leave out 'mask'.")
+    if text.lower() not in FORMS:
+        raise RequestError(400, "Invalid value for 'mask'. Expected png, rle or none.")
+    return text.lower()
+
+
 def _check_expected(predictor: Predictor, expected: str) -> None:
+    if predictor.task.target_kind == "mask":
+        raise RequestError(
+            400, "A mask has no single answer to hold 'expected' against. Leave out 'expected'."
+        )
     if len(expected) > _LONGEST_EXPECTED:
         raise RequestError(400, f"'expected' is longer than {_LONGEST_EXPECTED} characters.")
     # A label or text that no answer can match is a mistake of whoever asks: TargetError, 400.

@@ -9,7 +9,7 @@ import { WORDS, aboutModel } from "./words.js";
 const PARALLEL = 3;
 
 const byId = (id) => document.getElementById(id);
-// By what a model answers with.
+// By what a model answers with; a mask has no one answer that could be declared.
 const checks = { labels: new CategoryCheck(), text: new TextCheck() };
 let models = [];
 let limits = null;
@@ -35,19 +35,20 @@ async function start() {
 
 function chooseModel(name) {
   model = models.find((m) => m.name === name);
-  check = checks[model.target];
+  check = checks[model.target] ?? null;
   byId("about").textContent = aboutModel(model);
   for (const [mode, words] of Object.entries(WORDS[model.target])) {
     byId(`mode-${mode}`).textContent = words.mode;
   }
-  byId("check-title").textContent = WORDS[model.target].check.mode;
+  byId("modes").hidden = check === null;
+  byId("check-title").textContent = WORDS[model.target].check?.mode ?? "";
   for (const [target, other] of Object.entries(checks)) other.field.hidden = target !== model.target;
-  check.setModel(model);
+  check?.setModel(model);
   changeMode();
 }
 
 function isChecking() {
-  return document.querySelector('input[name="mode"]:checked').value === "check";
+  return check !== null && document.querySelector('input[name="mode"]:checked').value === "check";
 }
 
 function changeMode() {
@@ -55,7 +56,7 @@ function changeMode() {
   const checking = isChecking();
   byId("check").hidden = !checking;
   byId("title").textContent = WORDS[model.target][checking ? "check" : "recognise"].title;
-  check.reset();
+  check?.reset();
 }
 
 async function add(files) {
@@ -96,7 +97,7 @@ async function ask(card, declared, used) {
     card.sent = picture;
     card.setNote(note);
     const answer = await predict(card.model.name, picture, { expected: declared });
-    card.setAnswer(answer);
+    await card.setAnswer(answer);
     if (declared !== null) {
       const { kind, text } = used.judge(answer, declared);
       card.setVerdict(kind, text);
@@ -126,7 +127,7 @@ function clear() {
   cards = [];
   byId("results-bar").hidden = true;
   document.body.classList.remove("has-answers");
-  check.reset();
+  check?.reset();
   byId("announce").textContent = "Cleared.";
   byId("choose").focus();
 }

@@ -1,6 +1,7 @@
 // One picture and its answer. Knows nothing of the category check's form.
 
 import { predict } from "./api.js";
+import { drawMask, maskSummary } from "./mask.js";
 import { drawReading, readingSummary, unsureReason } from "./reading.js";
 import { percent } from "./words.js";
 
@@ -13,6 +14,8 @@ export class Card {
     this.sent = file;
     this.answer = null;
     this.isReading = model.target === "text";
+    this.isMask = model.target === "mask";
+    this.viewer = null;
     const template = document.getElementById("card");
     this.element = template.content.firstElementChild.cloneNode(true);
     this.url = URL.createObjectURL(file);
@@ -25,9 +28,10 @@ export class Card {
     });
     this.find("figcaption").textContent = file.name;
     this.element.classList.toggle("is-reading", this.isReading);
+    this.element.classList.toggle("is-mask", this.isMask);
     if (this.isReading) this.find(".evidence-name").textContent = "Show alignment";
     this.find(".copy").addEventListener("click", () => this.copy());
-    this.find(".more").addEventListener("click", () => this.toggleAll());
+    this.find(".more").onclick = () => this.toggleAll();
     this.find(".evidence-on").addEventListener("change", (event) =>
       this.showEvidence(event.target.checked),
     );
@@ -55,24 +59,30 @@ export class Card {
     this.show(".note", text);
   }
 
-  setAnswer(answer) {
+  async setAnswer(answer) {
     this.answer = answer;
     this.find(".working").hidden = true;
     this.element.classList.toggle("is-unsure", answer.unsure);
-    if (this.isReading) drawReading(this, answer);
+    if (this.isMask) await drawMask(this, answer);
+    else if (this.isReading) drawReading(this, answer);
     else this.drawScores();
     this.show(".unsure-note", answer.unsure ? this.unsureText() : "");
     const ms = answer.ms < 10 ? answer.ms.toFixed(1) : Math.round(answer.ms);
     this.show(".meta", `${ms} ms · ${answer.model} · version ${answer.version}`);
-    this.find(".evidence").hidden = false;
+    // A mask lies over its picture already.
+    this.find(".evidence").hidden = this.isMask;
   }
 
   // The answer in a few words, for those who do not see it.
   summary() {
     if (this.answer === null) return this.find(".error").textContent;
-    const { label, confidence, unsure } = this.answer;
-    const said = this.isReading ? readingSummary(this.answer) : `${label}, ${percent(confidence)}`;
-    return `${unsure ? "unsure, best guess " : ""}${said}`;
+    return `${this.answer.unsure ? "unsure, best guess " : ""}${this.said()}`;
+  }
+
+  said() {
+    if (this.isMask) return maskSummary(this.answer);
+    if (this.isReading) return readingSummary(this.answer);
+    return `${this.answer.label}, ${percent(this.answer.confidence)}`;
   }
 
   unsureText() {
@@ -171,6 +181,7 @@ export class Card {
   }
 
   dispose() {
+    this.viewer?.dispose();
     URL.revokeObjectURL(this.url);
     this.element.remove();
   }

@@ -3,7 +3,7 @@
 const MOST_RUNS = 12;
 const RUNNING = [/\p{Nd}/u, /\p{Lu}/u, /\p{Ll}/u];
 
-// By what a model answers with: labels or a text.
+// By what a model answers with: labels, a text or a mask.
 export const WORDS = {
   labels: {
     recognise: { mode: "Recognise", title: "What is in this picture?" },
@@ -12,6 +12,9 @@ export const WORDS = {
   text: {
     recognise: { mode: "Read", title: "What does this picture say?" },
     check: { mode: "Text check", title: "Does the picture say what is expected?" },
+  },
+  mask: {
+    recognise: { mode: "Mark", title: "What is where in this picture?" },
   },
 };
 
@@ -24,10 +27,17 @@ export function percent(share) {
 }
 
 export function aboutModel(model) {
+  if (model.target === "mask") return marks(model);
   const measure = model.metrics[model.primary_metric];
   const tested = measure ? ` Right for ${measured(measure)} of its validation pictures.` : "";
   const does = model.target === "text" ? reads(model) : `tells ${listed(model.labels)} apart.`;
   return `${model.name} ${does}${tested}`;
+}
+
+function marks({ name, labels, metrics: { dice } }) {
+  const what = labels.filter((label) => label !== "background");
+  const tested = dice ? ` Its masks of validation pictures overlap the true ones by ${measured(dice)} (Dice).` : "";
+  return `${name} marks ${listed(what.length > 0 ? what : labels)} in pictures of any size.${tested}`;
 }
 
 function reads({ labels, input }) {
