@@ -44,6 +44,9 @@ SCRIPTS = (
     "expressions",
     "reader_throughput",
     "ddddocr_compare",
+    "segment_unet",
+    "tiling_throughput",
+    "slide_memory",
 )
 # What a script cannot do without: (its option, ours).
 NEEDS = {
