@@ -297,3 +297,14 @@ def test_equal_files_have_equal_digests(tmp_path: Path) -> None:
     source = open_source(tmp_path)
     digests = [source.load(sample, LIMITS).digest for sample in source.samples]
     assert digests[0] == digests[2] != digests[1]
+
+
+@pytest.mark.parametrize(
+    "folders", [("images", "masks"), ("imagesTr", "labelsTr"), ("img", "gt", "more")]
+)
+def test_pictures_and_masks_are_no_classes(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    root = draw(tmp_path, *(f"{folder}/1.png" for folder in folders))
+    with pytest.raises(DataError, match="pictures and masks") as caught:
+        open_source(root)
+    assert caught.value.hint is not None and "--task segment" in caught.value.hint
+    assert len(open_source(root, ReadAnything(layout="folders")).samples) == len(folders)

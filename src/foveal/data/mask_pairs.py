@@ -36,6 +36,14 @@ _SUFFIXES = ("_mask", "-mask", "_label", "_labels", "_gt", "_seg", "_l")
 _Key: TypeAlias = tuple[tuple[str, ...], str]
 
 
+def are_pairs(folders: Iterable[str]) -> bool:
+    """Tell whether folders are called as those of pictures and those of their masks are."""
+    names = {folder.lower() for folder in folders}
+    roles = {role for name, role in _ROLES.items() if name in names}
+    roles |= {role for name, (role, _) in _NNUNET.items() if name in names}
+    return roles == {"picture", "mask"}
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class MaskPairs:

@@ -7,11 +7,13 @@ from typing import ClassVar, final
 
 from foveal.data.files_source import FileSource
 from foveal.data.findings import finding, plural
+from foveal.data.mask_pairs import are_pairs
 from foveal.data.names import is_picture_name
 from foveal.data.readers.base import SPLIT_ALIASES, Reader
 from foveal.data.readers.files import foreign_files
 from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, Storage
+from foveal.errors import DataError
 from foveal.types import SPLIT_NAMES, Finding, RawTarget, SplitName
 
 
@@ -36,6 +38,12 @@ class FoldersReader(Reader):
         tops = _tops(inside, prefix)
         if not tops:
             return None
+        if options.target == "labels" and options.layout == "auto" and are_pairs(tops):
+            raise DataError(
+                f"{storage.location} holds pictures and masks ({', '.join(tops)}), not a folder "
+                "for each class.",
+                hint="foveal train DATA --task segment, or --set data.layout=folders",
+            )
         sides = _sides(inside, prefix, tops)
         if sides:
             samples, used, layout = _with_sides(inside, prefix, sides)
