@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.console import Progress
+from foveal.data.cache_folder import is_whole, read_pipeline, whole_folder
 from foveal.data.decode import DecodeLimits
 from foveal.data.hashing import Fingerprint, fingerprint
 from foveal.data.scan import Scan
@@ -32,9 +33,9 @@ from foveal.types import Frame, Image, Piece
 
 __all__ = ["Cache", "Scan"]
 
-_PIXELS, _HEADER, _WIDTHS, _FRAMES = "pixels.u8", "header.json", "widths.npy", "frames.json"
-# Of the files' layout: another number is another version of foveal, and the cache is made anew.
-_VERSION = 2
+_PIXELS, _WIDTHS, _FRAMES = "pixels.u8", "widths.npy", "frames.json"
+# Another number is another version of foveal, and the cache is made anew.
+_LAYOUT = "rows-3"
 # Pictures that one task of a thread decodes: small ones take less time than handing them over.
 _CHUNK = 16
 # Tasks that are in flight for each thread; more would only take memory.
@@ -103,29 +104,16 @@ class Cache:
         Raises:
             DataError: When the disk has not enough room.
         """
-        temporary = directory.with_name(f".tmp-{directory.name}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
+        with whole_folder(directory, pipeline, _LAYOUT) as temporary:
             _check_room(len(source.samples), pipeline, directory)
             scan = _decode_all(source, pipeline, limits, temporary, workers, progress)
             scan.save(temporary)
-            header = {"version": _VERSION, "pipeline": pipeline.to_json()}
-            (temporary / _HEADER).write_text(json.dumps(header), encoding="utf-8")
-            shutil.rmtree(directory, ignore_errors=True)
-            temporary.rename(directory)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         return cls.open(directory)
 
     @classmethod
     def is_complete(cls, directory: Path) -> bool:
         """Tell whether `build` has finished there, in this version's layout."""
-        try:
-            header = json.loads((directory / _HEADER).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        return isinstance(header, dict) and header.get("version") == _VERSION
+        return is_whole(directory, _LAYOUT)
 
     @classmethod
     def open(cls, directory: Path) -> Cache:
@@ -134,10 +122,7 @@ class Cache:
         Raises:
             DataError: When it is not whole.
         """
-        if not cls.is_complete(directory):
-            raise DataError(f"There is no whole cache in {directory}.")
-        header = json.loads((directory / _HEADER).read_text(encoding="utf-8"))
-        return cls(directory, Pipeline.from_json(header["pipeline"]), Scan.load(directory))
+        return cls(directory, read_pipeline(directory, _LAYOUT), Scan.load(directory))
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return (n, height, width, 3) uint8 RGB of the pictures at `indices`.

@@ -6,8 +6,6 @@ memory of a band of it.
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import final
 
@@ -15,17 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.console import Progress
+from foveal.data.cache_folder import is_whole, read_pipeline, whole_folder
 from foveal.data.decode import DecodeLimits
 from foveal.data.raster_writer import MASKS, PIXELS, ROWS, write_all
 from foveal.data.scan import Scan
 from foveal.data.source import Source
-from foveal.errors import DataError
 from foveal.pipeline import Pipeline
 from foveal.types import IGNORED, Image, Mask
 
-_HEADER = "header.json"
-# Of the files' layout: another number is another version of foveal, and the cache is made anew.
-_VERSION = 1
+# Another number is another version of foveal, and the cache is made anew.
+_LAYOUT = "rasters-1"
 
 
 @final
@@ -82,28 +79,14 @@ class RasterCache:
         Raises:
             DataError: When the disk has not enough room.
         """
-        temporary = directory.with_name(f".tmp-{directory.name}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
+        with whole_folder(directory, pipeline, _LAYOUT) as temporary:
             write_all(source, pipeline.scale, temporary, limits, workers=workers, progress=progress)
-            header = {"version": _VERSION, "pipeline": pipeline.to_json()}
-            (temporary / _HEADER).write_text(json.dumps(header), encoding="utf-8")
-            shutil.rmtree(directory, ignore_errors=True)
-            temporary.rename(directory)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         return cls.open(directory)
 
     @classmethod
     def is_complete(cls, directory: Path) -> bool:
         """Tell whether `build` has finished there, in this version's layout."""
-        try:
-            header = json.loads((directory / _HEADER).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        is_whole = (directory / ROWS).is_file() and isinstance(header, dict)
-        return is_whole and header.get("version") == _VERSION
+        return is_whole(directory, _LAYOUT)
 
     @classmethod
     def open(cls, directory: Path) -> RasterCache:
@@ -112,10 +95,7 @@ class RasterCache:
         Raises:
             DataError: When it is not whole.
         """
-        if not cls.is_complete(directory):
-            raise DataError(f"There is no whole cache in {directory}.")
-        header = json.loads((directory / _HEADER).read_text(encoding="utf-8"))
-        return cls(directory, Pipeline.from_json(header["pipeline"]), Scan.load(directory))
+        return cls(directory, read_pipeline(directory, _LAYOUT), Scan.load(directory))
 
     def crop(self, index: int, top: int, left: int, height: int, width: int) -> tuple[Image, Mask]:
         """Return a window of a picture and of its mask.

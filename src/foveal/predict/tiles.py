@@ -83,9 +83,9 @@ class Tiler:
         columns = _Axis.of(raster.width, self._window[1], self._pipeline.overlap)
         band = _Band(rows, columns)
         row = 0
-        with closing(_ahead(self._batches(raster, rows, columns))) as batches:
-            for places, inputs in batches:
-                outputs = self._run(inputs, names)
+        # The network runs ahead while these maps are joined and decided on.
+        with closing(_ahead(self._answers(raster, rows, columns, names))) as answers:
+            for places, outputs in answers:
                 for k, (i, j) in enumerate(places):
                     if i != row:
                         yield from band.finish_row(row)
@@ -93,6 +93,14 @@ class Tiler:
                     for name in names:
                         band.add(name, i, j, _enlarged(outputs[name][k], self._window))
         yield from band.finish_row(row)
+
+    def _answers(
+        self, raster: Raster, rows: _Axis, columns: _Axis, names: Sequence[str]
+    ) -> Generator[tuple[list[_Place], Outputs], None, None]:
+        """Yield the tiles of each batch and the network's maps of them."""
+        with closing(_ahead(self._batches(raster, rows, columns))) as batches:
+            for places, inputs in batches:
+                yield places, self._run(inputs, names)
 
     def _batches(
         self, raster: Raster, rows: _Axis, columns: _Axis

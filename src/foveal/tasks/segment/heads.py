@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, final
 
 import torch
@@ -19,6 +20,28 @@ _UNET_CHANNELS = (256, 128, 64, 32, 16)
 _FPN_LEVELS = 4
 # FCN-8s scores maps from this stride on and enlarges the sum by it.
 _FCN_STRIDE = 8
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """The maps of a backbone that a decoder uses: the first of each stride, finest first.
+
+    Attributes:
+        levels: Their positions among the backbone's.
+        channels: Of each.
+        strides: Of each.
+    """
+
+    levels: tuple[int, ...]
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @classmethod
+    def of(cls, channels: tuple[int, ...], strides: tuple[int, ...]) -> Maps:
+        """Choose the maps: of two of one stride the first, which is the narrower."""
+        levels = tuple(i for i, stride in enumerate(strides) if stride not in strides[:i])
+        return cls(levels, tuple(channels[i] for i in levels), tuple(strides[i] for i in levels))
 
 
 def build_decoder(
@@ -41,35 +64,28 @@ def build_decoder(
     Raises:
         RecipeError: When the backbone has too few maps for the decoder.
     """
-    levels = _levels(strides)
-    used = tuple(channels[i] for i in levels)
-    steps = tuple(strides[i] for i in levels)
-    if name == "fpn" and len(levels) < _FPN_LEVELS:
+    maps = Maps.of(channels, strides)
+    if name == "fpn" and len(maps.levels) < _FPN_LEVELS:
         raise RecipeError(
-            f"The decoder fpn is built on {_FPN_LEVELS} maps; the backbone has {len(levels)}.",
+            f"The decoder fpn is built on {_FPN_LEVELS} maps; the backbone has {len(maps.levels)}.",
             hint="--set task_options.decoder=unet, or --backbone efficientnet_lite0",
         )
-    if name == "fcn8s" and steps[-1] < _FCN_STRIDE:
+    if name == "fcn8s" and maps.strides[-1] < _FCN_STRIDE:
         raise RecipeError(
             f"The decoder fcn8s starts from maps of stride {_FCN_STRIDE}; the backbone's coarsest "
-            f"has {steps[-1]}.",
+            f"has {maps.strides[-1]}.",
             hint="--set task_options.decoder=unet, or --backbone efficientnet_lite0",
         )
     decoders: dict[str, Callable[..., Head]] = {"unet": UnetHead, "fpn": FpnHead, "fcn8s": FcnHead}
-    return decoders[name](levels, used, steps, classes, dropout=dropout)
-
-
-def _levels(strides: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the positions of the first map of each stride: the narrower where there are two."""
-    return tuple(i for i, stride in enumerate(strides) if stride not in strides[:i])
+    return decoders[name](maps, classes, dropout=dropout)
 
 
 class _SegmentHead(Head):
     """What the decoders share: which maps are used, and nothing to standardise."""
 
-    def __init__(self, levels: tuple[int, ...]) -> None:
+    def __init__(self, maps: Maps) -> None:
         super().__init__()
-        self.levels = levels
+        self.levels = maps.levels
 
     def reduce(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return the maps that are used: one of each stride."""
@@ -89,28 +105,18 @@ class UnetHead(_SegmentHead):
     https://arxiv.org/abs/1505.04597.
 
     Args:
-        levels: Positions of the maps that are used.
-        channels: Of these maps, finest first.
-        strides: Of the same; each twice the one before.
+        maps: Those of the backbone that are used.
         classes: Labels of the task.
         dropout: Share of channels dropped before the last convolution.
     """
 
-    def __init__(
-        self,
-        levels: tuple[int, ...],
-        channels: tuple[int, ...],
-        strides: tuple[int, ...],
-        classes: int,
-        *,
-        dropout: float,
-    ) -> None:
+    def __init__(self, maps: Maps, classes: int, *, dropout: float) -> None:
         """Build the layers."""
-        super().__init__(levels)
-        self.stride = strides[0]
-        widths = _UNET_CHANNELS[-len(channels) :]
+        super().__init__(maps)
+        self.stride = maps.strides[0]
+        widths = _UNET_CHANNELS[-len(maps.channels) :]
         self.decoder: nn.Module = import_smp().decoders.unet.decoder.UnetDecoder(
-            encoder_channels=(3, *channels), decoder_channels=widths, n_blocks=len(channels)
+            encoder_channels=(3, *maps.channels), decoder_channels=widths, n_blocks=len(widths)
         )
         self.dropout = nn.Dropout2d(dropout)
         self.classify = nn.Conv2d(widths[-1], classes, 3, padding=1)
@@ -133,27 +139,19 @@ class FpnHead(_SegmentHead):
     decoder in Panoptic Feature Pyramid Networks, 2019, https://arxiv.org/abs/1901.02446.
 
     Args:
-        levels: Positions of the maps that are used; the last four of them count.
-        channels: Of these maps, finest first.
-        strides: Of the same.
+        maps: Those of the backbone that are used.
         classes: Labels of the task.
         dropout: Share of channels dropped before the last convolution.
     """
 
-    def __init__(
-        self,
-        levels: tuple[int, ...],
-        channels: tuple[int, ...],
-        strides: tuple[int, ...],
-        classes: int,
-        *,
-        dropout: float,
-    ) -> None:
+    def __init__(self, maps: Maps, classes: int, *, dropout: float) -> None:
         """Build the layers."""
-        super().__init__(levels)
-        self.stride = strides[-_FPN_LEVELS]
+        super().__init__(maps)
+        self.stride = maps.strides[-_FPN_LEVELS]
         self.decoder: Any = import_smp().decoders.fpn.decoder.FPNDecoder(
-            encoder_channels=[3, *channels], encoder_depth=len(channels), dropout=dropout
+            encoder_channels=[3, *maps.channels],
+            encoder_depth=len(maps.channels),
+            dropout=dropout,
         )
         self.classify = nn.Conv2d(self.decoder.out_channels, classes, 1)
 
@@ -171,28 +169,18 @@ class FcnHead(_SegmentHead):
     enlarged bilinearly where the paper learns it. No code was taken.
 
     Args:
-        levels: Positions of the maps that are used.
-        channels: Of these maps, finest first.
-        strides: Of the same.
+        maps: Those of the backbone that are used.
         classes: Labels of the task.
         dropout: Share of channels dropped before the scores.
     """
 
-    def __init__(
-        self,
-        levels: tuple[int, ...],
-        channels: tuple[int, ...],
-        strides: tuple[int, ...],
-        classes: int,
-        *,
-        dropout: float,
-    ) -> None:
+    def __init__(self, maps: Maps, classes: int, *, dropout: float) -> None:
         """Build the layers."""
-        super().__init__(levels)
-        self.first = next(i for i, stride in enumerate(strides) if stride >= _FCN_STRIDE)
-        self.stride = strides[self.first]
+        super().__init__(maps)
+        self.first = next(i for i, stride in enumerate(maps.strides) if stride >= _FCN_STRIDE)
+        self.stride = maps.strides[self.first]
         self.dropout = nn.Dropout2d(dropout)
-        self.scores = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in channels[self.first :])
+        self.scores = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in maps.channels[self.first :])
 
     def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Return `logits`, (N, classes, H, W) float32."""
