@@ -173,7 +173,8 @@ def test_examples_and_timing_take_pictures_in_parts(predictor: Predictor) -> Non
     source = masked("a", "b")
     measured = measure(predictor, source, source.samples, batch_size=2, progress=NoProgress())
     (example,) = make_examples(predictor, source, measured, [1], ["half"] * 2, [False] * 2)
-    drawn = np.asarray(PILImage.open(io.BytesIO(example.drawn)))
+    ((_, file),) = example.beside
+    drawn = np.asarray(PILImage.open(io.BytesIO(file)))
     assert drawn.shape == (60, 20, 3)
     assert drawn[30, :, 1].tolist() == [0] * 10 + [255] * 10
     latency = time_single(predictor, source, source.samples, 2)
