@@ -39,8 +39,8 @@ def draw_discs(discs: Sequence[Disc], size: tuple[int, int], seed: int = 0) -> t
         is_inside = (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
         mask[is_inside] = DISCS.index(label)
     rng = np.random.default_rng(seed)
-    coarse = rng.integers(-25, 26, (height // 8 + 1, width // 8 + 1), np.int16)
-    blotches = coarse.repeat(8, axis=0).repeat(8, axis=1)[:height, :width, None]
+    coarse = PILImage.fromarray(rng.integers(0, 61, (height // 8 + 1, width // 8 + 1), np.uint8))
+    blotches = np.asarray(coarse.resize((width, height)), np.int16)[..., None] - 30
     grain = rng.integers(-12, 13, (height, width, 3), np.int16)
     pixels = np.asarray(_INKS, np.int16)[mask] + blotches + grain
     return np.clip(pixels, 0, 255).astype(np.uint8), mask

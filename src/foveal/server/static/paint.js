@@ -52,7 +52,7 @@ function paintMask(pen, mask, view, look, ratio) {
   const pixels = new Uint32Array(image.data.buffer);
   const fill = shades(mask.colors, look, look.outlinesOnly ? 0 : look.opacity);
   // Outlines stay visible where the areas let the picture through.
-  const line = shades(mask.colors, look, Math.min(1, (look.outlinesOnly ? 1 : 2) * look.opacity));
+  const line = shades(mask.colors, look, Math.min(1, 2 * look.opacity));
   const breadth = Math.max(1, Math.round(OUTLINE_PX * ratio));
   for (let row = 0, i = 0; row < height; row += 1) {
     const up = row >= breadth ? -breadth * width : 0;

@@ -36,7 +36,7 @@ export function aboutModel(model) {
 
 function marks({ name, labels, metrics: { dice } }) {
   const what = labels.filter((label) => label !== "background");
-  const tested = dice ? ` Its masks of validation pictures overlap the true ones by ${measured(dice)} (Dice).` : "";
+  const tested = dice ? ` On its validation pictures the Dice overlap with the true masks is ${measured(dice)}.` : "";
   return `${name} marks ${listed(what.length > 0 ? what : labels)} in pictures of any size.${tested}`;
 }
 
