@@ -1,0 +1,53 @@
+import os
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = ROOT / "examples" / "segmentation.ipynb"
+
+
+def shown_as(cell: nbformat.NotebookNode, kind: str) -> str:
+    return "".join(o.get("data", {}).get(kind, "") for o in cell.outputs)
+
+
+@pytest.mark.slow
+# nbclient 0.11 and jupyter_client 8 still ask asyncio and zmq for what Python will drop.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_segmentation_notebook_runs_and_renders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
+    )
+
+    client.execute()
+
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+    def starting(start: str) -> nbformat.NotebookNode:
+        return next(cell for cell in cells if cell.source.startswith(start))
+
+    assert "0 → background, 1 → blue, 2 → red" in starting("report = ").outputs[0].text
+    assert "blue, red" in shown_as(starting("model = foveal.train"), "text/html")
+    assert shown_as(starting("Image.open(model.run"), "image/png")
+    assert "<svg" in shown_as(starting("notebook.curves"), "text/html")
+    assert "boundary_f1" in shown_as(starting("evaluation = "), "text/plain")
+    assert "<iframe" in shown_as(starting("evaluation.show"), "text/html")
+    # The picture, and under its mask.
+    assert shown_as(starting("picture, truth = "), "text/html").count("<img") == 2
+    assert "(300, 420)" in starting("print(dict").outputs[0].text
+    assert shown_as(starting("heat = "), "image/png")
+    written = shown_as(starting("records = "), "text/plain")
+    for name in ("00.png", "00_overlay.jpg", "00_background.png", "00_blue.png", "00_red.png"):
+        assert name in written
+    assert shown_as(starting("Image.open(records"), "image/png")
