@@ -109,6 +109,15 @@ def _settle(page) -> None:
     page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
 
 
+def until(page, condition: str, arg=None) -> None:
+    """Wait for a condition; Playwright's own waiting is stopped by the page's security policy."""
+    for _ in range(400):
+        if page.evaluate(condition, arg):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"this never came true: {condition}")
+
+
 def place(page, row: int, column: int, size: tuple[int, int] = SIZE) -> tuple[float, float]:
     """Return where the middle of a pixel of the fitted picture lies on the stage."""
     scale = zoom(page)
@@ -271,7 +280,7 @@ def test_the_wheel_and_a_double_click_zoom_where_the_pointer_is(page) -> None:
     pointer = hover(page, *IN_BLUE)
     expect(page.locator(".readout")).to_have_text("blue · 40, 40")
     page.mouse.wheel(0, -400)
-    page.wait_for_function("Number(document.querySelector('.view-stage').dataset.zoom) > 8")
+    until(page, f"Number(document.querySelector('.view-stage').dataset.zoom) > {1.5 * fitted}")
     nudge(page, *pointer)
     expect(page.locator(".readout")).to_have_text("blue · 40, 40")
 
@@ -290,7 +299,7 @@ def test_the_page_scrolls_on_where_all_is_seen(page) -> None:
     before = page.evaluate("scrollY")
     page.locator(".view-stage").hover(position={"x": 20, "y": 20})
     page.mouse.wheel(0, 120)
-    page.wait_for_function("before => scrollY > before", arg=before)
+    until(page, "before => scrollY > before", before)
     assert page.locator(".view-stage").evaluate("e => getComputedStyle(e).touchAction") == "pan-y"
 
 
@@ -409,12 +418,13 @@ def test_a_large_picture_is_shown_whole_and_sharp(page) -> None:
 
     while page.get_by_label("Zoom in").is_enabled():
         page.get_by_label("Zoom in").click()
-    page.wait_for_function(
+    until(
+        page,
         """() => {
             const canvas = document.querySelector(".view-stage canvas");
             const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, 1);
             return data.every(value => value === 0 || value === 255);
-        }"""
+        }""",
     )
 
 
@@ -527,8 +537,10 @@ def test_the_picture_stays_fitted_when_the_window_changes(page) -> None:
     show(page)
     before = zoom(page)
     page.set_viewport_size({"width": 500, "height": 800})
-    page.wait_for_function(
-        "before => Number(document.querySelector('.view-stage').dataset.zoom) < before", arg=before
+    until(
+        page,
+        "before => Number(document.querySelector('.view-stage').dataset.zoom) < before",
+        before,
     )
     set_opacity(page, 100)
     assert drawn(page, IN_BLUE) == BLUE_COLOR
