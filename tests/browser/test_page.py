@@ -80,7 +80,7 @@ def page(browser, page_server: ServerHandle):
         ),
     )
     page.goto(page_server.url)
-    page.wait_for_function("document.querySelector('#about').textContent.includes('apart')")
+    playwright_api.expect(page.locator("#about")).to_contain_text("apart")
     yield page
     context.close()
     assert problems == []

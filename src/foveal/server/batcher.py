@@ -73,6 +73,7 @@ class _Job:
         "prediction",
         "predictor",
         "preview",
+        "record",
         "started",
     )
 
@@ -92,6 +93,7 @@ class _Job:
         self.prediction: Any = None
         self.drawing: Any = None
         self.overlay_png: bytes | None = None
+        self.record: JsonObject | None = None
 
     @property
     def kind(self) -> tuple[int, bool, tuple[int, ...]]:
@@ -222,18 +224,22 @@ class Batcher:
                 kept = []
         seconds = time.perf_counter() - begun
         for job in kept:
-            if job.explain:
-                self._tasks.put(lambda job=job: self._draw(job))  # type: ignore[misc]
+            if job.explain or job.predictor.pipeline.is_tiled:
+                self._tasks.put(lambda job=job: self._finish(job))  # type: ignore[misc]
             else:
                 results.append((job, None))
         if results or kept:
             self._deliver(results, len(kept), seconds)
 
-    def _draw(self, job: _Job) -> None:
+    def _finish(self, job: _Job) -> None:
         try:
             if not job.abandoned and job.preview is not None:
                 drawn = job.predictor.task.draw(job.preview, job.drawing)
                 job.overlay_png = encode_png(drawn)
+            if not job.abandoned and job.predictor.pipeline.is_tiled:
+                # Here, not on the event loop: a large mask's PNG takes a second.
+                ms = 1000 * (time.perf_counter() - job.started)
+                job.record = job.predictor.record(job.prediction, "upload", ms)
         except Exception as error:  # As in _prepare.
             self._deliver([(job, error)])
             return
@@ -267,7 +273,7 @@ class Batcher:
                 job.future.set_exception(error)
             else:
                 ms = 1000 * (time.perf_counter() - job.started)
-                record = job.predictor.record(job.prediction, "upload", ms)
+                record = job.record or job.predictor.record(job.prediction, "upload", ms)
                 job.future.set_result(Answer(record, job.overlay_png))
 
 
