@@ -50,4 +50,4 @@ def test_the_segmentation_notebook_runs_and_renders(
     written = shown_as(starting("records = "), "text/plain")
     for name in ("00.png", "00_overlay.jpg", "00_background.png", "00_blue.png", "00_red.png"):
         assert name in written
-    assert shown_as(starting("Image.open(records"), "image/png")
+    assert shown_as(starting("overlay = "), "image/png")
