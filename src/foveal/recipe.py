@@ -105,6 +105,11 @@ class AugmentOptions(Section):
     erasing: float = Field(default=0.0, ge=0, le=1)
     """Share of pictures of which a random rectangle is erased."""
 
+    @property
+    def is_on(self) -> bool:
+        """Whether pictures are changed: unless it was switched off."""
+        return self.enabled is not False
+
 
 class ModelOptions(Section):
     """The network."""

@@ -49,7 +49,7 @@ class Augmenter:
             (N, 3, H, W) float32 in [0, 255], channels last in memory.
         """
         options = self.options
-        if options.enabled is False:
+        if not options.is_on:
             return to_float(pixels)
         images = pixels.permute(0, 3, 1, 2).contiguous().float()
         images = self._repaint(self._move(images, generator), generator)
@@ -58,7 +58,7 @@ class Augmenter:
     def _repaint(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return the pictures with colours, sharpness and noise changed."""
         options = self.options
-        if options.enabled is False:
+        if not options.is_on:
             return images
         images = self._recolor(images, generator)
         if options.blur:
@@ -102,7 +102,7 @@ class Augmenter:
     def margin(self, side: int) -> int:
         """Return the side of the square that a crop of `side` pixels is turned and zoomed in."""
         options = self.options
-        if options.enabled is False or not self._resamples:
+        if not options.is_on or not self._resamples:
             return side
         angle = math.radians(min(45.0, options.rotation))
         turned = math.cos(angle) + math.sin(angle) + math.tan(math.radians(options.shear))
@@ -120,7 +120,7 @@ class Augmenter:
         size: tuple[int, int],
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
-        if self.options.enabled is False:
+        if not self.options.is_on:
             return _middle(images, size), _middle(masks, size)
         matrix, shift, mirror_x, mirror_y = self._draw(images.shape[0], generator)
         layer = masks[:, None]

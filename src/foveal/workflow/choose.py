@@ -134,8 +134,7 @@ def _padding(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
 
 
 def _flips(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
-    enabled = recipe.train.augment.enabled
-    changes: dict[str, Any] = {"train__augment__enabled": enabled is not False}
+    changes: dict[str, Any] = {"train__augment__enabled": recipe.train.augment.is_on}
     if recipe.train.augment.flip_horizontal is not None:
         return changes, {}
     off = facts.is_ink or facts.single_characters

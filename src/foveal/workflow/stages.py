@@ -221,7 +221,7 @@ class Planner:
         recipe = prepared.recipe
         self._run.features.mkdir(parents=True, exist_ok=True)
         augment = recipe.train.augment
-        views = recipe.train.feature_views if side == TRAIN and augment.enabled is not False else 1
+        views = recipe.train.feature_views if side == TRAIN and augment.is_on else 1
         device = self._setting.device
         network = self._network.to(device).eval()
         return cache_features(
