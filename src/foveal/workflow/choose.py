@@ -41,7 +41,7 @@ def resolve(
     wishes, why = training.choose(recipe, facts)
     if wishes:
         recipe = recipe.updated(reasons=why, **wishes)
-    for choose in (_backbone, _image_size, _padding, _flips, _strategy, _schedule):
+    for choose in (_backbone, _image_size, _fit_and_padding, _flips, _strategy, _schedule):
         changes, reasons = choose(recipe, facts, pretrained_at_hand)
         if changes:
             recipe = recipe.updated(reasons=reasons, **changes)
@@ -121,7 +121,7 @@ def _image_size(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
     }, reasons
 
 
-def _padding(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
+def _fit_and_padding(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Choice:
     options = recipe.pipeline
     changes: dict[str, Any] = {"pipeline__fit": options.fit or "pad"}
     if options.steps is None:
