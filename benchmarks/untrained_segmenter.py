@@ -24,7 +24,7 @@ from foveal.export.onnx import export_onnx
 from foveal.models.network import Network, build_network
 from foveal.recipe import Recipe
 from foveal.tasks import get_task, get_training
-from foveal.tasks.base import DataFacts
+from foveal.tasks.facts import DataFacts
 from foveal.types import Calibration, Labels
 from foveal.workflow.card import model_card
 from foveal.workflow.choose import resolve

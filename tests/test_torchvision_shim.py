@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from foveal.errors import MissingExtraError
 from foveal import torchvision_shim
+from foveal.errors import MissingExtraError
 
 
 def test_timm_and_torchvision_import_in_a_fresh_process() -> None:

@@ -21,11 +21,12 @@ from foveal.export.prove import ProofBatch, prove
 from foveal.models.backbones import BACKBONES
 from foveal.models.network import Network, build_network
 from foveal.models.torch_engine import TorchEngine
-from foveal.predict.engine import OnnxEngine
 from foveal.pipeline import Pipeline
+from foveal.predict.engine import OnnxEngine
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
 from foveal.tasks import get_task, get_training, list_tasks
-from foveal.tasks.base import DataFacts, Task
+from foveal.tasks.base import Task
+from foveal.tasks.facts import DataFacts
 from foveal.types import Calibration, Frame, Labels, Outputs, Picture, RawTarget
 from foveal.workflow.choose import resolve
 from foveal.workflow.prepare import pipeline_of

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from foveal.recipe import AugmentOptions, ModelOptions, Recipe, TrainOptions
-from foveal.tasks.base import Choice, DataFacts, Task
+from foveal.tasks.base import Task
+from foveal.tasks.facts import Choice, DataFacts
 from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
 from foveal.train.data import CacheLoader

@@ -9,7 +9,7 @@ import yaml
 
 from foveal.recipe import Recipe
 from foveal.tasks import get_training
-from foveal.tasks.base import DataFacts
+from foveal.tasks.facts import DataFacts
 from foveal.workflow.choose import resolve
 
 PHOTOS = DataFacts(

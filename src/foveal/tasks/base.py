@@ -17,7 +17,6 @@ from typing import (
     Self,
     TypeAlias,
     TypeVar,
-    final,
     get_type_hints,
 )
 
@@ -50,46 +49,6 @@ slices and bootstrap intervals need no further code."""
 OutputBatch: TypeAlias = tuple[Outputs, Sequence[Frame]]
 """What the network gave for some samples, and where they lie in the model input. Samples of one
 batch have inputs of one size; those of another may differ."""
-
-
-Choice: TypeAlias = tuple[dict[str, Any], dict[str, str]]
-"""Changes to a recipe as `Recipe.updated` takes them, and dotted key → the reason for each."""
-
-# Printed letters and signatures here: 0.82 and 0.85; grey ads of phones: up to 0.53.
-INK_SHARE = 0.68
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class DataFacts:
-    """What a sample of the pictures says, before anything is chosen.
-
-    Attributes:
-        samples: Pictures in the source.
-        median_side: Median of the longer side, in pixels.
-        median_height: Median height, in pixels.
-        widest: Largest width / height.
-        pad_color: Median RGB of the pictures' borders.
-        ink_share: Share of pictures that look like ink on paper: grey, and mostly ground.
-        single_characters: Whether every label is one character.
-        longest_target: Characters of the longest label.
-        is_drawn: Whether the pictures are drawn for the training, as many as are wanted.
-    """
-
-    samples: int
-    median_side: int
-    median_height: int
-    widest: float
-    pad_color: tuple[int, int, int]
-    ink_share: float
-    single_characters: bool
-    longest_target: int
-    is_drawn: bool = False
-
-    @property
-    def is_ink(self) -> bool:
-        """Whether the pictures are writing, print or line drawing rather than photographs."""
-        return self.ink_share > INK_SHARE
 
 
 @dataclass(frozen=True, slots=True)

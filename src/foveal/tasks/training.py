@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
-from foveal.tasks.base import Choice, DataFacts, Task
+from foveal.tasks.base import Task
+from foveal.tasks.facts import Choice, DataFacts
 
 
 class Head(nn.Module, ABC):

@@ -10,7 +10,7 @@ from typing import Any
 from foveal.models.backbone import BackboneSpec
 from foveal.models.backbones import resolve_backbone
 from foveal.recipe import Recipe
-from foveal.tasks.base import Choice, DataFacts
+from foveal.tasks.facts import Choice, DataFacts
 from foveal.tasks.training import TaskTraining
 from foveal.train.defaults import default_lr
 from foveal.train.precision import choose_device, has_bf16

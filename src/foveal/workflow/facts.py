@@ -12,7 +12,7 @@ from foveal.data.decode import DecodeLimits
 from foveal.data.source import Sample, Source
 from foveal.errors import DataError, FovealError
 from foveal.synth import SynthSource
-from foveal.tasks.base import DataFacts
+from foveal.tasks.facts import DataFacts
 from foveal.types import Picture, Raster, RawTarget
 
 # Enough that the median is within a few percent, and under a second to decode.

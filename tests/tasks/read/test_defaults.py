@@ -12,7 +12,7 @@ from foveal.errors import RecipeError
 from foveal.page import DEFAULT_STEPS
 from foveal.recipe import Recipe
 from foveal.tasks import get_training
-from foveal.tasks.base import DataFacts
+from foveal.tasks.facts import DataFacts
 from foveal.workflow.choose import resolve
 
 LINES = DataFacts(

@@ -9,7 +9,7 @@ from foveal.errors import RecipeError
 from foveal.models.backbones import resolve_backbone
 from foveal.recipe import Recipe, TrainOptions
 from foveal.tasks import get_task, get_training
-from foveal.tasks.base import DataFacts
+from foveal.tasks.facts import DataFacts
 from foveal.tasks.segment.heads import build_decoder
 from foveal.types import IGNORED, Labels
 

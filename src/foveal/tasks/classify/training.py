@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
-from foveal.tasks.base import Choice, DataFacts, Task
+from foveal.tasks.base import Task
 from foveal.tasks.classify.head import EvidenceHead
+from foveal.tasks.facts import Choice, DataFacts
 from foveal.tasks.training import Head, TaskTraining, weighted_mean
 
 # The name of the targets' tensor says which loss they are for.

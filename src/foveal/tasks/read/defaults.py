@@ -7,7 +7,7 @@ from typing import Any
 from foveal.errors import RecipeError
 from foveal.page import DEFAULT_STEPS
 from foveal.recipe import AugmentOptions, Recipe
-from foveal.tasks.base import Choice, DataFacts
+from foveal.tasks.facts import Choice, DataFacts
 
 BACKBONE = "reader"
 _HEIGHT_STEP = 16

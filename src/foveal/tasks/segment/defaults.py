@@ -6,7 +6,7 @@ from typing import Any
 
 from foveal.errors import RecipeError
 from foveal.recipe import AugmentOptions, Recipe, TrainOptions
-from foveal.tasks.base import Choice, DataFacts
+from foveal.tasks.facts import Choice, DataFacts
 
 BACKBONE = "efficientnet_lite0"
 # The coarsest maps have a stride of 32: a side that it divides comes back at its own size.

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
-from foveal.tasks.base import Choice, DataFacts, Task
+from foveal.tasks.base import Task
+from foveal.tasks.facts import Choice, DataFacts
 from foveal.tasks.segment.defaults import choose_recipe
 from foveal.tasks.segment.heads import build_decoder
 from foveal.tasks.training import Head, TaskTraining
