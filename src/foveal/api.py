@@ -55,8 +55,8 @@ def train(
 
     Args:
         data: A folder, table, array file or URL; see the data layouts in the README.
-        task: What to learn: `classify` or `read`. None takes the recipe's, the drawn kind's for
-            `synth:KIND`, else `classify`.
+        task: What to learn: `classify`, `read` or `segment`. None takes the recipe's, the drawn
+            kind's for `synth:KIND`, else `classify`.
         name: Name of the run; None takes the data's.
         out: Folder of the runs.
         recipe: A recipe or the path of a recipe file; None chooses everything from the data.

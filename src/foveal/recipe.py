@@ -221,7 +221,7 @@ class Recipe(Section):
 
     def overridden(self, overrides: Iterable[str]) -> Self:
         """Return a copy with `key.path=value` overrides applied; see `load` for the errors."""
-        data = self.model_dump(mode="json")
+        data = self._given()
         for override in overrides:
             _apply_override(data, override)
         return self.parse(data)
@@ -243,11 +243,15 @@ class Recipe(Section):
 
         `recipe.updated(train__epochs=5)` changes `train.epochs`.
         """
-        data = self.model_dump(mode="json")
+        data = self._given()
         for key, value in changes.items():
             _set(data, key.split("__"), value)
-        data["reasons"] = {**data["reasons"], **(reasons or {})}
+        data["reasons"] = {**self.reasons, **(reasons or {})}
         return self.parse(data)
+
+    def _given(self) -> dict[str, Any]:
+        """Return what was given or chosen; `model_fields_set` of a section stays true that way."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML, in the order of the sections."""

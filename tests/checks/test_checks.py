@@ -210,3 +210,12 @@ def test_the_shortcut_of_the_signatures_is_noticed(shared_data: Path) -> None:
     assert "height alone" in found[0].message
     share = float(found[0].message.split(" % of the pictures")[0].rpartition(" ")[2])
     assert 94 < share < 98
+
+
+def test_a_picture_without_a_label_is_not_called_unreadable() -> None:
+    scan = Scan.empty(2)
+    scan.ok[0] = True
+    scan.errors[1] = ("unlabelled", "The picture has no mask.")
+    samples = (Sample("a.png", ("cell",)), Sample("b.png", None))
+    found = Facts(samples, scan, np.zeros(2, np.int8), 2, "mask")
+    assert list(CHECKS["images.unreadable"].run(found)) == []

@@ -798,7 +798,7 @@ def test_what_is_wrong_with_shapes_is_found(tmp_path: Path) -> None:
     assert found["polygons.unreadable"].severity == "warning"
     assert "broken.svg is no SVG file" in found["polygons.unreadable"].message
     assert found["polygons.degenerate"].count == 1
-    assert found["polygons.outside"].count == 2
+    assert found["polygons.outside"].count == 1
     assert {s.id: s.raw for s in source.samples} == {
         "bare.png": None,
         "broken.png": None,

@@ -15,7 +15,8 @@ from foveal.types import Finding
 @check("images.unreadable")
 def unreadable(facts: Facts) -> Iterator[Finding]:
     """Files that look like pictures but cannot be decoded; they are left out."""
-    errors = facts.scan.errors
+    # Those without a label are a finding of their own.
+    errors = {i: e for i, e in facts.scan.errors.items() if e[0] != "unlabelled"}
     if not errors:
         return
     kinds = Counter(code for code, _ in errors.values())

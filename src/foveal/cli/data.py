@@ -20,7 +20,7 @@ from foveal.types import SPLIT_NAMES
 def check(
     data: Data,
     task: Annotated[
-        str | None, typer.Option(help="classify or read; what is drawn says it itself.")
+        str | None, typer.Option(help="classify, read or segment; what is drawn says it itself.")
     ] = None,
     label_regex: LabelRegex = None,
     overrides: Set = None,

@@ -100,7 +100,7 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the runs.")] = Path("runs"),
     task: Annotated[
-        str | None, typer.Option(help="classify or read; what is drawn says it itself.")
+        str | None, typer.Option(help="classify, read or segment; what is drawn says it itself.")
     ] = None,
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A recipe file (YAML).")

@@ -5,7 +5,20 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 PICTURE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff")
+    (
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".svs",  # of slide scanners: a TIFF
+    )
 )
 # Pictures to people, but of formats that are not decoded: worth a finding of their own.
 FOREIGN_SUFFIXES = frozenset(

@@ -101,7 +101,6 @@ def _passed_over(looks: Sequence[ShapeLook]) -> Iterator[Finding]:
             f"{plural(count, 'shape')} without an area (fewer than three corners) passed over, "
             f"in {plural(len(found), 'picture')}.",
             [look.picture for look in found],
-            count=count,
             hint="remove them, or draw them anew",
         )
 
@@ -122,6 +121,5 @@ def _outside(looks: Sequence[ShapeLook]) -> Iterator[Finding]:
             f"{plural(total, 'point')} outside of the picture, cut off at its edge, "
             f"in {plural(len(counts), 'picture')}.",
             list(counts),
-            count=total,
             hint="see whether shapes and pictures are of the same scale",
         )

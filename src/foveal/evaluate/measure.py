@@ -162,7 +162,7 @@ def measure(
         progress.update(done)
     progress.finish()
     if not measured:
-        raise _nothing_measured(source, failures)
+        raise _nothing_measured(task, source, failures)
     return Measured(
         samples=tuple(item[0] for item in measured),
         predictions=tuple(item[1] for item in measured),
@@ -285,14 +285,15 @@ def _vote(voters: Sequence[Predictor], good: Sequence[_Prepared]) -> list[Any]:
     return [voters[0].task.vote(said) for said in zip(*answers, strict=True)]
 
 
-def _nothing_measured(source: Source, failures: Sequence[Failure]) -> DataError:
+def _nothing_measured(
+    task: Task[Any, Any], source: Source, failures: Sequence[Failure]
+) -> DataError:
+    hint = f"foveal check DATA --task {task.name}"
     if not failures:
-        return DataError(
-            f"There is nothing to measure in {source.location}.", hint="foveal check DATA"
-        )
+        return DataError(f"There is nothing to measure in {source.location}.", hint=hint)
     first = failures[0]
     return DataError(
         f"Not one of the {len(failures)} samples in {source.location} could be measured. "
         f"The first, {first.sample}: {first.message}",
-        hint="foveal check DATA",
+        hint=hint,
     )

@@ -161,3 +161,12 @@ def vars_of(facts: DataFacts) -> dict[str, object]:
 def test_what_cannot_be_trained_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         chosen(**changes)
+
+
+def test_what_is_given_is_kept_though_it_is_the_usual_value() -> None:
+    recipe = chosen(train__augment__rotation=10.0, train__label_smoothing=0.05)
+    assert (recipe.train.augment.rotation, recipe.train.label_smoothing) == (10.0, 0.05)
+    given = Recipe.load(None, ["task=segment", "train.augment.brightness=0.15"])
+    changes, _ = TRAINING.choose(given.updated(train__lr=0.01), FACTS)
+    assert "train__augment__brightness" not in changes
+    assert changes["train__augment__contrast"] == 0.0

@@ -6,7 +6,7 @@ from typing import Any
 
 from foveal.errors import RecipeError
 from foveal.page import DEFAULT_STEPS
-from foveal.recipe import AugmentOptions, Recipe
+from foveal.recipe import Recipe
 from foveal.tasks.facts import Choice, DataFacts
 
 BACKBONE = "reader"
@@ -100,7 +100,7 @@ def _backbone(recipe: Recipe, facts: DataFacts) -> Choice:
 
 
 def _augmentation(recipe: Recipe, facts: DataFacts) -> Choice:
-    given, plain = recipe.train.augment, AugmentOptions()
+    given = recipe.train.augment
     if facts.is_drawn and given.enabled is None:
         # 104,000 captchas, 500,000 seen: 2.3 of 100 misread as O for 0 or 0 for O, 0.3 otherwise.
         return {"train__augment__enabled": False, "train__augment__flip_horizontal": False}, {
@@ -112,7 +112,7 @@ def _augmentation(recipe: Recipe, facts: DataFacts) -> Choice:
     changes: dict[str, Any] = {
         f"train__augment__{name}": value
         for name, value in _AUGMENT.items()
-        if getattr(given, name) == getattr(plain, name)
+        if name not in given.model_fields_set
     }
     reasons = {"train.augment.rotation": "a little: lines of text are nearly upright"}
     if given.flip_horizontal is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from foveal.errors import RecipeError
-from foveal.recipe import AugmentOptions, Recipe, TrainOptions
+from foveal.recipe import Recipe
 from foveal.tasks.facts import Choice, DataFacts
 
 BACKBONE = "efficientnet_lite0"
@@ -102,15 +102,15 @@ def _network(recipe: Recipe, facts: DataFacts) -> Choice:
 
 
 def _augmentation(recipe: Recipe, facts: DataFacts) -> Choice:
-    given, plain = recipe.train.augment, AugmentOptions()
+    given = recipe.train.augment
     changes: dict[str, Any] = {
         f"train__augment__{name}": value
         for name, value in _AUGMENT.items()
-        if getattr(given, name) == getattr(plain, name)
+        if name not in given.model_fields_set
     }
     reasons = {"train.augment.rotation": "all directions: tissue and materials have no up"}
     for name in _COLOURS:
-        if getattr(given, name) == getattr(plain, name):
+        if name not in given.model_fields_set:
             changes[f"train__augment__{name}"] = 0.0
             reasons["train.augment.color"] = (
                 "off: in stained tissue the colour is what tells, and a shifted stain is another"
@@ -125,7 +125,7 @@ def _schedule(recipe: Recipe, facts: DataFacts) -> Choice:
     train = recipe.train
     changes: dict[str, Any] = {}
     reasons: dict[str, str] = {}
-    if train.label_smoothing == TrainOptions().label_smoothing:
+    if "label_smoothing" not in train.model_fields_set:
         changes["train__label_smoothing"] = 0.0
         reasons["train.label_smoothing"] = "off: the Dice loss keeps the answers from the extremes"
     if train.lr is None and train.optimizer == "adamw":
