@@ -132,8 +132,10 @@ def test_two_masks_of_one_picture_are_refused(tmp_path: Path) -> None:
 
 def test_masks_are_read_only_where_masks_are_asked_for(tmp_path: Path) -> None:
     mask(draw(tmp_path, "images/a.png"), "masks/a.png")
-    assert not isinstance(open_source(tmp_path), MaskSource)
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="pictures and masks"):
+        open_source(tmp_path)
+    assert not isinstance(open_source(tmp_path, ReadAnything(layout="folders")), MaskSource)
+    with pytest.raises(DataError, match="no pictures with masks"):
         opened(draw(tmp_path / "x", "cat/1.png", "dog/1.png"))
 
 
