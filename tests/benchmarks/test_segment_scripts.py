@@ -10,7 +10,7 @@ from PIL import Image as PILImage
 
 from baselines.plain_unet import LR, LR_END, draw_batch, padding, rate
 from drawn_slide import CELL_PX, draw_cell, draw_slide, write_slide
-from foveal.data.rasters import open_tiff
+from foveal.data.tiff.raster import open_tiff
 from foveal.machine import available_cores
 from foveal.tasks.segment import analysis
 from mask_scores import by_class, compare, score

@@ -15,7 +15,7 @@ from PIL import Image as PILImage
 
 from foveal.data.decode import DecodeLimits
 from foveal.data.layouts import open_source
-from foveal.data.mask_source import MaskSource
+from foveal.data.masks.source import MaskSource
 from foveal.data.source import ReadAnything, Source
 from foveal.errors import DataError, ImageError
 from foveal.types import IGNORED, Finding

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.data.decode import DecodeLimits
-from foveal.data.mask_file import MaskFile, decode_mask
-from foveal.data.mask_meaning import find_values
-from foveal.data.mask_names import MaskNames, parse_names
-from foveal.data.mask_values import MaskCount, MaskValues, count_values
+from foveal.data.masks.file import MaskFile, decode_mask
+from foveal.data.masks.meaning import find_values
+from foveal.data.masks.names import MaskNames, parse_names
+from foveal.data.masks.values import MaskCount, MaskValues, count_values
 from foveal.errors import DataError, ImageError, ImageFormatError, ImageTooLargeError
 from foveal.types import IGNORED
 

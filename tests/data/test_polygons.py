@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from foveal.data.coco import decode_counts, read_coco
 from foveal.data.decode import DecodeLimits
-from foveal.data.labelme import read_labelme
+from foveal.data.polygons.coco import decode_counts, read_coco
+from foveal.data.polygons.labelme import read_labelme
+from foveal.data.polygons.regions import Runs, Shape, count_outside, rasterise, to_ring
+from foveal.data.polygons.svg_paths import parse_path, parse_transform
+from foveal.data.polygons.svg_shapes import read_svg
 from foveal.data.readers.polygons import PolygonsReader
-from foveal.data.regions import Runs, Shape, count_outside, rasterise, to_ring
 from foveal.data.source import ReadAnything, Source
 from foveal.data.storage import LocalStorage
-from foveal.data.svg_paths import parse_path, parse_transform
-from foveal.data.svg_shapes import read_svg
 from foveal.errors import DataError, ImageError
 from foveal.types import IGNORED, Finding
 
@@ -162,12 +162,12 @@ def test_every_pixel_is_where_its_centre_is(points: Any, rule: str) -> None:
 def test_a_shape_larger_than_a_band_is_drawn_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     triangle = shape([(0, 0), (60, 5), (10, 60)])
     whole = draw(triangle, height=64, width=64)
-    monkeypatch.setattr("foveal.data.regions._BAND_PIXELS", 100)
+    monkeypatch.setattr("foveal.data.polygons.regions._BAND_PIXELS", 100)
     assert draw(triangle, height=64, width=64) == whole
 
 
 def test_a_shape_that_crosses_too_many_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foveal.data.regions._MAX_CROSSINGS", 10)
+    monkeypatch.setattr("foveal.data.polygons.regions._MAX_CROSSINGS", 10)
     with pytest.raises(ImageError, match="too intricate"):
         draw(shape([(0, 0), (0, 8), (1, 0), (1, 8)]))
 

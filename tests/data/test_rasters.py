@@ -20,7 +20,7 @@ from PIL import Image as PILImage
 
 from foveal.data.decode import DecodeLimits, decode
 from foveal.data.exif import turn_upright
-from foveal.data.rasters import is_tiff_name, open_tiff, read_tiff_array
+from foveal.data.tiff.raster import is_tiff_name, open_tiff, read_tiff_array
 from foveal.errors import (
     ImageError,
     ImageFormatError,
@@ -276,10 +276,10 @@ def test_a_tile_that_was_never_written_is_empty() -> None:
 
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count what is decoded from now on, by number of the tile."""
-    from foveal.data import tiff_segments
+    from foveal.data.tiff import segments
 
     seen: list[int] = []
-    make = tiff_segments._decoder
+    make = segments._decoder
 
     def counted(page: Any) -> Callable[[bytes, int], Any]:
         decoder = make(page)
@@ -290,7 +290,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return decoded
 
-    monkeypatch.setattr(tiff_segments, "_decoder", counted)
+    monkeypatch.setattr(segments, "_decoder", counted)
     return seen
 
 
@@ -460,7 +460,7 @@ def test_without_the_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 READ_IN_BANDS = """
 import resource, sys
 from pathlib import Path
-from foveal.data.rasters import open_tiff
+from foveal.data.tiff.raster import open_tiff
 import imagecodecs, tifffile  # Their code is no part of the growth.
 raster = open_tiff(Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,9 +9,9 @@ from typing import cast
 
 from foveal.data.decode import DecodeLimits, decode, missing_path
 from foveal.data.headers import read_header, sniff
-from foveal.data.rasters import is_tiff_name, open_tiff
 from foveal.data.source import DIGEST_BYTES, Opened, digest_of
 from foveal.data.storage import LocalStorage, Storage
+from foveal.data.tiff.raster import is_tiff_name, open_tiff
 from foveal.errors import ImageError
 
 _BLOCK_BYTES = 1 << 20

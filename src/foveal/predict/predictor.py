@@ -75,7 +75,7 @@ class Predictor:
         path = Path(source)
         if self.pipeline.is_tiled:
             # Imported late: only pictures that are answered tile by tile need it.
-            from foveal.data.rasters import is_tiff_name, open_tiff
+            from foveal.data.tiff.raster import is_tiff_name, open_tiff
 
             if is_tiff_name(path.name):
                 return open_tiff(path)

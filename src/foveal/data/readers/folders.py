@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 from foveal.data.files_source import FileSource
 from foveal.data.findings import finding, plural
-from foveal.data.mask_pairs import are_pairs
+from foveal.data.masks.pairs import are_pairs
 from foveal.data.names import is_picture_name
 from foveal.data.readers.base import SPLIT_ALIASES, Reader
 from foveal.data.readers.files import foreign_files

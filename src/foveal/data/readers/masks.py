@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar, final
 
 from foveal.data.findings import plural
-from foveal.data.mask_file import MASK_LIMITS
-from foveal.data.mask_findings import (
+from foveal.data.masks.file import MASK_LIMITS
+from foveal.data.masks.findings import (
     class_pixels,
     classes_in,
     content_findings,
@@ -18,12 +18,12 @@ from foveal.data.mask_findings import (
     unknown_values,
     unreadable,
 )
-from foveal.data.mask_meaning import find_values, needs_colors
-from foveal.data.mask_names import NAME_FILES, MaskNames, parse_names
-from foveal.data.mask_pairs import MaskPairs, find_pairs
-from foveal.data.mask_scan import MaskLook, look_at_masks
-from foveal.data.mask_source import MaskSource
-from foveal.data.mask_values import MaskValues
+from foveal.data.masks.meaning import find_values, needs_colors
+from foveal.data.masks.names import NAME_FILES, MaskNames, parse_names
+from foveal.data.masks.pairs import MaskPairs, find_pairs
+from foveal.data.masks.scan import MaskLook, look_at_masks
+from foveal.data.masks.source import MaskSource
+from foveal.data.masks.values import MaskValues
 from foveal.data.readers.base import SPLIT_ALIASES, Reader
 from foveal.data.readers.files import foreign_files
 from foveal.data.readers.listed import read_table

@@ -8,26 +8,26 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import ClassVar, final
 
-from foveal.data.coco import CocoPicture
 from foveal.data.decode import DecodeLimits
 from foveal.data.findings import plural
 from foveal.data.names import is_picture_name
 from foveal.data.opening import picture_size
-from foveal.data.polygon_files import (
+from foveal.data.polygons.coco import CocoPicture
+from foveal.data.polygons.files import (
     ShapeFiles,
     coco_resolver,
     find_shape_files,
     find_sides,
     read_coco_files,
 )
-from foveal.data.polygon_findings import ShapeLook, shape_findings
-from foveal.data.polygon_source import PolygonSource, check_size, read_drawing
+from foveal.data.polygons.findings import ShapeLook, shape_findings
+from foveal.data.polygons.source import PolygonSource, check_size, read_drawing
+from foveal.data.polygons.svg_shapes import FOREGROUND
 from foveal.data.readers.base import SPLIT_ALIASES, Reader
 from foveal.data.readers.files import foreign_files
 from foveal.data.readers.listed import read_table
 from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, Storage
-from foveal.data.svg_shapes import FOREGROUND
 from foveal.errors import DataError, ImageError
 from foveal.machine import available_cores
 from foveal.types import IGNORED, SPLIT_NAMES, SplitName

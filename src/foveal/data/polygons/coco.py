@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from foveal.data.regions import Drawing, Region, Runs, Shape, to_ring
+from foveal.data.polygons.regions import Drawing, Region, Runs, Shape, to_ring
 from foveal.errors import DataError, ImageError
 
 _KEYS = ("images", "annotations", "categories")

@@ -9,8 +9,8 @@ from functools import partial
 from typing import final
 
 from foveal.data.decode import DecodeLimits
-from foveal.data.mask_file import read_mask_file
-from foveal.data.mask_values import MaskCount, count_values
+from foveal.data.masks.file import read_mask_file
+from foveal.data.masks.values import MaskCount, count_values
 from foveal.data.opening import picture_size
 from foveal.data.storage import Storage
 from foveal.errors import ImageError
@@ -46,7 +46,7 @@ def look_at_masks(
         storage: Where the files are.
         masks: Name of the picture → name of its mask.
         limits: Of one mask, unless it is a TIFF.
-        as_colors: See `foveal.data.mask_values.count_values`.
+        as_colors: See `foveal.data.masks.values.count_values`.
 
     Raises:
         DataError: When a mask has too many values, or lossy compression changed them.

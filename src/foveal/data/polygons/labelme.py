@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from foveal.data.decode import DecodeLimits, decode
-from foveal.data.regions import MAX_POINTS, Drawing, Region, Runs, Shape, to_ring
+from foveal.data.polygons.regions import MAX_POINTS, Drawing, Region, Runs, Shape, to_ring
 from foveal.errors import ImageError
 
 # How far the edges of a circle may be from it, in pixels.

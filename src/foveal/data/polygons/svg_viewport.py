@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from foveal.data.svg_paths import IDENTITY, Matrix, compose, numbers
+from foveal.data.polygons.svg_paths import IDENTITY, Matrix, compose, numbers
 from foveal.errors import ImageError
 
 _LENGTH = re.compile(r"\s*([-+.\deE]+?)\s*(px|pt|pc|mm|cm|in)?\s*")

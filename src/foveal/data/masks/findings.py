@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from foveal.data.findings import SHOWN, finding, plural
-from foveal.data.mask_meaning import BACKGROUND
-from foveal.data.mask_pairs import MaskPairs
-from foveal.data.mask_scan import MaskLook
-from foveal.data.mask_values import MaskValues
+from foveal.data.masks.meaning import BACKGROUND
+from foveal.data.masks.pairs import MaskPairs
+from foveal.data.masks.scan import MaskLook
+from foveal.data.masks.values import MaskValues
 from foveal.data.source import Sample
 from foveal.types import IGNORED, Finding, Severity
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from foveal.data.decode import DecodeLimits, missing_path
 from foveal.data.exif import swaps_sides, turn_upright
 from foveal.data.headers import read_header, sniff
-from foveal.data.tiff_colors import TiffColors, find_colors
-from foveal.data.tiff_segments import Segments, find_segments
+from foveal.data.tiff.colors import TiffColors, find_colors
+from foveal.data.tiff.segments import Segments, find_segments
 from foveal.errors import ImageError, ImageFormatError, MissingExtraError
 from foveal.types import Image, Raster
 

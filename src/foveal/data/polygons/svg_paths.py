@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias, final
 
-from foveal.data.regions import MAX_POINTS
+from foveal.data.polygons.regions import MAX_POINTS
 from foveal.errors import ImageError
 
 Matrix: TypeAlias = tuple[float, float, float, float, float, float]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import final
 
 from foveal.data.decode import DecodeLimits, decode
-from foveal.data.mask_file import MASK_LIMITS, read_mask_file
-from foveal.data.mask_values import MaskValues
+from foveal.data.masks.file import MASK_LIMITS, read_mask_file
+from foveal.data.masks.values import MaskValues
 from foveal.data.opening import open_picture
 from foveal.data.source import Loaded, Opened, Sample, Source, digest_of
 from foveal.data.storage import Storage

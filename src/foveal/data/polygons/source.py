@@ -8,12 +8,12 @@ from pathlib import PurePosixPath
 from typing import final
 
 from foveal.data.decode import DecodeLimits, decode
-from foveal.data.labelme import read_labelme
 from foveal.data.opening import open_picture
-from foveal.data.regions import Drawing, rasterise
+from foveal.data.polygons.labelme import read_labelme
+from foveal.data.polygons.regions import Drawing, rasterise
+from foveal.data.polygons.svg_shapes import read_svg
 from foveal.data.source import Loaded, Opened, Sample, Source, digest_of
 from foveal.data.storage import Storage
-from foveal.data.svg_shapes import read_svg
 from foveal.errors import ImageError
 from foveal.types import Mask
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.data.findings import plural
-from foveal.data.mask_file import MaskFile
+from foveal.data.masks.file import MaskFile
 from foveal.errors import DataError, ImageError
 from foveal.types import IGNORED, Mask
 

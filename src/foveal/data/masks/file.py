@@ -20,8 +20,8 @@ from foveal.data.decode import DecodeLimits
 from foveal.data.exif import turn_upright
 from foveal.data.headers import ImageHeader, read_header, sniff
 from foveal.data.names import is_picture_name
-from foveal.data.rasters import is_tiff_name, read_tiff_array
 from foveal.data.storage import LocalStorage, Storage
+from foveal.data.tiff.raster import is_tiff_name, read_tiff_array
 from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError
 
 MASK_LIMITS = DecodeLimits(max_bytes=100_000_000, max_pixels=50_000_000)

@@ -15,9 +15,9 @@ from xml.parsers import expat
 import numpy as np
 from PIL import ImageColor
 
-from foveal.data.regions import MAX_POINTS, Drawing, FillRule, Region, Ring, Shape, to_ring
-from foveal.data.svg_paths import Matrix, compose, numbers, parse_path, parse_transform
-from foveal.data.svg_viewport import viewport
+from foveal.data.polygons.regions import MAX_POINTS, Drawing, FillRule, Region, Ring, Shape, to_ring
+from foveal.data.polygons.svg_paths import Matrix, compose, numbers, parse_path, parse_transform
+from foveal.data.polygons.svg_viewport import viewport
 from foveal.errors import ImageError
 
 FOREGROUND = "foreground"

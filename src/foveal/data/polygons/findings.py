@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import final
 
 from foveal.data.findings import finding, plural
-from foveal.data.polygon_source import SIZE_MISMATCH
-from foveal.data.regions import Drawing, count_outside
+from foveal.data.polygons.regions import Drawing, count_outside
+from foveal.data.polygons.source import SIZE_MISMATCH
 from foveal.errors import ImageError
 from foveal.types import Finding
 

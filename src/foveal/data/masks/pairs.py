@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias, final
 
-from foveal.data.mask_file import is_mask_name
+from foveal.data.masks.file import is_mask_name
 from foveal.data.names import is_picture_name
 from foveal.data.storage import Listing
 from foveal.errors import DataError

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias, final
 
-from foveal.data.coco import CocoPicture, is_coco, read_coco
 from foveal.data.names import is_picture_name
+from foveal.data.polygons.coco import CocoPicture, is_coco, read_coco
 from foveal.data.storage import Listing
 from foveal.errors import DataError
 from foveal.types import SplitName

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from foveal.data.mask_names import MaskNames
-from foveal.data.mask_values import (
+from foveal.data.masks.names import MaskNames
+from foveal.data.masks.values import (
     MAX_CLASSES,
     MAX_COLORS,
     MaskCount,

@@ -1,0 +1,1 @@
+"""Masks as they are stored, what their values mean, and the source that gives them."""
