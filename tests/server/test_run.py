@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +69,13 @@ def test_a_process_without_torch_serves_and_ends_with_0_on_sigterm(
     assert (process.returncode, output.strip(), problems) == (0, "drained", "")
 
 
+def await_draining(url: str) -> None:
+    """Wait until a signal was heard: new requests are turned away, or not even accepted."""
+    with contextlib.suppress(httpx.TransportError):
+        while httpx.get(f"{url}/readyz").status_code == 200:
+            time.sleep(0.01)
+
+
 def test_a_request_in_flight_is_finished_before_the_end(
     process: subprocess.Popen[str], dark_png: bytes
 ) -> None:
@@ -77,6 +86,7 @@ def test_a_request_in_flight_is_finished_before_the_end(
         # Answered only once the first connection is accepted too: both wait in one queue.
         assert httpx.get(f"http://{host}:{port}/healthz").status_code == 200
         process.send_signal(signal.SIGTERM)
+        await_draining(f"http://{host}:{port}")
         connection.sendall(dark_png[100:])
         answer = b""
         while part := connection.recv(65536):
