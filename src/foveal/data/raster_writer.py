@@ -116,7 +116,8 @@ class _Writer:
         look = []
         for top, band in _bands(raster, height, width):
             self._files[0].write(band.data)
-            look.append(band[-top % step :: step, ::step])
+            # A copy: a view would keep every band of the picture in memory.
+            look.append(band[-top % step :: step, ::step].copy())
         mask = _scaled(ready.mask, height, width)
         self._files[1].write(mask.data)
         self._sizes[index] = (height, width)
