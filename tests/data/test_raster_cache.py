@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -192,3 +193,32 @@ def test_a_cache_is_whole_or_not_there(tmp_path: Path) -> None:
     cache.close()
     with pytest.raises(ValueError, match="closed"):
         cache.crop(0, 0, 0, 1, 1)
+
+
+def test_a_picture_is_cached_in_the_memory_of_a_band_of_it(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Endless:
+        height: int = 20_000
+        width: int = 1000
+
+        def read(self, top: int, left: int, height: int, width: int) -> NDArray[np.uint8]:
+            return np.full((height, width, 3), top % 251, np.uint8)
+
+    @dataclass(frozen=True)
+    class Slide(Drawn):
+        def open(self, sample: Sample, limits: DecodeLimits) -> Opened:
+            return Opened(Endless(), b"0" * 16)
+
+        def mask(self, sample: Sample) -> NDArray[np.uint8]:
+            return np.zeros((20_000, 1000), np.uint8)
+
+    source = Slide("memory", "drawn", (Sample("0.png", ("background",)),), (), {}, {})
+    tracemalloc.start()
+    try:
+        cache = build(source, tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert cache.sizes.tolist() == [[20_000, 1000]]
+    # The mask's 20 MB and some bands of 1.5 MB; the picture alone would be 60 MB.
+    assert peak < 45e6
