@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +220,10 @@ def test_a_picture_without_a_label_is_not_called_unreadable() -> None:
     samples = (Sample("a.png", ("cell",)), Sample("b.png", None))
     found = Facts(samples, scan, np.zeros(2, np.int8), 2, "mask")
     assert list(CHECKS["images.unreadable"].run(found)) == []
+
+
+def test_masks_of_one_class_are_nothing_to_learn() -> None:
+    looked_at = facts(["background"] * 4)
+    (found,) = CHECKS["labels.one_class"].run(replace(looked_at, target="mask"))
+    assert found.severity == "error" and "'background' alone" in found.message
+    assert found.hint == "add pictures whose masks hold a second class"

@@ -28,7 +28,7 @@ def _totals(facts: Facts) -> Counter[str]:
     return Counter(label for i in facts.usable().tolist() for label in facts.samples[i].raw or ())
 
 
-@check("labels.one_class", tasks=_CLASSIFY)
+@check("labels.one_class", tasks=(*_CLASSIFY, "segment"))
 def one_class(facts: Facts) -> Iterator[Finding]:
     """A single class: there is nothing to tell apart."""
     totals = _totals(facts)
@@ -37,10 +37,12 @@ def one_class(facts: Facts) -> Iterator[Finding]:
         yield finding(
             "labels.one_class",
             "error",
-            f"Every labelled picture ({count:,}) has the label {name!r}: "
-            "there is nothing to tell apart.",
+            f"Every labelled picture ({count:,}) has the label {name!r}"
+            f"{' alone' if facts.target == 'mask' else ''}: there is nothing to tell apart.",
             count=count,
-            hint="add a folder with pictures of a second class",
+            hint="add pictures whose masks hold a second class"
+            if facts.target == "mask"
+            else "add a folder with pictures of a second class",
         )
 
 
