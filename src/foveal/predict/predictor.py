@@ -37,6 +37,7 @@ class Predictor:
 
     Raises:
         BundleError: When the network's outputs are not those of the bundle's task.
+        MissingExtraError: When the bundle's answers need a package that is not installed.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Predictor:
         self.task = bundle.task
         self.pipeline = bundle.pipeline
         self.limits = limits
+        self.task.check_ready(bundle.manifest.calibration)
         if engine is None:
             onnx_engine = OnnxEngine(bundle.model_bytes(), threads=threads)
             missing = {s.name for s in self.task.output_specs()} - set(onnx_engine.output_names)

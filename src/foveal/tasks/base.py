@@ -156,6 +156,13 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     ) -> list[PredictionT]:
         """Turn network outputs into predictions, with results in original pixels."""
 
+    def check_ready(self, calibration: Calibration) -> None:
+        """Refuse to begin what could not be answered: for want of an optional package, say.
+
+        Raises:
+            MissingExtraError: When a package is missing that this calibration needs.
+        """
+
     def collect(
         self, frame: Frame, calibration: Calibration, *, explain: bool = False
     ) -> Collector[PredictionT]:

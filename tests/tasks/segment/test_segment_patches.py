@@ -18,7 +18,8 @@ from foveal.tasks.segment.patches import (
     has_opencv,
     tidy,
 )
-from foveal.types import Mask
+from foveal.tasks.segment.task import SegmentTask
+from foveal.types import Calibration, Labels, Mask
 
 SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -154,3 +155,16 @@ def test_a_patch_as_long_as_it_may_be_is_seen_whole_by_the_strip_it_begins_in() 
     changed = in_strips(start, "smallest", 1, LARGEST_AREA, 7)
     assert np.array(changed)[: 2 * LARGEST_AREA - 20].max() == 0
     assert np.array(changed)[:, 1].sum() == LARGEST_AREA + 20
+
+
+def test_a_bundle_that_clears_patches_is_refused_at_once_without_opencv(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = SegmentTask.bind(Labels(("background", "cell")), {})
+    clearing = Calibration(smallest=(0, 64))
+    task.check_ready(clearing)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    task.check_ready(Calibration())
+    with pytest.raises(MissingExtraError, match="OpenCV") as caught:
+        task.check_ready(clearing)
+    assert caught.value.hint == "pip install 'foveal[segment]'"

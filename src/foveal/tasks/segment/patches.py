@@ -149,7 +149,7 @@ def _components(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the number of each pixel's component, (h, W), and (left, top, width, height, area)
     of each, (P, 5); number 0 is what is not inside."""
-    cv2 = _opencv()
+    cv2 = require_opencv()
     _, ids, stats, _ = cv2.connectedComponentsWithStats(
         inside.view(np.uint8), connectivity=connectivity, ltype=cv2.CV_32S
     )
@@ -203,14 +203,18 @@ def _write(window: Mask, places: NDArray[np.int64], values: NDArray[np.uint8]) -
 def has_opencv() -> bool:
     """Return whether masks can be tidied here."""
     try:
-        _opencv()
+        require_opencv()
     except MissingExtraError:
         return False
     return True
 
 
-def _opencv() -> Any:
-    """Return `cv2`, imported on first use: only bundles that clear patches need it."""
+def require_opencv() -> Any:
+    """Return `cv2`, imported on first use: only bundles that clear patches need it.
+
+    Raises:
+        MissingExtraError: When it is not installed.
+    """
     try:
         import cv2
     except ImportError as error:

@@ -27,6 +27,7 @@ from foveal.tasks.segment.options import (
     counted_labels,
     ordered,
 )
+from foveal.tasks.segment.patches import require_opencv
 from foveal.tasks.segment.segmentation import Segmentation, mask_png
 from foveal.tasks.segment.voting import vote
 from foveal.types import (
@@ -152,6 +153,11 @@ class SegmentTask(Task[Target, Segmentation]):
             collector.add(0, {"logits": logits})
             answers.append(collector.finish())
         return answers
+
+    def check_ready(self, calibration: Calibration) -> None:
+        """Refuse a bundle that clears patches where OpenCV is missing."""
+        if any((*calibration.smallest, *calibration.holes)):
+            require_opencv()
 
     def collect(
         self, frame: Frame, calibration: Calibration, *, explain: bool = False
