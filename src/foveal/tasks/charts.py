@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_ACCENT, _GOOD, _BAD = "var(--accent, #2563eb)", "var(--good, #059669)", "var(--bad, #dc2626)"
-_COLORS = (_ACCENT, "var(--second, #d97706)", _GOOD, "var(--third, #7c3aed)", _BAD)
-_ROW, _FONT = 24, 12
-# Mean advance of a character of the sans-serif faces in use, as a share of the font size.
-_ADVANCE = 0.56
-_LABEL_CHARACTERS = 22
+from foveal.tasks.svg import ACCENT, ADVANCE, FONT, rule, shortened, svg
+from foveal.tasks.svg import text as svg_text
+
+_GOOD, _BAD = "var(--good, #059669)", "var(--bad, #dc2626)"
+_COLORS = (ACCENT, "var(--second, #d97706)", _GOOD, "var(--third, #7c3aed)", _BAD)
+_ROW = 24
+_LABEL_CHARACTERS = 34
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Axis:
 
 
 def bar_chart(
-    rows: Sequence[tuple[str, float, str]], *, high: float | None = None, color: str = _ACCENT
+    rows: Sequence[tuple[str, float, str]], *, high: float | None = None, color: str = ACCENT
 ) -> str:
     """Return horizontal bars, one a row.
 
@@ -83,7 +84,7 @@ def bar_chart(
             f'<rect x="{left}" y="{middle - 7}" width="{size:.1f}" height="14" rx="3" '
             f'style="fill:{color}"/>' + _text(left + track + 8, middle, text, muted=True)
         )
-    return _svg(width, height, "".join(parts))
+    return svg(width, height, "".join(parts))
 
 
 def matrix_chart(
@@ -103,7 +104,7 @@ def matrix_chart(
     slant = 0.75 * _label_width(labels) + 34
     parts = [
         f'<text transform="translate(12 {slant + (side - margin) / 2:.0f}) rotate(-90)" '
-        f'text-anchor="middle" font-size="{_FONT}" fill="currentColor" opacity=".65">true</text>',
+        f'text-anchor="middle" font-size="{FONT}" fill="currentColor" opacity=".65">true</text>',
         _text(margin + (side - margin) / 2, 10, "answered", anchor="middle", muted=True),
     ]
     for i, (label, row) in enumerate(zip(labels, counts, strict=True)):
@@ -112,7 +113,7 @@ def matrix_chart(
         parts.append(_text(margin - 8, y + cell / 2, label, anchor="end"))
         parts.append(
             f'<text transform="translate({x + cell / 2:.1f} {slant - 8:.1f}) rotate(-40)" '
-            f'font-size="{_FONT}" fill="currentColor">{_short(label)}</text>'
+            f'font-size="{FONT}" fill="currentColor">{_short(label)}</text>'
         )
         for j, count in enumerate(row):
             share = count / total if total else 0.0
@@ -121,7 +122,7 @@ def matrix_chart(
             parts.append(
                 _cell(margin + j * cell, y, cell, font, share, text if count else "", i == j, tip)
             )
-    return _svg(side + 0.6 * _label_width(labels), slant + cell * len(labels) + 4, "".join(parts))
+    return svg(side + 0.6 * _label_width(labels), slant + cell * len(labels) + 4, "".join(parts))
 
 
 def _cell(
@@ -130,7 +131,7 @@ def _cell(
     # A root, so that a mistake in one of a hundred is still seen.
     strength = share if hit else math.sqrt(share)
     opacity = 0.05 if not text else 0.12 + 0.88 * strength
-    color = "currentColor" if not text else (_ACCENT if hit else _BAD)
+    color = "currentColor" if not text else (ACCENT if hit else _BAD)
     ink = "#fff" if text and strength > 0.62 else "currentColor"
     return (
         f'<g><title>{escape(tip)}</title><rect x="{x + 1:.1f}" y="{y + 1:.1f}" '
@@ -164,20 +165,20 @@ def curve_chart(
     parts = []
     for value in _ticks(up):
         x, y = place((across.low, value))
-        parts.append(_rule(x, y, width - right, y))
+        parts.append(rule(x, y, width - right, y))
         parts.append(_text(x - 8, y, _number(value, up), anchor="end", muted=True))
     for value in _ticks(across):
         x, y = place((value, up.low))
-        parts.append(_rule(x, top, x, y))
+        parts.append(rule(x, top, x, y))
         parts.append(_text(x, y + 16, _number(value, across), anchor="middle", muted=True))
     middle = (left + width - right) / 2
     parts.append(
-        f'<text x="{middle:.0f}" y="{height - 4}" text-anchor="middle" font-size="{_FONT}" '
+        f'<text x="{middle:.0f}" y="{height - 4}" text-anchor="middle" font-size="{FONT}" '
         f'fill="currentColor" opacity=".65">{escape(across.title)}</text>'
     )
     parts.append(
         f'<text transform="translate(12 {(top + height - bottom) / 2:.0f}) rotate(-90)" '
-        f'text-anchor="middle" font-size="{_FONT}" fill="currentColor" opacity=".65">'
+        f'text-anchor="middle" font-size="{FONT}" fill="currentColor" opacity=".65">'
         f"{escape(up.title)}</text>"
     )
     legend = float(left)
@@ -198,8 +199,8 @@ def curve_chart(
                 f'<rect x="{legend:.0f}" y="5" width="14" height="4" rx="2" {shade}/>'
                 + _text(legend + 19, 8, one.name, muted=True)
             )
-            legend += 36 + _FONT * _ADVANCE * len(one.name)
-    return _svg(width, height, "".join(parts))
+            legend += 36 + FONT * ADVANCE * len(one.name)
+    return svg(width, height, "".join(parts))
 
 
 def _line(points: Sequence[tuple[float, float]], style: str, color: str) -> str:
@@ -244,34 +245,14 @@ def _number(value: float, axis: Axis) -> str:
     return f"{round(scaled, 6):g}" + (" %" if axis.percent else "")
 
 
-def _rule(x0: float, y0: float, x1: float, y1: float) -> str:
-    return (
-        f'<line x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}" stroke="currentColor" '
-        'opacity=".12"/>'
-    )
-
-
-def _text(x: float, y: float, text: str, *, anchor: str = "start", muted: bool = False) -> str:
-    opacity = ' opacity=".65"' if muted else ""
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" dy=".36em" text-anchor="{anchor}" font-size="{_FONT}" '
-        f'fill="currentColor"{opacity}>{_short(text)}</text>'
-    )
+def _text(x: float, y: float, words: str, *, anchor: str = "start", muted: bool = False) -> str:
+    return svg_text(x, y, shortened(words, _LABEL_CHARACTERS), anchor=anchor, muted=muted)
 
 
 def _short(label: str) -> str:
-    cut = label if len(label) <= _LABEL_CHARACTERS + 12 else label[: _LABEL_CHARACTERS + 11] + "…"
-    return escape(cut)
+    return escape(shortened(label, _LABEL_CHARACTERS))
 
 
 def _label_width(labels: Sequence[str]) -> float:
-    longest = max([min(len(label), _LABEL_CHARACTERS + 12) for label in labels], default=0)
-    return max(20.0, _FONT * _ADVANCE * longest)
-
-
-def _svg(width: float, height: float, content: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'width="{width:.0f}" height="{height:.0f}" '
-        'style="max-width:100%;height:auto;font-family:inherit">' + content + "</svg>"
-    )
+    longest = max([min(len(label), _LABEL_CHARACTERS) for label in labels], default=0)
+    return max(20.0, FONT * ADVANCE * longest)

@@ -9,11 +9,10 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from foveal.tasks.svg import ACCENT, ADVANCE, FONT, rule, shortened, svg
+from foveal.tasks.svg import text as svg_text
 from foveal.types import JsonObject
 
-_ACCENT = "var(--accent, #2563eb)"
-_FONT = 12
-_ADVANCE = 0.56
 _LABEL_CHARACTERS = 30
 _ROW, _TRACK = 36, 380
 _DOTS = 400
@@ -37,13 +36,13 @@ def box_chart(rows: Sequence[tuple[str, JsonObject]]) -> str:
     parts = []
     for tick in range(0, 101, 20):
         x = left + _TRACK * tick / 100
-        parts.append(_rule(x, 2, x, height - 22))
+        parts.append(rule(x, 2, x, height - 22))
         parts.append(_text(x, height - 10, f"{tick} %", anchor="middle", muted=True))
     for i, (label, spread) in enumerate(rows):
         middle = i * _ROW + _ROW / 2 + 2
         parts.append(_text(left - 8, middle, label, anchor="end"))
         parts.append(_box(left, middle, spread))
-    return _svg(left + _TRACK + 28, height, "".join(parts))
+    return svg(left + _TRACK + 28, height, "".join(parts))
 
 
 def _box(left: float, middle: float, spread: JsonObject) -> str:
@@ -63,9 +62,9 @@ def _box(left: float, middle: float, spread: JsonObject) -> str:
         f'<line x1="{xs:.1f}" y1="{middle}" x2="{xe:.1f}" y2="{middle}" stroke="currentColor" '
         'opacity=".5"/>'
         f'<rect x="{x0:.1f}" y="{middle - 11}" width="{max(1.0, x1 - x0):.1f}" height="22" '
-        f'rx="3" style="fill:{_ACCENT};stroke:{_ACCENT}" fill-opacity=".22"/>'
+        f'rx="3" style="fill:{ACCENT};stroke:{ACCENT}" fill-opacity=".22"/>'
         f'<line x1="{xm:.1f}" y1="{middle - 11}" x2="{xm:.1f}" y2="{middle + 11}" '
-        f'style="stroke:{_ACCENT}" stroke-width="2.4"/></g>' + _dots(left, middle, values)
+        f'style="stroke:{ACCENT}" stroke-width="2.4"/></g>' + _dots(left, middle, values)
     )
 
 
@@ -103,17 +102,17 @@ def scatter_chart(
     parts = []
     for tick in range(0, 101, 20):
         x, y = place(low, tick / 100)
-        parts.append(_rule(x, y, wide - right, y))
+        parts.append(rule(x, y, wide - right, y))
         parts.append(_text(x - 8, y, f"{tick} %", anchor="end", muted=True))
     for share in (low + (1 - low) * i / 4 for i in range(5)):
         x, y = place(share, 0)
-        parts.append(_rule(x, top, x, y))
+        parts.append(rule(x, top, x, y))
         parts.append(_text(x, y + 16, f"{round(100 * share, 2):g} %", anchor="middle", muted=True))
     middle = (top + high - bottom) / 2
     parts.append(_text((left + wide - right) / 2, high - 8, across, anchor="middle", muted=True))
     parts.append(
         f'<text transform="translate(12 {middle:.0f}) rotate(-90)" text-anchor="middle" '
-        f'font-size="{_FONT}" fill="currentColor" opacity=".65">{escape(up)}</text>'
+        f'font-size="{FONT}" fill="currentColor" opacity=".65">{escape(up)}</text>'
     )
     (x0, y0), (x1, _) = place(low, guide), place(1.0, guide)
     parts.append(
@@ -125,37 +124,13 @@ def scatter_chart(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>'
         for x, y in (place(*point) for point in points[::step])
     )
-    parts.append(f'<g style="fill:{_ACCENT}" opacity=".6">{marks}</g>')
-    return _svg(wide, high, "".join(parts))
+    parts.append(f'<g style="fill:{ACCENT}" opacity=".6">{marks}</g>')
+    return svg(wide, high, "".join(parts))
 
 
-def _rule(x0: float, y0: float, x1: float, y1: float) -> str:
-    return (
-        f'<line x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}" stroke="currentColor" '
-        'opacity=".12"/>'
-    )
-
-
-def _text(x: float, y: float, text: str, *, anchor: str = "start", muted: bool = False) -> str:
-    opacity = ' opacity=".65"' if muted else ""
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" dy=".36em" text-anchor="{anchor}" font-size="{_FONT}" '
-        f'fill="currentColor"{opacity}>{escape(_short(text))}</text>'
-    )
-
-
-def _short(label: str) -> str:
-    cut = label[: _LABEL_CHARACTERS - 1] + "…"
-    return label if len(label) <= _LABEL_CHARACTERS else cut
+def _text(x: float, y: float, words: str, *, anchor: str = "start", muted: bool = False) -> str:
+    return svg_text(x, y, shortened(words, _LABEL_CHARACTERS), anchor=anchor, muted=muted)
 
 
 def _width(label: str) -> float:
-    return max(20.0, _FONT * _ADVANCE * len(_short(label)))
-
-
-def _svg(width: float, height: float, content: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'width="{width:.0f}" height="{height:.0f}" '
-        'style="max-width:100%;height:auto;font-family:inherit">' + content + "</svg>"
-    )
+    return max(20.0, FONT * ADVANCE * len(shortened(label, _LABEL_CHARACTERS)))
