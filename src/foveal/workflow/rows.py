@@ -49,6 +49,7 @@ class RowUnits(Units):
         self.cache = cache
         val = cache.batches(prepared.indices(VAL), VALIDATION_BATCH)
         self.sides = {TRAIN: prepared.indices(TRAIN), VAL: np.concatenate(val)}
+        self._tensors: dict[int, dict[str, Tensor]] = {}
 
     @cached_property
     def parsed(self) -> dict[int, list[Any]]:
@@ -56,7 +57,12 @@ class RowUnits(Units):
         return {side: self._prepared.targets(self.sides[side]) for side in (TRAIN, VAL)}
 
     def tensors(self, training: TaskTraining, side: int) -> dict[str, Tensor]:
-        """Return the targets of one side as the losses take them."""
+        """Return the targets of one side as the losses take them; every stage takes the same."""
+        if side not in self._tensors:
+            self._tensors[side] = self._collate(training, side)
+        return self._tensors[side]
+
+    def _collate(self, training: TaskTraining, side: int) -> dict[str, Tensor]:
         tensors = training.collate(self.parsed[side], self._prepared.task)
         weights = self._prepared.weights[self.sides[side]]
         if side == TRAIN and not np.all(weights == 1.0):

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -37,7 +38,7 @@ _NAMED = 3
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Segmentation:
     """The answer to one picture.
 
@@ -81,6 +82,11 @@ class Segmentation:
         total = max(1, self.size[0] * self.size[1])
         return tuple(count / total for count in self.pixels)
 
+    @cached_property
+    def png(self) -> bytes:
+        """Return `mask_png` of this answer; a file and a record take the same bytes."""
+        return mask_png(self)
+
     def known_mask(self) -> Mask:
         """Return the mask.
 
@@ -110,7 +116,7 @@ class Segmentation:
         """Return the prediction as the contract has it; `mask` is null once it was dropped."""
         mask = None
         if self.mask is not None:
-            mask = {"png_b64": base64.b64encode(mask_png(self)).decode("ascii")}
+            mask = {"png_b64": base64.b64encode(self.png).decode("ascii")}
         return {
             "classes": [
                 {"name": name, "share": round(share, 6), "pixels": count}

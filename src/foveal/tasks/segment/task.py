@@ -28,7 +28,7 @@ from foveal.tasks.segment.options import (
     ordered,
 )
 from foveal.tasks.segment.patches import require_opencv
-from foveal.tasks.segment.segmentation import Segmentation, mask_png
+from foveal.tasks.segment.segmentation import Segmentation
 from foveal.tasks.segment.voting import vote
 from foveal.types import (
     IGNORED,
@@ -295,7 +295,7 @@ class SegmentTask(Task[Target, Segmentation]):
 
     def mask_png(self, prediction: Segmentation) -> bytes | None:
         """Return the mask as a palette PNG; None once an evaluation has dropped it."""
-        return None if prediction.mask is None else mask_png(prediction)
+        return None if prediction.mask is None else prediction.png
 
     def kept(self, prediction: Segmentation, target: Target) -> tuple[Segmentation, Target]:
         """Drop the masks and the maps: all that is measured stands in the row."""
