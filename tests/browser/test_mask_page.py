@@ -64,16 +64,6 @@ def mask_server(tiny_masks: Bundle, tiny_bundle: Bundle) -> Iterator[ServerHandl
         yield handle
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Return a headless Chromium."""
-    with playwright_api.sync_playwright() as started:
-        # Without a sandbox of its own, as in any container whose user is root.
-        browser = started.chromium.launch(executable_path=str(_CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture(params=["light"])
 def page(browser, mask_server: ServerHandle, request: pytest.FixtureRequest):
     """Return the page, loaded; the test fails when its scripts do or anything is complained of."""

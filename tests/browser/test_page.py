@@ -55,16 +55,6 @@ def page_server(tiny_bundle: Bundle) -> Iterator[ServerHandle]:
         yield handle
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Return a headless Chromium."""
-    with playwright_api.sync_playwright() as started:
-        # Without a sandbox of its own, as in any container whose user is root.
-        browser = started.chromium.launch(executable_path=str(_CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser, page_server: ServerHandle):
     """Return the page, loaded; the test fails when the page's scripts do."""

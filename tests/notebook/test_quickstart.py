@@ -1,12 +1,7 @@
-import os
-from pathlib import Path
+from collections.abc import Callable
 
-import nbclient
 import nbformat
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
 
 
 def html_of(cell: nbformat.NotebookNode) -> str:
@@ -18,21 +13,9 @@ def html_of(cell: nbformat.NotebookNode) -> str:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_quickstart_notebook_runs_and_renders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_notebook: Callable[[str], list[nbformat.NotebookNode]],
 ) -> None:
-    paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    client = nbclient.NotebookClient(
-        notebook,
-        timeout=None,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path)}},
-    )
-
-    client.execute()
-
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    cells = run_notebook("quickstart.ipynb")
 
     def shown_by(start: str) -> str:
         return html_of(next(cell for cell in cells if cell.source.startswith(start)))

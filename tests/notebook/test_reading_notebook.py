@@ -1,12 +1,7 @@
-import os
-from pathlib import Path
+from collections.abc import Callable
 
-import nbclient
 import nbformat
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOK = ROOT / "examples" / "reading.ipynb"
 
 
 def shown_as(cell: nbformat.NotebookNode, kind: str) -> str:
@@ -18,21 +13,9 @@ def shown_as(cell: nbformat.NotebookNode, kind: str) -> str:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_reading_notebook_runs_and_renders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_notebook: Callable[[str], list[nbformat.NotebookNode]],
 ) -> None:
-    paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    client = nbclient.NotebookClient(
-        notebook,
-        timeout=None,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path)}},
-    )
-
-    client.execute()
-
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    cells = run_notebook("reading.ipynb")
 
     def starting(start: str) -> nbformat.NotebookNode:
         return next(cell for cell in cells if cell.source.startswith(start))
