@@ -15,7 +15,7 @@ from foveal.synth.chance import random_for
 from foveal.synth.expressions import DIGITS, OPERATORS, arithmetic_text
 from foveal.synth.fonts import choose_fonts, plain_fonts
 from foveal.synth.glyphs import Warp, paste, size_of, warped
-from foveal.synth.ink import as_tuple, dark_ink, light_paper
+from foveal.synth.ink import Color, any_color, dark_ink, light_paper
 from foveal.synth.kinds import KINDS, Drawn, Kind
 from foveal.synth.options import option, plain_text, truth, whole
 from foveal.types import Image, RawTarget
@@ -85,23 +85,22 @@ class Arithmetic(Kind):
         """Draw one picture; see `Kind.draw`."""
         rng = random_for(seed, index)
         text = arithmetic_text(rng)
+        size = (self.width, self.height)
         if self.plain:
-            page = np.full((self.height, self.width, 3), 255, np.uint8)
+            page = PILImage.new("RGB", size, "white")
             self._write(page, text, rng)
-            return Drawn(page, (text,))
+            return Drawn(np.asarray(page), (text,))
         noise = np.random.default_rng(rng.getrandbits(64))
         paper = light_paper(rng)
-        page = np.empty((self.height, self.width, 3), np.uint8)
-        page[:] = paper
+        page = PILImage.new("RGB", size, paper)
         self._write(page, text, rng)
-        image = PILImage.fromarray(page)
-        _strike(image, rng)
-        image = _wave(image, rng, paper)
+        _strike(page, rng)
+        page = _wave(page, rng, paper)
         grain = noise.normal(0, rng.uniform(1, 9), (self.height, self.width, 3))
-        pixels: Image = np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8)
+        pixels: Image = np.clip(np.asarray(page) + grain, 0, 255).astype(np.uint8)
         return Drawn(pixels, (text,))
 
-    def _write(self, page: Image, text: str, rng: random.Random) -> None:
+    def _write(self, page: PILImage.Image, text: str, rng: random.Random) -> None:
         """Lay the signs on the page, side by side."""
         fonts = self._fonts_of(text, rng)
         gaps = [_PLAIN_GAP if self.plain else rng.uniform(*_GAP) for _ in text[1:]]
@@ -116,7 +115,7 @@ class Arithmetic(Kind):
         for sign, font, width, gap in zip(text, fonts, widths, [*gaps, 0.0], strict=True):
             y, warp = self.height / 2, Warp()
             if self.plain:
-                color = np.zeros(3, np.uint8)
+                color = (0, 0, 0)
             else:
                 y += rng.uniform(-_SHIFT, _SHIFT) * self.height
                 warp = Warp.by_lot(rng, _TURN_DEGREES, _CORNER)
@@ -132,27 +131,27 @@ class Arithmetic(Kind):
         return [rng.choice(self.font_files) for _ in text]
 
 
-def _strike(image: PILImage.Image, rng: random.Random) -> None:
+def _strike(page: PILImage.Image, rng: random.Random) -> None:
     """Draw lines across the picture and specks on it.
 
     A line is far longer than a minus, and never level, so that it is not taken for one.
     """
-    draw = ImageDraw.Draw(image)
-    width, height = image.size
+    draw = ImageDraw.Draw(page)
+    width, height = page.size
     for _ in range(rng.randint(1, 3)):
         start = (rng.uniform(0, 0.3) * width, rng.uniform(0, 1) * height)
         end = (rng.uniform(0.6, 1) * width, (start[1] + rng.uniform(0.2, 0.8) * height) % height)
-        draw.line((start, end), fill=as_tuple(dark_ink(rng)), width=1)
+        draw.line((start, end), fill=dark_ink(rng), width=1)
     for _ in range(rng.randint(20, 70)):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
         radius = rng.uniform(0, 1.0)
-        color = tuple(rng.randrange(256) for _ in range(3))
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
+        box = (x - radius, y - radius, x + radius, y + radius)
+        draw.ellipse(box, fill=any_color(rng))
 
 
-def _wave(image: PILImage.Image, rng: random.Random, paper: Image) -> PILImage.Image:
+def _wave(page: PILImage.Image, rng: random.Random, paper: Color) -> PILImage.Image:
     """Pull the picture about by a coarse net, each knot a little."""
-    width, height = image.size
+    width, height = page.size
     columns, rows = 6, 2
     pull = 0.06 * height
     knots = [
@@ -173,10 +172,9 @@ def _wave(image: PILImage.Image, rng: random.Random, paper: Image) -> PILImage.I
             box = (xs[column], ys[row], xs[column + 1], ys[row + 1])
             quad = [knots[row + down][column + right] for right, down in _CORNERS]
             mesh.append((box, tuple(value for knot in quad for value in knot)))
-    return image.transform(
-        image.size, PILImage.Transform.MESH, mesh, PILImage.Resampling.BILINEAR,
-        fillcolor=as_tuple(paper),
-    )  # fmt: skip
+    return page.transform(
+        page.size, PILImage.Transform.MESH, mesh, PILImage.Resampling.BILINEAR, fillcolor=paper
+    )
 
 
 ARITHMETIC = KINDS.add(Arithmetic.name, Arithmetic())

@@ -14,11 +14,11 @@ from foveal.synth.chance import random_for
 from foveal.synth.expressions import DIGITS, HAN, OPERATORS, formula_text
 from foveal.synth.fonts import choose_fonts, plain_fonts
 from foveal.synth.glyphs import Warp, paste, warped
-from foveal.synth.ink import as_tuple, dark_ink, light_paper
+from foveal.synth.ink import any_color, dark_ink, light_paper
 from foveal.synth.kinds import KINDS, Drawn, Kind
 from foveal.synth.layout import BAR, Mark, fill_page, split_lines
 from foveal.synth.options import option, plain_text, span, truth, whole
-from foveal.types import Image, RawTarget
+from foveal.types import RawTarget
 
 _NAMES = "".join(sorted(set(HAN)))
 # What is drawn as a sign; the fraction's bar is not.
@@ -111,32 +111,35 @@ class Formula(Kind):
             None if self.plain else rng,
         )
         if self.plain:
-            page = np.full((height, width, 3), 255, np.uint8)
+            page = PILImage.new("RGB", (width, height), "white")
             for mark in marks:
-                paste(page, _ink(mark, Warp()), mark.x, mark.y, np.zeros(3, np.uint8))
-            return Drawn(page, (text,))
-        page = _paper(height, width, rng)
-        for mark in marks:
-            _write(page, mark, rng)
-        image = PILImage.fromarray(page)
-        _stain(image, rng)
-        return Drawn(np.array(image), (text,))
+                paste(page, _ink(mark, Warp()), mark.x, mark.y, (0, 0, 0))
+        else:
+            page = _paper(height, width, rng)
+            for mark in marks:
+                _write(page, mark, rng)
+            _stain(page, rng)
+        # Not np.array: a page has up to 12 MB, and its pixels would be copied once more.
+        return Drawn(np.asarray(page), (text,))
 
     def _font_of(self, sign: str, rng: random.Random) -> str:
         files = self.name_files if sign in _NAMES else self.sign_files
         return files[0] if self.plain else rng.choice(files)
 
 
-def _paper(height: int, width: int, rng: random.Random) -> Image:
+def _paper(height: int, width: int, rng: random.Random) -> PILImage.Image:
     """Return a light page with the grain of a small tile, laid again and again."""
     noise = np.random.default_rng(rng.getrandbits(64))
     grain = noise.normal(0, rng.uniform(0, 8), (_GRAIN_PX, _GRAIN_PX, 1))
-    tile = np.clip(light_paper(rng) + grain, 0, 255).astype(np.uint8)
-    times = (-(-height // _GRAIN_PX), -(-width // _GRAIN_PX), 1)
-    return np.ascontiguousarray(np.tile(tile, times)[:height, :width])
+    tile = PILImage.fromarray(np.clip(light_paper(rng) + grain, 0, 255).astype(np.uint8))
+    page = PILImage.new("RGB", (width, height))
+    for top in range(0, height, _GRAIN_PX):
+        for left in range(0, width, _GRAIN_PX):
+            page.paste(tile, (left, top))
+    return page
 
 
-def _write(page: Image, mark: Mark, rng: random.Random) -> None:
+def _write(page: PILImage.Image, mark: Mark, rng: random.Random) -> None:
     """Lay a sign on the page, a little off its place."""
     color = dark_ink(rng)
     if mark.sign == BAR:
@@ -156,25 +159,25 @@ def _ink(mark: Mark, warp: Warp) -> PILImage.Image:
     return bar.rotate(warp.turn, PILImage.Resampling.BILINEAR, expand=True)
 
 
-def _stain(image: PILImage.Image, rng: random.Random) -> None:
+def _stain(page: PILImage.Image, rng: random.Random) -> None:
     """Draw stray lines and bows across the page, and coloured specks on it."""
-    draw = ImageDraw.Draw(image)
-    width, height = image.size
+    draw = ImageDraw.Draw(page)
+    width, height = page.size
     for _ in range(rng.randint(3, 8)):
         start = (rng.uniform(0, width), rng.uniform(0, height))
         # Never level, so that none passes for a fraction's bar.
         end = (rng.uniform(0, width), (start[1] + rng.uniform(0.25, 0.75) * height) % height)
-        draw.line((start, end), fill=as_tuple(dark_ink(rng)), width=rng.randint(1, 3))
+        draw.line((start, end), fill=dark_ink(rng), width=rng.randint(1, 3))
     for _ in range(rng.randint(1, 4)):
         x, y = rng.uniform(-0.2, 0.8) * width, rng.uniform(-0.5, 0.8) * height
         box = (x, y, x + rng.uniform(0.3, 0.8) * width, y + rng.uniform(0.4, 1.2) * height)
         first = rng.uniform(0, 360)
         last = first + rng.uniform(60, 200)
-        draw.arc(box, first, last, fill=as_tuple(dark_ink(rng)), width=rng.randint(1, 3))
+        draw.arc(box, first, last, fill=dark_ink(rng), width=rng.randint(1, 3))
     for _ in range(rng.randint(80, 400)):
         x, y, radius = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.5, 4.5)
-        color = tuple(rng.randrange(256) for _ in range(3))
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
+        box = (x - radius, y - radius, x + radius, y + radius)
+        draw.ellipse(box, fill=any_color(rng))
 
 
 FORMULA = KINDS.add(Formula.name, Formula())

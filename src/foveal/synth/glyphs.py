@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import final
 
-import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
-from foveal.types import Image
+from foveal.synth.ink import Color
 
 MINUS = "-"
 # Sizes at which signs are drawn; between them they are only reduced, at most by half.
@@ -95,25 +94,18 @@ def warped(font: str, size_px: float, sign: str, warp: Warp) -> PILImage.Image:
     )
 
 
-def paste(page: Image, ink: PILImage.Image, x: float, y: float, color: Image) -> None:
+def paste(page: PILImage.Image, ink: PILImage.Image, x: float, y: float, color: Color) -> None:
     """Lay ink on a page in place, its middle at (x, y); what reaches outside is cut off.
 
     Args:
-        page: (H, W, 3) uint8, changed.
+        page: RGB, changed.
         ink: L, 255 is full ink.
         x: In pixels of the page.
         y: In pixels of the page.
-        color: (3,) uint8.
+        color: Of the ink.
     """
-    left, top = round(x - ink.width / 2), round(y - ink.height / 2)
-    x0, y0 = max(0, left), max(0, top)
-    x1, y1 = min(page.shape[1], left + ink.width), min(page.shape[0], top + ink.height)
-    if x0 >= x1 or y0 >= y1:
-        return
-    cover = np.asarray(ink)[y0 - top : y1 - top, x0 - left : x1 - left, None].astype(np.int32)
-    part = page[y0:y1, x0:x1]
-    # + 127: rounded, so that full ink is the colour itself.
-    page[y0:y1, x0:x1] = (part * (255 - cover) + color * cover + 127) // 255
+    # Pillow blends a third as long as numpy, and a page that stays with it is converted once.
+    page.paste(color, (round(x - ink.width / 2), round(y - ink.height / 2)), ink)
 
 
 def _drawn_size(size_px: float) -> int:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 
-import numpy as np
-
-from foveal.types import Image
+Color = tuple[int, int, int]
+"""Red, green and blue, each from 0 to 255, as Pillow takes them."""
 
 # Paper is at least this bright and ink at most that, on average over the channels.
 _PAPER = (195, 255)
@@ -14,19 +13,22 @@ _INK_CHANNEL = (0, 190)
 _INK_MOST = 115
 
 
-def light_paper(rng: random.Random) -> Image:
-    """Return a light colour, (3,) uint8."""
+def light_paper(rng: random.Random) -> Color:
+    """Return a light colour."""
     bright = rng.uniform(*_PAPER)
-    return np.array([min(255, max(0, bright + rng.uniform(-18, 18))) for _ in range(3)], np.uint8)
+    red, green, blue = (int(min(255, bright + rng.uniform(-18, 18))) for _ in range(3))
+    return red, green, blue
 
 
-def dark_ink(rng: random.Random) -> Image:
-    """Return a dark colour, (3,) uint8, which may be vivid."""
-    color = np.array([rng.uniform(*_INK_CHANNEL) for _ in range(3)])
+def dark_ink(rng: random.Random) -> Color:
+    """Return a dark colour, which may be vivid."""
+    red, green, blue = (rng.uniform(*_INK_CHANNEL) for _ in range(3))
     # Scaled and not drawn again: the number of draws must not depend on the outcome.
-    return (color * min(1.0, _INK_MOST / max(1.0, float(color.mean())))).astype(np.uint8)
+    share = min(1.0, _INK_MOST / max(1.0, (red + green + blue) / 3))
+    return int(share * red), int(share * green), int(share * blue)
 
 
-def as_tuple(color: Image) -> tuple[int, ...]:
-    """Return a colour as Pillow takes it."""
-    return tuple(int(part) for part in color)
+def any_color(rng: random.Random) -> Color:
+    """Return a colour of which nothing is known."""
+    red, green, blue = rng.randbytes(3)
+    return red, green, blue
