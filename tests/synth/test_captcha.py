@@ -39,6 +39,28 @@ def test_characters_are_drawn_evenly() -> None:
     assert 420 < text.count("A") < 580
 
 
+def test_favoured_characters_are_drawn_by_their_weights_beside_all_others() -> None:
+    kind = make_kind("captcha", {"alphabet": "ABCD", "length": "10"})
+    favouring = kind.favouring({"A": 30, "D": 10, "?": 5, "B": 0}, 0.4)
+    text = "".join(favouring.target(0, index)[0] for index in range(400))
+    # 4,000 in all: 15 % each, and of the other 40 % three quarters A and one D.
+    expected = {"A": 0.45, "B": 0.15, "C": 0.15, "D": 0.25}
+    for character, share in expected.items():
+        assert text.count(character) / 4000 == pytest.approx(share, abs=0.04)
+
+
+def test_a_picture_shows_the_favoured_text_that_its_target_says() -> None:
+    kind = CAPTCHA.prepared().favouring({"0": 1, "O": 1}, 0.9)
+    drawn = [kind.draw(3, index) for index in range(5)]
+    assert [one.raw for one in drawn] == [kind.target(3, index) for index in range(5)]
+    assert {c for one in drawn for c in one.raw[0]} >= {"0", "O"}
+
+
+def test_without_anything_to_favour_the_texts_are_the_same() -> None:
+    texts = [CAPTCHA.target(1, index) for index in range(20)]
+    assert texts == [CAPTCHA.favouring({}, 0.3).target(1, index) for index in range(20)]
+
+
 def test_it_draws_what_the_package_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     # Without gaps, which are drawn by another lot, the same numbers give the same picture.
     package = module._package()

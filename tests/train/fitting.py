@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
 from foveal.train.data import CacheLoader
 from foveal.train.precision import Precision
+from foveal.train.records import Measured
 
 FP32 = Precision("cpu", None, scaled=False)
 CPU = torch.device("cpu")
@@ -120,14 +121,14 @@ def tiny_network(seed: int = 0) -> TinyNetwork:
     return TinyNetwork()
 
 
-def accuracy(model: nn.Module) -> Mapping[str, float]:
+def accuracy(model: nn.Module) -> Measured:
     """Measure on pictures that the loaders do not have."""
     reader, targets = bright_or_dark(64, seed=99)
     loader = CacheLoader(reader, np.arange(64), {}, batch_size=64)
     ((images, _),) = loader.in_order()
     with torch.inference_mode():
         logits = model(images)["logits"]
-    return {"accuracy": float((logits.argmax(1) == targets.argmax(1)).float().mean())}
+    return Measured({"accuracy": float((logits.argmax(1) == targets.argmax(1)).float().mean())})
 
 
 def weights_of(model: nn.Module) -> dict[str, NDArray[Any]]:

@@ -16,7 +16,7 @@ from fitting import (
 
 from foveal.errors import FovealError, UsageError
 from foveal.recipe import TrainOptions
-from foveal.train.records import Stage, head_only
+from foveal.train.records import Measured, Stage, head_only
 from foveal.train.trainer import Trainer
 
 
@@ -53,7 +53,7 @@ def fit(model, stages, validate=accuracy, *, on_step=lambda step: None, **option
 def test_a_network_learns_bright_from_dark():
     model = tiny_network()
     result, listener = fit(model, [Stage("full", tiny_loader(), 6, 0.03)])
-    assert accuracy(model)["accuracy"] == 1.0
+    assert accuracy(model).metrics["accuracy"] == 1.0
     assert result.best_metrics == {"accuracy": 1.0}
     assert result.stopped == "finished"
     assert result.steps == 48
@@ -76,7 +76,7 @@ def test_a_network_learns_bright_from_dark():
 def test_every_option_learns(options):
     model = tiny_network()
     fit(model, [Stage("full", tiny_loader(), 6, 0.03)], **options)
-    assert accuracy(model)["accuracy"] >= 0.95
+    assert accuracy(model).metrics["accuracy"] >= 0.95
 
 
 def test_the_same_seed_gives_the_same_weights():
@@ -109,7 +109,7 @@ def test_the_best_weights_are_kept_when_later_ones_are_worse():
 
     def validate(model):
         seen.append(weights_of(model))
-        return {"accuracy": next(scores)}
+        return Measured({"accuracy": next(scores)})
 
     model = tiny_network()
     result, _ = fit(model, [Stage("full", tiny_loader(), 3, 0.03)], validate)
@@ -124,7 +124,7 @@ def test_equal_metrics_are_told_apart_by_the_loss_and_then_by_age():
 
     def validate(model):
         value, loss = next(metrics)
-        return {"accuracy": value, "loss": loss}
+        return Measured({"accuracy": value, "loss": loss})
 
     result, _ = fit(tiny_network(), [Stage("full", tiny_loader(), 4, 0.03)], validate)
     assert [r.is_best for r in result.history] == [True, True, False, True]
@@ -134,7 +134,7 @@ def test_patience_ends_a_stage_after_so_many_epochs_without_improvement():
     scores = iter([0.5, 0.6, 0.6, 0.55, 0.4])
 
     def validate(model):
-        return {"accuracy": next(scores)}
+        return Measured({"accuracy": next(scores)})
 
     result, _ = fit(tiny_network(), [Stage("full", tiny_loader(), 9, 0.03)], validate, patience=2)
     assert result.stopped == "patience"
@@ -145,7 +145,7 @@ def test_a_plateau_lowers_the_learning_rate_by_its_factor():
     scores = iter([0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4])
 
     def validate(model):
-        return {"accuracy": next(scores)}
+        return Measured({"accuracy": next(scores)})
 
     stages = [Stage("full", tiny_loader(), 8, 0.01)]
     result, _ = fit(tiny_network(), stages, validate, schedule="plateau")
@@ -160,7 +160,7 @@ def test_the_moving_average_is_what_is_validated_and_kept():
 
     def validate(shown):
         seen.append(shown)
-        return {"accuracy": 0.5}
+        return Measured({"accuracy": 0.5})
 
     fit(model, [Stage("full", tiny_loader(), 1, 0.03)], validate, ema=0.99)
     assert seen[0] is not model
@@ -191,7 +191,7 @@ def test_an_interrupt_before_the_first_validation_keeps_what_was_learnt():
     assert result.stopped == "interrupted"
     assert result.history == ()
     assert result.best_epoch == 0
-    assert result.best_metrics == accuracy(model)
+    assert result.best_metrics == accuracy(model).metrics
 
 
 def test_a_loss_that_is_not_finite_stops_the_training():
@@ -230,7 +230,11 @@ def test_a_stage_with_nothing_to_train_is_refused():
 
 def test_a_metric_that_validate_does_not_give_is_refused():
     with pytest.raises(ValueError, match="Expected 'accuracy' in it"):
-        fit(tiny_network(), [Stage("full", tiny_loader(), 1, 0.03)], lambda model: {"other": 1.0})
+        fit(
+            tiny_network(),
+            [Stage("full", tiny_loader(), 1, 0.03)],
+            lambda model: Measured({"other": 1.0}),
+        )
 
 
 class TimedTraining(TinyTraining):
@@ -252,7 +256,7 @@ def timed_fit(stages, step_s, validation_s, budget_s, slow_from=10**9):
 
     def validate(model):
         clock.now_s += validation_s
-        return {"accuracy": 0.5}
+        return Measured({"accuracy": 0.5})
 
     listener = Listener(lambda step: None)
     options = TrainOptions(budget_s=budget_s)

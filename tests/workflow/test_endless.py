@@ -16,6 +16,7 @@ from foveal.errors import DataError
 from foveal.pipeline import Pipeline
 from foveal.synth import SynthSource, open_synth
 from foveal.train.data import CacheLoader
+from foveal.train.records import EpochRecord
 from foveal.types import Picture
 from foveal.workflow.endless import EndlessLoader
 
@@ -55,7 +56,12 @@ def endless(first: Cache) -> Iterator[MakeEndless]:
     made: list[EndlessLoader] = []
 
     def make(
-        sets: Path, *, every: int = 2, epochs: int | None = 6, pipeline: Pipeline = PIPELINE
+        sets: Path,
+        *,
+        every: int = 2,
+        epochs: int | None = 6,
+        pipeline: Pipeline = PIPELINE,
+        focus: float = 0.9,
     ) -> EndlessLoader:
         loader = EndlessLoader(
             loader_of(first),
@@ -66,6 +72,7 @@ def endless(first: Cache) -> Iterator[MakeEndless]:
             directory=sets,
             every=every,
             epochs=epochs,
+            focus=focus,
         )
         made.append(loader)
         return loader
@@ -110,6 +117,39 @@ def test_a_resumed_run_sees_the_same_batches(endless: MakeEndless, tmp_path: Pat
     resumed = endless(tmp_path / "resumed")
     assert seen(resumed, 3, 1) == expected[3][1:]
     assert seen(resumed, 4) == expected[4]
+
+
+def record(epoch: int, confused: dict[str, int]) -> EpochRecord:
+    """Return an epoch after which these characters were confused."""
+    return EpochRecord("full", epoch, epoch, 0.01, {}, {}, 1.0, 1.0, True, confused)
+
+
+def texts(loader: EndlessLoader, number: int) -> str:
+    return "".join(sample.raw[0] for sample in loader._later(number).samples if sample.raw)
+
+
+def test_a_set_shows_more_often_what_was_confused_before_it_was_drawn(
+    endless: MakeEndless, tmp_path: Path
+) -> None:
+    loader = endless(tmp_path)
+    plain = texts(loader, 2)
+    for epoch, confused in enumerate(({"0": 9}, {"1": 9}, {"0": 9}), 1):
+        loader.epoch_done(record(epoch, confused))
+    # Of two epochs each: the second set is drawn during the first epoch, the third after two.
+    assert texts(loader, 1) == texts(endless(tmp_path), 1)
+    assert texts(loader, 2).count("1") > 1.5 * plain.count("1")
+    assert texts(endless(tmp_path, focus=0.0), 2) == plain
+
+
+def test_a_resumed_run_favours_what_the_first_part_confused(
+    endless: MakeEndless, tmp_path: Path
+) -> None:
+    history = [record(1, {"0": 3}), record(2, {"1": 7, "0": 2}), record(3, {})]
+    whole, resumed = endless(tmp_path), endless(tmp_path)
+    for one in history:
+        whole.epoch_done(one)
+    resumed.fit_started(torch.nn.Identity(), [], history)
+    assert [texts(resumed, n) for n in (1, 2, 3)] == [texts(whole, n) for n in (1, 2, 3)]
 
 
 def test_a_set_that_a_killed_run_left_is_used(endless: MakeEndless, tmp_path: Path) -> None:

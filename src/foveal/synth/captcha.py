@@ -9,7 +9,7 @@ import importlib.util
 import random
 import string
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +32,9 @@ T = TypeVar("T")
 # is empty however it is turned, so that only its width needs to be drawn by lot.
 _SPACE = " "
 
+# The weights of favoured characters are rounded to parts of so many.
+_WEIGHTS = 200
+
 # The package takes the ink's brightness for its coverage, so that black would be invisible;
 # 129 is the darkest grey that covers fully.
 _PLAIN_INK = (129, 129, 129, 255)
@@ -52,6 +55,8 @@ class Captcha(Kind):
             package's own.
         plain: Not turned, warped, stained nor touching: for checking labels by eye or by program.
         font_files: Found by `prepared`.
+        favoured: Characters that are drawn more often, each as many times as its weight says.
+        favoured_share: Of all characters, drawn from `favoured`.
     """
 
     name: ClassVar[str] = "captcha"
@@ -65,6 +70,8 @@ class Captcha(Kind):
     fonts: str = option("", plain_text)
     plain: bool = option(False, truth)
     font_files: tuple[str, ...] = ()
+    favoured: str = ""
+    favoured_share: float = 0.0
 
     @property
     def description(self) -> str:
@@ -78,6 +85,13 @@ class Captcha(Kind):
         own = Path(_package().origin).parent / "data" / "DroidSansMono.ttf"
         files = choose_fonts(self.fonts or str(own), self.alphabet)
         return replace(self, font_files=tuple(str(path) for path in files))
+
+    def favouring(self, confused: Mapping[str, int], share: float) -> Self:
+        """Return the same kind with some characters drawn more often; see `Kind.favouring`."""
+        weights = {c: confused[c] for c in self.alphabet if confused.get(c, 0) > 0}
+        total = sum(weights.values())
+        repeated = (c * max(1, round(_WEIGHTS * n / total)) for c, n in weights.items())
+        return replace(self, favoured="".join(repeated), favoured_share=share)
 
     def target(self, seed: int, index: int) -> RawTarget:
         """Return the text of a picture."""
@@ -98,8 +112,12 @@ class Captcha(Kind):
     def _text(self, rng: random.Random) -> str:
         low, high = self.length
         length = low + int(rng.random() * (high - low + 1))
-        count = len(self.alphabet)
-        return "".join(self.alphabet[int(rng.random() * count)] for _ in range(length))
+        return "".join(self._character(rng) for _ in range(length))
+
+    def _character(self, rng: random.Random) -> str:
+        is_favoured = bool(self.favoured) and rng.random() < self.favoured_share
+        characters = self.favoured if is_favoured else self.alphabet
+        return characters[int(rng.random() * len(characters))]
 
 
 @final

@@ -60,6 +60,17 @@ class Kind(ABC):
             MissingExtraError: When a package that it draws with is not installed.
         """
 
+    def favouring(self, confused: Mapping[str, int], share: float) -> Self:
+        """Return the same kind with some characters drawn more often.
+
+        A kind whose texts follow rules of their own returns itself.
+
+        Args:
+            confused: Character → its weight among those that are favoured.
+            share: Of all characters, in [0, 1): drawn from these alone.
+        """
+        return self
+
     @abstractmethod
     def target(self, seed: int, index: int) -> RawTarget:
         """Return what `draw` puts on the picture, without drawing it."""

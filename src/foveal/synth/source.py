@@ -41,17 +41,16 @@ class SynthSource(Source):
     first: int
     count: int
 
-    def later(self, generation: int, count: int) -> SynthSource:
+    def later(self, generation: int, count: int, kind: Kind) -> SynthSource:
         """Return pictures of the same stream that come after these.
 
         Args:
             generation: 1 for the `count` that follow directly, 2 for those after them, and so on.
             count: How many.
+            kind: Draws them: this one, or the same `favouring` some characters.
         """
         first = self.first + self.count + (generation - 1) * count
-        return make_source(
-            self.kind, seed=self.seed, count=count, first=first, location=self.location
-        )
+        return make_source(kind, seed=self.seed, count=count, first=first, location=self.location)
 
     def load(
         self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None

@@ -184,6 +184,14 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     def measure(self, prediction: PredictionT, target: TargetT) -> NDArray[np.float64]:
         """Return one row for one sample; see `Rows`."""
 
+    def confused(self, prediction: PredictionT, target: TargetT) -> Sequence[str]:
+        """Return the labels of one sample that were taken for another or stand in one's place.
+
+        Drawn training pictures show such labels more often. A task whose labels cannot be drawn
+        by lot counts none.
+        """
+        return ()
+
     @abstractmethod
     def summarise(self, rows: Rows) -> dict[str, float]:
         """Return the metrics of many rows; holds `primary_metric`. NaN where undefined."""

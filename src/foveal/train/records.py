@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from torch import Tensor, nn
 
 from foveal.train.data import Inputs, Loader
 
-Validate: TypeAlias = Callable[[nn.Module], Mapping[str, float]]
-"""Measures the model (in eval mode, no gradients) on the validation split; larger is better."""
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a validation gave.
+
+    Attributes:
+        metrics: Name → value; of the one that weights are compared by, larger is better.
+        confused: Label → how often it was taken for another one or another one for it; empty
+            where the task does not count that.
+    """
+
+    metrics: dict[str, float]
+    confused: dict[str, int] = field(default_factory=dict)
+
+
+Validate: TypeAlias = Callable[[nn.Module], Measured]
+"""Measures the model (in eval mode, no gradients) on the validation split."""
 
 Forward: TypeAlias = Callable[[nn.Module, Inputs], dict[str, Tensor]]
 
@@ -113,6 +128,7 @@ class EpochRecord:
         seconds: Training and validation.
         samples_per_s: Of training alone.
         is_best: Whether its weights are the best so far.
+        confused: What `validate` gave.
     """
 
     stage: str
@@ -124,6 +140,7 @@ class EpochRecord:
     seconds: float
     samples_per_s: float
     is_best: bool
+    confused: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from foveal.tasks.training import TaskTraining
 from foveal.train.data import Batch, samples_of
 from foveal.train.optim import build_optimizer, snapshot
 from foveal.train.pace import Pace
-from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord, Validate
+from foveal.train.records import EpochRecord, FitResult, Measured, Stage, StepRecord, Validate
 from foveal.train.saver import Saver
 from foveal.train.state import Best, RunState
 
@@ -67,15 +67,16 @@ class Session:
         """Tell whether the stage has no step left."""
         return pace.is_finished(self.saver.elapsed_s())
 
-    def validated(self, stage: Stage) -> dict[str, float]:
-        """Return the metrics of the model as it is."""
+    def validated(self, stage: Stage) -> Measured:
+        """Measure the model as it is."""
         model = self.state.shown_model
         model.eval()
         with torch.no_grad():
-            metrics = dict((stage.validate or self.validate)(model))
-        if self.metric not in metrics:
-            raise ValueError(f"validate gave {sorted(metrics)}. Expected {self.metric!r} in it.")
-        return metrics
+            measured = (stage.validate or self.validate)(model)
+        if self.metric not in measured.metrics:
+            names = sorted(measured.metrics)
+            raise ValueError(f"validate gave {names}. Expected {self.metric!r} in it.")
+        return measured
 
     def step_record(self, stage: Stage, pace: Pace, loss: Tensor, batch: Batch) -> StepRecord:
         """Return what callbacks see of the step that was just done."""
@@ -98,7 +99,7 @@ class Session:
         self,
         stage: Stage,
         losses: dict[str, float],
-        metrics: dict[str, float],
+        measured: Measured,
         is_best: bool,
         validation_s: float,
     ) -> EpochRecord:
@@ -110,10 +111,11 @@ class Session:
             step=state.step,
             lr=state.lr,
             losses=losses,
-            metrics=metrics,
+            metrics=measured.metrics,
             seconds=state.sums.seconds + validation_s,
             samples_per_s=state.sums.samples / max(state.sums.seconds, 1e-9),
             is_best=is_best,
+            confused=measured.confused,
         )
 
     def result(self) -> FitResult:
@@ -131,7 +133,7 @@ class Session:
                     code="diverged",
                 )
             # Interrupted before the first validation: what was learnt so far is the best there is.
-            metrics = self.validated(self.stages[min(state.stage, len(self.stages) - 1)])
+            metrics = self.validated(self.stages[min(state.stage, len(self.stages) - 1)]).metrics
             score = (metrics[self.metric], 0.0)
             state.best = Best(snapshot(state.shown_model), state.epoch, score, metrics)
         state.model.load_state_dict(state.best.weights)

@@ -226,11 +226,11 @@ class Trainer:
             state.stopped = "diverged"
             return
         begun_s = self._clock()
-        metrics = session.validated(stage)
+        measured = session.validated(stage)
         validation_s = self._clock() - begun_s
         pace.validation_done(validation_s)
-        is_best = state.judge(metrics, session.metric)
-        record = session.epoch_record(stage, losses, metrics, is_best, validation_s)
+        is_best = state.judge(measured.metrics, session.metric)
+        record = session.epoch_record(stage, losses, measured, is_best, validation_s)
         if self.options.schedule == "plateau":
             state.plateau *= plateau_factor(state.stale)
         state.sums = EpochSums()

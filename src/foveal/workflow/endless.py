@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias, final
+
+from torch import nn
 
 from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
@@ -16,6 +18,7 @@ from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
 from foveal.synth import SynthSource
 from foveal.train.data import Batch, Loader
+from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +55,9 @@ MakeLoader: TypeAlias = Callable[[Cache, SynthSource], Loader]
 class EndlessLoader:
     """A `Loader` whose pictures are replaced after some epochs by later ones of their stream.
 
-    Which pictures an epoch has is a function of its number alone, so a resumed run sees what an
-    uninterrupted one would have seen. At most two sets are on disk.
+    Which pictures an epoch has follows from its number and from what the validations before it
+    confused, which checkpoints keep, so a resumed run sees what an uninterrupted one would have
+    seen. At most two sets are on disk. A `Callback` of the fit.
 
     Args:
         first: The loader of the pictures that are there already.
@@ -64,6 +68,7 @@ class EndlessLoader:
         directory: Where the sets are kept, one folder each.
         every: Epochs on one set, at least 1.
         epochs: How many there will be, or None when nobody knows.
+        focus: Share of the characters that are drawn from those confused; see `Kind.favouring`.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class EndlessLoader:
         directory: Path,
         every: int,
         epochs: int | None,
+        focus: float,
     ) -> None:
         """Keep the parts; nothing is drawn yet."""
         self._first = first
@@ -86,6 +92,8 @@ class EndlessLoader:
         self._limits = limits
         self._directory = directory
         self._every = every
+        self._focus = focus
+        self._confused: dict[int, dict[str, int]] = {}
         self._sets = None if epochs is None else -(-epochs // every)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="foveal-draw")
         self._stop = _Stop()
@@ -96,6 +104,22 @@ class EndlessLoader:
         """Stop drawing; what was begun is thrown away."""
         self._stop.asked = True
         self._pool.shutdown(cancel_futures=True)
+
+    def fit_started(
+        self, model: nn.Module, stages: Sequence[Stage], history: Sequence[EpochRecord]
+    ) -> None:
+        """Take up what the epochs before a resumption confused."""
+        self._confused = {record.epoch: record.confused for record in history}
+
+    def step_done(self, step: StepRecord) -> None:
+        """Ignore."""
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        """Keep what was confused: later sets show it more often."""
+        self._confused[record.epoch] = record.confused
+
+    def fit_ended(self, result: FitResult) -> None:
+        """Ignore."""
 
     @property
     def samples(self) -> int:
@@ -127,7 +151,12 @@ class EndlessLoader:
         return self._used[2]
 
     def _later(self, number: int) -> SynthSource:
-        return self._source.later(number, self._first.samples)
+        # Drawn from the first epoch of the set before it on: known are the epochs before that.
+        confused = self._confused.get((number - 1) * self._every, {})
+        kind = self._source.kind
+        if confused and self._focus:
+            kind = kind.favouring(confused, self._focus)
+        return self._source.later(number, self._first.samples, kind)
 
     def _draw(self, number: int) -> Future[Cache]:
         if number not in self._drawn:

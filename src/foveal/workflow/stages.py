@@ -16,6 +16,7 @@ from foveal.recipe import TrainOptions
 from foveal.synth import SynthSource
 from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
+from foveal.train.callbacks import Callback
 from foveal.train.data import Loader
 from foveal.train.defaults import label_weights
 from foveal.train.features import FeatureFile, FeatureLoader, cache_features
@@ -143,11 +144,17 @@ class Planner:
                 directory=self._run.sets,
                 every=every,
                 epochs=epochs,
+                focus=self._prepared.recipe.data.focus,
             )
             self._endless.append(endless)
             loader = endless
         skip_from = self._options.head_is_enough if name == "full" and self._is_staged else None
         return Stage(name, loader, epochs, _required(rate), skip_from=skip_from)
+
+    @property
+    def listeners(self) -> tuple[Callback, ...]:
+        """Return what must hear of the fit: drawn pictures follow what validation finds."""
+        return tuple(self._endless)
 
     def close(self) -> None:
         """Stop what still draws pictures."""

@@ -23,7 +23,7 @@ from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
 from foveal.train.crops import CropLoader, CropPlan, Window, as_batch, grid, tile_batches
 from foveal.train.data import Loader, as_weights
-from foveal.train.records import Validate, forward_all
+from foveal.train.records import Measured, Validate, forward_all
 from foveal.types import IGNORED, Calibration, Frame, Image, Picture, Raster
 from foveal.workflow.prepare import TRAIN, VAL, Prepared, limits_of
 from foveal.workflow.units import Setting, Units
@@ -185,7 +185,7 @@ class TileValidation:
         # The plain loss, so that epochs compare however hard training is made.
         self._options = setting.options.model_copy(update={"label_smoothing": 0.0})
 
-    def __call__(self, model: nn.Module) -> dict[str, float]:
+    def __call__(self, model: nn.Module) -> Measured:
         """Return the task's metrics over the pictures, and the mean loss of a tile as `loss`."""
         setting = self._setting
         sums: dict[int, NDArray[np.float64]] = {}
@@ -204,7 +204,7 @@ class TileValidation:
                     sums[index] = sums[index] + row if index in sums else row
                     done += 1
         metrics = self._task.summarise(np.stack(list(sums.values())))
-        return {**metrics, "loss": float(total) / done}
+        return Measured({**metrics, "loss": float(total) / done})
 
     def _rows(
         self, outputs: dict[str, Tensor], masks: NDArray[np.uint8]

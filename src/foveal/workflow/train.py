@@ -171,6 +171,7 @@ def _fit(
             ResultsCsv(run.results),
             TensorBoard(run.tensorboard, settings=recipe.flat()),
             ProgressReport(progress, task.primary_metric),
+            *planner.listeners,
         ],
         checkpoints=CheckpointStore(run.checkpoints),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, final
 
@@ -14,7 +15,7 @@ from foveal.tasks.base import Task
 from foveal.tasks.training import TaskTraining
 from foveal.train.data import Batch
 from foveal.train.precision import Precision
-from foveal.train.records import Forward
+from foveal.train.records import Forward, Measured
 from foveal.types import Calibration, Frame
 
 
@@ -55,9 +56,10 @@ class Validation:
         self._precision = precision
         self._forward = forward
 
-    def __call__(self, model: nn.Module) -> dict[str, float]:
-        """Return the task's metrics, and the mean loss as `loss`."""
+    def __call__(self, model: nn.Module) -> Measured:
+        """Return the task's metrics, the mean loss as `loss`, and the labels it confused."""
         rows: list[Any] = []
+        confused: Counter[str] = Counter()
         total = torch.zeros(())
         model.eval()
         with torch.inference_mode():
@@ -67,15 +69,18 @@ class Validation:
                 outputs = {name: value.float() for name, value in outputs.items()}
                 losses = self._training.losses(outputs, targets, self._options, None)
                 start = len(rows)
-                rows += self._measure(outputs, start)
+                rows += self._measure(outputs, start, confused)
                 total += losses["loss"].cpu() * (len(rows) - start)
         metrics = self._task.summarise(np.stack(rows))
-        return {**metrics, "loss": float(total) / len(rows)}
+        return Measured({**metrics, "loss": float(total) / len(rows)}, dict(confused))
 
-    def _measure(self, outputs: dict[str, Tensor], start: int) -> list[Any]:
+    def _measure(self, outputs: dict[str, Tensor], start: int, confused: Counter[str]) -> list[Any]:
         arrays = {name: outputs[name].cpu().numpy() for name in self._task.core_outputs}
         count = len(next(iter(arrays.values())))
         frames = self._frames[start : start + count]
         predictions = self._task.decode(arrays, frames, Calibration())
         targets = self._targets[start : start + count]
-        return [self._task.measure(p, t) for p, t in zip(predictions, targets, strict=True)]
+        pairs = list(zip(predictions, targets, strict=True))
+        for prediction, target in pairs:
+            confused.update(self._task.confused(prediction, target))
+        return [self._task.measure(prediction, target) for prediction, target in pairs]

@@ -208,6 +208,13 @@ class ReadTask(Task[Target, Reading]):
             has_value=self._has_value,
         )
 
+    def confused(self, prediction: Reading, target: Target) -> Sequence[str]:
+        """Return the characters that were misread and those that were read instead."""
+        if prediction.text == target:
+            return ()
+        pairs = analysis.edit_script(prediction.text, target)
+        return [side for pair in pairs if pair[0] != pair[1] for side in pair if side]
+
     def summarise(self, rows: Rows) -> dict[str, float]:
         """Return exact_match, character_accuracy, ece, and the values' metrics; see `analysis`."""
         return analysis.summarise(rows, has_value=self._has_value)
