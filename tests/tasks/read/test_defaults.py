@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -98,6 +99,21 @@ def test_text_is_hardly_turned_and_never_mirrored() -> None:
     augment = chosen().train.augment
     assert (augment.rotation, augment.shear, augment.zoom, augment.shift) == (3.0, 6.0, 0.06, 0.03)
     assert augment.flip_horizontal is False
+
+
+def test_long_lines_are_moved_less_so_that_their_ends_stay_in_the_picture() -> None:
+    augment = chosen(replace(LINES, widest=8.0)).train.augment
+    assert (augment.rotation, augment.zoom, augment.shift) == (1.5, 0.03, 0.015)
+    assert augment.shear == 6.0
+    # At most about a quarter of the height at the end of the longest line.
+    assert 8.0 / 2 * math.tan(math.radians(augment.rotation)) < 0.25
+
+
+def test_joined_lines_are_long_whatever_the_page_is() -> None:
+    assert chosen(PAGES).train.augment.rotation == 0.75
+    assert chosen(PAGES, pipeline__steps=[]).train.augment.rotation == 3.0
+    assert chosen(PAGES, pipeline__steps=["grey"]).train.augment.rotation == 3.0
+    assert chosen(PAGES, train__augment__rotation=2.0).train.augment.rotation == 2.0
 
 
 @pytest.mark.parametrize(

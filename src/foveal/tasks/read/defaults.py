@@ -25,6 +25,12 @@ _STRIP_WIDTH = 16_384
 _SPARE_WIDTH = 2
 # A turned or sheared line is still read; a strongly turned one is not what comes in.
 _AUGMENT = {"rotation": 3.0, "zoom": 0.06, "shear": 6.0, "shift": 0.03}
+# The ends of a line move by its length times these: of lines longer than so many heights only so
+# much that they stay in the picture.
+_MOVES_ENDS = ("rotation", "zoom", "shift")
+_LONG_LINE = 4.0
+# Heights that a strip of joined lines is long; what comes is a page, which does not say.
+_STRIP_LENGTH = 16.0
 # Of AdamW on the two backbones for text; others take what is usual for them.
 _LR = 3e-3
 _FROM_SCRATCH = (BACKBONE, "crnn")
@@ -60,7 +66,7 @@ def _geometry(recipe: Recipe, facts: DataFacts) -> Choice:
         reasons["pipeline.fit"] = "text keeps its aspect ratio; a picture's width is free"
     steps = options.steps
     if steps is None:
-        is_page = facts.median_height >= _PAGE_HEIGHT
+        is_page = _is_page(recipe, facts)
         steps = DEFAULT_STEPS if is_page else ()
         changes["pipeline__steps"] = list(steps)
         if is_page:
@@ -83,6 +89,12 @@ def _geometry(recipe: Recipe, facts: DataFacts) -> Choice:
     if options.width is None:
         changes["pipeline__width"] = _widest(fit, height, facts, is_strip=bool(steps))
     return changes, reasons
+
+
+def _is_page(recipe: Recipe, facts: DataFacts) -> bool:
+    """Tell whether lines are cut out of the pictures and joined."""
+    steps = recipe.pipeline.steps
+    return facts.median_height >= _PAGE_HEIGHT if steps is None else "lines" in steps
 
 
 def _widest(fit: str, height: int, facts: DataFacts, *, is_strip: bool) -> int:
@@ -109,12 +121,17 @@ def _augmentation(recipe: Recipe, facts: DataFacts) -> Choice:
                 "what tells O from 0"
             )
         }
+    length = _STRIP_LENGTH if _is_page(recipe, facts) else facts.widest
+    part = min(1.0, _LONG_LINE / length)
     changes: dict[str, Any] = {
-        f"train__augment__{name}": value
+        f"train__augment__{name}": round(value * part, 3) if name in _MOVES_ENDS else value
         for name, value in _AUGMENT.items()
         if name not in given.model_fields_set
     }
-    reasons = {"train.augment.rotation": "a little: lines of text are nearly upright"}
+    why = "a little: lines of text are nearly upright"
+    if part < 1:
+        why = "little: turned further, the ends of long lines would leave the picture"
+    reasons = {"train.augment.rotation": why}
     if given.flip_horizontal is None:
         changes["train__augment__flip_horizontal"] = False
         reasons["train.augment.flip_horizontal"] = "off: a mirrored text is another text"
