@@ -43,7 +43,7 @@ class DataOptions(Section):
     fresh_every: int = Field(default=2, ge=0)
     """Of drawn pictures (`synth:KIND`): epochs on one set before new ones are drawn while
     training goes on; 0 keeps the first set for ever."""
-    focus: float = Field(default=0.3, ge=0, lt=1)
+    focus: float = Field(default=0.5, ge=0, lt=1)
     """Of drawn pictures whose characters are drawn by lot (`synth:captcha`): share of the
     characters of later sets that are drawn from those that validation confused; 0 for none."""
     near_duplicate_distance: int = Field(default=2, ge=0, le=16)
