@@ -104,7 +104,7 @@ def paste(page: PILImage.Image, ink: PILImage.Image, x: float, y: float, color: 
         y: In pixels of the page.
         color: Of the ink.
     """
-    # Pillow blends a third as long as numpy, and a page that stays with it is converted once.
+    # Blending in numpy takes four times as long, and the page would be converted to and fro.
     page.paste(color, (round(x - ink.width / 2), round(y - ink.height / 2)), ink)
 
 

@@ -29,6 +29,6 @@ def dark_ink(rng: random.Random) -> Color:
 
 
 def any_color(rng: random.Random) -> Color:
-    """Return a colour of which nothing is known."""
+    """Return any colour, each as likely as the others."""
     red, green, blue = rng.randbytes(3)
     return red, green, blue
