@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
+from foveal.lettering import text_font
 from foveal.types import Image, Picture
 
 # Five anchors of a perceptually even dark-to-light ramp; lightness grows monotonically, so the
@@ -85,7 +86,6 @@ def contact_sheet(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    font = ImageFont.load_default(size=12)
     gap, line = 8, 18
     rows = max(1, -(-len(images) // columns))
     width = columns * (cell + gap) + gap
@@ -98,7 +98,7 @@ def contact_sheet(
         y = gap + (i // columns) * (cell + line + gap)
         height, wide = shown.shape[:2]
         sheet.paste(PILImage.fromarray(shown), (x + (cell - wide) // 2, y + (cell - height) // 2))
-        text = caption
+        text, font = caption, text_font(caption, 12)
         while text and pen.textlength(text, font=font) > cell:
             text = text[:-2] + "…" if len(text) > 2 else ""
         pen.text((x, y + cell + 2), text, fill=(40, 40, 40), font=font)

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from foveal.errors import DataError
-from foveal.synth.fonts import can_draw, choose_fonts, find_fonts, font_folders
+from foveal.fonts import can_draw, font_folders
+from foveal.synth.fonts import choose_fonts, find_fonts
 
 
 def test_matplotlibs_fonts_are_always_there() -> None:

@@ -6,17 +6,11 @@ system's own fonts come on top.
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import ImageFont
-
 from foveal.errors import DataError
-
-FONT_SUFFIXES = frozenset({".ttf", ".otf", ".ttc"})
+from foveal.fonts import can_draw, font_files, font_folders
 
 # Fonts that put symbols where letters belong: their glyphs exist, but are not what they claim.
 _NOT_LETTERS = (
@@ -33,31 +27,6 @@ _PLAIN = (
     "LiberationSerif-Regular", "LiberationSerif-Bold.", "LiberationMono-Regular", "STIXGeneral.",
     "STIXGeneralBol.", "NotoSansCJK", "NotoSerifCJK", "wqy-zenhei", "wqy-microhei",
 )  # fmt: skip
-# A code point that no font draws: its glyph is what the font shows for "missing".
-_MISSING = "\uffff"
-_PROBE_SIZE_PX = 24
-
-
-def font_folders() -> list[Path]:
-    """Return the folders where fonts lie on this machine, matplotlib's own first."""
-    folders: list[Path] = []
-    spec = importlib.util.find_spec("matplotlib")
-    if spec is not None and spec.origin is not None:
-        folders.append(Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf")
-    home = Path.home()
-    if sys.platform == "darwin":
-        system = [Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library/Fonts"]
-    elif sys.platform == "win32":
-        system = [Path(os.environ.get("WINDIR", r"C:\Windows")) / "Fonts"]
-    else:
-        data_home = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share")
-        system = [
-            Path("/usr/share/fonts"),
-            Path("/usr/local/share/fonts"),
-            data_home / "fonts",
-            home / ".fonts",
-        ]
-    return [folder for folder in [*folders, *system] if folder.is_dir()]
 
 
 def find_fonts(characters: str, folders: Sequence[Path] | None = None) -> list[Path]:
@@ -72,8 +41,10 @@ def find_fonts(characters: str, folders: Sequence[Path] | None = None) -> list[P
     """
     looked_at = list(font_folders() if folders is None else folders)
     by_name: dict[str, Path] = {}
-    for path in _font_files(looked_at):
-        if characters.isalpha() or not path.name.startswith(_ONLY_LETTERS):
+    for path in font_files(looked_at):
+        has_letters = not any(part in path.name.lower() for part in _NOT_LETTERS)
+        is_whole = characters.isalpha() or not path.name.startswith(_ONLY_LETTERS)
+        if has_letters and is_whole:
             by_name.setdefault(path.name.lower(), path)
     fonts = [by_name[name] for name in sorted(by_name) if can_draw(by_name[name], characters)]
     if not fonts:
@@ -128,30 +99,3 @@ def plain_fonts(characters: str) -> list[Path]:
     """
     fonts = find_fonts(characters)
     return [font for font in fonts if font.name.startswith(_PLAIN)] or fonts
-
-
-def _font_files(folders: Iterable[Path]) -> Iterable[Path]:
-    for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            name = path.name.lower()
-            if path.suffix.lower() in FONT_SUFFIXES and not any(s in name for s in _NOT_LETTERS):
-                yield path
-
-
-def can_draw(path: Path, characters: str) -> bool:
-    """Tell whether the font file has a visible glyph of its own for each of `characters`."""
-    wanted = set(characters)
-    try:
-        font = ImageFont.truetype(str(path), _PROBE_SIZE_PX)
-        glyphs = {_glyph(font, character) for character in wanted}
-        # Fonts of last resort draw one and the same box for a whole alphabet.
-        return len(glyphs - {_glyph(font, _MISSING)}) == len(wanted) and all(g[1] for g in glyphs)
-    except (OSError, ValueError):
-        # Damaged, or a bitmap font without this size: of no use either way.
-        return False
-
-
-def _glyph(font: ImageFont.FreeTypeFont, character: str) -> tuple[tuple[int, int], bytes]:
-    mask = font.getmask(character)
-    pixels = bytes(mask)
-    return mask.size, pixels if any(pixels) else b""

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageDraw
 
+from foveal import lettering
 from foveal.pipeline import Pipeline
-from foveal.tasks.read import draw, lettering
+from foveal.tasks.read import draw
 from foveal.tasks.read.canvas import confidence_color
 from foveal.types import Frame, Image, Picture, Piece
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from foveal.lettering import measure
 from foveal.render import original_pixels
-from foveal.tasks.read.lettering import measure
 from foveal.types import Frame, Image, Picture
 
 Color: TypeAlias = tuple[int, int, int]

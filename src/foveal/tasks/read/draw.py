@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageDraw
 
+from foveal.lettering import measure, plain_font, write
 from foveal.render import original_pixels
 from foveal.tasks.read.canvas import (
     PAPER,
@@ -22,7 +23,6 @@ from foveal.tasks.read.canvas import (
     letter_size,
     show_content,
 )
-from foveal.tasks.read.lettering import measure, plain_font, write
 from foveal.types import Frame, Image, Picture
 
 Box: TypeAlias = tuple[float, float, float, float]

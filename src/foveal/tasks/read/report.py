@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TypeAlias
 
+from foveal.lettering import visible
 from foveal.tasks.base import ReportSection
 from foveal.tasks.charts import bar_chart
-from foveal.tasks.read.lettering import visible
 from foveal.types import JsonObject
 
 _Table: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]

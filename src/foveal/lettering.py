@@ -1,21 +1,18 @@
-"""Write any character on a picture: the font that can draw it, or its code point."""
+"""Write any character on a picture: with a font that can draw it, or as its code point."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import itertools
-import os
-import sys
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
-# No font draws this code point: its glyph is what a font shows for "missing".
-_MISSING = "\uffff"
-_PROBE_SIZE_PX = 24
+from foveal.fonts import can_draw, font_files, font_folders, matplotlib_fonts
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 # Names of fonts that draw many scripts; looked at first, because opening each font of a machine
 # takes seconds.
 _BROAD = ("cjk", "wqy", "unifont", "unicode", "fallback", "noto", "yahei", "pingfang", "gothic")
@@ -60,14 +57,24 @@ def measure(character: str, size_px: int) -> float:
     return font.getlength(text)
 
 
-def plain_font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def plain_font(size_px: int) -> Font:
     """Return the font for words and numbers."""
     return _open(_main_font(), size_px)
 
 
-def _setting(
-    character: str, size_px: int
-) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+def text_font(text: str, size_px: int) -> Font:
+    """Return a font for a line of text: one that draws most of its characters that are not ASCII.
+
+    Text of ASCII alone is written with Pillow's own font, without a look at the machine's.
+    """
+    rare = "".join(dict.fromkeys(c for c in text if not c.isascii() and visible(c) == c))
+    found = dict.fromkeys(path for path in map(_find_font, rare) if path is not None)
+    if not found:
+        return ImageFont.load_default(size_px)
+    return _open(max(found, key=lambda path: sum(can_draw(path, c) for c in rare)), size_px)
+
+
+def _setting(character: str, size_px: int) -> tuple[str, Font]:
     text = visible(character)
     if len(text) == 1:
         path = _find_font(text)
@@ -78,7 +85,7 @@ def _setting(
 
 
 @functools.lru_cache(maxsize=256)
-def _open(path: Path | None, size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _open(path: Path | None, size_px: int) -> Font:
     if path is None:
         return ImageFont.load_default(size_px)
     return ImageFont.truetype(str(path), size_px)
@@ -86,12 +93,10 @@ def _open(path: Path | None, size_px: int) -> ImageFont.FreeTypeFont | ImageFont
 
 @functools.lru_cache(maxsize=1)
 def _main_font() -> Path | None:
-    """Return matplotlib's DejaVu Sans, or None; matplotlib itself is slow to import."""
-    spec = importlib.util.find_spec("matplotlib")
-    if spec is None or spec.origin is None:
-        return None
-    path = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return path if path.is_file() else None
+    """Return matplotlib's DejaVu Sans, or None."""
+    folder = matplotlib_fonts()
+    path = None if folder is None else folder / "DejaVuSans.ttf"
+    return path if path is not None and path.is_file() else None
 
 
 @functools.lru_cache(maxsize=4096)
@@ -99,42 +104,16 @@ def _find_font(character: str) -> Path | None:
     main = _main_font()
     first = [main] if main is not None else []
     paths = itertools.chain(first, _system_fonts())
-    return next((path for path in paths if _can_draw(path, character)), None)
-
-
-def _can_draw(path: Path, character: str) -> bool:
-    try:
-        font = ImageFont.truetype(str(path), _PROBE_SIZE_PX)
-        glyph, missing = font.getmask(character), font.getmask(_MISSING)
-    except (OSError, ValueError):
-        # Damaged, or a bitmap font without this size: of no use either way.
-        return False
-    return any(glyph) and (glyph.size, bytes(glyph)) != (missing.size, bytes(missing))
+    return next((path for path in paths if can_draw(path, character)), None)
 
 
 @functools.lru_cache(maxsize=1)
 def _system_fonts() -> tuple[Path, ...]:
     """Return the machine's fonts, those of many scripts first and bold or slanted ones last."""
-    found = {path for folder in _font_folders() for path in _font_files(folder)}
 
     def rank(path: Path) -> tuple[bool, bool, str]:
         name = path.name.lower()
         is_styled = any(word in name for word in ("bold", "italic", "oblique", "black", "light"))
         return not any(word in name for word in _BROAD), is_styled, str(path)
 
-    return tuple(sorted(found, key=rank)[:_MOST_FONTS])
-
-
-def _font_files(folder: Path) -> Iterator[Path]:
-    return (p for p in folder.rglob("*") if p.suffix.lower() in (".ttf", ".otf", ".ttc"))
-
-
-def _font_folders() -> list[Path]:
-    home = Path.home()
-    if sys.platform == "darwin":
-        folders = [Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library/Fonts"]
-    elif sys.platform == "win32":
-        folders = [Path(os.environ.get("WINDIR", r"C:\Windows")) / "Fonts"]
-    else:
-        folders = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), home / ".fonts"]
-    return [folder for folder in folders if folder.is_dir()]
+    return tuple(sorted(set(font_files(font_folders())), key=rank)[:_MOST_FONTS])
