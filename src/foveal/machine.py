@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections import deque
@@ -23,16 +24,19 @@ _BATCHES_AHEAD = 3
 _IDLE_S = 120
 
 
-def available_cores() -> int:
-    """Return how many processor cores this process may use: affinity and cgroup limit."""
+def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Return how many processor cores this process may use: affinity and control group.
+
+    A part of a core is not counted: threads beyond the quota are held up, and the others wait
+    for them.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            cores = min(cores or 1, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
-    return cores or 1
+    limits = [cores or 1]
+    # Without the file, with another form, or with `max` in it there is no limit.
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+        allowed, period = quota.read_text(encoding="ascii").split()
+        limits.append(int(allowed) // int(period))
+    return max(1, min(limits))
 
 
 def over_cores(

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from foveal.train.precision import choose_device, choose_precision, has_bf16, usable_cores
+from foveal.machine import available_cores
+from foveal.train.precision import choose_device, choose_precision, has_bf16, use_threads
 
 CPU = torch.device("cpu")
 
@@ -56,18 +57,30 @@ def test_cuda_takes_bf16_or_scaled_fp16(monkeypatch, native, dtype, scaled):
 
 
 @pytest.mark.parametrize(
-    ("quota", "most"), [("100000 100000\n", 1), ("50000 100000\n", 1), ("max 100000\n", 10**6)]
+    ("quota", "most"),
+    [
+        ("100000 100000\n", 1),
+        ("50000 100000\n", 1),
+        ("150000 100000\n", 1),
+        ("max 100000\n", 10**6),
+        ("nonsense", 10**6),
+    ],
 )
-def test_cores_are_limited_by_the_control_group(tmp_path, monkeypatch, quota, most):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+def test_cores_are_limited_by_the_control_group(tmp_path, quota, most):
     path = tmp_path / "cpu.max"
     path.write_text(quota)
-    assert 1 <= usable_cores(path) <= most
+    assert 1 <= available_cores(path) <= most
 
 
-def test_cores_are_limited_by_the_environment(tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert usable_cores(tmp_path / "missing") == 1
+@pytest.mark.parametrize(("said", "expected"), [("1", 1), ("0", 1), ("4", 4), ("99", 8), ("x", 8)])
+def test_threads_are_limited_by_the_environment(monkeypatch, said, expected):
+    asked = []
+    monkeypatch.setattr("foveal.train.precision.available_cores", lambda: 8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: -1)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    use_threads()
+    assert asked == [expected]
 
 
 def test_a_named_device_is_taken():

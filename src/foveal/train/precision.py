@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
+
+from foveal.machine import available_cores
 
 logger = logging.getLogger(__name__)
 
@@ -83,24 +84,11 @@ def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return False
 
 
-def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Return how many processor cores this process may really use.
-
-    The least of the affinity mask, the control group's quota and OMP_NUM_THREADS.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    limits = [cores or 1]
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        allowed, period = quota.read_text(encoding="ascii").split()[:2]
-        limits.append(math.ceil(int(allowed) / int(period)))
-    with contextlib.suppress(KeyError, ValueError):
-        limits.append(int(os.environ["OMP_NUM_THREADS"]))
-    return max(1, min(limits))
-
-
 def use_threads() -> None:
-    """Let torch use the cores that this process may use."""
-    cores = usable_cores()
+    """Let torch use the cores that this process may use, or as many as OMP_NUM_THREADS says."""
+    cores = available_cores()
+    with contextlib.suppress(KeyError, ValueError):
+        cores = max(1, min(cores, int(os.environ["OMP_NUM_THREADS"])))
     if torch.get_num_threads() != cores:
         torch.set_num_threads(cores)
 
