@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from foveal.machine import available_cores
+from foveal.train import precision
 from foveal.train.precision import choose_device, choose_precision, has_bf16, use_threads
 
 CPU = torch.device("cpu")
@@ -40,8 +41,8 @@ def test_fp32_is_taken_at_its_word():
 def test_bf16_without_the_instructions_is_said_aloud(tmp_path, caplog):
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("flags : sse\n")
-    precision = choose_precision("bf16", CPU, cpuinfo=cpuinfo)
-    assert precision.dtype is torch.bfloat16
+    chosen = choose_precision("bf16", CPU, cpuinfo=cpuinfo)
+    assert chosen.dtype is torch.bfloat16
     assert "fp32 is faster" in caplog.text
 
 
@@ -52,8 +53,8 @@ def test_bf16_without_the_instructions_is_said_aloud(tmp_path, caplog):
 )
 def test_cuda_takes_bf16_or_scaled_fp16(monkeypatch, native, dtype, scaled):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
-    precision = choose_precision("auto", torch.device("cuda"))
-    assert (precision.dtype, precision.scaled) == (dtype, scaled)
+    chosen = choose_precision("auto", torch.device("cuda"))
+    assert (chosen.dtype, chosen.scaled) == (dtype, scaled)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_cores_are_limited_by_the_control_group(tmp_path, quota, most):
 @pytest.mark.parametrize(("said", "expected"), [("1", 1), ("0", 1), ("4", 4), ("99", 8), ("x", 8)])
 def test_threads_are_limited_by_the_environment(monkeypatch, said, expected):
     asked = []
-    monkeypatch.setattr("foveal.train.precision.available_cores", lambda: 8)
+    monkeypatch.setattr(precision, "available_cores", lambda: 8)
     monkeypatch.setattr(torch, "get_num_threads", lambda: -1)
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     monkeypatch.setenv("OMP_NUM_THREADS", said)
