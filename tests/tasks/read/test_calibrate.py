@@ -8,7 +8,7 @@ import pytest
 
 from foveal.tasks.read.calibrate import fit_temperature
 
-# Fourteen golden sections of log 0.25 to log 8 leave half a per cent.
+# Eleven golden sections between two places of the grid, a factor of 4 apart, leave half a per cent.
 CLOSE = 0.01
 
 
@@ -29,6 +29,20 @@ def test_a_split_without_a_mistake_does_not_promise_certainty() -> None:
     # Said is 101 / 102, whose odds are 101: 20 / T = ln 101.
     fitted = fit_temperature(lambda i, t: logistic(20 / t), [True] * 100)
     assert fitted == pytest.approx(20 / math.log(101), rel=CLOSE)
+
+
+def test_a_long_text_whose_probability_is_tiny_is_believed_as_often_as_it_is_right() -> None:
+    # 33 characters of which each has 0.73 at temperature 1: all of them together 3e-5, and under
+    # every bound from 0.8 upwards, where the loss is level.
+    def score(sample: int, temperature: float) -> float:
+        return logistic(1 / temperature) ** 33
+
+    right = [i % 10 != 9 for i in range(200)]
+    share = (180 * 201 + 20) / 202 / 200
+    each = share ** (1 / 33)
+    best = 1 / math.log(each / (1 - each))
+    assert best < 0.2
+    assert fit_temperature(score, right) == pytest.approx(best, rel=CLOSE)
 
 
 def test_many_samples_are_thinned_but_every_mistake_is_looked_at() -> None:

@@ -14,8 +14,11 @@ Score: TypeAlias = Callable[[int, float], float]
 
 # Enough for two decimals of a temperature, and few enough for some seconds of work.
 _MOST_SAMPLES = 1000
-_LOW, _HIGH = 0.25, 8.0
-_STEPS = 14
+# The probability of a text is the product of those of its characters: of a formula it may be 1e-5
+# though nine in ten are right, which takes a temperature under 0.2 to say.
+_LOW, _HIGH = 1 / 32, 8.0
+_GRID = 9
+_STEPS = 11
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -32,7 +35,7 @@ def fit_temperature(score: Score, right: Sequence[bool]) -> float:
         right: Whether each sample was read rightly at temperature 1.
 
     Returns:
-        T in [0.25, 8]; 1 for no samples.
+        T in [1/32, 8]; 1 for no samples.
     """
     if not right:
         return 1.0
@@ -50,7 +53,13 @@ def fit_temperature(score: Score, right: Sequence[bool]) -> float:
         said = np.clip(said, bound, 1 - bound)
         return -float((weights * (truth * np.log(said) + (1 - truth) * np.log1p(-said))).sum())
 
-    return math.exp(_golden_section(loss, math.log(_LOW), math.log(_HIGH)))
+    # Where every probability is at its bound the loss is level, on either side of the minimum: a
+    # coarse look over everything finds the valley.
+    grid = np.linspace(math.log(_LOW), math.log(_HIGH), _GRID).tolist()
+    losses = [loss(place) for place in grid]
+    best = max(i for i, value in enumerate(losses) if value == min(losses))
+    low, high = grid[max(0, best - 1)], grid[min(best + 1, _GRID - 1)]
+    return math.exp(_golden_section(loss, low, high))
 
 
 def _golden_section(loss: Callable[[float], float], low: float, high: float) -> float:
