@@ -257,6 +257,16 @@ def test_stray_lines_and_specks_do_not_tie_lines_together() -> None:
         assert encloses(piece, box, margin=110), (piece, box)
 
 
+def test_pale_glyphs_at_the_end_of_a_dark_line_are_ink_too() -> None:
+    image = PILImage.new("RGB", (700, 160), (250, 250, 250))
+    dark = draw_text(image, "42072", 40, 40, 80, (20, 20, 20))
+    # Otsu's cut lies halfway to the dark ink, at a contrast of 115.
+    pale = draw_text(image, "358", 300, 40, 80, (160, 160, 160))
+    _, pieces = run_steps(np.asarray(image), DEFAULT_STEPS)
+    assert len(pieces) == 1
+    assert encloses(pieces[0], (*dark[:2], *pale[2:]), margin=25)
+
+
 def test_a_fraction_that_stands_alone_is_one_line() -> None:
     image = PILImage.new("RGB", (400, 300), (255, 255, 255))
     draw_text(image, "a", 180, 50, 70, (0, 0, 0))
