@@ -14,6 +14,7 @@ from PIL import ImageDraw, ImageFont
 from foveal.errors import MissingExtraError, RecipeError
 from foveal.page import DEFAULT_STEPS, STEPS, Step, parse_step, parse_steps, run_steps, show_steps
 from foveal.page.boxes import in_reading_order
+from foveal.page.outlines import outline
 from foveal.page.sheet import stages_sheet
 from foveal.types import Image, Piece
 
@@ -75,6 +76,19 @@ def add_strays(pixels: Image) -> Image:
         x, y = rng.integers(0, pixels.shape[1]), rng.integers(0, pixels.shape[0])
         color = tuple(int(c) for c in rng.integers(0, 256, 3))
         pen.ellipse((x - 2, y - 2, x + 2, y + 2), fill=color)
+    return np.asarray(image)
+
+
+def add_bows(pixels: Image) -> Image:
+    """Tie the two lines together with a thin bow, cross their ends, and lay one on free ground."""
+    image = PILImage.fromarray(pixels)
+    pen = ImageDraw.Draw(image)
+    for box, first, last in (
+        ((250, 40, 900, 560), 180, 300),
+        ((560, 90, 940, 480), 250, 60),
+        ((20, 20, 160, 240), 150, 260),
+    ):
+        pen.arc(box, first, last, fill=(30, 90, 40), width=3)
     return np.asarray(image)
 
 
@@ -257,6 +271,14 @@ def test_stray_lines_and_specks_do_not_tie_lines_together() -> None:
         assert encloses(piece, box, margin=110), (piece, box)
 
 
+def test_bows_neither_tie_lines_together_nor_cut_glyphs_off_nor_pass_for_a_line() -> None:
+    pixels, boxes = draw_page(noise=10.0)
+    _, pieces = run_steps(add_bows(pixels), DEFAULT_STEPS)
+    assert len(pieces) == 2
+    for piece, box in zip(pieces, boxes, strict=True):
+        assert encloses(piece, box, margin=110), (piece, box)
+
+
 def test_pale_glyphs_at_the_end_of_a_dark_line_are_ink_too() -> None:
     image = PILImage.new("RGB", (700, 160), (250, 250, 250))
     dark = draw_text(image, "42072", 40, 40, 80, (20, 20, 20))
@@ -265,6 +287,25 @@ def test_pale_glyphs_at_the_end_of_a_dark_line_are_ink_too() -> None:
     _, pieces = run_steps(np.asarray(image), DEFAULT_STEPS)
     assert len(pieces) == 1
     assert encloses(pieces[0], (*dark[:2], *pale[2:]), margin=25)
+
+
+def test_the_dots_at_the_end_of_a_widely_set_line_belong_to_it() -> None:
+    image = PILImage.new("RGB", (900, 160), (255, 255, 255))
+    first = draw_text(image, "4", 40, 30, 80, (0, 0, 0))
+    for x, sign in ((160, "2"), (280, "0"), (400, "7")):
+        draw_text(image, sign, x, 30, 80, (0, 0, 0))
+    last = draw_text(image, ":", 530, 30, 80, (0, 0, 0))
+    _, pieces = run_steps(np.asarray(image), DEFAULT_STEPS)
+    assert len(pieces) == 1
+    assert encloses(pieces[0], (first[0], first[1], last[2], first[3]), margin=25)
+
+
+def test_a_single_glyph_is_a_line() -> None:
+    image = PILImage.new("RGB", (300, 300), (255, 255, 255))
+    box = draw_text(image, "7", 120, 100, 80, (0, 0, 0))
+    _, pieces = run_steps(np.asarray(image), DEFAULT_STEPS)
+    assert len(pieces) == 1
+    assert encloses(pieces[0], box, margin=25)
 
 
 def test_a_fraction_that_stands_alone_is_one_line() -> None:
@@ -389,6 +430,25 @@ def test_the_result_does_not_depend_on_the_memory_order() -> None:
 def test_rows_are_read_from_the_top_and_within_a_row_from_the_left() -> None:
     left, right, below = (0, 12, 40, 50), (200, 10, 260, 48), (0, 60, 300, 100)
     assert in_reading_order([below, right, left]) == [left, right, below]
+
+
+def test_outlines_count_the_pixels_of_pieces_without_their_holes() -> None:
+    mask = np.zeros((12, 20), np.uint8)
+    mask[1, 1] = 255
+    mask[2:9, 4:10] = 255
+    mask[4:7, 6:8] = 0
+    # Touches at a corner, so it hangs together with the ring.
+    mask[9, 10:15] = 255
+    mask[5, 6] = 255
+    outlines = outline(mask)
+    boxes, ink = outlines.measure()
+    measured = {tuple(box): count for box, count in zip(boxes.tolist(), ink.tolist(), strict=True)}
+    # 7 x 6 less 3 x 2, the dot in the hole and the five beyond the corner.
+    assert measured == {(1, 1, 2, 2): 1, (4, 2, 15, 10): 42 - 6 + 1 + 5}
+    is_ring = ink > 1
+    expected = mask.copy()
+    expected[1, 1] = 0
+    np.testing.assert_array_equal(outlines.draw(is_ring, mask.shape), expected)
 
 
 # Looking at the steps

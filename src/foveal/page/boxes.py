@@ -1,4 +1,4 @@
-"""Pieces of ink as boxes: measured with OpenCV, joined to lines of text by how they lie."""
+"""Pieces of ink as boxes, joined to lines of text by how they lie."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-from foveal.page.clean import Mask
-from foveal.page.opencv import opencv
 
 Boxes: TypeAlias = NDArray[np.int64]
 """(n, 4) `x0, y0, x1, y1` in pixels, end open."""
@@ -32,15 +29,6 @@ _SHORTEST_BAR: Final = 0.5
 _BAR_REACH: Final = 0.8
 # Signs beside a fraction, such as a star, are lower than that.
 _WHOLE: Final = 0.7
-
-
-def measure_ink(mask: Mask) -> tuple[Boxes, NDArray[np.int64]]:
-    """Return the bounding box and the count of pixels of each connected piece of ink."""
-    _, _, stats, _ = opencv().connectedComponentsWithStats(mask, connectivity=8)
-    found = np.asarray(stats, np.int64)[1:]
-    boxes = found[:, :4].copy()
-    boxes[:, 2:] += boxes[:, :2]
-    return boxes, found[:, 4]
 
 
 def sides(boxes: Boxes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -130,8 +118,10 @@ def _connected(linked: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
 def usual_gap(boxes: Boxes) -> float:
     """Return the median gap between neighbours in a line, in pixels; 0 where they overlap."""
     order = boxes[np.argsort(boxes[:, 0], kind="stable")]
-    gaps = order[1:, 0] - order[:-1, 2]
-    return max(0.0, float(np.median(gaps))) if len(gaps) else 0.0
+    gaps = order[1:, 0] - np.maximum.accumulate(order[:, 2])[:-1]
+    # Pieces of one glyph stand over one another.
+    gaps = gaps[gaps > 0]
+    return float(np.median(gaps)) if len(gaps) else 0.0
 
 
 def bounds(boxes: Boxes) -> Box:

@@ -15,13 +15,12 @@ from foveal.page.boxes import (
     bounds,
     group,
     in_reading_order,
-    measure_ink,
     sides,
     usual_gap,
 )
 from foveal.page.clean import Mask
 from foveal.page.opencv import opencv
-from foveal.page.strays import long_bars, usual_height, without_strays
+from foveal.page.strays import long_bars, loosen, stroke_width, usual_height
 
 # Larger pages are looked at in a size of about so many pixels: text stays plain, and the time is
 # a quarter or less.
@@ -34,16 +33,22 @@ _MOST_GLYPHS: Final = 1500
 _LEAST_GLYPH: Final = 0.45
 _LARGEST_GLYPH: Final = 3.0
 _WHOLE_GLYPH: Final = 0.65
-_LEAST_PART: Final = 0.2
 _BAR_HEIGHT: Final = 0.3
 _LARGEST_PART: Final = 1.5
+_LEAST_PART: Final = 0.2
 _PART_GAP: Final = 0.8
+# The dots of a semicolon; specks are as large, so a line grows by one gap with them at most.
+_LEAST_DOT: Final = 0.12
+# Lesser bits of a glyph that came apart.
+_BIT_GAP: Final = 0.25
 # Parts may stand under or over the rest, as the feet of 黄 or the top of 海, by this much.
 _PART_REACH: Final = 0.45
 _MARGIN: Final = 0.15
-# The rests of stray lines are narrower, or fill less of their boxes, than most glyphs.
+# Rests of stray lines are narrower than most glyphs, or one stroke from corner to corner that is
+# thinner than the text's by this.
 _NARROW: Final = 0.13
-_SURE_FILL: Final = 0.2
+_SURE_STROKE: Final = 0.85
+_SURE_FILL: Final = 0.6
 _LEAST_PART_FILL: Final = 0.15
 
 
@@ -62,34 +67,40 @@ def find_lines(mask: Mask) -> list[Box]:
 
 
 def _find(mask: Mask) -> list[Box]:
-    height = usual_height(mask)
+    stroke = stroke_width(mask)
+    height = usual_height(mask, stroke)
     if height < _LEAST_GLYPH_PX:
         return []
-    clean = without_strays(mask, height)
-    boxes, ink = measure_ink(clean)
+    boxes, ink, scraps = loosen(mask, stroke, height)
     widths, heights = sides(boxes)
     fill = ink / (widths * heights)
     is_glyph = (heights >= _LEAST_GLYPH * height) & (heights <= _LARGEST_GLYPH * height)
     glyphs = np.flatnonzero(is_glyph & (fill >= LEAST_FILL))
     glyphs = np.sort(glyphs[np.argsort(-ink[glyphs], kind="stable")[:_MOST_GLYPHS]])
-    is_sure = (np.minimum(widths, heights) >= _NARROW * height) & (fill >= _SURE_FILL)
-    is_bar = (widths >= 2 * heights) & (heights <= _BAR_HEIGHT * height)
-    is_bar &= widths >= _LEAST_PART * height
-    bars = np.vstack([boxes[is_bar], long_bars(clean, height)])
+    is_thick = ink >= _SURE_STROKE * stroke * np.hypot(widths, heights)
+    is_sure = is_thick | (fill >= _SURE_FILL)
+    is_sure &= np.minimum(widths, heights) >= _NARROW * height
     is_part = (heights <= _LARGEST_PART * height) & (fill >= _LEAST_PART_FILL)
-    is_part &= np.maximum(widths, heights) >= _LEAST_PART * height
-    whole = _WHOLE_GLYPH * height
+    parts = np.vstack([boxes[is_part], scraps])
+    bars = np.vstack([_flat(boxes, height), long_bars(mask, height)])
     lines = []
     for places in group(boxes[glyphs], is_sure[glyphs], bars, height):
         members = glyphs[places]
         # Text is sure somewhere; a low piece of ink by itself is a speck.
-        is_alone = len(members) == 1
-        if is_sure[members].any() and not (is_alone and heights[members[0]] < whole):
+        is_speck = len(members) == 1 and heights[members[0]] < _WHOLE_GLYPH * height
+        if is_sure[members].any() and not is_speck:
             gap = usual_gap(boxes[members]) + _PART_GAP * height
-            reach = _PART_REACH * height
-            lines.append(_with_parts(bounds(boxes[members]), boxes[is_part], gap, reach))
+            lines.append(_with_parts(bounds(boxes[members]), parts, gap, height))
     lines = _joined(lines, height)
     return in_reading_order([_padded(line, height, mask) for line in lines])
+
+
+def _flat(boxes: Boxes, height: float) -> Boxes:
+    """Return what may be a bar, or a bit of one."""
+    widths, heights = sides(boxes)
+    is_bar = (widths >= 2 * heights) & (heights <= _BAR_HEIGHT * height)
+    flat: Boxes = boxes[is_bar & (widths >= _LEAST_PART * height)]
+    return flat
 
 
 def _reduced(mask: Mask, factor: int) -> Mask:
@@ -118,22 +129,34 @@ def _joined(lines: Sequence[Box], height: float) -> list[Box]:
     return joined
 
 
-def _with_parts(line: Box, parts: Boxes, gap: float, reach: float) -> Box:
+def _with_parts(line: Box, parts: Boxes, gap: float, height: float) -> Box:
     """Return the line with the smaller ink in it, or beyond its ends by a gap that is usual."""
+    size = np.maximum(*sides(parts))
+    large = parts[size >= _LEAST_PART * height]
+    width = 0
+    # Upwards and downwards it grows in the last round only: once.
+    while line[2] - line[0] > width:
+        width = line[2] - line[0]
+        line = _grown(line, large, gap, _PART_REACH * height)
+    line = _grown(line, parts, _BIT_GAP * height, 0)
+    return _grown(line, parts[size >= _LEAST_DOT * height], gap, 0)
+
+
+def _grown(line: Box, parts: Boxes, gap: float, reach: float) -> Box:
+    """Return the line with parts up to `gap` beside it and `reach` above or below it."""
     x0, y0, x1, y1 = line
-    while True:
-        near = (
-            (parts[:, 1] >= y0 - reach)
-            & (parts[:, 3] <= y1 + reach)
-            & (parts[:, 0] < x1 + gap)
-            & (parts[:, 2] > x0 - gap)
-        )
-        if not near.any():
-            return line
-        left, top, right, bottom = bounds(parts[near])
-        if left >= x0 and right <= x1:
-            return x0, min(y0, top), x1, max(y1, bottom)
-        x0, x1 = min(x0, left), max(x1, right)
+    near = (
+        (parts[:, 1] >= y0 - reach)
+        & (parts[:, 3] <= y1 + reach)
+        & (parts[:, 0] < x1 + gap)
+        & (parts[:, 2] > x0 - gap)
+    )
+    if not near.any():
+        return line
+    left, top, right, bottom = bounds(parts[near])
+    if left < x0 or right > x1:
+        return min(x0, left), y0, max(x1, right), y1
+    return x0, min(y0, top), x1, max(y1, bottom)
 
 
 def _padded(line: Box, height: float, mask: Mask) -> Box:

@@ -1,56 +1,47 @@
-"""How high the glyphs of a page are, and its ink without stray lines."""
+"""How wide the strokes of a page are and how high its glyphs, and its ink freed of stray lines."""
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 
-from foveal.page.boxes import LEAST_FILL, Boxes, measure_ink, sides
-from foveal.page.clean import Mask, morph
+from foveal.page.boxes import LEAST_FILL, Boxes, sides
+from foveal.page.clean import Mask
 from foveal.page.opencv import opencv
+from foveal.page.outlines import Ink, outline
 
-Point: TypeAlias = tuple[int, int]
-"""`x, y` in pixels."""
-
-# Of the width of the strokes: stray lines are thinner, the stems of most glyphs are not.
-_THIN: Final = 0.5
+# Of the width of the strokes: stray lines are thinner, the stems of most glyphs are not. Wider
+# and wider openings free what one alone leaves tied or, as a wide one does with thin fonts, breaks.
+_OPENINGS: Final = (0.5, 0.7, 0.9)
 _GLYPH_FILL: Final = 0.2
-# Stray lines are longer than so many glyph heights and not so level (rise by run) as a bar.
-_LONG: Final = 1.6
-_LEVEL: Final = 0.03
-# A line may be found along the diagonal of a bar this high.
-_BAR_HEIGHT: Final = 0.12
-_LONGEST_BAR: Final = 7.0
-_WIDE_BAR: Final = 1.2
-# So close above and below a bar this share of the places has ink: more than specks have.
-_BAR_REACH: Final = 0.9
-_BAR_INK: Final = 0.03
-# The rests of a line that crossed another are found when that one is gone.
-_PASSES: Final = 2
-_WIDTH: Final = 0.09
-# They are looked for where glyphs are so high, in places that hold so much ink (of 255).
-_GLYPH_PX: Final = 32
-_INK: Final = 40
-# Half a degree: over the width of a page one degree misses the line.
-_ANGLE: Final = np.pi / 360
+# In glyph heights: a glyph by itself is no higher, and none is wider and fills so little of its
+# box as the strays that cross a page.
+_LARGEST: Final = 1.5
+_SPARSE_FILL: Final = 0.2
+_BAR_HEIGHT: Final = 0.24
+_WIDE_BAR: Final = 1.4
 
 
-def usual_height(mask: Mask) -> float:
+def stroke_width(mask: Mask) -> float:
+    """Return the usual width of the strokes in pixels; 0 without ink. Wide ones weigh more."""
+    cv2 = opencv()
+    ink = int(cv2.countNonZero(mask))
+    if ink == 0:
+        return 0.0
+    # Across a stroke the distance to its edge is 1, 2, … width / 2 and back again.
+    depths = cv2.sumElems(cv2.distanceTransform(mask, cv2.DIST_L2, 3))[0]
+    return 4 * float(depths) / ink - 2
+
+
+def usual_height(mask: Mask, stroke: float) -> float:
     """Return the median height of pieces of ink; 0 where there are none.
 
     Each piece has as many votes as pixels times its height, so specks have few. Stray lines tie
     glyphs of different lines together; they are thinner than the strokes of the text, so only
     thick ink is looked at.
     """
-    cv2 = opencv()
-    depth = cv2.distanceTransform(mask, cv2.DIST_L1, 3)[mask > 0]
-    if not len(depth):
-        return 0.0
-    # Across a stroke the distance to its edge is 1, 2, … width / 2 and back again.
-    stroke = 4 * float(np.median(depth)) - 2
-    size = int(_THIN * stroke) | 1
-    boxes, ink = measure_ink(morph(mask, "open", size) if size >= 3 else mask)
+    boxes, ink = outline(_opened(mask, _OPENINGS[0] * stroke)).measure()
     widths, heights = sides(boxes)
     fill = ink / (widths * heights)
     # Glyphs that are tied together by stray lines fill their box less than a glyph by itself.
@@ -63,70 +54,57 @@ def usual_height(mask: Mask) -> float:
     return float(heights[order][np.searchsorted(votes, votes[-1] / 2)])
 
 
-def without_strays(mask: Mask, height: float) -> Mask:
-    """Return the ink without straight lines that are longer than any stroke of a glyph.
+def loosen(mask: Mask, stroke: float, height: float) -> tuple[Boxes, Ink, Boxes]:
+    """Take ink apart that hangs together over more than a glyph: stray lines and bows tie it.
 
-    Level lines of the length of a fraction's bar stay.
+    Only such ink is opened, so a thin glyph stays whole where no stray touches it.
 
     Args:
         mask: (H, W) uint8, 255 where there is ink.
+        stroke: Usual width of a stroke, in pixels.
         height: Height of a usual glyph, in pixels.
+
+    Returns:
+        Box and count of pixels of each piece; and the boxes of the thin scraps that the openings
+        cut off, as far as they are no longer than a glyph.
     """
-    clean = mask
-    for _ in range(_PASSES):
-        segments = _long_segments(clean, height)
-        if not segments:
+    kept: list[tuple[Boxes, Ink]] = []
+    scraps = np.empty((0, 4), np.int64)
+    tied = mask
+    for share in (0.0, *_OPENINGS):
+        core = _opened(tied, share * stroke) if share else mask
+        if share == _OPENINGS[0]:
+            scraps, _ = outline(opencv().subtract(tied, core)).measure()
+        outlines = outline(core)
+        boxes, ink = outlines.measure()
+        widths, heights = sides(boxes)
+        is_sparse = ink < _SPARSE_FILL * widths * heights
+        is_tied = heights > _LARGEST * height
+        is_tied |= (widths > _LARGEST * height) & is_sparse
+        kept.append((boxes[~is_tied], ink[~is_tied]))
+        if not is_tied.any():
             break
-        clean = clean if clean is not mask else mask.copy()
-        thickness = max(3, round(_WIDTH * height))
-        for start, end in segments:
-            opencv().line(clean, start, end, 0, thickness=thickness)
-    return clean
-
-
-def _long_segments(mask: Mask, height: float) -> list[tuple[Point, Point]]:
-    """Return the ends of stray lines; looks only where ink hangs together over a glyph's size."""
-    cv2 = opencv()
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    is_large = np.max(stats[:, 2:4], axis=1) > _LONG * height
-    is_large[0] = False
-    if not is_large.any():
-        return []
-    scale = min(1.0, _GLYPH_PX / height)
-    suspect = np.where(is_large, np.uint8(255), np.uint8(0))[labels]
-    small = cv2.resize(suspect, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    least = round(_LONG * height * scale)
-    found = cv2.HoughLinesP(
-        np.where(small > _INK, np.uint8(255), np.uint8(0)),
-        rho=1,
-        theta=_ANGLE,
-        threshold=least // 2,
-        minLineLength=least,
-        maxLineGap=2,
-    )
-    segments = []
-    for x0, y0, x1, y1 in () if found is None else found.reshape(-1, 4) / scale:
-        start, end = (round(x0), round(y0)), (round(x1), round(y1))
-        if not _is_bar(mask, start, end, height):
-            segments.append((start, end))
-    return segments
-
-
-def _is_bar(mask: Mask, start: Point, end: Point, height: float) -> bool:
-    """Tell whether a line is the bar of a fraction: level, with ink above and below."""
-    (x0, x1), (y0, y1) = sorted((start[0], end[0])), sorted((start[1], end[1]))
-    if y1 - y0 > _LEVEL * (x1 - x0) + _BAR_HEIGHT * height or x1 - x0 > _LONGEST_BAR * height:
-        return False
-    near, far = round(_BAR_HEIGHT * height) + 1, round(_BAR_REACH * height)
-    above = mask[max(0, y0 - far) : max(0, y0 - near), x0:x1]
-    below = mask[y1 + near : y1 + far, x0:x1]
-    return all(part.size > 0 and part.mean() > 255 * _BAR_INK for part in (above, below))
+        tied = outlines.draw(is_tied, mask.shape)
+    else:
+        # As thick as text all over: a large heading, perhaps.
+        kept.append((boxes[is_tied], ink[is_tied]))
+    pieces, counts = zip(*kept, strict=True)
+    is_short = np.maximum(*sides(scraps)) <= height
+    return np.concatenate(pieces), np.concatenate(counts), scraps[is_short]
 
 
 def long_bars(mask: Mask, height: float) -> Boxes:
     """Return the level strokes that are wider than a glyph, even where they touch one."""
     cv2 = opencv()
     kernel = np.ones((1, max(3, round(_WIDE_BAR * height))), np.uint8)
-    bars, _ = measure_ink(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel))
-    flat: Boxes = bars[sides(bars)[1] <= 2 * _BAR_HEIGHT * height]
+    bars, _ = outline(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel)).measure()
+    flat: Boxes = bars[sides(bars)[1] <= _BAR_HEIGHT * height]
     return flat
+
+
+def _opened(mask: Mask, size: float) -> Mask:
+    """Return the ink that is at least `size` pixels wide both ways; a square is fast."""
+    side = max(1, round(size))
+    kernel = np.ones((side, side), np.uint8)
+    opened: Mask = opencv().morphologyEx(mask, opencv().MORPH_OPEN, kernel)
+    return opened
