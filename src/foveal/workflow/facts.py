@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,36 +37,51 @@ def look(source: Source, limits: DecodeLimits, raws: Iterable[RawTarget]) -> Dat
     step = max(1, len(samples) // _LOOK_AT)
     chosen = samples[::step][:_LOOK_AT]
 
-    def load(sample: Sample) -> Picture | None:
+    def see(sample: Sample) -> _Seen | None:
         try:
             if source.classes:
-                return _middle(source.open(sample, limits).raster)
-            return source.load(sample, limits, min_size=(96, 96)).picture
+                return _Seen.of(_middle(source.open(sample, limits).raster))
+            return _Seen.of(source.load(sample, limits, min_size=(96, 96)).picture)
         except FovealError:
             return None  # Counted and reported when the cache is built.
 
     with ThreadPoolExecutor() as pool:
-        pictures = [picture for picture in pool.map(load, chosen) if picture is not None]
-    if not pictures:
+        seen = [one for one in pool.map(see, chosen) if one is not None]
+    if not seen:
         raise DataError(
             f"None of the first {len(chosen)} pictures in {source.location} can be read.",
             hint=f"foveal check {source.location}",
         )
-    borders = np.stack([_border(picture.pixels) for picture in pictures])
-    sides = [max(picture.height, picture.width) for picture in pictures]
+    borders = np.stack([one.border for one in seen])
     longest = max((len(name) for raw in raws for name in raw), default=0)
     red, green, blue = (int(v) for v in np.median(borders, axis=0).round())
     return DataFacts(
         samples=len(samples),
-        median_side=int(np.median(sides)),
-        median_height=int(np.median([picture.height for picture in pictures])),
-        widest=max(picture.width / picture.height for picture in pictures),
+        median_side=int(np.median([max(one.height, one.width) for one in seen])),
+        median_height=int(np.median([one.height for one in seen])),
+        widest=max(one.width / one.height for one in seen),
         pad_color=(red, green, blue),
-        ink_share=float(np.mean([_is_ink(picture.pixels) for picture in pictures])),
+        ink_share=float(np.mean([one.is_ink for one in seen])),
         single_characters=longest == 1,
         longest_target=longest,
         is_drawn=isinstance(source, SynthSource),
     )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is kept of a picture that was looked at: pages and photographs fill the memory."""
+
+    height: int
+    width: int
+    border: NDArray[np.float64]
+    is_ink: bool
+
+    @classmethod
+    def of(cls, picture: Picture) -> _Seen:
+        pixels = picture.pixels
+        return cls(picture.height, picture.width, _border(pixels), _is_ink(pixels))
 
 
 def _middle(raster: Raster) -> Picture:
