@@ -23,6 +23,10 @@ from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord
 logger = logging.getLogger(__name__)
 
 
+# Of the labels that a set favours, in the log.
+_NAMED = 6
+
+
 class _Stopped(Exception):
     """Drawing was given up: nobody needs the set any more."""
 
@@ -151,12 +155,12 @@ class EndlessLoader:
         return self._used[2]
 
     def _later(self, number: int) -> SynthSource:
-        # Drawn from the first epoch of the set before it on: known are the epochs before that.
-        confused = self._confused.get((number - 1) * self._every, {})
-        kind = self._source.kind
-        if confused and self._focus:
-            kind = kind.favouring(confused, self._focus)
+        kind = self._source.kind.favouring(self._favoured(number), self._focus)
         return self._source.later(number, self._first.samples, kind)
+
+    def _favoured(self, number: int) -> dict[str, int]:
+        # Drawn from the first epoch of the set before it on: known are the epochs before that.
+        return self._confused.get((number - 1) * self._every, {}) if self._focus else {}
 
     def _draw(self, number: int) -> Future[Cache]:
         if number not in self._drawn:
@@ -182,5 +186,8 @@ class EndlessLoader:
                 hint="--set data.fresh_every=0 keeps the first ones",
                 code=code,
             )
-        logger.debug("drew set %d of %s", number, self._source.location)
+        favoured = self._favoured(number)
+        most = sorted(favoured, key=lambda label: -favoured[label])[:_NAMED]
+        why = f", favouring {' '.join(most)}" if most else ""
+        logger.info("drew set %d of %s%s", number, self._source.location, why)
         return cache
