@@ -135,6 +135,8 @@ class Planner:
         loader: Loader = self._units.loader(self._setting, self._sample_weights())
         source, every = self._prepared.source, self._prepared.recipe.data.fresh_every
         if isinstance(source, SynthSource) and isinstance(self._units, RowUnits) and every:
+            # Epochs are counted over all stages: only of the first is the last one known.
+            is_first = name == "full" and not self._is_staged
             endless = EndlessLoader(
                 loader,
                 source,
@@ -143,7 +145,7 @@ class Planner:
                 limits=limits_of(self._prepared.recipe),
                 directory=self._run.sets,
                 every=every,
-                epochs=epochs,
+                epochs=epochs if is_first else None,
                 focus=self._prepared.recipe.data.focus,
             )
             self._endless.append(endless)
