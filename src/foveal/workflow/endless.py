@@ -101,7 +101,7 @@ class EndlessLoader:
         self._sets = None if epochs is None else -(-epochs // every)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="foveal-draw")
         self._stop = _Stop()
-        self._drawn: dict[int, Future[Cache]] = {}
+        self._drawn: dict[int, Future[tuple[Cache, SynthSource]]] = {}
         self._used: tuple[int, Cache, Loader] | None = None
 
     def close(self) -> None:
@@ -146,12 +146,12 @@ class EndlessLoader:
         if number == 0:
             return self._first
         if self._used is None or self._used[0] != number:
-            cache = self._draw(number).result()
+            cache, source = self._draw(number).result()
             del self._drawn[number]
             if self._used is not None:
                 self._used[1].close()
                 shutil.rmtree(self._used[1].directory, ignore_errors=True)
-            self._used = (number, cache, self._make(cache, self._later(number)))
+            self._used = (number, cache, self._make(cache, source))
         return self._used[2]
 
     def _later(self, number: int) -> SynthSource:
@@ -162,17 +162,18 @@ class EndlessLoader:
         # Drawn from the first epoch of the set before it on: known are the epochs before that.
         return self._confused.get((number - 1) * self._every, {}) if self._focus else {}
 
-    def _draw(self, number: int) -> Future[Cache]:
+    def _draw(self, number: int) -> Future[tuple[Cache, SynthSource]]:
         if number not in self._drawn:
             self._drawn[number] = self._pool.submit(self._build, number)
         return self._drawn[number]
 
-    def _build(self, number: int) -> Cache:
+    def _build(self, number: int) -> tuple[Cache, SynthSource]:
+        source = self._later(number)
         directory = self._directory / f"set-{number:06d}"
         if Cache.is_complete(directory):  # a killed run had drawn it already
-            return Cache.open(directory)
+            return Cache.open(directory), source
         cache = Cache.build(
-            self._later(number),
+            source,
             self._pipeline,
             directory,
             self._limits,
@@ -190,4 +191,4 @@ class EndlessLoader:
         most = sorted(favoured, key=lambda label: -favoured[label])[:_NAMED]
         why = f", favouring {' '.join(most)}" if most else ""
         logger.info("drew set %d of %s%s", number, self._source.location, why)
-        return cache
+        return cache, source
