@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-FONT_SUFFIXES = frozenset({".ttf", ".otf", ".ttc"})
+_SUFFIXES = frozenset({".ttf", ".otf", ".ttc"})
 
 # A code point that no font draws: its glyph is what the font shows for "missing".
 _MISSING = "\uffff"
@@ -47,7 +47,7 @@ def font_folders() -> list[Path]:
 def font_files(folders: Iterable[Path]) -> Iterator[Path]:
     """Yield the font files of folders and all their subfolders, sorted within each folder."""
     for folder in folders:
-        yield from (p for p in sorted(folder.rglob("*")) if p.suffix.lower() in FONT_SUFFIXES)
+        yield from (p for p in sorted(folder.rglob("*")) if p.suffix.lower() in _SUFFIXES)
 
 
 def can_draw(path: Path, characters: str) -> bool:

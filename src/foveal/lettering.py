@@ -71,7 +71,7 @@ def text_font(text: str, size_px: int) -> Font:
     found = dict.fromkeys(path for path in map(_find_font, rare) if path is not None)
     if not found:
         return ImageFont.load_default(size_px)
-    return _open(max(found, key=lambda path: sum(can_draw(path, c) for c in rare)), size_px)
+    return _open(max(found, key=lambda path: sum(_draws(path, c) for c in rare)), size_px)
 
 
 def _setting(character: str, size_px: int) -> tuple[str, Font]:
@@ -104,7 +104,11 @@ def _find_font(character: str) -> Path | None:
     main = _main_font()
     first = [main] if main is not None else []
     paths = itertools.chain(first, _system_fonts())
-    return next((path for path in paths if can_draw(path, character)), None)
+    return next((path for path in paths if _draws(path, character)), None)
+
+
+# A caption asks again for the characters of the one before it, and each answer opens the font.
+_draws = functools.lru_cache(maxsize=4096)(can_draw)
 
 
 @functools.lru_cache(maxsize=1)
