@@ -57,7 +57,8 @@ def fit_temperature(score: Score, right: Sequence[bool]) -> float:
     # coarse look over everything finds the valley.
     grid = np.linspace(math.log(_LOW), math.log(_HIGH), _GRID).tolist()
     losses = [loss(place) for place in grid]
-    best = max(i for i, value in enumerate(losses) if value == min(losses))
+    # Of equal ones the last, as below.
+    best = _GRID - 1 - int(np.argmin(losses[::-1]))
     low, high = grid[max(0, best - 1)], grid[min(best + 1, _GRID - 1)]
     return math.exp(_golden_section(loss, low, high))
 
