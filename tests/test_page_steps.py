@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -262,20 +263,15 @@ def test_lines_are_found_from_top_to_bottom_with_the_fraction_whole(
         assert encloses(piece, box, margin=25), (piece, box)
 
 
-def test_stray_lines_and_specks_do_not_tie_lines_together() -> None:
-    pixels, boxes = draw_page(noise=15.0)
-    _, pieces = run_steps(add_strays(pixels), DEFAULT_STEPS)
+@pytest.mark.parametrize(("add", "noise"), [(add_strays, 15.0), (add_bows, 10.0)])
+def test_strays_and_bows_neither_tie_lines_nor_cut_glyphs_off_nor_pass_for_a_line(
+    add: Callable[[Image], Image], noise: float
+) -> None:
+    pixels, boxes = draw_page(noise=noise)
+    _, pieces = run_steps(add(pixels), DEFAULT_STEPS)
     assert len(pieces) == 2
     for piece, box in zip(pieces, boxes, strict=True):
         # Ends of strays may widen a piece; they may not cost a glyph.
-        assert encloses(piece, box, margin=110), (piece, box)
-
-
-def test_bows_neither_tie_lines_together_nor_cut_glyphs_off_nor_pass_for_a_line() -> None:
-    pixels, boxes = draw_page(noise=10.0)
-    _, pieces = run_steps(add_bows(pixels), DEFAULT_STEPS)
-    assert len(pieces) == 2
-    for piece, box in zip(pieces, boxes, strict=True):
         assert encloses(piece, box, margin=110), (piece, box)
 
 
