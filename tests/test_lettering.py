@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
+from foveal import fonts, lettering
 from foveal.lettering import text_font
 from foveal.render import contact_sheet
-
-pytest.importorskip("matplotlib", reason="brings a font with these letters")
 
 
 def captioned(caption: str) -> np.ndarray:
@@ -20,6 +19,15 @@ def test_captions_of_other_scripts_are_legible() -> None:
     # A font without these letters draws the same box for each of them.
     assert not np.array_equal(captioned("Ж"), captioned("Ω"))
     assert not np.array_equal(captioned("жук"), captioned("кук"))
+
+
+def test_letters_and_signs_need_no_font_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "font_folders", lambda: [])
+    monkeypatch.setattr(lettering, "_system_fonts", tuple)
+    assert all(fonts.can_draw(fonts.MAIN_FONT, c) for c in "aZ09éßŁЖΩ×÷−√≤π∑␣")
+    for character in "Ж∑":
+        width = lettering.measure(character, 24)
+        assert width == lettering.plain_font(24).getlength(character)
 
 
 def test_plain_text_needs_no_look_at_the_fonts_of_the_machine(

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
-from foveal.fonts import can_draw, font_files, font_folders, matplotlib_fonts
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+from foveal.fonts import MAIN_FONT, can_draw, font_files, font_folders
 
 # Names of fonts that draw many scripts; looked at first, because opening each font of a machine
 # takes seconds.
@@ -57,12 +55,12 @@ def measure(character: str, size_px: int) -> float:
     return font.getlength(text)
 
 
-def plain_font(size_px: int) -> Font:
+def plain_font(size_px: int) -> ImageFont.FreeTypeFont:
     """Return the font for words and numbers."""
-    return _open(_main_font(), size_px)
+    return _open(MAIN_FONT, size_px)
 
 
-def text_font(text: str, size_px: int) -> Font:
+def text_font(text: str, size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Return a font for a line of text: one that draws most of its characters that are not ASCII.
 
     Text of ASCII alone is written with Pillow's own font, without a look at the machine's.
@@ -74,36 +72,24 @@ def text_font(text: str, size_px: int) -> Font:
     return _open(max(found, key=lambda path: sum(_draws(path, c) for c in rare)), size_px)
 
 
-def _setting(character: str, size_px: int) -> tuple[str, Font]:
+def _setting(character: str, size_px: int) -> tuple[str, ImageFont.FreeTypeFont]:
     text = visible(character)
     if len(text) == 1:
         path = _find_font(text)
         if path is not None:
             return text, _open(path, size_px)
         text = f"{ord(text):04X}"
-    return text, _open(_main_font(), max(7, size_px // 2))
+    return text, _open(MAIN_FONT, max(7, size_px // 2))
 
 
 @functools.lru_cache(maxsize=256)
-def _open(path: Path | None, size_px: int) -> Font:
-    if path is None:
-        return ImageFont.load_default(size_px)
+def _open(path: Path, size_px: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(path), size_px)
-
-
-@functools.lru_cache(maxsize=1)
-def _main_font() -> Path | None:
-    """Return matplotlib's DejaVu Sans, or None."""
-    folder = matplotlib_fonts()
-    path = None if folder is None else folder / "DejaVuSans.ttf"
-    return path if path is not None and path.is_file() else None
 
 
 @functools.lru_cache(maxsize=4096)
 def _find_font(character: str) -> Path | None:
-    main = _main_font()
-    first = [main] if main is not None else []
-    paths = itertools.chain(first, _system_fonts())
+    paths = itertools.chain([MAIN_FONT], _system_fonts())
     return next((path for path in paths if _draws(path, character)), None)
 
 

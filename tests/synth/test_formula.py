@@ -126,7 +126,7 @@ def test_signs_stand_out_from_the_paper() -> None:
 def test_without_a_chinese_font_the_package_to_install_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own = [folder for folder in fonts.font_folders() if "matplotlib" in str(folder)]
+    own = fonts.font_folders()[:1]
     monkeypatch.setattr(fonts, "font_folders", lambda: own)
     with pytest.raises(DataError, match="No font on this machine") as caught:
         FORMULA.prepared()

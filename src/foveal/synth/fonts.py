@@ -1,7 +1,7 @@
 """The fonts of this machine that can draw given characters.
 
-matplotlib brings DejaVu and others along, so there is always something to draw with; the
-system's own fonts come on top.
+foveal brings one along, so there is always something to draw with; those of matplotlib, which the
+extra `synth` installs for its fonts alone, and the system's own come on top.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _NOT_LETTERS = (
 )  # fmt: skip
 # TeX's mathematical italic has its letters, but arrows where brackets and operators belong.
 _ONLY_LETTERS = "cmmi"
-# Upright text fonts with free licences: matplotlib's, and Debian's fonts-dejavu, -liberation,
-# -noto-cjk and -wqy.
+# Upright text fonts with free licences: those of matplotlib, and of Debian's fonts-dejavu,
+# -liberation, -noto-cjk and -wqy.
 _PLAIN = (
     "DejaVuSans.", "DejaVuSans-Bold.", "DejaVuSansMono.", "DejaVuSansMono-Bold.", "DejaVuSerif.",
     "DejaVuSerif-Bold.", "LiberationSans-Regular", "LiberationSans-Bold.",
@@ -85,7 +85,7 @@ def _how_to_install(characters: str) -> str:
     # Where the blocks of Han characters begin, with their radicals.
     if max(characters, default="") >= "\u2e80":
         return "apt-get install fonts-noto-cjk"
-    return "apt-get install fonts-dejavu-core, or pip install matplotlib"
+    return "apt-get install fonts-dejavu-core, or pip install 'foveal[synth]'"
 
 
 def plain_fonts(characters: str) -> list[Path]:

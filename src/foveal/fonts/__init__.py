@@ -17,17 +17,12 @@ _MISSING = "\uffff"
 _PROBE_SIZE_PX = 24
 
 
-def matplotlib_fonts() -> Path | None:
-    """Return the folder of the fonts that matplotlib brings along, which is slow to import."""
-    spec = importlib.util.find_spec("matplotlib")
-    if spec is None or spec.origin is None:
-        return None
-    return Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
+MAIN_FONT = Path(__file__).with_name("DejaVuSans.ttf")
+"""DejaVu Sans 2.37, which comes with foveal: Latin, Greek, Cyrillic and signs of mathematics."""
 
 
 def font_folders() -> list[Path]:
-    """Return the folders where fonts lie on this machine, matplotlib's own first."""
-    own = matplotlib_fonts()
+    """Return the folders where fonts lie: foveal's own, matplotlib's, and those of this machine."""
     home = Path.home()
     if sys.platform == "darwin":
         system = [Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library/Fonts"]
@@ -41,7 +36,15 @@ def font_folders() -> list[Path]:
             data_home / "fonts",
             home / ".fonts",
         ]
-    return [folder for folder in ([own] if own else []) + system if folder.is_dir()]
+    folders = [MAIN_FONT.parent, *_matplotlib_folder(), *system]
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def _matplotlib_folder() -> Iterator[Path]:
+    # Found without importing it, which is slow.
+    spec = importlib.util.find_spec("matplotlib")
+    if spec is not None and spec.origin is not None:
+        yield Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
 
 
 def font_files(folders: Iterable[Path]) -> Iterator[Path]:
