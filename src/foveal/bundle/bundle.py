@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
 import zipfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
+from foveal.atomic import atomic_path
 from foveal.bundle.manifest import Manifest
 from foveal.bundle.onnx_check import check_onnx
 from foveal.errors import BundleError
@@ -107,33 +106,24 @@ class Bundle:
         check_onnx(files[MODEL_NAME])
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         text = json.dumps(replace(manifest, files=digests).to_json(), indent=2, ensure_ascii=False)
-        temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
+        with atomic_path(path, durable=True) as temporary:
+            temporary.mkdir(parents=True)
             for name, content in {**files, MANIFEST_NAME: text.encode()}.items():
-                with (temporary / name).open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
+                (temporary / name).write_bytes(content)
             written = cls.open(temporary)
-            if path.exists():
-                shutil.rmtree(path)
-            temporary.rename(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         return replace(written, path=path)
 
     def pack(self, target: Path) -> Path:
         """Write the bundle as one `.foveal` zip and return its path."""
-        temporary = target.with_name(f".tmp-{target.name}")
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        with (
+            atomic_path(target) as temporary,
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
+        ):
             for name in (MANIFEST_NAME, *self.manifest.files):
                 # A fixed date, so that the same bundle gives the same bytes.
                 info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
                 info.external_attr = 0o644 << 16
                 archive.writestr(info, self.read(name))
-        temporary.replace(target)
         return target
 
     def read(self, name: str) -> bytes:

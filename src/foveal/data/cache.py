@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
@@ -27,7 +24,7 @@ from foveal.data.hashing import Fingerprint, fingerprint
 from foveal.data.scan import Scan
 from foveal.data.source import Sample, Source
 from foveal.errors import DataError, FovealError
-from foveal.machine import over_cores
+from foveal.machine import over_cores, read_ahead
 from foveal.pipeline import Pipeline
 from foveal.types import Frame, Image, Piece
 
@@ -256,16 +253,4 @@ def _chunks(
             yield [result]
         return
     chunks = (samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK))
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        waiting: deque[Future[list[_Result]]] = deque()
-        try:
-            for chunk in islice(chunks, workers * _AHEAD):
-                waiting.append(pool.submit(work_all, chunk))
-            while waiting:
-                yield waiting.popleft().result()
-                for chunk in islice(chunks, 1):
-                    waiting.append(pool.submit(work_all, chunk))
-        finally:
-            # After Ctrl-C nobody waits for what has not begun.
-            for future in waiting:
-                future.cancel()
+    yield from read_ahead(work_all, chunks, workers=workers, ahead=workers * _AHEAD)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from foveal.atomic import atomic_path
 from foveal.errors import DataError
 from foveal.pipeline import Pipeline
 
@@ -23,17 +23,11 @@ def whole_folder(directory: Path, pipeline: Pipeline, layout: str) -> Iterator[P
         pipeline: Written into the header.
         layout: Name and version of the files' layout; another one is not opened.
     """
-    temporary = directory.with_name(f".tmp-{directory.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
+    with atomic_path(directory) as temporary:
+        temporary.mkdir(parents=True)
         yield temporary
         header = {"layout": layout, "pipeline": pipeline.to_json()}
         (temporary / _HEADER).write_text(json.dumps(header), encoding="utf-8")
-        shutil.rmtree(directory, ignore_errors=True)
-        temporary.rename(directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def is_whole(directory: Path, layout: str) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import final
 
@@ -20,6 +19,7 @@ from foveal.data.hashing import fingerprint
 from foveal.data.scan import Scan
 from foveal.data.source import Opened, Sample, Source
 from foveal.errors import DataError, FovealError, ImageError
+from foveal.machine import read_ahead
 from foveal.types import IGNORED, Image, Mask, Raster
 
 PIXELS, MASKS, ROWS = "pixels.u8", "masks.u8", "rasters.npz"
@@ -63,9 +63,12 @@ def write_all(
     """
     writer = _Writer(source, scale, directory)
     progress.start("decode", len(source.samples))
-    for index, ready in enumerate(_all(source, limits, workers)):
-        writer.put(index, ready)
-        progress.update(index + 1)
+    ready = partial(_ready, source, limits)
+    # One ahead for each thread: each is a whole picture.
+    with closing(read_ahead(ready, source.samples, workers=workers, ahead=workers)) as all_ready:
+        for index, one in enumerate(all_ready):
+            writer.put(index, one)
+            progress.update(index + 1)
     progress.finish()
     writer.finish()
 
@@ -211,21 +214,3 @@ def _ready(source: Source, limits: DecodeLimits, sample: Sample) -> _Ready | Fov
             code="mask_size",
         )
     return _Ready(opened, mask)
-
-
-def _all(source: Source, limits: DecodeLimits, workers: int) -> Iterator[_Ready | FovealError]:
-    """Yield all samples in order, decoded side by side, one ahead for each thread."""
-    samples = iter(source.samples)
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        waiting: deque[Future[_Ready | FovealError]] = deque()
-        try:
-            for sample in islice(samples, workers + 1):
-                waiting.append(pool.submit(_ready, source, limits, sample))
-            while waiting:
-                yield waiting.popleft().result()
-                for sample in islice(samples, 1):
-                    waiting.append(pool.submit(_ready, source, limits, sample))
-        finally:
-            # After Ctrl-C nobody waits for what has not begun.
-            for future in waiting:
-                future.cancel()

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.atomic import atomic_path
 from foveal.data.deal import Unit, deal
 from foveal.data.findings import finding, plural
 from foveal.data.near import together
@@ -225,14 +226,15 @@ def _crosses(positions: Sequence[int], stated: NDArray[np.int8], keys: Sequence[
 
 def write_split_csv(path: Path, samples: Sequence[Sample], split: NDArray[np.int8]) -> None:
     """Write `image,label,split`, a row for each sample; the split is empty where unused."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_HEADER)
         for sample, side in zip(samples, split.tolist(), strict=True):
             name = SPLIT_NAMES[side] if side != UNUSED else ""
             writer.writerow([sample.id, "|".join(sample.raw or ()), name])
-    temporary.replace(path)
 
 
 def read_split_csv(path: Path, samples: Sequence[Sample]) -> NDArray[np.int8]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal import metrics
+from foveal.atomic import write_atomic
 from foveal.bundle.manifest import Manifest
 from foveal.console import NoProgress, Progress
 from foveal.data.source import Sample, Source
@@ -148,8 +149,8 @@ class Evaluation:
         out.mkdir(parents=True, exist_ok=True)
         write_predictions(self, out / "predictions.csv")
         text = json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-        _replace(out / "metrics.json", text + "\n")
-        _replace(out / "report.html", self.to_html(results=results))
+        write_atomic(out / "metrics.json", text + "\n")
+        write_atomic(out / "report.html", self.to_html(results=results))
 
     def show(self) -> None:
         """Show the whole report in a notebook.
@@ -255,9 +256,3 @@ def _check_question(first: Predictor, other: Predictor) -> None:
             "or labels.",
             hint="let bundles vote that were trained on data of the same labels",
         )
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

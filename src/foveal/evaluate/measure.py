@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, final
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from foveal.console import Progress
 from foveal.data.source import Opened, Sample, Source
 from foveal.errors import DataError, FovealError, ImageError
-from foveal.machine import available_cores
+from foveal.machine import available_cores, read_ahead
 from foveal.predict.predictor import ModelInput, Predictor
 from foveal.tasks.base import Task
 from foveal.types import Frame, JsonObject, Raster
@@ -226,16 +226,12 @@ def target_of(task: Task[Any, Any], source: Source, sample: Sample) -> Any:
 def _batches(
     voters: Sequence[Predictor], source: Source, samples: Sequence[Sample], batch_size: int
 ) -> Iterator[list[_Prepared | Failure]]:
-    """Yield prepared samples in order, decoded by threads at most two batches ahead."""
-    iterator = iter(samples)
-    with ThreadPoolExecutor(available_cores(), thread_name_prefix="decode") as pool:
-        waiting: deque[Future[_Prepared | Failure]] = deque()
-        while True:
-            for sample in islice(iterator, 2 * batch_size - len(waiting)):
-                waiting.append(pool.submit(_prepare, voters, source, sample))
-            if not waiting:
-                return
-            yield [waiting.popleft().result() for _ in range(min(batch_size, len(waiting)))]
+    """Yield prepared samples in order, decoded by threads one batch ahead."""
+    prepare = partial(_prepare, voters, source)
+    prepared = read_ahead(prepare, samples, workers=available_cores(), ahead=batch_size)
+    with closing(prepared):
+        while batch := list(islice(prepared, batch_size)):
+            yield batch
 
 
 def _prepare(voters: Sequence[Predictor], source: Source, sample: Sample) -> _Prepared | Failure:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from foveal.atomic import atomic_path
 from foveal.data.source import Sample
 from foveal.errors import DataError
 from foveal.tasks.base import Task
@@ -48,8 +49,10 @@ def write_predictions(evaluation: Evaluation, path: Path) -> None:
     task, measured = evaluation.task, evaluation.measured
     names = task.labels.names
     has_scores = "scores" in task.to_json(measured.predictions[0])
-    temporary = path.with_name(f".tmp-{path.name}")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*_COLUMNS, *(_SCORE + name for name in names if has_scores)])
         for i, prediction in enumerate(measured.predictions):
@@ -66,7 +69,6 @@ def write_predictions(evaluation: Evaluation, path: Path) -> None:
                     *(f"{scores[name]:.5g}" for name in names if has_scores),
                 ]
             )
-    temporary.replace(path)
 
 
 def read_correct(path: Path) -> dict[str, bool]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import glob
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, final
@@ -18,7 +18,7 @@ from typing import Any, final
 from foveal.data.decode import read_file
 from foveal.data.names import is_hidden, is_picture_name
 from foveal.errors import DataError, FovealError, ImageError
-from foveal.machine import available_cores
+from foveal.machine import available_cores, read_ahead
 from foveal.predict.copies import copy_to_draw_on, small_copy
 from foveal.predict.predictor import ModelInput, Predictor, error_record
 from foveal.types import Frame, JsonObject, Picture
@@ -133,26 +133,16 @@ def answer_files(
         batch_size: Pictures in one run of the network; those of a tiled pipeline run alone.
         drawing: What is needed to draw the answers; None when they are not drawn.
     """
-    iterator = iter(files)
-    first = list(islice(iterator, 2))
-    if len(first) == 1:
-        # One picture: a thread pool would only add to the start-up.
-        yield from _answer(predictor, [_prepare(predictor, first[0], drawing)], drawing)
-        return
     together = 1 if predictor.pipeline.is_tiled else batch_size
-    with ThreadPoolExecutor(available_cores(), thread_name_prefix="decode") as pool:
-        waiting: deque[Future[_Prepared | _Failed]] = deque(
-            pool.submit(_prepare, predictor, name, drawing) for name in first
-        )
-        # Decode one batch ahead of the network, and no more: memory stays flat.
-        while waiting:
-            for name in islice(iterator, 2 * together - len(waiting)):
-                waiting.append(pool.submit(_prepare, predictor, name, drawing))
-            batch = [waiting.popleft().result() for _ in range(min(together, len(waiting)))]
+    prepare = partial(_prepare, predictor, drawing)
+    # Decode one batch ahead of the network, and no more: memory stays flat.
+    prepared = read_ahead(prepare, files, workers=available_cores(), ahead=together)
+    with closing(prepared):
+        while batch := list(islice(prepared, together)):
             yield from _answer(predictor, batch, drawing)
 
 
-def _prepare(predictor: Predictor, name: str, drawing: Drawing | None) -> _Prepared | _Failed:
+def _prepare(predictor: Predictor, drawing: Drawing | None, name: str) -> _Prepared | _Failed:
     try:
         copy = None
         if predictor.pipeline.is_tiled:

@@ -10,17 +10,18 @@ values.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, product
-from typing import TypeVar, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from foveal.machine import read_ahead
 from foveal.pipeline import Flips, Pipeline
 from foveal.predict.engine import Engine
 from foveal.types import Image, Outputs, Raster
@@ -39,7 +40,6 @@ _BAND_VALUES = 1 << 23
 
 _Place = tuple[int, int]
 _Batch = tuple[list[_Place], NDArray[np.uint8]]
-ItemT = TypeVar("ItemT")
 
 
 @final
@@ -83,8 +83,14 @@ class Tiler:
         columns = _Axis.of(raster.width, self._window[1], self._pipeline.overlap)
         band = _Band(rows, columns)
         row = 0
-        # The network runs ahead while these maps are joined and decided on.
-        with closing(_ahead(self._answers(raster, rows, columns, names))) as answers:
+        # The next tiles are cut while the network runs, and it runs while these maps are joined and
+        # decided on.
+        cut = partial(self._cut_all, raster, rows, columns)
+        run = partial(self._answer, names)
+        with (
+            closing(read_ahead(cut, self._places(rows, columns), workers=1, ahead=1)) as batches,
+            closing(read_ahead(run, batches, workers=1, ahead=1)) as answers,
+        ):
             for places, outputs in answers:
                 for k, (i, j) in enumerate(places):
                     if i != row:
@@ -92,27 +98,25 @@ class Tiler:
                         row = i
                     for name in names:
                         band.add(name, i, j, _enlarged(outputs[name][k], self._window))
+                # Not kept while the next are waited for.
+                del outputs
         yield from band.finish_row(row)
 
-    def _answers(
-        self, raster: Raster, rows: _Axis, columns: _Axis, names: Sequence[str]
-    ) -> Generator[tuple[list[_Place], Outputs], None, None]:
-        """Yield the tiles of each batch and the network's maps of them."""
-        with closing(_ahead(self._batches(raster, rows, columns))) as batches:
-            for places, inputs in batches:
-                yield places, self._run(inputs, names)
-
-    def _batches(
-        self, raster: Raster, rows: _Axis, columns: _Axis
-    ) -> Generator[_Batch, None, None]:
-        """Yield the tiles in reading order; a batch may reach into the next row of tiles."""
+    def _places(self, rows: _Axis, columns: _Axis) -> Iterator[list[_Place]]:
+        """Yield batches of tiles in reading order; one may reach into the next row of tiles."""
         places = product(range(len(rows.starts)), range(len(columns.starts)))
-        size = (self._pipeline.height, self._pipeline.width)
         while batch := list(islice(places, self._batch_size)):
-            inputs = np.empty((len(batch), *size, 3), np.uint8)
-            for tile, (i, j) in zip(inputs, batch, strict=True):
-                tile[:] = self._cut(raster, rows.starts[i], columns.starts[j])
-            yield batch, inputs
+            yield batch
+
+    def _cut_all(self, raster: Raster, rows: _Axis, columns: _Axis, batch: list[_Place]) -> _Batch:
+        inputs = np.empty((len(batch), self._pipeline.height, self._pipeline.width, 3), np.uint8)
+        for tile, (i, j) in zip(inputs, batch, strict=True):
+            tile[:] = self._cut(raster, rows.starts[i], columns.starts[j])
+        return batch, inputs
+
+    def _answer(self, names: Sequence[str], batch: _Batch) -> tuple[list[_Place], Outputs]:
+        places, inputs = batch
+        return places, self._run(inputs, names)
 
     def _cut(self, raster: Raster, top: int, left: int) -> Image:
         """Return one model input, (height, width, 3) uint8."""
@@ -238,12 +242,3 @@ def _enlarged(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
         image = PILImage.fromarray(np.ascontiguousarray(channel, np.float32))
         target[:] = np.asarray(image.resize(size[::-1], PILImage.Resampling.BILINEAR))
     return large
-
-
-def _ahead(items: Generator[ItemT, None, None]) -> Generator[ItemT, None, None]:
-    """Yield the items, making the next one in a thread while the caller works on this one."""
-    with closing(items), ThreadPoolExecutor(1, thread_name_prefix="tiles") as pool:
-        waiting = pool.submit(next, items, None)
-        while (item := waiting.result()) is not None:
-            waiting = pool.submit(next, items, None)
-            yield item

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from torch import nn
 
+from foveal.atomic import write_atomic
 from foveal.console import Progress
 from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord
 
@@ -63,9 +64,7 @@ class ResultsCsv:
     def epoch_done(self, record: EpochRecord) -> None:
         """Add a row."""
         self._records.append(record)
-        temporary = self._path.with_name(f".tmp-{self._path.name}")
-        temporary.write_text(results_table(self._records), encoding="utf-8")
-        temporary.replace(self._path)
+        write_atomic(self._path, results_table(self._records))
 
     def fit_ended(self, result: FitResult) -> None:
         """Ignore."""

@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import pickle
 import re
 import shutil
@@ -22,6 +21,7 @@ from typing import Any
 
 import torch
 
+from foveal.atomic import TEMPORARY, atomic_path
 from foveal.errors import FovealError
 from foveal.types import JsonObject
 
@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 KEPT = 2
 SCHEMA_VERSION = 1
 _NAME = re.compile(r"checkpoint-(\d{8})")
-_TEMPORARY = ".tmp-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class CheckpointStore:
         self.every_s = every_s
         self.largest_share = largest_share
         if directory.is_dir():
-            for left in directory.glob(f"{_TEMPORARY}*"):
+            for left in directory.glob(f"{TEMPORARY}*"):
                 shutil.rmtree(left, ignore_errors=True)
 
     def save(self, checkpoint: Checkpoint) -> Path:
@@ -73,9 +72,6 @@ class CheckpointStore:
         names = self.names()
         number = int(names[-1].removeprefix("checkpoint-")) + 1 if names else 1
         final = self.directory / f"checkpoint-{number:08d}"
-        temporary = self.directory / f"{_TEMPORARY}{final.name}-{os.getpid()}"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
         buffer = io.BytesIO()
         torch.save(checkpoint.tensors, buffer)
         files = {
@@ -84,11 +80,10 @@ class CheckpointStore:
         }
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         manifest = {"schema_version": SCHEMA_VERSION, "files": digests}
-        for name, content in {**files, "manifest.json": json.dumps(manifest).encode()}.items():
-            _write(temporary / name, content)
-        _sync_directory(temporary)
-        temporary.rename(final)
-        _sync_directory(self.directory)
+        with atomic_path(final, durable=True) as temporary:
+            temporary.mkdir()
+            for name, content in {**files, "manifest.json": json.dumps(manifest).encode()}.items():
+                (temporary / name).write_bytes(content)
         for old in self.names()[:-KEPT]:
             shutil.rmtree(self.directory / old, ignore_errors=True)
         return final
@@ -136,19 +131,3 @@ def _read(directory: Path) -> Checkpoint:
             raise ValueError(f"{name} does not have the sha256 of the manifest")
     tensors = torch.load(io.BytesIO(contents["tensors.pt"]), map_location="cpu", weights_only=True)
     return Checkpoint(json.loads(contents["state.json"]), tensors)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    # A rename is only durable once the directory that holds the name is.
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

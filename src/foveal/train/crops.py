@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foveal.train.augmentation import Augmenter, to_float
-from foveal.train.data import Batch, move, pin, read_ahead
+from foveal.train.data import Batch, batches_ahead, move, pin
 from foveal.train.seeds import derive_seed, generator
 from foveal.types import Image, Mask
 
@@ -117,7 +117,7 @@ class CropLoader:
         """Iterate over the batches of an epoch, from `first_batch` on."""
         numbers = [np.array([epoch, n], np.int64) for n in range(first_batch, self._batches)]
         for (pixels, masks, weights), (_, number) in zip(
-            read_ahead(self._read, numbers), numbers, strict=True
+            batches_ahead(self._read, numbers), numbers, strict=True
         ):
             images, truth = self._augment.with_masks(
                 move(pixels, self._device),
@@ -201,7 +201,7 @@ def tile_batches(
         crops = [reader.crop(w.index, w.top, w.left, *size) for w in (windows[i] for i in part)]
         return np.stack([image for image, _ in crops]), labels[np.stack([m for _, m in crops])]
 
-    yield from read_ahead(read, parts)
+    yield from batches_ahead(read, parts)
 
 
 def as_batch(pixels: NDArray[np.uint8], masks: NDArray[np.uint8], device: torch.device) -> Batch:

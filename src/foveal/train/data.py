@@ -6,9 +6,7 @@ batch): a resumed run sees exactly what an uninterrupted one would have seen.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeAlias, TypeVar
@@ -18,9 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foveal.machine import read_ahead
 from foveal.train.augmentation import Augmenter, to_float
 from foveal.train.seeds import derive_seed, generator
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
@@ -171,7 +171,7 @@ class CacheLoader:
     def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Batch, None, None]:
         """Iterate over the batches of an epoch, from `first_batch` on."""
         batches = self._order.batches(epoch)[first_batch:]
-        for number, (pixels, targets) in enumerate(read_ahead(self._read, batches), first_batch):
+        for number, (pixels, targets) in enumerate(batches_ahead(self._read, batches), first_batch):
             pixels = move(pixels, self._device)
             if self._augment is None:
                 images = to_float(pixels)
@@ -181,7 +181,7 @@ class CacheLoader:
 
     def in_order(self) -> Generator[Batch, None, None]:
         """Iterate over all pictures once, in the order of `indices`, not augmented."""
-        for pixels, targets in read_ahead(self._read, self._order.in_order()):
+        for pixels, targets in batches_ahead(self._read, self._order.in_order()):
             yield (
                 to_float(move(pixels, self._device)),
                 {name: move(t, self._device) for name, t in targets.items()},
@@ -199,22 +199,9 @@ def samples_of(inputs: Inputs) -> int:
     return len(inputs[0]) if isinstance(inputs, tuple) else len(inputs)
 
 
-def read_ahead(
-    read: Callable[[NDArray[np.int64]], T], batches: list[NDArray[np.int64]]
-) -> Generator[T, None, None]:
+def batches_ahead(read: Callable[[S], T], batches: Iterable[S]) -> Generator[T, None, None]:
     """Yield `read(batch)` for every batch, in order, a thread being some batches ahead."""
-    with ThreadPoolExecutor(1, thread_name_prefix="foveal-read") as pool:
-        waiting: deque[Future[T]] = deque()
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(read, batch))
-                if len(waiting) > READ_AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    return read_ahead(read, batches, workers=1, ahead=READ_AHEAD)
 
 
 def pin(tensor: Tensor, device: torch.device) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foveal.atomic import atomic_path, write_atomic
 from foveal.console import Progress
 from foveal.train.augmentation import Augmenter, to_float
 from foveal.train.data import (
@@ -25,9 +26,9 @@ from foveal.train.data import (
     BatchOrder,
     PictureReader,
     as_weights,
+    batches_ahead,
     move,
     pin,
-    read_ahead,
 )
 from foveal.train.precision import Precision
 from foveal.train.seeds import derive_seed, generator
@@ -138,10 +139,9 @@ def cache_features(
         return known
     dtype = precision.storage_dtype
     shapes: tuple[tuple[int, ...], ...] = ()
-    temporary = path.with_name(f".tmp-{path.name}")
     progress.start("features", len(indices) * views)
     done = 0
-    with temporary.open("wb") as file, torch.inference_mode():
+    with atomic_path(path) as temporary, temporary.open("wb") as file, torch.inference_mode():
         for number, pixels, view in _views(reader, indices, views, batch_size):
             moved = move(pixels, device)
             if augment is None or view == 0:
@@ -157,8 +157,7 @@ def cache_features(
     progress.finish()
     result = FeatureFile(path, len(indices), views, shapes, str(dtype).removeprefix("torch."))
     header = {"count": result.count, "views": views, "shapes": shapes, "dtype": result.dtype}
-    temporary.replace(path)
-    _header_path(path).write_text(json.dumps({**header, "key": key}), encoding="utf-8")
+    write_atomic(_header_path(path), json.dumps({**header, "key": key}))
     return result
 
 
@@ -221,7 +220,7 @@ class FeatureLoader:
             targets = {name: pin(t[rows], self._device) for name, t in self._targets.items()}
             return tuple(pin(m, self._device) for m in maps), targets
 
-        for maps, targets in read_ahead(read, batches):
+        for maps, targets in batches_ahead(read, batches):
             yield (
                 tuple(move(m, self._device).float() for m in maps),
                 {name: move(t, self._device) for name, t in targets.items()},
@@ -233,7 +232,7 @@ def _views(
 ) -> Iterator[tuple[int, Tensor, int]]:
     batches = BatchOrder(len(indices), batch_size, 0).in_order()
     for view in range(views):
-        read = read_ahead(lambda part: torch.from_numpy(reader.read(indices[part])), batches)
+        read = batches_ahead(lambda part: torch.from_numpy(reader.read(indices[part])), batches)
         for number, pixels in enumerate(read):
             yield number, pixels, view
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from foveal.atomic import write_atomic
 from foveal.errors import BundleError, UsageError
 from foveal.types import JsonObject
 
@@ -150,9 +150,4 @@ def default_name(location: str) -> str:
 
 def write_json(path: Path, value: JsonObject) -> None:
     """Write a JSON file whole or not at all."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False), durable=True)

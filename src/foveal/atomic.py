@@ -1,0 +1,61 @@
+"""Files and folders that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+"""How the name of what is not whole yet begins."""
+
+
+@contextmanager
+def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give a path beside `path` to write a file or a folder to; it is renamed at the end.
+
+    When the block raises, what it wrote is removed and `path` stays as it was. What a killed
+    process left is removed by the next one that writes to the same place.
+
+    Args:
+        path: The file or folder to be; what is there is replaced.
+        durable: Wait until everything is on the disk, so that it outlives a loss of power too.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    _remove(temporary)
+    try:
+        yield temporary
+        if durable:
+            for written in (*temporary.rglob("*"), temporary):
+                _sync(written)
+        if temporary.is_dir():
+            _remove(path)
+        temporary.replace(path)
+        if durable:
+            # A rename is only durable once the directory that holds the name is.
+            _sync(path.parent)
+    finally:
+        _remove(temporary)
+
+
+def write_atomic(path: Path, content: str | bytes, *, durable: bool = False) -> None:
+    """Write a whole file, text as UTF-8; see `atomic_path`."""
+    with atomic_path(path, durable=durable) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
