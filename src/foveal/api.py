@@ -340,17 +340,15 @@ def export(model: str | Path | Model, to: str, out: str | Path) -> Path:
 
     Args:
         model: As for `load`.
-        to: `onnx` (the network alone) or `foveal` (the bundle as one file).
+        to: `onnx` (the network alone), `foveal` (the bundle as one file), or a plug-in's format.
         out: The file to write.
+
+    Raises:
+        UsageError: When there is no such format.
     """
-    bundle = (model if isinstance(model, Model) else Model(model)).bundle
-    target = Path(out)
-    if to == "foveal":
-        return bundle.pack(target)
-    if to == "onnx":
-        target.write_bytes(bundle.model_bytes())
-        return target
-    raise UsageError(f"Unknown format {to!r}. Expected one of: foveal, onnx.")
+    from foveal.export.formats import write_as
+
+    return write_as((model if isinstance(model, Model) else Model(model)).bundle, to, Path(out))
 
 
 def serve(

@@ -111,6 +111,12 @@ class MissingExtraError(FovealError):
     exit_status = 2
 
 
+class PluginError(FovealError):
+    """Something that another package adds to foveal and that does not work."""
+
+    code = "plugin_broken"
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is closest to `name`, or None when none is near."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -10,7 +10,11 @@ from foveal.errors import DataError
 from foveal.synth.expressions import HAN
 from foveal.types import Finding, JsonObject
 
-HEALTHY: JsonObject = {"memory_bytes": 8 * 1024**3, "torch": {"version": "2.13", "cuda": []}}
+HEALTHY: JsonObject = {
+    "memory_bytes": 8 * 1024**3,
+    "torch": {"version": "2.13", "cuda": []},
+    "plugins": [],
+}
 
 
 def test_little_memory_is_a_warning() -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 from drawing import draw_shape
 
+from foveal import tasks
 from foveal.errors import RecipeError, TargetError, UsageError
 from foveal.export.onnx import export_onnx
 from foveal.export.prove import ProofBatch, prove
@@ -24,14 +25,14 @@ from foveal.models.torch_engine import TorchEngine
 from foveal.pipeline import Pipeline
 from foveal.predict.engine import OnnxEngine
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
-from foveal.tasks import get_task, get_training, list_tasks
+from foveal.tasks import get_task, get_training
 from foveal.tasks.base import Task
 from foveal.tasks.facts import DataFacts
 from foveal.types import Calibration, Frame, Labels, Outputs, Picture, RawTarget
 from foveal.workflow.choose import resolve
 from foveal.workflow.prepare import pipeline_of
 
-TASKS = list_tasks()
+TASKS = list(tasks.TASKS)
 COUNT = 6
 # Targets that are class names to one task and texts to another.
 RAWS: tuple[RawTarget, ...] = (("ab",), ("b",), ("ba",), ("ab",), ("aab",), ("b",))

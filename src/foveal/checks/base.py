@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from foveal.data.scan import Scan
 from foveal.data.source import Sample, Source, TargetKind
+from foveal.errors import PluginError
 from foveal.registry import Registry
 from foveal.types import Finding
 
@@ -59,7 +60,7 @@ class Check:
     tasks: tuple[str, ...] | None
 
 
-CHECKS: Registry[Check] = Registry("check")
+CHECKS: Registry[Check] = Registry("check", Check, group="foveal.checks")
 
 
 def check(
@@ -101,11 +102,19 @@ def run_checks(
     facts = Facts(source.samples, scan, split, near_distance, target)
     findings = [
         finding
-        for name in CHECKS
-        if CHECKS[name].tasks is None or task in (CHECKS[name].tasks or ())
-        for finding in CHECKS[name].run(facts)
+        for name, check in CHECKS.works()
+        if check.tasks is None or task in check.tasks
+        for finding in _run(name, check, facts)
     ]
     return most_severe_first(findings)
+
+
+def _run(name: str, check: Check, facts: Facts) -> list[Finding]:
+    try:
+        with CHECKS.blaming(name):
+            return list(check.run(facts))
+    except PluginError as error:
+        return [Finding(name, "warning", error.message, hint=error.hint)]
 
 
 def most_severe_first(findings: Iterable[Finding]) -> list[Finding]:

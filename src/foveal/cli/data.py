@@ -68,9 +68,7 @@ def _balance_table(balance: Mapping[str, Mapping[str, int]], by: str) -> str:
 def synth(
     kind: Annotated[
         str,
-        typer.Argument(
-            metavar="KIND", help="What to draw: captcha, letters, arithmetic or formula."
-        ),
+        typer.Argument(metavar="KIND", help=f"What to draw: {', '.join(KINDS)}."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 1000,

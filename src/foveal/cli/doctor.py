@@ -19,6 +19,7 @@ from foveal.synth.expressions import HAN
 from foveal.synth.fonts import find_fonts
 from foveal.types import Finding, JsonObject
 from foveal.workflow.environment import describe_environment
+from foveal.workflow.plugins import list_plugins
 
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _GIB = 1024**3
@@ -35,7 +36,12 @@ def doctor(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) ->
 
     Findings carry a dotted id; an error among them gives exit status 1.
     """
-    environment = {**describe_environment(), "bf16": has_bf16(), "torch": _torch()}
+    environment = {
+        **describe_environment(),
+        "bf16": has_bf16(),
+        "torch": _torch(),
+        "plugins": list_plugins(),
+    }
     findings = diagnose(environment)
     if as_json:
         write_json(
@@ -93,6 +99,12 @@ def _lines(environment: JsonObject) -> Iterator[str]:
     yield f"graphics    {cards}"
     for name, installed in environment["packages"].items():
         yield f"{name:<11} {installed or '-'}"
+    for plugin in environment["plugins"]:
+        state = "does not work" if plugin["error"] else "works"
+        yield (
+            f"plug-in     {plugin['package']} {plugin['version']}, "
+            f"{plugin['group']}: {plugin['name']} {state}"
+        )
 
 
 def _core(environment: JsonObject) -> Iterator[Finding]:
@@ -180,6 +192,14 @@ def _memory(environment: JsonObject) -> Iterator[Finding]:
         )
 
 
+def _plugins(environment: JsonObject) -> Iterator[Finding]:
+    """What other packages add to foveal must load."""
+    for plugin in environment["plugins"]:
+        if plugin["error"]:
+            hint = f"pip install --upgrade {plugin['package']}"
+            yield Finding("plugin.broken", "warning", plugin["error"], hint=hint)
+
+
 CHECKS: dict[str, _Check] = {
     "install.core": _core,
     "install.train_extra": _extra,
@@ -187,4 +207,5 @@ CHECKS: dict[str, _Check] = {
     "fonts.found": _fonts,
     "fonts.chinese": _chinese_fonts,
     "machine.memory": _memory,
+    "plugin.broken": _plugins,
 }

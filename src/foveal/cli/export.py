@@ -10,17 +10,16 @@ import typer
 import foveal
 from foveal.cli.options import Debug, Json, ModelName, Quiet
 from foveal.cli.output import note, write, write_json
+from foveal.export.formats import FORMATS
 
-SUFFIXES = {"onnx": ".onnx", "foveal": ".foveal"}
+_FORMATS = "; ".join(f"{name}: {entry.summary}" for name, entry in FORMATS.works())
 
 
 def export(
     model: ModelName,
     to: Annotated[
         str,
-        typer.Option(
-            metavar="FORMAT", help="onnx (the network alone) or foveal (the bundle as one file)."
-        ),
+        typer.Option(metavar="FORMAT", help=f"{_FORMATS}."),
     ],
     out: Annotated[
         Path | None,
@@ -32,7 +31,7 @@ def export(
 ) -> None:
     """Write a model in another form."""
     opened = foveal.load(model)
-    target = out or Path(opened.bundle.name + SUFFIXES.get(to, ""))
+    target = out or Path(opened.bundle.name + FORMATS[to].suffix)
     written = foveal.export(opened, to, target)
     if as_json:
         size = written.stat().st_size

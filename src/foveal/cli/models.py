@@ -51,7 +51,10 @@ def backbones(
             ],
         )
     )
-    note("several together: --backbone a,b; any of timm's networks by its name", quiet=quiet)
+    note(
+        "several together: --backbone a,b; also any of timm's, or your own: package.module:make",
+        quiet=quiet,
+    )
 
 
 def _specs(pattern: str, *, timm: bool) -> list[JsonObject]:
@@ -73,7 +76,7 @@ def _specs(pattern: str, *, timm: bool) -> list[JsonObject]:
             "weights": spec.weights,
             "paper": spec.paper,
         }
-        for spec in (BACKBONES[name] for name in BACKBONES)
+        for _, spec in BACKBONES.works()
         if pattern in spec.name
     ]
     if timm:

@@ -100,4 +100,4 @@ class BackboneSpec:
         return [{"weights": self.name, "licence": self.licence, "origin": self.weights}]
 
 
-BACKBONES: Registry[BackboneSpec] = Registry("backbone")
+BACKBONES: Registry[BackboneSpec] = Registry("backbone", BackboneSpec, group="foveal.backbones")

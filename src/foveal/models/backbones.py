@@ -1,4 +1,4 @@
-"""Find a backbone by name: the table, several joined by commas, or any of timm's."""
+"""Find a backbone by name: the table, any of timm's, the user's own, or several of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from foveal.errors import UsageError, nearest
 from foveal.models import cnn, fovea, lite, reader
 from foveal.models.backbone import BACKBONES, BackboneSpec
 from foveal.models.concat import concat_spec
+from foveal.models.custom import custom_spec
 from foveal.models.timm_backbone import timm_names, timm_spec
 
 __all__ = ["BACKBONES", "resolve_backbone"]
@@ -18,10 +19,13 @@ def resolve_backbone(name: str) -> BackboneSpec:
     """Return the spec of a backbone.
 
     Args:
-        name: One of `BACKBONES`, a model of timm, or several of either joined by commas.
+        name: One of `BACKBONES`, a model of timm, `package.module:make`, or several joined by
+            commas.
 
     Raises:
-        UsageError: For an unknown name; the message shows the nearest.
+        UsageError: For an unknown name, with the nearest, or a network that gives no feature
+            maps.
+        PluginError: When it is a plug-in's and does not work.
     """
     names = [part.strip() for part in name.split(",")]
     if not all(names):
@@ -34,6 +38,8 @@ def resolve_backbone(name: str) -> BackboneSpec:
 
 
 def _resolve_one(name: str) -> BackboneSpec:
+    if ":" in name:
+        return custom_spec(name)
     if name in BACKBONES:
         return BACKBONES[name]
     known = timm_names()
@@ -42,7 +48,7 @@ def _resolve_one(name: str) -> BackboneSpec:
         guess = f" Did you mean {near!r}?" if near else ""
         raise UsageError(
             f"Unknown backbone {name!r}.{guess} Expected one of: {', '.join(BACKBONES)}, "
-            f"or one of timm's {len(known)} models.",
+            f"one of timm's {len(known)} models, or package.module:make.",
             hint="foveal train DATA --backbone efficientnet_lite0",
         )
     return timm_spec(name)

@@ -13,6 +13,7 @@ from foveal.console import NoProgress, Progress
 from foveal.errors import UsageError
 from foveal.machine import over_cores
 from foveal.synth.kinds import Kind
+from foveal.tasks import get_task
 
 _READ_FOLDER = "images"
 # Of 0 to 9: noise hardly compresses, and 6, the default, takes four times as long.
@@ -58,13 +59,17 @@ def write_folder(
     save = partial(_save_batch, prepared, seed, out)
     for done, _ in enumerate(over_cores(save, range(count), batch=kind.batch, workers=workers), 1):
         shown.update(done)
-    if kind.task == "read":
+    if _is_text(kind):
         _write_labels(out / "labels.csv", prepared, seed, names)
     shown.finish()
 
 
+def _is_text(kind: Kind) -> bool:
+    return get_task(kind.task).target_kind == "text"
+
+
 def _name(kind: Kind, seed: int, index: int) -> str:
-    folder = _READ_FOLDER if kind.task == "read" else kind.target(seed, index)[0]
+    folder = _READ_FOLDER if _is_text(kind) else kind.target(seed, index)[0]
     return f"{folder}/{index:06d}.png"
 
 

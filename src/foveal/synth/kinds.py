@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Self, final
+from typing import ClassVar, Self, final
 
 from foveal.registry import Registry
 from foveal.synth.options import parse_options
@@ -38,7 +38,7 @@ class Kind(ABC):
     __slots__ = ()
 
     name: ClassVar[str]
-    task: ClassVar[Literal["classify", "read"]]
+    task: ClassVar[str]
     batch: ClassVar[int]
 
     @property
@@ -88,7 +88,7 @@ class Kind(ABC):
         """
 
 
-KINDS: Registry[Kind] = Registry("kind of pictures")
+KINDS: Registry[Kind] = Registry("kind of pictures", Kind, group="foveal.synth")
 """Every kind, with its default options."""
 
 

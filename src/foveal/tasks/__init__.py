@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from foveal.errors import UsageError, unknown_name
+from foveal.registry import Registry
 from foveal.tasks.base import Task
 
 if TYPE_CHECKING:
     from foveal.tasks.training import TaskTraining
 
-__all__ = ["Task", "get_task", "get_training", "list_tasks"]
+__all__ = ["TASKS", "Task", "get_task", "get_training"]
 
+TASKS: Registry[ModuleType] = Registry("task", ModuleType, group="foveal.tasks")
+"""The package of each task, which holds the modules `task` and `training`. A task's package itself
+imports nothing, so that only the task that is asked for is read."""
 
-def list_tasks() -> list[str]:
-    """Return the names of all tasks: the folders beside this file."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+for _module in pkgutil.iter_modules(__path__):
+    if _module.ispkg:
+        TASKS.add(_module.name, import_module(f"{__name__}.{_module.name}"))
 
 
 def get_task(name: str) -> type[Task[Any, Any]]:
@@ -25,10 +29,9 @@ def get_task(name: str) -> type[Task[Any, Any]]:
 
     Raises:
         UsageError: When there is no such task.
+        PluginError: When it is a plug-in's and does not work.
     """
-    if name not in list_tasks():
-        raise UsageError(unknown_name("task", name, list_tasks()))
-    task: type[Task[Any, Any]] = import_module(f"foveal.tasks.{name}.task").TASK
+    task: type[Task[Any, Any]] = _half(name, "task", "TASK")
     return task
 
 
@@ -37,8 +40,13 @@ def get_training(name: str) -> TaskTraining:
 
     Raises:
         UsageError: When there is no such task.
+        PluginError: When it is a plug-in's and does not work.
     """
-    if name not in list_tasks():
-        raise UsageError(unknown_name("task", name, list_tasks()))
-    training: TaskTraining = import_module(f"foveal.tasks.{name}.training").TRAINING
+    training: TaskTraining = _half(name, "training", "TRAINING")
     return training
+
+
+def _half(name: str, module: str, attribute: str) -> Any:
+    package = TASKS[name].__name__
+    with TASKS.blaming(name):
+        return getattr(import_module(f"{package}.{module}"), attribute)

@@ -33,7 +33,8 @@ from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
 from foveal.workflow.environment import describe_environment
 from foveal.workflow.measure import measure_prepared
-from foveal.workflow.prepare import Prepared, prepare, resolve_recipe
+from foveal.workflow.network import try_network
+from foveal.workflow.prepare import Prepared, pipeline_of, prepare, resolve_recipe
 from foveal.workflow.reading import open_for
 from foveal.workflow.rows import RowUnits
 from foveal.workflow.rundir import RunDirectory, default_name, write_json
@@ -199,7 +200,12 @@ def _check_network(source: Source, recipe: Recipe) -> None:
     labels = task_type.fit_labels(sample.raw for sample in source.samples if sample.raw)
     task = task_type.bind(labels, recipe.task_options)
     options = head_options(spec, recipe.model)
-    get_training(recipe.task).build_head(spec.channels, spec.strides, task, options)
+    training = get_training(recipe.task)
+    training.build_head(spec.channels, spec.strides, task, options)
+    if ":" in recipe.model.backbone:
+        with torch.random.fork_rng(devices=[]):
+            network = build_network(task, training, recipe.model, pretrained=False)
+            try_network(network, task, pipeline_of(recipe))
     if recipe.model.pretrained and spec.pretrained:
         spec.build(weight_source(recipe.model, pretrained=True))
 

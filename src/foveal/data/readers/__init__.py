@@ -18,7 +18,7 @@ from foveal.registry import Registry
 
 __all__ = ["READERS", "Reader", "readers_for"]
 
-READERS: Registry[Reader] = Registry("layout")
+READERS: Registry[Reader] = Registry("layout", Reader)
 for _reader in (
     TableReader(),
     TextReader(),

@@ -1,0 +1,55 @@
+"""The forms in which a model can be handed on: `foveal export MODEL --to FORMAT`. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from foveal.bundle.bundle import Bundle
+from foveal.registry import Registry
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A form of a model.
+
+    Attributes:
+        summary: What it is, in a few words.
+        suffix: Ending of the file's name, with its dot.
+        write: Writes a bundle to a path; FovealError when this model cannot be written so.
+    """
+
+    summary: str
+    suffix: str
+    write: Callable[[Bundle, Path], None]
+
+
+FORMATS: Registry[Format] = Registry("format", Format, group="foveal.exports")
+
+
+def write_as(bundle: Bundle, to: str, out: Path) -> Path:
+    """Write a bundle in the format called `to` and return the path.
+
+    Raises:
+        UsageError: When there is no such format.
+        PluginError: When it is a plug-in's and does not work.
+    """
+    written = FORMATS[to]
+    with FORMATS.blaming(to):
+        written.write(bundle, out)
+    return out
+
+
+def _write_onnx(bundle: Bundle, out: Path) -> None:
+    out.write_bytes(bundle.model_bytes())
+
+
+def _write_zip(bundle: Bundle, out: Path) -> None:
+    bundle.pack(out)
+
+
+FORMATS.add("onnx", Format("the network alone", ".onnx", _write_onnx))
+FORMATS.add("foveal", Format("the bundle as one file", ".foveal", _write_zip))
