@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from foveal.atomic import write_atomic
 from foveal.bundle.bundle import Bundle
 from foveal.registry import Registry
 
@@ -44,7 +45,7 @@ def write_as(bundle: Bundle, to: str, out: Path) -> Path:
 
 
 def _write_onnx(bundle: Bundle, out: Path) -> None:
-    out.write_bytes(bundle.model_bytes())
+    write_atomic(out, bundle.model_bytes())
 
 
 def _write_zip(bundle: Bundle, out: Path) -> None:
