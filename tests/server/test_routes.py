@@ -6,6 +6,7 @@ import base64
 import io
 
 import httpx
+import pytest
 from PIL import Image as PILImage
 
 from foveal.predict import Predictor
@@ -123,7 +124,7 @@ def test_metrics_count_requests_by_route_and_status(client: httpx.Client, dark_p
     text = client.get("/metrics").text
 
     assert _value(text, line) == before + 1
-    assert 'foveal_request_duration_seconds_bucket{route="predict",le="+Inf"}' in text
+    assert 'foveal_request_duration_seconds_bucket{le="+Inf",route="predict"}' in text
     assert _value(text, "foveal_ready") == 1
     assert _value(text, "foveal_queue_pictures") == 0
     assert _value(text, "foveal_queue_bytes") == 0
@@ -172,6 +173,22 @@ def test_an_unchanged_file_is_not_sent_again(client: httpx.Client) -> None:
     tag = client.get("/static/app.js").headers["etag"]
     again = client.get("/static/app.js", headers={"if-none-match": tag})
     assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("name", ["docs.html", "..%2fapp.py", "../app.py", "%2e%2e/app.py", ""])
+def test_nothing_but_the_pages_files_is_served(client: httpx.Client, name: str) -> None:
+    response = client.get(f"/static/{name}")
+    assert response.status_code == 404
+    assert response.json() == {"error": "There is nothing at this address. See /docs."}
+
+
+def test_files_that_are_asked_for_are_counted_under_one_name(client: httpx.Client) -> None:
+    client.get("/static/app.js")
+    client.get("/static/no-such-file")
+    text = client.get("/metrics").text
+    assert _value(text, 'foveal_requests_total{route="static",status="200"}') >= 1
+    assert "no-such-file" not in text
 
 
 def test_a_request_id_is_echoed_or_made(client: httpx.Client) -> None:

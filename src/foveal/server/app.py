@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import mimetypes
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
 from foveal.errors import FovealError
 from foveal.predict import Predictor
@@ -25,6 +27,8 @@ from foveal.server.limits import RequestError
 from foveal.server.options import ServerOptions
 from foveal.server.state import ServerState
 
+# Some machines say text/plain, and browsers that are told not to guess run no such script.
+mimetypes.add_type("text/javascript", ".js")
 _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _ROUTES = [
     Route("/predict/{model}", routes.predict, methods=["POST"], name="predict"),
@@ -38,7 +42,7 @@ _ROUTES = [
     Route("/docs", pages.docs, methods=["GET"], name="docs"),
     Route("/openapi.json", pages.openapi, methods=["GET"], name="openapi"),
     Route("/", pages.index, methods=["GET"], name="page"),
-    Route("/static/{name}", pages.static, methods=["GET"], name="static"),
+    Mount("/static", StaticFiles(packages=[("foveal.server", "static")]), name="static"),
 ]
 
 

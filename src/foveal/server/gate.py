@@ -23,7 +23,9 @@ from foveal.server.state import ServerState
 logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_SECURITY_HEADERS = (
+_HEADERS = (
+    # Asked for again each time, and answered with 304: an upgraded server never meets old scripts.
+    (b"cache-control", b"no-cache"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -102,7 +104,7 @@ class Gate:
     def _headers(self, message: Message, request_id: str) -> list[tuple[bytes, bytes]]:
         headers: list[tuple[bytes, bytes]] = [
             *message["headers"],
-            *_SECURITY_HEADERS,
+            *_HEADERS,
             (b"x-request-id", request_id.encode()),
         ]
         if any(k == b"content-type" and v.startswith(b"text/html") for k, v in headers):

@@ -1,69 +1,29 @@
-"""What a person sees: the web page, its files, and the description of the API."""
+"""What a person sees: the web page, and the description of the API."""
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
-from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from foveal.predict import Predictor
-from foveal.server.limits import RequestError
 from foveal.server.openapi import build_openapi
 from foveal.server.routes import json_response
 from foveal.server.state import ServerState
 
-_TYPES = {
-    "app.js": "text/javascript",
-    "api.js": "text/javascript",
-    "card.js": "text/javascript",
-    "check.js": "text/javascript",
-    "mask.js": "text/javascript",
-    "paint.js": "text/javascript",
-    "png.js": "text/javascript",
-    "reading.js": "text/javascript",
-    "viewer.js": "text/javascript",
-    "words.js": "text/javascript",
-    "style.css": "text/css",
-    "mark.svg": "image/svg+xml",
-}
+_PAGES = Path(__file__).parent / "templates"
 # What the example in the description shows of long answers.
 _SHOWN_SCORES, _SHOWN_BASE64 = 5, 24
 
 
-@lru_cache(maxsize=16)
-def _read(name: str) -> tuple[bytes, str]:
-    content = files("foveal.server").joinpath("static", name).read_bytes()
-    return content, f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-
-
-def _file_response(request: Request, name: str, media_type: str) -> Response:
-    content, tag = _read(name)
-    # Asked for again each time, and answered with 304: an upgraded server never meets old scripts.
-    headers = {"etag": tag, "cache-control": "no-cache"}
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(content, headers=headers, media_type=media_type)
-
-
-async def index(request: Request) -> Response:
+async def index(_: Request) -> Response:
     """Give the web page."""
-    return _file_response(request, "index.html", "text/html")
-
-
-async def static(request: Request) -> Response:
-    """Give one of the web page's files; the list is closed, no path is built from the name."""
-    name = request.path_params["name"]
-    media_type = _TYPES.get(name)
-    if media_type is None:
-        raise RequestError(404, "There is nothing at this address. See /docs.")
-    return _file_response(request, name, media_type)
+    return FileResponse(_PAGES / "index.html")
 
 
 async def docs(request: Request) -> Response:
@@ -84,7 +44,7 @@ async def docs(request: Request) -> Response:
         "max_pixels": f"{state.options.max_pixels:,}",
         "sample": json.dumps(_shortened(sample), indent=2, ensure_ascii=False),
     }
-    template = Template(_read("docs.html")[0].decode())
+    template = Template((_PAGES / "docs.html").read_text(encoding="utf-8"))
     text = template.substitute({key: html.escape(value) for key, value in values.items()})
     return Response(text, media_type="text/html")
 
@@ -111,7 +71,7 @@ def _shortened(sample: dict[str, object]) -> dict[str, object]:
     return sample
 
 
-async def openapi(request: Request) -> Response:
+def openapi(request: Request) -> Response:
     """Describe the API for programs."""
     state: ServerState = request.app.state.foveal
     return json_response(build_openapi(list(state.models)))

@@ -7,8 +7,9 @@ import base64
 from typing import Any
 
 import orjson
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from foveal.data.source import TargetKind
 from foveal.errors import FovealError, ImageFormatError
@@ -171,17 +172,4 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Give the counters in Prometheus' text format."""
     state: ServerState = request.app.state.foveal
-    stats = state.batcher.stats
-    plain = {
-        "foveal_batches_total": ("counter", stats.batches),
-        "foveal_batched_pictures_total": ("counter", stats.pictures),
-        "foveal_failed_pictures_total": ("counter", stats.failed),
-        "foveal_dropped_pictures_total": ("counter", stats.dropped),
-        "foveal_decode_seconds_total": ("counter", stats.decode_s),
-        "foveal_network_seconds_total": ("counter", stats.network_s),
-        "foveal_queue_pictures": ("gauge", state.budget.items),
-        "foveal_queue_bytes": ("gauge", state.budget.bytes),
-        "foveal_ready": ("gauge", state.ready),
-    }
-    text = state.telemetry.render(plain)
-    return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(state.telemetry.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

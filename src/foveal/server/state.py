@@ -49,7 +49,7 @@ class ServerState:
         }
         self.batcher = Batcher(max_batch=options.max_batch, workers=options.workers)
         self.budget = Budget(options.queue_items, options.queue_bytes)
-        self.telemetry = Telemetry()
+        self.telemetry = Telemetry(self._read)
         self.samples: dict[str, JsonObject] = {}
         self.draining = False
 
@@ -57,6 +57,20 @@ class ServerState:
     def ready(self) -> bool:
         """Whether every model has answered its warm-up and the server is not going down."""
         return len(self.samples) == len(self.models) and not self.draining
+
+    def _read(self) -> dict[str, tuple[str, float]]:
+        stats = self.batcher.stats
+        return {
+            "foveal_batches_total": ("Runs of a network.", stats.batches),
+            "foveal_batched_pictures_total": ("Pictures in these runs.", stats.pictures),
+            "foveal_failed_pictures_total": ("Pictures that caused an error.", stats.failed),
+            "foveal_dropped_pictures_total": ("Pictures nobody waited for.", stats.dropped),
+            "foveal_decode_seconds_total": ("Time to decode and pre-process.", stats.decode_s),
+            "foveal_network_seconds_total": ("Time in the networks.", stats.network_s),
+            "foveal_queue_pictures": ("Pictures in work.", self.budget.items),
+            "foveal_queue_bytes": ("Bytes of bodies in memory.", self.budget.bytes),
+            "foveal_ready": ("1 when traffic may come.", self.ready),
+        }
 
     def warm_up(self) -> None:
         """Let each model answer a grey picture, with its explanation, before traffic comes.

@@ -1,24 +1,44 @@
-"""Counters of the server in Prometheus' text format. Written on the event loop only."""
+"""Counters of the server for Prometheus. Written on the event loop only."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 @final
-class Telemetry:
-    """Requests by route and status, their durations, and answers by model."""
+class Telemetry(Collector):
+    """Requests by route and status, their durations, and answers by model.
 
-    def __init__(self) -> None:
+    Args:
+        read: Returns further values without labels when asked: name → (description, value).
+            Names that end in `_total` are counters, others gauges.
+    """
+
+    def __init__(self, read: Callable[[], Mapping[str, tuple[str, float]]]) -> None:
         """Begin at zero."""
-        self._requests: dict[tuple[str, int], int] = {}
-        self._buckets: dict[str, list[int]] = {}
-        self._seconds: dict[str, float] = {}
-        self._answers: dict[tuple[str, bool], int] = {}
+        self._read = read
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "foveal_requests", "Finished requests.", ("route", "status"), registry=registry
+        )
+        self._seconds = Histogram(
+            "foveal_request_duration_seconds",
+            "From the head of a request to the end of the answer.",
+            ("route",),
+            buckets=_BUCKETS_S,
+            registry=registry,
+        )
+        self._answers = Counter(
+            "foveal_predictions", "Answered pictures.", ("model", "unsure"), registry=registry
+        )
+        registry.register(self)
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
         """Count one finished request.
@@ -28,46 +48,19 @@ class Telemetry:
             status: HTTP status; 499 when the client hung up.
             seconds: From its head to the end of the answer.
         """
-        key = (route, status)
-        self._requests[key] = self._requests.get(key, 0) + 1
-        buckets = self._buckets.setdefault(route, [0] * (len(_BUCKETS_S) + 1))
-        buckets[bisect_left(_BUCKETS_S, seconds)] += 1
-        self._seconds[route] = self._seconds.get(route, 0.0) + seconds
+        self._requests.labels(route, status).inc()
+        self._seconds.labels(route).observe(seconds)
 
     def count_answer(self, model: str, unsure: bool) -> None:
         """Count one answered picture."""
-        key = (model, unsure)
-        self._answers[key] = self._answers.get(key, 0) + 1
+        self._answers.labels(model, str(unsure).lower()).inc()
 
-    def render(self, plain: Mapping[str, tuple[str, float]]) -> str:
-        """Return everything as text.
+    def collect(self) -> Iterator[Metric]:
+        """Yield the values that are read when asked for."""
+        for name, (description, value) in self._read().items():
+            family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            yield family(name, description, value=value)
 
-        Args:
-            plain: Further values without labels: name → (counter or gauge, value).
-        """
-        lines = ["# TYPE foveal_requests_total counter"]
-        lines += [
-            f'foveal_requests_total{{route="{route}",status="{status}"}} {count}'
-            for (route, status), count in sorted(self._requests.items())
-        ]
-        lines.append("# TYPE foveal_request_duration_seconds histogram")
-        for route, buckets in sorted(self._buckets.items()):
-            lines += _histogram(route, buckets, self._seconds[route])
-        lines.append("# TYPE foveal_predictions_total counter")
-        lines += [
-            f'foveal_predictions_total{{model="{model}",unsure="{str(unsure).lower()}"}} {count}'
-            for (model, unsure), count in sorted(self._answers.items())
-        ]
-        for name, (kind, value) in plain.items():
-            lines += [f"# TYPE {name} {kind}", f"{name} {value:g}"]
-        return "\n".join(lines) + "\n"
-
-
-def _histogram(route: str, buckets: Iterable[int], seconds: float) -> list[str]:
-    name, lines, total = "foveal_request_duration_seconds", [], 0
-    for limit, count in zip([*map(str, _BUCKETS_S), "+Inf"], buckets, strict=True):
-        total += count
-        lines.append(f'{name}_bucket{{route="{route}",le="{limit}"}} {total}')
-    lines.append(f'{name}_sum{{route="{route}"}} {seconds:.6f}')
-    lines.append(f'{name}_count{{route="{route}"}} {total}')
-    return lines
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self._registry)
