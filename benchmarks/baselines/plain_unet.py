@@ -27,7 +27,7 @@ from torch import nn
 
 from foveal.machine import available_cores
 from foveal.models.lite import load_lite
-from foveal.torchvision_shim import import_smp
+from foveal.models.torchvision_shim import import_smp
 
 smp = import_smp()
 

@@ -11,6 +11,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from foveal.version import __version__
+
 if TYPE_CHECKING:
     from foveal.api import (
         check,
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     )
     from foveal.errors import FovealError
     from foveal.model import Model
-
-__version__ = "0.1.0"
 
 __all__ = [
     "FovealError",

@@ -1,4 +1,4 @@
-"""The cores of this machine: how many there are, and work spread over them or done ahead."""
+"""The cores of this machine: how many, what they can do, and work spread over them or ahead."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 # Each worker has one batch in hand and one waiting, and the reader has some in store.
 _BATCHES_AHEAD = 3
 # An epoch's evaluation may take so long; starting processes anew costs a second.
@@ -38,6 +39,19 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         allowed, period = quota.read_text(encoding="ascii").split()
         limits.append(int(allowed) // int(period))
     return max(1, min(limits))
+
+
+def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Tell whether the processor multiplies bf16 numbers in hardware."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    for line in text.splitlines():
+        name, _, flags = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return not _BF16_FLAGS.isdisjoint(flags.split())
+    return False
 
 
 def read_ahead(

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from foveal.cli import doctor
 from foveal.cli.main import run
 from foveal.errors import DataError
 from foveal.synth.expressions import HAN
 from foveal.types import Finding, JsonObject
+from foveal.workflow import doctor
 
 HEALTHY: JsonObject = {
     "memory_bytes": 8 * 1024**3,
@@ -58,19 +58,6 @@ def test_a_check_that_fails_is_itself_a_finding(monkeypatch: pytest.MonkeyPatch)
     found = doctor.diagnose(HEALTHY)
     assert [(f.id, f.severity) for f in found] == [("disk.space", "error")]
     assert "the disk is gone" in found[0].message
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [("fpu avx2 avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx512f", False)],
-)
-def test_bf16_is_read_from_the_processors_flags(flags: str, expected: bool, tmp_path: Path) -> None:
-    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
-    assert doctor.has_bf16(tmp_path / "cpuinfo") is expected
-
-
-def test_a_machine_that_hides_its_processor_has_no_bf16(tmp_path: Path) -> None:
-    assert doctor.has_bf16(tmp_path / "nothing") is False
 
 
 def test_doctor_prints_one_object(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,10 @@ from PIL import Image as PILImage
 from foveal.errors import WeightsError
 from foveal.models import lite
 from foveal.models.backbones import BACKBONES
-from foveal.models.imagenet import imagenet_labels, imagenet_network
 from foveal.models.torch_engine import TorchEngine
 from foveal.pipeline import Pipeline
 from foveal.types import Picture
+from foveal.workflow.imagenet import imagenet_labels, imagenet_network
 
 # ImageNet-1k has its 118 breeds of dogs at 151-268 and its tame cats at 281-285.
 DOGS, CATS = range(151, 269), range(281, 286)

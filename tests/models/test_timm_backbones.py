@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from foveal.errors import UsageError, WeightsError
 from foveal.models.backbones import resolve_backbone
 from foveal.models.timm_backbone import cached_weights
-from foveal.torchvision_shim import import_timm
+from foveal.models.torchvision_shim import import_timm
 
 
 @pytest.fixture

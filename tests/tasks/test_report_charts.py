@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foveal.tasks.charts import Axis, Series, bar_chart, curve_chart, matrix_chart
+from foveal.render.charts import Axis, Series, bar_chart, curve_chart, matrix_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from foveal.machine import available_cores
+from foveal.machine import available_cores, has_bf16
 from foveal.train import precision
-from foveal.train.precision import choose_device, choose_precision, has_bf16, use_threads
+from foveal.train.precision import choose_device, choose_precision, use_threads
 
 CPU = torch.device("cpu")
 

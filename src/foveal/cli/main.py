@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-import foveal
 from foveal.cli.output import show_log
 from foveal.errors import FovealError
+from foveal.version import __version__
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -140,7 +140,7 @@ def _listed() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"foveal {foveal.__version__}\n")
+        sys.stdout.write(f"foveal {__version__}\n")
         raise typer.Exit
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal import metrics
+from foveal.render.charts import Axis, Series, curve_chart
 from foveal.tasks.base import ReportSection
-from foveal.tasks.charts import Axis, Series, curve_chart
 from foveal.types import JsonObject
 
 _CURVE_POINTS = 200

@@ -6,8 +6,8 @@ import csv
 import math
 from pathlib import Path
 
+from foveal.render.charts import Axis, Series, curve_chart
 from foveal.tasks.base import ReportSection
-from foveal.tasks.charts import Axis, Series, curve_chart
 
 # More lines in one figure cannot be told apart.
 _LINES = 4

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from foveal.errors import WeightsError
 from foveal.models.backbone import BACKBONES, Backbone, BackboneSpec, WeightSource
-from foveal.torchvision_shim import import_timm
+from foveal.models.torchvision_shim import import_timm
 
 _PAPER = (
     "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, 2019, "

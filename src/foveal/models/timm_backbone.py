@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from foveal.errors import UsageError, WeightsError
 from foveal.models.backbone import Backbone, BackboneSpec, WeightSource
-from foveal.torchvision_shim import import_timm
+from foveal.models.torchvision_shim import import_timm
 
 # Inception halves with unpadded convolutions and has nothing left of smaller pictures.
 _MIN_SIZES = {"inception_v3": 75, "inception_v4": 75, "inception_resnet_v2": 75, "xception": 48}

@@ -9,7 +9,7 @@ from typing import Protocol
 from foveal.bundle import Bundle
 from foveal.notebook.markup import image_html, side_by_side, table_html
 from foveal.render import original_pixels
-from foveal.tasks.charts import bar_chart
+from foveal.render.charts import bar_chart
 from foveal.types import Image, JsonObject, Picture
 
 # Side of a picture on the page: two and the bars fit beside each other.

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from pathlib import Path
+from typing import Any, Protocol, final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from foveal.notebook.history import history_html
 from foveal.notebook.network import features_html, layers_html
 
-if TYPE_CHECKING:
-    from foveal.model import Model, PictureLike
+
+class Trained(Protocol):
+    """What is shown of a `foveal.Model`, which renders itself with this package."""
+
+    @property
+    def run(self) -> Path | None: ...  # noqa: D102
+    def layers(self) -> list[tuple[str, str, tuple[int, ...]]]: ...  # noqa: D102
+    def features(self, picture: Any, layer: str) -> NDArray[np.float32]: ...  # noqa: D102
 
 
 @final
@@ -27,17 +37,17 @@ class Inline:
         return self.html
 
 
-def curves(model: Model) -> Inline:
+def curves(model: Trained) -> Inline:
     """Show the training curves of a model's run."""
     return Inline(history_html(model.run))
 
 
-def layers(model: Model) -> Inline:
+def layers(model: Trained) -> Inline:
     """Show the layers of the trained network with the shapes of what they give. Needs torch."""
     return Inline(layers_html(model.layers()))
 
 
-def features(model: Model, picture: PictureLike, layer: str, *, limit: int = 32) -> Inline:
+def features(model: Trained, picture: Any, layer: str, *, limit: int = 32) -> Inline:
     """Show what a layer makes of a picture: its most varied channels. Needs torch.
 
     Args:

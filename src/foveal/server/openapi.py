@@ -7,14 +7,14 @@ from importlib.resources import files
 
 import yaml
 
-import foveal
 from foveal.types import JsonObject
+from foveal.version import __version__
 
 
 def build_openapi(models: Sequence[str]) -> JsonObject:
     """Return the document for a server of these models."""
     text = files("foveal.server").joinpath("openapi.yaml").read_text(encoding="utf-8")
     document: JsonObject = yaml.safe_load(text)
-    document["info"]["version"] = foveal.__version__
+    document["info"]["version"] = __version__
     document["components"]["parameters"]["model"]["schema"]["enum"] = list(models)
     return document

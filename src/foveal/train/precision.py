@@ -11,11 +11,9 @@ from typing import Literal
 
 import torch
 
-from foveal.machine import available_cores
+from foveal.machine import available_cores, has_bf16
 
 logger = logging.getLogger(__name__)
-
-BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +67,6 @@ def choose_precision(
     if option != "auto" and kind == "cpu" and not has_bf16(cpuinfo):
         logger.warning("precision bf16: this processor has no bf16 instructions; fp32 is faster")
     return Precision(kind, torch.bfloat16, scaled=False)
-
-
-def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Tell whether the processor multiplies bf16 numbers in hardware."""
-    try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    for line in text.splitlines():
-        name, _, flags = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return not BF16_FLAGS.isdisjoint(flags.split())
-    return False
 
 
 def use_threads() -> None:

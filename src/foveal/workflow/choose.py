@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from foveal.machine import has_bf16
 from foveal.models.backbone import BackboneSpec
 from foveal.models.backbones import resolve_backbone
 from foveal.recipe import Recipe
 from foveal.tasks.facts import Choice, DataFacts
 from foveal.tasks.training import TaskTraining
 from foveal.train.defaults import default_lr
-from foveal.train.precision import choose_device, has_bf16
+from foveal.train.precision import choose_device
 
 SMALL_CNN = "fovea"
 DEFAULT_BACKBONE = "efficientnet_lite0"

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import foveal
 from foveal.machine import available_cores
 from foveal.types import JsonObject
+from foveal.version import __version__
 
 _PACKAGES = ("torch", "timm", "numpy", "pillow", "simplejpeg", "onnxruntime", "onnx", "pydantic")
 
@@ -20,7 +20,7 @@ def describe_environment() -> JsonObject:
     """Return versions of what computes, and the machine, as JSON values."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "foveal": foveal.__version__,
+        "foveal": __version__,
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import foveal
 from foveal.bundle.bundle import Bundle
 from foveal.bundle.manifest import Manifest
 from foveal.export.onnx import export_onnx
@@ -23,6 +22,7 @@ from foveal.models.weights import save_weights
 from foveal.predict.engine import OnnxEngine
 from foveal.tasks.base import OutputBatch, Task
 from foveal.types import Calibration, JsonObject
+from foveal.version import __version__
 from foveal.workflow.card import model_card
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.rundir import RunDirectory
@@ -57,7 +57,7 @@ def ship(prepared: Prepared, units: Units, network: Network, run: RunDirectory) 
         name=run.name,
         task=recipe.task,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        foveal_version=foveal.__version__,
+        foveal_version=__version__,
         labels=task.labels.names,
         task_options=dict(recipe.task_options),
         pipeline=prepared.pipeline,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from foveal.render.charts import Axis, Series, bar_chart, curve_chart, matrix_chart
 from foveal.tasks.base import ReportSection
-from foveal.tasks.charts import Axis, Series, bar_chart, curve_chart, matrix_chart
 from foveal.types import JsonObject
 
 # A matrix of more classes cannot be read on a screen; a longer chart is not read to its end.

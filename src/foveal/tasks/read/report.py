@@ -7,8 +7,8 @@ from itertools import zip_longest
 from typing import TypeAlias
 
 from foveal.lettering import visible
+from foveal.render.charts import bar_chart
 from foveal.tasks.base import ReportSection
-from foveal.tasks.charts import bar_chart
 from foveal.types import JsonObject
 
 _Table: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]

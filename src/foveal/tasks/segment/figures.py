@@ -1,6 +1,6 @@
 """Figures as SVG text that only masks need: a box plot and a scatter plot of shares.
 
-They follow `foveal.tasks.charts`: text in the page's colour, marks in its `--accent`.
+They follow `foveal.render.charts`: text in the page's colour, marks in its `--accent`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from foveal.tasks.svg import ACCENT, ADVANCE, FONT, rule, shortened, svg
-from foveal.tasks.svg import text as svg_text
+from foveal.render.svg import ACCENT, ADVANCE, FONT, rule, shortened, svg
+from foveal.render.svg import text as svg_text
 from foveal.types import JsonObject
 
 _LABEL_CHARACTERS = 30

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foveal.errors import RecipeError
+from foveal.models.torchvision_shim import import_smp
 from foveal.tasks.training import Head
-from foveal.torchvision_shim import import_smp
 
 # Of the last blocks of the U-Net, finest last: those of segmentation-models-pytorch.
 _UNET_CHANNELS = (256, 128, 64, 32, 16)

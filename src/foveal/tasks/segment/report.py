@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from foveal.render.charts import matrix_chart
 from foveal.tasks.base import ReportSection
-from foveal.tasks.charts import matrix_chart
 from foveal.tasks.segment.figures import box_chart, scatter_chart
 from foveal.types import JsonObject
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from foveal.tasks.svg import ACCENT, ADVANCE, FONT, rule, shortened, svg
-from foveal.tasks.svg import text as svg_text
+from foveal.render.svg import ACCENT, ADVANCE, FONT, rule, shortened, svg
+from foveal.render.svg import text as svg_text
 
 _GOOD, _BAD = "var(--good, #059669)", "var(--bad, #dc2626)"
 _COLORS = (ACCENT, "var(--second, #d97706)", _GOOD, "var(--third, #7c3aed)", _BAD)

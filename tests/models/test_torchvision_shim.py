@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from foveal import torchvision_shim
 from foveal.errors import MissingExtraError
+from foveal.models import torchvision_shim
 
 
 def test_timm_and_torchvision_import_in_a_fresh_process() -> None:
     program = (
-        "from foveal.torchvision_shim import import_timm\n"
+        "from foveal.models.torchvision_shim import import_timm\n"
         "timm = import_timm()\n"
         "import torch, torchvision\n"
         "print(timm.__name__, torchvision.ops.nms.__name__, torch.ops.torchvision.nms)\n"
