@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foveal.errors import UsageError, nearest
-from foveal.models import cnn, fovea, lite, reader
+from foveal.models import cnn, lite
 from foveal.models.backbone import BACKBONES, BackboneSpec
 from foveal.models.concat import concat_spec
 from foveal.models.custom import custom_spec
@@ -12,7 +12,7 @@ from foveal.models.timm_backbone import timm_names, timm_spec
 __all__ = ["BACKBONES", "resolve_backbone"]
 
 # Importing these modules fills the table.
-_FAMILIES = (cnn, fovea, lite, reader)
+_FAMILIES = (cnn, lite)
 
 
 def resolve_backbone(name: str) -> BackboneSpec:
