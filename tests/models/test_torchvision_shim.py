@@ -46,7 +46,7 @@ def test_a_missing_timm_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None
     def absent(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    monkeypatch.setattr(torchvision_shim, "import_module", absent)
+    monkeypatch.setattr("foveal.extras.import_module", absent)
 
-    with pytest.raises(MissingExtraError, match="needs the package 'timm'"):
+    with pytest.raises(MissingExtraError, match="needs timm and torchvision, which"):
         torchvision_shim.import_timm.__wrapped__()

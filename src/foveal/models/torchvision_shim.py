@@ -10,14 +10,13 @@ ignores.)
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from foveal.errors import MissingExtraError
+from foveal.extras import import_extra
 
 _OPERATORS = ("nms", "qnms")
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
@@ -59,7 +58,7 @@ def import_timm() -> Any:
     Raises:
         MissingExtraError: When timm is not installed.
     """
-    return _import("timm", "This backbone")
+    return _import("timm", "This backbone needs timm and torchvision")
 
 
 @cache
@@ -69,14 +68,9 @@ def import_smp() -> Any:
     Raises:
         MissingExtraError: When it is not installed.
     """
-    return _import("segmentation_models_pytorch", "This decoder")
+    return _import("segmentation_models_pytorch", "This decoder needs segmentation-models-pytorch")
 
 
-def _import(name: str, what: str) -> Any:
+def _import(name: str, need: str) -> Any:
     _declare_operators()
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{what} needs the package {error.name!r}.", hint="pip install 'foveal[train]'"
-        ) from error
+    return import_extra(name, "train", need)

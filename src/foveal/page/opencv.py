@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foveal.errors import MissingExtraError
+from foveal.extras import import_extra
 
 
 def opencv() -> Any:
@@ -13,11 +13,4 @@ def opencv() -> Any:
     Raises:
         MissingExtraError: When it is not installed.
     """
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingExtraError(
-            "Pre-processing pages needs OpenCV, which is not installed.",
-            hint="pip install 'foveal[page]'",
-        ) from error
-    return cv2
+    return import_extra("cv2", "page", "Pre-processing pages needs OpenCV")

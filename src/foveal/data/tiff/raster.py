@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 from typing import Any, BinaryIO, TypeVar, final
 
 import numpy as np
@@ -19,7 +18,8 @@ from foveal.data.exif import swaps_sides, turn_upright
 from foveal.data.headers import read_header, sniff
 from foveal.data.tiff.colors import TiffColors, find_colors
 from foveal.data.tiff.segments import Segments, find_segments
-from foveal.errors import ImageError, ImageFormatError, MissingExtraError
+from foveal.errors import ImageError, ImageFormatError
+from foveal.extras import import_extra
 from foveal.types import Image, Raster
 
 __all__ = ["CACHE_BYTES", "is_tiff_name", "open_tiff", "read_tiff_array"]
@@ -147,17 +147,9 @@ def _parse(
             raise ImageError(f"{name} cannot be opened: {reason}.") from error
 
 
-def _tifffile() -> ModuleType:
-    try:
-        import imagecodecs  # noqa: F401  tifffile decodes little without it
-        import tifffile
-    except ImportError as error:
-        raise MissingExtraError(
-            "Reading TIFF files in parts needs tifffile and imagecodecs, "
-            "which are not both installed.",
-            hint="pip install 'foveal[segment]'",
-        ) from error
-    return tifffile
+def _tifffile() -> Any:
+    import_extra("imagecodecs", "segment", "Reading TIFF files in parts needs imagecodecs")
+    return import_extra("tifffile", "segment", "Reading TIFF files in parts needs tifffile")
 
 
 def _opened(source: Path | bytes) -> BinaryIO:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.errors import MissingExtraError
+from foveal.extras import import_extra
 from foveal.types import Mask
 
 Kind: TypeAlias = Literal["smallest", "holes"]
@@ -215,11 +216,4 @@ def require_opencv() -> Any:
     Raises:
         MissingExtraError: When it is not installed.
     """
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingExtraError(
-            "Clearing small patches out of masks needs OpenCV, which is not installed.",
-            hint="pip install 'foveal[segment]'",
-        ) from error
-    return cv2
+    return import_extra("cv2", "segment", "Clearing small patches out of masks needs OpenCV")
