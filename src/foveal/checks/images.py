@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from foveal.checks.base import Facts, check
-from foveal.data.findings import finding, plural
+from foveal.data.findings import about, finding, plural
 from foveal.data.near import MIN_SPREAD, together
 from foveal.data.texts import kinds_of
 from foveal.types import Finding
@@ -73,11 +73,6 @@ def near_duplicate(facts: Facts) -> Iterator[Finding]:
 @check("images.blank")
 def blank(facts: Facts) -> Iterator[Finding]:
     """Pictures of nearly one colour: nothing can be learnt from them."""
-    empty = [int(i) for i in facts.usable() if facts.scan.spread[i] < MIN_SPREAD / 4]
-    if empty:
-        yield finding(
-            "images.blank",
-            "info",
-            f"{plural(len(empty), 'picture')} of one colour.",
-            [facts.samples[i].id for i in empty],
-        )
+    usable = facts.usable().tolist()
+    empty = [facts.samples[i].id for i in usable if facts.scan.spread[i] < MIN_SPREAD / 4]
+    yield from about(empty, "images.blank", "info", "picture", "of one colour.")

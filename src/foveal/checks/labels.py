@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from foveal.checks.base import Facts, check
-from foveal.data.findings import finding, plural
+from foveal.data.findings import about, finding, plural, quoted
 from foveal.types import SPLIT_NAMES, Finding
 
 # A class this many times rarer than the commonest is learnt badly without weights.
@@ -50,16 +50,9 @@ def one_class(facts: Facts) -> Iterator[Finding]:
 def single_picture(facts: Facts) -> Iterator[Finding]:
     """Classes with one picture: it is trained on, so the class is never measured."""
     rare = sorted(name for name, count in _totals(facts).items() if count == 1)
-    if rare:
-        names = ", ".join(repr(name) for name in rare[:5]) + (", …" if len(rare) > 5 else "")
-        yield finding(
-            "labels.single_picture",
-            "warning",
-            f"{plural(len(rare), 'class')} with one picture only, trained on but never measured: "
-            f"{names}.",
-            rare,
-            hint="add pictures of them",
-        )
+    words = f"with one picture only, trained on but never measured: {quoted(rare)}."
+    hint = "add pictures of them"
+    yield from about(rare, "labels.single_picture", "warning", "class", words, hint=hint)
 
 
 @check("labels.imbalance", tasks=_CLASSIFY)
@@ -85,13 +78,7 @@ def imbalance(facts: Facts) -> Iterator[Finding]:
 def missing(facts: Facts) -> Iterator[Finding]:
     """Samples without a label: they are left out."""
     bare = [sample.id for sample in facts.samples if sample.raw is None]
-    if bare:
-        yield finding(
-            "labels.missing",
-            "warning",
-            f"{plural(len(bare), 'picture')} without a label left out.",
-            bare,
-        )
+    yield from about(bare, "labels.missing", "warning", "picture", "without a label left out.")
 
 
 @check("labels.not_measured", tasks=_CLASSIFY)
@@ -103,13 +90,13 @@ def not_measured(facts: Facts) -> Iterator[Finding]:
         for label, sides in balance.items()
         if sum(sides.values()) > 1 and not sides.get("val") and not sides.get("test")
     ]
-    if unseen and len(balance) > 1:
-        names = ", ".join(repr(name) for name in unseen[:5]) + (", …" if len(unseen) > 5 else "")
-        yield finding(
+    if len(balance) > 1:
+        yield from about(
+            unseen,
             "labels.not_measured",
             "warning",
-            f"{plural(len(unseen), 'class')} with no picture held out, because all of theirs "
-            f"belong together or are given for training: {names}.",
-            unseen,
+            "class",
+            "with no picture held out, because all of theirs belong together or are given for "
+            f"training: {quoted(unseen)}.",
             hint="add pictures from another source, or let foveal split",
         )

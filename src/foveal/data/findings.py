@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from foveal.types import Finding, Severity
+from foveal.types import SPLIT_NAMES, Finding, Severity, SplitName
 
 # A finding names this many samples; its count says how many there are.
 SHOWN = 20
@@ -16,6 +17,33 @@ def plural(count: int, word: str) -> str:
         return f"1 {word}"
     many = word[:-1] + "ies" if word.endswith("y") else word + ("es" if word[-1] in "sx" else "s")
     return f"{count:,} {many}"
+
+
+def split_as_given(sides: Iterable[SplitName | None]) -> str:
+    """Return `, split as given (train 8, val 2)` for the sides of the samples; "" for no sides."""
+    counts = Counter(sides)
+    shown = ", ".join(f"{side} {counts[side]:,}" for side in SPLIT_NAMES if counts[side])
+    return f", split as given ({shown})" if shown else ""
+
+
+def quoted(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names in quotes, such as `'a', 'b', …`."""
+    return ", ".join(map(repr, names[:most])) + (", …" if len(names) > most else "")
+
+
+def about(
+    samples: Sequence[str],
+    id: str,
+    severity: Severity,
+    noun: str,
+    words: str,
+    *,
+    hint: str | None = None,
+) -> tuple[Finding, ...]:
+    """Return the finding `N nouns words` about samples, or nothing when there are none."""
+    if not samples:
+        return ()
+    return (finding(id, severity, f"{plural(len(samples), noun)} {words}", samples, hint=hint),)
 
 
 def finding(

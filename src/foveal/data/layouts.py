@@ -6,13 +6,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from foveal.data.findings import finding, plural
+from foveal.data.findings import about, finding, plural
 from foveal.data.readers import Reader, readers_for
 from foveal.data.source import ReadAnything, Sample, Source, SourceOptions
 from foveal.data.storage import Storage, open_storage
 from foveal.data.texts import tidy_texts
 from foveal.errors import DataError, RecipeError
-from foveal.types import Finding
+from foveal.types import Finding, Severity
 
 
 def open_source(location: str | Path, options: SourceOptions | None = None) -> Source:
@@ -137,15 +137,7 @@ def _grouped(source: Source, pattern: re.Pattern[str]) -> Source:
         if sample.group is None and match is None:
             unmatched.append(sample.id)
     groups = {sample.group for sample in samples} - {None}
-    found: list[Finding] = []
-    if unmatched:
-        found.append(
-            finding(
-                "data.no_group",
-                "warning" if not groups else "info",
-                f"{plural(len(unmatched), 'picture')} not matched by data.group_regex: "
-                "each stands alone.",
-                unmatched,
-            )
-        )
+    words = "not matched by data.group_regex: each stands alone."
+    severity: Severity = "info" if groups else "warning"
+    found = about(unmatched, "data.no_group", severity, "picture", words)
     return replace(source, samples=tuple(samples), findings=(*source.findings, *found))

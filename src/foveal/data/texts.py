@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.data.findings import finding, plural
+from foveal.data.findings import about
 from foveal.data.source import Sample, Source
-from foveal.types import Finding, RawTarget
+from foveal.types import RawTarget
 
 # Lengths are gathered until there are this many texts: 15 % of fewer is hardly a picture or two.
 _STRATUM = 20
@@ -38,7 +38,24 @@ def tidy_texts(source: Source) -> Source:
         samples.append(sample if raw == sample.raw else replace(sample, raw=raw))
         if not text:
             (broken if text is None else empty).append(sample.id)
-    findings = (*source.findings, *_empty(empty), *_broken(broken))
+    findings = (
+        *source.findings,
+        *about(
+            empty,
+            "labels.empty_text",
+            "warning",
+            "picture",
+            "with an empty text, taken as without a label.",
+            hint="write down what they show, or delete them",
+        ),
+        *about(
+            broken,
+            "labels.no_text",
+            "warning",
+            "picture",
+            "whose label is not one text in valid Unicode, taken as without a label.",
+        ),
+    )
     return replace(source, samples=tuple(samples), findings=findings)
 
 
@@ -52,34 +69,6 @@ def _canonical(raw: RawTarget) -> str | None:
     except UnicodeEncodeError:
         return None
     return unicodedata.normalize("NFC", raw[0]) if raw[0].strip() else ""
-
-
-def _empty(names: Sequence[str]) -> list[Finding]:
-    if not names:
-        return []
-    return [
-        finding(
-            "labels.empty_text",
-            "warning",
-            f"{plural(len(names), 'picture')} with an empty text, taken as without a label.",
-            names,
-            hint="write down what they show, or delete them",
-        )
-    ]
-
-
-def _broken(names: Sequence[str]) -> list[Finding]:
-    if not names:
-        return []
-    return [
-        finding(
-            "labels.no_text",
-            "warning",
-            f"{plural(len(names), 'picture')} whose label is not one text in valid Unicode, "
-            "taken as without a label.",
-            names,
-        )
-    ]
 
 
 def kinds_of(samples: Sequence[Sample]) -> NDArray[np.int64]:

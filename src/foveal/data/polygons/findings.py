@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from foveal.data.findings import finding, plural
+from foveal.data.findings import about, finding, plural
 from foveal.data.polygons.regions import Drawing, count_outside
 from foveal.data.polygons.source import SIZE_MISMATCH
 from foveal.errors import ImageError
-from foveal.types import Finding
+from foveal.types import Finding, Severity
 
 
 @final
@@ -41,54 +41,39 @@ def shape_findings(looks: Sequence[ShapeLook], alone: Sequence[str]) -> Iterator
         alone: Names of shapes without a picture.
     """
     missing = [look.picture for look in looks if look.file is None]
-    if missing:
-        yield finding(
-            "polygons.missing",
-            "warning",
-            f"{plural(len(missing), 'picture')} without shapes, left out: {missing[0]}"
-            + (", …" if len(missing) > 1 else "")
-            + ".",
-            missing,
-            hint="draw its shapes, or an empty file where there is nothing to draw",
-        )
-    if alone:
-        yield finding(
-            "polygons.without_picture",
-            "warning",
-            f"{plural(len(alone), 'drawing')} without a picture: {alone[0]}"
-            + (", …" if len(alone) > 1 else "")
-            + ".",
-            alone,
-            hint="give picture and drawing the same name, or put the picture there",
-        )
+    words = f"without shapes, left out: {_first(missing)}."
+    hint = "draw its shapes, or an empty file where there is nothing to draw"
+    yield from about(missing, "polygons.missing", "warning", "picture", words, hint=hint)
+    words = f"without a picture: {_first(alone)}."
+    hint = "give picture and drawing the same name, or put the picture there"
+    yield from about(alone, "polygons.without_picture", "warning", "drawing", words, hint=hint)
     yield from _errors(looks)
     yield from _passed_over(looks)
     yield from _outside(looks)
 
 
+def _first(names: Sequence[str]) -> str:
+    return "".join(names[:1]) + (", …" if len(names) > 1 else "")
+
+
 def _errors(looks: Sequence[ShapeLook]) -> Iterator[Finding]:
-    failed = [(look, look.error) for look in looks if look.error is not None]
-    other_size = [(look, e) for look, e in failed if e.error_code == SIZE_MISMATCH]
-    unreadable = [(look, e) for look, e in failed if e.error_code != SIZE_MISMATCH]
-    if other_size:
-        first = other_size[0][1]
-        yield finding(
-            "polygons.size_mismatch",
-            "error",
-            f"{plural(len(other_size), 'drawing')} of another size than the picture: "
-            f"{first.message}",
-            [look.picture for look, _ in other_size],
-            hint=first.hint,
-        )
+    failed = [(look.picture, look.error) for look in looks if look.error is not None]
+    mismatched = [(name, error) for name, error in failed if error.error_code == SIZE_MISMATCH]
+    unreadable = [(name, error) for name, error in failed if error.error_code != SIZE_MISMATCH]
+    if mismatched:
+        words = "of another size than the picture"
+        yield from _failed(mismatched, "polygons.size_mismatch", "error", words)
     if unreadable:
-        first = unreadable[0][1]
-        yield finding(
-            "polygons.unreadable",
-            "error" if len(unreadable) == len(looks) else "warning",
-            f"{plural(len(unreadable), 'drawing')} that cannot be used, left out: {first.message}",
-            [look.picture for look, _ in unreadable],
-            hint=first.hint,
-        )
+        severity: Severity = "error" if len(unreadable) == len(looks) else "warning"
+        words = "that cannot be used, left out"
+        yield from _failed(unreadable, "polygons.unreadable", severity, words)
+
+
+def _failed(
+    failed: Sequence[tuple[str, ImageError]], id: str, severity: Severity, words: str
+) -> tuple[Finding, ...]:
+    names, first = [name for name, _ in failed], failed[0][1]
+    return about(names, id, severity, "drawing", f"{words}: {first.message}", hint=first.hint)
 
 
 def _passed_over(looks: Sequence[ShapeLook]) -> Iterator[Finding]:

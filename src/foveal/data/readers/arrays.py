@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from foveal.data.array_file import ArrayFile, open_npy, open_npz
 from foveal.data.array_source import ArraySource, PictureArray
-from foveal.data.findings import finding, plural
+from foveal.data.findings import finding, plural, split_as_given
 from foveal.data.readers.base import SPLIT_ALIASES, Reader
 from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, LocalStorage, Storage
 from foveal.errors import DataError, unknown_name
-from foveal.types import SPLIT_NAMES, Finding, RawTarget, SplitName
+from foveal.types import Finding, RawTarget, SplitName
 
 Arrays: TypeAlias = Mapping[str, ArrayFile]
 
@@ -200,8 +200,5 @@ def _no_labels(key: str, count: int, label_key: str | None) -> list[Finding]:
 
 def _layout(samples: list[Sample], shown: str) -> str:
     labels = {label for sample in samples for label in sample.raw or ()}
-    counts = {side: sum(sample.split == side for sample in samples) for side in SPLIT_NAMES}
-    sides = ", ".join(f"{side} {count:,}" for side, count in counts.items() if count)
-    return f"{plural(len(samples), 'picture')} in {shown} with {plural(len(labels), 'label')}" + (
-        f", split as given ({sides})" if sides else ""
-    )
+    words = f"{plural(len(samples), 'picture')} in {shown} with {plural(len(labels), 'label')}"
+    return words + split_as_given(sample.split for sample in samples)

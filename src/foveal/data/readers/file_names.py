@@ -8,14 +8,14 @@ from pathlib import PurePosixPath
 from typing import ClassVar, final
 
 from foveal.data.files_source import FileSource
-from foveal.data.findings import finding, plural
+from foveal.data.findings import about, finding, plural, split_as_given
 from foveal.data.names import is_picture_name
 from foveal.data.readers.base import SPLIT_ALIASES, Reader
 from foveal.data.readers.files import foreign_files
 from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, Storage
 from foveal.errors import DataError
-from foveal.types import SPLIT_NAMES, Finding, RawTarget, SplitName
+from foveal.types import Finding, RawTarget, SplitName
 
 # `AB3K_17`: the seventeenth picture of one label.
 _NUMBERED = re.compile(r"(.*)_[0-9]+", re.DOTALL)
@@ -68,7 +68,9 @@ def _read(
             f"found in {PurePosixPath(pictures[0]).name}, for example.",
             hint=r"--label-regex '^([A-Z0-9]+)_' takes AB3K from AB3K_17.png",
         )
-    found = (*findings, *_unmatched(bare), *_counted(samples))
+    words = "not matched by data.label_regex: these pictures have no label."
+    unmatched = about(bare, "names.not_matched", "warning", "name", words)
+    found = (*findings, *unmatched, *_counted(samples))
     return FileSource(location, _layout(samples, options), samples, found, storage)
 
 
@@ -94,27 +96,11 @@ def _sides(pictures: Sequence[str]) -> dict[str, SplitName]:
 
 def _layout(samples: Sequence[Sample], options: SourceOptions) -> str:
     labels = {sample.raw for sample in samples} - {None}
-    counts = {side: sum(sample.split == side for sample in samples) for side in SPLIT_NAMES}
-    shown = ", ".join(f"{side} {count:,}" for side, count in counts.items() if count)
     word = "text" if options.target == "text" else "label"
     return (
         f"{plural(len(samples), 'picture')} with {plural(len(labels), word)} in the file names"
-        + (f", split as given ({shown})" if shown else "")
+        + split_as_given(sample.split for sample in samples)
     )
-
-
-def _unmatched(bare: Sequence[str]) -> list[Finding]:
-    if not bare:
-        return []
-    return [
-        finding(
-            "names.not_matched",
-            "warning",
-            f"{plural(len(bare), 'name')} not matched by data.label_regex: "
-            "these pictures have no label.",
-            bare,
-        )
-    ]
 
 
 def _counted(samples: Sequence[Sample]) -> list[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, final
 
 from foveal.data.files_source import FileSource
-from foveal.data.findings import finding, plural
+from foveal.data.findings import about, plural
 from foveal.data.names import is_foreign_picture_name, is_picture_name
 from foveal.data.readers.base import Reader
 from foveal.data.source import Sample, Source, SourceOptions
@@ -51,16 +51,7 @@ class FilesReader(Reader):
 def foreign_files(listing: Listing) -> tuple[Finding, ...]:
     """Return the finding about pictures of formats that are not supported, if there are any."""
     foreign = [name for name in listing.files if is_foreign_picture_name(name)]
-    if not foreign:
-        return ()
     endings = sorted({name.rpartition(".")[2].lower() for name in foreign})
-    message = f"{plural(len(foreign), 'picture')} passed over: {', '.join(endings)} not supported."
-    return (
-        finding(
-            "images.foreign_format",
-            "warning",
-            message,
-            foreign,
-            hint="convert them to JPEG or PNG",
-        ),
-    )
+    words = f"passed over: {', '.join(endings)} not supported."
+    hint = "convert them to JPEG or PNG"
+    return about(foreign, "images.foreign_format", "warning", "picture", words, hint=hint)

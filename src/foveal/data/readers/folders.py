@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar, final
 
 from foveal.data.files_source import FileSource
-from foveal.data.findings import finding, plural
+from foveal.data.findings import about, plural, quoted, split_as_given
 from foveal.data.masks.pairs import are_pairs
 from foveal.data.names import is_picture_name
 from foveal.data.readers.base import SPLIT_ALIASES, Reader
@@ -14,7 +14,7 @@ from foveal.data.readers.files import foreign_files
 from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, Storage
 from foveal.errors import DataError
-from foveal.types import SPLIT_NAMES, Finding, RawTarget, SplitName
+from foveal.types import Finding, RawTarget, SplitName
 
 
 @final
@@ -128,18 +128,14 @@ def _with_sides(
         if len(parts := _parts(name, prefix)) > 2 and parts[0] in sides
     ]
     classes = {sample.raw for sample in samples}
-    counts = {side: sum(sample.split == side for sample in samples) for side in SPLIT_NAMES}
-    shown = ", ".join(f"{side} {count:,}" for side, count in counts.items() if count)
-    layout = (
-        f"{plural(len(samples), 'picture')} in {plural(len(classes), 'class folder')}, "
-        f"split as given ({shown})"
-    )
+    words = f"{plural(len(samples), 'picture')} in {plural(len(classes), 'class folder')}"
+    layout = words + split_as_given(sample.split for sample in samples)
     return samples, {sample.id for sample in samples}, layout
 
 
 def _empty_classes(
     folders: tuple[str, ...], prefix: str, sides: dict[str, SplitName], samples: list[Sample]
-) -> list[Finding]:
+) -> tuple[Finding, ...]:
     depth = 2 if sides else 1
     found = set()
     for name in folders:
@@ -149,46 +145,20 @@ def _empty_classes(
         if not sides or parts[0] in sides:
             found.add(parts[-1])
     empty = sorted(found - {sample.raw[0] for sample in samples if sample.raw})
-    if not empty:
-        return []
-    names = ", ".join(repr(name) for name in empty[:5]) + (", …" if len(empty) > 5 else "")
-    return [
-        finding(
-            "labels.empty_class",
-            "warning",
-            f"{plural(len(empty), 'class folder')} without pictures: {names}.",
-            empty,
-            hint="remove the folder, or put pictures into it",
-        )
-    ]
+    words = f"without pictures: {quoted(empty)}."
+    hint = "remove the folder, or put pictures into it"
+    return about(empty, "labels.empty_class", "warning", "class folder", words, hint=hint)
 
 
-def _passed_over(pictures: list[str], used: set[str]) -> list[Finding]:
+def _passed_over(pictures: list[str], used: set[str]) -> tuple[Finding, ...]:
     left = [name for name in pictures if name not in used]
-    if not left:
-        return []
-    return [
-        finding(
-            "data.passed_over",
-            "warning",
-            f"{plural(len(left), 'picture')} outside the class folders passed over.",
-            left,
-            hint="move each into the folder of its class",
-        )
-    ]
+    words = "outside the class folders passed over."
+    hint = "move each into the folder of its class"
+    return about(left, "data.passed_over", "warning", "picture", words, hint=hint)
 
 
-def _nested(samples: list[Sample], prefix: str, sides: dict[str, SplitName]) -> list[Finding]:
+def _nested(samples: list[Sample], prefix: str, sides: dict[str, SplitName]) -> tuple[Finding, ...]:
     depth = 3 if sides else 2
     nested = [sample.id for sample in samples if len(_parts(sample.id, prefix)) > depth]
-    if not nested:
-        return []
-    return [
-        finding(
-            "data.nested_folders",
-            "info",
-            f"{plural(len(nested), 'picture')} in folders inside a class folder: "
-            "they count for the outer folder's class.",
-            nested,
-        )
-    ]
+    words = "in folders inside a class folder: they count for the outer folder's class."
+    return about(nested, "data.nested_folders", "info", "picture", words)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 
 from foveal.data.decode import DecodeLimits
 from foveal.data.files_source import FileSource
-from foveal.data.findings import finding, plural
+from foveal.data.findings import about, plural, split_as_given
 from foveal.data.names import is_picture_name
 from foveal.data.readers.rows import BadRow, Row
 from foveal.data.source import Sample, Source, TargetKind
 from foveal.data.storage import Listing, Storage
 from foveal.errors import DataError, ImageError
-from foveal.types import SPLIT_NAMES, Finding
+from foveal.types import Finding
 
 # Ten million rows; a larger file is surely not a table of labels.
 _TABLE_LIMITS = DecodeLimits(max_bytes=2_000_000_000, max_pixels=1)
@@ -64,11 +63,23 @@ def listed_pictures(
     if good and not found:
         raise _nothing_found(table, good[0], listing)
     samples, repeated, conflicting = _samples(found)
+    known = {sample.id for sample in samples}
+    left = [name for name in listing.files if is_picture_name(name) and name not in known]
+    unlisted = f"not named in {table} passed over."
     findings = (
         *_bad_rows(table, bad),
         *_missing_files(table, missing),
-        *_repeated(table, repeated, conflicting, target),
-        *_unlisted(table, listing, samples),
+        *about(repeated, "table.repeated_row", "info", "row", f"of {table} said the same again."),
+        *about(
+            conflicting,
+            "table.conflicting_row",
+            "warning",
+            "row",
+            f"of {table} say something else about a picture that an earlier row names: "
+            "the first row counts.",
+            hint=_CONFLICT_HINTS[target],
+        ),
+        *about(left, "table.unlisted_file", "info", "picture", unlisted),
     )
     return FileSource(location, _layout(table, samples, target), samples, findings, storage)
 
@@ -128,12 +139,10 @@ def _layout(table: str, samples: tuple[Sample, ...], target: TargetKind) -> str:
     labels = {label for sample in samples for label in sample.raw or ()}
     word = "text" if target == "text" else "label"
     several = any(len(sample.raw or ()) > 1 for sample in samples)
-    sides = Counter(sample.split for sample in samples if sample.split)
-    shown = ", ".join(f"{side} {sides[side]:,}" for side in SPLIT_NAMES if sides[side])
     return (
         f"{plural(len(samples), 'picture')} in {table} with {plural(len(labels), word)}"
         + (", several at once" if several else "")
-        + (f", split as given ({shown})" if shown else "")
+        + split_as_given(sample.split for sample in samples)
     )
 
 
@@ -147,73 +156,22 @@ def _nothing_found(table: str, row: Row, listing: Listing) -> DataError:
     )
 
 
-def _bad_rows(table: str, bad: list[BadRow]) -> list[Finding]:
-    if not bad:
-        return []
-    first = bad[0]
-    return [
-        finding(
-            "table.bad_row",
-            "warning",
-            f"{plural(len(bad), 'row')} of {table} passed over; "
-            f"the first, line {first.line}, {first.reason}.",
-            (f"{table}:{row.line}" for row in bad),
+def _bad_rows(table: str, bad: list[BadRow]) -> Iterable[Finding]:
+    if bad:
+        first = f"the first, line {bad[0].line}, {bad[0].reason}."
+        where = [f"{table}:{row.line}" for row in bad]
+        yield from about(
+            where, "table.bad_row", "warning", "row", f"of {table} passed over; {first}"
         )
-    ]
 
 
-def _missing_files(table: str, missing: list[Row]) -> list[Finding]:
-    if not missing:
-        return []
-    return [
-        finding(
+def _missing_files(table: str, missing: list[Row]) -> Iterable[Finding]:
+    if missing:
+        yield from about(
+            [row.image for row in missing],
             "table.missing_file",
             "warning",
-            f"{plural(len(missing), 'picture')} of {table} not found; "
-            f"the first, line {missing[0].line}, is {missing[0].image!r}.",
-            (row.image for row in missing),
+            "picture",
+            f"of {table} not found; the first, line {missing[0].line}, is {missing[0].image!r}.",
             hint=f"names in {table} are relative to its folder",
         )
-    ]
-
-
-def _repeated(
-    table: str, repeated: list[str], conflicting: list[str], target: TargetKind
-) -> list[Finding]:
-    findings = []
-    if repeated:
-        findings.append(
-            finding(
-                "table.repeated_row",
-                "info",
-                f"{plural(len(repeated), 'row')} of {table} said the same again.",
-                repeated,
-            )
-        )
-    if conflicting:
-        findings.append(
-            finding(
-                "table.conflicting_row",
-                "warning",
-                f"{plural(len(conflicting), 'row')} of {table} say something else about a picture "
-                "that an earlier row names: the first row counts.",
-                conflicting,
-                hint=_CONFLICT_HINTS[target],
-            )
-        )
-    return findings
-
-
-def _unlisted(table: str, listing: Listing, samples: tuple[Sample, ...]) -> list[Finding]:
-    known = {sample.id for sample in samples}
-    left = [name for name in listing.files if is_picture_name(name) and name not in known]
-    if not left:
-        return []
-    return [
-        finding(
-            "table.unlisted_file",
-            "info",
-            f"{plural(len(left), 'picture')} not named in {table} passed over.",
-            left,
-        )
-    ]

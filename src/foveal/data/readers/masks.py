@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, final
 
-from foveal.data.findings import plural
+from foveal.data.findings import plural, split_as_given
 from foveal.data.masks.file import MASK_LIMITS
 from foveal.data.masks.findings import (
     class_pixels,
@@ -30,7 +30,6 @@ from foveal.data.readers.listed import read_table
 from foveal.data.readers.rows import decode_table
 from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, Storage
-from foveal.types import SPLIT_NAMES
 
 
 @final
@@ -121,13 +120,11 @@ def _samples(pairs: MaskPairs, used: Sequence[MaskLook], values: MaskValues) -> 
 def _layout(samples: Sequence[Sample], values: MaskValues) -> str:
     labelled = sum(sample.raw is not None for sample in samples)
     shown = plural(len(samples), "picture")
-    counts = {side: sum(sample.split == side for sample in samples) for side in SPLIT_NAMES}
-    sides = ", ".join(f"{side} {count:,}" for side, count in counts.items() if count)
     words = f"{shown} with masks" if labelled == len(samples) else f"{shown}, {labelled} with masks"
     if not labelled:
         words = f"{shown} without masks that can be used"
     return (
         words
         + (f": {values.describe()}" if values.names else "")
-        + (f", split as given ({sides})" if sides else "")
+        + split_as_given(sample.split for sample in samples)
     )

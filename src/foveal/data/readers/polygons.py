@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar, final
 
 from foveal.data.decode import DecodeLimits
-from foveal.data.findings import plural
+from foveal.data.findings import plural, split_as_given
 from foveal.data.names import is_picture_name
 from foveal.data.opening import picture_size
 from foveal.data.polygons.coco import CocoPicture
@@ -30,7 +30,7 @@ from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, Storage
 from foveal.errors import DataError, ImageError
 from foveal.machine import available_cores
-from foveal.types import IGNORED, SPLIT_NAMES, SplitName
+from foveal.types import IGNORED
 
 BACKGROUND = "background"
 
@@ -214,12 +214,8 @@ def _layout(samples: Sequence[Sample], kind: str, names: Sequence[str]) -> str:
     words = f"{plural(len(samples), 'picture')}"
     if labelled != len(samples):
         words += f", {labelled:,}" if labelled else ", none"
-    counts: dict[SplitName, int] = {
-        side: sum(sample.split == side for sample in samples) for side in SPLIT_NAMES
-    }
-    sides = ", ".join(f"{side} {count:,}" for side, count in counts.items() if count)
     return (
         f"{words} with shapes ({kind}): {', '.join(names[1:6]) or 'nothing drawn'}"
         + (", …" if len(names) > 6 else "")
-        + (f", split as given ({sides})" if sides else "")
+        + split_as_given(sample.split for sample in samples)
     )
