@@ -11,9 +11,14 @@ import pytest
 from colored import color_model, reader_manifest
 from discs import draw_disc_folder
 from drawing import DrawFolder, brightness_model, draw_shape, tiny_manifest
+from hypothesis import settings
 
 import foveal
 from foveal.bundle import Bundle
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("foveal", deadline=None)
+settings.load_profile("foveal")
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
