@@ -13,7 +13,6 @@ from foveal.models.backbones import resolve_backbone
 HEAD = """
 import torch
 from torch import nn
-from foveal.models.fovea import Fovea
 from foveal.models.backbones import BACKBONES
 from dataclasses import replace
 
@@ -49,7 +48,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-u
     ("code", "channels", "strides", "row_strides"),
     [
         ("def make(): return conv(2)", (4,), (2,), ()),
-        ("def make(): return Fovea()", (24, 48, 128), (2, 4, 8), ()),
+        ("def make(): return BACKBONES['fovea'].build('none')", (24, 48, 128), (2, 4, 8), ()),
         # Without padding the sides are no multiples; the strides still are.
         ("def make(): return nn.Sequential(conv(2, 3, 0), conv(2, 5, 0))", (5,), (4,), ()),
         ("def make(): return conv((4, 2))", (4,), (2,), (4,)),
