@@ -499,7 +499,7 @@ def test_without_opencv_the_error_says_what_to_install(monkeypatch: pytest.Monke
 
 def test_opencv_is_not_imported_before_a_step_runs() -> None:
     code = (
-        "import sys, foveal; foveal.preprocess; import foveal.page, foveal.workflow.pages; "
+        "import sys, foveal; foveal.preprocess; import foveal.page, foveal.workflow.preprocess; "
         "sys.exit('cv2' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from foveal.explain.evidence import Explanation
     from foveal.recipe import Recipe
     from foveal.workflow.check import CheckReport
-    from foveal.workflow.pages import Preprocessed
+    from foveal.workflow.preprocess import Preprocessed
 
 # Everyday knobs → where they stand in the recipe.
 KNOBS = {
@@ -323,7 +323,7 @@ def preprocess(
         ['grey', 'median:5']
     """
     from foveal.page import DEFAULT_STEPS
-    from foveal.workflow.pages import preprocess_files
+    from foveal.workflow.preprocess import preprocess_files
 
     given = [pictures] if isinstance(pictures, (str, Path)) else pictures
     return preprocess_files(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from foveal.checks import CHECKS, Facts, class_balance, run_checks
+from foveal.checks import CHECKS, CheckInput, class_balance, run_checks
 from foveal.checks.shortcuts import one_threshold
 from foveal.console import NoProgress
 from foveal.data.cache import Cache
@@ -25,7 +25,7 @@ from foveal.types import Finding
 LIMITS = DecodeLimits(max_bytes=1_000_000, max_pixels=1_000_000)
 
 
-def facts(labels: list[str], sides: list[int] | None = None) -> Facts:
+def facts(labels: list[str], sides: list[int] | None = None) -> CheckInput:
     """Return facts about pictures that all look different and have equal sizes."""
     count = len(labels)
     scan = Scan.empty(count)
@@ -40,10 +40,10 @@ def facts(labels: list[str], sides: list[int] | None = None) -> Facts:
         for i, label in enumerate(labels)
     )
     split = np.array(sides if sides is not None else [i % 2 for i in range(count)], np.int8)
-    return Facts(samples, scan, split, near_distance=2)
+    return CheckInput(samples, scan, split, near_distance=2)
 
 
-def check(looked_at: Facts, task: str = "classify") -> dict[str, Finding]:
+def check(looked_at: CheckInput, task: str = "classify") -> dict[str, Finding]:
     source = FileSource("here", "drawn", looked_at.samples, (), LocalStorage(Path("here")))
     found = run_checks(
         source, looked_at.scan, looked_at.split, near_distance=looked_at.near_distance, task=task
@@ -109,7 +109,7 @@ def test_the_same_picture_in_two_folders_is_found(tmp_path: Path) -> None:
     cache = Cache.build(
         source, Pipeline(32, 32), tmp_path / "cache", LIMITS, workers=1, progress=NoProgress()
     )
-    looked_at = Facts(source.samples, cache.scan, np.zeros(6, np.int8), 2)
+    looked_at = CheckInput(source.samples, cache.scan, np.zeros(6, np.int8), 2)
     assert check(looked_at)["images.two_labels"].samples == ("rose/1.jpg", "tulip/copy.jpg")
 
 
@@ -205,7 +205,7 @@ def test_the_shortcut_of_the_signatures_is_noticed(shared_data: Path) -> None:
         scan.phash[i] = i * 0x9E37_79B9_7F4A_7C15 % (1 << 64)
         with PILImage.open(shared_data / "signature_text" / sample.id) as picture:
             scan.sizes[i] = picture.height, picture.width
-    looked_at = Facts(source.samples, scan, np.zeros(len(source.samples), np.int8), 2)
+    looked_at = CheckInput(source.samples, scan, np.zeros(len(source.samples), np.int8), 2)
     found = list(CHECKS["data.size_shortcut"].run(looked_at))
     # The README of the pictures says: height alone about 95 %.
     assert "height alone" in found[0].message
@@ -218,7 +218,7 @@ def test_a_picture_without_a_label_is_not_called_unreadable() -> None:
     scan.ok[0] = True
     scan.errors[1] = ("unlabelled", "The picture has no mask.")
     samples = (Sample("a.png", ("cell",)), Sample("b.png", None))
-    found = Facts(samples, scan, np.zeros(2, np.int8), 2, "mask")
+    found = CheckInput(samples, scan, np.zeros(2, np.int8), 2, "mask")
     assert list(CHECKS["images.unreadable"].run(found)) == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from foveal.checks import Facts, characters, length_balance, run_checks
+from foveal.checks import CheckInput, characters, length_balance, run_checks
 from foveal.data.files_source import FileSource
 from foveal.data.scan import Scan
 from foveal.data.source import Sample
@@ -12,7 +12,7 @@ from foveal.data.storage import LocalStorage
 from foveal.types import Finding
 
 
-def facts(texts: list[str | None], sides: list[int] | None = None) -> Facts:
+def facts(texts: list[str | None], sides: list[int] | None = None) -> CheckInput:
     """Return facts about pictures that all look different; all are trained on unless told."""
     count = len(texts)
     scan = Scan.empty(count)
@@ -25,10 +25,10 @@ def facts(texts: list[str | None], sides: list[int] | None = None) -> Facts:
     samples = tuple(
         Sample(f"{i}.png", None if text is None else (text,)) for i, text in enumerate(texts)
     )
-    return Facts(samples, scan, np.array(sides or [0] * count, np.int8), 2, "text")
+    return CheckInput(samples, scan, np.array(sides or [0] * count, np.int8), 2, "text")
 
 
-def check(looked_at: Facts) -> dict[str, Finding]:
+def check(looked_at: CheckInput) -> dict[str, Finding]:
     source = FileSource("data", "", looked_at.samples, (), LocalStorage("data"))  # type: ignore[arg-type]  # never read
     found = run_checks(
         source, looked_at.scan, looked_at.split, near_distance=2, task="read", target="text"

@@ -1,6 +1,6 @@
 """Checks: pure functions under dotted ids, from what was scanned to findings."""
 
-from foveal.checks.base import CHECKS, Facts, run_checks
+from foveal.checks.base import CHECKS, CheckInput, run_checks
 from foveal.checks.images import near_duplicate, unreadable
 from foveal.checks.labels import class_balance, imbalance, one_class, single_picture
 from foveal.checks.shortcuts import size_shortcut
@@ -8,7 +8,7 @@ from foveal.checks.texts import characters, length_balance
 
 __all__ = [
     "CHECKS",
-    "Facts",
+    "CheckInput",
     "characters",
     "class_balance",
     "imbalance",

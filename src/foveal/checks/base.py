@@ -20,7 +20,7 @@ _SEVERITIES = ("error", "warning", "info")
 
 @final
 @dataclass(frozen=True)
-class Facts:
+class CheckInput:
     """What a check may look at.
 
     Attributes:
@@ -43,7 +43,7 @@ class Facts:
         return np.flatnonzero(labelled & self.scan.ok).astype(np.int64)
 
 
-CheckFunction: TypeAlias = Callable[[Facts], Iterator[Finding]]
+CheckFunction: TypeAlias = Callable[[CheckInput], Iterator[Finding]]
 
 
 @final
@@ -99,20 +99,20 @@ def run_checks(
         task: What is to be learnt.
         target: What a label is for that task.
     """
-    facts = Facts(source.samples, scan, split, near_distance, target)
+    given = CheckInput(source.samples, scan, split, near_distance, target)
     findings = [
         finding
         for name, check in CHECKS.works()
         if check.tasks is None or task in check.tasks
-        for finding in _run(name, check, facts)
+        for finding in _run(name, check, given)
     ]
     return most_severe_first(findings)
 
 
-def _run(name: str, check: Check, facts: Facts) -> list[Finding]:
+def _run(name: str, check: Check, given: CheckInput) -> list[Finding]:
     try:
         with CHECKS.blaming(name):
-            return list(check.run(facts))
+            return list(check.run(given))
     except PluginError as error:
         return [Finding(name, "warning", error.message, hint=error.hint)]
 

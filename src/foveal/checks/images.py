@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from foveal.checks.base import Facts, check
+from foveal.checks.base import CheckInput, check
 from foveal.data.findings import about, finding, plural
 from foveal.data.near import MIN_SPREAD, together
 from foveal.data.texts import kinds_of
@@ -13,36 +13,36 @@ from foveal.types import Finding
 
 
 @check("images.unreadable")
-def unreadable(facts: Facts) -> Iterator[Finding]:
+def unreadable(given: CheckInput) -> Iterator[Finding]:
     """Files that look like pictures but cannot be decoded; they are left out."""
     # Those without a label are a finding of their own.
-    errors = {i: e for i, e in facts.scan.errors.items() if e[0] != "unlabelled"}
+    errors = {i: e for i, e in given.scan.errors.items() if e[0] != "unlabelled"}
     if not errors:
         return
     kinds = Counter(code for code, _ in errors.values())
     words = ", ".join(f"{code} {count:,}" for code, count in kinds.most_common())
     order = sorted(errors)
-    total = len(facts.samples)
+    total = len(given.samples)
     yield finding(
         "images.unreadable",
         "error" if len(errors) == total else "warning",
         f"Unreadable and left out: {len(errors):,} of {plural(total, 'picture')} ({words}); "
-        f"the first is {facts.samples[order[0]].id}: {errors[order[0]][1]}",
-        [facts.samples[i].id for i in order],
+        f"the first is {given.samples[order[0]].id}: {errors[order[0]][1]}",
+        [given.samples[i].id for i in order],
         hint="replace or delete them",
     )
 
 
 @check("images.near_duplicate")
-def near_duplicate(facts: Facts) -> Iterator[Finding]:
+def near_duplicate(given: CheckInput) -> Iterator[Finding]:
     """Pictures that are equal or look the same.
 
     They are kept on one side of the split. Where their labels differ, one of them is wrong, or
     the picture is a placeholder.
     """
-    usable = facts.usable()
-    kinds = kinds_of(facts.samples) if facts.target == "text" else None
-    found = together(facts.scan, usable, facts.near_distance, kinds=kinds).sets(usable)
+    usable = given.usable()
+    kinds = kinds_of(given.samples) if given.target == "text" else None
+    found = together(given.scan, usable, given.near_distance, kinds=kinds).sets(usable)
     sets = [positions for positions in found if len(positions) > 1]
     if not sets:
         return
@@ -52,27 +52,27 @@ def near_duplicate(facts: Facts) -> Iterator[Finding]:
         "info",
         f"Copies or near-copies of another picture: {copies:,}. "
         "They stay on one side of the split.",
-        [facts.samples[i].id for positions in sets for i in positions],
+        [given.samples[i].id for positions in sets for i in positions],
         count=copies,
     )
-    torn = [positions for positions in sets if len({facts.samples[i].raw for i in positions}) > 1]
+    torn = [positions for positions in sets if len({given.samples[i].raw for i in positions}) > 1]
     if torn:
         first = torn[0]
-        other = next(i for i in first if facts.samples[i].raw != facts.samples[first[0]].raw)
+        other = next(i for i in first if given.samples[i].raw != given.samples[first[0]].raw)
         yield finding(
             "images.two_labels",
             "warning",
             f"{plural(len(torn), 'picture')} under different labels: for example "
-            f"{facts.samples[first[0]].id} and {facts.samples[other].id} look the same.",
-            [facts.samples[i].id for positions in torn for i in positions],
+            f"{given.samples[first[0]].id} and {given.samples[other].id} look the same.",
+            [given.samples[i].id for positions in torn for i in positions],
             count=len(torn),
             hint="keep each under the right label only; delete placeholders",
         )
 
 
 @check("images.blank")
-def blank(facts: Facts) -> Iterator[Finding]:
+def blank(given: CheckInput) -> Iterator[Finding]:
     """Pictures of nearly one colour: nothing can be learnt from them."""
-    usable = facts.usable().tolist()
-    empty = [facts.samples[i].id for i in usable if facts.scan.spread[i] < MIN_SPREAD / 4]
+    usable = given.usable().tolist()
+    empty = [given.samples[i].id for i in usable if given.scan.spread[i] < MIN_SPREAD / 4]
     yield from about(empty, "images.blank", "info", "picture", "of one colour.")

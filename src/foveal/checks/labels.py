@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from foveal.checks.base import Facts, check
+from foveal.checks.base import CheckInput, check
 from foveal.data.findings import about, finding, plural, quoted
 from foveal.types import SPLIT_NAMES, Finding
 
@@ -14,51 +14,51 @@ _IMBALANCE = 10
 _CLASSIFY = ("classify",)
 
 
-def class_balance(facts: Facts) -> dict[str, dict[str, int]]:
+def class_balance(given: CheckInput) -> dict[str, dict[str, int]]:
     """Return label → side → number of pictures, in the order of the labels' names."""
     counts: dict[str, Counter[str]] = {}
-    for i in facts.usable().tolist():
-        side = SPLIT_NAMES[facts.split[i]] if facts.split[i] >= 0 else "unused"
-        for label in facts.samples[i].raw or ():
+    for i in given.usable().tolist():
+        side = SPLIT_NAMES[given.split[i]] if given.split[i] >= 0 else "unused"
+        for label in given.samples[i].raw or ():
             counts.setdefault(label, Counter())[side] += 1
     return {label: dict(counts[label]) for label in sorted(counts)}
 
 
-def _totals(facts: Facts) -> Counter[str]:
-    return Counter(label for i in facts.usable().tolist() for label in facts.samples[i].raw or ())
+def _totals(given: CheckInput) -> Counter[str]:
+    return Counter(label for i in given.usable().tolist() for label in given.samples[i].raw or ())
 
 
 @check("labels.one_class", tasks=(*_CLASSIFY, "segment"))
-def one_class(facts: Facts) -> Iterator[Finding]:
+def one_class(given: CheckInput) -> Iterator[Finding]:
     """A single class: there is nothing to tell apart."""
-    totals = _totals(facts)
+    totals = _totals(given)
     if len(totals) == 1:
         name, count = next(iter(totals.items()))
         yield finding(
             "labels.one_class",
             "error",
             f"Every labelled picture ({count:,}) has the label {name!r}"
-            f"{' alone' if facts.target == 'mask' else ''}: there is nothing to tell apart.",
+            f"{' alone' if given.target == 'mask' else ''}: there is nothing to tell apart.",
             count=count,
             hint="add pictures whose masks hold a second class"
-            if facts.target == "mask"
+            if given.target == "mask"
             else "add a folder with pictures of a second class",
         )
 
 
 @check("labels.single_picture", tasks=_CLASSIFY)
-def single_picture(facts: Facts) -> Iterator[Finding]:
+def single_picture(given: CheckInput) -> Iterator[Finding]:
     """Classes with one picture: it is trained on, so the class is never measured."""
-    rare = sorted(name for name, count in _totals(facts).items() if count == 1)
+    rare = sorted(name for name, count in _totals(given).items() if count == 1)
     words = f"with one picture only, trained on but never measured: {quoted(rare)}."
     hint = "add pictures of them"
     yield from about(rare, "labels.single_picture", "warning", "class", words, hint=hint)
 
 
 @check("labels.imbalance", tasks=_CLASSIFY)
-def imbalance(facts: Facts) -> Iterator[Finding]:
+def imbalance(given: CheckInput) -> Iterator[Finding]:
     """A class far rarer than the commonest."""
-    totals = _totals(facts)
+    totals = _totals(given)
     if len(totals) < 2:
         return
     ranked = totals.most_common()
@@ -75,16 +75,16 @@ def imbalance(facts: Facts) -> Iterator[Finding]:
 
 
 @check("labels.missing")
-def missing(facts: Facts) -> Iterator[Finding]:
+def missing(given: CheckInput) -> Iterator[Finding]:
     """Samples without a label: they are left out."""
-    bare = [sample.id for sample in facts.samples if sample.raw is None]
+    bare = [sample.id for sample in given.samples if sample.raw is None]
     yield from about(bare, "labels.missing", "warning", "picture", "without a label left out.")
 
 
 @check("labels.not_measured", tasks=_CLASSIFY)
-def not_measured(facts: Facts) -> Iterator[Finding]:
+def not_measured(given: CheckInput) -> Iterator[Finding]:
     """Classes of which no picture is held out, although they have several."""
-    balance = class_balance(facts)
+    balance = class_balance(given)
     unseen = [
         label
         for label, sides in balance.items()

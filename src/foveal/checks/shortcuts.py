@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.checks.base import Facts, check
+from foveal.checks.base import CheckInput, check
 from foveal.types import Finding
 
 # Share of the errors of "always the commonest class" that one threshold must remove.
@@ -17,20 +17,20 @@ _MIN_SAMPLES = 20
 
 
 @check("data.size_shortcut", tasks=("classify",))
-def size_shortcut(facts: Facts) -> Iterator[Finding]:
+def size_shortcut(given: CheckInput) -> Iterator[Finding]:
     """One threshold on the pictures' height, width or aspect ratio tells two classes apart.
 
     A model may learn the size (through the padding) rather than what is shown, and fail on
     pictures from elsewhere. Quote the accuracy beside this baseline.
     """
-    usable = facts.usable().tolist()
-    raws = [facts.samples[i].raw for i in usable]
+    usable = given.usable().tolist()
+    raws = [given.samples[i].raw for i in usable]
     counts = Counter(raws)
     if len(counts) != 2 or len(usable) < _MIN_SAMPLES:
         return
     first = next(iter(sorted(counts, key=str)))
     target = np.array([raw == first for raw in raws])
-    height, width = facts.scan.sizes[usable].astype(np.float64).T
+    height, width = given.scan.sizes[usable].astype(np.float64).T
     measures = {"height": height, "width": width, "aspect ratio": width / height}
     scores = {name: one_threshold(values, target) for name, values in measures.items()}
     name = max(scores, key=lambda key: scores[key])

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from foveal.checks.base import Facts, check
+from foveal.checks.base import CheckInput, check
 from foveal.data.findings import finding, plural
 from foveal.types import SPLIT_NAMES, Finding
 
@@ -25,38 +25,38 @@ _LOOK_ALIKE = str.maketrans(
 )
 
 
-def length_balance(facts: Facts) -> dict[str, dict[str, int]]:
+def length_balance(given: CheckInput) -> dict[str, dict[str, int]]:
     """Return length of the text → side → number of pictures, the shortest first."""
     counts: dict[int, Counter[str]] = {}
-    for i, text in _texts(facts):
-        side = SPLIT_NAMES[facts.split[i]] if facts.split[i] >= 0 else "unused"
+    for i, text in _texts(given):
+        side = SPLIT_NAMES[given.split[i]] if given.split[i] >= 0 else "unused"
         counts.setdefault(len(text), Counter())[side] += 1
     return {str(length): dict(counts[length]) for length in sorted(counts)}
 
 
-def characters(facts: Facts) -> str:
+def characters(given: CheckInput) -> str:
     """Return the different characters of the texts, sorted."""
-    return "".join(sorted({character for _, text in _texts(facts) for character in text}))
+    return "".join(sorted({character for _, text in _texts(given) for character in text}))
 
 
-def _texts(facts: Facts) -> Iterator[tuple[int, str]]:
-    for i in facts.usable().tolist():
-        raw = facts.samples[i].raw
+def _texts(given: CheckInput) -> Iterator[tuple[int, str]]:
+    for i in given.usable().tolist():
+        raw = given.samples[i].raw
         if raw:
             yield i, raw[0]
 
 
-def _where(facts: Facts) -> dict[str, list[int]]:
+def _where(given: CheckInput) -> dict[str, list[int]]:
     """Return character → positions of the samples that hold it."""
     found: dict[str, list[int]] = {}
-    for i, text in _texts(facts):
+    for i, text in _texts(given):
         for character in set(text):
             found.setdefault(character, []).append(i)
     return found
 
 
-def _ids(facts: Facts, positions: Iterator[int]) -> list[str]:
-    return [facts.samples[i].id for i in positions]
+def _ids(given: CheckInput, positions: Iterator[int]) -> list[str]:
+    return [given.samples[i].id for i in positions]
 
 
 def _shown(words: Mapping[str, object] | list[str]) -> str:
@@ -70,9 +70,9 @@ def _named(character: str) -> str:
 
 
 @check("labels.one_text", tasks=_READ)
-def one_text(facts: Facts) -> Iterator[Finding]:
+def one_text(given: CheckInput) -> Iterator[Finding]:
     """The same text in every picture: there is nothing to read."""
-    texts = Counter(text for _, text in _texts(facts))
+    texts = Counter(text for _, text in _texts(given))
     if len(texts) == 1:
         text, count = next(iter(texts.items()))
         yield finding(
@@ -85,9 +85,9 @@ def one_text(facts: Facts) -> Iterator[Finding]:
 
 
 @check("labels.rare_characters", tasks=_READ)
-def rare_characters(facts: Facts) -> Iterator[Finding]:
+def rare_characters(given: CheckInput) -> Iterator[Finding]:
     """Characters in hardly any picture: learnt badly, or a slip in the labels."""
-    where = _where(facts)
+    where = _where(given)
     rare = {repr(c): where[c] for c in sorted(where) if len(where[c]) < _RARE}
     if rare:
         positions = sorted({i for at in rare.values() for i in at})
@@ -95,19 +95,19 @@ def rare_characters(facts: Facts) -> Iterator[Finding]:
             "labels.rare_characters",
             "info",
             f"{plural(len(rare), 'character')} in fewer than {_RARE} pictures: {_shown(rare)}.",
-            _ids(facts, iter(positions)),
+            _ids(given, iter(positions)),
             hint="correct the labels, or add pictures with these characters",
         )
 
 
 @check("labels.untrained_characters", tasks=_READ)
-def untrained_characters(facts: Facts) -> Iterator[Finding]:
+def untrained_characters(given: CheckInput) -> Iterator[Finding]:
     """Characters that stand in held-out pictures only: they can never be read."""
-    where = _where(facts)
+    where = _where(given)
     unseen = {
         repr(c): where[c]
         for c in sorted(where)
-        if not any(facts.split[i] == _TRAIN for i in where[c])
+        if not any(given.split[i] == _TRAIN for i in where[c])
     }
     if unseen:
         positions = sorted({i for at in unseen.values() for i in at})
@@ -116,55 +116,55 @@ def untrained_characters(facts: Facts) -> Iterator[Finding]:
             "warning",
             f"{plural(len(unseen), 'character')} in no picture that is trained on: "
             f"{_shown(unseen)}.",
-            _ids(facts, iter(positions)),
+            _ids(given, iter(positions)),
             hint="add pictures with these characters",
         )
 
 
 @check("labels.outer_spaces", tasks=_READ)
-def outer_spaces(facts: Facts) -> Iterator[Finding]:
+def outer_spaces(given: CheckInput) -> Iterator[Finding]:
     """Texts that begin or end with a space, which no picture shows."""
-    spaced = [i for i, text in _texts(facts) if text != text.strip()]
+    spaced = [i for i, text in _texts(given) if text != text.strip()]
     if spaced:
-        raw = facts.samples[spaced[0]].raw or ("",)
+        raw = given.samples[spaced[0]].raw or ("",)
         yield finding(
             "labels.outer_spaces",
             "warning",
             f"{plural(len(spaced), 'text')} with a space at the beginning or the end: "
             f"the first is {raw[0]!r}.",
-            _ids(facts, iter(spaced)),
+            _ids(given, iter(spaced)),
             hint="remove the spaces: a picture cannot show them",
         )
 
 
 @check("labels.text_lengths", tasks=_READ)
-def text_lengths(facts: Facts) -> Iterator[Finding]:
+def text_lengths(given: CheckInput) -> Iterator[Finding]:
     """Texts far longer than most: often two labels in one, or a sentence among words."""
-    lengths = sorted(len(text) for _, text in _texts(facts))
+    lengths = sorted(len(text) for _, text in _texts(given))
     if not lengths:
         return
     median = lengths[len(lengths) // 2]
     limit = max(_LONGER_TIMES * median, median + _LONGER_BY)
-    long = [i for i, text in _texts(facts) if len(text) >= limit]
+    long = [i for i, text in _texts(given) if len(text) >= limit]
     if long:
         yield finding(
             "labels.text_lengths",
             "info",
             f"{plural(len(long), 'text')} of {limit} characters or more, up to {lengths[-1]}, "
             f"where half have at most {median}.",
-            _ids(facts, iter(long)),
+            _ids(given, iter(long)),
             hint="look at these pictures: do they show all of it?",
         )
 
 
 @check("labels.look_alike_characters", tasks=_READ)
-def look_alike_characters(facts: Facts) -> Iterator[Finding]:
+def look_alike_characters(given: CheckInput) -> Iterator[Finding]:
     """Characters of two scripts that print alike, such as a Latin and a Cyrillic A."""
-    where = _where(facts)
+    where = _where(given)
     for character in sorted(where):
         twin = _twin(character)
         # It stands beside the Latin letter, or among other Latin letters.
-        is_mixed = twin in where or any(_has_latin(facts, i) for i in where[character])
+        is_mixed = twin in where or any(_has_latin(given, i) for i in where[character])
         if twin == character or not is_mixed:
             continue
         fewer = min(where[character], where.get(twin, where[character]), key=len)
@@ -172,7 +172,7 @@ def look_alike_characters(facts: Facts) -> Iterator[Finding]:
             "labels.look_alike_characters",
             "warning",
             f"{_named(character)} prints like {_named(twin)}: no picture tells them apart.",
-            _ids(facts, iter(fewer)),
+            _ids(given, iter(fewer)),
             hint="write one of the two everywhere",
         )
 
@@ -184,6 +184,6 @@ def _twin(character: str) -> str:
     return wide if is_wide else character.translate(_LOOK_ALIKE)
 
 
-def _has_latin(facts: Facts, i: int) -> bool:
-    raw = facts.samples[i].raw or ("",)
+def _has_latin(given: CheckInput, i: int) -> bool:
+    raw = given.samples[i].raw or ("",)
     return any(unicodedata.name(c, "").startswith("LATIN") for c in raw[0])

@@ -18,7 +18,7 @@ from foveal.page import DEFAULT_STEPS, STEPS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from foveal.workflow.pages import Preprocessed
+    from foveal.workflow.preprocess import Preprocessed
 
 
 def preprocess(

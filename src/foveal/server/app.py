@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from foveal.errors import FovealError
 from foveal.predict import Predictor
-from foveal.server import pages, routes, tfserving
+from foveal.server import routes, tfserving, web
 from foveal.server.gate import (
     Gate,
     on_foveal_error,
@@ -39,9 +39,9 @@ _ROUTES = [
     Route("/healthz", routes.healthz, methods=["GET"], name="healthz"),
     Route("/readyz", routes.readyz, methods=["GET"], name="readyz"),
     Route("/metrics", routes.metrics, methods=["GET"], name="metrics"),
-    Route("/docs", pages.docs, methods=["GET"], name="docs"),
-    Route("/openapi.json", pages.openapi, methods=["GET"], name="openapi"),
-    Route("/", pages.index, methods=["GET"], name="page"),
+    Route("/docs", web.docs, methods=["GET"], name="docs"),
+    Route("/openapi.json", web.openapi, methods=["GET"], name="openapi"),
+    Route("/", web.index, methods=["GET"], name="page"),
     Mount("/static", StaticFiles(packages=[("foveal.server", "static")]), name="static"),
 ]
 

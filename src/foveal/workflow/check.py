@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import final
 
-from foveal.checks import Facts, characters, class_balance, length_balance, run_checks
+from foveal.checks import CheckInput, characters, class_balance, length_balance, run_checks
 from foveal.checks.base import most_severe_first
 from foveal.console import Progress
 from foveal.data.cache import Cache
@@ -19,7 +19,7 @@ from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
 from foveal.recipe import Recipe
 from foveal.types import Finding, JsonObject
-from foveal.workflow.reading import open_for, target_of
+from foveal.workflow.sources import open_for, target_kind_of
 
 # Large enough for the perceptual hash; the pixels are thrown away.
 _SIDE = 32
@@ -71,7 +71,7 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
         DataError: When there is nothing to look at.
     """
     source = open_for(data, recipe)
-    target = target_of(recipe)
+    target = target_kind_of(recipe)
     limits = DecodeLimits(max_bytes=recipe.data.max_bytes, max_pixels=recipe.data.max_pixels)
     with tempfile.TemporaryDirectory(prefix="foveal-check-") as folder:
         kind: type[Cache] | type[RasterCache] = RasterCache if source.classes else Cache
@@ -96,14 +96,14 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
     found = run_checks(
         source, cache.scan, split, near_distance=distance, task=recipe.task, target=target
     )
-    facts = Facts(source.samples, cache.scan, split, distance, target)
+    given = CheckInput(source.samples, cache.scan, split, distance, target)
     is_text = target == "text"
     return CheckReport(
         location=source.location,
         layout=source.layout,
         samples=len(source.samples),
         target=target,
-        balance=length_balance(facts) if is_text else class_balance(facts),
-        characters=characters(facts) if is_text else "",
+        balance=length_balance(given) if is_text else class_balance(given),
+        characters=characters(given) if is_text else "",
         findings=tuple(most_severe_first((*source.findings, *leaks, *found))),
     )

@@ -14,8 +14,8 @@ from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
 from foveal.evaluate.measure import MeasureOptions
 from foveal.predict.predictor import Predictor
 from foveal.types import SPLIT_NAMES
-from foveal.workflow.reading import open_as
 from foveal.workflow.rundir import RunDirectory
+from foveal.workflow.sources import open_as
 
 if TYPE_CHECKING:
     from foveal.workflow.prepare import Prepared

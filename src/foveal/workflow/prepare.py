@@ -30,8 +30,8 @@ from foveal.tasks.base import Task
 from foveal.types import Finding, RawTarget
 from foveal.workflow.choose import resolve
 from foveal.workflow.facts import look
-from foveal.workflow.reading import open_for, target_of
 from foveal.workflow.rundir import RunDirectory, write_json
+from foveal.workflow.sources import open_for, target_kind_of
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def pipeline_of(recipe: Recipe) -> Pipeline:
 
 
 def _check_fit(recipe: Recipe) -> None:
-    if recipe.pipeline.fit == "tile" and target_of(recipe) != "mask":
+    if recipe.pipeline.fit == "tile" and target_kind_of(recipe) != "mask":
         raise RecipeError(
             f"pipeline.fit=tile answers every pixel; {recipe.task} answers pictures as a whole.",
             hint="--task segment, or --set pipeline.fit=pad",
@@ -192,7 +192,7 @@ def prepare(
         split,
         near_distance=recipe.data.near_duplicate_distance,
         task=recipe.task,
-        target=target_of(recipe),
+        target=target_kind_of(recipe),
     )
     findings = (*source.findings, *found, *checked)
     write_json(run.findings, {"findings": [asdict(finding) for finding in findings]})
@@ -255,7 +255,7 @@ def _split(
         recipe.split,
         seed=recipe.seed,
         near_distance=recipe.data.near_duplicate_distance,
-        target=target_of(recipe),
+        target=target_kind_of(recipe),
     )
     write_split_csv(run.split, source.samples, split)
     return split, findings

@@ -35,10 +35,10 @@ from foveal.workflow.environment import describe_environment
 from foveal.workflow.measure import measure_prepared
 from foveal.workflow.network import try_network
 from foveal.workflow.prepare import Prepared, pipeline_of, prepare, resolve_recipe
-from foveal.workflow.reading import open_for
 from foveal.workflow.rows import RowUnits
 from foveal.workflow.rundir import RunDirectory, default_name, write_json
 from foveal.workflow.ship import ship
+from foveal.workflow.sources import open_for
 from foveal.workflow.stages import Planner
 from foveal.workflow.tiles import TileUnits
 from foveal.workflow.units import Units

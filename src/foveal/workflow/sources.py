@@ -11,7 +11,7 @@ from foveal.synth import is_synth, open_synth
 from foveal.tasks import get_task
 
 
-def target_of(recipe: Recipe) -> TargetKind:
+def target_kind_of(recipe: Recipe) -> TargetKind:
     """Return what a label is for the recipe's task.
 
     Raises:
@@ -32,7 +32,7 @@ def open_for(location: str | Path, recipe: Recipe) -> Source:
         layout=recipe.data.layout,
         group_regex=recipe.data.group_regex,
         label_regex=recipe.data.label_regex,
-        target=target_of(recipe),
+        target=target_kind_of(recipe),
     )
     return open_as(location, options)
 
