@@ -16,7 +16,7 @@ from foveal.errors import MissingExtraError, RecipeError
 from foveal.page import DEFAULT_STEPS, STEPS, Step, parse_step, parse_steps, run_steps, show_steps
 from foveal.page.boxes import in_reading_order
 from foveal.page.outlines import outline
-from foveal.page.sheet import stages_sheet
+from foveal.page.run import stages_sheet
 from foveal.types import Image, Piece
 
 Box = tuple[int, int, int, int]

@@ -6,9 +6,16 @@ notebook.features(model, "cat.jpg", "backbone.stem.0")
 """
 
 from foveal.notebook.cards import answer_html, model_html
-from foveal.notebook.history import history_html
-from foveal.notebook.inline import Inline, curves, features, layers
-from foveal.notebook.network import features_figure, features_html, layers_html
+from foveal.notebook.inline import (
+    Inline,
+    curves,
+    features,
+    features_figure,
+    features_html,
+    history_html,
+    layers,
+    layers_html,
+)
 
 __all__ = [
     "Inline",

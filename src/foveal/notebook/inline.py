@@ -1,16 +1,27 @@
-"""What a person writes in a cell: curves, layers and features of a model, shown inline."""
+"""Curves, layers, features and page stages inline: what a person writes in a cell."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.notebook.history import history_html
-from foveal.notebook.network import features_html, layers_html
+from foveal.errors import FovealError, UsageError
+from foveal.evaluate.history import training_section
+from foveal.notebook.markup import image_html, side_by_side, table_html
+from foveal.page import Stage
+from foveal.render import colormap, contact_sheet, thumbnail
+from foveal.types import Image
+
+_COLUMNS = 8
+_CELL_PX = 96
+# Two pages fit beside each other; a strip of lines is still to be read.
+_STAGE_PX = 420
 
 
 class Trained(Protocol):
@@ -60,3 +71,97 @@ def features(model: Trained, picture: Any, layer: str, *, limit: int = 32) -> In
         UsageError: For a layer that the network does not have, or that has no maps.
     """
     return Inline(features_html(model.features(picture, layer), limit=limit))
+
+
+def history_html(run: Path | None) -> str:
+    """Return the losses and the validation metrics over the epochs, as two figures.
+
+    Args:
+        run: The run directory, `Model.run`; None says that there is none.
+    """
+    section = training_section(run / "results.csv") if run is not None else None
+    if section is None:
+        return "<p>There are no curves: the run of this model is not at hand.</p>"
+    figures = (
+        f"<div><strong>{escape(title)}</strong></div>{svg}" for title, svg in section.figures
+    )
+    return side_by_side(figures) + f"<p>{escape(section.note)}</p>"
+
+
+def layers_html(layers: Sequence[tuple[str, str, tuple[int, ...]]]) -> str:
+    """Return the table of `Model.layers()`.
+
+    Args:
+        layers: (name, type, output shape without the batch axis) each.
+    """
+    rows = [(name, kind, " x ".join(str(side) for side in shape)) for name, kind, shape in layers]
+    return table_html(("layer", "type", "output"), rows)
+
+
+def features_html(features: NDArray[np.float32], *, limit: int = 32) -> str:
+    """Return the channels of a layer as a picture, with how many of them are shown.
+
+    Args:
+        features: (C, H, W) of `Model.features(picture, layer)`.
+        limit: Channels to show, at most.
+
+    Raises:
+        UsageError: When the layer has no maps.
+    """
+    sheet = features_figure(features, limit=limit)
+    words = f"{min(limit, len(features))} of {len(features)} channels, the most varied first"
+    return image_html(sheet, alternative=words, width_px=sheet.shape[1]) + f"<p>{words}</p>"
+
+
+def features_figure(features: NDArray[np.float32], *, limit: int = 32) -> Image:
+    """Draw the channels of a layer that vary most over the picture, each on its own scale.
+
+    Args:
+        features: (C, H, W) of `Model.features(picture, layer)`.
+        limit: Channels to draw, at most.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        UsageError: When the layer has no maps: its features are one number a channel.
+    """
+    if features.ndim != 3:
+        raise UsageError(
+            "Only layers with maps can be drawn. Expected features (C, H, W). "
+            f"Received: {features.shape}.",
+            hint="choose a layer of model.layers() whose output has three numbers",
+        )
+    order = np.argsort(-features.std(axis=(1, 2)), kind="stable")[:limit]
+    images = [colormap(_stretched(features[channel])) for channel in order]
+    captions = [f"channel {channel}" for channel in order]
+    return contact_sheet(images, captions, columns=min(_COLUMNS, len(images)), cell=_CELL_PX)
+
+
+def _stretched(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    low, span = values.min(), values.max() - values.min()
+    if span <= 0:
+        return np.zeros_like(values)
+    scaled: NDArray[np.float32] = (values - low) / span
+    return scaled
+
+
+def stages_html(stages: Sequence[Stage]) -> str:
+    """Return every stage with its step and what it found, in order.
+
+    Args:
+        stages: Of `foveal.page.show_steps`.
+    """
+    parts = []
+    for number, stage in enumerate(stages, 1):
+        # Twice as sharp as it is shown: a screen may have two pixels for one.
+        image = thumbnail(stage.image, 2 * _STAGE_PX)
+        words = f"<strong>{number} {escape(stage.step)}</strong> {escape(stage.note)}<br>"
+        width = min(_STAGE_PX, stage.image.shape[1])
+        parts.append(words + image_html(image, alternative=stage.step, width_px=width))
+    return side_by_side(parts)
+
+
+def failed_html(error: FovealError) -> str:
+    """Return the sentence that says why there is nothing to show."""
+    return f"<p>{escape(error.message)}</p>"

@@ -1,22 +1,34 @@
-"""Run the steps one after the other, keeping what each made."""
+"""Run the steps one after the other, and lay out what each made as one picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from PIL import ImageDraw, ImageFont
 
+from foveal.page.boxes import Box
 from foveal.page.clean import Mask, Pixels, as_grey, as_rgb, equalise, ink_mask, median, morph
 from foveal.page.lines import find_lines
 from foveal.page.opencv import opencv
 from foveal.page.steps import Step, parse_steps
-from foveal.page.strip import join_lines
 from foveal.types import Image, Piece
 
 # Boxes are drawn over the stage `lines` before it cuts: light red on any ground.
 _BOX_COLOR = (230, 60, 60)
+# Between two lines, as a share of the lowest line's height: wider than between two words, so
+# that a reader can tell where a line ends.
+_GAP: Final = 0.5
+# Wide enough for the glyphs of a page 4000 pixels wide, narrow enough for a screen.
+_SHEET_WIDTH: Final = 1400
+_SHEET_GAP: Final = 12
+_SHEET_LINE: Final = 24
+_SHEET_GROUND: Final = (236, 236, 240)
+_SHEET_INK: Final = (40, 40, 40)
 
 
 @final
@@ -120,3 +132,65 @@ def _with_boxes(picture: Image, pieces: Sequence[Piece]) -> Image:
         corners = (piece.x0, piece.y0), (piece.x1 - 1, piece.y1 - 1)
         opencv().rectangle(drawn, *corners, _BOX_COLOR, thickness)
     return drawn
+
+
+def join_lines(picture: Pixels, lines: Sequence[Box]) -> tuple[Pixels, tuple[Piece, ...]]:
+    """Cut lines out of a picture and set them beside each other on a strip of ground.
+
+    Args:
+        picture: (H, W) or (H, W, 3) uint8.
+        lines: Boxes in its pixels; none keeps the whole picture.
+
+    Returns:
+        The strip, as high as the highest line, and where its pieces come from.
+    """
+    if not lines:
+        height, width = picture.shape[:2]
+        return picture, (Piece(0, 0, width, height, 0, 0),)
+    heights = [y1 - y0 for _, y0, _, y1 in lines]
+    gap = round(_GAP * min(heights))
+    width = sum(x1 - x0 for x0, _, x1, _ in lines) + gap * (len(lines) - 1)
+    strip = np.empty((max(heights), width, *picture.shape[2:]), np.uint8)
+    strip[:] = _ground(picture)
+    pieces = []
+    x = 0
+    for x0, y0, x1, y1 in lines:
+        y = (max(heights) - (y1 - y0)) // 2
+        strip[y : y + y1 - y0, x : x + x1 - x0] = picture[y0:y1, x0:x1]
+        pieces.append(Piece(x0, y0, x1, y1, x, y))
+        x += x1 - x0 + gap
+    return strip, tuple(pieces)
+
+
+def _ground(picture: Pixels) -> NDArray[np.uint8]:
+    """Return the median colour of the border."""
+    border = np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]], axis=0)
+    return np.asarray(np.median(border, axis=0), np.uint8)
+
+
+def stages_sheet(stages: Sequence[Stage]) -> Image:
+    """Lay stages out under each other, each with its number, its step and what it found.
+
+    Returns:
+        (H, W, 3) uint8 RGB. Pictures wider than the sheet are reduced, none is enlarged.
+    """
+    font = ImageFont.load_default(size=16)
+    shown = [_reduced(stage.image) for stage in stages]
+    height = sum(image.height + _SHEET_LINE + _SHEET_GAP for image in shown) + _SHEET_GAP
+    sheet = PILImage.new("RGB", (_SHEET_WIDTH + 2 * _SHEET_GAP, height), _SHEET_GROUND)
+    pen = ImageDraw.Draw(sheet)
+    y = _SHEET_GAP
+    for number, (stage, image) in enumerate(zip(stages, shown, strict=True), 1):
+        words = f"{number}  {stage.step}" + (f"  ({stage.note})" if stage.note else "")
+        pen.text((_SHEET_GAP, y), words, fill=_SHEET_INK, font=font)
+        sheet.paste(image, (_SHEET_GAP, y + _SHEET_LINE))
+        y += _SHEET_LINE + image.height + _SHEET_GAP
+    return np.asarray(sheet)
+
+
+def _reduced(image: Image) -> PILImage.Image:
+    picture = PILImage.fromarray(image)
+    if picture.width <= _SHEET_WIDTH:
+        return picture
+    height = max(1, round(picture.height * _SHEET_WIDTH / picture.width))
+    return picture.resize((_SHEET_WIDTH, height), PILImage.Resampling.LANCZOS, reducing_gap=3.0)

@@ -11,11 +11,10 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageDraw
 
-from foveal.synth.chance import random_for
+from foveal.synth.chance import Color, any_color, dark_ink, light_paper, random_for
 from foveal.synth.expressions import DIGITS, OPERATORS, arithmetic_text
 from foveal.synth.fonts import choose_fonts, plain_fonts
 from foveal.synth.glyphs import Warp, paste, size_of, warped
-from foveal.synth.ink import Color, any_color, dark_ink, light_paper
 from foveal.synth.kinds import KINDS, Drawn, Kind
 from foveal.synth.options import option, plain_text, truth, whole
 from foveal.types import Image, RawTarget

@@ -10,11 +10,10 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageDraw
 
-from foveal.synth.chance import random_for
+from foveal.synth.chance import any_color, dark_ink, light_paper, random_for
 from foveal.synth.expressions import DIGITS, HAN, OPERATORS, formula_text
 from foveal.synth.fonts import choose_fonts, plain_fonts
 from foveal.synth.glyphs import Warp, paste, warped
-from foveal.synth.ink import any_color, dark_ink, light_paper
 from foveal.synth.kinds import KINDS, Drawn, Kind
 from foveal.synth.layout import BAR, Mark, fill_page, split_lines
 from foveal.synth.options import option, plain_text, span, truth, whole

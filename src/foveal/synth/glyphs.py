@@ -11,7 +11,7 @@ from typing import final
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
-from foveal.synth.ink import Color
+from foveal.synth.chance import Color
 
 MINUS = "-"
 # Sizes at which signs are drawn; between them they are only reduced, at most by half.

@@ -16,7 +16,7 @@ from foveal.errors import ImageError, UsageError
 from foveal.machine import available_cores
 from foveal.page import Stage, parse_steps, run_steps, show_steps
 from foveal.page.opencv import opencv
-from foveal.page.sheet import stages_sheet
+from foveal.page.run import stages_sheet
 from foveal.predict.files import expand
 from foveal.recipe import DataOptions
 from foveal.render import encode_png
@@ -89,7 +89,7 @@ class Preprocessed:
         return f"Preprocessed({self.source!r}, {width} x {height}, {len(self.pieces)} pieces)"
 
     def _repr_html_(self) -> str:
-        from foveal.notebook.stages import failed_html, stages_html
+        from foveal.notebook.inline import failed_html, stages_html
 
         return stages_html(self.stages) if self.error is None else failed_html(self.error)
 

@@ -1,6 +1,6 @@
 from random import Random
 
-from foveal.synth.ink import any_color, dark_ink, light_paper
+from foveal.synth.chance import any_color, dark_ink, light_paper
 
 
 def test_ink_is_far_darker_than_paper() -> None:
