@@ -20,9 +20,10 @@ from foveal.data.scan import Scan
 from foveal.data.source import Source
 from foveal.pipeline import Pipeline
 from foveal.types import IGNORED, Image, Mask
+from foveal.windows import mirrored
 
 # Another number is another version of foveal, and the cache is made anew.
-_LAYOUT = "rasters-1"
+_LAYOUT = "rasters-2"
 
 
 @final
@@ -116,8 +117,8 @@ class RasterCache:
         if not self._is_open:
             raise ValueError("the cache is closed")
         rows, columns = (int(side) for side in self.sizes[index])
-        ys = _mirrored(np.arange(top, top + height), rows)
-        xs = _mirrored(np.arange(left, left + width), columns)
+        ys = mirrored(np.arange(top, top + height), rows)
+        xs = mirrored(np.arange(left, left + width), columns)
         first, end = int(ys.min()), int(ys.max()) + 1
         start = int(self._starts[index]) + first * columns
         count = (end - first) * columns
@@ -159,12 +160,3 @@ class RasterCache:
             if file.readinto(values.data) != count:
                 raise OSError(f"{self.directory / name} ends too early")
         return values
-
-
-def _mirrored(positions: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Return positions folded into [0, size), the edge pixel not repeated."""
-    if size == 1:
-        return np.zeros_like(positions)
-    period = 2 * (size - 1)
-    folded = positions % period
-    return np.minimum(folded, period - folded)

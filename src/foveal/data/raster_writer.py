@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from PIL import Image as PILImage
 
 from foveal.console import Progress
 from foveal.data.decode import DecodeLimits
@@ -21,6 +20,7 @@ from foveal.data.source import Opened, Sample, Source
 from foveal.errors import DataError, FovealError, ImageError
 from foveal.machine import read_ahead
 from foveal.types import IGNORED, Image, Mask, Raster
+from foveal.windows import scaled, scaled_mask, step_of
 
 PIXELS, MASKS, ROWS = "pixels.u8", "masks.u8", "rasters.npz"
 # Rows that are in memory at once while a picture is written.
@@ -113,15 +113,15 @@ class _Writer:
     def _write(self, index: int, ready: _Ready) -> None:
         raster = ready.opened.raster
         original = (raster.height, raster.width)
-        height, width = (max(1, round(side * self._scale)) for side in original)
+        mask = scaled_mask(ready.mask, self._scale)
+        height, width = mask.shape
         _check_room(4 * height * width, self._directory)
         step = max(1, max(height, width) // _LOOK_SIDE)
         look = []
-        for top, band in _bands(raster, height, width):
+        for top, band in _bands(raster, self._scale):
             self._files[0].write(band.data)
             # A copy: a view would keep every band of the picture in memory.
             look.append(band[-top % step :: step, ::step].copy())
-        mask = _scaled(ready.mask, height, width)
         self._files[1].write(mask.data)
         self._sizes[index] = (height, width)
         self._count(index, mask)
@@ -158,33 +158,14 @@ def _rows(mask: Mask) -> Iterator[tuple[int, Mask]]:
         yield top, mask[top : top + _BAND]
 
 
-def _bands(raster: Raster, height: int, width: int) -> Iterator[tuple[int, Image]]:
-    """Yield (top, rows) of a picture brought to a size, from top to bottom."""
-    if (height, width) == (raster.height, raster.width):
-        for top in range(0, height, _BAND):
-            rows = min(_BAND, height - top)
-            yield top, np.ascontiguousarray(raster.read(top, 0, rows, width))
-        return
-    step = raster.height / height
-    # Rows beyond a band that the filter looks at.
-    margin = int(2 * step) + 2
-    for top in range(0, height, _BAND):
-        rows = min(_BAND, height - top)
-        first = max(0, int(top * step) - margin)
-        end = min(raster.height, int((top + rows) * step) + 1 + margin)
-        part = PILImage.fromarray(raster.read(first, 0, end - first, raster.width))
-        box = (0.0, top * step - first, float(raster.width), (top + rows) * step - first)
-        resized = part.resize((width, rows), PILImage.Resampling.BILINEAR, box=box)
-        yield top, np.ascontiguousarray(np.asarray(resized))
-
-
-def _scaled(mask: Mask, height: int, width: int) -> Mask:
-    """Return a mask brought to a size: each pixel takes the class at its centre."""
-    if mask.shape == (height, width):
-        return np.ascontiguousarray(mask)
-    rows = ((np.arange(height) + 0.5) * (mask.shape[0] / height)).astype(np.int64)
-    columns = ((np.arange(width) + 0.5) * (mask.shape[1] / width)).astype(np.int64)
-    return np.ascontiguousarray(mask[rows][:, columns])
+def _bands(raster: Raster, scale: float) -> Iterator[tuple[int, Image]]:
+    """Yield (top, rows) of a scaled picture from top to bottom."""
+    small = scaled(raster, scale)
+    # As many rows of the original, however small the scale.
+    most = max(1, int(_BAND / step_of(scale)))
+    for top in range(0, small.height, most):
+        rows = min(most, small.height - top)
+        yield top, np.ascontiguousarray(small.read(top, 0, rows, small.width))
 
 
 def _check_room(needed: int, directory: Path) -> None:

@@ -10,6 +10,7 @@ values.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from PIL import Image as PILImage
 from foveal.machine import read_ahead
 from foveal.pipeline import Flips, Pipeline
 from foveal.predict.engine import Engine
-from foveal.types import Image, Outputs, Raster
+from foveal.types import Outputs, Raster
+from foveal.windows import read_window, scaled, step_of
 
 # Axes (0 rows, 1 columns) that each run of a tile is mirrored along.
 _MIRRORS: Mapping[Flips, tuple[tuple[int, ...], ...]] = {
@@ -53,14 +55,11 @@ class Tiler:
     """
 
     def __init__(self, engine: Engine, pipeline: Pipeline, *, batch_size: int = 4) -> None:
-        """Find out what a tile covers."""
+        """Keep the parts."""
         self._engine = engine
         self._pipeline = pipeline
         self._batch_size = batch_size
-        self._window = (
-            max(1, round(pipeline.height / pipeline.scale)),
-            max(1, round(pipeline.width / pipeline.scale)),
-        )
+        self._size = (pipeline.height, pipeline.width)
 
     def bands(self, raster: Raster, names: Sequence[str]) -> Iterator[tuple[int, Outputs]]:
         """Yield the network's joined maps of a picture from top to bottom.
@@ -79,13 +78,22 @@ class Tiler:
         Raises:
             ImageError: When a part of the picture is damaged.
         """
-        rows = _Axis.of(raster.height, self._window[0], self._pipeline.overlap)
-        columns = _Axis.of(raster.width, self._window[1], self._pipeline.overlap)
-        band = _Band(rows, columns)
+        small = scaled(raster, self._pipeline.scale)
+        bands = self._bands(small, names)
+        if small is raster:
+            return bands
+        return _enlarged_bands(bands, step_of(self._pipeline.scale), (raster.height, raster.width))
+
+    def _bands(self, raster: Raster, names: Sequence[str]) -> Iterator[tuple[int, Outputs]]:
+        """Yield the joined maps of a picture at the scale of the model input."""
+        rows = _Axis.of(raster.height, self._size[0], self._pipeline.overlap)
+        columns = _Axis.of(raster.width, self._size[1], self._pipeline.overlap)
+        # What is handed on is that much larger in original pixels.
+        band = _Band(rows, columns, int(_BAND_VALUES / step_of(self._pipeline.scale) ** 2))
         row = 0
         # The next tiles are cut while the network runs, and it runs while these maps are joined and
         # decided on.
-        cut = partial(self._cut_all, raster, rows, columns)
+        cut = partial(self._cut, raster, rows, columns)
         run = partial(self._answer, names)
         with (
             closing(read_ahead(cut, self._places(rows, columns), workers=1, ahead=1)) as batches,
@@ -97,7 +105,7 @@ class Tiler:
                         yield from band.finish_row(row)
                         row = i
                     for name in names:
-                        band.add(name, i, j, _enlarged(outputs[name][k], self._window))
+                        band.add(name, i, j, _resized(outputs[name][k], self._size))
                 # Not kept while the next are waited for.
                 del outputs
         yield from band.finish_row(row)
@@ -108,32 +116,15 @@ class Tiler:
         while batch := list(islice(places, self._batch_size)):
             yield batch
 
-    def _cut_all(self, raster: Raster, rows: _Axis, columns: _Axis, batch: list[_Place]) -> _Batch:
-        inputs = np.empty((len(batch), self._pipeline.height, self._pipeline.width, 3), np.uint8)
+    def _cut(self, raster: Raster, rows: _Axis, columns: _Axis, batch: list[_Place]) -> _Batch:
+        inputs = np.empty((len(batch), *self._size, 3), np.uint8)
         for tile, (i, j) in zip(inputs, batch, strict=True):
-            tile[:] = self._cut(raster, rows.starts[i], columns.starts[j])
+            tile[:] = read_window(raster, rows.starts[i], columns.starts[j], *self._size)
         return batch, inputs
 
     def _answer(self, names: Sequence[str], batch: _Batch) -> tuple[list[_Place], Outputs]:
         places, inputs = batch
         return places, self._run(inputs, names)
-
-    def _cut(self, raster: Raster, top: int, left: int) -> Image:
-        """Return one model input, (height, width, 3) uint8."""
-        height, width = self._window
-        part = raster.read(top, left, min(height, raster.height), min(width, raster.width))
-        below, right = height - part.shape[0], width - part.shape[1]
-        if below or right:
-            # A picture of one row or column has no mirror image: numpy repeats it.
-            part = np.pad(part, ((0, below), (0, right), (0, 0)), mode="reflect")
-        size = (self._pipeline.width, self._pipeline.height)
-        if (width, height) == size:
-            return part
-        # As `Pipeline` scales every other picture.
-        resized = PILImage.fromarray(part).resize(
-            size, PILImage.Resampling.BILINEAR, reducing_gap=3.0
-        )
-        return np.asarray(resized)
 
     def _run(self, inputs: NDArray[np.uint8], names: Sequence[str]) -> Outputs:
         """Run the network on tiles, mirrored too where the pipeline says so; return the means."""
@@ -159,7 +150,7 @@ class _Axis:
     """How one side of a picture is cut.
 
     Attributes:
-        length: Of the picture, in original pixels.
+        length: Of the picture, in pixels of the scaled picture.
         starts: First pixel of each window; the last window ends at the edge.
         weights: Of each window, float32 over its pixels inside the picture. At every pixel of the
             picture the weights of all windows that cover it add up to 1.
@@ -192,9 +183,9 @@ class _Axis:
 class _Band:
     """The rows of the picture that tiles are still added to, as sums of maps times weights."""
 
-    def __init__(self, rows: _Axis, columns: _Axis) -> None:
+    def __init__(self, rows: _Axis, columns: _Axis, values: int) -> None:
         """Allocate what every tile needs; the sums come with the first maps."""
-        self._rows, self._columns = rows, columns
+        self._rows, self._columns, self._values = rows, columns, values
         self._sums: dict[str, NDArray[np.float32]] = {}
         size = (len(rows.weights[0]), len(columns.weights[0]))
         self._weight = np.empty(size, np.float32)
@@ -220,7 +211,7 @@ class _Band:
         top = starts[i]
         done = (starts[i + 1] if i + 1 < len(starts) else self._rows.length) - top
         most = max(sums.shape[0] * sums.shape[2] for sums in self._sums.values())
-        step = max(1, _BAND_VALUES // most)
+        step = max(1, self._values // most)
         for first in range(0, done, step):
             end = min(done, first + step)
             yield top + first, {name: sums[:, first:end] for name, sums in self._sums.items()}
@@ -233,12 +224,47 @@ class _Band:
             sums[:, height - done :] = 0.0
 
 
-def _enlarged(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return (C, h, w) maps at (height, width) `size`; the same array where they have it."""
-    if maps.shape[1:] == size:
+def _enlarged_bands(
+    bands: Iterator[tuple[int, Outputs]], step: float, size: tuple[int, int]
+) -> Iterator[tuple[int, Outputs]]:
+    """Yield bands of a scaled picture in original pixels, interpolated between its rows.
+
+    Args:
+        bands: First row and maps, (C, rows, W), from top to bottom.
+        step: Original pixels per pixel of the scaled picture, see `foveal.windows`.
+        size: Height and width of the original.
+    """
+    height, width = size
+    rows = math.ceil(height / step)
+    kept: dict[str, NDArray[np.float32]] = {}
+    first, top = 0, 0
+    for start, outputs in bands:
+        joined = {
+            name: np.concatenate([kept[name], maps], axis=1) if kept else maps
+            for name, maps in outputs.items()
+        }
+        below = start + next(iter(outputs.values())).shape[1]
+        # A row is interpolated with the one below it, which the next band may have.
+        end = height if below == rows else int((below - 1) * step)
+        if end > top:
+            box = (0.0, top / step - first, width / step, end / step - first)
+            yield top, {n: _resized(m, (end - top, width), box) for n, m in joined.items()}
+            top = end
+        unused = max(0, int(top / step) - 1 - first)
+        kept = {name: maps[:, unused:].copy() for name, maps in joined.items()}
+        first += unused
+
+
+def _resized(
+    maps: NDArray[np.float32],
+    size: tuple[int, int],
+    box: tuple[float, float, float, float] | None = None,
+) -> NDArray[np.float32]:
+    """Return (C, h, w) maps, or a box of them, at (height, width) `size`."""
+    if maps.shape[1:] == size and box is None:
         return maps
     large = np.empty((len(maps), *size), np.float32)
     for channel, target in zip(maps, large, strict=True):
         image = PILImage.fromarray(np.ascontiguousarray(channel, np.float32))
-        target[:] = np.asarray(image.resize(size[::-1], PILImage.Resampling.BILINEAR))
+        target[:] = np.asarray(image.resize(size[::-1], PILImage.Resampling.BILINEAR, box=box))
     return large
