@@ -806,7 +806,7 @@ def test_what_is_wrong_with_shapes_is_found(tmp_path: Path) -> None:
         "hurt.png": None,
         "large.png": None,
     }
-    with pytest.raises(ImageError, match=r"bare\.png has no shapes"):
+    with pytest.raises(ImageError, match=r"bare\.png has no mask"):
         source.mask(source.samples[0])
 
 

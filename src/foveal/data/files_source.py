@@ -1,13 +1,31 @@
-"""A source whose samples are picture files of one storage."""
+"""A source whose samples are picture files of one storage, with or without masks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final
 
 from foveal.data.decode import DecodeLimits, decode
-from foveal.data.source import Loaded, Sample, Source, digest_of
+from foveal.data.opening import open_picture
+from foveal.data.source import Loaded, Opened, Sample, Source, digest_of
 from foveal.data.storage import Storage
+from foveal.errors import ImageError
+from foveal.types import Mask
+
+
+class Masks(Protocol):
+    """What is marked on the pictures of a source."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names that the masks' values are positions in."""
+
+    def read(self, id: str) -> Mask | None:
+        """Return the mask of a sample, or None where it has none that can be used.
+
+        Raises:
+            ImageError: When it cannot be decoded or holds an unknown value.
+        """
 
 
 @final
@@ -16,6 +34,7 @@ class FileSource(Source):
     """Picture files; a sample's id is its name in the storage."""
 
     storage: Storage
+    masks: Masks | None = None
 
     def load(
         self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None
@@ -23,3 +42,24 @@ class FileSource(Source):
         """Read and decode a file."""
         data = self.storage.read(sample.id, limits)
         return Loaded(decode(data, limits, min_size=min_size), digest_of(data))
+
+    def open(self, sample: Sample, limits: DecodeLimits) -> Opened:
+        """Open a picture for reading in parts: TIFF as it lies on disk, however large."""
+        return open_picture(self.storage, sample.id, limits)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names that the masks' values are positions in; empty without masks."""
+        return self.masks.classes if self.masks else ()
+
+    def mask(self, sample: Sample) -> Mask:
+        """Read the mask of a sample; see `Source.mask`."""
+        if self.masks is None:
+            raise self.no_masks()
+        mask = self.masks.read(sample.id)
+        if mask is None:
+            raise ImageError(
+                f"{sample.id} has no mask that can be used.",
+                hint=f"foveal check {self.location} --task segment",
+            )
+        return mask

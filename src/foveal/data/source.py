@@ -149,7 +149,11 @@ class Source(ABC):
             ImageError: When it is missing, cannot be decoded or holds an unknown value.
             DataError: When the source has no masks.
         """
-        raise DataError(
+        raise self.no_masks()
+
+    def no_masks(self) -> DataError:
+        """Return the error for a source without masks."""
+        return DataError(
             f"{self.location} holds no masks: found {self.layout}.",
             hint="put masks of the same names into masks/ beside images/",
         )

@@ -1,4 +1,4 @@
-"""A source of picture files over which shapes are drawn."""
+"""The shapes that are drawn over a source's pictures."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import final
 
-from foveal.data.decode import DecodeLimits, decode
-from foveal.data.opening import open_picture
+from foveal.data.decode import DecodeLimits
 from foveal.data.polygons.labelme import read_labelme
 from foveal.data.polygons.regions import Drawing, rasterise
 from foveal.data.polygons.svg_shapes import read_svg
-from foveal.data.source import Loaded, Opened, Sample, Source, digest_of
 from foveal.data.storage import Storage
 from foveal.errors import ImageError
 from foveal.types import Mask
@@ -25,58 +23,39 @@ _SHAPE_LIMITS = DecodeLimits(max_bytes=200_000_000, max_pixels=1)
 
 @final
 @dataclass(frozen=True)
-class PolygonSource(Source):
-    """Picture files, each with at most one drawing.
+class Drawings:
+    """At most one drawing for each picture.
 
     Attributes:
-        storage: Where they are; a sample's id is its name there.
-        names: Of the classes; their positions are the values of the masks.
-        values: What a shape is called → value. More than `names` where several words mean one.
+        storage: Where they are.
+        classes: Their positions are the values of the masks.
+        values: What a shape is called → value. More than `classes` where several words mean one.
         sizes: Sample id → (height, width) in pixels, of those with a drawing that can be used.
         files: Sample id → name of the file with its shapes.
         drawings: Sample id → its shapes, where one file holds those of all pictures.
     """
 
     storage: Storage
-    names: tuple[str, ...]
+    classes: tuple[str, ...]
     values: Mapping[str, int]
     sizes: Mapping[str, tuple[int, int]]
     files: Mapping[str, str]
     drawings: Mapping[str, Drawing]
 
-    def load(
-        self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None
-    ) -> Loaded:
-        """Read and decode a picture."""
-        data = self.storage.read(sample.id, limits)
-        return Loaded(decode(data, limits, min_size=min_size), digest_of(data))
-
-    def open(self, sample: Sample, limits: DecodeLimits) -> Opened:
-        """Open a picture for reading in parts: TIFF as it lies on disk, however large."""
-        return open_picture(self.storage, sample.id, limits)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Return the names that the masks' values are positions in."""
-        return self.names
-
-    def mask(self, sample: Sample) -> Mask:
-        """Draw the shapes of a sample; see `Source.mask`."""
-        size = self.sizes.get(sample.id)
+    def read(self, id: str) -> Mask | None:
+        """Draw the shapes of a sample; see `foveal.data.files_source.Masks`."""
+        size = self.sizes.get(id)
         if size is None:
-            raise ImageError(
-                f"{sample.id} has no shapes that can be used.",
-                hint=f"foveal check {self.location} --task segment",
-            )
-        drawing = self.drawings.get(sample.id)
+            return None
+        drawing = self.drawings.get(id)
         if drawing is None:
-            drawing = read_drawing(self.storage, self.files[sample.id], sample.id, size)
+            drawing = read_drawing(self.storage, self.files[id], id, size)
         try:
             # What was not there when the source was opened has no value.
             return rasterise(drawing.regions, *size, self.values)
         except KeyError as error:
             raise ImageError(
-                f"The shapes of {sample.id} have changed: {error.args[0]!r} is new."
+                f"The shapes of {id} have changed: {error.args[0]!r} is new."
             ) from error
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, final
 
+from foveal.data.files_source import FileSource
 from foveal.data.findings import plural, split_as_given
 from foveal.data.masks.file import MASK_LIMITS
 from foveal.data.masks.findings import (
-    class_pixels,
     classes_in,
     content_findings,
     fits,
@@ -22,7 +22,7 @@ from foveal.data.masks.meaning import find_values, needs_colors
 from foveal.data.masks.names import NAME_FILES, MaskNames, parse_names
 from foveal.data.masks.pairs import MaskPairs, find_pairs
 from foveal.data.masks.scan import MaskLook, look_at_masks
-from foveal.data.masks.source import MaskSource
+from foveal.data.masks.source import MaskFiles
 from foveal.data.masks.values import MaskValues
 from foveal.data.readers.base import SPLIT_ALIASES, Reader
 from foveal.data.readers.files import foreign_files
@@ -68,16 +68,9 @@ class MasksReader(Reader):
             *content_findings(samples, used, values),
             *foreign_files(listing),
         )
-        return MaskSource(
-            location=storage.location,
-            layout=_layout(samples, values),
-            samples=samples,
-            findings=findings,
-            storage=storage,
-            masks={look.sample: look.mask for look in used},
-            values=values,
-            pixels=class_pixels(used, values)[:-1],
-        )
+        masks = MaskFiles(storage, {look.sample: look.mask for look in used}, values)
+        layout = _layout(samples, values)
+        return FileSource(storage.location, layout, samples, findings, storage, masks)
 
     def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
         """Return None: a file is no folder."""

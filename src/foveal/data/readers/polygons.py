@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar, final
 
 from foveal.data.decode import DecodeLimits
+from foveal.data.files_source import FileSource
 from foveal.data.findings import plural, split_as_given
 from foveal.data.names import is_picture_name
 from foveal.data.opening import picture_size
@@ -21,7 +22,7 @@ from foveal.data.polygons.files import (
     read_coco_files,
 )
 from foveal.data.polygons.findings import ShapeLook, shape_findings
-from foveal.data.polygons.source import PolygonSource, check_size, read_drawing
+from foveal.data.polygons.source import Drawings, check_size, read_drawing
 from foveal.data.polygons.svg_shapes import FOREGROUND
 from foveal.data.readers.base import SPLIT_ALIASES, Reader
 from foveal.data.readers.files import foreign_files
@@ -167,21 +168,20 @@ def _source(
         Sample(look.picture, _raw(look, names, values), splits.get(look.picture)) for look in looks
     )
     pictures = tuple(name for name in listing.files if not name.lower().endswith(".svg"))
-    return PolygonSource(
-        location=location,
-        layout=_layout(samples, kind, names),
-        samples=samples,
-        findings=(
-            *shape_findings(looks, alone),
-            *foreign_files(Listing(pictures, listing.folders)),
-        ),
-        storage=storage,
-        names=names,
-        values=values,
+    masks = Drawings(
+        storage,
+        names,
+        values,
         sizes={look.picture: look.size for look in looks if look.size is not None},
         files={look.picture: look.file for look in looks if look.drawing and look.file},
         drawings=drawings if kind == "COCO" else {},
     )
+    findings = (
+        *shape_findings(looks, alone),
+        *foreign_files(Listing(pictures, listing.folders)),
+    )
+    layout = _layout(samples, kind, names)
+    return FileSource(location, layout, samples, findings, storage, masks)
 
 
 def _classes(labels: Iterable[str]) -> tuple[tuple[str, ...], dict[str, int]]:
