@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
@@ -16,6 +15,7 @@ from foveal.bundle import Manifest
 from foveal.errors import ImageError
 from foveal.pipeline import Pipeline
 from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
+from foveal.tasks.prediction import Prediction
 from foveal.types import (
     Calibration,
     Frame,
@@ -39,13 +39,58 @@ class ShadeOptions:
 
 @final
 @dataclass(frozen=True)
-class Shade:
-    """The answer: (H, W) uint8, 1 where light; what the collector saw of it."""
+class Shade(Prediction):
+    """The answer: its mask is 1 where light; what the collector saw of it."""
 
-    mask: Mask
     bands: int
     frame: Frame
     maps: NDArray[np.float32] | None
+
+    @property
+    def text(self) -> str:
+        shares = [f"{name} {100 * self.support(name):.1f} %" for name in ("dark", "light")]
+        return ", ".join(shares)
+
+    @property
+    def summary(self) -> str:
+        return f"light {100 * self.support('light'):.1f} %"
+
+    @property
+    def scores(self) -> dict[str, float]:
+        return {}
+
+    @property
+    def main_label(self) -> str:
+        return "light"
+
+    def says(self, text: str) -> bool:
+        return text == self.text
+
+    def support(self, label: str) -> float:
+        assert self.mask is not None
+        return float((self.mask == ("dark", "light").index(label)).mean())
+
+    def heat(self, label: str | None = None) -> NDArray[np.float32]:
+        assert self.maps is not None
+        return self.maps[("dark", "light").index(label or "light")]
+
+    def draw(self, picture: Picture) -> Image:
+        size = (picture.width, picture.height)
+        mask = PILImage.fromarray(self.mask).resize(size, PILImage.Resampling.NEAREST)
+        drawn = np.zeros((picture.height, picture.width, 3), np.uint8)
+        drawn[..., 1] = np.asarray(mask) * 255
+        return drawn
+
+    def to_json(self) -> JsonObject:
+        assert self.mask is not None
+        classes = [{"name": name, "share": self.support(name)} for name in ("dark", "light")]
+        return {"classes": classes, "size": list(self.mask.shape)}
+
+    def to_html(self) -> str:
+        return ""
+
+    def without_maps(self) -> Shade:
+        return replace(self, mask=None, maps=None)
 
 
 @final
@@ -68,7 +113,7 @@ class ShadeCollector:
         assert logits.shape[1:] == self._frame.original
         mask = (logits[1] > logits[0]).astype(np.uint8)
         maps = np.stack([mask == 0, mask == 1]).astype(np.float32) if self._explain else None
-        return Shade(mask, len(self._parts), self._frame, maps)
+        return Shade(1.0, False, len(self._parts), self._frame, maps, mask=mask)
 
 
 @final
@@ -121,9 +166,6 @@ class ShadeTask(Task[Mask, Shade]):
     def is_correct(self, rows: Rows) -> NDArray[np.bool_]:
         return rows[:, 0] == rows[:, 1]
 
-    def confidence(self, prediction: Shade) -> float:
-        return 1.0
-
     def fit_calibration(
         self, batches: Sequence[OutputBatch], targets: Sequence[Mask], accuracy: float
     ) -> Calibration:
@@ -134,37 +176,6 @@ class ShadeTask(Task[Mask, Shade]):
 
     def vote(self, predictions: Sequence[Shade]) -> Shade:
         return predictions[0]
-
-    def to_json(self, prediction: Shade) -> JsonObject:
-        share = float(prediction.mask.mean())
-        size = list(prediction.mask.shape)
-        classes = [{"name": "dark", "share": 1 - share}, {"name": "light", "share": share}]
-        return {"classes": classes, "size": size, "mask": {"png_b64": "too long to be written"}}
-
-    def headline(self, prediction: Shade) -> str:
-        return f"light {100 * prediction.mask.mean():.1f} %"
-
-    def main_label(self, prediction: Shade) -> str:
-        return "light"
-
-    def support(self, prediction: Shade, label: str) -> float:
-        return float(prediction.mask.mean())
-
-    def heat(self, prediction: Shade, label: str | None = None) -> NDArray[np.float32]:
-        assert prediction.maps is not None
-        return prediction.maps[self.labels.names.index(label or "light")]
-
-    def draw(self, picture: Picture, prediction: Shade) -> Image:
-        size = (picture.width, picture.height)
-        mask = PILImage.fromarray(prediction.mask).resize(size, PILImage.Resampling.NEAREST)
-        drawn = np.zeros((picture.height, picture.width, 3), np.uint8)
-        drawn[..., 1] = np.asarray(mask) * 255
-        return drawn
-
-    def mask_png(self, prediction: Shade) -> bytes:
-        buffer = io.BytesIO()
-        PILImage.fromarray(prediction.mask).save(buffer, "PNG")
-        return buffer.getvalue()
 
     def analyse(
         self, predictions: Sequence[Shade], targets: Sequence[Mask], rows: Rows

@@ -16,11 +16,12 @@ from PIL import Image as PILImage
 
 from foveal.console import NoProgress, Progress
 from foveal.data.decode import to_rgb
-from foveal.errors import BundleError, UsageError
+from foveal.errors import BundleError, FovealError, UsageError
 from foveal.predict.copies import small_copy, whole_picture
-from foveal.predict.files import expand, predict_files
+from foveal.predict.files import Answered, answer_files, expand, failed
 from foveal.predict.predictor import Predictor
 from foveal.predict.write import write_answers
+from foveal.tasks.prediction import Prediction
 from foveal.types import Image, JsonObject, Picture, Raster
 from foveal.workflow.locate import find_bundle, run_of
 
@@ -43,20 +44,21 @@ class Answer:
     Attributes:
         prediction: The task's own value (`.label`, `.confidence`, `.unsure`, …).
         record: The answer as the predictions contract has it.
-        picture: The picture.
-        overlay: The picture with the answer drawn on it, (H, W, 3) uint8 RGB.
-        headline: The answer as a few words.
+        picture: The picture, or a small copy.
     """
 
-    prediction: Any
+    prediction: Prediction
     record: JsonObject
     picture: Picture
-    overlay: Image
-    headline: str
+
+    @cached_property
+    def overlay(self) -> Image:
+        """The picture with the answer drawn on it, (H, W, 3) uint8 RGB."""
+        return self.prediction.draw(self.picture)
 
     def __str__(self) -> str:
         """Return the answer as a few words."""
-        return self.headline
+        return self.prediction.headline
 
     def __getattr__(self, name: str) -> Any:
         """Give the prediction's own fields: `answer.label`, `answer.text`."""
@@ -120,15 +122,8 @@ class Model:
         start = time.perf_counter()
         prediction = self.predictor.predict([decoded if fits else raster], explain=fits)[0]
         ms = 1000 * (time.perf_counter() - start)
-        task = self.predictor.task
         source = str(picture) if isinstance(picture, (str, Path)) else "picture"
-        return Answer(
-            prediction=prediction,
-            record=self.predictor.record(prediction, source, ms),
-            picture=decoded,
-            overlay=task.draw(decoded, prediction),
-            headline=task.headline(prediction),
-        )
+        return Answer(prediction, self.predictor.record(prediction, source, ms), decoded)
 
     def predict(
         self,
@@ -143,6 +138,21 @@ class Model:
 
         With `out` each answer is written there as files too; see `foveal.predict`.
         """
+        answers = self.answer_files(
+            pictures, batch_size=batch_size, out=out, maps=maps, progress=progress
+        )
+        return (answered.record for answered in answers)
+
+    def answer_files(
+        self,
+        pictures: Iterable[str | Path],
+        *,
+        batch_size: int = 32,
+        out: str | Path | None = None,
+        maps: bool = False,
+        progress: Progress | None = None,
+    ) -> Iterator[Answered]:
+        """Yield the answers whose records `predict` yields."""
         files = expand(pictures)
         if out is not None:
             return write_answers(
@@ -155,7 +165,15 @@ class Model:
             )
         if maps:
             raise UsageError("Maps are written into a folder.", hint="--maps --out FOLDER")
-        return predict_files(self.predictor, files, batch_size=batch_size)
+        return answer_files(self.predictor, files, batch_size=batch_size)
+
+    def answer_bytes(self, data: bytes, source: str) -> Answered:
+        """Answer the bytes of one picture file; `source` names it in the record."""
+        try:
+            answer = self(data)
+        except FovealError as error:
+            return failed(source, error)
+        return Answered(source, {**answer.record, "source": source}, answer.prediction)
 
     def evaluate(
         self,

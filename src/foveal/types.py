@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.errors import TargetError, unknown_name
+
 Image: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) uint8, RGB."""
 
@@ -17,6 +19,9 @@ Mask: TypeAlias = NDArray[np.uint8]
 
 IGNORED = 255
 """In a mask: nobody says what is there; neither trained on nor measured."""
+
+BACKGROUND = "background"
+"""In a mask: the label of what is not looked for; it counts in no mean over labels."""
 
 Outputs: TypeAlias = Mapping[str, NDArray[np.float32]]
 """What a network gives for a batch: name → array whose first axis is the batch."""
@@ -99,6 +104,17 @@ class Labels:
     def index(self, name: str) -> int | None:
         """Return the position of `name`, or None when it is not a label."""
         return self._index.get(name)
+
+    def position(self, name: str) -> int:
+        """Return the position of `name`.
+
+        Raises:
+            TargetError: When it is not a label; names the nearest.
+        """
+        index = self.index(name)
+        if index is None:
+            raise TargetError(unknown_name("label", name, self.names))
+        return index
 
     def __len__(self) -> int:
         """Return the number of labels."""

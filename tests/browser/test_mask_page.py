@@ -18,8 +18,9 @@ from PIL import Image as PILImage
 
 from foveal.bundle import Bundle
 from foveal.predict import Predictor
+from foveal.render.masks import mask_json, mask_png
 from foveal.server import ServerHandle, start_in_thread
-from foveal.tasks.segment.segmentation import Segmentation, mask_png
+from foveal.tasks.segment.prediction import Segmentation
 
 playwright_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install playwright"
@@ -422,9 +423,9 @@ def answer_of(mask: np.ndarray, labels: tuple[str, ...]) -> dict:
     """Return what a server would say of a mask."""
     size = (mask.shape[0], mask.shape[1])
     pixels = tuple(np.bincount(mask.ravel(), minlength=len(labels)).tolist())
-    prediction = Segmentation(mask, pixels, size, 0.9, False, None, labels)
+    prediction = Segmentation(0.9, False, pixels, size, None, labels, mask=mask)
     meta = {"source": "upload", "model": "discs", "version": "1", "ms": 12.0}
-    return {**prediction.to_json(), **meta}
+    return {**prediction.to_json(), "mask": mask_json(mask, labels, "png"), **meta}
 
 
 def test_of_many_classes_those_that_occur_are_listed(page) -> None:
@@ -460,7 +461,7 @@ def read_in_page(page, png: bytes) -> list[int]:
 def test_masks_of_any_number_of_classes_are_read_exactly(page, classes: int) -> None:
     mask = np.random.default_rng(classes).integers(0, classes, (7, 13)).astype(np.uint8)
     labels = tuple(f"class_{i}" for i in range(classes))
-    png = mask_png(Segmentation(mask, (0,) * classes, (7, 13), 1.0, False, None, labels))
+    png = mask_png(mask, labels)
     assert read_in_page(page, png) == mask.ravel().tolist()
 
 

@@ -221,23 +221,23 @@ def test_core_outputs_are_enough_to_decode(answers: Answers) -> None:
 
 def test_an_answer_is_json_with_a_confidence(answers: Answers) -> None:
     for prediction in answers.predictions:
-        record = answers.task.to_json(prediction)
+        record = prediction.to_json()
         assert json.loads(json.dumps(record, allow_nan=False)) == record
         assert isinstance(record["unsure"], bool)
-        assert 0 <= answers.task.confidence(prediction) <= 1
+        assert 0 <= prediction.confidence <= 1
 
 
 def test_an_answer_is_a_few_words(answers: Answers) -> None:
     for prediction in answers.predictions:
-        words = answers.task.headline(prediction)
+        words = prediction.headline
         assert words and "\n" not in words
 
 
 def test_confidence_falls_under_the_limit_into_unsure(answers: Answers) -> None:
     never = Calibration(unsure_below=1.0)
     again = answers.task.decode(answers.outputs, answers.frames, never)
-    assert all(answers.task.to_json(prediction)["unsure"] for prediction in again)
-    assert all("unsure" in answers.task.headline(prediction) for prediction in again)
+    assert all(prediction.to_json()["unsure"] for prediction in again)
+    assert all("unsure" in prediction.headline for prediction in again)
 
 
 def test_metrics_come_from_rows_alone(answers: Answers) -> None:
@@ -279,21 +279,21 @@ def test_an_answer_agrees_with_itself_and_says_how_far_from_another(answers: Ans
 
 def test_an_answer_is_drawn_on_its_picture(answers: Answers) -> None:
     for picture, prediction in zip(answers.pictures, answers.predictions, strict=True):
-        drawn = answers.task.draw(picture, prediction)
+        drawn = prediction.draw(picture)
         assert drawn.dtype == np.uint8 and drawn.ndim == 3 and drawn.shape[2] == 3
 
 
 def test_every_label_has_support_and_a_map_over_the_original(answers: Answers) -> None:
     task, prediction = answers.task, answers.predictions[0]
     for label in task.labels.names:
-        assert 0 <= task.support(prediction, label) <= 1
-        heat = task.heat(prediction, label)
+        assert 0 <= prediction.support(label) <= 1
+        heat = prediction.heat(label)
         assert heat.shape == answers.frames[0].original and heat.dtype == np.float32
         assert heat.min() >= 0 and heat.max() <= 1 + 1e-6
     with pytest.raises(TargetError):
-        task.support(prediction, "?")
+        prediction.support("?")
     with pytest.raises(TargetError):
-        task.heat(prediction, "?")
+        prediction.heat("?")
 
 
 def test_details_are_json_and_become_sections_of_the_report(answers: Answers) -> None:

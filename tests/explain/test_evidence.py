@@ -59,7 +59,7 @@ def test_a_text_is_explained_by_its_alignment(tiny_reader: Bundle) -> None:
     picture = Picture.from_array(draw_blocks("C?A"))
     explanation = explain_evidence(predictor, picture)
 
-    drawn = predictor.task.draw(picture, predictor.predict([picture], explain=True)[0])
+    drawn = predictor.predict([picture], explain=True)[0].draw(picture)
     assert np.array_equal(explanation.overlay, drawn)
     # The label is the character that is least sure; the heat is where it was seen.
     assert explanation.label == "B"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from drawing import DrawFolder
 from foveal.bundle import Bundle
 from foveal.errors import DataError
 from foveal.predict import Predictor
-from foveal.predict.files import expand, predict_files
+from foveal.predict.files import answer_files, expand
+from foveal.types import JsonObject
 
 
 @pytest.fixture
@@ -18,11 +20,18 @@ def predictor(tiny_bundle: Bundle) -> Predictor:
     return Predictor(tiny_bundle, threads=1)
 
 
+def records_of(
+    predictor: Predictor, files: Iterable[str], batch_size: int = 32
+) -> Iterator[JsonObject]:
+    answers = answer_files(predictor, files, batch_size=batch_size)
+    return (answered.record for answered in answers)
+
+
 def test_every_file_gets_its_answer_in_order(
     predictor: Predictor, draw_folder: DrawFolder, tmp_path: Path
 ) -> None:
     files = list(expand([draw_folder(tmp_path, n=7)]))
-    records = list(predict_files(predictor, files, batch_size=4))
+    records = list(records_of(predictor, files, batch_size=4))
     assert [record["source"] for record in records] == files
     assert [record["label"] for record in records] == ["circle"] * 7 + ["square"] * 7
 
@@ -32,26 +41,26 @@ def test_a_broken_picture_yields_its_error_and_the_others_are_answered(
 ) -> None:
     root = draw_folder(tmp_path, n=2)
     (root / "circle" / "0.png").write_bytes(b"no picture")
-    records = list(predict_files(predictor, expand([root])))
+    records = list(records_of(predictor, expand([root])))
     assert "error" in records[0]
     assert records[0]["error"]["code"] == "image_format"
     assert [record.get("label") for record in records[1:]] == ["circle", "square", "square"]
 
 
 def test_one_missing_file_yields_an_error_record(predictor: Predictor, tmp_path: Path) -> None:
-    records = list(predict_files(predictor, [str(tmp_path / "nowhere.png")]))
+    records = list(records_of(predictor, [str(tmp_path / "nowhere.png")]))
     assert "nowhere.png" in records[0]["error"]["message"]
 
 
 def test_no_files_give_no_records(predictor: Predictor) -> None:
-    assert list(predict_files(predictor, [])) == []
+    assert list(records_of(predictor, [])) == []
 
 
 def test_a_record_has_the_keys_of_the_contract(
     predictor: Predictor, draw_folder: DrawFolder, tmp_path: Path
 ) -> None:
     root = draw_folder(tmp_path, n=1)
-    record = next(predict_files(predictor, [str(root / "circle" / "0.png")]))
+    record = next(records_of(predictor, [str(root / "circle" / "0.png")]))
     assert set(record) == {
         "label",
         "confidence",

@@ -24,7 +24,7 @@ from foveal.evaluate.measure import measure, time_single
 from foveal.explain.evidence import explain_evidence, explain_occlusion
 from foveal.predict import Predictor, copies
 from foveal.predict.copies import small_copy
-from foveal.predict.files import answer_files, predict_files
+from foveal.predict.files import answer_files
 from foveal.types import Mask, Picture
 
 
@@ -71,7 +71,7 @@ def test_an_answer_that_is_drawn_on_a_copy_is_made_once(predictor: Predictor) ->
     assert drawing is answer
     assert answer.maps is None
     assert predictor.engine.batches == [1]  # type: ignore[attr-defined]
-    assert predictor.task.draw(copy, drawing)[0, :, 1].tolist() == [0, 0, 255, 255]
+    assert drawing.draw(copy)[0, :, 1].tolist() == [0, 0, 255, 255]
 
 
 def test_a_tiff_is_opened_in_parts_whatever_its_size_and_a_png_falls_under_the_limits(
@@ -98,7 +98,7 @@ def test_files_are_answered_in_order_and_a_broken_one_is_an_error_record(
 ) -> None:
     names = [save(tmp_path / f"{i}.png", half_light(20 + i, 30)) for i in range(5)]
     Path(names[2]).write_bytes(b"no picture")
-    records = list(predict_files(predictor, names))
+    records = [answered.record for answered in answer_files(predictor, names)]
     assert [record["source"] for record in records] == names
     assert [record.get("size") for record in records] == [
         [20, 30],
@@ -172,7 +172,7 @@ def test_masks_are_measured_and_every_failure_is_listed(predictor: Predictor) ->
 def test_examples_and_timing_take_pictures_in_parts(predictor: Predictor) -> None:
     source = masked("a", "b")
     measured = measure(predictor, source, source.samples, batch_size=2, progress=NoProgress())
-    (example,) = make_examples(predictor, source, measured, [1], ["half"] * 2, [False] * 2)
+    (example,) = make_examples(predictor, source, measured, [1], ["half"] * 2)
     ((_, file),) = example.beside
     drawn = np.asarray(PILImage.open(io.BytesIO(file)))
     assert drawn.shape == (60, 20, 3)

@@ -18,8 +18,8 @@ from PIL import Image as PILImage
 
 from foveal.bundle import Bundle
 from foveal.predict import Predictor
+from foveal.render.masks import run_lengths
 from foveal.server import start_in_thread
-from foveal.server.masks import run_lengths
 from foveal.types import JsonObject, Mask
 
 SIZE = (96, 160)

@@ -19,7 +19,7 @@ def test_a_raw_body_is_answered_as_the_contract_says(
 
     assert response.status_code == 200
     answer = response.json()
-    expected = predictor.task.to_json(predictor.predict([predictor.decode(dark_png)])[0])
+    expected = predictor.predict([predictor.decode(dark_png)])[0].to_json()
     assert {key: answer[key] for key in expected} == expected
     assert answer["label"] == "circle"
     assert answer["model"] == "tiny"

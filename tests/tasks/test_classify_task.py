@@ -71,7 +71,7 @@ def test_multi_label_uses_each_labels_own_threshold() -> None:
 def test_multi_label_may_answer_with_no_label() -> None:
     answer = multi().decode(logits([-3.0, -3.0, -3.0]), [FRAME], Calibration())[0]
     assert answer.labels == ()
-    assert multi().headline(answer).startswith("none")
+    assert answer.headline.startswith("none")
 
 
 def test_an_unknown_label_names_the_nearest() -> None:
@@ -96,19 +96,19 @@ def test_the_heat_map_peaks_where_the_evidence_is() -> None:
     outputs = {"logits": evidence.mean(axis=(2, 3)), "evidence": evidence}
     task = single()
     answer = task.decode(outputs, [FRAME], Calibration())[0]
-    heat = task.heat(answer)
+    heat = answer.heat()
     assert heat.shape == (8, 8)
     assert np.unravel_index(heat.argmax(), heat.shape)[0] >= 6
     assert np.unravel_index(heat.argmax(), heat.shape)[1] <= 1
     assert heat.max() == pytest.approx(1.0)
-    assert task.draw(Picture.from_array(np.zeros((8, 8, 3), np.uint8)), answer).shape == (8, 8, 3)
+    assert answer.draw(Picture.from_array(np.zeros((8, 8, 3), np.uint8))).shape == (8, 8, 3)
 
 
 def test_a_heat_map_that_was_not_asked_for_says_how_to_ask() -> None:
     task = single()
     answer = task.decode(logits([1.0, 0.0, 0.0]), [FRAME], Calibration())[0]
     with pytest.raises(TargetError, match="no evidence map"):
-        task.heat(answer)
+        answer.heat()
 
 
 def test_agreement_is_by_labels_and_gives_the_largest_difference() -> None:
@@ -141,6 +141,6 @@ def test_calibration_reaches_the_stated_accuracy_where_it_can() -> None:
 def test_scores_are_probabilities_in_falling_order(row: list[float], temperature: float) -> None:
     task = single()
     answer = task.decode(logits(row), [FRAME], Calibration(temperature=temperature))[0]
-    scores = list(task.to_json(answer)["scores"].values())
+    scores = list(answer.to_json()["scores"].values())
     assert scores == sorted(scores, reverse=True)
     assert sum(scores) == pytest.approx(1.0, abs=1e-5)

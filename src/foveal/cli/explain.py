@@ -42,7 +42,7 @@ def explain(
         target.write_bytes(encode_png(explanation.overlay))
     except OSError as error:
         raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
-    task = opened.predictor.task
+    prediction = explanation.prediction
     if as_json:
         write_json(
             {
@@ -50,12 +50,12 @@ def explain(
                 "source": picture,
                 "explained": explanation.label,
                 "out": str(target),
-                "prediction": task.to_json(explanation.prediction),
+                "prediction": opened.predictor.answer_json(prediction),
             }
         )
     else:
         write(str(target))
-        headline = task.headline(explanation.prediction)
+        headline = prediction.headline
         named = label is not None or method == "occlusion"
         said = f"{headline}; the map speaks for {explanation.label}" if named else headline
         note(said, quiet=quiet)

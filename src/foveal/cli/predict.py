@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,16 +14,19 @@ import typer
 import foveal
 from foveal.cli.options import Debug, Json, ModelName, Quiet
 from foveal.cli.output import note, table, write, write_json
-from foveal.errors import FovealError, UsageError
-from foveal.types import JsonObject
+from foveal.errors import UsageError
 
 if TYPE_CHECKING:
     from foveal.console import Progress
+    from foveal.model import Model
+    from foveal.predict.files import Answered
 
 # Rows of the table that are laid out together: wide enough columns, and soon on the screen.
 _ROWS_TOGETHER = 256
 _SHOWN_SCORES = 5
 _BAR_WIDTH = 24
+# Stands for the empty text of an answer that says nothing.
+_NONE = "(none)"
 _CSV_COLUMNS = ("source", "answer", "confidence", "unsure", "error", "model", "version", "ms")
 
 
@@ -66,42 +69,42 @@ def predict(
         raise UsageError("--csv and --json cannot be used together.")
     if maps and out is None:
         raise UsageError("--maps writes files.", hint="--maps --out DIR")
+    opened = foveal.load(model)
     if out is None:
-        records = _Counted(_answers(model, pictures, batch_size))
+        answers = _Counted(_answers(opened, pictures, batch_size))
     else:
         progress = _make_progress(streams=as_json or as_csv, quiet=quiet)
-        files = _files(pictures)
-        records = _Counted(
-            foveal.predict(
-                model, files, batch_size=batch_size, out=out, maps=maps, progress=progress
+        answers = _Counted(
+            opened.answer_files(
+                _files(pictures), batch_size=batch_size, out=out, maps=maps, progress=progress
             )
         )
     if as_json:
-        for record in records:
-            write_json(record)
+        for answered in answers:
+            write_json(answered.record)
             sys.stdout.flush()
     elif as_csv:
-        _write_csv(records)
+        _write_csv(answers)
     else:
         # With files to write the table waits for the end, or it would run through the bar.
-        _write_table(records if out is None else list(records))
+        _write_table(answers if out is None else list(answers))
     if out is not None:
-        note(f"{records.total - records.failed} answers written to {out}", quiet=quiet)
-    if records.failed:
-        note(f"{records.failed} of {records.total} pictures could not be read", quiet=quiet)
+        note(f"{answers.total - answers.failed} answers written to {out}", quiet=quiet)
+    if answers.failed:
+        note(f"{answers.failed} of {answers.total} pictures could not be read", quiet=quiet)
         raise typer.Exit(1)
 
 
-def _answers(model: str, pictures: list[str], batch_size: int) -> Iterator[JsonObject]:
+def _answers(model: Model, pictures: list[str], batch_size: int) -> Iterator[Answered]:
     if "-" not in pictures:
-        return foveal.predict(model, pictures, batch_size=batch_size)
+        return model.answer_files(pictures, batch_size=batch_size)
     if len(pictures) > 1:
         raise UsageError("- stands for stdin and must be the only PICTURE.")
     data = sys.stdin.buffer.read()
     paths = _as_paths(data)
     if paths is not None:
-        return foveal.predict(model, paths, batch_size=batch_size)
-    return iter([_answer_bytes(model, data)])
+        return model.answer_files(paths, batch_size=batch_size)
+    return iter([model.answer_bytes(data, "-")])
 
 
 def _files(pictures: list[str]) -> list[str]:
@@ -136,71 +139,56 @@ def _as_paths(data: bytes) -> list[str] | None:
     return lines
 
 
-def _answer_bytes(model: str, data: bytes) -> JsonObject:
-    opened = foveal.load(model)
-    try:
-        return {**opened(data).record, "source": "-"}
-    except FovealError as error:
-        return {"source": "-", "error": error.to_json()}
-
-
 class _Counted:
-    """Passes records on, counts them, and says the failed ones on stderr."""
+    """Passes answers on, counts them, and says the failed ones on stderr."""
 
-    def __init__(self, records: Iterable[JsonObject]) -> None:
-        self._records = records
+    def __init__(self, answers: Iterable[Answered]) -> None:
+        self._answers = answers
         self.total = 0
         self.failed = 0
 
-    def __iter__(self) -> Iterator[JsonObject]:
-        for record in self._records:
+    def __iter__(self) -> Iterator[Answered]:
+        for answered in self._answers:
             self.total += 1
-            if "error" in record:
+            if answered.error is not None:
                 self.failed += 1
-                sys.stderr.write(f"error: {record['source']}: {record['error']['message']}\n")
-            yield record
+                sys.stderr.write(f"error: {answered.source}: {answered.error.message}\n")
+            yield answered
 
 
-def _answer_of(record: JsonObject) -> str:
-    """Return the answer in a few words, whatever the task."""
-    if "classes" in record:
-        return ", ".join(f"{c['name']} {100 * c['share']:.1f} %" for c in record["classes"])
-    answer = record.get("label", record.get("text", ""))
-    return str(answer) or "(none)"
-
-
-def _write_csv(records: Iterable[JsonObject]) -> None:
+def _write_csv(answers: Iterable[Answered]) -> None:
     writer = csv.DictWriter(sys.stdout, _CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for record in records:
-        error = record.get("error")
-        values = {"error": error["message"]} if error else {"answer": _answer_of(record)}
-        writer.writerow({**record, **values})
+    for answered in answers:
+        values = {"error": answered.error.message} if answered.error else {}
+        if answered.prediction is not None:
+            values["answer"] = answered.prediction.text or _NONE
+        writer.writerow({**answered.record, **values})
 
 
-def _write_table(records: Iterable[JsonObject]) -> None:
-    iterator = iter(records)
+def _write_table(answers: Iterable[Answered]) -> None:
+    iterator = iter(answers)
     while chunk := list(islice(iterator, _ROWS_TOGETHER)):
-        good = [record for record in chunk if "error" not in record]
+        good = [(a.prediction, a.source) for a in chunk if a.prediction is not None]
         if not good:
             continue
         rows = [
             (
-                _answer_of(record),
-                f"{100 * record['confidence']:.1f} %" if "confidence" in record else "",
-                "unsure" if record.get("unsure") else "",
-                record["source"],
+                prediction.text or _NONE,
+                f"{100 * prediction.confidence:.1f} %",
+                "unsure" if prediction.unsure else "",
+                source,
             )
-            for record in good
+            for prediction, source in good
         ]
         write(table(("answer", "confidence", "", "picture"), rows))
-        if len(chunk) == 1 and "scores" in good[0]:
-            _write_scores(good[0]["scores"])
+        if len(chunk) == 1 and good[0][0].scores:
+            _write_scores(good[0][0].scores)
 
 
-def _write_scores(scores: dict[str, float]) -> None:
+def _write_scores(scores: Mapping[str, float]) -> None:
     write("")
-    best = sorted(scores.items(), key=lambda item: -item[1])[:_SHOWN_SCORES]
+    best = list(scores.items())[:_SHOWN_SCORES]
     width = max(len(name) for name, _ in best)
     for name, share in best:
         write(f"{name:<{width}}  {100 * share:5.1f} %  {'█' * round(share * _BAR_WIDTH)}".rstrip())

@@ -31,7 +31,7 @@ from foveal.evaluate.measure import (
     time_single,
 )
 from foveal.evaluate.report import render_report
-from foveal.evaluate.table import answer_text, target_text, write_predictions
+from foveal.evaluate.table import target_text, write_predictions
 from foveal.predict.predictor import Predictor
 from foveal.tasks.base import Task
 from foveal.types import Finding, JsonObject
@@ -216,9 +216,8 @@ def evaluate_bundle(
         others=others,
     )
     correct = task.is_correct(measured.rows)
-    confidence = np.array([task.confidence(p) for p in measured.predictions], np.float64)
-    answers = [answer_text(task, p) for p in measured.predictions]
-    unsure = np.array([answer.unsure for answer in answers], bool)
+    confidence = np.array([p.confidence for p in measured.predictions], np.float64)
+    unsure = np.array([p.unsure for p in measured.predictions], bool)
     targets = [target_text(sample) for sample in measured.samples]
     worst = choose_worst(confidence, correct, chosen.worst)
     best = choose_best(confidence, correct, targets, chosen.best)
@@ -244,8 +243,8 @@ def evaluate_bundle(
         findings=(*findings, *own_findings(measured, targets, correct, confidence)),
         latency=time_single(predictor, source, measured.samples, chosen.timed),
         size_bytes=predictor.bundle.size_bytes,
-        worst=make_examples(predictor, source, measured, worst, targets, unsure.tolist()),
-        best=make_examples(predictor, source, measured, best, targets, unsure.tolist()),
+        worst=make_examples(predictor, source, measured, worst, targets),
+        best=make_examples(predictor, source, measured, best, targets),
     )
 
 

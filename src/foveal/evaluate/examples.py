@@ -76,20 +76,21 @@ def make_examples(
     measured: Measured,
     positions: Sequence[int],
     targets: Sequence[str],
-    unsure: Sequence[bool],
 ) -> tuple[Example, ...]:
     """Answer the samples at `positions` once more, with explanations, and draw them."""
     examples = []
     for i in positions:
         sample, prediction = measured.samples[i], measured.predictions[i]
+        # Whether it is unsure is said by a tag of its own; and a number stays beside its unit.
+        answer = prediction.summary.replace(" %", "\u00a0%")
         picture, beside = _draw(predictor, source, sample)
         examples.append(
             Example(
                 sample=sample.id,
                 target=targets[i],
-                answer=_words(predictor.task.headline(prediction)),
-                confidence=predictor.task.confidence(prediction),
-                unsure=unsure[i],
+                answer=answer,
+                confidence=prediction.confidence,
+                unsure=prediction.unsure,
                 picture=encode(picture),
                 beside=tuple((words, encode(drawn)) for words, drawn in beside),
             )
@@ -118,8 +119,3 @@ def _draw(
     ((_, drawing),) = predictor.predict_drawn([given], [frame], [small], explain=False)
     target = target_of(predictor.task, source, sample)
     return small.pixels, predictor.task.draw_beside(small, drawing, target)
-
-
-def _words(headline: str) -> str:
-    # Said by a tag of its own; and a number stays beside its unit.
-    return headline.removeprefix("unsure: ").replace(" %", "\u00a0%")

@@ -19,6 +19,7 @@ from foveal.errors import DataError, FovealError, ImageError
 from foveal.machine import available_cores, read_ahead
 from foveal.predict.predictor import ModelInput, Predictor
 from foveal.tasks.base import Task
+from foveal.tasks.prediction import Prediction
 from foveal.types import Frame, JsonObject, Raster
 
 # Timing stops after this long: each picture of a slide scanner takes minutes.
@@ -99,7 +100,7 @@ class Measured:
     """
 
     samples: tuple[Sample, ...]
-    predictions: tuple[Any, ...]
+    predictions: tuple[Prediction, ...]
     targets: tuple[Any, ...]
     rows: NDArray[np.float64]
     digests: tuple[bytes, ...]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING
 
 from foveal.atomic import atomic_path
 from foveal.data.source import Sample
 from foveal.errors import DataError
-from foveal.tasks.base import Task
 
 if TYPE_CHECKING:
     from foveal.evaluate.evaluate import Evaluation
@@ -18,22 +16,6 @@ if TYPE_CHECKING:
 _COLUMNS = ("image", "target", "prediction", "confidence", "unsure", "correct")
 # Before a label, so that a class called `image` makes no second column of that name.
 _SCORE = "score:"
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class AnswerText:
-    """An answer as a table has it: its text, and whether it is unsure."""
-
-    text: str
-    unsure: bool
-
-
-def answer_text(task: Task[Any, Any], prediction: Any) -> AnswerText:
-    """Return the answer as text: the first string of the task's JSON, or its headline."""
-    values = task.to_json(prediction)
-    texts = [value for value in values.values() if isinstance(value, str)]
-    return AnswerText(texts[0] if texts else task.headline(prediction), bool(values["unsure"]))
 
 
 def target_text(sample: Sample) -> str:
@@ -46,9 +28,8 @@ def write_predictions(evaluation: Evaluation, path: Path) -> None:
 
     Scores, for tasks that give them, are one column a label, in the bundle's order.
     """
-    task, measured = evaluation.task, evaluation.measured
-    names = task.labels.names
-    has_scores = "scores" in task.to_json(measured.predictions[0])
+    measured, names = evaluation.measured, evaluation.task.labels.names
+    has_scores = bool(measured.predictions[0].scores)
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
@@ -56,17 +37,16 @@ def write_predictions(evaluation: Evaluation, path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*_COLUMNS, *(_SCORE + name for name in names if has_scores)])
         for i, prediction in enumerate(measured.predictions):
-            answer = answer_text(task, prediction)
-            scores = task.to_json(prediction)["scores"] if has_scores else {}
+            scores = prediction.scores
             writer.writerow(
                 [
                     measured.samples[i].id,
                     target_text(measured.samples[i]),
-                    answer.text,
+                    prediction.text,
                     f"{evaluation.confidence[i]:.6f}",
-                    int(answer.unsure),
+                    int(prediction.unsure),
                     int(evaluation.correct[i]),
-                    *(f"{scores[name]:.5g}" for name in names if has_scores),
+                    *(f"{round(scores[name], 6):.5g}" for name in names if has_scores),
                 ]
             )
 

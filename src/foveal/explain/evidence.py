@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from foveal.errors import TargetError, UsageError
 from foveal.pipeline import resample_to_original
 from foveal.predict.predictor import Predictor
 from foveal.render import heat_overlay
+from foveal.tasks.prediction import Prediction
 from foveal.types import Image, Picture
 
 # Pictures in one run of the network while occluding.
@@ -32,7 +33,7 @@ class Explanation:
             have a size of its own.
     """
 
-    prediction: Any
+    prediction: Prediction
     label: str
     heat: NDArray[np.float32]
     overlay: Image
@@ -51,18 +52,17 @@ def explain_evidence(
     Raises:
         TargetError: For a label that the model does not know.
     """
-    task = predictor.task
     prediction = predictor.predict([picture], explain=True)[0]
     if label is not None:
-        heat = task.heat(prediction, label)
+        heat = prediction.heat(label)
         return Explanation(prediction, label, heat, heat_overlay(picture, heat))
-    try:
-        shown = task.main_label(prediction)
-        heat = task.heat(prediction, shown)
-    except TargetError:
+    shown = prediction.main_label
+    if shown is None:
         # An answer that says nothing is explained too: the drawing shows why there is nothing.
-        shown, heat = "", np.zeros((picture.height, picture.width), np.float32)
-    return Explanation(prediction, shown, heat, task.draw(picture, prediction))
+        heat = np.zeros((picture.height, picture.width), np.float32)
+    else:
+        heat = prediction.heat(shown)
+    return Explanation(prediction, shown or "", heat, prediction.draw(picture))
 
 
 def explain_occlusion(
@@ -80,7 +80,7 @@ def explain_occlusion(
         patches: The model input is covered in a grid of this many squares a side.
 
     Raises:
-        TargetError: For a label that the model does not know.
+        TargetError: For a label that the model does not know, or when nothing was answered.
         UsageError: When the model answers tile by tile: each patch would cost a whole picture.
     """
     if predictor.pipeline.is_tiled:
@@ -89,11 +89,12 @@ def explain_occlusion(
             f"picture {patches * patches} times.",
             hint="--method evidence",
         )
-    task = predictor.task
     pixels, frame = predictor.prepare(picture)
     prediction = predictor.predict_inputs([pixels], [frame])[0]
-    shown = label if label is not None else task.main_label(prediction)
-    base = task.support(prediction, shown)
+    shown = prediction.main_label if label is None else label
+    if shown is None:
+        raise TargetError("The answer is empty, so there is nothing to explain.")
+    base = prediction.support(shown)
     height, width = pixels.shape[:2]
     rows = np.linspace(0, height, patches + 1).astype(int)
     columns = np.linspace(0, width, patches + 1).astype(int)
@@ -108,7 +109,7 @@ def explain_occlusion(
     for start in range(0, len(covered), _BATCH):
         batch = covered[start : start + _BATCH]
         answers = predictor.predict_inputs(batch, [frame] * len(batch))
-        support += [task.support(answer, shown) for answer in answers]
+        support += [answer.support(shown) for answer in answers]
     loss = np.maximum(base - np.array(support, np.float32), 0.0).reshape(patches, patches)
     heat = resample_to_original(loss.astype(np.float32), frame)
     peak = float(heat.max())

@@ -73,7 +73,7 @@ def prove(
             agreeing += share
             largest = max(largest, difference)
             if share < _LEAST_SHARE or difference > _TOLERANCE:
-                words = f"{task.headline(first)} became {task.headline(second)}"
+                words = f"{first.headline} became {second.headline}"
                 differing.append(f"{sample} ({words})")
     if not count:
         raise ParityError("The export cannot be proven: there are no validation pictures.")

@@ -9,7 +9,7 @@ from typing import Protocol
 from foveal.bundle import Bundle
 from foveal.notebook.markup import image_html, side_by_side, table_html
 from foveal.render import original_pixels
-from foveal.render.charts import bar_chart
+from foveal.tasks.prediction import Prediction
 from foveal.types import Image, JsonObject, Picture
 
 # Side of a picture on the page: two and the bars fit beside each other.
@@ -18,23 +18,17 @@ _PICTURE_PX = 256
 _LEAST_PX = 128
 # Of a picture that explains by a size of its own.
 _FIGURE_PX = 560
-# Of a character that is sure, doubtful, and less likely than not; as in the alignment.
-_SURE, _DOUBTFUL, _WEAK = "#115ed6", "#be5f06", "#c81e28"
-# More bars than this are noise below the answer.
-_BARS = 5
 
 
 class AnswerLike(Protocol):
     """What is needed of `foveal.model.Answer`."""
 
     @property
-    def record(self) -> JsonObject: ...  # noqa: D102
+    def prediction(self) -> Prediction: ...  # noqa: D102
     @property
     def picture(self) -> Picture: ...  # noqa: D102
     @property
     def overlay(self) -> Image: ...  # noqa: D102
-    @property
-    def headline(self) -> str: ...  # noqa: D102
 
 
 class ModelLike(Protocol):
@@ -47,53 +41,24 @@ class ModelLike(Protocol):
 
 
 def answer_html(answer: AnswerLike) -> str:
-    """Return the picture, the answer drawn on or below it, and how sure each part of it is.
-
-    Args:
-        answer: Of any task; bars are drawn where the record has `scores`, tiles where it has
-            `characters`.
-    """
-    picture, overlay = original_pixels(answer.picture), answer.overlay
+    """Return the picture, the answer drawn on or below it, and how sure each part of it is."""
+    picture, overlay, prediction = (
+        original_pixels(answer.picture),
+        answer.overlay,
+        answer.prediction,
+    )
     width = min(_PICTURE_PX, max(_LEAST_PX, picture.shape[1]))
     # A text's alignment has a size of its own, at which its letters are to be read.
     own = width if overlay.shape == picture.shape else min(_FIGURE_PX, overlay.shape[1])
-    words = f"<strong>{escape(answer.headline)}</strong>"
-    if answer.record.get("unsure"):
+    words = f"<strong>{escape(prediction.headline)}</strong>"
+    if prediction.unsure:
         words += "<p>The model is unsure about this picture.</p>"
-    scores: dict[str, float] = answer.record.get("scores", {})
-    best = sorted(scores.items(), key=lambda item: -item[1])[:_BARS]
-    if best:
-        words += bar_chart([(n, p, f"{100 * p:.1f} %") for n, p in best], high=1.0)
-    words += _characters_html(answer.record.get("characters", ()))
     return side_by_side(
         (
             image_html(picture, alternative="the picture", width_px=width),
-            image_html(overlay, alternative=f"why: {answer.headline}", width_px=own),
-            words,
+            image_html(overlay, alternative=f"why: {prediction.headline}", width_px=own),
+            words + prediction.to_html(),
         )
-    )
-
-
-def _characters_html(characters: Sequence[JsonObject]) -> str:
-    """Return each character of a reading above how sure it is."""
-    return (
-        '<div style="display:flex;flex-wrap:wrap;gap:4px;margin-top:8px">'
-        + "".join(_character_html(c["char"], c["confidence"]) for c in characters)
-        + "</div>"
-    )
-
-
-def _character_html(char: str, confidence: float) -> str:
-    # Never claims a certainty that the number does not have.
-    share = "&gt; 99.9 %" if 0.999 < confidence < 1 else f"{100 * confidence:.1f} %"
-    color = _SURE if confidence >= 0.9 else _DOUBTFUL if confidence >= 0.5 else _WEAK
-    # A space would not be seen.
-    shown = escape(char if char.strip() else "␣")
-    return (
-        f'<span title="{escape(char)}: {share}" style="text-align:center;min-width:44px;'
-        f'padding:4px 2px 2px;border-radius:6px;border-bottom:4px solid {color};background:#8881">'
-        f'<span style="display:block;font:600 22px/1.2 monospace">{shown}</span>'
-        f'<span style="font-size:11px;opacity:.75">{share}</span></span>'
     )
 
 

@@ -1,6 +1,6 @@
 """Prediction with ONNX Runtime: no torch."""
 
 from foveal.predict.engine import Engine, OnnxEngine
-from foveal.predict.predictor import Predictor, error_record
+from foveal.predict.predictor import Predictor
 
-__all__ = ["Engine", "OnnxEngine", "Predictor", "error_record"]
+__all__ = ["Engine", "OnnxEngine", "Predictor"]

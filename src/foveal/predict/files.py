@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from foveal.data.decode import read_file
 from foveal.data.names import is_hidden, is_picture_name
 from foveal.errors import DataError, FovealError, ImageError
 from foveal.machine import available_cores, read_ahead
 from foveal.predict.copies import copy_to_draw_on, small_copy
-from foveal.predict.predictor import ModelInput, Predictor, error_record
+from foveal.predict.predictor import ModelInput, Predictor
+from foveal.render.masks import MaskForm
+from foveal.tasks.prediction import Prediction
 from foveal.types import Frame, JsonObject, Picture
 
 
@@ -31,7 +33,7 @@ class Drawing:
 
     Attributes:
         side_px: Longer side of the copy that is drawn on, at most.
-        maps: Whether answers of a tiled pipeline keep what `Task.heat` needs.
+        maps: Whether answers of a tiled pipeline keep what `Prediction.heat` needs.
     """
 
     side_px: int
@@ -46,16 +48,18 @@ class Answered:
     Attributes:
         source: Its path as it was given.
         record: The prediction, or the error, as the predictions contract has it.
-        prediction: The task's own value; None after an error.
+        prediction: The answer; None after an error.
+        error: Why there is no answer, or None.
         copy: A small copy of the picture, where drawing was asked for.
-        drawing: What `Task.draw` takes with the copy.
+        drawing: The answer to draw on the copy.
     """
 
     source: str
     record: JsonObject
-    prediction: Any = None
+    prediction: Prediction | None = None
+    error: FovealError | None = None
     copy: Picture | None = None
-    drawing: Any = None
+    drawing: Prediction | None = None
 
 
 @final
@@ -102,20 +106,9 @@ def expand(pictures: Iterable[str | Path]) -> Iterator[str]:
             yield str(picture)
 
 
-def predict_files(
-    predictor: Predictor, files: Iterable[str], *, batch_size: int = 32
-) -> Iterator[JsonObject]:
-    """Yield one record for each file, in order, as the predictions contract has it.
-
-    A file that cannot be read or decoded yields its error record; the others are answered.
-
-    Args:
-        predictor: Answers the pictures.
-        files: Paths of picture files.
-        batch_size: Pictures in one run of the network.
-    """
-    for answered in answer_files(predictor, files, batch_size=batch_size):
-        yield answered.record
+def failed(source: str, error: FovealError) -> Answered:
+    """Return what stands for the answer to a picture that could not be answered."""
+    return Answered(source, {"source": source, "error": error.to_json()}, error=error)
 
 
 def answer_files(
@@ -125,7 +118,9 @@ def answer_files(
     batch_size: int = 32,
     drawing: Drawing | None = None,
 ) -> Iterator[Answered]:
-    """Yield one answer for each file, in order; see `predict_files`.
+    """Yield one answer for each file, in order.
+
+    For a file that cannot be read or decoded that is its error; the others are answered.
 
     Args:
         predictor: Answers the pictures.
@@ -168,25 +163,27 @@ def _answer(
         predictions = iter(_predict(predictor, good, drawing))
     except ImageError as error:
         # Raised by the damaged part of a picture that is read in parts, and runs alone.
-        yield Answered(good[0].source, error_record(good[0].source, error))
+        yield failed(good[0].source, error)
         return
     ms = 1000 * (time.perf_counter() - start) / max(1, len(good))
     for item in batch:
         if isinstance(item, _Prepared):
             prediction, drawn = next(predictions)
-            record = predictor.record(prediction, item.source, ms)
-            yield Answered(item.source, record, prediction, item.copy, drawn)
+            # What is drawn has its mask written into a file too.
+            mask: MaskForm = "png" if drawing is None else "none"
+            record = predictor.record(prediction, item.source, ms, mask=mask)
+            yield Answered(item.source, record, prediction, copy=item.copy, drawing=drawn)
         else:
-            yield Answered(item[0], error_record(item[0], item[1]))
+            yield failed(*item)
 
 
 def _predict(
     predictor: Predictor, good: list[_Prepared], drawing: Drawing | None
-) -> list[tuple[Any, Any]]:
+) -> list[tuple[Prediction, Prediction | None]]:
     if not good:
         return []
     inputs, frames = [item.input for item in good], [item.frame for item in good]
     if drawing is None:
         return [(answer, None) for answer in predictor.predict_inputs(inputs, frames)]
     copies = [item.copy for item in good if item.copy is not None]
-    return predictor.predict_drawn(inputs, frames, copies, explain=drawing.maps)
+    return [*predictor.predict_drawn(inputs, frames, copies, explain=drawing.maps)]

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.bundle.bundle import Bundle
 from foveal.data.decode import DecodeLimits, decode, read_file
-from foveal.errors import BundleError, FovealError
+from foveal.errors import BundleError
 from foveal.predict.copies import whole_picture
 from foveal.predict.engine import Engine, OnnxEngine
 from foveal.predict.tiles import Tiler
+from foveal.render.masks import MaskForm, mask_json
+from foveal.tasks.prediction import Prediction
 from foveal.types import Frame, Image, JsonObject, Outputs, Picture, Raster
 
 ModelInput: TypeAlias = Image | Raster
@@ -119,7 +121,7 @@ class Predictor:
 
     def predict_inputs(
         self, inputs: Sequence[ModelInput], frames: Sequence[Frame], *, explain: bool = False
-    ) -> list[Any]:
+    ) -> list[Prediction]:
         """Return one prediction for each model input; those of one width are run as one batch.
 
         A tiled pipeline's are answered one by one, each at its own size whatever its frame says.
@@ -135,7 +137,7 @@ class Predictor:
         copies: Sequence[Picture],
         *,
         explain: bool = True,
-    ) -> list[tuple[Any, Any]]:
+    ) -> list[tuple[Prediction, Prediction]]:
         """Answer model inputs whose answers are drawn on small copies of their pictures.
 
         The network is run once.
@@ -144,12 +146,12 @@ class Predictor:
             inputs: Model inputs.
             frames: Of the pictures.
             copies: Of the pictures, see `foveal.predict.copies`.
-            explain: Of a tiled pipeline: whether answers keep what `Task.heat` needs, which takes
-                far more memory than a mask. Others are explained in any case, as drawing shows.
+            explain: Of a tiled pipeline: whether answers keep what `Prediction.heat` needs, which
+                takes far more memory than a mask. Others keep it in any case, to be drawn.
 
         Returns:
-            For each input its prediction and the one that `Task.draw` takes with the copy; of a
-            tiled pipeline they are the same, as its task scales what it draws.
+            For each input its prediction and the one to draw on the copy; of a tiled
+            pipeline they are the same, as it scales what it draws.
         """
         if self.pipeline.is_tiled:
             answers = self.predict_inputs(inputs, frames, explain=explain)
@@ -161,7 +163,7 @@ class Predictor:
         predictions, drawings = self._answer_batches(_as_arrays(inputs), (frames, small), True)
         return list(zip(predictions, drawings, strict=True))
 
-    def predict(self, pictures: Sequence[Raster], *, explain: bool = False) -> list[Any]:
+    def predict(self, pictures: Sequence[Raster], *, explain: bool = False) -> list[Prediction]:
         """Return one prediction for each picture."""
         if not pictures:
             return []
@@ -171,12 +173,12 @@ class Predictor:
 
     def _answer_batches(
         self, inputs: Sequence[Image], views: Sequence[Sequence[Frame]], explain: bool
-    ) -> list[list[Any]]:
+    ) -> list[list[Prediction]]:
         """Return the predictions under each of several views (frames) of the same model inputs."""
         positions: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, pixels in enumerate(inputs):
             positions[pixels.shape].append(i)
-        answers: list[dict[int, Any]] = [{} for _ in views]
+        answers: list[dict[int, Prediction]] = [{} for _ in views]
         calibration = self.bundle.manifest.calibration
         for same in positions.values():
             outputs = self.outputs(np.stack([inputs[i] for i in same]), explain=explain)
@@ -185,27 +187,39 @@ class Predictor:
                 found.update(zip(same, decoded, strict=True))
         return [[found[i] for i in range(len(inputs))] for found in answers]
 
-    def _answer_tiled(self, raster: Raster, explain: bool) -> Any:
+    def _answer_tiled(self, raster: Raster, explain: bool) -> Prediction:
         frame = self.pipeline.frame(raster.height, raster.width)
         collector = self.task.collect(frame, self.bundle.manifest.calibration, explain=explain)
         for top, maps in self._tiler.bands(raster, self.task.core_outputs):
             collector.add(top, maps)
-        return collector.finish()
+        answer: Prediction = collector.finish()
+        return answer
 
-    def record(self, prediction: Any, source: str, ms: float) -> JsonObject:
-        """Return the prediction as the predictions contract has it."""
+    def record(
+        self, prediction: Prediction, source: str, ms: float, *, mask: MaskForm = "png"
+    ) -> JsonObject:
+        """Return the prediction as the predictions contract has it.
+
+        Args:
+            prediction: An answer of this bundle.
+            source: What was answered.
+            ms: How long it took.
+            mask: How the mask of an answer that has one is given.
+        """
         return {
-            **self.task.to_json(prediction),
+            **self.answer_json(prediction, mask=mask),
             "source": source,
             "model": self.bundle.name,
             "version": self.bundle.version,
             "ms": round(ms, 3),
         }
 
-
-def error_record(source: str, error: FovealError) -> JsonObject:
-    """Return a failed item as the predictions contract has it."""
-    return {"source": source, "error": error.to_json()}
+    def answer_json(self, prediction: Prediction, *, mask: MaskForm = "png") -> JsonObject:
+        """Return what is said of the picture alone: `record` without its last four keys."""
+        answer = prediction.to_json()
+        if prediction.mask is not None and mask != "none":
+            answer["mask"] = mask_json(prediction.mask, self.task.labels.names, mask)
+        return answer
 
 
 def _as_raster(given: ModelInput) -> Raster:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
 
@@ -17,7 +17,9 @@ from foveal.console import Progress
 from foveal.errors import UsageError
 from foveal.predict.files import Answered, Drawing, answer_files
 from foveal.predict.predictor import Predictor
-from foveal.types import Image, JsonObject
+from foveal.render import encode_png
+from foveal.render.masks import mask_png
+from foveal.types import Image
 
 # Longer side of a drawn answer: more than a screen shows at once.
 _OVERLAY_PX = 2048
@@ -33,8 +35,8 @@ def write_answers(
     maps: bool,
     batch_size: int,
     progress: Progress,
-) -> Iterator[JsonObject]:
-    """Answer files and write each answer into a folder; yield the records with the paths.
+) -> Iterator[Answered]:
+    """Answer files and write each answer into a folder; yield them with the paths in the records.
 
     `<stem>.png` is the mask, where the task gives one, `<stem>_overlay.jpg` the answer drawn on a
     copy of the picture. A second picture of one stem is called `<stem>-2`.
@@ -72,15 +74,15 @@ def write_answers(
 
 def _written(
     writer: _Writer, files: Sequence[str], batch_size: int, progress: Progress
-) -> Iterator[JsonObject]:
+) -> Iterator[Answered]:
     drawing = Drawing(_OVERLAY_PX, writer.maps)
     progress.start("predict", len(files))
     try:
         answers = answer_files(writer.predictor, files, batch_size=batch_size, drawing=drawing)
         for done, answered in enumerate(answers, 1):
-            record = writer.write(answered)
+            written = writer.write(answered)
             progress.update(done)
-            yield record
+            yield written
     finally:
         progress.finish()
 
@@ -95,34 +97,29 @@ class _Writer:
     maps: bool = field(kw_only=True)
     _taken: set[str] = field(default_factory=set)
 
-    def write(self, answered: Answered) -> JsonObject:
-        """Write the files of an answer; return its record with their paths.
+    def write(self, answered: Answered) -> Answered:
+        """Write the files of an answer; return it with their paths in its record.
 
         Raises:
             UsageError: When the folder cannot be written.
         """
-        if answered.copy is None:
-            return answered.record
-        task, record = self.predictor.task, dict(answered.record)
-        mask = task.mask_png(answered.prediction)
-        drawn = _jpeg(task.draw(answered.copy, answered.drawing))
-        endings = _map_endings(task.labels.names) if self.maps else {}
+        prediction, drawing, copy = answered.prediction, answered.drawing, answered.copy
+        if prediction is None or drawing is None or copy is None:
+            return answered
+        record, labels = dict(answered.record), self.predictor.task.labels.names
+        drawn = _jpeg(drawing.draw(copy))
+        endings = _map_endings(labels) if self.maps else {}
         stem = self._free_stem(Path(answered.source).stem, [_MASK, _OVERLAY, *endings.values()])
-        if mask is not None:
+        if prediction.mask is not None:
+            mask = mask_png(prediction.mask, labels)
             record["mask"] = {"path": self._save(stem + _MASK, mask)}
         record["overlay"] = {"path": self._save(stem + _OVERLAY, drawn)}
         if self.maps:
             record["maps"] = {
-                label: {"path": self._save(stem + ending, self._map(answered, label))}
+                label: {"path": self._save(stem + ending, _map(prediction.heat(label)))}
                 for label, ending in endings.items()
             }
-        return record
-
-    def _map(self, answered: Answered, label: str) -> bytes:
-        heat = self.predictor.task.heat(answered.prediction, label)
-        grey = np.empty(heat.shape, np.uint8)
-        np.rint(heat * np.float32(255), out=grey, casting="unsafe")
-        return _png(grey)
+        return replace(answered, record=record)
 
     def _free_stem(self, stem: str, endings: Sequence[str]) -> str:
         """Return the first of `stem`, `stem-2`, … none of whose files is another picture's."""
@@ -160,10 +157,10 @@ def _jpeg(image: Image) -> bytes:
     return buffer.getvalue()
 
 
-def _png(grey: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    PILImage.fromarray(grey).save(buffer, "PNG")
-    return buffer.getvalue()
+def _map(heat: NDArray[np.float32]) -> bytes:
+    grey = np.empty(heat.shape, np.uint8)
+    np.rint(heat * np.float32(255), out=grey, casting="unsafe")
+    return encode_png(grey)
 
 
 def _cannot_write(path: Path, error: OSError) -> UsageError:

@@ -14,12 +14,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, final
+from typing import final
 
 from foveal.machine import available_cores
 from foveal.predict import Predictor
 from foveal.predict.copies import copy_to_draw_on
 from foveal.render import encode_png
+from foveal.render.masks import MASK_FORMS, MaskForm
+from foveal.tasks.prediction import Prediction
 from foveal.types import Frame, Image, JsonObject, Picture
 
 logger = logging.getLogger(__name__)
@@ -36,10 +38,12 @@ class Answer:
 
     Attributes:
         record: The prediction as the predictions contract has it.
+        prediction: The prediction itself.
         overlay_png: The explanation drawn over the picture, or None when not asked for.
     """
 
     record: JsonObject
+    prediction: Prediction
     overlay_png: bytes | None = None
 
 
@@ -69,6 +73,7 @@ class _Job:
         "frame",
         "future",
         "input",
+        "mask",
         "overlay_png",
         "prediction",
         "predictor",
@@ -78,11 +83,17 @@ class _Job:
     )
 
     def __init__(
-        self, predictor: Predictor, data: bytes, explain: bool, future: asyncio.Future[Answer]
+        self,
+        predictor: Predictor,
+        data: bytes,
+        explain: bool,
+        mask: MaskForm,
+        future: asyncio.Future[Answer],
     ) -> None:
         self.predictor = predictor
         self.data = data
         self.explain = explain
+        self.mask = mask
         self.future = future
         self.started = time.perf_counter()
         self.abandoned = False
@@ -90,8 +101,8 @@ class _Job:
         self.input: Image | None = None
         self.frame: Frame | None = None
         self.preview: Picture | None = None
-        self.prediction: Any = None
-        self.drawing: Any = None
+        self.prediction: Prediction  # Set by the network's thread.
+        self.drawing: Prediction | None = None
         self.overlay_png: bytes | None = None
         self.record: JsonObject | None = None
 
@@ -147,7 +158,14 @@ class Batcher:
         for thread in self._threads[:1]:
             thread.join()
 
-    async def answer(self, predictor: Predictor, data: bytes, *, explain: bool = False) -> Answer:
+    async def answer(
+        self,
+        predictor: Predictor,
+        data: bytes,
+        *,
+        explain: bool = False,
+        mask: MaskForm = MASK_FORMS[0],
+    ) -> Answer:
         """Return the answer to the bytes of one picture file.
 
         When the caller is cancelled (deadline, client gone), the picture is dropped before the
@@ -157,7 +175,7 @@ class Batcher:
             ImageError: When it is not a picture, damaged, or over the limits.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(predictor, data, explain, loop.create_future())
+        job = _Job(predictor, data, explain, mask, loop.create_future())
         self._tasks.put(lambda: self._prepare(job))
         try:
             return await job.future
@@ -233,13 +251,11 @@ class Batcher:
 
     def _finish(self, job: _Job) -> None:
         try:
-            if not job.abandoned and job.preview is not None:
-                drawn = job.predictor.task.draw(job.preview, job.drawing)
-                job.overlay_png = encode_png(drawn)
+            if not job.abandoned and job.preview is not None and job.drawing is not None:
+                job.overlay_png = encode_png(job.drawing.draw(job.preview))
             if not job.abandoned and job.predictor.pipeline.is_tiled:
                 # Here, not on the event loop: a large mask's PNG takes a second.
-                ms = 1000 * (time.perf_counter() - job.started)
-                job.record = job.predictor.record(job.prediction, "upload", ms)
+                job.record = _record(job)
         except Exception as error:  # As in _prepare.
             self._deliver([(job, error)])
             return
@@ -272,9 +288,13 @@ class Batcher:
                 stats.failed += 1
                 job.future.set_exception(error)
             else:
-                ms = 1000 * (time.perf_counter() - job.started)
-                record = job.record or job.predictor.record(job.prediction, "upload", ms)
-                job.future.set_result(Answer(record, job.overlay_png))
+                record = job.record or _record(job)
+                job.future.set_result(Answer(record, job.prediction, job.overlay_png))
+
+
+def _record(job: _Job) -> JsonObject:
+    ms = 1000 * (time.perf_counter() - job.started)
+    return job.predictor.record(job.prediction, "upload", ms, mask=job.mask)
 
 
 def _take_batch(waiting: deque[_Job], limit: int) -> list[_Job]:

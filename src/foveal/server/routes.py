@@ -11,20 +11,17 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import Response
 
-from foveal.data.source import TargetKind
 from foveal.errors import FovealError, ImageFormatError
 from foveal.predict import Predictor
+from foveal.render.masks import MASK_FORMS, MaskForm
 from foveal.server.batcher import Answer
 from foveal.server.limits import Claim, RequestError, read_body
-from foveal.server.masks import FORMS, with_mask_as
 from foveal.server.payload import picture_bytes
 from foveal.server.state import ServerState
 from foveal.server.watch import Watch
 from foveal.types import JsonObject
 
 _TRUE, _FALSE = frozenset({"1", "true", "yes", ""}), frozenset({"0", "false", "no"})
-# What `?expected=` is held against, for each kind of target.
-_ANSWER_KEYS: dict[TargetKind, str] = {"labels": "label", "text": "text"}
 # Longer than any label or text; finding the nearest of a thousand names to more would take long.
 _LONGEST_EXPECTED = 1000
 # Errors of a picture whose hint helps who sent it; that of the others is for who runs the server.
@@ -60,7 +57,7 @@ async def predict(request: Request) -> Response:
     predictor = state.model(name)
     query = request.query_params
     explain = _flag(query.get("explain"))
-    form = _mask_form(predictor, query.get("mask"))
+    mask = _mask_form(predictor, query.get("mask"))
     expected = query.get("expected")
     if expected is not None:
         _check_expected(predictor, expected)
@@ -73,21 +70,17 @@ async def predict(request: Request) -> Response:
         else:
             data = picture_bytes(body, content_type)
         async with Watch(request.receive):
-            answer = (await state.answer_all(name, [data], explain=explain))[0]
+            answer = (await state.answer_all(name, [data], explain=explain, mask=mask))[0]
     if isinstance(answer, FovealError):
         return error_response(*status_of(answer))
-    record = _with_extras(answer, expected, predictor.task.target_kind)
-    if form != FORMS[0]:
-        # Off the event loop: the runs of a large mask take a while to count.
-        record = await asyncio.to_thread(with_mask_as, record, form)
-    return json_response(record)
+    return json_response(_with_extras(answer, expected))
 
 
-def _with_extras(answer: Answer, expected: str | None, kind: TargetKind) -> JsonObject:
+def _with_extras(answer: Answer, expected: str | None) -> JsonObject:
     record = answer.record
     if expected is not None:
-        given = record.get("labels", [record[_ANSWER_KEYS[kind]]])
-        record = {**record, "expected": expected, "matches": expected in given}
+        matches = answer.prediction.says(expected)
+        record = {**record, "expected": expected, "matches": matches}
     if answer.overlay_png is not None:
         png = base64.b64encode(answer.overlay_png).decode()
         record = {**record, "explanation": {"png_b64": png}}
@@ -102,14 +95,15 @@ def _flag(text: str | None) -> bool:
     raise RequestError(400, "Invalid value for 'explain'. Expected true or false.")
 
 
-def _mask_form(predictor: Predictor, text: str | None) -> str:
+def _mask_form(predictor: Predictor, text: str | None) -> MaskForm:
     if text is None:
-        return FORMS[0]
+        return MASK_FORMS[0]
     if predictor.task.target_kind != "mask":
         raise RequestError(400, "This model answers without a mask. Leave out 'mask'.")
-    if text.lower() not in FORMS:
-        raise RequestError(400, "Invalid value for 'mask'. Expected png, rle or none.")
-    return text.lower()
+    for form in MASK_FORMS:
+        if text.lower() == form:
+            return form
+    raise RequestError(400, "Invalid value for 'mask'. Expected png, rle or none.")
 
 
 def _check_expected(predictor: Predictor, expected: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from foveal.data.decode import DecodeLimits
 from foveal.errors import FovealError, UsageError, unknown_name
 from foveal.predict import Predictor
+from foveal.render.masks import MASK_FORMS, MaskForm
 from foveal.server.batcher import Answer, Batcher
 from foveal.server.limits import Budget, RequestError, is_model_name
 from foveal.server.options import ServerOptions
@@ -98,7 +99,12 @@ class ServerState:
         return predictor
 
     async def answer_all(
-        self, name: str, pictures: Sequence[bytes], *, explain: bool = False
+        self,
+        name: str,
+        pictures: Sequence[bytes],
+        *,
+        explain: bool = False,
+        mask: MaskForm = MASK_FORMS[0],
     ) -> list[Answer | FovealError]:
         """Return the answer to each picture, or the error that it caused.
 
@@ -109,10 +115,10 @@ class ServerState:
         try:
             async with asyncio.timeout(self.options.deadline_s):
                 if len(pictures) == 1:
-                    answers = [await self._answer(predictor, pictures[0], explain)]
+                    answers = [await self._answer(predictor, pictures[0], explain, mask)]
                 else:
                     answers = await asyncio.gather(
-                        *(self._answer(predictor, data, explain) for data in pictures)
+                        *(self._answer(predictor, data, explain, mask) for data in pictures)
                     )
         except TimeoutError as error:
             raise RequestError(
@@ -120,13 +126,13 @@ class ServerState:
             ) from error
         for answer in answers:
             if isinstance(answer, Answer):
-                self.telemetry.count_answer(name, bool(answer.record.get("unsure")))
+                self.telemetry.count_answer(name, answer.prediction.unsure)
         return answers
 
     async def _answer(
-        self, predictor: Predictor, data: bytes, explain: bool
+        self, predictor: Predictor, data: bytes, explain: bool, mask: MaskForm
     ) -> Answer | FovealError:
         try:
-            return await self.batcher.answer(predictor, data, explain=explain)
+            return await self.batcher.answer(predictor, data, explain=explain, mask=mask)
         except FovealError as error:
             return error

@@ -15,10 +15,11 @@ from foveal.predict import Predictor
 from foveal.server.openapi import build_openapi
 from foveal.server.routes import json_response
 from foveal.server.state import ServerState
+from foveal.types import JsonObject
 
 _PAGES = Path(__file__).parent / "templates"
 # What the example in the description shows of long answers.
-_SHOWN_SCORES, _SHOWN_BASE64 = 5, 24
+_SHOWN_ENTRIES, _SHOWN_CHARACTERS = 5, 24
 
 
 async def index(_: Request) -> Response:
@@ -62,13 +63,17 @@ def _example(predictor: Predictor) -> str:
     return quote("".join(names[:4]) if task.target_kind == "text" else names[0])
 
 
-def _shortened(sample: dict[str, object]) -> dict[str, object]:
-    scores, mask = sample.get("scores"), sample.get("mask")
-    if isinstance(scores, dict):
-        return {**sample, "scores": dict(list(scores.items())[:_SHOWN_SCORES])}
-    if isinstance(mask, dict):
-        return {**sample, "mask": {"png_b64": f"{mask['png_b64'][:_SHOWN_BASE64]}…"}}
-    return sample
+def _shortened(sample: JsonObject) -> JsonObject:
+    return {key: _cut(value) if isinstance(value, dict) else value for key, value in sample.items()}
+
+
+def _cut(values: JsonObject) -> JsonObject:
+    return {
+        key: f"{value[:_SHOWN_CHARACTERS]}…"
+        if isinstance(value, str) and len(value) > _SHOWN_CHARACTERS
+        else value
+        for key, value in list(values.items())[:_SHOWN_ENTRIES]
+    }
 
 
 def openapi(request: Request) -> Response:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from foveal.data.source import TargetKind
 from foveal.errors import RecipeError, TargetError, UsageError, nearest
+from foveal.tasks.prediction import Prediction
 from foveal.types import (
     Calibration,
     Frame,
@@ -39,8 +40,8 @@ from foveal.types import (
 )
 
 TargetT = TypeVar("TargetT")
-PredictionT = TypeVar("PredictionT")
-PredictionT_co = TypeVar("PredictionT_co", covariant=True)
+PredictionT = TypeVar("PredictionT", bound=Prediction)
+PredictionT_co = TypeVar("PredictionT_co", bound=Prediction, covariant=True)
 
 Rows = NDArray[np.float64]
 """(N, K) float64: one row of counts or values per sample. Metrics are functions of the rows, so
@@ -201,10 +202,6 @@ class Task(ABC, Generic[TargetT, PredictionT]):
         """Return, for each row, whether the whole answer was right."""
 
     @abstractmethod
-    def confidence(self, prediction: PredictionT) -> float:
-        """Return how sure the answer is, in [0, 1]."""
-
-    @abstractmethod
     def fit_calibration(
         self,
         batches: Sequence[OutputBatch],
@@ -232,42 +229,6 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     def vote(self, predictions: Sequence[PredictionT]) -> PredictionT:
         """Join the answers of several bundles to one picture; at least one."""
 
-    @abstractmethod
-    def to_json(self, prediction: PredictionT) -> JsonObject:
-        """Return the prediction as the predictions contract has it (without source and model)."""
-
-    @abstractmethod
-    def headline(self, prediction: PredictionT) -> str:
-        """Return the answer as a few words for people: `cat 98.1 %`."""
-
-    @abstractmethod
-    def main_label(self, prediction: PredictionT) -> str:
-        """Return the label that an explanation speaks for unless told otherwise."""
-
-    @abstractmethod
-    def support(self, prediction: PredictionT, label: str) -> float:
-        """Return how much the answer supports a label, in [0, 1].
-
-        Raises:
-            TargetError: For a name that is not a label.
-        """
-
-    @abstractmethod
-    def heat(self, prediction: PredictionT, label: str | None = None) -> NDArray[np.float32]:
-        """Return the evidence for a label over the original's pixels, (H, W) float32 in [0, 1].
-
-        Args:
-            prediction: An answer that was asked for with `explain=True`.
-            label: None takes the answer's own.
-
-        Raises:
-            TargetError: For a name that is not a label, or when the answer holds no map.
-        """
-
-    @abstractmethod
-    def draw(self, picture: Picture, prediction: PredictionT) -> Image:
-        """Return the picture with the answer drawn on it, in original pixels."""
-
     def draw_target(self, picture: Picture, target: TargetT) -> Image:
         """Return the picture with what is true of it drawn on it; as it is where that is words."""
         return picture.pixels
@@ -276,11 +237,7 @@ class Task(ABC, Generic[TargetT, PredictionT]):
         self, picture: Picture, prediction: PredictionT, target: TargetT
     ) -> tuple[tuple[str, Image], ...]:
         """Return what a report shows beside a picture: what it is in words, and the drawing."""
-        return (("what speaks for the answer", self.draw(picture, prediction)),)
-
-    def mask_png(self, prediction: PredictionT) -> bytes | None:
-        """Return the mask of an answer as a PNG file in original pixels; None without masks."""
-        return None
+        return (("what speaks for the answer", prediction.draw(picture)),)
 
     def kept(self, prediction: PredictionT, target: TargetT) -> tuple[PredictionT, TargetT]:
         """Return what an evaluation keeps of an answer once it is measured: no large maps."""

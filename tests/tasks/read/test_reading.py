@@ -7,8 +7,10 @@ import pytest
 
 from foveal.pipeline import Pipeline
 from foveal.tasks.read.ctc import Decoded
-from foveal.tasks.read.reading import Character, Reading, place_characters, value_of
-from foveal.types import Frame, Piece
+from foveal.tasks.read.expression import value_of
+from foveal.tasks.read.places import place_characters
+from foveal.tasks.read.prediction import Character, Reading
+from foveal.types import Frame, Labels, Piece
 
 # 50 px become 80 of the 96 px of the model input: 1.6 px and, with 12 columns, 8 px each.
 PADDED = Pipeline(32, 640, "line").frame(20, 50)
@@ -31,7 +33,6 @@ def places(
 
 def reading(**changes: object) -> Reading:
     fields = {
-        "text": "1+2",
         "confidence": 0.12345678,
         "unsure": False,
         "characters": (Character("1", 0.98765432, 1.26, 3.0),),
@@ -41,6 +42,7 @@ def reading(**changes: object) -> Reading:
         "attention": None,
         "spans": ((0, 1),),
         "frame": PADDED,
+        "alphabet": Labels.of("12+"),
     }
     return Reading(**{**fields, **changes})
 
@@ -111,8 +113,8 @@ def test_a_gap_of_the_strip_belongs_to_no_character() -> None:
 
 
 def test_the_json_is_rounded_for_people() -> None:
-    assert reading().to_json(has_value=True) == {
-        "text": "1+2",
+    assert reading().to_json() == {
+        "text": "1",
         "confidence": 0.123457,
         "unsure": False,
         "characters": [{"char": "1", "confidence": 0.987654, "x0": 1.3, "x1": 3.0}],
@@ -121,16 +123,16 @@ def test_the_json_is_rounded_for_people() -> None:
 
 
 def test_only_expressions_have_a_value_in_their_json() -> None:
-    assert "value" not in reading(value=None).to_json(has_value=False)
-    answer = reading(value=None, value_error="division by zero").to_json(has_value=True)
+    assert "value" not in reading(value=None).to_json()
+    answer = reading(value=None, value_error="division by zero").to_json()
     assert answer["value"] is None
     assert answer["value_error"] == "division by zero"
 
 
 def test_readings_are_equal_by_their_text() -> None:
     assert reading(confidence=0.1) == reading(confidence=0.9)
-    assert len({reading(), reading(text="1+3"), reading(unsure=True)}) == 2
-    assert reading() != "1+2"
+    assert len({reading(), reading(characters=()), reading(unsure=True)}) == 2
+    assert reading() != "1"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from foveal.errors import RecipeError, TargetError
 from foveal.pipeline import Pipeline
 from foveal.tasks import get_task
-from foveal.tasks.read.task import Reading, ReadTask
+from foveal.tasks.read.prediction import Reading
+from foveal.tasks.read.task import ReadTask
 from foveal.types import Calibration, Frame, Labels, Outputs, Picture
 
 PIPELINE = Pipeline(32, 640, "line")
@@ -228,26 +229,27 @@ def test_expressions_have_a_value_or_the_reason_why_not() -> None:
     answer = read(bound, columns("1/0", "10/"))
     assert answer.value is None
     assert answer.value_error is not None and "zero" in answer.value_error
-    assert bound.to_json(answer)["value_error"] == answer.value_error
-    assert bound.headline(answer) == f"1/0 ({answer.value_error}) 100.0 %"
+    assert answer.to_json()["value_error"] == answer.value_error
+    assert answer.headline == f"1/0 ({answer.value_error}) 100.0 %"
 
 
 def test_the_headline_says_text_value_and_confidence() -> None:
-    assert task().headline(read(task(), columns("a-b"))) == "ab 100.0 %"
+    assert read(task(), columns("a-b")).headline == "ab 100.0 %"
     arithmetic = task("1+", grammar="arithmetic")
-    assert arithmetic.headline(read(arithmetic, columns("1+1", "1+"))) == "1+1 = 2 100.0 %"
+    assert read(arithmetic, columns("1+1", "1+")).headline == "1+1 = 2 100.0 %"
     unsure = read(task("a"), shares((0.4, 0.6)), calibration=Calibration(unsure_below=0.9))
-    assert task("a").headline(unsure) == "unsure: a 60.0 %"
-    assert task().headline(read(task(), columns("--"))) == "nothing 100.0 %"
+    assert unsure.headline == "unsure: a 60.0 %"
+    assert read(task(), columns("--")).headline == "nothing 100.0 %"
 
 
 def test_a_picture_without_text_reads_as_nothing() -> None:
     answer = read(task(), columns("----"))
     assert (answer.text, answer.characters, answer.spans) == ("", (), ())
     assert answer.confidence == pytest.approx(1.0, abs=1e-6)
-    assert task().draw(Picture.from_array(np.zeros((32, 96, 3), np.uint8)), answer).shape[2] == 3
+    assert answer.draw(Picture.from_array(np.zeros((32, 96, 3), np.uint8))).shape[2] == 3
+    assert answer.main_label is None
     with pytest.raises(TargetError, match="Nothing was read"):
-        task().main_label(answer)
+        answer.heat()
 
 
 def test_the_metrics_of_hand_made_answers() -> None:
@@ -299,22 +301,22 @@ def test_answers_of_another_number_of_columns_never_agree() -> None:
 
 def test_the_least_sure_character_is_explained() -> None:
     answer = read(task("ab"), shares((0, 0.9, 0.1), (1, 0, 0), (0, 0.3, 0.7)))
-    assert task("ab").main_label(answer) == "b"
+    assert answer.main_label == "b"
 
 
 def test_support_is_the_largest_probability_of_a_character() -> None:
     bound = task("ab")
     answer = read(bound, shares((0.5, 0.5, 0), (0.25, 0.75, 0)))
-    assert bound.support(answer, "a") == pytest.approx(0.75)
-    assert bound.support(answer, "b") == pytest.approx(0.0, abs=1e-9)
+    assert answer.support("a") == pytest.approx(0.75)
+    assert answer.support("b") == pytest.approx(0.0, abs=1e-9)
     with pytest.raises(TargetError, match="not in the alphabet"):
-        bound.support(answer, "z")
+        answer.support("z")
 
 
 def test_the_heat_is_over_the_columns_of_a_character_in_the_original() -> None:
     bound = task()
     # Columns of 8 px; the picture is 20 x 60 and fills the model input of 32 x 96.
-    heat = bound.heat(read(bound, columns("---a--------"), PIPELINE.frame(20, 60)), "a")
+    heat = read(bound, columns("---a--------"), PIPELINE.frame(20, 60)).heat("a")
     assert heat.shape == (20, 60)
     assert heat.max() == pytest.approx(1.0)
     # Column 3 is px 24 to 32 of the model input, 15 to 20 of the original.
@@ -327,8 +329,8 @@ def test_the_heat_of_positions_is_where_they_looked() -> None:
     attention = np.full((1, 2, 12), 0.0, np.float32)
     attention[0, 0, 1], attention[0, 1, 10] = 1.0, 1.0
     answer = read(bound, {**columns("ba"), "attention": attention})
-    assert 8 <= bound.heat(answer, "b")[16].argmax() < 16
-    assert 80 <= bound.heat(answer, "a")[16].argmax() < 88
+    assert 8 <= answer.heat("b")[16].argmax() < 16
+    assert 80 <= answer.heat("a")[16].argmax() < 88
 
 
 def test_calibration_reaches_the_stated_accuracy_where_it_can() -> None:

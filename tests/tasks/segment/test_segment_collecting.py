@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from foveal import metrics
 from foveal.tasks.segment.collecting import MaskCollector
-from foveal.tasks.segment.segmentation import Segmentation
+from foveal.tasks.segment.prediction import Segmentation
 from foveal.types import Calibration
 
 NAMES = ("background", "cell", "stroma", "fat")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from foveal.render.masks import palette
 from foveal.tasks.segment.draw import (
     FALSE_COLOR,
     MISSED_COLOR,
@@ -12,7 +13,6 @@ from foveal.tasks.segment.draw import (
     draw_errors,
     draw_mask,
 )
-from foveal.tasks.segment.segmentation import palette
 from foveal.types import IGNORED, Image, Mask, Picture
 
 NAMES = ("background", "cell", "fat")

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.errors import RecipeError, TargetError
+from foveal.render.masks import mask_json, mask_png, palette
 from foveal.tasks import get_task
-from foveal.tasks.segment.segmentation import palette
-from foveal.tasks.segment.task import Segmentation, SegmentTask
+from foveal.tasks.segment.prediction import Segmentation
+from foveal.tasks.segment.task import SegmentTask
 from foveal.types import IGNORED, Calibration, Frame, Labels, Mask
 
 PLAIN = Calibration()
@@ -251,9 +252,8 @@ def test_without_maps_most_masks_win_and_the_first_breaks_a_tie() -> None:
 
 
 def test_an_answer_is_what_the_contract_says() -> None:
-    record = task().to_json(answered(task(), mask("0111", "0000")))
+    record = answered(task(), mask("0111", "0000")).to_json()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-    png = record.pop("mask")["png_b64"]
     assert record == {
         "classes": [
             {"name": "background", "share": 0.625, "pixels": 5},
@@ -263,7 +263,14 @@ def test_an_answer_is_what_the_contract_says() -> None:
         "unsure": False,
         "size": [2, 4],
     }
-    image = PILImage.open(io.BytesIO(base64.b64decode(png)))
+
+
+def test_a_mask_is_sent_as_a_palette_png() -> None:
+    drawn = mask("0111", "0000")
+    png = mask_png(drawn, ("background", "cell"))
+    sent = mask_json(drawn, ("background", "cell"), "png")["png_b64"]
+    assert base64.b64decode(sent) == png
+    image = PILImage.open(io.BytesIO(png))
     assert image.mode == "P"
     assert np.asarray(image).tolist() == [[0, 1, 1, 1], [0, 0, 0, 0]]
     assert image.getpalette()[:6] == [0, 0, 0, *palette(("background", "cell"))[1]]
@@ -284,28 +291,26 @@ def test_colours_of_many_labels_differ() -> None:
 )
 def test_a_headline_names_what_was_found(rows: str, words: str) -> None:
     bound = task("background", "cell", "fat")
-    assert bound.headline(answered(bound, mask(rows))) == words
+    assert answered(bound, mask(rows)).headline == words
 
 
 def test_an_explanation_speaks_for_the_largest_label_beside_the_background() -> None:
     bound = task("background", "cell", "fat")
     answer = answered(bound, mask("0012", "0022"))
-    assert bound.main_label(answer) == "fat"
-    assert bound.main_label(answered(bound, mask("00"))) == "cell"
-    assert bound.support(answer, "fat") == pytest.approx(3 / 8, abs=1e-6)
-    assert bound.heat(answer).round().tolist() == [[0, 0, 0, 1], [0, 0, 1, 1]]
+    assert answer.main_label == "fat"
+    assert answered(bound, mask("00")).main_label == "cell"
+    assert answer.support("fat") == pytest.approx(3 / 8, abs=1e-6)
+    assert answer.heat().round().tolist() == [[0, 0, 0, 1], [0, 0, 1, 1]]
     with pytest.raises(TargetError, match="Did you mean 'fat'"):
-        bound.heat(answer, "fats")
+        answer.heat("fats")
 
 
 def test_what_an_evaluation_keeps_is_small_and_still_says_what_was_found() -> None:
     answer, target = task().kept(answered(task(), mask("0111")), mask("0111"))
     assert answer.mask is None and answer.probabilities is None and target.size == 0
-    assert task().to_json(answer)["mask"] is None
-    assert task().mask_png(answer) is None
-    assert task().headline(answer) == "cell 75.0 %; 100.0 % sure"
-    assert task().support(answer, "cell") == 0.75
+    assert answer.headline == "cell 75.0 %; 100.0 % sure"
+    assert answer.support("cell") == 0.75
     with pytest.raises(TargetError, match="no probability maps"):
-        task().heat(answer)
+        answer.heat()
     with pytest.raises(TargetError, match="no mask"):
         task().measure(answer, mask("0111"))

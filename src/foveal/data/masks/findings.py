@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from foveal.data.findings import SHOWN, finding, plural
-from foveal.data.masks.meaning import BACKGROUND
 from foveal.data.masks.pairs import MaskPairs
 from foveal.data.masks.scan import MaskLook
 from foveal.data.masks.values import MaskValues
 from foveal.data.source import Sample
-from foveal.types import IGNORED, Finding, Severity
+from foveal.types import BACKGROUND, IGNORED, Finding, Severity
 
 
 def pair_findings(pairs: MaskPairs) -> list[Finding]:

@@ -15,8 +15,9 @@ from foveal.data.masks.values import (
     total_pixels,
 )
 from foveal.errors import DataError
+from foveal.types import BACKGROUND
 
-BACKGROUND, FOREGROUND = "background", "foreground"
+FOREGROUND = "foreground"
 WHITE = 255
 """Foreground where there is nothing else than 0, and what is ignored among ids."""
 

@@ -31,9 +31,7 @@ from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, Storage
 from foveal.errors import DataError, ImageError
 from foveal.machine import available_cores
-from foveal.types import IGNORED
-
-BACKGROUND = "background"
+from foveal.types import BACKGROUND, IGNORED
 
 # Of a picture that is not on this machine, which is read whole for its size.
 _PICTURE_LIMITS = DecodeLimits(max_bytes=4_000_000_000, max_pixels=2_000_000_000)

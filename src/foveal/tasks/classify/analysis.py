@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal import metrics
 from foveal.tasks.classify.curves import binary_curves, mean_average_precision, plain
+from foveal.tasks.classify.prediction import Classification
 from foveal.types import JsonObject
 
 ROW_LAYOUT = """One label: [target index, answered index, confidence, correct].
@@ -23,18 +23,6 @@ Several: [target 0/1 for each label, answer 0/1 for each label, confidence, corr
 # are listed all the same.
 _MATRIX_CLASSES = 100
 _PAIRS = 30
-
-
-class Answer(Protocol):
-    """The part of a classification that is analysed."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes answered."""
-
-    @property
-    def probabilities(self) -> NDArray[np.float32]:
-        """(C,) calibrated."""
 
 
 def row(
@@ -92,7 +80,7 @@ def summarise(rows: NDArray[np.float64], *, classes: int, multi_label: bool) -> 
 
 
 def analyse(
-    predictions: Sequence[Answer],
+    predictions: Sequence[Classification],
     targets: Sequence[NDArray[np.float32]],
     labels: Sequence[str],
     *,

@@ -15,19 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal import metrics
-from foveal.errors import TargetError, unknown_name
-from foveal.pipeline import resample_to_original
-from foveal.render import heat_overlay
+from foveal.errors import TargetError
 from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
 from foveal.tasks.classify import analysis
+from foveal.tasks.classify.prediction import Classification
 from foveal.types import (
     Calibration,
     Frame,
-    Image,
     JsonObject,
     Labels,
     Outputs,
-    Picture,
     RawTarget,
     TensorSpec,
 )
@@ -46,38 +43,6 @@ class ClassifyOptions:
     """
 
     multi_label: bool = False
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """The answer to one picture.
-
-    Attributes:
-        label: The class; for multi-label the classes joined by `|`, "" when none applies.
-        labels: The classes.
-        confidence: In [0, 1]; for multi-label that of the least certain decision.
-        unsure: Whether the confidence is under the bundle's limit.
-        probabilities: (C,) float32, calibrated.
-        evidence: (C, h, w) float32, the map whose mean is the logits; None unless asked for.
-        frame: Where the picture lies in the model input.
-    """
-
-    label: str
-    labels: tuple[str, ...]
-    confidence: float
-    unsure: bool
-    probabilities: NDArray[np.float32]
-    evidence: NDArray[np.float32] | None
-    frame: Frame
-
-    def __eq__(self, other: object) -> bool:
-        """Compare the answers, not the maps."""
-        return isinstance(other, Classification) and self.labels == other.labels
-
-    def __hash__(self) -> int:
-        """Hash the answer."""
-        return hash(self.labels)
 
 
 @final
@@ -111,15 +76,16 @@ class ClassifyTask(Task[Target, Classification]):
         Raises:
             TargetError: For a name that is not a label, or not exactly one (single label).
         """
-        target = np.zeros(len(self.labels), np.float32)
-        for name in raw:
-            index = self.labels.index(name)
-            if index is None:
-                raise TargetError(unknown_name("label", name, self.labels.names))
-            target[index] = 1.0
+        target = self._vector(raw)
         if not self.options.multi_label and int(target.sum()) != 1:
             raise TargetError(f"Expected exactly one label. Received: {list(raw)}.")
         return target
+
+    def _vector(self, names: Iterable[str]) -> Target:
+        vector = np.zeros(len(self.labels), np.float32)
+        for name in names:
+            vector[self.labels.position(name)] = 1.0
+        return vector
 
     @property
     def core_outputs(self) -> tuple[str, ...]:
@@ -140,9 +106,7 @@ class ClassifyTask(Task[Target, Classification]):
         """Turn logits, (N, C), into one answer for each picture."""
         logits = outputs["logits"].astype(np.float32) / np.float32(calibration.temperature)
         evidence = outputs.get("evidence")
-        probabilities = (
-            metrics.sigmoid(logits) if self.options.multi_label else (metrics.softmax(logits))
-        )
+        probabilities = (metrics.sigmoid if self.options.multi_label else metrics.softmax)(logits)
         return [
             self._answer(row, None if evidence is None else evidence[i], frames[i], calibration)
             for i, row in enumerate(probabilities)
@@ -166,31 +130,24 @@ class ClassifyTask(Task[Target, Classification]):
             labels = (self.labels.names[best],)
             confidence = float(probabilities[best])
         return Classification(
-            label="|".join(labels),
-            labels=labels,
             confidence=confidence,
             unsure=confidence < calibration.unsure_below,
+            labels=labels,
             probabilities=probabilities,
             evidence=evidence,
             frame=frame,
+            classes=self.labels,
+            multi_label=self.options.multi_label,
         )
 
     def measure(self, prediction: Classification, target: Target) -> NDArray[np.float64]:
         """Return one row; its layout is `analysis.ROW_LAYOUT`."""
         return analysis.row(
-            self._decisions(prediction),
+            self._vector(prediction.labels),
             target,
             prediction.confidence,
             multi_label=self.options.multi_label,
         )
-
-    def _decisions(self, prediction: Classification) -> NDArray[np.float32]:
-        decisions = np.zeros(len(self.labels), np.float32)
-        for name in prediction.labels:
-            index = self.labels.index(name)
-            if index is not None:
-                decisions[index] = 1.0
-        return decisions
 
     def summarise(self, rows: Rows) -> dict[str, float]:
         """Return accuracy, macro_f1, precision, recall (macro) and ece; see `analysis`."""
@@ -202,10 +159,6 @@ class ClassifyTask(Task[Target, Classification]):
         """Return whether all labels of each sample were right."""
         correct: NDArray[np.bool_] = rows[:, -1] > 0.5
         return correct
-
-    def confidence(self, prediction: Classification) -> float:
-        """Return the answer's confidence."""
-        return prediction.confidence
 
     def fit_calibration(
         self,
@@ -251,72 +204,11 @@ class ClassifyTask(Task[Target, Classification]):
             confidence = float(probabilities[best])
         return replace(
             first,
-            label="|".join(labels),
             labels=labels,
             confidence=confidence,
             unsure=2 * sum(p.unsure for p in predictions) > len(predictions),
             probabilities=probabilities,
         )
-
-    def to_json(self, prediction: Classification) -> JsonObject:
-        """Return label, confidence, unsure and the scores, most likely first."""
-        order = np.argsort(-prediction.probabilities, kind="stable")
-        names = self.labels.names
-        answer: JsonObject = {
-            "label": prediction.label,
-            "confidence": round(prediction.confidence, 6),
-            "unsure": prediction.unsure,
-            "scores": {names[i]: round(float(prediction.probabilities[i]), 6) for i in order},
-        }
-        if self.options.multi_label:
-            answer["labels"] = list(prediction.labels)
-        return answer
-
-    def headline(self, prediction: Classification) -> str:
-        """Return `cat 98.1 %`, or `unsure: cat 61.0 %`."""
-        text = f"{prediction.label or 'none'} {100 * prediction.confidence:.1f} %"
-        return f"unsure: {text}" if prediction.unsure else text
-
-    def heat(self, prediction: Classification, label: str | None = None) -> NDArray[np.float32]:
-        """Return the evidence for a label over the original's pixels, (H, W) float32 in [0, 1].
-
-        0 is no evidence for the label (or evidence against it), 1 the strongest place.
-
-        Raises:
-            TargetError: For a name that is not a label, or when the answer holds no map.
-        """
-        if prediction.evidence is None:
-            raise TargetError("The answer holds no evidence map.", hint="predict(…, explain=True)")
-        index = self._index(label if label is not None else self.main_label(prediction))
-        evidence = prediction.evidence
-        # What speaks for this label rather than for the average one: softmax sees differences.
-        relative = (
-            evidence[index]
-            if self.options.multi_label or len(evidence) == 1
-            else (evidence[index] - evidence.mean(axis=0))
-        )
-        positive = np.maximum(relative, 0.0).astype(np.float32)
-        whole = resample_to_original(positive, prediction.frame)
-        peak = float(whole.max())
-        return whole / np.float32(peak) if peak > 0 else whole
-
-    def main_label(self, prediction: Classification) -> str:
-        """Return the most likely label."""
-        return self.labels.names[int(prediction.probabilities.argmax())]
-
-    def support(self, prediction: Classification, label: str) -> float:
-        """Return the label's probability."""
-        return float(prediction.probabilities[self._index(label)])
-
-    def _index(self, label: str) -> int:
-        index = self.labels.index(label)
-        if index is None:
-            raise TargetError(unknown_name("label", label, self.labels.names))
-        return index
-
-    def draw(self, picture: Picture, prediction: Classification) -> Image:
-        """Return the picture under its evidence map."""
-        return heat_overlay(picture, self.heat(prediction))
 
     def analyse(
         self, predictions: Sequence[Classification], targets: Sequence[Target], rows: Rows

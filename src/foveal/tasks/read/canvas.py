@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.lettering import measure
@@ -21,47 +20,6 @@ PAPER: Color = (252, 252, 253)
 _WIDTH_PX, _HEIGHT_PX = 840, 360
 # Of the characters read, in pixels: what can still be told apart, and what needs no more room.
 _SMALLEST, _LARGEST = 9, 24
-_SURE, _DOUBTFUL, _UNSURE = (17, 94, 214), (190, 95, 6), (200, 30, 40)
-
-
-class Character(Protocol):
-    """The part of a read character that is drawn; x0 and x1 in original pixels, end open."""
-
-    @property
-    def char(self) -> str:
-        """The character."""
-
-    @property
-    def confidence(self) -> float:
-        """In [0, 1]."""
-
-    @property
-    def x0(self) -> float:
-        """Left edge."""
-
-    @property
-    def x1(self) -> float:
-        """Right edge."""
-
-
-class Reading(Protocol):
-    """The part of a reading that is drawn."""
-
-    @property
-    def characters(self) -> Sequence[Character]:
-        """What was read."""
-
-    @property
-    def log_probabilities(self) -> NDArray[np.float32]:
-        """(T, K); class 0 is the blank, class i + 1 the i-th character of the alphabet."""
-
-    @property
-    def spans(self) -> Sequence[tuple[int, int]]:
-        """Columns of each character, end open."""
-
-    @property
-    def frame(self) -> Frame:
-        """Where the picture lies in the model input."""
 
 
 def show_content(picture: Picture, frame: Frame) -> Image:
@@ -104,8 +62,3 @@ def letter_size(characters: Sequence[str], middles: Sequence[float], lines: Sequ
         ):
             return size
     return _SMALLEST
-
-
-def confidence_color(confidence: float) -> Color:
-    """Return blue from 90 %, amber from 50 %, else red."""
-    return _SURE if confidence >= 0.9 else _DOUBTFUL if confidence >= 0.5 else _UNSURE

@@ -1,10 +1,10 @@
-"""Pictures that explain a reading: its alignment to the picture's columns, and its characters."""
+"""A picture that explains a reading: its alignment to the picture's columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +12,15 @@ from PIL import Image as PILImage
 from PIL import ImageDraw
 
 from foveal.lettering import measure, plain_font, write
-from foveal.render import original_pixels
 from foveal.tasks.read.canvas import (
     PAPER,
-    Character,
     Color,
-    Reading,
-    confidence_color,
     fit,
     letter_size,
     show_content,
 )
+from foveal.tasks.read.prediction import Reading, confidence_color
 from foveal.types import Frame, Image, Picture
-
-Box: TypeAlias = tuple[float, float, float, float]
-"""`x0, y0, x1, y1` in original pixels, end open."""
 
 # A character that never reaches this share could not have been the answer.
 _LEAST_SHARE = 0.05
@@ -73,7 +67,7 @@ class _Columns:
         return np.floor(at * self.count / self.frame.input[1]).astype(np.int64)
 
 
-def draw_alignment(picture: Picture, reading: Reading, alphabet: Sequence[str]) -> Image:
+def draw_alignment(picture: Picture, reading: Reading) -> Image:
     """Draw which column of the picture spoke for which character.
 
     On top the picture (or the strip that page pre-processing made of it), under it the characters
@@ -83,13 +77,13 @@ def draw_alignment(picture: Picture, reading: Reading, alphabet: Sequence[str]) 
 
     Args:
         picture: The picture that was read, or a copy of another size.
-        reading: What was read in it.
-        alphabet: The K - 1 characters.
+        reading: What was read in it, see `Reading.in_columns`.
 
     Returns:
         (H, W, 3) uint8 RGB, at most about 900 pixels wide; small pictures are enlarged by whole
         factors.
     """
+    alphabet = reading.alphabet.names
     frame = reading.frame.for_copy(picture.height, picture.width)
     shown, scale = fit(show_content(picture, frame))
     height, width = shown.shape[:2]
@@ -119,77 +113,6 @@ def draw_alignment(picture: Picture, reading: Reading, alphabet: Sequence[str]) 
     _write_text(pen, reading, columns, heat_top)
     _write_legend(sheet, pen, left, heat_bottom + 10)
     return np.asarray(sheet)
-
-
-def place_characters(reading: Reading, picture: Picture) -> list[Box]:
-    """Return a box for each character read, in original pixels of the picture.
-
-    A network that was trained with CTC speaks for a character in one or two columns, far narrower
-    than the glyph: a box reaches half-way to its neighbours, and no further than is usual in
-    the text. It is as high as the picture, or as the line that the character stands in.
-
-    Args:
-        reading: What was read.
-        picture: The picture, or a copy of another size.
-    """
-    frame = reading.frame.for_copy(picture.height, picture.width)
-    step = frame.input[1] / max(1, len(reading.log_probabilities))
-    middles = [frame.to_content(0.0, (first + end) / 2 * step)[1] for first, end in reading.spans]
-    gaps = np.diff(middles)
-    usual = float(np.median(gaps)) if len(gaps) else float(frame.content[0])
-    halves = [min(gap, 1.3 * usual) / 2 for gap in (usual, *gaps.tolist(), usual)]
-    boxes = []
-    for i, middle in enumerate(middles):
-        x0, x1 = max(0.0, middle - halves[i]), min(middle + halves[i + 1], frame.content[1])
-        boxes.append(_box(frame, middle, x0, x1))
-    return boxes
-
-
-def draw_boxes(
-    picture: Picture, characters: Sequence[Character], *, boxes: Sequence[Box] | None = None
-) -> Image:
-    """Draw a box round each character read, and the character above it.
-
-    The colour says how sure the character is: blue from 90 %, amber from 50 %, else red.
-
-    Args:
-        picture: The picture that was read.
-        characters: What was read in it.
-        boxes: Where, in original pixels, see `place_characters`; None takes the characters' own
-            edges and the picture's whole height.
-
-    Returns:
-        (H, W, 3) uint8 RGB; small pictures are enlarged by whole factors, and room for the
-        characters is added on top where the boxes leave none.
-    """
-    shown, scale = fit(original_pixels(picture))
-    height, width = shown.shape[:2]
-    places = boxes or [(c.x0, 0.0, c.x1, float(picture.height)) for c in characters]
-    middles = [scale * (x0 + x1) / 2 for x0, _, x1, _ in places]
-    size = letter_size([c.char for c in characters], middles, [box[1] for box in places])
-    plate = size + 8
-    room = max(0, round(plate + 3 - scale * min((p[1] for p in places), default=0.0)))
-    sheet = PILImage.new("RGB", (width, height + (room if characters else 0)), PAPER)
-    sheet.paste(PILImage.fromarray(shown), (0, sheet.height - height))
-    # Lines are drawn on a sheet of their own, so that their rims can be half transparent.
-    layer = PILImage.new("RGBA", sheet.size)
-    pen = ImageDraw.Draw(layer)
-    for character, (x0, y0, x1, y1) in zip(characters, places, strict=True):
-        # A box of one column of a reduced page would be thinner than its own rim.
-        middle, half = scale * (x0 + x1) / 2, max(scale * (x1 - x0) / 2 - 1, 3.0)
-        left, right = max(middle - half, 1.0), min(middle + half, width - 2.0)
-        top, bottom = room + scale * y0, room + min(scale * y1, float(height)) - 2
-        color = confidence_color(character.confidence)
-        # A pale rim round a dark line is seen on any ground.
-        pen.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=(255, 255, 255, 150))
-        pen.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=(255, 255, 255, 150))
-        pen.rectangle((left, top, right, bottom), outline=(*color, 255))
-        wide = max(right - left, measure(character.char, size) + 6)
-        middle = min(max((left + right) / 2, wide / 2), width - 1 - wide / 2)
-        plate_box = (middle - wide / 2, top - plate, middle + wide / 2, top)
-        pen.rounded_rectangle(plate_box, 3, fill=(*color, 235))
-        write(pen, (middle, top - plate / 2), character.char, size, (255, 255, 255))
-    return np.asarray(PILImage.alpha_composite(sheet.convert("RGBA"), layer).convert("RGB"))
 
 
 def _choose_classes(reading: Reading, alphabet: Sequence[str]) -> list[int]:
@@ -258,19 +181,3 @@ def _name_width(alphabet: Sequence[str], index: int, size_px: int) -> float:
     if index == 0:
         return plain_font(size_px - 2).getlength(_BLANK)
     return measure(alphabet[index - 1], size_px)
-
-
-def _box(frame: Frame, middle: float, x0: float, x1: float) -> Box:
-    """Return a box of content pixels in original pixels, inside its piece."""
-    if not frame.pieces:
-        return x0, 0.0, x1, float(frame.original[0])
-    inside = [p for p in frame.pieces if p.x <= middle] or frame.pieces[:1]
-    piece = inside[-1]
-    left, right = float(piece.x0), float(piece.x1)
-    shift = piece.x0 - piece.x
-    return (
-        min(max(x0 + shift, left), right),
-        float(piece.y0),
-        max(min(x1 + shift, right), left),
-        float(piece.y1),
-    )

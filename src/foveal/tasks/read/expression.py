@@ -80,6 +80,14 @@ def value_text(value: Fraction) -> str:
     return str(value)
 
 
+def value_of(text: str) -> tuple[str | None, str | None]:
+    """Return (exact value, None) of an expression, or (None, why it has none)."""
+    try:
+        return value_text(evaluate(text)), None
+    except ExpressionError as error:
+        return None, error.message
+
+
 def _evaluate_expression(
     text: str, start: int, numbers: Mapping[str, Fraction], max_depth: int
 ) -> Fraction:

@@ -15,23 +15,22 @@ from numpy.typing import NDArray
 from foveal import metrics
 from foveal.data.source import TargetKind
 from foveal.errors import RecipeError, TargetError
-from foveal.pipeline import resample_to_original
 from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
 from foveal.tasks.read import analysis
 from foveal.tasks.read.calibrate import fit_temperature
 from foveal.tasks.read.constraint import Constraint, allows, make_constraint
 from foveal.tasks.read.ctc import log_probability, position_log_probability
 from foveal.tasks.read.decoding import decode_text
+from foveal.tasks.read.expression import value_of
 from foveal.tasks.read.options import DECODERS, HEADS, ReadOptions, choose_options
-from foveal.tasks.read.reading import Reading, in_columns, place_characters, value_of
+from foveal.tasks.read.places import place_characters
+from foveal.tasks.read.prediction import Reading, character_index
 from foveal.types import (
     Calibration,
     Frame,
-    Image,
     JsonObject,
     Labels,
     Outputs,
-    Picture,
     RawTarget,
     TensorSpec,
 )
@@ -112,21 +111,6 @@ class ReadTask(Task[Target, Reading]):
         """Choose the head, and a grammar where every text follows it."""
         return choose_options([raw[0] for raw in raws if raw])
 
-    def index(self, character: str) -> int:
-        """Return the position of a character in the alphabet.
-
-        Raises:
-            TargetError: When it is not there.
-        """
-        index = self.labels.index(character)
-        if index is None:
-            shown = "".join(self.labels.names[:60])
-            raise TargetError(
-                f"The character {character!r} (U+{ord(character):04X}) is not in the alphabet. "
-                f"Expected only characters of {shown!r}."
-            )
-        return index
-
     def parse_target(self, raw: RawTarget) -> Target:
         """Return the text of one sample.
 
@@ -137,7 +121,7 @@ class ReadTask(Task[Target, Reading]):
             raise TargetError(f"Expected one text that is not empty. Received: {list(raw)}.")
         text = raw[0]
         for character in text:
-            self.index(character)
+            character_index(self.labels, character)
         if self.options.head == "positions" and len(text) > self.options.length:
             raise TargetError(
                 f"The text {text!r} has {len(text)} characters. Expected at most "
@@ -180,7 +164,6 @@ class ReadTask(Task[Target, Reading]):
         confidence = min(1.0, math.exp(found.log_probability))
         value, value_error = value_of(found.text) if self._has_value else (None, None)
         return Reading(
-            text=found.text,
             confidence=confidence,
             # No allowed text within reach: whatever is said instead is not to be relied on.
             unsure=confidence < calibration.unsure_below or not self._is_allowed(found.text),
@@ -191,6 +174,7 @@ class ReadTask(Task[Target, Reading]):
             attention=attention,
             spans=found.spans,
             frame=frame,
+            alphabet=self.labels,
         )
 
     def _is_allowed(self, text: str) -> bool:
@@ -223,10 +207,6 @@ class ReadTask(Task[Target, Reading]):
         """Return whether each whole text was right."""
         return analysis.is_correct(rows)
 
-    def confidence(self, prediction: Reading) -> float:
-        """Return the probability of the whole text."""
-        return prediction.confidence
-
     def fit_calibration(
         self, batches: Sequence[OutputBatch], targets: Sequence[Target], accuracy: float
     ) -> Calibration:
@@ -234,7 +214,7 @@ class ReadTask(Task[Target, Reading]):
         plain = [a for outputs, frames in batches for a in self.decode(outputs, frames, _PLAIN)]
         right = [a.text == t for a, t in zip(plain, targets, strict=True)]
         logits = [row for outputs, _ in batches for row in outputs["logits"]]
-        texts = [[self.index(character) for character in answer.text] for answer in plain]
+        texts = [[character_index(self.labels, char) for char in answer.text] for answer in plain]
         has_positions = self.options.head == "positions"
         probability = position_log_probability if has_positions else log_probability
 
@@ -272,52 +252,6 @@ class ReadTask(Task[Target, Reading]):
             confidence=support[text] / len(predictions),
             unsure=2 * sum(p.unsure for p in said) > len(said),
         )
-
-    def to_json(self, prediction: Reading) -> JsonObject:
-        """Return text, confidence, unsure and the characters; for expressions the value too."""
-        return prediction.to_json(has_value=self._has_value)
-
-    def headline(self, prediction: Reading) -> str:
-        """Return `AB3K 98.1 %`, `3+4 = 7 98.1 %`, or `unsure: AB3K 61.0 %`."""
-        text = prediction.text or "nothing"
-        if prediction.value is not None:
-            text = f"{text} = {prediction.value}"
-        elif prediction.value_error is not None:
-            text = f"{text} ({prediction.value_error})"
-        text = f"{text} {100 * prediction.confidence:.1f} %"
-        return f"unsure: {text}" if prediction.unsure else text
-
-    def main_label(self, prediction: Reading) -> str:
-        """Return the character that is least sure: the one to look at."""
-        if not prediction.characters:
-            raise TargetError("Nothing was read in the picture, so there is nothing to explain.")
-        return min(prediction.characters, key=lambda character: character.confidence).char
-
-    def support(self, prediction: Reading, label: str) -> float:
-        """Return the largest probability of a character in any column."""
-        columns = np.exp(prediction.log_probabilities[:, 1 + self.index(label)])
-        return float(columns.max(initial=0.0))
-
-    def heat(self, prediction: Reading, label: str | None = None) -> NDArray[np.float32]:
-        """Return where a character was seen, (H, W) float32 in [0, 1], original pixels.
-
-        With one classifier a position this is where those that said the character looked; else
-        the columns' probabilities of it.
-        """
-        index = 1 + self.index(label if label is not None else self.main_label(prediction))
-        columns = np.exp(prediction.log_probabilities[:, index])
-        if prediction.attention is not None:
-            columns = columns @ prediction.attention
-        whole = resample_to_original(columns[None].astype(np.float32), prediction.frame)
-        peak = float(whole.max(initial=0.0))
-        return whole / np.float32(peak) if peak > 0 else whole
-
-    def draw(self, picture: Picture, prediction: Reading) -> Image:
-        """Return the picture above the alignment of columns and characters."""
-        # Imported late: drawing costs a tenth of the start of `foveal predict`, which needs none.
-        from foveal.tasks.read.draw import draw_alignment
-
-        return draw_alignment(picture, in_columns(prediction), self.labels.names)
 
     def analyse(
         self, predictions: Sequence[Reading], targets: Sequence[Target], rows: Rows

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from foveal.tasks.segment.counting import count_pixels, strips
 from foveal.tasks.segment.patches import tidy
-from foveal.tasks.segment.segmentation import Maps, Segmentation
+from foveal.tasks.segment.prediction import Maps, Segmentation
 from foveal.types import Calibration, Mask, Outputs
 
 # Some arrays of this many float32 stay in a processor's cache: three times as fast as whole bands.

@@ -10,11 +10,10 @@ from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
 from foveal.render import original_pixels
+from foveal.render.masks import palette
 from foveal.tasks.segment.boundary import edges
 from foveal.tasks.segment.counting import strips
-from foveal.tasks.segment.options import BACKGROUND
-from foveal.tasks.segment.segmentation import palette
-from foveal.types import IGNORED, Image, Mask, Picture
+from foveal.types import BACKGROUND, IGNORED, Image, Mask, Picture
 
 _ALPHA = 0.45
 _INK, _PAPER = (40, 40, 40), (250, 250, 250)

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import final
 
 from foveal.errors import RecipeError, unknown_name
-
-BACKGROUND = "background"
-"""The label of what is not looked for; it counts in no mean over labels."""
+from foveal.types import BACKGROUND
 
 DECODERS = ("unet", "fpn", "fcn8s")
 # Farther than this is not near a boundary.

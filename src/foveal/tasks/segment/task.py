@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.data.source import TargetKind
-from foveal.errors import RecipeError, TargetError, unknown_name
+from foveal.errors import RecipeError, TargetError
 from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
 from foveal.tasks.segment import analysis, calibrate
 from foveal.tasks.segment.collecting import MaskCollector
 from foveal.tasks.segment.counting import count_values
 from foveal.tasks.segment.options import (
-    BACKGROUND,
     SegmentOptions,
     check_options,
     counted_labels,
     ordered,
 )
 from foveal.tasks.segment.patches import require_opencv
-from foveal.tasks.segment.segmentation import Segmentation
+from foveal.tasks.segment.prediction import Segmentation
 from foveal.tasks.segment.voting import vote
 from foveal.types import (
     IGNORED,
@@ -84,17 +83,6 @@ class SegmentTask(Task[Target, Segmentation]):
         """Choose nothing: names of classes say nothing of decoders or boundaries."""
         return {}, {}
 
-    def index(self, label: str) -> int:
-        """Return the position of a label.
-
-        Raises:
-            TargetError: For a name that is not a label.
-        """
-        index = self.labels.index(label)
-        if index is None:
-            raise TargetError(unknown_name("label", label, self.labels.names))
-        return index
-
     def parse_target(self, raw: RawTarget) -> Target:
         """Check the names of a sample's classes; the mask itself comes from `parse_mask`.
 
@@ -105,7 +93,7 @@ class SegmentTask(Task[Target, Segmentation]):
             TargetError: For a name that is not a label.
         """
         for name in raw:
-            self.index(name)
+            self.labels.position(name)
         return _no_mask()
 
     def parse_mask(self, mask: Mask, names: Sequence[str]) -> Target:
@@ -124,7 +112,7 @@ class SegmentTask(Task[Target, Segmentation]):
                     f"The mask holds the value {value}. Expected positions of {len(names)} "
                     f"classes, or {IGNORED}."
                 )
-            index = self.index(names[value])
+            index = self.labels.position(names[value])
             table[value] = index
             is_same &= index == value
         return mask if is_same else table[mask]
@@ -197,10 +185,6 @@ class SegmentTask(Task[Target, Segmentation]):
         counts = analysis.take_apart(rows, len(self.labels))
         return analysis.is_right(counts.confusion, counted_labels(self.labels.names))
 
-    def confidence(self, prediction: Segmentation) -> float:
-        """Return the mean over the pixels of the largest probability."""
-        return prediction.confidence
-
     def fit_calibration(
         self, batches: Sequence[OutputBatch], targets: Sequence[Target], accuracy: float
     ) -> Calibration:
@@ -231,49 +215,6 @@ class SegmentTask(Task[Target, Segmentation]):
         """Take the mean of the probabilities, or for each pixel what most masks say."""
         return vote(predictions)
 
-    def to_json(self, prediction: Segmentation) -> JsonObject:
-        """Return classes with shares and pixels, confidence, unsure, size and the mask as PNG."""
-        return prediction.to_json()
-
-    def headline(self, prediction: Segmentation) -> str:
-        """Return `nuclei 25.9 %; 98.3 % sure`, or `unsure: …`."""
-        return prediction.headline()
-
-    def main_label(self, prediction: Segmentation) -> str:
-        """Return the largest label beside the background; the first one when none was found."""
-        found = prediction.found()
-        if found:
-            return found[0][0]
-        return next((n for n in self.labels.names if n != BACKGROUND), self.labels.names[0])
-
-    def support(self, prediction: Segmentation, label: str) -> float:
-        """Return the label's mean probability; without maps its share of the pixels."""
-        index = self.index(label)
-        if prediction.probabilities is None:
-            return prediction.shares[index]
-        return min(1.0, float(prediction.probabilities[index].mean(dtype=np.float64)))
-
-    def heat(self, prediction: Segmentation, label: str | None = None) -> NDArray[np.float32]:
-        """Return the probability of a label at each pixel, (H, W) float32 in [0, 1].
-
-        Raises:
-            TargetError: For a name that is not a label, or when the answer holds no map.
-        """
-        index = self.index(label if label is not None else self.main_label(prediction))
-        if prediction.probabilities is None:
-            raise TargetError(
-                "The answer holds no probability maps.", hint="predict(…, explain=True)"
-            )
-        heat: NDArray[np.float32] = prediction.probabilities[index].astype(np.float32)
-        return heat
-
-    def draw(self, picture: Picture, prediction: Segmentation) -> Image:
-        """Return the picture under the colours of the mask, with outlines."""
-        # Imported late, as the other tasks' drawing is: `foveal predict` needs none.
-        from foveal.tasks.segment.draw import draw_mask
-
-        return draw_mask(picture, prediction.known_mask(), self.labels.names)
-
     def draw_target(self, picture: Picture, target: Target) -> Image:
         """Return the picture under the colours of the true mask."""
         from foveal.tasks.segment.draw import draw_mask
@@ -289,17 +230,13 @@ class SegmentTask(Task[Target, Segmentation]):
         errors = draw_errors(picture, prediction.known_mask(), target, self.labels.names)
         return (
             ("truth", self.draw_target(picture, target)),
-            ("answer", self.draw(picture, prediction)),
+            ("answer", prediction.draw(picture)),
             ("right, false and missed", errors),
         )
 
-    def mask_png(self, prediction: Segmentation) -> bytes | None:
-        """Return the mask as a palette PNG; None once an evaluation has dropped it."""
-        return None if prediction.mask is None else prediction.png
-
     def kept(self, prediction: Segmentation, target: Target) -> tuple[Segmentation, Target]:
         """Drop the masks and the maps: all that is measured stands in the row."""
-        return replace(prediction, mask=None, probabilities=None), _no_mask()
+        return prediction.without_maps(), _no_mask()
 
     def analyse(
         self, predictions: Sequence[Segmentation], targets: Sequence[Target], rows: Rows

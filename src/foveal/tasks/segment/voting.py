@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from foveal.tasks.segment.counting import count_pixels, strips
-from foveal.tasks.segment.segmentation import Segmentation
+from foveal.tasks.segment.prediction import Segmentation
 from foveal.types import Mask
 
 
