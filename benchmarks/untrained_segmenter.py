@@ -22,7 +22,7 @@ from foveal.bundle import Bundle
 from foveal.bundle.manifest import Manifest
 from foveal.export.onnx import export_onnx
 from foveal.models.network import Network, build_network
-from foveal.recipe import Recipe
+from foveal.recipe import ModelOptions, Recipe
 from foveal.tasks import get_task, get_training
 from foveal.tasks.facts import DataFacts
 from foveal.types import Calibration, Labels
@@ -91,9 +91,7 @@ def write_untrained(path: Path, backbone: str = "auto") -> Bundle:
 
 def recipe_of(backbone: str) -> Recipe:
     """Return the recipe that foveal chooses for pictures of tissue, with a given backbone."""
-    given = Recipe(task=TASK)
-    if backbone != "auto":
-        given = given.updated(model__backbone=backbone)
+    given = Recipe(task=TASK, model=ModelOptions(backbone=backbone))
     return resolve(given, FACTS, get_training(TASK), pretrained_at_hand=True)
 
 

@@ -6,65 +6,83 @@ Heavy parts (torch, the web server) are imported where they are first needed, so
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack, cast
 
 from foveal.console import NoProgress, Progress
 from foveal.errors import MissingExtraError, UsageError
-from foveal.model import Model, PictureLike
+from foveal.model import Model
 
 if TYPE_CHECKING:
     from foveal.evaluate.compare import Comparison
-    from foveal.evaluate.evaluate import Evaluation
-    from foveal.explain.evidence import Explanation
-    from foveal.recipe import Recipe
+    from foveal.recipe import Knobs, Recipe
     from foveal.workflow.check import CheckReport
     from foveal.workflow.preprocess import Preprocessed
 
-# Everyday knobs → where they stand in the recipe.
-KNOBS = {
-    "epochs": "train.epochs",
-    "batch_size": "train.batch_size",
-    "image_size": "pipeline.image_size",
-    "backbone": "model.backbone",
-    "lr": "train.lr",
-    "patience": "train.patience",
-    "budget_s": "train.budget_s",
-    "seed": "seed",
-    "device": "train.device",
-    "strategy": "train.strategy",
-    "allow_download": "model.allow_download",
-    "label_regex": "data.label_regex",
-}
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _opened(model: str | Path | Model) -> Model:
+    return model if isinstance(model, Model) else Model(model)
+
+
+def _of_model(
+    method: Callable[Concatenate[Model, P], R], *, votes: bool = False
+) -> Callable[Concatenate[str | Path | Model, P], R]:
+    """Return a method of `Model` as a function that opens its model first.
+
+    Args:
+        method: Has the documentation.
+        votes: Whether several models may be joined by commas; they are passed on as `others`.
+    """
+
+    @wraps(method)
+    def function(model: str | Path | Model, *args: P.args, **kwargs: P.kwargs) -> R:
+        if votes and isinstance(model, str) and "," in model and not Path(model).exists():
+            model, *others = (Model(name.strip()) for name in model.split(","))
+            kwargs["others"] = others
+        return method(_opened(model), *args, **kwargs)
+
+    about = "As for `load`" + ("; several joined by commas vote." if votes else ".")
+    document = method.__doc__ or ""
+    function.__doc__ = document.replace("Args:\n", f"Args:\n            model: {about}\n", 1)
+    function.__module__, function.__qualname__ = __name__, method.__name__
+    signature = inspect.signature(method)
+    model = inspect.Parameter(
+        "model", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation="str | Path | Model"
+    )
+    function.__signature__ = signature.replace(  # type: ignore[attr-defined]  # read by `inspect`
+        parameters=[model, *list(signature.parameters.values())[1:]]
+    )
+    return cast(Callable[Concatenate[str | Path | Model, P], R], function)
 
 
 def train(
     data: str | Path,
     *,
-    task: str | None = None,
     name: str | None = None,
     out: str | Path = "runs",
     recipe: str | Path | Recipe | None = None,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
-    **knobs: Any,
+    **knobs: Unpack[Knobs],
 ) -> Model:
     """Train on a folder of pictures and return the proven model.
 
     Args:
         data: A folder, table, array file or URL; see the data layouts in the README.
-        task: What to learn: `classify`, `read` or `segment`. None takes the recipe's, the drawn
-            kind's for `synth:KIND`, else `classify`.
         name: Name of the run; None takes the data's.
         out: Folder of the runs.
         recipe: A recipe or the path of a recipe file; None chooses everything from the data.
-        overrides: `key.path=value` each, as after `--set`.
+        overrides: `key.path=value` each, as after `--set`: any key of docs/recipe.md.
         progress: Told how far the work is.
-        **knobs: Everyday recipe keys: `epochs`, `batch_size`, `image_size`, `backbone`, `lr`,
-            `patience`, `budget_s`, `seed`, `device`, `strategy`, `allow_download`,
-            `label_regex`.
+        **knobs: Everyday settings, such as `task="read"` or `epochs=5`: the fields of
+            `foveal.recipe.Knobs`, which docs/recipe.md explains.
 
     Returns:
         The model; `.run` is the run directory.
@@ -72,6 +90,7 @@ def train(
     Raises:
         DataError: When the data cannot be trained on.
         RecipeError: For an unknown key or a value out of range.
+        UsageError: For an unknown setting, or one that is given twice.
         ParityError: When the exported network does not answer like the trained one.
 
     Example:
@@ -79,9 +98,12 @@ def train(
         >>> model("cat.jpg").label  # doctest: +SKIP
         'cat'
     """
-    resolved = _recipe(_task(data, task, recipe), recipe, overrides, knobs)
-    run_training = _training().run_training
-    run = run_training(data, resolved, out=Path(out), name=name, progress=progress or NoProgress())
+    from foveal.recipe import make_recipe
+
+    given = make_recipe(recipe, overrides, knobs)
+    run = _training().run_training(
+        data, given, out=Path(out), name=name, progress=progress or NoProgress()
+    )
     return Model(run)
 
 
@@ -127,88 +149,10 @@ def load(model: str | Path) -> Model:
     return Model(model)
 
 
-def evaluate(
-    model: str | Path | Model,
-    data: str | Path,
-    *,
-    split: str | None = None,
-    out: str | Path | None = None,
-    label_regex: str | None = None,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Measure a bundle on labelled data, through the same code that serves it.
-
-    Args:
-        model: As for `load`; several joined by commas vote, each with its own pre-processing.
-        data: Labelled data in any layout that training takes, or `synth:KIND`.
-        split: `train`, `val` or `test`: only that part, where the data names parts.
-        out: Folder for report.html, metrics.json and predictions.csv; None writes nothing.
-        label_regex: Its first group, in a file's name, is the picture's label.
-        progress: Told how far the work is.
-
-    Raises:
-        DataError: When no labelled picture can be read.
-        UsageError: When bundles that shall vote differ in task or labels.
-    """
-    first, *others = [model] if isinstance(model, Model) else _voters(str(model))
-    return first.evaluate(
-        data, split=split, out=out, label_regex=label_regex, progress=progress, others=others
-    )
-
-
-def predict(
-    model: str | Path | Model,
-    pictures: Iterable[str | Path],
-    *,
-    batch_size: int = 32,
-    out: str | Path | None = None,
-    maps: bool = False,
-    progress: Progress | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Yield one record for each picture of the files, folders and globs given, in order.
-
-    A picture that cannot be read yields `{"source", "error"}`; the others are answered.
-
-    Args:
-        model: As for `load`.
-        pictures: Paths of files and folders, and globs.
-        batch_size: Pictures in one run of the network; those that are cut into tiles run alone.
-        out: Folder for `<stem>.png` (the mask, of a model that gives masks) and
-            `<stem>_overlay.jpg` (the answer drawn on the picture); records hold their paths then.
-            None writes nothing.
-        maps: With `out`: also write each label's probabilities as `<stem>_<label>.png`, grey,
-            255 for 1.
-        progress: Told how far the work is, with `out`.
-
-    Raises:
-        UsageError: When `out` cannot be written or holds the pictures themselves.
-
-    Example:
-        >>> for record in foveal.predict("runs/segment/cells", ["slides/"], out="masks"):
-        ...     record["mask"]["path"]  # doctest: +SKIP
-        'masks/slide1.png'
-    """
-    opened = model if isinstance(model, Model) else Model(model)
-    return opened.predict(pictures, batch_size=batch_size, out=out, maps=maps, progress=progress)
-
-
-def explain(
-    model: str | Path | Model,
-    picture: PictureLike,
-    *,
-    label: str | None = None,
-    method: str = "evidence",
-) -> Explanation:
-    """Say why a picture gets its answer: a heat map over it.
-
-    Args:
-        model: As for `load`.
-        picture: A path, bytes, array or Pillow image.
-        label: The label to explain; None takes the answer's own.
-        method: `evidence` (the model's own map) or `occlusion` (slower, independent).
-    """
-    opened = model if isinstance(model, Model) else Model(model)
-    return opened.explain(picture, label=label, method=method)
+evaluate = _of_model(Model.evaluate, votes=True)
+predict = _of_model(Model.predict)
+explain = _of_model(Model.explain)
+export = _of_model(Model.export)
 
 
 def compare(runs: Sequence[str | Path], *, out: str | Path | None = None) -> Comparison:
@@ -246,9 +190,10 @@ def check(
     Raises:
         DataError: When there is nothing to look at.
     """
+    from foveal.recipe import make_recipe
     from foveal.workflow.check import check_source
 
-    recipe = _recipe(_task(data, task, None), None, overrides, {"label_regex": label_regex})
+    recipe = make_recipe(None, overrides, {"task": task, "label_regex": label_regex})
     return check_source(data, recipe, progress or NoProgress())
 
 
@@ -335,22 +280,6 @@ def preprocess(
     )
 
 
-def export(model: str | Path | Model, to: str, out: str | Path) -> Path:
-    """Write a bundle in another form.
-
-    Args:
-        model: As for `load`.
-        to: `onnx` (the network alone), `foveal` (the bundle as one file), or a plug-in's format.
-        out: The file to write.
-
-    Raises:
-        UsageError: When there is no such format.
-    """
-    from foveal.export.formats import write_as
-
-    return write_as((model if isinstance(model, Model) else Model(model)).bundle, to, Path(out))
-
-
 def serve(
     model: str | Path | Model,
     *,
@@ -370,46 +299,9 @@ def serve(
     """
     from foveal.server.run import serve as run_server
 
-    opened = model if isinstance(model, Model) else Model(model)
+    opened = _opened(model)
     predictors = {opened.bundle.name: opened.predictor}
     run_server(predictors, on_ready=on_ready, host=host, port=port, **options)
-
-
-def _task(data: str | Path, task: str | None, recipe: object) -> str | None:
-    if task is not None or recipe is not None:
-        return task
-    from foveal.synth import is_synth, kind_of
-
-    return kind_of(str(data)).task if is_synth(data) else None
-
-
-def _voters(models: str) -> list[Model]:
-    # A folder may have a comma in its name.
-    names = [models] if Path(models).exists() else models.split(",")
-    return [Model(name.strip()) for name in names]
-
-
-def _recipe(
-    task: str | None,
-    recipe: str | Path | Recipe | None,
-    overrides: Sequence[str],
-    knobs: dict[str, Any],
-) -> Recipe:
-    from foveal.errors import unknown_name
-    from foveal.recipe import Recipe
-
-    given = {key: value for key, value in knobs.items() if value is not None}
-    for key in given:
-        if key not in KNOBS:
-            raise UsageError(unknown_name("knob", key, KNOBS), hint='overrides=["train.epochs=5"]')
-    if isinstance(recipe, Recipe):
-        loaded = recipe.overridden(overrides)
-    else:
-        loaded = Recipe.load(Path(recipe) if recipe is not None else None, overrides)
-    changes = {KNOBS[key].replace(".", "__"): value for key, value in given.items()}
-    if task is not None:
-        changes["task"] = task
-    return loaded.updated(**changes)
 
 
 def _training() -> Any:

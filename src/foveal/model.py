@@ -136,7 +136,26 @@ class Model:
     ) -> Iterator[JsonObject]:
         """Yield one record for each picture of the files, folders and globs given, in order.
 
-        With `out` each answer is written there as files too; see `foveal.predict`.
+        A picture that cannot be read yields `{"source", "error"}`; the others are answered.
+
+        Args:
+            pictures: Paths of files and folders, and globs.
+            batch_size: Pictures in one run of the network; those that are cut into tiles run alone.
+            out: Folder for `<stem>.png` (the mask, of a model that gives masks) and
+                `<stem>_overlay.jpg` (the answer drawn on the picture); records hold their paths
+                then. None writes nothing.
+            maps: With `out`: also write each label's probabilities as `<stem>_<label>.png`, grey,
+                255 for 1.
+            progress: Told how far the work is, with `out`.
+
+        Raises:
+            UsageError: When `out` cannot be written or holds the pictures themselves, or `maps` is
+                asked for without it.
+
+        Example:
+            >>> for record in foveal.predict("runs/segment/cells", ["slides/"], out="masks"):
+            ...     record["mask"]["path"]  # doctest: +SKIP
+            'masks/slide1.png'
         """
         answers = self.answer_files(
             pictures, batch_size=batch_size, out=out, maps=maps, progress=progress
@@ -185,7 +204,20 @@ class Model:
         progress: Progress | None = None,
         others: Sequence[Model] = (),
     ) -> Evaluation:
-        """Measure the model on labelled data, or several that vote; see `foveal.evaluate`."""
+        """Measure the model on labelled data, through the same code that serves it.
+
+        Args:
+            data: Labelled data in any layout that training takes, or `synth:KIND`.
+            split: `train`, `val` or `test`: only that part, where the data names parts.
+            out: Folder for report.html, metrics.json and predictions.csv; None writes nothing.
+            label_regex: Finds the label in a file's name: its group `text`, or else its first.
+            progress: Told how far the work is.
+            others: Models that vote with it, each with its own pre-processing.
+
+        Raises:
+            DataError: When no labelled picture can be read.
+            UsageError: When models that shall vote differ in task or labels.
+        """
         from foveal.workflow.measure import measure
 
         return measure(
@@ -219,6 +251,20 @@ class Model:
         if method not in methods:
             raise UsageError(f"Unknown method {method!r}. Expected one of: {', '.join(methods)}.")
         return methods[method](self.predictor, self._picture(picture), label)
+
+    def export(self, to: str, out: str | Path) -> Path:
+        """Write the bundle in another form.
+
+        Args:
+            to: `onnx` (the network alone), `foveal` (the bundle as one file), or a plug-in's format.
+            out: The file to write.
+
+        Raises:
+            UsageError: When there is no such format.
+        """
+        from foveal.export.formats import write_as
+
+        return write_as(self.bundle, to, Path(out))
 
     def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> ServerHandle:
         """Serve the model and its web page in a thread; returns at once.

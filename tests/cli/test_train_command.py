@@ -36,12 +36,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return made
 
 
-DEFAULTS = {"out": Path("runs"), "overrides": ()}
-
-
 def test_without_options_everything_is_left_to_the_data(calls: Calls) -> None:
     assert run(["train", "photos"]) == 0
-    assert calls.made == [("train", ("photos",), DEFAULTS)]
+    assert calls.made == [("train", ("photos",), {})]
 
 
 def test_every_knob_reaches_the_public_function(calls: Calls) -> None:
@@ -75,7 +72,7 @@ def test_every_knob_reaches_the_public_function(calls: Calls) -> None:
 
 def test_the_names_that_other_tools_use_are_accepted(calls: Calls) -> None:
     assert run("train photos --batch 8 --imgsz 64".split()) == 0
-    assert calls.made[0][2] == {**DEFAULTS, "batch_size": 8, "image_size": 64}
+    assert calls.made[0][2] == {"batch_size": 8, "image_size": 64}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +97,7 @@ def test_a_budget_that_is_no_duration_is_refused(
 
 def test_resume_goes_on_with_a_run(calls: Calls) -> None:
     assert run(["train", "--resume", "runs/classify/photos"]) == 0
-    assert calls.made == [("resume", (str(Path("runs/classify/photos")),), {})]
+    assert calls.made == [("resume", (Path("runs/classify/photos"),), {})]
 
 
 @pytest.mark.parametrize("epochs", ["+5", "5"])
@@ -115,10 +112,11 @@ def test_continue_adds_epochs_to_a_run(epochs: str, calls: Calls) -> None:
         ("train", "no DATA"),
         ("train photos --epochs +5", "needs --continue"),
         ("train photos --epochs five", "--epochs"),
-        ("train photos --epochs 0", "--epochs"),
         ("train photos --resume run", "DATA cannot be given"),
         ("train --resume run --lr 0.1 --budget 1m", "--lr, --budget cannot be given"),
         ("train --resume run --set seed=1", "--set cannot be given"),
+        ("train --resume run --name new --task read", "--name, --task cannot be given"),
+        ("train --continue run --epochs 5 --out elsewhere", "--out cannot be given"),
         ("train --continue run", "how many epochs"),
         ("train --continue run --epochs +5 --batch 8", "--batch-size cannot be given"),
         ("train --continue run --resume run --epochs 5", "cannot be used together"),
@@ -130,6 +128,24 @@ def test_what_would_be_silently_ignored_is_refused(
     assert run(line.split()) == 2
     assert message in capsys.readouterr().err
     assert calls.made == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--epochs 0", "'train.epochs' (--epochs). Expected a whole number >= 1. Received: 0."),
+        ("--lr -1", "'train.lr' (--lr). Expected a number > 0. Received: -1.0."),
+        ("--image-size 4", "'pipeline.image_size' (--image-size). Expected a whole number >= 8"),
+        ("--strategy half", "'train.strategy' (--strategy). Expected one of auto, frozen"),
+        ("--lr 0.1 --set train.lr=0.2", "'train.lr' (--lr) is given twice"),
+        ("--set train.epoch=2", "Did you mean 'train.epochs'"),
+    ],
+)
+def test_values_are_checked_by_the_recipe_before_the_data_is_looked_for(
+    line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "no-such-folder", *line.split()]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_json_ends_with_one_object(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:

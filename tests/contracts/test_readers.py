@@ -18,7 +18,7 @@ from foveal.data.layouts import open_source
 from foveal.data.readers import READERS
 from foveal.data.source import ReadAnything
 from foveal.data.storage import LocalStorage
-from foveal.recipe import DataOptions
+from foveal.recipe import SETTINGS
 
 DrawFolder = Callable[..., Path]
 LIMITS = DecodeLimits(max_bytes=1_000_000, max_pixels=1_000_000)
@@ -144,4 +144,4 @@ def test_a_folder_of_something_else_is_not_recognised(
 
 
 def test_the_recipe_knows_every_layout() -> None:
-    assert set(get_args(DataOptions.model_fields["layout"].annotation)) == {"auto", *READERS}
+    assert set(get_args(SETTINGS["data.layout"].kind)) == {"auto", *READERS}

@@ -24,7 +24,7 @@ from foveal.models.network import Network, build_network
 from foveal.models.torch_engine import TorchEngine
 from foveal.pipeline import Pipeline
 from foveal.predict.engine import OnnxEngine
-from foveal.recipe import ModelOptions, Recipe, TrainOptions
+from foveal.recipe import ModelOptions, PipelineOptions, Recipe, TrainOptions
 from foveal.tasks import get_task, get_training
 from foveal.tasks.base import Task
 from foveal.tasks.facts import DataFacts
@@ -76,7 +76,7 @@ def bind(name: str) -> Task[Any, Any]:
 
 
 def recipe_of(name: str) -> Recipe:
-    recipe = Recipe(task=name).updated(pipeline__image_size=32)
+    recipe = Recipe(task=name, pipeline=PipelineOptions(image_size=32))
     return resolve(recipe, FACTS, get_training(name), pretrained_at_hand=False)
 
 

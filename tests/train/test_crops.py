@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -82,7 +84,7 @@ def test_small_pictures_count_as_a_whole_crop() -> None:
     ],
 )
 def test_mask_and_picture_are_turned_alike(options: AugmentOptions) -> None:
-    plain_colours = options.model_copy(update={"brightness": 0.0, "contrast": 0.0, "color": 0.0})
+    plain_colours = replace(options, brightness=0.0, contrast=0.0, color=0.0)
     loader = CropLoader(Pages((200, 240)), plan(1), Augmenter(plain_colours, (0, 0, 0)))
     for images, masks in batches(loader):
         assert images.shape == (4, 3, 32, 32) and masks.shape == (4, 32, 32)

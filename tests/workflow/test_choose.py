@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from foveal.recipe import Recipe
+from foveal.recipe import Recipe, make_recipe
 from foveal.tasks import get_training
 from foveal.tasks.facts import DataFacts
 from foveal.workflow.choose import resolve
@@ -25,10 +25,9 @@ PHOTOS = DataFacts(
 LETTERS = replace(PHOTOS, samples=500, median_side=60, ink_share=0.9, single_characters=True)
 
 
-def chosen(facts: DataFacts, *, at_hand: bool = True, **given: object) -> Recipe:
-    return resolve(
-        Recipe().updated(**given), facts, get_training("classify"), pretrained_at_hand=at_hand
-    )
+def chosen(facts: DataFacts, *overrides: str, at_hand: bool = True) -> Recipe:
+    recipe = make_recipe(None, overrides, {})
+    return resolve(recipe, facts, get_training(recipe.task), pretrained_at_hand=at_hand)
 
 
 def test_photographs_get_the_pretrained_backbone_and_both_stages() -> None:
@@ -65,21 +64,18 @@ def test_many_tiny_pictures_are_trained_from_scratch() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("model__backbone", "cnn3"),
-        ("pipeline__image_size", 48),
-        ("train__epochs", 7),
-        ("train__lr", 0.01),
-        ("train__augment__flip_horizontal", False),
-        ("model__dropout", 0.0),
+        ("model.backbone", "cnn3"),
+        ("pipeline.image_size", 48),
+        ("train.epochs", 7),
+        ("train.lr", 0.01),
+        ("train.augment.flip_horizontal", False),
+        ("model.dropout", 0.0),
     ],
 )
 def test_what_the_user_says_is_kept_and_needs_no_reason(key: str, value: object) -> None:
-    recipe = chosen(PHOTOS, **{key: value})
-    found: object = recipe
-    for part in key.split("__"):
-        found = getattr(found, part)
-    assert found == value
-    assert key.replace("__", ".") not in recipe.reasons
+    recipe = chosen(PHOTOS, f"{key}={value}")
+    assert recipe.flat()[key] == value
+    assert key not in recipe.reasons
 
 
 def test_a_resolved_recipe_leaves_nothing_open_and_survives_yaml() -> None:
@@ -95,7 +91,7 @@ def test_the_padding_is_the_colour_of_the_borders() -> None:
 
 
 def test_a_time_budget_decides_the_epochs() -> None:
-    recipe = chosen(PHOTOS, train__budget_s=60.0)
+    recipe = chosen(PHOTOS, "train.budget_s=60.0")
     assert "budget" in recipe.reasons["train.epochs"]
 
 
@@ -104,6 +100,4 @@ def test_only_a_heavy_head_runs_in_bf16_on_a_depthwise_backbone(
     task: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("foveal.workflow.choose.has_bf16", lambda: True)
-    recipe = Recipe(task=task).updated(train__device="cpu")
-    resolved = resolve(recipe, PHOTOS, get_training(task), pretrained_at_hand=True)
-    assert resolved.train.precision == precision
+    assert chosen(PHOTOS, f"task={task}", "train.device=cpu").train.precision == precision

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import foveal
-from foveal.cli.options import Data, Debug, Json, LabelRegex, Quiet, Set
+from foveal.cli.knobs import with_knobs
+from foveal.cli.options import Data, Debug, Json, Quiet, Set
 from foveal.cli.output import finding_lines, note, table, write, write_json
 from foveal.cli.progress import make_progress
 from foveal.errors import UsageError
@@ -17,16 +18,14 @@ from foveal.synth import KINDS
 from foveal.types import SPLIT_NAMES
 
 
+@with_knobs("task", "label_regex")
 def check(
     data: Data,
-    task: Annotated[
-        str | None, typer.Option(help="classify, read or segment; what is drawn says it itself.")
-    ] = None,
-    label_regex: LabelRegex = None,
     overrides: Set = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
+    **knobs: Any,
 ) -> None:
     """Look pictures over without training.
 
@@ -35,9 +34,7 @@ def check(
     """
     progress = make_progress(quiet=quiet)
     try:
-        report = foveal.check(
-            data, task=task, label_regex=label_regex, overrides=overrides or (), progress=progress
-        )
+        report = foveal.check(data, overrides=overrides or (), progress=progress, **knobs)
     finally:
         progress.finish()
     if as_json:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import foveal
-from foveal.cli.options import Data, Debug, Json, LabelRegex, ModelName, Out, Quiet
+from foveal.cli.knobs import with_knobs
+from foveal.cli.options import Data, Debug, Json, ModelName, Out, Quiet
 from foveal.cli.output import metric_table, note, write, write_json
 from foveal.cli.progress import make_progress
 
 
+@with_knobs("label_regex")
 def evaluate(
     model: ModelName,
     data: Data,
     split: Annotated[
         str | None, typer.Option(help="Only this part of the data: train, val or test.")
     ] = None,
-    label_regex: LabelRegex = None,
     out: Out = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
+    **knobs: Any,
 ) -> None:
     """Measure a model on labelled pictures.
 
@@ -34,9 +36,7 @@ def evaluate(
     """
     progress = make_progress(quiet=quiet)
     try:
-        evaluation = foveal.evaluate(
-            model, data, split=split, out=out, label_regex=label_regex, progress=progress
-        )
+        evaluation = foveal.evaluate(model, data, split=split, out=out, progress=progress, **knobs)
     finally:
         progress.finish()
     values = evaluation.to_json()

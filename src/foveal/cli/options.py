@@ -26,10 +26,6 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the recipe; repeatable."),
 ]
-LabelRegex = Annotated[
-    str | None,
-    typer.Option(metavar="REGEX", help="Its first group in a file's name is the label."),
-]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="PATH", help="Where to write.")]
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -50,17 +46,3 @@ def seconds(text: str) -> float:
             hint="foveal train DATA --budget 10m",
         )
     return total
-
-
-def count(text: str, option: str) -> int:
-    """Return the whole number >= 1 in `5` or `+5`.
-
-    Raises:
-        UsageError: For anything else.
-    """
-    digits = text.strip().removeprefix("+")
-    if not digits.isdecimal() or int(digits) < 1:
-        raise UsageError(
-            f"Invalid value for {option}. Expected a whole number from 1. Received: {text!r}."
-        )
-    return int(digits)

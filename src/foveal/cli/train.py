@@ -11,61 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import foveal
-from foveal.cli.options import Debug, Json, LabelRegex, Quiet, Set, count, seconds
+from foveal.cli.knobs import More, with_knobs
+from foveal.cli.options import Debug, Json, Quiet, Set
 from foveal.cli.output import metric_table, note, show_log, write, write_json
 from foveal.cli.progress import make_progress
 from foveal.errors import UsageError
+from foveal.recipe.knobs import KNOBS
 
 if TYPE_CHECKING:
-    from foveal.console import Progress
     from foveal.model import Model
 
-EVERYDAY, GO_ON, MORE = "Everyday knobs", "Go on with a run", "More"
+EVERYDAY, GO_ON = "Everyday settings", "Go on with a run"
 
 _Data = Annotated[
     str | None, typer.Argument(metavar="DATA", help="Folder, table, .npz, URL, or synth:KIND.")
-]
-_Epochs = Annotated[
-    str | None, typer.Option(metavar="N", help="Passes over the data.", rich_help_panel=EVERYDAY)
-]
-_BatchSize = Annotated[
-    int | None,
-    typer.Option("--batch-size", "--batch", min=1, help="Pictures.", rich_help_panel=EVERYDAY),
-]
-_ImageSize = Annotated[
-    int | None,
-    typer.Option(
-        "--image-size", "--imgsz", min=8, help="Model input in pixels.", rich_help_panel=EVERYDAY
-    ),
-]
-_Backbone = Annotated[
-    str | None,
-    typer.Option(metavar="NAME[,NAME]", help="See foveal models.", rich_help_panel=EVERYDAY),
-]
-_Lr = Annotated[float | None, typer.Option(help="Learning rate.", rich_help_panel=EVERYDAY)]
-_Patience = Annotated[
-    int | None,
-    typer.Option(min=1, help="Stop after N epochs without a gain.", rich_help_panel=EVERYDAY),
-]
-_Budget = Annotated[
-    str | None,
-    typer.Option(metavar="10m", help="Time for training; sets epochs.", rich_help_panel=EVERYDAY),
-]
-_Seed = Annotated[int | None, typer.Option(min=0, help="Of it all.", rich_help_panel=EVERYDAY)]
-_Device = Annotated[
-    str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda.", rich_help_panel=EVERYDAY)
-]
-_Strategy = Annotated[
-    str | None,
-    typer.Option(
-        metavar="WAY", help="auto, frozen, staged, full or scratch.", rich_help_panel=EVERYDAY
-    ),
-]
-_Download = Annotated[
-    bool,
-    typer.Option(
-        "--allow-download", help="May fetch pretrained weights.", rich_help_panel=EVERYDAY
-    ),
 ]
 _Resume = Annotated[
     Path | None,
@@ -84,34 +43,23 @@ _Continue = Annotated[
 ]
 
 
+@with_knobs(panel=EVERYDAY)
 def train(
     data: _Data = None,
-    epochs: _Epochs = None,
-    batch_size: _BatchSize = None,
-    image_size: _ImageSize = None,
-    backbone: _Backbone = None,
-    lr: _Lr = None,
-    patience: _Patience = None,
-    budget: _Budget = None,
-    seed: _Seed = None,
-    device: _Device = None,
-    strategy: _Strategy = None,
-    allow_download: _Download = False,
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the runs.")] = Path("runs"),
-    task: Annotated[
-        str | None, typer.Option(help="classify, read or segment; what is drawn says it itself.")
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the runs; default: runs.")
     ] = None,
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A recipe file (YAML).")
     ] = None,
-    label_regex: LabelRegex = None,
     overrides: Set = None,
     resume: _Resume = None,
     extend: _Continue = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
+    **knobs: Any,
 ) -> None:
     """Train on a folder of pictures; write a proven model.
 
@@ -122,81 +70,61 @@ def train(
         # What was chosen from the data, and why.
         show_log(logging.INFO)
     progress = make_progress(quiet=quiet)
-    knobs: dict[str, Any] = {
-        "epochs": count(epochs, "--epochs") if epochs is not None else None,
-        "batch_size": batch_size,
-        "image_size": image_size,
-        "backbone": backbone,
-        "lr": lr,
-        "patience": patience,
-        "budget_s": seconds(budget) if budget is not None else None,
-        "seed": seed,
-        "device": device,
-        "strategy": strategy,
-        "allow_download": allow_download or None,
-        "label_regex": label_regex,
-    }
-    about: dict[str, Any] = {"task": task, "name": name, "out": out, "recipe": recipe}
+    given = {knob: value for knob, value in knobs.items() if value is not None}
+    about: dict[str, Any] = {"name": name, "out": out, "recipe": recipe, "overrides": overrides}
+    about = {argument: value for argument, value in about.items() if value}
     try:
-        if resume is not None or extend is not None:
-            _refuse_mixture(data, knobs, recipe, overrides, resume, extend)
-            model = _go_on(resume, extend, knobs["epochs"], progress)
+        if resume is not None and extend is not None:
+            raise UsageError("--resume and --continue cannot be used together.")
+        if resume is not None:
+            _refuse("--resume", data, {**about, **given})
+            model = foveal.resume(resume, progress=progress)
+        elif extend is not None:
+            more = given.pop("epochs", None)
+            _refuse("--continue", data, {**about, **given})
+            model = foveal.extend(extend, _asked(more, extend), progress=progress)
         else:
-            _refuse_addition(data, epochs)
-            model = foveal.train(
-                str(data), overrides=overrides or (), progress=progress, **about, **knobs
-            )
+            _refuse_addition(data, given.get("epochs"))
+            model = foveal.train(str(data), progress=progress, **about, **given)
     finally:
         progress.finish()
     _print(model, time.perf_counter() - began, as_json=as_json, quiet=quiet)
 
 
-def _go_on(resume: Path | None, extend: Path | None, epochs: int, progress: Progress) -> Model:
-    if extend is not None:
-        return foveal.extend(extend, epochs, progress=progress)
-    return foveal.resume(str(resume), progress=progress)
-
-
-def _refuse_addition(data: str | None, epochs: str | None) -> None:
+def _refuse_addition(data: str | None, epochs: int | None) -> None:
     """Raise where nothing is there to train on, or to add epochs to."""
     if data is None:
         raise UsageError("There is no DATA to train on.", hint="foveal train FOLDER")
-    if epochs is not None and epochs.strip().startswith("+"):
+    if isinstance(epochs, More):
         raise UsageError(
-            f"--epochs {epochs} adds to a finished run: it needs --continue.",
-            hint=f"foveal train --continue RUN --epochs {epochs}",
+            f"--epochs +{epochs} adds to a finished run: it needs --continue.",
+            hint=f"foveal train --continue RUN --epochs +{epochs}",
         )
 
 
-def _refuse_mixture(
-    data: str | None,
-    knobs: Mapping[str, Any],
-    recipe: Path | None,
-    overrides: list[str] | None,
-    resume: Path | None,
-    extend: Path | None,
-) -> None:
+def _refuse(option: str, data: str | None, given: Mapping[str, Any]) -> None:
     """Raise for arguments that a run which goes on would silently ignore."""
-    if resume is not None and extend is not None:
-        raise UsageError("--resume and --continue cannot be used together.")
-    allowed = ["epochs"] if extend is not None else []
-    option = "--continue" if extend is not None else "--resume"
-    given = [key for key, value in knobs.items() if value is not None]
-    other = [f"--{key.removesuffix('_s').replace('_', '-')}" for key in given if key not in allowed]
-    other += ["DATA"] if data is not None else []
-    other += ["--recipe"] if recipe is not None else []
-    other += ["--set"] if overrides else []
+    other = ["DATA"] if data is not None else []
+    for name in given:
+        other.append(KNOBS[name].flags[0] if name in KNOBS else _FLAGS.get(name, f"--{name}"))
     if other:
         raise UsageError(
             f"{option} goes on with the run's own recipe and data: "
             f"{', '.join(other)} cannot be given.",
-            hint=f"foveal train {option} RUN" + (" --epochs +5" if extend is not None else ""),
+            hint=f"foveal train {option} RUN" + (" --epochs +5" if option == "--continue" else ""),
         )
-    if extend is not None and "epochs" not in given:
+
+
+_FLAGS = {"overrides": "--set"}
+
+
+def _asked(epochs: int | None, run: Path) -> int:
+    if epochs is None:
         raise UsageError(
             "--continue needs to know how many epochs more.",
-            hint=f"foveal train --continue {extend} --epochs +5",
+            hint=f"foveal train --continue {run} --epochs +5",
         )
+    return epochs
 
 
 def _print(model: Model, took_s: float, *, as_json: bool, quiet: bool) -> None:

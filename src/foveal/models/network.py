@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -112,4 +113,4 @@ def head_options(spec: BackboneSpec, options: ModelOptions) -> ModelOptions:
     """Return the options with the hidden layer that goes with a backbone, unless one is given."""
     if options.hidden is not None:
         return options
-    return options.model_copy(update={"hidden": spec.hidden})
+    return replace(options, hidden=spec.hidden)

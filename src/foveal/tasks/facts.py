@@ -1,12 +1,9 @@
-"""What a task is told of the data before it chooses, and what a choice is."""
+"""What a task is told of the data before it chooses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias, final
-
-Choice: TypeAlias = tuple[dict[str, Any], dict[str, str]]
-"""Changes to a recipe as `Recipe.updated` takes them, and dotted key → the reason for each."""
+from typing import final
 
 # Printed letters and signatures here: 0.82 and 0.85; grey ads of phones: up to 0.53.
 INK_SHARE = 0.68

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
 from foveal.tasks.base import Task
-from foveal.tasks.facts import Choice, DataFacts
+from foveal.tasks.facts import DataFacts
 
 
 class Head(nn.Module, ABC):
@@ -47,16 +47,26 @@ class TaskTraining(ABC):
     """Builds the head, the targets' tensors and the losses of one task."""
 
     @abstractmethod
-    def choose(self, recipe: Recipe, facts: DataFacts) -> Choice:
-        """Return what this task wants of a recipe's open values; the rest is chosen for all tasks.
+    def choose(self, recipe: Recipe, facts: DataFacts) -> Recipe:
+        """Fill in what this task wants of a recipe; the rest is chosen for all tasks alike.
 
         Args:
             recipe: As the user gave it, with the task's options.
             facts: What a sample of the pictures says.
 
+        Returns:
+            The recipe with choices and their reasons laid under it; see `Recipe.filled`.
+
         Raises:
             RecipeError: For a combination that the task cannot train.
         """
+
+    def unused(self, recipe: Recipe) -> dict[str, str]:
+        """Return key of the recipe → why the task does not read it, under a resolved recipe.
+
+        A user who gave such a key is warned.
+        """
+        return {}
 
     @abstractmethod
     def build_head(

@@ -19,7 +19,7 @@ from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
 from foveal.recipe import Recipe
 from foveal.types import Finding, JsonObject
-from foveal.workflow.sources import open_for, target_kind_of
+from foveal.workflow.sources import open_for, target_kind_of, with_task
 
 # Large enough for the perceptual hash; the pixels are thrown away.
 _SIDE = 32
@@ -70,6 +70,7 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
     Raises:
         DataError: When there is nothing to look at.
     """
+    recipe = with_task(recipe, data)
     source = open_for(data, recipe)
     target = target_kind_of(recipe)
     limits = DecodeLimits(max_bytes=recipe.data.max_bytes, max_pixels=recipe.data.max_pixels)

@@ -24,14 +24,14 @@ from foveal.errors import DataError, RecipeError, WeightsError
 from foveal.machine import available_cores
 from foveal.models.lite import wheel_file
 from foveal.pipeline import Pipeline
-from foveal.recipe import Recipe
+from foveal.recipe import Recipe, parse_section
 from foveal.tasks import get_task, get_training
 from foveal.tasks.base import Task
 from foveal.types import Finding, RawTarget
 from foveal.workflow.choose import resolve
 from foveal.workflow.facts import look
 from foveal.workflow.rundir import RunDirectory, write_json
-from foveal.workflow.sources import open_for, target_kind_of
+from foveal.workflow.sources import open_for, target_kind_of, with_task
 
 logger = logging.getLogger(__name__)
 
@@ -128,20 +128,17 @@ def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
     Raises:
         DataError: When nothing there is labelled, or nothing can be read.
     """
+    recipe = with_task(recipe, location)
     _check_fit(recipe)
     source = open_for(location, recipe)
     raws = [sample.raw for sample in source.samples if sample.raw is not None]
     if not raws:
         raise _no_labels(source, location)
     task_type = get_task(recipe.task)
-    chosen, reasons = task_type.choose_options(raws)
-    missing = {k: v for k, v in chosen.items() if k not in recipe.task_options}
-    if missing:
-        recipe = recipe.updated(
-            reasons={key: why for key, why in reasons.items() if key.split(".")[-1] in missing},
-            task_options={**recipe.task_options, **missing},
-        )
+    options, reasons = task_type.choose_options(raws)
+    recipe = recipe.filled(Recipe(task_options=options, reasons=reasons))
     # Wrong options are known before the first picture is decoded.
+    parse_section(task_type.options_type, recipe.task_options, "task_options.")
     task_type.bind(task_type.fit_labels(raws), recipe.task_options)
     facts = look(source, limits_of(recipe), raws)
     training = get_training(recipe.task)

@@ -7,7 +7,7 @@ from pathlib import Path
 from foveal.data.layouts import open_source
 from foveal.data.source import ReadAnything, Source, TargetKind
 from foveal.recipe import Recipe
-from foveal.synth import is_synth, open_synth
+from foveal.synth import is_synth, kind_of, open_synth
 from foveal.tasks import get_task
 
 
@@ -18,6 +18,14 @@ def target_kind_of(recipe: Recipe) -> TargetKind:
         UsageError: When there is no such task.
     """
     return get_task(recipe.task).target_kind
+
+
+def with_task(recipe: Recipe, location: str | Path) -> Recipe:
+    """Return the recipe with the task of generated data (`synth:KIND`), unless one is given."""
+    if not is_synth(location):
+        return recipe
+    task = kind_of(str(location)).task
+    return recipe.filled(Recipe(task=task, reasons={"task": f"{location} is made for it"}))
 
 
 def open_for(location: str | Path, recipe: Recipe) -> Source:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar, final, overload
 
@@ -183,7 +183,7 @@ class TileValidation:
         self._windows = windows
         self._setting = setting
         # The plain loss, so that epochs compare however hard training is made.
-        self._options = setting.options.model_copy(update={"label_smoothing": 0.0})
+        self._options = replace(setting.options, label_smoothing=0.0)
 
     def __call__(self, model: nn.Module) -> Measured:
         """Return the task's metrics over the pictures, and the mean loss of a tile as `loss`."""

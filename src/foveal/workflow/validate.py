@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -52,7 +53,7 @@ class Validation:
         self._targets = targets
         self._frames = frames
         # The plain loss, so that epochs compare however hard training is made.
-        self._options = options.model_copy(update={"label_smoothing": 0.0})
+        self._options = replace(options, label_smoothing=0.0)
         self._precision = precision
         self._forward = forward
 

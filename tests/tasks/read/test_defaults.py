@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import yaml
 
 from foveal.errors import RecipeError
 from foveal.page import DEFAULT_STEPS
-from foveal.recipe import Recipe
+from foveal.recipe import Recipe, make_recipe
 from foveal.tasks import get_training
 from foveal.tasks.facts import DataFacts
 from foveal.workflow.choose import resolve
@@ -29,9 +28,9 @@ LINES = DataFacts(
 PAGES = replace(LINES, median_side=2400, median_height=800, widest=4.0)
 
 
-def chosen(facts: DataFacts = LINES, **given: Any) -> Recipe:
-    training = get_training("read")
-    return resolve(Recipe(task="read").updated(**given), facts, training, pretrained_at_hand=True)
+def chosen(facts: DataFacts = LINES, *overrides: str) -> Recipe:
+    recipe = make_recipe(None, overrides, {"task": "read"})
+    return resolve(recipe, facts, get_training("read"), pretrained_at_hand=True)
 
 
 def test_lines_keep_their_aspect_ratio_and_have_a_free_width() -> None:
@@ -56,7 +55,7 @@ def test_pages_are_cut_to_their_lines_first() -> None:
 
 
 def test_pages_may_be_left_whole() -> None:
-    assert chosen(PAGES, pipeline__steps=[]).pipeline.steps == ()
+    assert chosen(PAGES, "pipeline.steps=[]").pipeline.steps == ()
 
 
 def test_a_picture_of_20_000_pixels_does_not_make_the_rest_wider_than_a_strip() -> None:
@@ -65,7 +64,7 @@ def test_a_picture_of_20_000_pixels_does_not_make_the_rest_wider_than_a_strip() 
 
 
 def test_a_stretched_line_is_as_wide_as_the_widest() -> None:
-    assert chosen(pipeline__fit="stretch").pipeline.width == 192
+    assert chosen(LINES, "pipeline.fit=stretch").pipeline.width == 192
 
 
 def test_the_backbone_for_lines_is_trained_from_scratch() -> None:
@@ -77,7 +76,7 @@ def test_the_backbone_for_lines_is_trained_from_scratch() -> None:
 @pytest.mark.parametrize("samples", [200, 5000])
 def test_a_pretrained_backbone_is_trained_as_a_whole(samples: int) -> None:
     # Cached features, which few pictures would get otherwise, are of one size.
-    recipe = chosen(replace(LINES, samples=samples), model__backbone="efficientnet_lite0")
+    recipe = chosen(replace(LINES, samples=samples), "model.backbone=efficientnet_lite0")
     assert recipe.train.strategy == "full"
     assert "widths" in recipe.reasons["train.strategy"]
 
@@ -85,13 +84,13 @@ def test_a_pretrained_backbone_is_trained_as_a_whole(samples: int) -> None:
 @pytest.mark.parametrize("strategy", ["frozen", "staged"])
 def test_cached_features_are_refused_because_widths_differ(strategy: str) -> None:
     with pytest.raises(RecipeError, match=f"{strategy} caches.*many widths") as caught:
-        chosen(train__strategy=strategy)
+        chosen(LINES, f"train.strategy={strategy}")
     assert caught.value.hint == "--strategy full"
 
 
 def test_mixed_pictures_are_refused() -> None:
     with pytest.raises(RecipeError, match="a mixed text cannot be read") as caught:
-        chosen(train__mixup=0.2)
+        chosen(LINES, "train.mixup=0.2")
     assert "train.mixup=0" in str(caught.value.hint)
 
 
@@ -111,9 +110,9 @@ def test_long_lines_are_moved_less_so_that_their_ends_stay_in_the_picture() -> N
 
 def test_joined_lines_are_long_whatever_the_page_is() -> None:
     assert chosen(PAGES).train.augment.rotation == 0.75
-    assert chosen(PAGES, pipeline__steps=[]).train.augment.rotation == 3.0
-    assert chosen(PAGES, pipeline__steps=["grey"]).train.augment.rotation == 3.0
-    assert chosen(PAGES, train__augment__rotation=2.0).train.augment.rotation == 2.0
+    assert chosen(PAGES, "pipeline.steps=[]").train.augment.rotation == 3.0
+    assert chosen(PAGES, "pipeline.steps=[grey]").train.augment.rotation == 3.0
+    assert chosen(PAGES, "train.augment.rotation=2.0").train.augment.rotation == 2.0
 
 
 @pytest.mark.parametrize(
@@ -125,28 +124,25 @@ def test_the_schedule_sees_about_250_000_pictures(samples: int, batch: int, epoc
 
 
 def test_a_budget_decides_the_epochs() -> None:
-    assert "budget" in chosen(train__budget_s=60.0).reasons["train.epochs"]
+    assert "budget" in chosen(LINES, "train.budget_s=60.0").reasons["train.epochs"]
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("pipeline__height", 32),
-        ("pipeline__width", 200),
-        ("pipeline__fit", "stretch"),
-        ("model__backbone", "crnn"),
-        ("train__lr", 0.01),
-        ("train__epochs", 7),
-        ("train__batch_size", 5),
-        ("train__augment__rotation", 0.0),
-        ("train__augment__flip_horizontal", True),
+        ("pipeline.height", 32),
+        ("pipeline.width", 200),
+        ("pipeline.fit", "stretch"),
+        ("model.backbone", "crnn"),
+        ("train.lr", 0.01),
+        ("train.epochs", 7),
+        ("train.batch_size", 5),
+        ("train.augment.rotation", 0.0),
+        ("train.augment.flip_horizontal", True),
     ],
 )
 def test_what_the_user_says_is_kept(key: str, value: object) -> None:
-    found: object = chosen(**{key: value})
-    for part in key.split("__"):
-        found = getattr(found, part)
-    assert found == value
+    assert chosen(LINES, f"{key}={value}").flat()[key] == value
 
 
 def test_a_resolved_recipe_leaves_nothing_open_and_survives_yaml() -> None:
@@ -158,5 +154,5 @@ def test_a_resolved_recipe_leaves_nothing_open_and_survives_yaml() -> None:
 def test_drawn_pictures_are_not_changed_further_unless_the_user_says_so() -> None:
     drawn = replace(LINES, is_drawn=True)
     assert chosen(drawn).train.augment.enabled is False
-    assert chosen(drawn, train__augment__enabled=True).train.augment.enabled is True
+    assert chosen(drawn, "train.augment.enabled=true").train.augment.enabled is True
     assert chosen().train.augment.enabled is True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from foveal.errors import RecipeError
 from foveal.models.backbones import resolve_backbone
-from foveal.recipe import Recipe, TrainOptions
+from foveal.recipe import Recipe, TrainOptions, make_recipe
 from foveal.tasks import get_task, get_training
 from foveal.tasks.facts import DataFacts
 from foveal.tasks.segment.heads import build_decoder
@@ -118,10 +120,8 @@ def test_rare_classes_weigh_more() -> None:
     assert second > first and first + second == pytest.approx(2.0)
 
 
-def chosen(**changes: object) -> Recipe:
-    recipe = Recipe(task="segment").updated(**changes)
-    values, reasons = TRAINING.choose(recipe, FACTS)
-    return recipe.updated(reasons=reasons, **values)
+def chosen(*overrides: str, facts: DataFacts = FACTS) -> Recipe:
+    return TRAINING.choose(make_recipe(None, overrides, {"task": "segment"}), facts)
 
 
 def test_stained_tissue_keeps_its_colours_and_is_turned_in_every_direction() -> None:
@@ -135,38 +135,29 @@ def test_stained_tissue_keeps_its_colours_and_is_turned_in_every_direction() -> 
         256,
         256,
     )
-    assert chosen(train__augment__color=0.3).train.augment.color == 0.3
+    assert chosen("train.augment.color=0.3").train.augment.color == 0.3
 
 
 def test_small_pictures_make_small_tiles() -> None:
-    values, _ = TRAINING.choose(
-        Recipe(task="segment"), DataFacts(**{**vars_of(FACTS), "median_side": 100})
-    )
-    assert values["pipeline__height"] == 128
-
-
-def vars_of(facts: DataFacts) -> dict[str, object]:
-    return {name: getattr(facts, name) for name in facts.__slots__}
+    assert chosen(facts=replace(FACTS, median_side=100)).pipeline.height == 128
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("override", "message"),
     [
-        ({"train__mixup": 0.2}, "mixup"),
-        ({"pipeline__fit": "stretch"}, "Expected tile"),
-        ({"pipeline__steps": ["grey"]}, "pipeline.steps"),
-        ({"pipeline__image_size": 100}, "multiple of 32"),
+        ("train.mixup=0.2", "mixup"),
+        ("pipeline.fit=stretch", "Expected tile"),
+        ("pipeline.steps=[grey]", "pipeline.steps"),
+        ("pipeline.image_size=100", "multiple of 32"),
     ],
 )
-def test_what_cannot_be_trained_is_refused(changes: dict[str, object], message: str) -> None:
+def test_what_cannot_be_trained_is_refused(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        chosen(**changes)
+        chosen(override)
 
 
 def test_what_is_given_is_kept_though_it_is_the_usual_value() -> None:
-    recipe = chosen(train__augment__rotation=10.0, train__label_smoothing=0.05)
+    recipe = chosen("train.augment.rotation=10.0", "train.label_smoothing=0.05")
     assert (recipe.train.augment.rotation, recipe.train.label_smoothing) == (10.0, 0.05)
-    given = Recipe.load(None, ["task=segment", "train.augment.brightness=0.15"])
-    changes, _ = TRAINING.choose(given.updated(train__lr=0.01), FACTS)
-    assert "train__augment__brightness" not in changes
-    assert changes["train__augment__contrast"] == 0.0
+    augment = chosen("train.augment.brightness=0.15", "train.lr=0.01").train.augment
+    assert (augment.brightness, augment.contrast) == (0.15, 0.0)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
 from foveal.tasks.base import Task
 from foveal.tasks.classify.head import EvidenceHead
-from foveal.tasks.facts import Choice, DataFacts
+from foveal.tasks.facts import DataFacts
 from foveal.tasks.training import Head, TaskTraining, weighted_mean
 
 # The name of the targets' tensor says which loss they are for.
@@ -31,9 +31,9 @@ _MAX_LEVELS = 4
 class ClassifyTraining(TaskTraining):
     """Cross entropy for one label of many, binary cross entropy for several."""
 
-    def choose(self, recipe: Recipe, facts: DataFacts) -> Choice:
+    def choose(self, recipe: Recipe, facts: DataFacts) -> Recipe:
         """Leave everything to the defaults of all tasks."""
-        return {}, {}
+        return recipe
 
     def build_head(
         self,

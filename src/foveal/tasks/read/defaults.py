@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from foveal.errors import RecipeError
 from foveal.page import DEFAULT_STEPS
-from foveal.recipe import Recipe
-from foveal.tasks.facts import Choice, DataFacts
+from foveal.recipe import (
+    AugmentOptions,
+    ModelOptions,
+    PipelineOptions,
+    Recipe,
+    TrainOptions,
+)
+from foveal.tasks.facts import DataFacts
 
 BACKBONE = "reader"
 _HEIGHT_STEP = 16
@@ -23,11 +27,8 @@ _WIDTH_STEP = 32
 _STRIP_WIDTH = 16_384
 # Room for pictures wider than any that was looked at.
 _SPARE_WIDTH = 2
-# A turned or sheared line is still read; a strongly turned one is not what comes in.
-_AUGMENT = {"rotation": 3.0, "zoom": 0.06, "shear": 6.0, "shift": 0.03}
-# The ends of a line move by its length times these: of lines longer than so many heights only so
-# much that they stay in the picture.
-_MOVES_ENDS = ("rotation", "zoom", "shift")
+# Lines longer than so many heights are turned, scaled and shifted less: their ends move by their
+# length times that, and must stay in the picture.
 _LONG_LINE = 4.0
 # Heights that a strip of joined lines is long; what comes is a page, which does not say.
 _STRIP_LENGTH = 16.0
@@ -36,8 +37,8 @@ _LR = 3e-3
 _FROM_SCRATCH = (BACKBONE, "crnn")
 
 
-def choose_recipe(recipe: Recipe, facts: DataFacts) -> Choice:
-    """Return the changes and their reasons; see `TaskTraining.choose`.
+def choose_recipe(recipe: Recipe, facts: DataFacts) -> Recipe:
+    """Fill in what is open; see `TaskTraining.choose`.
 
     Raises:
         RecipeError: For MixUp, and for training on cached features of pictures of many widths.
@@ -47,54 +48,55 @@ def choose_recipe(recipe: Recipe, facts: DataFacts) -> Choice:
             "train.mixup mixes pictures, and a mixed text cannot be read. Expected 0 for read.",
             hint="--set train.mixup=0",
         )
-    changes: dict[str, Any] = {}
-    reasons: dict[str, str] = {}
-    for choose in (_geometry, _backbone, _augmentation, _schedule):
-        new, why = choose(recipe, facts)
-        changes |= new
-        reasons |= why
-    return changes, reasons
+    if recipe.train.strategy in ("frozen", "staged"):
+        raise RecipeError(
+            f"train.strategy={recipe.train.strategy} caches the activations of pictures of one "
+            "size; lines of text have many widths. Expected scratch or full for read.",
+            hint="--strategy full",
+        )
+    for choose in (_steps, _geometry, _backbone, _augmentation, _schedule):
+        recipe = recipe.filled(choose(recipe, facts))
+    return recipe
 
 
-def _geometry(recipe: Recipe, facts: DataFacts) -> Choice:
+def unused_keys(recipe: Recipe) -> dict[str, str]:
+    """Return key → why it is not read; see `TaskTraining.unused`."""
+    unused = {"model.hidden": "the heads of read have no such layer"}
+    if recipe.task_options.get("head", "ctc") != "positions":
+        why = "the sequence loss has no single classes; only the head `positions` has"
+        unused |= {"train.label_smoothing": why, "task_options.length": why}
+        if recipe.train.balance == "weights":
+            unused["train.balance"] = why
+    if recipe.task_options.get("decoder", "greedy") != "beam":
+        unused["task_options.beam_width"] = "the decoder is greedy, not beam"
+    return unused
+
+
+def _steps(recipe: Recipe, facts: DataFacts) -> Recipe:
+    if facts.median_height < _PAGE_HEIGHT:
+        return Recipe(pipeline=PipelineOptions(steps=()))
+    why = (
+        f"the pictures are {facts.median_height} px high: pages, whose lines are cut out and "
+        "joined before they are read"
+    )
+    return Recipe(pipeline=PipelineOptions(steps=DEFAULT_STEPS), reasons={"pipeline.steps": why})
+
+
+def _geometry(recipe: Recipe, facts: DataFacts) -> Recipe:
     options = recipe.pipeline
-    changes: dict[str, Any] = {}
-    reasons: dict[str, str] = {}
-    fit = options.fit or "line"
-    if options.fit is None:
-        changes["pipeline__fit"] = fit
-        reasons["pipeline.fit"] = "text keeps its aspect ratio; a picture's width is free"
-    steps = options.steps
-    if steps is None:
-        is_page = _is_page(recipe, facts)
-        steps = DEFAULT_STEPS if is_page else ()
-        changes["pipeline__steps"] = list(steps)
-        if is_page:
-            reasons["pipeline.steps"] = (
-                f"the pictures are {facts.median_height} px high: pages, whose lines are cut out "
-                "and joined before they are read"
-            )
-    if options.height is not None and options.width is not None:
-        return changes, reasons
+    fit, is_strip = options.fit or "line", bool(options.steps)
+    reasons = {"pipeline.fit": "text keeps its aspect ratio; a picture's width is free"}
     height = options.height or options.image_size
     if height is None:
         low, high = _HEIGHTS
         fitting = _HEIGHT_STEP * -(-facts.median_height // _HEIGHT_STEP)
-        height = _STRIP_HEIGHT if steps else min(high, max(low, fitting))
+        height = _STRIP_HEIGHT if is_strip else min(high, max(low, fitting))
         reasons["pipeline.height"] = (
             f"the median picture is {facts.median_height} px high; "
             f"text is read best between {low} and {high} px"
         )
-    changes["pipeline__height"] = height
-    if options.width is None:
-        changes["pipeline__width"] = _widest(fit, height, facts, is_strip=bool(steps))
-    return changes, reasons
-
-
-def _is_page(recipe: Recipe, facts: DataFacts) -> bool:
-    """Tell whether lines are cut out of the pictures and joined."""
-    steps = recipe.pipeline.steps
-    return facts.median_height >= _PAGE_HEIGHT if steps is None else "lines" in steps
+    width = _widest(fit, height, facts, is_strip=is_strip)
+    return Recipe(pipeline=PipelineOptions(fit=fit, height=height, width=width), reasons=reasons)
 
 
 def _widest(fit: str, height: int, facts: DataFacts, *, is_strip: bool) -> int:
@@ -104,61 +106,52 @@ def _widest(fit: str, height: int, facts: DataFacts, *, is_strip: bool) -> int:
     return min(_STRIP_WIDTH, width * _SPARE_WIDTH) if fit == "line" else width
 
 
-def _backbone(recipe: Recipe, facts: DataFacts) -> Choice:
-    if recipe.model.backbone != "auto":
-        return {}, {}
+def _backbone(recipe: Recipe, facts: DataFacts) -> Recipe:
     why = "made for lines of text: it keeps more columns than rows"
-    return {"model__backbone": BACKBONE}, {"model.backbone": why}
+    return Recipe(model=ModelOptions(backbone=BACKBONE), reasons={"model.backbone": why})
 
 
-def _augmentation(recipe: Recipe, facts: DataFacts) -> Choice:
-    given = recipe.train.augment
-    if facts.is_drawn and given.enabled is None:
+def _augmentation(recipe: Recipe, facts: DataFacts) -> Recipe:
+    if facts.is_drawn and recipe.train.augment.enabled is None:
         # 104,000 captchas, 500,000 seen: 2.3 of 100 misread as O for 0 or 0 for O, 0.3 otherwise.
-        return {"train__augment__enabled": False, "train__augment__flip_horizontal": False}, {
-            "train.augment.enabled": (
-                "off: what is drawn varies by itself, and turning or stretching it further blurs "
-                "what tells O from 0"
-            )
-        }
-    length = _STRIP_LENGTH if _is_page(recipe, facts) else facts.widest
-    part = min(1.0, _LONG_LINE / length)
-    changes: dict[str, Any] = {
-        f"train__augment__{name}": round(value * part, 3) if name in _MOVES_ENDS else value
-        for name, value in _AUGMENT.items()
-        if name not in given.model_fields_set
-    }
-    why = "a little: lines of text are nearly upright"
-    if part < 1:
-        why = "little: turned further, the ends of long lines would leave the picture"
-    reasons = {"train.augment.rotation": why}
-    if given.flip_horizontal is None:
-        changes["train__augment__flip_horizontal"] = False
-        reasons["train.augment.flip_horizontal"] = "off: a mirrored text is another text"
-    return changes, reasons
-
-
-def _schedule(recipe: Recipe, facts: DataFacts) -> Choice:
-    train = recipe.train
-    changes: dict[str, Any] = {}
-    reasons: dict[str, str] = {}
-    if train.strategy in ("frozen", "staged"):
-        raise RecipeError(
-            f"train.strategy={train.strategy} caches the activations of pictures of one size; "
-            "lines of text have many widths. Expected scratch or full for read.",
-            hint="--strategy full",
+        off = AugmentOptions(enabled=False, flip_horizontal=False)
+        why = (
+            "off: what is drawn varies by itself, and turning or stretching it further blurs "
+            "what tells O from 0"
         )
-    if train.strategy == "auto" and recipe.model.backbone not in ("auto", BACKBONE):
+        return Recipe(train=TrainOptions(augment=off), reasons={"train.augment.enabled": why})
+    length = _STRIP_LENGTH if "lines" in (recipe.pipeline.steps or ()) else facts.widest
+    part = min(1.0, _LONG_LINE / length)
+    # A turned or sheared line is still read; a strongly turned one is not what comes in.
+    augment = AugmentOptions(
+        rotation=round(3.0 * part, 3),
+        zoom=round(0.06 * part, 3),
+        shear=6.0,
+        shift=round(0.03 * part, 3),
+        flip_horizontal=False,
+    )
+    reasons = {
+        "train.augment.rotation": "a little: lines of text are nearly upright"
+        if part == 1
+        else "little: turned further, the ends of long lines would leave the picture",
+        "train.augment.flip_horizontal": "off: a mirrored text is another text",
+    }
+    return Recipe(train=TrainOptions(augment=augment), reasons=reasons)
+
+
+def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
+    train = recipe.train
+    chosen = Recipe(train=TrainOptions(batch_size=32 if facts.samples < 2000 else 64))
+    if recipe.model.backbone != BACKBONE:
         # What is chosen for all tasks caches the activations of pretrained backbones.
-        changes["train__strategy"] = "full"
-        reasons["train.strategy"] = "lines of text have many widths: nothing can be cached"
-    is_from_scratch = recipe.model.backbone in ("auto", *_FROM_SCRATCH)
-    if train.lr is None and train.optimizer == "adamw" and is_from_scratch:
-        changes["train__lr"] = _LR
-    if train.batch_size is None:
-        changes["train__batch_size"] = 32 if facts.samples < 2000 else 64
-    if train.epochs is None and train.budget_s is None:
+        why = "lines of text have many widths: nothing can be cached"
+        full = TrainOptions(strategy="full")
+        chosen = chosen.filled(Recipe(train=full, reasons={"train.strategy": why}))
+    if train.optimizer == "adamw" and recipe.model.backbone in _FROM_SCRATCH:
+        chosen = chosen.filled(Recipe(train=TrainOptions(lr=_LR)))
+    if train.budget_s is None:
         epochs = max(8, min(150, round(250_000 / max(1, facts.samples))))
-        changes["train__epochs"] = epochs
-        reasons["train.epochs"] = f"about {epochs * facts.samples} pictures seen in all"
-    return changes, reasons
+        why = f"about {epochs * facts.samples} pictures seen in all"
+        counted = TrainOptions(epochs=epochs)
+        chosen = chosen.filled(Recipe(train=counted, reasons={"train.epochs": why}))
+    return chosen

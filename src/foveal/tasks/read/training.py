@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
 from foveal.tasks.base import Task
-from foveal.tasks.facts import Choice, DataFacts
-from foveal.tasks.read.defaults import choose_recipe
+from foveal.tasks.facts import DataFacts
+from foveal.tasks.read.defaults import choose_recipe, unused_keys
 from foveal.tasks.read.heads import CtcHead, GruHead, PositionsHead
 from foveal.tasks.training import Head, TaskTraining, weighted_mean
 
@@ -32,9 +32,13 @@ class ReadTraining(TaskTraining):
     Neural Networks, 2006, https://doi.org/10.1145/1143844.1143891 (through torch's `ctc_loss`).
     """
 
-    def choose(self, recipe: Recipe, facts: DataFacts) -> Choice:
+    def choose(self, recipe: Recipe, facts: DataFacts) -> Recipe:
         """Choose height, page pre-processing, augmentation and schedule for text."""
         return choose_recipe(recipe, facts)
+
+    def unused(self, recipe: Recipe) -> dict[str, str]:
+        """Return what this recipe's head and loss do not read."""
+        return unused_keys(recipe)
 
     def build_head(
         self,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from foveal.errors import RecipeError
-from foveal.recipe import Recipe
-from foveal.tasks.facts import Choice, DataFacts
+from foveal.recipe import (
+    AugmentOptions,
+    ModelOptions,
+    PipelineOptions,
+    Recipe,
+    TrainOptions,
+)
+from foveal.tasks.facts import DataFacts
 
 BACKBONE = "efficientnet_lite0"
 # The coarsest maps have a stride of 32: a side that it divides comes back at its own size.
@@ -16,27 +22,38 @@ _SIDE = 256
 _BATCH = 8
 _LR = 1e-3
 # Tissue has no up and down. No shear and no shift: a crop may begin anywhere as it is.
-_AUGMENT = {"rotation": 180.0, "zoom": 0.2, "shear": 0.0, "shift": 0.0}
-_COLOURS = ("brightness", "contrast", "color")
+_AUGMENT = AugmentOptions(
+    rotation=180.0,
+    zoom=0.2,
+    shear=0.0,
+    shift=0.0,
+    flip_horizontal=True,
+    flip_vertical=True,
+    brightness=0.0,
+    contrast=0.0,
+    color=0.0,
+)
 # Crops seen in all when neither epochs nor a budget are given.
 _CROPS = 8000
 
 
-def choose_recipe(recipe: Recipe, facts: DataFacts) -> Choice:
-    """Return the changes and their reasons; see `TaskTraining.choose`.
+def choose_recipe(recipe: Recipe, facts: DataFacts) -> Recipe:
+    """Fill in what is open; see `TaskTraining.choose`.
 
     Raises:
         RecipeError: For MixUp, another fit than `tile`, page steps, or a side that 32 does not
             divide.
     """
     _refuse(recipe)
-    changes: dict[str, Any] = {}
-    reasons: dict[str, str] = {}
     for choose in (_geometry, _network, _augmentation, _schedule):
-        new, why = choose(recipe, facts)
-        changes |= new
-        reasons |= why
-    return changes, reasons
+        recipe = recipe.filled(choose(recipe, facts))
+    return recipe
+
+
+def unused_keys(recipe: Recipe) -> dict[str, str]:
+    """Return key → why it is not read; see `TaskTraining.unused`."""
+    why = "crops differ in every epoch: the backbone's features are not cached"
+    return {"model.hidden": "decoders have no such layer", "train.feature_views": why}
 
 
 def _refuse(recipe: Recipe) -> None:
@@ -66,76 +83,64 @@ def _refuse(recipe: Recipe) -> None:
             )
 
 
-def _geometry(recipe: Recipe, facts: DataFacts) -> Choice:
+def _geometry(recipe: Recipe, facts: DataFacts) -> Recipe:
     options = recipe.pipeline
-    changes: dict[str, Any] = {"pipeline__fit": "tile", "pipeline__steps": []}
     reasons = {"pipeline.fit": "every pixel is answered, at the picture's own resolution"}
     if options.height is not None and options.width is not None:
-        return changes, reasons
-    side = options.image_size
-    if side is None:
-        seen = max(1, round(facts.median_side * options.scale))
-        side = min(_SIDE, _SIDE_STEP * -(-seen // _SIDE_STEP))
-        reasons["pipeline.image_size"] = (
-            f"tiles of {side} px: the median picture is {facts.median_side} px long"
-        )
-    changes["pipeline__image_size"] = side
-    changes["pipeline__height"] = options.height or side
-    changes["pipeline__width"] = options.width or side
-    return changes, reasons
+        return Recipe(pipeline=PipelineOptions(fit="tile", steps=()), reasons=reasons)
+    seen = max(1, round(facts.median_side * options.scale))
+    side = options.image_size or min(_SIDE, _SIDE_STEP * -(-seen // _SIDE_STEP))
+    reasons["pipeline.image_size"] = (
+        f"tiles of {side} px: the median picture is {facts.median_side} px long"
+    )
+    return Recipe(
+        pipeline=PipelineOptions(fit="tile", steps=(), image_size=side, height=side, width=side),
+        reasons=reasons,
+    )
 
 
-def _network(recipe: Recipe, facts: DataFacts) -> Choice:
-    changes: dict[str, Any] = {}
-    reasons: dict[str, str] = {}
-    if recipe.model.backbone == "auto":
-        changes["model__backbone"] = BACKBONE
-        reasons["model.backbone"] = (
-            "its maps at five scales carry the decoder, and the weights are installed"
-        )
-    if recipe.train.strategy == "auto" and recipe.model.pretrained:
-        changes["train__strategy"] = "full"
-        reasons["train.strategy"] = (
-            "edges are learnt in the backbone's first layers: they are trained from the start"
-        )
-    return changes, reasons
-
-
-def _augmentation(recipe: Recipe, facts: DataFacts) -> Choice:
-    given = recipe.train.augment
-    changes: dict[str, Any] = {
-        f"train__augment__{name}": value
-        for name, value in _AUGMENT.items()
-        if name not in given.model_fields_set
+def _network(recipe: Recipe, facts: DataFacts) -> Recipe:
+    reasons = {
+        "model.backbone": "its maps at five scales carry the decoder, and the weights are installed"
     }
-    reasons = {"train.augment.rotation": "all directions: tissue and materials have no up"}
-    for name in _COLOURS:
-        if name not in given.model_fields_set:
-            changes[f"train__augment__{name}"] = 0.0
-            reasons["train.augment.color"] = (
-                "off: in stained tissue the colour is what tells, and a shifted stain is another"
-            )
-    if given.flip_horizontal is None:
-        changes["train__augment__flip_horizontal"] = True
-        changes["train__augment__flip_vertical"] = True
-    return changes, reasons
+    chosen = Recipe(model=ModelOptions(backbone=BACKBONE), reasons=reasons)
+    if recipe.model.pretrained:
+        why = "edges are learnt in the backbone's first layers: they are trained from the start"
+        full = TrainOptions(strategy="full")
+        chosen = chosen.filled(Recipe(train=full, reasons={"train.strategy": why}))
+    return chosen
 
 
-def _schedule(recipe: Recipe, facts: DataFacts) -> Choice:
+def _augmentation(recipe: Recipe, facts: DataFacts) -> Recipe:
+    reasons = {
+        "train.augment.rotation": "all directions: tissue and materials have no up",
+        "train.augment.color": (
+            "off: in stained tissue the colour is what tells, and a shifted stain is another"
+        ),
+    }
+    augment = _AUGMENT
+    if recipe.train.augment.flip_horizontal is not None:
+        # Who says which way to flip says it of both.
+        augment = replace(augment, flip_vertical=False)
+    return Recipe(train=TrainOptions(augment=augment), reasons=reasons)
+
+
+def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
     train = recipe.train
-    changes: dict[str, Any] = {}
-    reasons: dict[str, str] = {}
-    if "label_smoothing" not in train.model_fields_set:
-        changes["train__label_smoothing"] = 0.0
-        reasons["train.label_smoothing"] = "off: the Dice loss keeps the answers from the extremes"
-    if train.lr is None and train.optimizer == "adamw":
-        changes["train__lr"] = _LR
-    if train.batch_size is None:
-        changes["train__batch_size"] = _BATCH
-    if train.epochs is None and train.budget_s is None:
+    why = "off: the Dice loss keeps the answers from the extremes"
+    chosen = Recipe(
+        train=TrainOptions(
+            label_smoothing=0.0,
+            batch_size=_BATCH,
+            lr=_LR if train.optimizer == "adamw" else None,
+        ),
+        reasons={"train.label_smoothing": why},
+    )
+    if train.budget_s is None:
         side = max(1, facts.median_side * recipe.pipeline.scale / _SIDE)
         crops = max(1, round(facts.samples * side * side))
         epochs = max(10, min(150, round(_CROPS / crops)))
-        changes["train__epochs"] = epochs
-        reasons["train.epochs"] = f"about {epochs * crops} crops seen in all"
-    return changes, reasons
+        why = f"about {epochs * crops} crops seen in all"
+        counted = TrainOptions(epochs=epochs)
+        chosen = chosen.filled(Recipe(train=counted, reasons={"train.epochs": why}))
+    return chosen

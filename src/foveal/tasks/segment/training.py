@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
 from foveal.tasks.base import Task
-from foveal.tasks.facts import Choice, DataFacts
-from foveal.tasks.segment.defaults import choose_recipe
+from foveal.tasks.facts import DataFacts
+from foveal.tasks.segment.defaults import choose_recipe, unused_keys
 from foveal.tasks.segment.heads import build_decoder
 from foveal.tasks.training import Head, TaskTraining
 from foveal.types import IGNORED
@@ -34,9 +34,13 @@ class SegmentTraining(TaskTraining):
     https://doi.org/10.1038/s41592-020-01008-z.
     """
 
-    def choose(self, recipe: Recipe, facts: DataFacts) -> Choice:
+    def choose(self, recipe: Recipe, facts: DataFacts) -> Recipe:
         """Choose tiles, backbone, augmentation and schedule."""
         return choose_recipe(recipe, facts)
+
+    def unused(self, recipe: Recipe) -> dict[str, str]:
+        """Return what this recipe's head and loss do not read."""
+        return unused_keys(recipe)
 
     def build_head(
         self,

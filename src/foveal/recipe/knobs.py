@@ -1,0 +1,95 @@
+"""Everyday settings: keyword arguments of `foveal.train`, options of `foveal train`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypedDict
+
+from foveal.errors import RecipeError, UsageError, unknown_name
+from foveal.recipe.recipe import SETTINGS, Recipe, _flat, _merged, nested
+from foveal.recipe.sections import Strategy
+
+
+class Knobs(TypedDict, total=False):
+    """The everyday settings, for editors and type checkers; None leaves a setting open.
+
+    The fields of the recipe that are marked as `Knob` are the source; a test holds both alike. Here
+    is the order in which `foveal train --help` lists them.
+    """
+
+    task: str | None
+    epochs: int | None
+    batch_size: int | None
+    image_size: int | None
+    backbone: str | None
+    lr: float | None
+    patience: int | None
+    budget_s: float | None
+    seed: int | None
+    device: str | None
+    strategy: Strategy | None
+    allow_download: bool | None
+    label_regex: str | None
+
+
+KNOBS = {
+    name: next(s for s in SETTINGS.values() if s.knob is not None and s.name == name)
+    for name in Knobs.__annotations__
+}
+"""Name of the argument → the recipe's setting."""
+
+
+def make_recipe(
+    recipe: str | Path | Recipe | None, overrides: Iterable[str], knobs: Mapping[str, Any]
+) -> Recipe:
+    """Lay `key.path=value` overrides and everyday settings over a recipe.
+
+    Args:
+        recipe: A recipe, the path of a recipe file, or None for the defaults.
+        overrides: Each `train.epochs=5`; the value is read as YAML, and the last of a key counts.
+        knobs: Name → value; None is not given.
+
+    Raises:
+        RecipeError: For an unknown key, or a value of the wrong type or out of range.
+        UsageError: For an unknown name, or a setting that is given twice.
+    """
+    given = {name: value for name, value in knobs.items() if value is not None}
+    for name in given:
+        if name not in KNOBS:
+            hint = 'every other key of the recipe: overrides=["train.ema=0.99"]'
+            raise UsageError(unknown_name("setting", name, KNOBS), hint=hint)
+    if not isinstance(recipe, Recipe):
+        recipe = Recipe.load(Path(recipe)) if recipe is not None else Recipe()
+    layer: dict[str, Any] = reduce(_merged, map(_read_override, overrides), {})
+    twice = _flat(layer, "").keys() & {KNOBS[name].key for name in given}
+    if twice:
+        setting = SETTINGS[min(twice)]
+        raise UsageError(
+            f"{setting.where} is given twice: as an override and by itself.",
+            hint=f"leave --set {setting.key}=... out",
+        )
+    return recipe.overlaid(
+        reduce(_merged, (nested(KNOBS[name].key, value) for name, value in given.items()), layer)
+    )
+
+
+def _read_override(override: str) -> dict[str, Any]:
+    # Imported late: `foveal train --help` reads none.
+    import yaml
+
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise RecipeError(
+            f"Invalid override {override!r}. Expected KEY=VALUE.",
+            hint="foveal train DATA --set train.epochs=5",
+        )
+    try:
+        return nested(key.strip(), yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise RecipeError(
+            f"Invalid value in override {override!r}: {problem}.",
+            hint=f"quote what is plain text: --set \"{key.strip()}='{text}'\"",
+        ) from error

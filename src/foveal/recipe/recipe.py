@@ -1,0 +1,218 @@
+"""The recipe: one typed, frozen object that says everything about a run.
+
+Layers, weakest first: choices made from the data, the recipe file, `--set`, the everyday options.
+The resolved recipe in the run directory has a value where a choice was made; `reasons` says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar, final
+
+from annotated_types import Interval
+
+from foveal.errors import RecipeError
+from foveal.recipe.fields import Help, Knob, Section, settings_of
+from foveal.recipe.parse import parse_section
+from foveal.recipe.sections import (
+    DataOptions,
+    EvaluateOptions,
+    ModelOptions,
+    PipelineOptions,
+    SplitOptions,
+    TrainOptions,
+)
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Section):
+    """Everything about a run; with some fields only, a choice or a layer of one.
+
+    Attributes:
+        reasons: Dotted key → why an automatic choice was made. Not part of the digest.
+        given: Dotted keys that were given or chosen although their value may be the default.
+    """
+
+    schema_version: Annotated[Literal[1], Help("Version of this format.")] = 1
+    task: Annotated[
+        str, Help("What to learn: classify, read or segment."), Knob(metavar="NAME")
+    ] = "classify"
+    seed: Annotated[int, Interval(ge=0), Help("Random seed of the run."), Knob(metavar="N")] = 0
+    task_options: Annotated[dict[str, Any], Help("Options of the task; see the page of each.")] = (
+        field(default_factory=dict)
+    )
+    data: DataOptions = field(default_factory=DataOptions)
+    split: SplitOptions = field(default_factory=SplitOptions)
+    pipeline: PipelineOptions = field(default_factory=PipelineOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    train: TrainOptions = field(default_factory=TrainOptions)
+    evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
+    reasons: Annotated[dict[str, str], Help("Why each automatic choice was made.")] = field(
+        default_factory=dict
+    )
+    given: frozenset[str] = field(default=frozenset(), init=False, compare=False, repr=False)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a YAML file.
+
+        Raises:
+            RecipeError: For an unreadable file, an unknown key or a value out of range.
+        """
+        # Imported late: `foveal train --help` reads no file.
+        import yaml
+
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise RecipeError(f"Cannot read the recipe {path}: {error}") from error
+        if not isinstance(loaded, dict):
+            raise RecipeError(f"Invalid recipe {path}. Expected a mapping of keys.")
+        return cls.parse(loaded)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        """Check a mapping and return the recipe.
+
+        Raises:
+            RecipeError: Naming the key, and the nearest known one where it is unknown.
+        """
+        return parse_section(cls, data)._giving(_leaves(data))
+
+    def overlaid(self, layer: Mapping[str, Any]) -> Self:
+        """Return the recipe with the values of a mapping in place of its own.
+
+        Raises:
+            RecipeError: As for `parse`.
+        """
+        settled = _settled(self, "", self.given)
+        return self.parse(_merged(settled, layer))
+
+    def filled(self, choice: Recipe) -> Self:
+        """Return the recipe with what it leaves open taken from a choice.
+
+        Open is what is None or `auto`, and what was not given and has its default.
+
+        Args:
+            choice: A recipe that differs from the defaults in what was chosen. Of its reasons those
+                for keys that were open are kept.
+        """
+        chosen: set[str] = set()
+        recipe = _filled(self, choice, "", self.given, chosen)
+        options = {**choice.task_options, **self.task_options}
+        chosen |= {f"task_options.{k}" for k in choice.task_options.keys() - self.task_options}
+        reasons = {key: why for key, why in choice.reasons.items() if key in chosen}
+        recipe = replace(recipe, task_options=options, reasons={**self.reasons, **reasons})
+        return recipe._giving(self.given | chosen)
+
+    def _giving(self, given: Iterable[str]) -> Self:
+        object.__setattr__(self, "given", frozenset(given))
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, in the order of the sections."""
+        values = asdict(self)
+        del values["given"]
+        return values
+
+    def to_yaml(self) -> str:
+        """Return the recipe as YAML, in the order of the sections."""
+        import yaml
+
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+    def flat(self) -> dict[str, bool | str | float | int]:
+        """Return dotted key → plain value of everything but the reasons; None as ""."""
+        values = {k: v for k, v in _flat(self.to_dict(), "").items() if not k.startswith("reasons")}
+        return {
+            key: value if isinstance(value, (bool, str, float, int)) else _as_text(value)
+            for key, value in values.items()
+        }
+
+    def digest(self) -> str:
+        """Return the sha256 of the recipe without its reasons, as hexadecimal digits."""
+        data = self.to_dict()
+        del data["reasons"]
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """Return `{"train": {"epochs": 5}}` for `train.epochs` and 5."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    result: dict[str, Any] = value
+    return result
+
+
+def _as_text(value: Any) -> str:
+    return "" if value is None else str(list(value))
+
+
+def _leaves(data: Mapping[str, Any]) -> Iterable[str]:
+    return _flat(data, "")
+
+
+def _flat(data: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        )
+    return flat
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        both = isinstance(under, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(under, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _default(each: Field[Any]) -> Any:
+    return each.default if each.default_factory is MISSING else each.default_factory()
+
+
+def _is_open(value: Any, each: Field[Any], is_given: bool) -> bool:
+    return value is None or value == "auto" or (not is_given and value == _default(each))
+
+
+def _settled(section: Section, prefix: str, given: frozenset[str]) -> dict[str, Any]:
+    """Return what is not open as plain values."""
+    settled: dict[str, Any] = {}
+    for each in fields(section):
+        value, key = getattr(section, each.name), prefix + each.name
+        if isinstance(value, Section):
+            settled[each.name] = _settled(value, key + ".", given)
+        elif each.init and not _is_open(value, each, key in given):
+            settled[each.name] = value
+    return settled
+
+
+def _filled(
+    section: SectionT, choice: Section, prefix: str, given: frozenset[str], chosen: set[str]
+) -> SectionT:
+    changes: dict[str, Any] = {}
+    for each in fields(section):
+        value, wanted = getattr(section, each.name), getattr(choice, each.name)
+        key = prefix + each.name
+        if isinstance(value, Section):
+            changes[each.name] = _filled(value, wanted, key + ".", given, chosen)
+        elif isinstance(value, dict) or not each.init or wanted == _default(each):
+            continue
+        elif _is_open(value, each, key in given):
+            changes[each.name] = wanted
+            chosen.add(key)
+    return replace(section, **changes)
+
+
+SETTINGS = settings_of(Recipe)
+"""Dotted key → what is known about it."""
