@@ -20,7 +20,7 @@ import torch._dynamo  # The optimizers load it when they are built: once here, n
 from fitting import CPU, TinyTraining, accuracy, tiny_loader, tiny_network
 from torch import nn
 
-from foveal.recipe import TrainOptions
+from foveal.recipe import TrainOptions, parse_section
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord, head_only
 from foveal.train.trainer import Trainer
@@ -48,8 +48,8 @@ class Beat:
 
 
 def train(directory: Path, optimizer: str, beat: int) -> None:
-    options = TrainOptions.model_validate(
-        {"ema": 0.9, "mixup": 0.3, "optimizer": optimizer, "schedule": "one_cycle"}
+    options = parse_section(
+        TrainOptions, {"ema": 0.9, "mixup": 0.3, "optimizer": optimizer, "schedule": "one_cycle"}
     )
     model = tiny_network()
     stages = [

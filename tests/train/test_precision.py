@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from foveal.errors import RecipeError
 from foveal.machine import available_cores, has_bf16
 from foveal.train import precision
 from foveal.train.precision import choose_device, choose_precision, use_threads
@@ -86,3 +87,9 @@ def test_threads_are_limited_by_the_environment(monkeypatch, said, expected):
 
 def test_a_named_device_is_taken():
     assert choose_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", ""])
+def test_a_device_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(RecipeError, match=r"'train.device' \(--device\).*Received: "):
+        choose_device(name)

@@ -11,7 +11,9 @@ from typing import Literal
 
 import torch
 
+from foveal.errors import RecipeError
 from foveal.machine import available_cores, has_bf16
+from foveal.recipe import SETTINGS
 
 logger = logging.getLogger(__name__)
 
@@ -79,11 +81,36 @@ def use_threads() -> None:
 
 
 def choose_device(option: str) -> torch.device:
-    """Return the device for `auto` (CUDA, then Apple's, then the processor) or a name."""
+    """Return the device for `auto` (CUDA, then Apple's, then the processor) or a name.
+
+    Raises:
+        RecipeError: For a name that is no device of this machine.
+    """
     if option != "auto":
-        return torch.device(option)
+        return _named_device(option)
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def _named_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    # Nothing is put on the device: that would start CUDA before other processes are begun.
+    if device is not None and device.type == "cuda":
+        is_there = (device.index or 0) < torch.cuda.device_count()
+    elif device is not None and device.type == "mps":
+        is_there = torch.backends.mps.is_available()
+    else:
+        is_there = device is not None
+    if device is None or not is_there:
+        raise RecipeError(
+            f"Invalid value for recipe key {SETTINGS['train.device'].where}. "
+            f"Expected auto, or a device that torch finds on this machine. Received: {name!r}.",
+            hint="--device auto",
+        )
+    return device

@@ -47,10 +47,13 @@ def resolve(
     Raises:
         RecipeError: For settings that contradict each other or that the task cannot train with.
     """
+    device = choose_device(recipe.train.device)
     recipe = training.choose(recipe, facts)
     recipe = recipe.filled(_backbone(recipe, facts, pretrained_at_hand))
     for choose in (_image_size, _padding, _flips, _strategy, _weights, _schedule):
         recipe = recipe.filled(choose(recipe, facts))
+    if device.type == "cpu":
+        recipe = recipe.filled(_precision(recipe))
     return recipe
 
 
@@ -172,12 +175,12 @@ def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
         head = TrainOptions(head_epochs=_HEAD_EPOCHS, head_lr=default_lr(train, "head", batch))
         same = {"train.head_lr": "as train.lr"} if train.lr is not None else {}
         chosen = chosen.filled(Recipe(train=head, reasons=same))
-    if spec.is_depthwise and choose_device(train.device).type == "cpu":
-        chosen = chosen.filled(_precision(recipe))
     return chosen
 
 
 def _precision(recipe: Recipe) -> Recipe:
+    if not _spec(recipe).is_depthwise:
+        return Recipe()
     # A decoder takes more time than its backbone; other heads take next to none.
     is_heavy = recipe.pipeline.fit == "tile" and has_bf16()
     why = "measured on two cores: the gradients of depthwise convolutions take longer in bf16"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from foveal.models.network import build_network
-from foveal.recipe import ModelOptions, TrainOptions
+from foveal.recipe import ModelOptions, TrainOptions, parse_section
 from foveal.tasks import get_training
 from foveal.tasks.read.heads import CtcHead, GruHead, PositionsHead
 from foveal.tasks.read.task import ReadTask
@@ -29,7 +29,7 @@ def losses(
     weight: Tensor | None = None,
     **more: object,
 ) -> dict[str, Tensor]:
-    options = TrainOptions.model_validate({"label_smoothing": 0.0, **more})
+    options = parse_section(TrainOptions, {"label_smoothing": 0.0, **more})
     outputs = {"logits": logits}
     if task.options.head == "positions":
         outputs["attention"] = torch.zeros(*logits.shape[:2], 4)
