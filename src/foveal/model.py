@@ -256,7 +256,7 @@ class Model:
         """Write the bundle in another form.
 
         Args:
-            to: `onnx` (the network alone), `foveal` (the bundle as one file), or a plug-in's format.
+            to: `onnx` (the network), `foveal` (the bundle as one file), or a plug-in's format.
             out: The file to write.
 
         Raises:
