@@ -4,45 +4,14 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+# .svs is a slide scanner's TIFF.
 PICTURE_SUFFIXES = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".svs",  # of slide scanners: a TIFF
-    )
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .svs".split()
 )
 # Pictures to people, but of formats that are not decoded: worth a finding of their own.
 FOREIGN_SUFFIXES = frozenset(
-    (
-        ".heic",
-        ".heif",
-        ".avif",
-        ".svg",
-        ".psd",
-        ".jp2",
-        ".jxl",
-        ".ico",
-        ".dcm",
-        ".raw",
-        ".cr2",
-        ".nef",
-        ".arw",
-        ".dng",
-        ".pdf",
-        ".eps",
-        ".tga",
-        ".ppm",
-        ".pgm",
-    )
+    ".heic .heif .avif .svg .psd .jp2 .jxl .ico .dcm .raw .cr2 .nef .arw .dng .pdf .eps .tga "
+    ".ppm .pgm".split()
 )
 _LITTER = frozenset(("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"))
 
