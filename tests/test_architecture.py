@@ -106,7 +106,7 @@ def test_importing_foveal_loads_nothing_else() -> None:
         "or m in {'numpy', 'pydantic', 'torch', 'PIL'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["foveal"]
+    assert done.stdout.split() == ["foveal", "foveal.version"]
 
 
 def test_no_module_is_named_after_nothing_in_particular() -> None:
