@@ -31,6 +31,13 @@ def _opened(model: str | Path | Model) -> Model:
     return model if isinstance(model, Model) else Model(model)
 
 
+def load_voters(models: str, **limits: int | None) -> list[Model]:
+    """Open one model, or several joined by commas; `limits` are those of `load`."""
+    # A folder may have a comma in its name.
+    names = [models] if Path(models).exists() else models.split(",")
+    return [load(name.strip(), **limits) for name in names]
+
+
 def _of_model(
     method: Callable[Concatenate[Model, P], R], *, votes: bool = False
 ) -> Callable[Concatenate[str | Path | Model, P], R]:
@@ -43,9 +50,10 @@ def _of_model(
 
     @wraps(method)
     def function(model: str | Path | Model, *args: P.args, **kwargs: P.kwargs) -> R:
-        if votes and isinstance(model, str) and "," in model and not Path(model).exists():
-            model, *others = (Model(name.strip()) for name in model.split(","))
-            kwargs["others"] = others
+        if votes and isinstance(model, str):
+            model, *others = load_voters(model)
+            if others:
+                kwargs["others"] = others
         return method(_opened(model), *args, **kwargs)
 
     about = "As for `load`" + ("; several joined by commas vote." if votes else ".")
@@ -133,11 +141,16 @@ def extend(run: str | Path, epochs: int, *, progress: Progress | None = None) ->
     return Model(_training().extend_training(Path(run), epochs, progress=progress or NoProgress()))
 
 
-def load(model: str | Path) -> Model:
+def load(
+    model: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None
+) -> Model:
     """Open a trained model.
 
     Args:
         model: A run, a bundle folder, a `.foveal` file, or `imagenet`.
+        max_pixels: Height times width of the largest picture that is decoded; None takes the
+            limit that the model was trained under.
+        max_bytes: Size of the largest file that is decoded; None likewise.
 
     Raises:
         BundleError: When nothing is there, or what is there is not a bundle.
@@ -146,7 +159,7 @@ def load(model: str | Path) -> Model:
         >>> foveal.load("runs/classify/photos")("cat.jpg").headline  # doctest: +SKIP
         'cat 98.1 %'
     """
-    return Model(model)
+    return Model(model, max_pixels=max_pixels, max_bytes=max_bytes)
 
 
 evaluate = _of_model(Model.evaluate, votes=True)

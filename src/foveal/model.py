@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -78,15 +78,26 @@ class Model:
 
     Args:
         model: A run, a bundle folder, a `.foveal` file, or `imagenet`.
+        max_pixels: Height times width of the largest picture that is decoded; None takes the
+            limit of the training.
+        max_bytes: Size of the largest file that is decoded; None takes the limit of the training.
 
     Raises:
         BundleError: When nothing is there, or what is there is not a bundle.
     """
 
-    def __init__(self, model: str | Path) -> None:
+    def __init__(
+        self, model: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None
+    ) -> None:
         """Open and verify the bundle."""
         self.bundle = find_bundle(model)
         self.run = run_of(model)
+        given = {"max_pixels": max_pixels, "max_bytes": max_bytes}
+        self._limits = replace(
+            self.bundle.manifest.limits,
+            hint="--max-{} N raises the limit",
+            **{name: value for name, value in given.items() if value is not None},
+        )
 
     def __repr__(self) -> str:
         """Name the model, its task and where it lies."""
@@ -97,7 +108,7 @@ class Model:
     @cached_property
     def predictor(self) -> Predictor:
         """Return the predictor; the network is loaded on first use."""
-        return Predictor(self.bundle)
+        return Predictor(self.bundle, limits=self._limits)
 
     @property
     def metrics(self) -> JsonObject:

@@ -11,7 +11,9 @@ import pytest
 from drawing import brightness_model, tiny_manifest
 
 from foveal.bundle import SCHEMA_VERSION, Bundle, Manifest
+from foveal.data.decode import DecodeLimits
 from foveal.errors import BundleError
+from foveal.predict import Predictor
 
 
 @pytest.fixture
@@ -73,6 +75,10 @@ def test_a_changed_file_is_refused(folder: Path) -> None:
         ),
         ({"name": "../up"}, "bundle_invalid", "name"),
         ({"outputs": []}, "bundle_invalid", "outputs"),
+        ({"limits": {"max_pixels": 1}}, "bundle_invalid", "max_bytes"),
+        ({"limits": {"max_pixels": 0, "max_bytes": 1}}, "bundle_invalid", "limits"),
+        ({"limits": {"max_pixels": True, "max_bytes": 1}}, "bundle_invalid", "limits"),
+        ({"limits": {"max_pixels": 1, "max_bytes": 1, "hint": "x"}}, "bundle_invalid", "limits"),
     ],
 )
 def test_a_manifest_that_is_not_as_documented_is_refused(
@@ -130,6 +136,20 @@ def test_a_failed_write_leaves_the_old_bundle(folder: Path) -> None:
 def test_a_path_that_is_nothing_names_itself(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no bundle at"):
         Bundle.open(tmp_path / "nowhere")
+
+
+def test_a_bundle_from_before_limits_were_written_has_those_of_its_time(folder: Path) -> None:
+    path = folder / "bundle.json"
+    values = json.loads(path.read_text())
+    del values["limits"]
+    path.write_text(json.dumps(values))
+    limits = Bundle.open(folder).manifest.limits
+    assert (limits.max_pixels, limits.max_bytes) == (50_000_000, 100_000_000)
+
+
+def test_the_limits_of_a_bundle_are_those_of_whoever_answers_with_it(folder: Path) -> None:
+    edit(folder, limits={"max_pixels": 60_000_000, "max_bytes": 7})
+    assert Predictor(Bundle.open(folder)).limits == DecodeLimits(7, 60_000_000)
 
 
 def test_the_manifest_survives_a_round_trip() -> None:

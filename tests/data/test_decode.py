@@ -387,7 +387,7 @@ def test_a_bomb_is_refused_by_its_header_before_a_decoder_sees_it(
         raise AssertionError("a decoder was called")
 
     monkeypatch.setattr(decode_module.simplejpeg, "decode_jpeg", explode)
-    monkeypatch.setattr(decode_module, "_PLUGINS", dict.fromkeys(decode_module._PLUGINS, explode))
+    monkeypatch.setattr(decode_module, "PLUGINS", dict.fromkeys(decode_module.PLUGINS, explode))
     with pytest.raises(ImageTooLargeError, match=r"pixels. Expected at most 1,000,000"):
         decode(data, LIMITS)
 
@@ -418,6 +418,19 @@ def test_a_jpeg_with_too_many_scans_is_refused() -> None:
 def test_more_bytes_than_allowed_are_refused() -> None:
     with pytest.raises(ImageTooLargeError, match="at most 10"):
         decode(b"\xff\xd8\xff" + bytes(20), DecodeLimits(max_bytes=10, max_pixels=100))
+
+
+def test_who_sets_the_limits_says_how_to_raise_them() -> None:
+    limits = DecodeLimits(max_bytes=10, max_pixels=10, hint="--max-{} N raises the limit")
+    with pytest.raises(ImageTooLargeError) as caught:
+        limits.check_bytes(11)
+    assert caught.value.hint == "--max-bytes N raises the limit"
+    with pytest.raises(ImageTooLargeError) as caught:
+        limits.check_size(11, 1)
+    assert caught.value.hint == "--max-pixels N raises the limit"
+    with pytest.raises(ImageTooLargeError) as caught:
+        DecodeLimits(max_bytes=10, max_pixels=10).check_size(11, 1)
+    assert caught.value.hint is None
 
 
 @pytest.mark.parametrize(

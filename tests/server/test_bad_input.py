@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from foveal.bundle import Bundle
+from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits, decode
 from foveal.predict import Predictor
 from foveal.server import ServerHandle, start_in_thread
 
@@ -119,8 +121,41 @@ def test_a_picture_that_claims_a_huge_size_is_refused_before_decoding(
         assert_error(data, 413)
 
 
-def test_the_limit_on_pixels_is_the_servers(strict: httpx.Client) -> None:
+def test_a_limit_on_pixels_that_the_operator_sets_holds(strict: httpx.Client) -> None:
     assert_error(strict.post("/predict/tiny", content=png_that_claims(101, 100)), 413)
+    assert strict.get("/models").json()["limits"]["max_pixels"] == 10_000
+
+
+def test_without_one_each_model_has_that_of_its_training(
+    tiny_bundle: Bundle, dark_png: bytes
+) -> None:
+    height, width = decode(dark_png, DEFAULT_LIMITS).pixels.shape[:2]
+    pixels = height * width
+    models = {
+        name: Predictor(tiny_bundle, threads=1, limits=DecodeLimits(10**6, limit))
+        for name, limit in {"enough": pixels, "less": pixels - 1}.items()
+    }
+    with (
+        start_in_thread(models, port=0) as handle,
+        httpx.Client(base_url=handle.url, trust_env=False) as client,
+    ):
+        assert client.post("/predict/enough", content=dark_png).status_code == 200
+        assert_error(client.post("/predict/less", content=dark_png), 413)
+        described = client.get("/models").json()
+    assert {m["name"]: m["max_pixels"] for m in described["models"]} == {
+        "enough": pixels,
+        "less": pixels - 1,
+    }
+    assert described["limits"]["max_pixels"] == pixels - 1
+
+
+def test_an_operator_may_raise_the_limit_of_a_model(tiny_bundle: Bundle, dark_png: bytes) -> None:
+    models = {"tiny": Predictor(tiny_bundle, threads=1, limits=DecodeLimits(10**6, 1))}
+    with (
+        start_in_thread(models, port=0, max_pixels=10**6) as handle,
+        httpx.Client(base_url=handle.url, trust_env=False) as client,
+    ):
+        assert client.post("/predict/tiny", content=dark_png).status_code == 200
 
 
 def test_a_body_over_the_limit_is_refused_by_its_length(strict: httpx.Client) -> None:

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, final
 
+from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
 from foveal.errors import BundleError
 from foveal.pipeline import Pipeline
 from foveal.types import Calibration, JsonObject, Labels, TensorSpec
 
 SCHEMA_VERSION = 1
+_OPTIONAL = frozenset({"limits"})
 
 
 @final
@@ -40,6 +42,7 @@ class Manifest:
         licences: One object for each set of foreign weights: name, licence, origin.
         files: File name → sha256 of every file beside `bundle.json`.
         schema_version: Of this format.
+        limits: Largest picture that was decoded whole to train on.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Manifest:
     licences: tuple[JsonObject, ...]
     files: Mapping[str, str]
     schema_version: int = SCHEMA_VERSION
+    limits: DecodeLimits = DEFAULT_LIMITS
 
     def to_json(self) -> JsonObject:
         """Return the manifest as JSON values, keys in the documented order."""
@@ -71,6 +75,10 @@ class Manifest:
             "labels": list(self.labels),
             "task_options": dict(self.task_options),
             "pipeline": self.pipeline.to_json(),
+            "limits": {
+                "max_pixels": self.limits.max_pixels,
+                "max_bytes": self.limits.max_bytes,
+            },
             "outputs": [
                 {"name": o.name, "dtype": o.dtype, "shape": list(o.shape)} for o in self.outputs
             ],
@@ -111,8 +119,7 @@ class Manifest:
                 hint="pip install --upgrade foveal",
             )
         expected = {f.name for f in fields(cls)}
-        if set(data) != expected:
-            odd = sorted(set(data) ^ expected)
+        if odd := sorted((set(data) ^ expected) - (_OPTIONAL - set(data))):
             raise BundleError(f"Invalid bundle.json. Missing or unknown keys: {odd}.")
         try:
             return _build(data)
@@ -164,4 +171,12 @@ def _build(data: Mapping[str, Any]) -> Manifest:
         licences=tuple(dict(licence) for licence in data["licences"]),
         files={str(k): str(v) for k, v in data["files"].items()},
         schema_version=data["schema_version"],
+        limits=_limits(data["limits"]) if "limits" in data else DEFAULT_LIMITS,
     )
+
+
+def _limits(data: Mapping[str, Any]) -> DecodeLimits:
+    limits = DecodeLimits(max_bytes=data["max_bytes"], max_pixels=data["max_pixels"])
+    if len(data) != 2 or not all(type(value) is int and value > 0 for value in data.values()):
+        raise ValueError(f"limits must be max_pixels and max_bytes, each > 0, received {data!r}")
+    return limits

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import foveal
-from foveal.cli.options import Debug, Json, ModelName, Quiet
+from foveal.cli.options import Debug, Json, MaxBytes, MaxPixels, ModelName, Quiet
 from foveal.cli.output import note, write, write_json
 from foveal.errors import UsageError
 from foveal.render import encode_png
@@ -27,6 +27,8 @@ def explain(
         Path | None,
         typer.Option("--out", "-o", metavar="PNG", help="Default: PICTURE.explained.png, here."),
     ] = None,
+    max_pixels: MaxPixels = None,
+    max_bytes: MaxBytes = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -35,7 +37,7 @@ def explain(
 
     Writes the heat map over the picture as a PNG.
     """
-    opened = foveal.load(model)
+    opened = foveal.load(model, max_pixels=max_pixels, max_bytes=max_bytes)
     explanation = opened.explain(picture, label=label, method=method)
     target = out or Path(f"{Path(picture).stem}.explained.png")
     try:

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 import foveal
+from foveal.api import load_voters
 from foveal.cli.knobs import with_knobs
-from foveal.cli.options import Data, Debug, Json, ModelName, Out, Quiet
+from foveal.cli.options import Data, Debug, Json, MaxBytes, MaxPixels, ModelName, Out, Quiet
 from foveal.cli.output import metric_table, note, write, write_json
 from foveal.cli.progress import make_progress
 
@@ -22,6 +23,8 @@ def evaluate(
         str | None, typer.Option(help="Only this part of the data: train, val or test.")
     ] = None,
     out: Out = None,
+    max_pixels: MaxPixels = None,
+    max_bytes: MaxBytes = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -36,7 +39,10 @@ def evaluate(
     """
     progress = make_progress(quiet=quiet)
     try:
-        evaluation = foveal.evaluate(model, data, split=split, out=out, progress=progress, **knobs)
+        first, *others = load_voters(model, max_pixels=max_pixels, max_bytes=max_bytes)
+        evaluation = first.evaluate(
+            data, split=split, out=out, progress=progress, others=others, **knobs
+        )
     finally:
         progress.finish()
     values = evaluation.to_json()

@@ -26,6 +26,16 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the recipe; repeatable."),
 ]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, help="Refuse pictures of more pixels; default: as in training."
+    ),
+]
+MaxBytes = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Refuse larger files; default: as in training."),
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="PATH", help="Where to write.")]
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")

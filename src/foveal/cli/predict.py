@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import foveal
-from foveal.cli.options import Debug, Json, ModelName, Quiet
+from foveal.cli.options import Debug, Json, MaxBytes, MaxPixels, ModelName, Quiet
 from foveal.cli.output import note, table, write, write_json
 from foveal.errors import UsageError
 
@@ -56,6 +56,8 @@ def predict(
         bool,
         typer.Option("--maps", help="With --out: each label's probabilities, STEM_LABEL.png."),
     ] = False,
+    max_pixels: MaxPixels = None,
+    max_bytes: MaxBytes = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -69,7 +71,7 @@ def predict(
         raise UsageError("--csv and --json cannot be used together.")
     if maps and out is None:
         raise UsageError("--maps writes files.", hint="--maps --out DIR")
-    opened = foveal.load(model)
+    opened = foveal.load(model, max_pixels=max_pixels, max_bytes=max_bytes)
     if out is None:
         answers = _Counted(_answers(opened, pictures, batch_size))
     else:

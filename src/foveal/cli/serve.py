@@ -28,7 +28,8 @@ def serve(
         int | None, typer.Option(min=1, help="Largest request body, in MiB.")
     ] = None,
     max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Larger pictures are refused unread.")
+        int | None,
+        typer.Option(min=1, help="Refuse pictures of more pixels; default: as in training."),
     ] = None,
     deadline: Annotated[float | None, typer.Option(help="Seconds for an answer; then 504.")] = None,
     allowed_host: Annotated[

@@ -7,7 +7,7 @@ only an `ImageError` comes out.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
@@ -29,6 +29,8 @@ from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError, near
 from foveal.types import Picture
 
 __all__ = [
+    "DEFAULT_LIMITS",
+    "PLUGINS",
     "DecodeLimits",
     "decode",
     "decode_array",
@@ -37,8 +39,9 @@ __all__ = [
     "to_rgb",
 ]
 
-# The classes themselves, not Image.open: only these six formats can ever be parsed.
-_PLUGINS: dict[Format, type[ImageFile.ImageFile]] = {
+# The classes themselves, not Image.open: only these six formats can ever be parsed, and no limit
+# but our own holds.
+PLUGINS: dict[Format, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
     "WEBP": WebPImageFile,
@@ -61,10 +64,12 @@ class DecodeLimits:
     Attributes:
         max_bytes: Size of the file.
         max_pixels: Height times width, as the header states them.
+        hint: What whoever is refused can do; `{}` stands for `bytes` or `pixels`.
     """
 
     max_bytes: int
     max_pixels: int
+    hint: str | None = field(default=None, compare=False)
 
     def check_bytes(self, size: int) -> None:
         """Refuse a file of more than `max_bytes`.
@@ -75,7 +80,7 @@ class DecodeLimits:
         if size > self.max_bytes:
             raise ImageTooLargeError(
                 f"The picture has {size:,} bytes. Expected at most {self.max_bytes:,}.",
-                hint="--set data.max_bytes=N raises the limit",
+                hint=self._hint("bytes"),
             )
 
     def check_size(self, height: int, width: int) -> None:
@@ -88,8 +93,15 @@ class DecodeLimits:
             raise ImageTooLargeError(
                 f"The picture has {width} x {height} pixels. "
                 f"Expected at most {self.max_pixels:,} in all.",
-                hint="--set data.max_pixels=N raises the limit",
+                hint=self._hint("pixels"),
             )
+
+    def _hint(self, what: str) -> str | None:
+        return self.hint.format(what) if self.hint else None
+
+
+# 50 megapixels, 150 MB decoded; what a recipe may raise, and what old bundles say nothing about.
+DEFAULT_LIMITS = DecodeLimits(max_bytes=100_000_000, max_pixels=50_000_000)
 
 
 def probe(data: bytes) -> ImageHeader:
@@ -168,7 +180,7 @@ def _decode_with_pillow(
     data: bytes, header: ImageHeader, limits: DecodeLimits
 ) -> NDArray[np.uint8]:
     try:
-        with _PLUGINS[header.format](io.BytesIO(data)) as image:
+        with PLUGINS[header.format](io.BytesIO(data)) as image:
             # A GIF's frame may be larger than the canvas that its header states.
             limits.check_size(image.height, image.width)
             # XMP may state an orientation too; browsers and cameras go by EXIF alone.

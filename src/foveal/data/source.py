@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias, final
 
-from foveal.data.decode import DecodeLimits
+from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
 from foveal.errors import DataError
 from foveal.types import Finding, Mask, Picture, Raster, RawTarget, SplitName
 
@@ -37,6 +37,10 @@ class SourceOptions(Protocol):
     def target(self) -> TargetKind:
         """What a label is."""
 
+    @property
+    def limits(self) -> DecodeLimits:
+        """Largest mask file that is decoded whole; those of the pictures."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class ReadAnything:
     group_regex: str | None = None
     label_regex: str | None = None
     target: TargetKind = "labels"
+    limits: DecodeLimits = DEFAULT_LIMITS
 
 
 @final

@@ -23,9 +23,6 @@ from foveal.types import Frame, Image, JsonObject, Outputs, Picture, Raster
 ModelInput: TypeAlias = Image | Raster
 """What `Predictor.prepare` gave, (height, width, 3) uint8; of a tiled pipeline, any raster."""
 
-# Enough for a 100-megapixel-class camera's JPEG; a server sets its own, lower limits.
-DEFAULT_LIMITS = DecodeLimits(max_bytes=100_000_000, max_pixels=50_000_000)
-
 
 @final
 class Predictor:
@@ -35,7 +32,8 @@ class Predictor:
         bundle: An opened bundle.
         threads: Threads of one run of the network; None takes every core.
         engine: Runs the network instead of ONNX Runtime.
-        limits: Largest picture that is decoded.
+        limits: Largest picture that is decoded; None takes the bundle's: what was trained on is
+            answered.
 
     Raises:
         BundleError: When the network's outputs are not those of the bundle's task.
@@ -48,13 +46,13 @@ class Predictor:
         *,
         threads: int | None = None,
         engine: Engine | None = None,
-        limits: DecodeLimits = DEFAULT_LIMITS,
+        limits: DecodeLimits | None = None,
     ) -> None:
         """Load the network."""
         self.bundle = bundle
         self.task = bundle.task
         self.pipeline = bundle.pipeline
-        self.limits = limits
+        self.limits = limits or bundle.manifest.limits
         self.task.check_ready(bundle.manifest.calibration)
         if engine is None:
             onnx_engine = OnnxEngine(bundle.model_bytes(), threads=threads)

@@ -21,7 +21,8 @@ class ServerOptions:
         port: 0 takes a free one.
         max_body_bytes: Largest request body. 16 MiB: a 24-megapixel JPEG is 12 MB at most,
             and base64 in JSON adds a third.
-        max_pixels: Pictures over this are refused from their header, before decoding.
+        max_pixels: Pictures over this are refused from their header, before decoding. None leaves
+            each model the limit that it was opened with, which is that of its training.
         body_timeout_s: Time to receive a whole body.
         header_timeout_s: Time to receive the head of a request once its first byte came.
         deadline_s: Time from the body to the answer; then 504 and the item is dropped.
@@ -40,7 +41,7 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8000
     max_body_bytes: int = 16 * 1024 * 1024
-    max_pixels: int = 50_000_000
+    max_pixels: int | None = None
     body_timeout_s: float = 30.0
     header_timeout_s: float = 10.0
     deadline_s: float = 30.0
@@ -68,8 +69,9 @@ class ServerOptions:
             "max_batch",
         )
         for name in positive:
-            if not getattr(self, name) > 0:
-                raise UsageError(f"Invalid {name}. Expected > 0. Received: {getattr(self, name)}.")
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"Invalid {name}. Expected > 0. Received: {value}.")
         if not 0 <= self.port <= 65535:
             raise UsageError(f"Invalid port. Expected 0 to 65535. Received: {self.port}.")
 

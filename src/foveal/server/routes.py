@@ -121,7 +121,11 @@ async def models(request: Request) -> Response:
     """Describe the models: `GET /models`."""
     state: ServerState = request.app.state.foveal
     options = state.options
-    limits = {"max_body_bytes": options.max_body_bytes, "max_pixels": options.max_pixels}
+    limits = {
+        "max_body_bytes": options.max_body_bytes,
+        # What every model here takes; each says below what it takes itself.
+        "max_pixels": min(predictor.limits.max_pixels for predictor in state.models.values()),
+    }
     described = [_describe(name, predictor) for name, predictor in state.models.items()]
     return json_response({"models": described, "limits": limits})
 
@@ -142,6 +146,7 @@ def _describe(name: str, predictor: Predictor) -> JsonObject:
             "fit": pipeline.fit,
             "steps": list(pipeline.steps),
         },
+        "max_pixels": predictor.limits.max_pixels,
         "unsure_below": manifest.calibration.unsure_below,
         "backbone": manifest.backbone,
         "primary_metric": predictor.task.primary_metric,

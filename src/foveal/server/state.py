@@ -33,7 +33,12 @@ class ServerState:
     """
 
     def __init__(self, predictors: Mapping[str, Predictor], options: ServerOptions) -> None:
-        """Give every predictor the server's own limits; it keeps its loaded network."""
+        """Give every predictor the server's own limits; it keeps its loaded network.
+
+        A limit that the operator sets holds instead of the model's, up or down: it is the operator
+        who knows the machine's memory. What is not set is the model's, so that what was trained on
+        is answered; only a body can never be larger than the server takes.
+        """
         if not predictors:
             raise UsageError("There is no model to serve.", hint="foveal serve MODEL")
         for name in predictors:
@@ -42,10 +47,9 @@ class ServerState:
                     f"Invalid model name {name!r}. "
                     "Expected up to 64 letters, digits, '.', '_' or '-'."
                 )
-        limits = DecodeLimits(max_bytes=options.max_body_bytes, max_pixels=options.max_pixels)
         self.options = options
         self.models = {
-            name: Predictor(p.bundle, engine=p.engine, limits=limits)
+            name: Predictor(p.bundle, engine=p.engine, limits=_limits(p.limits, options))
             for name, p in predictors.items()
         }
         self.batcher = Batcher(max_batch=options.max_batch, workers=options.workers)
@@ -136,3 +140,11 @@ class ServerState:
             return await self.batcher.answer(predictor, data, explain=explain, mask=mask)
         except FovealError as error:
             return error
+
+
+def _limits(own: DecodeLimits, options: ServerOptions) -> DecodeLimits:
+    return DecodeLimits(
+        max_bytes=min(own.max_bytes, options.max_body_bytes),
+        max_pixels=options.max_pixels or own.max_pixels,
+        hint="send a smaller picture",
+    )

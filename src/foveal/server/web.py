@@ -42,7 +42,7 @@ async def docs(request: Request) -> Response:
         "marking": marking or "MODEL",
         "base": f"{request.url.scheme}://{request.url.netloc}",
         "max_bytes": f"{state.options.max_body_bytes / 2**20:.3g} MiB",
-        "max_pixels": f"{state.options.max_pixels:,}",
+        "max_pixels": f"{state.models[name].limits.max_pixels:,}",
         "sample": json.dumps(_shortened(sample), indent=2, ensure_ascii=False),
     }
     template = Template((_PAGES / "docs.html").read_text(encoding="utf-8"))

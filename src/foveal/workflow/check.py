@@ -11,7 +11,6 @@ from foveal.checks import CheckInput, characters, class_balance, length_balance,
 from foveal.checks.base import most_severe_first
 from foveal.console import Progress
 from foveal.data.cache import Cache
-from foveal.data.decode import DecodeLimits
 from foveal.data.raster_cache import RasterCache
 from foveal.data.source import TargetKind
 from foveal.data.split import assign_splits
@@ -19,7 +18,7 @@ from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
 from foveal.recipe import Recipe
 from foveal.types import Finding, JsonObject
-from foveal.workflow.sources import open_for, target_kind_of, with_task
+from foveal.workflow.sources import limits_of, open_for, target_kind_of, with_task
 
 # Large enough for the perceptual hash; the pixels are thrown away.
 _SIDE = 32
@@ -73,14 +72,13 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
     recipe = with_task(recipe, data)
     source = open_for(data, recipe)
     target = target_kind_of(recipe)
-    limits = DecodeLimits(max_bytes=recipe.data.max_bytes, max_pixels=recipe.data.max_pixels)
     with tempfile.TemporaryDirectory(prefix="foveal-check-") as folder:
         kind: type[Cache] | type[RasterCache] = RasterCache if source.classes else Cache
         cache = kind.build(
             source,
             _MASK_PIPELINE if source.classes else Pipeline(_SIDE, _SIDE),
             Path(folder) / "cache",
-            limits,
+            limits_of(recipe),
             workers=available_cores(),
             progress=progress,
         )

@@ -48,7 +48,9 @@ def measure(
         UsageError: For an unknown split.
         DataError: When that part is empty or nothing can be measured.
     """
-    options = ReadAnything(label_regex=label_regex, target=predictor.task.target_kind)
+    options = ReadAnything(
+        label_regex=label_regex, target=predictor.task.target_kind, limits=predictor.limits
+    )
     source = open_as(data, options)
     samples = _part(source, split, run)
     evaluation = evaluate_bundle(

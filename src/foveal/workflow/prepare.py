@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from foveal.checks import run_checks
 from foveal.console import Progress
 from foveal.data.cache import Cache
-from foveal.data.decode import DecodeLimits
 from foveal.data.raster_cache import RasterCache
 from foveal.data.source import Sample, Source
 from foveal.data.split import assign_splits, read_split_csv, write_split_csv
@@ -31,7 +30,7 @@ from foveal.types import Finding, RawTarget
 from foveal.workflow.choose import resolve
 from foveal.workflow.facts import look
 from foveal.workflow.rundir import RunDirectory, write_json
-from foveal.workflow.sources import open_for, target_kind_of, with_task
+from foveal.workflow.sources import limits_of, open_for, target_kind_of, with_task
 
 logger = logging.getLogger(__name__)
 
@@ -85,11 +84,6 @@ def raw_target(sample: Sample) -> RawTarget:
     if sample.raw is None:
         raise DataError(f"The sample {sample.id} has no label.")
     return sample.raw
-
-
-def limits_of(recipe: Recipe) -> DecodeLimits:
-    """Return the size limits of a recipe."""
-    return DecodeLimits(max_bytes=recipe.data.max_bytes, max_pixels=recipe.data.max_pixels)
 
 
 def pipeline_of(recipe: Recipe) -> Pipeline:

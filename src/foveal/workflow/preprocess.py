@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import final
 
 from foveal.console import Progress
-from foveal.data.decode import DecodeLimits, decode, read_file
+from foveal.data.decode import DEFAULT_LIMITS, decode, read_file
 from foveal.errors import ImageError, UsageError
 from foveal.machine import available_cores
 from foveal.page import Stage, parse_steps, run_steps, show_steps
 from foveal.page.opencv import opencv
 from foveal.page.run import stages_sheet
 from foveal.predict.files import expand
-from foveal.recipe import DataOptions
 from foveal.render import encode_png
 from foveal.types import Image, JsonObject, Piece
 
@@ -161,9 +160,7 @@ def _preprocess(
 
 
 def _pixels(source: str) -> Image:
-    options = DataOptions()
-    limits = DecodeLimits(options.max_bytes, options.max_pixels)
-    return decode(read_file(Path(source), limits), limits).pixels
+    return decode(read_file(Path(source), DEFAULT_LIMITS), DEFAULT_LIMITS).pixels
 
 
 def _names(files: Sequence[str]) -> list[str]:

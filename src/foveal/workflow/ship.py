@@ -26,6 +26,7 @@ from foveal.version import __version__
 from foveal.workflow.card import model_card
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.rundir import RunDirectory
+from foveal.workflow.sources import limits_of
 from foveal.workflow.units import Units
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ def ship(prepared: Prepared, units: Units, network: Network, run: RunDirectory) 
         parity=proof,
         licences=tuple(network.licences),
         files={},
+        limits=limits_of(recipe),
     )
     return Bundle.write(
         run.bundle,

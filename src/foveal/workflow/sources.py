@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from foveal.data.decode import DecodeLimits
 from foveal.data.layouts import open_source
 from foveal.data.source import ReadAnything, Source, TargetKind
 from foveal.recipe import Recipe
@@ -28,6 +29,15 @@ def with_task(recipe: Recipe, location: str | Path) -> Recipe:
     return recipe.filled(Recipe(task=task, reasons={"task": f"{location} is made for it"}))
 
 
+def limits_of(recipe: Recipe) -> DecodeLimits:
+    """Return the size limits of a recipe."""
+    return DecodeLimits(
+        max_bytes=recipe.data.max_bytes,
+        max_pixels=recipe.data.max_pixels,
+        hint="--set data.max_{}=N raises the limit",
+    )
+
+
 def open_for(location: str | Path, recipe: Recipe) -> Source:
     """Return the source at a path or URL, or of pictures to be drawn (`synth:captcha`).
 
@@ -41,6 +51,7 @@ def open_for(location: str | Path, recipe: Recipe) -> Source:
         group_regex=recipe.data.group_regex,
         label_regex=recipe.data.label_regex,
         target=target_kind_of(recipe),
+        limits=limits_of(recipe),
     )
     return open_as(location, options)
 

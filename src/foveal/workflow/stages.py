@@ -23,9 +23,10 @@ from foveal.train.features import FeatureFile, FeatureLoader, cache_features
 from foveal.train.precision import choose_precision
 from foveal.train.records import Stage, Validate, forward_head, head_only
 from foveal.workflow.endless import EndlessLoader
-from foveal.workflow.prepare import TRAIN, VAL, Prepared, limits_of
+from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.rows import RowUnits
 from foveal.workflow.rundir import RunDirectory
+from foveal.workflow.sources import limits_of
 from foveal.workflow.units import VALIDATION_BATCH, Setting, Units
 from foveal.workflow.validate import Validation
 

@@ -25,7 +25,8 @@ from foveal.train.crops import CropLoader, CropPlan, Window, as_batch, grid, til
 from foveal.train.data import Loader, as_weights
 from foveal.train.records import Measured, Validate, forward_all
 from foveal.types import IGNORED, Calibration, Frame, Image, Picture, Raster
-from foveal.workflow.prepare import TRAIN, VAL, Prepared, limits_of
+from foveal.workflow.prepare import TRAIN, VAL, Prepared
+from foveal.workflow.sources import limits_of
 from foveal.workflow.units import Setting, Units
 
 T = TypeVar("T")

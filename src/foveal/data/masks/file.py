@@ -16,16 +16,13 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from foveal.data.decode import DecodeLimits
+from foveal.data.decode import PLUGINS, DecodeLimits
 from foveal.data.exif import turn_upright
 from foveal.data.headers import ImageHeader, read_header, sniff
 from foveal.data.names import is_picture_name
 from foveal.data.storage import LocalStorage, Storage
 from foveal.data.tiff.raster import is_tiff_name, read_tiff_array
 from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError
-
-MASK_LIMITS = DecodeLimits(max_bytes=100_000_000, max_pixels=50_000_000)
-"""What pictures may have unless the recipe says otherwise."""
 
 # A TIFF mask goes with a picture that is read in parts; this is 44,000 x 44,000, 2 GB as ids.
 _TIFF_LIMITS = DecodeLimits(max_bytes=4_000_000_000, max_pixels=2_000_000_000)
@@ -63,7 +60,7 @@ def is_mask_name(name: str) -> bool:
     return is_picture_name(name) or PurePosixPath(name).suffix.lower() == ".npy"
 
 
-def read_mask_file(storage: Storage, name: str, limits: DecodeLimits = MASK_LIMITS) -> MaskFile:
+def read_mask_file(storage: Storage, name: str, limits: DecodeLimits) -> MaskFile:
     """Read a mask as it is stored: PNG, BMP, TIFF, GIF, WebP, JPEG, or a 2-D integer `.npy`.
 
     Args:
@@ -108,7 +105,7 @@ def decode_mask(data: bytes, limits: DecodeLimits) -> MaskFile:
     header = read_header(data)
     limits.check_size(header.height, header.width)
     try:
-        with PILImage.open(io.BytesIO(data), formats=[header.format]) as image:
+        with PLUGINS[header.format](io.BytesIO(data)) as image:
             # A GIF's frame may be larger than the canvas that its header states.
             limits.check_size(image.height, image.width)
             image.load()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
+from foveal.data.decode import DecodeLimits
 from foveal.data.masks.file import read_mask_file
 from foveal.data.masks.values import MaskValues
 from foveal.data.storage import Storage
@@ -21,11 +22,13 @@ class MaskFiles:
         storage: Where they are.
         files: Sample id → name of its mask, of those that can be used.
         values: What the masks' values mean.
+        limits: Of a mask that is no TIFF: those of the pictures.
     """
 
     storage: Storage
     files: Mapping[str, str]
     values: MaskValues
+    limits: DecodeLimits
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -35,4 +38,6 @@ class MaskFiles:
     def read(self, id: str) -> Mask | None:
         """Return the mask of a sample; see `foveal.data.files_source.Masks`."""
         name = self.files.get(id)
-        return self.values.apply(name, read_mask_file(self.storage, name)) if name else None
+        if name is None:
+            return None
+        return self.values.apply(name, read_mask_file(self.storage, name, self.limits))

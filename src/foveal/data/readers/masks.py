@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, final
 
+from foveal.data.decode import DecodeLimits
 from foveal.data.files_source import FileSource
 from foveal.data.findings import plural, split_as_given
-from foveal.data.masks.file import MASK_LIMITS
 from foveal.data.masks.findings import (
     classes_in,
     content_findings,
@@ -55,7 +55,7 @@ class MasksReader(Reader):
         if pairs is None:
             return None
         names = _find_names(storage, listing, pairs.roots)
-        looks = _look(storage, pairs, names)
+        looks = _look(storage, pairs, names, options.limits)
         counts = [look.count for look in looks if look.count is not None]
         values = find_values(counts, names) if counts else MaskValues("ids", {})
         used = [k for k in looks if k.count and fits(k) and not unknown_in(k, values)]
@@ -68,7 +68,8 @@ class MasksReader(Reader):
             *content_findings(samples, used, values),
             *foreign_files(listing),
         )
-        masks = MaskFiles(storage, {look.sample: look.mask for look in used}, values)
+        files = {look.sample: look.mask for look in used}
+        masks = MaskFiles(storage, files, values, options.limits)
         layout = _layout(samples, values)
         return FileSource(storage.location, layout, samples, findings, storage, masks)
 
@@ -91,15 +92,17 @@ def _find_names(storage: Storage, listing: Listing, roots: Sequence[str]) -> Mas
     return None
 
 
-def _look(storage: Storage, pairs: MaskPairs, names: MaskNames | None) -> list[MaskLook]:
+def _look(
+    storage: Storage, pairs: MaskPairs, names: MaskNames | None, limits: DecodeLimits
+) -> list[MaskLook]:
     masks = {sample: mask for sample, mask in pairs.masks.items() if mask is not None}
     by_names = names is not None and names.are_colors
-    looks = look_at_masks(storage, masks, MASK_LIMITS, as_colors=by_names)
+    looks = look_at_masks(storage, masks, limits, as_colors=by_names)
     counts = [look.count for look in looks if look.count is not None]
     if by_names or not needs_colors(counts, names):
         return looks
     # Palettes among colours, which is known only now: their colours count, not their positions.
-    return look_at_masks(storage, masks, MASK_LIMITS, as_colors=True)
+    return look_at_masks(storage, masks, limits, as_colors=True)
 
 
 def _samples(pairs: MaskPairs, used: Sequence[MaskLook], values: MaskValues) -> tuple[Sample, ...]:
