@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 from PIL import Image as PILImage
 
 from foveal.bundle import Bundle
@@ -112,3 +114,10 @@ def test_importing_foveal_loads_nothing_else() -> None:
 def test_no_module_is_named_after_nothing_in_particular() -> None:
     vague = {"utils", "util", "helpers", "common", "misc", "manager"}
     assert [p for p in SOURCE.rglob("*.py") if p.stem in vague] == []
+
+
+def test_no_modules_import_each_other_not_even_for_their_types() -> None:
+    graph = grimp.build_graph("foveal", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    # Raises a CycleError that names the circle.
+    TopologicalSorter(imports).prepare()

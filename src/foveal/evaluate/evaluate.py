@@ -3,133 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from foveal import metrics
 from foveal.atomic import write_atomic
-from foveal.bundle.manifest import Manifest
 from foveal.console import NoProgress, Progress
 from foveal.data.source import Sample, Source
 from foveal.errors import MissingExtraError, UsageError
 from foveal.evaluate.certainty import certainty
-from foveal.evaluate.examples import Example, choose_best, choose_worst, make_examples
+from foveal.evaluate.examples import choose_best, choose_worst, make_examples
 from foveal.evaluate.findings import groups, own_findings
 from foveal.evaluate.measure import (
-    Failure,
-    Latency,
-    Measured,
     MeasureOptions,
     measure,
     time_single,
 )
 from foveal.evaluate.report import render_report
+from foveal.evaluate.results import Results
 from foveal.evaluate.table import target_text, write_predictions
 from foveal.predict.predictor import Predictor
-from foveal.tasks.base import Task
-from foveal.types import Finding, JsonObject
-
-SCHEMA_VERSION = 1
-_LISTED = 100
+from foveal.types import Finding
 
 
 @final
 @dataclass(frozen=True)
-class Evaluation:
-    """What a bundle does on labelled data.
-
-    Attributes:
-        task: The bound task.
-        manifest: Of the bundle.
-        version: Of the bundle.
-        location: Of the data.
-        measured: The answers, their rows, and what could not be measured.
-        correct: (N,) whether each answer was right.
-        confidence: (N,) of each answer, in [0, 1].
-        unsure: (N,) whether the model said that it is unsure.
-        metrics: Name → value with its 95 % interval.
-        certainty: See `foveal.evaluate.certainty`.
-        groups: The primary metric of each group of the source, lowest first.
-        details: What the task's `analyse` says.
-        findings: What a person should know.
-        latency: Of single pictures, or None when it was not measured.
-        size_bytes: Of the network's file.
-        worst: The surest mistakes.
-        best: The surest right answers.
-    """
-
-    task: Task[Any, Any]
-    manifest: Manifest
-    version: str
-    location: str
-    measured: Measured
-    correct: NDArray[np.bool_]
-    confidence: NDArray[np.float64]
-    unsure: NDArray[np.bool_]
-    metrics: dict[str, metrics.Interval]
-    certainty: JsonObject
-    groups: tuple[JsonObject, ...]
-    details: JsonObject
-    findings: tuple[Finding, ...]
-    latency: Latency | None
-    size_bytes: int
-    worst: tuple[Example, ...]
-    best: tuple[Example, ...]
-
-    @property
-    def samples(self) -> int:
-        """Return how many samples were measured."""
-        return len(self.measured.samples)
-
-    @property
-    def failures(self) -> tuple[Failure, ...]:
-        """Return the samples that could not be measured."""
-        return self.measured.failures
-
-    def to_json(self) -> JsonObject:
-        """Return what `metrics.json` holds and `evaluate --json` prints."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "task": self.task.name,
-            "samples": self.samples,
-            "metrics": {name: value.to_json() for name, value in self.metrics.items()},
-            "primary_metric": self.task.primary_metric,
-            "model": self.manifest.name,
-            "version": self.version,
-            "data": self.location,
-            "correct": int(self.correct.sum()),
-            "failures": {
-                "count": len(self.failures),
-                "codes": dict(Counter(failure.code for failure in self.failures)),
-                "listed": [
-                    {"sample": f.sample, "code": f.code, "message": f.message}
-                    for f in self.failures[:_LISTED]
-                ],
-            },
-            "findings": [
-                {
-                    "id": f.id,
-                    "severity": f.severity,
-                    "message": f.message,
-                    "count": f.count,
-                    "samples": list(f.samples),
-                    "hint": f.hint,
-                }
-                for f in self.findings
-            ],
-            "latency": self.latency.to_json() if self.latency else None,
-            "model_bytes": self.size_bytes,
-            "certainty": self.certainty,
-            "groups": list(self.groups),
-            "details": self.details,
-        }
+class Evaluation(Results):
+    """What a bundle does on labelled data, and how it is shown; see `Results` for its values."""
 
     def to_html(self, *, results: Path | None = None) -> str:
         """Return the report: one HTML document that needs nothing else.

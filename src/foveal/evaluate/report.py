@@ -7,18 +7,16 @@ import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import jinja2
 from markupsafe import Markup
 
 from foveal.evaluate.certainty import certainty_section
 from foveal.evaluate.history import training_section
+from foveal.evaluate.results import Results
 from foveal.metrics import Interval
 from foveal.tasks.base import ReportSection
-
-if TYPE_CHECKING:
-    from foveal.evaluate.evaluate import Evaluation
 
 # What the short names of the metrics contract mean to a reader.
 _WORDS = {
@@ -68,7 +66,7 @@ class MetricRow:
     scale_high: str
 
 
-def render_report(evaluation: Evaluation, *, results: Path | None) -> str:
+def render_report(evaluation: Results, *, results: Path | None) -> str:
     """Return the report as one HTML document.
 
     Args:
@@ -126,7 +124,7 @@ def data_uri(image: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
 
 
-def _facts(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+def _facts(evaluation: Results) -> list[tuple[str, str, str]]:
     """Return (title, value, remark) of the tiles beside the headline."""
     certainty = evaluation.certainty
     sure = certainty["accuracy_when_sure"]
@@ -189,7 +187,7 @@ def _metric_row(name: str, metric: Interval) -> MetricRow:
     )
 
 
-def _groups(evaluation: Evaluation) -> list[ReportSection]:
+def _groups(evaluation: Results) -> list[ReportSection]:
     if not evaluation.groups:
         return []
     primary = evaluation.task.primary_metric
@@ -214,7 +212,7 @@ def _groups(evaluation: Evaluation) -> list[ReportSection]:
     ]
 
 
-def _model_facts(evaluation: Evaluation) -> list[tuple[str, str]]:
+def _model_facts(evaluation: Results) -> list[tuple[str, str]]:
     manifest, parity = evaluation.manifest, evaluation.manifest.parity
     calibration = manifest.calibration
     pipeline = manifest.pipeline

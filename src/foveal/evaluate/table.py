@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from foveal.atomic import atomic_path
 from foveal.data.source import Sample
 from foveal.errors import DataError
-
-if TYPE_CHECKING:
-    from foveal.evaluate.evaluate import Evaluation
+from foveal.evaluate.results import Results
 
 _COLUMNS = ("image", "target", "prediction", "confidence", "unsure", "correct")
 # Before a label, so that a class called `image` makes no second column of that name.
@@ -23,7 +20,7 @@ def target_text(sample: Sample) -> str:
     return "|".join(sample.raw or ())
 
 
-def write_predictions(evaluation: Evaluation, path: Path) -> None:
+def write_predictions(evaluation: Results, path: Path) -> None:
     """Write the table: image, target, prediction, confidence, unsure, correct, scores.
 
     Scores, for tasks that give them, are one column a label, in the bundle's order.

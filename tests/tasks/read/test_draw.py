@@ -10,9 +10,9 @@ from PIL import ImageDraw
 
 from foveal import lettering
 from foveal.pipeline import Pipeline
-from foveal.tasks.read import draw
 from foveal.tasks.read.canvas import fit
-from foveal.tasks.read.prediction import Character, Reading
+from foveal.tasks.read.characters import Character
+from foveal.tasks.read.prediction import Reading
 from foveal.types import Frame, Image, Labels, Picture, Piece
 
 ANSWER, RIVAL, UNSEEN = (17, 82, 200), (222, 84, 20), (214, 216, 222)
@@ -60,7 +60,7 @@ def test_a_column_stands_under_the_place_that_it_looked_at() -> None:
     # 100 x 20 pixels are enlarged eight times; ten columns of ten pixels.
     frame = Pipeline(20, 100, fit="stretch").frame(20, 100)
 
-    sheet = draw.draw_alignment(grey(20, 100), read("O", [3], 10, frame))
+    sheet = read("O", [3], 10, frame).draw(grey(20, 100))
 
     assert across(sheet, ANSWER, 800) == list(range(240, 320))
 
@@ -69,8 +69,8 @@ def test_columns_in_the_padding_are_cut() -> None:
     # The input is 40 wide, the picture lies in its pixels 10 to 30: columns 1 and 2 of 4.
     picture, frame = grey(20, 20), Pipeline(20, 40).frame(20, 20)
 
-    inside = draw.draw_alignment(picture, read("O", [1], 4, frame))
-    beside = draw.draw_alignment(picture, read("O", [0], 4, frame))
+    inside = read("O", [1], 4, frame).draw(picture)
+    beside = read("O", [0], 4, frame).draw(picture)
 
     # 18 times as large, on a sheet as wide as its legend: 400 pixels.
     assert across(inside, ANSWER, 400) == list(range(180))
@@ -81,7 +81,7 @@ def test_what_cropping_hid_is_shown_as_unseen() -> None:
     # Of 40 pixels the network got the middle 20.
     picture, frame = grey(20, 40), Pipeline(20, 20, fit="crop").frame(20, 40)
 
-    sheet = draw.draw_alignment(picture, read("O", [0], 4, frame))
+    sheet = read("O", [0], 4, frame).draw(picture)
 
     # 18 times: 720 wide, and the seen half in its middle.
     assert across(sheet, UNSEEN, 720) == [*range(180), *range(540, 720)]
@@ -96,8 +96,8 @@ def test_characters_under_five_percent_have_no_row() -> None:
     hardly = reading.log_probabilities.copy()
     hardly[3] = np.log([0.02, 0.04, 0.94])
 
-    tall = draw.draw_alignment(grey(20, 100), replace(reading, log_probabilities=heard))
-    low = draw.draw_alignment(grey(20, 100), replace(reading, log_probabilities=hardly))
+    tall = replace(reading, log_probabilities=heard).draw(grey(20, 100))
+    low = replace(reading, log_probabilities=hardly).draw(grey(20, 100))
 
     assert tall.shape[0] - low.shape[0] == ROW
 
@@ -108,9 +108,9 @@ def test_an_answer_that_only_a_grammar_made_likely_has_its_row() -> None:
     unlikely = reading.log_probabilities.copy()
     unlikely[3] = np.log([0.98, 0.01, 0.01])
 
-    sheet = draw.draw_alignment(grey(20, 100), replace(reading, log_probabilities=unlikely))
+    sheet = replace(reading, log_probabilities=unlikely).draw(grey(20, 100))
 
-    assert sheet.shape[0] == draw.draw_alignment(grey(20, 100), reading).shape[0]
+    assert sheet.shape[0] == reading.draw(grey(20, 100)).shape[0]
 
 
 def test_what_spoke_against_the_answer_has_another_colour() -> None:
@@ -118,7 +118,7 @@ def test_what_spoke_against_the_answer_has_another_colour() -> None:
     reading = read("OO", [3, 6], 10, frame)
     answered_otherwise = reading_of("0O", reading.log_probabilities, reading.spans, frame, "0O")
 
-    sheet = draw.draw_alignment(grey(20, 100), answered_otherwise)
+    sheet = answered_otherwise.draw(grey(20, 100))
 
     assert across(sheet, RIVAL, 800) == list(range(240, 320))
     assert across(sheet, ANSWER, 800) == list(range(480, 560))
@@ -147,7 +147,7 @@ def test_a_page_is_shown_as_the_strip_of_its_pieces() -> None:
     frame = Frame((60, 50), (20, 84), (1.0, 1.0), (0.0, 0.0), (20, 84), pieces)
     reading = read("0O", [0, 20], 21, frame)
 
-    sheet = draw.draw_alignment(Picture.from_array(page), reading)
+    sheet = reading.draw(Picture.from_array(page))
 
     # Ten times: the upper line, the gap in the colour of the ground, the lower line.
     line = sheet[110, -MARGIN - 840 : -MARGIN, 0]
@@ -159,7 +159,7 @@ def test_any_number_of_characters_is_drawn(text: str) -> None:
     frame = Pipeline(8, 8, fit="stretch").frame(8, 8)
     reading = read(text, list(range(len(text))), 10, frame)
 
-    assert draw.draw_alignment(grey(8, 8), reading).ndim == 3
+    assert reading.draw(grey(8, 8)).ndim == 3
 
 
 @pytest.mark.parametrize(

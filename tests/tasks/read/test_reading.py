@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from foveal.pipeline import Pipeline
+from foveal.tasks.read.characters import Character
 from foveal.tasks.read.ctc import Decoded
 from foveal.tasks.read.expression import value_of
 from foveal.tasks.read.places import place_characters
-from foveal.tasks.read.prediction import Character, Reading
+from foveal.tasks.read.prediction import Reading
 from foveal.types import Frame, Labels, Piece
 
 # 50 px become 80 of the 96 px of the model input: 1.6 px and, with 12 columns, 8 px each.

@@ -19,7 +19,7 @@ from foveal.tasks.read.canvas import (
     letter_size,
     show_content,
 )
-from foveal.tasks.read.prediction import Reading, confidence_color
+from foveal.tasks.read.characters import Alignment, confidence_color
 from foveal.types import Frame, Image, Picture
 
 # A character that never reaches this share could not have been the answer.
@@ -67,7 +67,7 @@ class _Columns:
         return np.floor(at * self.count / self.frame.input[1]).astype(np.int64)
 
 
-def draw_alignment(picture: Picture, reading: Reading) -> Image:
+def draw_alignment(picture: Picture, alignment: Alignment) -> Image:
     """Draw which column of the picture spoke for which character.
 
     On top the picture (or the strip that page pre-processing made of it), under it the characters
@@ -77,21 +77,21 @@ def draw_alignment(picture: Picture, reading: Reading) -> Image:
 
     Args:
         picture: The picture that was read, or a copy of another size.
-        reading: What was read in it, see `Reading.in_columns`.
+        alignment: Of what was read in it.
 
     Returns:
         (H, W, 3) uint8 RGB, at most about 900 pixels wide; small pictures are enlarged by whole
         factors.
     """
-    alphabet = reading.alphabet.names
-    frame = reading.frame.for_copy(picture.height, picture.width)
+    alphabet = alignment.alphabet
+    frame = alignment.frame.for_copy(picture.height, picture.width)
     shown, scale = fit(show_content(picture, frame))
     height, width = shown.shape[:2]
-    classes = _choose_classes(reading, alphabet)
+    classes = _choose_classes(alignment)
     size = 15 if len(classes) <= 20 else 12
     left = 16 + round(max(_name_width(alphabet, c, size) for c in classes))
-    columns = _Columns(len(reading.log_probabilities), frame, scale, left, width)
-    heat = _heat(reading, classes, alphabet, columns.under()).repeat(size + 7, axis=0)
+    columns = _Columns(len(alignment.log_probabilities), frame, scale, left, width)
+    heat = _heat(alignment, classes, columns.under()).repeat(size + 7, axis=0)
     heat_top = 10 + height + 44
     heat_bottom = heat_top + len(heat)
 
@@ -99,7 +99,7 @@ def draw_alignment(picture: Picture, reading: Reading) -> Image:
     sheet.paste(PILImage.fromarray(shown), (left, 10))
     sheet.paste(PILImage.fromarray(heat), (left, heat_top))
     pen = ImageDraw.Draw(sheet)
-    read = {character.char for character in reading.characters}
+    read = {character.char for character in alignment.characters}
     for i, index in enumerate(classes):
         y = heat_top + i * (size + 7)
         if i:
@@ -110,31 +110,29 @@ def draw_alignment(picture: Picture, reading: Reading) -> Image:
         else:
             name = alphabet[index - 1]
             write(pen, middle, name, size, _INK if name in read else _SOFT, anchor="rm")
-    _write_text(pen, reading, columns, heat_top)
+    _write_text(pen, alignment, columns, heat_top)
     _write_legend(sheet, pen, left, heat_bottom + 10)
     return np.asarray(sheet)
 
 
-def _choose_classes(reading: Reading, alphabet: Sequence[str]) -> list[int]:
+def _choose_classes(alignment: Alignment) -> list[int]:
     """Return the classes worth a row, in the order in which they peak, the blank last."""
-    best = reading.log_probabilities.max(axis=0)
-    peak = reading.log_probabilities.argmax(axis=0)
+    best = alignment.log_probabilities.max(axis=0)
+    peak = alignment.log_probabilities.argmax(axis=0)
     ranked = [int(i) for i in np.argsort(-best, kind="stable") if i != 0]
     heard = {i for i in ranked[:_MOST_ROWS] if np.exp(best[i]) >= _LEAST_SHARE}
     # Under a grammar the answer may be what the network itself held for unlikely.
-    answered = {alphabet.index(character.char) + 1 for character in reading.characters}
+    answered = {alignment.alphabet.index(character.char) + 1 for character in alignment.characters}
     return [*sorted(heard | answered, key=lambda i: (peak[i], i)), 0]
 
 
-def _heat(
-    reading: Reading, classes: list[int], alphabet: Sequence[str], under: NDArray[np.int64]
-) -> Image:
+def _heat(alignment: Alignment, classes: list[int], under: NDArray[np.int64]) -> Image:
     """Return (classes, width, 3): the colour of each class over each pixel column."""
-    shares = np.exp(reading.log_probabilities[:, classes]).T
+    shares = np.exp(alignment.log_probabilities[:, classes]).T
     heat = _ramp(shares, _RIVAL)
     heat[-1] = _ramp(shares[-1], _EMPTY)
-    for character, (first, end) in zip(reading.characters, reading.spans, strict=True):
-        line = classes.index(alphabet.index(character.char) + 1)
+    for character, (first, end) in zip(alignment.characters, alignment.spans, strict=True):
+        line = classes.index(alignment.alphabet.index(character.char) + 1)
         heat[line, first:end] = _ramp(shares[line, first:end], _ANSWER)
     spread = heat[:, np.clip(under, 0, shares.shape[1] - 1)]
     spread[:, (under < 0) | (under >= shares.shape[1])] = _UNSEEN
@@ -149,13 +147,15 @@ def _ramp(shares: NDArray[np.float32], full: Color) -> Image:
     return np.asarray(colors.round(), np.uint8)
 
 
-def _write_text(pen: ImageDraw.ImageDraw, reading: Reading, columns: _Columns, bottom: int) -> None:
+def _write_text(
+    pen: ImageDraw.ImageDraw, alignment: Alignment, columns: _Columns, bottom: int
+) -> None:
     """Write the characters above `bottom`, each with a bracket over its columns."""
-    edges = [(columns.edge(first), columns.edge(end)) for first, end in reading.spans]
+    edges = [(columns.edge(first), columns.edge(end)) for first, end in alignment.spans]
     middles = [(x0 + x1) / 2 for x0, x1 in edges]
-    size = letter_size([c.char for c in reading.characters], middles, [0.0] * len(middles))
+    size = letter_size([c.char for c in alignment.characters], middles, [0.0] * len(middles))
     y = bottom - 25
-    for i, (character, (x0, x1)) in enumerate(zip(reading.characters, edges, strict=True)):
+    for i, (character, (x0, x1)) in enumerate(zip(alignment.characters, edges, strict=True)):
         color = confidence_color(character.confidence)
         write(pen, (middles[i], y), character.char, size, color)
         x1 = max(x1 - 1, x0 + 1)

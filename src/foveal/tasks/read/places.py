@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.tasks.read.characters import Character
 from foveal.tasks.read.ctc import Decoded
-from foveal.tasks.read.prediction import Character
 from foveal.types import Frame
 
 # Of a character's columns, for its half width where it has no neighbour.

@@ -12,32 +12,13 @@ from numpy.typing import NDArray
 from foveal.errors import TargetError
 from foveal.pipeline import resample_to_original
 from foveal.tasks.prediction import Prediction
+from foveal.tasks.read.characters import Alignment, Character, confidence_color
 from foveal.types import Frame, Image, JsonObject, Labels, Picture
 
 # Of the highest attention: what lies above it is where a position looked.
 _HALF = 0.5
 _LEAST = 1e-9
 _SHOWN_CHARACTERS = 60
-# Of a character that is sure, doubtful, and less likely than not.
-SURE, DOUBTFUL, WEAK = (17, 94, 214), (190, 95, 6), (200, 30, 40)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Character:
-    """One character of a reading.
-
-    Attributes:
-        char: The character.
-        confidence: Its probability where it is surest, in [0, 1].
-        x0: Left edge in original pixels; approximate, columns are wider than strokes.
-        x1: Right edge in original pixels, end open.
-    """
-
-    char: str
-    confidence: float
-    x0: float
-    x1: float
 
 
 @final
@@ -132,7 +113,7 @@ class Reading(Prediction):
         # Imported late: drawing costs a tenth of the start of `foveal predict`, which needs none.
         from foveal.tasks.read.draw import draw_alignment
 
-        return draw_alignment(picture, self.in_columns())
+        return draw_alignment(picture, self.alignment())
 
     def to_json(self) -> JsonObject:
         """Return text, confidence, unsure and the characters; for expressions the value too."""
@@ -168,25 +149,20 @@ class Reading(Prediction):
         """Drop the probabilities of the columns."""
         return replace(self, log_probabilities=self.log_probabilities[:0].copy(), attention=None)
 
-    def in_columns(self) -> Reading:
-        """Return a reading of positions as one of columns: each says what it says where it looked.
-
-        A reading of columns is returned as it is.
-        """
-        attention = self.attention
-        if attention is None:
-            return self
-        peaks = attention.max(axis=1, keepdims=True)
-        looked = attention / np.maximum(peaks, _LEAST)
-        said = np.exp(self.log_probabilities)
-        # (positions, columns, classes) → the position that looked there most speaks for a column.
-        shown = (looked[:, :, None] * said[:, None, :]).max(axis=0)
-        shown[:, 0] = np.maximum(shown[:, 0], 1.0 - looked.max(axis=0))
-        spans = tuple(_around_peak(looked[first]) for first, _ in self.spans)
-        shares = np.log(np.maximum(shown / shown.sum(axis=1, keepdims=True), _LEAST))
-        return replace(
-            self, log_probabilities=shares.astype(np.float32), attention=None, spans=spans
-        )
+    def alignment(self) -> Alignment:
+        """Return which columns say which character; a position says it where it looked."""
+        said, spans, attention = self.log_probabilities, self.spans, self.attention
+        if attention is not None:
+            peaks = attention.max(axis=1, keepdims=True)
+            looked = attention / np.maximum(peaks, _LEAST)
+            # (positions, columns, classes) → the position that looked there most speaks for a
+            # column.
+            shown = (looked[:, :, None] * np.exp(said)[:, None, :]).max(axis=0)
+            shown[:, 0] = np.maximum(shown[:, 0], 1.0 - looked.max(axis=0))
+            spans = tuple(_around_peak(looked[first]) for first, _ in self.spans)
+            shares = np.log(np.maximum(shown / shown.sum(axis=1, keepdims=True), _LEAST))
+            said = shares.astype(np.float32)
+        return Alignment(self.characters, spans, said, self.frame, self.alphabet.names)
 
 
 def character_index(alphabet: Labels, character: str) -> int:
@@ -204,11 +180,6 @@ def character_index(alphabet: Labels, character: str) -> int:
             f"Expected only characters of {shown!r}."
         )
     return index
-
-
-def confidence_color(confidence: float) -> tuple[int, int, int]:
-    """Return the RGB of how sure a character is: blue from 90 %, amber from 50 %, else red."""
-    return SURE if confidence >= 0.9 else DOUBTFUL if confidence >= 0.5 else WEAK
 
 
 def _tile(character: Character) -> str:
