@@ -62,7 +62,7 @@ def write_untrained(path: Path, backbone: str = "auto") -> Bundle:
     recipe = recipe_of(backbone)
     task = get_task(TASK).bind(Labels(LABELS), recipe.task_options)
     torch.manual_seed(0)
-    network = build_network(task, get_training(TASK), recipe.model, pretrained=False)
+    network = build_network(get_training(TASK)(task), recipe.model, pretrained=False)
     pipeline = pipeline_of(recipe)
     enliven(network, pipeline.height, pipeline.width)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from PIL import Image as PILImage
 from foveal.bundle import Manifest
 from foveal.errors import ImageError
 from foveal.pipeline import Pipeline
-from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
+from foveal.tasks.base import OutputBatch, ReportSection, Rows, TiledTask
 from foveal.tasks.prediction import Prediction
 from foveal.types import (
     Calibration,
@@ -42,6 +42,7 @@ class ShadeOptions:
 class Shade(Prediction):
     """The answer: its mask is 1 where light; what the collector saw of it."""
 
+    share: float
     bands: int
     frame: Frame
     maps: NDArray[np.float32] | None
@@ -67,8 +68,7 @@ class Shade(Prediction):
         return text == self.text
 
     def support(self, label: str) -> float:
-        assert self.mask is not None
-        return float((self.mask == ("dark", "light").index(label)).mean())
+        return (1 - self.share, self.share)[("dark", "light").index(label)]
 
     def heat(self, label: str | None = None) -> NDArray[np.float32]:
         assert self.maps is not None
@@ -82,9 +82,8 @@ class Shade(Prediction):
         return drawn
 
     def to_json(self) -> JsonObject:
-        assert self.mask is not None
         classes = [{"name": name, "share": self.support(name)} for name in ("dark", "light")]
-        return {"classes": classes, "size": list(self.mask.shape)}
+        return {"classes": classes, "size": list(self.frame.original)}
 
     def to_html(self) -> str:
         return ""
@@ -113,12 +112,13 @@ class ShadeCollector:
         assert logits.shape[1:] == self._frame.original
         mask = (logits[1] > logits[0]).astype(np.uint8)
         maps = np.stack([mask == 0, mask == 1]).astype(np.float32) if self._explain else None
-        return Shade(1.0, False, len(self._parts), self._frame, maps, mask=mask)
+        share = float(mask.mean())
+        return Shade(1.0, False, share, len(self._parts), self._frame, maps, mask=mask)
 
 
 @final
 @dataclass(frozen=True)
-class ShadeTask(Task[Mask, Shade]):
+class ShadeTask(TiledTask[Mask, Shade]):
     """Which pixels are light?"""
 
     name: ClassVar[str] = "shade"
@@ -134,10 +134,8 @@ class ShadeTask(Task[Mask, Shade]):
     def choose_options(cls, raws: Iterable[RawTarget]) -> tuple[JsonObject, dict[str, str]]:
         return {}, {}
 
-    def parse_target(self, raw: RawTarget) -> Mask:
-        raise NotImplementedError
-
-    def parse_mask(self, mask: Mask, names: Sequence[str]) -> Mask:
+    def parse_target(self, raw: RawTarget, mask: Mask | None = None) -> Mask:
+        assert mask is not None
         return mask
 
     @property
@@ -177,8 +175,16 @@ class ShadeTask(Task[Mask, Shade]):
     def vote(self, predictions: Sequence[Shade]) -> Shade:
         return predictions[0]
 
+    def draw_target(self, picture: Picture, target: Mask) -> Image:
+        return picture.pixels
+
+    def draw_beside(
+        self, picture: Picture, prediction: Shade, target: Mask
+    ) -> tuple[tuple[str, Image], ...]:
+        return (("answer", prediction.draw(picture)),)
+
     def analyse(
-        self, predictions: Sequence[Shade], targets: Sequence[Mask], rows: Rows
+        self, predictions: Sequence[Shade], raws: Sequence[RawTarget], rows: Rows
     ) -> JsonObject:
         return {}
 

@@ -33,7 +33,7 @@ def network_of(name: str) -> Network:
     if name not in _built:
         torch.manual_seed(0)
         options = ModelOptions(backbone=name, dropout=0.0)
-        _built[name] = build_network(TASK, TRAINING, options, pretrained=False)
+        _built[name] = build_network(TRAINING(TASK), options, pretrained=False)
         # Standard-sized weights, so that a difference in the answers would show.
         torch.nn.init.normal_(_built[name].head.evidence.weight)
     return copy.deepcopy(_built[name])

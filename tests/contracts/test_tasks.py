@@ -55,7 +55,7 @@ EXPORTED = [name for name in BACKBONES if not name.startswith("efficientnet")]
 class Answers:
     """What the task's own untrained network says of some drawn pictures."""
 
-    task: Task[Any, Any]
+    task: Task
     pictures: Sequence[Picture]
     targets: Sequence[Any]
     outputs: Outputs
@@ -70,7 +70,7 @@ def pictures() -> list[Picture]:
     return [Picture.from_array(np.ascontiguousarray(pixels[:32])) for pixels in drawn]
 
 
-def bind(name: str) -> Task[Any, Any]:
+def bind(name: str) -> Task:
     task = get_task(name)
     return task.bind(task.fit_labels(RAWS), task.choose_options(RAWS)[0])
 
@@ -83,7 +83,7 @@ def recipe_of(name: str) -> Recipe:
 def network_of(name: str, backbone: str) -> Network:
     torch.manual_seed(0)
     options = ModelOptions(backbone=backbone, dropout=0.0)
-    network = build_network(bind(name), get_training(name), options, pretrained=False)
+    network = build_network(get_training(name)(bind(name)), options, pretrained=False)
     for parameter in network.head.parameters():
         # A head that begins with zeros would say the same of every picture.
         if not parameter.any():
@@ -99,11 +99,11 @@ def fit(pipeline: Pipeline, picture: Picture) -> tuple[np.ndarray, Frame]:
     return pipeline.apply(picture)
 
 
-def target_of(task: Task[Any, Any], raw: RawTarget, frame: Frame) -> Any:
+def target_of(task: Task, raw: RawTarget, frame: Frame) -> Any:
     if task.target_kind != "mask":
         return task.parse_target(raw)
     rows, columns = np.indices(frame.original)
-    return task.parse_mask(((rows // 8 + columns // 16) % len(raw)).astype(np.uint8), raw)
+    return task.parse_target(raw, ((rows // 8 + columns // 16) % len(raw)).astype(np.uint8))
 
 
 @cache
@@ -296,8 +296,18 @@ def test_every_label_has_support_and_a_map_over_the_original(answers: Answers) -
         prediction.heat("?")
 
 
+def test_what_an_evaluation_keeps_says_the_same(answers: Answers) -> None:
+    for prediction in answers.predictions:
+        kept = prediction.without_maps()
+        assert kept.mask is None
+        assert kept.to_json() == prediction.to_json()
+        assert (kept.text, kept.headline) == (prediction.text, prediction.headline)
+        assert dict(kept.scores) == dict(prediction.scores)
+
+
 def test_details_are_json_and_become_sections_of_the_report(answers: Answers) -> None:
-    details = answers.task.analyse(answers.predictions, answers.targets, rows_of(answers))
+    light = [prediction.without_maps() for prediction in answers.predictions]
+    details = answers.task.analyse(light, RAWS, rows_of(answers))
     again = json.loads(json.dumps(details, allow_nan=False))
     sections = answers.task.report_sections(again)
     assert sections
@@ -309,18 +319,19 @@ def test_details_are_json_and_become_sections_of_the_report(answers: Answers) ->
 
 @pytest.mark.parametrize("name", TASKS)
 def test_targets_are_tensors_by_sample_and_give_finite_losses(name: str) -> None:
-    answers, training = answers_of(name), get_training(name)
-    tensors = training.collate(answers.targets, answers.task)
+    answers = answers_of(name)
+    training = get_training(name)(answers.task)
+    tensors = training.collate(answers.targets)
     assert tensors and all(len(tensor) == COUNT for tensor in tensors.values())
-    assert training.class_counts(tensors, answers.task).shape == (len(answers.task.labels),)
-    assert training.sample_weights(tensors, answers.task).mean() == pytest.approx(1.0)
+    assert training.class_counts(tensors).shape == (len(answers.task.labels),)
+    assert training.sample_weights(tensors).mean() == pytest.approx(1.0)
     outputs = {n: torch.from_numpy(value).requires_grad_() for n, value in answers.outputs.items()}
     losses = training.losses(outputs, tensors, TrainOptions(), None)
     losses["loss"].backward()
     assert all(torch.isfinite(loss.detach()).all() for loss in losses.values())
     gradients = [value.grad for value in outputs.values() if value.grad is not None]
     assert any(gradient.any() for gradient in gradients)
-    none = {n: t for n, t in training.collate([], answers.task).items()}
+    none = {n: t for n, t in training.collate([]).items()}
     assert all(len(tensor) == 0 for tensor in none.values())
 
 

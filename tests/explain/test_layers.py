@@ -17,7 +17,7 @@ TASK = ClassifyTask.bind(Labels(("ant", "bee")), {})
 def network() -> Network:
     torch.manual_seed(0)
     options = ModelOptions(backbone="cnn2")
-    return build_network(TASK, TRAINING, options, pretrained=False)
+    return build_network(TRAINING(TASK), options, pretrained=False)
 
 
 def test_layers_come_in_order_with_their_types_and_shapes(network: Network) -> None:
@@ -46,7 +46,7 @@ def test_the_features_of_a_layer_are_what_it_gives(network: Network) -> None:
 
 def test_activations_in_place_do_not_change_what_is_shown() -> None:
     built = build_network(
-        TASK, TRAINING, ModelOptions(backbone="efficientnet_lite0"), pretrained=False
+        TRAINING(TASK), ModelOptions(backbone="efficientnet_lite0"), pretrained=False
     )
     inputs = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
 

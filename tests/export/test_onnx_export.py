@@ -22,7 +22,7 @@ TASK = ClassifyTask.bind(Labels(("ant", "bee", "cat")), {})
 
 def network(backbone: str = "cnn2") -> Network:
     torch.manual_seed(0)
-    built = build_network(TASK, TRAINING, ModelOptions(backbone=backbone), pretrained=False)
+    built = build_network(TRAINING(TASK), ModelOptions(backbone=backbone), pretrained=False)
     torch.nn.init.normal_(built.head.evidence.weight)
     return built
 
@@ -103,7 +103,7 @@ LINE = Pipeline(32, 640, "line")
 def reader(head: str, backbone: str = "reader") -> Network:
     torch.manual_seed(0)
     options = ModelOptions(backbone=backbone, dropout=0.0)
-    built = build_network(READERS[head], READ_TRAINING, options, pretrained=False)
+    built = build_network(READ_TRAINING(READERS[head]), options, pretrained=False)
     # Statistics as after training, so that the answers differ from column to column.
     pictures = torch.rand(8, 3, 32, 96, generator=torch.Generator().manual_seed(1)) * 255
     built.train()

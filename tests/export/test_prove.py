@@ -42,7 +42,7 @@ def batch(count: int, start: int = 0) -> ProofBatch:
 
 def network() -> Network:
     torch.manual_seed(0)
-    built = build_network(TASK, TRAINING, ModelOptions(backbone="cnn2"), pretrained=False)
+    built = build_network(TRAINING(TASK), ModelOptions(backbone="cnn2"), pretrained=False)
     torch.nn.init.normal_(built.head.evidence.weight)
     return built
 

@@ -14,7 +14,7 @@ TASK = ClassifyTask.bind(Labels(("ant", "bee", "cat")), {})
 
 def test_normalisation_maps_mid_grey_to_zero_for_efficientnet_lite() -> None:
     options = ModelOptions(backbone="efficientnet_lite0")
-    network = build_network(TASK, TRAINING, options, pretrained=False)
+    network = build_network(TRAINING(TASK), options, pretrained=False)
     grey = torch.full((1, 3, 32, 32), 127.0)
 
     normalised = (grey - network.mean) / network.std
@@ -24,7 +24,7 @@ def test_normalisation_maps_mid_grey_to_zero_for_efficientnet_lite() -> None:
 
 
 def test_features_then_head_is_the_network() -> None:
-    network = build_network(TASK, TRAINING, ModelOptions(backbone="fovea"), pretrained=False).eval()
+    network = build_network(TRAINING(TASK), ModelOptions(backbone="fovea"), pretrained=False).eval()
     images = torch.rand(2, 3, 32, 32) * 255
 
     with torch.inference_mode():
@@ -34,7 +34,7 @@ def test_features_then_head_is_the_network() -> None:
 
 
 def test_the_head_answers_alike_on_reduced_features() -> None:
-    network = build_network(TASK, TRAINING, ModelOptions(backbone="fovea"), pretrained=False).eval()
+    network = build_network(TRAINING(TASK), ModelOptions(backbone="fovea"), pretrained=False).eval()
     images = torch.rand(2, 3, 64, 64) * 255
 
     with torch.inference_mode():
@@ -44,8 +44,8 @@ def test_the_head_answers_alike_on_reduced_features() -> None:
 
 
 def test_the_hidden_layer_is_the_backbones_unless_the_recipe_says_otherwise() -> None:
-    own = build_network(TASK, TRAINING, ModelOptions(backbone="cnn3"), pretrained=False)
-    given = build_network(TASK, TRAINING, ModelOptions(backbone="cnn3", hidden=0), pretrained=False)
+    own = build_network(TRAINING(TASK), ModelOptions(backbone="cnn3"), pretrained=False)
+    given = build_network(TRAINING(TASK), ModelOptions(backbone="cnn3", hidden=0), pretrained=False)
 
     assert own.head.evidence.in_channels == 128
     assert isinstance(own.head.hidden, torch.nn.Sequential)
@@ -53,7 +53,7 @@ def test_the_hidden_layer_is_the_backbones_unless_the_recipe_says_otherwise() ->
 
 
 def test_constants_are_no_part_of_the_saved_state() -> None:
-    network = build_network(TASK, TRAINING, ModelOptions(backbone="cnn2"), pretrained=False)
+    network = build_network(TRAINING(TASK), ModelOptions(backbone="cnn2"), pretrained=False)
 
     assert "mean" not in network.state_dict()
 
@@ -112,7 +112,7 @@ def test_a_list_of_backbones_shows_the_licence_of_each() -> None:
 
 
 def test_a_plain_backbone_stays_in_float32_under_autocast() -> None:
-    network = build_network(TASK, TRAINING, ModelOptions(backbone="fovea"), pretrained=False).eval()
+    network = build_network(TRAINING(TASK), ModelOptions(backbone="fovea"), pretrained=False).eval()
     images = torch.rand(2, 3, 64, 64) * 255
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         assert network.features(images)[-1].dtype == torch.bfloat16

@@ -15,7 +15,7 @@ TASK = ClassifyTask.bind(Labels(("ant", "bee")), {})
 
 def network(seed: int) -> Network:
     torch.manual_seed(seed)
-    return build_network(TASK, TRAINING, ModelOptions(backbone="fovea"), pretrained=False)
+    return build_network(TRAINING(TASK), ModelOptions(backbone="fovea"), pretrained=False)
 
 
 def test_a_network_survives_saving_and_loading() -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from foveal.recipe import AugmentOptions, ModelOptions, Recipe, TrainOptions
-from foveal.tasks.base import Task
 from foveal.tasks.facts import DataFacts
 from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
@@ -63,26 +62,30 @@ class TinyHead(nn.Module):
 class TinyTraining(TaskTraining):
     """Soft-target cross entropy on the target `y`."""
 
-    def choose(self, recipe: Recipe, facts: DataFacts) -> Recipe:
+    @classmethod
+    def choose(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
         """Leave everything as it is."""
         return recipe
+
+    @classmethod
+    def unused(cls, recipe: Recipe) -> dict[str, str]:
+        return {}
 
     def build_head(
         self,
         channels: tuple[int, ...],
         strides: tuple[int, ...],
-        task: Task[Any, Any],
         options: ModelOptions,
     ) -> nn.Module:
         return TinyHead()
 
-    def collate(self, targets: Sequence[Any], task: Task[Any, Any]) -> dict[str, Tensor]:
+    def collate(self, targets: Sequence[Any]) -> dict[str, Tensor]:
         return {"y": torch.stack(list(targets))}
 
-    def class_counts(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+    def class_counts(self, targets: dict[str, Tensor]) -> Tensor:
         return targets["y"].sum(0)
 
-    def sample_weights(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+    def sample_weights(self, targets: dict[str, Tensor]) -> Tensor:
         return torch.ones(len(targets["y"]))
 
     def losses(

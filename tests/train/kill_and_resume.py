@@ -63,7 +63,9 @@ def train(directory: Path, optimizer: str, beat: int) -> None:
         callbacks=[Beat(beat)],
         checkpoints=CheckpointStore(directory, every_s=0.0, largest_share=float("inf")),
     )
-    result = trainer.fit(model, TinyTraining(), stages, accuracy, metric="accuracy", resume=True)
+    result = trainer.fit(
+        model, TinyTraining(None), stages, accuracy, metric="accuracy", resume=True
+    )
     saved = CheckpointStore(directory).load()
     if saved is None:
         raise RuntimeError("no checkpoint")

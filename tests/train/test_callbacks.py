@@ -47,7 +47,7 @@ def test_results_hold_each_epoch_once_after_a_resume(tmp_path):
         if path.exists():
             stages.append(Stage("more", tiny_loader(), 1, 0.01))
         trainer.fit(
-            tiny_network(), TinyTraining(), stages, accuracy, metric="accuracy", resume=True
+            tiny_network(), TinyTraining(None), stages, accuracy, metric="accuracy", resume=True
         )
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -136,7 +136,7 @@ def test_tensorboard_gets_curves_pictures_graph_and_settings(tmp_path):
     writer = TensorBoard(tmp_path, settings={"train.lr": 0.01, "model.backbone": "tiny"})
     trainer = Trainer(TrainOptions(), device=CPU, callbacks=[writer])
     stages = [Stage("full", tiny_loader(), 2, 0.01)]
-    trainer.fit(tiny_network(), TinyTraining(), stages, accuracy, metric="accuracy")
+    trainer.fit(tiny_network(), TinyTraining(None), stages, accuracy, metric="accuracy")
     events = EventAccumulator(str(tmp_path)).Reload()
     tags = events.Tags()
     assert {"train/loss", "val/accuracy", "step/loss", "step/lr", "best/accuracy"} <= set(

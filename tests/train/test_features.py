@@ -122,7 +122,7 @@ def test_a_head_learns_on_cached_features_by_the_same_loop(tmp_path):
     loader = FeatureLoader(features, {"y": targets}, batch_size=8)
     stage = Stage("head", loader, 20, 0.1, lr_factor=head_only, forward=forward_head)
     result = Trainer(TrainOptions(), device=CPU).fit(
-        model, TinyTraining(), [stage], accuracy, metric="accuracy"
+        model, TinyTraining(None), [stage], accuracy, metric="accuracy"
     )
     assert result.best_metrics["accuracy"] >= 0.95
     assert torch.equal(model.body[0].weight, before)

@@ -39,7 +39,9 @@ def fit(
 ) -> tuple[FitResult, torch.nn.Module]:
     model = tiny_network(seed)
     trainer = Trainer(TrainOptions(), device=CPU, checkpoints=CheckpointStore(directory))
-    result = trainer.fit(model, TinyTraining(), stages, accuracy, metric="accuracy", resume=resume)
+    result = trainer.fit(
+        model, TinyTraining(None), stages, accuracy, metric="accuracy", resume=resume
+    )
     return result, model
 
 
@@ -87,7 +89,7 @@ def test_resuming_with_other_batches_is_refused(tmp_path):
     trainer = Trainer(TrainOptions(), device=CPU, checkpoints=store)
     stages = [Stage("full", tiny_loader(), 3, 0.01)]
     with pytest.raises(Interrupted):
-        trainer.fit(tiny_network(), TinyTraining(), stages, validate, metric="accuracy")
+        trainer.fit(tiny_network(), TinyTraining(None), stages, validate, metric="accuracy")
     with pytest.raises(FovealError, match="had 8 batches and has 4 now"):
         fit(tmp_path, [Stage("full", tiny_loader(batch_size=16), 3, 0.01)])
 
@@ -186,7 +188,7 @@ def test_a_run_killed_when_its_patience_had_just_ended_trains_no_further(tmp_pat
         )
         stages = [Stage("full", tiny_loader(), 5, 0.01)]
         return trainer.fit(
-            tiny_network(), TinyTraining(), stages, never_better, metric="accuracy", resume=True
+            tiny_network(), TinyTraining(None), stages, never_better, metric="accuracy", resume=True
         )
 
     # The checkpoint after the third epoch has two epochs without improvement.

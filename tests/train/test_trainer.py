@@ -46,7 +46,7 @@ class Listener:
 def fit(model, stages, validate=accuracy, *, on_step=lambda step: None, **options):
     listener = Listener(on_step)
     trainer = Trainer(TrainOptions(**options), device=CPU, callbacks=[listener])
-    result = trainer.fit(model, TinyTraining(), stages, validate, metric="accuracy")
+    result = trainer.fit(model, TinyTraining(None), stages, validate, metric="accuracy")
     return result, listener
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from foveal.atomic import atomic_path
 from foveal.bundle.manifest import Manifest
@@ -151,7 +151,7 @@ class Bundle:
         return self.manifest.pipeline
 
     @cached_property
-    def task(self) -> Task[Any, Any]:
+    def task(self) -> Task:
         """Return the task, bound to the bundle's labels and options."""
         task_type = get_task(self.manifest.task)
         return task_type.bind(Labels(self.manifest.labels), self.manifest.task_options)

@@ -144,7 +144,9 @@ def evaluate_bundle(
         metrics=intervals,
         certainty=sureness,
         groups=groups(task, measured, correct),
-        details=task.analyse(measured.predictions, measured.targets, measured.rows),
+        details=task.analyse(
+            measured.predictions, [s.raw or () for s in measured.samples], measured.rows
+        ),
         findings=(*findings, *own_findings(measured, targets, correct, confidence)),
         latency=time_single(predictor, source, measured.samples, chosen.timed),
         size_bytes=predictor.bundle.size_bytes,

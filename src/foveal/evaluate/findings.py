@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,9 +74,7 @@ def own_findings(
     return findings
 
 
-def groups(
-    task: Task[Any, Any], measured: Measured, correct: NDArray[np.bool_]
-) -> tuple[JsonObject, ...]:
+def groups(task: Task, measured: Measured, correct: NDArray[np.bool_]) -> tuple[JsonObject, ...]:
     """Return the primary metric of each group of the source (writer, receipt), lowest first."""
     members: defaultdict[str, list[int]] = defaultdict(list)
     for i, sample in enumerate(measured.samples):

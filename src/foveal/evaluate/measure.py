@@ -92,8 +92,7 @@ class Measured:
 
     Attributes:
         samples: In the order of the source.
-        predictions: One for each sample.
-        targets: One for each sample.
+        predictions: One for each sample, without maps.
         rows: (N, K) float64, see `foveal.tasks.base.Rows`.
         digests: Of the files, for finding the same picture under two labels.
         failures: The samples that could not be measured.
@@ -101,7 +100,6 @@ class Measured:
 
     samples: tuple[Sample, ...]
     predictions: tuple[Prediction, ...]
-    targets: tuple[Any, ...]
     rows: NDArray[np.float64]
     digests: tuple[bytes, ...]
     failures: tuple[Failure, ...]
@@ -140,7 +138,7 @@ def measure(
         DataError: When not one sample could be measured.
     """
     task = predictor.task
-    measured: list[tuple[Sample, Any, Any, bytes]] = []
+    measured: list[tuple[Sample, Prediction, bytes]] = []
     rows: list[NDArray[np.float64]] = []
     failures: list[Failure] = []
     progress.start("evaluate", len(samples))
@@ -159,7 +157,7 @@ def measure(
             answers, good = [], []
         for item, prediction in zip(good, answers, strict=True):
             rows.append(task.measure(prediction, item.target))
-            measured.append((item.sample, *task.kept(prediction, item.target), item.digest))
+            measured.append((item.sample, prediction.without_maps(), item.digest))
         progress.update(done)
     progress.finish()
     if not measured:
@@ -167,9 +165,8 @@ def measure(
     return Measured(
         samples=tuple(item[0] for item in measured),
         predictions=tuple(item[1] for item in measured),
-        targets=tuple(item[2] for item in measured),
         rows=np.stack(rows),
-        digests=tuple(item[3] for item in measured),
+        digests=tuple(item[2] for item in measured),
         failures=tuple(failures),
     )
 
@@ -212,7 +209,7 @@ def open_picture(predictor: Predictor, source: Source, sample: Sample) -> Raster
     return _open(predictor, source, sample).raster
 
 
-def target_of(task: Task[Any, Any], source: Source, sample: Sample) -> Any:
+def target_of(task: Task, source: Source, sample: Sample) -> Any:
     """Return what is true of a labelled sample.
 
     Raises:
@@ -220,7 +217,7 @@ def target_of(task: Task[Any, Any], source: Source, sample: Sample) -> Any:
         ImageError: When its mask cannot be read.
     """
     if task.target_kind == "mask":
-        return task.parse_mask(source.mask(sample), source.classes)
+        return task.parse_target(source.classes, source.mask(sample))
     return task.parse_target(sample.raw or ())
 
 
@@ -267,7 +264,7 @@ def _check_size(sample: Sample, mask: tuple[int, ...], raster: Raster) -> None:
         )
 
 
-def _vote(voters: Sequence[Predictor], good: Sequence[_Prepared]) -> list[Any]:
+def _vote(voters: Sequence[Predictor], good: Sequence[_Prepared]) -> list[Prediction]:
     """Return one prediction for each sample: the only bundle's, or what all of them agree on."""
     if not good:
         return []
@@ -282,9 +279,7 @@ def _vote(voters: Sequence[Predictor], good: Sequence[_Prepared]) -> list[Any]:
     return [voters[0].task.vote(said) for said in zip(*answers, strict=True)]
 
 
-def _nothing_measured(
-    task: Task[Any, Any], source: Source, failures: Sequence[Failure]
-) -> DataError:
+def _nothing_measured(task: Task, source: Source, failures: Sequence[Failure]) -> DataError:
     hint = f"foveal check DATA --task {task.name}"
     if not failures:
         return DataError(f"There is nothing to measure in {source.location}.", hint=hint)

@@ -57,7 +57,7 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def export_onnx(network: Network, task: Task[Any, Any], pipeline: Pipeline) -> bytes:
+def export_onnx(network: Network, task: Task, pipeline: Pipeline) -> bytes:
     """Return the network as a serialised ONNX model in float32.
 
     Args:

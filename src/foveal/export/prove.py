@@ -41,7 +41,7 @@ class ProofBatch:
 
 
 def prove(
-    task: Task[Any, Any], batches: Iterable[ProofBatch], *, trained: Engine, shipped: Engine
+    task: Task, batches: Iterable[ProofBatch], *, trained: Engine, shipped: Engine
 ) -> JsonObject:
     """Run both networks on all pictures and compare the decoded answers.
 
@@ -87,7 +87,7 @@ def prove(
 
 
 def _answers(
-    task: Task[Any, Any], batch: ProofBatch, trained: Engine, shipped: Engine
+    task: Task, batch: ProofBatch, trained: Engine, shipped: Engine
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield (sample, trained network's answer, shipped network's answer)."""
     first, second = (

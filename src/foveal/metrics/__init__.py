@@ -46,6 +46,7 @@ from foveal.metrics.segmentation import (
     overlap_scores,
     pixel_accuracy,
 )
+from foveal.metrics.text import edit_script, misread
 
 __all__ = [
     "MIN_RESAMPLES",
@@ -65,6 +66,7 @@ __all__ = [
     "confusion",
     "count_scores",
     "coverage_curve",
+    "edit_script",
     "expected_calibration_error",
     "fit_temperature",
     "holm",
@@ -73,6 +75,7 @@ __all__ = [
     "mcnemar",
     "mean_average_precision",
     "mean_known",
+    "misread",
     "overlap_scores",
     "paired_difference",
     "pixel_accuracy",

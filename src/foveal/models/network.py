@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,6 @@ from foveal.recipe import ModelOptions
 from foveal.types import JsonObject
 
 if TYPE_CHECKING:  # tasks are built on models: only the checker may look up to them
-    from foveal.tasks.base import Task
     from foveal.tasks.training import Head, TaskTraining
 
 
@@ -84,14 +83,11 @@ def weight_source(options: ModelOptions, *, pretrained: bool) -> WeightSource:
     return "download" if options.allow_download else "local"
 
 
-def build_network(
-    task: Task[Any, Any], training: TaskTraining, options: ModelOptions, *, pretrained: bool
-) -> Network:
+def build_network(training: TaskTraining, options: ModelOptions, *, pretrained: bool) -> Network:
     """Build the network of a task.
 
     Args:
-        task: The bound task.
-        training: Its torch half, which makes the head.
+        training: The task's torch half, which makes the head.
         options: The recipe's model section; `hidden` None takes what suits the backbone.
         pretrained: Whether to start from pretrained weights where the backbone has any; False
             when a state dict is loaded next.
@@ -102,7 +98,7 @@ def build_network(
     """
     spec = resolve_backbone(options.backbone)
     backbone = spec.build(weight_source(options, pretrained=pretrained))
-    head = training.build_head(spec.channels, spec.strides, task, head_options(spec, options))
+    head = training.build_head(spec.channels, spec.strides, head_options(spec, options))
     network = Network(backbone, head, spec.mean, spec.std)
     network.backbone_name = spec.name
     network.licences = spec.licences(pretrained=pretrained)

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from foveal.bundle.bundle import Bundle
 from foveal.data.decode import DecodeLimits, decode, read_file
-from foveal.errors import BundleError
+from foveal.errors import BundleError, UsageError
 from foveal.predict.copies import whole_picture
 from foveal.predict.engine import Engine, OnnxEngine
 from foveal.predict.tiles import Tiler
 from foveal.render.masks import MaskForm, mask_json
+from foveal.tasks.base import TiledTask
 from foveal.tasks.prediction import Prediction
 from foveal.types import Frame, Image, JsonObject, Outputs, Picture, Raster
 
@@ -37,7 +38,6 @@ class Predictor:
 
     Raises:
         BundleError: When the network's outputs are not those of the bundle's task.
-        MissingExtraError: When the bundle's answers need a package that is not installed.
     """
 
     def __init__(
@@ -53,7 +53,6 @@ class Predictor:
         self.task = bundle.task
         self.pipeline = bundle.pipeline
         self.limits = limits or bundle.manifest.limits
-        self.task.check_ready(bundle.manifest.calibration)
         if engine is None:
             onnx_engine = OnnxEngine(bundle.model_bytes(), threads=threads)
             missing = {s.name for s in self.task.output_specs()} - set(onnx_engine.output_names)
@@ -186,6 +185,11 @@ class Predictor:
         return [[found[i] for i in range(len(inputs))] for found in answers]
 
     def _answer_tiled(self, raster: Raster, explain: bool) -> Prediction:
+        if not isinstance(self.task, TiledTask):
+            raise UsageError(
+                f"The task {self.task.name} does not answer tile by tile.",
+                hint="--set pipeline.fit=pad",
+            )
         frame = self.pipeline.frame(raster.height, raster.width)
         collector = self.task.collect(frame, self.bundle.manifest.calibration, explain=explain)
         for top, maps in self._tiler.bands(raster, self.task.core_outputs):

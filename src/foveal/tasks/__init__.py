@@ -24,25 +24,25 @@ for _module in pkgutil.iter_modules(__path__):
         TASKS.add(_module.name, import_module(f"{__name__}.{_module.name}"))
 
 
-def get_task(name: str) -> type[Task[Any, Any]]:
+def get_task(name: str) -> type[Task]:
     """Return the torch-free half of the task called `name`.
 
     Raises:
         UsageError: When there is no such task.
         PluginError: When it is a plug-in's and does not work.
     """
-    task: type[Task[Any, Any]] = _half(name, "task", "TASK")
+    task: type[Task] = _half(name, "task", "TASK")
     return task
 
 
-def get_training(name: str) -> TaskTraining:
+def get_training(name: str) -> type[TaskTraining]:
     """Return the torch half of the task called `name`.
 
     Raises:
         UsageError: When there is no such task.
         PluginError: When it is a plug-in's and does not work.
     """
-    training: TaskTraining = _half(name, "training", "TRAINING")
+    training: type[TaskTraining] = _half(name, "training", "TRAINING")
     return training
 
 

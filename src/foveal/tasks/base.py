@@ -16,15 +16,15 @@ from typing import (
     Protocol,
     Self,
     TypeAlias,
-    TypeVar,
     get_type_hints,
 )
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypeVar
 
 from foveal.data.source import TargetKind
-from foveal.errors import RecipeError, TargetError, UsageError, nearest
+from foveal.errors import RecipeError, nearest
 from foveal.tasks.prediction import Prediction
 from foveal.types import (
     Calibration,
@@ -39,8 +39,8 @@ from foveal.types import (
     TensorSpec,
 )
 
-TargetT = TypeVar("TargetT")
-PredictionT = TypeVar("PredictionT", bound=Prediction)
+TargetT = TypeVar("TargetT", default=Any)
+PredictionT = TypeVar("PredictionT", bound=Prediction, default=Any)
 PredictionT_co = TypeVar("PredictionT_co", bound=Prediction, covariant=True)
 
 Rows = NDArray[np.float64]
@@ -69,26 +69,6 @@ class ReportSection:
     figures: tuple[tuple[str, str], ...] = ()
 
 
-class Collector(Protocol[PredictionT_co]):
-    """Takes the maps of one picture from top to bottom and ends in the prediction.
-
-    So a picture of any size is answered in the memory of a band of its rows.
-    """
-
-    def add(self, top: int, outputs: Outputs) -> None:
-        """Take the next band.
-
-        Args:
-            top: First row of the band, in the original's pixels; bands leave no gap and do not
-                overlap.
-            outputs: Each core output, (C, rows, W) float32 in the original's pixels. Not to be
-                kept: the arrays are used again.
-        """
-
-    def finish(self) -> PredictionT_co:
-        """Return the prediction; called once, after the last band."""
-
-
 @dataclass(frozen=True)
 class Task(ABC, Generic[TargetT, PredictionT]):
     """A task bound to its labels and options. Subclasses are final frozen dataclasses.
@@ -104,8 +84,8 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     primary_metric: ClassVar[str]
     """The metric by which epochs and runs are compared; larger is better."""
     target_kind: ClassVar[TargetKind] = "labels"
-    """How readers take a label: as class names, joined by `|`, as one text as it stands, or as a
-    mask. Rows of masks are sums over pixels: those of a picture's parts add up to its own."""
+    """How readers take a label: as class names, joined by `|`, as one text as it stands, which
+    is then the target, or as a mask."""
 
     labels: Labels
     options: Any
@@ -121,26 +101,16 @@ class Task(ABC, Generic[TargetT, PredictionT]):
         """Return the options that the raw targets call for, and the reason for each key."""
 
     @abstractmethod
-    def parse_target(self, raw: RawTarget) -> TargetT:
+    def parse_target(self, raw: RawTarget, mask: Mask | None = None) -> TargetT:
         """Return the target of one sample.
 
-        Raises:
-            TargetError: When the raw target holds something that is not a label.
-        """
-
-    def parse_mask(self, mask: Mask, names: Sequence[str]) -> TargetT:
-        """Return the target of a sample that is labelled by a mask.
-
         Args:
-            mask: Values are positions in `names`, or `IGNORED`.
-            names: The source's classes.
+            raw: Class names or a text; beside a mask the names that its values stand for.
+            mask: Where `target_kind` is `mask`: positions in `raw`, or `IGNORED`.
 
         Raises:
-            TargetError: When a class occurs that is not a label, or the task takes no masks.
+            TargetError: When it holds something that is not a label.
         """
-        raise TargetError(
-            f"The task {self.name} takes no masks.", hint="foveal train DATA --task segment"
-        )
 
     @property
     @abstractmethod
@@ -157,41 +127,9 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     ) -> list[PredictionT]:
         """Turn network outputs into predictions, with results in original pixels."""
 
-    def check_ready(self, calibration: Calibration) -> None:
-        """Refuse to begin what could not be answered: for want of an optional package, say.
-
-        Raises:
-            MissingExtraError: When a package is missing that this calibration needs.
-        """
-
-    def collect(
-        self, frame: Frame, calibration: Calibration, *, explain: bool = False
-    ) -> Collector[PredictionT]:
-        """Return what takes the network's maps of one tiled picture and ends in its prediction.
-
-        Args:
-            frame: Of the whole picture.
-            calibration: Of the bundle.
-            explain: Whether the prediction shall hold what `heat` needs.
-
-        Raises:
-            UsageError: When the task does not answer tile by tile.
-        """
-        raise UsageError(
-            f"The task {self.name} does not answer tile by tile.", hint="--set pipeline.fit=pad"
-        )
-
     @abstractmethod
     def measure(self, prediction: PredictionT, target: TargetT) -> NDArray[np.float64]:
         """Return one row for one sample; see `Rows`."""
-
-    def confused(self, prediction: PredictionT, target: TargetT) -> Sequence[str]:
-        """Return the labels of one sample that were taken for another or stand in one's place.
-
-        Drawn training pictures show such labels more often. A task whose labels cannot be drawn
-        by lot counts none.
-        """
-        return ()
 
     @abstractmethod
     def summarise(self, rows: Rows) -> dict[str, float]:
@@ -229,29 +167,25 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     def vote(self, predictions: Sequence[PredictionT]) -> PredictionT:
         """Join the answers of several bundles to one picture; at least one."""
 
+    @abstractmethod
     def draw_target(self, picture: Picture, target: TargetT) -> Image:
-        """Return the picture with what is true of it drawn on it; as it is where that is words."""
-        return picture.pixels
+        """Return the picture with its target drawn on it; as it is where the target is words."""
 
+    @abstractmethod
     def draw_beside(
         self, picture: Picture, prediction: PredictionT, target: TargetT
     ) -> tuple[tuple[str, Image], ...]:
-        """Return what a report shows beside a picture: what it is in words, and the drawing."""
-        return (("what speaks for the answer", prediction.draw(picture)),)
-
-    def kept(self, prediction: PredictionT, target: TargetT) -> tuple[PredictionT, TargetT]:
-        """Return what an evaluation keeps of an answer once it is measured: no large maps."""
-        return prediction, target
+        """Return what the report shows beside a picture: each drawing and a few words on it."""
 
     @abstractmethod
     def analyse(
-        self, predictions: Sequence[PredictionT], targets: Sequence[TargetT], rows: Rows
+        self, predictions: Sequence[PredictionT], raws: Sequence[RawTarget], rows: Rows
     ) -> JsonObject:
         """Return the task's own details for `metrics.json` (confusion, per-class tables, …).
 
         Args:
-            predictions: As `kept` left them.
-            targets: As `kept` left them.
+            predictions: Without their maps, see `Prediction.without_maps`.
+            raws: What is true, as readers found it: class names, or a text.
             rows: What `measure` gave for each.
         """
 
@@ -289,3 +223,46 @@ class Task(ABC, Generic[TargetT, PredictionT]):
         if missing:
             raise RecipeError(f"Missing recipe key 'task_options.{missing[0]}'.")
         return cls(labels=labels, options=cls.options_type(**options))
+
+
+class Collector(Protocol[PredictionT_co]):
+    """Takes the maps of one picture from top to bottom and ends in the prediction.
+
+    So a picture of any size is answered in the memory of a band of its rows.
+    """
+
+    def add(self, top: int, outputs: Outputs) -> None:
+        """Take the next band.
+
+        Args:
+            top: First row of the band, in the original's pixels; bands leave no gap and do not
+                overlap.
+            outputs: Each core output, (C, rows, W) float32 in the original's pixels. Not to be
+                kept: the arrays are used again.
+        """
+
+    def finish(self) -> PredictionT_co:
+        """Return the prediction; called once, after the last band."""
+
+
+@dataclass(frozen=True)
+class TiledTask(Task[TargetT, PredictionT]):
+    """A task that answers every pixel: its outputs are maps, and pictures may be of any size.
+
+    Its rows are sums: those of a picture's parts add up to the picture's own.
+    """
+
+    @abstractmethod
+    def collect(
+        self, frame: Frame, calibration: Calibration, *, explain: bool = False
+    ) -> Collector[PredictionT]:
+        """Return what takes the network's maps of one picture and ends in its prediction.
+
+        Args:
+            frame: Of the whole picture.
+            calibration: Of the bundle.
+            explain: Whether the prediction shall hold what `Prediction.heat` needs.
+
+        Raises:
+            MissingExtraError: When a package is missing that this calibration needs.
+        """

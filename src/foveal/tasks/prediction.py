@@ -102,4 +102,7 @@ class Prediction(ABC):
 
     @abstractmethod
     def without_maps(self) -> Self:
-        """Return the same answer without the arrays that only draw and explain it."""
+        """Return the same answer without what only draws and explains it: an evaluation keeps it.
+
+        Its text, summary, scores and JSON stay.
+        """

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic
 
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
 from foveal.tasks.base import Task
 from foveal.tasks.facts import DataFacts
+
+TaskT = TypeVar("TaskT", bound=Task, default=Any)
 
 
 class Head(nn.Module, ABC):
@@ -43,11 +46,20 @@ class Head(nn.Module, ABC):
         """
 
 
-class TaskTraining(ABC):
-    """Builds the head, the targets' tensors and the losses of one task."""
+class TaskTraining(ABC, Generic[TaskT]):
+    """Builds the head, the targets' tensors and the losses of one task.
 
+    Args:
+        task: The bound task.
+    """
+
+    def __init__(self, task: TaskT) -> None:
+        """Keep the task."""
+        self.task = task
+
+    @classmethod
     @abstractmethod
-    def choose(self, recipe: Recipe, facts: DataFacts) -> Recipe:
+    def choose(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
         """Fill in what this task wants of a recipe; the rest is chosen for all tasks alike.
 
         Args:
@@ -61,19 +73,19 @@ class TaskTraining(ABC):
             RecipeError: For a combination that the task cannot train.
         """
 
-    def unused(self, recipe: Recipe) -> dict[str, str]:
+    @classmethod
+    @abstractmethod
+    def unused(cls, recipe: Recipe) -> dict[str, str]:
         """Return key of the recipe → why the task does not read it, under a resolved recipe.
 
         A user who gave such a key is warned.
         """
-        return {}
 
     @abstractmethod
     def build_head(
         self,
         channels: tuple[int, ...],
         strides: tuple[int, ...],
-        task: Task[Any, Any],
         options: ModelOptions,
     ) -> Head:
         """Return the module from a backbone's feature maps to the outputs.
@@ -81,23 +93,22 @@ class TaskTraining(ABC):
         Args:
             channels: Channels of each feature map that the backbone gives.
             strides: Model-input pixels per feature-map pixel, of each feature map.
-            task: The bound task.
             options: The recipe's model section.
         """
 
     @abstractmethod
-    def collate(self, targets: Sequence[Any], task: Task[Any, Any]) -> dict[str, Tensor]:
+    def collate(self, targets: Sequence[Any]) -> dict[str, Tensor]:
         """Return the targets of ALL given samples as tensors, first axis the sample.
 
         Called once per split; batches are then taken by indexing.
         """
 
     @abstractmethod
-    def class_counts(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+    def class_counts(self, targets: dict[str, Tensor]) -> Tensor:
         """Return (C,) float32: how often each label occurs, for weights or balanced sampling."""
 
     @abstractmethod
-    def sample_weights(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+    def sample_weights(self, targets: dict[str, Tensor]) -> Tensor:
         """Return (N,) float32: how often a sample is drawn when sampling is balanced."""
 
     @abstractmethod

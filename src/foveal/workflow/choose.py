@@ -34,7 +34,7 @@ _HEAD_EPOCHS = 20
 
 
 def resolve(
-    recipe: Recipe, facts: DataFacts, training: TaskTraining, *, pretrained_at_hand: bool
+    recipe: Recipe, facts: DataFacts, training: type[TaskTraining], *, pretrained_at_hand: bool
 ) -> Recipe:
     """Return the recipe with no automatic value left, and the reason for each choice.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from typing import Any
 
 import numpy as np
 import torch
@@ -59,13 +58,13 @@ def load_network(bundle: Bundle) -> Network:
                 "which has not been imported. Its answers do not.",
                 hint=f"import {module}",
             )
-    training = get_training(bundle.manifest.task)
-    network = build_network(bundle.task, training, recipe.model, pretrained=False)
+    training = get_training(bundle.manifest.task)(bundle.task)
+    network = build_network(training, recipe.model, pretrained=False)
     load_weights(network, bundle.read("weights.safetensors"))
     return network.eval()
 
 
-def try_network(network: Network, task: Task[Any, Any], pipeline: Pipeline) -> None:
+def try_network(network: Network, task: Task, pipeline: Pipeline) -> None:
     """Train a step, export and compare: before a network of the user's own is trained for hours.
 
     Args:

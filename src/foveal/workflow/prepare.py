@@ -54,7 +54,7 @@ class Prepared:
 
     recipe: Recipe
     source: Source
-    task: Task[Any, Any]
+    task: Task
     pipeline: Pipeline
     cache: Cache | RasterCache
     split: NDArray[np.int8]
@@ -256,7 +256,7 @@ def _split(
 _LABELS_LISTED = 30
 
 
-def _log_balance(raws: Sequence[RawTarget], task: Task[Any, Any]) -> None:
+def _log_balance(raws: Sequence[RawTarget], task: Task) -> None:
     is_text = task.target_kind == "text"
     names = (name for raw in raws for name in ("".join(raw) if is_text else raw))
     counts = Counter(names).most_common()

@@ -63,7 +63,7 @@ class RowUnits(Units):
         return self._tensors[side]
 
     def _collate(self, training: TaskTraining, side: int) -> dict[str, Tensor]:
-        tensors = training.collate(self.parsed[side], self._prepared.task)
+        tensors = training.collate(self.parsed[side])
         weights = self._prepared.weights[self.sides[side]]
         if side == TRAIN and not np.all(weights == 1.0):
             tensors = {**tensors, "weight": torch.from_numpy(weights)}
@@ -114,10 +114,10 @@ class RowUnits(Units):
                     logger.warning("%s is not trained on: %s", sample.id, error.message)
                 else:
                     usable.append(i)
-            tensors = setting.training.collate(targets, task)
+            tensors = setting.training.collate(targets)
             weights = None
             if setting.options.balance == "sampling":
-                weights = setting.training.sample_weights(tensors, task)
+                weights = setting.training.sample_weights(tensors)
             indices = np.array(usable, np.int64)
             return self.loader_of(cache, indices, tensors, setting, weights)
 

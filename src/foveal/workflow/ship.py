@@ -86,7 +86,7 @@ def ship(prepared: Prepared, units: Units, network: Network, run: RunDirectory) 
 
 
 def _metrics(
-    task: Task[Any, Any],
+    task: Task,
     batches: Sequence[OutputBatch],
     targets: Sequence[Any],
     calibration: Calibration,

@@ -121,15 +121,13 @@ class Planner:
             return None
         training = self._setting.training
         targets = self._units.targets_of_training(training)
-        return training.sample_weights(targets, self._prepared.task)
+        return training.sample_weights(targets)
 
     def _label_weights(self) -> Tensor | None:
         if self._options.balance != "weights":
             return None
         training = self._setting.training
-        counts = training.class_counts(
-            self._units.targets_of_training(training), self._prepared.task
-        )
+        counts = training.class_counts(self._units.targets_of_training(training))
         return label_weights(counts)
 
     def _full_stage(self, name: str, epochs: int | None, rate: float | None) -> Stage:

@@ -133,7 +133,7 @@ class TileUnits(Units):
             mask = prepared.source.mask(sample)
             top, left, height, width = _middle(*mask.shape)
             part = mask[top : top + height, left : left + width]
-            return task.parse_mask(part, prepared.source.classes)
+            return task.parse_target(prepared.source.classes, part)
 
         return Computed(samples, outputs), Computed(samples, target)
 
@@ -147,7 +147,7 @@ class TileUnits(Units):
             rows, columns = (int(side) for side in self._cache.sizes[index])
             top, left, height, width = _middle(rows, columns, 2 * _SHEET_SIDE)
             pixels, mask = self._cache.crop(index, top, left, height, width)
-            truth = prepared.task.parse_mask(mask, prepared.source.classes)
+            truth = prepared.task.parse_target(prepared.source.classes, mask)
             images.append(prepared.task.draw_target(Picture.from_array(pixels), truth))
             captions.append(prepared.source.samples[index].id)
         sheet = contact_sheet(images, captions, columns=4, cell=_SHEET_SIDE)
@@ -173,7 +173,7 @@ class TileValidation:
 
     def __init__(
         self,
-        task: Task[Any, Any],
+        task: Task,
         tiles: Callable[[], Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]],
         windows: Sequence[Window],
         setting: Setting,

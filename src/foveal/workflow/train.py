@@ -157,10 +157,10 @@ def _fit(
 ) -> tuple[Network, FitResult]:
     recipe, task = prepared.recipe, prepared.task
     device = choose_device(recipe.train.device)
-    training = get_training(recipe.task)
+    training = get_training(recipe.task)(task)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = build_network(task, training, recipe.model, pretrained=recipe.model.pretrained)
+        network = build_network(training, recipe.model, pretrained=recipe.model.pretrained)
     network.plain_backbone = recipe.train.precision == "bf16_head"
     planner = Planner(prepared, units, network, training, run, device, progress)
     plan = planner.plan(extensions)
@@ -200,11 +200,11 @@ def _check_network(source: Source, recipe: Recipe) -> None:
     labels = task_type.fit_labels(sample.raw for sample in source.samples if sample.raw)
     task = task_type.bind(labels, recipe.task_options)
     options = head_options(spec, recipe.model)
-    training = get_training(recipe.task)
-    training.build_head(spec.channels, spec.strides, task, options)
+    training = get_training(recipe.task)(task)
+    training.build_head(spec.channels, spec.strides, options)
     if ":" in recipe.model.backbone:
         with torch.random.fork_rng(devices=[]):
-            network = build_network(task, training, recipe.model, pretrained=False)
+            network = build_network(training, recipe.model, pretrained=False)
             try_network(network, task, pipeline_of(recipe))
     if recipe.model.pretrained and spec.pretrained:
         spec.build(weight_source(recipe.model, pretrained=True))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from foveal.metrics import misread
 from foveal.recipe import TrainOptions
 from foveal.tasks.base import Task
 from foveal.tasks.training import TaskTraining
@@ -37,7 +38,7 @@ class Validation:
 
     def __init__(
         self,
-        task: Task[Any, Any],
+        task: Task,
         training: TaskTraining,
         batches: Callable[[], Iterator[Batch]],
         targets: Sequence[Any],
@@ -82,6 +83,7 @@ class Validation:
         predictions = self._task.decode(arrays, frames, Calibration())
         targets = self._targets[start : start + count]
         pairs = list(zip(predictions, targets, strict=True))
-        for prediction, target in pairs:
-            confused.update(self._task.confused(prediction, target))
+        if self._task.target_kind == "text":
+            for prediction, target in pairs:
+                confused.update(misread(prediction.text, target))
         return [self._task.measure(prediction, target) for prediction, target in pairs]

@@ -13,6 +13,7 @@ LABELS = Labels(("ant", "bee", "cat"))
 SINGLE = ClassifyTask.bind(LABELS, {})
 MULTI = ClassifyTask.bind(LABELS, {"multi_label": True})
 PLAIN = TrainOptions(label_smoothing=0.0)
+LOSSES = TRAINING(SINGLE).losses
 
 
 def row(*values: float) -> np.ndarray:
@@ -22,36 +23,36 @@ def row(*values: float) -> np.ndarray:
 def test_targets_are_stacked_under_the_name_of_their_loss() -> None:
     targets = [row(1, 0, 0), row(0, 0, 1)]
 
-    assert TRAINING.collate(targets, SINGLE)[ONE_HOT].tolist() == [[1, 0, 0], [0, 0, 1]]
-    assert list(TRAINING.collate(targets, MULTI)) == [MULTI_HOT]
-    assert TRAINING.collate([], SINGLE)[ONE_HOT].shape == (0, 3)
+    assert TRAINING(SINGLE).collate(targets)[ONE_HOT].tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert list(TRAINING(MULTI).collate(targets)) == [MULTI_HOT]
+    assert TRAINING(SINGLE).collate([])[ONE_HOT].shape == (0, 3)
 
 
 def test_classes_are_counted() -> None:
-    targets = TRAINING.collate([row(1, 1, 0), row(0, 1, 0)], MULTI)
+    targets = TRAINING(MULTI).collate([row(1, 1, 0), row(0, 1, 0)])
 
-    assert TRAINING.class_counts(targets, MULTI).tolist() == [1, 2, 0]
+    assert TRAINING(MULTI).class_counts(targets).tolist() == [1, 2, 0]
 
 
 def test_balanced_sampling_draws_every_class_alike() -> None:
-    targets = TRAINING.collate([row(1, 0, 0)] * 3 + [row(0, 1, 0)], SINGLE)
+    targets = TRAINING(SINGLE).collate([row(1, 0, 0)] * 3 + [row(0, 1, 0)])
 
-    weights = TRAINING.sample_weights(targets, SINGLE)
+    weights = TRAINING(SINGLE).sample_weights(targets)
 
     assert weights.mean() == pytest.approx(1.0)
     assert weights[:3].sum() == pytest.approx(float(weights[3]))
 
 
 def test_samples_without_any_class_count_as_a_class() -> None:
-    targets = TRAINING.collate([row(0, 0, 0), row(1, 0, 0), row(1, 0, 0)], MULTI)
+    targets = TRAINING(MULTI).collate([row(0, 0, 0), row(1, 0, 0), row(1, 0, 0)])
 
-    assert TRAINING.sample_weights(targets, MULTI).tolist() == pytest.approx([1.5, 0.75, 0.75])
+    assert TRAINING(MULTI).sample_weights(targets).tolist() == pytest.approx([1.5, 0.75, 0.75])
 
 
 def test_equal_logits_cost_the_logarithm_of_the_number_of_classes() -> None:
-    targets = TRAINING.collate([row(1, 0, 0)], SINGLE)
+    targets = TRAINING(SINGLE).collate([row(1, 0, 0)])
 
-    loss = TRAINING.losses({"logits": torch.zeros(1, 3)}, targets, PLAIN, None)["loss"]
+    loss = LOSSES({"logits": torch.zeros(1, 3)}, targets, PLAIN, None)["loss"]
 
     assert float(loss) == pytest.approx(math.log(3))
 
@@ -62,9 +63,9 @@ def test_single_label_loss_is_torchs_cross_entropy(smoothing: float) -> None:
     classes = torch.tensor([0, 1, 2, 1])
     targets = {ONE_HOT: torch.eye(3)[classes]}
 
-    loss = TRAINING.losses(
-        {"logits": logits}, targets, TrainOptions(label_smoothing=smoothing), None
-    )["loss"]
+    loss = LOSSES({"logits": logits}, targets, TrainOptions(label_smoothing=smoothing), None)[
+        "loss"
+    ]
 
     expected = torch.nn.functional.cross_entropy(logits, classes, label_smoothing=smoothing)
     torch.testing.assert_close(loss, expected)
@@ -75,7 +76,7 @@ def test_a_mixed_target_costs_the_mix_of_the_costs() -> None:
     first, second = torch.tensor([[1.0, 0, 0]]), torch.tensor([[0, 1.0, 0]])
 
     def cost(target: torch.Tensor) -> float:
-        return float(TRAINING.losses({"logits": logits}, {ONE_HOT: target}, PLAIN, None)["loss"])
+        return float(LOSSES({"logits": logits}, {ONE_HOT: target}, PLAIN, None)["loss"])
 
     assert cost(0.3 * first + 0.7 * second) == pytest.approx(0.3 * cost(first) + 0.7 * cost(second))
 
@@ -84,7 +85,7 @@ def test_several_labels_cost_their_mean_binary_cross_entropy() -> None:
     logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([[1.0, 1, 0], [0, 0, 0], [0, 1, 0], [1, 1, 1]])
 
-    loss = TRAINING.losses({"logits": logits}, {MULTI_HOT: labels}, PLAIN, None)["loss"]
+    loss = LOSSES({"logits": logits}, {MULTI_HOT: labels}, PLAIN, None)["loss"]
 
     expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
     torch.testing.assert_close(loss, expected)
@@ -94,7 +95,7 @@ def test_a_sample_of_weight_zero_does_not_count() -> None:
     logits = torch.tensor([[5.0, 0, 0], [0, 0, 5.0]])
     targets = {ONE_HOT: torch.eye(3)[[0, 0]], "weight": torch.tensor([1.0, 0.0])}
 
-    loss = TRAINING.losses({"logits": logits}, targets, PLAIN, None)["loss"]
+    loss = LOSSES({"logits": logits}, targets, PLAIN, None)["loss"]
 
     assert float(loss) == pytest.approx(math.log(1 + 2 * math.exp(-5)))
 
@@ -102,7 +103,7 @@ def test_a_sample_of_weight_zero_does_not_count() -> None:
 def test_a_batch_without_any_weight_costs_nothing() -> None:
     targets = {ONE_HOT: torch.eye(3)[[0]], "weight": torch.zeros(1)}
 
-    loss = TRAINING.losses({"logits": torch.zeros(1, 3)}, targets, PLAIN, None)["loss"]
+    loss = LOSSES({"logits": torch.zeros(1, 3)}, targets, PLAIN, None)["loss"]
 
     assert float(loss) == 0.0
 
@@ -112,7 +113,7 @@ def test_class_weights_multiply_the_cost_of_their_class() -> None:
     targets = {ONE_HOT: torch.eye(3)[[0, 1]]}
 
     weights = torch.tensor([3.0, 1.0, 1.0])
-    loss = TRAINING.losses({"logits": logits}, targets, PLAIN, weights)["loss"]
+    loss = LOSSES({"logits": logits}, targets, PLAIN, weights)["loss"]
 
     assert float(loss) == pytest.approx((3 + 1) / 2 * math.log(3))
 
@@ -120,6 +121,6 @@ def test_class_weights_multiply_the_cost_of_their_class() -> None:
 def test_bfloat16_logits_are_scored_in_float32() -> None:
     targets = {ONE_HOT: torch.eye(3)[[0]]}
 
-    loss = TRAINING.losses({"logits": torch.zeros(1, 3).bfloat16()}, targets, PLAIN, None)["loss"]
+    loss = LOSSES({"logits": torch.zeros(1, 3).bfloat16()}, targets, PLAIN, None)["loss"]
 
     assert loss.dtype == torch.float32

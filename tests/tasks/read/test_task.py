@@ -267,15 +267,6 @@ def test_the_metrics_of_hand_made_answers() -> None:
     assert bound.primary_metric in metrics
 
 
-def test_both_characters_of_a_misreading_are_confused() -> None:
-    bound = task()
-    answer = read(bound, columns("a-c"))
-    assert list(bound.confused(answer, "ac")) == []
-    assert sorted(bound.confused(answer, "ab")) == ["b", "c"]
-    assert list(bound.confused(answer, "abc")) == ["b"]
-    assert list(bound.confused(answer, "a")) == ["c"]
-
-
 def test_a_right_value_counts_though_the_text_is_wrong() -> None:
     bound = task("123+", grammar="arithmetic")
     answer = read(bound, columns("1+2", "123+"))

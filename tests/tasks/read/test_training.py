@@ -33,10 +33,10 @@ def losses(
     outputs = {"logits": logits}
     if task.options.head == "positions":
         outputs["attention"] = torch.zeros(*logits.shape[:2], 4)
-    targets = TRAINING.collate(texts, task)
+    targets = TRAINING(task).collate(texts)
     if weight is not None:
         targets["weight"] = weight
-    return TRAINING.losses(outputs, targets, options, label_weights)
+    return TRAINING(task).losses(outputs, targets, options, label_weights)
 
 
 def loss(task: ReadTask, logits: Tensor, *texts: str, **more: object) -> float:
@@ -53,30 +53,30 @@ def test_the_training_half_is_found_by_its_folder() -> None:
 
 
 def test_texts_are_classes_from_1_filled_with_0() -> None:
-    tensors = TRAINING.collate(["ab", "cab", "b"], CTC)
+    tensors = TRAINING(CTC).collate(["ab", "cab", "b"])
     assert tensors[TEXT].tolist() == [[1, 2, 0], [3, 1, 2], [2, 0, 0]]
     assert tensors[LENGTH].tolist() == [2, 3, 1]
     assert tensors[TEXT].dtype == tensors[LENGTH].dtype == torch.int64
 
 
 def test_positions_always_have_their_number_of_classes() -> None:
-    assert TRAINING.collate(["a"], POSITIONS)[TEXT].tolist() == [[1, 0, 0]]
+    assert TRAINING(POSITIONS).collate(["a"])[TEXT].tolist() == [[1, 0, 0]]
 
 
 def test_no_texts_are_an_empty_tensor() -> None:
-    assert TRAINING.collate([], CTC)[TEXT].shape == (0, 1)
-    assert TRAINING.collate([], POSITIONS)[TEXT].shape == (0, 3)
+    assert TRAINING(CTC).collate([])[TEXT].shape == (0, 1)
+    assert TRAINING(POSITIONS).collate([])[TEXT].shape == (0, 3)
 
 
 def test_characters_are_counted_wherever_they_stand() -> None:
-    tensors = TRAINING.collate(["aab", "a"], CTC)
-    assert TRAINING.class_counts(tensors, CTC).tolist() == [3, 1, 0]
+    tensors = TRAINING(CTC).collate(["aab", "a"])
+    assert TRAINING(CTC).class_counts(tensors).tolist() == [3, 1, 0]
 
 
 def test_a_text_is_drawn_as_often_as_its_rarest_character_asks_for() -> None:
     # a three times, b once: 1/3 and 1, whose mean is 2/3.
-    tensors = TRAINING.collate(["aa", "ab"], CTC)
-    assert TRAINING.sample_weights(tensors, CTC).tolist() == pytest.approx([0.5, 1.5])
+    tensors = TRAINING(CTC).collate(["aa", "ab"])
+    assert TRAINING(CTC).sample_weights(tensors).tolist() == pytest.approx([0.5, 1.5])
 
 
 def test_the_sequence_loss_is_over_all_alignments() -> None:
@@ -170,14 +170,14 @@ def test_bfloat16_logits_are_scored_in_float32(task: ReadTask) -> None:
 )
 def test_the_option_names_the_head(options: dict[str, object], head: type) -> None:
     task = ReadTask.bind(ABC, options)
-    network = build_network(task, TRAINING, ModelOptions(backbone="reader"), pretrained=False)
+    network = build_network(TRAINING(task), ModelOptions(backbone="reader"), pretrained=False)
     assert type(network.head) is head
     # Only the coarsest map whose columns are narrow enough, and everything coarser.
     assert network.head.levels == 1
 
 
 def test_coarser_maps_are_used_beside_the_last_fine_one() -> None:
-    head = TRAINING.build_head((8, 16, 32, 64), (4, 8, 16, 32), CTC, ModelOptions())
+    head = TRAINING(CTC).build_head((8, 16, 32, 64), (4, 8, 16, 32), ModelOptions())
     assert head.levels == 3
-    only_coarse = TRAINING.build_head((8, 16), (16, 32), CTC, ModelOptions())
+    only_coarse = TRAINING(CTC).build_head((8, 16), (16, 32), ModelOptions())
     assert only_coarse.levels == 2

@@ -26,11 +26,12 @@ FACTS = DataFacts(
     longest_target=8,
 )
 TRAINING = get_training("segment")
+TASK = get_task("segment").bind(Labels(("background", "cell")), {})
 PLAIN = TrainOptions(label_smoothing=0.0)
 
 
 def losses(logits: torch.Tensor, mask: torch.Tensor, **targets: torch.Tensor) -> dict[str, float]:
-    found = TRAINING.losses({"logits": logits}, {"mask": mask, **targets}, PLAIN, None)
+    found = TRAINING(TASK).losses({"logits": logits}, {"mask": mask, **targets}, PLAIN, None)
     return {name: float(value) for name, value in found.items()}
 
 
@@ -114,9 +115,9 @@ def test_rare_classes_weigh_more() -> None:
     common, rare = torch.zeros(2, 4, 4, dtype=torch.uint8).numpy()
     rare = rare.copy()
     rare[0, 0] = 1
-    targets = TRAINING.collate([common, rare], task)
-    assert TRAINING.class_counts(targets, task).tolist() == [31.0, 1.0]
-    first, second = TRAINING.sample_weights(targets, task).tolist()
+    targets = TRAINING(task).collate([common, rare])
+    assert TRAINING(task).class_counts(targets).tolist() == [31.0, 1.0]
+    first, second = TRAINING(task).sample_weights(targets).tolist()
     assert second > first and first + second == pytest.approx(2.0)
 
 

@@ -19,7 +19,7 @@ from foveal.tasks.segment.patches import (
     tidy,
 )
 from foveal.tasks.segment.task import SegmentTask
-from foveal.types import Calibration, Labels, Mask
+from foveal.types import Calibration, Frame, Labels, Mask
 
 SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -161,10 +161,11 @@ def test_a_bundle_that_clears_patches_is_refused_at_once_without_opencv(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     task = SegmentTask.bind(Labels(("background", "cell")), {})
+    frame = Frame((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
     clearing = Calibration(smallest=(0, 64))
-    task.check_ready(clearing)
+    task.collect(frame, clearing)
     monkeypatch.setitem(sys.modules, "cv2", None)
-    task.check_ready(Calibration())
+    task.collect(frame, Calibration())
     with pytest.raises(MissingExtraError, match="OpenCV") as caught:
-        task.check_ready(clearing)
+        task.collect(frame, clearing)
     assert caught.value.hint == "pip install 'foveal[segment]'"

@@ -75,29 +75,27 @@ def test_more_labels_than_a_mask_holds_are_refused() -> None:
         SegmentTask.bind(Labels(tuple(str(i) for i in range(256))), {})
 
 
-def test_a_raw_target_names_classes_and_brings_no_mask() -> None:
-    assert task().parse_target(("cell",)).shape == (0, 0)
-    assert task().parse_target(()).shape == (0, 0)
-    with pytest.raises(TargetError, match="Did you mean 'cell'"):
-        task().parse_target(("cells",))
+def test_a_target_is_a_mask() -> None:
+    with pytest.raises(TargetError, match="Expected a mask"):
+        task().parse_target(("cell",))
 
 
 def test_classes_are_mapped_by_name_and_what_is_ignored_stays() -> None:
     bound = task("background", "cell", "fat")
-    found = bound.parse_mask(mask("02", "x2"), ("fat", "unused", "cell"))
+    found = bound.parse_target(("fat", "unused", "cell"), mask("02", "x2"))
     assert found.tolist() == [[2, 1], [IGNORED, 1]]
 
 
 def test_a_mask_whose_positions_are_right_is_not_copied() -> None:
     own = mask("01", "x1")
-    assert task().parse_mask(own, ("background", "cell")) is own
+    assert task().parse_target(("background", "cell"), own) is own
 
 
 def test_a_class_that_occurs_and_is_no_label_is_refused() -> None:
     with pytest.raises(TargetError, match="Unknown label 'fat'"):
-        task().parse_mask(mask("01"), ("background", "fat"))
+        task().parse_target(("background", "fat"), mask("01"))
     with pytest.raises(TargetError, match="the value 7"):
-        task().parse_mask(mask("07"), ("background", "cell"))
+        task().parse_target(("background", "cell"), mask("07"))
 
 
 def test_a_perfect_answer_scores_one_everywhere() -> None:
@@ -306,8 +304,8 @@ def test_an_explanation_speaks_for_the_largest_label_beside_the_background() -> 
 
 
 def test_what_an_evaluation_keeps_is_small_and_still_says_what_was_found() -> None:
-    answer, target = task().kept(answered(task(), mask("0111")), mask("0111"))
-    assert answer.mask is None and answer.probabilities is None and target.size == 0
+    answer = answered(task(), mask("0111")).without_maps()
+    assert answer.mask is None and answer.probabilities is None
     assert answer.headline == "cell 75.0 %; 100.0 % sure"
     assert answer.support("cell") == 0.75
     with pytest.raises(TargetError, match="no probability maps"):

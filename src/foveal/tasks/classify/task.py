@@ -22,9 +22,12 @@ from foveal.tasks.classify.prediction import Classification
 from foveal.types import (
     Calibration,
     Frame,
+    Image,
     JsonObject,
     Labels,
+    Mask,
     Outputs,
+    Picture,
     RawTarget,
     TensorSpec,
 )
@@ -70,7 +73,7 @@ class ClassifyTask(Task[Target, Classification]):
         why = f"{several} pictures have several labels" if multi else "every picture has one label"
         return {"multi_label": multi}, {"task_options.multi_label": why}
 
-    def parse_target(self, raw: RawTarget) -> Target:
+    def parse_target(self, raw: RawTarget, mask: Mask | None = None) -> Target:
         """Return the (C,) vector of a sample's class names.
 
         Raises:
@@ -210,10 +213,21 @@ class ClassifyTask(Task[Target, Classification]):
             probabilities=probabilities,
         )
 
+    def draw_target(self, picture: Picture, target: Target) -> Image:
+        """Return the picture: its classes are words."""
+        return picture.pixels
+
+    def draw_beside(
+        self, picture: Picture, prediction: Classification, target: Target
+    ) -> tuple[tuple[str, Image], ...]:
+        """Return the picture under the evidence for the answer."""
+        return (("what speaks for the answer", prediction.draw(picture)),)
+
     def analyse(
-        self, predictions: Sequence[Classification], targets: Sequence[Target], rows: Rows
+        self, predictions: Sequence[Classification], raws: Sequence[RawTarget], rows: Rows
     ) -> JsonObject:
         """Return confusion, per-class table, curves and calibration details."""
+        targets = [self._vector(raw) for raw in raws]
         return analysis.analyse(
             predictions, targets, self.labels.names, multi_label=self.options.multi_label
         )

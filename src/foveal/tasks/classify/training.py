@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
-from foveal.tasks.base import Task
 from foveal.tasks.classify.head import EvidenceHead
+from foveal.tasks.classify.task import ClassifyTask
 from foveal.tasks.facts import DataFacts
 from foveal.tasks.training import Head, TaskTraining, weighted_mean
 
@@ -28,39 +28,44 @@ _MAX_LEVELS = 4
 
 
 @final
-class ClassifyTraining(TaskTraining):
+class ClassifyTraining(TaskTraining[ClassifyTask]):
     """Cross entropy for one label of many, binary cross entropy for several."""
 
-    def choose(self, recipe: Recipe, facts: DataFacts) -> Recipe:
+    @classmethod
+    def choose(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
         """Leave everything to the defaults of all tasks."""
         return recipe
+
+    @classmethod
+    def unused(cls, recipe: Recipe) -> dict[str, str]:
+        """Return nothing: all keys are read."""
+        return {}
 
     def build_head(
         self,
         channels: tuple[int, ...],
         strides: tuple[int, ...],
-        task: Task[Any, Any],
         options: ModelOptions,
     ) -> Head:
         """Return the evidence head on the feature maps of stride 8 and more, at most four."""
         deep = [c for c, stride in zip(channels, strides, strict=True) if stride >= _MIN_STRIDE]
         used = tuple(deep[-_MAX_LEVELS:]) or channels[-1:]
         return EvidenceHead(
-            used, len(task.labels), hidden=options.hidden or 0, dropout=options.dropout or 0.0
+            used, len(self.task.labels), hidden=options.hidden or 0, dropout=options.dropout or 0.0
         )
 
-    def collate(self, targets: Sequence[Any], task: Task[Any, Any]) -> dict[str, Tensor]:
+    def collate(self, targets: Sequence[Any]) -> dict[str, Tensor]:
         """Stack the (C,) targets into one (N, C) float32 tensor."""
-        classes = len(task.labels)
+        classes = len(self.task.labels)
         stacked = np.stack(targets) if len(targets) else np.zeros((0, classes), np.float32)
-        name = MULTI_HOT if task.options.multi_label else ONE_HOT
+        name = MULTI_HOT if self.task.options.multi_label else ONE_HOT
         return {name: torch.from_numpy(stacked.astype(np.float32))}
 
-    def class_counts(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+    def class_counts(self, targets: dict[str, Tensor]) -> Tensor:
         """Return (C,) float32: in how many samples each class applies."""
         return _labels(targets).sum(dim=0)
 
-    def sample_weights(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+    def sample_weights(self, targets: dict[str, Tensor]) -> Tensor:
         """Return (N,) float32 with mean 1: the inverse frequency of a sample's rarest class.
 
         Samples without any class count as a class of their own.
@@ -104,4 +109,4 @@ def _labels(targets: dict[str, Tensor]) -> Tensor:
     return targets[MULTI_HOT] if MULTI_HOT in targets else targets[ONE_HOT]
 
 
-TRAINING = ClassifyTraining()
+TRAINING = ClassifyTraining

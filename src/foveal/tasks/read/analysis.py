@@ -90,31 +90,6 @@ def is_correct(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
     return correct
 
 
-def edit_script(text: str, target: str) -> list[tuple[str, str]]:
-    """Align what was read with the truth by the fewest insertions, deletions, substitutions.
-
-    V. I. Levenshtein, "Binary Codes Capable of Correcting Deletions, Insertions, and Reversals",
-    1966.
-
-    Args:
-        text: What was read.
-        target: What is there.
-
-    Returns:
-        Pairs (character of the truth or "", character read or ""), in order.
-    """
-    # A common start and end belong to some shortest script, and leave little to search.
-    start, least = 0, min(len(text), len(target))
-    while start < least and text[start] == target[start]:
-        start += 1
-    end = 0
-    while end < least - start and text[-1 - end] == target[-1 - end]:
-        end += 1
-    head, tail = target[:start], target[len(target) - end :]
-    middle = _search(text[start : len(text) - end], target[start : len(target) - end])
-    return [*zip(head, head, strict=True), *middle, *zip(tail, tail, strict=True)]
-
-
 def analyse(
     texts: Sequence[str],
     targets: Sequence[str],
@@ -176,40 +151,14 @@ def analyse(
 def _distance(text: str, target: str) -> int:
     if text == target:
         return 0
-    return sum(true != read for true, read in edit_script(text, target))
-
-
-def _search(text: str, target: str) -> list[tuple[str, str]]:
-    """Return the shortest script by dynamic programming, one row for each character read."""
-    table = [list(range(len(target) + 1))]
-    for i, read in enumerate(text, 1):
-        above, line = table[-1], [i]
-        for j, true in enumerate(target):
-            cost = above[j] + (read != true)
-            cost = min(cost, above[j + 1] + 1, line[j] + 1)
-            line.append(cost)
-        table.append(line)
-    i, j = len(text), len(target)
-    script = []
-    while i or j:
-        here = table[i][j]
-        if i and j and here == table[i - 1][j - 1] + (text[i - 1] != target[j - 1]):
-            i, j = i - 1, j - 1
-            script.append((target[j], text[i]))
-        elif j and here == table[i][j - 1] + 1:
-            j -= 1
-            script.append((target[j], ""))
-        else:
-            i -= 1
-            script.append(("", text[i]))
-    return script[::-1]
+    return sum(true != read for true, read in metrics.edit_script(text, target))
 
 
 def _tally(mistakes: Iterable[tuple[str, str]]) -> tables.Tally:
     tally = tables.Tally()
     for text, target in mistakes:
         position = 0
-        for true, read in edit_script(text, target):
+        for true, read in metrics.edit_script(text, target):
             if not true:
                 tally.invented[read] += 1
                 continue

@@ -28,9 +28,12 @@ from foveal.tasks.read.prediction import Reading, character_index
 from foveal.types import (
     Calibration,
     Frame,
+    Image,
     JsonObject,
     Labels,
+    Mask,
     Outputs,
+    Picture,
     RawTarget,
     TensorSpec,
 )
@@ -111,7 +114,7 @@ class ReadTask(Task[Target, Reading]):
         """Choose the head, and a grammar where every text follows it."""
         return choose_options([raw[0] for raw in raws if raw])
 
-    def parse_target(self, raw: RawTarget) -> Target:
+    def parse_target(self, raw: RawTarget, mask: Mask | None = None) -> Target:
         """Return the text of one sample.
 
         Raises:
@@ -192,13 +195,6 @@ class ReadTask(Task[Target, Reading]):
             has_value=self._has_value,
         )
 
-    def confused(self, prediction: Reading, target: Target) -> Sequence[str]:
-        """Return the characters that were misread and those that were read instead."""
-        if prediction.text == target:
-            return ()
-        pairs = analysis.edit_script(prediction.text, target)
-        return [side for pair in pairs if pair[0] != pair[1] for side in pair if side]
-
     def summarise(self, rows: Rows) -> dict[str, float]:
         """Return exact_match, character_accuracy, ece, and the values' metrics; see `analysis`."""
         return analysis.summarise(rows, has_value=self._has_value)
@@ -253,23 +249,33 @@ class ReadTask(Task[Target, Reading]):
             unsure=2 * sum(p.unsure for p in said) > len(said),
         )
 
+    def draw_target(self, picture: Picture, target: Target) -> Image:
+        """Return the picture: its text is words."""
+        return picture.pixels
+
+    def draw_beside(
+        self, picture: Picture, prediction: Reading, target: Target
+    ) -> tuple[tuple[str, Image], ...]:
+        """Return the picture above the alignment of columns and characters."""
+        return (("what speaks for the answer", prediction.draw(picture)),)
+
     def analyse(
-        self, predictions: Sequence[Reading], targets: Sequence[Target], rows: Rows
+        self, predictions: Sequence[Reading], raws: Sequence[RawTarget], rows: Rows
     ) -> JsonObject:
         """Return tables by length, position and character, and the mistakes."""
-        has_value = self._has_value
+        texts = [raw[0] for raw in raws]
         values = [
-            (prediction.value, value_of(target)[0])
-            for prediction, target in zip(predictions, targets, strict=True)
-            if has_value
+            (prediction.value, value_of(text)[0])
+            for prediction, text in zip(predictions, texts, strict=True)
+            if self._has_value
         ]
         return analysis.analyse(
             [prediction.text for prediction in predictions],
-            targets,
+            texts,
             [prediction.confidence for prediction in predictions],
             values,
             self.labels.names,
-            has_value=has_value,
+            has_value=self._has_value,
         )
 
     def report_sections(self, details: JsonObject) -> list[ReportSection]:

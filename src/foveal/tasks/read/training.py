@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
-from foveal.tasks.base import Task
 from foveal.tasks.facts import DataFacts
 from foveal.tasks.read.defaults import choose_recipe, unused_keys
 from foveal.tasks.read.heads import CtcHead, GruHead, PositionsHead
+from foveal.tasks.read.task import ReadTask
 from foveal.tasks.training import Head, TaskTraining, weighted_mean
 
 TEXT, LENGTH = "text", "length"
@@ -25,18 +25,20 @@ _MAX_STRIDE = 8
 
 
 @final
-class ReadTraining(TaskTraining):
+class ReadTraining(TaskTraining[ReadTask]):
     """Connectionist temporal classification, or one cross entropy for each position.
 
     Connectionist Temporal Classification: Labelling Unsegmented Sequence Data with Recurrent
     Neural Networks, 2006, https://doi.org/10.1145/1143844.1143891 (through torch's `ctc_loss`).
     """
 
-    def choose(self, recipe: Recipe, facts: DataFacts) -> Recipe:
+    @classmethod
+    def choose(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
         """Choose height, page pre-processing, augmentation and schedule for text."""
         return choose_recipe(recipe, facts)
 
-    def unused(self, recipe: Recipe) -> dict[str, str]:
+    @classmethod
+    def unused(cls, recipe: Recipe) -> dict[str, str]:
         """Return what this recipe's head and loss do not read."""
         return unused_keys(recipe)
 
@@ -44,37 +46,36 @@ class ReadTraining(TaskTraining):
         self,
         channels: tuple[int, ...],
         strides: tuple[int, ...],
-        task: Task[Any, Any],
         options: ModelOptions,
     ) -> Head:
         """Return the head that the task's options name."""
         fine = [i for i, stride in enumerate(strides) if stride <= _MAX_STRIDE]
         used = channels[fine[-1] if fine else 0 :]
-        classes, dropout = len(task.labels) + 1, options.dropout or 0.0
-        if task.options.head == "positions":
-            positions = task.options.length
+        classes, dropout = len(self.task.labels) + 1, options.dropout or 0.0
+        if self.task.options.head == "positions":
+            positions = self.task.options.length
             return PositionsHead(used, classes, positions=positions, dropout=dropout)
-        head = GruHead if task.options.head == "gru" else CtcHead
+        head = GruHead if self.task.options.head == "gru" else CtcHead
         return head(used, classes, dropout=dropout)
 
-    def collate(self, targets: Sequence[Any], task: Task[Any, Any]) -> dict[str, Tensor]:
+    def collate(self, targets: Sequence[Any]) -> dict[str, Tensor]:
         """Return the texts as classes, filled with 0, and their lengths."""
-        classes_of = {character: i for i, character in enumerate(task.labels.names)}
+        classes_of = {character: i for i, character in enumerate(self.task.labels.names)}
         longest = max((len(text) for text in targets), default=0)
-        width = max(1, longest, task.options.length)
+        width = max(1, longest, self.task.options.length)
         classes = np.zeros((len(targets), width), np.int64)
         for row, text in zip(classes, targets, strict=True):
             row[: len(text)] = [1 + classes_of[character] for character in text]
         lengths = np.array([len(text) for text in targets], np.int64)
         return {TEXT: torch.from_numpy(classes), LENGTH: torch.from_numpy(lengths)}
 
-    def class_counts(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+    def class_counts(self, targets: dict[str, Tensor]) -> Tensor:
         """Return (C,) float32: how often each character of the alphabet occurs."""
-        return _counts(targets, len(task.labels)).float()
+        return _counts(targets, len(self.task.labels)).float()
 
-    def sample_weights(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+    def sample_weights(self, targets: dict[str, Tensor]) -> Tensor:
         """Return (N,) float32 with mean 1: the inverse frequency of a text's rarest character."""
-        counts = _counts(targets, len(task.labels)).float().clamp(min=1.0)
+        counts = _counts(targets, len(self.task.labels)).float().clamp(min=1.0)
         rarity = torch.cat([torch.zeros(1), 1.0 / counts])
         weights = rarity[targets[TEXT]].amax(dim=1)
         return weights / weights.mean()
@@ -135,4 +136,4 @@ def _position_losses(
     return losses.view(-1, positions)
 
 
-TRAINING = ReadTraining()
+TRAINING = ReadTraining

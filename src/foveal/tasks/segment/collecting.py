@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.tasks.segment.counting import count_pixels, strips
-from foveal.tasks.segment.patches import tidy
+from foveal.tasks.segment.patches import require_opencv, tidy
 from foveal.tasks.segment.prediction import Maps, Segmentation
 from foveal.types import Calibration, Mask, Outputs
 
@@ -25,6 +25,9 @@ class MaskCollector:
         labels: The C names.
         calibration: Of the bundle.
         maps: Type of the probabilities to keep, float16 or float32; None keeps none.
+
+    Raises:
+        MissingExtraError: When the bundle clears patches and OpenCV is not installed.
     """
 
     def __init__(
@@ -36,6 +39,9 @@ class MaskCollector:
         maps: type[np.float16] | type[np.float32] | None = None,
     ) -> None:
         """Take the memory of the mask."""
+        if any((*calibration.smallest, *calibration.holes)):
+            # Known now, not once the picture is answered.
+            require_opencv()
         self._labels = labels
         self._calibration = calibration
         self._mask: Mask = np.empty(size, np.uint8)
@@ -71,7 +77,6 @@ class MaskCollector:
 
         Raises:
             ValueError: When rows are missing.
-            MissingExtraError: When the bundle clears patches and OpenCV is not installed.
         """
         mask, calibration = self._mask, self._calibration
         if self._next != len(mask):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from foveal.data.source import TargetKind
 from foveal.errors import RecipeError, TargetError
-from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
+from foveal.tasks.base import OutputBatch, ReportSection, Rows, TiledTask
 from foveal.tasks.segment import analysis, calibrate
 from foveal.tasks.segment.collecting import MaskCollector
 from foveal.tasks.segment.counting import count_values
@@ -26,7 +26,6 @@ from foveal.tasks.segment.options import (
     counted_labels,
     ordered,
 )
-from foveal.tasks.segment.patches import require_opencv
 from foveal.tasks.segment.prediction import Segmentation
 from foveal.tasks.segment.voting import vote
 from foveal.types import (
@@ -50,7 +49,7 @@ __all__ = ["TASK", "SegmentOptions", "SegmentTask", "Segmentation"]
 
 @final
 @dataclass(frozen=True)
-class SegmentTask(Task[Target, Segmentation]):
+class SegmentTask(TiledTask[Target, Segmentation]):
     """The segment task, bound to its labels."""
 
     name: ClassVar[str] = "segment"
@@ -83,36 +82,26 @@ class SegmentTask(Task[Target, Segmentation]):
         """Choose nothing: names of classes say nothing of decoders or boundaries."""
         return {}, {}
 
-    def parse_target(self, raw: RawTarget) -> Target:
-        """Check the names of a sample's classes; the mask itself comes from `parse_mask`.
-
-        Returns:
-            An empty mask, (0, 0).
+    def parse_target(self, raw: RawTarget, mask: Mask | None = None) -> Target:
+        """Return the mask with positions in the labels instead of positions in `raw`.
 
         Raises:
-            TargetError: For a name that is not a label.
+            TargetError: When there is no mask, a class occurs that is not a label, or a value that
+                is no class.
         """
-        for name in raw:
-            self.labels.position(name)
-        return _no_mask()
-
-    def parse_mask(self, mask: Mask, names: Sequence[str]) -> Target:
-        """Return the mask with positions in the labels instead of positions in `names`.
-
-        Raises:
-            TargetError: When a class occurs that is not a label, or a value that is no class.
-        """
+        if mask is None:
+            raise TargetError("Expected a mask beside the names of its classes.")
         table = np.arange(IGNORED + 1, dtype=np.uint8)
         is_same = True
         for value in np.flatnonzero(count_values(mask)).tolist():
             if value == IGNORED:
                 continue
-            if value >= len(names):
+            if value >= len(raw):
                 raise TargetError(
-                    f"The mask holds the value {value}. Expected positions of {len(names)} "
+                    f"The mask holds the value {value}. Expected positions of {len(raw)} "
                     f"classes, or {IGNORED}."
                 )
-            index = self.labels.position(names[value])
+            index = self.labels.position(raw[value])
             table[value] = index
             is_same &= index == value
         return mask if is_same else table[mask]
@@ -141,11 +130,6 @@ class SegmentTask(Task[Target, Segmentation]):
             collector.add(0, {"logits": logits})
             answers.append(collector.finish())
         return answers
-
-    def check_ready(self, calibration: Calibration) -> None:
-        """Refuse a bundle that clears patches where OpenCV is missing."""
-        if any((*calibration.smallest, *calibration.holes)):
-            require_opencv()
 
     def collect(
         self, frame: Frame, calibration: Calibration, *, explain: bool = False
@@ -234,12 +218,8 @@ class SegmentTask(Task[Target, Segmentation]):
             ("right, false and missed", errors),
         )
 
-    def kept(self, prediction: Segmentation, target: Target) -> tuple[Segmentation, Target]:
-        """Drop the masks and the maps: all that is measured stands in the row."""
-        return prediction.without_maps(), _no_mask()
-
     def analyse(
-        self, predictions: Sequence[Segmentation], targets: Sequence[Target], rows: Rows
+        self, predictions: Sequence[Segmentation], raws: Sequence[RawTarget], rows: Rows
     ) -> JsonObject:
         """Return tables by class, the confusion, Dice by picture and what empty masks got."""
         from foveal.tasks.segment.details import analyse
@@ -251,10 +231,6 @@ class SegmentTask(Task[Target, Segmentation]):
         from foveal.tasks.segment import report
 
         return report.report_sections(details)
-
-
-def _no_mask() -> Mask:
-    return np.empty((0, 0), np.uint8)
 
 
 TASK = SegmentTask

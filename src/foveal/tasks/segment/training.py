@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
-from foveal.tasks.base import Task
 from foveal.tasks.facts import DataFacts
 from foveal.tasks.segment.defaults import choose_recipe, unused_keys
 from foveal.tasks.segment.heads import build_decoder
+from foveal.tasks.segment.task import SegmentTask
 from foveal.tasks.training import Head, TaskTraining
 from foveal.types import IGNORED
 
@@ -26,7 +26,7 @@ _SMOOTH = 1.0
 
 
 @final
-class SegmentTraining(TaskTraining):
+class SegmentTraining(TaskTraining[SegmentTask]):
     """Cross entropy over the pixels plus the Dice loss over the classes of the batch.
 
     V-Net: Fully Convolutional Neural Networks for Volumetric Medical Image Segmentation, 2016,
@@ -34,11 +34,13 @@ class SegmentTraining(TaskTraining):
     https://doi.org/10.1038/s41592-020-01008-z.
     """
 
-    def choose(self, recipe: Recipe, facts: DataFacts) -> Recipe:
+    @classmethod
+    def choose(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
         """Choose tiles, backbone, augmentation and schedule."""
         return choose_recipe(recipe, facts)
 
-    def unused(self, recipe: Recipe) -> dict[str, str]:
+    @classmethod
+    def unused(cls, recipe: Recipe) -> dict[str, str]:
         """Return what this recipe's head and loss do not read."""
         return unused_keys(recipe)
 
@@ -46,31 +48,30 @@ class SegmentTraining(TaskTraining):
         self,
         channels: tuple[int, ...],
         strides: tuple[int, ...],
-        task: Task[Any, Any],
         options: ModelOptions,
     ) -> Head:
         """Return the decoder that the task's options name."""
         return build_decoder(
-            task.options.decoder,
+            self.task.options.decoder,
             channels,
             strides,
-            len(task.labels),
+            len(self.task.labels),
             dropout=options.dropout or 0.0,
         )
 
-    def collate(self, targets: Sequence[Any], task: Task[Any, Any]) -> dict[str, Tensor]:
+    def collate(self, targets: Sequence[Any]) -> dict[str, Tensor]:
         """Return masks of one size, and how many pixels of each class they hold."""
         masks = torch.from_numpy(np.stack(targets) if targets else np.zeros((0, 1, 1), np.uint8))
-        labels = torch.arange(len(task.labels))
+        labels = torch.arange(len(self.task.labels))
         # One label at a time: bincount has no axis.
         pixels = torch.stack([(masks == label).sum(dim=(1, 2)) for label in labels], dim=1)
         return {MASK: masks, PIXELS: pixels.float()}
 
-    def class_counts(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+    def class_counts(self, targets: dict[str, Tensor]) -> Tensor:
         """Return (C,) float32: the pixels of each class."""
         return targets[PIXELS].sum(dim=0)
 
-    def sample_weights(self, targets: dict[str, Tensor], task: Task[Any, Any]) -> Tensor:
+    def sample_weights(self, targets: dict[str, Tensor]) -> Tensor:
         """Return (N,) float32 with mean 1: pictures that hold more of rare classes weigh more."""
         pixels = targets[PIXELS]
         rarity = 1.0 / pixels.sum(dim=0).clamp(min=1.0)
@@ -116,4 +117,4 @@ def _dice_loss(logits: Tensor, mask: Tensor, known: Tensor) -> Tensor:
     return 1 - torch.stack(scores).mean()
 
 
-TRAINING = SegmentTraining()
+TRAINING = SegmentTraining
