@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup fmt check test docs demo demo-model bench clean
+.PHONY: help setup fmt check test docs docs-site demo demo-model bench clean
 
 help:
 	@echo "make demo    draw letters, train on them, write the report, serve the web page (PORT=8000)"
@@ -17,7 +17,8 @@ help:
 	@echo "make setup   only the environment ($(VENV))"
 	@echo "make fmt     format the code"
 	@echo "make check   format, types and import contracts without the tests"
-	@echo "make docs    run the code of README.md and docs/"
+	@echo "make docs    run the code of README.md and docs/, and build the site"
+	@echo "make docs-site   build the documentation as HTML (build/site)"
 	@echo "make bench   the benchmarks (hours; needs the pictures that benchmarks/README.md names)"
 
 $(BIN)/python:
@@ -32,7 +33,7 @@ $(VENV)/.train: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train,notebook,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train,notebook,docs,dev]'
 	@touch $@ $(VENV)/.train
 
 setup: $(VENV)/.dev
@@ -52,6 +53,10 @@ test: check
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/test_docs.py
+
+docs-site: $(VENV)/.dev
+	$(BIN)/sphinx-build -W --keep-going -n -q -E docs build/site
+	@echo "The documentation: build/site/index.html"
 
 demo-model: $(VENV)/.train
 	rm -rf demo

@@ -1,28 +1,45 @@
-"""README and docs tell the truth: their Python runs, their commands parse, their links lead on.
+"""README and docs tell the truth: their code runs, their commands parse, their links lead on.
 
 A block is left out by the line `<!-- no test -->` before it. The Python blocks of one page run in
-order, in one process, in a folder that holds `photos/` (two classes) and `picture.jpg`.
+order, in one process, in a folder that holds `photos/` and `held-out/` (two classes) and
+`picture.jpg`. On the pages under tutorials/ and how-to/ the shell blocks run between them, with
+`runs/classify/photos` at hand, and with budgets and counts cut down.
 """
 
 import functools
+import os
 import re
 import shlex
+import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 import typer
 from PIL import Image as PILImage
 
+import foveal
 from foveal.cli.main import VERBS, run
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 NO_TEST = "<!-- no test -->"
 SHELL = {"bash", "sh", "console", "shell"}
+
+sys.path.insert(0, str(DOCS / "_ext"))
+from source_names import (  # noqa: E402
+    documented_codes,
+    documented_findings,
+    error_codes,
+    finding_names,
+)
 
 
 class Block(NamedTuple):
@@ -49,12 +66,16 @@ def commands(text: str) -> list[list[str]]:
     return found
 
 
-def with_python(page: Path) -> bool:
-    return any(block.language == "python" for block in blocks(page))
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def runs_shell(page: Path) -> bool:
+    return page.parent.name in {"tutorials", "how-to"}
 
 
 LINES = [
-    (page.relative_to(ROOT).as_posix(), words)
+    (name_of(page), words)
     for page in PAGES
     for block in blocks(page)
     if block.language in SHELL
@@ -102,38 +123,153 @@ def test_a_wrong_command_would_be_noticed(
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory, draw_folder: object) -> Path:
+    """Return a folder with what the pages expect to find, but for the run."""
+    folder = tmp_path_factory.mktemp("pictures")
+    draw_folder(folder / "photos", n=24, size=32)  # type: ignore[operator]
+    draw_folder(folder / "held-out", n=12, size=32, seed=1)  # type: ignore[operator]
+    with PILImage.open(folder / "photos" / "circle" / "0.png") as picture:
+        picture.save(folder / "picture.jpg")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures_and_run(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
+    """Return the same folder with a trained run in it."""
+    folder = tmp_path_factory.mktemp("run") / "all"
+    shutil.copytree(pictures, folder)
+    foveal.train(folder / "photos", backbone="cnn2", epochs=2, image_size=32, out=folder / "runs")
+    # As if it had been trained from here.
+    run_json = folder / "runs" / "classify" / "photos" / "run.json"
+    run_json.write_text(run_json.read_text(encoding="utf-8").replace(f"{folder}/", ""))
+    return folder
+
+
+PROLOGUE = """
+import atexit, re, shlex, subprocess, sys, time, urllib.request
+
+def shell(text):
+    for part in re.split(r"^(foveal serve .*)$", text, flags=re.M):
+        if part.startswith("foveal serve"):
+            serve(shlex.split(part))
+        else:
+            checked = 'curl() { command curl --fail "$@"; }\\n' + part
+            subprocess.run(["bash", "-euo", "pipefail", "-c", checked], check=True)
+
+def serve(words):
+    server = subprocess.Popen(words)
+    atexit.register(server.terminate)
+    url = f"http://127.0.0.1:{words[words.index('--port') + 1]}/readyz"
+    while server.poll() is None:
+        try:
+            urllib.request.urlopen(url)
+            return
+        except OSError:
+            time.sleep(0.2)
+    sys.exit(f"{' '.join(words)} ended with status {server.returncode}")
+"""
+
+
+def script_of(page: Path) -> str:
+    """Return the blocks of a page as one Python program."""
+    return "\n".join([PROLOGUE, *_statements(page)])
+
+
+def _statements(page: Path) -> Iterator[str]:
+    for block in blocks(page):
+        if block.language == "python":
+            yield block.text
+        elif block.language in SHELL and runs_shell(page):
+            yield f"shell({cut_down(block.text)!r})"
+
+
+def cut_down(text: str) -> str:
+    """Return commands that do the same on less, and leave what is installed alone."""
+    text = re.sub(r"^pip install .*$", "", text, flags=re.M)
+    text = re.sub(r"--budget \S+", "--epochs 2", text)
+    return re.sub(r"(--count |count=)\d+", r"\g<1>60", text)
+
+
+RUNNING = [page for page in PAGES if any(_statements(page))]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if with_python(p)], ids=lambda p: p.relative_to(ROOT).as_posix()
-)
-def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, draw_folder: object) -> None:
-    draw_folder(tmp_path / "photos", n=24, size=32)  # type: ignore[operator]
-    with PILImage.open(tmp_path / "photos" / "circle" / "0.png") as picture:
-        picture.save(tmp_path / "picture.jpg")
-    script = tmp_path / "page.py"
-    script.write_text(
-        "\n".join(block.text for block in blocks(page) if block.language == "python"),
-        encoding="utf-8",
-    )
+@pytest.mark.parametrize("page", RUNNING, ids=name_of)
+def test_the_code_of_a_page_runs(
+    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    given = request.getfixturevalue("pictures_and_run" if runs_shell(page) else "pictures")
+    folder = tmp_path / "page"
+    shutil.copytree(given, folder)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (folder / "page.py").write_text(script_of(page).replace("8000", str(port)), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, script.name], capture_output=True, text=True, check=False, cwd=tmp_path
+        [sys.executable, "page.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
     assert done.returncode == 0, done.stderr
 
 
 LINKS = [
-    (page, target)
+    (page, *target.partition("#")[::2])
     for page in PAGES
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(<?([^)>\s]+)>?\)", page.read_text(encoding="utf-8"))
     if "://" not in target
 ]
 
 
-@pytest.mark.parametrize(("page", "target"), LINKS, ids=[f"{p.name} {t}" for p, t in LINKS])
-def test_every_link_leads_somewhere(page: Path, target: str) -> None:
-    assert (page.parent / target).exists()
+@pytest.mark.parametrize(
+    ("page", "path", "anchor"), LINKS, ids=[f"{p.name} {t}#{a}" for p, t, a in LINKS]
+)
+def test_every_link_leads_somewhere(page: Path, path: str, anchor: str) -> None:
+    target = page.parent / path if path else page
+    assert target.exists()
+    assert not anchor or anchor in anchors(target)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names that the headings of a page can be reached by, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings
+    }
+
+
+def test_addresses_are_well_formed() -> None:
+    for page in PAGES:
+        for address in re.findall(r"https?://[^\s)>'\"`]+", page.read_text(encoding="utf-8")):
+            parts = urlsplit(address)
+            is_local = parts.hostname in {"localhost", "127.0.0.1"}
+            assert parts.hostname, f"{page}: {address}"
+            assert parts.scheme == ("http" if is_local else "https"), f"{page}: {address}"
 
 
 def test_decisions_are_numbered_without_gaps() -> None:
-    numbers = [int(p.name[:4]) for p in sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+    numbers = [int(p.name[:4]) for p in sorted((DOCS / "decisions").glob("*.md"))]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_every_error_code_has_an_entry() -> None:
+    assert sorted(documented_codes()) == sorted(error_codes())
+
+
+def test_every_finding_has_a_row() -> None:
+    assert documented_findings() == finding_names()
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", DOCS, tmp_path / "site"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "index.html").is_file()

@@ -107,12 +107,12 @@ class Model:
 
     @cached_property
     def predictor(self) -> Predictor:
-        """Return the predictor; the network is loaded on first use."""
+        """Predictor of the bundle; the network is loaded on first use."""
         return Predictor(self.bundle, limits=self._limits)
 
     @property
     def metrics(self) -> JsonObject:
-        """Return the validation metrics: name → {"value", "low", "high"}."""
+        """Metrics on validation, name → `{"value", "low", "high"}` with a 95 % interval."""
         return {name: dict(value) for name, value in self.bundle.manifest.metrics.items()}
 
     def __call__(self, picture: PictureLike) -> Answer:

@@ -49,7 +49,7 @@ class Preprocessed:
 
     @property
     def image(self) -> Image:
-        """Return the result, (H, W, 3) uint8 RGB; read from the written file if there is one.
+        """The result, (H, W, 3) uint8 RGB; read from the written file if there is one.
 
         Raises:
             ImageError: When the picture could not be read.
@@ -60,7 +60,7 @@ class Preprocessed:
 
     @property
     def stages(self) -> list[Stage]:
-        """Run the steps again and return what each of them makes: many pages need no memory.
+        """What each step makes; the steps are run again, so that many pages need no memory.
 
         Raises:
             ImageError: When the picture cannot be read.
