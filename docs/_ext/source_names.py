@@ -14,10 +14,13 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parents[1]
 SOURCE = DOCS.parent / "src" / "foveal"
 ENTRY = re.compile(r"^### `(\w+)`$", re.M)
-_FINDING = re.compile(r"[a-z]+\.[a-z_]+")
+# What a finding may be about; its name is this, a dot and a word.
+_FINDING = re.compile(
+    r"(arrays|data|evaluate|fonts|images|install|labels|machine|masks|names|plugin|polygons|split"
+    r"|table|weights)\.(?!csv$|tsv$|txt$|jsonl?$|ndjson$|safetensors$)[a-z_]+"
+)
 _FINDING_ROW = re.compile(r"^\| `([a-z]+\.[a-z_]+)` \|", re.M)
-# Functions whose first or `id` argument is the name of a finding.
-_FINDING_MAKERS = {"Finding", "finding", "check", "_about"}
+_RECIPE_KEYS = {"data.group_regex", "data.label_regex"}
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,15 @@ def documented_codes() -> list[str]:
 
 
 def finding_names() -> list[str]:
-    """Return the name of every finding that the source can make."""
+    """Return the name of every finding that the source gives to a function."""
     names = set()
     for file in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-                continue
-            if node.func.id in _FINDING_MAKERS:
-                given = [*node.args, *(k.value for k in node.keywords if k.arg == "id")]
+            if isinstance(node, ast.Call):
+                given = [*node.args, *(keyword.value for keyword in node.keywords)]
                 values = [value.value for value in given if isinstance(value, ast.Constant)]
                 names |= {v for v in values if isinstance(v, str) and _FINDING.fullmatch(v)}
-    return sorted(names)
+    return sorted(names - _RECIPE_KEYS)
 
 
 def documented_findings() -> list[str]:
