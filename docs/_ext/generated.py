@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import typer
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 from foveal.cli.main import VERBS, build_app
-from foveal.recipe import Recipe
+from foveal.recipe import SETTINGS
+from foveal.tasks import TASKS, get_task
 from source_names import ENTRY, documented_codes, error_codes
 
 CHANGES = Path(__file__).resolve().parents[2] / "changes"
 MARK = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.M)
-BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Tell Sphinx to call `expand` for every page."""
+    """Tell Sphinx to call `expand` for every page, and `keep_colons` before napoleon."""
     app.connect("source-read", expand)
+    app.connect("autodoc-process-docstring", keep_colons, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -35,6 +33,14 @@ def expand(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = MARK.sub(lambda mark: _make(mark[1], page), source[0])
     if page == "reference/errors":
         source[0] = _with_statuses(source[0])
+
+
+def keep_colons(
+    app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]
+) -> None:
+    """Keep napoleon from taking the words before a colon for the type of a property."""
+    if what == "property":
+        lines.insert(0, "")
 
 
 def _make(name: str, page: str) -> str:
@@ -61,84 +67,41 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def recipe() -> Iterator[str]:
-    """Yield every key of the recipe, section by section."""
-    yield from _section(Recipe, "", "Top level")
+    """Yield every key of the recipe, section by section, and the options of the tasks."""
+    sections = {key.rpartition(".")[0]: None for key in SETTINGS}
+    for section in sections:
+        yield f"## `{section}`\n" if section else "## Top level\n"
+        rows = [_setting(s) for s in SETTINGS.values() if s.key.rpartition(".")[0] == section]
+        yield from table(("key", "value", "default", "meaning"), rows)
+    for name in TASKS:
+        yield f"## `task_options` of `{name}`\n"
+        yield from _options(get_task(name).options_type)
 
 
-def _section(section: type[BaseModel], prefix: str, title: str) -> Iterator[str]:
-    plain, nested = {}, {}
-    for name, field in section.model_fields.items():
-        kind = field.annotation
-        inner = isinstance(kind, type) and issubclass(kind, BaseModel)
-        (nested if inner else plain)[name] = field
-    yield f"## {title}\n"
-    yield f"{' '.join((section.__doc__ or '').split())}\n"
-    rows = [
-        (f"`{prefix}{name}`", _type(field), _default(field), _described(section, name, field))
-        for name, field in plain.items()
-    ]
-    yield from table(("key", "type", "default", "meaning"), rows)
-    for name, field in nested.items():
-        path = f"{prefix}{name}"
-        yield from _section(field.annotation, f"{path}.", f"`{path}`")  # type: ignore[arg-type]
-
-
-def _described(section: type[BaseModel], name: str, field: FieldInfo) -> str:
-    if not field.description:
-        raise ExtensionError(f"{section.__name__}.{name} has no help text")
-    return field.description
-
-
-def _type(field: FieldInfo) -> str:
-    bounds = [
-        f"{words} {getattr(rule, key)}"
-        for rule in field.metadata
-        for key, words in BOUNDS.items()
-        if getattr(rule, key, None) is not None
-    ]
-    return ", ".join([_type_name(field.annotation), *bounds])
-
-
-def _type_name(kind: Any) -> str:
-    if get_origin(kind) is not None and "Literal" in str(get_origin(kind)):
-        return ", ".join(f"`{value}`" for value in get_args(kind))
-    parts = [part for part in get_args(kind) if part not in (type(None), Ellipsis)]
-    if get_origin(kind) in (tuple, list):
-        return f"list of {_type_name(parts[0])}"
-    if get_origin(kind) is dict:
-        return "mapping"
-    if parts and not isinstance(kind, type):
-        return " or ".join(_type_name(part) for part in parts)
-    names = {int: "integer", float: "number", str: "text", bool: "`true` or `false`"}
-    return names.get(kind) or getattr(kind, "__name__", str(kind))
-
-
-def _default(field: FieldInfo) -> str:
-    value = field.get_default(call_default_factory=True)
-    if value is PydanticUndefined:
-        return "required"
-    return _shown(value)
+def _setting(setting: Any) -> tuple[str, str, str, str]:
+    if not setting.help:
+        raise ExtensionError(f"{setting.key} has no help text")
+    option = f" Option: `{setting.flags[0]}`." if setting.flags else ""
+    return f"`{setting.key}`", setting.expected, _shown(setting.default), setting.help + option
 
 
 def _shown(value: object) -> str:
-    if value is None:
+    if value is None or value == "auto":
         return "chosen"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value:,}`" if isinstance(value, int) and value >= 10_000 else f"`{value}`"
 
 
-def options(kind: type, prefix: str) -> Iterator[str]:
-    """Yield the fields of a frozen dataclass of options, described by its docstring."""
-    if not is_dataclass(kind):
-        raise ExtensionError(f"{kind.__name__} is no dataclass")
+def _options(kind: type) -> Iterator[str]:
+    """Yield the fields of a frozen dataclass, described by its docstring."""
     words = dict(re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", kind.__doc__ or "", re.M))
     rows = []
     for field in fields(kind):
         if field.name not in words:
             raise ExtensionError(f"{kind.__name__}.{field.name} has no help text")
-        default = "required" if field.default is MISSING else _shown(field.default)
-        rows.append((f"`{prefix}{field.name}`", default, words[field.name]))
+        default = field.default if field.default != () else []
+        rows.append((f"`{field.name}`", f"`{default!r}`", words[field.name]))
     yield from table(("key", "default", "meaning"), rows)
 
 
