@@ -40,7 +40,7 @@ def keep_colons(
 ) -> None:
     """Keep napoleon from taking the words before a colon for the type of a property."""
     if what == "property":
-        lines.insert(0, "")
+        lines[:0] = ["..", ""]
 
 
 def _make(name: str, page: str) -> str:
