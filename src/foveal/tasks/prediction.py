@@ -44,7 +44,7 @@ class Prediction(ABC):
     @property
     @final
     def headline(self) -> str:
-        """The summary, after `unsure: ` where the answer is."""
+        """The summary, preceded by `unsure:` if the answer is."""
         return f"unsure: {self.summary}" if self.unsure else self.summary
 
     @property
