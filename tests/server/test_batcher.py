@@ -131,7 +131,7 @@ def test_a_bad_picture_fails_alone(
             return_exceptions=True,
         )
         kinds = [type(result).__name__ for result in results]
-        assert kinds == ["Answer", "ImageFormatError", "Answer"]
+        assert kinds == ["Reply", "ImageFormatError", "Reply"]
         with pytest.raises(ImageFormatError):
             await batcher.answer(predictor, b"rubbish")
 
@@ -162,7 +162,7 @@ def test_a_picture_that_breaks_the_run_fails_alone(
         await first
         results = await asyncio.gather(*others, return_exceptions=True)
         kinds = [type(result).__name__ for result in results]
-        assert kinds == ["Answer", "RuntimeError", "Answer"]
+        assert kinds == ["Reply", "RuntimeError", "Reply"]
 
     run_batcher(work)
 

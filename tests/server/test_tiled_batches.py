@@ -11,7 +11,7 @@ from PIL import Image as PILImage
 from shading import ShadeEngine, half_light, shade_bundle
 
 from foveal.predict import Predictor
-from foveal.server.batcher import Answer, Batcher
+from foveal.server.batcher import Batcher, Reply
 
 
 def png(height: int, width: int) -> bytes:
@@ -22,10 +22,10 @@ def png(height: int, width: int) -> bytes:
 
 def answers_of(
     predictor: Predictor, pictures: Sequence[bytes], *, explain: bool
-) -> tuple[list[Answer], Batcher]:
+) -> tuple[list[Reply], Batcher]:
     batcher = Batcher(max_batch=8, workers=1)
 
-    async def main() -> list[Answer]:
+    async def main() -> list[Reply]:
         batcher.start(asyncio.get_running_loop())
         try:
             jobs = [batcher.answer(predictor, data, explain=explain) for data in pictures]

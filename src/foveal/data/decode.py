@@ -104,16 +104,6 @@ class DecodeLimits:
 DEFAULT_LIMITS = DecodeLimits(max_bytes=100_000_000, max_pixels=50_000_000)
 
 
-def probe(data: bytes) -> ImageHeader:
-    """Return format and upright size from a picture's first bytes, without decoding.
-
-    Raises:
-        ImageFormatError: When it is no picture of a supported format.
-        ImageError: When the header is cut off or damaged.
-    """
-    return read_header(data)
-
-
 def decode(
     data: bytes, limits: DecodeLimits, *, min_size: tuple[int, int] | None = None
 ) -> Picture:

@@ -14,6 +14,7 @@ import yaml
 from foveal.errors import DataError, UsageError
 from foveal.evaluate.table import read_correct
 from foveal.metrics import Interval, holm, mcnemar, paired_difference
+from foveal.render.markup import table_html
 from foveal.types import JsonObject
 
 _HINT = "foveal evaluate MODEL DATA --out FOLDER"
@@ -139,8 +140,7 @@ class Comparison:
         page = (
             '<!doctype html><html lang="en"><meta charset="utf-8"><title>Comparison</title>'
             "<style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;"
-            "max-width:1120px;margin:40px auto;padding:0 20px}table{border-collapse:collapse}"
-            "th,td{text-align:left;padding:6px 16px 6px 0;border-bottom:1px solid #8884}</style>"
+            "max-width:1120px;margin:40px auto;padding:0 20px}</style>"
             f"<h1>Comparison</h1>{self._repr_html_()}</html>\n"
         )
         (out / "compare.html").write_text(page, encoding="utf-8")
@@ -148,15 +148,8 @@ class Comparison:
     def _repr_html_(self) -> str:
         """Return the table and the sentences for a notebook."""
         header, rows = self._cells()
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-        )
         sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in self._sentences())
-        return (
-            f'<div style="overflow-x:auto"><table><thead><tr>{head}</tr></thead>'
-            f"<tbody>{body}</tbody></table></div><ul>{sentences}</ul>"
-        )
+        return f"{table_html(header, rows)}<ul>{sentences}</ul>"
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
         names = list(dict.fromkeys(n for run in self.runs for n in run.values["metrics"]))

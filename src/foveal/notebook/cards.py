@@ -7,8 +7,8 @@ from html import escape
 from typing import Protocol
 
 from foveal.bundle import Bundle
-from foveal.notebook.markup import image_html, side_by_side, table_html
 from foveal.render import original_pixels
+from foveal.render.markup import image_html, side_by_side, table_html
 from foveal.tasks.prediction import Prediction
 from foveal.types import Image, JsonObject, Picture
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from foveal.errors import FovealError, UsageError
 from foveal.evaluate.history import training_section
-from foveal.notebook.markup import image_html, side_by_side, table_html
 from foveal.page import Stage
 from foveal.render import colormap, contact_sheet, thumbnail
+from foveal.render.markup import image_html, side_by_side, table_html
 from foveal.types import Image
 
 _COLUMNS = 8

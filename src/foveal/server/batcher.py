@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import final
 
@@ -33,7 +33,7 @@ _PREVIEW_PX = 1024
 
 @final
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """What one picture came to.
 
     Attributes:
@@ -61,50 +61,26 @@ class BatchStats:
 
 
 @final
+@dataclass(slots=True, eq=False)
 class _Job:
     """One picture on its way. Owned by one thread at a time; `abandoned` may be set by any."""
 
-    __slots__ = (
-        "abandoned",
-        "data",
-        "decode_s",
-        "drawing",
-        "explain",
-        "frame",
-        "future",
-        "input",
-        "mask",
-        "overlay_png",
-        "prediction",
-        "predictor",
-        "preview",
-        "record",
-        "started",
-    )
-
-    def __init__(
-        self,
-        predictor: Predictor,
-        data: bytes,
-        explain: bool,
-        mask: MaskForm,
-        future: asyncio.Future[Answer],
-    ) -> None:
-        self.predictor = predictor
-        self.data = data
-        self.explain = explain
-        self.mask = mask
-        self.future = future
-        self.started = time.perf_counter()
-        self.abandoned = False
-        self.decode_s = 0.0
-        self.input: Image | None = None
-        self.frame: Frame | None = None
-        self.preview: Picture | None = None
-        self.prediction: Prediction  # Set by the network's thread.
-        self.drawing: Prediction | None = None
-        self.overlay_png: bytes | None = None
-        self.record: JsonObject | None = None
+    predictor: Predictor
+    data: bytes
+    explain: bool
+    mask: MaskForm
+    future: asyncio.Future[Reply]
+    started: float = field(default_factory=time.perf_counter)
+    abandoned: bool = False
+    decode_s: float = 0.0
+    input: Image | None = None
+    frame: Frame | None = None
+    preview: Picture | None = None
+    # Set by the network's thread.
+    prediction: Prediction = field(init=False)
+    drawing: Prediction | None = None
+    overlay_png: bytes | None = None
+    record: JsonObject | None = None
 
     @property
     def kind(self) -> tuple[int, bool, tuple[int, ...]]:
@@ -165,7 +141,7 @@ class Batcher:
         *,
         explain: bool = False,
         mask: MaskForm = MASK_FORMS[0],
-    ) -> Answer:
+    ) -> Reply:
         """Return the answer to the bytes of one picture file.
 
         When the caller is cancelled (deadline, client gone), the picture is dropped before the
@@ -289,7 +265,7 @@ class Batcher:
                 job.future.set_exception(error)
             else:
                 record = job.record or _record(job)
-                job.future.set_result(Answer(record, job.prediction, job.overlay_png))
+                job.future.set_result(Reply(record, job.prediction, job.overlay_png))
 
 
 def _record(job: _Job) -> JsonObject:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from foveal.errors import FovealError, ImageFormatError
 from foveal.predict import Predictor
 from foveal.render.masks import MASK_FORMS, MaskForm
-from foveal.server.batcher import Answer
+from foveal.server.batcher import Reply
 from foveal.server.limits import Claim, RequestError, read_body
 from foveal.server.payload import picture_bytes
 from foveal.server.state import ServerState
@@ -76,7 +76,7 @@ async def predict(request: Request) -> Response:
     return json_response(_with_extras(answer, expected))
 
 
-def _with_extras(answer: Answer, expected: str | None) -> JsonObject:
+def _with_extras(answer: Reply, expected: str | None) -> JsonObject:
     record = answer.record
     if expected is not None:
         matches = answer.prediction.says(expected)

@@ -13,7 +13,7 @@ from foveal.data.decode import DecodeLimits
 from foveal.errors import FovealError, UsageError, unknown_name
 from foveal.predict import Predictor
 from foveal.render.masks import MASK_FORMS, MaskForm
-from foveal.server.batcher import Answer, Batcher
+from foveal.server.batcher import Batcher, Reply
 from foveal.server.limits import Budget, RequestError, is_model_name
 from foveal.server.options import ServerOptions
 from foveal.server.telemetry import Telemetry
@@ -109,7 +109,7 @@ class ServerState:
         *,
         explain: bool = False,
         mask: MaskForm = MASK_FORMS[0],
-    ) -> list[Answer | FovealError]:
+    ) -> list[Reply | FovealError]:
         """Return the answer to each picture, or the error that it caused.
 
         Raises:
@@ -129,13 +129,13 @@ class ServerState:
                 504, f"No answer within {self.options.deadline_s:g} s.", retry_after_s=1
             ) from error
         for answer in answers:
-            if isinstance(answer, Answer):
+            if isinstance(answer, Reply):
                 self.telemetry.count_answer(name, answer.prediction.unsure)
         return answers
 
     async def _answer(
         self, predictor: Predictor, data: bytes, explain: bool, mask: MaskForm
-    ) -> Answer | FovealError:
+    ) -> Reply | FovealError:
         try:
             return await self.batcher.answer(predictor, data, explain=explain, mask=mask)
         except FovealError as error:
