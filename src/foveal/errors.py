@@ -24,7 +24,6 @@ class FovealError(Exception):
     http_status: ClassVar[int] = 500
 
     def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
-        """Keep the message, the hint and the code."""
         super().__init__(message)
         self.message = message
         self.hint = hint

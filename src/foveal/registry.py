@@ -53,7 +53,6 @@ class Registry(Generic[T]):
     """
 
     def __init__(self, kind: str, item_type: type[Any], *, group: str | None = None) -> None:
-        """Start empty."""
         self.kind = kind
         self.group = group
         self._type = item_type

@@ -36,7 +36,6 @@ class BarProgress:
     """A bar with its named values, the rate's consequence (time left) and the time so far."""
 
     def __init__(self, console: Console | None = None) -> None:
-        """Draw on `console`, stderr by default."""
         self._console = console or Console(stderr=True)
         self._bar: RichBar | None = None
         self._task: TaskID | None = None
@@ -80,7 +79,6 @@ class LineProgress:
     """One line when work begins, one every ten seconds, one when it is done."""
 
     def __init__(self) -> None:
-        """Start with no work."""
         self._title: str | None = None
         self._total: int | None = None
         self._done = 0

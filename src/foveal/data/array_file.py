@@ -38,7 +38,6 @@ class ArrayFile:
         shape: tuple[int, ...],
         read_at: Callable[[int, int], bytes],
     ) -> None:
-        """Keep the parts."""
         self.name = name
         self.dtype = dtype
         self.shape = shape

@@ -63,7 +63,6 @@ class Cache:
     """
 
     def __init__(self, directory: Path, pipeline: Pipeline, scan: Scan) -> None:
-        """Keep the parts."""
         self.directory = directory
         self.pipeline = pipeline
         self.scan = scan

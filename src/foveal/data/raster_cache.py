@@ -41,7 +41,6 @@ class RasterCache:
     """
 
     def __init__(self, directory: Path, pipeline: Pipeline, scan: Scan) -> None:
-        """Keep the parts."""
         self.directory = directory
         self.pipeline = pipeline
         self.scan = scan

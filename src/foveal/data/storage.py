@@ -75,7 +75,6 @@ class LocalStorage(Storage):
     """
 
     def __init__(self, path: Path) -> None:
-        """Keep the path."""
         self.location = str(path)
         self.path = path
 
@@ -148,7 +147,6 @@ class RemoteStorage(Storage):
     """
 
     def __init__(self, filesystem: Any, root: str, location: str) -> None:
-        """Keep the parts."""
         self.location = location
         self._files = filesystem
         self._root = root.rstrip("/")

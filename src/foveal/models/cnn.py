@@ -42,7 +42,6 @@ class Blocks(Backbone):
     """Blocks one after the other; the output of each is a feature map."""
 
     def __init__(self, blocks: Iterable[nn.Module]) -> None:
-        """Keep the blocks."""
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
 
@@ -56,7 +55,6 @@ class Stages(Backbone):
     """A stem that halves the size, then stages that do so and refine it."""
 
     def __init__(self, stem: nn.Module, stages: Iterable[nn.Module]) -> None:
-        """Keep the parts."""
         super().__init__()
         self.stem = stem
         self.stages = nn.ModuleList(stages)
@@ -79,7 +77,6 @@ class Residual(nn.Module):
     """A 3x3 convolution added to its input: relu(x + norm(conv(x)))."""
 
     def __init__(self, channels: int) -> None:
-        """Build the layers."""
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(channels)

@@ -22,7 +22,6 @@ class ConcatBackbone(Backbone):
     """
 
     def __init__(self, backbones: Sequence[Backbone], specs: Sequence[BackboneSpec]) -> None:
-        """Keep the backbones and their normalisations."""
         super().__init__()
         self.backbones = nn.ModuleList(backbones)
         strides = [spec.strides[-1] for spec in specs]

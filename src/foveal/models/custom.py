@@ -32,7 +32,6 @@ class CustomBackbone(Backbone):
     """
 
     def __init__(self, net: nn.Module) -> None:
-        """Keep the network."""
         super().__init__()
         self.net = net
 

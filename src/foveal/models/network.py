@@ -32,7 +32,6 @@ class Network(nn.Module):
     std: Tensor
 
     def __init__(self, backbone: Backbone, head: Head, mean: Triple, std: Triple) -> None:
-        """Keep the parts."""
         super().__init__()
         self.backbone = backbone
         self.head = head

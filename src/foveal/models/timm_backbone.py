@@ -33,7 +33,6 @@ class TimmBackbone(Backbone):
     """
 
     def __init__(self, net: nn.Module) -> None:
-        """Keep the network."""
         super().__init__()
         self.net = net
 

@@ -29,7 +29,6 @@ class TorchEngine:
     """
 
     def __init__(self, network: Network) -> None:
-        """Keep the network."""
         self._network = network
 
     def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:

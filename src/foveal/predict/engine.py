@@ -37,7 +37,6 @@ class OnnxEngine:
     """
 
     def __init__(self, model: bytes, *, threads: int | None = None) -> None:
-        """Create the session."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or available_cores()
         options.inter_op_num_threads = 1

@@ -48,7 +48,6 @@ class Predictor:
         engine: Engine | None = None,
         limits: DecodeLimits | None = None,
     ) -> None:
-        """Load the network."""
         self.bundle = bundle
         self.task = bundle.task
         self.pipeline = bundle.pipeline

@@ -55,7 +55,6 @@ class Tiler:
     """
 
     def __init__(self, engine: Engine, pipeline: Pipeline, *, batch_size: int = 4) -> None:
-        """Keep the parts."""
         self._engine = engine
         self._pipeline = pipeline
         self._batch_size = batch_size
@@ -184,7 +183,6 @@ class _Band:
     """The rows of the picture that tiles are still added to, as sums of maps times weights."""
 
     def __init__(self, rows: _Axis, columns: _Axis, values: int) -> None:
-        """Allocate what every tile needs; the sums come with the first maps."""
         self._rows, self._columns, self._values = rows, columns, values
         self._sums: dict[str, NDArray[np.float32]] = {}
         size = (len(rows.weights[0]), len(columns.weights[0]))

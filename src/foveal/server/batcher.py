@@ -99,7 +99,6 @@ class Batcher:
     """
 
     def __init__(self, *, max_batch: int, workers: int | None = None) -> None:
-        """Prepare; `start` creates the threads."""
         self._max_batch = max_batch
         self._workers = workers or available_cores()
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()

@@ -52,7 +52,6 @@ class Gate:
     """
 
     def __init__(self, app: ASGIApp, state: ServerState) -> None:
-        """Keep both."""
         self._app = app
         self._state = state
         # Unique without a system call for each request, which costs more than the rest of this.

@@ -35,7 +35,6 @@ class RequestError(Exception):
     def __init__(
         self, status: int, message: str, *, retry_after_s: int | None = None, close: bool = False
     ) -> None:
-        """Keep what the answer needs."""
         super().__init__(message)
         self.status = status
         self.message = message
@@ -98,7 +97,6 @@ class Budget:
     """
 
     def __init__(self, items: int, size: int) -> None:
-        """Begin with nothing in work."""
         self._max_items, self._max_bytes = items, size
         self.items = 0
         self.bytes = 0
@@ -124,7 +122,6 @@ class Claim:
     """One request's share of the budget; a context manager that gives it back."""
 
     def __init__(self, budget: Budget) -> None:
-        """Claim nothing yet."""
         self._budget = budget
         self._items = 0
         self._bytes = 0

@@ -37,7 +37,6 @@ class ServerHandle:
     def __init__(
         self, url: str, server: uvicorn.Server, thread: threading.Thread, state: Any
     ) -> None:
-        """Wrap what `start_in_thread` started."""
         self.url = url
         self._server = server
         self._thread = thread

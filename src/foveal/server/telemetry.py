@@ -22,7 +22,6 @@ class Telemetry(Collector):
     """
 
     def __init__(self, read: Callable[[], Mapping[str, tuple[str, float]]]) -> None:
-        """Begin at zero."""
         self._read = read
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(

@@ -26,7 +26,6 @@ class Watch:
     """
 
     def __init__(self, receive: Receive) -> None:
-        """Watch nothing yet."""
         self._receive = receive
         self._block: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None

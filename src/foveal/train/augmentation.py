@@ -34,7 +34,6 @@ class Augmenter:
     """
 
     def __init__(self, options: AugmentOptions, pad_color: tuple[int, int, int]) -> None:
-        """Keep the options."""
         self.options = options
         self.pad_color = pad_color
 

@@ -48,7 +48,6 @@ class ResultsCsv:
     """
 
     def __init__(self, path: Path) -> None:
-        """Keep the path."""
         self._path = path
         self._records: list[EpochRecord] = []
 
@@ -107,7 +106,6 @@ class ProgressReport:
     def __init__(
         self, progress: Progress, metric: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Keep the parts."""
         self._progress = progress
         self._metric = metric
         self._clock = clock

@@ -92,7 +92,6 @@ class CropLoader:
         device: torch.device | None = None,
         own_weights: NDArray[np.float32] | None = None,
     ) -> None:
-        """Keep the parts; nothing is read yet."""
         self._reader = reader
         self._plan = plan
         self._augment = augment

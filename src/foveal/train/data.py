@@ -149,7 +149,6 @@ class CacheLoader:
         device: torch.device | None = None,
         widths: NDArray[np.int64] | None = None,
     ) -> None:
-        """Keep the parts; nothing is read yet."""
         self._reader = reader
         self._indices = np.asarray(indices, np.int64)
         self._targets = dict(targets)

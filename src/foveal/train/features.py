@@ -183,7 +183,6 @@ class FeatureLoader:
         sample_weights: Tensor | None = None,
         device: torch.device | None = None,
     ) -> None:
-        """Keep the parts; nothing is read yet."""
         self._features = features
         self._targets = dict(targets)
         self._seed = seed

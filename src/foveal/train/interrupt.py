@@ -13,7 +13,6 @@ class StopSwitch:
     """Whether the fit was asked to stop. May be asked from any thread."""
 
     def __init__(self) -> None:
-        """Start unasked."""
         self.asked = False
 
     def ask(self) -> None:

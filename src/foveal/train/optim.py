@@ -109,7 +109,6 @@ class Ema:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        """Copy the model."""
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.decay = decay
         self._pairs = list(zip(self.model.parameters(), model.parameters(), strict=True))

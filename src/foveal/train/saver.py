@@ -17,7 +17,6 @@ class Saver:
     """
 
     def __init__(self, store: CheckpointStore | None, clock: Callable[[], float]) -> None:
-        """Start the clock at zero."""
         self._store = store
         self._clock = clock
         self._started_s = self._saved_s = clock()

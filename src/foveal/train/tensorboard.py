@@ -38,7 +38,6 @@ class TensorBoard:
         settings: Mapping[str, bool | str | float | int] | None = None,
         graph: bool = True,
     ) -> None:
-        """Keep the parts; files are made when the fit starts."""
         self._directory = directory
         self._settings = dict(settings or {})
         self._graph = graph

@@ -80,7 +80,6 @@ class Trainer:
         checkpoints: CheckpointStore | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep the parts; nothing happens yet."""
         self.options = options
         self.device = device
         self.precision = choose_precision(options.precision, device)

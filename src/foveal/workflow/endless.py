@@ -36,7 +36,6 @@ class _Stop:
     """A `Progress` that ends the work when it is told how far that is."""
 
     def __init__(self) -> None:
-        """Ask for nothing yet."""
         self.asked = False
 
     def start(self, title: str, total: int | None) -> None:
@@ -88,7 +87,6 @@ class EndlessLoader:
         epochs: int | None,
         focus: float,
     ) -> None:
-        """Keep the parts; nothing is drawn yet."""
         self._first = first
         self._source = source
         self._make = make

@@ -44,7 +44,6 @@ class RowUnits(Units):
     """
 
     def __init__(self, prepared: Prepared, cache: Cache) -> None:
-        """Keep the parts."""
         self._prepared = prepared
         self.cache = cache
         val = cache.batches(prepared.indices(VAL), VALIDATION_BATCH)

@@ -80,7 +80,6 @@ class Planner:
         device: torch.device,
         progress: Progress,
     ) -> None:
-        """Keep the parts."""
         self._prepared = prepared
         self._units = units
         self._network = network

@@ -49,7 +49,6 @@ class TileUnits(Units):
     """
 
     def __init__(self, prepared: Prepared, cache: RasterCache) -> None:
-        """Keep the parts."""
         self._prepared = prepared
         self._cache = cache
         pipeline, labels = prepared.pipeline, prepared.task.labels
@@ -178,7 +177,6 @@ class TileValidation:
         windows: Sequence[Window],
         setting: Setting,
     ) -> None:
-        """Keep the parts."""
         self._task = task
         self._tiles = tiles
         self._windows = windows
@@ -228,7 +226,6 @@ class Computed(Sequence[T], Generic[T]):
     """
 
     def __init__(self, samples: Sequence[Sample], compute: Callable[[Sample], T]) -> None:
-        """Keep the parts."""
         self._samples = samples
         self._compute = compute
 

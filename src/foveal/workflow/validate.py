@@ -47,7 +47,6 @@ class Validation:
         precision: Precision,
         forward: Forward,
     ) -> None:
-        """Keep the parts."""
         self._task = task
         self._training = training
         self._batches = batches

@@ -91,7 +91,6 @@ class _TiffRaster:
     """A window into the segments: turned upright and brought to RGB."""
 
     def __init__(self, segments: Segments, colors: TiffColors, orientation: int) -> None:
-        """Keep the parts."""
         self._segments = segments
         self._colors = colors
         self._orientation = orientation

@@ -39,7 +39,6 @@ class EvidenceHead(Head):
     def __init__(
         self, channels: tuple[int, ...], classes: int, *, hidden: int, dropout: float
     ) -> None:
-        """Build the layers."""
         super().__init__()
         self.levels = 1 if hidden else len(channels)
         used = channels[-self.levels :]

@@ -34,7 +34,6 @@ class Columns(nn.Module):
     """
 
     def __init__(self, channels: tuple[int, ...], width: int) -> None:
-        """Build the layers."""
         super().__init__()
         self.project = nn.Sequential(
             nn.Conv1d(sum(channels) * _ROWS, width, 1, bias=False), nn.BatchNorm1d(width), nn.ReLU()
@@ -105,7 +104,6 @@ class CtcHead(_ReadHead):
     """
 
     def __init__(self, channels: tuple[int, ...], classes: int, *, dropout: float) -> None:
-        """Build the layers."""
         super().__init__(len(channels))
         self.columns = Columns(channels, _COLUMN_CHANNELS)
         self.context = nn.Sequential(*(_Neighbours(_COLUMN_CHANNELS, d) for d in _DILATIONS))
@@ -132,7 +130,6 @@ class GruHead(_ReadHead):
     """
 
     def __init__(self, channels: tuple[int, ...], classes: int, *, dropout: float) -> None:
-        """Build the layers."""
         super().__init__(len(channels))
         width = _CLASSIC_CHANNELS
         self.columns = Columns(channels, width)
@@ -167,7 +164,6 @@ class PositionsHead(_ReadHead):
     def __init__(
         self, channels: tuple[int, ...], classes: int, *, positions: int, dropout: float
     ) -> None:
-        """Build the layers."""
         super().__init__(len(channels))
         width = _COLUMN_CHANNELS
         self.positions = positions

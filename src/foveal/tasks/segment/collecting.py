@@ -38,7 +38,6 @@ class MaskCollector:
         *,
         maps: type[np.float16] | type[np.float32] | None = None,
     ) -> None:
-        """Take the memory of the mask."""
         if any((*calibration.smallest, *calibration.holes)):
             # Known now, not once the picture is answered.
             require_opencv()

@@ -111,7 +111,6 @@ class UnetHead(_SegmentHead):
     """
 
     def __init__(self, maps: Maps, classes: int, *, dropout: float) -> None:
-        """Build the layers."""
         super().__init__(maps)
         self.stride = maps.strides[0]
         widths = _UNET_CHANNELS[-len(maps.channels) :]
@@ -145,7 +144,6 @@ class FpnHead(_SegmentHead):
     """
 
     def __init__(self, maps: Maps, classes: int, *, dropout: float) -> None:
-        """Build the layers."""
         super().__init__(maps)
         self.stride = maps.strides[-_FPN_LEVELS]
         self.decoder: Any = import_smp().decoders.fpn.decoder.FPNDecoder(
@@ -175,7 +173,6 @@ class FcnHead(_SegmentHead):
     """
 
     def __init__(self, maps: Maps, classes: int, *, dropout: float) -> None:
-        """Build the layers."""
         super().__init__(maps)
         self.first = next(i for i, stride in enumerate(maps.strides) if stride >= _FCN_STRIDE)
         self.stride = maps.strides[self.first]
