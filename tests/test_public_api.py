@@ -1,5 +1,6 @@
 """The public surface: this list is the promise; everything else may change."""
 
+import inspect
 import subprocess
 import sys
 from types import FunctionType
@@ -45,9 +46,7 @@ def test_every_public_function_is_a_documented_function(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_parameter_is_documented(name: str) -> None:
     function = getattr(foveal, name)
-    code = function.__code__
-    # Keyword-only parameters stand after the positional ones; *args and **kwargs are left out.
-    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    parameters = inspect.signature(function).parameters
     doc = function.__doc__
     assert [parameter for parameter in parameters if f"{parameter}:" not in doc] == []
 

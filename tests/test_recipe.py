@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from foveal.errors import RecipeError
-from foveal.recipe import Recipe, make_recipe
+from foveal.errors import RecipeError, UsageError
+from foveal.recipe import AugmentOptions, ModelOptions, Recipe, TrainOptions, make_recipe
 
 
 def test_an_override_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
@@ -56,3 +56,53 @@ def test_flat_names_every_value_by_its_dotted_key() -> None:
     assert flat["train.augment.rotation"] == 10.0
     assert flat["train.epochs"] == ""
     assert not any(key.startswith("reasons") for key in flat)
+
+
+RECIPES = Path(__file__).parent / "recipes"
+DIGESTS = {
+    "classify": "18f36c00412fdb9d148b056b8d17ea67aced0b87897604fd52a4811a38dc993c",
+    "read": "c7bf0533308c7bd4f48dac900b59a5889f29152281d8addbb7b7d67f3fd54f7d",
+    "segment": "8a05ffb7802eabb80674e004bfec26d7a161cf2f929d9d1ba4f003c4294dad72",
+}
+
+
+@pytest.mark.parametrize("task", DIGESTS)
+def test_the_recipes_of_older_runs_are_read_and_mean_the_same(task: str) -> None:
+    # Written by the first version; the digest is that of the recipe in the run's bundle.
+    path = RECIPES / f"0.1.0-{task}.yaml"
+    recipe = Recipe.load(path)
+    assert recipe.digest() == DIGESTS[task]
+    assert recipe.to_yaml() == path.read_text(encoding="utf-8")
+
+
+def test_a_choice_fills_only_what_is_open_and_brings_the_reasons_of_that() -> None:
+    given = make_recipe(None, ["train.augment.rotation=10", "model.backbone=auto"], {"epochs": 3})
+    choice = Recipe(
+        model=ModelOptions(backbone="cnn2"),
+        train=TrainOptions(epochs=9, lr=0.1, augment=AugmentOptions(rotation=90.0, zoom=0.3)),
+        reasons={"train.epochs": "nine", "train.lr": "fast"},
+    )
+    filled = given.filled(choice)
+    # Given was 10, which is also the default: given it stays.
+    assert filled.train.augment == AugmentOptions(rotation=10.0, zoom=0.3)
+    assert (filled.model.backbone, filled.train.epochs, filled.train.lr) == ("cnn2", 3, 0.1)
+    assert filled.reasons == {"train.lr": "fast"}
+    assert filled.filled(Recipe(train=TrainOptions(lr=0.2))) == filled
+
+
+def test_a_choice_adds_the_options_of_the_task_that_are_missing() -> None:
+    given = make_recipe(None, ["task_options.head=gru"], {})
+    reasons = {"task_options.head": "usual", "task_options.length": "longest"}
+    filled = given.filled(Recipe(task_options={"head": "ctc", "length": 6}, reasons=reasons))
+    assert filled.task_options == {"head": "gru", "length": 6}
+    assert filled.reasons == {"task_options.length": "longest"}
+
+
+def test_a_recipe_in_python_is_checked_when_it_is_used() -> None:
+    with pytest.raises(RecipeError, match=r"\(--epochs\)\. Expected a whole number"):
+        make_recipe(Recipe(train=TrainOptions(epochs=0)), (), {})
+
+
+def test_a_setting_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="given twice"):
+        make_recipe(None, ["train.epochs=5"], {"epochs": 4})

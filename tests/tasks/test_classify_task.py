@@ -37,7 +37,7 @@ def test_a_misspelt_option_names_the_right_one() -> None:
 
 
 def test_an_option_of_a_wrong_type_names_its_key() -> None:
-    with pytest.raises(RecipeError, match=r"task_options\.multi_label.*Expected bool"):
+    with pytest.raises(RecipeError, match=r"task_options\.multi_label.*Expected true or false"):
         ClassifyTask.bind(Labels(("a", "b")), {"multi_label": "yes"})
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from foveal.recipe import Recipe, make_recipe
-from foveal.tasks import get_training
+from foveal.errors import RecipeError
+from foveal.recipe import SETTINGS, Recipe, make_recipe
+from foveal.tasks import TASKS, get_training
 from foveal.tasks.facts import DataFacts
 from foveal.workflow.choose import resolve
 
@@ -101,3 +102,43 @@ def test_only_a_heavy_head_runs_in_bf16_on_a_depthwise_backbone(
 ) -> None:
     monkeypatch.setattr("foveal.workflow.choose.has_bf16", lambda: True)
     assert chosen(PHOTOS, f"task={task}", "train.device=cpu").train.precision == precision
+
+
+def test_the_learning_rate_is_the_heads_too_unless_that_is_given() -> None:
+    recipe = chosen(PHOTOS, "train.lr=0.01")
+    assert (recipe.train.lr, recipe.train.head_lr) == (0.01, 0.01)
+    assert recipe.reasons["train.head_lr"] == "as train.lr"
+    assert chosen(PHOTOS, "train.lr=0.01", "train.head_lr=0.1").train.head_lr == 0.1
+
+
+def test_from_scratch_means_random_weights() -> None:
+    recipe = chosen(PHOTOS, "train.strategy=scratch")
+    assert recipe.model.backbone == "efficientnet_lite0" and not recipe.model.pretrained
+    with pytest.raises(RecipeError, match=r"model\.pretrained=true contradicts"):
+        chosen(PHOTOS, "train.strategy=scratch", "model.pretrained=true")
+
+
+@pytest.mark.parametrize(
+    ("task", "sides"),
+    [
+        # The side of the square, the height of a line (any width), the side of a tile.
+        ("classify", (64, 64)),
+        ("read", (64, 16_384)),
+        ("segment", (64, 64)),
+    ],
+)
+def test_the_image_size_is_what_its_help_says(task: str, sides: tuple[int, int]) -> None:
+    options = chosen(PHOTOS, f"task={task}", "pipeline.image_size=64").pipeline
+    assert (options.height, options.width) == sides
+
+
+@pytest.mark.parametrize("task", ["classify", "read", "segment"])
+def test_a_size_that_would_be_overruled_is_refused(task: str) -> None:
+    sides = ("pipeline.height=96", "pipeline.width=128")
+    with pytest.raises(RecipeError, match=r"\(--image-size\) = 64 contradicts"):
+        chosen(PHOTOS, f"task={task}", "pipeline.image_size=64", *sides)
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_every_reason_belongs_to_a_key(task: str) -> None:
+    assert chosen(PHOTOS, f"task={task}").reasons.keys() <= SETTINGS.keys()

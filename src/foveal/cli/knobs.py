@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar, final, get_origin
 import typer
 
 from foveal.cli.options import seconds
-from foveal.recipe.fields import Setting
 from foveal.recipe.knobs import KNOBS
+from foveal.settings import Setting
 
 
 @final

@@ -16,7 +16,6 @@ from typing import Annotated, Any, Literal, Self, TypeVar, final
 from annotated_types import Interval
 
 from foveal.errors import RecipeError
-from foveal.recipe.fields import Help, Knob, Section, settings_of
 from foveal.recipe.parse import parse_section
 from foveal.recipe.sections import (
     DataOptions,
@@ -26,6 +25,7 @@ from foveal.recipe.sections import (
     SplitOptions,
     TrainOptions,
 )
+from foveal.settings import Help, Knob, Section, settings_of
 
 SectionT = TypeVar("SectionT", bound=Section)
 

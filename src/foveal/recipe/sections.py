@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias, final
 
 from annotated_types import Interval
 
-from foveal.recipe.fields import Help, Knob, Section
+from foveal.settings import Help, Knob, Section
 
 Layout: TypeAlias = Literal[
     "auto", "table", "text", "arrays", "folders", "names", "files", "masks", "polygons"

@@ -8,23 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
-from typing import (
-    Any,
-    ClassVar,
-    Generic,
-    Protocol,
-    Self,
-    TypeAlias,
-    get_type_hints,
-)
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
 from foveal.data.source import TargetKind
-from foveal.errors import RecipeError, nearest
+from foveal.settings import settings_of, unknown_key
 from foveal.tasks.prediction import Prediction
 from foveal.types import (
     Calibration,
@@ -198,30 +190,15 @@ class Task(ABC, Generic[TargetT, PredictionT]):
         """Build the task from plain values.
 
         Raises:
-            RecipeError: For an unknown option (names the nearest) or one of a wrong type.
+            RecipeError: For an unknown option (names the nearest), or a value of the wrong type or
+                out of bounds.
         """
-        known = {f.name: f for f in fields(cls.options_type)}
-        hints = get_type_hints(cls.options_type)
-        for key, value in options.items():
-            if key not in known:
-                near = nearest(key, known)
-                guess = f" Did you mean 'task_options.{near}'?" if near else ""
-                raise RecipeError(f"Unknown recipe key 'task_options.{key}'.{guess}")
-            expected = hints[key]
-            if isinstance(expected, type) and not isinstance(value, expected):
-                quote = f"--set \"task_options.{key}='…'\" takes plain text as it stands"
-                raise RecipeError(
-                    f"Invalid value for 'task_options.{key}'. "
-                    f"Expected {expected.__name__}. Received: {value!r}.",
-                    hint=quote if expected is str else None,
-                )
-        missing = [
-            n
-            for n, f in known.items()
-            if n not in options and f.default is MISSING and f.default_factory is MISSING
-        ]
-        if missing:
-            raise RecipeError(f"Missing recipe key 'task_options.{missing[0]}'.")
+        known = settings_of(cls.options_type)
+        for name, value in options.items():
+            if name not in known:
+                raise unknown_key("task_options.", name, known)
+            if not known[name].accepts(value):
+                raise replace(known[name], key=f"task_options.{name}").invalid(value)
         return cls(labels=labels, options=cls.options_type(**options))
 
 

@@ -14,6 +14,7 @@ from foveal.data.cache import Cache
 from foveal.data.raster_cache import RasterCache
 from foveal.data.source import TargetKind
 from foveal.data.split import assign_splits
+from foveal.errors import RecipeError
 from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
 from foveal.recipe import Recipe
@@ -24,6 +25,10 @@ from foveal.workflow.sources import limits_of, open_for, target_kind_of, with_ta
 _SIDE = 32
 # Pictures with masks keep their shape.
 _MASK_PIPELINE = Pipeline(_SIDE, _SIDE, "tile", scale=0.125)
+
+
+# What of a recipe says how data is read and divided.
+_READ = ("task", "seed", "data", "split")
 
 
 @final
@@ -68,7 +73,14 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
 
     Raises:
         DataError: When there is nothing to look at.
+        RecipeError: For a setting that says nothing of reading or dividing the data.
     """
+    for key in sorted(recipe.given):
+        if key.partition(".")[0] not in _READ:
+            raise RecipeError(
+                f"{key} has no effect on a check. Expected keys of {', '.join(_READ)}.",
+                hint=f"leave {key} out",
+            )
     recipe = with_task(recipe, data)
     source = open_for(data, recipe)
     target = target_kind_of(recipe)

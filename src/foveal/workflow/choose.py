@@ -10,6 +10,7 @@ from foveal.machine import has_bf16
 from foveal.models.backbone import BackboneSpec
 from foveal.models.backbones import resolve_backbone
 from foveal.recipe import (
+    SETTINGS,
     AugmentOptions,
     ModelOptions,
     PipelineOptions,
@@ -52,9 +53,22 @@ def resolve(
     recipe = recipe.filled(_backbone(recipe, facts, pretrained_at_hand))
     for choose in (_image_size, _padding, _flips, _strategy, _weights, _schedule):
         recipe = recipe.filled(choose(recipe, facts))
+    if "model.hidden" not in training.unused(recipe):
+        recipe = recipe.filled(Recipe(model=ModelOptions(hidden=_spec(recipe).hidden)))
     if device.type == "cpu":
         recipe = recipe.filled(_precision(recipe))
+    _check_size(recipe.pipeline)
     return recipe
+
+
+def _check_size(options: PipelineOptions) -> None:
+    size, height, width = options.image_size, options.height, options.width
+    if size is not None and size not in (height, width):
+        raise RecipeError(
+            f"{SETTINGS['pipeline.image_size'].where} = {size} contradicts pipeline.height = "
+            f"{height} and pipeline.width = {width}.",
+            hint="--set pipeline.height=null --set pipeline.width=null lets the image size decide",
+        )
 
 
 def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Recipe:
@@ -158,12 +172,12 @@ def _weights(recipe: Recipe, facts: DataFacts) -> Recipe:
 
 
 def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
-    train, spec = recipe.train, _spec(recipe)
+    train = recipe.train
     scratch = train.strategy == "scratch"
     batch = train.batch_size or (32 if facts.samples < 5000 or not scratch else 128)
     epochs, why = _epochs(recipe, facts)
     chosen = Recipe(
-        model=ModelOptions(hidden=spec.hidden, dropout=spec.dropout),
+        model=ModelOptions(dropout=_spec(recipe).dropout),
         train=TrainOptions(
             batch_size=batch,
             lr=default_lr(train, "scratch" if scratch else "full", batch),
@@ -171,7 +185,7 @@ def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
         ),
         reasons={"train.epochs": why},
     )
-    if not scratch:
+    if train.strategy in ("frozen", "staged"):
         head = TrainOptions(head_epochs=_HEAD_EPOCHS, head_lr=default_lr(train, "head", batch))
         same = {"train.head_lr": "as train.lr"} if train.lr is not None else {}
         chosen = chosen.filled(Recipe(train=head, reasons=same))

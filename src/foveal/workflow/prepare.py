@@ -23,7 +23,7 @@ from foveal.errors import DataError, RecipeError, WeightsError
 from foveal.machine import available_cores
 from foveal.models.lite import wheel_file
 from foveal.pipeline import Pipeline
-from foveal.recipe import Recipe, parse_section
+from foveal.recipe import Recipe
 from foveal.tasks import get_task, get_training
 from foveal.tasks.base import Task
 from foveal.types import Finding, RawTarget
@@ -132,7 +132,6 @@ def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
     options, reasons = task_type.choose_options(raws)
     recipe = recipe.filled(Recipe(task_options=options, reasons=reasons))
     # Wrong options are known before the first picture is decoded.
-    parse_section(task_type.options_type, recipe.task_options, "task_options.")
     task_type.bind(task_type.fit_labels(raws), recipe.task_options)
     facts = look(source, limits_of(recipe), raws)
     training = get_training(recipe.task)

@@ -42,6 +42,7 @@ from foveal.workflow.sources import open_for
 from foveal.workflow.stages import Planner
 from foveal.workflow.tiles import TileUnits
 from foveal.workflow.units import Units
+from foveal.workflow.unused import unused_settings
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,9 @@ def run_training(
     with _logging(run):
         for key, why in resolved.reasons.items():
             logger.info("chosen %s: %s", key, why)
+        training = get_training(resolved.task)
+        for sentence in unused_settings(recipe, resolved, source, training):
+            logger.warning("%s", sentence)
         prepared = prepare(source, resolved, run, progress)
         _work(prepared, run, (), progress, resume=False)
     return run.path

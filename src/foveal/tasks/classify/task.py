@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeAlias, final
+from typing import Annotated, ClassVar, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal import metrics
 from foveal.errors import TargetError
+from foveal.settings import Help
 from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
 from foveal.tasks.classify import analysis
 from foveal.tasks.classify.prediction import Classification
@@ -39,13 +40,11 @@ Target: TypeAlias = NDArray[np.float32]
 @final
 @dataclass(frozen=True, slots=True)
 class ClassifyOptions:
-    """Options of the task.
+    """Options of the task."""
 
-    Attributes:
-        multi_label: Several classes may apply to one picture (sigmoid instead of softmax).
-    """
-
-    multi_label: bool = False
+    multi_label: Annotated[
+        bool, Help("Any number of classes may apply to one picture (sigmoid, not softmax).")
+    ] = False
 
 
 @final

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, Literal, final
 
+from annotated_types import Interval
+
+from foveal.settings import Help
 from foveal.tasks.read.constraint import Expression, allows
 from foveal.types import JsonObject
 
-HEADS = ("ctc", "gru", "positions")
-DECODERS = ("greedy", "beam")
 # Fewer texts than this say little about what all of them look like.
 _ENOUGH_TEXTS = 20
 # Signs that make an expression of a text; without any, digits are a serial number.
@@ -20,26 +21,31 @@ _OPERATORS = frozenset("+-*/=")
 @final
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What a reader is, beside its alphabet.
+    """What a reader is, beside its alphabet."""
 
-    Attributes:
-        head: `ctc` (convolutions, any length), `gru` (the classic recurrent layers, any length)
-            or `positions` (one classifier for each place of a short text).
-        length: Positions of the head `positions`, the longest text; 0 for the others.
-        grammar: `arithmetic` or `formula`: every answer follows it and has an exact value.
-        pattern: A regular expression that every answer matches.
-        words: The only answers there are.
-        decoder: `greedy`, or `beam` for the most probable text over all its alignments.
-        beam_width: Prefixes kept after each column.
-    """
-
-    head: str = "ctc"
-    length: int = 0
-    grammar: str = ""
-    pattern: str = ""
-    words: tuple[str, ...] | list[str] = ()
-    decoder: str = "greedy"
-    beam_width: int = 16
+    head: Annotated[
+        Literal["ctc", "gru", "positions"],
+        Help(
+            "`ctc` (convolutions, any length), `gru` (the classic recurrent layers, any length) or "
+            "`positions` (one classifier for each place of a short text)."
+        ),
+    ] = "ctc"
+    length: Annotated[
+        int, Interval(ge=0), Help("Places of the head `positions`: the longest text.")
+    ] = 0
+    grammar: Annotated[
+        Literal["", "arithmetic", "formula"],
+        Help("Every answer follows it and has an exact value."),
+    ] = ""
+    pattern: Annotated[str, Help("Regular expression that every answer matches.")] = ""
+    words: Annotated[tuple[str, ...], Help("The only answers there are.")] = ()
+    decoder: Annotated[
+        Literal["greedy", "beam"],
+        Help("`greedy`, or `beam` for the most probable text over all its alignments."),
+    ] = "greedy"
+    beam_width: Annotated[
+        int, Interval(ge=1), Help("With the decoder `beam`: prefixes kept after each column.")
+    ] = 16
 
 
 def choose_options(texts: Sequence[str]) -> tuple[JsonObject, dict[str, str]]:

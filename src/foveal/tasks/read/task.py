@@ -22,7 +22,7 @@ from foveal.tasks.read.constraint import Constraint, allows, make_constraint
 from foveal.tasks.read.ctc import log_probability, position_log_probability
 from foveal.tasks.read.decoding import decode_text
 from foveal.tasks.read.expression import value_of
-from foveal.tasks.read.options import DECODERS, HEADS, ReadOptions, choose_options
+from foveal.tasks.read.options import ReadOptions, choose_options
 from foveal.tasks.read.places import place_characters
 from foveal.tasks.read.prediction import Reading, character_index
 from foveal.types import (
@@ -59,24 +59,13 @@ class ReadTask(Task[Target, Reading]):
         """Check the options against each other.
 
         Raises:
-            RecipeError: For an unknown head or decoder, or a constraint that makes no sense.
+            RecipeError: For a head without its length, or a constraint that makes no sense.
         """
         options = self.options
-        if options.head not in HEADS:
-            raise RecipeError(
-                f"Unknown head {options.head!r}. Expected one of: {', '.join(HEADS)}.",
-                hint="--set task_options.head=ctc",
-            )
         if options.head == "positions" and options.length < 1:
             raise RecipeError(
                 "The head `positions` needs the number of positions.",
                 hint="--set task_options.length=4",
-            )
-        if options.decoder not in DECODERS or options.beam_width < 1:
-            raise RecipeError(
-                f"Invalid decoder. Expected {' or '.join(DECODERS)}, with a beam_width from 1. "
-                f"Received: {options.decoder!r}, {options.beam_width}.",
-                hint="--set task_options.decoder=beam",
             )
         self._check_words()
         self._constraint  # noqa: B018  # built here, so that a bad pattern is known at once
@@ -84,7 +73,7 @@ class ReadTask(Task[Target, Reading]):
     def _check_words(self) -> None:
         known = frozenset(self.labels.names)
         for word in self.options.words:
-            if not isinstance(word, str) or not word or not known.issuperset(word):
+            if not word or not known.issuperset(word):
                 raise RecipeError(
                     f"Invalid word {word!r}. Expected texts of characters that the labels have: "
                     f"{''.join(self.labels.names[:60])!r}.",

@@ -5,50 +5,35 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, Literal, final
 
-from foveal.errors import RecipeError, unknown_name
+from annotated_types import Interval
+
+from foveal.settings import Help
 from foveal.types import BACKGROUND
-
-DECODERS = ("unet", "fpn", "fcn8s")
-# Farther than this is not near a boundary.
-_WIDEST_PX = 64
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class SegmentOptions:
-    """What a segmenter is, beside its labels.
+    """What a segmenter is, beside its labels."""
 
-    Attributes:
-        decoder: `unet`, `fpn` or `fcn8s`: how the backbone's maps become one at full size.
-        boundary_px: How far, in original pixels, an answered boundary may lie from the true one
-            to count as found (metric `boundary_f1`).
-        postprocess: Whether the smallest area and the holes to fill are chosen on validation.
-    """
-
-    decoder: str = "unet"
-    boundary_px: int = 2
-    postprocess: bool = True
-
-
-def check_options(options: SegmentOptions) -> None:
-    """Check the values that plain types do not.
-
-    Raises:
-        RecipeError: For an unknown decoder (names the nearest) or a distance out of range.
-    """
-    if options.decoder not in DECODERS:
-        raise RecipeError(
-            unknown_name("decoder", options.decoder, DECODERS),
-            hint="--set task_options.decoder=unet",
-        )
-    if not 0 <= options.boundary_px <= _WIDEST_PX:
-        raise RecipeError(
-            f"Invalid value for 'task_options.boundary_px'. Expected 0 to {_WIDEST_PX}. "
-            f"Received: {options.boundary_px}.",
-            hint="--set task_options.boundary_px=2",
-        )
+    decoder: Annotated[
+        Literal["unet", "fpn", "fcn8s"],
+        Help("How the backbone's maps become one of full size."),
+    ] = "unet"
+    boundary_px: Annotated[
+        int,
+        # Farther than this is not near a boundary.
+        Interval(ge=0, le=64),
+        Help(
+            "How far, in original pixels, an answered boundary may lie from the true one to count "
+            "as found (metric `boundary_f1`)."
+        ),
+    ] = 2
+    postprocess: Annotated[
+        bool, Help("Choose the smallest area and the holes to fill on validation.")
+    ] = True
 
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:

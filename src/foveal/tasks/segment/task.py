@@ -22,7 +22,6 @@ from foveal.tasks.segment.collecting import MaskCollector
 from foveal.tasks.segment.counting import count_values
 from foveal.tasks.segment.options import (
     SegmentOptions,
-    check_options,
     counted_labels,
     ordered,
 )
@@ -60,12 +59,11 @@ class SegmentTask(TiledTask[Target, Segmentation]):
     options: SegmentOptions
 
     def __post_init__(self) -> None:
-        """Check the options and the number of labels.
+        """Check the number of labels.
 
         Raises:
-            RecipeError: For an unknown decoder, a distance out of range or too many labels.
+            RecipeError: For too many labels.
         """
-        check_options(self.options)
         if len(self.labels) > IGNORED:
             raise RecipeError(
                 f"A mask holds at most {IGNORED} labels. Received: {len(self.labels)}.",

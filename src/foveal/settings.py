@@ -1,18 +1,22 @@
-"""What a field of the recipe says about itself: its bounds, one line of help, whether it is a knob.
+"""What a setting says about itself: its type, bounds, one line of help, whether it is everyday.
 
-Options of the command line, keyword arguments, error messages and documentation are all made from
-this. Nothing here imports pydantic: `foveal train --help` would take twice as long.
+Settings are the fields of frozen dataclasses: the recipe's sections and the options of a task.
+Options of the command line, keyword arguments, error messages and documentation are made from them.
+Nothing here imports pydantic: neither `foveal train --help` nor a prediction may pay for it.
 """
 
 from __future__ import annotations
 
+import operator
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal, Union, final, get_args, get_origin
 from typing import get_type_hints as hints_of
 
 from annotated_types import Interval
+
+from foveal.errors import RecipeError, nearest
 
 
 @final
@@ -87,6 +91,42 @@ class Setting:
         """Return the key as errors name it, with its option: `'train.lr' (--lr)`."""
         return f"'{self.key}'" + (f" ({self.flags[0]})" if self.flags else "")
 
+    def accepts(self, value: Any) -> bool:
+        """Tell whether a plain value, as read from JSON, has the type and is within the bounds."""
+        kind = get_origin(self.kind) or self.kind
+        if value is None or kind is Literal:
+            return value is self.default or value in get_args(self.kind)
+        if kind in (int, float):
+            allowed = (int, float) if kind is float else int
+            if isinstance(value, bool) or not isinstance(value, allowed):
+                return False
+            return all(
+                limit is None or is_within(value, limit)
+                for limit, is_within in (
+                    (self.bounds.ge, operator.ge),
+                    (self.bounds.gt, operator.gt),
+                    (self.bounds.le, operator.le),
+                    (self.bounds.lt, operator.lt),
+                )
+            )
+        if kind is tuple:
+            return isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
+        return isinstance(value, kind)
+
+    def invalid(self, value: Any) -> RecipeError:
+        """Return the error for a value that is not accepted."""
+        hint = f"{self.key}: {self.help}" if self.help else None
+        if self.kind is str:
+            hint = f"plain text is quoted: --set \"{self.key}='{value}'\""
+        choices = get_args(self.kind) if get_origin(self.kind) is Literal else ()
+        near = nearest(str(value), map(str, choices))
+        guess = f" Did you mean {near!r}?" if near else ""
+        return RecipeError(
+            f"Invalid value for recipe key {self.where}. Expected {self.expected}. "
+            f"Received: {value!r}.{guess}",
+            hint=hint,
+        )
+
     @property
     def expected(self) -> str:
         """Return what a value must be: `a number > 0`."""
@@ -109,7 +149,18 @@ _WORDS = {
     dict[str, Any]: "a mapping",
     dict[str, str]: "a mapping",
     tuple[int, int, int]: "three whole numbers",
+    tuple[str, ...]: "a list of texts",
 }
+
+
+def unknown_key(prefix: str, name: str, known: Iterable[str]) -> RecipeError:
+    """Return the error for a key that does not exist, with the nearest that does."""
+    near = nearest(name, known)
+    guess = f" Did you mean '{prefix}{near}'?" if near else ""
+    return RecipeError(
+        f"Unknown recipe key '{prefix}{name}'.{guess}",
+        hint=f"the keys there are: {', '.join(sorted(known))}",
+    )
 
 
 def settings_of(section: type[Any], prefix: str = "") -> dict[str, Setting]:

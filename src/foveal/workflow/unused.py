@@ -1,0 +1,79 @@
+"""Settings that were given and have no effect on a run; the user hears of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from foveal.data.source import Source
+from foveal.recipe import AugmentOptions, Recipe
+from foveal.settings import settings_of
+from foveal.synth import SynthSource
+from foveal.tasks.training import TaskTraining
+
+_TILED = ("pipeline.scale", "pipeline.overlap", "pipeline.flips", "train.foreground")
+_HEAD_ALONE = ("train.head_epochs", "train.head_lr", "train.feature_views")
+_FILES = ("data.layout", "data.group_regex", "data.label_regex")
+_AUGMENT = tuple(f"train.augment.{name}" for name in settings_of(AugmentOptions))
+
+
+def unused_settings(
+    given: Recipe, recipe: Recipe, source: Source, training: TaskTraining
+) -> list[str]:
+    """Return a sentence for each setting that was given and is not read.
+
+    Args:
+        given: The recipe before anything was chosen.
+        recipe: The same, resolved.
+        source: The data.
+        training: The task's torch half.
+    """
+    plain, values = Recipe().flat(), given.flat()
+    reasons = dict(_unread(recipe, source)) | training.unused(recipe)
+    return [
+        f"{key} = {values[key]} has no effect: {why}"
+        for key, why in reasons.items()
+        if key in given.given and key not in given.reasons and values[key] != plain.get(key, "")
+    ]
+
+
+def _unread(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]:
+    train, strategy = recipe.train, recipe.train.strategy
+    if recipe.pipeline.fit != "tile":
+        for key in _TILED:
+            yield key, f"the pictures are not cut into tiles (pipeline.fit = {recipe.pipeline.fit})"
+    if strategy == "frozen":
+        yield "train.epochs", "the backbone stays frozen; see train.head_epochs"
+        if train.head_lr != train.lr:
+            yield "train.lr", "the backbone stays frozen and train.head_lr is given"
+    elif strategy != "staged":
+        for key in _HEAD_ALONE:
+            yield key, f"the head is not trained alone (train.strategy = {strategy})"
+    if strategy != "staged":
+        yield "train.head_is_enough", f"nothing comes after the head (train.strategy = {strategy})"
+    if train.optimizer != "sgd":
+        yield "train.momentum", f"train.optimizer = {train.optimizer} has none"
+    if not train.augment.is_on:
+        for key in _AUGMENT[1:]:
+            yield key, "augmentation is off (train.augment.enabled = false)"
+    elif strategy == "frozen" and train.feature_views == 1 and recipe.pipeline.fit != "tile":
+        for key in _AUGMENT:
+            yield key, "the only view of a picture is the plain one (train.feature_views = 1)"
+    yield from _unread_of_data(recipe, source)
+
+
+def _unread_of_data(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]:
+    if isinstance(source, SynthSource):
+        for key in _FILES:
+            yield key, "generated pictures are not read from files"
+        if recipe.train.strategy == "frozen":
+            yield "data.fresh_every", "the features of the first pictures are cached"
+        if source.kind.favouring({}, 0.0) is source.kind or recipe.data.fresh_every == 0:
+            yield "data.focus", "later pictures are not drawn after what was confused"
+    else:
+        for key in ("data.fresh_every", "data.focus"):
+            yield key, "the pictures are not generated (synth:KIND)"
+    named = {sample.split for sample in source.samples}
+    if named != {None}:
+        yield "split.test_share", "the data names its own splits"
+    if "val" in named:
+        yield "split.val_share", "the data names its own validation split"

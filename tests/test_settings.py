@@ -1,0 +1,106 @@
+"""Options, arguments, help texts and checks all follow the recipe's fields."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from dataclasses import fields
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import pytest
+import typer
+
+import foveal
+from foveal.cli.data import check
+from foveal.cli.main import run
+from foveal.cli.measure import evaluate
+from foveal.cli.train import train
+from foveal.recipe import KNOBS, SETTINGS, Knobs, Recipe
+from foveal.settings import Setting, settings_of
+from foveal.tasks import TASKS, get_task
+
+OPTIONS = [s for name in TASKS for s in settings_of(get_task(name).options_type).values()]
+
+
+def without_none(kind: Any) -> Any:
+    if get_origin(kind) in (Union, types.UnionType):
+        (kind,) = (part for part in get_args(kind) if part is not type(None))
+    return kind
+
+
+def option_of(verb: Any, name: str) -> typer.models.OptionInfo:
+    option = inspect.signature(verb).parameters[name].default
+    assert isinstance(option, typer.models.OptionInfo)
+    return option
+
+
+def test_the_typed_arguments_are_the_fields_marked_as_knobs() -> None:
+    marked = {setting.name: setting.kind for setting in SETTINGS.values() if setting.knob}
+    assert {name: without_none(kind) for name, kind in get_type_hints(Knobs).items()} == marked
+    assert {name: setting.kind for name, setting in KNOBS.items()} == marked
+
+
+@pytest.mark.parametrize("name", KNOBS)
+def test_train_has_an_option_for_every_knob_with_the_help_of_its_field(name: str) -> None:
+    setting, option = KNOBS[name], option_of(train, name)
+    assert option.param_decls == setting.flags
+    assert option.help == setting.help
+    kind = str if get_origin(setting.kind) is Literal else setting.kind
+    assert without_none(inspect.signature(train).parameters[name].annotation) is kind
+
+
+@pytest.mark.parametrize(
+    ("verb", "names"), [(check, ["task", "label_regex"]), (evaluate, ["label_regex"])]
+)
+def test_other_verbs_have_the_same_options(verb: Any, names: list[str]) -> None:
+    for name in names:
+        assert option_of(verb, name).help == KNOBS[name].help
+        assert option_of(verb, name).param_decls == KNOBS[name].flags
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_help_screen_shows_every_knob(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert run(["train", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for setting in KNOBS.values():
+        assert all(flag in shown for flag in setting.flags)
+
+
+@pytest.mark.parametrize("setting", [*SETTINGS.values(), *OPTIONS], ids=lambda s: s.key)
+def test_every_setting_has_one_line_of_help_and_says_what_it_takes(setting: Setting) -> None:
+    assert setting.help.endswith((".", ")")) and "\n" not in setting.help
+    assert setting.expected
+    assert setting.default is None or setting.accepts(setting.default) or setting.default == {}
+
+
+def test_no_field_is_forgotten() -> None:
+    sections = {key.partition(".")[0] for key in SETTINGS}
+    assert sections == {each.name for each in fields(Recipe) if each.init}
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("train.epochs", [1, None], [0, 1.5, True, "1"]),
+        ("train.lr", [1, 0.1], [0.0, float("nan"), "fast"]),
+        ("train.ema", [0.5], [0.0, 1.0]),
+        ("pipeline.overlap", [0.0, 0.75], [-0.1, 0.76]),
+        ("train.strategy", ["full"], ["half", None]),
+        ("model.pretrained", [True], [1, "yes"]),
+        ("model.backbone", ["cnn2"], [3]),
+        ("pipeline.steps", [["grey"], ()], ["grey", [1]]),
+    ],
+)
+def test_a_value_has_the_type_and_is_within_the_bounds(
+    key: str, good: list[Any], bad: list[Any]
+) -> None:
+    assert [value for value in good if not SETTINGS[key].accepts(value)] == []
+    assert [value for value in bad if SETTINGS[key].accepts(value)] == []
+
+
+def test_an_unknown_argument_is_named_with_the_nearest() -> None:
+    with pytest.raises(foveal.FovealError, match=r"setting 'epoch'\. Did you mean 'epochs'"):
+        foveal.train("no-such-folder", epoch=3)  # type: ignore[call-arg]
