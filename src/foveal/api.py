@@ -129,10 +129,10 @@ def resume(run: str | Path, *, progress: Progress | None = None) -> Model:
 
 
 def extend(run: str | Path, epochs: int, *, progress: Progress | None = None) -> Model:
-    """Train a finished run for more epochs, from its final weights, into a new run.
+    """Train a finished run for more epochs, from its final weights.
 
     Args:
-        run: The finished run's directory; it stays as it is.
+        run: The finished run's directory, which then holds the new model.
         epochs: How many more.
         progress: Told how far the work is.
     """

@@ -17,7 +17,7 @@ _AUGMENT = tuple(f"train.augment.{name}" for name in settings_of(AugmentOptions)
 
 
 def unused_settings(
-    given: Recipe, recipe: Recipe, source: Source, training: TaskTraining
+    given: Recipe, recipe: Recipe, source: Source, training: type[TaskTraining]
 ) -> list[str]:
     """Return a sentence for each setting that was given and is not read.
 
