@@ -60,6 +60,15 @@ def scatter(rng: np.random.Generator, size: tuple[int, int]) -> list[Disc]:
     ]
 
 
+def shares_found(mask: Mask, discs: Sequence[Disc]) -> list[float]:
+    """Return which share of each disc's pixels a mask gives its label; discs do not overlap."""
+    rows, columns = np.indices(mask.shape)
+    return [
+        float((mask == DISCS.index(label))[(rows - y) ** 2 + (columns - x) ** 2 <= r**2].mean())
+        for label, y, x, r in discs
+    ]
+
+
 def draw_disc_folder(root: Path, count: int) -> Path:
     """Draw `images/` and `masks/` of 96 to 200 pixels, and `classes.txt`; return the root."""
     rng = np.random.default_rng(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,17 @@ from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
 from foveal.errors import MissingExtraError, RecipeError
-from foveal.page import DEFAULT_STEPS, STEPS, Step, parse_step, parse_steps, run_steps, show_steps
-from foveal.page.boxes import in_reading_order
+from foveal.page import (
+    DEFAULT_STEPS,
+    STEPS,
+    Step,
+    lines,
+    parse_step,
+    parse_steps,
+    run_steps,
+    show_steps,
+)
+from foveal.page.boxes import group, in_reading_order
 from foveal.page.outlines import outline
 from foveal.page.run import stages_sheet
 from foveal.types import Image, Piece
@@ -399,13 +409,27 @@ def test_a_picture_of_20_000_pixels_is_cut_too() -> None:
     assert strip.shape[1] < 1000
 
 
-def test_a_page_full_of_dots_is_done_in_bounded_time() -> None:
-    pixels = flat(1000, 1000)
+def test_of_a_page_full_of_dots_a_bounded_number_is_compared_with_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts = []
+
+    def counted(glyphs: NDArray[np.int64], *rest: Any) -> list[NDArray[np.intp]]:
+        counts.append(len(glyphs))
+        return group(glyphs, *rest)
+
+    monkeypatch.setattr(lines, "group", counted)
+    mask = np.zeros((1000, 1000), np.uint8)
     for y in range(0, 1000, 20):
         for x in range(0, 1000, 20):
-            pixels[y : y + 12, x : x + 12] = 0
-    _, pieces = run_steps(pixels, LINES)
-    assert pieces
+            mask[y : y + 12, x : x + 12] = 255
+
+    boxes = lines.find_lines(mask)
+
+    # Of 2,500 dots; time and memory grow with the square.
+    assert counts[0] == max(counts) == 1500
+    # They are 30 rows of 50 dots, each a line.
+    assert len(boxes) == 30
 
 
 def test_the_same_page_gives_the_same_strip() -> None:

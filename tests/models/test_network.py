@@ -23,14 +23,26 @@ def test_normalisation_maps_mid_grey_to_zero_for_efficientnet_lite() -> None:
     assert network.std.flatten().tolist() == pytest.approx([128.0] * 3)
 
 
-def test_features_then_head_is_the_network() -> None:
-    network = build_network(TRAINING(TASK), ModelOptions(backbone="fovea"), pretrained=False).eval()
+def test_a_network_normalises_runs_the_backbone_and_pools_the_evidence() -> None:
+    options = ModelOptions(backbone="cnn2", hidden=0, dropout=0.0)
+    network = build_network(TRAINING(TASK), options, pretrained=False).eval()
+    spec = BACKBONES["cnn2"]
     images = torch.rand(2, 3, 32, 32) * 255
 
     with torch.inference_mode():
-        whole, parts = network(images), network.head(network.features(images))
+        outputs = network(images)
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
+        features = network.backbone((images / 255 - mean) / std)[-1]
+        # One score a class and position: a weighted sum of the channels; then their mean.
+        weight, bias = network.head.evidence.weight[:, :, 0, 0], network.head.evidence.bias
+        evidence = torch.einsum("kc,nchw->nkhw", weight, features)
+        if bias is not None:
+            evidence += bias.view(1, -1, 1, 1)
 
-    assert torch.equal(whole["logits"], parts["logits"])
+    assert outputs["logits"].shape == (2, 3)
+    torch.testing.assert_close(outputs["evidence"], evidence)
+    torch.testing.assert_close(outputs["logits"], evidence.mean(dim=(2, 3)))
+    assert outputs["logits"].abs().max() > 0
 
 
 def test_the_head_answers_alike_on_reduced_features() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from discs import DISCS, draw_discs, scatter
+from discs import DISCS, draw_discs, scatter, shares_found
 from PIL import Image as PILImage
 from safetensors.numpy import load_file
 
@@ -88,16 +88,19 @@ def test_what_is_measured_again_is_what_the_bundle_states(model: foveal.Model, d
 
 
 def test_new_pictures_of_other_sizes_are_answered(model: foveal.Model) -> None:
-    pixels, truth = draw_discs(
-        [("red", 60, 70, 22), ("blue", 150, 300, 30), ("red", 20, 380, 12)], (203, 411), seed=77
-    )
+    drawn = [("red", 60, 70, 22), ("blue", 150, 300, 30), ("red", 20, 380, 12)]
+    pixels, truth = draw_discs(drawn, (203, 411), seed=77)
     answer = model(pixels)
     assert answer.mask.shape == truth.shape
     assert (answer.mask == truth).mean() > 0.97
+    # The small disc is 0.5 % of the picture.
+    assert min(shares_found(answer.mask, drawn)) > 0.8
     assert answer.record["size"] == [203, 411]
     assert [c["name"] for c in answer.record["classes"]] == list(DISCS)
     small, truth = draw_discs([("blue", 15, 12, 9)], (31, 27), seed=78)
-    assert (model(small).mask == truth).mean() > 0.9
+    answer = model(small)
+    assert (answer.mask == truth).mean() > 0.9
+    assert min(shares_found(answer.mask, [("blue", 15, 12, 9)])) > 0.8
 
 
 def test_a_run_shows_masks_before_and_after(model: foveal.Model, discs: Path) -> None:

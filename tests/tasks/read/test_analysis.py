@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 
 import numpy as np
 import pytest
@@ -210,11 +209,10 @@ def test_details_are_json_even_of_nothing() -> None:
         assert json.loads(json.dumps(details, allow_nan=False)) == details
 
 
-def test_twenty_thousand_samples_take_under_two_seconds() -> None:
+def test_twenty_thousand_samples_are_counted_exactly() -> None:
     pairs = [(f"{i:04}", f"{i:04}".replace("7", "1")) for i in range(20_000)]
 
-    start = time.perf_counter()
-    rows_of(*pairs)
-    analyse(*pairs, alphabet="0123456789")
-
-    assert time.perf_counter() - start < 2
+    # Each of the last four digits is a 7 in a tenth of them.
+    assert analyse(*pairs, alphabet="0123456789")["confused"] == [
+        {"target": "7", "prediction": "1", "count": 8000, "share": 1.0}
+    ]
