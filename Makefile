@@ -6,14 +6,18 @@ PYTHON ?= python3
 PORT ?= 8000
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+# uv does not read pip's settings.
+UV_ARGS ?= $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup fmt check test docs docs-site demo demo-model bench clean
+.PHONY: help setup fmt check test coverage lowest docs docs-site demo demo-model bench clean
 
 help:
 	@echo "make demo    draw letters, train on them, write the report, serve the web page (PORT=8000)"
 	@echo "make test    everything: format, types, import contracts, tests"
+	@echo "make coverage  the tests, with the branches counted that they reach"
+	@echo "make lowest  the tests of what predicts and serves, with the oldest packages allowed"
 	@echo "make setup   only the environment ($(VENV))"
 	@echo "make fmt     format the code"
 	@echo "make check   format, types and import contracts without the tests"
@@ -51,6 +55,33 @@ check: $(VENV)/.dev
 test: check
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+coverage: check
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+# torch and torchvision stay what they are: older CPU builds are on few indexes.
+LOWEST := $(VENV)-lowest
+LOWEST_TESTS := tests/bundle tests/evaluate tests/predict tests/server tests/test_recipe.py \
+  tests/test_pipeline.py $(wildcard tests/test_metrics_*.py)
+$(LOWEST)/.done: pyproject.toml constraints.txt | $(VENV)/.dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/python -m pip freeze | grep -E '^(torch|torchvision)==' > $(LOWEST)/torch.txt
+	grep -E '^(pytest|httpx|hypothesis|jsonschema|openapi-spec-validator|psutil)==' \
+	  constraints.txt > $(LOWEST)/tests.txt
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra train pyproject.toml \
+	  --override $(LOWEST)/torch.txt $(UV_ARGS) --output-file $(LOWEST)/lowest.txt
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python $(UV_ARGS) \
+	  -r $(LOWEST)/lowest.txt -r $(LOWEST)/tests.txt
+	@touch $@
+
+# Old packages are used with a newer torch and Python than they knew: what those call deprecated
+# is no error here.
+lowest: $(LOWEST)/.done
+	PYTHONPATH=src $(LOWEST)/bin/python -m pytest -o filterwarnings=default -m "not slow" \
+	  $(LOWEST_TESTS)
+
 docs: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/test_docs.py
 
@@ -71,4 +102,4 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run_all.py
 
 clean:
-	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) .coverage build dist demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

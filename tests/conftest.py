@@ -92,11 +92,12 @@ def tiny_masks(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Turn the skip of a browser test into a failure where a browser is promised (CI)."""
-    required = os.environ.get("FOVEAL_REQUIRE_BROWSER") == "1"
-    if required and item.get_closest_marker("browser") and call.excinfo is not None:
-        if call.excinfo.errisinstance(pytest.skip.Exception):
-            reason = str(call.excinfo.value)
-            call.excinfo = pytest.ExceptionInfo.from_exception(
-                AssertionError(f"a browser test was skipped: {reason}")
-            )
+    """Turn a skip for want of a browser or an index into a failure where all must run (CI)."""
+    if os.environ.get("FOVEAL_REQUIRE_ALL") != "1" or call.excinfo is None:
+        return
+    wants = [name for name in ("browser", "index") if item.get_closest_marker(name)]
+    if wants and call.excinfo.errisinstance(pytest.skip.Exception):
+        reason = str(call.excinfo.value)
+        call.excinfo = pytest.ExceptionInfo.from_exception(
+            AssertionError(f"a test that needs the {wants[0]} was skipped: {reason}")
+        )
