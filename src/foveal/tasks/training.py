@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic
+from typing import Any, Generic, final
 
 from torch import Tensor, nn
 from typing_extensions import TypeVar
@@ -44,6 +44,34 @@ class Head(nn.Module, ABC):
         Returns:
             A dict with exactly the names of `task.output_specs()`.
         """
+
+
+class LevelsHead(Head):
+    """A head that uses some of the feature maps and has nothing to standardise.
+
+    Args:
+        levels: Positions of the maps that are used, finest first; negative ones from the end.
+    """
+
+    def __init__(self, levels: Sequence[int]) -> None:
+        super().__init__()
+        self.levels = tuple(levels)
+
+    @final
+    def reduce(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the maps that are used."""
+        if len(features) == len(self.levels):
+            return features
+        return tuple(features[i] for i in self.levels)
+
+    @final
+    def standardise(self, reduced: tuple[Tensor, ...]) -> None:
+        """Do nothing: the batch normalisation after the first layer adapts by itself."""
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return values of less than 32 bits as float32, others as they are."""
+    return values.float() if values.element_size() < 4 else values
 
 
 class TaskTraining(ABC, Generic[TaskT]):

@@ -173,11 +173,11 @@ def test_the_option_names_the_head(options: dict[str, object], head: type) -> No
     network = build_network(TRAINING(task), ModelOptions(backbone="reader"), pretrained=False)
     assert type(network.head) is head
     # Only the coarsest map whose columns are narrow enough, and everything coarser.
-    assert network.head.levels == 1
+    assert len(network.head.levels) == 1
 
 
 def test_coarser_maps_are_used_beside_the_last_fine_one() -> None:
     head = TRAINING(CTC).build_head((8, 16, 32, 64), (4, 8, 16, 32), ModelOptions())
-    assert head.levels == 3
+    assert len(head.levels) == 3
     only_coarse = TRAINING(CTC).build_head((8, 16), (16, 32), ModelOptions())
-    assert only_coarse.levels == 2
+    assert len(only_coarse.levels) == 2

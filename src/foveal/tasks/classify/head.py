@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foveal.tasks.training import Head
+from foveal.tasks.training import Head, at_least_float32
 
 # The spread of a channel that never fires would be divided by; such channels are left out.
 _MIN_STD = 1e-4
@@ -93,8 +93,7 @@ class EvidenceHead(Head):
             shape = (1, -1, 1, 1)
             joined = (joined - self.mean.view(shape)) * self.scale.view(shape)
         evidence = self.evidence(self.dropout(self.hidden(joined)))
-        if evidence.element_size() < 4:
-            evidence = evidence.float()  # a mean in bfloat16 would lose the small evidence
+        evidence = at_least_float32(evidence)  # a mean in bfloat16 would lose the small evidence
         return {"logits": evidence.mean(dim=(2, 3)), "evidence": evidence}
 
     def _joined(self, features: tuple[Tensor, ...]) -> Tensor:

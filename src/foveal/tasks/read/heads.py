@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foveal.tasks.training import Head
+from foveal.tasks.training import LevelsHead, at_least_float32
 
 # Rows that the feature map is pooled to before they are folded into the channels: where in its
 # line a stroke stands tells a comma from an apostrophe, which a mean over the height forgets.
@@ -78,23 +78,8 @@ class _Neighbours(nn.Module):
         return torch.relu(columns + self.norm(self.conv(columns)))
 
 
-class _ReadHead(Head):
-    """What the heads share: which maps are used, and nothing to standardise."""
-
-    def __init__(self, levels: int) -> None:
-        super().__init__()
-        self.levels = levels
-
-    def reduce(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Return the maps that are used."""
-        return features[-self.levels :]
-
-    def standardise(self, reduced: tuple[Tensor, ...]) -> None:
-        """Do nothing: the batch normalisation after the first layer adapts by itself."""
-
-
 @final
-class CtcHead(_ReadHead):
+class CtcHead(LevelsHead):
     """Convolutions along the columns, then one distribution a column.
 
     Args:
@@ -104,7 +89,7 @@ class CtcHead(_ReadHead):
     """
 
     def __init__(self, channels: tuple[int, ...], classes: int, *, dropout: float) -> None:
-        super().__init__(len(channels))
+        super().__init__(range(-len(channels), 0))
         self.columns = Columns(channels, _COLUMN_CHANNELS)
         self.context = nn.Sequential(*(_Neighbours(_COLUMN_CHANNELS, d) for d in _DILATIONS))
         self.dropout = nn.Dropout(dropout)
@@ -114,11 +99,11 @@ class CtcHead(_ReadHead):
         """Return `logits`, (N, T, classes) float32; class 0 is the blank."""
         columns = self.columns(self.reduce(features))
         logits = self.classify(self.dropout(self.context(columns)))
-        return {"logits": _at_least_float32(logits.transpose(1, 2))}
+        return {"logits": at_least_float32(logits.transpose(1, 2))}
 
 
 @final
-class GruHead(_ReadHead):
+class GruHead(LevelsHead):
     """The classic: a dense layer, two bidirectional GRU layers, one distribution a column.
 
     The directions of the first layer are added, those of the second are concatenated.
@@ -130,7 +115,7 @@ class GruHead(_ReadHead):
     """
 
     def __init__(self, channels: tuple[int, ...], classes: int, *, dropout: float) -> None:
-        super().__init__(len(channels))
+        super().__init__(range(-len(channels), 0))
         width = _CLASSIC_CHANNELS
         self.columns = Columns(channels, width)
         self.first = nn.GRU(width, width, batch_first=True, bidirectional=True)
@@ -144,11 +129,11 @@ class GruHead(_ReadHead):
         both, _ = self.first(columns)
         forward, backward = both.chunk(2, dim=2)
         both, _ = self.second(forward + backward)
-        return {"logits": _at_least_float32(self.classify(self.dropout(both)))}
+        return {"logits": at_least_float32(self.classify(self.dropout(both)))}
 
 
 @final
-class PositionsHead(_ReadHead):
+class PositionsHead(LevelsHead):
     """One classifier for each position of a text of a known length.
 
     Each classifier looks at the columns through weights of its own, drawn from what the columns
@@ -164,7 +149,7 @@ class PositionsHead(_ReadHead):
     def __init__(
         self, channels: tuple[int, ...], classes: int, *, positions: int, dropout: float
     ) -> None:
-        super().__init__(len(channels))
+        super().__init__(range(-len(channels), 0))
         width = _COLUMN_CHANNELS
         self.positions = positions
         self.columns = Columns(channels, width)
@@ -193,9 +178,5 @@ class PositionsHead(_ReadHead):
         attention = scores.softmax(dim=2)
         seen = torch.einsum("npt,nct->npc", attention.to(columns.dtype), context)
         logits = torch.einsum("npc,pck->npk", self.dropout(seen), self.weight.to(seen.dtype))
-        logits = _at_least_float32(logits) + self.bias
+        logits = at_least_float32(logits) + self.bias
         return {"logits": logits, "attention": attention}
-
-
-def _at_least_float32(values: Tensor) -> Tensor:
-    return values.float() if values.element_size() < 4 else values

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from foveal.errors import RecipeError
 from foveal.models.torchvision_shim import import_smp
-from foveal.tasks.training import Head
+from foveal.tasks.training import Head, LevelsHead, at_least_float32
 
 # Of the last blocks of the U-Net, finest last: those of segmentation-models-pytorch.
 _UNET_CHANNELS = (256, 128, 64, 32, 16)
@@ -80,25 +79,8 @@ def build_decoder(
     return decoders[name](maps, classes, dropout=dropout)
 
 
-class _SegmentHead(Head):
-    """What the decoders share: which maps are used, and nothing to standardise."""
-
-    def __init__(self, maps: Maps) -> None:
-        super().__init__()
-        self.levels = maps.levels
-
-    def reduce(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Return the maps that are used: one of each stride."""
-        if len(features) == len(self.levels):
-            return features
-        return tuple(features[i] for i in self.levels)
-
-    def standardise(self, reduced: tuple[Tensor, ...]) -> None:
-        """Do nothing: the decoders begin with batch normalisation."""
-
-
 @final
-class UnetHead(_SegmentHead):
+class UnetHead(LevelsHead):
     """The decoder of a U-Net, from segmentation-models-pytorch.
 
     U-Net: Convolutional Networks for Biomedical Image Segmentation, 2015,
@@ -111,7 +93,7 @@ class UnetHead(_SegmentHead):
     """
 
     def __init__(self, maps: Maps, classes: int, *, dropout: float) -> None:
-        super().__init__(maps)
+        super().__init__(maps.levels)
         self.stride = maps.strides[0]
         widths = _UNET_CHANNELS[-len(maps.channels) :]
         self.decoder: nn.Module = import_smp().decoders.unet.decoder.UnetDecoder(
@@ -127,11 +109,11 @@ class UnetHead(_SegmentHead):
         # The decoder asks the first map for its size alone: that of the tile.
         whole = used[0].new_empty((1, 1, height, width))
         decoded = self.decoder([whole, *used])
-        return {"logits": _float32(self.classify(self.dropout(decoded)))}
+        return {"logits": at_least_float32(self.classify(self.dropout(decoded)))}
 
 
 @final
-class FpnHead(_SegmentHead):
+class FpnHead(LevelsHead):
     """A feature pyramid whose levels are summed at stride 4, from segmentation-models-pytorch.
 
     Feature Pyramid Networks for Object Detection, 2016, https://arxiv.org/abs/1612.03144; as a
@@ -144,7 +126,7 @@ class FpnHead(_SegmentHead):
     """
 
     def __init__(self, maps: Maps, classes: int, *, dropout: float) -> None:
-        super().__init__(maps)
+        super().__init__(maps.levels)
         self.stride = maps.strides[-_FPN_LEVELS]
         self.decoder: Any = import_smp().decoders.fpn.decoder.FPNDecoder(
             encoder_channels=[3, *maps.channels],
@@ -156,11 +138,11 @@ class FpnHead(_SegmentHead):
     def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Return `logits`, (N, classes, H, W) float32."""
         scores = self.classify(self.decoder(list(self.reduce(features))))
-        return {"logits": _float32(_enlarge(scores, self.stride))}
+        return {"logits": at_least_float32(_enlarge(scores, self.stride))}
 
 
 @final
-class FcnHead(_SegmentHead):
+class FcnHead(LevelsHead):
     """FCN-8s: scores of the maps at strides 8, 16 and 32, summed and enlarged.
 
     Fully Convolutional Networks for Semantic Segmentation, 2014, https://arxiv.org/abs/1411.4038;
@@ -173,7 +155,7 @@ class FcnHead(_SegmentHead):
     """
 
     def __init__(self, maps: Maps, classes: int, *, dropout: float) -> None:
-        super().__init__(maps)
+        super().__init__(maps.levels)
         self.first = next(i for i, stride in enumerate(maps.strides) if stride >= _FCN_STRIDE)
         self.stride = maps.strides[self.first]
         self.dropout = nn.Dropout2d(dropout)
@@ -186,13 +168,9 @@ class FcnHead(_SegmentHead):
         total = scores[-1]
         for finer in reversed(scores[:-1]):
             total = finer + _enlarge(total, 2)
-        return {"logits": _float32(_enlarge(total, self.stride))}
+        return {"logits": at_least_float32(_enlarge(total, self.stride))}
 
 
 def _enlarge(scores: Tensor, factor: int) -> Tensor:
     size = (int(scores.shape[2]) * factor, int(scores.shape[3]) * factor)
     return functional.interpolate(scores, size, mode="bilinear", align_corners=False)
-
-
-def _float32(scores: Tensor) -> Tensor:
-    return scores.to(torch.float32) if scores.dtype in (torch.bfloat16, torch.float16) else scores
