@@ -132,7 +132,7 @@ def _command(command: Any, path: str) -> Iterator[str]:
 
 
 def _argument(param: Any) -> str:
-    name = param.metavar or param.name.upper()
+    name = (param.metavar or param.name.upper()).strip("[]")
     return name if param.required else f"[{name}]"
 
 

@@ -1,4 +1,4 @@
-"""foveal: from a folder of pictures to a proven, explained and served model.
+"""foveal turns a folder of pictures into a model that you can ship.
 
 The public surface is `__all__`. Importing the package costs nothing: a name is fetched from
 `foveal.api` or `foveal.errors` when it is first used.

@@ -80,26 +80,26 @@ def train(
     progress: Progress | None = None,
     **knobs: Unpack[Knobs],
 ) -> Model:
-    """Train on a folder of pictures and return the proven model.
+    """Train a model on a folder of pictures.
 
     Args:
-        data: A folder, table, array file or URL; see the data layouts in the README.
-        name: Name of the run; None takes the data's.
-        out: Folder of the runs.
+        data: A folder, table, array file or URL; see the page of each task for the layouts.
+        name: Name of the run; None takes that of the data.
+        out: Folder for runs.
         recipe: A recipe or the path of a recipe file; None chooses everything from the data.
-        overrides: `key.path=value` each, as after `--set`: any key of docs/recipe.md.
-        progress: Told how far the work is.
+        overrides: Each `key.path=value`, as after `--set`; any key of the recipe.
+        progress: Receives the progress.
         **knobs: Everyday settings, such as `task="read"` or `epochs=5`: the fields of
-            `foveal.recipe.Knobs`, which docs/recipe.md explains.
+            `foveal.recipe.Knobs`, explained with the recipe.
 
     Returns:
-        The model; `.run` is the run directory.
+        The trained model; `.run` is the run directory.
 
     Raises:
-        DataError: When the data cannot be trained on.
+        DataError: If the data cannot be trained on.
         RecipeError: For an unknown key or a value out of range.
         UsageError: For an unknown setting, or one that is given twice.
-        ParityError: When the exported network does not answer like the trained one.
+        ParityError: If the exported network does not answer like the trained one.
 
     Example:
         >>> model = foveal.train("photos/", epochs=3)  # doctest: +SKIP
@@ -116,14 +116,14 @@ def train(
 
 
 def resume(run: str | Path, *, progress: Progress | None = None) -> Model:
-    """Go on with a training that was interrupted, from its last checkpoint.
+    """Continue an interrupted training from its last checkpoint.
 
     Args:
         run: The run directory.
-        progress: Told how far the work is.
+        progress: Receives the progress.
 
     Raises:
-        BundleError: When there is no such run.
+        BundleError: If there is no such run.
     """
     return Model(_training().resume_training(Path(run), progress=progress or NoProgress()))
 
@@ -133,8 +133,8 @@ def extend(run: str | Path, epochs: int, *, progress: Progress | None = None) ->
 
     Args:
         run: The finished run's directory, which then holds the new model.
-        epochs: How many more.
-        progress: Told how far the work is.
+        epochs: Number of epochs to add.
+        progress: Receives the progress.
     """
     if epochs < 1:
         raise UsageError(f"Invalid epochs. Expected at least 1. Received: {epochs}.")
@@ -153,7 +153,7 @@ def load(
         max_bytes: Size of the largest file that is decoded; None likewise.
 
     Raises:
-        BundleError: When nothing is there, or what is there is not a bundle.
+        BundleError: If nothing is there, or it is not a bundle.
 
     Example:
         >>> foveal.load("runs/classify/photos")("cat.jpg").headline  # doctest: +SKIP
@@ -169,10 +169,10 @@ export = _of_model(Model.export)
 
 
 def compare(runs: Sequence[str | Path], *, out: str | Path | None = None) -> Comparison:
-    """Hold runs beside each other: what differs in recipe and metrics, with a paired test.
+    """Compare runs: which recipe keys and metrics differ, with a paired test.
 
     Args:
-        runs: Run directories, or folders that `evaluate` wrote.
+        runs: Run directories, or folders written by `evaluate`. The first is the baseline.
         out: Folder for the table; None writes nothing.
     """
     from foveal.evaluate.compare import compare as compare_runs
@@ -191,17 +191,17 @@ def check(
     label_regex: str | None = None,
     progress: Progress | None = None,
 ) -> CheckReport:
-    """Look a source over without training: layout, balance, unreadable and repeated pictures.
+    """Check data without training: layout, balance, unreadable and repeated pictures.
 
     Args:
         data: As for `train`.
-        task: What is to be learnt; None takes the drawn kind's for `synth:KIND`, else `classify`.
-        overrides: `key.path=value` each, as after `--set`.
-        label_regex: Its first group, in a file's name, is the picture's label.
-        progress: Told how far the work is.
+        task: Task that the data is for; None takes that of KIND for `synth:KIND`, else `classify`.
+        overrides: Each `key.path=value`, as after `--set`.
+        label_regex: Regular expression whose first group is the label in a file name.
+        progress: Receives the progress.
 
     Raises:
-        DataError: When there is nothing to look at.
+        DataError: If there are no pictures.
     """
     from foveal.recipe import make_recipe
     from foveal.workflow.check import check_source
@@ -220,20 +220,20 @@ def synth(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> Path:
-    """Draw labelled pictures of text into a folder that `train` takes as it is.
+    """Draw labelled pictures of text into a folder that `train` accepts as it is.
 
     Args:
         kind: What to draw: `captcha`, `letters`, `arithmetic` or `formula`.
-        out: The folder; refused when it holds anything already.
-        count: How many pictures.
-        seed: Same seed, same pictures, whatever the number of workers.
-        options: The kind's own options as text, such as `{"length": "4..6"}`.
-        workers: Processes; 0 takes all cores.
-        progress: Told how far the work is.
+        out: The folder to write to; it must be empty or not exist.
+        count: Number of pictures.
+        seed: Random seed; the same seed gives the same pictures, for any number of workers.
+        options: Options of the kind as text, such as `{"length": "4..6"}`.
+        workers: Number of processes; 0 uses all cores.
+        progress: Receives the progress.
 
     Raises:
         UsageError: For an unknown kind or option, or a folder that is not empty.
-        DataError: When this machine has no font that can draw them.
+        DataError: If no font on this machine has the characters.
 
     Example:
         >>> foveal.synth("captcha", "plates", options={"length": "4..6"})  # doctest: +SKIP
@@ -255,24 +255,24 @@ def preprocess(
     each: bool = False,
     progress: Progress | None = None,
 ) -> list[Preprocessed]:
-    """Clean pages and cut them to their lines of text, in parallel.
+    """Clean pages and cut them into lines of text, in parallel.
 
     Args:
-        pictures: Paths of files and folders, and globs; one or several.
+        pictures: One or several paths of files or folders, or globs.
         steps: Such as `["grey", "median:5", "threshold", "lines"]`; None takes
             `foveal.page.DEFAULT_STEPS`, which finds lines on clean and noisy pages.
-        out: Folder for the results as PNG; None keeps them in memory.
-        each: With `out`: write what every step made too, in a folder for each picture, and an
-            overview of them.
-        progress: Told how far the work is.
+        out: Folder for the results as PNG files; None keeps them in memory.
+        each: With `out`: also write the result of every step and an overview, in a folder for
+            each picture.
+        progress: Receives the progress.
 
     Returns:
-        One for each picture, in order: `.image`, `.pieces`, `.stages` (what each step made), or
-        `.error` for one that cannot be read. Renders in a notebook as its stages.
+        One result for each picture, in order, with `.image`, `.pieces` and `.stages` (the result of
+        each step), or `.error` if it cannot be read. Renders in a notebook as its stages.
 
     Raises:
         RecipeError: For an unknown step.
-        MissingExtraError: When OpenCV is not installed.
+        MissingExtraError: If OpenCV is not installed.
         DataError: For a folder without pictures.
 
     Example:
@@ -301,12 +301,12 @@ def serve(
     on_ready: Callable[[str], None] | None = None,
     **options: Any,
 ) -> None:
-    """Serve a model over HTTP with its web page until interrupted.
+    """Serve a model over HTTP, with a web page, until interrupted.
 
     Args:
         model: As for `load`.
         host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
+        port: Port to listen on; 0 chooses a free one.
         on_ready: Called with the URL once the server answers.
         **options: Fields of `foveal.server.options.ServerOptions`.
     """

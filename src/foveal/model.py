@@ -39,12 +39,12 @@ PictureLike = str | Path | bytes | NDArray[np.uint8] | PILImage.Image
 @final
 @dataclass(frozen=True)
 class Answer:
-    """The answer to one picture; prints as a few words, renders in a notebook.
+    """Answer to one picture. It prints as a few words and renders in a notebook.
 
     Attributes:
-        prediction: The task's own value (`.label`, `.confidence`, `.unsure`, …).
-        record: The answer as the predictions contract has it.
-        picture: The picture, or a small copy.
+        prediction: The prediction of the task (`.label`, `.confidence`, `.unsure`, …).
+        record: The answer as JSON values.
+        picture: The picture, or a small copy of it.
     """
 
     prediction: Prediction
@@ -61,7 +61,7 @@ class Answer:
         return self.prediction.headline
 
     def __getattr__(self, name: str) -> Any:
-        """Give the prediction's own fields: `answer.label`, `answer.text`."""
+        """Return an attribute of the prediction: `answer.label`, `answer.text`."""
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self.prediction, name)
@@ -74,16 +74,16 @@ class Answer:
 
 @final
 class Model:
-    """A bundle, ready to answer, and the run it came from if there is one.
+    """A trained model: a bundle, and the run it came from if there is one.
 
     Args:
         model: A run, a bundle folder, a `.foveal` file, or `imagenet`.
-        max_pixels: Height times width of the largest picture that is decoded; None takes the
-            limit of the training.
-        max_bytes: Size of the largest file that is decoded; None takes the limit of the training.
+        max_pixels: Largest height times width of a picture that is decoded; None takes the limit
+            of the training.
+        max_bytes: Largest size of a file that is decoded; None takes the limit of the training.
 
     Raises:
-        BundleError: When nothing is there, or what is there is not a bundle.
+        BundleError: If nothing is there, or it is not a bundle.
     """
 
     def __init__(
@@ -118,14 +118,14 @@ class Model:
     def __call__(self, picture: PictureLike) -> Answer:
         """Answer one picture.
 
-        A TIFF that is read in parts because it is over the limits of what is decoded is answered
-        without what explains the answer, and `.picture` and `.overlay` are small copies.
+        A TIFF that exceeds the limits is read in parts. Its answer has no heat map, and `.picture`
+        and `.overlay` are small copies.
 
         Args:
             picture: A path, the bytes of a picture file, (H, W, 3) uint8 RGB, or a Pillow image.
 
         Raises:
-            ImageError: When it cannot be decoded.
+            ImageError: If it cannot be decoded.
         """
         raster = self._open(picture)
         fits = self._fits(raster)
@@ -145,23 +145,23 @@ class Model:
         maps: bool = False,
         progress: Progress | None = None,
     ) -> Iterator[JsonObject]:
-        """Yield one record for each picture of the files, folders and globs given, in order.
+        """Yield one JSON record for each picture, in order.
 
         A picture that cannot be read yields `{"source", "error"}`; the others are answered.
 
         Args:
-            pictures: Paths of files and folders, and globs.
-            batch_size: Pictures in one run of the network; those that are cut into tiles run alone.
-            out: Folder for `<stem>.png` (the mask, of a model that gives masks) and
-                `<stem>_overlay.jpg` (the answer drawn on the picture); records hold their paths
-                then. None writes nothing.
-            maps: With `out`: also write each label's probabilities as `<stem>_<label>.png`, grey,
-                255 for 1.
-            progress: Told how far the work is, with `out`.
+            pictures: Paths of files or folders, or globs.
+            batch_size: Pictures run through the network together; tiled pictures run one by one.
+            out: Folder for `<stem>.png` (the mask, if the model gives masks) and
+                `<stem>_overlay.jpg` (the answer drawn on the picture), whose paths are then in the
+                records. None writes nothing.
+            maps: With `out`: also write the probability of each label in grey, 255 for 1, as
+                `<stem>_<label>.png`.
+            progress: Receives the progress, if `out` is given.
 
         Raises:
-            UsageError: When `out` cannot be written or holds the pictures themselves, or `maps` is
-                asked for without it.
+            UsageError: If `out` cannot be written or contains the pictures themselves, or if `maps`
+                is given without `out`.
 
         Example:
             >>> for record in foveal.predict("runs/segment/cells", ["slides/"], out="masks"):
@@ -194,7 +194,10 @@ class Model:
                 progress=progress or NoProgress(),
             )
         if maps:
-            raise UsageError("Maps are written into a folder.", hint="--maps --out FOLDER")
+            raise UsageError(
+                "Probability maps are written to a folder, and none is given.",
+                hint="--maps --out DIR",
+            )
         return answer_files(self.predictor, files, batch_size=batch_size)
 
     def answer_bytes(self, data: bytes, source: str) -> Answered:
@@ -215,19 +218,20 @@ class Model:
         progress: Progress | None = None,
         others: Sequence[Model] = (),
     ) -> Evaluation:
-        """Measure the model on labelled data, through the same code that serves it.
+        """Evaluate the model on labelled data, through the code that serves it.
 
         Args:
-            data: Labelled data in any layout that training takes, or `synth:KIND`.
-            split: `train`, `val` or `test`: only that part, where the data names parts.
+            data: Labelled data in any layout that training accepts, or `synth:KIND`.
+            split: Use only `train`, `val` or `test`, if the data has these parts.
             out: Folder for report.html, metrics.json and predictions.csv; None writes nothing.
-            label_regex: Finds the label in a file's name: its group `text`, or else its first.
-            progress: Told how far the work is.
-            others: Models that vote with it, each with its own pre-processing.
+            label_regex: Regular expression that finds the label in a file name: its group `text`,
+                or else its first.
+            progress: Receives the progress.
+            others: Models that vote with this one, each with its own pre-processing.
 
         Raises:
-            DataError: When no labelled picture can be read.
-            UsageError: When models that shall vote differ in task or labels.
+            DataError: If no labelled picture can be read.
+            UsageError: If the voting models differ in task or labels.
         """
         from foveal.workflow.measure import measure
 
@@ -245,16 +249,16 @@ class Model:
     def explain(
         self, picture: PictureLike, *, label: str | None = None, method: str = "evidence"
     ) -> Explanation:
-        """Say why: a heat map over the picture.
+        """Explain the answer to a picture with a heat map.
 
         Args:
             picture: As for calling the model.
-            label: The label or character to explain; None explains the answer as a whole (for a
-                text: its alignment).
+            label: Label or character to explain; None explains the answer as a whole (for a text,
+                its alignment).
             method: `evidence` (the model's own map) or `occlusion` (slower, independent).
 
         Raises:
-            TargetError: For a label that the model does not know.
+            TargetError: If the model does not know the label.
         """
         from foveal.explain.evidence import explain_evidence, explain_occlusion
 
@@ -264,25 +268,25 @@ class Model:
         return methods[method](self.predictor, self._picture(picture), label)
 
     def export(self, to: str, out: str | Path) -> Path:
-        """Write the bundle in another form.
+        """Export the bundle to another format.
 
         Args:
-            to: `onnx` (the network), `foveal` (the bundle as one file), or a plug-in's format.
-            out: The file to write.
+            to: `onnx` (the network), `foveal` (the bundle as one file), or a format of a plug-in.
+            out: File to write.
 
         Raises:
-            UsageError: When there is no such format.
+            UsageError: If there is no such format.
         """
         from foveal.export.formats import write_as
 
         return write_as(self.bundle, to, Path(out))
 
     def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> ServerHandle:
-        """Serve the model and its web page in a thread; returns at once.
+        """Serve the model and its web page in a thread, and return at once.
 
         Args:
             host: Address to listen on.
-            port: 0 takes a free one.
+            port: Port to listen on; 0 chooses a free one.
 
         Returns:
             A handle with `.url` and `.stop()`.
@@ -292,7 +296,7 @@ class Model:
         return start_in_thread({self.bundle.name: self.predictor}, host=host, port=port)
 
     def history(self) -> list[dict[str, float]]:
-        """Return the training's rows, one an epoch; empty when the run is not at hand."""
+        """Return one row for each epoch of the training; empty if the run is not available."""
         if self.run is None or not (self.run / "results.csv").is_file():
             return []
         with (self.run / "results.csv").open(newline="", encoding="utf-8") as file:
@@ -300,16 +304,16 @@ class Model:
         return [{k: float(v) for k, v in row.items() if _is_number(v)} for row in rows]
 
     def layers(self) -> list[tuple[str, str, tuple[int, ...]]]:
-        """Return (name, type, output shape) of every layer of the trained network. Needs torch."""
+        """Return (name, type, output shape) of every layer of the network. Needs torch."""
         from foveal.explain.layers import list_layers
 
         return list_layers(self._network, self.bundle.pipeline.example_size)
 
     def features(self, picture: PictureLike, layer: str) -> NDArray[np.float32]:
-        """Return what a layer makes of a picture, without the batch axis. Needs torch.
+        """Return the output of a layer for a picture, without the batch axis. Needs torch.
 
         Raises:
-            UsageError: For a layer that the network does not have; names the nearest.
+            UsageError: If the network has no such layer; the message names the nearest.
         """
         from foveal.explain.layers import layer_features
 
@@ -320,7 +324,9 @@ class Model:
     @cached_property
     def _network(self) -> Any:
         if "weights.safetensors" not in self.bundle.manifest.files:
-            raise BundleError(f"{self.bundle.path} holds no weights.safetensors.")
+            raise BundleError(
+                f"{self.bundle.path} has no weights.safetensors, which is needed to look inside."
+            )
         from foveal.workflow.network import load_network
 
         return load_network(self.bundle)

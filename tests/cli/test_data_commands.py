@@ -50,7 +50,7 @@ def test_check_shows_texts_by_their_length(
         "     4     16    4   20",
         "    12     10    0   10",
         "4 different characters: ABK3",
-        "nothing to complain about",
+        "no problems found",
     ]
 
 

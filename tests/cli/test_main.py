@@ -116,7 +116,7 @@ def test_an_unexpected_error_says_that_it_is_a_bug(
     assert run(["check", "photos", "--quiet"]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "error: ZeroDivisionError: division by zero"
-    assert lines[1].startswith("hint: this is a bug in foveal; run again with --debug")
+    assert lines[1].startswith("hint: this is a bug in foveal: run again with --debug")
     assert len(lines) == 2
 
 
@@ -137,7 +137,7 @@ def test_interrupting_a_training_says_how_to_go_on(
     assert run(["train", "photos", "--quiet"]) == 130
     shown = capsys.readouterr().err
     assert "interrupted" in shown
-    assert "nothing is lost; go on with: foveal train --resume RUN" in shown
+    assert "nothing is lost, continue with: foveal train --resume RUN" in shown
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:

@@ -109,7 +109,7 @@ def test_continue_adds_epochs_to_a_run(epochs: str, calls: Calls) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("train", "no DATA"),
+        ("train", "DATA is missing"),
         ("train photos --epochs +5", "needs --continue"),
         ("train photos --epochs five", "--epochs"),
         ("train photos --resume run", "DATA cannot be given"),
@@ -117,7 +117,7 @@ def test_continue_adds_epochs_to_a_run(epochs: str, calls: Calls) -> None:
         ("train --resume run --set seed=1", "--set cannot be given"),
         ("train --resume run --name new --task read", "--name, --task cannot be given"),
         ("train --continue run --epochs 5 --out elsewhere", "--out cannot be given"),
-        ("train --continue run", "how many epochs"),
+        ("train --continue run", "number of epochs to add"),
         ("train --continue run --epochs +5 --batch 8", "--batch-size cannot be given"),
         ("train --continue run --resume run --epochs 5", "cannot be used together"),
     ],

@@ -1,4 +1,4 @@
-"""`foveal check` looks a source over; `foveal synth` draws one."""
+"""`foveal check` looks for problems in data; `foveal synth` draws data."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def check(
     debug: Debug = False,
     **knobs: Any,
 ) -> None:
-    """Look pictures over without training.
+    """Check pictures without training.
 
-    Says which layout was found, how the classes are balanced, and which pictures are unreadable,
-    repeated or suspicious. Exit status 3 when training on them would be refused.
+    Reports the layout, the balance of the classes, and pictures that are unreadable, repeated or
+    suspicious. The exit status is 3 if a training on them would be refused.
     """
     progress = make_progress(quiet=quiet)
     try:
@@ -47,7 +47,7 @@ def check(
         for finding in report.findings:
             write("\n".join(finding_lines(finding)))
         if not report.findings:
-            write("nothing to complain about")
+            write("no problems found")
     if any(finding.severity == "error" for finding in report.findings):
         raise typer.Exit(3)
 
@@ -67,23 +67,25 @@ def synth(
         str,
         typer.Argument(metavar="KIND", help=f"What to draw: {', '.join(KINDS)}."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same pictures.")] = 0,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")],
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of pictures.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     options: Annotated[
         list[str] | None,
         typer.Option(
-            "--option", metavar="NAME=VALUE", help="Such as length=4..6 of captcha; repeatable."
+            "--option",
+            metavar="NAME=VALUE",
+            help="Option of KIND, such as length=4..6; repeatable.",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes all cores.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 uses all cores.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Draw labelled pictures of text into a folder.
 
-    `foveal train` takes the folder as it is.
+    Pass the folder to `foveal train` as it is.
     """
     progress = make_progress(quiet=quiet)
     try:

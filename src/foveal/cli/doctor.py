@@ -1,4 +1,4 @@
-"""`foveal doctor`: what this machine and installation can do, and what is missing."""
+"""`foveal doctor` reports what this machine and installation can do, and what is missing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _GIB = 1024**3
 
 
 def doctor(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
-    """Look this machine and installation over.
+    """Check this machine and the installation.
 
-    Findings carry a dotted id; an error among them gives exit status 1.
+    The exit status is 1 if a finding is an error.
     """
     environment = examine()
     findings = diagnose(environment)

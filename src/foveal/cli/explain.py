@@ -1,4 +1,4 @@
-"""`foveal explain` writes the heat map of what speaks for an answer."""
+"""`foveal explain` writes a heat map that explains an answer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from foveal.render import encode_png
 
 def explain(
     model: ModelName,
-    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="A picture file.")],
+    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="Picture file.")],
     label: Annotated[
-        str | None, typer.Option(help="The label to explain; default: the answer's own.")
+        str | None, typer.Option(help="Label to explain; default: that of the answer.")
     ] = None,
     method: Annotated[
-        str, typer.Option(help="evidence (the model's own map) or occlusion (independent).")
+        str, typer.Option(help="evidence (the model's own map) or occlusion (slower).")
     ] = "evidence",
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="PNG", help="Default: PICTURE.explained.png, here."),
+        typer.Option(
+            "--out", "-o", metavar="PNG", help="File to write; default: PICTURE.explained.png."
+        ),
     ] = None,
     max_pixels: MaxPixels = None,
     max_bytes: MaxBytes = None,
@@ -33,9 +35,10 @@ def explain(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show what in a picture speaks for its answer.
+    """Explain the answer to a picture.
 
-    Writes the heat map over the picture as a PNG.
+    Writes a PNG: for a classifier, the picture under a heat map of what speaks for the label; for
+    a reader, which column was read as which character; for a segmentation model, the mask.
     """
     opened = foveal.load(model, max_pixels=max_pixels, max_bytes=max_bytes)
     explanation = opened.explain(picture, label=label, method=method)
@@ -59,5 +62,5 @@ def explain(
         write(str(target))
         headline = prediction.headline
         named = label is not None or method == "occlusion"
-        said = f"{headline}; the map speaks for {explanation.label}" if named else headline
+        said = f"{headline}; the map explains {explanation.label}" if named else headline
         note(said, quiet=quiet)

@@ -1,4 +1,4 @@
-"""`foveal export`: a bundle in another form."""
+"""`foveal export` writes a model in another format."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ def export(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="File to write; default: the name."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="File to write; default: named like the model."
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write a model in another form."""
+    """Export a model to another format."""
     opened = foveal.load(model)
     target = out or Path(opened.bundle.name + FORMATS[to].suffix)
     written = foveal.export(opened, to, target)

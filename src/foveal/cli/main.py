@@ -23,7 +23,7 @@ EXIT_USAGE = 2
 # 128 + SIGINT, as shells report it.
 EXIT_INTERRUPTED = 130
 
-MAKE, USE, TOOLS = "From pictures to a model", "Use a model", "Tools"
+MAKE, USE, TOOLS = "Train and evaluate", "Use a model", "Tools"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +42,18 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "train": Verb("foveal.cli.train", MAKE, "Train on a folder of pictures; write a proven model."),
-    "check": Verb("foveal.cli.data", MAKE, "Look pictures over without training."),
+    "train": Verb("foveal.cli.train", MAKE, "Train a model on a folder of pictures."),
+    "check": Verb("foveal.cli.data", MAKE, "Check pictures without training."),
     "synth": Verb("foveal.cli.data", MAKE, "Draw labelled pictures of text into a folder."),
-    "preprocess": Verb("foveal.cli.preprocess", MAKE, "Cut pages to their lines of text."),
-    "evaluate": Verb("foveal.cli.measure", MAKE, "Measure a model on labelled pictures."),
-    "compare": Verb("foveal.cli.measure", MAKE, "Hold runs beside each other."),
-    "predict": Verb("foveal.cli.predict", USE, "Answer pictures: files, folders, globs, stdin."),
-    "explain": Verb("foveal.cli.explain", USE, "Show what in a picture speaks for its answer."),
+    "preprocess": Verb("foveal.cli.preprocess", MAKE, "Cut pages into lines of text."),
+    "evaluate": Verb("foveal.cli.measure", MAKE, "Evaluate a model on labelled pictures."),
+    "compare": Verb("foveal.cli.measure", MAKE, "Compare runs."),
+    "predict": Verb("foveal.cli.predict", USE, "Predict pictures: files, folders, globs or stdin."),
+    "explain": Verb("foveal.cli.explain", USE, "Explain the answer to a picture."),
     "serve": Verb("foveal.cli.serve", USE, "Serve a model over HTTP with a web page."),
-    "export": Verb("foveal.cli.export", USE, "Write a model in another form."),
-    "models": Verb("foveal.cli.models", TOOLS, "List the backbones to build a model on."),
-    "doctor": Verb("foveal.cli.doctor", TOOLS, "Look this machine and installation over."),
+    "export": Verb("foveal.cli.export", USE, "Export a model to another format."),
+    "models": Verb("foveal.cli.models", TOOLS, "List the available backbones."),
+    "doctor": Verb("foveal.cli.doctor", TOOLS, "Check this machine and the installation."),
 }
 """A verb's module is read only when that verb is asked for: neither the list of verbs nor one
 prediction may pay for the options of the trainer."""
@@ -100,7 +100,7 @@ def run(argv: Sequence[str]) -> int:
             traceback.print_exc()
         _complain(
             f"{type(error).__name__}: {_one_line(error)}",
-            "this is a bug in foveal; run again with --debug and report what it prints",
+            "this is a bug in foveal: run again with --debug and report the output",
         )
         return EXIT_FAILED
 
@@ -109,8 +109,8 @@ def build_app(args: Sequence[str]) -> typer.Typer:
     """Return the application with the verb that `args` ask for, or with all of them."""
     app = typer.Typer(
         name="foveal",
-        help="From a folder of pictures to a proven, explained and served model.",
-        epilog="Start with:  foveal train FOLDER   (a folder with one folder of pictures a class)",
+        help="Turn a folder of pictures into a model that you can ship.",
+        epilog="To start: foveal train FOLDER, with one folder of pictures for each class.",
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
@@ -148,11 +148,11 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
-    """From a folder of pictures to a proven, explained and served model."""
+    """Turn a folder of pictures into a model that you can ship."""
 
 
 def _complain(message: str, hint: str | None) -> None:
@@ -178,5 +178,5 @@ def _usage(error: typer.TyperException) -> int:
 def _interrupted(args: Sequence[str]) -> int:
     sys.stderr.write("\ninterrupted\n")
     if args and args[0] == "train":
-        sys.stderr.write("hint: nothing is lost; go on with: foveal train --resume RUN\n")
+        sys.stderr.write("hint: nothing is lost, continue with: foveal train --resume RUN\n")
     return EXIT_INTERRUPTED

@@ -1,4 +1,4 @@
-"""`foveal evaluate` measures a bundle; `foveal compare` holds runs beside each other."""
+"""`foveal evaluate` evaluates a model; `foveal compare` compares runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def evaluate(
     model: ModelName,
     data: Data,
     split: Annotated[
-        str | None, typer.Option(help="Only this part of the data: train, val or test.")
+        str | None, typer.Option(help="Use only this part of the data: train, val or test.")
     ] = None,
     out: Out = None,
     max_pixels: MaxPixels = None,
@@ -30,12 +30,11 @@ def evaluate(
     debug: Debug = False,
     **knobs: Any,
 ) -> None:
-    """Measure a model on labelled pictures.
+    """Evaluate a model on labelled pictures.
 
     Several models joined by commas vote: foveal evaluate a,b,c DATA.
 
-    Every metric comes with its 95 % interval. --out writes report.html, metrics.json and
-    predictions.csv.
+    Every metric has a 95 % interval. --out writes report.html, metrics.json and predictions.csv.
     """
     progress = make_progress(quiet=quiet)
     try:
@@ -56,15 +55,19 @@ def evaluate(
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two runs or more.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Two or more runs; the first is the baseline."),
+    ],
     out: Out = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Hold runs beside each other.
+    """Compare runs.
 
-    Shows what differs in recipe and metrics, and whether a paired test believes the difference.
+    Shows which recipe keys and metrics differ, with a paired test on the pictures that both
+    answered.
     """
     comparison = foveal.compare(runs, out=out)
     if as_json:

@@ -1,4 +1,4 @@
-"""`foveal models`: what there is to train with."""
+"""`foveal models` lists what there is to train with."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from foveal.cli.output import note, table, write, write_json
 from foveal.errors import MissingExtraError
 from foveal.types import JsonObject
 
-models = typer.Typer(help="List the backbones to build a model on.")
+models = typer.Typer(help="List the available backbones.")
 
 
 @models.callback(invoke_without_command=True)
 def _default(context: typer.Context) -> None:
-    """List the backbones to build a model on."""
+    """List the available backbones."""
     if context.invoked_subcommand is None:
         write(context.get_help())
 
@@ -24,14 +24,14 @@ def _default(context: typer.Context) -> None:
 @models.command("backbones")
 def backbones(
     pattern: Annotated[
-        str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name.")
+        str | None, typer.Argument(metavar="[PATTERN]", help="List only names that contain this.")
     ] = None,
     timm: Annotated[bool, typer.Option("--timm", help="Also list timm's networks.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """List names, input sizes, licences, and whether pretrained weights exist."""
+    """List the backbones with input size, licence, and whether pretrained weights exist."""
     rows = _specs(pattern or "", timm=timm)
     if as_json:
         write_json({"schema_version": 1, "backbones": rows})

@@ -11,16 +11,16 @@ import typer
 from foveal.errors import UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for programs.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")]
 """`foveal.cli.main` reads it from the arguments; declared so that every verb knows and shows it."""
 
 Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="Folder, table, .npz, URL, or synth:KIND.")
+    str, typer.Argument(metavar="DATA", help="Folder, table, .npz file, URL, or synth:KIND.")
 ]
 ModelName = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="A run, a bundle, a .foveal file, or `imagenet`."),
+    typer.Argument(metavar="MODEL", help="Run, bundle, .foveal file, or `imagenet`."),
 ]
 Set = Annotated[
     list[str] | None,
@@ -29,14 +29,14 @@ Set = Annotated[
 MaxPixels = Annotated[
     int | None,
     typer.Option(
-        metavar="N", min=1, help="Refuse pictures of more pixels; default: as in training."
+        metavar="N", min=1, help="Refuse pictures with more pixels; default: as in training."
     ),
 ]
 MaxBytes = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Refuse larger files; default: as in training."),
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="PATH", help="Where to write.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")]
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 

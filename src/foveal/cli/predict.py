@@ -1,4 +1,4 @@
-"""`foveal predict` answers pictures: files, folders, globs, standard input."""
+"""`foveal predict` predicts pictures: files, folders, globs or standard input."""
 
 from __future__ import annotations
 
@@ -36,12 +36,15 @@ def predict(
         list[str],
         typer.Argument(
             metavar="PICTURE...",
-            help="Files, folders, globs; - reads a picture, or paths a line each, from stdin.",
+            help="Files, folders or globs; - reads a picture, or one path per line, from stdin.",
         ),
     ],
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", "--batch", min=1, help="Pictures run together.")
+        int,
+        typer.Option(
+            "--batch-size", "--batch", min=1, help="Pictures run through the network together."
+        ),
     ] = 32,
     out: Annotated[
         Path | None,
@@ -49,12 +52,14 @@ def predict(
             "--out",
             "-o",
             metavar="DIR",
-            help="Write masks (STEM.png) and drawn answers (STEM_overlay.jpg) there.",
+            help="Folder for masks (STEM.png) and drawn answers (STEM_overlay.jpg).",
         ),
     ] = None,
     maps: Annotated[
         bool,
-        typer.Option("--maps", help="With --out: each label's probabilities, STEM_LABEL.png."),
+        typer.Option(
+            "--maps", help="With --out: also the probability of each label (STEM_LABEL.png)."
+        ),
     ] = False,
     max_pixels: MaxPixels = None,
     max_bytes: MaxBytes = None,
@@ -62,10 +67,10 @@ def predict(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Answer pictures: files, folders, globs, stdin.
+    """Predict pictures: files, folders, globs or stdin.
 
-    One that cannot be read gives an error line and exit status 1 at the end; the others are
-    answered. --out writes masks and the pictures with their answers drawn on them.
+    A picture that cannot be read gives an error line, and exit status 1 at the end; the others are
+    still answered. --out writes masks, and the pictures with the answers drawn on them.
     """
     if as_csv and as_json:
         raise UsageError("--csv and --json cannot be used together.")

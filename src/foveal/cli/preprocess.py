@@ -1,4 +1,4 @@
-"""`foveal preprocess` cleans pages and cuts them to their lines of text, step by step."""
+"""`foveal preprocess` cleans pages and cuts them into lines of text, step by step."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ if TYPE_CHECKING:
 
 def preprocess(
     pictures: Annotated[
-        list[str], typer.Argument(metavar="PICTURE...", help="Files, folders, globs.")
+        list[str], typer.Argument(metavar="PICTURE...", help="Files, folders or globs.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")],
     steps: Annotated[
         list[str] | None,
         typer.Option(
             "--step",
             metavar="NAME[:SIZE]",
-            help=f"Repeatable, in order: {', '.join(STEPS)}. Default: {' '.join(DEFAULT_STEPS)}.",
+            help=f"One step; repeatable, applied in order: {', '.join(STEPS)}. "
+            f"Default: {' '.join(DEFAULT_STEPS)}.",
         ),
     ] = None,
     each: Annotated[
-        bool, typer.Option("--each", help="Write what every step made too, and an overview.")
+        bool, typer.Option("--each", help="Also write the result of every step, and an overview.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Cut pages to their lines of text.
+    """Cut pages into lines of text.
 
-    Each picture becomes one PNG of DIR. Pictures that cannot be read are listed; exit status 1
-    when there are some, 3 when nothing could be read.
+    Writes one PNG to DIR for each picture. Pictures that cannot be read are listed; the exit status
+    is 1 if there are any, and 3 if no picture can be read.
     """
     progress = make_progress(quiet=quiet)
     try:

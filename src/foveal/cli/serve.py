@@ -1,4 +1,4 @@
-"""`foveal serve`: a model over HTTP with its web page."""
+"""`foveal serve` serves a model over HTTP, with a web page."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ _MEBIBYTE = 1024 * 1024
 def serve(
     model: ModelName,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
+    ] = 8000,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode pictures; default: the cores.")
+        int | None, typer.Option(min=1, help="Threads that decode pictures; default: one per core.")
     ] = None,
     max_batch: Annotated[
-        int | None, typer.Option(min=1, help="Most pictures of one run of the network.")
+        int | None, typer.Option(min=1, help="Largest number of pictures run together.")
     ] = None,
     max_body_mb: Annotated[
         int | None, typer.Option(min=1, help="Largest request body, in MiB.")
@@ -31,12 +33,14 @@ def serve(
         int | None,
         typer.Option(min=1, help="Refuse pictures of more pixels; default: as in training."),
     ] = None,
-    deadline: Annotated[float | None, typer.Option(help="Seconds for an answer; then 504.")] = None,
+    deadline: Annotated[
+        float | None, typer.Option(help="Seconds after which a request is answered with 504.")
+    ] = None,
     allowed_host: Annotated[
-        list[str] | None, typer.Option(help="Host name that requests may use; repeatable.")
+        list[str] | None, typer.Option(help="Host name to accept in requests; repeatable.")
     ] = None,
     allowed_origin: Annotated[
-        list[str] | None, typer.Option(help="Web origin that may post; repeatable.")
+        list[str] | None, typer.Option(help="Other web origin that may send pictures; repeatable.")
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -44,7 +48,7 @@ def serve(
 ) -> None:
     """Serve a model over HTTP with a web page.
 
-    Pictures can be dropped, pasted or photographed on the page. Ctrl-C ends it.
+    Drop, paste or photograph pictures on the page. Stop the server with Ctrl-C.
     """
     given: dict[str, Any] = {
         "workers": workers,

@@ -1,4 +1,4 @@
-"""`foveal train`: everyday knobs are flags, everything else is `--set key=value`."""
+"""`foveal train`: everyday settings are options, everything else is `--set key=value`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from foveal.recipe.knobs import KNOBS
 if TYPE_CHECKING:
     from foveal.model import Model
 
-EVERYDAY, GO_ON = "Everyday settings", "Go on with a run"
+EVERYDAY, GO_ON = "Everyday settings", "Continue a run"
 
 _Data = Annotated[
-    str | None, typer.Argument(metavar="DATA", help="Folder, table, .npz, URL, or synth:KIND.")
+    str | None, typer.Argument(metavar="DATA", help="Folder, table, .npz file, URL, or synth:KIND.")
 ]
 _Resume = Annotated[
     Path | None,
     typer.Option(
-        "--resume", metavar="RUN", help="Finish an interrupted run.", rich_help_panel=GO_ON
+        "--resume", metavar="RUN", help="Continue an interrupted run.", rich_help_panel=GO_ON
     ),
 ]
 _Continue = Annotated[
@@ -37,7 +37,7 @@ _Continue = Annotated[
     typer.Option(
         "--continue",
         metavar="RUN",
-        help="Train a finished run further, with --epochs +5.",
+        help="Train a finished run for longer; needs --epochs +N.",
         rich_help_panel=GO_ON,
     ),
 ]
@@ -46,9 +46,11 @@ _Continue = Annotated[
 @with_knobs(panel=EVERYDAY)
 def train(
     data: _Data = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run; default: that of the data.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the runs; default: runs.")
+        Path | None, typer.Option("--out", "-o", help="Folder for runs; default: runs.")
     ] = None,
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A recipe file (YAML).")
@@ -61,9 +63,9 @@ def train(
     debug: Debug = False,
     **knobs: Any,
 ) -> None:
-    """Train on a folder of pictures; write a proven model.
+    """Train a model on a folder of pictures.
 
-    The run holds the bundle, the report, the metrics and the recipe that gave them.
+    The run has the bundle, the report, the metrics, and the recipe that produced them.
     """
     began = time.perf_counter()
     if not quiet and not debug:
@@ -94,10 +96,10 @@ def train(
 def _refuse_addition(data: str | None, epochs: int | None) -> None:
     """Raise where nothing is there to train on, or to add epochs to."""
     if data is None:
-        raise UsageError("There is no DATA to train on.", hint="foveal train FOLDER")
+        raise UsageError("DATA is missing.", hint="foveal train FOLDER")
     if isinstance(epochs, More):
         raise UsageError(
-            f"--epochs +{epochs} adds to a finished run: it needs --continue.",
+            f"--epochs +{epochs} adds epochs to a finished run and needs --continue.",
             hint=f"foveal train --continue RUN --epochs +{epochs}",
         )
 
@@ -109,7 +111,7 @@ def _refuse(option: str, data: str | None, given: Mapping[str, Any]) -> None:
         other.append(KNOBS[name].flags[0] if name in KNOBS else _FLAGS.get(name, f"--{name}"))
     if other:
         raise UsageError(
-            f"{option} goes on with the run's own recipe and data: "
+            f"{option} uses the recipe and the data of the run: "
             f"{', '.join(other)} cannot be given.",
             hint=f"foveal train {option} RUN" + (" --epochs +5" if option == "--continue" else ""),
         )
@@ -121,7 +123,7 @@ _FLAGS = {"overrides": "--set"}
 def _asked(epochs: int | None, run: Path) -> int:
     if epochs is None:
         raise UsageError(
-            "--continue needs to know how many epochs more.",
+            "--continue needs the number of epochs to add.",
             hint=f"foveal train --continue {run} --epochs +5",
         )
     return epochs
