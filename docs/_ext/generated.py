@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,12 @@ from sphinx.errors import ExtensionError
 
 from foveal.cli.main import VERBS, build_app
 from foveal.recipe import SETTINGS
+from foveal.settings import Setting, settings_of
 from foveal.tasks import TASKS, get_task
 from source_names import ENTRY, documented_codes, error_codes
 
 CHANGES = Path(__file__).resolve().parents[2] / "changes"
+HEAD = ("key", "value", "default", "meaning")
 MARK = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.M)
 
 
@@ -71,14 +72,15 @@ def recipe() -> Iterator[str]:
     sections = {key.rpartition(".")[0]: None for key in SETTINGS}
     for section in sections:
         yield f"## `{section}`\n" if section else "## Top level\n"
-        rows = [_setting(s) for s in SETTINGS.values() if s.key.rpartition(".")[0] == section]
-        yield from table(("key", "value", "default", "meaning"), rows)
+        inside = [s for s in SETTINGS.values() if s.key.rpartition(".")[0] == section]
+        yield from table(HEAD, map(_setting, inside))
     for name in TASKS:
         yield f"## `task_options` of `{name}`\n"
-        yield from _options(get_task(name).options_type)
+        options = settings_of(get_task(name).options_type)
+        yield from table(HEAD, map(_setting, options.values()))
 
 
-def _setting(setting: Any) -> tuple[str, str, str, str]:
+def _setting(setting: Setting) -> tuple[str, str, str, str]:
     if not setting.help:
         raise ExtensionError(f"{setting.key} has no help text")
     option = f" Option: `{setting.flags[0]}`." if setting.flags else ""
@@ -90,19 +92,9 @@ def _shown(value: object) -> str:
         return "chosen"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if value in ("", ()):
+        return "none"
     return f"`{value:,}`" if isinstance(value, int) and value >= 10_000 else f"`{value}`"
-
-
-def _options(kind: type) -> Iterator[str]:
-    """Yield the fields of a frozen dataclass, described by its docstring."""
-    words = dict(re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", kind.__doc__ or "", re.M))
-    rows = []
-    for field in fields(kind):
-        if field.name not in words:
-            raise ExtensionError(f"{kind.__name__}.{field.name} has no help text")
-        default = field.default if field.default != () else []
-        rows.append((f"`{field.name}`", f"`{default!r}`", words[field.name]))
-    yield from table(("key", "default", "meaning"), rows)
 
 
 def commands() -> Iterator[str]:

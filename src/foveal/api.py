@@ -132,7 +132,7 @@ def extend(run: str | Path, epochs: int, *, progress: Progress | None = None) ->
     """Train a finished run for more epochs, from its final weights.
 
     Args:
-        run: The finished run's directory, which then holds the new model.
+        run: Directory of the finished run, which then has the new model.
         epochs: Number of epochs to add.
         progress: Receives the progress.
     """
@@ -148,9 +148,9 @@ def load(
 
     Args:
         model: A run, a bundle folder, a `.foveal` file, or `imagenet`.
-        max_pixels: Height times width of the largest picture that is decoded; None takes the
+        max_pixels: Largest height times width of a picture that is decoded; None takes the
             limit that the model was trained under.
-        max_bytes: Size of the largest file that is decoded; None likewise.
+        max_bytes: Largest size of a file that is decoded; None takes the limit of the training.
 
     Raises:
         BundleError: If nothing is there, or it is not a bundle.
