@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from drawing import draw_shape
+from jsonschema import Draft202012Validator
 
 from foveal import tasks
 from foveal.errors import RecipeError, TargetError, UsageError
@@ -227,6 +228,18 @@ def test_an_answer_is_json_with_a_confidence(answers: Answers) -> None:
         assert 0 <= prediction.confidence <= 1
 
 
+def test_an_answer_is_what_the_schema_says_and_nothing_else_is(answers: Answers) -> None:
+    schema = {**answers.task.json_schema(), "additionalProperties": False}
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    for prediction in answers.predictions:
+        record = prediction.to_json()
+        validator.validate(record)
+        assert not validator.is_valid({**record, "other": 1})
+        assert not validator.is_valid({**record, "confidence": "high"})
+        assert not validator.is_valid({key: v for key, v in record.items() if key != "unsure"})
+
+
 def test_an_answer_is_a_few_words(answers: Answers) -> None:
     for prediction in answers.predictions:
         words = prediction.headline
@@ -249,6 +262,13 @@ def test_metrics_come_from_rows_alone(answers: Answers) -> None:
     assert answers.task.summarise(rows[::-1]) == pytest.approx(metrics, nan_ok=True)
     correct = answers.task.is_correct(rows)
     assert correct.dtype == np.bool_ and correct.shape == (COUNT,)
+
+
+def test_every_metric_is_put_into_words(answers: Answers) -> None:
+    words = answers.task.metric_words
+    for name in answers.task.summarise(rows_of(answers)):
+        assert words[name].title and words[name].meaning
+        assert not words[name].meaning.endswith(".")
 
 
 def test_metrics_of_nothing_are_no_crash(answers: Answers) -> None:

@@ -208,9 +208,14 @@ def test_models_says_that_it_answers_with_masks(masks: httpx.Client) -> None:
 
 def test_the_api_is_described_for_masks(masks: httpx.Client) -> None:
     document = masks.get("/openapi.json").json()
-    properties = document["components"]["schemas"]["Prediction"]["properties"]
-    assert {"classes", "size", "mask"} <= set(properties)
-    assert set(properties["mask"]["properties"]) == {"png_b64", "rle"}
+    schemas = document["components"]["schemas"]
+    discs, tiny = (
+        schemas["Prediction.discs"]["properties"],
+        schemas["Prediction.tiny"]["properties"],
+    )
+    assert {"classes", "size", "mask"} <= set(discs)
+    assert [form["required"] for form in discs["mask"]["oneOf"]] == [["png_b64"], ["rle"]]
+    assert "mask" not in tiny
     parameters = document["paths"]["/predict/{model}"]["post"]["parameters"]
     (mask,) = [p for p in parameters if p["name"] == "mask"]
     assert mask["schema"]["enum"] == ["png", "rle", "none"]

@@ -157,6 +157,9 @@ def test_models_describes_the_alphabet_and_the_input(readers: httpx.Client) -> N
 
 
 def test_the_api_is_described_for_readers(readers: httpx.Client) -> None:
-    schema = readers.get("/openapi.json").json()["components"]["schemas"]["Prediction"]
-    assert {"text", "characters", "value", "value_error"} <= set(schema["properties"])
+    schemas = readers.get("/openapi.json").json()["components"]["schemas"]
+    reader, sums = schemas["Prediction.reader"], schemas["Prediction.sums"]
+    assert set(sums["properties"]) - set(reader["properties"]) == {"value", "value_error"}
+    character = reader["properties"]["characters"]["items"]["properties"]["char"]
+    assert character == {"enum": ["A", "B", "C"]}
     assert "/predict/reader?expected=ABC" in readers.get("/docs").text

@@ -49,7 +49,7 @@ def evaluate(
         write_json(values)
     else:
         write(f"{values['samples']} pictures")
-        write(metric_table(values["metrics"]))
+        write(metric_table(values["metrics"], evaluation.task.metric_words))
     if out is not None:
         note(f"report  {out / 'report.html'}", quiet=quiet)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # For the checker only: these types come with numpy, a third of the time of `foveal --help`.
+    from foveal.tasks.base import MetricWords
     from foveal.types import Finding, JsonObject
 
 
@@ -87,9 +88,10 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def metric_table(metrics: Mapping[str, Any]) -> str:
-    """Return the metrics with their intervals as aligned text."""
-    return table(("metric", "value", "95 % interval"), metric_rows(metrics))
+def metric_table(metrics: Mapping[str, Any], words: Mapping[str, MetricWords]) -> str:
+    """Return the metrics with their intervals, and what they mean, as aligned text."""
+    rows = [(*row, words[row[0]].meaning) for row in metric_rows(metrics)]
+    return table(("metric", "value", "95 % interval", "meaning"), rows)
 
 
 def finding_lines(finding: Finding) -> list[str]:

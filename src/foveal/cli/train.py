@@ -143,7 +143,7 @@ def _print(model: Model, took_s: float, *, as_json: bool, quiet: bool) -> None:
             }
         )
         return
-    write(metric_table(model.metrics))
+    write(metric_table(model.metrics, model.bundle.task.metric_words))
     note(f"\nrun     {run}   ({took_s:.0f} s)", quiet=quiet)
     note(f"report  {run}/report.html", quiet=quiet)
     note(f"next    foveal predict {run} PICTURE", quiet=quiet)

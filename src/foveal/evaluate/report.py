@@ -16,36 +16,8 @@ from foveal.evaluate.certainty import certainty_section
 from foveal.evaluate.history import training_section
 from foveal.evaluate.results import Results
 from foveal.metrics import Interval
-from foveal.tasks.base import ReportSection
+from foveal.tasks.base import MetricWords, ReportSection
 
-# What the short names of the metrics contract mean to a reader.
-_WORDS = {
-    "accuracy": ("Accuracy", "pictures answered completely right"),
-    "macro_f1": ("Macro F1", "mean over the classes, each counting the same"),
-    "precision": ("Precision", "of what was answered, how much is right (mean over classes)"),
-    "recall": ("Recall", "of what is there, how much was found (mean over classes)"),
-    "weighted_f1": ("Weighted F1", "mean over the classes, by their frequency"),
-    "micro_f1": ("Micro F1", "over all labels of all pictures together"),
-    "label_accuracy": ("Label accuracy", "right decisions among all labels of all pictures"),
-    "ece": ("Calibration error", "how far confidence is from accuracy; smaller is better"),
-    "exact_match": ("Exact match", "pictures read without any mistake"),
-    "character_accuracy": ("Character accuracy", "one minus the character error rate"),
-    "value_accuracy": ("Value accuracy", "expressions whose value is right"),
-    "dice": ("Dice", "overlap of answer and truth, mean over pictures"),
-    "iou": ("IoU", "intersection over union, mean over pictures"),
-    "f1": ("Pixel F1", "harmonic mean of precision and recall of pixels, mean over pictures"),
-    "pixel_accuracy": ("Pixel accuracy", "pixels answered right, mean over pictures"),
-    "boundary_f1": (
-        "Boundary F1",
-        "edges of answer and truth that lie close together (task_options.boundary_px)",
-    ),
-    "dice_global": ("Dice, global", "over the pixels of all pictures together"),
-    "iou_global": ("IoU, global", "over the pixels of all pictures together"),
-    "precision_global": ("Precision, global", "over the pixels of all pictures together"),
-    "recall_global": ("Recall, global", "over the pixels of all pictures together"),
-    "f1_global": ("Pixel F1, global", "over the pixels of all pictures together"),
-    "pixel_accuracy_global": ("Pixel accuracy, global", "of the pixels of all pictures together"),
-}
 PNG_START = b"\x89PNG"
 _SEVERITY = {"error": "Error", "warning": "Warning", "info": "Note"}
 
@@ -89,9 +61,12 @@ def render_report(evaluation: Results, *, results: Path | None) -> str:
         manifest=evaluation.manifest,
         style=Markup((folder / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
         headline=headline,
-        headline_title=_WORDS.get(task.primary_metric, (task.primary_metric, ""))[0],
+        headline_title=task.metric_words[task.primary_metric].title,
         facts=_facts(evaluation),
-        metric_rows=[_metric_row(name, value) for name, value in evaluation.metrics.items()],
+        metric_rows=[
+            _metric_row(task.metric_words[name], value)
+            for name, value in evaluation.metrics.items()
+        ],
         severity=_SEVERITY,
         sections=[
             *task.report_sections(evaluation.details),
@@ -158,8 +133,8 @@ def _facts(evaluation: Results) -> list[tuple[str, str, str]]:
     return facts
 
 
-def _metric_row(name: str, metric: Interval) -> MetricRow:
-    title, meaning = _WORDS.get(name, (name.replace("_", " "), ""))
+def _metric_row(words: MetricWords, metric: Interval) -> MetricRow:
+    title, meaning = words
     if not math.isfinite(metric.value):
         return MetricRow(title, meaning, "–", "not defined here", 0, 0, 0, "", "")
     if metric.high <= 0.2:
@@ -201,7 +176,7 @@ def _groups(evaluation: Results) -> list[ReportSection]:
         )
         for row in evaluation.groups
     )
-    title = _WORDS.get(primary, (primary, ""))[0]
+    title = evaluation.task.metric_words[primary].title
     return [
         ReportSection(
             title="Groups",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +43,7 @@ class Results:
         best: The surest right answers.
     """
 
-    task: Task[Any, Any]
+    task: Task
     manifest: Manifest
     version: str
     location: str

@@ -16,7 +16,7 @@ from foveal.errors import BundleError, UsageError
 from foveal.predict.copies import whole_picture
 from foveal.predict.engine import Engine, OnnxEngine
 from foveal.predict.tiles import Tiler
-from foveal.render.masks import MaskForm, mask_json
+from foveal.render.masks import MaskForm, mask_json, mask_schema
 from foveal.tasks.base import TiledTask
 from foveal.tasks.prediction import Prediction
 from foveal.types import Frame, Image, JsonObject, Outputs, Picture, Raster
@@ -214,6 +214,13 @@ class Predictor:
             "version": self.bundle.version,
             "ms": round(ms, 3),
         }
+
+    def answer_schema(self) -> JsonObject:
+        """Return the JSON schema of `answer_json`."""
+        schema = self.task.json_schema()
+        if self.task.target_kind == "mask":
+            schema["properties"] = {**schema["properties"], "mask": mask_schema()}
+        return schema
 
     def answer_json(self, prediction: Prediction, *, mask: MaskForm = "png") -> JsonObject:
         """Return what is said of the picture alone: `record` without its last four keys."""

@@ -65,12 +65,17 @@ def mask_schema() -> JsonObject:
         "type": "string",
         "contentEncoding": "base64",
     }
+    forms = {"png_b64": png, "rle": {"type": "object", "additionalProperties": runs}}
     return {
-        "type": "object",
-        "properties": {
-            "png_b64": png,
-            "rle": {"type": "object", "additionalProperties": runs},
-        },
+        "oneOf": [
+            {
+                "type": "object",
+                "required": [name],
+                "properties": {name: schema},
+                "additionalProperties": False,
+            }
+            for name, schema in forms.items()
+        ]
     }
 
 

@@ -79,4 +79,4 @@ def _cut(values: JsonObject) -> JsonObject:
 def openapi(request: Request) -> Response:
     """Describe the API for programs."""
     state: ServerState = request.app.state.foveal
-    return json_response(build_openapi(list(state.models)))
+    return json_response(build_openapi(state.models))

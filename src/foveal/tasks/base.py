@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,19 @@ class ReportSection:
     figures: tuple[tuple[str, str], ...] = ()
 
 
+class MetricWords(NamedTuple):
+    """What people are told of a metric."""
+
+    title: str
+    meaning: str
+    """A few words, in lower case and without a full stop."""
+
+
+ECE_WORDS = MetricWords(
+    "Calibration error", "how far confidence is from accuracy; smaller is better"
+)
+
+
 @dataclass(frozen=True)
 class Task(ABC, Generic[TargetT, PredictionT]):
     """A task bound to its labels and options. Subclasses are final frozen dataclasses.
@@ -75,6 +88,8 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     """A frozen dataclass of plain values: this task's part of the recipe and of the bundle."""
     primary_metric: ClassVar[str]
     """The metric by which epochs and runs are compared; larger is better."""
+    metric_words: ClassVar[Mapping[str, MetricWords]]
+    """Of every metric that `summarise` may give."""
     target_kind: ClassVar[TargetKind] = "labels"
     """How readers take a label: as class names, joined by `|`, as one text as it stands, which
     is then the target, or as a mask."""
@@ -145,6 +160,10 @@ class Task(ABC, Generic[TargetT, PredictionT]):
             targets: Of all validation samples, in the order of the batches.
             accuracy: The accuracy that answers which are not `unsure` shall have.
         """
+
+    @abstractmethod
+    def json_schema(self) -> JsonObject:
+        """Return the JSON schema, 2020-12, of what `Prediction.to_json` gives: an object."""
 
     @abstractmethod
     def agreement(self, first: PredictionT, second: PredictionT) -> tuple[float, float]:

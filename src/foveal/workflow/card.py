@@ -62,13 +62,14 @@ def model_card(manifest: Manifest) -> str:
 
 
 def _metrics(manifest: Manifest) -> list[str]:
-    rows = ["| metric (validation) | value | 95 % interval |", "|---|---|---|"]
+    words = get_task(manifest.task).metric_words
+    rows = ["| metric (validation) | value | 95 % interval | meaning |", "|---|---|---|---|"]
     for name, metric in manifest.metrics.items():
         value, low, high = (metric.get(key) for key in ("value", "low", "high"))
         if value is None:
             continue
         interval = f"{low:.4f} to {high:.4f}" if low is not None and high is not None else "-"
-        rows.append(f"| {name} | {value:.4f} | {interval} |")
+        rows.append(f"| {name} | {value:.4f} | {interval} | {words[name].meaning} |")
     return rows
 
 

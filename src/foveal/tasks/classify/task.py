@@ -7,7 +7,7 @@ the positions. So the map explains the answer exactly: it is what was averaged.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, TypeAlias, final
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from foveal import metrics
 from foveal.errors import TargetError
 from foveal.settings import Help
-from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
+from foveal.tasks.base import ECE_WORDS, MetricWords, OutputBatch, ReportSection, Rows, Task
 from foveal.tasks.classify import analysis
 from foveal.tasks.classify.prediction import Classification
 from foveal.types import (
@@ -55,6 +55,20 @@ class ClassifyTask(Task[Target, Classification]):
     name: ClassVar[str] = "classify"
     options_type: ClassVar[type[ClassifyOptions]] = ClassifyOptions
     primary_metric: ClassVar[str] = "accuracy"
+    metric_words: ClassVar[Mapping[str, MetricWords]] = {
+        "accuracy": MetricWords("Accuracy", "pictures answered completely right"),
+        "macro_f1": MetricWords("Macro F1", "mean over the classes, each counting the same"),
+        "precision": MetricWords(
+            "Precision", "of what was answered, how much is right (mean over classes)"
+        ),
+        "recall": MetricWords("Recall", "of what is there, how much was found (mean over classes)"),
+        "weighted_f1": MetricWords("Weighted F1", "mean over the classes, by their frequency"),
+        "ece": ECE_WORDS,
+        "micro_f1": MetricWords("Micro F1", "over all labels of all pictures together"),
+        "label_accuracy": MetricWords(
+            "Label accuracy", "right decisions among all labels of all pictures"
+        ),
+    }
 
     options: ClassifyOptions
 
@@ -185,6 +199,31 @@ class ClassifyTask(Task[Target, Classification]):
             np.array([a.confidence for a in answers]), self.is_correct(rows), accuracy
         )
         return replace(calibration, unsure_below=limit, stated_accuracy=reached, coverage=coverage)
+
+    def json_schema(self) -> JsonObject:
+        """Return the schema of a label with its scores, or of labels."""
+        labels = {"enum": list(self.labels.names)}
+        share = {"type": "number", "minimum": 0, "maximum": 1}
+        scores = {
+            "description": "Probability of each label, the most likely first",
+            "type": "object",
+            "properties": dict.fromkeys(self.labels.names, share),
+            "required": list(self.labels.names),
+            "additionalProperties": False,
+        }
+        properties: JsonObject = {
+            "label": labels,
+            "confidence": share,
+            "unsure": {"type": "boolean"},
+            "scores": scores,
+        }
+        if self.options.multi_label:
+            properties["label"] = {
+                "description": 'The labels joined by "|"; empty for none',
+                "type": "string",
+            }
+            properties["labels"] = {"type": "array", "items": labels, "uniqueItems": True}
+        return {"type": "object", "required": list(properties), "properties": properties}
 
     def agreement(self, first: Classification, second: Classification) -> tuple[float, float]:
         """Compare labels, and probabilities by their largest difference."""

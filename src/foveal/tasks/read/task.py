@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, final
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from foveal import metrics
 from foveal.data.source import TargetKind
 from foveal.errors import RecipeError, TargetError
-from foveal.tasks.base import OutputBatch, ReportSection, Rows, Task
+from foveal.tasks.base import ECE_WORDS, MetricWords, OutputBatch, ReportSection, Rows, Task
 from foveal.tasks.read import analysis
 from foveal.tasks.read.calibrate import fit_temperature
 from foveal.tasks.read.constraint import Constraint, allows, make_constraint
@@ -51,6 +51,17 @@ class ReadTask(Task[Target, Reading]):
     name: ClassVar[str] = "read"
     options_type: ClassVar[type[ReadOptions]] = ReadOptions
     primary_metric: ClassVar[str] = "exact_match"
+    metric_words: ClassVar[Mapping[str, MetricWords]] = {
+        "exact_match": MetricWords("Exact match", "pictures read without any mistake"),
+        "character_accuracy": MetricWords(
+            "Character accuracy", "one minus the character error rate"
+        ),
+        "ece": ECE_WORDS,
+        "value_accuracy": MetricWords("Value accuracy", "expressions whose value is right"),
+        "parse_failures": MetricWords(
+            "Parse failures", "expressions answered without a value; smaller is better"
+        ),
+    }
     target_kind: ClassVar[TargetKind] = "text"
 
     options: ReadOptions
@@ -216,6 +227,36 @@ class ReadTask(Task[Target, Reading]):
             np.array([a.confidence for a in answers]), self.is_correct(rows), accuracy
         )
         return replace(calibration, unsure_below=limit, stated_accuracy=reached, coverage=coverage)
+
+    def json_schema(self) -> JsonObject:
+        """Return the schema of a text with its characters, and of the value of an expression."""
+        text, number = {"type": "string"}, {"type": "number"}
+        share = {"type": "number", "minimum": 0, "maximum": 1}
+        character = {
+            "char": {"enum": list(self.labels.names)},
+            "confidence": share,
+            "x0": {"description": "Left edge, in pixels of the upright picture", **number},
+            "x1": {"description": "Right edge, end open", **number},
+        }
+        characters = {
+            "type": "object",
+            "required": list(character),
+            "properties": character,
+            "additionalProperties": False,
+        }
+        properties: JsonObject = {
+            "text": text,
+            "confidence": share,
+            "unsure": {"type": "boolean"},
+            "characters": {"type": "array", "items": characters},
+        }
+        required = list(properties)
+        if self._has_value:
+            required.append("value")
+            why = "The exact value, an integer or a fraction; null where there is none"
+            properties["value"] = {"description": why, "type": ["string", "null"]}
+            properties["value_error"] = {"description": "Why there is no value", **text}
+        return {"type": "object", "required": required, "properties": properties}
 
     def agreement(self, first: Reading, second: Reading) -> tuple[float, float]:
         """Compare texts, and the probabilities of all characters in all columns."""

@@ -7,7 +7,7 @@ joined to bands of rows, and a collector turns these into the mask.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, final
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from foveal.data.source import TargetKind
 from foveal.errors import RecipeError, TargetError
-from foveal.tasks.base import OutputBatch, ReportSection, Rows, TiledTask
+from foveal.tasks.base import MetricWords, OutputBatch, ReportSection, Rows, TiledTask
 from foveal.tasks.segment import analysis, calibrate
 from foveal.tasks.segment.collecting import MaskCollector
 from foveal.tasks.segment.counting import count_values
@@ -54,6 +54,34 @@ class SegmentTask(TiledTask[Target, Segmentation]):
     name: ClassVar[str] = "segment"
     options_type: ClassVar[type[SegmentOptions]] = SegmentOptions
     primary_metric: ClassVar[str] = "dice"
+    metric_words: ClassVar[Mapping[str, MetricWords]] = {
+        "dice": MetricWords("Dice", "overlap of answer and truth, mean over pictures"),
+        "iou": MetricWords("IoU", "intersection over union, mean over pictures"),
+        "precision": MetricWords(
+            "Precision", "of what was answered, how much is right (mean over classes)"
+        ),
+        "recall": MetricWords("Recall", "of what is there, how much was found (mean over classes)"),
+        "f1": MetricWords(
+            "Pixel F1", "harmonic mean of precision and recall of pixels, mean over pictures"
+        ),
+        "pixel_accuracy": MetricWords(
+            "Pixel accuracy", "pixels answered right, mean over pictures"
+        ),
+        "boundary_f1": MetricWords(
+            "Boundary F1",
+            "edges of answer and truth that lie close together (task_options.boundary_px)",
+        ),
+        "dice_global": MetricWords("Dice, global", "over the pixels of all pictures together"),
+        "iou_global": MetricWords("IoU, global", "over the pixels of all pictures together"),
+        "precision_global": MetricWords(
+            "Precision, global", "over the pixels of all pictures together"
+        ),
+        "recall_global": MetricWords("Recall, global", "over the pixels of all pictures together"),
+        "f1_global": MetricWords("Pixel F1, global", "over the pixels of all pictures together"),
+        "pixel_accuracy_global": MetricWords(
+            "Pixel accuracy, global", "of the pixels of all pictures together"
+        ),
+    }
     target_kind: ClassVar[TargetKind] = "mask"
 
     options: SegmentOptions
@@ -178,6 +206,31 @@ class SegmentTask(TiledTask[Target, Segmentation]):
             accuracy,
             postprocess=self.options.postprocess,
         )
+
+    def json_schema(self) -> JsonObject:
+        """Return the schema of the labels' shares, and of the mask's size."""
+        share = {"type": "number", "minimum": 0, "maximum": 1}
+        pixels = {"type": "integer", "minimum": 0}
+        found = {"name": {"enum": list(self.labels.names)}, "share": share, "pixels": pixels}
+        classes = {
+            "type": "object",
+            "required": list(found),
+            "properties": found,
+            "additionalProperties": False,
+        }
+        properties: JsonObject = {
+            "classes": {"type": "array", "items": classes},
+            "confidence": share,
+            "unsure": {"type": "boolean"},
+            "size": {
+                "description": "Height and width of the mask: those of the upright picture",
+                "type": "array",
+                "items": pixels,
+                "minItems": 2,
+                "maxItems": 2,
+            },
+        }
+        return {"type": "object", "required": list(properties), "properties": properties}
 
     def agreement(self, first: Segmentation, second: Segmentation) -> tuple[float, float]:
         """Return the share of equal pixels, and the largest difference of a probability.
