@@ -38,10 +38,10 @@ def write(
     """Write one character of any script.
 
     Args:
-        pen: Of the picture.
+        pen: Draws on the picture.
         place: (x, y) of the anchor, in pixels.
         character: What to write.
-        size_px: Of the font; a code point is written smaller.
+        size_px: Size of the font; a code point is written smaller.
         color: RGB.
         anchor: As Pillow names them: `mm` is the middle, `rm` the right end.
     """

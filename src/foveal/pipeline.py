@@ -39,9 +39,9 @@ class Pipeline:
         steps: Page pre-processing before all that, see `foveal.page`.
         width_step: Widths of `line` are multiples of this, in pixels, so that pictures of
             about one width make batches.
-        scale: Of `tile`: model-input pixels per original pixel, in (0, 1].
-        overlap: Of `tile`: share of a tile's side that its neighbour covers too, in [0, 0.75].
-        flips: Of `tile`: each tile is also answered mirrored (`horizontal`), or in all four ways
+        scale: For `tile`: model-input pixels per original pixel, in (0, 1].
+        overlap: For `tile`: share of a tile's side that its neighbour covers too, in [0, 0.75].
+        flips: For `tile`: each tile is also answered mirrored (`horizontal`), or in all four ways
             (`all`), and the mean is taken.
     """
 

@@ -41,7 +41,7 @@ class Manifest:
         parity: How the network in this bundle was held against the trained one.
         licences: One object for each set of foreign weights: name, licence, origin.
         files: File name → sha256 of every file beside `bundle.json`.
-        schema_version: Of this format.
+        schema_version: Version of this format.
         limits: Largest picture that was decoded whole to train on.
     """
 

@@ -24,8 +24,8 @@ class CheckInput:
     """What a check may look at.
 
     Attributes:
-        samples: Of the source.
-        scan: Of the same samples.
+        samples: Samples of the source.
+        scan: Scan of the same samples.
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
         near_distance: In bits, up to which pictures count as near-duplicates.
         target: What a label is.
@@ -93,7 +93,7 @@ def run_checks(
 
     Args:
         source: The samples.
-        scan: Of the same samples.
+        scan: Scan of the same samples.
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
         near_distance: In bits, up to which pictures count as near-duplicates.
         task: What is to be learnt.

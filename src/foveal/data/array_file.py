@@ -26,7 +26,7 @@ class ArrayFile:
 
     Args:
         name: As people know it.
-        dtype: Of the elements; never an object.
+        dtype: Type of the elements; never an object.
         shape: The first axis counts the rows.
         read_at: Returns `size` bytes from `offset`, counted from the first element.
     """

@@ -93,7 +93,7 @@ class Cache:
             source: The pictures.
             pipeline: Brings them to the model input.
             directory: Where to write; replaced.
-            limits: Of files and pictures.
+            limits: Limits for files and pictures.
             workers: Threads that decode.
             progress: Told how many are done.
 

@@ -41,8 +41,8 @@ def deal(units: Sequence[Unit], shares: Shares, seed: int) -> list[int]:
 
     Args:
         units: In any order.
-        shares: Of val and of test, in [0, 1); a share of 0 is not dealt to.
-        seed: Of the order in which they are dealt.
+        shares: Shares of val and of test, in [0, 1); a part with a share of 0 gets nothing.
+        seed: Seed of the order in which they are dealt.
     """
     key = {
         i: hashlib.blake2b(unit.content, key=str(seed).encode(), digest_size=16).digest()

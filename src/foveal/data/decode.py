@@ -192,7 +192,7 @@ def to_rgb(image: PILImage.Image) -> PILImage.Image:
     16-bit grey is scaled by 1/257, so that its white is white. EXIF is not looked at.
 
     Args:
-        image: Of any mode.
+        image: A picture in any mode.
 
     Raises:
         ImageFormatError: For floating-point pixels, or integers of more than 16 bits.

@@ -66,8 +66,8 @@ def together(
     whose `balance` lets their thumbnails be near. That is exact, and far from quadratic.
 
     Args:
-        scan: Of all samples.
-        positions: Of the samples to look at.
+        scan: Scan of all samples.
+        positions: Positions of the samples to look at.
         distance: In bits of the perceptual hash.
         known: Pairs of samples that belong together whatever they look like.
         kinds: (N,) Samples of different kinds never look the same, though they may be byte-equal;

@@ -24,7 +24,7 @@ def open_picture(storage: Storage, name: str, limits: DecodeLimits) -> Opened:
     Args:
         storage: Where it is.
         name: Its name there.
-        limits: Of what is decoded whole.
+        limits: Limits for what is decoded whole.
 
     Raises:
         ImageError: When it cannot be read or decoded.
@@ -42,7 +42,7 @@ def picture_size(storage: Storage, name: str, limits: DecodeLimits) -> tuple[int
     Args:
         storage: Where it is.
         name: Its name there.
-        limits: Of a file that is not on this machine; it is read whole.
+        limits: Limits for a file that is not on this machine; it is read whole.
 
     Raises:
         ImageError: When it is missing or has no header.

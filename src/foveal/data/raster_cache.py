@@ -72,7 +72,7 @@ class RasterCache:
             source: The pictures and masks.
             pipeline: Gives the scale.
             directory: Where to write; replaced.
-            limits: Of files and pictures that are decoded whole.
+            limits: Limits for files and pictures that are decoded whole.
             workers: Threads that decode.
             progress: Told how many are done.
 
@@ -103,7 +103,7 @@ class RasterCache:
         What lies outside the picture mirrors what lies inside, and is `IGNORED` in the mask.
 
         Args:
-            index: Of the sample.
+            index: Index of the sample.
             top: First row; may be negative.
             left: First column; may be negative.
             height: Rows.
@@ -137,7 +137,7 @@ class RasterCache:
         """Return row and column of some pixel of a class, or None where the picture has none.
 
         Args:
-            index: Of the sample.
+            index: Index of the sample.
             label: Position in the source's classes.
             draw: In [0, 1); says which of the remembered places.
         """

@@ -54,7 +54,7 @@ def write_all(
         source: The pictures and masks.
         scale: Pixels written per original pixel, in (0, 1].
         directory: Gets the files.
-        limits: Of files and pictures that are decoded whole.
+        limits: Limits for files and pictures that are decoded whole.
         workers: Threads that decode.
         progress: Told how many are done.
 

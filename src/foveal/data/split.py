@@ -62,8 +62,8 @@ def assign_splits(
     different texts never are.
 
     Args:
-        samples: Of the source.
-        scan: Of the same samples.
+        samples: Samples of the source.
+        scan: Scan of the same samples.
         shares: How large the parts shall be.
         seed: Another seed, another split.
         near_distance: In bits of the perceptual hash.

@@ -29,7 +29,7 @@ class ComparedRun:
 
     Attributes:
         name: Last part of the path; the whole path where that is ambiguous.
-        path: Of the run.
+        path: Path of the run.
         values: What its `metrics.json` holds.
         recipe: Dotted key → value; empty where there is no recipe.yaml.
         correct: Picture → whether the answer was right.

@@ -30,7 +30,7 @@ class Example:
         sample: Its id.
         target: What it is.
         answer: What the model says, in a few words.
-        confidence: Of the answer, in [0, 1].
+        confidence: Confidence of the answer, in [0, 1].
         unsure: Whether the model said so itself.
         picture: The picture, as the bytes of a JPEG or PNG file.
         beside: What is shown beside it: in words, and as a file (for a classifier the evidence

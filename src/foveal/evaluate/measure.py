@@ -33,8 +33,8 @@ class MeasureOptions:
 
     Attributes:
         batch_size: Pictures in one run of the network.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        resamples: Number of bootstrap samples.
+        seed: Seed of the bootstrap.
         worst: Mistakes that the report shows.
         best: Right answers that the report shows for contrast.
         timed: Pictures on which the latency is measured.
@@ -94,7 +94,7 @@ class Measured:
         samples: In the order of the source.
         predictions: One for each sample, without maps.
         rows: (N, K) float64, see `foveal.tasks.base.Rows`.
-        digests: Of the files, for finding the same picture under two labels.
+        digests: Digests of the files, for finding the same picture under two labels.
         failures: The samples that could not be measured.
     """
 

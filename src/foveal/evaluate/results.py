@@ -25,9 +25,9 @@ class Results:
 
     Attributes:
         task: The bound task.
-        manifest: Of the bundle.
-        version: Of the bundle.
-        location: Of the data.
+        manifest: Manifest of the bundle.
+        version: Version of the bundle.
+        location: Location of the data.
         measured: The answers, their rows, and what could not be measured.
         correct: (N,) whether each answer was right.
         confidence: (N,) of each answer, in [0, 1].
@@ -37,8 +37,8 @@ class Results:
         groups: The primary metric of each group of the source, lowest first.
         details: What the task's `analyse` says.
         findings: What a person should know.
-        latency: Of single pictures, or None when it was not measured.
-        size_bytes: Of the network's file.
+        latency: Latency for single pictures, or None when it was not measured.
+        size_bytes: Size of the network's file.
         worst: The surest mistakes.
         best: The surest right answers.
     """

@@ -45,7 +45,7 @@ def wilson(successes: int, trials: int, *, confidence: float = 0.95) -> tuple[fl
     Args:
         successes: How many of the trials succeeded.
         trials: How many there were.
-        confidence: Of the interval.
+        confidence: Confidence level of the interval.
 
     Returns:
         (low, high) in [0, 1]; (0, 1) for no trials.
@@ -83,8 +83,8 @@ def bootstrap(
         rows: (N, K) one row per sample.
         summarise: Rows → metrics.
         resamples: How many; fewer (at least 200) when the table is very large.
-        seed: Of the draws; the same seed gives the same intervals.
-        confidence: Of the intervals.
+        seed: Seed of the draws; the same seed gives the same intervals.
+        confidence: Confidence level of the intervals.
 
     Returns:
         Name → (low, high); NaN where the metric is undefined on all rows.
@@ -123,8 +123,8 @@ def summarise_with_intervals(
         rows: (N, K) one row per sample.
         summarise: Rows → metrics.
         correct: (N,) whether the sample was right.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        resamples: Number of bootstrap samples.
+        seed: Seed of the bootstrap.
     """
     values = summarise(rows)
     limits = bootstrap(rows, summarise, resamples=resamples, seed=seed)
@@ -192,8 +192,8 @@ def paired_difference(
         first: (N,) value of each sample under the first model.
         second: (N,) value of the same samples under the second model.
         resamples: How many.
-        seed: Of the draws.
-        confidence: Of the interval.
+        seed: Seed of the draws.
+        confidence: Confidence level of the interval.
     """
     differences = np.asarray(second, np.float64) - np.asarray(first, np.float64)
     if differences.size == 0:

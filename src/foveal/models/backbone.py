@@ -41,7 +41,7 @@ class BackboneSpec:
     Attributes:
         name: As `--backbone` takes it.
         build: Makes the backbone; WeightsError when the weights asked for are not at hand.
-        channels: Of each feature map.
+        channels: Number of channels of each feature map.
         strides: Model-input pixels per feature-map pixel, of each feature map; along the width
             where they differ.
         mean: RGB in [0, 1], subtracted from the picture.

@@ -150,7 +150,7 @@ def stages_html(stages: Sequence[Stage]) -> str:
     """Return every stage with its step and what it found, in order.
 
     Args:
-        stages: Of `foveal.page.show_steps`.
+        stages: Result of `foveal.page.show_steps`.
     """
     parts = []
     for number, stage in enumerate(stages, 1):

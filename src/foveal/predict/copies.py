@@ -61,7 +61,7 @@ def copy_to_draw_on(picture: Raster, data: bytes, limits: DecodeLimits, side: in
         picture: As it was decoded: perhaps at the reduced scale that is enough for the network.
         data: The file, which is decoded again in that case.
         limits: What is refused.
-        side: Of the copy, in pixels.
+        side: Side of the copy, in pixels.
     """
     if isinstance(picture, Picture) and picture.pixels.shape[:2] != (picture.height, picture.width):
         again = decode(data, limits, min_size=(side, side))

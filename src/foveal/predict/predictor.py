@@ -140,10 +140,10 @@ class Predictor:
 
         Args:
             inputs: Model inputs.
-            frames: Of the pictures.
-            copies: Of the pictures, see `foveal.predict.copies`.
-            explain: Of a tiled pipeline: whether answers keep what `Prediction.heat` needs, which
-                takes far more memory than a mask. Others keep it in any case, to be drawn.
+            frames: Frames of the pictures.
+            copies: Copies of the pictures, see `foveal.predict.copies`.
+            explain: For a tiled pipeline: whether answers keep what `Prediction.heat` needs, which
+                takes far more memory than a mask. Other pipelines always keep it, to be drawn.
 
         Returns:
             For each input its prediction and the one to draw on the copy; of a tiled

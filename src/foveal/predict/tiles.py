@@ -149,10 +149,10 @@ class _Axis:
     """How one side of a picture is cut.
 
     Attributes:
-        length: Of the picture, in pixels of the scaled picture.
+        length: Length of the scaled picture, in pixels.
         starts: First pixel of each window; the last window ends at the edge.
-        weights: Of each window, float32 over its pixels inside the picture. At every pixel of the
-            picture the weights of all windows that cover it add up to 1.
+        weights: Weights of each window, float32 over its pixels inside the picture. At every pixel,
+            the weights of all windows that cover it sum to 1.
     """
 
     length: int

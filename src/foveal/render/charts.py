@@ -29,7 +29,7 @@ class Series:
         points: (across, up) in the chart's units, in drawing order.
         style: `line`, `points` (line with marks), `bars` (columns from 0, `width` wide) or
             `guide` (thin and dashed).
-        width: Of a bar, in units of the horizontal axis.
+        width: Width of a bar, in units of the horizontal axis.
     """
 
     name: str
@@ -151,8 +151,8 @@ def curve_chart(
         series: What to draw, in order.
         across: The horizontal axis.
         up: The vertical axis.
-        width: Of the figure, in pixels.
-        height: Of the figure, in pixels.
+        width: Width of the figure, in pixels.
+        height: Height of the figure, in pixels.
     """
     named = [s for s in series if s.name]
     left, right, top, bottom = 58, 24, 14 + 20 * (len(named) > 1), 46

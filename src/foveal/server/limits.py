@@ -148,7 +148,7 @@ async def read_body(
 
     Args:
         receive: The ASGI receive function.
-        headers: Of the request, names in lower case.
+        headers: Headers of the request, names in lower case.
         claim: Takes the body's bytes: at once when the length is declared, else as they come.
         options: Limits on bytes and time.
 

@@ -43,8 +43,8 @@ class Arithmetic(Kind):
     The minus is a thin bar, so that it is easily lost.
 
     Attributes:
-        width: Of a picture, in pixels.
-        height: Of a picture, in pixels.
+        width: Width of a picture, in pixels.
+        height: Height of a picture, in pixels.
         fonts: Font files separated by commas, `all` for every font at hand, or empty for those
             that people read most.
         plain: Not turned, warped, stained nor coloured: for checking labels.

@@ -47,8 +47,8 @@ class Captcha(Kind):
     """Draws texts of random characters with the `captcha` package.
 
     Attributes:
-        width: Of a picture, in pixels.
-        height: Of a picture, in pixels.
+        width: Width of a picture, in pixels.
+        height: Height of a picture, in pixels.
         length: Fewest and most characters.
         alphabet: The characters to draw by lot, sorted.
         fonts: Font files separated by commas, `all` for every font at hand, or empty for the
@@ -56,7 +56,7 @@ class Captcha(Kind):
         plain: Not turned, warped, stained nor touching: for checking labels by eye or by program.
         font_files: Found by `prepared`.
         favoured: Characters that are drawn more often, each as many times as its weight says.
-        favoured_share: Of all characters, drawn from `favoured`.
+        favoured_share: Share of all characters that is drawn from `favoured`.
     """
 
     name: ClassVar[str] = "captcha"

@@ -16,8 +16,8 @@ def random_for(seed: int, index: int) -> random.Random:
     Quicker to make than a numpy generator, which counts when a picture takes a millisecond.
 
     Args:
-        seed: Of the stream.
-        index: Of the picture; under 2 ** 64.
+        seed: Seed of the stream.
+        index: Index of the picture; under 2 ** 64.
     """
     return random.Random((seed << 64) | index)  # noqa: S311  # pictures, not secrets
 

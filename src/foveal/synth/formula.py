@@ -47,7 +47,7 @@ class Formula(Kind):
     The one division is built up: a name over a number. The text gives it as `流/35864`.
 
     Attributes:
-        width: Of a picture, in pixels; 0 takes one of 800, 1600, 2400, 3200 and 4000 by lot.
+        width: Width of a picture, in pixels; 0 takes one of 800, 1600, 2400, 3200 and 4000 by lot.
         height: Lowest and highest picture, in pixels; at least a fifth of the width, if that is
             no more than the highest.
         fonts: Font files separated by commas that draw all signs, or empty for those at hand

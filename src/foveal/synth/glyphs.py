@@ -47,7 +47,7 @@ def master(font: str, size_px: int, sign: str) -> PILImage.Image:
 
     Args:
         font: A font file.
-        size_px: Of the font.
+        size_px: Size of the font.
         sign: One character.
     """
     if sign == MINUS:
@@ -102,7 +102,7 @@ def paste(page: PILImage.Image, ink: PILImage.Image, x: float, y: float, color: 
         ink: L, 255 is full ink.
         x: In pixels of the page.
         y: In pixels of the page.
-        color: Of the ink.
+        color: Color of the ink.
     """
     # Blending in numpy takes four times as long, and the page would be converted to and fro.
     page.paste(color, (round(x - ink.width / 2), round(y - ink.height / 2)), ink)

@@ -67,7 +67,7 @@ class Kind(ABC):
 
         Args:
             confused: Character → its weight among those that are favoured.
-            share: Of all characters, in [0, 1): drawn from these alone.
+            share: Share of all characters, in [0, 1), that is drawn from these alone.
         """
         return self
 
@@ -83,8 +83,8 @@ class Kind(ABC):
         neither order nor number of workers changes a picture.
 
         Args:
-            seed: Of the whole stream; at least 0.
-            index: Of the picture in the stream; at least 0.
+            seed: Seed of the whole stream; at least 0.
+            index: Index of the picture in the stream; at least 0.
         """
 
 

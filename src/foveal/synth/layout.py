@@ -38,10 +38,10 @@ class Mark:
     Attributes:
         sign: The character; `BAR` for a bar.
         font: Font file to draw it with.
-        x: Of its middle.
-        y: Of its middle, downwards.
-        size: Of the font.
-        width: Of the ink.
+        x: Horizontal position of its middle.
+        y: Vertical position of its middle, downwards.
+        size: Size of the font.
+        width: Width of the ink.
     """
 
     sign: str
@@ -132,8 +132,8 @@ def fill_page(
     Args:
         lines: From top to bottom.
         font_of: Returns a font file for a sign; asked once for each sign on the page.
-        width: Of the page, in pixels.
-        height: Of the page, in pixels.
+        width: Width of the page, in pixels.
+        height: Height of the page, in pixels.
         rng: Chooses size, spacing and place; None sets the text large and evenly.
     """
     chosen = [[font_of(sign) for sign in line] for line in lines]

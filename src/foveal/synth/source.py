@@ -29,7 +29,7 @@ class SynthSource(Source):
 
     Attributes:
         kind: What is drawn, with its fonts found.
-        seed: Of the stream.
+        seed: Seed of the stream.
         first: Index of the first sample in the stream.
         count: How many samples.
     """
@@ -67,7 +67,7 @@ def make_source(
 
     Args:
         kind: What to draw.
-        seed: Of the stream.
+        seed: Seed of the stream.
         count: How many pictures.
         first: Index of the first one.
         location: As the user gave it; None for `synth:` and the kind's name.

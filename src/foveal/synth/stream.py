@@ -14,7 +14,7 @@ def draw_all(kind: Kind, seed: int, indices: Sequence[int], *, workers: int) -> 
 
     Args:
         kind: What to draw.
-        seed: Of the stream.
+        seed: Seed of the stream.
         indices: Which pictures of the stream; a range costs no memory, however long.
         workers: Processes; 0 takes all cores. Does not change the pictures.
 

@@ -157,7 +157,7 @@ class Task(ABC, Generic[TargetT, PredictionT]):
 
         Args:
             batches: The outputs and frames of all validation samples.
-            targets: Of all validation samples, in the order of the batches.
+            targets: Targets of all validation samples, in the order of the batches.
             accuracy: The accuracy that answers which are not `unsure` shall have.
         """
 
@@ -255,8 +255,8 @@ class TiledTask(Task[TargetT, PredictionT]):
         """Return what takes the network's maps of one picture and ends in its prediction.
 
         Args:
-            frame: Of the whole picture.
-            calibration: Of the bundle.
+            frame: Frame of the whole picture.
+            calibration: Calibration of the bundle.
             explain: Whether the prediction shall hold what `Prediction.heat` needs.
 
         Raises:

@@ -248,7 +248,7 @@ def warp(
         matrix: (N, 2, 2) float32 on the CPU: (x, y) offset from the centre in output pixels →
             the same in input pixels.
         shift: (N, 2) float32 on the CPU: (x, y), added to the result, as a share of half a side.
-        pad_color: Of every channel, outside the pictures.
+        pad_color: Value of every channel outside the pictures.
         size: Height and width of the middle part that is wanted; None wants all of it.
         nearest: Take the nearest value rather than a mean, for masks.
 

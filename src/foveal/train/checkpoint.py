@@ -51,8 +51,8 @@ class CheckpointStore:
     Args:
         directory: Made when the first checkpoint is written.
         every_s: Seconds between checkpoints within an epoch; those at its end come anyway.
-        largest_share: Of the time that checkpoints may take; beyond it they become rarer, which
-            only means more work to repeat after a kill.
+        largest_share: Largest share of the time that checkpoints may take. Beyond it they become
+            rarer, which only means more work to repeat after a kill.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ class Window:
     """A tile of a picture.
 
     Attributes:
-        index: Of the sample.
+        index: Index of the sample.
         top: First row; may be negative.
         left: First column; may be negative.
     """
@@ -58,7 +58,7 @@ class CropPlan:
         labels: Position in the source's classes → class of the task, (256,) uint8.
         rare: Positions in the source's classes of all but the most frequent one.
         foreground: Share of the crops that are centred on a pixel of one of `rare`.
-        seed: Of places and augmentation.
+        seed: Seed of places and augmentation.
     """
 
     indices: NDArray[np.int64]

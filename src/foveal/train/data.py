@@ -61,7 +61,7 @@ class BatchOrder:
         count: Number of samples.
         batch_size: The most samples in a batch. Batches of an epoch differ by at most one sample,
             so there is no tiny last batch to upset batch normalisation.
-        seed: Of the order.
+        seed: Seed of the order.
         sample_weights: (count,) how often each sample is drawn relative to the others, or None
             for each exactly once.
         widths: (count,) of the model inputs, in pixels, or None when all are alike. Batches are
@@ -129,7 +129,7 @@ class CacheLoader:
         indices: (n,) which of its pictures.
         targets: Name → tensor whose row j belongs to `indices[j]` (from `TaskTraining.collate`).
         batch_size: The most pictures in a batch.
-        seed: Of order and augmentation.
+        seed: Seed of order and augmentation.
         augment: Changes the pictures; None leaves them.
         sample_weights: (n,) for balanced sampling, or None.
         device: Where the batches shall be; augmentation runs there.

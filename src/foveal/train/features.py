@@ -129,7 +129,7 @@ def cache_features(
         progress: Hears of the pictures done.
         augment: Makes the views after the first.
         views: How many views; more than one needs `augment`.
-        seed: Of the augmentation.
+        seed: Seed of the augmentation.
         batch_size: Pictures at a time.
     """
     if views > 1 and augment is None:
@@ -168,7 +168,7 @@ class FeatureLoader:
         features: The file.
         targets: Name → tensor whose row j belongs to picture j of the file.
         batch_size: The most pictures in a batch.
-        seed: Of the order and of the choice of views.
+        seed: Seed of the order and of the choice of views.
         sample_weights: (n,) for balanced sampling, or None.
         device: Where the batches shall be.
     """

@@ -19,8 +19,8 @@ def mix(batch: Batch, alpha: float, seed: int) -> Batch:
 
     Args:
         batch: Inputs and targets.
-        alpha: Of the Beta(alpha, alpha) distribution that the weight is drawn from; > 0.
-        seed: Of the weight and the order.
+        alpha: Parameter of the Beta(alpha, alpha) distribution that the weight is drawn from; > 0.
+        seed: Seed of the weight and the order.
 
     Raises:
         UsageError: When the task has no target that can be blended.

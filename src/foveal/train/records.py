@@ -70,8 +70,8 @@ class Stage:
         forward: How the model is run on the loader's inputs.
         validate: Instead of the fit's own (on cached features, say).
         skip_from: The stage is left out when the best value of the metric so far is at least this.
-        budget_share: Of the time left, relative to the shares of this and all later stages; None
-            for a stage that the budget does not bind.
+        budget_share: Share of the time left, relative to the shares of this and all later stages;
+            None for a stage that the budget does not bind.
     """
 
     name: str
@@ -126,7 +126,7 @@ class EpochRecord:
         losses: Mean over its samples of everything that `TaskTraining.losses` gave.
         metrics: What `validate` gave.
         seconds: Training and validation.
-        samples_per_s: Of training alone.
+        samples_per_s: Samples per second of training alone.
         is_best: Whether its weights are the best so far.
         confused: What `validate` gave.
     """
@@ -153,7 +153,7 @@ class FitResult:
         best_metrics: The validation metrics of those weights.
         stopped: Why it ended.
         steps: Optimizer steps in all.
-        seconds: Of training in all, earlier runs that were resumed included.
+        seconds: Seconds of training in all, including earlier runs that were resumed.
     """
 
     history: tuple[EpochRecord, ...]

@@ -26,7 +26,8 @@ class Session:
     """The arguments of a fit beside its state; see `Trainer.fit`.
 
     Attributes:
-        saved_optimizer: Of the checkpoint that the fit goes on from, until its stage is opened.
+        saved_optimizer: Optimizer state of the checkpoint that the fit continues from, until its
+            stage is opened.
     """
 
     training: TaskTraining

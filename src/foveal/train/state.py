@@ -63,13 +63,13 @@ class RunState:
     Attributes:
         model: The network, trained in place.
         ema: Its moving average, or None.
-        scaler: Of the loss; does nothing outside float16.
+        scaler: Scaler of the loss; does nothing outside float16.
         stage: Number of stages that are done.
         epoch: Number of epochs done over all stages.
         batch: Number of batches of the current epoch that are done.
         step: Number of steps done over all stages.
-        pace: Of the current stage, None between stages.
-        optimizer: Of the current stage, None between stages.
+        pace: Pace of the current stage, None between stages.
+        optimizer: Optimizer of the current stage, None between stages.
         stale: Validations of the current stage since its last improvement.
         stage_best: Best metric of the current stage.
         plateau: Factor on the learning rate.

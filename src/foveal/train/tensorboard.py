@@ -26,7 +26,7 @@ class TensorBoard:
     """Writes events for `tensorboard --logdir`.
 
     Args:
-        directory: Of the event files.
+        directory: Folder of the event files.
         settings: Dotted recipe key → value, shown as hyper-parameters.
         graph: Whether to trace the network for the graph tab.
     """

@@ -64,7 +64,7 @@ class Trainer:
     Args:
         options: The recipe's train section.
         device: Where to train.
-        seed: Of dropout and MixUp; the loaders have their own.
+        seed: Seed of dropout and MixUp; the loaders have their own.
         callbacks: Hear what happens, in order.
         checkpoints: Where to write checkpoints, or None for none.
         clock: Seconds, never going back; replaced in tests.

@@ -37,7 +37,7 @@ class CheckReport:
     """What was found.
 
     Attributes:
-        location: Of the data.
+        location: Location of the data.
         layout: How it is laid out, in words.
         samples: How many pictures.
         target: What a label is.

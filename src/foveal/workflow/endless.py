@@ -67,7 +67,7 @@ class EndlessLoader:
         source: Those pictures; says which come later.
         make: Builds the loader of later ones.
         pipeline: Brings them to the model input.
-        limits: Of pictures.
+        limits: Limits for pictures.
         directory: Where the sets are kept, one folder each.
         every: Epochs on one set, at least 1.
         epochs: How many there will be, or None when nobody knows.

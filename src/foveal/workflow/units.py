@@ -33,7 +33,7 @@ class Setting:
         training: The task's torch half.
         options: The recipe's train section.
         device: Where to train.
-        precision: Of forward passes.
+        precision: Precision of forward passes.
     """
 
     training: TaskTraining

@@ -29,10 +29,10 @@ class Validation:
         task: Decodes and measures.
         training: Gives the loss.
         batches: Gives the batches of all validation samples in order, each time it is called.
-        targets: Of all validation samples, in the same order.
-        frames: Of all validation samples, in the same order.
+        targets: Targets of all validation samples, in the same order.
+        frames: Frames of all validation samples, in the same order.
         options: The recipe's train section.
-        precision: Of the forward pass.
+        precision: Precision of the forward pass.
         forward: How the network is run on the batches.
     """
 

@@ -36,7 +36,7 @@ def find_values(counts: Sequence[MaskCount], names: MaskNames | None) -> MaskVal
     for black and else `#rrggbb`; those of a few stray pixels are ignored.
 
     Args:
-        counts: Of all masks that could be read; counted as colours where `needs_colors`.
+        counts: Counts of all masks that could be read; counted as colours where `needs_colors`.
         names: What a file calls the values, or None.
 
     Raises:

@@ -73,11 +73,11 @@ class _Place:
     """A file in a folder of pictures or masks.
 
     Attributes:
-        name: Of the file.
+        name: Name of the file.
         role: By its folder.
         folders: All folders on its way but the one that says the role; sides by their short names.
         stem: Without its ending and the number of its channel.
-        channel: Of a picture of nnU-Net, else empty.
+        channel: Channel of an nnU-Net picture, else empty.
         side: Or None when no folder names one.
         root: The folders before the one that says the role, with a trailing /.
     """
@@ -100,7 +100,7 @@ def find_pairs(listing: Listing, sides: Mapping[str, SplitName]) -> MaskPairs | 
     """Return the pairs in a folder, or None where there are no folders of pictures and of masks.
 
     Args:
-        listing: Of the folder.
+        listing: Listing of the folder.
         sides: What people call the sides of a split, in lower case.
 
     Raises:

@@ -25,7 +25,7 @@ class MaskLook:
     Attributes:
         sample: Name of the picture.
         mask: Name of the mask.
-        count: Of the mask's values, or None when it cannot be read.
+        count: Count of the mask's values, or None when it cannot be read.
         problem: Why it cannot be read, or None.
         picture_size: Upright (height, width) in pixels, or None when the picture has no header.
     """
@@ -45,7 +45,7 @@ def look_at_masks(
     Args:
         storage: Where the files are.
         masks: Name of the picture → name of its mask.
-        limits: Of one mask, unless it is a TIFF.
+        limits: Limits for one mask, unless it is a TIFF.
         as_colors: See `foveal.data.masks.values.count_values`.
 
     Raises:

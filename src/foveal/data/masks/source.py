@@ -22,7 +22,7 @@ class MaskFiles:
         storage: Where they are.
         files: Sample id → name of its mask, of those that can be used.
         values: What the masks' values mean.
-        limits: Of a mask that is no TIFF: those of the pictures.
+        limits: Limits of a mask that is no TIFF: those of the pictures.
     """
 
     storage: Storage

@@ -36,7 +36,7 @@ class MaskCount:
     """How often each value occurs in a mask file.
 
     Attributes:
-        name: Of the file.
+        name: Name of the file.
         size: (height, width) in pixels.
         is_color: Whether the values are colours, 0xRRGGBB, or else ids.
         has_palette: Whether it stores positions in a palette.
@@ -90,7 +90,7 @@ class MaskValues:
         """Return (H, W) uint8 positions in `classes`, or `IGNORED`.
 
         Args:
-            name: Of the file, for errors.
+            name: Name of the file, for errors.
             file: The mask as stored.
 
         Raises:
@@ -119,7 +119,7 @@ def count_values(name: str, file: MaskFile, *, as_colors: bool = False) -> MaskC
     """Count the values of a mask; a colour file in which all is grey holds ids.
 
     Args:
-        name: Of the file.
+        name: Name of the file.
         file: The mask as stored.
         as_colors: Look palette positions up, and take grey for a colour too.
 

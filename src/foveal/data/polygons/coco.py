@@ -49,7 +49,7 @@ def read_coco(name: str, data: bytes) -> list[CocoPicture] | None:
     Regions of a crowd (`iscrowd`) are what nobody says anything about.
 
     Args:
-        name: Of the file, for errors.
+        name: Name of the file, for errors.
         data: The file.
 
     Raises:

@@ -130,7 +130,7 @@ def coco_resolver(names: Iterable[str]) -> Callable[[str, str], str | None]:
     """Return a function from (COCO file, `file_name` in it) to the picture's name, or None.
 
     Args:
-        names: Of all pictures.
+        names: Names of all pictures.
     """
     known = frozenset(names)
     by_stem: dict[str, list[str]] = {}

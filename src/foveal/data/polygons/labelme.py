@@ -31,7 +31,7 @@ def read_labelme(name: str, data: bytes) -> Drawing | None:
     `__ignore__` what nobody says anything about.
 
     Args:
-        name: Of the file, for errors.
+        name: Name of the file, for errors.
         data: The file.
 
     Raises:

@@ -130,8 +130,8 @@ def rasterise(
 
     Args:
         regions: In the order of drawing.
-        height: Of the picture, in pixels.
-        width: Of the picture, in pixels.
+        height: Height of the picture, in pixels.
+        width: Width of the picture, in pixels.
         values: Name of a class → its value in the mask.
 
     Raises:

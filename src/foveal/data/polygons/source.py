@@ -85,7 +85,7 @@ def check_size(file: str, drawing: Drawing, picture: str, size: tuple[int, int])
     """Refuse shapes that were drawn over a picture of another size.
 
     Raises:
-        ImageError: Of the code `size_mismatch`, when the file states another size.
+        ImageError: With the code `size_mismatch`, when the file states another size.
     """
     stated = drawing.size
     if stated is None or stated == size:

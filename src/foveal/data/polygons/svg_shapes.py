@@ -46,10 +46,10 @@ def read_svg(name: str, data: bytes, height: int, width: int) -> Drawing:
     `foreground`. Hidden elements (`display: none`) and definitions are passed over.
 
     Args:
-        name: Of the file, for errors.
+        name: Name of the file, for errors.
         data: The file.
-        height: Of the picture, in original pixels.
-        width: Of the picture, in original pixels.
+        height: Height of the picture, in original pixels.
+        width: Width of the picture, in original pixels.
 
     Raises:
         ImageError: When it is no SVG file, or holds what is not understood.

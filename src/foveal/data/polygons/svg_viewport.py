@@ -20,9 +20,9 @@ def viewport(attributes: Mapping[str, str], height: int, width: int) -> Matrix:
     """Return the matrix from a drawing's units to original pixels.
 
     Args:
-        attributes: Of the outermost `<svg>`.
-        height: Of the picture, in original pixels.
-        width: Of the picture, in original pixels.
+        attributes: Attributes of the outermost `<svg>`.
+        height: Height of the picture, in original pixels.
+        width: Width of the picture, in original pixels.
 
     Raises:
         ImageError: When `viewBox` is no box.

@@ -62,7 +62,7 @@ def read_lines(name: str, data: bytes, target: TargetKind = "text") -> Iterator[
     passed over.
 
     Args:
-        name: Of the file.
+        name: Name of the file.
         data: The file; UTF-8, with or without a byte order mark.
         target: Whether what follows the name is one text or labels joined by `|`.
 

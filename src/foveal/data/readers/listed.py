@@ -47,9 +47,9 @@ def listed_pictures(
     Args:
         storage: The folder of the table.
         table: Its name there.
-        listing: Of the folder.
-        location: Of the source, as the user gave it.
-        rows: Of the table.
+        listing: Listing of the folder.
+        location: Location of the source, as the user gave it.
+        rows: Rows of the table.
         target: What a label is.
 
     Raises:

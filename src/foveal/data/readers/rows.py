@@ -60,7 +60,7 @@ def read_rows(name: str, data: bytes, target: TargetKind = "labels") -> Iterator
     """Yield the rows of a table.
 
     Args:
-        name: Of the file; `.jsonl` and `.ndjson` are JSON lines, all else is CSV.
+        name: Name of the file; `.jsonl` and `.ndjson` are JSON lines, all else is CSV.
         data: The file; UTF-8, with or without a byte order mark.
         target: Whether a cell holds labels, joined by `|`, or one text, taken as it stands.
 

@@ -36,7 +36,7 @@ class Segments:
         height: As stored, in pixels.
         width: As stored, in pixels.
         samples: Values of a pixel.
-        dtype: Of a value.
+        dtype: Type of a value.
         planes: 1 when the values of a pixel lie together, else `samples`.
         size: (height, width) of a segment; the last ones may be cut.
         offsets: Where each begins in the file; 0 with a count of 0 for one that was never written.
@@ -135,7 +135,7 @@ class _Kept:
     """The segments used last, within a bound; threads that want the same one wait for it.
 
     Attributes:
-        max_bytes: Of all together. The last one stays even if it is larger.
+        max_bytes: Limit on all together. The last one stays even if it is larger.
     """
 
     max_bytes: int

@@ -37,7 +37,7 @@ def row(
     Args:
         decisions: (C,) 1 where the class was answered.
         target: (C,) 1 where the class applies.
-        confidence: Of the answer, in [0, 1].
+        confidence: Confidence of the answer, in [0, 1].
         multi_label: Several classes may apply.
     """
     correct = float(np.array_equal(decisions > 0.5, target > 0.5))

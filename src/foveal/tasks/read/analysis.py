@@ -37,7 +37,7 @@ def row(
     Args:
         text: What was read.
         target: What is there.
-        confidence: Of the whole text, in [0, 1].
+        confidence: Confidence of the whole text, in [0, 1].
         value: Exact value of `text`, None where it has none.
         target_value: Exact value of `target`, None where it has none (a division by zero).
         has_value: The texts are expressions.
@@ -104,7 +104,7 @@ def analyse(
     Args:
         texts: What was read, for each sample.
         targets: What is there.
-        confidences: Of the whole texts, in [0, 1].
+        confidences: Confidences of the whole texts, in [0, 1].
         values: (exact value of the answer, of the truth), None where there is none; empty
             unless `has_value`.
         alphabet: The characters that can be read.

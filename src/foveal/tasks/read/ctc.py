@@ -34,7 +34,7 @@ class Decoded:
 
     Attributes:
         text: What was read.
-        log_probability: Of the whole text: the sum over all its alignments.
+        log_probability: Log probability of the whole text: the sum over all its alignments.
         spans: For each character its columns, [first, end), in the most probable alignment.
         confidences: For each character its largest probability within its span, in [0, 1].
     """

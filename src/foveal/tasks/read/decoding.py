@@ -27,7 +27,7 @@ def decode_text(
     Args:
         log_probabilities: (T, K), normalised over K; class 0 is the blank.
         alphabet: K - 1 characters.
-        options: Of the reader.
+        options: Options of the reader.
         constraint: What `options` allow, or None for everything.
     """
     is_positional = options.head == "positions"

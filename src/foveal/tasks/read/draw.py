@@ -46,7 +46,7 @@ class _Columns:
         frame: Where the picture lies in the model input.
         scale: Sheet pixels per pixel of the picture.
         left: Left edge of the picture on the sheet.
-        width: Of the picture on the sheet.
+        width: Width of the picture on the sheet.
     """
 
     count: int
@@ -77,7 +77,7 @@ def draw_alignment(picture: Picture, alignment: Alignment) -> Image:
 
     Args:
         picture: The picture that was read, or a copy of another size.
-        alignment: Of what was read in it.
+        alignment: Alignment of what was read in it.
 
     Returns:
         (H, W, 3) uint8 RGB, at most about 900 pixels wide; small pictures are enlarged by whole

@@ -50,7 +50,7 @@ def row(
     Args:
         answer: (H, W) label positions.
         truth: (H, W) label positions, or `IGNORED`.
-        confidence: Of the answer, in [0, 1].
+        confidence: Confidence of the answer, in [0, 1].
         classes: C.
         boundary_px: How far a boundary may be off and count as met.
     """

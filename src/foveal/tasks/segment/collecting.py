@@ -23,7 +23,7 @@ class MaskCollector:
     Args:
         size: (height, width) of the picture, original pixels.
         labels: The C names.
-        calibration: Of the bundle.
+        calibration: Calibration of the bundle.
         maps: Type of the probabilities to keep, float16 or float32; None keeps none.
 
     Raises:

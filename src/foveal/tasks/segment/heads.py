@@ -28,8 +28,8 @@ class Maps:
 
     Attributes:
         levels: Their positions among the backbone's.
-        channels: Of each.
-        strides: Of each.
+        channels: Channels of each.
+        strides: Strides of each.
     """
 
     levels: tuple[int, ...]
@@ -55,8 +55,8 @@ def build_decoder(
 
     Args:
         name: `unet`, `fpn` or `fcn8s`.
-        channels: Of the backbone's maps, finest first.
-        strides: Of the same.
+        channels: Channels of the backbone's maps, finest first.
+        strides: Strides of the same maps.
         classes: Labels of the task.
         dropout: Share of channels dropped before the last convolution.
 

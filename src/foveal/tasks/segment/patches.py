@@ -58,8 +58,9 @@ def tidy(mask: Mask, smallest: Sequence[int], holes: Sequence[int], classes: int
 
     Args:
         mask: (H, W) label positions.
-        smallest: Of each label, in pixels, at most `LARGEST_AREA`; empty or 0 for none.
-        holes: Of each label, in pixels, at most `LARGEST_AREA`; empty or 0 for none.
+        smallest: Smallest patch of each label, in pixels, at most `LARGEST_AREA`; empty or 0 for
+            none.
+        holes: Smallest hole of each label, in pixels, at most `LARGEST_AREA`; empty or 0 for none.
         classes: How many labels there are.
 
     Raises:
