@@ -13,21 +13,33 @@ import secrets
 import statistics
 import string
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 
 import numpy as np
 from captcha.image import ImageCaptcha
 
 from foveal.errors import DataError
-from foveal.machine import available_cores
-from foveal.synth import CAPTCHA, KINDS, Kind, draw_all
+from foveal.machine import available_cores, over_cores
+from foveal.synth import CAPTCHA, KINDS, Drawn, Kind
 from outcome import Outcome, add_out, note, report
 
 ALPHABET = string.digits + string.ascii_uppercase
 LENGTH = 4
 # Pages are larger by a factor of a hundred.
 FEWER_PAGES = 8
+
+
+def draw_all(kind: Kind, seed: int, count: int) -> Iterator[Drawn]:
+    """Draw pictures over all cores, as `foveal synth` does, without writing them."""
+    draw = partial(draw_batch, kind, seed)
+    yield from over_cores(draw, range(count), batch=kind.batch, workers=0)
+
+
+def draw_batch(kind: Kind, seed: int, indices: Sequence[int]) -> list[Drawn]:
+    """Draw some pictures of a stream."""
+    return [kind.draw(seed, index) for index in indices]
 
 
 def main() -> None:
@@ -104,10 +116,10 @@ def rate(work: Callable[[], None], count: int) -> float:
 
 def all_cores(kind: Kind, count: int) -> float:
     """Return captchas a second by the clock over all cores, once their processes run."""
-    for _ in draw_all(kind, 1, range(2 * available_cores() * kind.batch), workers=0):
+    for _ in draw_all(kind, 1, 2 * available_cores() * kind.batch):
         pass
     start = time.perf_counter()
-    for _ in draw_all(kind, 2, range(count), workers=0):
+    for _ in draw_all(kind, 2, count):
         pass
     return count / (time.perf_counter() - start)
 

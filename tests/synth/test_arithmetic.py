@@ -3,10 +3,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from drawn import draw_all
 from reading import Signs
 
 from foveal.errors import DataError
-from foveal.synth import ARITHMETIC, draw_all, fonts, make_kind
+from foveal.synth import ARITHMETIC, fonts, make_kind
 
 DIGIT, OPERATOR = "[0-9]", "[-+*]"
 FORMS = [

@@ -5,11 +5,12 @@ from typing import Any
 import captcha.image
 import numpy as np
 import pytest
+from drawn import draw_all
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
 from foveal.errors import MissingExtraError
-from foveal.synth import CAPTCHA, draw_all, make_kind
+from foveal.synth import CAPTCHA, make_kind
 from foveal.synth import captcha as module
 from foveal.synth.chance import random_for
 from foveal.synth.fonts import find_fonts

@@ -3,11 +3,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from drawn import draw_all
 from reading import Mask, Signs, cut, runs
 
 from foveal.errors import DataError
 from foveal.fonts import MAIN_FONT
-from foveal.synth import FORMULA, draw_all, fonts, make_kind
+from foveal.synth import FORMULA, fonts, make_kind
 from foveal.synth.expressions import FOUR, HAN
 
 ASSIGNMENT = re.compile("(.)=([1-9][0-9]*);")

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn import draw_all
 
 from foveal.errors import DataError
-from foveal.synth import LETTERS, draw_all, fonts
+from foveal.synth import LETTERS, fonts
 from foveal.synth.fonts import find_fonts
 from foveal.synth.letters import Letters
 

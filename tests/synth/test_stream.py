@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from itertools import islice
 
 import pytest
+from drawn import draw_all
 
 from foveal import machine
-from foveal.synth import CAPTCHA, LETTERS, draw_all, make_kind
+from foveal.synth import CAPTCHA, LETTERS, make_kind
 
 
 def numbers(indices: Sequence[int]) -> list[int]:

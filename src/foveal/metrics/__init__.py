@@ -15,7 +15,6 @@ from foveal.metrics.calibration import (
 from foveal.metrics.classification import (
     ClassScores,
     averages,
-    class_scores,
     confusion,
     count_scores,
     label_counts,
@@ -62,7 +61,6 @@ __all__ = [
     "bootstrap",
     "boundary_scores",
     "choose_threshold",
-    "class_scores",
     "confusion",
     "count_scores",
     "coverage_curve",

@@ -78,12 +78,6 @@ def count_scores(
     )
 
 
-def class_scores(matrix: ArrayLike) -> ClassScores:
-    """Return the scores of each class from a (C, C) confusion matrix (row = true class)."""
-    counts = np.asarray(matrix, np.int64)
-    return count_scores(np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0))
-
-
 def averages(scores: ClassScores) -> dict[str, float]:
     """Average the scores over the classes.
 

@@ -7,7 +7,6 @@ from foveal.synth.formula import FORMULA
 from foveal.synth.kinds import KINDS, Drawn, Kind, make_kind
 from foveal.synth.letters import LETTERS
 from foveal.synth.source import SynthSource, is_synth, kind_of, make_source, open_synth
-from foveal.synth.stream import draw_all
 
 __all__ = [
     "ARITHMETIC",
@@ -18,7 +17,6 @@ __all__ = [
     "Drawn",
     "Kind",
     "SynthSource",
-    "draw_all",
     "is_synth",
     "kind_of",
     "make_kind",
