@@ -69,7 +69,7 @@ class Answer:
     def _repr_html_(self) -> str:
         from foveal.notebook import answer_html
 
-        return answer_html(self)
+        return answer_html(self.prediction, self.picture, self.overlay)
 
 
 @final
@@ -357,7 +357,7 @@ class Model:
     def _repr_html_(self) -> str:
         from foveal.notebook import model_html
 
-        return model_html(self)
+        return model_html(self.bundle)
 
 
 def _is_number(text: str) -> bool:

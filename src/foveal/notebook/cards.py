@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Protocol
 
 from foveal.bundle import Bundle
 from foveal.render import original_pixels
 from foveal.render.markup import image_html, side_by_side, table_html
 from foveal.tasks.prediction import Prediction
-from foveal.types import Image, JsonObject, Picture
+from foveal.types import Image, Picture
 
 # Side of a picture on the page: two and the bars fit beside each other.
 _PICTURE_PX = 256
@@ -20,52 +19,27 @@ _LEAST_PX = 128
 _FIGURE_PX = 560
 
 
-class AnswerLike(Protocol):
-    """What is needed of `foveal.model.Answer`."""
-
-    @property
-    def prediction(self) -> Prediction: ...  # noqa: D102
-    @property
-    def picture(self) -> Picture: ...  # noqa: D102
-    @property
-    def overlay(self) -> Image: ...  # noqa: D102
-
-
-class ModelLike(Protocol):
-    """What is needed of `foveal.model.Model`."""
-
-    @property
-    def bundle(self) -> Bundle: ...  # noqa: D102
-    @property
-    def metrics(self) -> JsonObject: ...  # noqa: D102
-
-
-def answer_html(answer: AnswerLike) -> str:
+def answer_html(prediction: Prediction, picture: Picture, overlay: Image) -> str:
     """Return the picture, the answer drawn on or below it, and how sure each part of it is."""
-    picture, overlay, prediction = (
-        original_pixels(answer.picture),
-        answer.overlay,
-        answer.prediction,
-    )
-    width = min(_PICTURE_PX, max(_LEAST_PX, picture.shape[1]))
+    pixels = original_pixels(picture)
+    width = min(_PICTURE_PX, max(_LEAST_PX, pixels.shape[1]))
     # A text's alignment has a size of its own, at which its letters are to be read.
-    own = width if overlay.shape == picture.shape else min(_FIGURE_PX, overlay.shape[1])
+    own = width if overlay.shape == pixels.shape else min(_FIGURE_PX, overlay.shape[1])
     words = f"<strong>{escape(prediction.headline)}</strong>"
     if prediction.unsure:
         words += "<p>The model is unsure about this picture.</p>"
     return side_by_side(
         (
-            image_html(picture, alternative="the picture", width_px=width),
+            image_html(pixels, alternative="the picture", width_px=width),
             image_html(overlay, alternative=f"why: {prediction.headline}", width_px=own),
             words + prediction.to_html(),
         )
     )
 
 
-def model_html(model: ModelLike) -> str:
+def model_html(bundle: Bundle) -> str:
     """Return what a model is and how good it was on its validation pictures."""
-    bundle, manifest = model.bundle, model.bundle.manifest
-    pipeline = manifest.pipeline
+    manifest, pipeline = bundle.manifest, bundle.manifest.pipeline
     size = (
         f"{pipeline.height} px high, up to {pipeline.width} px wide"
         if pipeline.is_ragged
@@ -85,7 +59,7 @@ def model_html(model: ModelLike) -> str:
             _number(value.get("value")),
             f"{_number(value.get('low'))} to {_number(value.get('high'))}",
         )
-        for name, value in model.metrics.items()
+        for name, value in manifest.metrics.items()
     ]
     return f"<strong>{escape(manifest.name)}</strong>" + side_by_side(
         (
