@@ -84,12 +84,13 @@ def _setting(setting: Setting) -> tuple[str, str, str, str]:
     if not setting.help:
         raise ExtensionError(f"{setting.key} has no help text")
     option = f" Option: `{setting.flags[0]}`." if setting.flags else ""
-    return f"`{setting.key}`", setting.expected, _shown(setting.default), setting.help + option
+    return f"`{setting.key}`", setting.expected, _shown(setting), setting.help + option
 
 
-def _shown(value: object) -> str:
+def _shown(setting: Setting) -> str:
+    value = setting.default
     if value is None or value == "auto":
-        return "chosen"
+        return setting.about.none
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if value in ("", ()):

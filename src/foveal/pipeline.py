@@ -1,7 +1,7 @@
 """THE pre-processing: an upright RGB picture becomes the uint8 array that a network takes.
 
 Training, evaluation, the command line and the server all call `Pipeline.apply`; there is no
-second implementation. It must stay free of torch and of pydantic (see docs/decisions/0002).
+second implementation. It must stay free of torch (see docs/decisions/0003).
 """
 
 from __future__ import annotations

@@ -1,34 +1,57 @@
 """What a setting says about itself: its type, bounds, one line of help, whether it is everyday.
 
 Settings are the fields of frozen dataclasses: the recipe's sections and the options of a task.
-Options of the command line, keyword arguments, error messages and documentation are made from them.
-Nothing here imports pydantic: neither `foveal train --help` nor a prediction may pay for it.
+Checks, error messages, options of the command line, keyword arguments and documentation are made
+from them.
 """
 
 from __future__ import annotations
 
 import operator
 import types
-from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from typing import Annotated, Any, ClassVar, Literal, Union, final, get_args, get_origin
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, SupportsIndex, TypeVar, Union, cast, final, get_args, get_origin
 from typing import get_type_hints as hints_of
 
-from annotated_types import Interval
-
 from foveal.errors import RecipeError, nearest
+
+SectionT = TypeVar("SectionT")
+
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    dict[str, Any]: "a mapping",
+    dict[str, str]: "a mapping",
+    tuple[int, int, int]: "three whole numbers",
+    tuple[str, ...]: "a list of texts",
+}
+_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Help:
-    """One line about a field.
+class About:
+    """What an annotated field says about itself.
 
     Attributes:
-        text: A sentence or two.
+        help: One line.
+        ge: Least value of a number.
+        gt: Value that a number exceeds.
+        le: Largest value of a number.
+        lt: Value that a number stays below.
+        none: What the default None stands for.
     """
 
-    text: str
+    help: str
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    none: str = "chosen"
 
 
 @final
@@ -45,14 +68,6 @@ class Knob:
     metavar: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """Base of the recipe's sections: frozen values, checked when a mapping is parsed."""
-
-    # Unknown keys are errors. Read by pydantic, which is only imported when a mapping is parsed.
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-
 @final
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -62,22 +77,25 @@ class Setting:
         key: Dotted, such as `train.lr`.
         kind: Its type, without None.
         default: The value where none is given; None or `auto` is chosen from the data.
-        bounds: Limits of a number.
-        help: One line.
+        about: Bounds and help.
         knob: Present for everyday settings.
     """
 
     key: str
     kind: Any
     default: Any
-    bounds: Interval = field(default_factory=Interval)
-    help: str = ""
+    about: About
     knob: Knob | None = None
 
     @property
     def name(self) -> str:
         """Return the name of the argument of `foveal.train`: the last part of the key."""
         return self.key.rpartition(".")[2]
+
+    @property
+    def help(self) -> str:
+        """Return one line about it."""
+        return self.about.help
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -91,111 +109,149 @@ class Setting:
         """Return the key as errors name it, with its option: `'train.lr' (--lr)`."""
         return f"'{self.key}'" + (f" ({self.flags[0]})" if self.flags else "")
 
-    def accepts(self, value: Any) -> bool:
-        """Tell whether a plain value, as read from JSON, has the type and is within the bounds."""
-        kind = get_origin(self.kind) or self.kind
-        if value is None or kind is Literal:
-            return value is self.default or value in get_args(self.kind)
-        if kind in (int, float):
-            allowed = (int, float) if kind is float else int
-            if isinstance(value, bool) or not isinstance(value, allowed):
-                return False
-            return all(
-                limit is None or is_within(value, limit)
-                for limit, is_within in (
-                    (self.bounds.ge, operator.ge),
-                    (self.bounds.gt, operator.gt),
-                    (self.bounds.le, operator.le),
-                    (self.bounds.lt, operator.lt),
-                )
-            )
-        if kind is tuple:
-            return isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
-        return isinstance(value, kind)
+    @property
+    def expected(self) -> str:
+        """Return what a value must be: `a number > 0`."""
+        if get_origin(self.kind) is Literal:
+            return "one of " + ", ".join(str(value) for value in get_args(self.kind))
+        limits = [
+            f"{sign} {getattr(self.about, name):,}"
+            for name, sign in _SIGNS.items()
+            if getattr(self.about, name) is not None
+        ]
+        return f"{_WORDS[self.kind]} {' and '.join(limits)}".strip()
 
-    def invalid(self, value: Any) -> RecipeError:
-        """Return the error for a value that is not accepted."""
-        hint = f"{self.key}: {self.help}" if self.help else None
-        if self.kind is str:
-            hint = f"plain text is quoted: --set \"{self.key}='{value}'\""
+    def read(self, value: Any) -> Any:
+        """Return a plain value, as read from YAML or JSON, as the setting has it.
+
+        A number may be text (`1e-3` is text in YAML) and a tuple a list.
+
+        Raises:
+            RecipeError: When it has another type or is out of bounds.
+        """
+        try:
+            found = _as_kind(self.kind, value)
+        except (TypeError, ValueError):
+            raise self._invalid(value) from None
+        limits = {name: getattr(self.about, name) for name in _SIGNS}
+        # Compared this way round, what is not a number is within no bound.
+        if all(
+            limit is None or getattr(operator, name)(found, limit) for name, limit in limits.items()
+        ):
+            return found
+        raise self._invalid(value)
+
+    def _invalid(self, value: Any) -> RecipeError:
         choices = get_args(self.kind) if get_origin(self.kind) is Literal else ()
         near = nearest(str(value), map(str, choices))
         guess = f" Did you mean {near!r}?" if near else ""
+        hint = f"{self.key}: {self.help}"
+        if self.kind is str:
+            hint = f"plain text is quoted: --set \"{self.key}='{value}'\""
         return RecipeError(
             f"Invalid value for recipe key {self.where}. Expected {self.expected}. "
             f"Received: {value!r}.{guess}",
             hint=hint,
         )
 
-    @property
-    def expected(self) -> str:
-        """Return what a value must be: `a number > 0`."""
-        if get_origin(self.kind) is Literal:
-            return "one of " + ", ".join(str(value) for value in get_args(self.kind))
-        signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-        limits = [
-            f"{sign} {getattr(self.bounds, name):,}"
-            for name, sign in signs.items()
-            if getattr(self.bounds, name) is not None
-        ]
-        return " ".join((_WORDS.get(self.kind, "a list"), " and ".join(limits))).strip()
+
+def parse_section(section: type[SectionT], data: Mapping[str, Any], prefix: str = "") -> SectionT:
+    """Check a mapping and return it as a section.
+
+    Args:
+        section: A frozen dataclass; its fields are sections themselves or annotated with `About`.
+        data: Plain values, as read from YAML; sections of it are mappings too.
+        prefix: What keys begin with in errors, such as `task_options.`.
+
+    Raises:
+        RecipeError: For an unknown key (names the nearest) or a value of the wrong type or out of
+            bounds.
+    """
+    known = _fields(cast(Hashable, section), prefix)
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in known:
+            raise _unknown_key(prefix, str(name), known)
+        field = known[name]
+        if isinstance(field, Setting):
+            is_open = value is None and field.default is None
+            values[name] = None if is_open else field.read(value)
+        elif isinstance(value, Mapping):
+            values[name] = parse_section(field, value, f"{prefix}{name}.")
+        else:
+            raise RecipeError(
+                f"Invalid value for recipe key '{prefix}{name}'. Expected a mapping. "
+                f"Received: {value!r}."
+            )
+    return section(**values)
 
 
-_WORDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    dict[str, Any]: "a mapping",
-    dict[str, str]: "a mapping",
-    tuple[int, int, int]: "three whole numbers",
-    tuple[str, ...]: "a list of texts",
-}
+def settings_of(section: type[Any], prefix: str = "") -> dict[str, Setting]:
+    """Return dotted key → setting for every field of a section, those of its sections included."""
+    settings: dict[str, Setting] = {}
+    for name, field in _fields(cast(Hashable, section), prefix).items():
+        if isinstance(field, Setting):
+            settings[field.key] = field
+        else:
+            settings |= settings_of(field, f"{prefix}{name}.")
+    return settings
 
 
-def unknown_key(prefix: str, name: str, known: Iterable[str]) -> RecipeError:
-    """Return the error for a key that does not exist, with the nearest that does."""
+@cache
+def _fields(section: Any, prefix: str) -> Mapping[str, Setting | type[Any]]:
+    hints = hints_of(section, include_extras=True)
+    return {f.name: _field(f, hints[f.name], prefix) for f in fields(section) if f.init}
+
+
+def _field(field: Field[Any], hint: Any, prefix: str) -> Setting | type[Any]:
+    if isinstance(hint, type) and is_dataclass(hint):
+        return hint
+    kind, *marks = get_args(hint)
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(part for part in get_args(kind) if part is not type(None))
+    return Setting(
+        prefix + field.name,
+        kind,
+        None if field.default is MISSING else field.default,
+        next(mark for mark in marks if isinstance(mark, About)),
+        next((mark for mark in marks if isinstance(mark, Knob)), None),
+    )
+
+
+def _as_kind(kind: Any, value: Any) -> Any:
+    """Return a value as a type has it.
+
+    Raises:
+        TypeError: When it has another type.
+        ValueError: When it is text that is no number.
+    """
+    plain = get_origin(kind) or kind
+    if plain is Literal:
+        if not any(value == choice and type(value) is type(choice) for choice in get_args(kind)):
+            raise TypeError
+        return value
+    if plain in (int, float) and not isinstance(value, bool):
+        number = float(value) if isinstance(value, str) else value
+        if plain is float and isinstance(number, (int, float)):
+            return float(number)
+        if isinstance(number, float) and number.is_integer():
+            return int(number)
+        if isinstance(number, SupportsIndex):
+            return operator.index(number)
+    elif plain is tuple and isinstance(value, Sequence) and not isinstance(value, str):
+        kinds = get_args(kind)
+        if kinds[-1] is not ... and len(value) != len(kinds):
+            raise TypeError
+        return tuple(_as_kind(kinds[0], item) for item in value)
+    elif isinstance(value, plain) and isinstance(value, bool) == (plain is bool):
+        return value
+    raise TypeError
+
+
+def _unknown_key(prefix: str, name: str, known: Iterable[str]) -> RecipeError:
     near = nearest(name, known)
     guess = f" Did you mean '{prefix}{near}'?" if near else ""
     return RecipeError(
         f"Unknown recipe key '{prefix}{name}'.{guess}",
         hint=f"the keys there are: {', '.join(sorted(known))}",
     )
-
-
-def settings_of(section: type[Any], prefix: str = "") -> dict[str, Setting]:
-    """Return dotted key → setting for every field of a section, those of its sections included."""
-    return {setting.key: setting for setting in _walk(section, prefix)}
-
-
-def _walk(section: type[Any], prefix: str) -> Iterator[Setting]:
-    hints = hints_of(section, include_extras=True)
-    for each in (each for each in fields(section) if each.init):
-        kind, *marks = get_args(hints[each.name]) if _is_marked(hints[each.name]) else [None]
-        kind = _plain(hints[each.name] if kind is None else kind)
-        if is_dataclass(kind):
-            yield from _walk(_as_type(kind), f"{prefix}{each.name}.")
-            continue
-        yield Setting(
-            prefix + each.name,
-            kind,
-            None if each.default is MISSING else each.default,
-            next((mark for mark in marks if isinstance(mark, Interval)), Interval()),
-            next((mark.text for mark in marks if isinstance(mark, Help)), ""),
-            next((mark for mark in marks if isinstance(mark, Knob)), None),
-        )
-
-
-def _is_marked(hint: Any) -> bool:
-    return get_origin(hint) is Annotated
-
-
-def _as_type(kind: Any) -> type[Any]:
-    return kind  # type: ignore[no-any-return]  # a dataclass, as was just seen
-
-
-def _plain(kind: Any) -> Any:
-    """Return a type without `| None`."""
-    if get_origin(kind) not in (Union, types.UnionType):
-        return kind
-    return next(part for part in get_args(kind) if part is not type(None))

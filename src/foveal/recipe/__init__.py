@@ -1,17 +1,16 @@
-"""The recipe: what a run is made of. Every key is declared once, in `sections` or `recipe`."""
+"""The recipe: what a run is made of. Every key is declared once: see `sections` and `training`."""
 
 from foveal.recipe.knobs import KNOBS, Knobs, make_recipe
-from foveal.recipe.parse import parse_section
 from foveal.recipe.recipe import SETTINGS, Recipe
 from foveal.recipe.sections import (
-    AugmentOptions,
     DataOptions,
     EvaluateOptions,
     ModelOptions,
     PipelineOptions,
     SplitOptions,
-    TrainOptions,
 )
+from foveal.recipe.training import AugmentOptions, TrainOptions
+from foveal.settings import parse_section
 
 __all__ = [
     "KNOBS",

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from foveal.errors import RecipeError, UsageError, unknown_name
 from foveal.recipe.recipe import SETTINGS, Recipe, _flat, _merged, nested
-from foveal.recipe.sections import Strategy
+from foveal.recipe.training import Strategy
 
 
 class Knobs(TypedDict, total=False):

@@ -9,30 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, final
-
-from annotated_types import Interval
+from typing import Annotated, Any, Literal, Self, final
 
 from foveal.errors import RecipeError
-from foveal.recipe.parse import parse_section
 from foveal.recipe.sections import (
     DataOptions,
     EvaluateOptions,
     ModelOptions,
     PipelineOptions,
     SplitOptions,
-    TrainOptions,
 )
-from foveal.settings import Help, Knob, Section, settings_of
-
-SectionT = TypeVar("SectionT", bound=Section)
+from foveal.recipe.training import TrainOptions
+from foveal.settings import About, Knob, parse_section, settings_of
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Recipe(Section):
+class Recipe:
     """Everything about a run; with some fields only, a choice or a layer of one.
 
     Attributes:
@@ -40,12 +35,12 @@ class Recipe(Section):
         given: Dotted keys that were given or chosen although their value may be the default.
     """
 
-    schema_version: Annotated[Literal[1], Help("Version of this format.")] = 1
+    schema_version: Annotated[Literal[1], About("Version of this format.")] = 1
     task: Annotated[
-        str, Help("What to learn: classify, read or segment."), Knob(metavar="NAME")
+        str, About("What to learn: classify, read or segment."), Knob(metavar="NAME")
     ] = "classify"
-    seed: Annotated[int, Interval(ge=0), Help("Random seed of the run."), Knob(metavar="N")] = 0
-    task_options: Annotated[dict[str, Any], Help("Options of the task; see the page of each.")] = (
+    seed: Annotated[int, About("Random seed of the run.", ge=0), Knob(metavar="N")] = 0
+    task_options: Annotated[dict[str, Any], About("Options of the task; see the page of each.")] = (
         field(default_factory=dict)
     )
     data: DataOptions = field(default_factory=DataOptions)
@@ -54,7 +49,7 @@ class Recipe(Section):
     model: ModelOptions = field(default_factory=ModelOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
-    reasons: Annotated[dict[str, str], Help("Why each automatic choice was made.")] = field(
+    reasons: Annotated[dict[str, str], About("Why each automatic choice was made.")] = field(
         default_factory=dict
     )
     given: frozenset[str] = field(default=frozenset(), init=False, compare=False, repr=False)
@@ -105,7 +100,7 @@ class Recipe(Section):
                 for keys that were open are kept.
         """
         chosen: set[str] = set()
-        recipe = _filled(self, choice, "", self.given, chosen)
+        recipe: Self = _filled(self, choice, "", self.given, chosen)
         options = {**choice.task_options, **self.task_options}
         chosen |= {f"task_options.{k}" for k in choice.task_options.keys() - self.task_options}
         reasons = {key: why for key, why in choice.reasons.items() if key in chosen}
@@ -185,26 +180,24 @@ def _is_open(value: Any, each: Field[Any], is_given: bool) -> bool:
     return value is None or value == "auto" or (not is_given and value == _default(each))
 
 
-def _settled(section: Section, prefix: str, given: frozenset[str]) -> dict[str, Any]:
+def _settled(section: Any, prefix: str, given: frozenset[str]) -> dict[str, Any]:
     """Return what is not open as plain values."""
     settled: dict[str, Any] = {}
     for each in fields(section):
         value, key = getattr(section, each.name), prefix + each.name
-        if isinstance(value, Section):
+        if is_dataclass(value):
             settled[each.name] = _settled(value, key + ".", given)
         elif each.init and not _is_open(value, each, key in given):
             settled[each.name] = value
     return settled
 
 
-def _filled(
-    section: SectionT, choice: Section, prefix: str, given: frozenset[str], chosen: set[str]
-) -> SectionT:
+def _filled(section: Any, choice: Any, prefix: str, given: frozenset[str], chosen: set[str]) -> Any:
     changes: dict[str, Any] = {}
     for each in fields(section):
         value, wanted = getattr(section, each.name), getattr(choice, each.name)
         key = prefix + each.name
-        if isinstance(value, Section):
+        if is_dataclass(value):
             changes[each.name] = _filled(value, wanted, key + ".", given, chosen)
         elif isinstance(value, dict) or not each.init or wanted == _default(each):
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
 from foveal.data.source import TargetKind
-from foveal.settings import settings_of, unknown_key
+from foveal.settings import parse_section
 from foveal.tasks.prediction import Prediction
 from foveal.types import (
     Calibration,
@@ -212,13 +212,8 @@ class Task(ABC, Generic[TargetT, PredictionT]):
             RecipeError: For an unknown option (names the nearest), or a value of the wrong type or
                 out of bounds.
         """
-        known = settings_of(cls.options_type)
-        for name, value in options.items():
-            if name not in known:
-                raise unknown_key("task_options.", name, known)
-            if not known[name].accepts(value):
-                raise replace(known[name], key=f"task_options.{name}").invalid(value)
-        return cls(labels=labels, options=cls.options_type(**options))
+        bound = parse_section(cls.options_type, options, "task_options.")
+        return cls(labels=labels, options=bound)
 
 
 class Collector(Protocol[PredictionT_co]):

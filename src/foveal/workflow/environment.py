@@ -13,7 +13,7 @@ from foveal.machine import available_cores
 from foveal.types import JsonObject
 from foveal.version import __version__
 
-_PACKAGES = ("torch", "timm", "numpy", "pillow", "simplejpeg", "onnxruntime", "onnx", "pydantic")
+_PACKAGES = ("torch", "timm", "numpy", "pillow", "simplejpeg", "onnxruntime", "onnx")
 
 
 def describe_environment() -> JsonObject:

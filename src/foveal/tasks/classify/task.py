@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from foveal import metrics
 from foveal.errors import TargetError
-from foveal.settings import Help
+from foveal.settings import About
 from foveal.tasks.base import ECE_WORDS, MetricWords, OutputBatch, ReportSection, Rows, Task
 from foveal.tasks.classify import analysis
 from foveal.tasks.classify.prediction import Classification
@@ -43,7 +43,7 @@ class ClassifyOptions:
     """Options of the task."""
 
     multi_label: Annotated[
-        bool, Help("Any number of classes may apply to one picture (sigmoid, not softmax).")
+        bool, About("Any number of classes may apply to one picture (sigmoid, not softmax).")
     ] = False
 
 

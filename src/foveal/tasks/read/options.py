@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, final
 
-from annotated_types import Interval
-
-from foveal.settings import Help
+from foveal.settings import About
 from foveal.tasks.read.constraint import Expression, allows
 from foveal.types import JsonObject
 
@@ -25,26 +23,24 @@ class ReadOptions:
 
     head: Annotated[
         Literal["ctc", "gru", "positions"],
-        Help(
-            "`ctc` (convolutions, any length), `gru` (the classic recurrent layers, any length) or "
-            "`positions` (one classifier for each place of a short text)."
+        About(
+            "`ctc` (convolutions, any length), `gru` (the classic recurrent layers, any length) "
+            "or `positions` (one classifier for each place of a short text)."
         ),
     ] = "ctc"
-    length: Annotated[
-        int, Interval(ge=0), Help("Places of the head `positions`: the longest text.")
-    ] = 0
+    length: Annotated[int, About("Places of the head `positions`: the longest text.", ge=0)] = 0
     grammar: Annotated[
         Literal["", "arithmetic", "formula"],
-        Help("Every answer follows it and has an exact value."),
+        About("Every answer follows it and has an exact value."),
     ] = ""
-    pattern: Annotated[str, Help("Regular expression that every answer matches.")] = ""
-    words: Annotated[tuple[str, ...], Help("The only answers there are.")] = ()
+    pattern: Annotated[str, About("Regular expression that every answer matches.")] = ""
+    words: Annotated[tuple[str, ...], About("The only answers there are.")] = ()
     decoder: Annotated[
         Literal["greedy", "beam"],
-        Help("`greedy`, or `beam` for the most probable text over all its alignments."),
+        About("`greedy`, or `beam` for the most probable text over all its alignments."),
     ] = "greedy"
     beam_width: Annotated[
-        int, Interval(ge=1), Help("With the decoder `beam`: prefixes kept after each column.")
+        int, About("With the decoder `beam`: prefixes kept after each column.", ge=1)
     ] = 16
 
 

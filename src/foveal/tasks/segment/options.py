@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal, final
 
-from annotated_types import Interval
-
-from foveal.settings import Help
+from foveal.settings import About
 from foveal.types import BACKGROUND
 
 
@@ -20,19 +18,20 @@ class SegmentOptions:
 
     decoder: Annotated[
         Literal["unet", "fpn", "fcn8s"],
-        Help("How the backbone's maps become one of full size."),
+        About("How the backbone's maps become one of full size."),
     ] = "unet"
     boundary_px: Annotated[
         int,
         # Farther than this is not near a boundary.
-        Interval(ge=0, le=64),
-        Help(
-            "How far, in original pixels, an answered boundary may lie from the true one to count "
-            "as found (metric `boundary_f1`)."
+        About(
+            "How far, in original pixels, an answered boundary may lie from the true one to "
+            "count as found (metric `boundary_f1`).",
+            ge=0,
+            le=64,
         ),
     ] = 2
     postprocess: Annotated[
-        bool, Help("Choose the smallest area and the holes to fill on validation.")
+        bool, About("Choose the smallest area and the holes to fill on validation.")
     ] = True
 
 

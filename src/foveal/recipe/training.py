@@ -1,0 +1,168 @@
+"""The recipe's section of the training loop and its augmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias, final
+
+from foveal.settings import About, Knob
+
+Strategy: TypeAlias = Literal["auto", "frozen", "staged", "full", "scratch"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class AugmentOptions:
+    """Augmentation of training pictures, on whole batches."""
+
+    enabled: Annotated[bool | None, About("Whether training pictures are augmented.")] = None
+    rotation: Annotated[
+        float, About("Degrees, drawn from [-rotation, rotation].", ge=0, le=180)
+    ] = 10.0
+    zoom: Annotated[float, About("Scale, drawn from [1 - zoom, 1 + zoom].", ge=0, lt=1)] = 0.1
+    shear: Annotated[float, About("Degrees, drawn from [-shear, shear].", ge=0, le=45)] = 5.0
+    shift: Annotated[
+        float, About("Share of the side, drawn from [-shift, shift].", ge=0, le=0.5)
+    ] = 0.06
+    flip_horizontal: Annotated[bool | None, About("Mirror half of the pictures left to right.")] = (
+        None
+    )
+    flip_vertical: Annotated[bool, About("Mirror half of the pictures top to bottom.")] = False
+    brightness: Annotated[
+        float, About("Brightness factor, drawn from [1 - brightness, 1 + brightness].", ge=0, le=1)
+    ] = 0.15
+    contrast: Annotated[
+        float, About("Contrast factor, drawn from [1 - contrast, 1 + contrast].", ge=0, le=1)
+    ] = 0.15
+    color: Annotated[
+        float, About("Saturation factor, drawn from [1 - color, 1 + color].", ge=0, le=1)
+    ] = 0.1
+    blur: Annotated[
+        float, About("Share of the batches that is blurred (Gaussian, 3 or 5 pixels).", ge=0, le=1)
+    ] = 0.0
+    noise: Annotated[
+        float,
+        About(
+            "Standard deviation of Gaussian noise, as a share of the range of values.", ge=0, le=0.5
+        ),
+    ] = 0.0
+    erasing: Annotated[
+        float, About("Share of the pictures in which a random rectangle is erased.", ge=0, le=1)
+    ] = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether pictures are changed: unless it was switched off."""
+        return self.enabled is not False
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """The training loop."""
+
+    strategy: Annotated[
+        Strategy,
+        About(
+            "Train the head only (frozen), the head and then everything (staged), everything "
+            "(full), or everything from random weights (scratch)."
+        ),
+        Knob(metavar="WAY"),
+    ] = "auto"
+    epochs: Annotated[
+        int | None,
+        About("Epochs of training the whole network.", ge=1),
+        Knob(metavar="N"),
+    ] = None
+    head_epochs: Annotated[
+        int | None,
+        About("Epochs of the head on the frozen backbone (frozen and staged).", ge=1),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        About("Pictures in a training step.", ge=1),
+        Knob(("--batch-size", "--batch"), "N"),
+    ] = None
+    optimizer: Annotated[Literal["adamw", "sgd"], About("Optimizer.")] = "adamw"
+    lr: Annotated[
+        float | None,
+        About("Peak learning rate; also the head's, unless train.head_lr is given.", gt=0),
+        Knob(metavar="RATE"),
+    ] = None
+    feature_views: Annotated[
+        int,
+        About(
+            "Views of each training picture whose features are cached for the head: the first as "
+            "it is, the others augmented.",
+            ge=1,
+            le=32,
+        ),
+    ] = 2
+    head_is_enough: Annotated[
+        float,
+        About(
+            "With `staged`: skip fine-tuning when the head alone reaches this value of the "
+            "primary metric on validation; above 1 never skips.",
+            gt=0,
+        ),
+    ] = 0.97
+    head_lr: Annotated[
+        float | None,
+        About("Peak learning rate of the head on the frozen backbone (frozen and staged).", gt=0),
+    ] = None
+    weight_decay: Annotated[float, About("Weight decay.", ge=0)] = 0.02
+    momentum: Annotated[float, About("Momentum of `sgd`.", ge=0, lt=1)] = 0.9
+    schedule: Annotated[
+        Literal["one_cycle", "steps", "plateau", "constant"],
+        About(
+            "How the learning rate changes; `steps` is the full rate for two thirds of a stage, "
+            "then a tenth of it."
+        ),
+    ] = "one_cycle"
+    label_smoothing: Annotated[
+        float, About("Share of each target that goes to the other labels.", ge=0, lt=1)
+    ] = 0.05
+    mixup: Annotated[float, About("Alpha of the Beta distribution of MixUp; 0 is off.", ge=0)] = 0.0
+    ema: Annotated[
+        float | None,
+        About("Decay of the exponential moving average of the weights.", gt=0, lt=1, none="off"),
+    ] = None
+    balance: Annotated[
+        Literal["none", "weights", "sampling"],
+        About("Give rare labels larger losses (weights), or show them more often (sampling)."),
+    ] = "none"
+    foreground: Annotated[
+        float,
+        About(
+            "With `fit: tile`: share of the crops that is centred on a pixel of a class other "
+            "than the most frequent one.",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.5
+    patience: Annotated[
+        int | None,
+        About("Stop early after this many epochs without improvement.", ge=1, none="never"),
+        Knob(metavar="N"),
+    ] = None
+    budget_s: Annotated[
+        float | None,
+        About(
+            "Time limit of the training; the learning rates are planned for it.",
+            gt=0,
+            none="no limit",
+        ),
+        Knob(("--budget",), "10m"),
+    ] = None
+    augment: AugmentOptions = AugmentOptions()
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "bf16_head"],
+        About("Number format of forward passes; `bf16_head` is bf16 for the head alone."),
+    ] = "auto"
+    device: Annotated[
+        str, About("Where to train: auto, cpu, cuda, cuda:1, mps."), Knob(metavar="DEVICE")
+    ] = "auto"
+    compile: Annotated[
+        bool | None,
+        About("Compile the network with torch.compile.", none="long runs on CUDA"),
+    ] = None
