@@ -269,3 +269,14 @@ class Finding:
     samples: tuple[str, ...] = ()
     count: int = 0
     hint: str | None = None
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        return {
+            "id": self.id,
+            "severity": self.severity,
+            "message": self.message,
+            "count": self.count,
+            "samples": list(self.samples),
+            "hint": self.hint,
+        }

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from foveal.cli.output import finding_json, finding_lines, metric_rows, table, write_json
+from foveal.cli.output import finding_lines, metric_rows, table, write_json
 from foveal.types import Finding
 
 
@@ -32,7 +32,7 @@ def test_a_finding_shows_three_samples_and_counts_the_rest() -> None:
         "  a, b, c and 2 more",
         "  hint: see",
     ]
-    assert finding_json(finding)["samples"] == ["a", "b", "c", "d"]
+    assert finding.to_json()["samples"] == ["a", "b", "c", "d"]
 
 
 def test_json_is_one_line_in_the_languages_own_letters(capsys: pytest.CaptureFixture[str]) -> None:

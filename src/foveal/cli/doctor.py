@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import typer
 
 from foveal.cli.options import Debug, Json, Quiet
-from foveal.cli.output import finding_json, finding_lines, write, write_json
+from foveal.cli.output import finding_lines, write, write_json
 from foveal.types import JsonObject
 from foveal.workflow.doctor import diagnose, examine
 
@@ -26,7 +26,7 @@ def doctor(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) ->
             {
                 "schema_version": 1,
                 "environment": environment,
-                "findings": [finding_json(finding) for finding in findings],
+                "findings": [finding.to_json() for finding in findings],
             }
         )
     else:

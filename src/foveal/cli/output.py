@@ -104,15 +104,3 @@ def finding_lines(finding: Finding) -> list[str]:
     if finding.hint:
         lines.append(f"  hint: {finding.hint}")
     return lines
-
-
-def finding_json(finding: Finding) -> JsonObject:
-    """Return a finding as JSON values."""
-    return {
-        "id": finding.id,
-        "severity": finding.severity,
-        "message": finding.message,
-        "count": finding.count,
-        "samples": list(finding.samples),
-        "hint": finding.hint,
-    }

@@ -37,6 +37,10 @@ class Storage(ABC):
 
     location: str
 
+    def locate(self, name: str) -> str:
+        """Return the path or URL of a file in the folder, for people."""
+        return f"{self.location.rstrip('/')}/{name}"
+
     @abstractmethod
     def kind(self) -> str:
         """Return `folder`, `file` or `missing`."""

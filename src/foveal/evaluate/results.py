@@ -91,17 +91,7 @@ class Results:
                     for f in self.failures[:_LISTED]
                 ],
             },
-            "findings": [
-                {
-                    "id": f.id,
-                    "severity": f.severity,
-                    "message": f.message,
-                    "count": f.count,
-                    "samples": list(f.samples),
-                    "hint": f.hint,
-                }
-                for f in self.findings
-            ],
+            "findings": [finding.to_json() for finding in self.findings],
             "latency": self.latency.to_json() if self.latency else None,
             "model_bytes": self.size_bytes,
             "certainty": self.certainty,

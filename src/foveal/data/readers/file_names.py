@@ -47,7 +47,7 @@ class NamesReader(Reader):
         """Return a source of one picture."""
         if not is_picture_name(name):
             return None
-        return _read(storage, [name], f"{storage.location.rstrip('/')}/{name}", (), options)
+        return _read(storage, [name], storage.locate(name), (), options)
 
 
 def _read(

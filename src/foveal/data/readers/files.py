@@ -40,7 +40,7 @@ class FilesReader(Reader):
         if not is_picture_name(name):
             return None
         return FileSource(
-            location=f"{storage.location.rstrip('/')}/{name}",
+            location=storage.locate(name),
             layout="1 picture without a label",
             samples=(Sample(name, None),),
             findings=(),

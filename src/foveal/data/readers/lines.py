@@ -40,7 +40,7 @@ class TextReader(Reader):
         """Return the source of a list, or None for a file of another kind."""
         if PurePosixPath(name).suffix.lower() != ".txt":
             return None
-        location = f"{storage.location.rstrip('/')}/{name}"
+        location = storage.locate(name)
         return _read(storage, name, storage.listing(), location, options)
 
 

@@ -72,7 +72,7 @@ class PolygonsReader(Reader):
         """Return the pictures that a COCO file names, or None for a file of another kind."""
         if options.target != "mask" or PurePosixPath(name).suffix.lower() != ".json":
             return None
-        location = f"{storage.location.rstrip('/')}/{name}"
+        location = storage.locate(name)
         return _from_coco(storage, storage.listing(), (name,), location, with_missing=False)
 
 

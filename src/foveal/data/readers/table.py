@@ -41,7 +41,7 @@ class TableReader(Reader):
         """Return the source of a table, or None for a file of another kind."""
         if PurePosixPath(name).suffix.lower() not in _SUFFIXES:
             return None
-        location = f"{storage.location.rstrip('/')}/{name}"
+        location = storage.locate(name)
         return _read(storage, name, storage.listing(), location, options)
 
 
