@@ -25,7 +25,7 @@ def answer_html(prediction: Prediction, picture: Picture, overlay: Image) -> str
     width = min(_PICTURE_PX, max(_LEAST_PX, pixels.shape[1]))
     # A text's alignment has a size of its own, at which its letters are to be read.
     own = width if overlay.shape == pixels.shape else min(_FIGURE_PX, overlay.shape[1])
-    words = f"<strong>{escape(prediction.headline)}</strong>"
+    words = f"<p><strong>{escape(prediction.headline)}</strong></p>"
     if prediction.unsure:
         words += "<p>The model is unsure about this picture.</p>"
     return side_by_side(

@@ -9,11 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import TypeVar
 
 from foveal.data.source import TargetKind
 from foveal.settings import parse_section
@@ -31,8 +30,18 @@ from foveal.types import (
     TensorSpec,
 )
 
-TargetT = TypeVar("TargetT", default=Any)
-PredictionT = TypeVar("PredictionT", bound=Prediction, default=Any)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    # With defaults, `Task` alone is any task.
+    TargetT = TypeVar("TargetT", default=Any)
+    PredictionT = TypeVar("PredictionT", bound=Prediction, default=Any)
+else:
+    # Python 3.11's own, which knows no defaults: typing_extensions costs 10 ms of every start.
+    from typing import TypeVar
+
+    TargetT = TypeVar("TargetT")
+    PredictionT = TypeVar("PredictionT")
 PredictionT_co = TypeVar("PredictionT_co", bound=Prediction, covariant=True)
 
 Rows = NDArray[np.float64]
