@@ -60,10 +60,19 @@ def test_metadata_names_the_signature(client: httpx.Client) -> None:
     metadata = client.get("/v1/models/tiny/metadata").json()
     assert metadata["model_spec"] == {"name": "tiny", "signature_name": "", "version": "1"}
     signature = metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]
-    assert signature["inputs"]["image"]["dtype"] == "DT_STRING"
-    assert signature["outputs"]["label"]["dtype"] == "DT_STRING"
-    assert signature["outputs"]["confidence"]["dtype"] == "DT_FLOAT"
-    assert signature["outputs"]["unsure"]["dtype"] == "DT_BOOL"
+    assert signature["method_name"] == "tensorflow/serving/predict"
+    assert {name: info["dtype"] for name, info in signature["inputs"].items()} == {
+        "image": "DT_STRING"
+    }
+    assert {name: info["dtype"] for name, info in signature["outputs"].items()} == {
+        "label": "DT_STRING",
+        "confidence": "DT_FLOAT",
+        "unsure": "DT_BOOL",
+        "source": "DT_STRING",
+        "model": "DT_STRING",
+        "version": "DT_STRING",
+        "ms": "DT_FLOAT",
+    }
 
 
 @pytest.mark.parametrize(
