@@ -151,8 +151,12 @@ def test_an_answer_is_what_the_document_says(
     media = response.headers["content-type"].partition(";")[0]
     assert set(described["content"]) == {media}
     if media == "application/json":
-        schema = {**described["content"][media]["schema"], "components": document["components"]}
-        Draft202012Validator(closed(schema)).validate(response.json())
+        schema = described["content"][media]["schema"]
+        if template == "/predict/{model}" and status == 200:
+            # Not only one of the answers that the server's models give: the model's own.
+            schema = {"$ref": f"#/components/schemas/Prediction.{response.json()['model']}"}
+        validator = Draft202012Validator(closed({**schema, "components": document["components"]}))
+        validator.validate(response.json())
 
 
 @pytest.mark.parametrize("broken", ["a key that no schema names", "a word for a number"])
