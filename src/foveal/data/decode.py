@@ -7,6 +7,8 @@ only an `ImageError` comes out.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
@@ -36,6 +38,7 @@ __all__ = [
     "decode_array",
     "missing_path",
     "read_file",
+    "reading",
     "to_rgb",
 ]
 
@@ -260,13 +263,23 @@ def read_file(path: Path, limits: DecodeLimits) -> bytes:
         ImageTooLargeError: When it is over the limit; it is not read then.
         ImageError: When it is missing or cannot be read.
     """
+    with reading(path), path.open("rb") as file:
+        # One byte more than allowed tells a file that grew, or a pipe, from one that fits.
+        data = file.read(limits.max_bytes + 1)
+        if len(data) > limits.max_bytes:
+            limits.check_bytes(max(path.stat().st_size, len(data)))
+        return data
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what may go wrong while a picture file is read into errors that name it.
+
+    Raises:
+        ImageError: When it is missing or cannot be read.
+    """
     try:
-        with path.open("rb") as file:
-            # One byte more than allowed tells a file that grew, or a pipe, from one that fits.
-            data = file.read(limits.max_bytes + 1)
-            if len(data) > limits.max_bytes:
-                limits.check_bytes(max(path.stat().st_size, len(data)))
-            return data
+        yield
     except FileNotFoundError as error:
         message, hint = missing_path(path)
         raise ImageError(message, hint=hint, code="image_missing") from error

@@ -7,12 +7,11 @@ import mmap
 from pathlib import Path
 from typing import cast
 
-from foveal.data.decode import DecodeLimits, decode, missing_path
+from foveal.data.decode import DecodeLimits, decode, reading
 from foveal.data.headers import read_header, sniff
 from foveal.data.source import DIGEST_BYTES, Opened, digest_of
 from foveal.data.storage import LocalStorage, Storage
 from foveal.data.tiff.raster import is_tiff_name, open_tiff
-from foveal.errors import ImageError
 
 _BLOCK_BYTES = 1 << 20
 _SNIFFED = 32
@@ -51,20 +50,13 @@ def picture_size(storage: Storage, name: str, limits: DecodeLimits) -> tuple[int
         header = read_header(storage.read(name, limits))
         return header.height, header.width
     path = storage.path / name
-    try:
-        with path.open("rb") as file:
-            is_tiff = sniff(file.read(_SNIFFED)) == "TIFF"
-            if not is_tiff:
-                # Read as bytes are, but only the pages that the header and the EXIF are on.
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
-                    header = read_header(cast(bytes, pages))
-                return header.height, header.width
-    except FileNotFoundError as error:
-        message, hint = missing_path(path)
-        raise ImageError(message, hint=hint, code="image_missing") from error
-    except (OSError, ValueError) as error:  # An empty file cannot be mapped.
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ImageError(f"Cannot read {path}: {reason}.") from error
+    # An empty file cannot be mapped: a ValueError.
+    with reading(path), path.open("rb") as file:
+        if sniff(file.read(_SNIFFED)) != "TIFF":
+            # Read as bytes are, but only the pages that the header and the EXIF are on.
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
+                header = read_header(cast(bytes, pages))
+            return header.height, header.width
     raster = open_tiff(path)
     return raster.height, raster.width
 
@@ -72,10 +64,7 @@ def picture_size(storage: Storage, name: str, limits: DecodeLimits) -> tuple[int
 def _digest_of_file(path: Path) -> bytes:
     """Return `digest_of` the bytes of a file that may be larger than the memory."""
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-    except OSError as error:
-        raise ImageError(f"Cannot read {path}: {error.strerror}.") from error
+    with reading(path), path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
     return digest.digest()

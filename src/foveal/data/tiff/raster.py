@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.data.decode import DecodeLimits, missing_path
+from foveal.data.decode import DecodeLimits, reading
 from foveal.data.exif import swaps_sides, turn_upright
 from foveal.data.headers import read_header, sniff
 from foveal.data.tiff.colors import TiffColors, find_colors
@@ -154,16 +154,8 @@ def _tifffile() -> Any:
 def _opened(source: Path | bytes) -> BinaryIO:
     if isinstance(source, bytes):
         return io.BytesIO(source)
-    try:
+    with reading(source):
         return source.open("rb")
-    except FileNotFoundError as error:
-        message, hint = missing_path(source)
-        raise ImageError(message, hint=hint, code="image_missing") from error
-    except IsADirectoryError as error:
-        raise ImageError(f"{source} is a folder. Expected a picture.") from error
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ImageError(f"Cannot read {source}: {reason}.") from error
 
 
 def _check_format(head: bytes, name: str) -> None:
