@@ -138,6 +138,6 @@ def _pool(workers: int) -> Iterator[Executor]:
 @lru_cache(maxsize=1)
 def _say_threads() -> None:
     logger.warning(
-        "The package loky is not installed: working in threads, which is slower. "
+        "The package loky is not installed: using threads, which is slower. "
         "pip install 'foveal[synth]'"
     )

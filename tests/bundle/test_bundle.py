@@ -112,7 +112,7 @@ def test_a_link_in_a_bundle_is_refused(folder: Path) -> None:
 
 def test_a_missing_model_is_refused(folder: Path) -> None:
     (folder / "model.onnx").unlink()
-    with pytest.raises(BundleError, match="not whole"):
+    with pytest.raises(BundleError, match="is incomplete"):
         Bundle.open(folder)
 
 

@@ -226,4 +226,4 @@ def test_masks_of_one_class_are_nothing_to_learn() -> None:
     looked_at = facts(["background"] * 4)
     (found,) = CHECKS["labels.one_class"].run(replace(looked_at, target="mask"))
     assert found.severity == "error" and "'background' alone" in found.message
-    assert found.hint == "add pictures whose masks hold a second class"
+    assert found.hint == "add pictures whose masks contain a second class"

@@ -112,7 +112,7 @@ def test_a_torn_picture_from_stdin_is_an_error_record(tiny_bundle: Bundle, folde
 def test_nothing_on_stdin_is_a_usage_error(tiny_bundle: Bundle) -> None:
     done = from_stdin(tiny_bundle, b"")
     assert done.returncode == 2
-    assert done.stderr.startswith(b"error: There is nothing on stdin.")
+    assert done.stderr.startswith(b"error: Nothing was given on stdin.")
 
 
 def test_predicting_loads_neither_torch_nor_what_draws_or_serves(

@@ -154,7 +154,7 @@ def test_what_a_killed_build_left_is_removed(tmp_path: Path) -> None:
 
 def test_a_cache_that_is_not_there_is_a_data_error(tmp_path: Path) -> None:
     assert not Cache.is_complete(tmp_path)
-    with pytest.raises(DataError, match="no whole cache"):
+    with pytest.raises(DataError, match="no complete cache"):
         Cache.open(tmp_path)
 
 

@@ -98,7 +98,7 @@ def test_the_values_of_all_masks_count_together() -> None:
 
 
 def test_a_foreground_of_1_here_and_255_there_is_refused() -> None:
-    with pytest.raises(DataError, match=r"0\.png holds 1 and 1\.png holds 255") as error:
+    with pytest.raises(DataError, match=r"0\.png contains 1, 1\.png 255") as error:
         found(ids_of(0, 1), ids_of(0, 255))
     assert "255 foreground" in str(error.value.hint)
 
@@ -136,7 +136,7 @@ def test_a_black_grey_file_among_colors_is_background() -> None:
 
 
 def test_ids_among_colors_are_refused() -> None:
-    with pytest.raises(DataError, match=r"1\.png holds ids, and 0\.png holds colours"):
+    with pytest.raises(DataError, match=r"1\.png contains ids, 0\.png colours"):
         found(colors_of(BLACK, RED), ids_of(0, 3))
 
 
@@ -305,12 +305,12 @@ def test_an_array_of_ids_is_a_mask() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (array_file(np.zeros((2, 2))), "holds float64"),
+        (array_file(np.zeros((2, 2))), "type float64"),
         (array_file(np.zeros(4, np.uint8)), r"Expected an array \(H, W\)"),
-        (array_file(np.full((2, 2), -1)), "holds -1"),
+        (array_file(np.full((2, 2), -1)), "contains -1"),
         (array_file(np.zeros((2, 2), np.uint8))[:-1], "cannot be read"),
         (b"\x93NUMPY\x01", "cannot be read"),
-        (encoded(PILImage.new("CMYK", (4, 4)), "JPEG"), "CMYK pixels are no mask"),
+        (encoded(PILImage.new("CMYK", (4, 4)), "JPEG"), "CMYK pixels are not a mask"),
         (encoded(PILImage.new("L", (64, 64)))[:60], "cannot be decoded"),
         (b"hello", "Not a picture"),
     ],
@@ -415,7 +415,7 @@ def test_named_colors_find_the_colors_of_a_palette() -> None:
 
 
 def test_names_of_ids_do_not_fit_colors() -> None:
-    with pytest.raises(DataError, match=r"classes\.txt names ids, and 0\.png holds colours"):
+    with pytest.raises(DataError, match=r"classes\.txt names ids, but 0\.png contains colours"):
         found(colors_of(BLACK, RED), names=ids_named("background", "tumour"))
 
 

@@ -380,12 +380,12 @@ LAUGHS = (
     [
         (LAUGHS.encode(), "declares entities"),
         (LAUGHS.encode("utf-16"), "declares entities"),
-        (b"", "is no SVG file"),
-        (b"\x89PNG\r\n\x1a\n", "is no SVG file"),
-        (b"<svg><g></svg>", "is no SVG file"),
+        (b"", "is not an SVG file"),
+        (b"\x89PNG\r\n\x1a\n", "is not an SVG file"),
+        (b"<svg><g></svg>", "is not an SVG file"),
         (b"<html/>", "holds <html>. Expected <svg>"),
         (svg('<path d="L 1 1"/>'), "begins with L"),
-        (svg('<path d="M nan 1 2 2 3 3"/>'), "no list of numbers"),
+        (svg('<path d="M nan 1 2 2 3 3"/>'), "not a list of numbers"),
         (svg('<path d="12 M0 0"/>'), "cannot be understood"),
         (svg('<path d="M1 2 3"/>'), "3 numbers after M"),
         (svg('<path d="M1 2 Z 3"/>'), "1 numbers after Z"),
@@ -394,10 +394,10 @@ LAUGHS = (
         (svg('<path d="M0 0L1e400 2 3 3"/>'), "larger than"),
         (svg('<path d="M0 0L1e9 2 3 3"/>'), "farther out than any picture"),
         (svg('<path d="M0 0L' + "1" * 10_000_000 + ' 2"/>'), "cannot be understood"),
-        (svg('<polygon points="' + "1" * 10_000_000 + ' 2"/>'), "no list of numbers"),
+        (svg('<polygon points="' + "1" * 10_000_000 + ' 2"/>'), "not a list of numbers"),
         (svg('<polygon points="1 2 3"/>'), "Expected pairs"),
-        (svg('<polygon points="1 2 NaN 3"/>'), "no list of numbers"),
-        (svg('<rect width="a" height="4"/>'), "no list of numbers"),
+        (svg('<polygon points="1 2 NaN 3"/>'), "not a list of numbers"),
+        (svg('<rect width="a" height="4"/>'), "not a list of numbers"),
         (svg('<g transform="spin(4)"><rect/></g>'), "transform spin"),
         (svg('<g transform="scale("/>'), "cannot be understood"),
         (svg('<g transform="scale(1e12)"><path d="M0 0h1v1z"/></g>'), "enlarges"),
@@ -405,7 +405,7 @@ LAUGHS = (
         (svg("", 'viewBox="0 0 0 5"'), "viewBox"),
         (svg("", 'viewBox="0 0 5"'), "viewBox"),
         (svg('<use href="#a"/>'), "<use> inside"),
-        (svg("<g>" * 300 + "</g>" * 300), "deep in each other"),
+        (svg("<g>" * 300 + "</g>" * 300), "levels deep"),
     ],
 )
 def test_hostile_and_broken_svg_is_refused_with_a_reason(data: bytes, message: str) -> None:
@@ -515,18 +515,18 @@ def test_other_json_is_no_labelme(content: str) -> None:
     [
         (b"", "is not JSON"),
         (b'{"shapes": [NaN]}', "is not JSON"),
-        (b'{"shapes": [' + b"1" * 10_000_000 + b"]}", "shape 1: it is no object|is not JSON"),
-        (labelme(4), "shape 1: it is no object"),
+        (b'{"shapes": [' + b"1" * 10_000_000 + b"]}", "shape 1: it is not an object|is not JSON"),
+        (labelme(4), "shape 1: it is not an object"),
         (labelme(entry("polygon", SQUARE, "")), "shape 1: it has no label"),
         (labelme(entry("polygon", SQUARE), {"points": SQUARE}), "shape 2: it has no label"),
-        (labelme(entry("polygon", None)), "no pairs of numbers"),
-        (labelme(entry("polygon", [[1, 2, 3]])), "no pairs of numbers"),
-        (labelme(entry("polygon", [[1, "2"], [3, 4]])), "no pairs of numbers"),
+        (labelme(entry("polygon", None)), "not pairs of numbers"),
+        (labelme(entry("polygon", [[1, 2, 3]])), "not pairs of numbers"),
+        (labelme(entry("polygon", [[1, "2"], [3, 4]])), "not pairs of numbers"),
         (labelme(entry("polygon", [[1, 1e300], [3, 4]])), "farther out than any picture"),
         (labelme(entry("spiral", SQUARE)), "shape_type is 'spiral'"),
         (labelme(entry("circle", SQUARE)), "a circle has 4 points"),
         (labelme(entry("mask", [[0, 0], [1, 1]])), "a mask needs"),
-        (labelme(entry("mask", [[0, 0], [1, 1]], mask="%%%")), "no base64"),
+        (labelme(entry("mask", [[0, 0], [1, 1]], mask="%%%")), "not base64"),
         (labelme(entry("mask", [[0, 0], [1, 1]], mask="aGVsbG8=")), "Not a picture"),
         (labelme(height="8"), "states a picture of 8 x '8'"),
         (labelme(height=-1), "states a picture"),
@@ -641,14 +641,14 @@ def test_boxes_without_outlines_are_counted() -> None:
     [
         (note(1, [FLAT], category=9), "category is 9"),
         (note(1, [[1, 2, 3]]), "x, y, x, y"),
-        (note(1, [["a"]]), "no list of numbers"),
+        (note(1, [["a"]]), "not a list of numbers"),
         (note(1, [[[1, 2], [3, 4]]]), "x, y, x, y"),
         (note(1, [[0, 0, 1e9, 0, 5, 5]]), "farther out"),
         (note(1, "text"), "neither a list of polygons"),
         (note(1, {"counts": [64]}), "the size is None"),
         (note(1, {"size": [8, 9], "counts": [72]}), "fill 9 x 8 pixels, the picture has 8 x 8"),
         (note(1, {"size": [8, 8], "counts": [63]}), "sum to 63"),
-        (note(1, {"size": [8, 8], "counts": [-1, 65]}), "whole numbers from 0"),
+        (note(1, {"size": [8, 8], "counts": [-1, 65]}), "integers from 0"),
         (note(1, {"size": [8, 8], "counts": "P"}), "end too early"),
         (note(1, {"size": [10**9, 10**9], "counts": [10**18]}), "the size is"),
     ],
@@ -793,10 +793,10 @@ def test_what_is_wrong_with_shapes_is_found(tmp_path: Path) -> None:
     assert found["polygons.without_picture"].samples == ("lost.svg",)
     mismatch = found["polygons.size_mismatch"]
     assert mismatch.severity == "error"
-    assert "large.json is drawn over 8 x 8 pixels, large.png has 9 x 8" in mismatch.message
+    assert "large.json was drawn on a picture of 8 x 8 pixels. Expected 9 x 8" in mismatch.message
     assert found["polygons.unreadable"].samples == ("broken.png", "hurt.png")
     assert found["polygons.unreadable"].severity == "warning"
-    assert "broken.svg is no SVG file" in found["polygons.unreadable"].message
+    assert "broken.svg is not an SVG file" in found["polygons.unreadable"].message
     assert found["polygons.degenerate"].count == 1
     assert found["polygons.outside"].count == 1
     assert {s.id: s.raw for s in source.samples} == {
@@ -898,7 +898,7 @@ def test_what_a_coco_folder_lacks_is_found(tmp_path: Path) -> None:
 def test_pictures_that_are_nowhere_or_twice_stop_with_a_reason(tmp_path: Path) -> None:
     put(tmp_path, "z.png", (8, 8))
     put(tmp_path, "x.json", coco([], files=("a.png",)))
-    with pytest.raises(DataError, match=r"Not one of the 1 picture in x\.json is there: 'a\.png'"):
+    with pytest.raises(DataError, match=r"None of the 1 picture in x\.json is there: 'a\.png'"):
         opened(tmp_path)
     put(tmp_path, "a.png", (8, 8))
     put(tmp_path, "y.json", coco([], files=("a.png",)))

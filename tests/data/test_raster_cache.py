@@ -185,7 +185,7 @@ def test_what_cannot_be_read_is_an_error_and_takes_no_room(tmp_path: Path) -> No
 
 
 def test_a_cache_is_whole_or_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no whole cache"):
+    with pytest.raises(DataError, match="no complete cache"):
         RasterCache.open(tmp_path / "cache")
     cache = build(drawn((9, 9)), tmp_path)
     again = RasterCache.open(cache.directory)

@@ -417,7 +417,7 @@ def test_what_is_no_tiff_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pixels", "options", "message"),
     [
-        (np.zeros((8, 8), np.float32), {}, "float32 pixels, which have no agreed white"),
+        (np.zeros((8, 8), np.float32), {}, "float32 pixels, which have no defined white level"),
         (np.zeros((8, 8), np.int16), {}, "int16 pixels"),
         (np.zeros((8, 8), np.uint32), {}, "uint32 pixels"),
         (np.zeros((8, 8, 4), np.uint8), {"photometric": "separated"}, "is in CMYK"),

@@ -91,7 +91,7 @@ def test_bad_rows_are_findings_with_their_lines(tmp_path: Path) -> None:
     assert [(s.id, s.raw) for s in source.samples] == [("0.png", ("cat",)), ("2.png", None)]
     assert ids(source, "table.bad_row") == tuple(f"labels.csv:{line}" for line in range(3, 9))
     message = next(f.message for f in source.findings if f.id == "table.bad_row")
-    assert message == "6 rows of labels.csv passed over; the first, line 3, names no picture."
+    assert message == "6 rows of labels.csv left out; the first, line 3, names no picture."
 
 
 def test_bad_json_lines_are_findings(tmp_path: Path) -> None:

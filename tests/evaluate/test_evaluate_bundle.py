@@ -112,12 +112,12 @@ def test_a_picture_of_an_unknown_label_is_not_even_decoded(predictor: Predictor)
 def test_nothing_measurable_is_an_error_that_says_why(predictor: Predictor) -> None:
     source = draw(("stranger.png", DARK, ("hexagon",)))
 
-    with pytest.raises(DataError, match=r"Not one of the 1 samples.*hexagon"):
+    with pytest.raises(DataError, match=r"None of the 1 samples.*hexagon"):
         evaluate_bundle(predictor, source, options=FAST)
 
 
 def test_an_empty_source_is_an_error(predictor: Predictor) -> None:
-    with pytest.raises(DataError, match="nothing to measure in memory"):
+    with pytest.raises(DataError, match="no pictures to evaluate in memory"):
         evaluate_bundle(predictor, draw(), options=FAST)
 
 

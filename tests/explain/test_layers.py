@@ -71,5 +71,5 @@ def test_an_unknown_layer_is_answered_with_the_nearest(network: Network) -> None
 
 
 def test_a_part_that_gives_no_single_tensor_is_refused(network: Network) -> None:
-    with pytest.raises(UsageError, match="'backbone' gives no single tensor"):
+    with pytest.raises(UsageError, match="'backbone' does not return a single tensor"):
         layer_features(network, np.zeros((1, 16, 16, 3), np.uint8), "backbone")

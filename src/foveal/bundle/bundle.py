@@ -169,7 +169,7 @@ def _list(path: Path) -> set[str]:
     if path.is_dir():
         for entry in path.iterdir():
             if entry.is_symlink():
-                raise BundleError(f"{path} holds a link: {entry.name}.", code="bundle_unsafe")
+                raise BundleError(f"{path} contains a link: {entry.name}.", code="bundle_unsafe")
         return {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -178,7 +178,7 @@ def _list(path: Path) -> set[str]:
         raise BundleError(f"{path} is not a bundle: {error}") from error
     names = [info.filename for info in infos]
     if len(names) != len(set(names)):
-        raise BundleError(f"{path} holds a file twice.", code="bundle_unsafe")
+        raise BundleError(f"{path} contains a file twice.", code="bundle_unsafe")
     for info in infos:
         if info.file_size > _MAX_FILE_BYTES or (
             info.file_size > 1_000_000 and info.file_size > _MAX_RATIO * info.compress_size
@@ -208,12 +208,13 @@ def _check_names(path: Path, names: set[str], manifest: Manifest) -> None:
     odd = (listed | names) - ALLOWED_FILES - {MANIFEST_NAME}
     if odd:
         raise BundleError(
-            f"{path} holds files that a bundle must not hold: {sorted(odd)}.", code="bundle_unsafe"
+            f"{path} contains files that a bundle must not contain: {sorted(odd)}.",
+            code="bundle_unsafe",
         )
     missing = (listed | REQUIRED_FILES) - names
     if missing or not REQUIRED_FILES <= listed or listed != names - {MANIFEST_NAME}:
         raise BundleError(
-            f"{path} is not whole. Listed in bundle.json: {sorted(listed)}. "
+            f"{path} is incomplete. Listed in bundle.json: {sorted(listed)}. "
             f"There: {sorted(names - {MANIFEST_NAME})}."
         )
 
@@ -223,6 +224,6 @@ def _check_outputs(bundle: Bundle) -> None:
     given = {spec.name for spec in bundle.manifest.outputs}
     if expected != given:
         raise BundleError(
-            f"The bundle's outputs do not fit its task. Expected {sorted(expected)}. "
+            f"The outputs of the bundle do not fit its task. Expected {sorted(expected)}. "
             f"Received: {sorted(given)}."
         )

@@ -40,7 +40,7 @@ def one_class(given: CheckInput) -> Iterator[Finding]:
             f"Every labelled picture ({count:,}) has the label {name!r}"
             f"{' alone' if given.target == 'mask' else ''}: there is nothing to tell apart.",
             count=count,
-            hint="add pictures whose masks hold a second class"
+            hint="add pictures whose masks contain a second class"
             if given.target == "mask"
             else "add a folder with pictures of a second class",
         )
@@ -78,7 +78,7 @@ def imbalance(given: CheckInput) -> Iterator[Finding]:
 def missing(given: CheckInput) -> Iterator[Finding]:
     """Samples without a label: they are left out."""
     bare = [sample.id for sample in given.samples if sample.raw is None]
-    yield from about(bare, "labels.missing", "warning", "picture", "without a label left out.")
+    yield from about(bare, "labels.missing", "warning", "picture", "without a label, left out.")
 
 
 @check("labels.not_measured", tasks=_CLASSIFY)
@@ -96,7 +96,7 @@ def not_measured(given: CheckInput) -> Iterator[Finding]:
             "labels.not_measured",
             "warning",
             "class",
-            "with no picture held out, because all of theirs belong together or are given for "
+            "without a held-out picture, because all theirs belong together or are given for "
             f"training: {quoted(unseen)}.",
             hint="add pictures from another source, or let foveal split",
         )

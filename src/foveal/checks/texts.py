@@ -153,7 +153,7 @@ def text_lengths(given: CheckInput) -> Iterator[Finding]:
             f"{plural(len(long), 'text')} of {limit} characters or more, up to {lengths[-1]}, "
             f"where half have at most {median}.",
             _ids(given, iter(long)),
-            hint="look at these pictures: do they show all of it?",
+            hint="look at these pictures: do they show the whole text?",
         )
 
 

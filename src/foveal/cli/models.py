@@ -52,7 +52,7 @@ def backbones(
         )
     )
     note(
-        "several together: --backbone a,b; also any of timm's, or your own: package.module:make",
+        "join several with commas: --backbone a,b; or use a name of timm's, or package.module:make",
         quiet=quiet,
     )
 

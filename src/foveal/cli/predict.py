@@ -75,7 +75,7 @@ def predict(
     if as_csv and as_json:
         raise UsageError("--csv and --json cannot be used together.")
     if maps and out is None:
-        raise UsageError("--maps writes files.", hint="--maps --out DIR")
+        raise UsageError("--maps needs a folder to write to.", hint="--maps --out DIR")
     opened = foveal.load(model, max_pixels=max_pixels, max_bytes=max_bytes)
     if out is None:
         answers = _Counted(_answers(opened, pictures, batch_size))
@@ -142,7 +142,7 @@ def _as_paths(data: bytes) -> list[str] | None:
         return None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
-        raise UsageError("There is nothing on stdin.", hint="foveal predict MODEL - < picture.jpg")
+        raise UsageError("Nothing was given on stdin.", hint="foveal predict MODEL - < picture.jpg")
     return lines
 
 

@@ -68,7 +68,7 @@ def serve(
             write_json({"schema_version": 1, "url": url, **about})
         else:
             write(url)
-            note("open it in a browser; Ctrl-C ends it", quiet=quiet)
+            note("open it in a browser; stop the server with Ctrl-C", quiet=quiet)
         # Whoever started us through a pipe waits for this line.
         sys.stdout.flush()
 

@@ -53,7 +53,7 @@ class ArrayFile:
         size = (stop - start) * self._row_bytes
         data = self._read_at(start * self._row_bytes, size)
         if len(data) != size:
-            raise DataError(f"{self.name} ends early: row {stop - 1} is not there.")
+            raise DataError(f"{self.name} ends early: row {stop - 1} is missing.")
         return np.frombuffer(data, self.dtype).reshape((stop - start, *self.shape[1:]))
 
     def read(self) -> NDArray[Any]:
@@ -129,7 +129,7 @@ def _read_header(file: Any, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
         raise DataError(f"{name} is not a NumPy array: {error}.") from error
     if dtype.hasobject:
         raise DataError(
-            f"{name} holds Python objects, which could run code when they are read.",
+            f"{name} contains Python objects, which could run code when they are read.",
             hint="save it as numbers or text: numpy.asarray(labels, dtype=str)",
         )
     if is_fortran and len(shape) > 1:

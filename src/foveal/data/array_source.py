@@ -83,7 +83,7 @@ def _scale(array: ArrayFile) -> float:
     if kind == "u" and bits in (8, 16):
         return 1.0 if bits == 8 else 1 / 257
     if kind not in "uif":
-        raise DataError(f"{array.name} holds {array.dtype}. Expected numbers.")
+        raise DataError(f"{array.name} has elements of type {array.dtype}. Expected numbers.")
     low, high = _range(array)
     if not (low >= 0 and high <= 255):
         raise DataError(

@@ -46,6 +46,6 @@ def read_pipeline(directory: Path, layout: str) -> Pipeline:
         DataError: When it is not whole.
     """
     if not is_whole(directory, layout):
-        raise DataError(f"There is no whole cache in {directory}.")
+        raise DataError(f"There is no complete cache in {directory}.")
     header = json.loads((directory / _HEADER).read_text(encoding="utf-8"))
     return Pipeline.from_json(header["pipeline"])

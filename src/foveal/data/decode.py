@@ -206,7 +206,7 @@ def to_rgb(image: PILImage.Image) -> PILImage.Image:
         return _deep_grey_to_rgb(image)
     if image.mode == "F":
         raise ImageFormatError(
-            "Floating-point pixels have no agreed white. Expected 8- or 16-bit integers.",
+            "Floating-point pixels have no defined white level. Expected 8- or 16-bit integers.",
             hint="scale the values to 0-255 and save as PNG",
         )
     if image.has_transparency_data:
@@ -221,7 +221,8 @@ def _deep_grey_to_rgb(image: PILImage.Image) -> PILImage.Image:
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65_535:
         raise ImageFormatError(
-            "Integers of more than 16 bits have no agreed white. Expected 8- or 16-bit pixels.",
+            "Integers of more than 16 bits have no defined white level. "
+            "Expected 8- or 16-bit pixels.",
             hint="scale the values to 0-65535 and save as 16-bit PNG",
         )
     grey = ((values + _SIXTEEN_TO_EIGHT // 2) // _SIXTEEN_TO_EIGHT).astype(np.uint8)

@@ -152,7 +152,7 @@ def _read_jpeg(data: bytes) -> ImageHeader:
         elif marker == 0xDA:
             raise ImageError("The JPEG picture is damaged: it states no size.")
         at += max(2, length)
-    raise ImageError("The JPEG picture holds too many blocks.")
+    raise ImageError("The JPEG picture has too many blocks.")
 
 
 def _read_png(data: bytes) -> ImageHeader:
@@ -186,7 +186,7 @@ def _read_webp(data: bytes) -> ImageHeader:
     if chunk == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
         return ImageHeader("WEBP", 1 + (bits >> 14 & 0x3FFF), 1 + (bits & 0x3FFF))
-    raise ImageError("The WebP picture is damaged: it holds no frame.")
+    raise ImageError("The WebP picture is damaged: it has no frame.")
 
 
 def _webp_orientation(data: bytes) -> int:

@@ -160,7 +160,7 @@ class Source(ABC):
         """Return the error for a source without masks."""
         return DataError(
             f"{self.location} holds no masks: found {self.layout}.",
-            hint="put masks of the same names into masks/ beside images/",
+            hint="put masks of the same names into masks/ next to images/",
         )
 
 

@@ -198,7 +198,7 @@ def _leaks(
             "split.leak",
             "warning",
             f"The given split leaks: {plural(len(torn), 'set')} of pictures that belong together "
-            f"({words}) stand on more than one side, so measured figures will be too good.",
+            f"({words}) stand on more than one side, so metrics will be too good.",
             [samples[i].id for positions in torn for i in positions[:4]],
             count=sum(len(positions) for positions in torn),
             hint="remove the copies, or leave the split to foveal",
@@ -255,6 +255,6 @@ def read_split_csv(path: Path, samples: Sequence[Sample]) -> NDArray[np.int8]:
         raise DataError(
             f"The data has changed since {path} was written: it had {len(rows):,} pictures and "
             f"has {len(samples):,} now, or their names differ.",
-            hint="foveal train DATA starts anew",
+            hint="foveal train DATA starts again",
         )
     return np.array(sides, np.int8)

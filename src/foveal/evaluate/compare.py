@@ -177,7 +177,7 @@ def compare(runs: Sequence[Path]) -> Comparison:
 
     Raises:
         UsageError: For fewer than two runs, or runs of different tasks.
-        DataError: When a run holds no readable metrics.json or predictions.csv.
+        DataError: When a run has no readable metrics.json or predictions.csv.
     """
     if len(runs) < 2:
         raise UsageError(
@@ -226,7 +226,7 @@ def _read(path: Path, name: str) -> ComparedRun:
         values = json.loads(file.read_text(encoding="utf-8"))
         values["task"], values["samples"], values["metrics"].items()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{path} holds no readable metrics.json: {error!r}", hint=_HINT) from error
+        raise DataError(f"{path} has no readable metrics.json: {error!r}", hint=_HINT) from error
     recipe: dict[str, Any] = {}
     if (path / "recipe.yaml").is_file():
         try:

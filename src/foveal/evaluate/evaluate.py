@@ -160,5 +160,5 @@ def _check_question(first: Predictor, other: Predictor) -> None:
         raise UsageError(
             f"{other.bundle.path} cannot vote with {first.bundle.path}: they differ in task "
             "or labels.",
-            hint="let bundles vote that were trained on data of the same labels",
+            hint="use bundles that were trained on data with the same labels",
         )

@@ -52,8 +52,8 @@ def own_findings(
             Finding(
                 "evaluate.few_pictures",
                 "info",
-                f"Only {count} pictures were measured: the share of right answers is known "
-                f"to be between {100 * low:.0f} and {100 * high:.0f} %, not better.",
+                f"Only {count} pictures were measured: the share of right answers is "
+                f"between {100 * low:.0f} and {100 * high:.0f} %.",
                 count=count,
                 hint="measure more pictures",
             )

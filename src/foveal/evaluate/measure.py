@@ -259,7 +259,7 @@ def _check_size(sample: Sample, mask: tuple[int, ...], raster: Raster) -> None:
     if mask != (raster.height, raster.width):
         raise ImageError(
             f"The mask of {sample.id} has {mask[1]} x {mask[0]} pixels. "
-            f"Expected {raster.width} x {raster.height}, as its picture has.",
+            f"Expected {raster.width} x {raster.height}, the size of its picture.",
             code="mask_size",
         )
 
@@ -282,10 +282,10 @@ def _vote(voters: Sequence[Predictor], good: Sequence[_Prepared]) -> list[Predic
 def _nothing_measured(task: Task, source: Source, failures: Sequence[Failure]) -> DataError:
     hint = f"foveal check DATA --task {task.name}"
     if not failures:
-        return DataError(f"There is nothing to measure in {source.location}.", hint=hint)
+        return DataError(f"There are no pictures to evaluate in {source.location}.", hint=hint)
     first = failures[0]
     return DataError(
-        f"Not one of the {len(failures)} samples in {source.location} could be measured. "
+        f"None of the {len(failures)} samples in {source.location} could be measured. "
         f"The first, {first.sample}: {first.message}",
         hint=hint,
     )

@@ -85,8 +85,8 @@ def explain_occlusion(
     """
     if predictor.pipeline.is_tiled:
         raise UsageError(
-            f"{predictor.bundle.name} answers tile by tile: occlusion would answer the whole "
-            f"picture {patches * patches} times.",
+            f"{predictor.bundle.name} answers tile by tile: occlusion would need "
+            f"{patches * patches} predictions of the whole picture.",
             hint="--method evidence",
         )
     pixels, frame = predictor.prepare(picture)

@@ -122,8 +122,8 @@ def _create(name: str, config: dict[str, Any], weights: WeightSource) -> nn.Modu
     cached = cached_weights(config)
     if cached is None and weights == "local":
         raise WeightsError(
-            f"The pretrained weights of {name!r} are not on this machine, and foveal fetches "
-            "nothing over the network without being asked.",
+            f"The pretrained weights of {name!r} are not on this machine, and foveal "
+            "downloads nothing without being asked.",
             hint="--allow-download, or --backbone efficientnet_lite0 (its weights come from pip)",
         )
     overlay = {"file": str(cached)} if cached else None

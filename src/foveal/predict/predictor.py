@@ -186,7 +186,7 @@ class Predictor:
     def _answer_tiled(self, raster: Raster, explain: bool) -> Prediction:
         if not isinstance(self.task, TiledTask):
             raise UsageError(
-                f"The task {self.task.name} does not answer tile by tile.",
+                f"The task {self.task.name} cannot answer tile by tile.",
                 hint="--set pipeline.fit=pad",
             )
         frame = self.pipeline.frame(raster.height, raster.width)

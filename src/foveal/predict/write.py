@@ -55,8 +55,8 @@ def write_answers(
     """
     if maps and not predictor.pipeline.is_tiled:
         raise UsageError(
-            f"{predictor.bundle.name} gives no mask and so no maps.",
-            hint="foveal explain MODEL PICTURE shows what an answer rests on",
+            f"{predictor.bundle.name} gives no masks, so there are no probability maps.",
+            hint="foveal explain MODEL PICTURE shows what an answer is based on",
         )
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def write_answers(
     place = out.resolve()
     if any(Path(name).resolve().parent == place for name in files):
         raise UsageError(
-            f"Answers would be written over the pictures in {out}.",
+            f"Answers would overwrite the pictures in {out}.",
             hint=f"--out {out / 'answers'}",
         )
     writer = _Writer(predictor, out, maps=maps)

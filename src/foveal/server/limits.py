@@ -67,7 +67,7 @@ def check_sender(method: str, headers: Mapping[str, str], options: ServerOptions
     names = options.host_names()
     if names is not None and _host_name(host) not in names:
         raise RequestError(
-            403, "This server does not answer to that Host. Start it with the host name allowed."
+            403, "This server does not accept that Host. Start it with --allowed-host."
         )
     if method in SAFE_METHODS:
         return

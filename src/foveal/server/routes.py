@@ -108,9 +108,7 @@ def _mask_form(predictor: Predictor, text: str | None) -> MaskForm:
 
 def _check_expected(predictor: Predictor, expected: str) -> None:
     if predictor.task.target_kind == "mask":
-        raise RequestError(
-            400, "A mask has no single answer to hold 'expected' against. Leave out 'expected'."
-        )
+        raise RequestError(400, "A mask cannot be compared with 'expected'. Leave out 'expected'.")
     if len(expected) > _LONGEST_EXPECTED:
         raise RequestError(400, f"'expected' is longer than {_LONGEST_EXPECTED} characters.")
     # A label or text that no answer can match is a mistake of whoever asks: TargetError, 400.

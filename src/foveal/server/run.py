@@ -170,7 +170,7 @@ def _listen(options: ServerOptions) -> socket.socket:
     except (OSError, OverflowError) as error:
         raise UsageError(
             f"Cannot listen on {options.host}:{options.port}: {error}.",
-            hint="choose another --port (0 takes a free one)",
+            hint="choose another --port (0 chooses a free one)",
         ) from error
 
 

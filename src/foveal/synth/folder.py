@@ -47,7 +47,7 @@ def write_folder(
         raise UsageError(f"Invalid count. Expected at least 1. Received: {count}.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
-            f"{out} is there already and is not an empty folder; drawing into it would mix.",
+            f"{out} exists and is not an empty folder.",
             hint="choose another --out, or delete it first",
         )
     prepared = kind.prepared()

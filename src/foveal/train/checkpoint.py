@@ -99,7 +99,7 @@ class CheckpointStore:
             try:
                 return _read(self.directory / name)
             except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
-                logger.warning("checkpoint %s is damaged and passed over: %s", name, error)
+                logger.warning("checkpoint %s is damaged and ignored: %s", name, error)
         if names:
             raise FovealError(
                 f"Cannot resume: every checkpoint in {self.directory} is damaged.",

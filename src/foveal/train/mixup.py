@@ -29,7 +29,7 @@ def mix(batch: Batch, alpha: float, seed: int) -> Batch:
     blended = {name for name, t in targets.items() if t.is_floating_point() and name != "weight"}
     if not blended:
         raise UsageError(
-            "Invalid train.mixup: this task's targets are not numbers that can be blended.",
+            "Invalid train.mixup: the targets of this task cannot be blended.",
             hint="foveal train DATA --set train.mixup=0",
         )
     rng = np.random.default_rng(seed)

@@ -181,7 +181,7 @@ class EndlessLoader:
         if cache.scan.errors:
             code, message = next(iter(cache.scan.errors.values()))
             raise DataError(
-                f"{len(cache.scan.errors)} of the pictures drawn cannot be used: {message}",
+                f"{len(cache.scan.errors)} of the drawn pictures cannot be used: {message}",
                 hint="--set data.fresh_every=0 keeps the first ones",
                 code=code,
             )

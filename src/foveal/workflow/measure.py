@@ -100,7 +100,8 @@ def _part(source: Source, split: str | None, run: Path | None) -> Sequence[Sampl
         chosen = [sample for sample in source.samples if sides.get(sample.id) == split]
     else:
         raise DataError(
-            f"The data at {source.location} names no splits, and the model came without its run.",
+            f"The data at {source.location} has no splits, and the run of the model is not "
+            "available.",
             hint="leave --split out",
         )
     if not chosen:

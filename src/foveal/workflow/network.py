@@ -51,11 +51,11 @@ def load_network(bundle: Bundle) -> Network:
     recipe = bundle_recipe(bundle)
     for name in recipe.model.backbone.split(","):
         module, colon, _ = name.strip().partition(":")
-        # Opening a bundle runs nothing that it names: who wants its code imports it.
+        # Opening a bundle runs nothing that it names: whoever wants its code imports it.
         if colon and module not in sys.modules:
             raise UsageError(
                 f"The layers of {bundle.name!r} need the code of its backbone {name.strip()!r}, "
-                "which has not been imported. Its answers do not.",
+                "which has not been imported. Its predictions do not.",
                 hint=f"import {module}",
             )
     training = get_training(bundle.manifest.task)(bundle.task)
@@ -97,6 +97,6 @@ def try_network(network: Network, task: Task, pipeline: Pipeline) -> None:
     for key, expected in TorchEngine(network).run(pixels).items():
         if np.abs(shipped[key] - expected).max() > _TOLERANCE * np.abs(expected).max():
             raise UsageError(
-                f"The backbone {name!r} answers differently once it is exported to ONNX.",
+                f"The backbone {name!r} gives different outputs once it is exported to ONNX.",
                 hint="see docs/plugins.md, A network of your own",
             )

@@ -183,7 +183,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"Cannot make the folder {folder}: {error.strerror}.") from error
+        raise UsageError(f"Cannot create the folder {folder}: {error.strerror}.") from error
 
 
 def _write(path: Path, image: Image) -> None:

@@ -45,7 +45,7 @@ class RunDirectory:
             except FileExistsError:
                 number += 1
             except OSError as error:
-                raise UsageError(f"Cannot make the run directory {path}: {error}") from error
+                raise UsageError(f"Cannot create the run directory {path}: {error}") from error
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:

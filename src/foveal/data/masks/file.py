@@ -143,7 +143,7 @@ def _stored_values(image: PILImage.Image, data: bytes, header: ImageHeader) -> N
         )
     if image.mode in ("F", "CMYK", "YCbCr", "LAB", "HSV"):
         raise ImageFormatError(
-            f"{image.mode} pixels are no mask. Expected ids, a palette or RGB colours.",
+            f"{image.mode} pixels are not a mask. Expected ids, a palette or RGB colours.",
             hint="save it as PNG",
         )
     values = np.asarray(image)
@@ -186,15 +186,17 @@ def _integers(values: NDArray[Any]) -> NDArray[Any]:
         return values.astype(np.uint8)
     if values.dtype.kind not in "iu":
         raise ImageFormatError(
-            f"The mask holds {values.dtype}. Expected whole numbers.",
+            f"The mask has values of type {values.dtype}. Expected integers.",
             hint="save it after .astype(numpy.uint8)",
         )
     if values.ndim == 3 and values.dtype != np.uint8:
-        raise ImageFormatError(f"The mask holds {values.dtype} colours. Expected 8 bits each.")
+        raise ImageFormatError(
+            f"The mask has colours of type {values.dtype}. Expected 8 bits each."
+        )
     if values.dtype.kind == "i" and (lowest := int(values.min())) < 0:
         raise ImageFormatError(
-            f"The mask holds {lowest}. Expected ids from 0.",
-            hint="write 255 where nobody knows: such pixels are ignored",
+            f"The mask contains {lowest}. Expected ids from 0 on.",
+            hint="write 255 for pixels of unknown class: they are ignored",
         )
     return values
 

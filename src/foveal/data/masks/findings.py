@@ -28,15 +28,15 @@ def pair_findings(pairs: MaskPairs) -> list[Finding]:
         found.append(finding("masks.without_picture", "warning", message, pairs.alone, hint=hint))
     if pairs.channels:
         message = (
-            f"{plural(len(pairs.channels), 'file')} passed over: further channels, "
+            f"{plural(len(pairs.channels), 'file')} left out: further channels, "
             f"such as {pairs.channels[0]}. Only channel 0000 is read."
         )
         hint = "write up to three channels into one RGB picture"
         found.append(finding("masks.channels", "warning", message, pairs.channels, hint=hint))
     if pairs.outside:
         message = (
-            f"{plural(len(pairs.outside), 'picture')} passed over that no folder of masks "
-            f"belongs to, such as {pairs.outside[0]}."
+            f"{plural(len(pairs.outside), 'picture')} left out because no folder of masks "
+            f"belongs to them, such as {pairs.outside[0]}."
         )
         found.append(finding("data.passed_over", "info", message, pairs.outside))
     return found
@@ -94,7 +94,7 @@ def unknown_values(
     line = f"{values.shown(value)} NAME"
     if names_file.lower().endswith(".json"):
         line = f'"NAME": {value}' if values.kind == "ids" else f'"{values.shown(value)}": "NAME"'
-    hint = f"name it in {names_file}: `{line}` (`ignore` for pixels that nobody knows)"
+    hint = f"name it in {names_file}: `{line}` (`ignore` for pixels of unknown class)"
     return [_about([look for look, _ in bad], "masks.unknown_value", message, hint)]
 
 

@@ -73,7 +73,7 @@ def _named(counts: Sequence[MaskCount], names: MaskNames) -> MaskValues:
     colored = next((count.name for count in counts if count.is_color), None)
     if colored is not None:
         raise DataError(
-            f"{names.file} names ids, and {colored} holds colours.",
+            f"{names.file} names ids, but {colored} contains colours.",
             hint=f"write `#ff0000 tumour` in each line of {names.file}",
         )
     found = set(total_pixels(counts))
@@ -89,8 +89,8 @@ def _colors(counts: Sequence[MaskCount]) -> MaskValues:
     for count in counts:
         if not count.is_color and not count.pixels.keys() <= {0, WHITE}:
             raise DataError(
-                f"{count.name} holds ids, and {colored[0].name} holds colours. Expected one kind.",
-                hint="save all masks in one way",
+                f"{count.name} contains ids, {colored[0].name} colours. Expected one kind.",
+                hint="save all masks in the same way",
             )
     grey = [count for count in counts if not count.is_color]
     totals = total_pixels(colored)
@@ -132,7 +132,7 @@ def _refuse_two_whites(counts: Sequence[MaskCount]) -> None:
     white = [count for count in counts if WHITE in count.pixels]
     if one and white and not any(WHITE in count.pixels for count in one):
         raise DataError(
-            f"{one[0].name} holds 1 and {white[0].name} holds 255, never both in one mask. "
+            f"{one[0].name} contains 1, {white[0].name} 255, and no mask contains both. "
             "Expected one value for the foreground.",
             hint="classes.txt with the lines `0 background`, `1 foreground` and `255 foreground` "
             "(or `255 ignore`)",

@@ -145,7 +145,7 @@ def _refuse_regions(file: str, labels: Mapping[str, Any]) -> None:
 def _pairs(file: str, content: Any) -> list[_Entry]:
     if not isinstance(content, dict):
         raise DataError(
-            f"{file} holds no names. Expected an object.", hint='{"background": 0, "tumour": 1}'
+            f"{file} has no names. Expected an object.", hint='{"background": 0, "tumour": 1}'
         )
     return [_pair(file, str(key), value) for key, value in content.items()]
 

@@ -200,21 +200,22 @@ def too_many(name: str, is_color: bool) -> DataError:
     """Return the error for more values than a mask can have."""
     if is_color:
         return DataError(
-            f"The masks hold more than {MAX_COLORS} colours (up to {name}). "
+            f"The masks contain more than {MAX_COLORS} colours (up to {name}). "
             "Expected one for each class.",
-            hint="is it a photograph, or smeared by scaling or JPEG? save masks as PNG, "
+            hint="is it a photograph, or blurred by scaling or JPEG? save masks as PNG, "
             "scaled to the nearest pixel",
         )
     return DataError(
-        f"The masks hold more than {MAX_CLASSES} ids (up to {name}). Expected one for each class.",
+        f"The masks contain more than {MAX_CLASSES} ids (up to {name}). "
+        "Expected one for each class.",
         hint="a number for each object? save 1 where there is an object: numpy.uint8(ids > 0)",
     )
 
 
 def _smeared(name: str) -> DataError:
     return DataError(
-        f"{name} is lossy (JPEG or WebP) and its values are smeared. Expected 0 and 255 alone.",
-        hint="save masks as PNG from the start; a mask of two classes can be mended: "
+        f"{name} is lossy (JPEG or WebP), so its values are not exact. Expected 0 and 255 only.",
+        hint="save masks as PNG from the start; a mask of two classes can be repaired: "
         "PIL.Image.open(mask).convert('L').point(lambda v: 255 * (v > 127)).save('mask.png')",
     )
 
@@ -231,7 +232,7 @@ def total_pixels(counts: Sequence[MaskCount]) -> dict[int, int]:
 def smeared_ids(count: MaskCount, share: float, total: int) -> DataError:
     """Return the error for two values with smooth edges between them."""
     return DataError(
-        f"The masks hold 0, 255 and {plural(total, 'value')} between, in {100 * share:.1f} % of "
+        f"The masks contain 0, 255 and {plural(total, 'value')} between, in {100 * share:.1f} % of "
         f"the pixels ({count.name}, for example): two classes with smooth edges.",
         hint="save values over 127 as 255 and all others as 0; "
         "if these are ids, name them in classes.txt",

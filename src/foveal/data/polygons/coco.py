@@ -159,9 +159,9 @@ def _pairs(outline: object) -> NDArray[np.float64]:
     try:
         values = np.array(outline, np.float64)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ImageError("a polygon is no list of numbers") from error
+        raise ImageError("a polygon is not a list of numbers") from error
     if values.ndim != 1 or len(values) % 2:
-        raise ImageError("a polygon is no list of x, y, x, y, …")
+        raise ImageError("a polygon is not a list of x, y, x, y, …")
     return values.reshape(-1, 2)
 
 
@@ -176,7 +176,7 @@ def _runs(label: str | None, drawn: Mapping[str, Any], size: tuple[int, int] | N
     if not isinstance(lengths, list) or not all(
         isinstance(n, int) and 0 <= n <= _MAX_PIXELS for n in lengths
     ):
-        raise ImageError("its run lengths are no list of whole numbers from 0")
+        raise ImageError("its run lengths are not a list of integers from 0")
     if sum(lengths) != height * width:
         raise ImageError(f"its run lengths sum to {sum(lengths):,}, not to {height} x {width}")
     return Runs(label, np.array(lengths, np.int64), (height, width))

@@ -83,10 +83,10 @@ def _passed_over(looks: Sequence[ShapeLook]) -> Iterator[Finding]:
         yield finding(
             "polygons.degenerate",
             "warning",
-            f"{plural(count, 'shape')} without an area (fewer than three corners) passed over, "
+            f"{plural(count, 'shape')} without an area (fewer than three corners) left out, "
             f"in {plural(len(found), 'picture')}.",
             [look.picture for look in found],
-            hint="remove them, or draw them anew",
+            hint="remove them, or draw them again",
         )
 
 
@@ -106,5 +106,5 @@ def _outside(looks: Sequence[ShapeLook]) -> Iterator[Finding]:
             f"{plural(total, 'point')} outside of the picture, cut off at its edge, "
             f"in {plural(len(counts), 'picture')}.",
             list(counts),
-            hint="see whether shapes and pictures are of the same scale",
+            hint="check that shapes and pictures have the same scale",
         )

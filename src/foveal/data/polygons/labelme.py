@@ -78,7 +78,7 @@ def _is_count(value: object) -> bool:
 
 def _region(entry: object) -> Region | None:
     if not isinstance(entry, dict):
-        raise ImageError("it is no object")
+        raise ImageError("it is not an object")
     text = entry.get("label")
     if not isinstance(text, str) or not text.strip():
         raise ImageError("it has no label")
@@ -109,7 +109,7 @@ def _points(points: object) -> NDArray[np.float64]:
         and all(isinstance(v, (int, float)) and abs(v) <= _MAX_RADIUS for v in pair)
         for pair in points
     ):
-        raise ImageError("its points are no pairs of numbers, or farther out than any picture")
+        raise ImageError("its points are not pairs of numbers, or farther out than any picture")
     pairs: NDArray[np.float64] = np.array(points, np.float64).reshape(-1, 2)
     return pairs
 
@@ -138,7 +138,7 @@ def _mask(label: str | None, points: NDArray[np.float64], encoded: object) -> Ru
     try:
         file = base64.b64decode(encoded, validate=True)
     except ValueError as error:
-        raise ImageError("its mask is no base64") from error
+        raise ImageError("its mask is not base64") from error
     pixels = decode(file, _MASK_LIMITS).pixels[:, :, 0] != 0
     left, top = (round(float(value)) for value in points.min(axis=0))
     height, width = pixels.shape

@@ -101,11 +101,11 @@ def to_ring(points: Iterable[Sequence[float]] | NDArray[np.float64]) -> Ring | N
     try:
         corners = np.array(points, np.float64)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ImageError("the points of a shape are no pairs of numbers") from error
+        raise ImageError("the points of a shape are not pairs of numbers") from error
     if corners.size == 0:
         return None
     if corners.ndim != 2 or corners.shape[1] != 2:
-        raise ImageError("the points of a shape are no pairs of numbers")
+        raise ImageError("the points of a shape are not pairs of numbers")
     if not (np.abs(corners) <= _MAX_COORDINATE).all():
         raise ImageError("a point of a shape is not finite, or farther out than any picture")
     different = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]

@@ -76,7 +76,7 @@ def read_drawing(storage: Storage, file: str, picture: str, size: tuple[int, int
         return read_svg(file, data, *size)
     drawing = read_labelme(file, data)
     if drawing is None:
-        raise ImageError(f"{file} is no labelme file: it has no list of shapes.")
+        raise ImageError(f"{file} is not a labelme file: it has no list of shapes.")
     check_size(file, drawing, picture, size)
     return drawing
 
@@ -92,10 +92,10 @@ def check_size(file: str, drawing: Drawing, picture: str, size: tuple[int, int])
         return
     is_turned = stated == size[::-1]
     raise ImageError(
-        f"{file} is drawn over {stated[1]} x {stated[0]} pixels, "
-        f"{picture} has {size[1]} x {size[0]}.",
+        f"{file} was drawn on a picture of {stated[1]} x {stated[0]} pixels. "
+        f"Expected {size[1]} x {size[0]}, the size of {picture}.",
         hint="the picture is turned by its EXIF orientation: save it upright"
         if is_turned
-        else "put the picture there that the shapes were drawn over",
+        else "use the picture that the shapes were drawn on",
         code=SIZE_MISMATCH,
     )

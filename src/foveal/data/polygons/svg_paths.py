@@ -50,7 +50,7 @@ def numbers(text: str) -> list[float]:
             # `1-2.5.5` are three numbers.
             if not _NUMBER.sub("", text).strip(" \t\r\n,"):
                 return _checked([float(word) for word in _NUMBER.findall(text)])
-    raise ImageError(f"{_shown(text)} is no list of numbers")
+    raise ImageError(f"{_shown(text)} is not a list of numbers")
 
 
 def _checked(values: list[float]) -> list[float]:

@@ -67,7 +67,7 @@ def read_svg(name: str, data: bytes, height: int, width: int) -> Drawing:
         hint = error.hint or "save it as plain SVG"
         raise ImageError(f"{name}, line {line}: {error.message.rstrip('.')}.", hint=hint) from error
     except expat.ExpatError as error:
-        raise ImageError(f"{name} is no SVG file: {error}.") from error
+        raise ImageError(f"{name} is not an SVG file: {error}.") from error
     return Drawing(tuple(reader.regions), None, reader.degenerate)
 
 
@@ -112,7 +112,7 @@ class _Reader:
             self._open.append(_Element(matrix, style=_inherited({}, _style(attributes))))
             return
         if len(self._open) + self._hidden > _MAX_DEPTH:
-            raise ImageError(f"elements lie more than {_MAX_DEPTH} deep in each other")
+            raise ImageError(f"elements are nested more than {_MAX_DEPTH} levels deep")
         properties = _style(attributes)
         is_known = prefix in ("", "svg") and kind in _SHAPES | _GROUPS | {_WITHOUT_AREA, "use"}
         if self._hidden or not is_known or properties.get("display") == "none":
@@ -120,7 +120,7 @@ class _Reader:
             return
         if kind in ("svg", "use"):
             raise ImageError(
-                f"<{kind}> inside of the drawing is not supported",
+                f"<{kind}> inside the drawing is not supported",
                 hint="in Inkscape: Edit > Clone > Unlink Clone, then save as plain SVG",
             )
         element = self._inside(attributes, properties)

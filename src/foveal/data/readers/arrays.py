@@ -44,7 +44,7 @@ class ArrayReader(Reader):
             return self.read_file(storage, archives[0], options)
         if len(archives) > 1:
             raise DataError(
-                f"{storage.location} holds {' and '.join(archives[:3])}. Expected one archive.",
+                f"{storage.location} contains {' and '.join(archives[:3])}. Expected one archive.",
                 hint=f"foveal check {storage.location}/{archives[0]}",
             )
         singles = [name for name in tops if name.lower().endswith(".npy")]
@@ -69,7 +69,7 @@ class ArrayReader(Reader):
 def _local(storage: Storage) -> LocalStorage:
     if not isinstance(storage, LocalStorage):
         raise DataError(
-            f"Arrays are read in place and {storage.location} is not on this machine.",
+            f"Arrays are read in place, but {storage.location} is not on this machine.",
             hint="copy the file here first",
         )
     return storage
@@ -175,10 +175,10 @@ def _rows_to_raws(
 
 def _whole_numbers(name: str, values: NDArray[np.generic]) -> NDArray[np.int64]:
     if values.dtype.kind not in "buif":
-        raise DataError(f"{name} holds {values.dtype}. Expected whole numbers or words.")
+        raise DataError(f"{name} has elements of type {values.dtype}. Expected integers or text.")
     numbers = values.astype(np.int64)
     if (numbers != values).any() or len(np.unique(numbers)) > _MAX_CLASSES:
-        raise DataError(f"{name} holds measurements. Expected a class number for each picture.")
+        raise DataError(f"{name} contains measurements. Expected a class number for each picture.")
     return numbers
 
 

@@ -52,6 +52,6 @@ def foreign_files(listing: Listing) -> tuple[Finding, ...]:
     """Return the finding about pictures of formats that are not supported, if there are any."""
     foreign = [name for name in listing.files if is_foreign_picture_name(name)]
     endings = sorted({name.rpartition(".")[2].lower() for name in foreign})
-    words = f"passed over: {', '.join(endings)} not supported."
+    words = f"left out: {', '.join(endings)} not supported."
     hint = "convert them to JPEG or PNG"
     return about(foreign, "images.foreign_format", "warning", "picture", words, hint=hint)

@@ -40,7 +40,7 @@ class FoldersReader(Reader):
             return None
         if options.target == "labels" and options.layout == "auto" and are_pairs(tops):
             raise DataError(
-                f"{storage.location} holds pictures and masks ({', '.join(tops)}), not a folder "
+                f"{storage.location} contains pictures and masks ({', '.join(tops)}), not a folder "
                 "for each class.",
                 hint="foveal train DATA --task segment, or --set data.layout=folders",
             )
@@ -152,7 +152,7 @@ def _empty_classes(
 
 def _passed_over(pictures: list[str], used: set[str]) -> tuple[Finding, ...]:
     left = [name for name in pictures if name not in used]
-    words = "outside the class folders passed over."
+    words = "outside the class folders, left out."
     hint = "move each into the folder of its class"
     return about(left, "data.passed_over", "warning", "picture", words, hint=hint)
 

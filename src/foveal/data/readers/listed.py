@@ -65,17 +65,19 @@ def listed_pictures(
     samples, repeated, conflicting = _samples(found)
     known = {sample.id for sample in samples}
     left = [name for name in listing.files if is_picture_name(name) and name not in known]
-    unlisted = f"not named in {table} passed over."
+    unlisted = f"not named in {table}, left out."
     findings = (
         *_bad_rows(table, bad),
         *_missing_files(table, missing),
-        *about(repeated, "table.repeated_row", "info", "row", f"of {table} said the same again."),
+        *about(
+            repeated, "table.repeated_row", "info", "row", f"of {table} repeating an earlier row."
+        ),
         *about(
             conflicting,
             "table.conflicting_row",
             "warning",
             "row",
-            f"of {table} say something else about a picture that an earlier row names: "
+            f"of {table} contradicting an earlier row about the same picture: "
             "the first row counts.",
             hint=_CONFLICT_HINTS[target],
         ),
@@ -150,7 +152,7 @@ def _nothing_found(table: str, row: Row, listing: Listing) -> DataError:
     example = next((name for name in listing.files if is_picture_name(name)), None)
     there = f"There is, for example, {example}." if example else "There are no pictures at all."
     return DataError(
-        f"Not one picture of {table} exists; line {row.line} names {row.image!r}. {there}",
+        f"None of the pictures in {table} exists; line {row.line} names {row.image!r}. {there}",
         hint=f"names in {table} are relative to its folder",
         code="data_empty",
     )
@@ -160,9 +162,7 @@ def _bad_rows(table: str, bad: list[BadRow]) -> Iterable[Finding]:
     if bad:
         first = f"the first, line {bad[0].line}, {bad[0].reason}."
         where = [f"{table}:{row.line}" for row in bad]
-        yield from about(
-            where, "table.bad_row", "warning", "row", f"of {table} passed over; {first}"
-        )
+        yield from about(where, "table.bad_row", "warning", "row", f"of {table} left out; {first}")
 
 
 def _missing_files(table: str, missing: list[Row]) -> Iterable[Finding]:

@@ -61,7 +61,7 @@ class PolygonsReader(Reader):
         has_files = any(files.files.values())
         if files.coco and has_files:
             raise DataError(
-                f"{storage.location} holds shapes in {files.coco[0]} and in files of their own.",
+                f"{storage.location} contains shapes in {files.coco[0]} and in other files.",
                 hint=f"foveal train {storage.location}/{files.coco[0]}",
             )
         if files.coco:
@@ -127,9 +127,9 @@ def _from_coco(
             found[name] = (file, entry)
     if not found:
         raise DataError(
-            f"Not one of the {plural(len(entries), 'picture')} in {entries[0][0]} is there: "
+            f"None of the {plural(len(entries), 'picture')} in {entries[0][0]} is there: "
             f"{alone[0]!r}, …",
-            hint="put the pictures beside it, or into images/",
+            hint="put the pictures next to it, or into images/",
         )
     looks = [_look_at_coco(storage, name, *found[name]) for name in sorted(found)]
     if with_missing:
@@ -193,7 +193,7 @@ def _classes(labels: Iterable[str]) -> tuple[tuple[str, ...], dict[str, int]]:
         raise DataError(
             f"The shapes have {len(names):,} labels: {', '.join(drawn[:5])}, … "
             f"Expected at most {IGNORED}.",
-            hint="name shapes of one kind alike: nucleus, or nucleus_1, nucleus_2, …",
+            hint="give shapes of one kind the same name: nucleus, or nucleus_1, nucleus_2, …",
         )
     return names, {BACKGROUND: 0, **{label: value for value, label in enumerate(drawn, 1)}}
 

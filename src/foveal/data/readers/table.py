@@ -32,7 +32,7 @@ class TableReader(Reader):
             return None
         if len(tables) > 1:
             raise DataError(
-                f"{storage.location} holds {' and '.join(tables)}. Expected one table.",
+                f"{storage.location} contains {' and '.join(tables)}. Expected one table.",
                 hint=f"foveal check {storage.location}/{tables[0]}",
             )
         return _read(storage, tables[0], listing, storage.location, options)

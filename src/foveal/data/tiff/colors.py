@@ -82,8 +82,8 @@ def find_colors(page: Any, name: str) -> TiffColors:
     bits, samples, kind = page.bitspersample, page.samplesperpixel, int(page.photometric)
     if not isinstance(bits, int) or bits > _MAX_BITS or page.dtype.kind not in "bu":
         raise ImageFormatError(
-            f"{name} has {page.dtype} pixels, which have no agreed white. "
-            "Expected 8- or 16-bit integers without a sign.",
+            f"{name} has {page.dtype} pixels, which have no defined white level. "
+            "Expected unsigned 8- or 16-bit integers.",
             hint="scale the values to 0-255 and save again",
         )
     if kind not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE) and not (

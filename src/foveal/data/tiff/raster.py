@@ -164,7 +164,7 @@ def _check_format(head: bytes, name: str) -> None:
         read_header(head)  # Raises, and says what it looks like.
     if kind != "TIFF":
         raise ImageFormatError(
-            f"{name} is {kind} inside. Expected TIFF.", hint="give the file its own ending"
+            f"{name} is {kind} inside. Expected TIFF.", hint="give the file the right extension"
         )
 
 

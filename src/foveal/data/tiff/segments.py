@@ -228,7 +228,7 @@ def _shape(page: Any, name: str) -> tuple[int, int, int]:
     if page.imagedepth > 1:
         raise ImageFormatError(
             f"{name} is a volume of {page.imagedepth} layers. Expected one picture.",
-            hint="save its layers as pictures of their own",
+            hint="save its layers as separate pictures",
         )
     if page.dtype is None:
         raise ImageFormatError(

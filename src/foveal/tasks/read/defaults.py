@@ -45,7 +45,7 @@ def choose_recipe(recipe: Recipe, facts: DataFacts) -> Recipe:
     """
     if recipe.train.mixup:
         raise RecipeError(
-            "train.mixup mixes pictures, and a mixed text cannot be read. Expected 0 for read.",
+            "train.mixup blends pictures, and blended texts cannot be read. Expected 0 for read.",
             hint="--set train.mixup=0",
         )
     if recipe.train.strategy in ("frozen", "staged"):

@@ -59,7 +59,7 @@ def evaluate(text: str, *, max_length: int = MAX_LENGTH, max_depth: int = MAX_DE
         raise ExpressionError(
             f"Expression too long. Expected at most {max_length} characters. "
             f"Received: {len(text)}.",
-            hint="read a shorter text",
+            hint="shorten the expression",
             code="expression_too_long",
         )
     numbers: dict[str, Fraction] = {}
@@ -105,7 +105,7 @@ def _evaluate_expression(
             if depth > max_depth:
                 raise ExpressionError(
                     f"Expression too deep. Expected at most {max_depth} brackets open at once.",
-                    hint="write it with fewer brackets inside each other",
+                    hint="use fewer nested brackets",
                     code="expression_too_deep",
                 )
             waiting.append(character)

@@ -86,7 +86,7 @@ class ReadTask(Task[Target, Reading]):
         for word in self.options.words:
             if not word or not known.issuperset(word):
                 raise RecipeError(
-                    f"Invalid word {word!r}. Expected texts of characters that the labels have: "
+                    f"Invalid word {word!r}. Expected only characters that occur in the labels: "
                     f"{''.join(self.labels.names[:60])!r}.",
                     hint="""--set 'task_options.words=["0042", "ON"]'""",
                 )

@@ -59,7 +59,8 @@ def unused_keys(recipe: Recipe) -> dict[str, str]:
 def _refuse(recipe: Recipe) -> None:
     if recipe.train.mixup:
         raise RecipeError(
-            "train.mixup mixes pictures, and a mixed mask is none. Expected 0 for segment.",
+            "train.mixup blends pictures, and blended masks have no meaning. "
+            "Expected 0 for segment.",
             hint="--set train.mixup=0",
         )
     if recipe.pipeline.fit not in (None, "tile"):

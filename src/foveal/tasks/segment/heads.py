@@ -66,12 +66,13 @@ def build_decoder(
     maps = Maps.of(channels, strides)
     if name == "fpn" and len(maps.levels) < _FPN_LEVELS:
         raise RecipeError(
-            f"The decoder fpn is built on {_FPN_LEVELS} maps; the backbone has {len(maps.levels)}.",
+            f"The decoder fpn needs {_FPN_LEVELS} feature maps; the backbone has "
+            f"{len(maps.levels)}.",
             hint="--set task_options.decoder=unet, or --backbone efficientnet_lite0",
         )
     if name == "fcn8s" and maps.strides[-1] < _FCN_STRIDE:
         raise RecipeError(
-            f"The decoder fcn8s starts from maps of stride {_FCN_STRIDE}; the backbone's coarsest "
+            f"The decoder fcn8s needs maps of stride {_FCN_STRIDE}; the backbone's coarsest "
             f"has {maps.strides[-1]}.",
             hint="--set task_options.decoder=unet, or --backbone efficientnet_lite0",
         )

@@ -97,7 +97,7 @@ class Segmentation(Prediction):
             TargetError: When an evaluation has dropped it.
         """
         if self.mask is None:
-            raise TargetError("The answer holds no mask any more.", hint="predict the picture")
+            raise TargetError("The answer no longer has its mask.", hint="predict the picture")
         return self.mask
 
     def says(self, text: str) -> bool:
@@ -116,7 +116,7 @@ class Segmentation(Prediction):
         index = Labels(self.labels).position(self.main_label if label is None else label)
         if self.probabilities is None:
             raise TargetError(
-                "The answer holds no probability maps.", hint="predict(…, explain=True)"
+                "The answer has no probability maps.", hint="predict(…, explain=True)"
             )
         heat: NDArray[np.float32] = self.probabilities[index].astype(np.float32)
         return heat

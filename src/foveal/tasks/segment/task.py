@@ -94,8 +94,8 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         """
         if len(self.labels) > IGNORED:
             raise RecipeError(
-                f"A mask holds at most {IGNORED} labels. Received: {len(self.labels)}.",
-                hint="join classes in the masks",
+                f"A mask can have at most {IGNORED} labels. Received: {len(self.labels)}.",
+                hint="merge classes in the masks",
             )
 
     @classmethod
@@ -116,7 +116,7 @@ class SegmentTask(TiledTask[Target, Segmentation]):
                 is no class.
         """
         if mask is None:
-            raise TargetError("Expected a mask beside the names of its classes.")
+            raise TargetError("Expected a mask and the names of its classes.")
         table = np.arange(IGNORED + 1, dtype=np.uint8)
         is_same = True
         for value in np.flatnonzero(count_values(mask)).tolist():
