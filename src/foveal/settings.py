@@ -33,7 +33,7 @@ _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class About:
     """What an annotated field says about itself.
 
@@ -55,7 +55,7 @@ class About:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Knob:
     """Marks an everyday field: an option of `foveal train` and an argument of `foveal.train`.
 
@@ -69,7 +69,7 @@ class Knob:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Setting:
     """A key of the recipe, or of a task's options.
 

@@ -8,6 +8,7 @@ import pytest
 
 import foveal
 from foveal.cli.main import run
+from foveal.tasks import get_task
 
 METRICS = {"accuracy": {"value": 0.98, "low": 0.95, "high": 0.99}}
 
@@ -22,7 +23,8 @@ class Calls:
         def record(*args: Any, **kwargs: Any) -> Any:
             kwargs.pop("progress")
             self.made.append((name, args, {k: v for k, v in kwargs.items() if v is not None}))
-            bundle = SimpleNamespace(path=Path("runs/classify/photos/bundle"))
+            task = get_task("classify")
+            bundle = SimpleNamespace(path=Path("runs/classify/photos/bundle"), task=task)
             return SimpleNamespace(run=Path("runs/classify/photos"), bundle=bundle, metrics=METRICS)
 
         return record
@@ -166,8 +168,8 @@ def test_people_get_the_metrics_and_what_to_do_next(
     assert run(["train", "photos"]) == 0
     streams = capsys.readouterr()
     assert streams.out.splitlines() == [
-        "metric     value  95 % interval",
-        "accuracy  0.9800  0.9500 to 0.9900",
+        "metric     value  95 % interval     meaning",
+        "accuracy  0.9800  0.9500 to 0.9900  pictures answered completely right",
     ]
     assert "foveal serve" in streams.err
 
