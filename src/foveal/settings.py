@@ -10,9 +10,20 @@ from __future__ import annotations
 import operator
 import types
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
-from typing import Any, Literal, SupportsIndex, TypeVar, Union, cast, final, get_args, get_origin
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    SupportsIndex,
+    TypeVar,
+    Union,
+    cast,
+    final,
+    get_args,
+    get_origin,
+)
 from typing import get_type_hints as hints_of
 
 from foveal.errors import RecipeError, nearest
@@ -33,8 +44,7 @@ _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 @final
-@dataclass(frozen=True)
-class About:
+class About(NamedTuple):
     """What an annotated field says about itself.
 
     Attributes:
@@ -55,8 +65,7 @@ class About:
 
 
 @final
-@dataclass(frozen=True)
-class Knob:
+class Knob(NamedTuple):
     """Marks an everyday field: an option of `foveal train` and an argument of `foveal.train`.
 
     Attributes:
@@ -69,8 +78,7 @@ class Knob:
 
 
 @final
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """A key of the recipe, or of a task's options.
 
     Attributes:
