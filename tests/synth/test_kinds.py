@@ -3,55 +3,12 @@ import pytest
 from foveal.errors import UsageError
 from foveal.synth import CAPTCHA, KINDS, make_kind
 from foveal.synth.captcha import Captcha
-
-every_kind = pytest.mark.parametrize("name", KINDS)
-
-
-@every_kind
-def test_a_kind_is_known_by_its_own_name(name: str) -> None:
-    assert KINDS[name].name == name
-    assert KINDS[name].task in ("classify", "read")
-    assert KINDS[name].description
+from foveal.testing import check_synth
 
 
-@every_kind
-def test_a_picture_is_a_function_of_seed_and_index(name: str) -> None:
-    kind = KINDS[name].prepared()
-    first = kind.draw(3, 4)
-
-    # Another picture in between must leave no trace.
-    kind.draw(3, 5)
-    again = kind.draw(3, 4)
-    assert again.raw == first.raw
-    assert again.pixels.tobytes() == first.pixels.tobytes()
-
-
-@every_kind
-def test_no_two_pictures_of_a_stream_are_the_same(name: str) -> None:
-    kind = KINDS[name].prepared()
-    pairs = [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert len({kind.draw(seed, index).pixels.tobytes() for seed, index in pairs}) == 4
-
-
-@every_kind
-def test_a_target_is_known_without_drawing(name: str) -> None:
-    kind = KINDS[name].prepared()
-    assert kind.draw(11, 2).raw == kind.target(11, 2) == KINDS[name].target(11, 2)
-
-
-@every_kind
-def test_targets_keep_to_the_alphabet(name: str) -> None:
-    kind = KINDS[name]
-    used = {c for index in range(200) for c in kind.target(0, index)[0]}
-    assert used <= set(kind.alphabet)
-    assert list(kind.alphabet) == sorted(set(kind.alphabet))
-
-
-@every_kind
-def test_pictures_are_rgb_bytes(name: str) -> None:
-    pixels = KINDS[name].prepared().draw(0, 0).pixels
-    assert pixels.dtype.name == "uint8"
-    assert pixels.shape[2:] == (3,)
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_keeps_the_contract(name: str) -> None:
+    check_synth(name)
 
 
 def test_options_are_read_from_text() -> None:

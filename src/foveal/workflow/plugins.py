@@ -49,7 +49,7 @@ def _registries(has_torch: bool) -> list[Registry[Any]]:
     registries: list[Registry[Any]] = [TASKS, CHECKS, KINDS, FORMATS]
     if has_torch:
         # torch is an optional package.
-        from foveal.models.backbone import BACKBONES
+        from foveal.models.backbones import BACKBONES
 
         registries.insert(1, BACKBONES)
     else:

@@ -1,0 +1,1 @@
+"""How many dots are on this picture?"""
