@@ -165,7 +165,7 @@ class ShadeTask(TiledTask[Mask, Shade]):
         return rows[:, 0] == rows[:, 1]
 
     def fit_calibration(
-        self, batches: Sequence[OutputBatch], targets: Sequence[Mask], accuracy: float
+        self, batches: Iterable[OutputBatch], targets: Sequence[Mask], accuracy: float
     ) -> Calibration:
         return Calibration()
 

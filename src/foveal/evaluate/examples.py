@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.data.source import Sample, Source
-from foveal.evaluate.measure import Measured, open_picture, target_of
+from foveal.evaluate.measure import MeasuredSamples, open_picture, target_of
 from foveal.predict.copies import small_copy
 from foveal.predict.predictor import Predictor
 from foveal.types import Image
@@ -73,7 +73,7 @@ def choose_best(
 def make_examples(
     predictor: Predictor,
     source: Source,
-    measured: Measured,
+    measured: MeasuredSamples,
     positions: Sequence[int],
     targets: Sequence[str],
 ) -> tuple[Example, ...]:

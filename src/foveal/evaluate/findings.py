@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal import metrics
-from foveal.evaluate.measure import Failure, Measured
+from foveal.evaluate.measure import Failure, MeasuredSamples
 from foveal.tasks.base import Task
 from foveal.types import Finding, JsonObject
 
@@ -30,7 +30,7 @@ _FAILURES = {
 
 
 def own_findings(
-    measured: Measured,
+    measured: MeasuredSamples,
     targets: Sequence[str],
     correct: NDArray[np.bool_],
     confidence: NDArray[np.float64],
@@ -74,7 +74,9 @@ def own_findings(
     return findings
 
 
-def groups(task: Task, measured: Measured, correct: NDArray[np.bool_]) -> tuple[JsonObject, ...]:
+def groups(
+    task: Task, measured: MeasuredSamples, correct: NDArray[np.bool_]
+) -> tuple[JsonObject, ...]:
     """Return the primary metric of each group of the source (writer, receipt), lowest first."""
     members: defaultdict[str, list[int]] = defaultdict(list)
     for i, sample in enumerate(measured.samples):
@@ -121,7 +123,7 @@ def _failed(failures: Sequence[Failure]) -> list[Finding]:
     return findings
 
 
-def _two_labels(measured: Measured, targets: Sequence[str]) -> list[Finding]:
+def _two_labels(measured: MeasuredSamples, targets: Sequence[str]) -> list[Finding]:
     found: defaultdict[bytes, list[int]] = defaultdict(list)
     for i, digest in enumerate(measured.digests):
         found[digest].append(i)

@@ -87,7 +87,7 @@ class Latency:
 
 @final
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSamples:
     """The answers to the samples that could be measured.
 
     Attributes:
@@ -121,7 +121,7 @@ def measure(
     batch_size: int,
     progress: Progress,
     others: Sequence[Predictor] = (),
-) -> Measured:
+) -> MeasuredSamples:
     """Answer every sample. No picture outlives its batch, so memory stays flat.
 
     What a tiled pipeline answers runs alone, while the next is decoded.
@@ -162,7 +162,7 @@ def measure(
     progress.finish()
     if not measured:
         raise _nothing_measured(task, source, failures)
-    return Measured(
+    return MeasuredSamples(
         samples=tuple(item[0] for item in measured),
         predictions=tuple(item[1] for item in measured),
         rows=np.stack(rows),

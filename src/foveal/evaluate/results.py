@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from foveal.bundle.manifest import Manifest
 from foveal.evaluate.examples import Example
-from foveal.evaluate.measure import Failure, Latency, Measured
+from foveal.evaluate.measure import Failure, Latency, MeasuredSamples
 from foveal.metrics import Interval
 from foveal.tasks.base import Task
 from foveal.types import Finding, JsonObject
@@ -47,7 +47,7 @@ class Results:
     manifest: Manifest
     version: str
     location: str
-    measured: Measured
+    measured: MeasuredSamples
     correct: NDArray[np.bool_]
     confidence: NDArray[np.float64]
     unsure: NDArray[np.bool_]

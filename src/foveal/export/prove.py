@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from foveal.errors import ParityError
 from foveal.predict.engine import Engine
 from foveal.tasks.base import Task
-from foveal.types import Calibration, Frame, JsonObject
+from foveal.types import Calibration, Frame, JsonObject, Outputs
 
 # Largest probability difference that passes. Exports drift by 1e-6 to 1e-4; a hundred times that
 # is no rounding, even where every label still agrees.
@@ -41,7 +41,12 @@ class ProofBatch:
 
 
 def prove(
-    task: Task, batches: Iterable[ProofBatch], *, trained: Engine, shipped: Engine
+    task: Task,
+    batches: Iterable[ProofBatch],
+    *,
+    trained: Engine,
+    shipped: Engine,
+    keep: Callable[[Outputs, Sequence[Frame]], None] | None = None,
 ) -> JsonObject:
     """Run both networks on all pictures and compare the decoded answers.
 
@@ -53,6 +58,7 @@ def prove(
         batches: The validation pictures.
         trained: The network as trained.
         shipped: The exported one.
+        keep: Is given the exported network's outputs of each batch, and the frames.
 
     Returns:
         `samples`, `label_agreement` (1.0; for masks the mean share of equal pixels) and
@@ -65,7 +71,12 @@ def prove(
     differing: list[str] = []
     count, agreeing, largest = 0, 0.0, 0.0
     for batch in batches:
-        for sample, first, second in _answers(task, batch, trained, shipped):
+        expected, outputs = (
+            engine.run(batch.inputs, task.core_outputs) for engine in (trained, shipped)
+        )
+        if keep is not None:
+            keep(outputs, batch.frames)
+        for sample, first, second in _answers(task, batch, expected, outputs):
             share, difference = task.agreement(first, second)
             # Not-a-number passes every comparison of size, so it is made to fail here.
             difference = difference if math.isfinite(difference) else math.inf
@@ -87,12 +98,11 @@ def prove(
 
 
 def _answers(
-    task: Task, batch: ProofBatch, trained: Engine, shipped: Engine
+    task: Task, batch: ProofBatch, trained: Outputs, shipped: Outputs
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield (sample, trained network's answer, shipped network's answer)."""
     first, second = (
-        task.decode(engine.run(batch.inputs, task.core_outputs), batch.frames, Calibration())
-        for engine in (trained, shipped)
+        task.decode(outputs, batch.frames, Calibration()) for outputs in (trained, shipped)
     )
     yield from zip(batch.samples, first, second, strict=True)
 

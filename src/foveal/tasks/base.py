@@ -158,14 +158,15 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     @abstractmethod
     def fit_calibration(
         self,
-        batches: Sequence[OutputBatch],
+        batches: Iterable[OutputBatch],
         targets: Sequence[TargetT],
         accuracy: float,
     ) -> Calibration:
         """Fit temperature, thresholds and the `unsure` limit on validation outputs.
 
         Args:
-            batches: The outputs and frames of all validation samples.
+            batches: The outputs and frames of all validation samples. They may be read from disk or
+                computed as they are iterated over, so nothing is kept that is not needed.
             targets: Targets of all validation samples, in the order of the batches.
             accuracy: The accuracy that answers which are not `unsure` shall have.
         """

@@ -14,7 +14,6 @@ from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
 from foveal.evaluate.measure import MeasureOptions
 from foveal.predict.predictor import Predictor
 from foveal.types import SPLIT_NAMES
-from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.sources import open_as
 
 if TYPE_CHECKING:
@@ -66,17 +65,15 @@ def measure(
     return evaluation
 
 
-def measure_prepared(
-    predictor: Predictor, prepared: Prepared, run: RunDirectory, progress: Progress
-) -> Evaluation:
-    """Measure a fresh bundle on its run's validation split and write the run's report."""
+def measure_prepared(predictor: Predictor, prepared: Prepared, progress: Progress) -> Evaluation:
+    """Measure a fresh bundle on its run's validation split."""
     options = prepared.recipe.evaluate
     samples = [
         sample
         for sample, side in zip(prepared.source.samples, prepared.split, strict=True)
         if side == SPLIT_NAMES.index("val")
     ]
-    evaluation = evaluate_bundle(
+    return evaluate_bundle(
         predictor,
         prepared.source,
         samples=samples,
@@ -84,8 +81,6 @@ def measure_prepared(
         findings=prepared.findings,
         progress=progress,
     )
-    evaluation.write(run.path, results=run.results)
-    return evaluation
 
 
 def _part(source: Source, split: str | None, run: Path | None) -> Sequence[Sample]:

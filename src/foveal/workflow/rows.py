@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -150,11 +150,11 @@ class RowUnits(Units):
             ids = [self._prepared.source.samples[i].id for i in part]
             yield ProofBatch(ids, self.cache.read(part), self.cache.frames(part))
 
-    def answered(self, engine: Engine) -> tuple[Sequence[OutputBatch], Sequence[Any]]:
-        """Return the outputs of all validation pictures, computed once."""
-        names = self._prepared.task.core_outputs
-        batches = [(engine.run(proof.inputs, names), proof.frames) for proof in self.proofs()]
-        return batches, [t for part in self._parts() for t in self._prepared.targets(part)]
+    def to_calibrate(
+        self, engine: Engine, proven: Iterable[OutputBatch]
+    ) -> tuple[Iterable[OutputBatch], Sequence[Any]]:
+        """Return what was proven: each picture is one model input."""
+        return proven, [t for part in self._parts() for t in self._prepared.targets(part)]
 
     def write_sheet(self, path: Path) -> None:
         """Write some training pictures, evenly spread over the source, with their labels."""

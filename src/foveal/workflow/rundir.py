@@ -110,6 +110,11 @@ class RunDirectory:
         return self.path / "bundle"
 
     @property
+    def draft(self) -> Path:
+        """What ships, before it is measured; deleted when the run ends."""
+        return self.path / "cache" / "bundle"
+
+    @property
     def sets(self) -> Path:
         """Return the folder of the pictures that are drawn while training goes on."""
         return self.path / "cache" / "sets"

@@ -1,29 +1,31 @@
-"""From a trained network to a bundle: export, proof, calibration. Refused rather than wrong."""
+"""From a trained network to a measured bundle. Refused rather than wrong."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import torch
 
 from foveal.bundle.bundle import Bundle
 from foveal.bundle.manifest import Manifest
+from foveal.console import Progress
+from foveal.export.kept import KeptOutputs
 from foveal.export.onnx import export_onnx
 from foveal.export.prove import prove
-from foveal.metrics import summarise_with_intervals
 from foveal.models.network import Network
 from foveal.models.torch_engine import TorchEngine
 from foveal.models.weights import save_weights
 from foveal.predict.engine import OnnxEngine
-from foveal.tasks.base import OutputBatch, Task
+from foveal.predict.predictor import Predictor
 from foveal.types import Calibration, JsonObject
 from foveal.version import __version__
 from foveal.workflow.card import model_card
+from foveal.workflow.measure import measure_prepared
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.sources import limits_of
@@ -32,30 +34,65 @@ from foveal.workflow.units import Units
 logger = logging.getLogger(__name__)
 
 
-def ship(prepared: Prepared, units: Units, network: Network, run: RunDirectory) -> Bundle:
-    """Export the network, prove it on the whole validation split, calibrate, write the bundle.
+def ship(
+    prepared: Prepared, units: Units, network: Network, run: RunDirectory, progress: Progress
+) -> None:
+    """Export the network, prove and calibrate it on the validation split, measure it, write it.
+
+    The network sees each validation picture twice: as it was cached, to be proven and calibrated,
+    and from its file, through the predictor of a bundle that lacks nothing but its metrics. What
+    that measures is what the bundle, its card and the run's report say.
 
     Args:
         prepared: The data; its validation split decides.
         units: The same as batches.
         network: Holds the best weights.
-        run: Gets the bundle.
+        run: Gets the bundle and the report.
+        progress: Told how far the evaluation is.
 
     Raises:
         ParityError: When the export answers differently; nothing is written.
+        DataError: When not one validation picture can be read any more.
     """
     network = network.to(torch.device("cpu")).eval()
     task = prepared.task
     model = export_onnx(network, task, prepared.pipeline)
     engine = OnnxEngine(model)
-    proof = prove(task, units.proofs(), trained=TorchEngine(network), shipped=engine)
-    logger.info("parity on %d pictures: %s", proof["samples"], proof)
-    batches, targets = units.answered(engine)
-    recipe = prepared.recipe
-    calibration = task.fit_calibration(batches, targets, recipe.evaluate.unsure_accuracy)
-    metrics = _metrics(task, batches, targets, calibration, recipe.evaluate.bootstrap)
-    manifest = Manifest(
-        name=run.name,
+    with closing(KeptOutputs(run.cache)) as kept:
+        proof = prove(
+            task,
+            units.proofs(),
+            trained=TorchEngine(network),
+            shipped=engine,
+            keep=None if prepared.pipeline.is_tiled else kept.append,
+        )
+        logger.info("parity on %d pictures: %s", proof["samples"], proof)
+        batches, targets = units.to_calibrate(engine, kept)
+        accuracy = prepared.recipe.evaluate.unsure_accuracy
+        calibration = task.fit_calibration(batches, targets, accuracy)
+    unmeasured = _manifest(prepared, network, run.name, proof, calibration)
+    files = {
+        "model.onnx": model,
+        "weights.safetensors": save_weights(network),
+        "recipe.yaml": prepared.recipe.to_yaml().encode(),
+    }
+    draft = Bundle.write(run.draft, unmeasured, files)
+    evaluation = measure_prepared(Predictor(draft), prepared, progress)
+    metrics = {name: interval.to_json() for name, interval in evaluation.metrics.items()}
+    manifest = replace(unmeasured, metrics=metrics)
+    card = {"README.md": model_card(manifest).encode()}
+    bundle = Bundle.write(run.bundle, manifest, {**files, **card})
+    evaluation = replace(evaluation, manifest=bundle.manifest, version=bundle.version)
+    evaluation.write(run.path, results=run.results)
+
+
+def _manifest(
+    prepared: Prepared, network: Network, name: str, proof: JsonObject, calibration: Calibration
+) -> Manifest:
+    """Return the manifest of a bundle that is not measured yet."""
+    task, recipe = prepared.task, prepared.recipe
+    return Manifest(
+        name=name,
         task=recipe.task,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         foveal_version=__version__,
@@ -64,7 +101,7 @@ def ship(prepared: Prepared, units: Units, network: Network, run: RunDirectory) 
         pipeline=prepared.pipeline,
         outputs=task.output_specs(),
         calibration=calibration,
-        metrics=metrics,
+        metrics={},
         data=_data(prepared),
         recipe_digest=recipe.digest(),
         backbone=network.backbone_name,
@@ -73,32 +110,6 @@ def ship(prepared: Prepared, units: Units, network: Network, run: RunDirectory) 
         files={},
         limits=limits_of(recipe),
     )
-    return Bundle.write(
-        run.bundle,
-        manifest,
-        {
-            "model.onnx": model,
-            "weights.safetensors": save_weights(network),
-            "recipe.yaml": recipe.to_yaml().encode(),
-            "README.md": model_card(manifest).encode(),
-        },
-    )
-
-
-def _metrics(
-    task: Task,
-    batches: Sequence[OutputBatch],
-    targets: Sequence[Any],
-    calibration: Calibration,
-    resamples: int,
-) -> dict[str, dict[str, float | None]]:
-    # One answer at a time: masks are large.
-    answers = (a for outputs, frames in batches for a in task.decode(outputs, frames, calibration))
-    rows = np.stack([task.measure(a, t) for a, t in zip(answers, targets, strict=True)])
-    intervals = summarise_with_intervals(
-        rows, task.summarise, task.is_correct(rows), resamples=resamples
-    )
-    return {name: interval.to_json() for name, interval in intervals.items()}
 
 
 def _data(prepared: Prepared) -> JsonObject:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar, final, overload
@@ -29,11 +30,13 @@ from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.sources import limits_of
 from foveal.workflow.units import Setting, Units
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 # Pixels of the tiles that are run together without gradients.
 _BATCH_PIXELS = 1 << 20
-# Calibration and the bundle's own metrics look at this much of a picture; `evaluate` at all of it.
+# Calibration looks at this much of a picture, the evaluation at all of it.
 _WINDOW_SIDE = 4096
 _SHEET_PICTURES = 12
 _SHEET_SIDE = 288
@@ -110,8 +113,14 @@ class TileUnits(Units):
             ids = [f"{name} at {w.left},{w.top}" for name, w in zip(names, taken, strict=True)]
             yield ProofBatch(ids, pixels, [frame] * len(pixels))
 
-    def answered(self, engine: Engine) -> tuple[Sequence[OutputBatch], Sequence[Any]]:
-        """Return the joined maps of the validation pictures, computed each time they are read."""
+    def to_calibrate(
+        self, engine: Engine, proven: Iterable[OutputBatch]
+    ) -> tuple[Iterable[OutputBatch], Sequence[Any]]:
+        """Return the joined maps of the validation pictures, computed each time they are read.
+
+        The tiles of the proof do not overlap, and joined maps may be larger than the pictures.
+        """
+        logger.info("calibration answers the validation pictures once more: maps are not kept")
         prepared = self._prepared
         samples = [prepared.source.samples[i] for i in prepared.indices(VAL)]
         task, limits = prepared.task, limits_of(prepared.recipe)

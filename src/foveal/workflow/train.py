@@ -20,7 +20,6 @@ from foveal.data.source import Source
 from foveal.errors import BundleError, UsageError
 from foveal.models.backbones import resolve_backbone
 from foveal.models.network import Network, build_network, head_options, weight_source
-from foveal.predict.predictor import Predictor
 from foveal.recipe import Recipe
 from foveal.synth import is_synth
 from foveal.tasks import get_task, get_training
@@ -32,7 +31,6 @@ from foveal.train.tensorboard import TensorBoard
 from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
 from foveal.workflow.environment import describe_environment
-from foveal.workflow.measure import measure_prepared
 from foveal.workflow.network import try_network
 from foveal.workflow.prepare import Prepared, pipeline_of, prepare, resolve_recipe
 from foveal.workflow.rows import RowUnits
@@ -128,8 +126,7 @@ def _work(
     units = _units(prepared)
     units.write_sheet(run.contact_sheet)
     network, result = _fit(prepared, units, run, extensions, progress, resume=resume)
-    bundle = ship(prepared, units, network, run)
-    measure_prepared(Predictor(bundle), prepared, run, progress)
+    ship(prepared, units, network, run, progress)
     prepared.cache.close()
     shutil.rmtree(run.cache, ignore_errors=True)
     _write_state(

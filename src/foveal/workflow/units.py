@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -62,10 +62,16 @@ class Units(ABC):
         """Yield the model inputs of the validation split."""
 
     @abstractmethod
-    def answered(self, engine: Engine) -> tuple[Sequence[OutputBatch], Sequence[Any]]:
-        """Return an engine's outputs for the validation split, and the targets in their order.
+    def to_calibrate(
+        self, engine: Engine, proven: Iterable[OutputBatch]
+    ) -> tuple[Iterable[OutputBatch], Sequence[Any]]:
+        """Return outputs for the validation split, and the targets in their order.
 
         Both may be computed each time they are read.
+
+        Args:
+            engine: Computes what the proof did not.
+            proven: The outputs of `proofs`.
         """
 
     @abstractmethod

@@ -178,7 +178,7 @@ class ClassifyTask(Task[Target, Classification]):
 
     def fit_calibration(
         self,
-        batches: Sequence[OutputBatch],
+        batches: Iterable[OutputBatch],
         targets: Sequence[Target],
         accuracy: float,
     ) -> Calibration:

@@ -39,9 +39,7 @@ def fit_temperature(score: Score, right: Sequence[bool]) -> float:
     """
     if not right:
         return 1.0
-    step = max(1, -(-len(right) // _MOST_SAMPLES))
-    # Mistakes are few and say most: none is left out.
-    chosen = [i for i, is_right in enumerate(right) if i % step == 0 or not is_right]
+    step, chosen = _step(right), fitted_on(right)
     weights = np.array([step if right[i] else 1 for i in chosen], np.float64)
     smoothing = 1 / (len(right) + 2)
     truth = np.array([1 - smoothing if right[i] else smoothing for i in chosen])
@@ -61,6 +59,16 @@ def fit_temperature(score: Score, right: Sequence[bool]) -> float:
     best = _GRID - 1 - int(np.argmin(losses[::-1]))
     low, high = grid[max(0, best - 1)], grid[min(best + 1, _GRID - 1)]
     return math.exp(_golden_section(loss, low, high))
+
+
+def fitted_on(right: Sequence[bool]) -> list[int]:
+    """Return the samples whose probabilities `fit_temperature` asks for, in order."""
+    # Mistakes are few and say most: none is left out.
+    return [i for i, is_right in enumerate(right) if i % _step(right) == 0 or not is_right]
+
+
+def _step(right: Sequence[bool]) -> int:
+    return max(1, -(-len(right) // _MOST_SAMPLES))
 
 
 def _golden_section(loss: Callable[[float], float], low: float, high: float) -> float:

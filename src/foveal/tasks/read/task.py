@@ -17,7 +17,7 @@ from foveal.data.source import TargetKind
 from foveal.errors import RecipeError, TargetError
 from foveal.tasks.base import ECE_WORDS, MetricWords, OutputBatch, ReportSection, Rows, Task
 from foveal.tasks.read import analysis
-from foveal.tasks.read.calibrate import fit_temperature
+from foveal.tasks.read.calibrate import fit_temperature, fitted_on
 from foveal.tasks.read.constraint import Constraint, allows, make_constraint
 from foveal.tasks.read.ctc import log_probability, position_log_probability
 from foveal.tasks.read.decoding import decode_text
@@ -204,13 +204,17 @@ class ReadTask(Task[Target, Reading]):
         return analysis.is_correct(rows)
 
     def fit_calibration(
-        self, batches: Sequence[OutputBatch], targets: Sequence[Target], accuracy: float
+        self, batches: Iterable[OutputBatch], targets: Sequence[Target], accuracy: float
     ) -> Calibration:
         """Fit the temperature on the probability of the whole text, then the `unsure` limit."""
-        plain = [a for outputs, frames in batches for a in self.decode(outputs, frames, _PLAIN)]
-        right = [a.text == t for a, t in zip(plain, targets, strict=True)]
-        logits = [row for outputs, _ in batches for row in outputs["logits"]]
-        texts = [[character_index(self.labels, char) for char in answer.text] for answer in plain]
+        plain = [
+            a.text for outputs, frames in batches for a in self.decode(outputs, frames, _PLAIN)
+        ]
+        right = [text == target for text, target in zip(plain, targets, strict=True)]
+        chosen = frozenset(fitted_on(right))
+        rows_of = enumerate(row for outputs, _ in batches for row in outputs["logits"])
+        logits = {i: row.copy() for i, row in rows_of if i in chosen}
+        texts = [[character_index(self.labels, char) for char in text] for text in plain]
         has_positions = self.options.head == "positions"
         probability = position_log_probability if has_positions else log_probability
 
@@ -219,12 +223,14 @@ class ReadTask(Task[Target, Reading]):
             return math.exp(min(0.0, probability(rows, texts[sample])))
 
         calibration = Calibration(temperature=fit_temperature(score, right))
-        answers = [
+        answers = (
             a for outputs, frames in batches for a in self.decode(outputs, frames, calibration)
-        ]
-        rows = np.stack([self.measure(a, t) for a, t in zip(answers, targets, strict=True)])
+        )
+        scored = [(self.measure(a, t), a.confidence) for a, t in zip(answers, targets, strict=True)]
         limit, reached, coverage = metrics.choose_threshold(
-            np.array([a.confidence for a in answers]), self.is_correct(rows), accuracy
+            np.array([confidence for _, confidence in scored]),
+            self.is_correct(np.stack([row for row, _ in scored])),
+            accuracy,
         )
         return replace(calibration, unsure_below=limit, stated_accuracy=reached, coverage=coverage)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast, final
 
@@ -62,7 +62,7 @@ class _Sampled:
 
 
 def fit_calibration(
-    batches: Sequence[OutputBatch],
+    batches: Iterable[OutputBatch],
     targets: Sequence[Mask],
     labels: tuple[str, ...],
     accuracy: float,
@@ -114,7 +114,7 @@ def fit_calibration(
 
 
 def _gather(
-    batches: Sequence[OutputBatch], targets: Sequence[Mask]
+    batches: Iterable[OutputBatch], targets: Sequence[Mask]
 ) -> tuple[list[_Packed], list[_Sampled]]:
     """Keep of each picture its mask and the logits of some pixels; all of them do not fit."""
     packed: list[_Packed] = []
@@ -138,7 +138,7 @@ def _confusions(
     return np.stack(counts).astype(np.float64)
 
 
-def _single(batches: Sequence[OutputBatch]) -> Iterator[NDArray[np.float32]]:
+def _single(batches: Iterable[OutputBatch]) -> Iterator[NDArray[np.float32]]:
     for outputs, _ in batches:
         yield from outputs["logits"]
 

@@ -196,7 +196,7 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         return analysis.is_right(counts.confusion, counted_labels(self.labels.names))
 
     def fit_calibration(
-        self, batches: Sequence[OutputBatch], targets: Sequence[Target], accuracy: float
+        self, batches: Iterable[OutputBatch], targets: Sequence[Target], accuracy: float
     ) -> Calibration:
         """Fit the temperature of the pixels, the areas to clear, then the `unsure` limit."""
         return calibrate.fit_calibration(
