@@ -115,7 +115,7 @@ class CountTask(Task[int, Count]):
         return rows[:, 0] == rows[:, 1]
 
     def fit_calibration(
-        self, batches: Sequence[OutputBatch], targets: Sequence[int], accuracy: float
+        self, batches: Iterable[OutputBatch], targets: Sequence[int], accuracy: float
     ) -> Calibration:
         sums = np.concatenate([outputs["count"][:, 0] for outputs, _ in batches])
         spread = float(np.sqrt(np.mean((sums - np.array(targets)) ** 2)))
