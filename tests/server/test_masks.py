@@ -151,7 +151,7 @@ def test_explain_adds_the_picture_under_its_mask(masks: httpx.Client, picture: b
     [
         ("discs", "mask=polygon", "Invalid value for 'mask'. Expected png, rle or none."),
         ("discs", "mask=", "Invalid value for 'mask'. Expected png, rle or none."),
-        ("discs", "expected=red", "A mask has no single answer to hold 'expected' against."),
+        ("discs", "expected=red", "A mask cannot be compared with 'expected'."),
         ("tiny", "mask=png", "This model answers without a mask. Leave out 'mask'."),
     ],
 )
