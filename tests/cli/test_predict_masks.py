@@ -142,7 +142,7 @@ def test_readings_keep_their_place_in_the_original_when_they_are_drawn(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--maps"], "--maps writes files"),
+        (["--maps"], "--maps needs a folder"),
         (["--out", "HERE"], "over the pictures"),
         (["--out", "HERE/one.png"], "Cannot write"),
     ],

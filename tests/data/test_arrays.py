@@ -180,7 +180,7 @@ class Explodes:
 def test_python_objects_are_never_unpickled(tmp_path: Path) -> None:
     objects = np.array([Explodes(), Explodes()], dtype=object)
     np.savez(tmp_path / "d.npz", x=pictures(2, 4, 4), y=objects)
-    with pytest.raises(DataError, match="holds Python objects") as caught:
+    with pytest.raises(DataError, match="contains Python objects") as caught:
         open_source(tmp_path)
     assert "dtype=str" in str(caught.value.hint)
 

@@ -89,7 +89,7 @@ def test_cached_features_are_refused_because_widths_differ(strategy: str) -> Non
 
 
 def test_mixed_pictures_are_refused() -> None:
-    with pytest.raises(RecipeError, match="a mixed text cannot be read") as caught:
+    with pytest.raises(RecipeError, match="blended texts cannot be read") as caught:
         chosen(LINES, "train.mixup=0.2")
     assert "train.mixup=0" in str(caught.value.hint)
 
