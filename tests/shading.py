@@ -183,6 +183,9 @@ class ShadeTask(TiledTask[Mask, Shade]):
     ) -> tuple[tuple[str, Image], ...]:
         return (("answer", prediction.draw(picture)),)
 
+    def json_schema(self) -> JsonObject:
+        return {"type": "object"}
+
     def analyse(
         self, predictions: Sequence[Shade], raws: Sequence[RawTarget], rows: Rows
     ) -> JsonObject:

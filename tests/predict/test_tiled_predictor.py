@@ -186,7 +186,7 @@ def test_evidence_explains_a_tiled_answer_and_occlusion_refuses(predictor: Predi
     picture = Picture.from_array(half_light(20, 40))
     explanation = explain_evidence(predictor, picture, "light")
     assert explanation.heat[0].tolist() == [0.0] * 20 + [1.0] * 20
-    with pytest.raises(UsageError, match="64 times") as caught:
+    with pytest.raises(UsageError, match="64 predictions") as caught:
         explain_occlusion(predictor, picture)
     assert caught.value.hint == "--method evidence"
 
