@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.console import NoProgress
+from foveal.data.cache import Cache, Windows
 from foveal.data.decode import DecodeLimits
-from foveal.data.raster_cache import RasterCache
 from foveal.data.source import Loaded, Sample, Source
 from foveal.pipeline import Pipeline
 from foveal.predict.tiles import Tiler
@@ -83,7 +83,7 @@ def test_a_network_is_asked_about_the_pixels_that_it_was_trained_on(
     pipeline = Pipeline(32, 48, "tile", scale=scale, overlap=0.3)
     source = OnePicture("memory", "one", (Sample("a.png", ("ground",)),), (), noise(*size))
     limits = DecodeLimits(1 << 24, 1 << 24)
-    cache = RasterCache.build(
+    cache = Cache.build(
         source, pipeline, tmp_path / "cache", limits, workers=1, progress=NoProgress()
     )
     list(Tiler(Remembering(), pipeline).bands(Picture.from_array(source.pixels), ["maps"]))
@@ -97,8 +97,9 @@ def test_a_network_is_asked_about_the_pixels_that_it_was_trained_on(
     ]
     places = [(top, left) for top in starts[0] for left in starts[1]]
     assert len(places) == len(seen)
-    for (top, left), tile in zip(places, seen, strict=True):
-        np.testing.assert_array_equal(tile, cache.crop(0, top, left, 32, 48)[0])
+    tops, lefts = np.array(places, np.int64).T
+    windows = Windows(np.zeros(len(places), np.int64), tops, lefts, (32, 48))
+    np.testing.assert_array_equal(np.stack(seen), cache.read(windows))
 
 
 def test_a_wide_picture_is_scaled_in_blocks_that_nobody_sees() -> None:

@@ -55,9 +55,9 @@ def test_every_picture_is_what_the_pipeline_makes_of_it(
 ) -> None:
     source = open_source(draw_folder(tmp_path / "data", n=20))
     cache = build(source, tmp_path / "cache")
-    assert cache.widths.tolist() == [12] * 40
+    assert cache.sizes[:, 1].tolist() == [12] * 40
     order = np.array([39, 0, 17, 17], np.int64)
-    batch, frames = cache.read(order), cache.frames(order)
+    batch, frames = cache.read(cache.whole(order)), cache.frames(cache.whole(order))
     assert batch.shape == (4, 8, 12, 3)
     for i, index in enumerate(order):
         loaded = source.load(source.samples[index], LIMITS, (8, 12))
@@ -81,8 +81,8 @@ def test_unreadable_pictures_are_filling_and_errors(
         0: "image_format",
         3: "image_unreadable",
     }
-    assert (cache.read(np.array([0, 3])) == 128).all()
-    assert (cache.read(np.array([1])) != 128).any()
+    assert (cache.read(cache.whole(np.array([0, 3]))) == 128).all()
+    assert (cache.read(cache.whole(np.array([1]))) != 128).any()
 
 
 def test_what_was_built_can_be_opened(draw_folder: DrawFolder, tmp_path: Path) -> None:
@@ -92,7 +92,9 @@ def test_what_was_built_can_be_opened(draw_folder: DrawFolder, tmp_path: Path) -
     opened = Cache.open(tmp_path / "cache")
     everything = np.arange(6, dtype=np.int64)
     assert opened.pipeline == Pipeline(8, 8, "crop", (1, 2, 3))
-    np.testing.assert_array_equal(opened.read(everything), built.read(everything))
+    np.testing.assert_array_equal(
+        opened.read(opened.whole(everything)), built.read(built.whole(everything))
+    )
     for name in ("ok", "digest", "phash", "spread", "balance", "thumb", "sizes"):
         np.testing.assert_array_equal(getattr(opened.scan, name), getattr(built.scan, name))
     assert opened.scan.errors == built.scan.errors
@@ -140,9 +142,9 @@ def test_a_cache_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
     build(whole, tmp_path / "cache")
     with pytest.raises(RuntimeError):
         build(failing(RuntimeError()), tmp_path / "cache")
-    assert Cache.open(tmp_path / "cache").widths.size == 200
+    assert Cache.open(tmp_path / "cache").sizes[:, 1].size == 200
     build(replace(whole, samples=whole.samples[:5]), tmp_path / "cache")
-    assert Cache.open(tmp_path / "cache").widths.size == 5
+    assert Cache.open(tmp_path / "cache").sizes[:, 1].size == 5
 
 
 def test_what_a_killed_build_left_is_removed(tmp_path: Path) -> None:
@@ -161,14 +163,14 @@ def test_a_cache_that_is_not_there_is_a_data_error(tmp_path: Path) -> None:
 def test_a_cache_of_another_version_is_made_anew(tmp_path: Path) -> None:
     build(failing(RuntimeError(), count=3), tmp_path / "cache")
     header = tmp_path / "cache" / "header.json"
-    header.write_text(header.read_text().replace("rows-3", "rows-2"))
+    header.write_text(header.read_text().replace("windows-1", "rows-3"))
     assert not Cache.is_complete(tmp_path / "cache")
 
 
 def test_no_samples_make_an_empty_cache(tmp_path: Path) -> None:
     build(failing(RuntimeError(), count=0), tmp_path / "cache")
     cache = Cache.open(tmp_path / "cache")
-    assert cache.read(np.zeros(0, np.int64)).shape == (0, 8, 12, 3)
+    assert cache.read(cache.whole(np.zeros(0, np.int64))).shape == (0, 8, 12, 3)
 
 
 def test_a_full_disk_is_said_before_anything_is_decoded(
@@ -188,7 +190,7 @@ def test_a_closed_cache_is_not_read(tmp_path: Path) -> None:
     cache = build(failing(RuntimeError(), count=3), tmp_path / "cache")
     cache.close()
     with pytest.raises(ValueError, match="closed"):
-        cache.read(np.array([0]))
+        cache.read(cache.whole(np.array([0])))
 
 
 def test_threads_may_read_at_once(tmp_path: Path) -> None:
@@ -197,7 +199,7 @@ def test_threads_may_read_at_once(tmp_path: Path) -> None:
 
     def read(seed: int) -> None:
         for index in np.random.default_rng(seed).integers(0, 200, 200):
-            if (cache.read(np.array([index])) != index).any():
+            if (cache.read(cache.whole(np.array([index]))) != index).any():
                 wrong.append(int(index))
 
     threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
@@ -214,7 +216,7 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path: Path) -> None:
         tracemalloc.start()
         cache = build(source, tmp_path / "cache", Pipeline(64, 64))
         for start in range(0, count, 32):
-            cache.read(np.arange(start, min(start + 32, count)))
+            cache.read(cache.whole(np.arange(start, min(start + 32, count))))
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
@@ -248,10 +250,10 @@ def lines(*wide: int) -> LineSource:
 
 def test_lines_keep_their_own_width_filled_up_to_a_multiple(tmp_path: Path) -> None:
     cache = build(lines(30, 100, 32, 65), tmp_path / "cache", LINE)
-    assert cache.widths.tolist() == [32, 128, 32, 96]
+    assert cache.sizes[:, 1].tolist() == [32, 128, 32, 96]
     assert (tmp_path / "cache" / "pixels.u8").stat().st_size == (32 + 128 + 32 + 96) * 16 * 3
     for index, (own, filled) in enumerate(((30, 32), (100, 128), (32, 32), (65, 96))):
-        (pixels,) = cache.read(np.array([index]))
+        (pixels,) = cache.read(cache.whole(np.array([index])))
         assert pixels.shape == (16, filled, 3)
         assert (pixels[:, :own] == index).all()
         assert (pixels[:, own:] == (250, 251, 252)).all()
@@ -259,7 +261,7 @@ def test_lines_keep_their_own_width_filled_up_to_a_multiple(tmp_path: Path) -> N
 
 def test_lines_read_together_are_as_wide_as_the_widest_of_them(tmp_path: Path) -> None:
     cache = build(lines(30, 100, 32, 65), tmp_path / "cache", LINE)
-    batch = cache.read(np.array([3, 0, 2]))
+    batch = cache.read(cache.whole(np.array([3, 0, 2])))
     assert batch.shape == (3, 16, 96, 3)
     assert (batch[0, :, :65] == 3).all()
     assert (batch[1, :, :30] == 0).all()
@@ -269,27 +271,21 @@ def test_lines_read_together_are_as_wide_as_the_widest_of_them(tmp_path: Path) -
 
 def test_the_frames_of_lines_are_those_of_their_own_width(tmp_path: Path) -> None:
     cache = build(lines(30, 100), tmp_path / "cache", LINE)
-    frames = Cache.open(tmp_path / "cache").frames(np.array([1, 0]))
+    frames = Cache.open(tmp_path / "cache").frames(cache.whole(np.array([1, 0])))
     assert [frame.input for frame in frames] == [(16, 128), (16, 32)]
     assert [frame.original for frame in frames] == [(16, 100), (16, 30)]
-    assert cache.frames(np.array([1, 0])) == frames
-
-
-def test_batches_of_the_cache_are_of_one_width(tmp_path: Path) -> None:
-    cache = build(lines(30, 100, 32, 65, 20), tmp_path / "cache", LINE)
-    parts = cache.batches(np.array([4, 3, 2, 1, 0]), 2)
-    assert [part.tolist() for part in parts] == [[4, 2], [0], [3], [1]]
+    assert cache.frames(cache.whole(np.array([1, 0]))) == frames
 
 
 def test_a_line_of_20_000_pixels_is_an_error_of_that_picture_alone(tmp_path: Path) -> None:
     cache = build(lines(30, 20_000, 320), tmp_path / "cache", LINE)
     assert cache.scan.ok.tolist() == [True, False, True]
-    assert cache.widths.tolist() == [32, 0, 320]
+    assert cache.sizes[:, 1].tolist() == [32, 0, 320]
     ((index, (code, message)),) = cache.scan.errors.items()
     assert (index, code) == (1, "image_too_wide")
     assert "20000 pixels wide and 16 high. Expected at most 320" in message
-    assert (cache.read(np.array([0, 1]))[1] == (250, 251, 252)).all()
-    assert (cache.read(np.array([2])) == 2).all()
+    assert (cache.read(cache.whole(np.array([0, 1])))[1] == (250, 251, 252)).all()
+    assert (cache.read(cache.whole(np.array([2]))) == 2).all()
 
 
 @dataclass(frozen=True)
@@ -316,14 +312,14 @@ def test_frames_of_pages_are_kept_because_only_decoding_knows_them(tmp_path: Pat
     built = build(PageSource("nowhere", "pages", samples, ()), tmp_path / "cache", pipeline)
     opened = Cache.open(tmp_path / "cache")
     everything = np.arange(3)
-    assert opened.frames(everything) == built.frames(everything)
-    one, two, none = opened.frames(everything)
+    assert opened.frames(opened.whole(everything)) == built.frames(built.whole(everything))
+    one, two, none = opened.frames(opened.whole(everything))
     assert [len(frame.pieces) for frame in (one, two)] == [1, 2]
     assert one.original == two.original == (200, 300)
     # The strip's left end is the first word's: 60 px from the left, within a few of margin.
     assert one.to_original(0.0, 0.0)[1] == pytest.approx(60, abs=12)
     assert none.original == (0, 0)
-    assert opened.widths.tolist() == [one.input[1], two.input[1], 0]
+    assert opened.sizes[:, 1].tolist() == [one.input[1], two.input[1], 0]
     assert opened.pipeline == pipeline
 
 

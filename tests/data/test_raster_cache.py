@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from foveal.console import NoProgress
+from foveal.data.cache import Cache, Windows
 from foveal.data.decode import DecodeLimits
-from foveal.data.raster_cache import RasterCache
 from foveal.data.source import Loaded, Opened, Sample, Source
 from foveal.errors import DataError, ImageError
 from foveal.pipeline import Pipeline
@@ -58,16 +58,23 @@ def drawn(*sizes: tuple[int, int]) -> Drawn:
     return Drawn("memory", "drawn", samples, (), pictures, masks)
 
 
-def build(source: Source, path: Path, pipeline: Pipeline = TILES) -> RasterCache:
-    return RasterCache.build(
-        source, pipeline, path / "cache", LIMITS, workers=2, progress=NoProgress()
-    )
+def crop(
+    cache: Cache, index: int, top: int, left: int, height: int, width: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return one window of a picture and of its mask."""
+    samples, tops, lefts = (np.array([value], np.int64) for value in (index, top, left))
+    windows = Windows(samples, tops, lefts, (height, width))
+    return cache.read(windows)[0], cache.read_masks(windows)[0]
+
+
+def build(source: Source, path: Path, pipeline: Pipeline = TILES) -> Cache:
+    return Cache.build(source, pipeline, path / "cache", LIMITS, workers=2, progress=NoProgress())
 
 
 def test_a_window_is_what_the_picture_and_the_mask_have_there(tmp_path: Path) -> None:
     source = drawn((40, 50), (700, 33))
     cache = build(source, tmp_path)
-    pixels, mask = cache.crop(1, 600, 3, 20, 30)
+    pixels, mask = crop(cache, 1, 600, 3, 20, 30)
     np.testing.assert_array_equal(pixels, source.pictures["1.png"][600:620, 3:33])
     np.testing.assert_array_equal(mask, source.masks["1.png"][600:620, 3:33])
     assert cache.sizes.tolist() == [[40, 50], [700, 33]]
@@ -76,7 +83,7 @@ def test_a_window_is_what_the_picture_and_the_mask_have_there(tmp_path: Path) ->
 
 def test_outside_is_a_mirror_that_nobody_answers_for(tmp_path: Path) -> None:
     source = drawn((8, 6))
-    pixels, mask = build(source, tmp_path).crop(0, -2, -1, 12, 9)
+    pixels, mask = crop(build(source, tmp_path), 0, -2, -1, 12, 9)
     expected = np.pad(source.pictures["0.png"], ((2, 2), (1, 2), (0, 0)), mode="reflect")
     np.testing.assert_array_equal(pixels, expected)
     known = np.full((12, 9), IGNORED, np.uint8)
@@ -94,7 +101,7 @@ def test_any_window_of_any_picture_has_the_right_pixels(
     cache = build(source, tmp_path_factory.mktemp("windows"))
     top, left = data.draw(st.integers(-40, 40)), data.draw(st.integers(-40, 40))
     height, width = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
-    pixels, mask = cache.crop(0, top, left, height, width)
+    pixels, mask = crop(cache, 0, top, left, height, width)
     assert (pixels.shape, mask.shape) == ((height, width, 3), (height, width))
     ys, xs = np.mgrid[top : top + height, left : left + width]
     inside = (ys >= 0) & (xs >= 0) & (ys < size[0]) & (xs < size[1])
@@ -135,7 +142,7 @@ def test_half_the_scale_is_half_the_size_and_masks_keep_their_classes(tmp_path: 
     source = replace(source, pictures={"0.png": picture}, masks={"0.png": mask})
     cache = build(source, tmp_path, Pipeline(32, 32, "tile", scale=0.5))
     assert cache.sizes.tolist() == [[32, 24]]
-    pixels, truth = cache.crop(0, 0, 0, 32, 24)
+    pixels, truth = crop(cache, 0, 0, 0, 32, 24)
     np.testing.assert_array_equal(truth, mask[::2, ::2])
     assert (pixels[:, :11] == 0).all() and (pixels[:, 13:] == 200).all()
 
@@ -147,7 +154,7 @@ def test_bands_are_scaled_as_the_whole_is(tmp_path: Path) -> None:
     cache = build(source, tmp_path, Pipeline(32, 32, "tile", scale=0.4))
     whole = PILImage.fromarray(source.pictures["0.png"])
     expected = np.asarray(whole.resize((24, 800), PILImage.Resampling.BILINEAR))
-    pixels, _ = cache.crop(0, 0, 0, 800, 24)
+    pixels, _ = crop(cache, 0, 0, 0, 800, 24)
     assert np.abs(pixels.astype(int) - expected).max() <= 1
 
 
@@ -181,18 +188,18 @@ def test_what_cannot_be_read_is_an_error_and_takes_no_room(tmp_path: Path) -> No
     }
     assert "9 x 9 pixels, the picture 12 x 10" in cache.scan.errors[2][1]
     assert (cache.directory / "pixels.u8").stat().st_size == 300
-    np.testing.assert_array_equal(cache.crop(0, 0, 0, 10, 10)[0], plain.pictures["0.png"])
+    np.testing.assert_array_equal(crop(cache, 0, 0, 0, 10, 10)[0], plain.pictures["0.png"])
 
 
 def test_a_cache_is_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no complete cache"):
-        RasterCache.open(tmp_path / "cache")
+        Cache.open(tmp_path / "cache")
     cache = build(drawn((9, 9)), tmp_path)
-    again = RasterCache.open(cache.directory)
-    np.testing.assert_array_equal(again.crop(0, 0, 0, 9, 9)[1], cache.crop(0, 0, 0, 9, 9)[1])
+    again = Cache.open(cache.directory)
+    np.testing.assert_array_equal(crop(again, 0, 0, 0, 9, 9)[1], crop(cache, 0, 0, 0, 9, 9)[1])
     cache.close()
     with pytest.raises(ValueError, match="closed"):
-        cache.crop(0, 0, 0, 1, 1)
+        crop(cache, 0, 0, 0, 1, 1)
 
 
 def test_a_picture_is_cached_in_the_memory_of_a_band_of_it(tmp_path: Path) -> None:

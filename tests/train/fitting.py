@@ -11,26 +11,54 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from foveal.data.cache import Windows
+from foveal.pipeline import Pipeline
 from foveal.recipe import AugmentOptions, ModelOptions, Recipe, TrainOptions
 from foveal.tasks.facts import DataFacts
 from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
-from foveal.train.data import CacheLoader
+from foveal.train.data import PictureReader, WindowLoader, plain_inputs
 from foveal.train.precision import Precision
 from foveal.train.records import Measured
+from foveal.train.sampling import WholePictures
 
 FP32 = Precision("cpu", None, scaled=False)
 CPU = torch.device("cpu")
+PLAIN = AugmentOptions(enabled=False)
 
 
 class ArrayReader:
-    """Pictures in memory with the cache's `read`."""
+    """Pictures in memory, read like those of a cache."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self.pixels = pixels
+        count, height, width = pixels.shape[:3]
+        self.pipeline = Pipeline(height, width)
+        self.sizes = np.full((count, 2), (height, width), np.int64)
 
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return self.pixels[indices]
+    def whole(self, samples: NDArray[np.int64]) -> Windows:
+        return Windows.whole(samples, (self.pipeline.height, self.pipeline.width))
+
+    def read(self, windows: Windows) -> NDArray[np.uint8]:
+        return self.pixels[windows.samples]
+
+
+def picture_loader(
+    reader: Any,
+    indices: NDArray[np.int64],
+    targets: dict[str, Tensor],
+    *,
+    batch_size: int,
+    seed: int = 0,
+    augment: AugmentOptions = PLAIN,
+    weights: NDArray[np.float64] | None = None,
+) -> WindowLoader:
+    """Return a loader of whole pictures."""
+    sampler = WholePictures(
+        reader, indices, batch_size=batch_size, seed=seed, sample_weights=weights
+    )
+    pictures = PictureReader(reader, Augmenter(augment, (128, 128, 128)), seed=seed)
+    return WindowLoader(pictures, sampler, targets, device=CPU)
 
 
 class TinyNetwork(nn.Module):
@@ -108,14 +136,18 @@ def bright_or_dark(count: int = 64, size: int = 8, seed: int = 0) -> tuple[Array
     return ArrayReader(pixels.astype(np.uint8)), targets
 
 
-def tiny_loader(count: int = 64, batch_size: int = 8, **options: Any) -> CacheLoader:
+def tiny_loader(count: int = 64, batch_size: int = 8, **options: Any) -> WindowLoader:
     reader, targets = bright_or_dark(count)
-    augment = Augmenter(AugmentOptions(flip_horizontal=True), (128, 128, 128))
-    return CacheLoader(
+    return picture_loader(
         reader,
         np.arange(count),
         {"y": targets},
-        **{"batch_size": batch_size, "seed": 3, "augment": augment, **options},
+        **{
+            "batch_size": batch_size,
+            "seed": 3,
+            "augment": AugmentOptions(flip_horizontal=True),
+            **options,
+        },
     )
 
 
@@ -127,8 +159,7 @@ def tiny_network(seed: int = 0) -> TinyNetwork:
 def accuracy(model: nn.Module) -> Measured:
     """Measure on pictures that the loaders do not have."""
     reader, targets = bright_or_dark(64, seed=99)
-    loader = CacheLoader(reader, np.arange(64), {}, batch_size=64)
-    ((images, _),) = loader.in_order()
+    images = plain_inputs(reader.pixels, CPU)
     with torch.inference_mode():
         logits = model(images)["logits"]
     return Measured({"accuracy": float((logits.argmax(1) == targets.argmax(1)).float().mean())})

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from foveal.data.cache import Windows
+from foveal.pipeline import Pipeline
 from foveal.recipe import AugmentOptions
 from foveal.train.augmentation import Augmenter
-from foveal.train.crops import CropLoader, CropPlan, Window, grid, tile_batches
+from foveal.train.data import PictureReader, WindowLoader
+from foveal.train.sampling import CropPlan, RandomCrops, windows_in_order
 from foveal.types import IGNORED, Image, Mask
 
 PLAIN = AugmentOptions(enabled=False)
@@ -25,6 +29,17 @@ class Pages:
     def __init__(self, *sizes: tuple[int, int], cell: tuple[int, int] | None = None) -> None:
         self.sizes = np.array(sizes, np.int64)
         self.cell = cell
+        self.pipeline = Pipeline(32, 32, "tile")
+
+    def read(self, windows: Windows) -> NDArray[np.uint8]:
+        return np.stack([image for image, _ in self._crops(windows)])
+
+    def read_masks(self, windows: Windows) -> NDArray[np.uint8]:
+        return np.stack([mask for _, mask in self._crops(windows)])
+
+    def _crops(self, windows: Windows) -> list[tuple[Image, Mask]]:
+        places = zip(windows.samples, windows.tops, windows.lefts, strict=True)
+        return [self.crop(index, top, left, *windows.size) for index, top, left in places]
 
     def crop(self, index: int, top: int, left: int, height: int, width: int) -> tuple[Image, Mask]:
         rows, columns = self.sizes[index]
@@ -40,20 +55,30 @@ class Pages:
         return self.cell if label == 1 else None
 
 
-def plan(count: int, **changes: object) -> CropPlan:
+def crops(
+    pages: Any,
+    options: AugmentOptions,
+    own_weights: list[float] | None = None,
+    **changes: object,
+) -> WindowLoader:
+    """Return a loader of random crops of all pages."""
+    augment = Augmenter(options, (0, 0, 0))
     values = {
-        "indices": np.arange(count, dtype=np.int64),
+        "indices": np.arange(len(pages.sizes), dtype=np.int64),
         "size": (32, 32),
+        "side": augment.margin,
         "batch_size": 4,
-        "labels": IDENTITY,
         "rare": (1,),
         "foreground": 0.0,
         "seed": 3,
     }
-    return CropPlan(**{**values, **changes})  # type: ignore[arg-type]
+    plan = CropPlan(**{**values, **changes})
+    reader = PictureReader(pages, augment, seed=plan.seed, classes=IDENTITY)
+    weights = {} if own_weights is None else {"weight": torch.tensor(own_weights)}
+    return WindowLoader(reader, RandomCrops(pages, plan), weights, device=torch.device("cpu"))
 
 
-def batches(loader: CropLoader, epoch: int = 0, first: int = 0) -> list[tuple[NDArray, NDArray]]:
+def batches(loader: WindowLoader, epoch: int = 0, first: int = 0) -> list[tuple[NDArray, NDArray]]:
     found = []
     for images, targets in loader.epoch(epoch, first):
         assert isinstance(images, torch.Tensor)
@@ -62,14 +87,14 @@ def batches(loader: CropLoader, epoch: int = 0, first: int = 0) -> list[tuple[ND
 
 
 def test_an_epoch_has_about_the_pixels_of_the_pictures() -> None:
-    loader = CropLoader(Pages((64, 64), (320, 160)), plan(2), Augmenter(PLAIN, (0, 0, 0)))
+    loader = crops(Pages((64, 64), (320, 160)), PLAIN)
     assert len(loader) == round((4 + 50) / 4)
     assert loader.samples == 4 * len(loader)
     assert len(batches(loader)) == len(loader)
 
 
 def test_small_pictures_count_as_a_whole_crop() -> None:
-    loader = CropLoader(Pages(*[(8, 8)] * 12), plan(12), Augmenter(PLAIN, (0, 0, 0)))
+    loader = crops(Pages(*[(8, 8)] * 12), PLAIN)
     assert len(loader) == 3
 
 
@@ -85,7 +110,7 @@ def test_small_pictures_count_as_a_whole_crop() -> None:
 )
 def test_mask_and_picture_are_turned_alike(options: AugmentOptions) -> None:
     plain_colours = replace(options, brightness=0.0, contrast=0.0, color=0.0)
-    loader = CropLoader(Pages((200, 240)), plan(1), Augmenter(plain_colours, (0, 0, 0)))
+    loader = crops(Pages((200, 240)), plain_colours)
     for images, masks in batches(loader):
         assert images.shape == (4, 3, 32, 32) and masks.shape == (4, 32, 32)
         assert masks.dtype == np.uint8
@@ -97,41 +122,40 @@ def test_mask_and_picture_are_turned_alike(options: AugmentOptions) -> None:
 
 
 def test_turning_needs_no_filling_inside_a_large_picture() -> None:
-    loader = CropLoader(Pages((400, 400)), plan(1), Augmenter(TURNED, (0, 0, 0)))
+    loader = crops(Pages((400, 400)), TURNED)
     masks = np.concatenate([mask for _, mask in batches(loader)])
     # Only windows at the picture's edge reach over it.
     assert (masks == IGNORED).mean() < 0.1
 
 
 def test_flips_alone_keep_every_pixel_exactly() -> None:
-    augment = Augmenter(
-        AugmentOptions(rotation=0, zoom=0, shear=0, shift=0, brightness=0, contrast=0, color=0,
-                       flip_horizontal=True, flip_vertical=True),
-        (0, 0, 0),
+    flips = AugmentOptions(
+        rotation=0, zoom=0, shear=0, shift=0, brightness=0, contrast=0, color=0,
+        flip_horizontal=True, flip_vertical=True,
     )  # fmt: skip
-    for images, masks in batches(CropLoader(Pages((64, 64)), plan(1), augment)):
+    for images, masks in batches(crops(Pages((64, 64)), flips)):
         np.testing.assert_array_equal(images[:, 0], np.where(masks == 1, 200, 0))
 
 
 def test_a_share_of_the_crops_holds_the_rare_class() -> None:
     pages = Pages((512, 512), cell=(100, 401))
-    always = CropLoader(pages, plan(1, foreground=1.0), Augmenter(PLAIN, (0, 0, 0)))
+    always = crops(pages, PLAIN, foreground=1.0)
     masks = np.concatenate([mask for _, mask in batches(always)])
     assert (masks == 1).any(axis=(1, 2)).all()
     places = {tuple(np.argwhere(mask == 1)[0]) for mask in masks}
     assert len(places) > 20
-    never = CropLoader(pages, plan(1, foreground=0.0), Augmenter(PLAIN, (0, 0, 0)))
+    never = crops(pages, PLAIN, foreground=0.0)
     masks = np.concatenate([mask for _, mask in batches(never)])
     assert (masks == 1).any(axis=(1, 2)).mean() < 0.1
 
 
 def test_a_picture_without_the_rare_class_is_cropped_anywhere() -> None:
-    loader = CropLoader(Pages((64, 64)), plan(1, foreground=1.0), Augmenter(PLAIN, (0, 0, 0)))
+    loader = crops(Pages((64, 64)), PLAIN, foreground=1.0)
     assert len(batches(loader)) == len(loader)
 
 
 def test_a_resumed_epoch_goes_on_with_the_same_crops() -> None:
-    loader = CropLoader(Pages((300, 300)), plan(1), Augmenter(TURNED, (0, 0, 0)))
+    loader = crops(Pages((300, 300)), TURNED)
     whole = batches(loader, epoch=2)
     rest = batches(loader, epoch=2, first=5)
     assert len(rest) == len(whole) - 5
@@ -143,43 +167,43 @@ def test_a_resumed_epoch_goes_on_with_the_same_crops() -> None:
 
 
 def test_weights_decide_how_often_a_picture_is_taken() -> None:
-    loader = CropLoader(
-        Pages((64, 64), (64, 64)),
-        plan(2, batch_size=64),
-        Augmenter(PLAIN, (0, 0, 0)),
-        weights=np.array([1.0, 0.0]),
-    )
+    pages = Pages((64, 64), (64, 64))
+    loader = crops(pages, PLAIN, batch_size=64, sample_weights=np.array([1.0, 0.0]))
     ((images, _),) = batches(loader)
     assert (images[:, 1] == 0).all()
 
 
 def test_own_weights_go_with_their_pictures() -> None:
-    loader = CropLoader(
-        Pages((64, 64), (64, 64)),
-        plan(2, batch_size=16),
-        Augmenter(PLAIN, (0, 0, 0)),
-        own_weights=np.array([1.0, 0.25], np.float32),
-    )
+    loader = crops(Pages((64, 64), (64, 64)), PLAIN, own_weights=[1.0, 0.25], batch_size=16)
     ((images, targets),) = list(loader.epoch(0))
     assert isinstance(images, torch.Tensor)
     expected = torch.where(images[:, 1, 0, 0] == 0, 1.0, 0.25)
     torch.testing.assert_close(targets["weight"], expected)
 
 
-def test_a_grid_covers_every_pixel_once() -> None:
-    sizes = np.array([[70, 32], [1, 1]], np.int64)
-    windows = grid(sizes, [0, 1], (32, 32))
-    assert windows == [Window(0, 0, 0), Window(0, 32, 0), Window(0, 64, 0), Window(1, 0, 0)]
+def test_tiles_cover_every_pixel_once() -> None:
     pages = Pages((70, 32), (1, 1))
-    tiles = list(tile_batches(pages, windows, (32, 32), IDENTITY, 3))
-    assert sum(len(pixels) for pixels, _ in tiles) == 4
-    masks = np.concatenate([mask for _, mask in tiles])
+    parts = windows_in_order(pages, np.arange(2), pixels=3 * 32 * 32, most=128)
+    places = [
+        place
+        for part in parts
+        for place in zip(
+            part.samples.tolist(), part.tops.tolist(), part.lefts.tolist(), strict=True
+        )
+    ]
+    assert places == [(0, 0, 0), (0, 32, 0), (0, 64, 0), (1, 0, 0)]
+    assert [len(part) for part in parts] == [2, 2]
+    masks = np.concatenate([pages.read_masks(part) for part in parts])
     assert [(mask != IGNORED).sum() for mask in masks] == [32 * 32, 32 * 32, 6 * 32, 1]
 
 
 def test_classes_are_those_of_the_task() -> None:
     swapped = IDENTITY.copy()
     swapped[[0, 1]] = [1, 0]
-    tiles = list(tile_batches(Pages((32, 32)), [Window(0, 0, 0)], (32, 32), swapped, 1))
-    plain = list(tile_batches(Pages((32, 32)), [Window(0, 0, 0)], (32, 32), IDENTITY, 1))
-    np.testing.assert_array_equal(tiles[0][1], 1 - plain[0][1])
+    pages, augment = Pages((32, 32)), Augmenter(PLAIN, (0, 0, 0))
+    (windows,) = windows_in_order(pages, np.arange(1), pixels=32 * 32, most=1)
+    plain, other = (
+        PictureReader(pages, augment, seed=0, classes=classes).read(windows)[1].numpy()
+        for classes in (IDENTITY, swapped)
+    )
+    np.testing.assert_array_equal(other, 1 - plain)

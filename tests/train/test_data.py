@@ -3,11 +3,13 @@ import threading
 import numpy as np
 import pytest
 import torch
-from fitting import ArrayReader, tiny_loader
+from fitting import ArrayReader, picture_loader, tiny_loader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foveal.train.data import BatchOrder, CacheLoader
+from foveal.data.cache import Windows
+from foveal.pipeline import Pipeline
+from foveal.train.sampling import BatchOrder, windows_in_order
 
 
 def numbered(count):
@@ -43,9 +45,8 @@ def test_balanced_sampling_draws_by_weight():
 
 def test_a_loader_pairs_pictures_with_their_targets():
     indices = np.array([5, 3, 8, 1, 7])
-    loader = CacheLoader(
-        numbered(10), indices, {"y": torch.from_numpy(indices)}, batch_size=2, seed=0
-    )
+    targets = {"y": torch.from_numpy(indices)}
+    loader = picture_loader(numbered(10), indices, targets, batch_size=2)
     seen = []
     for images, targets in loader.epoch(0):
         assert images.shape == (len(targets["y"]), 3, 4, 4)
@@ -65,19 +66,24 @@ def test_an_epoch_taken_up_in_the_middle_goes_on_with_the_same_batches():
         assert torch.equal(targets["y"], targets_again["y"])
 
 
-def test_in_order_gives_plain_pictures_in_the_given_order():
-    indices = np.array([4, 2, 9])
-    loader = CacheLoader(numbered(10), indices, {}, batch_size=2)
-    values = torch.cat([images[:, 0, 0, 0] for images, _ in loader.in_order()])
-    assert values.tolist() == [4, 2, 9]
+def test_windows_in_order_hold_every_picture_once_in_the_given_order():
+    parts = windows_in_order(numbered(10), np.array([4, 2, 9]), pixels=1000, most=2)
+    assert [part.samples.tolist() for part in parts] == [[4, 2], [9]]
+    assert [part.size for part in parts] == [(4, 4), (4, 4)]
+
+
+def test_windows_in_order_are_fewer_where_they_are_large():
+    parts = windows_in_order(numbered(10), np.arange(10), pixels=3 * 4 * 4, most=128)
+    assert [len(part) for part in parts] == [3, 3, 2, 2]
 
 
 def test_an_error_of_the_reader_reaches_the_loop():
-    class Broken:
-        def read(self, indices):
+    class Broken(ArrayReader):
+        def read(self, windows):
             raise OSError("disk gone")
 
-    loader = CacheLoader(Broken(), np.arange(4), {}, batch_size=2)
+    broken = Broken(np.zeros((4, 4, 4, 3), np.uint8))
+    loader = picture_loader(broken, np.arange(4), {}, batch_size=2)
     with pytest.raises(OSError, match="disk gone"):
         list(loader.epoch(0))
 
@@ -149,9 +155,11 @@ def test_balanced_lines_are_drawn_by_weight_in_batches_of_about_one_width():
     assert all(len(np.unique(batch >= 90)) == 1 for batch in batches)
 
 
-def test_in_order_parts_lines_where_the_width_changes():
-    order = lines([32, 32, 32, 32, 32, 64, 64, 32]).in_order()
-    assert [batch.tolist() for batch in order] == [[0, 1, 2], [3, 4], [5, 6], [7]]
+def test_windows_in_order_are_of_one_width_the_narrowest_first():
+    reader = RaggedReader([32, 32, 64, 32, 32, 32, 64, 32])
+    parts = windows_in_order(reader, np.arange(8), pixels=10_000, most=4)
+    assert [part.samples.tolist() for part in parts] == [[0, 1, 3], [4, 5, 7], [2, 6]]
+    assert [part.size for part in parts] == [(4, 32), (4, 32), (4, 64)]
 
 
 @given(
@@ -171,35 +179,34 @@ def test_however_wide_the_lines_every_one_comes_once_with_its_neighbours(widths,
         below = sorted(w for w in widths if min(wide) <= w < max(wide))
         assert len(below) < size or sum(w > below[size - 1] for w in widths) < size
 
-    runs = order.in_order()
-    assert np.concatenate(runs).tolist() == list(range(len(widths)))
-    assert all(len({widths[i] for i in run}) == 1 and len(run) <= size for run in runs)
+    runs = windows_in_order(RaggedReader(widths), np.arange(len(widths)), pixels=10**6, most=size)
+    assert sorted(i for run in runs for i in run.samples.tolist()) == list(range(len(widths)))
+    assert all({widths[i] for i in run.samples} == {run.size[1]} for run in runs)
+    assert all(len(run) <= size for run in runs)
 
 
 class RaggedReader:
-    """Pictures of several widths with the cache's `read`: every value is the picture's index."""
+    """Pictures of several widths, read like those of a cache: every value is the index."""
 
     def __init__(self, widths):
-        self.widths = widths
+        self.pipeline = Pipeline(4, max(widths), "line")
+        self.sizes = np.array([(4, width) for width in widths])
 
-    def read(self, indices):
-        width = max(self.widths[i] for i in indices)
-        batch = np.full((len(indices), 4, width, 3), 255, np.uint8)
-        for row, index in zip(batch, indices.tolist(), strict=True):
-            row[:, : self.widths[index]] = index
+    def whole(self, samples):
+        return Windows.whole(samples, (4, int(self.sizes[samples, 1].max())))
+
+    def read(self, windows):
+        batch = np.full((len(windows), *windows.size, 3), 255, np.uint8)
+        for row, index in zip(batch, windows.samples.tolist(), strict=True):
+            row[:, : self.sizes[index, 1]] = index
         return batch
 
 
 def test_a_loader_of_lines_pairs_pictures_of_their_width_with_their_targets():
     widths = [8, 16, 8, 24, 16, 24, 8, 16, 24]
     indices = np.array([8, 7, 6, 5, 4, 3, 2, 1, 0])
-    loader = CacheLoader(
-        RaggedReader(widths),
-        indices,
-        {"y": torch.from_numpy(indices)},
-        batch_size=3,
-        widths=np.array(widths)[indices],
-    )
+    targets = {"y": torch.from_numpy(indices)}
+    loader = picture_loader(RaggedReader(widths), indices, targets, batch_size=3)
     assert len(loader) == 3
     seen = []
     for images, targets in loader.epoch(0):
@@ -208,5 +215,3 @@ def test_a_loader_of_lines_pairs_pictures_of_their_width_with_their_targets():
         assert torch.equal(images[:, 0, 0, -1], targets["y"].float())
         seen += targets["y"].tolist()
     assert sorted(seen) == list(range(9))
-    (first, _), *_ = loader.in_order()
-    assert first[0, 0, 0, 0] == 8

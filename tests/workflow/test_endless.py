@@ -14,9 +14,12 @@ from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
 from foveal.errors import DataError
 from foveal.pipeline import Pipeline
+from foveal.recipe import AugmentOptions
 from foveal.synth import SynthSource, open_synth
-from foveal.train.data import CacheLoader
+from foveal.train.augmentation import Augmenter
+from foveal.train.data import PictureReader, WindowLoader
 from foveal.train.records import EpochRecord
+from foveal.train.sampling import WholePictures
 from foveal.types import Picture
 from foveal.workflow.endless import EndlessLoader
 
@@ -30,12 +33,14 @@ def build(source: SynthSource, directory: Path) -> Cache:
     return Cache.build(source, PIPELINE, directory, LIMITS, workers=1, progress=NoProgress())
 
 
-def loader_of(cache: Cache, source: SynthSource | None = None) -> CacheLoader:
+def loader_of(cache: Cache, source: SynthSource | None = None) -> WindowLoader:
     indices = np.arange(TRAINED)
     first = source.first if source is not None else 0
     places = {"index": torch.from_numpy(indices + first)}
-    widths = cache.widths[:TRAINED].astype(np.int64)
-    return CacheLoader(cache, indices, places, batch_size=4, seed=3, widths=widths)
+    sampler = WholePictures(cache, indices, batch_size=4, seed=3)
+    plain = Augmenter(AugmentOptions(enabled=False), (0, 0, 0))
+    pictures = PictureReader(cache, plain, seed=3)
+    return WindowLoader(pictures, sampler, places, device=torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -1,54 +1,63 @@
-"""Every picture decoded once, at the size of the model input, in one file of raw uint8.
+"""Every picture decoded once, in one file of raw uint8, and its mask, if it has one, in another.
 
-Rows are read when they are asked for, not mapped: mapped pages would count as the process's
-memory, which shall not grow with the data.
+An ordinary picture is kept as its model input: it is one window. A tiled one is kept at the scale
+of the model input, at its own size, and read by windows. Windows are read when they are asked for,
+not mapped: mapped pages would count as the process's memory, which shall not grow with the data.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.atomic import atomic_path
 from foveal.console import Progress
-from foveal.data.cache_folder import is_whole, read_pipeline, whole_folder
+from foveal.data.cache_writer import FRAMES, MASKS, PIXELS, ROWS, write_all
 from foveal.data.decode import DecodeLimits
-from foveal.data.hashing import Fingerprint, fingerprint
 from foveal.data.scan import Scan
-from foveal.data.source import Sample, Source
-from foveal.errors import DataError, FovealError
-from foveal.machine import over_cores, read_ahead
+from foveal.data.source import Source
+from foveal.errors import DataError
 from foveal.pipeline import Pipeline
-from foveal.types import Frame, Image, Piece
+from foveal.types import IGNORED, Frame, Piece
+from foveal.windows import mirrored
 
-__all__ = ["Cache", "Scan"]
-
-_PIXELS, _WIDTHS, _FRAMES = "pixels.u8", "widths.npy", "frames.json"
+_HEADER = "header.json"
 # Another number is another version of foveal, and the cache is made anew.
-_LAYOUT = "rows-3"
-# Pictures that one task of a thread decodes: small ones take less time than handing them over.
-_CHUNK = 16
-# Tasks that are in flight for each thread; more would only take memory.
-_AHEAD = 3
+_LAYOUT = "windows-1"
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class _Decoded:
-    pixels: Image
-    digest: bytes
-    look: Fingerprint
-    frame: Frame
+class Windows:
+    """Windows of one size.
 
+    Attributes:
+        samples: (n,) int64, positions of the samples.
+        tops: (n,) int64, first rows; may be negative.
+        lefts: (n,) int64, first columns; may be negative.
+        size: Height and width in pixels, of all of them.
+    """
 
-_Result: TypeAlias = _Decoded | FovealError
+    samples: NDArray[np.int64]
+    tops: NDArray[np.int64]
+    lefts: NDArray[np.int64]
+    size: tuple[int, int]
+
+    @classmethod
+    def whole(cls, samples: NDArray[np.int64], size: tuple[int, int]) -> Windows:
+        """Return windows that begin at the upper left corner."""
+        zeros = np.zeros(len(samples), np.int64)
+        return cls(samples, zeros, zeros, size)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.samples)
 
 
 @final
@@ -57,19 +66,23 @@ class Cache:
 
     Attributes:
         directory: Where it is.
-        pipeline: What the pictures went through.
+        pipeline: What the pictures went through; of a tiled one only `scale`.
         scan: What was learnt by decoding them.
-        widths: (N,) int32, of each model input in pixels; 0 for unreadable pictures.
+        sizes: (N, 2) int64, height and width of what is kept; 0 for unreadable pictures.
+        pixels: (N, C) int64, how many pixels of each of the source's classes; no columns where it
+            has no masks.
     """
 
     def __init__(self, directory: Path, pipeline: Pipeline, scan: Scan) -> None:
         self.directory = directory
         self.pipeline = pipeline
         self.scan = scan
-        self.widths: NDArray[np.int32] = np.load(directory / _WIDTHS, allow_pickle=False)
-        column_bytes = pipeline.height * 3
-        ends = np.cumsum(self.widths, dtype=np.int64) * column_bytes
-        self._starts = ends - self.widths.astype(np.int64) * column_bytes
+        with np.load(directory / ROWS, allow_pickle=False) as rows:
+            self.sizes: NDArray[np.int64] = rows["sizes"]
+            self.pixels: NDArray[np.int64] = rows["pixels"]
+            self._places: NDArray[np.int32] = rows["places"]
+        areas = self.sizes.prod(axis=1)
+        self._starts = np.cumsum(areas) - areas
         self._frames = _load_frames(directory) if pipeline.steps else None
         self._is_open = True
 
@@ -84,32 +97,33 @@ class Cache:
         workers: int,
         progress: Progress,
     ) -> Cache:
-        """Decode every sample of a source.
+        """Decode every sample of a source; where it has masks, every labelled one.
 
-        Unreadable pictures have no place in the file; they are errors in the scan. The directory
+        What cannot be read has no place in the files; it is an error in the scan. The directory
         appears only when it is whole.
 
         Args:
-            source: The pictures.
-            pipeline: Brings them to the model input.
+            source: The pictures, and their masks if it has any.
+            pipeline: Brings them to the model input, or for tiles to its scale.
             directory: Where to write; replaced.
-            limits: Limits for files and pictures.
-            workers: Threads that decode.
+            limits: Limits of files and of pictures that are decoded whole.
+            workers: Threads or processes that decode.
             progress: Told how many are done.
 
         Raises:
             DataError: When the disk has not enough room.
         """
-        with whole_folder(directory, pipeline, _LAYOUT) as temporary:
-            _check_room(len(source.samples), pipeline, directory)
-            scan = _decode_all(source, pipeline, limits, temporary, workers, progress)
-            scan.save(temporary)
+        with atomic_path(directory) as temporary:
+            temporary.mkdir(parents=True)
+            write_all(source, pipeline, temporary, limits, workers=workers, progress=progress)
+            header = {"layout": _LAYOUT, "pipeline": pipeline.to_json()}
+            (temporary / _HEADER).write_text(json.dumps(header), encoding="utf-8")
         return cls.open(directory)
 
     @classmethod
     def is_complete(cls, directory: Path) -> bool:
         """Tell whether `build` has finished there, in this version's layout."""
-        return is_whole(directory, _LAYOUT)
+        return _header(directory) is not None
 
     @classmethod
     def open(cls, directory: Path) -> Cache:
@@ -118,99 +132,126 @@ class Cache:
         Raises:
             DataError: When it is not whole.
         """
-        return cls(directory, read_pipeline(directory, _LAYOUT), Scan.load(directory))
+        header = _header(directory)
+        if header is None:
+            raise DataError(f"There is no complete cache in {directory}.")
+        return cls(directory, Pipeline.from_json(header["pipeline"]), Scan.load(directory))
 
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return (n, height, width, 3) uint8 RGB of the pictures at `indices`.
+    def whole(self, samples: NDArray[np.int64]) -> Windows:
+        """Return the windows that hold the model inputs, all as wide as the widest."""
+        width = self.pipeline.width
+        if self.pipeline.is_ragged:
+            width = int(self.sizes[samples, 1].max(initial=1))
+        return Windows.whole(samples, (self.pipeline.height, width))
 
-        The width is that of the widest; the others are filled on the right, and the unreadable
-        are nothing but filling.
+    def read(self, windows: Windows) -> NDArray[np.uint8]:
+        """Return (n, height, width, 3) uint8 RGB.
+
+        What lies beyond a picture is its mirror image where it is tiled, else the filling of the
+        pipeline; unreadable pictures are nothing but filling.
         """
-        if not self._is_open:
-            raise ValueError("the cache is closed")
-        widths = self.widths[indices]
-        pipeline = self.pipeline
-        width = int(widths.max(initial=1)) if pipeline.is_ragged else pipeline.width
-        height = pipeline.height
-        batch = np.empty((len(indices), height, width, 3), np.uint8)
-        # A handle of its own for each call, so that threads do not move each other's position.
-        with (self.directory / _PIXELS).open("rb", buffering=0) as file:
-            for row, index, own in zip(batch, indices.tolist(), widths.tolist(), strict=True):
-                pixels = row if own == width else np.empty((height, own, 3), np.uint8)
-                file.seek(int(self._starts[index]))
-                if file.readinto(pixels.reshape(-1).data) != pixels.nbytes:
-                    raise OSError(f"{self.directory / _PIXELS} ends within picture {index}")
-                if own < width:
-                    row[:, :own] = pixels
-                    row[:, own:] = pipeline.pad_color
-        return batch
+        return self._read(PIXELS, windows, 3)
 
-    def batches(self, indices: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-        """Return the indices in parts of at most `size` pictures that are of one width each."""
-        widths = self.widths[indices]
-        parts: list[NDArray[np.int64]] = []
-        for width in np.unique(widths):
-            same = indices[widths == width]
-            parts += [same[start : start + size] for start in range(0, len(same), size)]
-        return parts
+    def read_masks(self, windows: Windows) -> NDArray[np.uint8]:
+        """Return (n, height, width) uint8 positions in the source's classes, `IGNORED` beyond."""
+        masks = self._read(MASKS, windows, 1)[..., 0]
+        sizes = self.sizes[windows.samples].tolist()
+        for mask, (rows, columns), top, left in zip(
+            masks, sizes, windows.tops.tolist(), windows.lefts.tolist(), strict=True
+        ):
+            mask[: max(0, -top)] = IGNORED
+            mask[max(0, rows - top) :] = IGNORED
+            mask[:, : max(0, -left)] = IGNORED
+            mask[:, max(0, columns - left) :] = IGNORED
+        return masks
 
-    def frames(self, indices: NDArray[np.int64]) -> list[Frame]:
-        """Return where each original lies in its model input."""
+    def place(self, index: int, label: int, draw: float) -> tuple[int, int] | None:
+        """Return row and column of some pixel of a class, or None where the picture has none.
+
+        Args:
+            index: Position of the sample.
+            label: Position in the source's classes.
+            draw: In [0, 1); says which of the remembered places.
+        """
+        known = min(self._places.shape[2], int(self.pixels[index, label]))
+        if not known:
+            return None
+        row, column = self._places[index, label, int(draw * known)]
+        return int(row), int(column)
+
+    def frames(self, windows: Windows) -> list[Frame]:
+        """Return where the original, or for tiles the window itself, lies in each window."""
+        if self.pipeline.is_tiled:
+            return [self.pipeline.frame(*windows.size)] * len(windows)
         if self._frames is not None:
-            return [self._frames[i] for i in indices.tolist()]
-        return [self.pipeline.frame(int(h), int(w)) for h, w in self.scan.sizes[indices]]
+            return [self._frames[i] for i in windows.samples.tolist()]
+        sizes = self.scan.sizes[windows.samples].tolist()
+        return [self.pipeline.frame(height, width) for height, width in sizes]
 
     def close(self) -> None:
         """Refuse further reading, so that the directory may be removed."""
         self._is_open = False
 
+    def _read(self, name: str, windows: Windows, channels: int) -> NDArray[np.uint8]:
+        if not self._is_open:
+            raise ValueError("the cache is closed")
+        batch = np.empty((len(windows), *windows.size, channels), np.uint8)
+        # A handle of its own for each call, so that threads do not move each other's position.
+        with (self.directory / name).open("rb", buffering=0) as file:
+            for target, start, size, top, left in zip(
+                batch,
+                self._starts[windows.samples].tolist(),
+                self.sizes[windows.samples].tolist(),
+                windows.tops.tolist(),
+                windows.lefts.tolist(),
+                strict=True,
+            ):
+                self._fill(file, target, start, size, top, left)
+        return batch
 
-def _check_room(count: int, pipeline: Pipeline, directory: Path) -> None:
-    if pipeline.is_ragged:
-        return  # Not known before they are decoded.
-    needed = count * pipeline.height * pipeline.width * 3
-    free = shutil.disk_usage(directory.parent).free
-    if needed > free:
-        raise DataError(
-            f"The decoded pictures need {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free "
-            f"in {directory.parent}.",
-            hint="--image-size 64, or --out on another disk",
-        )
+    def _fill(
+        self,
+        file: FileIO,
+        target: NDArray[np.uint8],
+        start: int,
+        size: list[int],
+        top: int,
+        left: int,
+    ) -> None:
+        """Read one window; `start` is the picture's first pixel in the file."""
+        rows, columns = size
+        height, width, channels = target.shape
+        if left == 0 and width == columns and 0 <= top <= rows - height:
+            _read_into(file, target, channels * (start + top * columns))
+        elif self.pipeline.is_tiled:
+            ys = mirrored(np.arange(top, top + height), rows)
+            xs = mirrored(np.arange(left, left + width), columns)
+            first, end = int(ys.min()), int(ys.max()) + 1
+            part = np.empty((end - first, columns, channels), np.uint8)
+            _read_into(file, part, channels * (start + first * columns))
+            if 0 <= top <= rows - height and 0 <= left <= columns - width:
+                target[:] = part[:, left : left + width]
+            else:
+                target[:] = part[ys - first][:, xs]
+        else:
+            target[:] = self.pipeline.pad_color
+            part = np.empty((rows, columns, channels), np.uint8)
+            _read_into(file, part, channels * start)
+            target[:rows, :columns] = part
 
 
-def _decode_all(
-    source: Source,
-    pipeline: Pipeline,
-    limits: DecodeLimits,
-    directory: Path,
-    workers: int,
-    progress: Progress,
-) -> Scan:
-    count = len(source.samples)
-    scan = Scan.empty(count, directory)
-    widths = np.zeros(count, np.int32)
-    frames: list[Frame | None] = []
-    index = 0
-    progress.start("decode", count)
-    with (directory / _PIXELS).open("wb", buffering=1 << 20) as file:
-        for chunk in _chunks(source, pipeline, limits, workers):
-            for result in chunk:
-                if isinstance(result, FovealError):
-                    scan.errors[index] = (result.error_code, result.message)
-                    frames.append(None)
-                else:
-                    scan.put(index, result.digest, result.frame.original, result.look)
-                    file.write(result.pixels.data)
-                    widths[index] = result.pixels.shape[1]
-                    frames.append(result.frame if pipeline.steps else None)
-                index += 1
-            progress.update(index)
-    progress.finish()
-    np.save(directory / _WIDTHS, widths)
-    if pipeline.steps:
-        rows = [asdict(frame) if frame is not None else None for frame in frames]
-        (directory / _FRAMES).write_text(json.dumps(rows), encoding="utf-8")
-    return scan
+def _read_into(file: FileIO, values: NDArray[np.uint8], position: int) -> None:
+    file.seek(position)
+    if file.readinto(values.reshape(-1).data) != values.nbytes:
+        raise OSError(f"{file.name!r} ends too early")
+
+
+def _header(directory: Path) -> dict[str, Any] | None:
+    try:
+        header = json.loads((directory / _HEADER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return header if isinstance(header, dict) and header.get("layout") == _LAYOUT else None
 
 
 def _load_frames(directory: Path) -> list[Frame]:
@@ -221,35 +262,4 @@ def _load_frames(directory: Path) -> list[Frame]:
         pieces = tuple(Piece(**piece) for piece in row["pieces"])
         return Frame(**pairs, strip=row["strip"] and tuple(row["strip"]), pieces=pieces)
 
-    return [frame(row) for row in json.loads((directory / _FRAMES).read_text(encoding="utf-8"))]
-
-
-def _work_all(
-    source: Source, pipeline: Pipeline, limits: DecodeLimits, samples: Sequence[Sample]
-) -> list[_Result]:
-    results: list[_Result] = []
-    for sample in samples:
-        try:
-            loaded = source.load(sample, limits, pipeline.decode_size)
-            pixels, frame = pipeline.apply(loaded.picture)
-        except FovealError as error:
-            results.append(error)
-        else:
-            look = fingerprint(loaded.picture.pixels)
-            results.append(_Decoded(pixels, loaded.digest, look, frame))
-    return results
-
-
-def _chunks(
-    source: Source, pipeline: Pipeline, limits: DecodeLimits, workers: int
-) -> Iterator[list[_Result]]:
-    """Yield the results of all samples in order, some at a time, decoded side by side."""
-    samples = source.samples
-    # Without its samples, so that little is sent to another process.
-    work_all = partial(_work_all, replace(source, samples=()), pipeline, limits)
-    if source.holds_lock:
-        for result in over_cores(work_all, samples, batch=_CHUNK, workers=workers):
-            yield [result]
-        return
-    chunks = (samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK))
-    yield from read_ahead(work_all, chunks, workers=workers, ahead=workers * _AHEAD)
+    return [frame(row) for row in json.loads((directory / FRAMES).read_text(encoding="utf-8"))]

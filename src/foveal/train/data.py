@@ -1,24 +1,21 @@
-"""Batches for the loop, from the picture cache or from any indexed reader, read ahead in a thread.
-
-The order of an epoch is a pure function of (seed, epoch), every augmentation of (seed, epoch,
-batch): a resumed run sees exactly what an uninterrupted one would have seen.
-"""
+"""Batches for the loop: what a sampler draws, read ahead in a thread."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foveal.data.cache import Cache, Windows
 from foveal.machine import read_ahead
 from foveal.train.augmentation import Augmenter, to_float
-from foveal.train.seeds import derive_seed, generator
+from foveal.train.sampling import Drawing, Sampler
+from foveal.train.seeds import generator
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -46,151 +43,124 @@ class Loader(Protocol):
         """Iterate over the batches of an epoch, from `first_batch` on."""
 
 
-class PictureReader(Protocol):
-    """Reads model inputs by index; `foveal.data.cache.Cache` does."""
+class Reader(ABC):
+    """From windows to what a network takes: reads in a thread, finishes on the device."""
 
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return (n, H, W, 3) uint8 RGB."""
+    @abstractmethod
+    def read(self, windows: Windows) -> tuple[Tensor, ...]:
+        """Return what lies on the disk, first axis the window."""
 
+    @abstractmethod
+    def finish(
+        self, values: tuple[Tensor, ...], targets: dict[str, Tensor], epoch: int, batch: int
+    ) -> Batch:
+        """Return the batch.
 
-@dataclass(frozen=True)
-class BatchOrder:
-    """Which samples form the batches of an epoch.
-
-    Attributes:
-        count: Number of samples.
-        batch_size: The most samples in a batch. Batches of an epoch differ by at most one sample,
-            so there is no tiny last batch to upset batch normalisation.
-        seed: Seed of the order.
-        sample_weights: (count,) how often each sample is drawn relative to the others, or None
-            for each exactly once.
-        widths: (count,) of the model inputs, in pixels, or None when all are alike. Batches are
-            made of samples of about one width, so that little of them is filling.
-    """
-
-    count: int
-    batch_size: int
-    seed: int
-    sample_weights: NDArray[np.float64] | None = None
-    widths: NDArray[np.int64] | None = None
-
-    def __len__(self) -> int:
-        """Return how many batches an epoch has."""
-        if self.widths is not None and self.sample_weights is None:
-            return len(self.batches(0))
-        return max(1, -(-self.count // self.batch_size))
-
-    def batches(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Return the positions in [0, count) of every batch of an epoch."""
-        rng = np.random.default_rng(derive_seed(self.seed, "order", epoch))
-        if self.sample_weights is None:
-            order = rng.permutation(self.count)
-        else:
-            share = self.sample_weights / self.sample_weights.sum()
-            order = rng.choice(self.count, self.count, p=share)
-        order = order.astype(np.int64)
-        if self.widths is None:
-            return self._split(order)
-        buckets = self._buckets[order]
-        batches = [b for k in np.unique(buckets) for b in self._split(order[buckets == k])]
-        return [batches[i] for i in rng.permutation(len(batches))]
-
-    def in_order(self) -> list[NDArray[np.int64]]:
-        """Return the positions as batches in their own order, each once, of one width each."""
-        order = np.arange(self.count, dtype=np.int64)
-        if self.widths is None:
-            return self._split(order)
-        ends = np.flatnonzero(np.diff(self.widths)) + 1
-        return [batch for run in np.split(order, ends) for batch in self._split(run)]
-
-    def _split(self, order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        return np.array_split(order, max(1, -(-len(order) // self.batch_size)))
-
-    @cached_property
-    def _buckets(self) -> NDArray[np.int64]:
-        """Return (count,) the bucket of each sample: a width, or neighbours with few samples."""
-        widths = np.zeros(0, np.int64) if self.widths is None else self.widths
-        distinct, which, counts = np.unique(widths, return_inverse=True, return_counts=True)
-        bucket_of = np.zeros(len(distinct), np.int64)
-        held, bucket = 0, 0
-        for i, count in enumerate(counts):
-            bucket_of[i] = bucket
-            held += int(count)
-            if held >= self.batch_size and int(counts[i + 1 :].sum()) >= self.batch_size:
-                held, bucket = 0, bucket + 1
-        return bucket_of[which]
+        Args:
+            values: What `read` gave, on the device.
+            targets: The windows' rows of the targets' tensors, on the device.
+            epoch: Number of the epoch; with the next, the seed of whatever is random.
+            batch: Number of the batch in it.
+        """
 
 
-class CacheLoader:
-    """Batches of augmented pictures.
+@final
+class PictureReader(Reader):
+    """Augmented pictures, with their masks where there are any.
 
     Args:
-        reader: The picture cache.
-        indices: (n,) which of its pictures.
-        targets: Name → tensor whose row j belongs to `indices[j]` (from `TaskTraining.collate`).
-        batch_size: The most pictures in a batch.
-        seed: Seed of order and augmentation.
-        augment: Changes the pictures; None leaves them.
-        sample_weights: (n,) for balanced sampling, or None.
-        device: Where the batches shall be; augmentation runs there.
-        widths: (n,) of the model inputs in pixels where they differ, else None.
+        cache: The pictures.
+        augment: Changes them.
+        seed: Seed of the changes.
+        classes: (256,) uint8, position in the source's classes → class of the task; None for
+            targets that are no masks.
     """
 
     def __init__(
         self,
-        reader: PictureReader,
-        indices: NDArray[np.int64],
+        cache: Cache,
+        augment: Augmenter,
+        *,
+        seed: int,
+        classes: NDArray[np.uint8] | None = None,
+    ) -> None:
+        self._cache = cache
+        self._augment = augment
+        self._seed = seed
+        self._classes = classes
+
+    def read(self, windows: Windows) -> tuple[Tensor, ...]:
+        """Return (n, H, W, 3) uint8 RGB, and for masks (n, H, W) uint8 classes."""
+        pixels = torch.from_numpy(self._cache.read(windows))
+        if self._classes is None:
+            return (pixels,)
+        return pixels, torch.from_numpy(self._classes[self._cache.read_masks(windows)])
+
+    def finish(
+        self, values: tuple[Tensor, ...], targets: dict[str, Tensor], epoch: int, batch: int
+    ) -> Batch:
+        """Augment pictures and masks alike."""
+        draws = generator(self._seed, "augment", epoch, batch)
+        if self._classes is None:
+            return self._augment(values[0], draws), targets
+        pipeline = self._cache.pipeline
+        pixels, masks = values
+        size = (pipeline.height, pipeline.width)
+        images, masks = self._augment.with_masks(pixels, masks, size, draws)
+        return images, {**targets, "mask": masks}
+
+
+@final
+class WindowLoader:
+    """A `Loader` of the windows that a sampler draws.
+
+    Args:
+        reader: Reads windows.
+        sampler: Says which.
+        targets: Name → tensor that the draws' positions are rows of.
+        device: Where the batches shall be.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        sampler: Sampler,
         targets: Mapping[str, Tensor],
         *,
-        batch_size: int,
-        seed: int = 0,
-        augment: Augmenter | None = None,
-        sample_weights: Tensor | None = None,
-        device: torch.device | None = None,
-        widths: NDArray[np.int64] | None = None,
+        device: torch.device,
     ) -> None:
         self._reader = reader
-        self._indices = np.asarray(indices, np.int64)
+        self._sampler = sampler
         self._targets = dict(targets)
-        self._seed = seed
-        self._augment = augment
-        self._device = device or torch.device("cpu")
-        weights = as_weights(sample_weights)
-        self._order = BatchOrder(len(indices), batch_size, seed, weights, widths)
+        self._device = device
 
     @property
     def samples(self) -> int:
-        """Return how many pictures an epoch has."""
-        return self._order.count
+        """Return how many windows an epoch has."""
+        return self._sampler.samples
 
     def __len__(self) -> int:
         """Return how many batches an epoch has."""
-        return len(self._order)
+        return len(self._sampler)
 
     def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Batch, None, None]:
         """Iterate over the batches of an epoch, from `first_batch` on."""
-        batches = self._order.batches(epoch)[first_batch:]
-        for number, (pixels, targets) in enumerate(batches_ahead(self._read, batches), first_batch):
-            pixels = move(pixels, self._device)
-            if self._augment is None:
-                images = to_float(pixels)
-            else:
-                images = self._augment(pixels, generator(self._seed, "augment", epoch, number))
-            yield images, {name: move(t, self._device) for name, t in targets.items()}
+        drawings = self._sampler.epoch(epoch)[first_batch:]
+        for number, (values, rows) in enumerate(batches_ahead(self._read, drawings), first_batch):
+            moved = tuple(move(value, self._device) for value in values)
+            targets = {name: move(row, self._device) for name, row in rows.items()}
+            yield self._reader.finish(moved, targets, epoch, number)
 
-    def in_order(self) -> Generator[Batch, None, None]:
-        """Iterate over all pictures once, in the order of `indices`, not augmented."""
-        for pixels, targets in batches_ahead(self._read, self._order.in_order()):
-            yield (
-                to_float(move(pixels, self._device)),
-                {name: move(t, self._device) for name, t in targets.items()},
-            )
+    def _read(self, drawing: Drawing) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+        draw = drawing()
+        values = tuple(pin(value, self._device) for value in self._reader.read(draw.windows))
+        rows = torch.from_numpy(draw.positions)
+        return values, {n: pin(t[rows], self._device) for n, t in self._targets.items()}
 
-    def _read(self, positions: NDArray[np.int64]) -> tuple[Tensor, dict[str, Tensor]]:
-        pixels = torch.from_numpy(self._reader.read(self._indices[positions]))
-        rows = torch.from_numpy(positions)
-        targets = {name: values[rows] for name, values in self._targets.items()}
-        return pin(pixels, self._device), {n: pin(t, self._device) for n, t in targets.items()}
+
+def plain_inputs(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Return (N, H, W, 3) uint8 model inputs as the network takes them, on the device."""
+    return to_float(move(pin(torch.from_numpy(pixels), device), device))
 
 
 def samples_of(inputs: Inputs) -> int:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 import numpy as np
 import torch
@@ -20,18 +21,11 @@ from torch import Tensor
 
 from foveal.atomic import atomic_path, write_atomic
 from foveal.console import Progress
+from foveal.data.cache import Cache, Windows
 from foveal.train.augmentation import Augmenter, to_float
-from foveal.train.data import (
-    Batch,
-    BatchOrder,
-    PictureReader,
-    as_weights,
-    batches_ahead,
-    move,
-    pin,
-)
+from foveal.train.data import Batch, Reader, batches_ahead, move
 from foveal.train.precision import Precision
-from foveal.train.seeds import derive_seed, generator
+from foveal.train.seeds import generator
 
 ITEM_BYTES = 2
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -103,7 +97,7 @@ class FeatureFile:
 
 def cache_features(
     extract: Callable[[Tensor], tuple[Tensor, ...]],
-    reader: PictureReader,
+    cache: Cache,
     indices: NDArray[np.int64],
     path: Path,
     *,
@@ -120,8 +114,8 @@ def cache_features(
 
     Args:
         extract: (N, 3, H, W) float32 in [0, 255] → feature maps; `network.features`, in eval mode.
-        reader: The picture cache.
-        indices: (n,) which pictures; row j of the file belongs to `indices[j]`.
+        cache: The pictures.
+        indices: (n,) which of them; row j of the file belongs to `indices[j]`.
         path: The file to write. It is reused when it is whole and was written under the same key.
         key: Says everything that the features depend on (backbone, weights, data, augmentation).
         precision: The number format of the forward passes.
@@ -142,7 +136,7 @@ def cache_features(
     progress.start("features", len(indices) * views)
     done = 0
     with atomic_path(path) as temporary, temporary.open("wb") as file, torch.inference_mode():
-        for number, pixels, view in _views(reader, indices, views, batch_size):
+        for number, pixels, view in _views(cache, indices, views, batch_size):
             moved = move(pixels, device)
             if augment is None or view == 0:
                 images = to_float(moved)
@@ -161,77 +155,34 @@ def cache_features(
     return result
 
 
-class FeatureLoader:
-    """Batches of cached feature maps, one view of every picture an epoch.
+@final
+class FeatureReader(Reader):
+    """Cached feature maps; a window's sample is a row of the file.
 
     Args:
         features: The file.
-        targets: Name → tensor whose row j belongs to picture j of the file.
-        batch_size: The most pictures in a batch.
-        seed: Seed of the order and of the choice of views.
-        sample_weights: (n,) for balanced sampling, or None.
-        device: Where the batches shall be.
     """
 
-    def __init__(
-        self,
-        features: FeatureFile,
-        targets: Mapping[str, Tensor],
-        *,
-        batch_size: int,
-        seed: int = 0,
-        sample_weights: Tensor | None = None,
-        device: torch.device | None = None,
-    ) -> None:
+    def __init__(self, features: FeatureFile) -> None:
         self._features = features
-        self._targets = dict(targets)
-        self._seed = seed
-        self._device = device or torch.device("cpu")
-        weights = as_weights(sample_weights)
-        self._order = BatchOrder(features.count, batch_size, seed, weights)
 
-    @property
-    def samples(self) -> int:
-        """Return how many pictures an epoch has."""
-        return self._order.count
+    def read(self, windows: Windows) -> tuple[Tensor, ...]:
+        """Return the feature maps in the file's 2-byte format."""
+        return self._features.read(windows.samples)
 
-    def __len__(self) -> int:
-        """Return how many batches an epoch has."""
-        return len(self._order)
-
-    def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Batch, None, None]:
-        """Iterate over the batches of an epoch, from `first_batch` on."""
-        rng = np.random.default_rng(derive_seed(self._seed, "views", epoch))
-        views = rng.integers(0, self._features.views, self._order.count)
-        yield from self._batches(self._order.batches(epoch)[first_batch:], views)
-
-    def in_order(self) -> Generator[Batch, None, None]:
-        """Iterate over the first view of all pictures once, in their order."""
-        views = np.zeros(self._order.count, np.int64)
-        yield from self._batches(self._order.in_order(), views)
-
-    def _batches(
-        self, batches: list[NDArray[np.int64]], views: NDArray[np.int64]
-    ) -> Generator[Batch, None, None]:
-        def read(positions: NDArray[np.int64]) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-            maps = self._features.read(views[positions] * self._features.count + positions)
-            rows = torch.from_numpy(positions)
-            targets = {name: pin(t[rows], self._device) for name, t in self._targets.items()}
-            return tuple(pin(m, self._device) for m in maps), targets
-
-        for maps, targets in batches_ahead(read, batches):
-            yield (
-                tuple(move(m, self._device).float() for m in maps),
-                {name: move(t, self._device) for name, t in targets.items()},
-            )
+    def finish(
+        self, values: tuple[Tensor, ...], targets: dict[str, Tensor], epoch: int, batch: int
+    ) -> Batch:
+        """Return the maps as float32."""
+        return tuple(value.float() for value in values), targets
 
 
 def _views(
-    reader: PictureReader, indices: NDArray[np.int64], views: int, batch_size: int
+    cache: Cache, indices: NDArray[np.int64], views: int, batch_size: int
 ) -> Iterator[tuple[int, Tensor, int]]:
-    batches = BatchOrder(len(indices), batch_size, 0).in_order()
+    parts = np.array_split(indices, max(1, -(-len(indices) // batch_size)))
     for view in range(views):
-        read = batches_ahead(lambda part: torch.from_numpy(reader.read(indices[part])), batches)
+        read = batches_ahead(lambda part: torch.from_numpy(cache.read(cache.whole(part))), parts)
         for number, pixels in enumerate(read):
             yield number, pixels, view
 

@@ -3,9 +3,9 @@
 How a workflow calls it::
 
     device = choose_device(options.device)
-    loader = CacheLoader(cache, train_indices, training.collate(train_targets, task),
-                         batch_size=64, seed=seed, augment=Augmenter(options.augment, pad_color),
-                         device=device)
+    reader = PictureReader(cache, Augmenter(options.augment, pad_color), seed=seed)
+    sampler = WholePictures(cache, train_indices, batch_size=64, seed=seed)
+    loader = WindowLoader(reader, sampler, training.collate(train_targets), device=device)
     trainer = Trainer(options, device=device, seed=seed,
                       callbacks=[ResultsCsv(run / "results.csv"), ProgressReport(progress, metric)],
                       checkpoints=CheckpointStore(run / "checkpoints"))
@@ -13,7 +13,8 @@ How a workflow calls it::
     result = trainer.fit(model, training, stages, validate, metric="accuracy", resume=True)
 
 With frozen features the head's stage comes first: `cache_features(network.features, …)` once, then
-`Stage("head", FeatureLoader(…), epochs, lr, lr_factor=head_only, forward=forward_head)`.
+`Stage("head", WindowLoader(FeatureReader(…), …), epochs, lr, lr_factor=head_only,
+forward=forward_head)`.
 
 Afterwards `model` holds the best weights. `resume=True` goes on from the latest checkpoint, or
 starts anew when there is none; a finished run gives its result again, and is extended by resuming

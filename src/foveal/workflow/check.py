@@ -11,7 +11,6 @@ from foveal.checks import CheckInput, characters, class_balance, length_balance,
 from foveal.checks.base import most_severe_first
 from foveal.console import Progress
 from foveal.data.cache import Cache
-from foveal.data.raster_cache import RasterCache
 from foveal.data.source import TargetKind
 from foveal.data.split import assign_splits
 from foveal.errors import RecipeError
@@ -85,8 +84,7 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
     source = open_for(data, recipe)
     target = target_kind_of(recipe)
     with tempfile.TemporaryDirectory(prefix="foveal-check-") as folder:
-        kind: type[Cache] | type[RasterCache] = RasterCache if source.classes else Cache
-        cache = kind.build(
+        cache = Cache.build(
             source,
             _MASK_PIPELINE if source.classes else Pipeline(_SIDE, _SIDE),
             Path(folder) / "cache",

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from foveal.checks import run_checks
 from foveal.console import Progress
 from foveal.data.cache import Cache
-from foveal.data.raster_cache import RasterCache
 from foveal.data.source import Sample, Source
 from foveal.data.split import assign_splits, read_split_csv, write_split_csv
 from foveal.errors import DataError, RecipeError, WeightsError
@@ -56,7 +55,7 @@ class Prepared:
     source: Source
     task: Task
     pipeline: Pipeline
-    cache: Cache | RasterCache
+    cache: Cache
     split: NDArray[np.int8]
     findings: tuple[Finding, ...]
 
@@ -220,11 +219,10 @@ def _cache(
     progress: Progress,
     *,
     resume: bool,
-) -> Cache | RasterCache:
-    kind: type[Cache] | type[RasterCache] = RasterCache if pipeline.is_tiled else Cache
-    if resume and kind.is_complete(run.cache):
-        return kind.open(run.cache)
-    return kind.build(
+) -> Cache:
+    if resume and Cache.is_complete(run.cache):
+        return Cache.open(run.cache)
+    return Cache.build(
         source,
         pipeline,
         run.cache,
@@ -235,7 +233,7 @@ def _cache(
 
 
 def _split(
-    source: Source, cache: Cache | RasterCache, recipe: Recipe, run: RunDirectory, *, resume: bool
+    source: Source, cache: Cache, recipe: Recipe, run: RunDirectory, *, resume: bool
 ) -> tuple[NDArray[np.int8], Sequence[Finding]]:
     if resume and run.split.is_file():
         return read_split_csv(run.split, source.samples), ()

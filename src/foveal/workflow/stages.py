@@ -19,16 +19,14 @@ from foveal.train.augmentation import Augmenter
 from foveal.train.callbacks import Callback
 from foveal.train.data import Loader
 from foveal.train.defaults import label_weights
-from foveal.train.features import FeatureFile, FeatureLoader, cache_features
+from foveal.train.features import FeatureFile, cache_features
 from foveal.train.precision import choose_precision
 from foveal.train.records import Stage, Validate, forward_head, head_only
 from foveal.workflow.endless import EndlessLoader
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
-from foveal.workflow.rows import RowUnits
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.sources import limits_of
-from foveal.workflow.units import VALIDATION_BATCH, Setting, Units
-from foveal.workflow.validate import Validation
+from foveal.workflow.units import Setting, Units
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +130,7 @@ class Planner:
     def _full_stage(self, name: str, epochs: int | None, rate: float | None) -> Stage:
         loader: Loader = self._units.loader(self._setting, self._sample_weights())
         source, every = self._prepared.source, self._prepared.recipe.data.fresh_every
-        if isinstance(source, SynthSource) and isinstance(self._units, RowUnits) and every:
+        if isinstance(source, SynthSource) and every:
             # Epochs are counted over all stages: only of the first is the last one known.
             is_first = name == "full" and not self._is_staged
             endless = EndlessLoader(
@@ -166,75 +164,48 @@ class Planner:
         return self._options.strategy == "staged"
 
     def _head_stage(self, name: str, epochs: int | None, rate: float | None) -> Stage:
-        if not isinstance(self._units, RowUnits):
+        setting, weights = self._setting, self._sample_weights()
+        if not self._units.repeats:
             # Crops differ every time: the backbone is run, but not trained.
-            loader = self._units.loader(self._setting, self._sample_weights())
+            loader = self._units.loader(setting, weights)
             return Stage(
                 name,
                 loader,
                 epochs,
                 _required(rate),
                 lr_factor=head_only,
-                budget_share=_HEAD_SHARE if self._is_staged else 1.0,
+                budget_share=_HEAD_SHARE,
             )
-        return self._cached_head_stage(self._units, name, epochs, rate)
-
-    def _cached_head_stage(
-        self, units: RowUnits, name: str, epochs: int | None, rate: float | None
-    ) -> Stage:
-        train = self._features(units, TRAIN, "train")
-        val = self._features(units, VAL, "val")
+        train = self._features(TRAIN)
+        val = self._features(VAL)
         if name == "head":
             known = np.arange(min(train.count, _STANDARDISE_ON), dtype=np.int64)
             self._network.head.standardise(tuple(m.float() for m in train.read(known)))
-        setting = self._setting
-        loader = FeatureLoader(
-            train,
-            units.tensors(setting.training, TRAIN),
-            batch_size=_required(self._options.batch_size),
-            seed=self._prepared.recipe.seed,
-            sample_weights=self._sample_weights(),
-            device=setting.device,
-        )
-        in_order = FeatureLoader(
-            val,
-            units.tensors(setting.training, VAL),
-            batch_size=VALIDATION_BATCH,
-            device=setting.device,
-        )
-        validation = Validation(
-            self._prepared.task,
-            setting.training,
-            in_order.in_order,
-            units.parsed[VAL],
-            units.cache.frames(units.sides[VAL]),
-            self._options,
-            setting.precision,
-            forward_head,
-        )
         return Stage(
             name,
-            loader,
+            self._units.feature_loader(train, setting, weights),
             epochs,
             _required(rate),
             lr_factor=head_only,
             forward=forward_head,
-            validate=validation,
+            validate=self._units.validation(setting, val),
             budget_share=_HEAD_SHARE,
         )
 
-    def _features(self, units: RowUnits, side: int, name: str) -> FeatureFile:
+    def _features(self, side: int) -> FeatureFile:
         prepared = self._prepared
         recipe = prepared.recipe
         self._run.features.mkdir(parents=True, exist_ok=True)
         augment = recipe.train.augment
-        views = recipe.train.feature_views if side == TRAIN and augment.is_on else 1
+        is_train = side == TRAIN
+        views = recipe.train.feature_views if is_train and augment.is_on else 1
+        name = "train" if is_train else "val"
         device = self._setting.device
         network = self._network.to(device).eval()
         return cache_features(
             network.reduced_features,
-            units.cache,
-            units.sides[side],
+            prepared.cache,
+            self._units.training_samples if is_train else self._units.validation_samples,
             self._run.features / name,
             key=f"{recipe.digest()}:{name}",
             # Without gradients bf16 is faster wherever the processor has it.

@@ -15,7 +15,6 @@ import torch
 
 from foveal.bundle.bundle import MANIFEST_NAME
 from foveal.console import Progress, log_to_file, stop_logging
-from foveal.data.raster_cache import RasterCache
 from foveal.data.source import Source
 from foveal.errors import BundleError, UsageError
 from foveal.models.backbones import resolve_backbone
@@ -33,12 +32,10 @@ from foveal.types import JsonObject
 from foveal.workflow.environment import describe_environment
 from foveal.workflow.network import try_network
 from foveal.workflow.prepare import Prepared, pipeline_of, prepare, resolve_recipe
-from foveal.workflow.rows import RowUnits
 from foveal.workflow.rundir import RunDirectory, default_name, write_json
 from foveal.workflow.ship import ship
 from foveal.workflow.sources import open_for
 from foveal.workflow.stages import Planner
-from foveal.workflow.tiles import TileUnits
 from foveal.workflow.units import Units
 from foveal.workflow.unused import unused_settings
 
@@ -123,7 +120,7 @@ def _work(
     *,
     resume: bool,
 ) -> None:
-    units = _units(prepared)
+    units = Units(prepared)
     units.write_sheet(run.contact_sheet)
     network, result = _fit(prepared, units, run, extensions, progress, resume=resume)
     ship(prepared, units, network, run, progress)
@@ -138,13 +135,6 @@ def _work(
         seconds=round(result.seconds, 3),
         best_epoch=result.best_epoch,
     )
-
-
-def _units(prepared: Prepared) -> Units:
-    cache = prepared.cache
-    if isinstance(cache, RasterCache):
-        return TileUnits(prepared, cache)
-    return RowUnits(prepared, cache)
 
 
 def _fit(

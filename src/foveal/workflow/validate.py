@@ -1,48 +1,62 @@
-"""Measure a torch network on the validation pictures, by the task's own decoding and metrics."""
+"""Measure a torch network on the validation split, by the task's own decoding and metrics."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from foveal.metrics import misread
 from foveal.recipe import TrainOptions
 from foveal.tasks.base import Task
 from foveal.tasks.training import TaskTraining
-from foveal.train.data import Batch
+from foveal.train.data import Inputs, move
 from foveal.train.precision import Precision
 from foveal.train.records import Forward, Measured
 from foveal.types import Calibration, Frame
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class Truths:
+    """What is true of some windows.
+
+    Attributes:
+        samples: (n,) int64, positions of the samples that they are of.
+        frames: Where the original lies in each.
+        targets: The parsed target of each; for masks that of the window, (H, W) uint8.
+    """
+
+    samples: NDArray[np.int64]
+    frames: Sequence[Frame]
+    targets: Sequence[Any]
+
+
+@final
 class Validation:
-    """A `Validate` of the trainer.
+    """A `Validate` of the trainer. Rows of windows of one sample are added up to the sample's.
 
     Args:
         task: Decodes and measures.
         training: Gives the loss.
-        batches: Gives the batches of all validation samples in order, each time it is called.
-        targets: Targets of all validation samples, in the same order.
-        frames: Frames of all validation samples, in the same order.
+        batches: Gives the inputs, on the device, and the truths of all windows in order, each time
+            it is called.
         options: The recipe's train section.
-        precision: Precision of the forward pass.
-        forward: How the network is run on the batches.
+        precision: Number format of the forward pass.
+        forward: How the network is run on the inputs.
     """
 
     def __init__(
         self,
         task: Task,
         training: TaskTraining,
-        batches: Callable[[], Iterator[Batch]],
-        targets: Sequence[Any],
-        frames: Sequence[Frame],
+        batches: Callable[[], Iterator[tuple[Inputs, Truths]]],
         options: TrainOptions,
         precision: Precision,
         forward: Forward,
@@ -50,39 +64,45 @@ class Validation:
         self._task = task
         self._training = training
         self._batches = batches
-        self._targets = targets
-        self._frames = frames
         # The plain loss, so that epochs compare however hard training is made.
         self._options = replace(options, label_smoothing=0.0)
         self._precision = precision
         self._forward = forward
 
     def __call__(self, model: nn.Module) -> Measured:
-        """Return the task's metrics, the mean loss as `loss`, and the labels it confused."""
-        rows: list[Any] = []
+        """Return the task's metrics, the mean loss of a window as `loss`, and what it confused."""
+        rows: dict[int, NDArray[np.float64]] = {}
         confused: Counter[str] = Counter()
-        total = torch.zeros(())
+        total, done = torch.zeros(()), 0
         model.eval()
         with torch.inference_mode():
-            for inputs, targets in self._batches():
+            for inputs, truths in self._batches():
                 with self._precision.autocast():
                     outputs = self._forward(model, inputs)
                 outputs = {name: value.float() for name, value in outputs.items()}
+                device = next(iter(outputs.values())).device
+                targets = self._training.collate(truths.targets)
+                targets = {name: move(target, device) for name, target in targets.items()}
                 losses = self._training.losses(outputs, targets, self._options, None)
-                start = len(rows)
-                rows += self._measure(outputs, start, confused)
-                total += losses["loss"].cpu() * (len(rows) - start)
-        metrics = self._task.summarise(np.stack(rows))
-        return Measured({**metrics, "loss": float(total) / len(rows)}, dict(confused))
+                total += losses["loss"].cpu() * len(truths.targets)
+                done += len(truths.targets)
+                self._measure(outputs, truths, rows, confused)
+        metrics = self._task.summarise(np.stack(list(rows.values())))
+        return Measured({**metrics, "loss": float(total) / done}, dict(confused))
 
-    def _measure(self, outputs: dict[str, Tensor], start: int, confused: Counter[str]) -> list[Any]:
+    def _measure(
+        self,
+        outputs: dict[str, Tensor],
+        truths: Truths,
+        rows: dict[int, NDArray[np.float64]],
+        confused: Counter[str],
+    ) -> None:
         arrays = {name: outputs[name].cpu().numpy() for name in self._task.core_outputs}
-        count = len(next(iter(arrays.values())))
-        frames = self._frames[start : start + count]
-        predictions = self._task.decode(arrays, frames, Calibration())
-        targets = self._targets[start : start + count]
-        pairs = list(zip(predictions, targets, strict=True))
-        if self._task.target_kind == "text":
-            for prediction, target in pairs:
+        predictions = self._task.decode(arrays, truths.frames, Calibration())
+        for sample, prediction, target in zip(
+            truths.samples.tolist(), predictions, truths.targets, strict=True
+        ):
+            row = self._task.measure(prediction, target)
+            rows[sample] = rows[sample] + row if sample in rows else row
+            if self._task.target_kind == "text":
                 confused.update(misread(prediction.text, target))
-        return [self._task.measure(prediction, target) for prediction, target in pairs]
