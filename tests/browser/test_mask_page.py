@@ -506,7 +506,7 @@ def test_there_is_nothing_to_check_a_mask_against(page) -> None:
     page.get_by_label("Model").select_option("discs")
     expect(page.locator("#modes")).to_be_hidden()
     expect(page.locator("#check")).to_be_hidden()
-    expect(page.locator("h1")).to_have_text("What is where in this picture?")
+    expect(page.locator("h1")).to_have_text("What is in this picture, and where?")
     show(page)
     expect(page.locator(".headline")).to_contain_text("red")
     page.click("#clear")

@@ -135,7 +135,7 @@ def _padding(recipe: Recipe, facts: DataFacts) -> Recipe:
 def _flips(recipe: Recipe, facts: DataFacts) -> Recipe:
     off = facts.is_ink or facts.single_characters
     why = (
-        "off: these look like letters or writing, and a mirrored letter is another sign"
+        "off: these look like letters or writing, and a mirrored letter is a different sign"
         if off
         else "on: a mirrored photograph shows the same thing"
     )

@@ -68,7 +68,7 @@ def _unread_of_data(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]
         if recipe.train.strategy == "frozen":
             yield "data.fresh_every", "the features of the first pictures are cached"
         if source.kind.favouring({}, 0.0) is source.kind or recipe.data.fresh_every == 0:
-            yield "data.focus", "later pictures are not drawn after what was confused"
+            yield "data.focus", "later pictures do not depend on what was confused"
     else:
         for key in ("data.fresh_every", "data.focus"):
             yield key, "the pictures are not generated (synth:KIND)"

@@ -152,7 +152,7 @@ export class Card {
         const { explanation } = await predict(this.model.name, this.sent, { explain: true });
         image.src = `data:image/png;base64,${explanation.png_b64}`;
         image.alt = this.isReading
-          ? `Which columns of the picture spoke for which character of ${this.answer.text || "no text"}`
+          ? `Which columns of the picture were read as which character of ${this.answer.text || "no text"}`
           : `Where the evidence for ${this.answer.label} lies`;
         await image.decode();
       } catch (error) {

@@ -14,7 +14,7 @@ export const WORDS = {
     check: { mode: "Text check", title: "Does the picture say what is expected?" },
   },
   mask: {
-    recognise: { mode: "Mark", title: "What is where in this picture?" },
+    recognise: { mode: "Segment", title: "What is in this picture, and where?" },
   },
 };
 

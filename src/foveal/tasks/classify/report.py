@@ -72,7 +72,7 @@ def _confused(details: JsonObject) -> ReportSection:
     )
     return ReportSection(
         title="Most confused",
-        note="What is taken for what, most frequent first.",
+        note="Which is mistaken for which, most frequent first.",
         tables=((("true", "answered", "times", "share of the true class"), rows),),
     )
 
@@ -104,7 +104,7 @@ def _binary(binary: JsonObject) -> ReportSection:
     )
     header = ("threshold", "accuracy", "precision", "recall", "F1", "false positives")
     return ReportSection(
-        title=f"If {name} is what you look for",
+        title=f"If you look for {name}",
         note=f"What each threshold on the probability of {name} would give.",
         tables=((header, rows),),
         figures=(

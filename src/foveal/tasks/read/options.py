@@ -47,7 +47,7 @@ class ReadOptions:
 def choose_options(texts: Sequence[str]) -> tuple[JsonObject, dict[str, str]]:
     """Return what the texts call for, and why: their length, and a grammar if all follow one."""
     options: JsonObject = {"length": max((len(text) for text in texts), default=0)}
-    reasons = {"task_options.length": "the longest text; used by the head `positions` alone"}
+    reasons = {"task_options.length": "the longest text; used only by the head `positions`"}
     grammar = _common_grammar(texts)
     if grammar:
         options["grammar"] = grammar

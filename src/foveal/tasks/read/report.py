@@ -112,7 +112,7 @@ def _confused(pairs: Sequence[JsonObject]) -> ReportSection:
     ]
     return ReportSection(
         title="Confused characters",
-        note="What is taken for what, most frequent first.",
+        note="Which is mistaken for which, most frequent first.",
         figures=(("The most frequent", bar_chart(bars, color=_BAD)),),
         tables=((("true", "read", "times", "share of the true character"), rows),),
     )

@@ -71,7 +71,7 @@ def _refuse(recipe: Recipe) -> None:
         )
     if recipe.pipeline.steps:
         raise RecipeError(
-            "pipeline.steps cut pages to their text. Expected none for segment.",
+            "pipeline.steps cut pages into lines of text. Expected none for segment.",
             hint="--set pipeline.steps=[]",
         )
     options = recipe.pipeline
@@ -102,7 +102,7 @@ def _geometry(recipe: Recipe, facts: DataFacts) -> Recipe:
 
 def _network(recipe: Recipe, facts: DataFacts) -> Recipe:
     reasons = {
-        "model.backbone": "its maps at five scales carry the decoder, and the weights are installed"
+        "model.backbone": "the decoder uses its maps at five scales, and the weights are installed"
     }
     chosen = Recipe(model=ModelOptions(backbone=BACKBONE), reasons=reasons)
     if recipe.model.pretrained:
@@ -114,9 +114,9 @@ def _network(recipe: Recipe, facts: DataFacts) -> Recipe:
 
 def _augmentation(recipe: Recipe, facts: DataFacts) -> Recipe:
     reasons = {
-        "train.augment.rotation": "all directions: tissue and materials have no up",
+        "train.augment.rotation": "all angles: tissue and materials have no upright direction",
         "train.augment.color": (
-            "off: in stained tissue the colour is what tells, and a shifted stain is another"
+            "off: in stained tissue the colour matters, and a shifted stain is a different one"
         ),
     }
     augment = _AUGMENT
