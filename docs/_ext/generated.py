@@ -11,6 +11,7 @@ import typer
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
+from foveal.cli.command import VerbCommand
 from foveal.cli.main import VERBS, build_app
 from foveal.recipe import SETTINGS
 from foveal.settings import Setting, settings_of
@@ -84,7 +85,10 @@ def _setting(setting: Setting) -> tuple[str, str, str, str]:
     if not setting.help:
         raise ExtensionError(f"{setting.key} has no help text")
     option = f" Option: `{setting.flags[0]}`." if setting.flags else ""
-    return f"`{setting.key}`", setting.expected, _shown(setting), setting.help + option
+    words = setting.help
+    if setting.key == "task":
+        words = f"{words.rstrip('.')}: {', '.join(TASKS)}."
+    return f"`{setting.key}`", setting.expected, _shown(setting), words + option
 
 
 def _shown(setting: Setting) -> str:
@@ -102,7 +106,10 @@ def commands() -> Iterator[str]:
     """Yield every verb of the command line with its arguments and options."""
     for name in VERBS:
         command: Any = typer.main.get_command(build_app([name]))
-        yield from _command(command.commands[name], f"foveal {name}")
+        verb = command.commands[name]
+        if isinstance(verb, VerbCommand):
+            verb.list_names()
+        yield from _command(verb, f"foveal {name}")
 
 
 def _command(command: Any, path: str) -> Iterator[str]:

@@ -9,6 +9,10 @@ import typer
 import foveal
 from foveal.cli.main import VERBS, run
 from foveal.errors import BundleError, DataError, FovealError
+from foveal.export.formats import FORMATS
+from foveal.registry import Registry
+from foveal.synth import KINDS
+from foveal.tasks import TASKS
 
 
 def raising(error: BaseException) -> Any:
@@ -151,3 +155,40 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     )
     assert done.stdout.startswith("foveal ")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("verb", ["train", "check", "synth", "export"])
+def test_only_help_looks_for_plugins(verb: str) -> None:
+    code = (
+        "import sys\n"
+        "from foveal.cli.main import run\n"
+        "from foveal.export.formats import FORMATS\n"
+        "from foveal.synth import KINDS\n"
+        "from foveal.tasks import TASKS\n"
+        "def looked(): return any('plugins' in vars(names) for names in (FORMATS, KINDS, TASKS))\n"
+        "assert run([sys.argv[1], '--no-such-option']) == 2 and not looked()\n"
+        "assert run([sys.argv[1], '--help']) == 0 and looked()\n"
+    )
+    subprocess.run([sys.executable, "-c", code, verb], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("verb", "names"),
+    [("train", TASKS), ("check", TASKS), ("synth", KINDS), ("export", FORMATS)],
+)
+def test_help_lists_the_names_there_are(
+    verb: str, names: Registry[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = help_of(verb, capsys)
+    assert [name for name in names if name not in shown] == []
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_everyday_settings_come_first(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = help_of("train", capsys)
+    panels = [line.strip("╭╮─ ") for line in shown.split("\n") if line.startswith("╭")]
+    assert panels == ["Arguments", "Everyday settings", "Continue a run", "Other options"]
+    assert shown.index("Other options") < shown.index("--help")

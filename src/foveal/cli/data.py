@@ -65,7 +65,7 @@ def _balance_table(balance: Mapping[str, Mapping[str, int]], by: str) -> str:
 def synth(
     kind: Annotated[
         str,
-        typer.Argument(metavar="KIND", help=f"What to draw: {', '.join(KINDS)}."),
+        typer.Argument(metavar="KIND", help="What to draw."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")],
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of pictures.")] = 1000,

@@ -12,14 +12,12 @@ from foveal.cli.options import Debug, Json, ModelName, Quiet
 from foveal.cli.output import note, write, write_json
 from foveal.export.formats import FORMATS
 
-_FORMATS = "; ".join(f"{name}: {entry.summary}" for name, entry in FORMATS.works())
-
 
 def export(
     model: ModelName,
     to: Annotated[
         str,
-        typer.Option(metavar="FORMAT", help=f"{_FORMATS}."),
+        typer.Option(metavar="FORMAT", help="Format to write."),
     ],
     out: Annotated[
         Path | None,

@@ -46,7 +46,7 @@ def with_knobs(*names: str, panel: str | None = None) -> Callable[[FunctionT], F
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         made = [_option(name, KNOBS[name], panel) for name in names or KNOBS]
         function.__signature__ = signature.replace(  # type: ignore[attr-defined]  # typer reads it
-            parameters=[*(p.replace(kind=p.KEYWORD_ONLY) for p in own), *made]
+            parameters=[*made, *(p.replace(kind=p.KEYWORD_ONLY) for p in own)]
         )
         return function
 

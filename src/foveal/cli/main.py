@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from foveal.cli.command import VerbCommand
 from foveal.cli.output import show_log
 from foveal.errors import FovealError
 from foveal.version import __version__
@@ -131,7 +132,7 @@ def _add(app: typer.Typer, name: str) -> None:
     if isinstance(entry, typer.Typer):
         app.add_typer(entry, name=name)
     else:
-        app.command(name)(entry)
+        app.command(name, cls=VerbCommand)(entry)
 
 
 def _listed() -> None:

@@ -36,9 +36,7 @@ class Recipe:
     """
 
     schema_version: Annotated[Literal[1], About("Version of this format.")] = 1
-    task: Annotated[
-        str, About("What to learn: classify, read or segment."), Knob(metavar="NAME")
-    ] = "classify"
+    task: Annotated[str, About("What to learn."), Knob(metavar="NAME")] = "classify"
     seed: Annotated[int, About("Random seed of the run.", ge=0), Knob(metavar="N")] = 0
     task_options: Annotated[dict[str, Any], About("Options of the task; see the page of each.")] = (
         field(default_factory=dict)
