@@ -195,49 +195,39 @@ class Cache:
     def _read(self, name: str, windows: Windows, channels: int) -> NDArray[np.uint8]:
         if not self._is_open:
             raise ValueError("the cache is closed")
-        batch = np.empty((len(windows), *windows.size, channels), np.uint8)
+        height, width = windows.size
+        batch = np.empty((len(windows), height, width, channels), np.uint8)
+        places = zip(
+            batch,
+            self._starts[windows.samples].tolist(),
+            self.sizes[windows.samples].tolist(),
+            windows.tops.tolist(),
+            windows.lefts.tolist(),
+            strict=True,
+        )
         # A handle of its own for each call, so that threads do not move each other's position.
         with (self.directory / name).open("rb", buffering=0) as file:
-            for target, start, size, top, left in zip(
-                batch,
-                self._starts[windows.samples].tolist(),
-                self.sizes[windows.samples].tolist(),
-                windows.tops.tolist(),
-                windows.lefts.tolist(),
-                strict=True,
-            ):
-                self._fill(file, target, start, size, top, left)
+            for target, start, (rows, columns), top, left in places:
+                if left == 0 and width == columns and 0 <= top <= rows - height:
+                    _read_into(file, target, channels * (start + top * columns))
+                elif not self.pipeline.is_tiled:
+                    target[:] = self.pipeline.pad_color
+                    part = np.empty((rows, columns, channels), np.uint8)
+                    _read_into(file, part, channels * start)
+                    target[:rows, :columns] = part
+                elif 0 <= top <= rows - height and 0 <= left <= columns - width:
+                    part = np.empty((height, columns, channels), np.uint8)
+                    _read_into(file, part, channels * (start + top * columns))
+                    target[:] = part[:, left : left + width]
+                else:
+                    ys = mirrored(np.arange(top, top + height), rows)
+                    xs = mirrored(np.arange(left, left + width), columns)
+                    first, end = int(ys.min()), int(ys.max()) + 1
+                    part = np.empty((end - first, columns, channels), np.uint8)
+                    _read_into(file, part, channels * (start + first * columns))
+                    # Three times as fast as indexing with both.
+                    target[:] = part.take(xs, axis=1).take(ys - first, axis=0)
         return batch
-
-    def _fill(
-        self,
-        file: FileIO,
-        target: NDArray[np.uint8],
-        start: int,
-        size: list[int],
-        top: int,
-        left: int,
-    ) -> None:
-        """Read one window; `start` is the picture's first pixel in the file."""
-        rows, columns = size
-        height, width, channels = target.shape
-        if left == 0 and width == columns and 0 <= top <= rows - height:
-            _read_into(file, target, channels * (start + top * columns))
-        elif self.pipeline.is_tiled:
-            ys = mirrored(np.arange(top, top + height), rows)
-            xs = mirrored(np.arange(left, left + width), columns)
-            first, end = int(ys.min()), int(ys.max()) + 1
-            part = np.empty((end - first, columns, channels), np.uint8)
-            _read_into(file, part, channels * (start + first * columns))
-            if 0 <= top <= rows - height and 0 <= left <= columns - width:
-                target[:] = part[:, left : left + width]
-            else:
-                target[:] = part[ys - first][:, xs]
-        else:
-            target[:] = self.pipeline.pad_color
-            part = np.empty((rows, columns, channels), np.uint8)
-            _read_into(file, part, channels * start)
-            target[:rows, :columns] = part
 
 
 def _read_into(file: FileIO, values: NDArray[np.uint8], position: int) -> None:
