@@ -310,5 +310,5 @@ def test_what_an_evaluation_keeps_is_small_and_still_says_what_was_found() -> No
     assert answer.support("cell") == 0.75
     with pytest.raises(TargetError, match="no probability maps"):
         answer.heat()
-    with pytest.raises(TargetError, match="no mask"):
+    with pytest.raises(TargetError, match="no longer has its mask"):
         task().measure(answer, mask("0111"))
