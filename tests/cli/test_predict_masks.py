@@ -143,7 +143,7 @@ def test_readings_keep_their_place_in_the_original_when_they_are_drawn(
     ("arguments", "message"),
     [
         (["--maps"], "--maps needs a folder"),
-        (["--out", "HERE"], "over the pictures"),
+        (["--out", "HERE"], "overwrite the pictures"),
         (["--out", "HERE/one.png"], "Cannot write"),
     ],
     ids=["maps need a folder", "the pictures' own folder", "a file"],

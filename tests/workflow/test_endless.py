@@ -195,7 +195,7 @@ def test_pictures_that_cannot_be_used_stop_the_run_with_a_way_out(
     endless: MakeEndless, tmp_path: Path
 ) -> None:
     loader = endless(tmp_path, pipeline=Pipeline(16, 8, "line"))
-    with pytest.raises(DataError, match="8 of the pictures drawn cannot be used") as caught:
+    with pytest.raises(DataError, match="8 of the drawn pictures cannot be used") as caught:
         list(loader.epoch(2))
     assert caught.value.hint == "--set data.fresh_every=0 keeps the first ones"
     assert caught.value.error_code == "image_too_wide"
