@@ -15,7 +15,7 @@ from PIL import Image as PILImage
 
 from foveal.data.decode import DecodeLimits
 from foveal.data.layouts import open_source
-from foveal.data.readers import READERS
+from foveal.data.readers import READERS, Place
 from foveal.data.source import ReadAnything
 from foveal.data.storage import LocalStorage
 from foveal.recipe import SETTINGS
@@ -139,8 +139,8 @@ def test_a_folder_of_something_else_is_not_recognised(
     (other / "notes.txt").write_text("nothing to see")
     storage = LocalStorage(other)
     options = ReadAnything(layout=name)
-    assert READERS[name].read_folder(storage, storage.listing(), options) is None
-    assert READERS[name].read_file(storage, "notes.txt", options) is None
+    assert READERS[name].read(Place(storage), options) is None
+    assert READERS[name].read(Place(storage, "notes.txt"), options) is None
 
 
 def test_the_recipe_knows_every_layout() -> None:

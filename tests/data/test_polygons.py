@@ -22,6 +22,7 @@ from foveal.data.polygons.labelme import read_labelme
 from foveal.data.polygons.regions import Runs, Shape, count_outside, rasterise, to_ring
 from foveal.data.polygons.svg_paths import parse_path, parse_transform
 from foveal.data.polygons.svg_shapes import read_svg
+from foveal.data.readers.base import Place
 from foveal.data.readers.polygons import PolygonsReader
 from foveal.data.source import ReadAnything, Source
 from foveal.data.storage import LocalStorage
@@ -694,8 +695,7 @@ def put(root: Path, name: str, content: bytes | tuple[int, int]) -> None:
 
 
 def opened(root: Path) -> Source:
-    storage = LocalStorage(root)
-    source = PolygonsReader().read_folder(storage, storage.listing(), MASKS)
+    source = PolygonsReader().read(Place(LocalStorage(root)), MASKS)
     assert source is not None
     return source
 
@@ -870,7 +870,7 @@ def test_a_coco_file_can_be_the_data_itself(tmp_path: Path) -> None:
     put(tmp_path, "a.png", (8, 8))
     put(tmp_path, "other.png", (8, 8))
     put(tmp_path, "b.json", coco([note(1, [FLAT])]))
-    source = PolygonsReader().read_file(LocalStorage(tmp_path), "b.json", MASKS)
+    source = PolygonsReader().read(Place(LocalStorage(tmp_path), "b.json"), MASKS)
     assert source is not None
     assert source.location == f"{tmp_path}/b.json"
     assert [s.id for s in source.samples] == ["a.png"]
@@ -919,12 +919,12 @@ def test_other_folders_and_tasks_are_passed_on(tmp_path: Path) -> None:
     put(tmp_path, "notes.json", b'{"a": 1}')
     storage = LocalStorage(tmp_path)
     reader = PolygonsReader()
-    assert reader.read_folder(storage, storage.listing(), MASKS) is None
-    assert reader.read_file(storage, "notes.json", MASKS) is None
-    assert reader.read_file(storage, "a.png", MASKS) is None
+    assert reader.read(Place(storage), MASKS) is None
+    assert reader.read(Place(storage, "notes.json"), MASKS) is None
+    assert reader.read(Place(storage, "a.png"), MASKS) is None
     put(tmp_path, "a.svg", SVG_SQUARE)
-    assert reader.read_folder(storage, storage.listing(), ReadAnything()) is None
-    assert reader.read_file(storage, "a.svg", ReadAnything()) is None
+    assert reader.read(Place(storage), ReadAnything()) is None
+    assert reader.read(Place(storage, "a.svg"), ReadAnything()) is None
 
 
 def test_pictures_are_loaded_and_opened(tmp_path: Path) -> None:

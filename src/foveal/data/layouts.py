@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from foveal.data.findings import about, finding, plural
-from foveal.data.readers import Reader, readers_for
+from foveal.data.readers import Place, Reader, readers_for
 from foveal.data.source import ReadAnything, Sample, Source, SourceOptions
-from foveal.data.storage import Storage, open_storage
+from foveal.data.storage import open_storage
 from foveal.data.texts import tidy_texts
 from foveal.errors import DataError, RecipeError
 from foveal.types import Finding, Severity
@@ -33,7 +34,8 @@ def open_source(location: str | Path, options: SourceOptions | None = None) -> S
     kind = storage.kind()
     if kind == "missing":
         raise storage.missing()
-    reader, opened = (_open_folder if kind == "folder" else _open_file)(storage, options)
+    place = Place(storage) if kind == "folder" else Place(*storage.parent())
+    reader, opened = _open(place, options)
     source = replace(opened, location=str(location))
     if options.label_regex is not None and reader.name != "names":
         source = replace(source, findings=(*source.findings, _not_used(reader)))
@@ -68,57 +70,57 @@ def _not_used(reader: Reader) -> Finding:
     )
 
 
-def _open_folder(storage: Storage, options: SourceOptions) -> tuple[Reader, Source]:
+def _open(place: Place, options: SourceOptions) -> tuple[Reader, Source]:
     readers = readers_for(options)
-    listing = storage.listing()
-    if not listing.files:
-        what = "only empty folders" if listing.folders else "empty"
+    if place.file is None and not place.listing.files:
+        folders = place.listing.folders
+        what = "holds only empty folders" if folders else "is empty"
         raise DataError(
-            f"The folder {storage.location} is {what}."
-            if not listing.folders
-            else f"The folder {storage.location} holds {what}.",
+            f"The folder {place.location} {what}.",
             hint="foveal train DATA expects DATA/<class>/*.jpg",
             code="data_empty",
         )
     for reader in readers:
-        source = reader.read_folder(storage, listing, options)
+        source = reader.read(place, options)
         if source is not None:
             return reader, source
+    if place.file is not None:
+        raise _unknown_file(place.location, place.file)
+    raise _unknown_folder(place, readers, options)
+
+
+def _unknown_folder(place: Place, readers: Sequence[Reader], options: SourceOptions) -> DataError:
     if len(readers) == 1:
-        raise DataError(
-            f"{storage.location} is not laid out as data.layout={readers[0].name} says: "
+        return DataError(
+            f"{place.location} is not laid out as data.layout={readers[0].name} says: "
             f"expected {readers[0].expects}.",
             hint="--set data.layout=auto",
         )
     if options.target == "mask":
         expected = ", or ".join(reader.expects for reader in readers)
-        raise DataError(
-            f"There are no pictures with masks in {storage.location}. Expected {expected}.",
+        return DataError(
+            f"There are no pictures with masks in {place.location}. Expected {expected}.",
             hint="put pictures into images/ and masks of the same names into masks/",
             code="data_empty",
         )
-    endings = sorted({Path(name).suffix or "no ending" for name in listing.files})
-    raise DataError(
-        f"There are no pictures in {storage.location}: "
-        f"{plural(len(listing.files), 'file')} with {', '.join(endings[:6])}.",
+    names = place.listing.files
+    endings = sorted({Path(name).suffix or "no ending" for name in names})
+    return DataError(
+        f"There are no pictures in {place.location}: "
+        f"{plural(len(names), 'file')} with {', '.join(endings[:6])}.",
         hint="expected JPEG, PNG, WebP, GIF, BMP or TIFF files, labels.csv or .npz",
         code="data_empty",
     )
 
 
-def _open_file(storage: Storage, options: SourceOptions) -> tuple[Reader, Source]:
-    folder, name = storage.parent()
-    for reader in readers_for(options):
-        source = reader.read_file(folder, name, options)
-        if source is not None:
-            return reader, source
+def _unknown_file(location: str, name: str) -> DataError:
     if Path(name).suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
-        raise DataError(
-            f"{storage.location} is an archive. Expected a folder.",
+        return DataError(
+            f"{location} is an archive. Expected a folder.",
             hint=f"unpack it first, for example: unzip {name}",
         )
-    raise DataError(
-        f"{storage.location} is a file. Expected a folder of pictures, a table (.csv, .jsonl) "
+    return DataError(
+        f"{location} is a file. Expected a folder of pictures, a table (.csv, .jsonl) "
         "or arrays (.npz, .npy).",
         hint="foveal train DATA expects DATA/<class>/*.jpg",
     )

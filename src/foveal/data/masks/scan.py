@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import final
@@ -14,7 +13,7 @@ from foveal.data.masks.values import MaskCount, count_values
 from foveal.data.opening import picture_size
 from foveal.data.storage import Storage
 from foveal.errors import ImageError
-from foveal.machine import available_cores
+from foveal.machine import available_cores, read_ahead
 
 
 @final
@@ -52,13 +51,14 @@ def look_at_masks(
         DataError: When a mask has too many values, or lossy compression changed them.
     """
     look = partial(_look, storage, limits, as_colors)
-    with ThreadPoolExecutor(available_cores(), thread_name_prefix="masks") as threads:
-        return list(threads.map(look, masks, masks.values()))
+    cores = available_cores()
+    return list(read_ahead(look, masks.items(), workers=cores, ahead=8 * cores))
 
 
 def _look(
-    storage: Storage, limits: DecodeLimits, as_colors: bool, sample: str, mask: str
+    storage: Storage, limits: DecodeLimits, as_colors: bool, pair: tuple[str, str]
 ) -> MaskLook:
+    sample, mask = pair
     try:
         count = count_values(mask, read_mask_file(storage, mask, limits), as_colors=as_colors)
     except ImageError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from foveal.data.readers.arrays import ArrayReader
-from foveal.data.readers.base import Reader
+from foveal.data.readers.base import Place, Reader
 from foveal.data.readers.file_names import NamesReader
 from foveal.data.readers.files import FilesReader
 from foveal.data.readers.folders import FoldersReader
@@ -16,7 +16,7 @@ from foveal.data.readers.table import TableReader
 from foveal.data.source import SourceOptions
 from foveal.registry import Registry
 
-__all__ = ["READERS", "Reader", "readers_for"]
+__all__ = ["READERS", "Place", "Reader", "readers_for"]
 
 READERS: Registry[Reader] = Registry("layout", Reader)
 for _reader in (

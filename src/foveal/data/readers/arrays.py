@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
 from typing import ClassVar, TypeAlias, final
 
 import numpy as np
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 from foveal.data.array_file import ArrayFile, open_npy, open_npz
 from foveal.data.array_source import ArraySource, PictureArray
 from foveal.data.findings import finding, plural, split_as_given
-from foveal.data.readers.base import SPLIT_ALIASES, Reader
+from foveal.data.readers.base import SPLIT_ALIASES, Place, Reader
 from foveal.data.source import Sample, Source, SourceOptions
-from foveal.data.storage import Listing, LocalStorage, Storage
+from foveal.data.storage import LocalStorage, Storage
 from foveal.errors import DataError, unknown_name
 from foveal.types import Finding, RawTarget, SplitName
 
@@ -34,36 +33,33 @@ class ArrayReader(Reader):
     name: ClassVar[str] = "arrays"
     expects: ClassVar[str] = "one .npz, or .npy files, with images and labels (x_train, y_train)"
 
-    def read_folder(
-        self, storage: Storage, listing: Listing, options: SourceOptions
-    ) -> Source | None:
-        """Return the source of the arrays in the folder, or None when there are none."""
-        tops = [name for name in listing.files if "/" not in name]
-        archives = [name for name in tops if name.lower().endswith(".npz")]
-        if len(archives) == 1:
-            return self.read_file(storage, archives[0], options)
+    def read(self, place: Place, options: SourceOptions) -> Source | None:
+        """Return the source of an archive or of arrays side by side, or None when there are none.
+
+        Raises:
+            DataError: When a folder has several archives, or the arrays do not fit each other.
+        """
+        archives = _ending(".npz", place.names)
+        singles = _ending(".npy", place.names)
         if len(archives) > 1:
             raise DataError(
-                f"{storage.location} contains {' and '.join(archives[:3])}. Expected one archive.",
-                hint=f"foveal check {storage.location}/{archives[0]}",
+                f"{place.location} contains {' and '.join(archives[:3])}. Expected one archive.",
+                hint=f"foveal check {place.location}/{archives[0]}",
             )
-        singles = [name for name in tops if name.lower().endswith(".npy")]
-        if not singles:
+        if not archives and not singles:
             return None
-        folder = _local(storage)
-        arrays = {name[:-4]: open_npy(folder.path / name) for name in singles}
-        return _read(arrays, storage.location, ", ".join(singles[:4]))
+        folder = _local(place.storage).path
+        if archives:
+            location = place.storage.locate(archives[0])
+            return _read(open_npz(folder / archives[0]), location, archives[0])
+        # The labels of one array lie beside it.
+        beside = _ending(".npy", place.listing.files)
+        arrays = {name[:-4]: open_npy(folder / name) for name in beside}
+        return _read(arrays, place.location, ", ".join(singles[:4]))
 
-    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
-        """Return the source in an archive, or in an array and its labels beside it."""
-        suffix = PurePosixPath(name).suffix.lower()
-        if suffix not in (".npz", ".npy"):
-            return None
-        path = _local(storage).path / name
-        if suffix == ".npz":
-            return _read(open_npz(path), str(path), name)
-        beside = {p.stem: open_npy(p) for p in sorted(path.parent.glob("*.npy"))}
-        return _read(beside, str(path), name)
+
+def _ending(suffix: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.lower().endswith(suffix) and "/" not in name]
 
 
 def _local(storage: Storage) -> LocalStorage:

@@ -1,13 +1,21 @@
-"""What a reader of one layout must do."""
+"""What a reader of one layout is given, and what it must do."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import ClassVar, final
 
-from foveal.data.source import Source, SourceOptions
+from foveal.data.files_source import FileSource, Masks
+from foveal.data.findings import split_as_given
+from foveal.data.names import is_picture_name
+from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, Storage
-from foveal.types import SplitName
+from foveal.errors import DataError
+from foveal.types import Finding, SplitName
 
 # What people call the sides of a split.
 SPLIT_ALIASES: dict[str, SplitName] = {
@@ -22,6 +30,79 @@ SPLIT_ALIASES: dict[str, SplitName] = {
 }
 
 
+@final
+@dataclass(frozen=True)
+class Place:
+    """Where the data is: a folder, or one file of a folder.
+
+    Attributes:
+        storage: The folder.
+        file: Name of the one file in it, or None for the whole folder.
+    """
+
+    storage: Storage
+    file: str | None = None
+
+    @property
+    def location(self) -> str:
+        """Return the path or URL, for people."""
+        return self.storage.location if self.file is None else self.storage.locate(self.file)
+
+    @cached_property
+    def listing(self) -> Listing:
+        """Return what lies in the folder, also beside the one file."""
+        return self.storage.listing()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all files of the folder, or of the one file."""
+        return self.listing.files if self.file is None else (self.file,)
+
+    @property
+    def pictures(self) -> list[str]:
+        """Return those of the names that end like a picture."""
+        return [name for name in self.names if is_picture_name(name)]
+
+    def find_table(self, names: Collection[str], suffixes: Collection[str]) -> str | None:
+        """Return the name of the table of labels, or None when there is none.
+
+        Args:
+            names: What it is called in a folder, in lower case.
+            suffixes: How the one file may end, whatever its name.
+
+        Raises:
+            DataError: When a folder has several.
+        """
+        if self.file is not None:
+            return self.file if PurePosixPath(self.file).suffix.lower() in suffixes else None
+        found = [name for name in self.listing.files if name.lower() in names]
+        if len(found) > 1:
+            raise DataError(
+                f"{self.location} contains {' and '.join(found)}. Expected one table.",
+                hint=f"foveal check {self.location}/{found[0]}",
+            )
+        return found[0] if found else None
+
+    def source(
+        self,
+        layout: str,
+        samples: Sequence[Sample],
+        findings: Iterable[Finding] = (),
+        masks: Masks | None = None,
+    ) -> Source:
+        """Return the source of picture files.
+
+        Args:
+            layout: What was found, in words; the sides that the samples state are added.
+            samples: Their ids are names in the storage.
+            findings: What was passed over or found wrong.
+            masks: The masks of the samples, if they have any.
+        """
+        words = layout + split_as_given(sample.split for sample in samples)
+        found = tuple(findings)
+        return FileSource(self.location, words, tuple(samples), found, self.storage, masks)
+
+
 class Reader(ABC):
     """Recognises and reads one layout. Subclasses are final and hold no state."""
 
@@ -31,19 +112,9 @@ class Reader(ABC):
     """The layout in a few words."""
 
     @abstractmethod
-    def read_folder(
-        self, storage: Storage, listing: Listing, options: SourceOptions
-    ) -> Source | None:
-        """Return the source, or None when the folder is not laid out like this.
+    def read(self, place: Place, options: SourceOptions) -> Source | None:
+        """Return the source, or None when the folder or the file is not laid out like this.
 
         Raises:
             DataError: When it is meant to be, but something is wrong.
-        """
-
-    @abstractmethod
-    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
-        """Return the source in one file of a folder, or None when it is not of this kind.
-
-        Raises:
-            DataError: When it is of this kind, but something is wrong.
         """

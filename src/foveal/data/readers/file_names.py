@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import ClassVar, final
 
-from foveal.data.files_source import FileSource
-from foveal.data.findings import about, finding, plural, split_as_given
-from foveal.data.names import is_picture_name
-from foveal.data.readers.base import SPLIT_ALIASES, Reader
+from foveal.data.findings import about, finding, plural
+from foveal.data.readers.base import SPLIT_ALIASES, Place, Reader
 from foveal.data.readers.files import foreign_files
 from foveal.data.source import Sample, Source, SourceOptions
-from foveal.data.storage import Listing, Storage
 from foveal.errors import DataError
 from foveal.types import Finding, RawTarget, SplitName
 
@@ -30,48 +27,35 @@ class NamesReader(Reader):
     name: ClassVar[str] = "names"
     expects: ClassVar[str] = "pictures called by their labels (AB3K.png, AB3K_17.png)"
 
-    def read_folder(
-        self, storage: Storage, listing: Listing, options: SourceOptions
-    ) -> Source | None:
+    def read(self, place: Place, options: SourceOptions) -> Source | None:
         """Return the labelled pictures, or None when there are none.
 
         Raises:
             DataError: When the expression is found in no name.
         """
-        pictures = [name for name in listing.files if is_picture_name(name)]
+        pictures = place.pictures
         if not pictures:
             return None
-        return _read(storage, pictures, storage.location, foreign_files(listing), options)
-
-    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
-        """Return a source of one picture."""
-        if not is_picture_name(name):
-            return None
-        return _read(storage, [name], storage.locate(name), (), options)
-
-
-def _read(
-    storage: Storage,
-    pictures: Sequence[str],
-    location: str,
-    findings: tuple[Finding, ...],
-    options: SourceOptions,
-) -> Source:
-    sides = _sides(pictures)
-    samples = tuple(
-        Sample(name, _label(name, options), sides.get(name.split("/")[0])) for name in pictures
-    )
-    bare = [sample.id for sample in samples if sample.raw is None]
-    if options.label_regex is not None and len(bare) == len(samples):
-        raise DataError(
-            f"data.label_regex matches no name in {location}: {options.label_regex!r} is not "
-            f"found in {PurePosixPath(pictures[0]).name}, for example.",
-            hint=r"--label-regex '^([A-Z0-9]+)_' takes AB3K from AB3K_17.png",
+        sides = _sides(pictures)
+        samples = [
+            Sample(name, _label(name, options), sides.get(name.split("/")[0])) for name in pictures
+        ]
+        bare = [sample.id for sample in samples if sample.raw is None]
+        if options.label_regex is not None and len(bare) == len(samples):
+            raise DataError(
+                f"data.label_regex matches no name in {place.location}: {options.label_regex!r} is "
+                f"not found in {PurePosixPath(pictures[0]).name}, for example.",
+                hint=r"--label-regex '^([A-Z0-9]+)_' takes AB3K from AB3K_17.png",
+            )
+        words = "not matched by data.label_regex: these pictures have no label."
+        unmatched = about(bare, "names.not_matched", "warning", "name", words)
+        labels = {sample.raw for sample in samples} - {None}
+        word = "text" if options.target == "text" else "label"
+        return place.source(
+            f"{plural(len(samples), 'picture')} with {plural(len(labels), word)} in the file names",
+            samples,
+            (*foreign_files(place.names), *unmatched, *_counted(samples)),
         )
-    words = "not matched by data.label_regex: these pictures have no label."
-    unmatched = about(bare, "names.not_matched", "warning", "name", words)
-    found = (*findings, *unmatched, *_counted(samples))
-    return FileSource(location, _layout(samples, options), samples, found, storage)
 
 
 def _label(name: str, options: SourceOptions) -> RawTarget | None:
@@ -92,15 +76,6 @@ def _sides(pictures: Sequence[str]) -> dict[str, SplitName]:
     tops = {name.split("/")[0] if "/" in name else "" for name in pictures}
     sides = {top: SPLIT_ALIASES[top.lower()] for top in tops if top.lower() in SPLIT_ALIASES}
     return sides if len(sides) == len(tops) and "train" in sides.values() else {}
-
-
-def _layout(samples: Sequence[Sample], options: SourceOptions) -> str:
-    labels = {sample.raw for sample in samples} - {None}
-    word = "text" if options.target == "text" else "label"
-    return (
-        f"{plural(len(samples), 'picture')} with {plural(len(labels), word)} in the file names"
-        + split_as_given(sample.split for sample in samples)
-    )
 
 
 def _counted(samples: Sequence[Sample]) -> list[Finding]:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, final
 
-from foveal.data.files_source import FileSource
-from foveal.data.findings import about, plural, quoted, split_as_given
+from foveal.data.findings import about, plural, quoted
 from foveal.data.masks.pairs import are_pairs
-from foveal.data.names import is_picture_name
-from foveal.data.readers.base import SPLIT_ALIASES, Reader
+from foveal.data.readers.base import SPLIT_ALIASES, Place, Reader
 from foveal.data.readers.files import foreign_files
 from foveal.data.source import Sample, Source, SourceOptions
-from foveal.data.storage import Listing, Storage
 from foveal.errors import DataError
 from foveal.types import Finding, RawTarget, SplitName
 
@@ -24,15 +21,15 @@ class FoldersReader(Reader):
     name: ClassVar[str] = "folders"
     expects: ClassVar[str] = "one folder for each class"
 
-    def read_folder(
-        self, storage: Storage, listing: Listing, options: SourceOptions
-    ) -> Source | None:
+    def read(self, place: Place, options: SourceOptions) -> Source | None:
         """Return the labelled pictures, or None when no picture lies in a folder.
 
         For texts, one folder that holds everything (`images`) and the bare sides of a split
         (`train`, `val`) are no labels either.
         """
-        pictures = [name for name in listing.files if is_picture_name(name)]
+        if place.file is not None:
+            return None
+        pictures, listing = place.pictures, place.listing
         prefix = _wrapping(pictures, listing.folders)
         inside = [name for name in pictures if name.startswith(prefix)]
         tops = _tops(inside, prefix)
@@ -40,28 +37,23 @@ class FoldersReader(Reader):
             return None
         if options.target == "labels" and options.layout == "auto" and are_pairs(tops):
             raise DataError(
-                f"{storage.location} contains pictures and masks ({', '.join(tops)}), not a folder "
+                f"{place.location} contains pictures and masks ({', '.join(tops)}), not a folder "
                 "for each class.",
                 hint="foveal train DATA --task segment, or --set data.layout=folders",
             )
         sides = _sides(inside, prefix, tops)
-        if sides:
-            samples, used, layout = _with_sides(inside, prefix, sides)
-        else:
-            samples, used, layout = _plain(inside, prefix)
+        samples = _samples(inside, prefix, sides)
         if not samples or (options.target == "text" and not _are_texts(samples)):
             return None
         findings = (
             *_empty_classes(listing.folders, prefix, sides, samples),
-            *_passed_over(pictures, used),
+            *_passed_over(pictures, samples),
             *_nested(samples, prefix, sides),
-            *foreign_files(listing),
+            *foreign_files(place.names),
         )
-        return FileSource(storage.location, layout, tuple(samples), findings, storage)
-
-    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
-        """Return None: a file is no folder."""
-        return None
+        classes = {sample.raw for sample in samples}
+        layout = f"{plural(len(samples), 'picture')} in {plural(len(classes), 'class folder')}"
+        return place.source(layout, samples, findings)
 
 
 def _are_texts(samples: list[Sample]) -> bool:
@@ -105,32 +97,18 @@ def _sides(pictures: list[str], prefix: str, tops: list[str]) -> dict[str, Split
     return sides if "train" in sides.values() else {}
 
 
-def _plain(pictures: list[str], prefix: str) -> tuple[list[Sample], set[str], str]:
+def _samples(pictures: list[str], prefix: str, sides: dict[str, SplitName]) -> list[Sample]:
+    """Return the pictures in class folders; below the folders of the sides where there are some."""
     # One target for all pictures of a class: there may be very many.
     raws: dict[str, RawTarget] = {}
-    samples = [
-        Sample(name, raws.setdefault(parts[0], (parts[0],)))
-        for name in pictures
-        if len(parts := _parts(name, prefix)) > 1
-    ]
-    classes = {sample.raw for sample in samples}
-    layout = f"{plural(len(samples), 'picture')} in {plural(len(classes), 'class folder')}"
-    return samples, {sample.id for sample in samples}, layout
-
-
-def _with_sides(
-    pictures: list[str], prefix: str, sides: dict[str, SplitName]
-) -> tuple[list[Sample], set[str], str]:
-    raws: dict[str, RawTarget] = {}
-    samples = [
-        Sample(name, raws.setdefault(parts[1], (parts[1],)), sides[parts[0]])
-        for name in pictures
-        if len(parts := _parts(name, prefix)) > 2 and parts[0] in sides
-    ]
-    classes = {sample.raw for sample in samples}
-    words = f"{plural(len(samples), 'picture')} in {plural(len(classes), 'class folder')}"
-    layout = words + split_as_given(sample.split for sample in samples)
-    return samples, {sample.id for sample in samples}, layout
+    depth = 1 if sides else 0
+    samples = []
+    for name in pictures:
+        parts = _parts(name, prefix)
+        if len(parts) > depth + 1 and (not sides or parts[0] in sides):
+            raw = raws.setdefault(parts[depth], (parts[depth],))
+            samples.append(Sample(name, raw, sides.get(parts[0])))
+    return samples
 
 
 def _empty_classes(
@@ -150,7 +128,8 @@ def _empty_classes(
     return about(empty, "labels.empty_class", "warning", "class folder", words, hint=hint)
 
 
-def _passed_over(pictures: list[str], used: set[str]) -> tuple[Finding, ...]:
+def _passed_over(pictures: list[str], samples: list[Sample]) -> tuple[Finding, ...]:
+    used = {sample.id for sample in samples}
     left = [name for name in pictures if name not in used]
     words = "outside the class folders, left out."
     hint = "move each into the folder of its class"

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import ClassVar, final
 
 from foveal.data.names import PICTURE_SUFFIXES, is_picture_name
-from foveal.data.readers.base import Reader
+from foveal.data.readers.base import Place, Reader
 from foveal.data.readers.listed import listed_pictures, read_table
 from foveal.data.readers.rows import ALIASES, BadRow, Row, decode_table, make_row
 from foveal.data.source import Source, SourceOptions, TargetKind
-from foveal.data.storage import Listing, Storage
 
-_NAME = "labels.txt"
 _ENDINGS = "|".join(sorted(re.escape(suffix) for suffix in PICTURE_SUFFIXES))
 # A name that ends like a picture may hold spaces; any other ends at the first space.
 _SPACED = re.compile(rf"(.+?(?:{_ENDINGS})|[^ ]+) +(.*)", re.IGNORECASE | re.DOTALL)
@@ -27,31 +24,16 @@ class TextReader(Reader):
     name: ClassVar[str] = "text"
     expects: ClassVar[str] = "labels.txt with a picture's name, a space and its text in each line"
 
-    def read_folder(
-        self, storage: Storage, listing: Listing, options: SourceOptions
-    ) -> Source | None:
-        """Return the source of the folder's `labels.txt`, or None when it lists no pictures."""
-        tables = [name for name in listing.files if name.lower() == _NAME]
-        if not tables:
+    def read(self, place: Place, options: SourceOptions) -> Source | None:
+        """Return the source of the list, or None when there is none that lists pictures."""
+        table = place.find_table(("labels.txt",), (".txt",))
+        if table is None:
             return None
-        return _read(storage, tables[0], listing, storage.location, options)
-
-    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
-        """Return the source of a list, or None for a file of another kind."""
-        if PurePosixPath(name).suffix.lower() != ".txt":
+        rows = list(read_lines(table, read_table(place.storage, table), options.target))
+        # A list of classes is called labels.txt too, and prose ends in .txt.
+        if not any(isinstance(row, Row) and is_picture_name(row.image) for row in rows):
             return None
-        location = storage.locate(name)
-        return _read(storage, name, storage.listing(), location, options)
-
-
-def _read(
-    storage: Storage, table: str, listing: Listing, location: str, options: SourceOptions
-) -> Source | None:
-    rows = list(read_lines(table, read_table(storage, table), options.target))
-    # A list of classes is called labels.txt too, and prose ends in .txt.
-    if not any(isinstance(row, Row) and is_picture_name(row.image) for row in rows):
-        return None
-    return listed_pictures(storage, table, listing, location, rows, options.target)
+        return listed_pictures(place, table, rows, options.target)
 
 
 def read_lines(name: str, data: bytes, target: TargetKind = "text") -> Iterator[Row | BadRow]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from foveal.data.decode import DecodeLimits
-from foveal.data.files_source import FileSource
-from foveal.data.findings import about, plural, split_as_given
+from foveal.data.findings import about, plural
 from foveal.data.names import is_picture_name
+from foveal.data.readers.base import Place
 from foveal.data.readers.rows import BadRow, Row
 from foveal.data.source import Sample, Source, TargetKind
 from foveal.data.storage import Listing, Storage
@@ -35,20 +35,16 @@ def read_table(storage: Storage, table: str) -> bytes:
 
 
 def listed_pictures(
-    storage: Storage,
+    place: Place,
     table: str,
-    listing: Listing,
-    location: str,
     rows: Iterable[Row | BadRow],
     target: TargetKind,
 ) -> Source:
     """Return the source of the pictures that the rows of a table name.
 
     Args:
-        storage: The folder of the table.
-        table: Its name there.
-        listing: Listing of the folder.
-        location: Location of the source, as the user gave it.
+        place: The table, or its folder.
+        table: Name of the table in its folder.
         rows: Rows of the table.
         target: What a label is.
 
@@ -59,7 +55,8 @@ def listed_pictures(
     bad: list[BadRow] = []
     for row in rows:
         (bad if isinstance(row, BadRow) else good).append(row)  # type: ignore[arg-type]  # narrowed on both sides, which mypy cannot follow
-    found, missing = _find_pictures(storage, listing, good)
+    listing = place.listing
+    found, missing = _find_pictures(place.storage, listing, good)
     if good and not found:
         raise _nothing_found(table, good[0], listing)
     samples, repeated, conflicting = _samples(found)
@@ -83,7 +80,7 @@ def listed_pictures(
         ),
         *about(left, "table.unlisted_file", "info", "picture", unlisted),
     )
-    return FileSource(location, _layout(table, samples, target), samples, findings, storage)
+    return place.source(_layout(table, samples, target), samples, findings)
 
 
 def _find_pictures(
@@ -141,10 +138,8 @@ def _layout(table: str, samples: tuple[Sample, ...], target: TargetKind) -> str:
     labels = {label for sample in samples for label in sample.raw or ()}
     word = "text" if target == "text" else "label"
     several = any(len(sample.raw or ()) > 1 for sample in samples)
-    return (
-        f"{plural(len(samples), 'picture')} in {table} with {plural(len(labels), word)}"
-        + (", several at once" if several else "")
-        + split_as_given(sample.split for sample in samples)
+    return f"{plural(len(samples), 'picture')} in {table} with {plural(len(labels), word)}" + (
+        ", several at once" if several else ""
     )
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, final
 
 from foveal.data.decode import DecodeLimits
-from foveal.data.files_source import FileSource
-from foveal.data.findings import plural, split_as_given
+from foveal.data.findings import plural
 from foveal.data.masks.findings import (
     classes_in,
     content_findings,
@@ -24,7 +23,7 @@ from foveal.data.masks.pairs import MaskPairs, find_pairs
 from foveal.data.masks.scan import MaskLook, look_at_masks
 from foveal.data.masks.source import MaskFiles
 from foveal.data.masks.values import MaskValues
-from foveal.data.readers.base import SPLIT_ALIASES, Reader
+from foveal.data.readers.base import SPLIT_ALIASES, Place, Reader
 from foveal.data.readers.files import foreign_files
 from foveal.data.readers.listed import read_table
 from foveal.data.readers.rows import decode_table
@@ -39,9 +38,7 @@ class MasksReader(Reader):
     name: ClassVar[str] = "masks"
     expects: ClassVar[str] = "images/ and masks/ with files of the same names"
 
-    def read_folder(
-        self, storage: Storage, listing: Listing, options: SourceOptions
-    ) -> Source | None:
+    def read(self, place: Place, options: SourceOptions) -> Source | None:
         """Return the pictures with their masks, or None when masks are not asked for or not there.
 
         Every mask is decoded once: only all of them together tell what their values mean.
@@ -49,8 +46,9 @@ class MasksReader(Reader):
         Raises:
             DataError: When the values of the masks can be no classes.
         """
-        if options.target != "mask":
+        if options.target != "mask" or place.file is not None:
             return None
+        storage, listing = place.storage, place.listing
         pairs = find_pairs(listing, SPLIT_ALIASES)
         if pairs is None:
             return None
@@ -66,16 +64,11 @@ class MasksReader(Reader):
             *size_mismatch(looks),
             *unknown_values(looks, values, names.file if names else None),
             *content_findings(samples, used, values),
-            *foreign_files(listing),
+            *foreign_files(place.names),
         )
         files = {look.sample: look.mask for look in used}
         masks = MaskFiles(storage, files, values, options.limits)
-        layout = _layout(samples, values)
-        return FileSource(storage.location, layout, samples, findings, storage, masks)
-
-    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
-        """Return None: a file is no folder."""
-        return None
+        return place.source(_layout(samples, values), samples, findings, masks)
 
 
 def _find_names(storage: Storage, listing: Listing, roots: Sequence[str]) -> MaskNames | None:
@@ -119,8 +112,4 @@ def _layout(samples: Sequence[Sample], values: MaskValues) -> str:
     words = f"{shown} with masks" if labelled == len(samples) else f"{shown}, {labelled} with masks"
     if not labelled:
         words = f"{shown} without masks that can be used"
-    return (
-        words
-        + (f": {values.describe()}" if values.names else "")
-        + split_as_given(sample.split for sample in samples)
-    )
+    return words + (f": {values.describe()}" if values.names else "")

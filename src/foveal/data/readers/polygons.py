@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import PurePosixPath
 from typing import ClassVar, final
 
 from foveal.data.decode import DecodeLimits
-from foveal.data.files_source import FileSource
-from foveal.data.findings import plural, split_as_given
+from foveal.data.findings import plural
 from foveal.data.names import is_picture_name
 from foveal.data.opening import picture_size
 from foveal.data.polygons.coco import CocoPicture
@@ -24,13 +22,13 @@ from foveal.data.polygons.files import (
 from foveal.data.polygons.findings import ShapeLook, shape_findings
 from foveal.data.polygons.source import Drawings, check_size, read_drawing
 from foveal.data.polygons.svg_shapes import FOREGROUND
-from foveal.data.readers.base import SPLIT_ALIASES, Reader
+from foveal.data.readers.base import SPLIT_ALIASES, Place, Reader
 from foveal.data.readers.files import foreign_files
 from foveal.data.readers.listed import read_table
 from foveal.data.source import Sample, Source, SourceOptions
-from foveal.data.storage import Listing, Storage
+from foveal.data.storage import Storage
 from foveal.errors import DataError, ImageError
-from foveal.machine import available_cores
+from foveal.machine import available_cores, read_ahead
 from foveal.types import BACKGROUND, IGNORED
 
 # Of a picture that is not on this machine, which is read whole for its size.
@@ -44,9 +42,7 @@ class PolygonsReader(Reader):
     name: ClassVar[str] = "polygons"
     expects: ClassVar[str] = "pictures with .svg or labelme .json files, or COCO's JSON"
 
-    def read_folder(
-        self, storage: Storage, listing: Listing, options: SourceOptions
-    ) -> Source | None:
+    def read(self, place: Place, options: SourceOptions) -> Source | None:
         """Return the pictures with their shapes, or None when masks are not asked for or not there.
 
         Every drawing is read once: only all of them together tell which classes there are.
@@ -57,37 +53,34 @@ class PolygonsReader(Reader):
         """
         if options.target != "mask":
             return None
-        files = find_shape_files(partial(read_table, storage), listing)
+        if place.file is not None:
+            is_json = PurePosixPath(place.file).suffix.lower() == ".json"
+            return _from_coco(place, (place.file,)) if is_json else None
+        files = find_shape_files(partial(read_table, place.storage), place.listing)
         has_files = any(files.files.values())
         if files.coco and has_files:
             raise DataError(
-                f"{storage.location} contains shapes in {files.coco[0]} and in other files.",
-                hint=f"foveal train {storage.location}/{files.coco[0]}",
+                f"{place.location} contains shapes in {files.coco[0]} and in other files.",
+                hint=f"foveal train {place.location}/{files.coco[0]}",
             )
         if files.coco:
-            return _from_coco(storage, listing, files.coco, storage.location, with_missing=True)
-        return _from_files(storage, listing, files) if has_files else None
-
-    def read_file(self, storage: Storage, name: str, options: SourceOptions) -> Source | None:
-        """Return the pictures that a COCO file names, or None for a file of another kind."""
-        if options.target != "mask" or PurePosixPath(name).suffix.lower() != ".json":
-            return None
-        location = storage.locate(name)
-        return _from_coco(storage, storage.listing(), (name,), location, with_missing=False)
+            return _from_coco(place, files.coco)
+        return _from_files(place, files) if has_files else None
 
 
-def _from_files(storage: Storage, listing: Listing, files: ShapeFiles) -> Source:
-    look = partial(_look, storage)
-    with ThreadPoolExecutor(available_cores(), thread_name_prefix="shapes") as threads:
-        looks = list(threads.map(look, files.files, files.files.values()))
+def _from_files(place: Place, files: ShapeFiles) -> Source:
+    cores = available_cores()
+    look = partial(_look, place.storage)
+    looks = list(read_ahead(look, files.files.items(), workers=cores, ahead=8 * cores))
     # A side is the name of a folder, not a part of one.
     ways = {name: "/".join(PurePosixPath(name).parts[:-1]) for name in files.files}
     kinds = {PurePosixPath(file).suffix.lower() for file in files.files.values() if file}
     shown = " and ".join({".svg": "SVG", ".json": "labelme"}[kind] for kind in sorted(kinds))
-    return _source(storage, listing, storage.location, looks, files.alone, shown, ways)
+    return _source(place, looks, files.alone, shown, ways)
 
 
-def _look(storage: Storage, picture: str, file: str | None) -> ShapeLook:
+def _look(storage: Storage, pair: tuple[str, str | None]) -> ShapeLook:
+    picture, file = pair
     if file is None:
         return ShapeLook(picture, None)
     try:
@@ -98,19 +91,12 @@ def _look(storage: Storage, picture: str, file: str | None) -> ShapeLook:
     return ShapeLook(picture, file, size, drawing)
 
 
-def _from_coco(
-    storage: Storage,
-    listing: Listing,
-    names: Sequence[str],
-    location: str,
-    *,
-    with_missing: bool,
-) -> Source | None:
+def _from_coco(place: Place, names: Sequence[str]) -> Source | None:
     """Return the source of COCO files, or None when they are none."""
-    entries = read_coco_files(partial(read_table, storage), names)
+    entries = read_coco_files(partial(read_table, place.storage), names)
     if not entries:
         return None
-    pictures = [name for name in listing.files if is_picture_name(name)]
+    pictures = [name for name in place.listing.files if is_picture_name(name)]
     resolve = coco_resolver(pictures)
     found: dict[str, tuple[str, CocoPicture]] = {}
     alone: list[str] = []
@@ -121,7 +107,7 @@ def _from_coco(
         elif name in found:
             raise DataError(
                 f"{name} is listed twice: in {found[name][0]} and in {file}.",
-                hint=f"foveal train {storage.location}/{file}",
+                hint=f"foveal train {place.storage.locate(file)}",
             )
         else:
             found[name] = (file, entry)
@@ -131,12 +117,12 @@ def _from_coco(
             f"{alone[0]!r}, …",
             hint="put the pictures next to it, or into images/",
         )
-    looks = [_look_at_coco(storage, name, *found[name]) for name in sorted(found)]
-    if with_missing:
+    looks = [_look_at_coco(place.storage, name, *found[name]) for name in sorted(found)]
+    if place.file is None:
         looks += [ShapeLook(name, None) for name in pictures if name not in found]
         looks.sort(key=lambda look: look.picture)
     ways = {name: file for name, (file, _) in found.items()}
-    return _source(storage, listing, location, looks, alone, "COCO", ways)
+    return _source(place, looks, alone, "COCO", ways)
 
 
 def _look_at_coco(storage: Storage, picture: str, file: str, entry: CocoPicture) -> ShapeLook:
@@ -151,9 +137,7 @@ def _look_at_coco(storage: Storage, picture: str, file: str, entry: CocoPicture)
 
 
 def _source(
-    storage: Storage,
-    listing: Listing,
-    location: str,
+    place: Place,
     looks: Sequence[ShapeLook],
     alone: Sequence[str],
     kind: str,
@@ -162,24 +146,20 @@ def _source(
     drawings = {look.picture: look.drawing for look in looks if look.drawing is not None}
     names, values = _classes(set().union(*(drawing.labels for drawing in drawings.values())))
     splits = find_sides(ways, SPLIT_ALIASES)
-    samples = tuple(
+    samples = [
         Sample(look.picture, _raw(look, names, values), splits.get(look.picture)) for look in looks
-    )
-    pictures = tuple(name for name in listing.files if not name.lower().endswith(".svg"))
+    ]
     masks = Drawings(
-        storage,
+        place.storage,
         names,
         values,
         sizes={look.picture: look.size for look in looks if look.size is not None},
         files={look.picture: look.file for look in looks if look.drawing and look.file},
         drawings=drawings if kind == "COCO" else {},
     )
-    findings = (
-        *shape_findings(looks, alone),
-        *foreign_files(Listing(pictures, listing.folders)),
-    )
-    layout = _layout(samples, kind, names)
-    return FileSource(location, layout, samples, findings, storage, masks)
+    others = [name for name in place.listing.files if not name.lower().endswith(".svg")]
+    findings = (*shape_findings(looks, alone), *foreign_files(others))
+    return place.source(_layout(samples, kind, names), samples, findings, masks)
 
 
 def _classes(labels: Iterable[str]) -> tuple[tuple[str, ...], dict[str, int]]:
@@ -212,8 +192,5 @@ def _layout(samples: Sequence[Sample], kind: str, names: Sequence[str]) -> str:
     words = f"{plural(len(samples), 'picture')}"
     if labelled != len(samples):
         words += f", {labelled:,}" if labelled else ", none"
-    return (
-        f"{words} with shapes ({kind}): {', '.join(names[1:6]) or 'nothing drawn'}"
-        + (", …" if len(names) > 6 else "")
-        + split_as_given(sample.split for sample in samples)
-    )
+    words += f" with shapes ({kind}): {', '.join(names[1:6]) or 'nothing drawn'}"
+    return words + (", …" if len(names) > 6 else "")
