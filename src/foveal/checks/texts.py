@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
 
 from foveal.checks.base import CheckInput, check
-from foveal.data.findings import finding, plural
-from foveal.types import SPLIT_NAMES, Finding
+from foveal.data.findings import about, finding, plural, quoted
+from foveal.types import SPLIT_NAMES, Finding, Severity
 
 _READ = ("read",)
 # A character in fewer pictures is learnt from one or two, or is a slip of the pen in the labels.
@@ -55,12 +54,8 @@ def _where(given: CheckInput) -> dict[str, list[int]]:
     return found
 
 
-def _ids(given: CheckInput, positions: Iterator[int]) -> list[str]:
+def _ids(given: CheckInput, positions: Iterable[int]) -> list[str]:
     return [given.samples[i].id for i in positions]
-
-
-def _shown(words: Mapping[str, object] | list[str]) -> str:
-    return ", ".join(islice(words, _SHOWN)) + (", …" if len(words) > _SHOWN else "")
 
 
 def _named(character: str) -> str:
@@ -88,53 +83,55 @@ def one_text(given: CheckInput) -> Iterator[Finding]:
 def rare_characters(given: CheckInput) -> Iterator[Finding]:
     """Characters in hardly any picture: learnt badly, or a slip in the labels."""
     where = _where(given)
-    rare = {repr(c): where[c] for c in sorted(where) if len(where[c]) < _RARE}
-    if rare:
-        positions = sorted({i for at in rare.values() for i in at})
-        yield finding(
-            "labels.rare_characters",
-            "info",
-            f"{plural(len(rare), 'character')} in fewer than {_RARE} pictures: {_shown(rare)}.",
-            _ids(given, iter(positions)),
-            hint="correct the labels, or add pictures with these characters",
-        )
+    rare = [c for c in sorted(where) if len(where[c]) < _RARE]
+    yield from _with_characters(
+        given,
+        {c: where[c] for c in rare},
+        "labels.rare_characters",
+        "info",
+        f"in fewer than {_RARE} pictures",
+        "correct the labels, or add pictures with these characters",
+    )
 
 
 @check("labels.untrained_characters", tasks=_READ)
 def untrained_characters(given: CheckInput) -> Iterator[Finding]:
     """Characters that stand in held-out pictures only: they can never be read."""
     where = _where(given)
-    unseen = {
-        repr(c): where[c]
-        for c in sorted(where)
-        if not any(given.split[i] == _TRAIN for i in where[c])
-    }
-    if unseen:
-        positions = sorted({i for at in unseen.values() for i in at})
-        yield finding(
-            "labels.untrained_characters",
-            "warning",
-            f"{plural(len(unseen), 'character')} in no picture that is trained on: "
-            f"{_shown(unseen)}.",
-            _ids(given, iter(positions)),
-            hint="add pictures with these characters",
-        )
+    unseen = [c for c in sorted(where) if not (given.split[where[c]] == _TRAIN).any()]
+    yield from _with_characters(
+        given,
+        {c: where[c] for c in unseen},
+        "labels.untrained_characters",
+        "warning",
+        "in no picture that is trained on",
+        "add pictures with these characters",
+    )
+
+
+def _with_characters(
+    given: CheckInput,
+    where: Mapping[str, list[int]],
+    id: str,
+    severity: Severity,
+    words: str,
+    hint: str,
+) -> Iterator[Finding]:
+    """Yield the finding `N characters words` about the samples that hold one of them."""
+    if where:
+        message = f"{plural(len(where), 'character')} {words}: {quoted(list(where), _SHOWN)}."
+        ids = _ids(given, sorted(set().union(*where.values())))
+        yield finding(id, severity, message, ids, hint=hint)
 
 
 @check("labels.outer_spaces", tasks=_READ)
 def outer_spaces(given: CheckInput) -> Iterator[Finding]:
     """Texts that begin or end with a space, which no picture shows."""
-    spaced = [i for i, text in _texts(given) if text != text.strip()]
-    if spaced:
-        raw = given.samples[spaced[0]].raw or ("",)
-        yield finding(
-            "labels.outer_spaces",
-            "warning",
-            f"{plural(len(spaced), 'text')} with a space at the beginning or the end: "
-            f"the first is {raw[0]!r}.",
-            _ids(given, iter(spaced)),
-            hint="remove the spaces: a picture cannot show them",
-        )
+    spaced = {i: text for i, text in _texts(given) if text != text.strip()}
+    first = next(iter(spaced.values()), "")
+    words = f"with a space at the beginning or the end: the first is {first!r}."
+    hint, ids = "remove the spaces: a picture cannot show them", _ids(given, spaced)
+    yield from about(ids, "labels.outer_spaces", "warning", "text", words, hint=hint)
 
 
 @check("labels.text_lengths", tasks=_READ)
@@ -146,15 +143,9 @@ def text_lengths(given: CheckInput) -> Iterator[Finding]:
     median = lengths[len(lengths) // 2]
     limit = max(_LONGER_TIMES * median, median + _LONGER_BY)
     long = [i for i, text in _texts(given) if len(text) >= limit]
-    if long:
-        yield finding(
-            "labels.text_lengths",
-            "info",
-            f"{plural(len(long), 'text')} of {limit} characters or more, up to {lengths[-1]}, "
-            f"where half have at most {median}.",
-            _ids(given, iter(long)),
-            hint="look at these pictures: do they show the whole text?",
-        )
+    words = f"of {limit} characters or more, up to {lengths[-1]}, where half have at most {median}."
+    hint, ids = "look at these pictures: do they show the whole text?", _ids(given, long)
+    yield from about(ids, "labels.text_lengths", "info", "text", words, hint=hint)
 
 
 @check("labels.look_alike_characters", tasks=_READ)
@@ -172,7 +163,7 @@ def look_alike_characters(given: CheckInput) -> Iterator[Finding]:
             "labels.look_alike_characters",
             "warning",
             f"{_named(character)} prints like {_named(twin)}: no picture tells them apart.",
-            _ids(given, iter(fewer)),
+            _ids(given, fewer),
             hint="write one of the two everywhere",
         )
 

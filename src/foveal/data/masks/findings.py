@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from foveal.data.findings import SHOWN, finding, plural
+from foveal.data.findings import SHOWN, about, finding, plural
 from foveal.data.masks.pairs import MaskPairs
 from foveal.data.masks.scan import MaskLook
 from foveal.data.masks.values import MaskValues
@@ -12,43 +12,35 @@ from foveal.data.source import Sample
 from foveal.types import BACKGROUND, IGNORED, Finding, Severity
 
 
-def pair_findings(pairs: MaskPairs) -> list[Finding]:
-    """Return what the names alone tell: pictures without masks, masks without pictures."""
-    found = []
+def pair_findings(pairs: MaskPairs) -> Iterator[Finding]:
+    """Yield what the names alone tell: pictures without masks, masks without pictures."""
     missing = [name for name, mask in pairs.masks.items() if mask is None]
-    if missing:
-        is_all = len(missing) == len(pairs.masks)
-        message = f"{plural(len(missing), 'picture')} without a mask, such as {missing[0]}."
-        hint = "call a mask like its picture: images/a.jpg and masks/a.png or masks/a_mask.png"
-        severity: Severity = "error" if is_all else "warning"
-        found.append(finding("masks.missing", severity, message, missing, hint=hint))
-    if pairs.alone:
-        message = f"{plural(len(pairs.alone), 'mask')} without a picture, such as {pairs.alone[0]}."
-        hint = "call a mask like its picture, or remove it"
-        found.append(finding("masks.without_picture", "warning", message, pairs.alone, hint=hint))
-    if pairs.channels:
-        message = (
-            f"{plural(len(pairs.channels), 'file')} left out: further channels, "
-            f"such as {pairs.channels[0]}. Only channel 0000 is read."
-        )
-        hint = "write up to three channels into one RGB picture"
-        found.append(finding("masks.channels", "warning", message, pairs.channels, hint=hint))
-    if pairs.outside:
-        message = (
-            f"{plural(len(pairs.outside), 'picture')} left out because no folder of masks "
-            f"belongs to them, such as {pairs.outside[0]}."
-        )
-        found.append(finding("data.passed_over", "info", message, pairs.outside))
-    return found
+    severity: Severity = "error" if len(missing) == len(pairs.masks) else "warning"
+    words = f"without a mask, such as {_first(missing)}."
+    hint = "call a mask like its picture: images/a.jpg and masks/a.png or masks/a_mask.png"
+    yield from about(missing, "masks.missing", severity, "picture", words, hint=hint)
+    words = f"without a picture, such as {_first(pairs.alone)}."
+    hint = "call a mask like its picture, or remove it"
+    yield from about(pairs.alone, "masks.without_picture", "warning", "mask", words, hint=hint)
+    words = (
+        f"left out: further channels, such as {_first(pairs.channels)}. Only channel 0000 is read."
+    )
+    hint = "write up to three channels into one RGB picture"
+    yield from about(pairs.channels, "masks.channels", "warning", "file", words, hint=hint)
+    words = f"left out because no folder of masks belongs to them, such as {_first(pairs.outside)}."
+    yield from about(pairs.outside, "data.passed_over", "info", "picture", words)
 
 
-def unreadable(looks: Sequence[MaskLook]) -> list[Finding]:
+def _first(names: Sequence[str]) -> str:
+    return names[0] if names else ""
+
+
+def unreadable(looks: Sequence[MaskLook]) -> tuple[Finding, ...]:
     """Return the finding about masks that cannot be decoded, if there are any."""
-    bad = [look for look in looks if look.count is None]
-    if not bad:
-        return []
-    message = f"{plural(len(bad), 'mask')} cannot be read. {bad[0].problem}"
-    return [_about(bad, "masks.unreadable", message, "replace the file, or remove its picture")]
+    bad = {look.sample: look.problem for look in looks if look.count is None}
+    words = f"cannot be read. {next(iter(bad.values()), '')}"
+    hint = "replace the file, or remove its picture"
+    return about(list(bad), "masks.unreadable", "error", "mask", words, hint=hint)
 
 
 def size_mismatch(looks: Sequence[MaskLook]) -> list[Finding]:
@@ -106,24 +98,21 @@ def unknown_in(look: MaskLook, values: MaskValues) -> list[int]:
 
 def content_findings(
     samples: Sequence[Sample], looks: Sequence[MaskLook], values: MaskValues
-) -> list[Finding]:
-    """Return what the masks hold: the share of each class, and masks of nothing.
+) -> Iterator[Finding]:
+    """Yield what the masks hold: the share of each class, and masks of nothing.
 
     Args:
         samples: All of the source.
         looks: At the masks that can be used.
         values: What their values mean.
     """
-    found = []
     empty = [sample.id for sample in samples if sample.raw == (BACKGROUND,)]
-    if empty and len(values.classes) > 1:
-        message = f"{plural(len(empty), 'mask')} with nothing but background: trained on as such."
-        found.append(finding("masks.empty", "info", message, empty))
+    if len(values.classes) > 1:
+        words = "with nothing but background: trained on as such."
+        yield from about(empty, "masks.empty", "info", "mask", words)
     useless = [look.sample for look in looks if not classes_in(look, values)]
-    if useless:
-        message = f"{plural(len(useless), 'mask')} in which every pixel is ignored."
-        hint = "remove the picture, or draw its mask"
-        found.append(finding("masks.ignored", "warning", message, useless, hint=hint))
+    words, hint = "in which every pixel is ignored.", "remove the picture, or draw its mask"
+    yield from about(useless, "masks.ignored", "warning", "mask", words, hint=hint)
     rare = [value for value, name in values.names.items() if name is None]
     if rare and values.kind == "colors":
         concerned = [
@@ -132,10 +121,9 @@ def content_findings(
         if concerned:
             shown = ", ".join(values.shown(value) for value in rare[:SHOWN])
             message = f"Pixels of {plural(len(rare), 'colour')} are ignored: {shown}."
-            found.append(finding("masks.ignored_colors", "info", message, concerned))
+            yield finding("masks.ignored_colors", "info", message, concerned)
     if looks:
-        found.append(_shares(looks, values))
-    return found
+        yield _shares(looks, values)
 
 
 def classes_in(look: MaskLook, values: MaskValues) -> tuple[str, ...]:
