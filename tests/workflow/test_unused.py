@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from foveal.data.source import Sample
-from foveal.recipe import make_recipe
+from foveal.recipe import Recipe, make_recipe
 from foveal.synth import open_synth
 from foveal.tasks import TASKS, get_training
 from foveal.tasks.facts import DataFacts
@@ -93,6 +95,14 @@ def test_a_recipe_whose_choices_were_made_is_not_complained_about(task: str) -> 
     given = make_recipe(None, (), {"task": task})
     resolved = resolve(given, PHOTOS, training, pretrained_at_hand=True)
     assert unused_settings(resolved, resolved, Files(None), training) == []
+
+
+@pytest.mark.parametrize("task", ["classify", "read", "segment"])
+def test_the_recipe_of_an_older_run_is_not_complained_about(task: str) -> None:
+    given = Recipe.load(Path(__file__).parents[1] / "recipes" / f"0.1.0-{task}.yaml")
+    training = get_training(task)
+    resolved = resolve(given, PHOTOS, training, pretrained_at_hand=True)
+    assert unused_settings(given, resolved, Files(None), training) == []
 
 
 def test_what_is_said_of_files_has_no_effect_on_generated_pictures() -> None:

@@ -31,7 +31,7 @@ _SCRATCH_SAMPLES = 5000
 # Fewer training pictures than this: fine-tuning overfits before it helps.
 _FROZEN_SAMPLES = 600
 # On cached features an epoch costs milliseconds: enough of them to converge.
-_HEAD_EPOCHS = 20
+HEAD_EPOCHS = 20
 
 
 def resolve(
@@ -186,7 +186,7 @@ def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
         reasons={"train.epochs": why},
     )
     if train.strategy in ("frozen", "staged"):
-        head = TrainOptions(head_epochs=_HEAD_EPOCHS, head_lr=default_lr(train, "head", batch))
+        head = TrainOptions(head_epochs=HEAD_EPOCHS, head_lr=default_lr(train, "head", batch))
         same = {"train.head_lr": "as train.lr"} if train.lr is not None else {}
         chosen = chosen.filled(Recipe(train=head, reasons=same))
     return chosen

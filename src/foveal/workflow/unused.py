@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from foveal.data.source import Source
+from foveal.models.backbones import resolve_backbone
 from foveal.recipe import AugmentOptions, Recipe
 from foveal.settings import settings_of
 from foveal.synth import SynthSource
 from foveal.tasks.training import TaskTraining
+from foveal.workflow.choose import HEAD_EPOCHS
 
 _TILED = ("pipeline.scale", "pipeline.overlap", "pipeline.flips", "train.foreground")
 _HEAD_ALONE = ("train.head_epochs", "train.head_lr", "train.feature_views")
@@ -28,11 +30,21 @@ def unused_settings(
         training: The task's torch half.
     """
     plain, values = Recipe().flat(), given.flat()
+    written: dict[str, float | None] = {}
+    if given.reasons:
+        # The recipe of a run: foveal 0.1.0 wrote these, used or not.
+        written = {
+            "model.hidden": resolve_backbone(recipe.model.backbone).hidden,
+            "train.head_epochs": HEAD_EPOCHS,
+            "train.head_lr": recipe.train.lr,
+        }
     reasons = dict(_unread(recipe, source)) | training.unused(recipe)
     return [
         f"{key} = {values[key]} has no effect: {why}"
         for key, why in reasons.items()
-        if key in given.given and key not in given.reasons and values[key] != plain.get(key, "")
+        if key in given.given
+        and key not in given.reasons
+        and values[key] not in (plain.get(key, ""), written.get(key))
     ]
 
 
