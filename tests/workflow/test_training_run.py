@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from safetensors.numpy import load_file
 
 import foveal
 from foveal.errors import BundleError, DataError, ParityError, RecipeError, UsageError
+from foveal.train.checkpoint import CheckpointStore
 from foveal.workflow import ship as shipping
 
 pytestmark = pytest.mark.slow
@@ -132,6 +135,28 @@ def test_a_finished_run_is_extended_by_more_epochs(photos: Path, tmp_path: Path)
     run = run_of(foveal.train(photos, out=tmp_path, epochs=2, overrides=SMALL))
     extended = foveal.extend(run, 3)
     assert [row["epoch"] for row in extended.history()] == [1, 2, 3, 4, 5]
+
+
+def test_an_extension_that_cannot_start_leaves_the_run_finished(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(store: CheckpointStore) -> NoReturn:
+        raise OSError("unreadable")
+
+    data = shutil.copytree(photos, tmp_path / "data")
+    run = run_of(foveal.train(data, out=tmp_path / "runs", epochs=1, overrides=SMALL))
+    state = (run / "run.json").read_text()
+    data.rename(tmp_path / "moved")
+    with pytest.raises(DataError):
+        foveal.extend(run, 1)
+    (tmp_path / "moved").rename(data)
+    with monkeypatch.context() as broken:
+        broken.setattr(CheckpointStore, "load", unreadable)
+        with pytest.raises(OSError, match="unreadable"):
+            foveal.extend(run, 1)
+    assert (run / "run.json").read_text() == state
+    assert foveal.resume(run).history() == foveal.load(run).history()
+    assert [row["epoch"] for row in foveal.extend(run, 1).history()] == [1, 2]
 
 
 def test_an_export_that_answers_differently_is_refused_and_nothing_is_written(

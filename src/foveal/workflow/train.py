@@ -6,12 +6,13 @@ import contextlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
+from torch import nn
 
 from foveal.bundle.bundle import MANIFEST_NAME
 from foveal.console import Progress, log_to_file, stop_logging
@@ -25,7 +26,7 @@ from foveal.tasks import get_task, get_training
 from foveal.train.callbacks import ProgressReport, ResultsCsv
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.precision import choose_device
-from foveal.train.records import FitResult
+from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord
 from foveal.train.tensorboard import TensorBoard
 from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
@@ -99,7 +100,6 @@ def extend_training(path: Path, epochs: int, *, progress: Progress) -> Path:
     if state["status"] != "done":
         raise UsageError(f"The run {path} has not finished.", hint=f"foveal train --resume {path}")
     extensions = (*state["extensions"], epochs)
-    _write_state(run, state["data"], extensions)
     return _continue(run, {**state, "extensions": extensions}, progress)
 
 
@@ -164,6 +164,7 @@ def _fit(
             TensorBoard(run.tensorboard, settings=recipe.flat()),
             ProgressReport(progress, task.primary_metric),
             *planner.listeners,
+            _Begun(run, extensions),
         ],
         checkpoints=CheckpointStore(run.checkpoints),
     )
@@ -179,6 +180,33 @@ def _fit(
         )
     logger.info("training ended: %s, best epoch %d", result.stopped, result.best_epoch)
     return network, result
+
+
+@final
+class _Begun:
+    """Writes that a run is under way, with what it is extended by.
+
+    Heard once everything is open: a run whose extension cannot start stays finished as it was.
+    """
+
+    def __init__(self, run: RunDirectory, extensions: tuple[int, ...]) -> None:
+        self._run = run
+        self._extensions = extensions
+
+    def fit_started(
+        self, model: nn.Module, stages: Sequence[Stage], history: Sequence[EpochRecord]
+    ) -> None:
+        """Write it, before the first step and its checkpoint."""
+        _write_state(self._run, _read_state(self._run)["data"], self._extensions)
+
+    def step_done(self, step: StepRecord) -> None:
+        """Ignore."""
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        """Ignore."""
+
+    def fit_ended(self, result: FitResult) -> None:
+        """Ignore."""
 
 
 def _check_network(source: Source, recipe: Recipe) -> None:
