@@ -272,10 +272,10 @@ class Model:
 
         Args:
             to: `onnx` (the network), `foveal` (the bundle as one file), or a format of a plug-in.
-            out: File to write.
+            out: File to write, or folder for a format that is a folder.
 
         Raises:
-            UsageError: If there is no such format.
+            UsageError: If there is no such format, or `out` is a folder already.
         """
         from foveal.export.formats import write_as
 

@@ -10,6 +10,7 @@ from PIL import Image as PILImage
 
 from foveal.bundle import Bundle
 from foveal.cli.main import run
+from foveal.export.formats import FORMATS, Format
 
 
 @pytest.fixture
@@ -183,6 +184,28 @@ def test_export_writes_what_predict_or_onnxruntime_can_read(
     }
     model = out.read_bytes() if to == "onnx" else Bundle.open(out).model_bytes()
     assert model == tiny_bundle.model_bytes()
+
+
+def test_export_of_a_folder_says_its_size_and_replaces_none(
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def write(bundle: Bundle, out: Path) -> None:
+        out.mkdir()
+        (out / "a").write_bytes(bytes(300))
+        (out / "b").write_bytes(bytes(12))
+
+    monkeypatch.setitem(FORMATS._own, "parts", Format("in parts", ".d", write, is_folder=True))
+    out = tmp_path / "model.d"
+    line = ["export", str(tiny_bundle.path), "--to", "parts", "--out", str(out), "--json"]
+    assert run(line) == 0
+    assert json.loads(capsys.readouterr().out)["bytes"] == 312
+    (out / "mine").touch()
+    assert run(line) == 2
+    assert "a folder is there" in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == ["a", "b", "mine"]
 
 
 def test_export_refuses_a_format_that_does_not_exist(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from foveal.bundle import Bundle
 from foveal.checks import CHECKS
-from foveal.export.formats import FORMATS
+from foveal.export.formats import FORMATS, Format
 from foveal.testing import check_check, check_export
 
 
@@ -18,3 +20,18 @@ def test_a_check_keeps_the_contract(name: str) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_keeps_the_contract(name: str, tiny_bundle: Bundle) -> None:
     check_export(name, tiny_bundle.path)
+
+
+def write_folder(bundle: Bundle, out: Path) -> None:
+    (out / "part").mkdir(parents=True)
+    (out / "part" / "model.onnx").write_bytes(bundle.model_bytes())
+
+
+def test_a_format_may_be_a_folder_if_it_says_so(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FORMATS._own, "parts", Format("in parts", ".d", write_folder, True))
+    check_export("parts", tiny_bundle.path)
+    monkeypatch.setitem(FORMATS._own, "parts", Format("in parts", ".d", write_folder))
+    with pytest.raises(AssertionError, match="it writes a file, as it says"):
+        check_export("parts", tiny_bundle.path)

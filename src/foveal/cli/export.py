@@ -22,7 +22,7 @@ def export(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="File to write; default: named like the model."
+            "--out", "-o", metavar="PATH", help="What to write; default: named like the model."
         ),
     ] = None,
     as_json: Json = False,
@@ -33,9 +33,10 @@ def export(
     opened = foveal.load(model)
     target = out or Path(opened.bundle.name + FORMATS[to].suffix)
     written = foveal.export(opened, to, target)
+    files = [path for path in (written, *written.rglob("*")) if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
     if as_json:
-        size = written.stat().st_size
         write_json({"schema_version": 1, "to": to, "path": str(written), "bytes": size})
     else:
         write(str(written))
-        note(f"{written.stat().st_size / 1e6:.1f} MB", quiet=quiet)
+        note(f"{size / 1e6:.1f} MB", quiet=quiet)

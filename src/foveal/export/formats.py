@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from foveal.atomic import write_atomic
+from foveal.atomic import atomic_path
 from foveal.bundle.bundle import Bundle
+from foveal.errors import UsageError
 from foveal.registry import Registry
 
 
@@ -19,33 +20,38 @@ class Format:
 
     Attributes:
         summary: What it is, in a few words.
-        suffix: Ending of the file's name, with its dot.
-        write: Writes a bundle to a path; FovealError when this model cannot be written so.
+        suffix: Ending of the name, with its dot.
+        write: Writes a bundle to a path where nothing is yet; FovealError when this model cannot be
+            written so.
+        is_folder: Whether it writes a folder rather than a file.
     """
 
     summary: str
     suffix: str
     write: Callable[[Bundle, Path], None]
+    is_folder: bool = False
 
 
 FORMATS: Registry[Format] = Registry("format", Format, group="foveal.exports")
 
 
 def write_as(bundle: Bundle, to: str, out: Path) -> Path:
-    """Write a bundle in the format called `to` and return the path.
+    """Write a bundle in the format called `to`, whole or not at all, and return the path.
 
     Raises:
-        UsageError: When there is no such format.
+        UsageError: When there is no such format, or a folder would be replaced.
         PluginError: When it is a plug-in's and does not work.
     """
     written = FORMATS[to]
-    with FORMATS.blaming(to):
-        written.write(bundle, out)
+    if out.is_dir():
+        raise UsageError(f"Cannot write {out}: a folder is there.", hint="--out with another name")
+    with atomic_path(out) as temporary, FORMATS.blaming(to):
+        written.write(bundle, temporary)
     return out
 
 
 def _write_onnx(bundle: Bundle, out: Path) -> None:
-    write_atomic(out, bundle.model_bytes())
+    out.write_bytes(bundle.model_bytes())
 
 
 def _write_zip(bundle: Bundle, out: Path) -> None:

@@ -97,7 +97,7 @@ def check_synth(kind: str) -> None:
 
 
 def check_export(name: str, model: str | Path | Model) -> None:
-    """Check that a format writes one file, the same each time, and nothing beside it.
+    """Check that a format writes one file or folder, the same each time, and nothing beside it.
 
     Args:
         name: Name of the format.
@@ -112,6 +112,16 @@ def check_export(name: str, model: str | Path | Model) -> None:
     bundle = (model if isinstance(model, Model) else Model(model)).bundle
     with tempfile.TemporaryDirectory() as folder:
         written = [write_as(bundle, name, Path(folder, key + entry.suffix)) for key in "ab"]
-        expect(sorted(Path(folder).iterdir()) == written, "it writes the file and nothing beside")
-        first, second = (path.read_bytes() for path in written)
-    expect(first and first == second, "the same model gives the same bytes")
+        expect(
+            sorted(Path(folder).iterdir()) == written, "it writes what it is given, nothing beside"
+        )
+        kind = "folder" if entry.is_folder else "file"
+        expect(written[0].is_dir() == entry.is_folder, f"it writes a {kind}, as it says")
+        first, second = map(_contents, written)
+    expect(any(first.values()), "it writes something")
+    expect(first == second, "the same model gives the same bytes")
+
+
+def _contents(root: Path) -> dict[str, bytes]:
+    files = [path for path in (root, *root.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
