@@ -47,7 +47,12 @@ class Installed:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         offline = ["--no-deps", "--no-build-isolation", "--no-index", "--target", root / "site"]
         subprocess.run([*pip, *offline, root / "toy", root / "broken"], check=True)
-        self.environment = {**os.environ, "PYTHONPATH": f"{root / 'site'}:{SOURCE}"}
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": f"{root / 'site'}:{SOURCE}",
+            # Nothing of the help is wrapped.
+            "COLUMNS": "300",
+        }
 
     def python(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, *map(str, words)]
