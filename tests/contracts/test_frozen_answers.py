@@ -162,7 +162,7 @@ def serving(root: Path, case: str) -> Iterator[httpx.Client]:
     predictor = Predictor(open_bundle(root, case), threads=1)
     with (
         start_in_thread({"model": predictor}, port=0) as handle,
-        httpx.Client(base_url=handle.url, timeout=60, trust_env=False) as client,
+        httpx.Client(base_url=handle.url, timeout=None, trust_env=False) as client,
     ):
         yield client
 

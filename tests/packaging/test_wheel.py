@@ -86,7 +86,7 @@ def server(away: Path, bin_folder: Path, tiny_bundle: Bundle) -> Iterator[httpx.
     try:
         url = process.stdout.readline().strip()
         assert url.startswith("http://127.0.0.1:"), url
-        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        with httpx.Client(base_url=url, timeout=None, trust_env=False) as client:
             yield client
     finally:
         process.terminate()

@@ -58,5 +58,5 @@ def server(predictor: Predictor) -> Iterator[ServerHandle]:
 @pytest.fixture
 def client(server: ServerHandle) -> Iterator[httpx.Client]:
     """Return a client of the running server."""
-    with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, timeout=None, trust_env=False) as client:
         yield client

@@ -32,7 +32,7 @@ def masks(tiny_masks: Bundle, tiny_bundle: Bundle) -> Iterator[httpx.Client]:
     models = {b.name: Predictor(b, threads=1) for b in (tiny_masks, tiny_bundle)}
     with (
         start_in_thread(models, port=0, max_pixels=1_000_000) as handle,
-        httpx.Client(base_url=handle.url, timeout=60, trust_env=False) as client,
+        httpx.Client(base_url=handle.url, timeout=None, trust_env=False) as client,
     ):
         yield client
 

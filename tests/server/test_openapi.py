@@ -38,7 +38,7 @@ def everything(
     models = {bundle.name: Predictor(bundle, threads=1) for bundle in bundles}
     with (
         start_in_thread(models, port=0, max_body_bytes=100_000) as handle,
-        httpx.Client(base_url=handle.url, timeout=30, trust_env=False) as client,
+        httpx.Client(base_url=handle.url, timeout=None, trust_env=False) as client,
     ):
         yield client
 

@@ -23,7 +23,7 @@ def readers(tiny_reader: Bundle, tiny_sums: Bundle) -> Iterator[httpx.Client]:
     models = {b.name: Predictor(b, threads=1) for b in (tiny_reader, tiny_sums)}
     with (
         start_in_thread(models, port=0) as handle,
-        httpx.Client(base_url=handle.url, timeout=30, trust_env=False) as client,
+        httpx.Client(base_url=handle.url, timeout=None, trust_env=False) as client,
     ):
         yield client
 

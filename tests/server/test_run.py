@@ -60,11 +60,17 @@ def test_a_process_without_torch_serves_and_ends_with_0_on_sigterm(
     process: subprocess.Popen[str], dark_png: bytes
 ) -> None:
     url = url_of(process)
-    assert httpx.post(f"{url}/predict/tiny", content=dark_png).json()["label"] == "circle"
-    assert httpx.post(f"{url}/predict/tiny?explain=1", content=dark_png).status_code == 200
+    assert (
+        httpx.post(f"{url}/predict/tiny", content=dark_png, timeout=None).json()["label"]
+        == "circle"
+    )
+    assert (
+        httpx.post(f"{url}/predict/tiny?explain=1", content=dark_png, timeout=None).status_code
+        == 200
+    )
 
     process.send_signal(signal.SIGTERM)
-    output, problems = process.communicate(timeout=60)
+    output, problems = process.communicate()
 
     assert (process.returncode, output.strip(), problems) == (0, "drained", "")
 
@@ -72,7 +78,7 @@ def test_a_process_without_torch_serves_and_ends_with_0_on_sigterm(
 def await_draining(url: str) -> None:
     """Wait until a signal was heard: new requests are turned away, or not even accepted."""
     with contextlib.suppress(httpx.TransportError):
-        while httpx.get(f"{url}/readyz").status_code == 200:
+        while httpx.get(f"{url}/readyz", timeout=None).status_code == 200:
             time.sleep(0.01)
 
 
@@ -81,17 +87,17 @@ def test_a_request_in_flight_is_finished_before_the_end(
 ) -> None:
     host, port = url_of(process).removeprefix("http://").split(":")
     head = b"POST /predict/tiny HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port))) as connection:
         connection.sendall(head % len(dark_png) + dark_png[:100])
         # Answered only once the first connection is accepted too: both wait in one queue.
-        assert httpx.get(f"http://{host}:{port}/healthz").status_code == 200
+        assert httpx.get(f"http://{host}:{port}/healthz", timeout=None).status_code == 200
         process.send_signal(signal.SIGTERM)
         await_draining(f"http://{host}:{port}")
         connection.sendall(dark_png[100:])
         answer = b""
         while part := connection.recv(65536):
             answer += part
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate()
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b'"label":"circle"' in answer
@@ -102,8 +108,8 @@ def test_a_request_in_flight_is_finished_before_the_end(
 def test_a_draining_server_is_alive_but_not_ready(predictor: Predictor) -> None:
     with start_in_thread({"tiny": predictor}, port=0) as server:
         server.drain()
-        ready = httpx.get(f"{server.url}/readyz")
-        alive = httpx.get(f"{server.url}/healthz")
+        ready = httpx.get(f"{server.url}/readyz", timeout=None)
+        alive = httpx.get(f"{server.url}/healthz", timeout=None)
     assert (ready.status_code, list(ready.json()), alive.status_code) == (503, ["error"], 200)
     assert ready.headers["connection"] == "close"
 
@@ -115,7 +121,7 @@ def test_a_stopped_server_does_not_answer_and_may_be_stopped_again(predictor: Pr
     server.stop()
     assert not server.is_running
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{server.url}/healthz")
+        httpx.get(f"{server.url}/healthz", timeout=None)
 
 
 def test_a_port_in_use_is_a_usage_error(predictor: Predictor) -> None:
@@ -160,5 +166,5 @@ def test_hosts_are_those_allowed(
     predictor: Predictor, options: ServerOptions, host: str, status: int
 ) -> None:
     with start_in_thread({"tiny": predictor}, options) as server:
-        response = httpx.get(f"{server.url}/healthz", headers={"host": host})
+        response = httpx.get(f"{server.url}/healthz", headers={"host": host}, timeout=None)
     assert response.status_code == status

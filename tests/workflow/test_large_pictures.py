@@ -62,7 +62,7 @@ def test_a_classifier_answers_what_it_was_trained_on(
     assert foveal.explain(classifier, large).overlay.ndim == 3
     with (
         start_in_thread({"photos": classifier.predictor}, port=0) as handle,
-        httpx.Client(base_url=handle.url, trust_env=False, timeout=60) as client,
+        httpx.Client(base_url=handle.url, trust_env=False, timeout=None) as client,
     ):
         answer = client.post("/predict/photos", content=large.read_bytes())
     assert answer.status_code == 200

@@ -102,7 +102,7 @@ def test_bundle_card_metrics_json_and_server_state_one_measurement(
     assert model.bundle.version in report
     with (
         start_in_thread({"model": model.predictor}, port=0) as handle,
-        httpx.Client(base_url=handle.url, trust_env=False) as client,
+        httpx.Client(base_url=handle.url, timeout=None, trust_env=False) as client,
     ):
         (described,) = client.get("/models").json()["models"]
     assert described["metrics"] == manifest.metrics
