@@ -113,7 +113,7 @@ def test_continue_adds_epochs_to_a_run(epochs: str, calls: Calls) -> None:
     [
         ("train", "DATA is missing"),
         ("train photos --epochs +5", "needs --continue"),
-        ("train photos --epochs five", "--epochs"),
+        ("train photos --epochs five", "Expected a whole number"),
         ("train photos --resume run", "DATA cannot be given"),
         ("train --resume run --lr 0.1 --budget 1m", "--lr, --budget cannot be given"),
         ("train --resume run --set seed=1", "--set cannot be given"),

@@ -27,6 +27,14 @@ def write_folder(bundle: Bundle, out: Path) -> None:
     (out / "part" / "model.onnx").write_bytes(bundle.model_bytes())
 
 
+def test_a_format_that_writes_nothing_is_said_to(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FORMATS._own, "none", Format("none", ".x", lambda bundle, out: None))
+    with pytest.raises(FileNotFoundError, match="it wrote nothing"):
+        check_export("none", tiny_bundle.path)
+
+
 def test_a_format_may_be_a_folder_if_it_says_so(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

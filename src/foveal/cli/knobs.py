@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, final, get_origin
 import typer
 
 from foveal.cli.options import seconds
+from foveal.errors import UsageError
 from foveal.recipe.knobs import KNOBS
 from foveal.settings import Setting
 
@@ -19,7 +20,17 @@ class More(int):
 
 
 def epochs(text: str) -> int:
-    """Return the whole number in `5`, or in `+5` as `More`."""
+    """Return the whole number in `5`, or in `+5` as `More`.
+
+    Raises:
+        UsageError: For anything else.
+    """
+    if not text.strip().removeprefix("+").isdecimal():
+        raise UsageError(
+            f"Invalid value for --epochs. Expected a whole number, or +N with --continue. "
+            f"Received: {text!r}.",
+            hint="foveal train DATA --epochs 5",
+        )
     number = int(text)
     return More(number) if text.strip().startswith("+") else number
 

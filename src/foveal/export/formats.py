@@ -47,6 +47,8 @@ def write_as(bundle: Bundle, to: str, out: Path) -> Path:
         raise UsageError(f"Cannot write {out}: a folder is there.", hint="--out with another name")
     with atomic_path(out) as temporary, FORMATS.blaming(to):
         written.write(bundle, temporary)
+        if not temporary.exists():
+            raise FileNotFoundError("it wrote nothing")
     return out
 
 
