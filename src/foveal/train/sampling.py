@@ -62,7 +62,7 @@ class BatchOrder:
         count: Number of samples.
         batch_size: The most samples in a batch. Batches of an epoch differ by at most one sample,
             so there is no tiny last batch to upset batch normalisation.
-        seed: Of the order.
+        seed: Seed of the order.
         sample_weights: (count,) how often each sample is drawn relative to the others, or None
             for each exactly once.
         widths: (count,) of the model inputs, in pixels, or None when all are alike. Batches are
