@@ -47,7 +47,7 @@ from foveal.train.sampling import (
     WholePictures,
     windows_in_order,
 )
-from foveal.types import IGNORED, Frame
+from foveal.types import IGNORED
 from foveal.workflow.outputs import joined_maps
 from foveal.workflow.prepare import TRAIN, VAL, Prepared, raw_target
 from foveal.workflow.sheet import write_sheet
@@ -114,6 +114,7 @@ class Units:
             most=_VALIDATION_BATCH,
         )
         self._tensors: dict[str, Tensor] | None = None
+        self._known: dict[bytes, Truths] = {}
 
     @property
     def repeats(self) -> bool:
@@ -314,9 +315,12 @@ class Units:
         return ValidationBatch(ids, self._cache.read(windows), self._truths(windows))
 
     def _truths(self, windows: Windows) -> Truths:
-        frames: Sequence[Frame] = self._cache.frames(windows)
-        if self._classes is None:
+        if self._classes is not None:
+            masks = list(self._classes[self._cache.read_masks(windows)])
+            return Truths(windows.samples, self._cache.frames(windows), masks)
+        # Ordinary pictures make the same batches in every epoch: their labels are parsed once.
+        key = windows.samples.tobytes()
+        if key not in self._known:
             targets = self._prepared.targets(windows.samples)
-        else:
-            targets = list(self._classes[self._cache.read_masks(windows)])
-        return Truths(windows.samples, frames, targets)
+            self._known[key] = Truths(windows.samples, self._cache.frames(windows), targets)
+        return self._known[key]
