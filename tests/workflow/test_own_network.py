@@ -84,7 +84,8 @@ def test_it_trains_resumes_and_answers_without_its_code(folder: Path, tmp_path: 
     elsewhere = foveal_command("train", "--continue", run, "--epochs", "+1", cwd=tmp_path)
     assert elsewhere.returncode == 2
     assert "Cannot import the backbone 'mynet:make'" in elsewhere.stderr
-    resumed = foveal_command("train", "--resume", run, "--quiet", cwd=folder)
+    assert len((run / "results.csv").read_text().splitlines()) == 1 + 6
+    resumed = foveal_command("train", "--continue", run, "--epochs", "+1", "--quiet", cwd=folder)
     assert resumed.returncode == 0, resumed.stderr
     assert len((run / "results.csv").read_text().splitlines()) == 1 + 6 + 1
 
