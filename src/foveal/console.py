@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -51,3 +52,22 @@ def stop_logging(handler: logging.Handler) -> None:
     """Detach and close a handler that `log_to_file` returned."""
     logging.getLogger("foveal").removeHandler(handler)
     handler.close()
+
+
+class _LogHandler(logging.Handler):
+    """Writes to whatever stderr is now, so that a progress bar can keep its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the record as a line for people."""
+        name = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        sys.stderr.write(f"{name}{record.getMessage()}\n")
+
+
+def show_log(level: int) -> None:
+    """Send foveal's messages from `level` up to stderr; the last call counts."""
+    logger = logging.getLogger("foveal")
+    for handler in [h for h in logger.handlers if isinstance(h, _LogHandler)]:
+        logger.removeHandler(handler)
+    logger.addHandler(_LogHandler(level))
+    # Never above INFO: the log file of a run wants that whatever the terminal shows.
+    logger.setLevel(min(level, logging.INFO))

@@ -12,8 +12,8 @@ import foveal
 from foveal.cli.knobs import with_knobs
 from foveal.cli.options import Data, Debug, Json, Quiet, Set
 from foveal.cli.output import finding_lines, note, table, write, write_json
-from foveal.cli.progress import make_progress
 from foveal.errors import UsageError
+from foveal.progress import make_progress
 from foveal.synth import KINDS
 from foveal.types import SPLIT_NAMES
 

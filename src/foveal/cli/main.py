@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from foveal.cli.command import VerbCommand
-from foveal.cli.output import show_log
+from foveal.console import show_log
 from foveal.errors import FovealError
 from foveal.version import __version__
 

@@ -12,7 +12,7 @@ from foveal.api import load_voters
 from foveal.cli.knobs import with_knobs
 from foveal.cli.options import Data, Debug, Json, MaxBytes, MaxPixels, ModelName, Out, Quiet
 from foveal.cli.output import metric_table, note, write, write_json
-from foveal.cli.progress import make_progress
+from foveal.progress import make_progress
 
 
 @with_knobs("label_regex")

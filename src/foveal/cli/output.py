@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,25 +27,6 @@ def note(text: str, *, quiet: bool = False) -> None:
     """Tell the person at the terminal something."""
     if not quiet:
         sys.stderr.write(text + "\n")
-
-
-class _LogHandler(logging.Handler):
-    """Writes to whatever stderr is now, so that a progress bar can keep its place."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print the record as a line for people."""
-        name = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        sys.stderr.write(f"{name}{record.getMessage()}\n")
-
-
-def show_log(level: int) -> None:
-    """Send foveal's messages from `level` up to stderr; the last call counts."""
-    logger = logging.getLogger("foveal")
-    for handler in [h for h in logger.handlers if isinstance(h, _LogHandler)]:
-        logger.removeHandler(handler)
-    logger.addHandler(_LogHandler(level))
-    # Never above INFO: the log file of a run wants that whatever the terminal shows.
-    logger.setLevel(min(level, logging.INFO))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

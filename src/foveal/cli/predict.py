@@ -126,7 +126,7 @@ def _files(pictures: list[str]) -> list[str]:
 
 def _make_progress(*, streams: bool, quiet: bool) -> Progress:
     # Imported late: what draws bars takes longer to load than a small picture to answer.
-    from foveal.cli.progress import LineProgress, make_progress
+    from foveal.progress import LineProgress, make_progress
 
     # A bar would take over stdout, where the records go one by one.
     return LineProgress() if streams and not quiet else make_progress(quiet=quiet)

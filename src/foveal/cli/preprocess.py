@@ -11,9 +11,9 @@ import typer
 import foveal
 from foveal.cli.options import Debug, Json, Quiet
 from foveal.cli.output import note, table, write, write_json
-from foveal.cli.progress import make_progress
 from foveal.errors import DataError
 from foveal.page import DEFAULT_STEPS, STEPS
+from foveal.progress import make_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

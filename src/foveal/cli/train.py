@@ -13,9 +13,10 @@ import typer
 import foveal
 from foveal.cli.knobs import More, with_knobs
 from foveal.cli.options import Debug, Json, Quiet, Set
-from foveal.cli.output import metric_table, note, show_log, write, write_json
-from foveal.cli.progress import make_progress
+from foveal.cli.output import metric_table, note, write, write_json
+from foveal.console import show_log
 from foveal.errors import UsageError
+from foveal.progress import make_progress
 from foveal.recipe.knobs import KNOBS
 
 if TYPE_CHECKING:

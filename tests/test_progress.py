@@ -4,8 +4,8 @@ import time
 import pytest
 from rich.console import Console
 
-from foveal.cli.progress import BarProgress, LineProgress, make_progress
 from foveal.console import NoProgress
+from foveal.progress import BarProgress, LineProgress, make_progress
 
 
 def test_quiet_draws_nothing() -> None:
