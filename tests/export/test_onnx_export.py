@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 import torch
 
+import foveal
 from foveal.bundle.onnx_check import check_onnx
 from foveal.export.onnx import export_onnx
 from foveal.models.backbones import resolve_backbone
@@ -158,6 +161,16 @@ def test_a_widest_line_that_is_no_multiple_of_the_step_is_exported() -> None:
     expected = TorchEngine(trained).run(inputs)
 
     np.testing.assert_allclose(shipped.run(inputs)["logits"], expected["logits"], atol=1e-4)
+
+
+@pytest.mark.parametrize("head", ["ctc", "gru"])
+def test_the_model_says_nothing_about_the_machine_that_exported_it(head: str) -> None:
+    model = onnx.load_from_string(export_onnx(reader(head), READERS[head], LINE))
+
+    text = str(model)
+    assert "doc_string" not in text and "metadata_props" not in text
+    for module in (torch, foveal):
+        assert str(Path(module.__file__).parents[1]) not in text
 
 
 def test_exporting_a_recurrent_reader_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:

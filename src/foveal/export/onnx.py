@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, final
 
+import onnx
 import torch
+from google.protobuf.message import Message
 from torch import Tensor, nn
 
 from foveal.models.network import Network
@@ -76,13 +78,17 @@ def export_onnx(network: Network, task: Task, pipeline: Pipeline) -> bytes:
     # Two pictures: torch.export would take a batch of one as a constant.
     example = torch.zeros((2, *pipeline.example_size, 3), dtype=torch.uint8)
     is_recurrent = any(isinstance(module, nn.RNNBase) for module in shipped.modules())
+    export = _export_traced if is_recurrent else _export
     with _quiet(), torch.inference_mode():
-        return (_export_traced if is_recurrent else _export)(shipped, example, pipeline, names)
+        model = export(shipped, example, pipeline, names)
+    _strip(model)
+    serialized: bytes = model.SerializeToString()
+    return serialized
 
 
 def _export(
     shipped: _Shipped, example: Tensor, pipeline: Pipeline, names: tuple[str, ...]
-) -> bytes:
+) -> onnx.ModelProto:
     free: dict[int, Any] = {0: torch.export.Dim("batch")}
     if pipeline.is_ragged:
         # The multiple lets the exporter see that strided layers divide without remainder.
@@ -99,13 +105,12 @@ def _export(
     )
     if program is None:  # only without `dynamo`; says so to the type checker
         raise RuntimeError("The exporter returned no program.")
-    model: bytes = program.model_proto.SerializeToString()
-    return model
+    return program.model_proto
 
 
 def _export_traced(
     shipped: _Shipped, example: Tensor, pipeline: Pipeline, names: tuple[str, ...]
-) -> bytes:
+) -> onnx.ModelProto:
     """Export by tracing: torch 2.13's other exporter fails on a GRU over a free width."""
     free = {0: "batch", 2: "width"} if pipeline.is_ragged else {0: "batch"}
     outputs = {name: {0: "batch", 1: "columns"} for name in names if pipeline.is_ragged}
@@ -127,4 +132,18 @@ def _export_traced(
         dynamic_axes={"image": free, **(outputs or {name: {0: "batch"} for name in names})},
         verbose=False,
     )
-    return buffer.getvalue()
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes for debugging: stack traces, with paths of this machine."""
+    parts: list[Message] = [model]
+    while parts:
+        part = parts.pop()
+        for name in ("doc_string", "metadata_props"):
+            if name in part.DESCRIPTOR.fields_by_name:
+                part.ClearField(name)
+        # Graphs, nodes, functions, and the graphs in a node's attributes.
+        for field, value in part.ListFields():
+            if field.message_type is not None:
+                parts += [value] if isinstance(value, Message) else value
