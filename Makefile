@@ -6,10 +6,15 @@ PYTHON ?= python3
 PORT ?= 8000
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+# Processes that share the tests; 0 runs them in this one, to debug.
+WORKERS ?= 2
 # uv does not read pip's settings.
 UV_ARGS ?= $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 VENV := .venv
 BIN := $(VENV)/bin
+# A file stays in one worker, with the models that its tests share. One thread in each worker: more
+# would fight over the cores.
+PYTEST := pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: help setup fmt check test coverage lowest docs docs-site demo demo-model bench clean
 
@@ -53,11 +58,11 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m $(PYTEST) $(PYTEST_ARGS)
 
 coverage: check
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m $(PYTEST) $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,18 +78,24 @@ def tiny_sums(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="session")
 def tiny_masks(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Return a bundle that marks red and blue discs; trained for some seconds, it needs torch."""
-    root = tmp_path_factory.mktemp("discs")
-    model = foveal.train(
-        draw_disc_folder(root / "data", 16),
-        task="segment",
-        name="discs",
-        out=root / "runs",
-        backbone="fovea",
-        image_size=64,
-        epochs=6,
-        device="cpu",
-    )
-    return model.bundle
+    root = tmp_path_factory.getbasetemp()
+    # The folder that all pytest-xdist workers share: the first trains, the others wait for it.
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    with (root / "discs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "discs").exists():
+            model = foveal.train(
+                draw_disc_folder(root / "discs-data", 16),
+                task="segment",
+                name="discs",
+                out=root / "discs-runs",
+                backbone="fovea",
+                image_size=64,
+                epochs=6,
+                device="cpu",
+            )
+            model.bundle.path.rename(root / "discs")
+    return Bundle.open(root / "discs")
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
