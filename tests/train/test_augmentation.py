@@ -1,9 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from foveal.recipe import AugmentOptions
-from foveal.train.augmentation import Augmenter, rotation_matrix, to_float, warp
+from foveal.train.augmentation import Augmenter, to_float, warp
 from foveal.train.seeds import generator
 
 OFF = {
@@ -57,10 +59,16 @@ def test_flips_within_a_resampling_are_the_same_flips():
     assert not torch.allclose(images, plain, atol=1)
 
 
+def rotation(degrees):
+    """Return the (2, 2) matrix of `warp` that turns a picture counter-clockwise on the screen."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return torch.tensor([[cos, -sin], [sin, cos]])
+
+
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
 def test_turning_by_right_angles_moves_whole_pixels(quarters):
     images = to_float(pictures(height=8, width=8)).contiguous()
-    matrix = rotation_matrix(90.0 * quarters).repeat(len(images), 1, 1)
+    matrix = rotation(90.0 * quarters).repeat(len(images), 1, 1)
     turned = warp(images, matrix, torch.zeros(len(images), 2), PAD)
     expected = torch.rot90(images, quarters, (2, 3))
     assert torch.allclose(turned, expected, atol=0.01)
@@ -70,7 +78,7 @@ def test_turning_a_picture_that_is_not_square_keeps_its_proportions():
     # A 2 x 2 block 4 pixels right of the centre of a wide picture comes to stand 4 above it.
     images = torch.zeros(1, 3, 12, 20)
     images[:, :, 5:7, 13:15] = 255
-    turned = warp(images, rotation_matrix(90.0)[None], torch.zeros(1, 2), (0, 0, 0))
+    turned = warp(images, rotation(90.0)[None], torch.zeros(1, 2), (0, 0, 0))
     expected = torch.zeros(1, 3, 12, 20)
     expected[:, :, 1:3, 9:11] = 255
     assert torch.allclose(turned, expected, atol=0.1)

@@ -299,9 +299,3 @@ def _flip(images: Tensor, chosen: Tensor | None, axis: int) -> Tensor:
     if chosen is None:
         return images
     return torch.where(chosen.to(images.device).view(-1, 1, 1, 1), images.flip(axis), images)
-
-
-def rotation_matrix(degrees: float) -> Tensor:
-    """Return the (2, 2) matrix of `warp` that turns a picture counter-clockwise on the screen."""
-    angle = math.radians(degrees)
-    return torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
