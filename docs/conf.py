@@ -23,7 +23,7 @@ exclude_patterns = ["_ext"]
 nitpicky = True
 # No inventories of other projects: the site is built without a network.
 nitpick_ignore_regex = [
-    ("py:.*", r"(numpy|np|npt|pathlib|collections|PIL|pydantic|typing|torch)\..*"),
+    ("py:.*", r"(numpy|np|npt|os|pathlib|collections|PIL|pydantic|typing|torch)\..*"),
     ("py:.*", r"NDArray|Image\.Image|Path|PictureLike|Recipe|Knobs"),
     # Types of attributes that are not part of the public interface.
     ("py:.*", r"foveal\..*"),

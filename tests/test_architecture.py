@@ -31,7 +31,7 @@ import foveal
 
 bundle, picture = sys.argv[1:]
 model = foveal.load(bundle)
-record = next(foveal.predict(model, [picture]))
+record = foveal.predict(model, picture).record
 explanation = foveal.explain(model, picture)
 handle = model.serve()
 try:

@@ -10,6 +10,8 @@ import pytest
 import foveal
 
 PUBLIC = [
+    "Answer",
+    "Answers",
     "FovealError",
     "Model",
     "__version__",
@@ -52,7 +54,7 @@ def test_every_parameter_is_documented(name: str) -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+    with pytest.raises(AttributeError, match=r"no 'trian'\. Did you mean 'train'"):
         foveal.trian  # noqa: B018  # The access is the test.
 
 

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
         train,
     )
     from foveal.errors import FovealError
-    from foveal.model import Model
+    from foveal.model import Answer, Answers, Model
 
 __all__ = [
+    "Answer",
+    "Answers",
     "FovealError",
     "Model",
     "__version__",
@@ -52,6 +54,14 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "Answer": "foveal.model",
+    "Answers": "foveal.model",
+    "FovealError": "foveal.errors",
+    "Model": "foveal.model",
+}
+
+
 class _Package(ModuleType):
     """Keeps `foveal.train` the function although a subpackage has the same name."""
 
@@ -68,11 +78,20 @@ sys.modules[__name__].__class__ = _Package
 def __getattr__(name: str) -> Any:
     """Fetch a public name on first use (PEP 562)."""
     if name not in __all__:
-        raise AttributeError(f"module 'foveal' has no attribute {name!r}")
-    home = "foveal.errors" if name == "FovealError" else "foveal.api"
+        raise _missing(name)
+    home = _HOMES.get(name, "foveal.api")
     value = getattr(import_module(home), name)
     globals()[name] = value
     return value
+
+
+def _missing(name: str) -> Exception:
+    """Return the error for a name that is not there, with what to type instead."""
+    from foveal.foreign import ADVICE, advise
+
+    sentence = advise("module", "module", name, __all__)
+    # `from foveal import YOLO` would replace the words of an AttributeError by its own.
+    return (ImportError if name in ADVICE["module"] else AttributeError)(sentence)
 
 
 def __dir__() -> list[str]:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import csv
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PILImage
 
 from foveal.console import NoProgress, Progress
-from foveal.data.decode import to_rgb
-from foveal.errors import BundleError, FovealError, UsageError
-from foveal.predict.copies import small_copy, whole_picture
-from foveal.predict.files import Answered, answer_files, expand, failed
+from foveal.errors import BundleError, UsageError
+from foveal.foreign import missing_attribute, spelled
+from foveal.metrics import Interval
+from foveal.predict.answer import Answer, answer_one, open_given
+from foveal.predict.answers import Answers
+from foveal.predict.copies import whole_picture
+from foveal.predict.files import answer_pictures
+from foveal.predict.inputs import PictureLike, is_one, read_each, read_one
 from foveal.predict.predictor import Predictor
 from foveal.predict.write import write_answers
-from foveal.tasks.prediction import Prediction
-from foveal.types import Image, JsonObject, Picture, Raster
+from foveal.types import JsonObject, Picture
 from foveal.workflow.locate import find_bundle, run_of
 
 if TYPE_CHECKING:
@@ -30,51 +31,14 @@ if TYPE_CHECKING:
     from foveal.explain.evidence import Explanation
     from foveal.server.run import ServerHandle
 
-# Side of the copy that stands for a picture too large to be shown.
-_COPY_PX = 2048
-
-PictureLike = str | Path | bytes | NDArray[np.uint8] | PILImage.Image
-
-
-@final
-@dataclass(frozen=True)
-class Answer:
-    """Answer to one picture. It prints as a few words and renders in a notebook.
-
-    Attributes:
-        prediction: The prediction of the task (`.label`, `.confidence`, `.unsure`, …).
-        record: The answer as JSON values.
-        picture: The picture, or a small copy of it.
-    """
-
-    prediction: Prediction
-    record: JsonObject
-    picture: Picture
-
-    @cached_property
-    def overlay(self) -> Image:
-        """The picture with the answer drawn on it, (H, W, 3) uint8 RGB."""
-        return self.prediction.draw(self.picture)
-
-    def __str__(self) -> str:
-        """Return the answer as a few words."""
-        return self.prediction.headline
-
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the prediction: `answer.label`, `answer.text`."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self.prediction, name)
-
-    def _repr_html_(self) -> str:
-        from foveal.notebook import answer_html
-
-        return answer_html(self.prediction, self.picture, self.overlay)
+__all__ = ["Answer", "Answers", "Model", "PictureLike"]
 
 
 @final
 class Model:
     """A trained model: a bundle, and the run it came from if there is one.
+
+    It can be pickled, by its path: another process opens the same bundle.
 
     Args:
         model: A run, a bundle folder, a `.foveal` file, or `imagenet`.
@@ -92,160 +56,267 @@ class Model:
         """Open and verify the bundle."""
         self.bundle = find_bundle(model)
         self.run = run_of(model)
-        given = {"max_pixels": max_pixels, "max_bytes": max_bytes}
+        self._given = {"max_pixels": max_pixels, "max_bytes": max_bytes}
         self._limits = replace(
             self.bundle.manifest.limits,
             hint="--max-{} N raises the limit",
-            **{name: value for name, value in given.items() if value is not None},
+            **{name: value for name, value in self._given.items() if value is not None},
         )
 
     def __repr__(self) -> str:
         """Name the model, its task and where it lies."""
-        return (
-            f"Model({self.bundle.name!r}, task={self.bundle.manifest.task!r}, {self.bundle.path})"
-        )
+        return f"Model({self.bundle.name!r}, task={self.task!r}, {self.bundle.path})"
+
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[Path, dict[str, int | None]]]:
+        """Pickle the path: of the run if there is one, else of the bundle."""
+        return _reopen, ((self.run or self.bundle.path).resolve(), self._given)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what to type instead of what other libraries have."""
+        raise missing_attribute("model", "model", name, dir(type(self)))
+
+    @property
+    def task(self) -> str:
+        """`classify`, `read` or `segment`, or the task of a plug-in."""
+        return self.bundle.manifest.task
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, or the alphabet of a reader; outputs are in this order."""
+        return self.bundle.task.labels.names
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Position → label, as Ultralytics has it."""
+        return dict(enumerate(self.labels))
+
+    @property
+    def metrics(self) -> dict[str, Interval]:
+        """Metrics on validation: floats that print as `97.5 % (95.5 to 98.6)`."""
+        stored = self.bundle.manifest.metrics
+        return {name: Interval.from_json(value) for name, value in stored.items()}
+
+    def info(self) -> JsonObject:
+        """Return what the model is: name, task, labels, input, metrics and where it lies."""
+        manifest, pipeline = self.bundle.manifest, self.bundle.pipeline
+        return {
+            "name": self.bundle.name,
+            "version": self.bundle.version,
+            "task": self.task,
+            "labels": list(self.labels),
+            "backbone": manifest.backbone,
+            "input": {"height": pipeline.height, "width": pipeline.width, "fit": pipeline.fit},
+            "metrics": dict(self.metrics),
+            "samples": manifest.data.get("samples"),
+            "bytes": self.bundle.size_bytes,
+            "created": manifest.created,
+            "bundle": str(self.bundle.path),
+            "run": None if self.run is None else str(self.run),
+        }
 
     @cached_property
     def predictor(self) -> Predictor:
         """Predictor of the bundle; the network is loaded on first use."""
         return Predictor(self.bundle, limits=self._limits)
 
-    @property
-    def metrics(self) -> JsonObject:
-        """Metrics on validation, name → `{"value", "low", "high"}` with a 95 % interval."""
-        return {name: dict(value) for name, value in self.bundle.manifest.metrics.items()}
-
-    def __call__(self, picture: PictureLike) -> Answer:
-        """Answer one picture.
-
-        A TIFF that exceeds the limits is read in parts. Its answer has no heat map, and `.picture`
-        and `.overlay` are small copies.
-
-        Args:
-            picture: A path, the bytes of a picture file, (H, W, 3) uint8 RGB, or a Pillow image.
-
-        Raises:
-            ImageError: If it cannot be decoded.
-        """
-        raster = self._open(picture)
-        fits = self._fits(raster)
-        decoded = whole_picture(raster) if fits else small_copy(raster, _COPY_PX)
-        start = time.perf_counter()
-        prediction = self.predictor.predict([decoded if fits else raster], explain=fits)[0]
-        ms = 1000 * (time.perf_counter() - start)
-        source = str(picture) if isinstance(picture, (str, Path)) else "picture"
-        return Answer(prediction, self.predictor.record(prediction, source, ms), decoded)
-
+    @overload
     def predict(
         self,
-        pictures: Iterable[str | Path],
+        pictures: Any,
         *,
+        stream: Literal[True],
+        batch_size: int = ...,
+        out: str | Path | None = ...,
+        maps: bool = ...,
+        verbose: bool = ...,
+        progress: Progress | None = ...,
+    ) -> Iterator[Answer]: ...
+    @overload
+    def predict(
+        self,
+        pictures: list[Any] | tuple[Any, ...] | Iterator[Any],
+        *,
+        stream: Literal[False] = ...,
+        batch_size: int = ...,
+        out: str | Path | None = ...,
+        maps: bool = ...,
+        verbose: bool = ...,
+        progress: Progress | None = ...,
+    ) -> Answers: ...
+    # Whether a path is one picture or a folder is seen when it is opened.
+    @overload
+    def predict(
+        self,
+        pictures: PictureLike,
+        *,
+        stream: Literal[False] = ...,
+        batch_size: int = ...,
+        out: str | Path | None = ...,
+        maps: bool = ...,
+        verbose: bool = ...,
+        progress: Progress | None = ...,
+    ) -> Answer | Any: ...
+    @spelled
+    def predict(
+        self,
+        pictures: PictureLike | Iterable[Any],
+        *,
+        stream: bool = False,
         batch_size: int = 32,
         out: str | Path | None = None,
         maps: bool = False,
+        verbose: bool = True,
         progress: Progress | None = None,
-    ) -> Iterator[JsonObject]:
-        """Yield one JSON record for each picture, in order.
+    ) -> Answer | Answers | Iterator[Answer]:
+        """Answer one picture or several; `model(...)` is the same.
 
-        A picture that cannot be read yields `{"source", "error"}`; the others are answered.
+        One picture gives an `Answer`. A folder, a glob, or a list gives `Answers`, in order; one of
+        them that cannot be read has an answer with an `error`, and the others are answered.
 
         Args:
-            pictures: Paths of files or folders, or globs.
+            pictures: A path, the bytes of a picture file, an open file, an array ((H, W) grey,
+                (H, W, 3) RGB or (H, W, 4) RGBA; uint8, or floats in [0, 1]), a Pillow image, a
+                folder, a glob, or a list, tuple or generator of any of these.
+            stream: Return an iterator that answers while it is read, for more pictures than fit in
+                memory.
             batch_size: Pictures run through the network together; tiled pictures run one by one.
             out: Folder for `<stem>.png` (the mask, if the model gives masks) and
                 `<stem>_overlay.jpg` (the answer drawn on the picture), whose paths are then in the
                 records. None writes nothing.
             maps: With `out`: also write the probability of each label in grey, 255 for 1, as
                 `<stem>_<label>.png`.
-            progress: Receives the progress, if `out` is given.
+            verbose: Whether several pictures show a bar in a terminal or notebook.
+            progress: Receives the progress instead.
 
         Raises:
-            UsageError: If `out` cannot be written or contains the pictures themselves, or if `maps`
-                is given without `out`.
+            ImageError: If one picture is given and cannot be read.
+            DataError: For a folder without pictures, or a glob that matches nothing.
+            UsageError: For what is no picture, if `out` cannot be written or contains the pictures
+                themselves, or if `maps` is given without `out`.
 
         Example:
-            >>> for record in foveal.predict("runs/segment/cells", ["slides/"], out="masks"):
-            ...     record["mask"]["path"]  # doctest: +SKIP
-            'masks/slide1.png'
+            >>> model.predict("cat.jpg").label  # doctest: +SKIP
+            'cat'
+            >>> [answer.label for answer in model.predict(["cat.jpg", "dog.jpg"])]  # doctest: +SKIP
+            ['cat', 'dog']
+            >>> model.predict("photos/", out="answers").to_pandas()  # doctest: +SKIP
         """
-        answers = self.answer_files(
-            pictures, batch_size=batch_size, out=out, maps=maps, progress=progress
-        )
-        return (answered.record for answered in answers)
-
-    def answer_files(
-        self,
-        pictures: Iterable[str | Path],
-        *,
-        batch_size: int = 32,
-        out: str | Path | None = None,
-        maps: bool = False,
-        progress: Progress | None = None,
-    ) -> Iterator[Answered]:
-        """Yield the answers whose records `predict` yields."""
-        files = expand(pictures)
-        if out is not None:
-            return write_answers(
-                self.predictor,
-                list(files),
-                Path(out),
-                maps=maps,
-                batch_size=batch_size,
-                progress=progress or NoProgress(),
-            )
-        if maps:
+        one = is_one(pictures) and not stream
+        if one and out is None and not maps:
+            return answer_one(self.predictor, read_one(pictures))
+        if one:
+            verbose, given = False, iter([read_one(pictures)])
+        else:
+            given = read_each(pictures)
+        if out is None and maps:
             raise UsageError(
                 "Probability maps are written to a folder, and none is given.",
                 hint="--maps --out DIR",
             )
-        return answer_files(self.predictor, files, batch_size=batch_size)
+        reporting = _shown(progress, verbose=verbose and not stream)
+        answers = (
+            answer_pictures(
+                self.predictor,
+                given if stream else list(given),
+                batch_size=batch_size,
+                progress=reporting,
+            )
+            if out is None
+            else write_answers(
+                self.predictor,
+                list(given),
+                Path(out),
+                maps=maps,
+                batch_size=batch_size,
+                progress=reporting,
+            )
+        )
+        if stream:
+            return answers
+        if not one:
+            return Answers(answers)
+        (answer,) = answers
+        if answer.error is not None:
+            raise answer.error
+        return answer
 
-    def answer_bytes(self, data: bytes, source: str) -> Answered:
-        """Answer the bytes of one picture file; `source` names it in the record."""
-        try:
-            answer = self(data)
-        except FovealError as error:
-            return failed(source, error)
-        return Answered(source, {**answer.record, "source": source}, answer.prediction)
+    __call__ = predict
 
+    def predict_proba(
+        self, pictures: Iterable[Any], *, batch_size: int = 32
+    ) -> NDArray[np.float32]:
+        """Return the probabilities of every class for several pictures.
+
+        Args:
+            pictures: As for `predict`; a single picture counts as a list of one.
+            batch_size: Pictures run through the network together.
+
+        Returns:
+            (N, C) float32, in the order of `labels`.
+
+        Raises:
+            ImageError: If one of the pictures cannot be read.
+            UsageError: If the task does not give classes.
+        """
+        answers = self.predict(pictures, stream=True, batch_size=batch_size)
+        rows = [np.asarray(answer.probs) for answer in answers]
+        return np.array(rows, np.float32).reshape(len(rows), len(self.labels))
+
+    @spelled
     def evaluate(
         self,
-        data: str | Path,
+        data: str | Path | None = None,
         *,
         split: str | None = None,
         out: str | Path | None = None,
         label_regex: str | None = None,
         progress: Progress | None = None,
+        verbose: bool = True,
         others: Sequence[Model] = (),
     ) -> Evaluation:
         """Evaluate the model on labelled data, through the code that serves it.
 
         Args:
-            data: Labelled data in any layout that training accepts, or `synth:KIND`.
+            data: Labelled data in any layout that training accepts, or `synth:KIND`; None takes
+                the validation part of what the model was trained on.
             split: Use only `train`, `val` or `test`, if the data has these parts.
             out: Folder for report.html, metrics.json and predictions.csv; None writes nothing.
             label_regex: Regular expression that finds the label in a file name: its group `text`,
                 or else its first.
             progress: Receives the progress.
+            verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
             others: Models that vote with this one, each with its own pre-processing.
 
         Raises:
             DataError: If no labelled picture can be read.
-            UsageError: If the voting models differ in task or labels.
+            UsageError: If the voting models differ in task or labels, or without `data` if the
+                run of the model is not at hand.
+
+        Example:
+            >>> evaluation = model.evaluate("held-out")  # doctest: +SKIP
+            >>> evaluation.metrics["accuracy"]  # doctest: +SKIP
+            97.5 % (95.5 to 98.6)
         """
         from foveal.workflow.measure import measure
 
-        return measure(
-            self.predictor,
-            data,
-            run=self.run,
-            split=split,
-            out=Path(out) if out is not None else None,
-            progress=progress or NoProgress(),
-            label_regex=label_regex,
-            others=[other.predictor for other in others],
-        )
+        reporting = _shown(progress, verbose=verbose)
+        try:
+            return measure(
+                self.predictor,
+                data,
+                run=self.run,
+                split=split,
+                out=Path(out) if out is not None else None,
+                progress=reporting,
+                label_regex=label_regex,
+                others=[other.predictor for other in others],
+            )
+        finally:
+            reporting.finish()
 
+    val = evaluate
+
+    @spelled
     def explain(
         self, picture: PictureLike, *, label: str | None = None, method: str = "evidence"
     ) -> Explanation:
@@ -267,20 +338,41 @@ class Model:
             raise UsageError(f"Unknown method {method!r}. Expected one of: {', '.join(methods)}.")
         return methods[method](self.predictor, self._picture(picture), label)
 
-    def export(self, to: str, out: str | Path) -> Path:
+    @spelled
+    def export(self, to: str = "onnx", out: str | Path | None = None) -> Path:
         """Export the bundle to another format.
 
         Args:
             to: `onnx` (the network), `foveal` (the bundle as one file), or a format of a plug-in.
-            out: File to write, or folder for a format that is a folder.
+            out: File to write, or folder for a format that is a folder; None takes the model's
+                name with the ending of the format, in the working directory.
+
+        Returns:
+            The path that was written.
 
         Raises:
             UsageError: If there is no such format, or `out` is a folder already.
         """
-        from foveal.export.formats import write_as
+        from foveal.export.formats import FORMATS, write_as
 
-        return write_as(self.bundle, to, Path(out))
+        target = Path(self.bundle.name + FORMATS[to].suffix) if out is None else Path(out)
+        return write_as(self.bundle, to, target)
 
+    def save(self, path: str | Path) -> Path:
+        """Write the model as one file, which `foveal.load` opens on any machine.
+
+        Args:
+            path: File to write, such as `photos.foveal`.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            UsageError: If a folder is there.
+        """
+        return self.export("foveal", path)
+
+    @spelled
     def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> ServerHandle:
         """Serve the model and its web page in a thread, and return at once.
 
@@ -332,32 +424,29 @@ class Model:
         return load_network(self.bundle)
 
     def _picture(self, picture: PictureLike) -> Picture:
-        raster = self._open(picture)
+        raster = open_given(self.predictor, read_one(picture))
         if not isinstance(raster, Picture):
             self.predictor.limits.check_size(raster.height, raster.width)
         return whole_picture(raster)
-
-    def _fits(self, raster: Raster) -> bool:
-        # What is in memory already fits.
-        most = self.predictor.limits.max_pixels
-        return isinstance(raster, Picture) or raster.height * raster.width <= most
-
-    def _open(self, picture: PictureLike) -> Raster:
-        if isinstance(picture, (str, Path, bytes)):
-            return self.predictor.open(picture)
-        if isinstance(picture, PILImage.Image):
-            return Picture.from_array(np.asarray(to_rgb(picture)))
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-            raise UsageError(
-                "Invalid picture. Expected (H, W, 3) uint8 RGB. "
-                f"Received: {picture.shape} {picture.dtype}."
-            )
-        return Picture.from_array(picture)
 
     def _repr_html_(self) -> str:
         from foveal.notebook import model_html
 
         return model_html(self.bundle)
+
+
+def _shown(progress: Progress | None, *, verbose: bool) -> Progress:
+    """Return what the progress goes to."""
+    if progress is not None or not verbose:
+        return progress or NoProgress()
+    # Imported late: what draws bars takes longer to load than a small picture to answer.
+    from foveal.progress import live_progress
+
+    return live_progress()
+
+
+def _reopen(path: Path, limits: dict[str, int | None]) -> Model:
+    return Model(path, **limits)
 
 
 def _is_number(text: str) -> bool:

@@ -1,9 +1,11 @@
-"""Progress for people: a bar on a terminal, a line now and then everywhere else."""
+"""Progress for people: a bar on a terminal or in a notebook, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
+from html import escape
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -23,6 +25,8 @@ from foveal.console import NoProgress, Progress
 
 # Between two lines where there is no terminal: a log should stay short.
 LINE_EVERY_S = 10.0
+# A notebook sends every change over the network.
+DRAW_EVERY_S = 0.2
 
 
 def make_progress(*, quiet: bool) -> Progress:
@@ -30,6 +34,82 @@ def make_progress(*, quiet: bool) -> Progress:
     if quiet:
         return NoProgress()
     return BarProgress() if sys.stderr.isatty() else LineProgress()
+
+
+def live_progress() -> Progress:
+    """Return what draws a bar in a notebook or on a terminal, and nothing anywhere else."""
+    if in_notebook():
+        return NotebookProgress()
+    return BarProgress() if sys.stderr.isatty() else NoProgress()
+
+
+def lasting_progress() -> Progress:
+    """Return the same for work that takes long enough to be followed in a log, by lines."""
+    drawn = live_progress()
+    return LineProgress() if isinstance(drawn, NoProgress) else drawn
+
+
+def in_notebook() -> bool:
+    """Return whether this is the kernel of a notebook, which shows HTML."""
+    kernel = sys.modules.get("ipykernel.zmqshell")
+    ipython = sys.modules.get("IPython")
+    if kernel is None or ipython is None:
+        return False
+    return isinstance(ipython.get_ipython(), kernel.ZMQInteractiveShell)
+
+
+class NotebookProgress:
+    """A bar in the output of a cell: what was done stays, a line for each piece of work."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._done: list[str] = []
+        self._title: str | None = None
+        self._total: int | None = None
+        self._steps = 0
+        self._fields: dict[str, str] = {}
+        self._began = self._drawn = 0.0
+
+    def start(self, title: str, total: int | None) -> None:
+        """Begin a piece of work of `total` steps (None when unknown)."""
+        self.finish()
+        self._title, self._total, self._steps, self._fields = title, total, 0, {}
+        self._began = time.monotonic()
+        self._draw(self._bar())
+
+    def update(self, done: int, fields: dict[str, str] | None = None) -> None:
+        """Say that `done` steps are finished so far, with named values to show."""
+        self._steps, self._fields = done, fields or self._fields
+        if self._title is not None and time.monotonic() - self._drawn >= DRAW_EVERY_S:
+            self._draw(self._bar())
+
+    def finish(self) -> None:
+        """End the current piece of work."""
+        if self._title is not None:
+            words = [_shown(self._fields), f"{time.monotonic() - self._began:.0f} s"]
+            self._done.append("  ".join([self._title, *filter(None, words)]))
+            self._title = None
+            self._draw("")
+
+    def _bar(self) -> str:
+        most = "" if self._total is None else f' max="{max(1, self._total)}"'
+        words = escape(f"{self._title}  {_shown(self._fields)}")
+        return f'<progress value="{self._steps}"{most}></progress> {words}'
+
+    def _draw(self, bar: str) -> None:
+        # Imported late: IPython is there when this is used.
+        from IPython.display import display
+
+        self._drawn = time.monotonic()
+        lines = "<br>".join([*map(escape, self._done), *filter(None, [bar])])
+        shown = {
+            "text/html": f'<div style="white-space:pre-wrap">{lines}</div>',
+            "text/plain": "\n".join(self._done),
+        }
+        if self._handle is None:
+            self._handle = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(shown, raw=True)
 
 
 class BarProgress:

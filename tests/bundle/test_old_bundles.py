@@ -40,7 +40,7 @@ def test_an_old_bundle_answers_as_it_did(task: str) -> None:
     model = Model(_FOLDER / f"{task}.foveal")
     for name, stored in ANSWERS[task].items():
         picture = _FOLDER / "pictures" / task / f"{name}.png"
-        (record,) = model.predict([picture])
+        (record,) = model.predict([picture]).records
         mask = record.pop("mask", None)
         expected = {**stored, "source": str(picture), "ms": record["ms"]}
         assert set(record) == set(expected)

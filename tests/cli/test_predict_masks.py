@@ -16,6 +16,7 @@ from foveal.bundle import bundle as bundle_module
 from foveal.cli.main import run
 from foveal.errors import UsageError
 from foveal.model import Model
+from foveal.predict import answer
 from foveal.predict.write import _map_endings
 
 
@@ -187,7 +188,7 @@ def test_a_model_in_python_answers_a_tiff_over_the_limits_with_a_small_copy(
     assert whole.prediction.maps is not None
 
     monkeypatch.setattr(model.predictor, "limits", type(model.predictor.limits)(10_000, 1000))
-    monkeypatch.setattr("foveal.model._COPY_PX", 30)
+    monkeypatch.setattr(answer, "_COPY_PX", 30)
     large = model(slides / "b" / "two.tif")
     assert large.prediction.mask.shape == (50, 60)
     assert large.prediction.maps is None

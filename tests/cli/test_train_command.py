@@ -8,9 +8,11 @@ import pytest
 
 import foveal
 from foveal.cli.main import run
+from foveal.metrics import Interval
 from foveal.tasks import get_task
 
 METRICS = {"accuracy": {"value": 0.98, "low": 0.95, "high": 0.99}}
+SHOWN = {name: Interval.from_json(value) for name, value in METRICS.items()}
 
 
 class Calls:
@@ -25,7 +27,7 @@ class Calls:
             self.made.append((name, args, {k: v for k, v in kwargs.items() if v is not None}))
             task = get_task("classify")
             bundle = SimpleNamespace(path=Path("runs/classify/photos/bundle"), task=task)
-            return SimpleNamespace(run=Path("runs/classify/photos"), bundle=bundle, metrics=METRICS)
+            return SimpleNamespace(run=Path("runs/classify/photos"), bundle=bundle, metrics=SHOWN)
 
         return record
 

@@ -28,7 +28,8 @@ from foveal.bundle import Bundle, Manifest
 from foveal.errors import FovealError
 from foveal.model import Model
 from foveal.predict import Predictor
-from foveal.predict.files import answer_files
+from foveal.predict.files import answer_pictures
+from foveal.predict.inputs import read_each
 from foveal.server import start_in_thread
 from foveal.types import Calibration, JsonObject
 
@@ -125,7 +126,8 @@ def test_the_records_of_files_stay_as_they_are(tmp_path: Path, case: str) -> Non
     for name, data in CASES[case][2].items():
         paths[name] = tmp_path / f"{name}.png"
         paths[name].write_bytes(data)
-    records = [a.record for a in answer_files(predictor, [str(path) for path in paths.values()])]
+    given = read_each(list(paths.values()))
+    records = [answer.record for answer in answer_pictures(predictor, given)]
     answers = {name: stable(record) for name, record in zip(paths, records, strict=True)}
     for name, answer in answers.items():
         answer["source"] = Path(answer["source"]).name
@@ -152,7 +154,8 @@ def test_failed_items_stay_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "torn.png").write_bytes(grey_png(40)[:60])
     names = ["text.png", "torn.png"]
-    records = [a.record for a in answer_files(predictor, [str(tmp_path / name) for name in names])]
+    given = read_each([tmp_path / name for name in names])
+    records = [answer.record for answer in answer_pictures(predictor, given)]
     named = [{**record, "source": Path(record["source"]).name} for record in records]
     check("failed", {record["source"]: record for record in named})
 

@@ -30,7 +30,7 @@ def test_the_segmentation_notebook_runs_and_renders(
     assert shown_as(starting("picture, truth = "), "text/html").count("<img") == 2
     assert "(300, 420)" in starting("print(dict").outputs[0].text
     assert shown_as(starting("heat = "), "image/png")
-    written = shown_as(starting("records = "), "text/plain")
+    written = shown_as(starting("answers = "), "text/plain")
     for name in ("00.png", "00_overlay.jpg", "00_background.png", "00_blue.png", "00_red.png"):
         assert name in written
     assert shown_as(starting("overlay = "), "image/png")

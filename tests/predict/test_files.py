@@ -11,7 +11,8 @@ from drawing import DrawFolder
 from foveal.bundle import Bundle
 from foveal.errors import DataError
 from foveal.predict import Predictor
-from foveal.predict.files import answer_files, expand
+from foveal.predict.files import answer_pictures
+from foveal.predict.inputs import expand, read_each
 from foveal.types import JsonObject
 
 
@@ -23,8 +24,8 @@ def predictor(tiny_bundle: Bundle) -> Predictor:
 def records_of(
     predictor: Predictor, files: Iterable[str], batch_size: int = 32
 ) -> Iterator[JsonObject]:
-    answers = answer_files(predictor, files, batch_size=batch_size)
-    return (answered.record for answered in answers)
+    answers = answer_pictures(predictor, read_each(list(files)), batch_size=batch_size)
+    return (answer.record for answer in answers)
 
 
 def test_every_file_gets_its_answer_in_order(

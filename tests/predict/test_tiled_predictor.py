@@ -24,7 +24,8 @@ from foveal.evaluate.measure import measure, time_single
 from foveal.explain.evidence import explain_evidence, explain_occlusion
 from foveal.predict import Predictor, copies
 from foveal.predict.copies import small_copy
-from foveal.predict.files import answer_files
+from foveal.predict.files import answer_pictures
+from foveal.predict.inputs import read_each
 from foveal.types import Mask, Picture
 
 
@@ -98,7 +99,7 @@ def test_files_are_answered_in_order_and_a_broken_one_is_an_error_record(
 ) -> None:
     names = [save(tmp_path / f"{i}.png", half_light(20 + i, 30)) for i in range(5)]
     Path(names[2]).write_bytes(b"no picture")
-    records = [answered.record for answered in answer_files(predictor, names)]
+    records = [answered.record for answered in answer_pictures(predictor, read_each(names))]
     assert [record["source"] for record in records] == names
     assert [record.get("size") for record in records] == [
         [20, 30],
@@ -118,7 +119,7 @@ def test_a_part_that_is_damaged_is_an_error_of_its_picture_alone(
         return Untouchable(half_light(60, 20), torn_from=40 if name == "torn" else None)
 
     monkeypatch.setattr(Predictor, "open", open_it)
-    answered = list(answer_files(predictor, ["torn", "good"][:count]))
+    answered = list(answer_pictures(predictor, read_each(["torn", "good"][:count])))
     assert answered[0].record["error"]["message"] == "torn in the middle"
     assert [a.record["size"] for a in answered[1:]] == [[60, 20]] * (count - 1)
 

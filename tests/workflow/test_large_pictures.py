@@ -57,7 +57,7 @@ def test_a_classifier_answers_what_it_was_trained_on(
 ) -> None:
     large = photos / "val" / "circle" / "large.jpg"
     assert foveal.evaluate(classifier, photos, split="val").samples == 9
-    (record,) = foveal.predict(classifier, [large])
+    record = foveal.predict(classifier, large).record
     assert record["label"] in ("circle", "square")
     assert foveal.explain(classifier, large).overlay.ndim == 3
     with (
@@ -108,5 +108,5 @@ def test_masks_of_large_pictures_are_learnt_measured_and_answered(tmp_path: Path
     assert measured(model.run) == {"samples": 1, "failures": 0}
     assert foveal.evaluate(model, root, split="val").samples == 1
     large = root / "val" / "images" / "val0.png"
-    (record,) = foveal.predict(model, [large])
+    record = foveal.predict(model, large).record
     assert record["size"] == list(LARGE)

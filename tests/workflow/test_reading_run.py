@@ -76,8 +76,8 @@ def same_weights(first: Path, second: Path) -> bool:
 
 
 def test_a_reader_learns_in_some_epochs(model: foveal.Model) -> None:
-    assert model.metrics["exact_match"]["value"] >= 0.9
-    assert model.metrics["character_accuracy"]["value"] >= 0.97
+    assert model.metrics["exact_match"] >= 0.9
+    assert model.metrics["character_accuracy"] >= 0.97
     assert len(model.history()) == EPOCHS
 
 
@@ -123,7 +123,7 @@ def test_files_of_several_widths_are_predicted_together(
     for i, text in enumerate(texts):
         draw_number(text, rng).save(tmp_path / f"{i}.png")
     PILImage.new("RGB", (20_000, 20), "white").save(tmp_path / "3.png")
-    *records, wide = model.predict([tmp_path])
+    *records, wide = model.predict(tmp_path).records
     assert [record["text"] for record in records] == texts
     assert wide["error"]["code"] == "image_too_wide"
     alone = [model(tmp_path / f"{i}.png").record for i in range(3)]

@@ -19,7 +19,7 @@ from foveal.errors import UsageError
 if TYPE_CHECKING:
     from foveal.console import Progress
     from foveal.model import Model
-    from foveal.predict.files import Answered
+    from foveal.predict.answer import Answer
 
 # Rows of the table that are laid out together: wide enough columns, and soon on the screen.
 _ROWS_TOGETHER = 256
@@ -70,7 +70,7 @@ def predict(
     """Predict pictures: files, folders, globs or stdin.
 
     A picture that cannot be read gives an error line, and exit status 1 at the end; the others are
-    still answered. --out writes masks, and the pictures with the answers drawn on them.
+    still answer. --out writes masks, and the pictures with the answers drawn on them.
     """
     if as_csv and as_json:
         raise UsageError("--csv and --json cannot be used together.")
@@ -82,13 +82,18 @@ def predict(
     else:
         progress = _make_progress(streams=as_json or as_csv, quiet=quiet)
         answers = _Counted(
-            opened.answer_files(
-                _files(pictures), batch_size=batch_size, out=out, maps=maps, progress=progress
+            opened.predict(
+                _files(pictures),
+                batch_size=batch_size,
+                stream=True,
+                out=out,
+                maps=maps,
+                progress=progress,
             )
         )
     if as_json:
-        for answered in answers:
-            write_json(answered.record)
+        for answer in answers:
+            write_json(answer.record)
             sys.stdout.flush()
     elif as_csv:
         _write_csv(answers)
@@ -102,16 +107,18 @@ def predict(
         raise typer.Exit(1)
 
 
-def _answers(model: Model, pictures: list[str], batch_size: int) -> Iterator[Answered]:
+def _answers(model: Model, pictures: list[str], batch_size: int) -> Iterator[Answer]:
     if "-" not in pictures:
-        return model.answer_files(pictures, batch_size=batch_size)
+        return model.predict(pictures, batch_size=batch_size, stream=True)
     if len(pictures) > 1:
         raise UsageError("- stands for stdin and must be the only PICTURE.")
     data = sys.stdin.buffer.read()
     paths = _as_paths(data)
-    if paths is not None:
-        return model.answer_files(paths, batch_size=batch_size)
-    return iter([model.answer_bytes(data, "-")])
+    # Imported late: it brings numpy, which `foveal --help` does without.
+    from foveal.predict.inputs import Given
+
+    given = [Given("-", data)] if paths is None else paths
+    return model.predict(given, batch_size=batch_size, stream=True)
 
 
 def _files(pictures: list[str]) -> list[str]:
@@ -149,34 +156,35 @@ def _as_paths(data: bytes) -> list[str] | None:
 class _Counted:
     """Passes answers on, counts them, and says the failed ones on stderr."""
 
-    def __init__(self, answers: Iterable[Answered]) -> None:
+    def __init__(self, answers: Iterable[Answer]) -> None:
         self._answers = answers
         self.total = 0
         self.failed = 0
 
-    def __iter__(self) -> Iterator[Answered]:
-        for answered in self._answers:
+    def __iter__(self) -> Iterator[Answer]:
+        for answer in self._answers:
             self.total += 1
-            if answered.error is not None:
+            if answer.error is not None:
                 self.failed += 1
-                sys.stderr.write(f"error: {answered.source}: {answered.error.message}\n")
-            yield answered
+                sys.stderr.write(f"error: {answer.source}: {answer.error.message}\n")
+            yield answer
 
 
-def _write_csv(answers: Iterable[Answered]) -> None:
+def _write_csv(answers: Iterable[Answer]) -> None:
     writer = csv.DictWriter(sys.stdout, _CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for answered in answers:
-        values = {"error": answered.error.message} if answered.error else {}
-        if answered.prediction is not None:
-            values["answer"] = answered.prediction.text or _NONE
-        writer.writerow({**answered.record, **values})
+    for answer in answers:
+        if answer.error is not None:
+            values = {"error": answer.error.message}
+        else:
+            values = {"answer": answer.text or _NONE}
+        writer.writerow({**answer.record, **values})
 
 
-def _write_table(answers: Iterable[Answered]) -> None:
+def _write_table(answers: Iterable[Answer]) -> None:
     iterator = iter(answers)
     while chunk := list(islice(iterator, _ROWS_TOGETHER)):
-        good = [(a.prediction, a.source) for a in chunk if a.prediction is not None]
+        good = [(a.prediction, a.source) for a in chunk if a.error is None]
         if not good:
             continue
         rows = [

@@ -132,6 +132,7 @@ def _asked(epochs: int | None, run: Path) -> int:
 
 def _print(model: Model, took_s: float, *, as_json: bool, quiet: bool) -> None:
     bundle = str(model.bundle.path)
+    metrics = {name: value.to_json() for name, value in model.metrics.items()}
     run = str(model.run) if model.run is not None else None
     if as_json:
         write_json(
@@ -139,12 +140,12 @@ def _print(model: Model, took_s: float, *, as_json: bool, quiet: bool) -> None:
                 "schema_version": 1,
                 "run": run,
                 "bundle": bundle,
-                "metrics": model.metrics,
+                "metrics": metrics,
                 "seconds": round(took_s, 3),
             }
         )
         return
-    write(metric_table(model.metrics, model.bundle.task.metric_words))
+    write(metric_table(metrics, model.bundle.task.metric_words))
     note(f"\nrun     {run}   ({took_s:.0f} s)", quiet=quiet)
     note(f"report  {run}/report.html", quiet=quiet)
     note(f"next    foveal predict {run} PICTURE", quiet=quiet)

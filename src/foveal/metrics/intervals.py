@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
+from typing import final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,18 +18,69 @@ _MAX_VALUES = 400_000_000
 MIN_RESAMPLES = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A value with its confidence interval; low <= value <= high, all NaN where undefined."""
+@final
+class Interval(float):
+    """A metric: a float with its confidence interval, which prints as `97.5 % (95.5 to 98.6)`.
 
-    value: float
+    Args:
+        value: The value; low <= value <= high, all NaN where undefined.
+        low: Lower end of the interval.
+        high: Upper end.
+
+    Example:
+        >>> accuracy = Interval(0.975, 0.955, 0.986)
+        >>> accuracy
+        97.5 % (95.5 to 98.6)
+        >>> accuracy > 0.9, accuracy.low, f"{accuracy:.2f}"
+        (True, 0.955, '0.97')
+    """
+
+    __slots__ = ("high", "low")
+
     low: float
     high: float
+
+    def __new__(cls, value: float, low: float, high: float) -> Interval:
+        """Make the float, and keep the ends."""
+        interval = super().__new__(cls, value)
+        interval.low = float(low)
+        interval.high = float(high)
+        return interval
+
+    def __reduce__(self) -> tuple[type[Interval], tuple[float, float, float]]:
+        """Return what pickling and copying make it from."""
+        return Interval, (float(self), self.low, self.high)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, float | None]) -> Interval:
+        """Return what `to_json` gave."""
+        parts = (values.get(key) for key in ("value", "low", "high"))
+        return cls(*(math.nan if part is None else part for part in parts))
+
+    @property
+    def value(self) -> float:
+        """The value as a plain float."""
+        return float(self)
+
+    def __repr__(self) -> str:
+        """Return the value in percent, with its interval."""
+        if math.isnan(self):
+            return "undefined"
+        text = f"{100 * self:.1f} %"
+        return (
+            text
+            if math.isnan(self.low)
+            else f"{text} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+        )
+
+    def __str__(self) -> str:
+        """Return the value in percent, with its interval."""
+        return repr(self)
 
     def to_json(self) -> dict[str, float | None]:
         """Return {"value", "low", "high"}; null where undefined."""
         return {
-            "value": _finite(self.value),
+            "value": _finite(float(self)),
             "low": _finite(self.low),
             "high": _finite(self.high),
         }

@@ -5,7 +5,7 @@ notebook.curves(model)
 notebook.features(model, "cat.jpg", "backbone.stem.0")
 """
 
-from foveal.notebook.cards import answer_html, model_html
+from foveal.notebook.cards import model_html
 from foveal.notebook.inline import (
     Inline,
     curves,
@@ -19,7 +19,6 @@ from foveal.notebook.inline import (
 
 __all__ = [
     "Inline",
-    "answer_html",
     "curves",
     "features",
     "features_figure",

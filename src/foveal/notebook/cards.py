@@ -1,4 +1,4 @@
-"""An answer as a picture beside its confidence bars, and a model as a card."""
+"""A model as a card: what it is, and how good it was."""
 
 from __future__ import annotations
 
@@ -6,35 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from foveal.bundle import Bundle
-from foveal.render import original_pixels
-from foveal.render.markup import image_html, side_by_side, table_html
-from foveal.tasks.prediction import Prediction
-from foveal.types import Image, Picture
-
-# Side of a picture on the page: two and the bars fit beside each other.
-_PICTURE_PX = 256
-# Below this a small picture's heat map cannot be read.
-_LEAST_PX = 128
-# Of a picture that explains by a size of its own.
-_FIGURE_PX = 560
-
-
-def answer_html(prediction: Prediction, picture: Picture, overlay: Image) -> str:
-    """Return the picture, the answer drawn on or below it, and how sure each part of it is."""
-    pixels = original_pixels(picture)
-    width = min(_PICTURE_PX, max(_LEAST_PX, pixels.shape[1]))
-    # A text's alignment has a size of its own, at which its letters are to be read.
-    own = width if overlay.shape == pixels.shape else min(_FIGURE_PX, overlay.shape[1])
-    words = f"<p><strong>{escape(prediction.headline)}</strong></p>"
-    if prediction.unsure:
-        words += "<p>The model is unsure about this picture.</p>"
-    return side_by_side(
-        (
-            image_html(pixels, alternative="the picture", width_px=width),
-            image_html(overlay, alternative=f"why: {prediction.headline}", width_px=own),
-            words + prediction.to_html(),
-        )
-    )
+from foveal.render.markup import side_by_side, table_html
 
 
 def model_html(bundle: Bundle) -> str:

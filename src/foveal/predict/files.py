@@ -1,29 +1,30 @@
-"""Answer many files: expand folders and globs, decode in threads, run in batches, lose nothing.
+"""Answer many pictures: decode in threads, run in batches, lose nothing.
 
 What a tiled pipeline answers comes one by one, and no more than the next is decoded meanwhile.
 """
 
 from __future__ import annotations
 
-import glob
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import final
+from typing import TypeAlias, final
 
+from foveal.console import NoProgress, Progress
 from foveal.data.decode import read_file
-from foveal.data.names import is_hidden, is_picture_name
-from foveal.errors import DataError, FovealError, ImageError
+from foveal.errors import FovealError, ImageError
 from foveal.machine import available_cores, read_ahead
+from foveal.predict.answer import Answer, failed, open_given
 from foveal.predict.copies import copy_to_draw_on, small_copy
+from foveal.predict.inputs import Given
 from foveal.predict.predictor import ModelInput, Predictor
 from foveal.render.masks import MaskForm
 from foveal.tasks.prediction import Prediction
-from foveal.types import Frame, JsonObject, Picture
+from foveal.types import Frame, Picture
 
 
 @final
@@ -42,139 +43,122 @@ class Drawing:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """A file that was answered.
+class Sketch:
+    """What an answer is drawn with.
 
     Attributes:
-        source: Its path as it was given.
-        record: The prediction, or the error, as the predictions contract has it.
-        prediction: The answer; None after an error.
-        error: Why there is no answer, or None.
-        copy: A small copy of the picture, where drawing was asked for.
-        drawing: The answer to draw on the copy.
+        copy: A small copy of the picture.
+        prediction: The answer to draw on it.
     """
 
-    source: str
-    record: JsonObject
-    prediction: Prediction | None = None
-    error: FovealError | None = None
-    copy: Picture | None = None
-    drawing: Prediction | None = None
+    copy: Picture
+    prediction: Prediction
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    source: str
+    given: Given
     input: ModelInput
     frame: Frame
     copy: Picture | None
 
 
-_Failed = tuple[str, FovealError]
+_Item: TypeAlias = _Prepared | tuple[Given, FovealError]
 
 
-def expand(pictures: Iterable[str | Path]) -> Iterator[str]:
-    """Yield the files that paths, folders and globs stand for, in sorted order within each.
-
-    A name that is a file is taken as it is, whatever its ending; in folders only picture
-    endings count and hidden files are passed over. A path that does not exist is yielded too:
-    reading it gives its error where the caller can report it.
-
-    Raises:
-        DataError: For a folder that holds no pictures, or a glob that matches nothing.
-    """
-    for picture in pictures:
-        path = Path(picture)
-        if path.is_dir():
-            found = sorted(
-                str(p)
-                for p in path.rglob("*")
-                if is_picture_name(p.name)
-                and not any(is_hidden(x) for x in p.relative_to(path).parts)
-            )
-            if not found:
-                raise DataError(f"There are no pictures in the folder {path}.")
-            yield from found
-        elif not path.exists() and any(c in str(picture) for c in "*?["):
-            # Not Path.glob: the pattern may start at the root or with "..".
-            matches = sorted(glob.glob(str(picture), recursive=True))  # noqa: PTH207
-            if not matches:
-                raise DataError(f"No file matches {picture}.")
-            yield from matches
-        else:
-            yield str(picture)
-
-
-def failed(source: str, error: FovealError) -> Answered:
-    """Return what stands for the answer to a picture that could not be answered."""
-    return Answered(source, {"source": source, "error": error.to_json()}, error=error)
-
-
-def answer_files(
+def answer_pictures(
     predictor: Predictor,
-    files: Iterable[str],
+    pictures: Iterable[Given],
     *,
     batch_size: int = 32,
-    drawing: Drawing | None = None,
-) -> Iterator[Answered]:
-    """Yield one answer for each file, in order.
+    progress: Progress | None = None,
+) -> Iterator[Answer]:
+    """Yield one answer for each picture, in order.
 
-    For a file that cannot be read or decoded that is its error; the others are answered.
+    For a picture that cannot be read or decoded that is its error; the others are answered.
 
     Args:
         predictor: Answers the pictures.
-        files: Paths of picture files.
+        pictures: What was given.
         batch_size: Pictures in one run of the network; those of a tiled pipeline run alone.
+        progress: Told how far the work is.
+    """
+    reporting = progress or NoProgress()
+    reporting.start("predict", len(pictures) if isinstance(pictures, Sized) else None)
+    try:
+        answers = answer_sketched(predictor, pictures, batch_size=batch_size)
+        for done, (answer, _) in enumerate(answers, 1):
+            yield answer
+            reporting.update(done)
+    finally:
+        reporting.finish()
+
+
+def answer_sketched(
+    predictor: Predictor,
+    pictures: Iterable[Given],
+    *,
+    batch_size: int,
+    drawing: Drawing | None = None,
+) -> Iterator[tuple[Answer, Sketch | None]]:
+    """Yield what `answer_pictures` yields, with what the answers are drawn with.
+
+    Args:
+        predictor: Answers the pictures.
+        pictures: What was given.
+        batch_size: Pictures in one run of the network.
         drawing: What is needed to draw the answers; None when they are not drawn.
     """
     together = 1 if predictor.pipeline.is_tiled else batch_size
     prepare = partial(_prepare, predictor, drawing)
     # Decode one batch ahead of the network, and no more: memory stays flat.
-    prepared = read_ahead(prepare, files, workers=available_cores(), ahead=together)
+    prepared = read_ahead(prepare, pictures, workers=available_cores(), ahead=together)
     with closing(prepared):
         while batch := list(islice(prepared, together)):
             yield from _answer(predictor, batch, drawing)
 
 
-def _prepare(predictor: Predictor, drawing: Drawing | None, name: str) -> _Prepared | _Failed:
+def _prepare(predictor: Predictor, drawing: Drawing | None, given: Given) -> _Item:
     try:
         copy = None
-        if predictor.pipeline.is_tiled:
-            raster = predictor.open(name)
+        if predictor.pipeline.is_tiled or isinstance(given.content, Picture):
+            raster = open_given(predictor, given)
             if drawing is not None:
                 copy = small_copy(raster, drawing.side_px)
-            return _Prepared(name, *predictor.prepare_raster(raster), copy)
-        data = read_file(Path(name), predictor.limits)
+            return _Prepared(given, *predictor.prepare_raster(raster), copy)
+        path, limits = given.content, predictor.limits
+        data = path if isinstance(path, bytes) else read_file(Path(path), limits)
         picture = predictor.decode(data)
         if drawing is not None:
-            copy = copy_to_draw_on(picture, data, predictor.limits, drawing.side_px)
-        return _Prepared(name, *predictor.prepare(picture), copy)
+            copy = copy_to_draw_on(picture, data, limits, drawing.side_px)
+        return _Prepared(given, *predictor.prepare(picture), copy)
     except FovealError as error:
-        return name, error
+        return given, error
 
 
 def _answer(
-    predictor: Predictor, batch: list[_Prepared | _Failed], drawing: Drawing | None
-) -> Iterator[Answered]:
+    predictor: Predictor, batch: list[_Item], drawing: Drawing | None
+) -> Iterator[tuple[Answer, Sketch | None]]:
     good = [item for item in batch if isinstance(item, _Prepared)]
     start = time.perf_counter()
     try:
         predictions = iter(_predict(predictor, good, drawing))
     except ImageError as error:
         # Raised by the damaged part of a picture that is read in parts, and runs alone.
-        yield failed(good[0].source, error)
+        yield failed(predictor, good[0].given, error), None
         return
     ms = 1000 * (time.perf_counter() - start) / max(1, len(good))
     for item in batch:
-        if isinstance(item, _Prepared):
-            prediction, drawn = next(predictions)
-            # What is drawn has its mask written into a file too.
-            mask: MaskForm = "png" if drawing is None else "none"
-            record = predictor.record(prediction, item.source, ms, mask=mask)
-            yield Answered(item.source, record, prediction, copy=item.copy, drawing=drawn)
-        else:
-            yield failed(*item)
+        if not isinstance(item, _Prepared):
+            yield failed(predictor, *item), None
+            continue
+        given, (prediction, drawn) = item.given, next(predictions)
+        # What is drawn has its mask written into a file too.
+        mask: MaskForm = "png" if drawing is None else "none"
+        record = predictor.record(prediction, given.source, ms, mask=mask)
+        sketch = Sketch(item.copy, drawn) if item.copy is not None and drawn is not None else None
+        yield Answer(given.source, record, None, given, predictor, prediction), sketch
 
 
 def _predict(

@@ -15,7 +15,9 @@ from PIL import Image as PILImage
 
 from foveal.console import Progress
 from foveal.errors import UsageError
-from foveal.predict.files import Answered, Drawing, answer_files
+from foveal.predict.answer import Answer
+from foveal.predict.files import Drawing, Sketch, answer_sketched
+from foveal.predict.inputs import Given
 from foveal.predict.predictor import Predictor
 from foveal.render import encode_png
 from foveal.render.masks import mask_png
@@ -29,21 +31,21 @@ _MASK = ".png"
 
 def write_answers(
     predictor: Predictor,
-    files: Sequence[str],
+    pictures: Sequence[Given],
     out: Path,
     *,
     maps: bool,
     batch_size: int,
     progress: Progress,
-) -> Iterator[Answered]:
-    """Answer files and write each answer into a folder; yield them with the paths in the records.
+) -> Iterator[Answer]:
+    """Answer pictures, write each answer into a folder, and yield them with the written paths.
 
     `<stem>.png` is the mask, where the task gives one, `<stem>_overlay.jpg` the answer drawn on a
     copy of the picture. A second picture of one stem is called `<stem>-2`.
 
     Args:
         predictor: Answers the pictures.
-        files: Paths of picture files.
+        pictures: What was given.
         out: The folder; made if it is not there. Answers of earlier runs are replaced.
         maps: Also write `<stem>_<label>.png` for each label: grey, 255 where the answer is sure.
         batch_size: Pictures in one run of the network.
@@ -63,24 +65,27 @@ def write_answers(
     except OSError as error:
         raise _cannot_write(out, error) from error
     place = out.resolve()
-    if any(Path(name).resolve().parent == place for name in files):
+    files = (Path(given.content) for given in pictures if isinstance(given.content, str))
+    if any(file.resolve().parent == place for file in files):
         raise UsageError(
             f"Answers would overwrite the pictures in {out}.",
             hint=f"--out {out / 'answers'}",
         )
     writer = _Writer(predictor, out, maps=maps)
-    return _written(writer, files, batch_size, progress)
+    return _written(writer, pictures, batch_size, progress)
 
 
 def _written(
-    writer: _Writer, files: Sequence[str], batch_size: int, progress: Progress
-) -> Iterator[Answered]:
+    writer: _Writer, pictures: Sequence[Given], batch_size: int, progress: Progress
+) -> Iterator[Answer]:
     drawing = Drawing(_OVERLAY_PX, writer.maps)
-    progress.start("predict", len(files))
+    progress.start("predict", len(pictures))
     try:
-        answers = answer_files(writer.predictor, files, batch_size=batch_size, drawing=drawing)
-        for done, answered in enumerate(answers, 1):
-            written = writer.write(answered)
+        answers = answer_sketched(
+            writer.predictor, pictures, batch_size=batch_size, drawing=drawing
+        )
+        for done, (answer, sketch) in enumerate(answers, 1):
+            written = answer if sketch is None else writer.write(answer, sketch)
             progress.update(done)
             yield written
     finally:
@@ -97,19 +102,17 @@ class _Writer:
     maps: bool = field(kw_only=True)
     _taken: set[str] = field(default_factory=set)
 
-    def write(self, answered: Answered) -> Answered:
+    def write(self, answer: Answer, sketch: Sketch) -> Answer:
         """Write the files of an answer; return it with their paths in its record.
 
         Raises:
             UsageError: When the folder cannot be written.
         """
-        prediction, drawing, copy = answered.prediction, answered.drawing, answered.copy
-        if prediction is None or drawing is None or copy is None:
-            return answered
-        record, labels = dict(answered.record), self.predictor.task.labels.names
-        drawn = _jpeg(drawing.draw(copy))
+        prediction = answer.prediction
+        record, labels = dict(answer.record), self.predictor.task.labels.names
+        drawn = _jpeg(sketch.prediction.draw(sketch.copy))
         endings = _map_endings(labels) if self.maps else {}
-        stem = self._free_stem(Path(answered.source).stem, [_MASK, _OVERLAY, *endings.values()])
+        stem = self._free_stem(Path(answer.source).stem, [_MASK, _OVERLAY, *endings.values()])
         if prediction.mask is not None:
             mask = mask_png(prediction.mask, labels)
             record["mask"] = {"path": self._save(stem + _MASK, mask)}
@@ -119,7 +122,7 @@ class _Writer:
                 label: {"path": self._save(stem + ending, _map(prediction.heat(label)))}
                 for label, ending in endings.items()
             }
-        return replace(answered, record=record)
+        return replace(answer, record=record)
 
     def _free_stem(self, stem: str, endings: Sequence[str]) -> str:
         """Return the first of `stem`, `stem-2`, … none of whose files is another picture's."""

@@ -13,8 +13,10 @@ from foveal.errors import DataError, UsageError
 from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
 from foveal.evaluate.measure import MeasureOptions
 from foveal.predict.predictor import Predictor
+from foveal.recipe import Recipe
 from foveal.types import SPLIT_NAMES
-from foveal.workflow.sources import open_as
+from foveal.workflow.rundir import RunDirectory
+from foveal.workflow.sources import open_as, read_options
 
 if TYPE_CHECKING:
     from foveal.workflow.prepare import Prepared
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 def measure(
     predictor: Predictor,
-    data: str | Path,
+    data: str | Path | None,
     *,
     run: Path | None,
     split: str | None,
@@ -35,7 +37,7 @@ def measure(
 
     Args:
         predictor: The opened bundle.
-        data: The source's location.
+        data: The source's location; None takes the run's, and of that the validation split.
         run: The bundle's run, whose split is used where the data names none.
         split: `train`, `val` or `test`: only that part; None takes everything labelled.
         out: Folder for the report, the metrics and the predictions; None writes nothing.
@@ -44,12 +46,16 @@ def measure(
         others: Bundles that vote with it.
 
     Raises:
-        UsageError: For an unknown split.
+        UsageError: For an unknown split, or no data and no run.
         DataError: When that part is empty or nothing can be measured.
     """
-    options = ReadAnything(
-        label_regex=label_regex, target=predictor.task.target_kind, limits=predictor.limits
-    )
+    if data is None:
+        data, options = _own_data(run)
+        split = split or "val"
+    else:
+        options = ReadAnything(
+            label_regex=label_regex, target=predictor.task.target_kind, limits=predictor.limits
+        )
     source = open_as(data, options)
     samples = _part(source, split, run)
     evaluation = evaluate_bundle(
@@ -81,6 +87,18 @@ def measure_prepared(predictor: Predictor, prepared: Prepared, progress: Progres
         findings=prepared.findings,
         progress=progress,
     )
+
+
+def _own_data(run: Path | None) -> tuple[str, ReadAnything]:
+    """Return where the data of a run is, and how it was read."""
+    if run is None:
+        raise UsageError(
+            "There is no data to measure on: the run of this model is not at hand.",
+            hint='model.evaluate("held-out")',
+        )
+    directory = RunDirectory.open(run)
+    recipe = Recipe.load(directory.recipe)
+    return directory.data, read_options(recipe)
 
 
 def _part(source: Source, split: str | None, run: Path | None) -> Sequence[Sample]:

@@ -17,7 +17,7 @@ from foveal.machine import available_cores
 from foveal.page import Stage, parse_steps, run_steps, show_steps
 from foveal.page.opencv import opencv
 from foveal.page.run import stages_sheet
-from foveal.predict.files import expand
+from foveal.predict.inputs import expand
 from foveal.render import encode_png
 from foveal.types import Image, JsonObject, Piece
 

@@ -75,6 +75,18 @@ class RunDirectory:
         return self.path / "run.json"
 
     @property
+    def data(self) -> str:
+        """Where the data is.
+
+        Raises:
+            BundleError: When `run.json` cannot be read.
+        """
+        try:
+            return str(json.loads(self.state.read_text(encoding="utf-8"))["data"])
+        except (OSError, ValueError, KeyError) as error:
+            raise BundleError(f"{self.state} does not say where the data is: {error!r}") from error
+
+    @property
     def findings(self) -> Path:
         """What the checks found."""
         return self.path / "findings.json"

@@ -46,14 +46,22 @@ def open_for(location: str | Path, recipe: Recipe) -> Source:
         RecipeError: For a bad regular expression.
         UsageError: When there is no such task.
     """
-    options = ReadAnything(
+    return open_as(location, read_options(recipe))
+
+
+def read_options(recipe: Recipe) -> ReadAnything:
+    """Return how a recipe wants its data read.
+
+    Raises:
+        UsageError: When there is no such task.
+    """
+    return ReadAnything(
         layout=recipe.data.layout,
         group_regex=recipe.data.group_regex,
         label_regex=recipe.data.label_regex,
         target=target_kind_of(recipe),
         limits=limits_of(recipe),
     )
-    return open_as(location, options)
 
 
 def open_as(location: str | Path, options: ReadAnything) -> Source:

@@ -1,0 +1,319 @@
+"""The answer to one picture, in Python and on the command line."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NoReturn, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from foveal.atomic import atomic_path, write_atomic
+from foveal.errors import FovealError, UsageError
+from foveal.foreign import missing_attribute
+from foveal.predict.copies import small_copy, whole_picture
+from foveal.predict.inputs import Given
+from foveal.predict.predictor import Predictor
+from foveal.tasks.prediction import Prediction
+from foveal.types import Image, JsonObject, Mask, Picture, Raster
+
+# Side of the copy that stands for a picture too large to be shown.
+_COPY_PX = 2048
+
+
+class Probabilities(NDArray[np.float32]):
+    """One probability for each class, (C,) float32, in the order of `model.labels`."""
+
+    @property
+    def top1(self) -> int:
+        """Position of the most likely class."""
+        return int(np.asarray(self).argmax())
+
+    @property
+    def top5(self) -> list[int]:
+        """Positions of the five most likely classes, most likely first."""
+        return [int(i) for i in np.argsort(-np.asarray(self), kind="stable")[:5]]
+
+    @property
+    def top1conf(self) -> float:
+        """Probability of the most likely class."""
+        return float(np.asarray(self).max())
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Answer:
+    """The answer to one picture. It prints as a few words and renders in a notebook.
+
+    It has all attributes of its prediction: `answer.label`, `answer.text`, `answer.characters`.
+    A picture of a folder that cannot be read has an answer too, whose `error` says why; what such
+    an answer does not have raises that error.
+
+    Attributes:
+        source: What was answered: the path as it was given.
+        record: The answer as JSON values, or `{"source", "error"}`.
+        error: Why there is no answer, or None.
+
+    Example:
+        >>> answer = foveal.load("runs/classify/photos")("cat.jpg")  # doctest: +SKIP
+        >>> answer.label, answer.confidence, answer.unsure  # doctest: +SKIP
+        ('cat', 0.981, False)
+        >>> answer.top(2)  # doctest: +SKIP
+        [('cat', 0.981), ('dog', 0.019)]
+    """
+
+    source: str
+    record: JsonObject
+    error: FovealError | None
+    _given: Given
+    _predictor: Predictor
+    _prediction: Prediction | None
+    # The picture, and the prediction that can be drawn on it.
+    _shown: tuple[Picture, Prediction] | None = field(default=None)
+
+    @property
+    def prediction(self) -> Prediction:
+        """The prediction of the task. Its maps are kept only where one picture was answered."""
+        if self._prediction is None:
+            raise self.error or FovealError(f"{self.source} has no answer.")
+        return self._prediction
+
+    @property
+    def confidence(self) -> float:
+        """How sure the model is, in [0, 1]."""
+        return self.prediction.confidence
+
+    @property
+    def unsure(self) -> bool:
+        """Whether a person should look at the picture."""
+        return self.prediction.unsure
+
+    @property
+    def text(self) -> str:
+        """The class, what was read, or the labels of a mask with their shares."""
+        return self.prediction.text
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """Class → probability, most likely first; empty for texts and masks."""
+        return self.prediction.scores
+
+    @property
+    def probs(self) -> Probabilities:
+        """One probability for each class, (C,) float32, in the order of `model.labels`."""
+        self._needs_scores("probs")
+        scores, labels = self.scores, self._predictor.task.labels.names
+        return np.array([scores[name] for name in labels], np.float32).view(Probabilities)
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """Return the most likely classes with their probabilities, most likely first."""
+        self._needs_scores("top()")
+        return list(self.scores.items())[:count]
+
+    @property
+    def mask(self) -> Mask | None:
+        """(H, W) uint8 positions in `model.labels`, original pixels; None if there is no mask."""
+        kept = self.prediction.mask
+        if kept is not None or "mask" not in self.record:
+            return kept
+        # Of several answers only the compressed masks are kept.
+        stored = self.record["mask"]
+        file: Any = stored.get("path") or io.BytesIO(base64.b64decode(stored["png_b64"]))
+        with PILImage.open(file) as image:
+            return np.asarray(image)
+
+    @property
+    def picture(self) -> Picture:
+        """The picture, or a small copy of it; read again if it is not in memory."""
+        return self._look()[0]
+
+    @property
+    def overlay(self) -> Image:
+        """The picture with the answer drawn on it, (H, W, 3) uint8 RGB."""
+        picture, prediction = self._look()
+        return prediction.draw(picture)
+
+    def heat(self, label: str | None = None) -> NDArray[np.float32]:
+        """Return the evidence for a label over the picture; see `Prediction.heat`."""
+        return self._look()[1].heat(label)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the picture with its answer.
+
+        Args:
+            ax: Axes of matplotlib to draw on; None makes some.
+
+        Returns:
+            The axes; without matplotlib, a Pillow image, which a notebook shows.
+        """
+        try:
+            from matplotlib import pyplot
+        except ImportError:
+            return PILImage.fromarray(self.overlay)
+        ax = pyplot.subplots()[1] if ax is None else ax
+        ax.imshow(self.overlay)
+        ax.set_title(str(self))
+        ax.set_axis_off()
+        return ax
+
+    def show(self) -> None:
+        """Show the picture with its answer: in the notebook, else with the system's viewer."""
+        from foveal.progress import in_notebook
+
+        if in_notebook():
+            from IPython.display import display
+
+            display(self)  # type: ignore[no-untyped-call]
+        else:
+            PILImage.fromarray(self.overlay).show(title=str(self))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture with its answer, or the record if the path ends in `.json`.
+
+        Args:
+            path: File to write: `.jpg`, `.png`, …, or `.json`.
+
+        Raises:
+            UsageError: For an ending that is not known, or a place that cannot be written.
+        """
+        target = Path(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.suffix.lower() == ".json":
+                write_atomic(target, json.dumps(self.record, ensure_ascii=False, indent=1) + "\n")
+                return target
+            image = PILImage.fromarray(self.overlay)
+            with atomic_path(target) as temporary:
+                image.save(temporary, PILImage.registered_extensions()[target.suffix.lower()])
+        except KeyError:
+            raise UsageError(
+                f"Cannot write {target}: unknown ending. Expected such as .png, .jpg or .json.",
+                hint=f'answer.save("{target.with_suffix(".png")}")',
+            ) from None
+        except OSError as error:
+            raise UsageError(f"Cannot write {target}: {error.strerror or error}.") from error
+        return target
+
+    def to_json(self) -> JsonObject:
+        """Return the record."""
+        return self.record
+
+    def light(self) -> Answer:
+        """Return the answer without what can be made again from its picture: one of many."""
+        if self._prediction is None:
+            return self
+        return replace(self, _prediction=self._prediction.without_maps(), _shown=None)
+
+    def __str__(self) -> str:
+        """Return the answer as a few words."""
+        if self.error is not None:
+            return f"error: {self.error.message}"
+        return self.prediction.headline
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"Answer({str(self)!r}, source={self.source!r})"
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the prediction: `answer.label`, `answer.text`."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        prediction = self.prediction
+        try:
+            return getattr(prediction, name)
+        except AttributeError:
+            kind = f"answer of the task {self._predictor.task.name}"
+            raise missing_attribute("answer", kind, name, dir(self)) from None
+
+    def __dir__(self) -> list[str]:
+        """List the attributes for completion, those of the prediction too."""
+        own = set(object.__dir__(self)) | set(dir(self._prediction))
+        return sorted(name for name in own if not name.startswith("_"))
+
+    def __iter__(self) -> NoReturn:
+        """Say what to type instead of a loop."""
+        raise TypeError(
+            "One picture has one answer, not a list: use answer.label, answer.confidence, "
+            "answer.top(5) or answer.probs; model([picture]) gives a list."
+        )
+
+    def __getitem__(self, key: object) -> NoReturn:
+        """Say what to type instead of an index."""
+        self.__iter__()
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        from foveal.predict.cards import answer_html
+
+        if self.error is not None:
+            return f"<p>{escape(self.source)}: {escape(self.error.message)}</p>"
+        picture, prediction = self._look()
+        return answer_html(prediction, picture, prediction.draw(picture))
+
+    def _needs_scores(self, what: str) -> None:
+        if not self.scores:
+            raise UsageError(
+                f"Only classes have probabilities: an answer of the task "
+                f"{self._predictor.task.name} has no {what}.",
+                hint="answer.text, answer.confidence",
+            )
+
+    def _look(self) -> tuple[Picture, Prediction]:
+        if self._shown is not None:
+            return self._shown
+        if self.error is not None:
+            raise self.error
+        return explained(self._predictor, open_given(self._predictor, self._given))
+
+
+def answer_one(predictor: Predictor, given: Given) -> Answer:
+    """Answer one picture, and keep what explains the answer.
+
+    A TIFF that exceeds the limits is read in parts. Its answer has no heat map, and `.picture`
+    and `.overlay` are small copies.
+
+    Raises:
+        ImageError: When it cannot be decoded.
+    """
+    raster = open_given(predictor, given)
+    start = time.perf_counter()
+    picture, prediction = explained(predictor, raster)
+    ms = 1000 * (time.perf_counter() - start)
+    record = predictor.record(prediction, given.source, ms)
+    return Answer(
+        given.source, record, None, given, predictor, prediction, _shown=(picture, prediction)
+    )
+
+
+def open_given(predictor: Predictor, given: Given) -> Raster:
+    """Open a picture.
+
+    Raises:
+        ImageError: When it cannot be decoded.
+    """
+    if isinstance(given.content, Picture):
+        return given.content
+    return predictor.open(given.content)
+
+
+def explained(predictor: Predictor, raster: Raster) -> tuple[Picture, Prediction]:
+    """Return a picture, or a small copy of one that exceeds the limits, and its prediction."""
+    fits = isinstance(raster, Picture) or (
+        raster.height * raster.width <= predictor.limits.max_pixels
+    )
+    shown = whole_picture(raster) if fits else small_copy(raster, _COPY_PX)
+    return shown, predictor.predict([shown if fits else raster], explain=fits)[0]
+
+
+def failed(predictor: Predictor, given: Given, error: FovealError) -> Answer:
+    """Return what stands for the answer to a picture that could not be answered."""
+    record = {"source": given.source, "error": error.to_json()}
+    return Answer(given.source, record, error, given, predictor, None)

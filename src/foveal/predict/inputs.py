@@ -1,0 +1,206 @@
+"""What a person hands over to be predicted: paths, folders, globs, bytes, arrays, images, lists."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from foveal.data.decode import to_rgb
+from foveal.data.names import is_hidden, is_picture_name
+from foveal.errors import DataError, UsageError
+from foveal.types import Image, Picture
+
+PictureLike: TypeAlias = str | PathLike[str] | bytes | NDArray[Any] | PILImage.Image | BinaryIO
+"""One picture: a path, the bytes of a file, an open file, an array, or a Pillow image."""
+
+_EXPECTED = (
+    "Expected a path, the bytes of a picture file, an array (H, W), (H, W, 3) or (H, W, 4), "
+    "a Pillow image, a folder, a glob, or a list of these."
+)
+_CHANNELS = (1, 3, 4)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One picture as it was given.
+
+    Attributes:
+        source: What names it in the record of its answer.
+        content: The path of a file, the bytes of one, or a picture in memory.
+    """
+
+    source: str
+    content: str | bytes | Picture
+
+
+def is_one(pictures: Any) -> bool:
+    """Return whether this is one picture; a folder, a glob and a list are several."""
+    pictures = _plain(pictures)
+    if isinstance(pictures, (str, PathLike)):
+        path = Path(pictures)
+        return not path.is_dir() and not has_wildcard(path)
+    if isinstance(pictures, np.ndarray):
+        return pictures.ndim in (2, 3) and pictures.dtype.kind in "bifu"
+    return isinstance(pictures, (bytes, bytearray, Given, PILImage.Image)) or _reads(pictures)
+
+
+def read_one(picture: Any) -> Given:
+    """Return one picture as it was given, with an array as the picture that it shows.
+
+    Raises:
+        UsageError: For what is no picture.
+    """
+    if isinstance(picture, Given):
+        return picture
+    if isinstance(picture, (str, PathLike)):
+        return Given(str(picture), str(picture))
+    if isinstance(picture, (bytes, bytearray)):
+        return Given("picture", bytes(picture))
+    if isinstance(picture, PILImage.Image):
+        name = str(getattr(picture, "filename", "")) or "picture"
+        return Given(name, Picture.from_array(np.asarray(to_rgb(picture))))
+    if _reads(picture):
+        return Given(str(getattr(picture, "name", "picture")), bytes(picture.read()))
+    picture = _plain(picture)
+    if isinstance(picture, np.ndarray):
+        return Given("picture", Picture.from_array(array_pixels(picture)))
+    raise UsageError(f"Invalid picture. {_EXPECTED} Received: {type(picture).__name__}.")
+
+
+def read_each(pictures: Any) -> Iterator[Given]:
+    """Yield every picture, in order; folders, globs and lists may lie in lists.
+
+    A picture in memory is called by its number.
+
+    Raises:
+        UsageError: For what is neither a picture nor several.
+        DataError: For a folder without pictures, or a glob that matches nothing.
+    """
+    for number, given in enumerate(_flat(pictures)):
+        named = given.source != "picture"
+        yield given if named else Given(f"picture {number}", given.content)
+
+
+def expand(pictures: Iterable[str | PathLike[str]]) -> Iterator[str]:
+    """Yield the files that paths, folders and globs stand for, in sorted order within each.
+
+    A name that is a file is taken as it is, whatever its ending; in folders only picture
+    endings count and hidden files are passed over. A path that does not exist is yielded too:
+    reading it gives its error where the caller can report it.
+
+    Raises:
+        DataError: For a folder that holds no pictures, or a glob that matches nothing.
+    """
+    for picture in pictures:
+        path = Path(picture)
+        if path.is_dir():
+            found = sorted(
+                str(p)
+                for p in path.rglob("*")
+                if is_picture_name(p.name)
+                and not any(is_hidden(x) for x in p.relative_to(path).parts)
+            )
+            if not found:
+                raise DataError(f"There are no pictures in the folder {path}.")
+            yield from found
+        elif has_wildcard(path):
+            # Not Path.glob: the pattern may start at the root or with "..".
+            matches = sorted(glob.glob(str(picture), recursive=True))  # noqa: PTH207
+            if not matches:
+                raise DataError(f"No file matches {picture}.")
+            yield from matches
+        else:
+            yield str(picture)
+
+
+def has_wildcard(path: Path) -> bool:
+    """Return whether a path is a glob rather than the name of something that is there."""
+    return any(c in str(path) for c in "*?[") and not path.exists()
+
+
+def array_pixels(array: NDArray[Any]) -> Image:
+    """Return an array as (H, W, 3) uint8 RGB.
+
+    Args:
+        array: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA, which is laid on white.
+            Booleans; whole numbers in [0, 255]; uint16 up to 65535; floats in [0, 1].
+
+    Raises:
+        UsageError: For another shape or other values.
+    """
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if not array.size or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        first = array.ndim == 3 and array.shape[0] in _CHANNELS
+        raise UsageError(
+            "Invalid picture. Expected an array (H, W), (H, W, 3) or (H, W, 4). "
+            f"Received: {array.shape} {array.dtype}.",
+            hint="array.transpose(1, 2, 0) puts the channels last"
+            if first
+            else "several pictures are a list of arrays",
+        )
+    values = _as_uint8(array)
+    if values.ndim == 2:
+        return np.repeat(values[:, :, None], 3, axis=2)
+    if values.shape[2] == 4:
+        return np.asarray(to_rgb(PILImage.fromarray(values)))
+    return np.ascontiguousarray(values)
+
+
+def _as_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"Invalid picture. Expected an array of numbers. Received: {array.dtype}.")
+    low, high = float(array.min()), float(array.max())
+    if array.dtype == np.uint16 and high > 255:
+        # 65535 = 255 * 257, as in the files of deep grey pictures.
+        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    most = 255 if array.dtype.kind in "iu" else 1
+    if not 0 <= low <= high <= most:
+        kind = "whole numbers in [0, 255]" if most == 255 else "floats in [0, 1]"
+        raise UsageError(
+            f"Invalid picture. Expected {kind}. Received: values from {low:g} to {high:g}.",
+            hint='array.astype("uint8")'
+            if most == 1 and 0 <= low <= high <= 255
+            else "scale the values first",
+        )
+    scaled = array if most == 255 else np.rint(array.astype(np.float64) * 255)
+    return scaled.astype(np.uint8)
+
+
+def _flat(pictures: Any) -> Iterator[Given]:
+    pictures = _plain(pictures)
+    if isinstance(pictures, (str, PathLike)):
+        yield from (Given(name, name) for name in expand([pictures]))
+    elif is_one(pictures):
+        yield read_one(pictures)
+    elif isinstance(pictures, Mapping) or not isinstance(pictures, Iterable):
+        yield read_one(pictures)
+    elif isinstance(pictures, np.ndarray) and pictures.ndim == 0:
+        yield from _flat(pictures.item())
+    else:
+        for picture in pictures:
+            yield from _flat(picture)
+
+
+def _plain(pictures: Any) -> Any:
+    """Return a tensor or a column of a table as a numpy array, anything else as it is."""
+    if hasattr(pictures, "__array__") and not isinstance(
+        pictures, (np.ndarray, np.generic, PILImage.Image)
+    ):
+        return np.asarray(pictures)
+    return pictures
+
+
+def _reads(pictures: Any) -> bool:
+    return callable(getattr(pictures, "read", None))

@@ -1,0 +1,141 @@
+"""What can be handed over as a picture, or as several."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from foveal.errors import UsageError
+from foveal.predict.inputs import array_pixels, is_one, read_each, read_one
+from foveal.types import Picture
+
+RED = np.full((4, 6, 3), (200, 0, 0), np.uint8)
+
+
+def png(pixels: np.ndarray = RED) -> bytes:
+    buffer = io.BytesIO()
+    PILImage.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("array", "first"),
+    [
+        (np.full((2, 3), 7, np.uint8), (7, 7, 7)),
+        (np.full((2, 3, 1), 7, np.uint8), (7, 7, 7)),
+        (np.full((2, 3, 3), (1, 2, 3), np.uint8), (1, 2, 3)),
+        (np.full((2, 3, 4), (1, 2, 3, 255), np.uint8), (1, 2, 3)),
+        # Transparent is white, as in a file.
+        (np.full((2, 3, 4), (1, 2, 3, 0), np.uint8), (255, 255, 255)),
+        (np.full((2, 3, 3), (0.0, 0.5, 1.0)), (0, 128, 255)),
+        (np.full((2, 3), 0.2, np.float32), (51, 51, 51)),
+        (np.full((2, 3), True), (255, 255, 255)),
+        (np.full((2, 3), 9, np.int64), (9, 9, 9)),
+        (np.full((2, 3), 200, np.uint16), (200, 200, 200)),
+        (np.full((2, 3), 65_535, np.uint16), (255, 255, 255)),
+    ],
+)
+def test_arrays_of_every_kind_become_rgb(array: np.ndarray, first: tuple[int, ...]) -> None:
+    pixels = array_pixels(array)
+    assert (pixels.shape, pixels.dtype) == ((2, 3, 3), np.uint8)
+    assert tuple(pixels[0, 0]) == first
+
+
+@pytest.mark.parametrize(
+    ("array", "message", "hint"),
+    [
+        (np.zeros((3, 8, 8)), r"Received: \(3, 8, 8\) float64", "transpose"),
+        (np.zeros((5, 8, 8)), r"Received: \(5, 8, 8\)", "list of arrays"),
+        (np.zeros(8), r"Received: \(8,\)", "list of arrays"),
+        (np.zeros((0, 8)), r"Received: \(0, 8\)", "list of arrays"),
+        (np.full((2, 2), 200.0), r"floats in \[0, 1\]. Received: values from 200 to 200", "uint8"),
+        (np.full((2, 2), -1.0), "values from -1 to -1", "scale"),
+        (np.full((2, 2), np.nan), "values from nan", "scale"),
+        (np.full((2, 2), 256), r"whole numbers in \[0, 255\]", "scale"),
+        (np.full((2, 2), 1j), "array of numbers. Received: complex128", None),
+    ],
+)
+def test_other_arrays_are_refused_in_one_line(
+    array: np.ndarray, message: str, hint: str | None
+) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        array_pixels(array)
+    assert (hint or "") in (caught.value.hint or "")
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path,
+        str,
+        lambda path: path.read_bytes(),
+        lambda path: bytearray(path.read_bytes()),
+        lambda path: io.BytesIO(path.read_bytes()),
+        lambda path: path.open("rb"),
+        PILImage.open,
+        lambda path: np.asarray(PILImage.open(path)),
+        lambda path: Tensor(np.asarray(PILImage.open(path))),
+    ],
+    ids=["path", "str", "bytes", "bytearray", "memory", "file", "pillow", "array", "tensor"],
+)
+def test_one_picture_is_one(make: Callable[[Path], Any], tmp_path: Path) -> None:
+    path = tmp_path / "red.png"
+    path.write_bytes(png())
+    picture = make(path)
+    assert is_one(picture)
+    given = read_one(picture)
+    assert given.source in (str(path), "picture")
+    if isinstance(given.content, Picture):
+        assert np.array_equal(given.content.pixels, RED)
+    else:
+        assert given.content in (str(path), png())
+    if hasattr(picture, "close"):
+        picture.close()
+
+
+class Tensor:
+    """What other libraries have in place of an array."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.values
+
+
+def test_lists_folders_globs_and_what_lies_in_them_are_several(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.jpg"):
+        (tmp_path / name).write_bytes(png())
+    paths = [str(tmp_path / name) for name in ("a.png", "b.png", "c.jpg")]
+
+    def sources(pictures: Any) -> list[str]:
+        assert not is_one(pictures)
+        return [given.source for given in read_each(pictures)]
+
+    assert sources(tmp_path) == paths
+    assert sources(str(tmp_path / "*.png")) == paths[:2]
+    assert sources([paths[1], paths[0]]) == [paths[1], paths[0]]
+    assert sources(path for path in paths) == paths
+    assert sources([tmp_path, [paths[0], RED]]) == [*paths, paths[0], "picture 4"]
+    assert sources(np.array(paths)) == paths
+    assert sources(np.array(paths, object)) == paths
+    assert sources(np.stack([RED, RED])) == ["picture 0", "picture 1"]
+    assert sources([]) == []
+
+
+def test_a_string_is_never_read_letter_by_letter() -> None:
+    assert is_one("photos/cat.jpg")
+    assert [given.source for given in read_each("photos/cat.jpg")] == ["photos/cat.jpg"]
+
+
+@pytest.mark.parametrize("value", [None, 3, {"image": "a.png"}, object()])
+def test_anything_else_is_refused_with_what_is_expected(value: object) -> None:
+    with pytest.raises(UsageError, match=r"Expected a path, the bytes .* Received: "):
+        list(read_each([value]))
