@@ -28,6 +28,7 @@ PUBLIC = [
     "serve",
     "synth",
     "train",
+    "watch",
 ]
 FUNCTIONS = [name for name in PUBLIC if name.islower() and name != "__version__"]
 

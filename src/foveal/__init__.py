@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         serve,
         synth,
         train,
+        watch,
     )
     from foveal.errors import FovealError
     from foveal.model import Answer, Answers, Model
@@ -51,6 +52,7 @@ __all__ = [
     "serve",
     "synth",
     "train",
+    "watch",
 ]
 
 

@@ -317,6 +317,37 @@ def serve(
     run_server(predictors, on_ready=on_ready, host=host, port=port, **options)
 
 
+def watch(
+    run: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8001,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Show a training on a live web page until interrupted.
+
+    The page has the learning curves, some validation pictures and how each epoch answers them,
+    the findings, and a button that stops the training after the current epoch. Call it in another
+    process than the training; a run that has ended can be looked at too.
+
+    Args:
+        run: The run directory.
+        host: Address to listen on.
+        port: Port to listen on; 0 chooses a free one.
+        on_ready: Called with the URL once the server answers.
+
+    Raises:
+        BundleError: If there is no such run.
+        UsageError: If the address cannot be listened on.
+    """
+    from foveal.server.options import ServerOptions
+    from foveal.server.run import watch as run_server
+    from foveal.workflow.rundir import RunDirectory
+
+    directory = RunDirectory.open(Path(run))
+    run_server(directory, ServerOptions(host=host, port=port), on_ready=on_ready)
+
+
 def _training() -> Any:
     # Threads that wait by spinning fight over the cores of a machine that does anything else
     # beside: with one other busy process two of them train at a tenth of the speed of sleeping

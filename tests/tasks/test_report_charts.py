@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -87,3 +88,17 @@ def test_ticks_are_few_and_inside_the_axis(low: float, span: float) -> None:
 
     marks = [element for element in elements(figure, "text") if element.get("y") == "290.0"]
     assert 1 <= len(marks) <= 7
+
+
+def test_a_long_legend_continues_in_a_second_row_within_the_figure():
+    names = ["train loss", "train cross_entropy", "train dice", "val loss"]
+    series = [Series(name, [(1.0, 0.5), (2.0, 0.4)]) for name in names]
+    figure = curve_chart(series, Axis("epoch"), Axis(""), width=440)
+    places = [
+        (float(x), float(y))
+        for x, y, word in re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]+)<', figure)
+        if word in names
+    ]
+    assert [y for _, y in places] == [8, 8, 8, 28]
+    # 12 px of 0.56 em a character.
+    assert all(x + 12 * 0.56 * len(n) <= 440 for (x, _), n in zip(places, names, strict=True))

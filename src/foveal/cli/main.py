@@ -44,6 +44,7 @@ class Verb:
 
 VERBS: dict[str, Verb] = {
     "train": Verb("foveal.cli.train", MAKE, "Train a model on a folder of pictures."),
+    "watch": Verb("foveal.cli.watch", MAKE, "Watch a training on a live web page."),
     "check": Verb("foveal.cli.data", MAKE, "Check pictures without training."),
     "synth": Verb("foveal.cli.data", MAKE, "Draw labelled pictures of text into a folder."),
     "preprocess": Verb("foveal.cli.preprocess", MAKE, "Cut pages into lines of text."),

@@ -1,7 +1,8 @@
 """Figures as SVG text for reports: bars, matrices and curves. Needs no library and no script.
 
 Text takes the colour of the page around it and marks take its `--accent`, `--good` and `--bad`,
-so that one figure suits a light and a dark page.
+so that one figure suits a light and a dark page. Colours are attributes, not styles: a page whose
+security policy forbids inline styles shows them too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _GOOD, _BAD = "var(--good, #059669)", "var(--bad, #dc2626)"
 _COLORS = (ACCENT, "var(--second, #d97706)", _GOOD, "var(--third, #7c3aed)", _BAD)
 _ROW = 24
 _LABEL_CHARACTERS = 34
+_LEGEND_ROW = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def bar_chart(
             + f'<rect x="{left}" y="{middle - 7}" width="{track}" height="14" rx="3" '
             'fill="currentColor" opacity=".07"/>'
             f'<rect x="{left}" y="{middle - 7}" width="{size:.1f}" height="14" rx="3" '
-            f'style="fill:{color}"/>' + _text(left + track + 8, middle, text, muted=True)
+            f'fill="{color}"/>' + _text(left + track + 8, middle, text, muted=True)
         )
     return svg(width, height, "".join(parts))
 
@@ -135,7 +137,7 @@ def _cell(
     ink = "#fff" if text and strength > 0.62 else "currentColor"
     return (
         f'<g><title>{escape(tip)}</title><rect x="{x + 1:.1f}" y="{y + 1:.1f}" '
-        f'width="{size - 2}" height="{size - 2}" rx="3" style="fill:{color}" '
+        f'width="{size - 2}" height="{size - 2}" rx="3" fill="{color}" '
         f'opacity="{opacity:.2f}"/>'
         f'<text x="{x + size / 2:.1f}" y="{y + size / 2:.1f}" dy=".36em" text-anchor="middle" '
         f'font-size="{font}" fill="{ink}">{text}</text></g>'
@@ -154,8 +156,9 @@ def curve_chart(
         width: Width of the figure, in pixels.
         height: Height of the figure, in pixels.
     """
-    named = [s for s in series if s.name]
-    left, right, top, bottom = 58, 24, 14 + 20 * (len(named) > 1), 46
+    left, right, bottom = 58, 24, 46
+    legend = _legend(series, left, width - right)
+    top = 14 + _LEGEND_ROW * (1 + max((row for _, row in legend.values()), default=-1))
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         x = (point[0] - across.low) / ((across.high - across.low) or 1)
@@ -181,7 +184,6 @@ def curve_chart(
         f'text-anchor="middle" font-size="{FONT}" fill="currentColor" opacity=".65">'
         f"{escape(up.title)}</text>"
     )
-    legend = float(left)
     for i, one in enumerate(series):
         color = _COLORS[sum(s.style != "guide" for s in series[:i]) % len(_COLORS)]
         # NaN has no place on paper; the rest of the line stays.
@@ -192,15 +194,30 @@ def curve_chart(
             parts.append("".join(_column(x0, y0, x1, y1, color) for (x0, y0), (x1, y1) in corners))
         else:
             parts.append(_line([place(p) for p in points], one.style, color))
-        if one.name and len(named) > 1:
+        if i in legend:
+            x, row = legend[i]
             guide = one.style == "guide"
-            shade = 'fill="currentColor" opacity=".4"' if guide else f'style="fill:{color}"'
+            shade = 'fill="currentColor" opacity=".4"' if guide else f'fill="{color}"'
+            y = 5 + _LEGEND_ROW * row
             parts.append(
-                f'<rect x="{legend:.0f}" y="5" width="14" height="4" rx="2" {shade}/>'
-                + _text(legend + 19, 8, one.name, muted=True)
+                f'<rect x="{x:.0f}" y="{y}" width="14" height="4" rx="2" {shade}/>'
+                + _text(x + 19, y + 3, one.name, muted=True)
             )
-            legend += 36 + FONT * ADVANCE * len(one.name)
     return svg(width, height, "".join(parts))
+
+
+def _legend(series: Sequence[Series], left: int, right: int) -> dict[int, tuple[float, int]]:
+    """Return where the legend names each series: its x and its row; one line needs no legend."""
+    named = [i for i, one in enumerate(series) if one.name]
+    places: dict[int, tuple[float, int]] = {}
+    x, row = float(left), 0
+    for i in named if len(named) > 1 else []:
+        size = 36 + FONT * ADVANCE * min(len(series[i].name), _LABEL_CHARACTERS)
+        if x > left and x + size > right + 16:
+            x, row = float(left), row + 1
+        places[i] = (x, row)
+        x += size
+    return places
 
 
 def _line(points: Sequence[tuple[float, float]], style: str, color: str) -> str:
@@ -211,20 +228,20 @@ def _line(points: Sequence[tuple[float, float]], style: str, color: str) -> str:
             'stroke-dasharray="4 4"/>'
         )
     line = (
-        f'<polyline points="{path}" fill="none" style="stroke:{color}" stroke-width="2.2" '
+        f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2.2" '
         'stroke-linejoin="round" stroke-linecap="round"/>'
     )
     # A line of one point cannot be seen.
     shown = points if style == "points" or len(points) == 1 else []
     return line + "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.4" style="fill:{color}"/>' for x, y in shown
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.4" fill="{color}"/>' for x, y in shown
     )
 
 
 def _column(x0: float, y0: float, x1: float, y1: float, color: str) -> str:
     return (
         f'<rect x="{x0 + 1:.1f}" y="{y0:.1f}" width="{max(1.0, x1 - x0 - 2):.1f}" '
-        f'height="{max(0.0, y1 - y0):.1f}" rx="2" style="fill:{color}" opacity=".8"/>'
+        f'height="{max(0.0, y1 - y0):.1f}" rx="2" fill="{color}" opacity=".8"/>'
     )
 
 

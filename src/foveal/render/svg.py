@@ -8,6 +8,8 @@ ACCENT = "var(--accent, #2563eb)"
 FONT = 12
 # Mean width of a character, in sizes of the font.
 ADVANCE = 0.56
+# Inline, because notebooks have no style sheet of ours.
+ROOT_STYLE = "max-width:100%;height:auto;font-family:inherit"
 
 
 def rule(x0: float, y0: float, x1: float, y1: float) -> str:
@@ -37,5 +39,5 @@ def svg(width: float, height: float, content: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" '
-        'style="max-width:100%;height:auto;font-family:inherit">' + content + "</svg>"
+        f'style="{ROOT_STYLE}">{content}</svg>'
     )

@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 import time
-from typing import final
+from typing import Protocol, final
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -17,8 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foveal.errors import FovealError
 from foveal.server.limits import ClientGoneError, RequestError, check_sender
+from foveal.server.options import ServerOptions
 from foveal.server.routes import error_response, status_of
-from foveal.server.state import ServerState
+from foveal.server.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,22 @@ _PAGE_HEADERS = (
 _CLIENT_GONE = 499
 
 
+class Guarded(Protocol):
+    """What the gate needs to know of the application behind it."""
+
+    @property
+    def options(self) -> ServerOptions:
+        """Who may ask."""
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Counts requests."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is going down."""
+
+
 @final
 class Gate:
     """Middleware around every HTTP request.
@@ -51,7 +68,7 @@ class Gate:
         state: The server's shared state.
     """
 
-    def __init__(self, app: ASGIApp, state: ServerState) -> None:
+    def __init__(self, app: ASGIApp, state: Guarded) -> None:
         self._app = app
         self._state = state
         # Unique without a system call for each request, which costs more than the rest of this.
@@ -107,7 +124,8 @@ class Gate:
             (b"x-request-id", request_id.encode()),
         ]
         if any(k == b"content-type" and v.startswith(b"text/html") for k, v in headers):
-            headers += _PAGE_HEADERS
+            own = {k for k, _ in headers}
+            headers += [header for header in _PAGE_HEADERS if header[0] not in own]
         if self._state.draining and not any(k == b"connection" for k, _ in headers):
             headers.append((b"connection", b"close"))
         return headers

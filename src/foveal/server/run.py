@@ -12,12 +12,15 @@ from types import FrameType
 from typing import Any, final
 
 import uvicorn
+from starlette.applications import Starlette
 
 from foveal.errors import FovealError, UsageError
 from foveal.predict import Predictor
 from foveal.server.app import create_app
 from foveal.server.options import ServerOptions
 from foveal.server.protocol import protocol_with_header_limit
+from foveal.server.training_page import create_watch_app
+from foveal.workflow.rundir import RunDirectory
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +84,20 @@ def start_in_thread(
         FovealError: When the server does not start.
     """
     options = (options or ServerOptions()).changed(changes)
-    app = create_app(predictors, options)
+    return start_app(create_app(predictors, options), options)
+
+
+def start_app(app: Starlette, options: ServerOptions) -> ServerHandle:
+    """Start the server of an application and return when it is ready.
+
+    Args:
+        app: Its `state.foveal` has the flag `draining`.
+        options: Address and times.
+
+    Raises:
+        UsageError: When the address cannot be listened on.
+        FovealError: When the server does not start.
+    """
     listener = _listen(options)
     config = uvicorn.Config(
         app,
@@ -138,6 +154,31 @@ def serve(
         FovealError: When the server does not start.
     """
     options = (options or ServerOptions()).changed(changes)
+    _run_until_asked(lambda: start_in_thread(predictors, options), options, on_ready)
+
+
+def watch(
+    run: RunDirectory,
+    options: ServerOptions,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve the live page of a run until SIGTERM or Ctrl-C; see `serve`.
+
+    Args:
+        run: The run, which another process may be training.
+        options: Address.
+        on_ready: Called with the URL once the server answers.
+    """
+    app = create_watch_app(run, options)
+    _run_until_asked(lambda: start_app(app, options), options, on_ready)
+
+
+def _run_until_asked(
+    start: Callable[[], ServerHandle],
+    options: ServerOptions,
+    on_ready: Callable[[str], None] | None,
+) -> None:
     asked = threading.Event()
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 
@@ -149,7 +190,7 @@ def serve(
     for number in _SIGNALS:
         signal.signal(number, on_signal)
     try:
-        handle = start_in_thread(predictors, options)
+        handle = start()
         if on_ready is not None:
             on_ready(handle.url)
         while not asked.wait(0.5) and handle.is_running:

@@ -1,4 +1,7 @@
-"""Ctrl-C as a request: the first ends the fit after its step, the second interrupts at once."""
+"""Requests to stop: Ctrl-C ends the fit after its step, a second one interrupts at once.
+
+Whoever watches a run asks for its end after the epoch.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,24 @@ from types import FrameType
 
 
 class StopSwitch:
-    """Whether the fit was asked to stop. May be asked from any thread."""
+    """Whether the fit was asked to stop. May be asked from any thread.
+
+    Attributes:
+        asked: After the current step.
+        asked_to_finish: After the current epoch, its validation included.
+    """
 
     def __init__(self) -> None:
         self.asked = False
+        self.asked_to_finish = False
 
     def ask(self) -> None:
         """Ask the fit to stop after its current step."""
         self.asked = True
+
+    def ask_to_finish(self) -> None:
+        """Ask the fit to stop after its current epoch."""
+        self.asked_to_finish = True
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:

@@ -30,7 +30,7 @@ Validate: TypeAlias = Callable[[nn.Module], Measured]
 
 Forward: TypeAlias = Callable[[nn.Module, Inputs], dict[str, Tensor]]
 
-Stopped: TypeAlias = Literal["finished", "patience", "budget", "interrupted", "diverged"]
+Stopped: TypeAlias = Literal["finished", "patience", "budget", "interrupted", "asked", "diverged"]
 
 
 def forward_all(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:

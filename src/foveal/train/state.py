@@ -103,7 +103,7 @@ class RunState:
     @property
     def is_broken_off(self) -> bool:
         """Tell whether the fit must end although stages are left."""
-        return self.stopped in ("interrupted", "diverged")
+        return self.stopped in ("interrupted", "asked", "diverged")
 
     @property
     def lr(self) -> float:

@@ -6,8 +6,7 @@ How a workflow calls it::
     reader = PictureReader(cache, Augmenter(options.augment, pad_color), seed=seed)
     sampler = WholePictures(cache, train_indices, batch_size=64, seed=seed)
     loader = WindowLoader(reader, sampler, training.collate(train_targets), device=device)
-    trainer = Trainer(options, device=device, seed=seed,
-                      callbacks=[ResultsCsv(run / "results.csv"), ProgressReport(progress, metric)],
+    trainer = Trainer(options, device=device, callbacks=[ProgressReport(progress, metric)],
                       checkpoints=CheckpointStore(run / "checkpoints"))
     stages = [Stage("full", loader, epochs=20, lr=default_lr(options, "scratch", 64))]
     result = trainer.fit(model, training, stages, validate, metric="accuracy", resume=True)
@@ -90,9 +89,9 @@ class Trainer:
         self._clock = clock
         self._switch = StopSwitch()
 
-    def stop(self) -> None:
-        """Ask the fit to end after the current step, as Ctrl-C does. May come from any thread."""
-        self._switch.ask()
+    def stop(self, *, after_epoch: bool = False) -> None:
+        """Ask the fit to end after the step, as Ctrl-C does, or the epoch. From any thread."""
+        (self._switch.ask_to_finish if after_epoch else self._switch.ask)()
 
     def fit(
         self,
@@ -237,11 +236,11 @@ class Trainer:
         state.history.append(record)
         for callback in self._callbacks:
             callback.epoch_done(record)
-        if not self._switch.asked:
-            session.saver.save_if_due(state, within_epoch=False)
+        if self._switch.asked or self._switch.asked_to_finish:
+            state.stopped = "interrupted" if self._switch.asked else "asked"
+            session.saver.save(state)
             return
-        state.stopped = "interrupted"
-        session.saver.save(state)
+        session.saver.save_if_due(state, within_epoch=False)
 
     def _begin(
         self,

@@ -13,6 +13,7 @@ from foveal.errors import BundleError, UsageError
 from foveal.types import JsonObject
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_EPOCH_FILE = re.compile(r"epoch-(\d+)\.json")
 
 
 @final
@@ -152,9 +153,40 @@ class RunDirectory:
         return self.path / "train.log"
 
     @property
+    def watch(self) -> Path:
+        """What `foveal watch` shows beside the above."""
+        return self.path / "watch"
+
+    @property
+    def progress(self) -> Path:
+        """How far a running process has come; see `workflow.broadcast`."""
+        return self.watch / "progress.json"
+
+    @property
+    def stop_request(self) -> Path:
+        """Asks a running process to stop at the end of the epoch, when it exists."""
+        return self.watch / "stop"
+
+    @property
+    def pictures(self) -> Path:
+        """Some validation pictures; see `workflow.watched`."""
+        return self.watch / "pictures.json"
+
+    @property
+    def report(self) -> Path:
+        """The evaluation of the bundle on validation, for people."""
+        return self.path / "report.html"
+
+    @property
     def metrics(self) -> Path:
         """Metrics of the bundle on validation."""
         return self.path / "metrics.json"
+
+
+def answered_epochs(run: RunDirectory) -> dict[int, Path]:
+    """Return epoch → the file with its answers to the pictures that are watched, in order."""
+    found = ((_EPOCH_FILE.fullmatch(path.name), path) for path in run.watch.glob("epoch-*.json"))
+    return dict(sorted((int(match[1]), path) for match, path in found if match))
 
 
 def default_name(location: str) -> str:

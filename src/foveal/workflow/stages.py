@@ -27,6 +27,7 @@ from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.sources import limits_of
 from foveal.workflow.units import Setting, Units
+from foveal.workflow.watched import WatchedPictures
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ class Planner:
         self._setting = Setting(training, options, device, precision)
         self._options: TrainOptions = options
         self._endless: list[EndlessLoader] = []
+        self._watched = WatchedPictures(prepared, units.validation_windows, run)
 
     def plan(self, extensions: tuple[int, ...] = ()) -> Plan:
         """Return the stages of the recipe's strategy, and one for each extension.
@@ -111,7 +113,8 @@ class Planner:
                 stage = self._full_stage(name, epochs, rate)
             # Its epochs were asked for after the budget was spent.
             stages.append(replace(stage, budget_share=None))
-        return Plan(tuple(stages), self._units.validation(self._setting), self._label_weights())
+        validation = self._units.validation(self._setting, self._watched.heard)
+        return Plan(tuple(stages), validation, self._label_weights())
 
     def _sample_weights(self) -> Tensor | None:
         if self._options.balance != "sampling":
@@ -152,7 +155,7 @@ class Planner:
     @property
     def listeners(self) -> tuple[Callback, ...]:
         """Return what must hear of the fit: drawn pictures follow what validation finds."""
-        return tuple(self._endless)
+        return (*self._endless, self._watched)
 
     def close(self) -> None:
         """Stop what still draws pictures."""
@@ -188,7 +191,7 @@ class Planner:
             _required(rate),
             lr_factor=head_only,
             forward=forward_head,
-            validate=self._units.validation(setting, val),
+            validate=self._units.validation(setting, self._watched.heard, val),
             budget_share=_HEAD_SHARE,
         )
 

@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -30,6 +31,7 @@ from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord
 from foveal.train.tensorboard import TensorBoard
 from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
+from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.environment import describe_environment
 from foveal.workflow.network import try_network
 from foveal.workflow.prepare import Prepared, pipeline_of, prepare, resolve_recipe
@@ -62,14 +64,15 @@ def run_training(
     run.recipe.write_text(resolved.to_yaml(), encoding="utf-8")
     write_json(run.environment, describe_environment())
     _write_state(run, location, ())
-    with _logging(run):
+    with _logging(run), Broadcast(progress, run) as broadcast:
+        logger.info("to watch it on a live page: foveal watch %s", run.path)
         for key, why in resolved.reasons.items():
             logger.info("chosen %s: %s", key, why)
         training = get_training(resolved.task)
         for sentence in unused_settings(recipe, resolved, source, training):
             logger.warning("%s", sentence)
-        prepared = prepare(source, resolved, run, progress)
-        _work(prepared, run, (), progress, resume=False)
+        prepared = prepare(source, resolved, run, broadcast)
+        _work(prepared, run, (), broadcast, resume=False)
     return run.path
 
 
@@ -106,9 +109,9 @@ def extend_training(path: Path, epochs: int, *, progress: Progress) -> Path:
 def _continue(run: RunDirectory, state: JsonObject, progress: Progress) -> Path:
     recipe = Recipe.load(run.recipe)
     source = open_for(state["data"], recipe)
-    with _logging(run):
-        prepared = prepare(source, recipe, run, progress, resume=True)
-        _work(prepared, run, tuple(state["extensions"]), progress, resume=True)
+    with _logging(run), Broadcast(progress, run) as broadcast:
+        prepared = prepare(source, recipe, run, broadcast, resume=True)
+        _work(prepared, run, tuple(state["extensions"]), broadcast, resume=True)
     return run.path
 
 
@@ -116,7 +119,7 @@ def _work(
     prepared: Prepared,
     run: RunDirectory,
     extensions: tuple[int, ...],
-    progress: Progress,
+    progress: Broadcast,
     *,
     resume: bool,
 ) -> None:
@@ -130,7 +133,7 @@ def _work(
         run,
         _read_state(run)["data"],
         extensions,
-        status="interrupted" if result.stopped == "interrupted" else "done",
+        status="interrupted" if result.stopped in ("interrupted", "asked") else "done",
         stopped=result.stopped,
         seconds=round(result.seconds, 3),
         best_epoch=result.best_epoch,
@@ -142,7 +145,7 @@ def _fit(
     units: Units,
     run: RunDirectory,
     extensions: tuple[int, ...],
-    progress: Progress,
+    progress: Broadcast,
     *,
     resume: bool,
 ) -> tuple[Network, FitResult]:
@@ -168,6 +171,7 @@ def _fit(
         ],
         checkpoints=CheckpointStore(run.checkpoints),
     )
+    progress.when_asked_to_stop(partial(trainer.stop, after_epoch=True))
     with contextlib.closing(planner):
         result = trainer.fit(
             network,

@@ -51,7 +51,7 @@ from foveal.types import IGNORED
 from foveal.workflow.outputs import joined_maps
 from foveal.workflow.prepare import TRAIN, VAL, Prepared, raw_target
 from foveal.workflow.sheet import write_sheet
-from foveal.workflow.validate import Truths, Validation
+from foveal.workflow.validate import Heard, Truths, Validation
 
 logger = logging.getLogger(__name__)
 
@@ -180,11 +180,19 @@ class Units:
         """Return the position of the sample of each window of validation, in order."""
         return np.concatenate([windows.samples for windows in self._val])
 
-    def validation(self, setting: Setting, features: FeatureFile | None = None) -> Validate:
+    @property
+    def validation_windows(self) -> Sequence[Windows]:
+        """Return the windows of the validation split, in order."""
+        return self._val
+
+    def validation(
+        self, setting: Setting, heard: Heard, features: FeatureFile | None = None
+    ) -> Validate:
         """Return what measures a network on the validation split.
 
         Args:
             setting: Gives loss, device and precision.
+            heard: Told of every answer.
             features: Cached features of `validation_samples`, which the head is run on.
         """
 
@@ -206,6 +214,7 @@ class Units:
             setting.options,
             setting.precision,
             forward_all if features is None else forward_head,
+            heard,
         )
 
     def windows(self) -> Iterator[ValidationBatch]:

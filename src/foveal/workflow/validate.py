@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import torch
@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from foveal.metrics import misread
 from foveal.recipe import TrainOptions
 from foveal.tasks.base import Task
+from foveal.tasks.prediction import Prediction
 from foveal.tasks.training import TaskTraining
 from foveal.train.data import Inputs, move
 from foveal.train.precision import Precision
 from foveal.train.records import Forward, Measured
 from foveal.types import Calibration, Frame
+
+Heard: TypeAlias = Callable[[int, Prediction, Any, NDArray[np.float64]], None]
 
 
 @final
@@ -50,6 +53,7 @@ class Validation:
         options: The recipe's train section.
         precision: Number format of the forward pass.
         forward: How the network is run on the inputs.
+        heard: Told of every window: its place in the order, answer, target and row.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Validation:
         options: TrainOptions,
         precision: Precision,
         forward: Forward,
+        heard: Heard | None = None,
     ) -> None:
         self._task = task
         self._training = training
@@ -68,6 +73,7 @@ class Validation:
         self._options = replace(options, label_smoothing=0.0)
         self._precision = precision
         self._forward = forward
+        self._heard = heard
 
     def __call__(self, model: nn.Module) -> Measured:
         """Return the task's metrics, the mean loss of a window as `loss`, and what it confused."""
@@ -85,8 +91,8 @@ class Validation:
                 targets = {name: move(target, device) for name, target in targets.items()}
                 losses = self._training.losses(outputs, targets, self._options, None)
                 total += losses["loss"].cpu() * len(truths.targets)
+                self._measure(outputs, truths, done, rows, confused)
                 done += len(truths.targets)
-                self._measure(outputs, truths, rows, confused)
         metrics = self._task.summarise(np.stack(list(rows.values())))
         return Measured({**metrics, "loss": float(total) / done}, dict(confused))
 
@@ -94,15 +100,17 @@ class Validation:
         self,
         outputs: dict[str, Tensor],
         truths: Truths,
+        begin: int,
         rows: dict[int, NDArray[np.float64]],
         confused: Counter[str],
     ) -> None:
         arrays = {name: outputs[name].cpu().numpy() for name in self._task.core_outputs}
         predictions = self._task.decode(arrays, truths.frames, Calibration())
-        for sample, prediction, target in zip(
-            truths.samples.tolist(), predictions, truths.targets, strict=True
-        ):
+        answered = zip(truths.samples.tolist(), predictions, truths.targets, strict=True)
+        for position, (sample, prediction, target) in enumerate(answered, begin):
             row = self._task.measure(prediction, target)
+            if self._heard is not None:
+                self._heard(position, prediction, target, row)
             rows[sample] = rows[sample] + row if sample in rows else row
             if self._task.target_kind == "text":
                 confused.update(misread(prediction.text, target))

@@ -1,0 +1,191 @@
+"""The live page of a training: what `foveal watch` serves, from the files of the run directory.
+
+The training runs in a process of its own; the only word to it is the request to stop.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from foveal.evaluate.history import training_section
+from foveal.evaluate.report import percent
+from foveal.render.svg import ROOT_STYLE
+from foveal.server.gate import Gate, on_http_exception, on_request_error, on_unexpected
+from foveal.server.limits import RequestError
+from foveal.server.options import ServerOptions
+from foveal.server.routes import json_response
+from foveal.server.telemetry import Telemetry
+from foveal.tasks import get_task
+from foveal.types import JsonObject
+from foveal.workflow.rundir import RunDirectory, answered_epochs
+
+_PAGES = Path(__file__).parent / "templates"
+# A living process writes every second; one that swaps or suspends may be late.
+_SILENT_S = 15.0
+# What report.html itself asks for: its style is inline.
+_REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+@final
+@dataclass
+class WatchState:
+    """What the routes share.
+
+    Attributes:
+        run: The run that is watched.
+        options: Who may ask.
+        telemetry: Counts requests.
+        draining: Whether the server is going down.
+    """
+
+    run: RunDirectory
+    options: ServerOptions
+    telemetry: Telemetry = field(default_factory=lambda: Telemetry(dict))
+    draining: bool = False
+
+
+def create_watch_app(run: RunDirectory, options: ServerOptions) -> Starlette:
+    """Return the ASGI application that shows a run.
+
+    Args:
+        run: The run; it may be under way, finished, or killed.
+        options: Who may ask.
+    """
+    state = WatchState(run, options)
+    app = Starlette(
+        routes=[
+            Route("/", _page, methods=["GET"], name="page"),
+            Route("/state", _state, methods=["GET"], name="state"),
+            Route("/pictures", _pictures, methods=["GET"], name="pictures"),
+            Route("/epochs/{epoch:int}", _epoch, methods=["GET"], name="epoch"),
+            Route("/report", _report, methods=["GET"], name="report"),
+            Route("/contact_sheet.png", _sheet, methods=["GET"], name="sheet"),
+            Route("/stop", _stop, methods=["POST"], name="stop"),
+            Mount("/static", StaticFiles(packages=[("foveal.server", "static")]), name="static"),
+        ],
+        middleware=[Middleware(Gate, state=state)],
+        exception_handlers={
+            HTTPException: on_http_exception,
+            RequestError: on_request_error,
+            Exception: on_unexpected,
+        },
+    )
+    app.state.foveal = state
+    return app
+
+
+def describe_run(run: RunDirectory) -> JsonObject:
+    """Return what the page shows of a run at this moment."""
+    known = _read(run.state)
+    progress = _read(run.progress)
+    is_running = "at" in progress and time.time() - float(progress["at"]) < _SILENT_S
+    if is_running:
+        status = "running"
+    elif known.get("status") in ("done", "interrupted"):
+        status = known["status"]
+    else:
+        # Killed, or never begun: nothing says that it has ended, and nothing lives.
+        status = "broken_off"
+    training = training_section(run.results)
+    return {
+        "schema_version": 1,
+        "name": run.name,
+        "path": str(run.path),
+        "status": status,
+        "progress": progress if is_running else {},
+        "note": training.note if training else "",
+        "figures": [
+            {"title": title, "svg": svg.replace(f' style="{ROOT_STYLE}"', "")}
+            for title, svg in (training.figures if training else ())
+        ],
+        "epochs": list(answered_epochs(run)),
+        "has_pictures": run.pictures.is_file(),
+        "has_sheet": run.contact_sheet.is_file(),
+        "has_report": not is_running and run.report.is_file(),
+        "findings": _read(run.findings).get("findings", []),
+        "metrics": [] if is_running else _metrics(_read(run.metrics)),
+    }
+
+
+def _metrics(values: JsonObject) -> list[JsonObject]:
+    if not values:
+        return []
+    words = get_task(values["task"]).metric_words
+    return [
+        {
+            "title": words[name].title,
+            "meaning": words[name].meaning,
+            "value": percent(metric["value"]),
+            "interval": ""
+            if metric["low"] is None
+            else f"{percent(metric['low'])} to {percent(metric['high'])}",
+        }
+        for name, metric in values["metrics"].items()
+    ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; empty where there is none yet."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _run(request: Request) -> RunDirectory:
+    state: WatchState = request.app.state.foveal
+    return state.run
+
+
+async def _page(_: Request) -> Response:
+    return FileResponse(_PAGES / "watch.html")
+
+
+def _state(request: Request) -> Response:
+    return json_response(describe_run(_run(request)))
+
+
+def _pictures(request: Request) -> Response:
+    return json_response(_read(_run(request).pictures))
+
+
+def _epoch(request: Request) -> Response:
+    path = answered_epochs(_run(request)).get(request.path_params["epoch"])
+    if path is None:
+        raise HTTPException(404)
+    return json_response(_read(path))
+
+
+def _report(request: Request) -> Response:
+    return _file(_run(request).report, {"content-security-policy": _REPORT_POLICY})
+
+
+def _sheet(request: Request) -> Response:
+    return _file(_run(request).contact_sheet)
+
+
+def _file(path: Path, headers: dict[str, str] | None = None) -> Response:
+    if not path.is_file():
+        raise HTTPException(404)
+    return FileResponse(path, headers=headers)
+
+
+def _stop(request: Request) -> Response:
+    run = _run(request)
+    if describe_run(run)["status"] != "running":
+        raise RequestError(409, "This training is not running.")
+    run.stop_request.touch()
+    return json_response({"stopping": True}, 202)
