@@ -46,6 +46,7 @@ SCRIPTS = (
     "ddddocr_compare",
     "segment_unet",
     "tiling_throughput",
+    "patches",
     "slide_memory",
 )
 # What a script cannot do without: (its option, ours).

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -15,8 +16,10 @@ import httpx
 import numpy as np
 import pytest
 from drawing import draw_shape
+from tinted import tint_manifest, tint_model, tints_png
 
 from foveal.bundle import Bundle
+from foveal.types import Calibration
 
 pytestmark = [pytest.mark.slow, pytest.mark.index]
 
@@ -125,6 +128,15 @@ def test_the_version_is_that_of_the_sources(bin_folder: Path, away: Path, wheel:
 def test_it_predicts(bin_folder: Path, away: Path, picture: Path, tiny_bundle: Bundle) -> None:
     printed = run(bin_folder / "foveal", "predict", tiny_bundle.path, picture, "--json", cwd=away)
     assert json.loads(printed)["label"] == "square"
+
+
+def test_it_clears_patches_out_of_masks(bin_folder: Path, away: Path) -> None:
+    manifest = replace(tint_manifest(), calibration=Calibration(smallest=(0, 0, 16)))
+    bundle = Bundle.write(away / "tints", manifest, {"model.onnx": tint_model()})
+    (away / "specks.png").write_bytes(tints_png("0011", "0211", "0011"))
+    printed = run(bin_folder / "foveal", "predict", bundle.path, "specks.png", "--json", cwd=away)
+    shares = {found["name"]: found["share"] for found in json.loads(printed)["classes"]}
+    assert shares == {"background": 0.5, "blue": 0.5, "red": 0.0}
 
 
 def test_it_evaluates_and_writes_the_report(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from drawing import DrawFolder
 
 from foveal.bundle import Bundle
-from foveal.errors import DataError
+from foveal.errors import DataError, MissingExtraError
 from foveal.predict import Predictor
 from foveal.predict.files import answer_pictures
 from foveal.predict.inputs import expand, read_each
@@ -51,6 +53,17 @@ def test_a_broken_picture_yields_its_error_and_the_others_are_answered(
 def test_one_missing_file_yields_an_error_record(predictor: Predictor, tmp_path: Path) -> None:
     records = list(records_of(predictor, [str(tmp_path / "nowhere.png")]))
     assert "nowhere.png" in records[0]["error"]["message"]
+
+
+def test_a_bundle_that_reads_pages_says_at_once_that_it_needs_opencv(
+    tiny_reader: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = tiny_reader.manifest
+    reads_pages = replace(manifest, pipeline=replace(manifest.pipeline, steps=("grey",)))
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingExtraError, match="needs OpenCV") as caught:
+        Predictor(replace(tiny_reader, manifest=reads_pages))
+    assert caught.value.hint == "pip install 'foveal[page]'"
 
 
 def test_no_files_give_no_records(predictor: Predictor) -> None:

@@ -38,6 +38,7 @@ class Predictor:
 
     Raises:
         BundleError: When the network's outputs are not those of the bundle's task.
+        MissingExtraError: When the bundle reads pages and OpenCV is not installed.
     """
 
     def __init__(
@@ -52,6 +53,11 @@ class Predictor:
         self.task = bundle.task
         self.pipeline = bundle.pipeline
         self.limits = limits or bundle.manifest.limits
+        if self.pipeline.steps:
+            # Known now, not at the first picture. Imported late: few bundles read pages.
+            from foveal.page.opencv import opencv
+
+            opencv()
         if engine is None:
             onnx_engine = OnnxEngine(bundle.model_bytes(), threads=threads)
             missing = {s.name for s in self.task.output_specs()} - set(onnx_engine.output_names)

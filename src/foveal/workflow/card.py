@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foveal.bundle.manifest import Manifest
+from foveal.pipeline import Pipeline
 from foveal.tasks import get_task
 
 # A bundle may have a thousand labels; a card is read by people.
@@ -41,6 +42,7 @@ def model_card(manifest: Manifest) -> str:
             "",
             f"Pictures are brought to {size}; any JPEG, PNG, WebP, GIF, BMP or TIFF. "
             f"{what.capitalize()}: {_labels(manifest.labels)}.",
+            *filter(None, [requirement(pipeline)]),
             "",
             "## What it was made from",
             "",
@@ -58,6 +60,16 @@ def model_card(manifest: Manifest) -> str:
             f"sure. Every answer is made of the {what} above, whatever the picture shows.",
             "",
         ]
+    )
+
+
+def requirement(pipeline: Pipeline) -> str | None:
+    """Return what a bundle needs beyond the base install; None for most."""
+    if not pipeline.steps:
+        return None
+    return (
+        "It reads pages, which are cleaned with OpenCV. Where it runs, "
+        "`pip install 'foveal[page]'` is needed."
     )
 
 

@@ -24,7 +24,7 @@ from foveal.predict.engine import OnnxEngine
 from foveal.predict.predictor import Predictor
 from foveal.types import Calibration, JsonObject
 from foveal.version import __version__
-from foveal.workflow.card import model_card
+from foveal.workflow.card import model_card, requirement
 from foveal.workflow.measure import measure_prepared
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.rundir import RunDirectory
@@ -82,6 +82,8 @@ def ship(
     manifest = replace(unmeasured, metrics=metrics)
     card = {"README.md": model_card(manifest).encode()}
     bundle = Bundle.write(run.bundle, manifest, {**files, **card})
+    if needed := requirement(bundle.pipeline):
+        logger.warning("%s", needed)
     evaluation = replace(evaluation, manifest=bundle.manifest, version=bundle.version)
     evaluation.write(run.path, results=run.results)
 

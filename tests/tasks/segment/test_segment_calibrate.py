@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,18 +79,6 @@ def test_clearing_a_false_alarm_is_a_gain_though_the_picture_then_has_no_dice() 
     alarm = nothing.copy()
     alarm[3:5, 3:5] = 1
     assert fit([alarm] * 2, [nothing] * 2).smallest == (0, 16)
-
-
-def test_missing_opencv_is_said_once_and_clears_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    truth, answer = cells(specks=6)
-    with caplog.at_level(logging.WARNING):
-        calibration = fit([answer] * 4, [truth] * 4)
-    assert calibration.smallest == ()
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "OpenCV" in caplog.text
 
 
 def test_the_temperature_makes_the_probabilities_of_pixels_honest() -> None:

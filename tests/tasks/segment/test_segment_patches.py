@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 
 import numpy as np
@@ -10,16 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foveal.errors import MissingExtraError
 from foveal.tasks.segment.patches import (
     LARGEST_AREA,
     Kind,
     find_patches,
-    has_opencv,
     tidy,
 )
-from foveal.tasks.segment.task import SegmentTask
-from foveal.types import Calibration, Frame, Labels, Mask
+from foveal.types import Mask
 
 SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -116,13 +112,8 @@ def test_a_hole_does_not_leak_through_a_diagonal_line() -> None:
     assert tidied(start, (), (0, 2)) == mask("00100", "01110", "00100").tolist()
 
 
-def test_nothing_asked_for_needs_no_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    assert not has_opencv()
+def test_nothing_asked_for_changes_nothing() -> None:
     assert tidied(mask("010"), (0, 0), (0, 1)) == [[0, 1, 0]]
-    with pytest.raises(MissingExtraError, match="OpenCV") as caught:
-        tidied(mask("010"), (0, 4))
-    assert caught.value.hint == "pip install 'foveal[segment]'"
 
 
 def test_an_area_that_strips_could_not_show_whole_is_refused() -> None:
@@ -155,17 +146,3 @@ def test_a_patch_as_long_as_it_may_be_is_seen_whole_by_the_strip_it_begins_in() 
     changed = in_strips(start, "smallest", 1, LARGEST_AREA, 7)
     assert np.array(changed)[: 2 * LARGEST_AREA - 20].max() == 0
     assert np.array(changed)[:, 1].sum() == LARGEST_AREA + 20
-
-
-def test_a_bundle_that_clears_patches_is_refused_at_once_without_opencv(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    task = SegmentTask.bind(Labels(("background", "cell")), {})
-    frame = Frame((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
-    clearing = Calibration(smallest=(0, 64))
-    task.collect(frame, clearing)
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    task.collect(frame, Calibration())
-    with pytest.raises(MissingExtraError, match="OpenCV") as caught:
-        task.collect(frame, clearing)
-    assert caught.value.hint == "pip install 'foveal[segment]'"

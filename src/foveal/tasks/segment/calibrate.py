@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,8 @@ from foveal.tasks.segment.analysis import is_right, picture_dice
 from foveal.tasks.segment.collecting import CHUNK_PX, decide
 from foveal.tasks.segment.counting import confusion_counts, strips
 from foveal.tasks.segment.options import counted_labels
-from foveal.tasks.segment.patches import Kind, clear, find_patches, has_opencv
+from foveal.tasks.segment.patches import Kind, clear, find_patches
 from foveal.types import IGNORED, Calibration, Mask
-
-logger = logging.getLogger(__name__)
 
 AREAS = (0, 16, 32, 64, 128, 256, 512)
 """Areas in pixels that are tried for each label."""
@@ -91,13 +88,8 @@ def fit_calibration(
     confusion = _confusions(packed, targets, len(labels))
     smallest: tuple[int, ...] = ()
     holes: tuple[int, ...] = ()
-    if postprocess and has_opencv():
+    if postprocess:
         smallest, holes = _choose_areas(packed, targets, confusion, labels)
-    elif postprocess:
-        logger.warning(
-            "OpenCV is not installed: small patches and holes stay in the masks "
-            "(pip install 'foveal[segment]')"
-        )
     limit, reached, coverage = metrics.choose_threshold(
         [_confidence(one, temperature) for one in sampled],
         is_right(confusion, counted_labels(labels)),

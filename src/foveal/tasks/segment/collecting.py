@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.tasks.segment.counting import count_pixels, strips
-from foveal.tasks.segment.patches import require_opencv, tidy
+from foveal.tasks.segment.patches import tidy
 from foveal.tasks.segment.prediction import Maps, Segmentation
 from foveal.types import Calibration, Mask, Outputs
 
@@ -25,9 +25,6 @@ class MaskCollector:
         labels: The C names.
         calibration: Calibration of the bundle.
         maps: Type of the probabilities to keep, float16 or float32; None keeps none.
-
-    Raises:
-        MissingExtraError: When the bundle clears patches and OpenCV is not installed.
     """
 
     def __init__(
@@ -38,9 +35,6 @@ class MaskCollector:
         *,
         maps: type[np.float16] | type[np.float32] | None = None,
     ) -> None:
-        if any((*calibration.smallest, *calibration.holes)):
-            # Known now, not once the picture is answered.
-            require_opencv()
         self._labels = labels
         self._calibration = calibration
         self._mask: Mask = np.empty(size, np.uint8)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, final
+from typing import Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.errors import MissingExtraError
-from foveal.extras import import_extra
+from foveal.tasks.segment.components import Components, find_components
 from foveal.types import Mask
 
 Kind: TypeAlias = Literal["smallest", "holes"]
@@ -22,8 +21,9 @@ Kind: TypeAlias = Literal["smallest", "holes"]
 LARGEST_AREA = 1024
 """A patch of fewer pixels spans fewer rows: with as many below it, a strip shows it whole."""
 
-# Labelling takes some 6 bytes a pixel: 200 MB for this and the rows below of a picture of 20,000
-# pixels width. Shorter strips would look at these rows as often as at their own.
+# Labelling takes 3 bytes a pixel and some 100 bytes a run of pixels in a row: 200 MB for this and
+# the rows below of a picture of 20,000 pixels width. Shorter strips would look at these rows as
+# often as at their own.
 _STRIP_PX = 1 << 24
 
 
@@ -62,9 +62,6 @@ def tidy(mask: Mask, smallest: Sequence[int], holes: Sequence[int], classes: int
             none.
         holes: Smallest hole of each label, in pixels, at most `LARGEST_AREA`; empty or 0 for none.
         classes: How many labels there are.
-
-    Raises:
-        MissingExtraError: When there is something to do and OpenCV is not installed.
     """
     steps: tuple[tuple[Kind, Sequence[int]], ...] = (("smallest", smallest), ("holes", holes))
     for kind, limits in steps:
@@ -103,7 +100,6 @@ def find_patches(
 
     Raises:
         ValueError: For a limit over `LARGEST_AREA`.
-        MissingExtraError: When OpenCV is not installed.
     """
     if limit > LARGEST_AREA:
         raise ValueError(f"Invalid area {limit}. Expected at most {LARGEST_AREA} pixels.")
@@ -119,51 +115,43 @@ def find_patches(
             continue
         is_patch = kind == "smallest"
         inside = np.equal(window, label) if is_patch else np.not_equal(window, label)
-        ids, stats = _components(inside, 8 if is_patch else 4)
-        wanted = _small(stats, limit, start - top, end - top)
-        wanted &= _is_whole(stats, window.shape, is_patch=is_patch, is_last=bottom == height)
-        places = np.flatnonzero(wanted[ids]) if wanted.any() else np.empty(0, np.int64)
-        owner = (np.cumsum(wanted) - 1)[ids.ravel()[places]]
-        areas = stats[wanted, 4].astype(np.int64)
-        becomes = np.full(len(areas), label, np.uint8)
+        parts = find_components(inside, diagonal=is_patch)
+        wanted = (parts.areas < limit) & (parts.top >= start - top) & (parts.top < end - top)
+        wanted &= _is_whole(parts, window.shape, is_patch=is_patch, is_last=bottom == height)
+        places, owner = _pixels(parts, wanted, width)
+        becomes = np.full(int(wanted.sum()), label, np.uint8)
         if is_patch:
             becomes = _neighbours(window, places, owner, becomes, classes)
-        yield Patches(window, top, places, owner, areas, becomes)
+        yield Patches(window, top, places, owner, parts.areas[wanted], becomes)
 
 
 def _is_whole(
-    stats: NDArray[np.int32], size: tuple[int, ...], *, is_patch: bool, is_last: bool
+    parts: Components, size: tuple[int, ...], *, is_patch: bool, is_last: bool
 ) -> NDArray[np.bool_]:
     """Return which small components of a window of this size are patches, or holes, as a whole.
 
     What a window cuts off below is taller than it may be. What reaches the edge of the picture is
     whole there, but no hole.
     """
-    left, upper, wide, high, _ = stats.T
-    is_cut = upper + high == size[0]
+    height, width = size
+    is_cut = parts.row == height - 1
     if is_patch:
-        return np.asarray(~is_cut | is_last)
-    return np.asarray(~is_cut & (upper > 0) & (left > 0) & (left + wide < size[1]))
+        return np.asarray(~parts.any_of(is_cut) | is_last)
+    at_edge = is_cut | (parts.row == 0) | (parts.start == 0) | (parts.end == width)
+    return ~parts.any_of(at_edge)
 
 
-def _components(
-    inside: NDArray[np.bool_], connectivity: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the number of each pixel's component, (h, W), and (left, top, width, height, area)
-    of each, (P, 5); number 0 is what is not inside."""
-    cv2 = require_opencv()
-    _, ids, stats, _ = cv2.connectedComponentsWithStats(
-        inside.view(np.uint8), connectivity=connectivity, ltype=cv2.CV_32S
-    )
-    return ids, stats
-
-
-def _small(stats: NDArray[np.int32], limit: int, first: int, end: int) -> NDArray[np.bool_]:
-    """Return which components are small and begin in the rows from `first` to before `end`."""
-    wanted: NDArray[np.bool_] = (stats[:, 4] < limit) & (stats[:, 1] >= first)
-    wanted &= stats[:, 1] < end
-    wanted[0] = False
-    return wanted
+def _pixels(
+    parts: Components, wanted: NDArray[np.bool_], width: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return `places` and `owner` of the wanted components; see `Patches`."""
+    runs = wanted[parts.owner]
+    first = parts.row[runs] * width + parts.start[runs]
+    lengths = parts.end[runs] - parts.start[runs]
+    before = np.cumsum(lengths) - lengths
+    places = np.arange(lengths.sum()) + np.repeat(first - before, lengths)
+    owner = (np.cumsum(wanted) - 1)[parts.owner[runs]]
+    return places, np.repeat(owner, lengths)
 
 
 def _neighbours(
@@ -200,21 +188,3 @@ def _neighbours(
 def _write(window: Mask, places: NDArray[np.int64], values: NDArray[np.uint8]) -> None:
     row, column = np.divmod(places, max(1, window.shape[1]))
     window[row, column] = values
-
-
-def has_opencv() -> bool:
-    """Return whether masks can be tidied here."""
-    try:
-        require_opencv()
-    except MissingExtraError:
-        return False
-    return True
-
-
-def require_opencv() -> Any:
-    """Return `cv2`, imported on first use: only bundles that clear patches need it.
-
-    Raises:
-        MissingExtraError: When it is not installed.
-    """
-    return import_extra("cv2", "segment", "Clearing small patches out of masks needs OpenCV")
