@@ -1,11 +1,20 @@
 import io
+import logging
 import time
 
 import pytest
 from rich.console import Console
 
 from foveal.console import NoProgress
-from foveal.progress import BarProgress, LineProgress, make_progress
+from foveal.progress import (
+    BarProgress,
+    LineProgress,
+    NotebookProgress,
+    followed,
+    in_notebook,
+    live_progress,
+    make_progress,
+)
 
 
 def test_quiet_draws_nothing() -> None:
@@ -63,3 +72,63 @@ def test_updates_after_the_end_are_ignored() -> None:
     progress.update(3)
     progress.finish()
     assert drawn.getvalue() == ""
+
+
+class Handle:
+    """Stands for the output of a cell."""
+
+    def __init__(self) -> None:
+        self.shown: list[dict[str, str]] = []
+
+    def update(self, shown: dict[str, str], raw: bool) -> None:
+        self.shown.append(shown)
+
+
+def test_a_notebook_keeps_a_line_for_each_piece_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    display = pytest.importorskip("IPython.display")
+    handle = Handle()
+
+    def first(shown: dict[str, str], **_: object) -> Handle:
+        handle.shown.append(shown)
+        return handle
+
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(display, "display", first)
+    progress = NotebookProgress()
+    progress.start("decode", 4)
+    now[0] = 1.0
+    progress.update(2, {"rate": "<2/s>"})
+    progress.update(3)
+    progress.start("train", None)
+    now[0] = 3.0
+    progress.finish()
+    progress.finish()
+    progress.update(4)
+    bars = [shown["text/html"] for shown in handle.shown]
+    assert '<progress value="2" max="4"></progress> decode  rate &lt;2/s&gt;' in bars[1]
+    assert "<progress" not in bars[-1]
+    assert handle.shown[-1]["text/plain"] == "decode  rate <2/s>  1 s\ntrain  2 s"
+    # The update a moment after another was not drawn.
+    assert len(bars) == 5
+
+
+def test_a_script_whose_output_is_not_looked_at_has_no_bar() -> None:
+    assert not in_notebook()
+    assert isinstance(live_progress(), NoProgress)
+
+
+def test_a_training_is_followed_in_a_log_by_its_messages_and_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logger = logging.getLogger("foveal.workflow")
+    logger.info("before")
+    with followed() as progress:
+        logger.info("chosen this")
+        logger.warning("and that")
+        progress.start("train", 2)
+    logger.info("after")
+    said = capsys.readouterr().err.splitlines()
+    assert said[:2] == ["chosen this", "warning: and that"]
+    assert said[2].startswith("train  0/2")
+    assert len(said) == 3

@@ -3,11 +3,14 @@
 import inspect
 import subprocess
 import sys
+from dataclasses import fields
 from types import FunctionType
+from typing import get_type_hints
 
 import pytest
 
 import foveal
+from foveal.server.options import ServerOptions
 
 PUBLIC = [
     "Answer",
@@ -76,3 +79,25 @@ def test_a_function_stays_a_function_after_its_package_was_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_serve_spells_out_every_option_of_the_server() -> None:
+    parameters = inspect.signature(foveal.serve).parameters
+    hints = get_type_hints(ServerOptions)
+    options = {field.name: field.default for field in fields(ServerOptions)}
+    spelled = {n: p for n, p in parameters.items() if n not in ("model", "on_ready")}
+    assert {name: parameter.default for name, parameter in spelled.items()} == options
+    served = get_type_hints(foveal.serve, localns={"Model": foveal.Model})
+    assert {name: served[name] for name in options} == hints
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_function_takes_arguments_that_are_not_named(name: str) -> None:
+    kinds = [p.kind for p in inspect.signature(getattr(foveal, name)).parameters.values()]
+    assert inspect.Parameter.VAR_KEYWORD not in kinds
+
+
+def test_importing_foveal_imports_next_to_nothing() -> None:
+    code = "import sys, foveal; print(sorted({'numpy', 'PIL', 'rich', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

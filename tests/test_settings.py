@@ -17,7 +17,7 @@ from foveal.cli.data import check
 from foveal.cli.main import run
 from foveal.cli.measure import evaluate
 from foveal.cli.train import train
-from foveal.recipe import KNOBS, SETTINGS, Knobs, Recipe
+from foveal.recipe import KNOBS, SETTINGS, Recipe
 from foveal.settings import Setting, settings_of
 from foveal.tasks import TASKS, get_task
 
@@ -38,8 +38,19 @@ def option_of(verb: Any, name: str) -> typer.models.OptionInfo:
 
 def test_the_typed_arguments_are_the_fields_marked_as_knobs() -> None:
     marked = {setting.name: setting.kind for setting in SETTINGS.values() if setting.knob}
-    assert {name: without_none(kind) for name, kind in get_type_hints(Knobs).items()} == marked
     assert {name: setting.kind for name, setting in KNOBS.items()} == marked
+
+
+def test_train_in_python_spells_out_every_knob() -> None:
+    parameters = inspect.signature(foveal.train).parameters
+    hints = get_type_hints(foveal.train, localns={"Recipe": Recipe})
+    named = [name for name in parameters if name in KNOBS]
+    assert named == list(KNOBS)
+    for name, setting in KNOBS.items():
+        assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameters[name].default is None
+        assert without_none(hints[name]) == setting.kind
+    assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 @pytest.mark.parametrize("name", KNOBS)
@@ -127,5 +138,5 @@ def test_a_value_of_another_type_or_out_of_bounds_is_refused(key: str, values: l
 
 
 def test_an_unknown_argument_is_named_with_the_nearest() -> None:
-    with pytest.raises(foveal.FovealError, match=r"setting 'epoch'\. Did you mean 'epochs'"):
-        foveal.train("no-such-folder", epoch=3)  # type: ignore[call-arg]
+    with pytest.raises(foveal.FovealError, match=r"no argument 'epoch'\. Type epochs="):
+        foveal.train("no-such-folder", epoch=3)

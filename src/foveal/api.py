@@ -7,21 +7,26 @@ Heavy parts (torch, the web server) are imported where they are first needed, so
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 
 from foveal.console import NoProgress, Progress
 from foveal.errors import MissingExtraError, UsageError
-from foveal.model import Model
+from foveal.foreign import spelled
+from foveal.model import Model, shown_progress
 
 if TYPE_CHECKING:
     from foveal.evaluate.compare import Comparison
-    from foveal.recipe import Knobs, Recipe
+    from foveal.evaluate.evaluate import Evaluation
+    from foveal.recipe import Recipe
     from foveal.workflow.check import CheckReport
     from foveal.workflow.preprocess import Preprocessed
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,6 +75,7 @@ def _of_model(
     return cast(Callable[Concatenate[str | Path | Model, P], R], function)
 
 
+@spelled
 def train(
     data: str | Path,
     *,
@@ -77,10 +83,25 @@ def train(
     out: str | Path = "runs",
     recipe: str | Path | Recipe | None = None,
     overrides: Sequence[str] = (),
+    task: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    image_size: int | None = None,
+    backbone: str | None = None,
+    lr: float | None = None,
+    patience: int | None = None,
+    budget_s: float | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    strategy: Literal["auto", "frozen", "staged", "full", "scratch"] | None = None,
+    allow_download: bool | None = None,
+    label_regex: str | None = None,
+    verbose: bool = True,
     progress: Progress | None = None,
-    **knobs: Unpack[Knobs],
 ) -> Model:
     """Train a model on a folder of pictures.
+
+    What is None is chosen from the data and the machine; every choice is shown with its reason.
 
     Args:
         data: A folder, table, array file or URL; see the page of each task for the layouts.
@@ -88,9 +109,24 @@ def train(
         out: Folder for runs.
         recipe: A recipe or the path of a recipe file; None chooses everything from the data.
         overrides: Each `key.path=value`, as after `--set`; any key of the recipe.
+        task: `classify`, `read` or `segment`; None takes `classify`, or what `synth:KIND` is for.
+        epochs: Epochs of training the whole network.
+        batch_size: Pictures in a training step.
+        image_size: Model input in pixels: side of the square (classify) or of a tile (segment),
+            height of a line (read).
+        backbone: Backbone, several joined by commas, or your own as `package.module:make`.
+        lr: Peak learning rate; also the head's, unless `train.head_lr` is given.
+        patience: Stop early after this many epochs without improvement.
+        budget_s: Time limit of the training in seconds; the learning rates are planned for it.
+        seed: Random seed of the run.
+        device: Where to train: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        strategy: Train the head only (`frozen`), the head and then everything (`staged`),
+            everything (`full`), or everything from random weights (`scratch`).
+        allow_download: Download pretrained weights that are not on this machine.
+        label_regex: Regular expression that finds the label in a file name: its group `text`, or
+            else its first.
+        verbose: Whether choices, progress and the result are shown, if no `progress` is given.
         progress: Receives the progress.
-        **knobs: Everyday settings, such as `task="read"` or `epochs=5`: the fields of
-            `foveal.recipe.Knobs`, explained with the recipe.
 
     Returns:
         The trained model; `.run` is the run directory.
@@ -98,7 +134,7 @@ def train(
     Raises:
         DataError: If the data cannot be trained on.
         RecipeError: For an unknown key or a value out of range.
-        UsageError: For an unknown setting, or one that is given twice.
+        UsageError: For an unknown argument, or a setting that is given twice.
         ParityError: If the exported network does not answer like the trained one.
 
     Example:
@@ -106,39 +142,72 @@ def train(
         >>> model("cat.jpg").label  # doctest: +SKIP
         'cat'
     """
+    knobs = {
+        "task": task,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "image_size": image_size,
+        "backbone": backbone,
+        "lr": lr,
+        "patience": patience,
+        "budget_s": budget_s,
+        "seed": seed,
+        "device": device,
+        "strategy": strategy,
+        "allow_download": allow_download,
+        "label_regex": label_regex,
+    }
     from foveal.recipe import make_recipe
 
     given = make_recipe(recipe, overrides, knobs)
-    run = _training().run_training(
-        data, given, out=Path(out), name=name, progress=progress or NoProgress()
-    )
-    return Model(run)
+
+    def work(to: Progress) -> Path:
+        made: Path = _training().run_training(data, given, out=Path(out), name=name, progress=to)
+        return made
+
+    return _followed(work, progress, verbose=verbose)
 
 
-def resume(run: str | Path, *, progress: Progress | None = None) -> Model:
+@spelled
+def resume(run: str | Path, *, verbose: bool = True, progress: Progress | None = None) -> Model:
     """Continue an interrupted training from its last checkpoint.
 
     Args:
         run: The run directory.
+        verbose: Whether progress and the result are shown, if no `progress` is given.
         progress: Receives the progress.
 
     Raises:
         BundleError: If there is no such run.
     """
-    return Model(_training().resume_training(Path(run), progress=progress or NoProgress()))
+
+    def work(to: Progress) -> Path:
+        made: Path = _training().resume_training(Path(run), progress=to)
+        return made
+
+    return _followed(work, progress, verbose=verbose)
 
 
-def extend(run: str | Path, epochs: int, *, progress: Progress | None = None) -> Model:
+@spelled
+def extend(
+    run: str | Path, epochs: int, *, verbose: bool = True, progress: Progress | None = None
+) -> Model:
     """Train a finished run for more epochs, from its final weights.
 
     Args:
         run: Directory of the finished run, which then has the new model.
         epochs: Number of epochs to add.
+        verbose: Whether progress and the result are shown, if no `progress` is given.
         progress: Receives the progress.
     """
     if epochs < 1:
         raise UsageError(f"Invalid epochs. Expected at least 1. Received: {epochs}.")
-    return Model(_training().extend_training(Path(run), epochs, progress=progress or NoProgress()))
+
+    def work(to: Progress) -> Path:
+        made: Path = _training().extend_training(Path(run), epochs, progress=to)
+        return made
+
+    return _followed(work, progress, verbose=verbose)
 
 
 def load(
@@ -168,27 +237,54 @@ explain = _of_model(Model.explain)
 export = _of_model(Model.export)
 
 
-def compare(runs: Sequence[str | Path], *, out: str | Path | None = None) -> Comparison:
-    """Compare runs: which recipe keys and metrics differ, with a paired test.
+def compare(
+    *runs: str | Path | Model | Evaluation | Sequence[str | Path | Model | Evaluation],
+    out: str | Path | None = None,
+) -> Comparison:
+    """Compare runs, models or evaluations: what differs, with a paired test.
 
     Args:
-        runs: Run directories, or folders written by `evaluate`. The first is the baseline.
+        *runs: Run directories, folders written by `evaluate`, models whose run is at hand, or
+            evaluations; one after another or as a list. The first is the baseline.
         out: Folder for the table; None writes nothing.
+
+    Raises:
+        UsageError: For fewer than two, or different tasks.
+        DataError: If a run has no readable metrics and predictions.
+
+    Example:
+        >>> foveal.compare("runs/classify/a", "runs/classify/b")  # doctest: +SKIP
+        >>> foveal.compare(one.evaluate("held-out"), two.evaluate("held-out"))  # doctest: +SKIP
     """
     from foveal.evaluate.compare import compare as compare_runs
 
-    comparison = compare_runs([Path(run) for run in runs])
+    listed = [run for item in runs for run in (item if isinstance(item, (list, tuple)) else [item])]
+    comparison = compare_runs([_measured(run) for run in listed])
     if out is not None:
         comparison.write(Path(out))
     return comparison
 
 
+def _measured(run: Any) -> Any:
+    """Return what `evaluate.compare` reads: a path, or an evaluation."""
+    if isinstance(run, Model):
+        if run.run is None:
+            raise UsageError(
+                f"The run of {run.bundle.name} is not at hand, so its answers are not known.",
+                hint='foveal.compare(one.evaluate("held-out"), two.evaluate("held-out"))',
+            )
+        return run.run
+    return Path(run) if isinstance(run, (str, Path)) else run
+
+
+@spelled
 def check(
     data: str | Path,
     *,
     task: str | None = None,
     overrides: Sequence[str] = (),
     label_regex: str | None = None,
+    verbose: bool = True,
     progress: Progress | None = None,
 ) -> CheckReport:
     """Check data without training: layout, balance, unreadable and repeated pictures.
@@ -198,6 +294,7 @@ def check(
         task: Task that the data is for; None takes that of KIND for `synth:KIND`, else `classify`.
         overrides: Each `key.path=value`, as after `--set`.
         label_regex: Regular expression whose first group is the label in a file name.
+        verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
         progress: Receives the progress.
 
     Raises:
@@ -207,9 +304,14 @@ def check(
     from foveal.workflow.check import check_source
 
     recipe = make_recipe(None, overrides, {"task": task, "label_regex": label_regex})
-    return check_source(data, recipe, progress or NoProgress())
+    reporting = shown_progress(progress, verbose=verbose)
+    try:
+        return check_source(data, recipe, reporting)
+    finally:
+        reporting.finish()
 
 
+@spelled
 def synth(
     kind: str,
     out: str | Path,
@@ -218,6 +320,7 @@ def synth(
     seed: int = 0,
     options: Mapping[str, str] | None = None,
     workers: int = 0,
+    verbose: bool = True,
     progress: Progress | None = None,
 ) -> Path:
     """Draw labelled pictures of text into a folder that `train` accepts as it is.
@@ -229,6 +332,7 @@ def synth(
         seed: Random seed; the same seed gives the same pictures, for any number of workers.
         options: Options of the kind as text, such as `{"length": "4..6"}`.
         workers: Number of processes; 0 uses all cores.
+        verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
         progress: Receives the progress.
 
     Raises:
@@ -243,16 +347,22 @@ def synth(
 
     target = Path(out)
     drawn = make_kind(kind, options or {})
-    write_folder(drawn, target, count=count, seed=seed, workers=workers, progress=progress)
+    reporting = shown_progress(progress, verbose=verbose)
+    try:
+        write_folder(drawn, target, count=count, seed=seed, workers=workers, progress=reporting)
+    finally:
+        reporting.finish()
     return target
 
 
+@spelled
 def preprocess(
     pictures: str | Path | Iterable[str | Path],
     *,
     steps: Sequence[str] | None = None,
     out: str | Path | None = None,
     each: bool = False,
+    verbose: bool = True,
     progress: Progress | None = None,
 ) -> list[Preprocessed]:
     """Clean pages and cut them into lines of text, in parallel.
@@ -264,6 +374,7 @@ def preprocess(
         out: Folder for the results as PNG files; None keeps them in memory.
         each: With `out`: also write the result of every step and an overview, in a folder for
             each picture.
+        verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
         progress: Receives the progress.
 
     Returns:
@@ -289,32 +400,85 @@ def preprocess(
         DEFAULT_STEPS if steps is None else steps,
         out=None if out is None else Path(out),
         each=each,
-        progress=progress or NoProgress(),
+        progress=shown_progress(progress, verbose=verbose),
     )
 
 
+@spelled
 def serve(
     model: str | Path | Model,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
     on_ready: Callable[[str], None] | None = None,
-    **options: Any,
+    max_body_bytes: int = 16 * 1024 * 1024,
+    max_pixels: int | None = None,
+    body_timeout_s: float = 30.0,
+    header_timeout_s: float = 10.0,
+    deadline_s: float = 30.0,
+    queue_items: int = 256,
+    queue_bytes: int = 256 * 1024 * 1024,
+    max_instances: int = 64,
+    max_batch: int = 16,
+    workers: int | None = None,
+    allowed_hosts: tuple[str, ...] = (),
+    allowed_origins: tuple[str, ...] = (),
+    drain_delay_s: float = 0.0,
+    drain_s: float = 30.0,
 ) -> None:
     """Serve a model over HTTP, with a web page, until interrupted.
+
+    `model.serve()` serves in a thread instead, and returns at once.
 
     Args:
         model: As for `load`.
         host: Address to listen on.
         port: Port to listen on; 0 chooses a free one.
         on_ready: Called with the URL once the server answers.
-        **options: Fields of `foveal.server.options.ServerOptions`.
+        max_body_bytes: Largest request body.
+        max_pixels: Pictures of more pixels are refused; None takes the limit of the training.
+        body_timeout_s: Time to receive a whole body.
+        header_timeout_s: Time to receive the head of a request.
+        deadline_s: Time from the body to the answer; then 504.
+        queue_items: Pictures that may be in work at once; then 503.
+        queue_bytes: Bytes of bodies that may be in memory at once; then 503.
+        max_instances: Pictures in one request of the TF Serving route.
+        max_batch: Most pictures of one run of the network.
+        workers: Threads that decode and pre-process; None takes every core.
+        allowed_hosts: Names that a `Host` header may have besides the loopback's; `*` allows any.
+        allowed_origins: Web origins besides the server's own that may post.
+        drain_delay_s: After SIGTERM, how long to go on accepting while `/readyz` says no.
+        drain_s: How long requests in flight may take to finish after that.
     """
+    options = {name: value for name, value in locals().items() if name not in _NOT_OPTIONS}
     from foveal.server.run import serve as run_server
 
     opened = _opened(model)
-    predictors = {opened.bundle.name: opened.predictor}
-    run_server(predictors, on_ready=on_ready, host=host, port=port, **options)
+    run_server({opened.bundle.name: opened.predictor}, on_ready=on_ready, **options)
+
+
+_NOT_OPTIONS = ("model", "on_ready")
+
+
+def _followed(
+    work: Callable[[Progress], Path], progress: Progress | None, *, verbose: bool
+) -> Model:
+    """Return the model of the run that `work` gives.
+
+    Unless someone else listens, a terminal, a notebook or a log sees what was chosen, how far the
+    work is, and what came out.
+    """
+    if progress is not None or not verbose:
+        return Model(work(progress or NoProgress()))
+    from foveal.progress import followed
+
+    with followed() as drawn:
+        model = Model(work(drawn))
+        drawn.finish()
+        primary = model.bundle.task.primary_metric
+        logger.info("%s on validation: %s", primary.replace("_", " "), model.metrics[primary])
+        logger.info("report: %s", (model.run or model.bundle.path) / "report.html")
+        return model
 
 
 def watch(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class Progress(Protocol):
@@ -55,12 +57,16 @@ def stop_logging(handler: logging.Handler) -> None:
 
 
 class _LogHandler(logging.Handler):
-    """Writes to whatever stderr is now, so that a progress bar can keep its place."""
+    """Writes to whatever the stream is now, so that a progress bar can keep its place."""
+
+    def __init__(self, level: int, stream: Literal["stderr", "stdout"] = "stderr") -> None:
+        super().__init__(level)
+        self._stream = stream
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the record as a line for people."""
         name = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        sys.stderr.write(f"{name}{record.getMessage()}\n")
+        getattr(sys, self._stream).write(f"{name}{record.getMessage()}\n")
 
 
 def show_log(level: int) -> None:
@@ -71,3 +77,17 @@ def show_log(level: int) -> None:
     logger.addHandler(_LogHandler(level))
     # Never above INFO: the log file of a run wants that whatever the terminal shows.
     logger.setLevel(min(level, logging.INFO))
+
+
+@contextmanager
+def log_shown(stream: Literal["stderr", "stdout"]) -> Iterator[None]:
+    """Show foveal's messages, from INFO up, while a block runs."""
+    logger = logging.getLogger("foveal")
+    handler, before = _LogHandler(logging.INFO, stream), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)

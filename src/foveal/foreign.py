@@ -29,6 +29,8 @@ def _by_name(*rows: tuple[str, str]) -> Mapping[str, str]:
     return {name: advice for names, advice in rows for name in names.split()}
 
 
+_OVERRIDES = 'every other key of the recipe: overrides=["train.ema=0.99"]'
+
 ADVICE: Mapping[str, Mapping[str, str]] = {
     "module": _by_name(
         ("YOLO load_learner load_model open", f"{_LOAD}; {_TRAIN}"),
@@ -93,7 +95,8 @@ ARGUMENTS = _by_name(
     ("learning_rate lr0 base_lr", "lr"),
     ("model arch weights architecture", "backbone"),
     ("n_epochs num_epochs max_iter", "epochs"),
-    ("project save_dir filename file save", "out"),
+    ("project save_dir save", "out"),
+    ("filename file fname", "path out"),
     ("random_state random_seed", "seed"),
     ("directory path dataset dls train_data", "data"),
     ("source img image images X x inputs", "pictures"),
@@ -101,7 +104,7 @@ ARGUMENTS = _by_name(
     ("format", "to"),
     ("title", "name"),
 )
-"""A foreign argument → its name here, where the function has it."""
+"""A foreign argument → its names here; a function has one of them."""
 
 
 def missing_attribute(place: str, what: str, name: str, known: Iterable[str]) -> AttributeError:
@@ -132,7 +135,8 @@ def spelled(function: Callable[P, R]) -> Callable[P, R]:
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         for name in kwargs:
             if name not in known:
-                raise UsageError(_unknown_argument(function.__name__, name, known))
+                hint = _OVERRIDES if "overrides" in known else None
+                raise UsageError(_unknown_argument(function.__name__, name, known), hint=hint)
         return function(*args, **kwargs)
 
     return checked
@@ -140,7 +144,7 @@ def spelled(function: Callable[P, R]) -> Callable[P, R]:
 
 def _unknown_argument(function: str, name: str, known: Iterable[str]) -> str:
     names = [other for other in known if other != "self"]
-    own = ARGUMENTS.get(name)
-    near = own if own in names else nearest(name, names)
+    own = [other for other in ARGUMENTS.get(name, "").split() if other in names]
+    near = own[0] if own else nearest(name, names)
     shown = f" Type {near}=…" if near else f" It has: {', '.join(names)}."
     return f"{function}() has no argument {name!r}.{shown}"

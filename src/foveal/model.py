@@ -213,7 +213,7 @@ class Model:
                 "Probability maps are written to a folder, and none is given.",
                 hint="--maps --out DIR",
             )
-        reporting = _shown(progress, verbose=verbose and not stream)
+        reporting = shown_progress(progress, verbose=verbose and not stream)
         answers = (
             answer_pictures(
                 self.predictor,
@@ -299,7 +299,7 @@ class Model:
         """
         from foveal.workflow.measure import measure
 
-        reporting = _shown(progress, verbose=verbose)
+        reporting = shown_progress(progress, verbose=verbose)
         try:
             return measure(
                 self.predictor,
@@ -358,6 +358,7 @@ class Model:
         target = Path(self.bundle.name + FORMATS[to].suffix) if out is None else Path(out)
         return write_as(self.bundle, to, target)
 
+    @spelled
     def save(self, path: str | Path) -> Path:
         """Write the model as one file, which `foveal.load` opens on any machine.
 
@@ -435,7 +436,7 @@ class Model:
         return model_html(self.bundle)
 
 
-def _shown(progress: Progress | None, *, verbose: bool) -> Progress:
+def shown_progress(progress: Progress | None, *, verbose: bool) -> Progress:
     """Return what the progress goes to."""
     if progress is not None or not verbose:
         return progress or NoProgress()

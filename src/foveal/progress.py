@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import escape
 from typing import Any
 
@@ -21,7 +23,7 @@ from rich.progress import (
     Progress as RichBar,
 )
 
-from foveal.console import NoProgress, Progress
+from foveal.console import NoProgress, Progress, log_shown
 
 # Between two lines where there is no terminal: a log should stay short.
 LINE_EVERY_S = 10.0
@@ -43,10 +45,17 @@ def live_progress() -> Progress:
     return BarProgress() if sys.stderr.isatty() else NoProgress()
 
 
-def lasting_progress() -> Progress:
-    """Return the same for work that takes long enough to be followed in a log, by lines."""
+@contextmanager
+def followed() -> Iterator[Progress]:
+    """Show foveal's messages, and give what draws the progress between them."""
     drawn = live_progress()
-    return LineProgress() if isinstance(drawn, NoProgress) else drawn
+    if isinstance(drawn, NoProgress):
+        drawn = LineProgress()
+    with log_shown("stdout" if isinstance(drawn, NotebookProgress) else "stderr"):
+        try:
+            yield drawn
+        finally:
+            drawn.finish()
 
 
 def in_notebook() -> bool:

@@ -69,7 +69,7 @@ class Picture:
         width: Width of the original after its EXIF orientation, in pixels.
     """
 
-    pixels: Image
+    pixels: Image = field(repr=False)
     height: int
     width: int
 

@@ -69,7 +69,7 @@ def compare(
     Shows which recipe keys and metrics differ, with a paired test on the pictures that both
     answered.
     """
-    comparison = foveal.compare(runs, out=out)
+    comparison = foveal.compare(*runs, out=out)
     if as_json:
         write_json(comparison.to_json())
     else:

@@ -12,6 +12,7 @@ from typing import Any, final
 import yaml
 
 from foveal.errors import DataError, UsageError
+from foveal.evaluate.results import Results
 from foveal.evaluate.table import read_correct
 from foveal.metrics import Interval, holm, mcnemar, paired_difference
 from foveal.render.markup import table_html
@@ -80,7 +81,7 @@ class PairedTest:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Several runs beside each other; the first is the baseline.
 
@@ -93,6 +94,10 @@ class Comparison:
     runs: tuple[ComparedRun, ...]
     differing: tuple[str, ...]
     tests: tuple[PairedTest, ...]
+
+    def __repr__(self) -> str:
+        """Return one line; `print(comparison.table)` shows all."""
+        return f"Comparison({', '.join(run.name for run in self.runs)})"
 
     @property
     def table(self) -> str:
@@ -169,11 +174,12 @@ class Comparison:
         return [_sentence(test) for test in self.tests]
 
 
-def compare(runs: Sequence[Path]) -> Comparison:
+def compare(runs: Sequence[Path | Results]) -> Comparison:
     """Read runs and test every one against the first, picture by picture.
 
     Args:
-        runs: Run directories, or folders that `evaluate` wrote; the first is the baseline.
+        runs: Run directories, folders that `evaluate` wrote, or evaluations; the first is the
+            baseline.
 
     Raises:
         UsageError: For fewer than two runs, or runs of different tasks.
@@ -184,9 +190,15 @@ def compare(runs: Sequence[Path]) -> Comparison:
             f"Expected at least two runs to compare. Received: {len(runs)}.",
             hint="foveal compare RUN RUN",
         )
-    last = [run.name for run in runs]
-    names = [run.name if last.count(run.name) == 1 else str(run) for run in runs]
-    read = [_read(run, name) for run, name in zip(runs, names, strict=True)]
+    last = [run.name if isinstance(run, Path) else run.manifest.name for run in runs]
+    names = [
+        name if last.count(name) == 1 else str(run) if isinstance(run, Path) else f"{name} {i}"
+        for i, (run, name) in enumerate(zip(runs, last, strict=True), 1)
+    ]
+    read = [
+        _read(run, name) if isinstance(run, Path) else _known(run, name)
+        for run, name in zip(runs, names, strict=True)
+    ]
     tasks = sorted({str(run.values["task"]) for run in read})
     if len(tasks) > 1:
         raise UsageError(f"Runs of different tasks cannot be compared. Received: {tasks}.")
@@ -218,6 +230,12 @@ def _tests(runs: Sequence[ComparedRun]) -> tuple[PairedTest, ...]:
         )
         for run, before, after in drafts
     )
+
+
+def _known(evaluation: Results, name: str) -> ComparedRun:
+    answers = zip(evaluation.measured.samples, evaluation.correct, strict=True)
+    correct = {sample.id: bool(right) for sample, right in answers}
+    return ComparedRun(name, Path(evaluation.location), evaluation.to_json(), {}, correct)
 
 
 def _read(path: Path, name: str) -> ComparedRun:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -19,6 +19,13 @@ from foveal.errors import MissingExtraError, UsageError
 from foveal.evaluate.certainty import certainty
 from foveal.evaluate.examples import choose_best, choose_worst, make_examples
 from foveal.evaluate.findings import groups, own_findings
+from foveal.evaluate.frames import (
+    Mistakes,
+    answers_frame,
+    confusion_frame,
+    mistakes_of,
+    plot_confusion,
+)
 from foveal.evaluate.measure import (
     MeasureOptions,
     measure,
@@ -27,14 +34,64 @@ from foveal.evaluate.measure import (
 from foveal.evaluate.report import render_report
 from foveal.evaluate.results import Results
 from foveal.evaluate.table import target_text, write_predictions
+from foveal.foreign import missing_attribute
 from foveal.predict.predictor import Predictor
 from foveal.types import Finding
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation(Results):
     """What a bundle does on labelled data, and how it is shown; see `Results` for its values."""
+
+    @property
+    def mistakes(self) -> Mistakes:
+        """The wrong answers, the surest first: a sequence with `to_pandas()`."""
+        return mistakes_of(self)
+
+    @property
+    def confusion(self) -> Any:
+        """A data frame of counts: a row for each true class, a column for each answer.
+
+        Of masks, pixels are counted.
+
+        Raises:
+            MissingExtraError: If pandas is not installed.
+            UsageError: If the answers are not classes.
+        """
+        return confusion_frame(self)
+
+    def to_pandas(self) -> Any:
+        """Return a data frame with a row for each picture, as `predictions.csv` has it.
+
+        Raises:
+            MissingExtraError: If pandas is not installed.
+        """
+        return answers_frame(self)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the confusion of the classes, and return the axes.
+
+        Args:
+            ax: Axes of matplotlib to draw on; None makes some.
+
+        Raises:
+            MissingExtraError: If matplotlib is not installed.
+            UsageError: If the answers are not classes.
+        """
+        return plot_confusion(self, ax)
+
+    def __repr__(self) -> str:
+        """Return one line: the primary metric and the number of pictures and mistakes."""
+        name = self.task.primary_metric
+        return (
+            f"Evaluation({self.manifest.name}: {name} {self.metrics[name]}, {self.samples} "
+            f"pictures, {self.samples - int(self.correct.sum())} mistakes)"
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what to type instead of what other libraries have."""
+        raise missing_attribute("evaluation", "evaluation", name, dir(type(self)))
 
     def to_html(self, *, results: Path | None = None) -> str:
         """Return the report: one HTML document that needs nothing else.

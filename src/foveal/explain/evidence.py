@@ -20,7 +20,7 @@ _BATCH = 32
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """Why a picture got its answer.
 
@@ -37,6 +37,10 @@ class Explanation:
     label: str
     heat: NDArray[np.float32]
     overlay: Image
+
+    def __repr__(self) -> str:
+        """Return one line, without the maps."""
+        return f"Explanation({self.label!r}, {self.prediction.headline!r})"
 
 
 def explain_evidence(

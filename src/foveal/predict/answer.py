@@ -17,7 +17,7 @@ from PIL import Image as PILImage
 
 from foveal.atomic import atomic_path, write_atomic
 from foveal.errors import FovealError, UsageError
-from foveal.foreign import missing_attribute
+from foveal.foreign import missing_attribute, spelled
 from foveal.predict.copies import small_copy, whole_picture
 from foveal.predict.inputs import Given
 from foveal.predict.predictor import Predictor
@@ -174,6 +174,7 @@ class Answer:
         else:
             PILImage.fromarray(self.overlay).show(title=str(self))
 
+    @spelled
     def save(self, path: str | Path) -> Path:
         """Write the picture with its answer, or the record if the path ends in `.json`.
 

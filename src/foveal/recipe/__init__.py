@@ -1,6 +1,6 @@
 """The recipe: what a run is made of. Every key is declared once: see `sections` and `training`."""
 
-from foveal.recipe.knobs import KNOBS, Knobs, make_recipe
+from foveal.recipe.knobs import KNOBS, make_recipe
 from foveal.recipe.recipe import SETTINGS, Recipe
 from foveal.recipe.sections import (
     DataOptions,
@@ -18,7 +18,6 @@ __all__ = [
     "AugmentOptions",
     "DataOptions",
     "EvaluateOptions",
-    "Knobs",
     "ModelOptions",
     "PipelineOptions",
     "Recipe",

@@ -5,38 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from foveal.errors import RecipeError, UsageError, unknown_name
 from foveal.recipe.recipe import SETTINGS, Recipe, _flat, _merged, nested
-from foveal.recipe.training import Strategy
 
-
-class Knobs(TypedDict, total=False):
-    """The everyday settings, for editors and type checkers; None leaves a setting open.
-
-    The fields of the recipe that are marked as `Knob` are the source; a test holds both alike. Here
-    is the order in which `foveal train --help` lists them.
-    """
-
-    task: str | None
-    epochs: int | None
-    batch_size: int | None
-    image_size: int | None
-    backbone: str | None
-    lr: float | None
-    patience: int | None
-    budget_s: float | None
-    seed: int | None
-    device: str | None
-    strategy: Strategy | None
-    allow_download: bool | None
-    label_regex: str | None
-
+# In the order of `foveal train --help` and of the arguments of `foveal.train`, which tests hold to
+# the fields of the recipe that are marked as `Knob`.
+_NAMES = (
+    *("task", "epochs", "batch_size", "image_size", "backbone", "lr", "patience", "budget_s"),
+    *("seed", "device", "strategy", "allow_download", "label_regex"),
+)
 
 KNOBS = {
     name: next(s for s in SETTINGS.values() if s.knob is not None and s.name == name)
-    for name in Knobs.__annotations__
+    for name in _NAMES
 }
 """Name of the argument → the recipe's setting."""
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from foveal.types import Image, JsonObject, Mask, Picture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction(ABC):
     """An answer. Each task has one subclass, a final frozen dataclass.
 
@@ -27,6 +27,11 @@ class Prediction(ABC):
     confidence: float
     unsure: bool
     mask: Mask | None = field(default=None, kw_only=True)
+
+    @final
+    def __repr__(self) -> str:
+        """Return one line, without the maps."""
+        return f"{type(self).__name__}({self.headline!r})"
 
     @property
     @abstractmethod

@@ -31,7 +31,7 @@ _READ = ("task", "seed", "data", "split")
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckReport:
     """What was found.
 
@@ -52,6 +52,12 @@ class CheckReport:
     balance: dict[str, dict[str, int]]
     characters: str
     findings: tuple[Finding, ...]
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return (
+            f"CheckReport({self.location}: {self.samples} pictures, {len(self.findings)} findings)"
+        )
 
     def to_json(self) -> JsonObject:
         """Return the report as `check --json` prints it."""

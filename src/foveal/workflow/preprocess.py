@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import final
@@ -45,7 +45,7 @@ class Preprocessed:
     pieces: tuple[Piece, ...] = ()
     path: Path | None = None
     error: ImageError | None = None
-    kept: Image | None = None
+    kept: Image | None = field(default=None, repr=False)
 
     @property
     def image(self) -> Image:

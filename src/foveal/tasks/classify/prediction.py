@@ -19,7 +19,7 @@ _BARS = 5
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Classification(Prediction):
     """The answer to one picture; its confidence is that of the least certain decision.
 

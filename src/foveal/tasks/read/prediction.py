@@ -22,7 +22,7 @@ _SHOWN_CHARACTERS = 60
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reading(Prediction):
     """The answer to one picture; its confidence is the probability of the whole text.
 

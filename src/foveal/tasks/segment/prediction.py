@@ -19,7 +19,7 @@ _NAMED = 3
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Segmentation(Prediction):
     """The answer to one picture; its confidence is the mean of the largest probabilities.
 
