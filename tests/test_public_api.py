@@ -24,6 +24,7 @@ PUBLIC = [
     "explain",
     "export",
     "extend",
+    "find_lr",
     "load",
     "predict",
     "preprocess",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from foveal.evaluate.evaluate import Evaluation
     from foveal.recipe import Recipe
     from foveal.workflow.check import CheckReport
+    from foveal.workflow.find_lr import LearningRates
     from foveal.workflow.preprocess import Preprocessed
 
 logger = logging.getLogger(__name__)
@@ -166,6 +167,80 @@ def train(
         return made
 
     return _followed(work, progress, verbose=verbose)
+
+
+@spelled
+def find_lr(
+    data: str | Path,
+    *,
+    name: str | None = None,
+    out: str | Path = "runs",
+    recipe: str | Path | Recipe | None = None,
+    overrides: Sequence[str] = (),
+    task: str | None = None,
+    batch_size: int | None = None,
+    image_size: int | None = None,
+    backbone: str | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    strategy: Literal["auto", "frozen", "staged", "full", "scratch"] | None = None,
+    label_regex: str | None = None,
+    verbose: bool = True,
+    progress: Progress | None = None,
+) -> LearningRates:
+    """Look for a learning rate: train at most 100 steps while it rises, and see the loss fall.
+
+    All arguments are those of `train`. Nothing is kept but the plot, in the folder for runs.
+
+    Args:
+        data: The pictures.
+        name: Name of the run to be.
+        out: Folder for runs.
+        recipe: A recipe or the path of a recipe file.
+        overrides: Each `key.path=value`.
+        task: `classify`, `read` or `segment`.
+        batch_size: Pictures in a training step.
+        image_size: Model input in pixels.
+        backbone: Backbone.
+        seed: Random seed.
+        device: Where to train.
+        strategy: What of the network is trained.
+        label_regex: Regular expression that finds the label in a file name.
+        verbose: Whether choices and progress are shown, if no `progress` is given.
+        progress: Receives the progress.
+
+    Returns:
+        The suggestion, the curve, and the path of the plot; renders in a notebook as the curve.
+
+    Raises:
+        DataError: If the data cannot be trained on.
+        FovealError: If the loss falls at no learning rate.
+
+    Example:
+        >>> rates = foveal.find_lr("photos/")  # doctest: +SKIP
+        >>> foveal.train("photos/", lr=rates.suggested)  # doctest: +SKIP
+    """
+    from foveal.recipe import make_recipe
+
+    knobs = {
+        "task": task,
+        "batch_size": batch_size,
+        "image_size": image_size,
+        "backbone": backbone,
+        "seed": seed,
+        "device": device,
+        "strategy": strategy,
+        "label_regex": label_regex,
+    }
+    given = make_recipe(recipe, overrides, knobs)
+    _training()
+    from foveal.workflow.find_lr import find_learning_rate
+
+    to = shown_progress(progress, verbose=verbose)
+    try:
+        return find_learning_rate(data, given, out=Path(out), name=name, progress=to)
+    finally:
+        to.finish()
 
 
 @spelled

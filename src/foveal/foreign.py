@@ -20,7 +20,7 @@ _DATA = 'foveal.train("photos") reads the folder itself; foveal.check("photos") 
 _MEASURE = 'model.evaluate("held-out") measures it: .metrics, .confusion, .mistakes, .plot()'
 _RUNS = "the network runs in ONNX Runtime on the processor; there is nothing to move or switch"
 _PREDICT = 'model("cat.jpg") answers a picture, model.predict("photos/") a folder'
-_LR = "foveal.train chooses the learning rate; lr=0.001 sets it"
+_LR = 'foveal.find_lr("photos").suggested is a learning rate; foveal.train(..., lr=0.001) sets it'
 _BOXES = "foveal gives classes, texts and masks, no boxes: answer.label, answer.text, answer.mask"
 
 

@@ -17,10 +17,11 @@ from foveal.cli.output import metric_table, note, write, write_json
 from foveal.console import show_log
 from foveal.errors import UsageError
 from foveal.progress import make_progress
-from foveal.recipe.knobs import KNOBS
+from foveal.recipe.knobs import KNOBS, make_recipe
 
 if TYPE_CHECKING:
     from foveal.model import Model
+    from foveal.workflow.find_lr import LearningRates
 
 EVERYDAY, GO_ON = "Everyday settings", "Continue a run"
 
@@ -59,6 +60,12 @@ def train(
     overrides: Set = None,
     resume: _Resume = None,
     extend: _Continue = None,
+    find_lr: Annotated[
+        bool,
+        typer.Option(
+            "--find-lr", help="Only look for a learning rate: up to 100 steps, a plot, and no run."
+        ),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -77,6 +84,15 @@ def train(
     about: dict[str, Any] = {"name": name, "out": out, "recipe": recipe, "overrides": overrides}
     about = {argument: value for argument, value in about.items() if value}
     try:
+        if find_lr:
+            _refuse_addition(data, given.get("epochs"))
+            if resume is not None or extend is not None:
+                raise UsageError("--find-lr cannot be used together with --resume or --continue.")
+            about["recipe"] = make_recipe(recipe, about.pop("overrides", ()), given)
+            found = foveal.find_lr(str(data), progress=progress, **about)
+            progress.finish()
+            _print_rates(found, as_json=as_json, quiet=quiet)
+            return
         if resume is not None and extend is not None:
             raise UsageError("--resume and --continue cannot be used together.")
         if resume is not None:
@@ -128,6 +144,15 @@ def _asked(epochs: int | None, run: Path) -> int:
             hint=f"foveal train --continue {run} --epochs +5",
         )
     return epochs
+
+
+def _print_rates(found: LearningRates, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        write_json(found.to_json())
+        return
+    write(f"learning rate  {found.suggested:g}   (the recipe has {found.chosen:.2g})")
+    note(f"\nplot    {found.plot}", quiet=quiet)
+    note(f"next    the same command with {found.settings} in place of --find-lr", quiet=quiet)
 
 
 def _print(model: Model, took_s: float, *, as_json: bool, quiet: bool) -> None:

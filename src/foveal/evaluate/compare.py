@@ -15,7 +15,7 @@ from foveal.errors import DataError, UsageError
 from foveal.evaluate.results import Results
 from foveal.evaluate.table import read_correct
 from foveal.metrics import Interval, holm, mcnemar, paired_difference
-from foveal.render.markup import table_html
+from foveal.render.markup import page_html, table_html
 from foveal.types import JsonObject
 
 _HINT = "foveal evaluate MODEL DATA --out FOLDER"
@@ -142,12 +142,7 @@ class Comparison:
         text = json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
         (out / "compare.json").write_text(text + "\n", encoding="utf-8")
         (out / "compare.md").write_text(self.to_markdown(), encoding="utf-8")
-        page = (
-            '<!doctype html><html lang="en"><meta charset="utf-8"><title>Comparison</title>'
-            "<style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;"
-            "max-width:1120px;margin:40px auto;padding:0 20px}</style>"
-            f"<h1>Comparison</h1>{self._repr_html_()}</html>\n"
-        )
+        page = page_html("Comparison", self._repr_html_())
         (out / "compare.html").write_text(page, encoding="utf-8")
 
     def _repr_html_(self) -> str:

@@ -50,6 +50,7 @@ class Axis:
         high: Its largest value.
         percent: The numbers are shares, shown in percent.
         whole: Only whole numbers are marked.
+        log: The axis has decadic logarithms; the numbers are what they are of.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Axis:
     high: float = 1.0
     percent: bool = True
     whole: bool = False
+    log: bool = False
 
 
 def bar_chart(
@@ -258,6 +260,8 @@ def _ticks(axis: Axis) -> list[float]:
 
 
 def _number(value: float, axis: Axis) -> str:
+    if axis.log:
+        return f"{10**value:.3g}"
     scaled = 100 * value if axis.percent else value
     return f"{round(scaled, 6):g}" + (" %" if axis.percent else "")
 

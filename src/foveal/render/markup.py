@@ -9,6 +9,13 @@ from html import escape
 from foveal.render import encode_png
 from foveal.types import Image
 
+_PAGE = (
+    ":root{color-scheme:light dark;--accent:#2857c9;--good:#0b7a55;--bad:#c8321f;--second:#c77a12;"
+    "--third:#7a4fc0}@media (prefers-color-scheme:dark){:root{--accent:#6f9bff;--good:#4cc38f;"
+    "--bad:#f0705c;--second:#eeb154;--third:#b794f4}}body{font:15px/1.5 system-ui,sans-serif;"
+    "max-width:1120px;margin:40px auto;padding:0 20px}h2{margin:32px 0 8px}"
+    "figure{margin:0;max-width:100%}figcaption{font-weight:600}"
+)
 _CELL = "text-align:left;padding:3px 14px 3px 0;border-bottom:1px solid #8884"
 
 
@@ -37,6 +44,21 @@ def table_html(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return (
         '<div style="overflow-x:auto"><table style="border-collapse:collapse">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def page_html(title: str, body: str) -> str:
+    """Return a whole page, for light and dark screens.
+
+    Args:
+        title: Plain text.
+        body: HTML below the heading.
+    """
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_PAGE}</style></head>"
+        f"<body><h1>{escape(title)}</h1>{body}</body></html>\n"
     )
 
 

@@ -29,6 +29,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +69,8 @@ class Trainer:
         callbacks: Hear what happens, in order.
         checkpoints: Where to write checkpoints, or None for none.
         clock: Seconds, never going back; replaced in tests.
+        schedule: Share of the stage that is done → factor on its learning rate; None takes the
+            options' schedule.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         checkpoints: CheckpointStore | None = None,
         clock: Callable[[], float] = time.monotonic,
+        schedule: Callable[[float], float] | None = None,
     ) -> None:
         self.options = options
         self.device = device
@@ -87,6 +91,7 @@ class Trainer:
         self._callbacks = tuple(callbacks)
         self._checkpoints = checkpoints
         self._clock = clock
+        self._schedule = schedule or partial(schedule_factor, options.schedule)
         self._switch = StopSwitch()
 
     def stop(self, *, after_epoch: bool = False) -> None:
@@ -195,7 +200,7 @@ class Trainer:
             raise RuntimeError("train_step outside a stage")
         # Dropout depends on the place in the run alone, so a resumed run drops the same units.
         seed_all(derive_seed(self._seed, "step", state.epoch, state.batch), self.device)
-        set_lr(state.optimizer, self._lr(stage, state, pace))
+        set_lr(state.optimizer, stage.lr * self._schedule(pace.progress) * state.plateau)
         if options.mixup:
             batch = mix(batch, options.mixup, derive_seed(self._seed, "mixup", state.step))
         inputs, targets = batch
@@ -287,9 +292,6 @@ class Trainer:
 
     def _is_out_of_patience(self, state: RunState) -> bool:
         return self.options.patience is not None and state.stale >= self.options.patience
-
-    def _lr(self, stage: Stage, state: RunState, pace: Pace) -> float:
-        return stage.lr * schedule_factor(self.options.schedule, pace.progress) * state.plateau
 
     def _synchronised_clock(self, pace: Pace) -> float:
         # Steps are only queued on CUDA: now and then a budget must see when they really end.
