@@ -14,7 +14,7 @@ from PIL import Image as PILImage
 from foveal.bundle import Manifest
 from foveal.errors import ImageError
 from foveal.pipeline import Pipeline
-from foveal.tasks.base import OutputBatch, ReportSection, Rows, TiledTask
+from foveal.tasks.base import Baseline, OutputBatch, ReportSection, Rows, TiledTask
 from foveal.tasks.prediction import Prediction
 from foveal.types import (
     Calibration,
@@ -165,9 +165,12 @@ class ShadeTask(TiledTask[Mask, Shade]):
         return rows[:, 0] == rows[:, 1]
 
     def fit_calibration(
-        self, batches: Iterable[OutputBatch], targets: Sequence[Mask], accuracy: float
+        self, batches: Iterable[OutputBatch], targets: Sequence[Mask]
     ) -> Calibration:
         return Calibration()
+
+    def baseline(self, raws: Sequence[RawTarget], rows: Rows) -> Baseline:
+        return Baseline("dark", rows * np.array([0, 1]))
 
     def agreement(self, first: Shade, second: Shade) -> tuple[float, float]:
         return float((first.mask == second.mask).mean()), 0.0

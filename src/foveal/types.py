@@ -225,13 +225,18 @@ class Frame:
         return Frame((height, width), self.input, scale, self.offset, strip, pieces)
 
 
+NEVER_SURE = 2.0
+"""A limit that no confidence reaches: every answer is `unsure`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How logits become honest probabilities; fitted on validation, stored in the bundle.
+    """How logits become calibrated probabilities; fitted on validation, stored in the bundle.
 
     Attributes:
         temperature: Logits are divided by it before softmax or sigmoid; > 0.
-        unsure_below: Answers with a confidence under this are `unsure`; in [0, 1].
+        unsure_below: Answers with a confidence under this are `unsure`; in [0, 1], or
+            `NEVER_SURE`.
         thresholds: Per-label decision thresholds (multi-label only), else empty.
         stated_accuracy: Accuracy on validation among answers that are not unsure, or None.
         coverage: Share of validation pictures that are not unsure, or None.
@@ -239,6 +244,12 @@ class Calibration:
             what surrounds them. Empty for none.
         holes: Per-label area in original pixels (masks only): smaller holes in a label's patches
             are filled. Empty for none.
+        shown_accuracy: Least share of the answers that are not unsure which is right on pictures
+            like those of validation, at a confidence of 95 %; None where nothing is promised, and
+            in bundles from before this was tested.
+        wanted_accuracy: The share that was wanted, or None.
+        pictures: Number of validation pictures behind the limit, or None.
+        not_usable: Why every answer is unsure, as a sentence; None where the limit is of use.
     """
 
     temperature: float = 1.0
@@ -248,6 +259,10 @@ class Calibration:
     coverage: float | None = None
     smallest: tuple[int, ...] = ()
     holes: tuple[int, ...] = ()
+    shown_accuracy: float | None = None
+    wanted_accuracy: float | None = None
+    pictures: int | None = None
+    not_usable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

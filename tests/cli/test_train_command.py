@@ -10,6 +10,7 @@ import foveal
 from foveal.cli.main import run
 from foveal.metrics import Interval
 from foveal.tasks import get_task
+from foveal.types import NEVER_SURE, Calibration
 
 METRICS = {"accuracy": {"value": 0.98, "low": 0.95, "high": 0.99}}
 SHOWN = {name: Interval.from_json(value) for name, value in METRICS.items()}
@@ -20,13 +21,17 @@ class Calls:
 
     def __init__(self) -> None:
         self.made: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.calibration = Calibration()
+        self.baseline: dict[str, Any] = {}
 
     def recorder(self, name: str) -> Any:
         def record(*args: Any, **kwargs: Any) -> Any:
             kwargs.pop("progress")
             self.made.append((name, args, {k: v for k, v in kwargs.items() if v is not None}))
             task = get_task("classify")
-            bundle = SimpleNamespace(path=Path("runs/classify/photos/bundle"), task=task)
+            manifest = SimpleNamespace(calibration=self.calibration, baseline=self.baseline)
+            path = Path("runs/classify/photos/bundle")
+            bundle = SimpleNamespace(path=path, task=task, manifest=manifest)
             return SimpleNamespace(run=Path("runs/classify/photos"), bundle=bundle, metrics=SHOWN)
 
         return record
@@ -161,7 +166,34 @@ def test_json_ends_with_one_object(calls: Calls, capsys: pytest.CaptureFixture[s
         "run": str(Path("runs/classify/photos")),
         "bundle": str(Path("runs/classify/photos/bundle")),
         "metrics": METRICS,
+        "usable": True,
+        "promise": "",
     }
+
+
+def test_what_is_promised_and_the_baseline_are_said_at_the_end(
+    calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls.calibration = Calibration(
+        shown_accuracy=0.92, stated_accuracy=1.0, coverage=1.0, wanted_accuracy=0.99, pictures=48
+    )
+    calls.baseline = {"answer": "cat", "metrics": {"accuracy": 0.5}, "is_beaten": True}
+    assert run(["train", "photos"]) == 0
+    shown = capsys.readouterr()
+    assert "baseline" in shown.out.splitlines()[0]
+    assert "0.5000" in shown.out
+    said = " ".join(shown.err.split())
+    assert "“cat”: the model is better." in said
+    assert "At least 92 % of the answers that are not unsure are right" in said
+    assert "even without a mistake, that takes 299 validation pictures" in said
+
+
+def test_a_model_that_is_not_usable_yet_is_called_so(
+    calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls.calibration = Calibration(unsure_below=NEVER_SURE, not_usable="It guesses.")
+    assert run(["train", "photos"]) == 0
+    assert "Not usable yet: every answer is unsure. It guesses." in capsys.readouterr().err
 
 
 def test_people_get_the_metrics_and_what_to_do_next(

@@ -122,19 +122,35 @@ def test_agreement_is_by_labels_and_gives_the_largest_difference() -> None:
     assert not task.agreement(first, third)[0]
 
 
-def test_calibration_reaches_the_stated_accuracy_where_it_can() -> None:
-    # 200 answers, of which the 20 least certain are wrong.
+def test_the_baseline_is_the_most_frequent_class() -> None:
     task = single()
-    margins = np.linspace(0.1, 6.0, 200)
-    rows = np.zeros((200, 3), np.float32)
-    rows[:, 0] = margins
-    targets = [task.parse_target(("bee",) if i < 20 else ("ant",)) for i in range(200)]
-    calibration = task.fit_calibration([({"logits": rows}, [FRAME] * 200)], targets, 0.99)
-    answers = task.decode({"logits": rows}, [FRAME] * 200, calibration)
-    sure = [(a, t) for a, t in zip(answers, targets, strict=True) if not a.unsure]
-    right = sum(a.label == "ant" and t[0] == 1 for a, t in sure)
-    assert right / len(sure) >= 0.99
-    assert calibration.coverage == pytest.approx(len(sure) / 200)
+    raws = [("bee",)] * 3 + [("ant",)] * 2
+    answers = task.decode(
+        {"logits": np.eye(3, dtype=np.float32)[[0] * 5]}, [FRAME] * 5, Calibration()
+    )
+    targets = [task.parse_target(raw) for raw in raws]
+    rows = np.stack([task.measure(a, t) for a, t in zip(answers, targets, strict=True)])
+
+    constant = task.baseline(raws, rows)
+
+    assert constant.answer == "bee"
+    assert task.summarise(constant.rows)["accuracy"] == pytest.approx(0.6)
+    assert task.is_correct(constant.rows).tolist() == [True, True, True, False, False]
+
+
+def test_the_baseline_of_several_labels_is_the_most_frequent_set() -> None:
+    task = ClassifyTask.bind(Labels(("ant", "bee", "cat")), {"multi_label": True})
+    raws = [("ant", "cat"), ("bee",), ("ant", "cat"), ()]
+    answers = task.decode({"logits": np.zeros((4, 3), np.float32)}, [FRAME] * 4, Calibration())
+    targets = [task.parse_target(raw) for raw in raws]
+    rows = np.stack([task.measure(a, t) for a, t in zip(answers, targets, strict=True)])
+
+    constant = task.baseline(raws, rows)
+
+    assert constant.answer == "ant|cat"
+    assert task.is_correct(constant.rows).tolist() == [True, False, True, False]
+    # Of 12 decisions, ant and cat of the picture with neither and bee, ant, cat are wrong.
+    assert task.summarise(constant.rows)["label_accuracy"] == pytest.approx(7 / 12)
 
 
 @given(st.lists(st.floats(-30, 30, width=32), min_size=3, max_size=3), st.floats(0.1, 10))

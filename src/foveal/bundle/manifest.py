@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, final
 
 from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
@@ -16,7 +16,7 @@ from foveal.pipeline import Pipeline
 from foveal.types import Calibration, JsonObject, Labels, TensorSpec
 
 SCHEMA_VERSION = 1
-_OPTIONAL = frozenset({"limits"})
+_OPTIONAL = frozenset({"limits", "baseline"})
 
 
 @final
@@ -43,6 +43,8 @@ class Manifest:
         files: File name → sha256 of every file beside `bundle.json`.
         schema_version: Version of this format.
         limits: Largest picture that was decoded whole to train on.
+        baseline: What the best answer that is the same for every picture gets on validation; see
+            docs/bundle-format.md. Empty in older bundles.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Manifest:
     files: Mapping[str, str]
     schema_version: int = SCHEMA_VERSION
     limits: DecodeLimits = DEFAULT_LIMITS
+    baseline: JsonObject = field(default_factory=dict)
 
     def to_json(self) -> JsonObject:
         """Return the manifest as JSON values, keys in the documented order."""
@@ -86,6 +89,7 @@ class Manifest:
                 f.name: _plain(getattr(self.calibration, f.name)) for f in fields(Calibration)
             },
             "metrics": {name: dict(value) for name, value in self.metrics.items()},
+            "baseline": dict(self.baseline),
             "data": dict(self.data),
             "recipe_digest": self.recipe_digest,
             "backbone": self.backbone,
@@ -172,6 +176,7 @@ def _build(data: Mapping[str, Any]) -> Manifest:
         files={str(k): str(v) for k, v in data["files"].items()},
         schema_version=data["schema_version"],
         limits=_limits(data["limits"]) if "limits" in data else DEFAULT_LIMITS,
+        baseline=dict(data.get("baseline", {})),
     )
 
 

@@ -9,9 +9,10 @@ import typer
 
 import foveal
 from foveal.api import load_voters
+from foveal.bundle.promise import baseline_words, promise
 from foveal.cli.knobs import with_knobs
 from foveal.cli.options import Data, Debug, Json, MaxBytes, MaxPixels, ModelName, Out, Quiet
-from foveal.cli.output import metric_table, note, write, write_json
+from foveal.cli.output import metric_table, note, wrapped, write, write_json
 from foveal.progress import make_progress
 
 
@@ -49,7 +50,11 @@ def evaluate(
         write_json(values)
     else:
         write(f"{values['samples']} pictures")
-        write(metric_table(values["metrics"], evaluation.task.metric_words))
+        baseline = values["baseline"]
+        write(metric_table(values["metrics"], evaluation.task.metric_words, baseline["metrics"]))
+        note(wrapped(baseline_words(baseline)), quiet=quiet)
+        if words := promise(evaluation.manifest.calibration):
+            note(wrapped(words), quiet=quiet)
     if out is not None:
         note(f"report  {out / 'report.html'}", quiet=quiet)
 

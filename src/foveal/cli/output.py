@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,11 @@ def note(text: str, *, quiet: bool = False) -> None:
     """Tell the person at the terminal something."""
     if not quiet:
         sys.stderr.write(text + "\n")
+
+
+def wrapped(text: str) -> str:
+    """Return sentences broken into lines that a terminal of 80 columns shows whole."""
+    return textwrap.fill(text, 79)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -68,10 +74,25 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def metric_table(metrics: Mapping[str, Any], words: Mapping[str, MetricWords]) -> str:
-    """Return the metrics with their intervals, and what they mean, as aligned text."""
-    rows = [(*row, words[row[0]].meaning) for row in metric_rows(metrics)]
-    return table(("metric", "value", "95 % interval", "meaning"), rows)
+def metric_table(
+    metrics: Mapping[str, Any],
+    words: Mapping[str, MetricWords],
+    baseline: Mapping[str, float | None],
+) -> str:
+    """Return the metrics with intervals, the baseline's, and what they mean, as aligned text.
+
+    Args:
+        metrics: Name → {"value", "low", "high"}.
+        words: What people are told of each.
+        baseline: What the best constant answer gets; empty where it is not known.
+    """
+    rows = []
+    for name, value, interval in metric_rows(metrics):
+        constant = baseline.get(name)
+        beside = [f"{constant:.4f}" if constant is not None else "-"] if baseline else []
+        rows.append([name, value, interval, *beside, words[name].meaning])
+    head = ["metric", "value", "95 % interval", *(["baseline"] if baseline else []), "meaning"]
+    return table(head, rows)
 
 
 def finding_lines(finding: Finding) -> list[str]:

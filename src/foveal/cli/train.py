@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import foveal
+from foveal.bundle.promise import baseline_words, promise
 from foveal.cli.knobs import More, with_knobs
 from foveal.cli.options import Debug, Json, Quiet, Set
-from foveal.cli.output import metric_table, note, write, write_json
+from foveal.cli.output import metric_table, note, wrapped, write, write_json
 from foveal.console import show_log
 from foveal.errors import UsageError
 from foveal.progress import make_progress
@@ -166,11 +167,19 @@ def _print(model: Model, took_s: float, *, as_json: bool, quiet: bool) -> None:
                 "run": run,
                 "bundle": bundle,
                 "metrics": metrics,
+                "usable": model.bundle.manifest.calibration.not_usable is None,
+                "promise": promise(model.bundle.manifest.calibration),
                 "seconds": round(took_s, 3),
             }
         )
         return
-    write(metric_table(metrics, model.bundle.task.metric_words))
+    manifest = model.bundle.manifest
+    constant = manifest.baseline.get("metrics", {})
+    write(metric_table(metrics, model.bundle.task.metric_words, constant))
+    if manifest.baseline.get("is_beaten"):
+        note(wrapped(baseline_words(manifest.baseline)), quiet=quiet)
+    if words := promise(manifest.calibration):
+        note(wrapped(words), quiet=quiet)
     note(f"\nrun     {run}   ({took_s:.0f} s)", quiet=quiet)
     note(f"report  {run}/report.html", quiet=quiet)
     note(f"next    foveal predict {run} PICTURE", quiet=quiet)

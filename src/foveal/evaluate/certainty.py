@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from foveal import metrics
 from foveal.render.charts import Axis, Series, curve_chart
 from foveal.tasks.base import ReportSection
-from foveal.types import JsonObject
+from foveal.types import Calibration, JsonObject
 
 _CURVE_POINTS = 200
 # Accuracy on fewer answers jumps by more than it says.
@@ -19,7 +19,7 @@ def certainty(
     confidence: NDArray[np.float64],
     correct: NDArray[np.bool_],
     unsure: NDArray[np.bool_],
-    unsure_below: float,
+    calibration: Calibration,
 ) -> JsonObject:
     """Return what `metrics.json` says about certainty.
 
@@ -27,7 +27,7 @@ def certainty(
         confidence: (N,) in [0, 1].
         correct: (N,) whether the answer was right.
         unsure: (N,) whether the model said that it is unsure.
-        unsure_below: The bundle's limit.
+        calibration: The bundle's.
     """
     bins = metrics.reliability(confidence, correct)
     curve = metrics.coverage_curve(confidence, correct)
@@ -36,7 +36,9 @@ def certainty(
     kept_right, kept = int(correct[~unsure].sum()), int((~unsure).sum())
     low, high = metrics.wilson(kept_right, kept)
     return {
-        "unsure_below": unsure_below,
+        "unsure_below": calibration.unsure_below,
+        "shown_accuracy": calibration.shown_accuracy,
+        "not_usable": calibration.not_usable,
         "unsure": int(unsure.sum()),
         "coverage": kept / len(confidence),
         "accuracy_when_sure": {"value": kept_right / kept, "low": low, "high": high}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any, final
@@ -16,9 +16,10 @@ from foveal.atomic import write_atomic
 from foveal.console import NoProgress, Progress
 from foveal.data.source import Sample, Source
 from foveal.errors import MissingExtraError, UsageError
+from foveal.evaluate.baseline import compare_baseline
 from foveal.evaluate.certainty import certainty
 from foveal.evaluate.examples import choose_best, choose_worst, make_examples
-from foveal.evaluate.findings import groups, own_findings
+from foveal.evaluate.findings import groups, own_findings, promise_findings
 from foveal.evaluate.frames import (
     Mistakes,
     answers_frame,
@@ -26,6 +27,7 @@ from foveal.evaluate.frames import (
     mistakes_of,
     plot_confusion,
 )
+from foveal.evaluate.limit import below, calibrate_limit
 from foveal.evaluate.measure import (
     MeasureOptions,
     measure,
@@ -146,6 +148,7 @@ def evaluate_bundle(
     findings: Sequence[Finding] = (),
     progress: Progress | None = None,
     others: Sequence[Predictor] = (),
+    unsure_accuracy: float | None = None,
 ) -> Evaluation:
     """Measure a bundle on a source, through the same code that serves it.
 
@@ -160,6 +163,8 @@ def evaluate_bundle(
         findings: What is known about the data already; shown in the report.
         progress: Told how far the work is.
         others: Bundles that vote with it; the report's pictures are drawn by the first alone.
+        unsure_accuracy: Choose the bundle's `unsure` limit on these answers, for this accuracy:
+            the evaluation's manifest holds it, and its answers are judged by it.
 
     Raises:
         DataError: When not one sample could be measured.
@@ -178,6 +183,16 @@ def evaluate_bundle(
         others=others,
     )
     correct = task.is_correct(measured.rows)
+    raws = [sample.raw or () for sample in measured.samples]
+    baseline = compare_baseline(task, raws, measured.rows, seed=chosen.seed)
+    manifest = predictor.bundle.manifest
+    if unsure_accuracy is not None:
+        calibration = calibrate_limit(
+            manifest.calibration, task, measured.predictions, correct, baseline, unsure_accuracy
+        )
+        manifest = replace(manifest, calibration=calibration)
+        judged = below(measured.predictions, calibration.unsure_below)
+        measured = replace(measured, predictions=judged)
     confidence = np.array([p.confidence for p in measured.predictions], np.float64)
     unsure = np.array([p.unsure for p in measured.predictions], bool)
     targets = [target_text(sample) for sample in measured.samples]
@@ -186,12 +201,9 @@ def evaluate_bundle(
     intervals = metrics.summarise_with_intervals(
         measured.rows, task.summarise, correct, resamples=chosen.resamples, seed=chosen.seed
     )
-    sureness = certainty(
-        confidence, correct, unsure, predictor.bundle.manifest.calibration.unsure_below
-    )
     return Evaluation(
         task=task,
-        manifest=predictor.bundle.manifest,
+        manifest=manifest,
         version=predictor.bundle.version,
         location=source.location,
         measured=measured,
@@ -199,12 +211,15 @@ def evaluate_bundle(
         confidence=confidence,
         unsure=unsure,
         metrics=intervals,
-        certainty=sureness,
+        certainty=certainty(confidence, correct, unsure, manifest.calibration),
+        baseline=baseline,
         groups=groups(task, measured, correct),
-        details=task.analyse(
-            measured.predictions, [s.raw or () for s in measured.samples], measured.rows
+        details=task.analyse(measured.predictions, raws, measured.rows),
+        findings=(
+            *promise_findings(task, manifest.calibration, baseline, correct, unsure),
+            *findings,
+            *own_findings(measured, targets, correct, confidence),
         ),
-        findings=(*findings, *own_findings(measured, targets, correct, confidence)),
         latency=time_single(predictor, source, measured.samples, chosen.timed),
         size_bytes=predictor.bundle.size_bytes,
         worst=make_examples(predictor, source, measured, worst, targets),

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal import metrics
+from foveal.bundle.promise import promise, share
+from foveal.evaluate.baseline import BaselineComparison
+from foveal.evaluate.limit import not_better
 from foveal.evaluate.measure import Failure, MeasuredSamples
 from foveal.tasks.base import Task
-from foveal.types import Finding, JsonObject
+from foveal.types import Calibration, Finding, JsonObject
 
 _LISTED = 20
 _GROUPS = 30
@@ -19,6 +22,8 @@ _GROUPS = 30
 _FEW = 100
 # Mean confidence over accuracy by more than this is worth a sentence.
 _OVERCONFIDENT = 0.05
+
+_LEARN_MORE = "more labelled pictures, or a longer training"
 
 _FAILURES = {
     "unlabelled": ("without a label, not measured", None),
@@ -68,6 +73,60 @@ def own_findings(
                 f"right for {100 * right / count:.0f} %. These pictures differ from those that it "
                 "was calibrated on.",
                 count=count,
+                hint="train on pictures like these too",
+            )
+        )
+    return findings
+
+
+def promise_findings(
+    task: Task,
+    calibration: Calibration,
+    baseline: BaselineComparison,
+    correct: NDArray[np.bool_],
+    unsure: NDArray[np.bool_],
+) -> list[Finding]:
+    """Return what comes first: that the model is not usable, learned nothing, breaks its promise.
+
+    Args:
+        task: The bound task.
+        calibration: The bundle's.
+        baseline: The model beside the best constant answer, on these pictures.
+        correct: (N,) whether the answer was right.
+        unsure: (N,) whether the model said that it is unsure.
+    """
+    findings = []
+    if calibration.not_usable is not None:
+        findings.append(
+            Finding(
+                "evaluate.not_usable",
+                "warning",
+                promise(calibration),
+                count=len(correct),
+                hint=_LEARN_MORE,
+            )
+        )
+    if not baseline.is_beaten and not_better(task, baseline) not in promise(calibration):
+        findings.append(
+            Finding(
+                "evaluate.baseline",
+                "warning",
+                not_better(task, baseline),
+                count=len(correct),
+                hint=_LEARN_MORE,
+            )
+        )
+    kept, right = int((~unsure).sum()), int(correct[~unsure].sum())
+    promised = calibration.shown_accuracy
+    if promised is not None and kept and metrics.wilson(right, kept)[1] < promised:
+        findings.append(
+            Finding(
+                "evaluate.promise",
+                "warning",
+                f"Of the {kept} answers that are not unsure, {right} are right, "
+                f"{share(right / kept)}: fewer than the {share(promised)} that held on validation. "
+                "These pictures differ from those.",
+                count=kept,
                 hint="train on pictures like these too",
             )
         )

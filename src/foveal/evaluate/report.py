@@ -12,6 +12,7 @@ from typing import final
 import jinja2
 from markupsafe import Markup
 
+from foveal.bundle.promise import promise
 from foveal.evaluate.certainty import certainty_section
 from foveal.evaluate.history import training_section
 from foveal.evaluate.results import Results
@@ -112,7 +113,9 @@ def _facts(evaluation: Results) -> list[tuple[str, str, str]]:
         (
             "Says “unsure”",
             percent(1 - certainty["coverage"]),
-            f"below a confidence of {certainty['unsure_below']:.3f}",
+            "not usable yet"
+            if certainty["not_usable"]
+            else f"below a confidence of {certainty['unsure_below']:.3f}",
         ),
         (
             "Right when sure",
@@ -197,17 +200,11 @@ def _model_facts(evaluation: Results) -> list[tuple[str, str]]:
         ("Backbone", manifest.backbone),
         ("Takes", f"{pipeline.height} × {pipeline.width} px, {pipeline.fit}"),
         ("Temperature", f"{calibration.temperature:.3f}"),
-        ("Unsure below", f"{calibration.unsure_below:.3f}"),
     ]
-    if calibration.stated_accuracy is not None and calibration.coverage is not None:
-        facts.append(
-            (
-                "Promise",
-                f"{percent(calibration.stated_accuracy)} of the answers that are not unsure were "
-                f"right on validation; {percent(calibration.coverage)} of the pictures were "
-                "answered so",
-            )
-        )
+    if calibration.not_usable is None:
+        facts.append(("Unsure below", f"{calibration.unsure_below:.3f}"))
+    if words := promise(calibration):
+        facts.append(("Promise", words.replace(" %", "\u00a0%")))
     if {"samples", "label_agreement", "max_probability_difference"} <= set(parity):
         facts.append(
             (

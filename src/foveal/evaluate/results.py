@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.bundle.manifest import Manifest
+from foveal.evaluate.baseline import BaselineComparison
 from foveal.evaluate.examples import Example
 from foveal.evaluate.measure import Failure, Latency, MeasuredSamples
 from foveal.metrics import Interval
@@ -34,6 +35,7 @@ class Results:
         unsure: (N,) whether the model said that it is unsure.
         metrics: Name → value with its 95 % interval.
         certainty: See `foveal.evaluate.certainty`.
+        baseline: The model beside the best answer that is the same for every picture.
         groups: The primary metric of each group of the source, lowest first.
         details: What the task's `analyse` says.
         findings: What a person should know.
@@ -53,6 +55,7 @@ class Results:
     unsure: NDArray[np.bool_]
     metrics: dict[str, Interval]
     certainty: JsonObject
+    baseline: BaselineComparison
     groups: tuple[JsonObject, ...]
     details: JsonObject
     findings: tuple[Finding, ...]
@@ -95,6 +98,7 @@ class Results:
             "latency": self.latency.to_json() if self.latency else None,
             "model_bytes": self.size_bytes,
             "certainty": self.certainty,
+            "baseline": self.baseline.to_json(),
             "groups": list(self.groups),
             "details": self.details,
         }

@@ -3,7 +3,6 @@
 from foveal.metrics.calibration import (
     CoverageCurve,
     Reliability,
-    choose_threshold,
     coverage_curve,
     expected_calibration_error,
     fit_temperature,
@@ -29,6 +28,7 @@ from foveal.metrics.intervals import (
     summarise_with_intervals,
     wilson,
 )
+from foveal.metrics.limit import CONFIDENCE, Limit, choose_limit, lower_limit, pictures_needed
 from foveal.metrics.ranking import (
     PrecisionRecallCurve,
     RocCurve,
@@ -48,10 +48,12 @@ from foveal.metrics.segmentation import (
 from foveal.metrics.text import edit_script, misread
 
 __all__ = [
+    "CONFIDENCE",
     "MIN_RESAMPLES",
     "ClassScores",
     "CoverageCurve",
     "Interval",
+    "Limit",
     "OverlapScores",
     "PrecisionRecallCurve",
     "Reliability",
@@ -60,7 +62,7 @@ __all__ = [
     "best_f1_thresholds",
     "bootstrap",
     "boundary_scores",
-    "choose_threshold",
+    "choose_limit",
     "confusion",
     "count_scores",
     "coverage_curve",
@@ -70,12 +72,14 @@ __all__ = [
     "holm",
     "label_counts",
     "log_softmax",
+    "lower_limit",
     "mcnemar",
     "mean_average_precision",
     "mean_known",
     "misread",
     "overlap_scores",
     "paired_difference",
+    "pictures_needed",
     "pixel_accuracy",
     "precision_recall_curve",
     "reliability",

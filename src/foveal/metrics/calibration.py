@@ -1,4 +1,4 @@
-"""Honest confidence: reliability, expected calibration error, temperature, the `unsure` limit."""
+"""Calibrated confidence: reliability, expected calibration error, coverage, temperature."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from foveal.metrics.intervals import wilson
-
 Floats = NDArray[np.float64]
 FloatT = TypeVar("FloatT", np.float32, np.float64)
 
@@ -18,8 +16,6 @@ FloatT = TypeVar("FloatT", np.float32, np.float64)
 DEFAULT_BINS = 15
 # A temperature outside this range means logits without information, not miscalibration.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.02, 50.0
-# Accuracy on fewer answers than this is not worth a promise.
-MIN_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,53 +130,6 @@ def coverage_curve(confidence: ArrayLike, correct: ArrayLike) -> CoverageCurve:
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if sure.size else order
     kept = last + 1
     return CoverageCurve(ranked[last], kept / max(1, sure.size), hits[last] / kept, kept)
-
-
-def choose_threshold(
-    confidence: ArrayLike, correct: ArrayLike, accuracy: float, *, min_kept: int = MIN_KEPT
-) -> tuple[float, float, float]:
-    """Choose the confidence below which an answer is `unsure`.
-
-    The lowest threshold is taken whose kept answers are right at least as often as stated, so
-    that the fewest answers are refused. A threshold counts only when it keeps at least
-    `min_kept` answers (or all, when there are fewer): three right answers out of three prove
-    nothing. When no threshold reaches the stated accuracy, the best reachable is the one whose
-    accuracy has the highest Wilson lower limit, which weighs accuracy against how many answers
-    it rests on.
-
-    The threshold lies half-way between the least sure answer kept and the surest refused. When
-    all are kept it lies just under the least sure answer: below that, nothing was measured.
-
-    Args:
-        confidence: (N,) in [0, 1], of validation answers; N > 0.
-        correct: (N,) whether the answer was right.
-        accuracy: The stated accuracy, in (0, 1].
-        min_kept: Fewest answers that the threshold may rest on.
-
-    Returns:
-        (threshold, accuracy among kept, share kept).
-
-    Raises:
-        ValueError: For no answers.
-    """
-    if np.size(confidence) == 0:
-        raise ValueError("Invalid confidence. Expected at least one answer. Received: none.")
-    curve = coverage_curve(confidence, correct)
-    allowed = np.flatnonzero(curve.kept >= min(min_kept, curve.kept[-1]))
-    reaching = allowed[curve.accuracy[allowed] >= accuracy - 1e-12]
-    if reaching.size:
-        best = int(reaching[-1])
-    else:
-        hits = np.rint(curve.accuracy * curve.kept).astype(np.int64)
-        limits = [wilson(int(hits[i]), int(curve.kept[i]))[0] for i in allowed]
-        # The last of equals keeps the most answers.
-        best = int(allowed[len(limits) - 1 - int(np.argmax(limits[::-1]))])
-    lowest = float(curve.threshold[best])
-    if best + 1 < len(curve.threshold):
-        threshold = (lowest + float(curve.threshold[best + 1])) / 2
-    else:
-        threshold = math.floor(lowest * 1e4) / 1e4
-    return threshold, float(curve.accuracy[best]), float(curve.coverage[best])
 
 
 def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, multi_label: bool = False) -> float:

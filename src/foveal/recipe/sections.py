@@ -182,6 +182,11 @@ class EvaluateOptions:
     batch_size: Annotated[int, About("Pictures answered together.", ge=1)] = 32
     unsure_accuracy: Annotated[
         float,
-        About("Accuracy that answers not marked `unsure` reach on validation.", gt=0, lt=1),
+        About(
+            "Accuracy that answers not marked `unsure` shall be shown to have on validation. "
+            "Where it cannot be shown, the most that can is promised, 0.8 or more.",
+            gt=0,
+            lt=1,
+        ),
     ] = 0.99
     bootstrap: Annotated[int, About("Resamples behind the 95 % intervals.", ge=100)] = 1000

@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import Response
 
+from foveal.bundle.promise import promise
 from foveal.errors import FovealError, ImageFormatError
 from foveal.predict import Predictor
 from foveal.render.masks import MASK_FORMS, MaskForm
@@ -146,6 +147,8 @@ def _describe(name: str, predictor: Predictor) -> JsonObject:
         },
         "max_pixels": predictor.limits.max_pixels,
         "unsure_below": manifest.calibration.unsure_below,
+        "usable": manifest.calibration.not_usable is None,
+        "promise": promise(manifest.calibration),
         "backbone": manifest.backbone,
         "primary_metric": predictor.task.primary_metric,
         "metrics": {key: dict(value) for key, value in manifest.metrics.items()},

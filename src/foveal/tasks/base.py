@@ -70,6 +70,19 @@ class ReportSection:
     figures: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The best answer that is the same for every picture.
+
+    Attributes:
+        answer: As `Prediction.text` would say it.
+        rows: (N, K) what `Task.measure` would give for it.
+    """
+
+    answer: str
+    rows: Rows
+
+
 class MetricWords(NamedTuple):
     """What people are told of a metric."""
 
@@ -157,18 +170,25 @@ class Task(ABC, Generic[TargetT, PredictionT]):
 
     @abstractmethod
     def fit_calibration(
-        self,
-        batches: Iterable[OutputBatch],
-        targets: Sequence[TargetT],
-        accuracy: float,
+        self, batches: Iterable[OutputBatch], targets: Sequence[TargetT]
     ) -> Calibration:
-        """Fit temperature, thresholds and the `unsure` limit on validation outputs.
+        """Fit temperature and thresholds on validation outputs.
+
+        The `unsure` limit is chosen for all tasks alike, once the bundle is measured.
 
         Args:
             batches: The outputs and frames of all validation samples. They may be read from disk or
                 computed as they are iterated over, so nothing is kept that is not needed.
             targets: Targets of all validation samples, in the order of the batches.
-            accuracy: The accuracy that answers which are not `unsure` shall have.
+        """
+
+    @abstractmethod
+    def baseline(self, raws: Sequence[RawTarget], rows: Rows) -> Baseline:
+        """Return what the best answer that is the same for every picture gets.
+
+        Args:
+            raws: What is true of each sample, as readers found it; at least one.
+            rows: What `measure` gave for the model's answers to them.
         """
 
     @abstractmethod

@@ -169,6 +169,11 @@ def _check_metrics(answers: Answers) -> None:
     correct = task.is_correct(rows)
     expect(correct.dtype == np.bool_ and correct.shape == (len(rows),), "a row is right or wrong")
     expect(np.isnan(task.summarise(rows[:0])[task.primary_metric]), "of nothing a metric is NaN")
+    constant = task.baseline(answers.raws, rows)
+    expect(constant.rows.shape == rows.shape, "the baseline has a row for each sample")
+    same = task.baseline(answers.raws[::-1], rows[::-1]).rows[::-1]
+    gained = [task.summarise(part)[task.primary_metric] for part in (constant.rows, same)]
+    expect(gained[0] == gained[1], "the baseline does not depend on the order of the samples")
 
 
 def _check_calibration(answers: Answers) -> None:
@@ -177,10 +182,9 @@ def _check_calibration(answers: Answers) -> None:
         ({key: value[part] for key, value in answers.outputs.items()}, answers.frames[part])
         for part in (slice(0, 4), slice(4, None))
     ]
-    calibration = task.fit_calibration(batches, answers.targets, 0.9)
+    calibration = task.fit_calibration(batches, answers.targets)
     expect(calibration.temperature > 0, "a temperature is positive")
-    expect(0 <= calibration.unsure_below <= 1, "the limit of unsure answers is a confidence")
-    whole = task.fit_calibration([(answers.outputs, answers.frames)], answers.targets, 0.9)
+    whole = task.fit_calibration([(answers.outputs, answers.frames)], answers.targets)
     expect(whole == calibration, "calibration does not depend on the batches")
     count = len(task.decode(answers.outputs, answers.frames, calibration))
     expect(count == len(answers.frames), "each picture has its answer")

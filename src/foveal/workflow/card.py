@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foveal.bundle.manifest import Manifest
+from foveal.bundle.promise import baseline_words, promise
 from foveal.pipeline import Pipeline
 from foveal.tasks import get_task
 
@@ -75,25 +76,33 @@ def requirement(pipeline: Pipeline) -> str | None:
 
 def _metrics(manifest: Manifest) -> list[str]:
     words = get_task(manifest.task).metric_words
-    rows = ["| metric (validation) | value | 95 % interval | meaning |", "|---|---|---|---|"]
+    baseline = manifest.baseline.get("metrics", {})
+    rows = [
+        "| metric (validation) | value | 95 % interval | baseline | meaning |",
+        "|---|---|---|---|---|",
+    ]
     for name, metric in manifest.metrics.items():
         value, low, high = (metric.get(key) for key in ("value", "low", "high"))
         if value is None:
             continue
         interval = f"{low:.4f} to {high:.4f}" if low is not None and high is not None else "-"
-        rows.append(f"| {name} | {value:.4f} | {interval} | {words[name].meaning} |")
+        constant = baseline.get(name)
+        beside = "-" if constant is None else f"{constant:.4f}"
+        rows.append(f"| {name} | {value:.4f} | {interval} | {beside} | {words[name].meaning} |")
+    if baseline:
+        rows += ["", baseline_words(manifest.baseline)]
     return rows
 
 
 def _certainty(manifest: Manifest) -> list[str]:
     calibration = manifest.calibration
     lines = []
-    if calibration.coverage is not None and calibration.stated_accuracy is not None:
-        lines.append(
-            f"Answers with a confidence under {calibration.unsure_below:.3f} are marked `unsure`. "
-            f"The other {100 * calibration.coverage:.1f} % of the validation pictures were "
-            f"{100 * calibration.stated_accuracy:.2f} % right."
-        )
+    words = promise(calibration)
+    if calibration.not_usable is not None:
+        lines.append(f"**{words}**")
+    elif words:
+        limit = f"Answers with a confidence under {calibration.unsure_below:.3f} are marked "
+        lines.append(f"{limit}`unsure`. {words}")
     parity = manifest.parity
     if parity:
         lines.append(

@@ -72,7 +72,7 @@ def measure(
 
 
 def measure_prepared(predictor: Predictor, prepared: Prepared, progress: Progress) -> Evaluation:
-    """Measure a fresh bundle on its run's validation split."""
+    """Measure a draft on its run's validation split, and choose its `unsure` limit there."""
     options = prepared.recipe.evaluate
     samples = [
         sample
@@ -86,6 +86,7 @@ def measure_prepared(predictor: Predictor, prepared: Prepared, progress: Progres
         options=MeasureOptions(batch_size=options.batch_size, resamples=options.bootstrap),
         findings=prepared.findings,
         progress=progress,
+        unsure_accuracy=options.unsure_accuracy,
     )
 
 

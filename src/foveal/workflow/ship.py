@@ -40,8 +40,9 @@ def ship(
     """Export the network, prove and calibrate it on the validation split, measure it, write it.
 
     The network sees each validation picture twice: as it was cached, to be proven and calibrated,
-    and from its file, through the predictor of a bundle that lacks nothing but its metrics. What
-    that measures is what the bundle, its card and the run's report say.
+    and from its file, through the predictor of a bundle that lacks nothing but its metrics and
+    its `unsure` limit, which is chosen on these answers. What that measures is what the bundle,
+    its card and the run's report say.
 
     Args:
         prepared: The data; its validation split decides.
@@ -68,8 +69,7 @@ def ship(
         )
         logger.info("parity on %d pictures: %s", proof["samples"], proof)
         batches, targets = units.to_calibrate(engine, kept)
-        accuracy = prepared.recipe.evaluate.unsure_accuracy
-        calibration = task.fit_calibration(batches, targets, accuracy)
+        calibration = task.fit_calibration(batches, targets)
     unmeasured = _manifest(prepared, network, run.name, proof, calibration)
     files = {
         "model.onnx": model,
@@ -79,7 +79,9 @@ def ship(
     draft = Bundle.write(run.draft, unmeasured, files)
     evaluation = measure_prepared(Predictor(draft), prepared, progress)
     metrics = {name: interval.to_json() for name, interval in evaluation.metrics.items()}
-    manifest = replace(unmeasured, metrics=metrics)
+    manifest = replace(
+        evaluation.manifest, files={}, metrics=metrics, baseline=evaluation.baseline.to_json()
+    )
     card = {"README.md": model_card(manifest).encode()}
     bundle = Bundle.write(run.bundle, manifest, {**files, **card})
     if needed := requirement(bundle.pipeline):

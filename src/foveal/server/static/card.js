@@ -86,6 +86,7 @@ export class Card {
   }
 
   unsureText() {
+    if (!this.model.usable) return `${this.model.promise} This is a best guess. Please look yourself.`;
     const limit = this.model.unsure_below;
     const why = this.isReading
       ? unsureReason(this.answer, limit)

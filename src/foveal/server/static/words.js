@@ -31,13 +31,18 @@ export function aboutModel(model) {
   const measure = model.metrics[model.primary_metric];
   const tested = measure ? ` Right for ${measured(measure)} of its validation pictures.` : "";
   const does = model.target === "text" ? reads(model) : `tells ${listed(model.labels)} apart.`;
-  return `${model.name} ${does}${tested}`;
+  return `${model.name} ${does}${tested}${caution(model)}`;
 }
 
-function marks({ name, labels, metrics: { dice } }) {
+function caution(model) {
+  return model.usable ? "" : ` ${model.promise}`;
+}
+
+function marks(model) {
+  const { name, labels, metrics: { dice } } = model;
   const what = labels.filter((label) => label !== "background");
   const tested = dice ? ` On its validation pictures the Dice overlap with the true masks is ${measured(dice)}.` : "";
-  return `${name} marks ${listed(what.length > 0 ? what : labels)} in pictures of any size.${tested}`;
+  return `${name} marks ${listed(what.length > 0 ? what : labels)} in pictures of any size.${tested}${caution(model)}`;
 }
 
 function reads({ labels, input }) {

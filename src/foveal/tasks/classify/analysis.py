@@ -79,6 +79,28 @@ def summarise(rows: NDArray[np.float64], *, classes: int, multi_label: bool) -> 
     return result
 
 
+def baseline(
+    rows: NDArray[np.float64], *, classes: int, multi_label: bool
+) -> tuple[list[int], NDArray[np.float64]]:
+    """Return the most frequent target, as positions of its classes, and the rows of saying it.
+
+    Args:
+        rows: (N, K), see `ROW_LAYOUT`.
+        classes: C.
+        multi_label: Several classes may apply.
+    """
+    truth = rows[:, : classes if multi_label else 1]
+    found, counts = np.unique(truth, axis=0, return_counts=True)
+    constant = found[int(counts.argmax())]
+    share = counts.max() / len(rows)
+    right = (truth == constant).all(axis=1)
+    said = np.broadcast_to(constant, truth.shape)
+    # As sure as it is right: a constant answer is perfectly calibrated.
+    tail = np.column_stack([np.full(len(rows), share), right])
+    chosen = np.flatnonzero(constant) if multi_label else constant.astype(int)
+    return [int(i) for i in chosen], np.column_stack([truth, said, tail])
+
+
 def analyse(
     predictions: Sequence[Classification],
     targets: Sequence[NDArray[np.float32]],

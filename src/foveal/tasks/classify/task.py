@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from foveal import metrics
 from foveal.errors import TargetError
 from foveal.settings import About
-from foveal.tasks.base import ECE_WORDS, MetricWords, OutputBatch, ReportSection, Rows, Task
+from foveal.tasks.base import (
+    ECE_WORDS,
+    Baseline,
+    MetricWords,
+    OutputBatch,
+    ReportSection,
+    Rows,
+    Task,
+)
 from foveal.tasks.classify import analysis
 from foveal.tasks.classify.prediction import Classification
 from foveal.types import (
@@ -176,29 +184,27 @@ class ClassifyTask(Task[Target, Classification]):
         correct: NDArray[np.bool_] = rows[:, -1] > 0.5
         return correct
 
+    def baseline(self, raws: Sequence[RawTarget], rows: Rows) -> Baseline:
+        """Return the most frequent class, or set of classes, as the answer to every picture."""
+        names = self.labels.names
+        chosen, constant = analysis.baseline(
+            rows, classes=len(names), multi_label=self.options.multi_label
+        )
+        return Baseline("|".join(names[i] for i in chosen) or "none", constant)
+
     def fit_calibration(
-        self,
-        batches: Iterable[OutputBatch],
-        targets: Sequence[Target],
-        accuracy: float,
+        self, batches: Iterable[OutputBatch], targets: Sequence[Target]
     ) -> Calibration:
-        """Fit the temperature, then thresholds (multi-label), then the `unsure` limit."""
+        """Fit the temperature, then thresholds (multi-label)."""
         multi = self.options.multi_label
-        core = {"logits": np.concatenate([outputs["logits"] for outputs, _ in batches])}
-        frames = [frame for _, part in batches for frame in part]
-        logits, truth = core["logits"].astype(np.float64), np.stack(targets)
+        logits = np.concatenate([outputs["logits"] for outputs, _ in batches]).astype(np.float64)
+        truth = np.stack(targets)
         temperature = metrics.fit_temperature(logits, truth, multi_label=multi)
         thresholds: tuple[float, ...] = ()
         if multi:
             probabilities = metrics.sigmoid(logits / temperature)
             thresholds = tuple(float(t) for t in metrics.best_f1_thresholds(probabilities, truth))
-        calibration = Calibration(temperature=temperature, thresholds=thresholds)
-        answers = self.decode(core, frames, calibration)
-        rows = np.stack([self.measure(a, t) for a, t in zip(answers, targets, strict=True)])
-        limit, reached, coverage = metrics.choose_threshold(
-            np.array([a.confidence for a in answers]), self.is_correct(rows), accuracy
-        )
-        return replace(calibration, unsure_below=limit, stated_accuracy=reached, coverage=coverage)
+        return Calibration(temperature=temperature, thresholds=thresholds)
 
     def json_schema(self) -> JsonObject:
         """Return the schema of a label with its scores, or of labels."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from foveal import metrics
 from foveal.data.source import TargetKind
 from foveal.errors import RecipeError, TargetError
-from foveal.tasks.base import ECE_WORDS, MetricWords, OutputBatch, ReportSection, Rows, Task
+from foveal.tasks.base import (
+    ECE_WORDS,
+    Baseline,
+    MetricWords,
+    OutputBatch,
+    ReportSection,
+    Rows,
+    Task,
+)
 from foveal.tasks.read import analysis
 from foveal.tasks.read.calibrate import fit_temperature, fitted_on
 from foveal.tasks.read.constraint import Constraint, allows, make_constraint
@@ -204,9 +212,9 @@ class ReadTask(Task[Target, Reading]):
         return analysis.is_correct(rows)
 
     def fit_calibration(
-        self, batches: Iterable[OutputBatch], targets: Sequence[Target], accuracy: float
+        self, batches: Iterable[OutputBatch], targets: Sequence[Target]
     ) -> Calibration:
-        """Fit the temperature on the probability of the whole text, then the `unsure` limit."""
+        """Fit the temperature on the probability of the whole text."""
         plain = [
             a.text for outputs, frames in batches for a in self.decode(outputs, frames, _PLAIN)
         ]
@@ -222,17 +230,25 @@ class ReadTask(Task[Target, Reading]):
             rows = metrics.log_softmax(logits[sample] / np.float32(temperature))
             return math.exp(min(0.0, probability(rows, texts[sample])))
 
-        calibration = Calibration(temperature=fit_temperature(score, right))
-        answers = (
-            a for outputs, frames in batches for a in self.decode(outputs, frames, calibration)
-        )
-        scored = [(self.measure(a, t), a.confidence) for a, t in zip(answers, targets, strict=True)]
-        limit, reached, coverage = metrics.choose_threshold(
-            np.array([confidence for _, confidence in scored]),
-            self.is_correct(np.stack([row for row, _ in scored])),
-            accuracy,
-        )
-        return replace(calibration, unsure_below=limit, stated_accuracy=reached, coverage=coverage)
+        return Calibration(temperature=fit_temperature(score, right))
+
+    def baseline(self, raws: Sequence[RawTarget], rows: Rows) -> Baseline:
+        """Return the most frequent text as the answer to every picture."""
+        texts = [raw[0] for raw in raws]
+        text, count = Counter(texts).most_common(1)[0]
+        value = value_of(text)[0] if self._has_value else None
+        constant = [
+            analysis.row(
+                text,
+                truth,
+                count / len(texts),
+                value=value,
+                target_value=value_of(truth)[0] if self._has_value else None,
+                has_value=self._has_value,
+            )
+            for truth in texts
+        ]
+        return Baseline(text, np.stack(constant))
 
     def json_schema(self) -> JsonObject:
         """Return the schema of a text with its characters, and of the value of an expression."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from foveal import metrics
 from foveal.errors import TargetError
 from foveal.tasks.base import OutputBatch
-from foveal.tasks.segment.analysis import is_right, picture_dice
+from foveal.tasks.segment.analysis import picture_dice
 from foveal.tasks.segment.collecting import CHUNK_PX, decide
 from foveal.tasks.segment.counting import confusion_counts, strips
 from foveal.tasks.segment.options import counted_labels
@@ -62,7 +62,6 @@ def fit_calibration(
     batches: Iterable[OutputBatch],
     targets: Sequence[Mask],
     labels: tuple[str, ...],
-    accuracy: float,
     *,
     postprocess: bool,
 ) -> Calibration:
@@ -70,14 +69,12 @@ def fit_calibration(
 
     The temperature is that of single pixels (`foveal.metrics.fit_temperature`), on an even sample
     of all pictures. The areas are chosen greedily, label by label, by the mean Dice over the
-    pictures; the `unsure` limit on the confidences of whole pictures, each estimated on a sample
-    of its pixels.
+    pictures.
 
     Args:
         batches: `logits`, (n, C, H, W) of whole pictures or parts of them, and their frames.
         targets: Masks of the same sizes, in the order of the batches.
         labels: The C names.
-        accuracy: Share of right pictures that those which are not unsure shall reach.
         postprocess: Whether areas are chosen.
 
     Raises:
@@ -90,16 +87,8 @@ def fit_calibration(
     holes: tuple[int, ...] = ()
     if postprocess:
         smallest, holes = _choose_areas(packed, targets, confusion, labels)
-    limit, reached, coverage = metrics.choose_threshold(
-        [_confidence(one, temperature) for one in sampled],
-        is_right(confusion, counted_labels(labels)),
-        accuracy,
-    )
     return Calibration(
         temperature=temperature,
-        unsure_below=limit,
-        stated_accuracy=reached,
-        coverage=coverage,
         smallest=smallest if any(smallest) else (),
         holes=holes if any(holes) else (),
     )
@@ -160,11 +149,6 @@ def _fit_temperature(sampled: Sequence[_Sampled]) -> float:
     known = np.flatnonzero(truth != IGNORED)
     chosen = known[:: max(1, -(-len(known) // _TEMPERATURE_PX))]
     return metrics.fit_temperature(logits[chosen], truth[chosen])
-
-
-def _confidence(sampled: _Sampled, temperature: float) -> float:
-    probabilities = metrics.softmax(sampled.logits / np.float32(temperature))
-    return float(probabilities.max(axis=1).mean(dtype=np.float64))
 
 
 def _choose_areas(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from foveal.data.source import TargetKind
 from foveal.errors import RecipeError, TargetError
-from foveal.tasks.base import MetricWords, OutputBatch, ReportSection, Rows, TiledTask
+from foveal.tasks.base import Baseline, MetricWords, OutputBatch, ReportSection, Rows, TiledTask
 from foveal.tasks.segment import analysis, calibrate
 from foveal.tasks.segment.collecting import MaskCollector
 from foveal.tasks.segment.counting import count_values
@@ -196,16 +196,17 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         return analysis.is_right(counts.confusion, counted_labels(self.labels.names))
 
     def fit_calibration(
-        self, batches: Iterable[OutputBatch], targets: Sequence[Target], accuracy: float
+        self, batches: Iterable[OutputBatch], targets: Sequence[Target]
     ) -> Calibration:
-        """Fit the temperature of the pixels, the areas to clear, then the `unsure` limit."""
+        """Fit the temperature of the pixels and the areas to clear."""
         return calibrate.fit_calibration(
-            batches,
-            targets,
-            self.labels.names,
-            accuracy,
-            postprocess=self.options.postprocess,
+            batches, targets, self.labels.names, postprocess=self.options.postprocess
         )
+
+    def baseline(self, raws: Sequence[RawTarget], rows: Rows) -> Baseline:
+        """Return the label that has the best mean Dice when it is answered everywhere."""
+        label, constant = analysis.baseline(rows, self.labels.names)
+        return Baseline(self.labels.names[label], constant)
 
     def json_schema(self) -> JsonObject:
         """Return the schema of the labels' shares, and of the mask's size."""

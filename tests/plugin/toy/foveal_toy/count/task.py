@@ -8,10 +8,9 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal import metrics
 from foveal.errors import TargetError
 from foveal.settings import About
-from foveal.tasks.base import MetricWords, OutputBatch, ReportSection, Rows, Task
+from foveal.tasks.base import Baseline, MetricWords, OutputBatch, ReportSection, Rows, Task
 from foveal.types import (
     Calibration,
     Frame,
@@ -115,19 +114,16 @@ class CountTask(Task[int, Count]):
         return rows[:, 0] == rows[:, 1]
 
     def fit_calibration(
-        self, batches: Iterable[OutputBatch], targets: Sequence[int], accuracy: float
+        self, batches: Iterable[OutputBatch], targets: Sequence[int]
     ) -> Calibration:
         sums = np.concatenate([outputs["count"][:, 0] for outputs, _ in batches])
         spread = float(np.sqrt(np.mean((sums - np.array(targets)) ** 2)))
-        calibration = Calibration(temperature=max(spread, _LEAST_SPREAD))
-        answers = [
-            a for outputs, frames in batches for a in self.decode(outputs, frames, calibration)
-        ]
-        rows = np.stack([self.measure(a, t) for a, t in zip(answers, targets, strict=True)])
-        limit, reached, coverage = metrics.choose_threshold(
-            np.array([a.confidence for a in answers]), self.is_correct(rows), accuracy
-        )
-        return replace(calibration, unsure_below=limit, stated_accuracy=reached, coverage=coverage)
+        return Calibration(temperature=max(spread, _LEAST_SPREAD))
+
+    def baseline(self, raws: Sequence[RawTarget], rows: Rows) -> Baseline:
+        numbers, counts = np.unique(rows[:, 1], return_counts=True)
+        most = numbers[counts.argmax()]
+        return Baseline(f"{most:.0f}", np.column_stack([np.full(len(rows), most), rows[:, 1]]))
 
     def json_schema(self) -> JsonObject:
         properties: JsonObject = {

@@ -1,0 +1,61 @@
+"""What a bundle promises about the answers that are not `unsure`, in words for people."""
+
+from __future__ import annotations
+
+import math
+
+from foveal import metrics
+from foveal.types import Calibration, JsonObject
+
+
+def promise(calibration: Calibration) -> str:
+    """Return what holds for the answers that are not unsure, or why every answer is.
+
+    One or two sentences; "" for a calibration without a limit.
+    """
+    if calibration.not_usable is not None:
+        return f"Not usable yet: every answer is unsure. {calibration.not_usable}"
+    if calibration.coverage is None or calibration.stated_accuracy is None:
+        return ""
+    if calibration.shown_accuracy is None:
+        # Written before limits were tested.
+        return (
+            f"On validation {share(calibration.stated_accuracy)} of the answers that are not "
+            f"unsure were right; {share(calibration.coverage)} of the pictures were answered so."
+        )
+    words = (
+        f"At least {share(calibration.shown_accuracy)} of the answers that are not unsure are "
+        f"right on pictures like these, shown with 95 % confidence on {calibration.pictures} "
+        f"validation pictures; {share(calibration.coverage)} of them were answered so."
+    )
+    wanted = calibration.wanted_accuracy
+    if wanted is not None and wanted > calibration.shown_accuracy:
+        words += (
+            f" The goal of {share(wanted)} could not be shown: {_missing(calibration, wanted)}."
+        )
+    return words
+
+
+def _missing(calibration: Calibration, wanted: float) -> str:
+    needed = metrics.pictures_needed(wanted)
+    if calibration.pictures is not None and calibration.pictures < needed:
+        return f"even without a mistake, that takes {needed} validation pictures"
+    return "too many of the surest answers are wrong"
+
+
+def baseline_words(baseline: JsonObject) -> str:
+    """Return what the baseline is, and whether the model is shown to be better.
+
+    Args:
+        baseline: As `metrics.json` and `bundle.json` hold it.
+    """
+    verdict = "better" if baseline["is_beaten"] else "not shown to be better"
+    return (
+        f"The baseline is the best answer that is the same for every picture, here "
+        f"“{baseline['answer']}”: the model is {verdict}."
+    )
+
+
+def share(value: float) -> str:
+    """Return a share in percent, rounded down, without needless decimals: 99 %, 93.7 %."""
+    return f"{math.floor(1000 * value + 1e-6) / 10:g} %"

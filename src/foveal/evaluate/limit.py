@@ -1,0 +1,108 @@
+"""Choose a bundle's `unsure` limit on its validation pictures, or say why none keeps a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal import metrics
+from foveal.bundle.promise import share
+from foveal.evaluate.baseline import BaselineComparison
+from foveal.metrics import Limit
+from foveal.tasks.base import Task
+from foveal.tasks.prediction import Prediction
+from foveal.types import NEVER_SURE, Calibration
+
+# Four in five, unless less is wanted. 14 right answers without a mistake show it; a bundle whose
+# sure answers may be wrong more often than that should call none of them sure.
+LEAST_SHOWN = 0.8
+
+
+def calibrate_limit(
+    calibration: Calibration,
+    task: Task,
+    predictions: Sequence[Prediction],
+    correct: NDArray[np.bool_],
+    baseline: BaselineComparison,
+    wanted: float,
+) -> Calibration:
+    """Return the calibration with the limit of `unsure`, and with what it promises.
+
+    Args:
+        calibration: Without a limit: what gave the predictions.
+        task: The bound task.
+        predictions: Answers to the validation pictures. Those that are unsure already, for
+            another reason than their confidence, stay so and are not among those promised.
+        correct: (N,) whether each was right.
+        baseline: The model beside the best constant answer.
+        wanted: The accuracy that the answers which are not unsure shall have.
+    """
+    total = len(predictions)
+    least = min(LEAST_SHOWN, wanted)
+    answered = np.array([not p.unsure for p in predictions], bool)
+    confidence = np.array([p.confidence for p in predictions], np.float64)[answered]
+    fitted = replace(calibration, wanted_accuracy=wanted, pictures=total)
+    if not answered.any():
+        return replace(
+            fitted,
+            unsure_below=NEVER_SURE,
+            not_usable=f"None of the {total} validation answers can be relied on.",
+        )
+    limit = metrics.choose_limit(confidence, correct[answered], wanted, least=least)
+    why = _not_usable(task, limit, least, int(answered.sum()), baseline)
+    if why is not None:
+        return replace(fitted, unsure_below=NEVER_SURE, not_usable=why)
+    return replace(
+        fitted,
+        unsure_below=limit.threshold,
+        shown_accuracy=limit.shown,
+        stated_accuracy=limit.right / limit.kept,
+        coverage=limit.kept / total,
+    )
+
+
+def below(predictions: Sequence[Prediction], limit: float) -> tuple[Prediction, ...]:
+    """Return the predictions, those with a confidence under the limit `unsure`."""
+    return tuple(
+        replace(p, unsure=True) if p.confidence < limit and not p.unsure else p for p in predictions
+    )
+
+
+def _not_usable(
+    task: Task, limit: Limit, least: float, total: int, baseline: BaselineComparison
+) -> str | None:
+    """Return why no answer may be called sure, or None."""
+    if not baseline.is_beaten:
+        return not_better(task, baseline)
+    if limit.shown >= least:
+        return None
+    needed = metrics.pictures_needed(least)
+    if total < needed:
+        return (
+            f"{total} validation pictures are too few to show that {share(least)} of the answers "
+            f"are right, even if all of them are; that takes {needed}."
+        )
+    which = (
+        f"of all {total} validation answers"
+        if limit.kept == total
+        else f"of the surest {limit.kept} of {total} validation answers"
+    )
+    return (
+        f"At least {share(least)} of the answers that are not unsure must be right. At best, "
+        f"{share(limit.shown)} can be shown: {which}, {limit.right} are right."
+    )
+
+
+def not_better(task: Task, baseline: BaselineComparison) -> str:
+    """Return the sentence for a model that is not shown to beat the constant answer."""
+    title = task.metric_words[task.primary_metric].title
+    constant = baseline.metrics[task.primary_metric]
+    gain = baseline.difference
+    return (
+        f"It is not shown to be better than answering “{baseline.answer}” to every picture, which "
+        f"gets {title} {100 * constant:.1f} %; the model gets {100 * gain.value:+.1f} points "
+        f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f})."
+    )
