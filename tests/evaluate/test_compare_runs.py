@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,34 @@ def test_recipe_keys_that_differ_are_shown_and_equal_ones_are_not(tmp_path: Path
     ]
     assert "model.dropout" in comparison.table
     assert "seed" not in comparison.table
+
+
+def test_the_curves_of_the_runs_are_over_each_other_in_the_page(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, pictures(5, 5)) for name in ("first", "second", "measured")]
+    for run, losses in zip(runs, ([0.9, 0.5], [0.8, 0.4, 0.3]), strict=False):
+        rows = [f"{epoch},{loss},0.5,1" for epoch, loss in enumerate(losses, 1)]
+        (run / "results.csv").write_text(
+            "\n".join(["epoch,train_loss,val_accuracy,best", *rows]) + "\n"
+        )
+
+    page = compare(runs)._repr_html_()
+
+    # The third has no history, and no run a validation loss.
+    assert re.findall(r"<figcaption>([^<]+)<", page) == ["Training loss", "Validation accuracy"]
+    loss = page.split("<figure>")[1]
+    assert [points.count(",") for points in re.findall(r'polyline points="([^"]+)"', loss)] == [
+        2,
+        3,
+    ]
+    assert re.findall(r">(first|second|measured)</text>", loss) == ["first", "second"]
+
+
+def test_a_history_that_is_no_table_of_epochs_is_named(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, pictures(1, 0)) for name in ("good", "bad")]
+    (runs[1] / "results.csv").write_text("epoch,train_loss\n1,high\n")
+
+    with pytest.raises(DataError, match=r"results\.csv"):
+        compare(runs)
 
 
 def test_the_test_is_paired_over_the_pictures_that_both_answered(tmp_path: Path) -> None:
@@ -108,8 +137,8 @@ def test_the_comparison_is_written_as_json_markdown_and_html(tmp_path: Path) -> 
     values = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert (values["schema_version"], values["task"]) == (1, "classify")
     markdown = (tmp_path / "out" / "compare.md").read_text().splitlines()
-    assert markdown[0] == "| run | pictures | accuracy |"
-    assert markdown[2].startswith("| a\\|b | 10 | 80.00 % (40.0 to 100.0)")
+    assert markdown[0] == "|  | a\\|b | <b> |"
+    assert markdown[3].startswith("| accuracy | 80.00 % (40.0 to 100.0) | 100.00 %")
     page = (tmp_path / "out" / "compare.html").read_text()
     assert "&lt;b&gt;" in page
     assert "<b>" not in page

@@ -1,4 +1,4 @@
-"""Hold runs beside each other: what differs in the recipe, the metrics, and a paired test."""
+"""Compare runs: what differs in the recipe, the metrics, the curves, and a paired test."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any, final
 import yaml
 
 from foveal.errors import DataError, UsageError
+from foveal.evaluate.history import History, history_figures, read_history
+from foveal.evaluate.paired import PairedTest, paired_tests
 from foveal.evaluate.results import Results
 from foveal.evaluate.table import read_correct
-from foveal.metrics import Interval, holm, mcnemar, paired_difference
-from foveal.render.markup import page_html, table_html
+from foveal.render.markup import page_html, side_by_side, table_html
 from foveal.types import JsonObject
 
 _HINT = "foveal evaluate MODEL DATA --out FOLDER"
@@ -34,6 +35,7 @@ class ComparedRun:
         values: What its `metrics.json` holds.
         recipe: Dotted key → value; empty where there is no recipe.yaml.
         correct: Picture → whether the answer was right.
+        history: The rows of its `results.csv`; empty where there is none.
     """
 
     name: str
@@ -41,43 +43,7 @@ class ComparedRun:
     values: JsonObject
     recipe: dict[str, Any]
     correct: dict[str, bool]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class PairedTest:
-    """A run against the first one, on the pictures that both answered.
-
-    Attributes:
-        run: Name of the run.
-        baseline: Name of the first run.
-        common: How many pictures both answered.
-        gained: Right here, wrong in the first.
-        lost: Wrong here, right in the first.
-        difference: Share of right answers here minus there, with its 95 % interval.
-        p_value: Exact McNemar, adjusted by Holm when several runs are tested; None without
-            common pictures.
-    """
-
-    run: str
-    baseline: str
-    common: int
-    gained: int
-    lost: int
-    difference: Interval
-    p_value: float | None
-
-    def to_json(self) -> JsonObject:
-        """Return JSON values."""
-        return {
-            "run": self.run,
-            "baseline": self.baseline,
-            "common": self.common,
-            "gained": self.gained,
-            "lost": self.lost,
-            "difference": self.difference.to_json(),
-            "p_value": self.p_value,
-        }
+    history: History = ()
 
 
 @final
@@ -101,20 +67,19 @@ class Comparison:
 
     @property
     def table(self) -> str:
-        """Return the comparison as aligned text."""
-        header, rows = self._cells()
-        columns = list(zip(header, *rows, strict=True))
-        widths = [max(len(cell) for cell in column) for column in columns]
+        """Return the comparison as aligned text: a column for each run."""
+        rows = [self._header, *self._settings, *self._metrics]
+        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in (header, *rows)
+            for row in rows
         ]
         return "\n".join([*lines, "", *self._sentences()])
 
     def to_markdown(self) -> str:
         """Return the comparison as a Markdown table and the tests as sentences."""
-        header, rows = self._cells()
-        lines = [header, ["---"] * len(header), *rows]
+        header = self._header
+        lines = [header, ["---"] * len(header), *self._settings, *self._metrics]
         table = ["| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines]
         return "\n".join([*table, "", *(f"- {sentence}" for sentence in self._sentences()), ""])
 
@@ -146,27 +111,50 @@ class Comparison:
         (out / "compare.html").write_text(page, encoding="utf-8")
 
     def _repr_html_(self) -> str:
-        """Return the table and the sentences for a notebook."""
-        header, rows = self._cells()
+        """Return the tables, the sentences and the curves, for a notebook and the page."""
         sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in self._sentences())
-        return f"{table_html(header, rows)}<ul>{sentences}</ul>"
+        parts = [table_html(self._header, self._metrics), f"<ul>{sentences}</ul>"]
+        if self._settings:
+            parts += ["<h2>Settings that differ</h2>", table_html(self._header, self._settings)]
+        figures = history_figures([(run.name, run.history) for run in self.runs], self._columns)
+        if figures:
+            drawn = (
+                f"<figure><figcaption>{escape(title)}</figcaption>{svg}</figure>"
+                for title, svg in figures
+            )
+            parts += ["<h2>Training</h2>", side_by_side(drawn)]
+        return "".join(parts)
 
-    def _cells(self) -> tuple[list[str], list[list[str]]]:
+    @property
+    def _columns(self) -> tuple[tuple[str, str, bool], ...]:
+        primary = next(iter(self.runs[0].values["metrics"]), "")
+        return (
+            ("train_loss", "Training loss", False),
+            ("val_loss", "Validation loss", False),
+            (f"val_{primary}", f"Validation {primary.replace('_', ' ')}", True),
+        )
+
+    @property
+    def _header(self) -> list[str]:
+        return ["", *(run.name for run in self.runs)]
+
+    @property
+    def _settings(self) -> list[list[str]]:
+        return [[key, *(_word(run.recipe.get(key)) for run in self.runs)] for key in self.differing]
+
+    @property
+    def _metrics(self) -> list[list[str]]:
         names = list(dict.fromkeys(n for run in self.runs for n in run.values["metrics"]))
-        header = ["run", *self.differing, "pictures", *names]
-        rows = [
-            [
-                run.name,
-                *(_word(run.recipe.get(key)) for key in self.differing),
-                str(run.values["samples"]),
-                *(_metric(run.values["metrics"].get(name)) for name in names),
-            ]
-            for run in self.runs
+        return [
+            ["pictures", *(str(run.values["samples"]) for run in self.runs)],
+            *(
+                [name, *(_metric(run.values["metrics"].get(name)) for run in self.runs)]
+                for name in names
+            ),
         ]
-        return header, rows
 
     def _sentences(self) -> list[str]:
-        return [_sentence(test) for test in self.tests]
+        return [test.sentence for test in self.tests]
 
 
 def compare(runs: Sequence[Path | Results]) -> Comparison:
@@ -202,28 +190,8 @@ def compare(runs: Sequence[Path | Results]) -> Comparison:
     differing = tuple(
         key for key in keys if len({repr(run.recipe.get(key)) for run in with_recipe}) > 1
     )
-    return Comparison(tuple(read), differing, _tests(read))
-
-
-def _tests(runs: Sequence[ComparedRun]) -> tuple[PairedTest, ...]:
-    base = runs[0]
-    drafts: list[tuple[ComparedRun, list[bool], list[bool]]] = []
-    for run in runs[1:]:
-        common = [image for image in base.correct if image in run.correct]
-        before, after = [base.correct[i] for i in common], [run.correct[i] for i in common]
-        drafts.append((run, before, after))
-    adjusted = iter(holm([mcnemar(before, after) for _, before, after in drafts if before]))
-    return tuple(
-        PairedTest(
-            run=run.name,
-            baseline=base.name,
-            common=len(before),
-            gained=sum(b and not a for a, b in zip(before, after, strict=True)),
-            lost=sum(a and not b for a, b in zip(before, after, strict=True)),
-            difference=paired_difference(before, after),
-            p_value=next(adjusted) if before else None,
-        )
-        for run, before, after in drafts
+    return Comparison(
+        tuple(read), differing, paired_tests([(run.name, run.correct) for run in read])
     )
 
 
@@ -247,7 +215,8 @@ def _read(path: Path, name: str) -> ComparedRun:
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise DataError(f"Cannot read {path / 'recipe.yaml'}: {error}") from error
         recipe = _flatten(loaded) if isinstance(loaded, dict) else {}
-    return ComparedRun(name, path, values, recipe, read_correct(path / "predictions.csv"))
+    correct = read_correct(path / "predictions.csv")
+    return ComparedRun(name, path, values, recipe, correct, read_history(path / "results.csv"))
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -263,7 +232,7 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _word(value: Any) -> str:
-    return "-" if value is None else str(value)
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _metric(metric: JsonObject | None) -> str:
@@ -273,16 +242,3 @@ def _metric(metric: JsonObject | None) -> str:
     if metric["low"] is None:
         return text
     return f"{text} ({100 * metric['low']:.1f} to {100 * metric['high']:.1f})"
-
-
-def _sentence(test: PairedTest) -> str:
-    if test.p_value is None:
-        return f"{test.run} and {test.baseline} answered no picture in common: no paired test."
-    difference = test.difference
-    verdict = "more than chance explains" if test.p_value < 0.05 else "no more than chance explains"
-    return (
-        f"{test.run} against {test.baseline} on {test.common} common pictures: "
-        f"{100 * difference.value:+.2f} points ({100 * difference.low:+.2f} to "
-        f"{100 * difference.high:+.2f}), {test.gained} gained, {test.lost} lost, "
-        f"p = {test.p_value:.2g} (McNemar): {verdict}."
-    )
