@@ -69,14 +69,14 @@ coverage: check
 # torch and torchvision stay what they are: older CPU builds are on few indexes.
 LOWEST := $(VENV)-lowest
 LOWEST_TESTS := tests/bundle tests/evaluate tests/predict tests/server tests/test_recipe.py \
-  tests/test_pipeline.py $(wildcard tests/test_metrics_*.py)
+  tests/test_pipeline.py tests/test_sklearn.py $(wildcard tests/test_metrics_*.py)
 $(LOWEST)/.done: pyproject.toml constraints.txt | $(VENV)/.dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/python -m pip freeze | grep -E '^(torch|torchvision)==' > $(LOWEST)/torch.txt
 	grep -E '^(pytest|httpx|hypothesis|jsonschema|openapi-spec-validator|psutil)==' \
 	  constraints.txt > $(LOWEST)/tests.txt
-	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra train pyproject.toml \
-	  --override $(LOWEST)/torch.txt $(UV_ARGS) --output-file $(LOWEST)/lowest.txt
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra train --extra pandas \
+	  --extra sklearn pyproject.toml --override $(LOWEST)/torch.txt $(UV_ARGS) --output-file $(LOWEST)/lowest.txt
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python $(UV_ARGS) \
 	  -r $(LOWEST)/lowest.txt -r $(LOWEST)/tests.txt
 	@touch $@

@@ -19,6 +19,8 @@ from PIL import Image as PILImage
 
 import foveal
 
+pytest.importorskip("sklearn")
+
 ULTRALYTICS = [
     ("from foveal import YOLO", "foveal.load("),
     ("model = foveal.YOLO('best.pt')", "foveal.load("),
@@ -102,6 +104,15 @@ KERAS = [
 ]
 
 SKLEARN = [
+    ("foveal.FovealClassifier()", "from foveal.sklearn import FovealClassifier"),
+    ("from foveal.sklearn import FovealClassifier", None),
+    ("classifier = FovealClassifier(epochs=1, backbone='cnn2', image_size=32)", None),
+    ("classifier.predict(X)", "not fitted"),
+    ("classifier.fit(many, labels)", None),
+    ("classifier.score(X, y)", None),
+    ("classifier.predict_proba(X)", None),
+    ("classifier.model_.metrics['accuracy']", None),
+    ("model = classifier.model_", None),
     ("model = foveal.load('best.foveal')", None),
     ("model.fit(X, y)", "foveal.train("),
     ("model.score(X, y)", "model.evaluate("),
@@ -143,7 +154,14 @@ def namespace(
     monkeypatch.chdir(tmp_path / "desk")
     pictures = [np.asarray(PILImage.open(f"{name}.jpg")) for name in ("circle", "square")]
     monkeypatch.setattr(PILImage.Image, "show", lambda *_, **__: None)
-    yield {"foveal": foveal, "X": np.stack(pictures), "y": np.array(["circle", "square"])}
+    paths = sorted(map(str, Path("photos").rglob("*.png")))
+    yield {
+        "foveal": foveal,
+        "X": np.stack(pictures),
+        "y": np.array(["circle", "square"]),
+        "many": paths,
+        "labels": [Path(path).parent.name for path in paths],
+    }
     matplotlib.pyplot.close("all")
 
 
@@ -151,7 +169,7 @@ def typed(line: str, namespace: dict[str, Any]) -> str | None:
     """Run a line as in a session; return the message of its error."""
     try:
         exec(line, namespace)  # The line is from the tables above.
-    except (foveal.FovealError, AttributeError, ImportError, TypeError) as error:
+    except (foveal.FovealError, AttributeError, ImportError, TypeError, ValueError) as error:
         return str(error)
     return None
 

@@ -1,0 +1,212 @@
+"""foveal as an estimator of scikit-learn: for pipelines, cross-validation and searches."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from foveal.api import train
+from foveal.errors import MissingExtraError, UsageError
+from foveal.model import Model
+from foveal.predict.inputs import Given, read_each
+from foveal.render import encode_png
+from foveal.types import Picture
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils import Tags
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+except ImportError as error:
+    raise MissingExtraError(
+        "foveal.sklearn needs scikit-learn, which is not installed.",
+        hint="pip install 'foveal[train,sklearn]'",
+    ) from error
+
+_BUNDLE = "model.foveal"
+
+
+@final
+class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # it has no types
+    """Classifier of pictures with the interface of scikit-learn.
+
+    `fit` trains like `foveal.train`, which chooses what is None from the data, and divides the
+    pictures into those it trains on and those it validates on. A fitted estimator is pickled with
+    its model.
+
+    Args:
+        epochs: Epochs of training the whole network.
+        batch_size: Pictures in a training step.
+        image_size: Side of the model input, in pixels.
+        backbone: As for `foveal.train`.
+        lr: Peak learning rate.
+        patience: Stop early after this many epochs without improvement.
+        budget_s: Time limit of the training in seconds.
+        random_state: Random seed; None is 0.
+        device: Where to train: `auto`, `cpu`, `cuda`, `mps`.
+        strategy: As for `foveal.train`.
+        overrides: Each `key.path=value`; any key of the recipe.
+        out: Folder for runs, with reports; None keeps nothing but the model.
+        verbose: Whether choices and progress are shown.
+
+    Attributes:
+        classes_: (C,) the classes, sorted.
+        model_: The `foveal.Model`; `model_.metrics` are those of its validation pictures.
+
+    Example:
+        >>> from foveal.sklearn import FovealClassifier
+        >>> classifier = FovealClassifier(epochs=5)
+        >>> cross_val_score(classifier, paths, labels, cv=3)  # doctest: +SKIP
+        array([0.97, 0.96, 0.98])
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        image_size: int | None = None,
+        backbone: str | None = None,
+        lr: float | None = None,
+        patience: int | None = None,
+        budget_s: float | None = None,
+        random_state: int | None = None,
+        device: str | None = None,
+        strategy: str | None = None,
+        overrides: Sequence[str] = (),
+        out: str | Path | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.image_size = image_size
+        self.backbone = backbone
+        self.lr = lr
+        self.patience = patience
+        self.budget_s = budget_s
+        self.random_state = random_state
+        self.device = device
+        self.strategy = strategy
+        self.overrides = overrides
+        self.out = out
+        self.verbose = verbose
+
+    def fit(self, X: Iterable[Any], y: ArrayLike) -> Self:
+        """Train on pictures.
+
+        Args:
+            X: An array (N, H, W) or (N, H, W, 3), or N paths, arrays or Pillow images.
+            y: (N,) class of each picture.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            DataError: If the pictures cannot be trained on.
+            UsageError: For what is no picture.
+            ValueError: If X and y differ in length, or y has no classes.
+        """
+        targets: NDArray[Any] = column_or_1d(y, warn=True)
+        check_classification_targets(targets)
+        pictures = _pictures(X)
+        check_consistent_length(pictures, targets)
+        self.classes_ = np.unique(targets)
+        folder = _own_folder(self)
+        data = folder / "data"
+        _write(pictures, [str(label) for label in targets], data)
+        settings = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name not in ("random_state", "out")
+        }
+        self.model_ = train(
+            data,
+            name="pictures",
+            task="classify",
+            seed=self.random_state,
+            out=folder / "runs" if self.out is None else self.out,
+            **settings,
+        )
+        return self
+
+    def predict(self, X: Iterable[Any]) -> NDArray[Any]:
+        """Return the most likely class of each picture, (N,)."""
+        chances = self.predict_proba(X)
+        classes: NDArray[Any] = self.classes_[chances.argmax(axis=1)]
+        return classes
+
+    def predict_proba(self, X: Iterable[Any]) -> NDArray[np.float32]:
+        """Return the calibrated probabilities, (N, C) in the order of `classes_`."""
+        check_is_fitted(self)
+        # The model sorts its labels as text: "10" before "2".
+        labels = self.model_.labels
+        order = [labels.index(str(label)) for label in self.classes_]
+        chances: NDArray[np.float32] = self.model_.predict_proba(_pictures(X))[:, order]
+        return chances
+
+    def __sklearn_tags__(self) -> Tags:
+        """Say that X are pictures."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the parameters, and the model as the bytes of its file."""
+        state = dict(super().__getstate__())
+        if "model_" in state:
+            with tempfile.TemporaryDirectory(prefix="foveal-") as folder:
+                state["model_"] = self.model_.save(Path(folder) / _BUNDLE).read_bytes()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Write the model's file to a folder of its own, and open it."""
+        super().__setstate__(state)
+        if "model_" in state:
+            path = _own_folder(self) / _BUNDLE
+            path.write_bytes(state["model_"])
+            self.model_ = Model(path)
+
+
+def _own_folder(estimator: FovealClassifier) -> Path:
+    """Return a new folder, which is deleted with the estimator."""
+    folder = tempfile.mkdtemp(prefix="foveal-")
+    weakref.finalize(estimator, shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _pictures(given: Iterable[Any]) -> list[Given]:
+    if isinstance(given, np.ndarray) and given.ndim == 2:
+        raise UsageError(
+            f"Expected pictures, (N, H, W) or (N, H, W, 3). Received: {given.shape}.",
+            hint="X.reshape(-1, height, width)",
+        )
+    # An array (N, H, W) would be one picture: here the first axis always counts pictures.
+    return list(read_each(list(given)))
+
+
+def _write(pictures: Sequence[Given], labels: Sequence[str], folder: Path) -> None:
+    """Write a table of the pictures, and those that are in memory as files beside it."""
+    if wrong := [label for label in labels if "|" in label or not label.strip()]:
+        raise ValueError(f"Invalid class {wrong[0]!r}. Expected text without '|'.")
+    folder.mkdir()
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("image", "label"))
+        for i, (given, label) in enumerate(zip(pictures, labels, strict=True)):
+            content, name = given.content, f"{i:06}.png"
+            if isinstance(content, str):
+                name = str(Path(content).resolve())
+            else:
+                data = encode_png(content.pixels) if isinstance(content, Picture) else content
+                (folder / name).write_bytes(data)
+            table.writerow((name, label))
