@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 
 from foveal.console import NoProgress, Progress
+from foveal.destination import check_folder, writing
 from foveal.errors import MissingExtraError, UsageError
 from foveal.foreign import spelled
 from foveal.model import Model, shown_progress
@@ -97,6 +98,7 @@ def train(
     strategy: Literal["auto", "frozen", "staged", "full", "scratch"] | None = None,
     allow_download: bool | None = None,
     label_regex: str | None = None,
+    finish_on_interrupt: bool = False,
     verbose: bool = True,
     progress: Progress | None = None,
 ) -> Model:
@@ -126,6 +128,8 @@ def train(
         allow_download: Download pretrained weights that are not on this machine.
         label_regex: Regular expression that finds the label in a file name: its group `text`, or
             else its first.
+        finish_on_interrupt: When Ctrl-C stops the epochs, make the model of what was learnt so
+            far; otherwise stop, and `resume` continues.
         verbose: Whether choices, progress and the result are shown, if no `progress` is given.
         progress: Receives the progress.
 
@@ -137,6 +141,7 @@ def train(
         RecipeError: For an unknown key or a value out of range.
         UsageError: For an unknown argument, or a setting that is given twice.
         ParityError: If the exported network does not answer like the trained one.
+        TrainingInterrupted: If Ctrl-C stopped it; its `run` can be resumed.
 
     Example:
         >>> model = foveal.train("photos/", epochs=3)  # doctest: +SKIP
@@ -163,7 +168,14 @@ def train(
     given = make_recipe(recipe, overrides, knobs)
 
     def work(to: Progress) -> Path:
-        made: Path = _training().run_training(data, given, out=Path(out), name=name, progress=to)
+        made: Path = _training().run_training(
+            data,
+            given,
+            out=Path(out),
+            name=name,
+            progress=to,
+            finish_on_interrupt=finish_on_interrupt,
+        )
         return made
 
     return _followed(work, progress, verbose=verbose)
@@ -244,20 +256,34 @@ def find_lr(
 
 
 @spelled
-def resume(run: str | Path, *, verbose: bool = True, progress: Progress | None = None) -> Model:
+def resume(
+    run: str | Path,
+    *,
+    finish: bool = False,
+    finish_on_interrupt: bool = False,
+    verbose: bool = True,
+    progress: Progress | None = None,
+) -> Model:
     """Continue an interrupted training from its last checkpoint.
 
     Args:
         run: The run directory.
+        finish: Train no more, but make the model of what was learnt so far; the run can still be
+            continued.
+        finish_on_interrupt: As for `train`.
         verbose: Whether progress and the result are shown, if no `progress` is given.
         progress: Receives the progress.
 
     Raises:
         BundleError: If there is no such run.
+        TrainingInterrupted: If Ctrl-C stopped it.
+        UsageError: If there is no checkpoint to `finish`.
     """
 
     def work(to: Progress) -> Path:
-        made: Path = _training().resume_training(Path(run), progress=to)
+        made: Path = _training().resume_training(
+            Path(run), progress=to, finish=finish, finish_on_interrupt=finish_on_interrupt
+        )
         return made
 
     return _followed(work, progress, verbose=verbose)
@@ -265,13 +291,19 @@ def resume(run: str | Path, *, verbose: bool = True, progress: Progress | None =
 
 @spelled
 def extend(
-    run: str | Path, epochs: int, *, verbose: bool = True, progress: Progress | None = None
+    run: str | Path,
+    epochs: int,
+    *,
+    finish_on_interrupt: bool = False,
+    verbose: bool = True,
+    progress: Progress | None = None,
 ) -> Model:
     """Train a finished run for more epochs, from its final weights.
 
     Args:
         run: Directory of the finished run, which then has the new model.
         epochs: Number of epochs to add.
+        finish_on_interrupt: As for `train`.
         verbose: Whether progress and the result are shown, if no `progress` is given.
         progress: Receives the progress.
     """
@@ -279,7 +311,9 @@ def extend(
         raise UsageError(f"Invalid epochs. Expected at least 1. Received: {epochs}.")
 
     def work(to: Progress) -> Path:
-        made: Path = _training().extend_training(Path(run), epochs, progress=to)
+        made: Path = _training().extend_training(
+            Path(run), epochs, progress=to, finish_on_interrupt=finish_on_interrupt
+        )
         return made
 
     return _followed(work, progress, verbose=verbose)
@@ -333,10 +367,13 @@ def compare(
     """
     from foveal.evaluate.compare import compare as compare_runs
 
+    if out is not None:
+        check_folder(Path(out))
     listed = [run for item in runs for run in (item if isinstance(item, (list, tuple)) else [item])]
     comparison = compare_runs([_measured(run) for run in listed])
     if out is not None:
-        comparison.write(Path(out))
+        with writing(Path(out)):
+            comparison.write(Path(out))
     return comparison
 
 

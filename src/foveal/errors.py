@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -114,6 +115,18 @@ class PluginError(FovealError):
     """Something that another package adds to foveal and that does not work."""
 
     code = "plugin_broken"
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """A training that Ctrl-C stopped; its run can go on.
+
+    Args:
+        run: The run directory.
+    """
+
+    def __init__(self, run: Path) -> None:
+        super().__init__(f"the training was interrupted; continue with foveal.resume({str(run)!r})")
+        self.run = run
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

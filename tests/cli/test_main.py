@@ -1,6 +1,8 @@
+import signal
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -8,7 +10,7 @@ import typer
 
 import foveal
 from foveal.cli.main import VERBS, run
-from foveal.errors import BundleError, DataError, FovealError
+from foveal.errors import BundleError, DataError, FovealError, TrainingInterrupted
 from foveal.export.formats import FORMATS
 from foveal.registry import Registry
 from foveal.synth import KINDS
@@ -137,11 +139,61 @@ def test_debug_shows_the_traceback(
 def test_interrupting_a_training_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(foveal, "train", raising(KeyboardInterrupt()))
+    run_path = Path("runs/classify/photos-2")
+    monkeypatch.setattr(foveal, "train", raising(TrainingInterrupted(run_path)))
     assert run(["train", "photos", "--quiet"]) == 130
     shown = capsys.readouterr().err
-    assert "interrupted" in shown
-    assert "nothing is lost, continue with: foveal train --resume RUN" in shown
+    assert "interrupted; nothing is lost" in shown
+    assert "hint: to continue: foveal train --resume runs/classify/photos-2\n" in shown
+
+
+def test_interrupting_anything_else_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(foveal, "check", raising(KeyboardInterrupt()))
+    assert run(["check", "photos", "--quiet"]) == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"
+
+
+def test_a_scheduler_that_ends_a_training_interrupts_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ended(*_: object, **__: object) -> NoReturn:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise TrainingInterrupted(Path("runs/read/plates")) from None
+        raise AssertionError("SIGTERM did not interrupt")
+
+    monkeypatch.setattr(foveal, "train", ended)
+    # Whoever started the tests may have it ignored, as a shell does in the background.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert run(["train", "photos", "--quiet"]) == 143
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "--resume runs/read/plates" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(28, "No space left on device"), "error: No space left on device"),
+        (OSError(5, "Input/output error", "a.png"), "error: Input/output error: a.png"),
+        (MemoryError(), "error: The memory of this machine is not enough."),
+    ],
+)
+def test_what_the_system_refuses_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    line: str,
+) -> None:
+    monkeypatch.setattr(foveal, "check", raising(error))
+    assert run(["check", "photos", "--quiet"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.splitlines()[0] == line
+    assert "bug" not in shown
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:

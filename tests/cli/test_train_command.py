@@ -109,6 +109,17 @@ def test_resume_goes_on_with_a_run(calls: Calls) -> None:
     assert calls.made == [("resume", (Path("runs/classify/photos"),), {})]
 
 
+def test_finish_makes_the_model_of_an_interrupted_run(calls: Calls) -> None:
+    assert run(["train", "--finish", "runs/classify/photos"]) == 0
+    assert calls.made == [("resume", (Path("runs/classify/photos"),), {"finish": True})]
+
+
+@pytest.mark.parametrize("line", ["photos", "--resume run", "--continue run --epochs +5"])
+def test_what_an_interrupt_does_is_chosen_beforehand(line: str, calls: Calls) -> None:
+    assert run(["train", *line.split(), "--finish-on-interrupt"]) == 0
+    assert calls.made[0][2] == {"finish_on_interrupt": True}
+
+
 @pytest.mark.parametrize("epochs", ["+5", "5"])
 def test_continue_adds_epochs_to_a_run(epochs: str, calls: Calls) -> None:
     assert run(["train", "--continue", "runs/classify/photos", "--epochs", epochs]) == 0
@@ -129,6 +140,8 @@ def test_continue_adds_epochs_to_a_run(epochs: str, calls: Calls) -> None:
         ("train --continue run", "number of epochs to add"),
         ("train --continue run --epochs +5 --batch 8", "--batch-size cannot be given"),
         ("train --continue run --resume run --epochs 5", "cannot be used together"),
+        ("train --resume run --finish run", "cannot be used together"),
+        ("train --finish run --epochs 5", "--epochs cannot be given"),
     ],
 )
 def test_what_would_be_silently_ignored_is_refused(

@@ -20,7 +20,7 @@ from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
 from foveal.data.layouts import open_source
 from foveal.data.source import Loaded, Sample, Source, digest_of
-from foveal.errors import DataError
+from foveal.errors import DataError, UsageError
 from foveal.pipeline import Pipeline
 from foveal.types import Picture
 
@@ -180,7 +180,7 @@ def test_a_full_disk_is_said_before_anything_is_decoded(
         free = 1000
 
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage)
-    with pytest.raises(DataError, match=r"need 0.0 GB") as caught:
+    with pytest.raises(UsageError, match=r"need 0 MB") as caught:
         build(failing(RuntimeError(), after=0), tmp_path / "cache")
     assert "--image-size" in str(caught.value.hint)
     assert list(tmp_path.iterdir()) == []

@@ -195,7 +195,8 @@ def test_an_interrupt_before_the_first_validation_keeps_what_was_learnt():
     assert result.stopped == "interrupted"
     assert result.history == ()
     assert result.best_epoch == 0
-    assert result.best_metrics == accuracy(model).metrics
+    # Nobody waits for a validation after Ctrl-C; what ships is measured anyway.
+    assert result.best_metrics == {}
 
 
 def test_a_loss_that_is_not_finite_stops_the_training():

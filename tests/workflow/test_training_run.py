@@ -17,8 +17,17 @@ from drawing import DrawFolder
 from safetensors.numpy import load_file
 
 import foveal
-from foveal.errors import BundleError, DataError, ParityError, RecipeError, UsageError
+from foveal.errors import (
+    BundleError,
+    DataError,
+    ParityError,
+    RecipeError,
+    TrainingInterrupted,
+    UsageError,
+)
+from foveal.train.callbacks import ProgressReport
 from foveal.train.checkpoint import CheckpointStore
+from foveal.train.records import StepRecord
 from foveal.workflow import ship as shipping
 
 pytestmark = pytest.mark.slow
@@ -125,6 +134,49 @@ def test_a_killed_training_resumes_to_the_same_weights(
     assert len(resumed.history()) == 6
 
 
+def test_an_interrupted_run_stops_goes_on_and_can_be_finished(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "classify" / "photos"
+
+    def interrupt(report: ProgressReport, step: StepRecord) -> None:
+        if step.step in (6, 7):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(ProgressReport, "step_done", interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(TrainingInterrupted) as caught:
+            foveal.train(photos, out=tmp_path, epochs=3, overrides=SMALL)
+        assert caught.value.run == run
+        assert not (run / "bundle").exists()
+        finished = foveal.resume(run, finish=True)
+        assert [row["epoch"] for row in finished.history()] == [1]
+        assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
+        shipped = foveal.resume(run, finish_on_interrupt=True)
+        assert [row["epoch"] for row in shipped.history()] == [1]
+        assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [row["epoch"] for row in foveal.resume(run).history()] == [1, 2, 3]
+    assert json.loads((run / "run.json").read_text())["status"] == "done"
+
+
+def test_nothing_can_be_finished_before_the_first_checkpoint(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as pressed:
+        pressed.setattr("foveal.workflow.train.prepare", interrupt)
+        with pytest.raises(TrainingInterrupted) as caught:
+            foveal.train(photos, out=tmp_path, epochs=1, overrides=SMALL)
+    with pytest.raises(UsageError, match="no checkpoint yet"):
+        foveal.resume(caught.value.run, finish=True)
+    assert foveal.resume(caught.value.run).history() != []
+
+
 def test_resuming_a_finished_run_changes_nothing(model: foveal.Model) -> None:
     before = (run_of(model) / "bundle" / "bundle.json").read_bytes()
     foveal.resume(run_of(model))
@@ -178,6 +230,7 @@ def test_one_class_and_an_empty_folder_are_data_errors(
     one = draw_folder(tmp_path / "one", classes=("circle",))
     with pytest.raises(DataError, match="nothing to tell apart"):
         foveal.train(one, out=tmp_path / "runs", overrides=SMALL)
+    assert not any((tmp_path / "runs").rglob("*")), "a half-made run is left behind"
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty"):
         foveal.train(tmp_path / "empty", out=tmp_path / "runs")

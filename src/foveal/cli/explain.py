@@ -10,7 +10,7 @@ import typer
 import foveal
 from foveal.cli.options import Debug, Json, MaxBytes, MaxPixels, ModelName, Quiet
 from foveal.cli.output import note, write, write_json
-from foveal.errors import UsageError
+from foveal.destination import check_file, writing
 from foveal.render import encode_png
 
 
@@ -40,13 +40,12 @@ def explain(
     Writes a PNG: for a classifier, the picture under a heat map of what speaks for the label; for
     a reader, which column was read as which character; for a segmentation model, the mask.
     """
+    target = out or Path(f"{Path(picture).stem}.explained.png")
+    check_file(target)
     opened = foveal.load(model, max_pixels=max_pixels, max_bytes=max_bytes)
     explanation = opened.explain(picture, label=label, method=method)
-    target = out or Path(f"{Path(picture).stem}.explained.png")
-    try:
+    with writing(target):
         target.write_bytes(encode_png(explanation.overlay))
-    except OSError as error:
-        raise UsageError(f"Cannot write {target}: {error.strerror}.") from error
     prediction = explanation.prediction
     if as_json:
         write_json(

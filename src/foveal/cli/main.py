@@ -15,14 +15,13 @@ from typing import Annotated, Any
 import typer
 
 from foveal.cli.command import VerbCommand
+from foveal.cli.signals import EXIT_INTERRUPTED
 from foveal.console import show_log
 from foveal.errors import FovealError
 from foveal.version import __version__
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-# 128 + SIGINT, as shells report it.
-EXIT_INTERRUPTED = 130
 
 MAKE, USE, TOOLS = "Train and evaluate", "Use a model", "Tools"
 
@@ -82,7 +81,7 @@ def run(argv: Sequence[str]) -> int:
         sys.stdout.flush()
         # typer turns Ctrl-C into this status before it could be caught here.
         if status == EXIT_INTERRUPTED:
-            return _interrupted(args)
+            return _interrupted()
         return status if isinstance(status, int) else 0
     except FovealError as error:
         if debug:
@@ -90,7 +89,10 @@ def run(argv: Sequence[str]) -> int:
         _complain(error.message, error.hint)
         return error.exit_status
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted(args)
+        return _interrupted()
+    except SystemExit as left:
+        # A verb has said all there is to say.
+        return left.code if isinstance(left.code, int) else EXIT_FAILED
     except BrokenPipeError:
         # The reader of our output left (`foveal predict … | head`): nothing more to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -100,6 +102,14 @@ def run(argv: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.errno is not None:
+            # The system refused: no space, no rights, a disk that is gone.
+            where = f": {error.filename}" if error.filename else ""
+            _complain(f"{error.strerror}{where}", None)
+            return EXIT_FAILED
+        if isinstance(error, MemoryError):
+            _complain("The memory of this machine is not enough.", "a smaller --batch-size")
+            return EXIT_FAILED
         _complain(
             f"{type(error).__name__}: {_one_line(error)}",
             "this is a bug in foveal: run again with --debug and report the output",
@@ -177,8 +187,6 @@ def _usage(error: typer.TyperException) -> int:
     return int(getattr(error, "exit_code", EXIT_USAGE))
 
 
-def _interrupted(args: Sequence[str]) -> int:
+def _interrupted() -> int:
     sys.stderr.write("\ninterrupted\n")
-    if args and args[0] == "train":
-        sys.stderr.write("hint: nothing is lost, continue with: foveal train --resume RUN\n")
     return EXIT_INTERRUPTED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,9 @@ from foveal.bundle.promise import baseline_words, promise
 from foveal.cli.knobs import More, with_knobs
 from foveal.cli.options import Debug, Json, Quiet, Set
 from foveal.cli.output import metric_table, note, wrapped, write, write_json
+from foveal.cli.signals import termination_as_interrupt
 from foveal.console import show_log
-from foveal.errors import UsageError
+from foveal.errors import TrainingInterrupted, UsageError
 from foveal.progress import make_progress
 from foveal.recipe.knobs import KNOBS, make_recipe
 
@@ -46,6 +48,17 @@ _Continue = Annotated[
 ]
 
 
+_Finish = Annotated[
+    Path | None,
+    typer.Option(
+        "--finish",
+        metavar="RUN",
+        help="Make the model of an interrupted run from what was learnt so far.",
+        rich_help_panel=GO_ON,
+    ),
+]
+
+
 @with_knobs(panel=EVERYDAY)
 def train(
     data: _Data = None,
@@ -67,6 +80,14 @@ def train(
             "--find-lr", help="Only look for a learning rate: up to 100 steps, a plot, and no run."
         ),
     ] = False,
+    finish: _Finish = None,
+    finish_on_interrupt: Annotated[
+        bool,
+        typer.Option(
+            "--finish-on-interrupt",
+            help="When Ctrl-C stops the epochs, make the model of what was learnt so far.",
+        ),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -83,32 +104,52 @@ def train(
     progress = make_progress(quiet=quiet)
     given = {knob: value for knob, value in knobs.items() if value is not None}
     about: dict[str, Any] = {"name": name, "out": out, "recipe": recipe, "overrides": overrides}
-    about = {argument: value for argument, value in about.items() if value}
+    about = {argument: value for argument, value in about.items() if value is not None}
+    stops = {"finish_on_interrupt": True} if finish_on_interrupt else {}
+    going = {"--resume": resume, "--continue": extend, "--finish": finish}
     try:
         if find_lr:
+            named = [option for option, run in going.items() if run is not None]
+            if named:
+                raise UsageError(f"--find-lr cannot be used together with {named[0]}.")
             _refuse_addition(data, given.get("epochs"))
-            if resume is not None or extend is not None:
-                raise UsageError("--find-lr cannot be used together with --resume or --continue.")
             about["recipe"] = make_recipe(recipe, about.pop("overrides", ()), given)
             found = foveal.find_lr(str(data), progress=progress, **about)
             progress.finish()
             _print_rates(found, as_json=as_json, quiet=quiet)
             return
-        if resume is not None and extend is not None:
-            raise UsageError("--resume and --continue cannot be used together.")
-        if resume is not None:
-            _refuse("--resume", data, {**about, **given})
-            model = foveal.resume(resume, progress=progress)
-        elif extend is not None:
-            more = given.pop("epochs", None)
-            _refuse("--continue", data, {**about, **given})
-            model = foveal.extend(extend, _asked(more, extend), progress=progress)
-        else:
-            _refuse_addition(data, given.get("epochs"))
-            model = foveal.train(str(data), progress=progress, **about, **given)
+        with termination_as_interrupt() as ending:
+            model = _model(data, going, {**about, **given}, progress=progress, **stops)
+    except TrainingInterrupted as stop:
+        progress.finish()
+        sys.stderr.write(
+            f"\ninterrupted; nothing is lost\nhint: to continue: foveal train --resume {stop.run}\n"
+        )
+        raise SystemExit(ending.status) from None
     finally:
         progress.finish()
     _print(model, time.perf_counter() - began, as_json=as_json, quiet=quiet)
+
+
+def _model(
+    data: str | None, going: Mapping[str, Path | None], given: dict[str, Any], **how: Any
+) -> Model:
+    """Train, or go on with the run that one of the options `going` names; `how` is for both."""
+    named = [(option, run) for option, run in going.items() if run is not None]
+    if len(named) > 1:
+        options = " and ".join(option for option, _ in named)
+        raise UsageError(f"{options} cannot be used together.")
+    if not named:
+        _refuse_addition(data, given.get("epochs"))
+        return foveal.train(str(data), **given, **how)
+    ((option, run),) = named
+    more = given.pop("epochs", None) if option == "--continue" else None
+    _refuse(option, data, given)
+    if option == "--continue":
+        return foveal.extend(run, _asked(more, run), **how)
+    if option == "--finish":
+        return foveal.resume(run, finish=True, **how)
+    return foveal.resume(run, **how)
 
 
 def _refuse_addition(data: str | None, epochs: int | None) -> None:

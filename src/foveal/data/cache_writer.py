@@ -22,7 +22,7 @@ from foveal.data.decode import DecodeLimits
 from foveal.data.hashing import Fingerprint, fingerprint
 from foveal.data.scan import Scan
 from foveal.data.source import Opened, Sample, Source
-from foveal.errors import DataError, FovealError, ImageError
+from foveal.errors import FovealError, ImageError, UsageError
 from foveal.machine import over_cores, read_ahead
 from foveal.pipeline import Pipeline
 from foveal.types import IGNORED, Frame, Image, Mask, Raster
@@ -200,8 +200,8 @@ def _bands(raster: Raster, scale: float) -> Iterator[tuple[int, Image]]:
 def _check_room(needed: int, directory: Path, smaller: str) -> None:
     free = shutil.disk_usage(directory).free
     if needed > free:
-        raise DataError(
-            f"The decoded pictures need {needed / 1e9:.1f} GB more; {free / 1e9:.1f} GB are free "
+        raise UsageError(
+            f"The decoded pictures need {needed / 1e6:,.0f} MB more; {free / 1e6:,.0f} MB are free "
             f"in {directory.parent}.",
             hint=f"{smaller}, or --out on another disk",
         )

@@ -9,7 +9,7 @@ from typing import final
 
 from foveal.atomic import atomic_path
 from foveal.bundle.bundle import Bundle
-from foveal.errors import UsageError
+from foveal.destination import check_file, writing
 from foveal.registry import Registry
 
 
@@ -39,13 +39,13 @@ def write_as(bundle: Bundle, to: str, out: Path) -> Path:
     """Write a bundle in the format called `to`, whole or not at all, and return the path.
 
     Raises:
-        UsageError: When there is no such format, or a folder would be replaced.
+        UsageError: When there is no such format, a folder would be replaced, or `out` cannot be
+            written.
         PluginError: When it is a plug-in's and does not work.
     """
     written = FORMATS[to]
-    if out.is_dir():
-        raise UsageError(f"Cannot write {out}: a folder is there.", hint="--out with another name")
-    with atomic_path(out) as temporary, FORMATS.blaming(to):
+    check_file(out)
+    with writing(out), atomic_path(out) as temporary, FORMATS.blaming(to):
         written.write(bundle, temporary)
         if not temporary.exists():
             raise FileNotFoundError("it wrote nothing")

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image as PILImage
 
 from foveal.console import NoProgress, Progress
+from foveal.destination import check_folder, writing
 from foveal.errors import UsageError
 from foveal.machine import over_cores
 from foveal.synth.kinds import Kind
@@ -40,7 +41,7 @@ def write_folder(
         progress: Told how far the work is.
 
     Raises:
-        UsageError: For a folder that is not empty, or a count under 1.
+        UsageError: For a folder that is not empty or cannot be written to, or a count under 1.
         DataError: When this machine has no font that can draw them.
     """
     if count < 1:
@@ -50,18 +51,26 @@ def write_folder(
             f"{out} exists and is not an empty folder.",
             hint="choose another --out, or delete it first",
         )
+    check_folder(out)
     prepared = kind.prepared()
     names = [_name(prepared, seed, index) for index in range(count)]
+    with writing(out):
+        _write(prepared, names, out, seed=seed, workers=workers, progress=progress or NoProgress())
+
+
+def _write(
+    kind: Kind, names: Sequence[str], out: Path, *, seed: int, workers: int, progress: Progress
+) -> None:
     for folder in sorted({name.rpartition("/")[0] for name in names}):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    shown = progress or NoProgress()
-    shown.start("drawing", count)
-    save = partial(_save_batch, prepared, seed, out)
-    for done, _ in enumerate(over_cores(save, range(count), batch=kind.batch, workers=workers), 1):
-        shown.update(done)
+    progress.start("drawing", len(names))
+    save = partial(_save_batch, kind, seed, out)
+    all_saved = over_cores(save, range(len(names)), batch=kind.batch, workers=workers)
+    for done, _ in enumerate(all_saved, 1):
+        progress.update(done)
     if _is_text(kind):
-        _write_labels(out / "labels.csv", prepared, seed, names)
-    shown.finish()
+        _write_labels(out / "labels.csv", kind, seed, names)
+    progress.finish()
 
 
 def _is_text(kind: Kind) -> bool:

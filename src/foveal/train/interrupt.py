@@ -6,10 +6,13 @@ Whoever watches a run asks for its end after the epoch.
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+
+logger = logging.getLogger(__name__)
 
 
 class StopSwitch:
@@ -45,6 +48,9 @@ class StopSwitch:
             if self.asked:
                 raise KeyboardInterrupt
             self.ask()
+            # Whoever is just writing to the terminal may not be interrupted by another writer.
+            with contextlib.suppress(RuntimeError):
+                logger.warning("stopping after this step; Ctrl-C again stops at once")
 
         signal.signal(signal.SIGINT, on_signal)
         try:

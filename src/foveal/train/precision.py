@@ -96,21 +96,24 @@ def choose_device(option: str) -> torch.device:
 
 
 def _named_device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    # Nothing is put on the device: that would start CUDA before other processes are begun.
-    if device is not None and device.type == "cuda":
-        is_there = (device.index or 0) < torch.cuda.device_count()
-    elif device is not None and device.type == "mps":
-        is_there = torch.backends.mps.is_available()
-    else:
-        is_there = device is not None
-    if device is None or not is_there:
+    # The number of a graphics card is enough of a name.
+    name = f"cuda:{name}" if name.isdecimal() else name
+    there = _devices_there()
+    if name not in there:
         raise RecipeError(
             f"Invalid value for recipe key {SETTINGS['train.device'].where}. "
-            f"Expected auto, or a device that torch finds on this machine. Received: {name!r}.",
-            hint="--device auto",
+            f"Expected auto, or what torch finds on this machine: {', '.join(there)}. "
+            f"Received: {name!r}.",
+            hint="--device auto; foveal doctor lists the graphics cards that torch finds",
         )
-    return device
+    return torch.device(name)
+
+
+def _devices_there() -> list[str]:
+    # Nothing is put on a device: that would start CUDA before other processes are begun.
+    there = ["cpu"]
+    if cards := torch.cuda.device_count():
+        there += ["cuda", *(f"cuda:{i}" for i in range(cards))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    return there

@@ -150,7 +150,7 @@ class FitResult:
     Attributes:
         history: One record an epoch, earlier runs that were resumed included.
         best_epoch: Number of the epoch whose weights were kept, 0 when interrupted before any.
-        best_metrics: The validation metrics of those weights.
+        best_metrics: The validation metrics of those weights; empty when interrupted before any.
         stopped: Why it ended.
         steps: Optimizer steps in all.
         seconds: Seconds of training in all, including earlier runs that were resumed.

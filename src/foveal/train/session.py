@@ -134,9 +134,8 @@ class Session:
                     code="diverged",
                 )
             # Interrupted before the first validation: what was learnt so far is the best there is.
-            metrics = self.validated(self.stages[min(state.stage, len(self.stages) - 1)]).metrics
-            score = (metrics[self.metric], 0.0)
-            state.best = Best(snapshot(state.shown_model), state.epoch, score, metrics)
+            # It is not validated now: whoever interrupts does not want to wait.
+            state.best = Best(snapshot(state.shown_model), state.epoch, (-math.inf, 0.0), {})
         state.model.load_state_dict(state.best.weights)
         state.model.eval()
         return FitResult(

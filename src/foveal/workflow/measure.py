@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from foveal.console import Progress
 from foveal.data.source import ReadAnything, Sample, Source
+from foveal.destination import check_folder, writing
 from foveal.errors import DataError, UsageError
 from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
 from foveal.evaluate.measure import MeasureOptions
@@ -46,9 +47,11 @@ def measure(
         others: Bundles that vote with it.
 
     Raises:
-        UsageError: For an unknown split, or no data and no run.
+        UsageError: For an unknown split, no data and no run, or where `out` cannot be written to.
         DataError: When that part is empty or nothing can be measured.
     """
+    if out is not None:
+        check_folder(out)
     if data is None:
         data, options = _own_data(run)
         split = split or "val"
@@ -67,7 +70,8 @@ def measure(
         others=others,
     )
     if out is not None:
-        evaluation.write(out)
+        with writing(out):
+            evaluation.write(out)
     return evaluation
 
 

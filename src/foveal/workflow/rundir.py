@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 from foveal.atomic import write_atomic
+from foveal.destination import check_folder
 from foveal.errors import BundleError, UsageError
 from foveal.types import JsonObject
+
+logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _EPOCH_FILE = re.compile(r"epoch-(\d+)\.json")
@@ -23,6 +27,21 @@ class RunDirectory:
 
     path: Path
 
+    @staticmethod
+    def check(out: Path, name: str) -> None:
+        """Raise where no run of this name can be made in `out`.
+
+        Raises:
+            UsageError: When the name cannot be a folder's and a route's name, or `out` cannot be
+                written to.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"Invalid run name {name!r}. Expected letters, digits, '.', '_', '-'.",
+                hint="foveal train DATA --name first-try",
+            )
+        check_folder(out)
+
     @classmethod
     def create(cls, out: Path, task: str, name: str) -> RunDirectory:
         """Make the directory of a new run.
@@ -30,23 +49,20 @@ class RunDirectory:
         A name that is taken gets the next free number: `photos`, `photos-2`, `photos-3`.
 
         Raises:
-            UsageError: When the name cannot be a folder's and a route's name.
+            UsageError: When `out` cannot be written to.
         """
-        if not _NAME.fullmatch(name):
-            raise UsageError(
-                f"Invalid run name {name!r}. Expected letters, digits, '.', '_', '-'.",
-                hint="foveal train DATA --name first-try",
-            )
+        check_folder(out / task)
         number = 1
         while True:
             path = out / task / (name if number == 1 else f"{name}-{number}")
             try:
                 path.mkdir(parents=True)
-                return cls(path)
             except FileExistsError:
                 number += 1
-            except OSError as error:
-                raise UsageError(f"Cannot create the run directory {path}: {error}") from error
+                continue
+            if number > 1:
+                logger.info("there is a run %s already: this one is %s", out / task / name, path)
+            return cls(path)
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:

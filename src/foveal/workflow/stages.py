@@ -116,6 +116,10 @@ class Planner:
         validation = self._units.validation(self._setting, self._watched.heard)
         return Plan(tuple(stages), validation, self._label_weights())
 
+    def no_plan(self) -> Plan:
+        """Return a plan to train no more: what the checkpoint has is kept."""
+        return Plan((), self._units.validation(self._setting, self._watched.heard), None)
+
     def _sample_weights(self) -> Tensor | None:
         if self._options.balance != "sampling":
             return None

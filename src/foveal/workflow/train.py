@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import torch
-from torch import nn
 
-from foveal.bundle.bundle import MANIFEST_NAME
 from foveal.console import Progress, log_to_file, stop_logging
 from foveal.data.source import Source
-from foveal.errors import BundleError, UsageError
+from foveal.errors import RecipeError, UsageError
 from foveal.models.backbones import resolve_backbone
 from foveal.models.network import Network, build_network, head_options, weight_source
 from foveal.recipe import Recipe
-from foveal.synth import is_synth
 from foveal.tasks import get_task, get_training
 from foveal.train.callbacks import ProgressReport, ResultsCsv
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.precision import choose_device
-from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord
+from foveal.train.records import FitResult
 from foveal.train.tensorboard import TensorBoard
 from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
 from foveal.workflow.broadcast import Broadcast
+from foveal.workflow.ending import ending
 from foveal.workflow.environment import describe_environment
 from foveal.workflow.network import try_network
 from foveal.workflow.prepare import Prepared, pipeline_of, prepare, resolve_recipe
@@ -39,6 +37,7 @@ from foveal.workflow.rundir import RunDirectory, default_name, write_json
 from foveal.workflow.ship import ship
 from foveal.workflow.sources import open_for
 from foveal.workflow.stages import Planner
+from foveal.workflow.state import Begun, read_state, write_state
 from foveal.workflow.units import Units
 from foveal.workflow.unused import unused_settings
 
@@ -46,9 +45,17 @@ logger = logging.getLogger(__name__)
 
 
 def run_training(
-    data: str | Path, recipe: Recipe, *, out: Path, name: str | None, progress: Progress
+    data: str | Path,
+    recipe: Recipe,
+    *,
+    out: Path,
+    name: str | None,
+    progress: Progress,
+    finish_on_interrupt: bool = False,
 ) -> Path:
     """Train, prove, measure, and return the run directory.
+
+    A run that fails before its first checkpoint is removed.
 
     Args:
         data: The source's location.
@@ -56,15 +63,22 @@ def run_training(
         out: Folder of the runs.
         name: Name of the run, or None for the data's.
         progress: Told how far the work is.
+        finish_on_interrupt: Make the model of what was learnt so far when Ctrl-C stops the epochs.
+
+    Raises:
+        TrainingInterrupted: When Ctrl-C stopped it.
+        UsageError: When the run cannot be written to `out`.
     """
     location = str(data)
+    name = default_name(location) if name is None else name
+    RunDirectory.check(out, name)
     source, resolved = resolve_recipe(location, recipe)
     _check_network(source, resolved)
-    run = RunDirectory.create(out, resolved.task, name or default_name(location))
-    run.recipe.write_text(resolved.to_yaml(), encoding="utf-8")
-    write_json(run.environment, describe_environment())
-    _write_state(run, location, ())
-    with _logging(run), Broadcast(progress, run) as broadcast:
+    run = RunDirectory.create(out, resolved.task, name)
+    with ending(run, is_new=True), _logging(run), Broadcast(progress, run) as broadcast:
+        run.recipe.write_text(resolved.to_yaml(), encoding="utf-8")
+        write_json(run.environment, describe_environment())
+        write_state(run, location, ())
         logger.info("to watch it on a live page: foveal watch %s", run.path)
         for key, why in resolved.reasons.items():
             logger.info("chosen %s: %s", key, why)
@@ -72,47 +86,100 @@ def run_training(
         for sentence in unused_settings(recipe, resolved, source, training):
             logger.warning("%s", sentence)
         prepared = prepare(source, resolved, run, broadcast)
-        _work(prepared, run, (), broadcast, resume=False)
+        _work(prepared, run, (), broadcast, _Mode(ships_interrupted=finish_on_interrupt))
     return run.path
 
 
-def resume_training(path: Path, *, progress: Progress) -> Path:
+def resume_training(
+    path: Path, *, progress: Progress, finish: bool = False, finish_on_interrupt: bool = False
+) -> Path:
     """Go on with an interrupted run from its last checkpoint; return the run directory.
 
     A finished run is left as it is.
 
+    Args:
+        path: The run directory.
+        progress: Told how far the work is.
+        finish: Train no more: make the model of what was learnt so far.
+        finish_on_interrupt: As for `run_training`.
+
     Raises:
         BundleError: When there is no such run.
+        TrainingInterrupted: When Ctrl-C stopped it.
+        UsageError: When nothing was learnt that could be finished.
     """
     run = RunDirectory.open(path)
-    state = _read_state(run)
+    state = read_state(run)
     if state["status"] == "done":
         return run.path
-    return _continue(run, state, progress)
+    if finish and not CheckpointStore(run.checkpoints).names():
+        raise UsageError(
+            f"The run {path} has no checkpoint yet, so there is nothing to make a model of.",
+            hint=f"foveal train --resume {path}",
+        )
+    mode = _Mode(resume=True, finish=finish, ships_interrupted=finish or finish_on_interrupt)
+    return _continue(run, state, progress, mode)
 
 
-def extend_training(path: Path, epochs: int, *, progress: Progress) -> Path:
+def extend_training(
+    path: Path, epochs: int, *, progress: Progress, finish_on_interrupt: bool = False
+) -> Path:
     """Train a finished run for more epochs, from its final weights; return the run directory.
+
+    Args:
+        path: The run directory.
+        epochs: How many to add.
+        progress: Told how far the work is.
+        finish_on_interrupt: As for `run_training`.
 
     Raises:
         BundleError: When there is no such run.
+        TrainingInterrupted: When Ctrl-C stopped it.
         UsageError: When the run has not finished.
     """
     run = RunDirectory.open(path)
-    state = _read_state(run)
+    state = read_state(run)
     if state["status"] != "done":
         raise UsageError(f"The run {path} has not finished.", hint=f"foveal train --resume {path}")
     extensions = (*state["extensions"], epochs)
-    return _continue(run, {**state, "extensions": extensions}, progress)
+    mode = _Mode(resume=True, ships_interrupted=finish_on_interrupt)
+    return _continue(run, {**state, "extensions": extensions}, progress, mode)
 
 
-def _continue(run: RunDirectory, state: JsonObject, progress: Progress) -> Path:
+@final
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    """How a run is worked on.
+
+    Attributes:
+        resume: Go on from the latest checkpoint.
+        finish: Train no more: ship what the checkpoint has.
+        ships_interrupted: Ship what was learnt when Ctrl-C stops the epochs.
+    """
+
+    resume: bool = False
+    finish: bool = False
+    ships_interrupted: bool = False
+
+
+def _continue(run: RunDirectory, state: JsonObject, progress: Progress, mode: _Mode) -> Path:
     recipe = Recipe.load(run.recipe)
+    _check_device(recipe, run)
     source = open_for(state["data"], recipe)
-    with _logging(run), Broadcast(progress, run) as broadcast:
+    with ending(run, is_new=False), _logging(run), Broadcast(progress, run) as broadcast:
         prepared = prepare(source, recipe, run, broadcast, resume=True)
-        _work(prepared, run, tuple(state["extensions"]), broadcast, resume=True)
+        _work(prepared, run, tuple(state["extensions"]), broadcast, mode)
     return run.path
+
+
+def _check_device(recipe: Recipe, run: RunDirectory) -> None:
+    """Raise before the pictures are decoded where the run's device is that of another machine."""
+    try:
+        choose_device(recipe.train.device)
+    except RecipeError as error:
+        raise RecipeError(
+            error.message, hint=f"write device: auto under train: in {run.recipe}"
+        ) from error
 
 
 def _work(
@@ -120,24 +187,35 @@ def _work(
     run: RunDirectory,
     extensions: tuple[int, ...],
     progress: Broadcast,
-    *,
-    resume: bool,
+    mode: _Mode,
 ) -> None:
     units = Units(prepared)
     units.write_sheet(run.contact_sheet)
-    network, result = _fit(prepared, units, run, extensions, progress, resume=resume)
+    network, result = _fit(prepared, units, run, extensions, progress, mode)
+    if result.stopped == "interrupted" and not mode.ships_interrupted:
+        raise KeyboardInterrupt
+    is_interrupted = mode.finish or result.stopped in ("interrupted", "asked")
+    logger.info("training ended (%s): %s", result.stopped, _kept(result))
     ship(prepared, units, network, run, progress)
     prepared.cache.close()
     shutil.rmtree(run.cache, ignore_errors=True)
-    _write_state(
+    write_state(
         run,
-        _read_state(run)["data"],
+        read_state(run)["data"],
         extensions,
-        status="interrupted" if result.stopped in ("interrupted", "asked") else "done",
+        status="interrupted" if is_interrupted else "done",
         stopped=result.stopped,
         seconds=round(result.seconds, 3),
         best_epoch=result.best_epoch,
     )
+    if is_interrupted:
+        logger.info("to train on: foveal train --resume %s", run.path)
+
+
+def _kept(result: FitResult) -> str:
+    if not result.best_epoch:
+        return "no epoch was validated, the weights are those of the last step"
+    return f"epoch {result.best_epoch} validated best, its weights are kept"
 
 
 def _fit(
@@ -146,8 +224,7 @@ def _fit(
     run: RunDirectory,
     extensions: tuple[int, ...],
     progress: Broadcast,
-    *,
-    resume: bool,
+    mode: _Mode,
 ) -> tuple[Network, FitResult]:
     recipe, task = prepared.recipe, prepared.task
     device = choose_device(recipe.train.device)
@@ -157,7 +234,7 @@ def _fit(
         network = build_network(training, recipe.model, pretrained=recipe.model.pretrained)
     network.plain_backbone = recipe.train.precision == "bf16_head"
     planner = Planner(prepared, units, network, training, run, device, progress)
-    plan = planner.plan(extensions)
+    plan = planner.no_plan() if mode.finish else planner.plan(extensions)
     trainer = Trainer(
         recipe.train,
         device=device,
@@ -167,7 +244,7 @@ def _fit(
             TensorBoard(run.tensorboard, settings=recipe.flat()),
             ProgressReport(progress, task.primary_metric),
             *planner.listeners,
-            _Begun(run, extensions),
+            Begun(run, extensions),
         ],
         checkpoints=CheckpointStore(run.checkpoints),
     )
@@ -180,37 +257,9 @@ def _fit(
             plan.validation,
             metric=task.primary_metric,
             label_weights=plan.label_weights,
-            resume=resume,
+            resume=mode.resume,
         )
-    logger.info("training ended: %s, best epoch %d", result.stopped, result.best_epoch)
     return network, result
-
-
-@final
-class _Begun:
-    """Writes that a run is under way, with what it is extended by.
-
-    Heard once everything is open: a run whose extension cannot start stays finished as it was.
-    """
-
-    def __init__(self, run: RunDirectory, extensions: tuple[int, ...]) -> None:
-        self._run = run
-        self._extensions = extensions
-
-    def fit_started(
-        self, model: nn.Module, stages: Sequence[Stage], history: Sequence[EpochRecord]
-    ) -> None:
-        """Write it, before the first step and its checkpoint."""
-        _write_state(self._run, _read_state(self._run)["data"], self._extensions)
-
-    def step_done(self, step: StepRecord) -> None:
-        """Ignore."""
-
-    def epoch_done(self, record: EpochRecord) -> None:
-        """Ignore."""
-
-    def fit_ended(self, result: FitResult) -> None:
-        """Ignore."""
 
 
 def _check_network(source: Source, recipe: Recipe) -> None:
@@ -240,22 +289,3 @@ def _logging(run: RunDirectory) -> Iterator[None]:
         yield
     finally:
         stop_logging(handler)
-
-
-def _write_state(run: RunDirectory, data: str, extensions: tuple[int, ...], **more: Any) -> None:
-    # Absolute, so that the run can be resumed from another working directory.
-    location = data if "://" in data or is_synth(data) else str(Path(data).resolve())
-    write_json(
-        run.state,
-        {"data": location, "extensions": list(extensions), "status": "running", **more},
-    )
-
-
-def _read_state(run: RunDirectory) -> JsonObject:
-    try:
-        state: JsonObject = json.loads(run.state.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"The run {run.path} cannot be resumed: {error}") from error
-    if state["status"] == "done" and not (run.bundle / MANIFEST_NAME).is_file():
-        return {**state, "status": "running"}
-    return state

@@ -1,0 +1,76 @@
+"""Where results go: looked at before the work whose results would be lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from foveal.errors import UsageError
+
+
+def check_file(path: Path) -> None:
+    """Raise unless the file can be written; nothing is left behind.
+
+    Raises:
+        UsageError: When a folder is there, or its own folder is missing or cannot be written to.
+    """
+    if path.is_dir():
+        raise UsageError(f"Cannot write {path}: a folder is there.", hint=f"--out {path / 'NAME'}")
+    folder = path.parent
+    if not folder.exists():
+        raise UsageError(
+            f"Cannot write {path}: there is no folder {folder}.", hint=f"mkdir -p {folder}"
+        )
+    with writing(path):
+        _try(folder)
+
+
+def check_folder(path: Path) -> None:
+    """Raise unless files can be written to the folder, which need not be there yet.
+
+    Raises:
+        UsageError: When a file is there or above it, or it cannot be written to.
+    """
+    there = path.absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise UsageError(
+            f"Cannot write to the folder {path}: {_shown(there, path)} is not a folder.",
+            hint="--out with another name",
+        )
+    with writing(path):
+        _try(there)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name what is being written when the system refuses it: no rights, no space.
+
+    Raises:
+        UsageError: In place of an `OSError` of the system.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            # Not of the system: a library derived its own error from OSError.
+            raise
+        raise UsageError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def _try(folder: Path) -> None:
+    """Make a file and remove it: permissions alone do not tell of read-only disks and /proc."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".tmp-"):
+        pass
+
+
+def _shown(there: Path, path: Path) -> str:
+    """Return the part of `path` that `there` is, as the user wrote it."""
+    for part in (path, *path.parents):
+        if part.absolute() == there:
+            return str(part)
+    return str(there)
