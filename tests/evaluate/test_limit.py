@@ -46,7 +46,9 @@ def test_a_strong_model_promises_what_is_wanted() -> None:
 
     assert (calibration.shown_accuracy, calibration.coverage) == (0.99, 1.0)
     assert calibration.not_usable is None
-    assert promise(calibration).startswith("At least 99 % of the answers that are not unsure")
+    assert promise(calibration, ClassifyTask).startswith(
+        "At least 99 % of the answers that are not unsure"
+    )
 
 
 def test_few_pictures_promise_what_they_show_and_name_the_goal() -> None:
@@ -59,7 +61,7 @@ def test_few_pictures_promise_what_they_show_and_name_the_goal() -> None:
     # Clopper and Pearson for 46 of 48 at half of 5 %.
     assert calibration.shown_accuracy == 0.85
     assert calibration.pictures == 48
-    assert "The goal of 99 % could not be shown" in promise(calibration)
+    assert "The goal of 99 % could not be shown" in promise(calibration, ClassifyTask)
 
 
 def test_a_coin_flip_is_never_sure() -> None:
@@ -69,8 +71,8 @@ def test_a_coin_flip_is_never_sure() -> None:
     calibration = calibrate(insects(), logits, generator.choice(["ant", "bee"], 400).tolist())
 
     assert calibration.unsure_below == NEVER_SURE
-    assert "not shown to be better than answering" in promise(calibration)
-    assert promise(calibration).startswith("Not usable yet: every answer is unsure.")
+    assert "not shown to be better than answering" in promise(calibration, ClassifyTask)
+    assert promise(calibration, ClassifyTask).startswith("Not usable yet: every answer is unsure.")
 
 
 def test_thirty_classes_at_three_percent_are_never_sure() -> None:
@@ -160,8 +162,8 @@ def test_answers_under_the_limit_become_unsure() -> None:
 def test_bundles_from_before_say_what_they_measured() -> None:
     old = Calibration(unsure_below=0.8, stated_accuracy=0.987, coverage=0.9)
 
-    assert promise(old) == (
+    assert promise(old, ClassifyTask) == (
         "On validation 98.7 % of the answers that are not unsure were right; 90 % of the pictures "
         "were answered so."
     )
-    assert promise(Calibration()) == ""
+    assert promise(Calibration(), ClassifyTask) == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
 import subprocess
@@ -85,6 +86,22 @@ def test_the_bundle_says_on_how_many_tiles_it_was_proven(model: foveal.Model) ->
 def test_what_is_measured_again_is_what_the_bundle_states(model: foveal.Model, discs: Path) -> None:
     again = foveal.evaluate(model, discs, split="val")
     assert again.metrics["dice"].value == pytest.approx(model.metrics["dice"], abs=1e-9)
+
+
+def test_masks_are_judged_by_their_dice(model: foveal.Model, discs: Path) -> None:
+    with (run_of(model) / "predictions.csv").open(encoding="utf-8") as file:
+        dices = [float(row["dice"]) for row in csv.DictReader(file)]
+    assert np.mean(dices) == pytest.approx(model.metrics["dice"], abs=1e-6)
+    page = (run_of(model) / "report.html").read_text(encoding="utf-8")
+    assert "The lowest Dice first" in page
+    assert "a Dice of at least 0.70, with at least 60" in page
+    assert "mistakes in" not in page
+    # Four pictures show nothing, however good: the reason says so.
+    assert "4 validation pictures are too few" in (
+        model.bundle.manifest.calibration.not_usable or ""
+    )
+    assert model.bundle.manifest.baseline["answer"] in DISCS
+    assert model.bundle.manifest.baseline["is_beaten"]
 
 
 def test_new_pictures_of_other_sizes_are_answered(model: foveal.Model) -> None:

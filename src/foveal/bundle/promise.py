@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 
 from foveal import metrics
+from foveal.tasks.base import Task
 from foveal.types import Calibration, JsonObject
 
 
-def promise(calibration: Calibration) -> str:
+def promise(calibration: Calibration, task: Task | type[Task]) -> str:
     """Return what holds for the answers that are not unsure, or why every answer is.
 
-    One or two sentences; "" for a calibration without a limit.
+    A few sentences; "" for a calibration without a limit.
+
+    Args:
+        calibration: The bundle's.
+        task: The bundle's; says what it means that an answer is right.
     """
     if calibration.not_usable is not None:
         return f"Not usable yet: every answer is unsure. {calibration.not_usable}"
@@ -33,7 +38,12 @@ def promise(calibration: Calibration) -> str:
         words += (
             f" The goal of {share(wanted)} could not be shown: {_missing(calibration, wanted)}."
         )
-    return words
+    return words + right_words(task)
+
+
+def right_words(task: Task | type[Task]) -> str:
+    """Return when an answer counts as right, as a sentence to append; "" where that is plain."""
+    return f" Right is {task.right_when}." if task.right_when else ""
 
 
 def _missing(calibration: Calibration, wanted: float) -> str:

@@ -209,7 +209,7 @@ def _print(model: Model, took_s: float, *, as_json: bool, quiet: bool) -> None:
                 "bundle": bundle,
                 "metrics": metrics,
                 "usable": model.bundle.manifest.calibration.not_usable is None,
-                "promise": promise(model.bundle.manifest.calibration),
+                "promise": promise(model.bundle.manifest.calibration, model.bundle.task),
                 "seconds": round(took_s, 3),
             }
         )
@@ -219,7 +219,7 @@ def _print(model: Model, took_s: float, *, as_json: bool, quiet: bool) -> None:
     write(metric_table(metrics, model.bundle.task.metric_words, constant))
     if manifest.baseline.get("is_beaten"):
         note(wrapped(baseline_words(manifest.baseline)), quiet=quiet)
-    if words := promise(manifest.calibration):
+    if words := promise(manifest.calibration, model.bundle.task):
         note(wrapped(words), quiet=quiet)
     note(f"\nrun     {run}   ({took_s:.0f} s)", quiet=quiet)
     note(f"report  {run}/report.html", quiet=quiet)

@@ -16,9 +16,9 @@ from foveal.atomic import write_atomic
 from foveal.console import NoProgress, Progress
 from foveal.data.source import Sample, Source
 from foveal.errors import MissingExtraError, UsageError
-from foveal.evaluate.baseline import compare_baseline
+from foveal.evaluate.baseline import compare_baseline, primary_by_sample
 from foveal.evaluate.certainty import certainty
-from foveal.evaluate.examples import choose_best, choose_worst, make_examples
+from foveal.evaluate.examples import choose_best, choose_lowest, choose_worst, make_examples
 from foveal.evaluate.findings import groups, own_findings, promise_findings
 from foveal.evaluate.frames import (
     Mistakes,
@@ -84,11 +84,14 @@ class Evaluation(Results):
         return plot_confusion(self, ax)
 
     def __repr__(self) -> str:
-        """Return one line: the primary metric and the number of pictures and mistakes."""
+        """Return one line: the primary metric, how many pictures, and mistakes or the worst."""
         name = self.task.primary_metric
+        tail = f"{self.samples - int(self.correct.sum())} mistakes"
+        if self.degree is not None:
+            tail = f"the lowest {self.degree.min():.3f}"
         return (
             f"Evaluation({self.manifest.name}: {name} {self.metrics[name]}, {self.samples} "
-            f"pictures, {self.samples - int(self.correct.sum())} mistakes)"
+            f"pictures, {tail})"
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -196,8 +199,12 @@ def evaluate_bundle(
     confidence = np.array([p.confidence for p in measured.predictions], np.float64)
     unsure = np.array([p.unsure for p in measured.predictions], bool)
     targets = [target_text(sample) for sample in measured.samples]
-    worst = choose_worst(confidence, correct, chosen.worst)
-    best = choose_best(confidence, correct, targets, chosen.best)
+    degree = primary_by_sample(task, measured.rows) if task.right_when else None
+    if degree is None:
+        worst = choose_worst(confidence, correct, chosen.worst)
+        best = choose_best(confidence, correct, targets, chosen.best)
+    else:
+        worst, best = choose_lowest(degree, chosen.worst), []
     intervals = metrics.summarise_with_intervals(
         measured.rows, task.summarise, correct, resamples=chosen.resamples, seed=chosen.seed
     )
@@ -211,6 +218,7 @@ def evaluate_bundle(
         confidence=confidence,
         unsure=unsure,
         metrics=intervals,
+        degree=degree,
         certainty=certainty(confidence, correct, unsure, manifest.calibration),
         baseline=baseline,
         groups=groups(task, measured, correct),
@@ -222,8 +230,8 @@ def evaluate_bundle(
         ),
         latency=time_single(predictor, source, measured.samples, chosen.timed),
         size_bytes=predictor.bundle.size_bytes,
-        worst=make_examples(predictor, source, measured, worst, targets),
-        best=make_examples(predictor, source, measured, best, targets),
+        worst=make_examples(predictor, source, measured, worst, targets, degree),
+        best=make_examples(predictor, source, measured, best, targets, degree),
     )
 
 

@@ -32,6 +32,7 @@ class Example:
         answer: What the model says, in a few words.
         confidence: Confidence of the answer, in [0, 1].
         unsure: Whether the model said so itself.
+        degree: How right the answer is, in [0, 1]; None where it is right or wrong.
         picture: The picture, as the bytes of a JPEG or PNG file.
         beside: What is shown beside it: in words, and as a file (for a classifier the evidence
             map, for masks the truth, the answer and where they differ).
@@ -42,6 +43,7 @@ class Example:
     answer: str
     confidence: float
     unsure: bool
+    degree: float | None
     picture: bytes
     beside: tuple[tuple[str, bytes], ...]
 
@@ -52,6 +54,11 @@ def choose_worst(
     """Return the positions of mistakes, the surest first."""
     wrong = np.flatnonzero(~correct)
     return [int(i) for i in wrong[np.argsort(-confidence[wrong], kind="stable")][:count]]
+
+
+def choose_lowest(degree: NDArray[np.float64], count: int) -> list[int]:
+    """Return the positions of the answers that are right to the lowest degree, lowest first."""
+    return [int(i) for i in np.argsort(degree, kind="stable")[:count]]
 
 
 def choose_best(
@@ -76,8 +83,18 @@ def make_examples(
     measured: MeasuredSamples,
     positions: Sequence[int],
     targets: Sequence[str],
+    degree: NDArray[np.float64] | None,
 ) -> tuple[Example, ...]:
-    """Answer the samples at `positions` once more, with explanations, and draw them."""
+    """Answer the samples at `positions` once more, with explanations, and draw them.
+
+    Args:
+        predictor: The opened bundle.
+        source: The labelled pictures.
+        measured: The answers.
+        positions: Those to draw.
+        targets: Each measured sample's target as text.
+        degree: (N,) how right each answer is; None where it is right or wrong.
+    """
     examples = []
     for i in positions:
         sample, prediction = measured.samples[i], measured.predictions[i]
@@ -91,6 +108,7 @@ def make_examples(
                 answer=answer,
                 confidence=prediction.confidence,
                 unsure=prediction.unsure,
+                degree=None if degree is None else float(degree[i]),
                 picture=encode(picture),
                 beside=tuple((words, encode(drawn)) for words, drawn in beside),
             )

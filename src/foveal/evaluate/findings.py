@@ -101,12 +101,12 @@ def promise_findings(
             Finding(
                 "evaluate.not_usable",
                 "warning",
-                promise(calibration),
+                promise(calibration, task),
                 count=len(correct),
                 hint=_LEARN_MORE,
             )
         )
-    if not baseline.is_beaten and not_better(task, baseline) not in promise(calibration):
+    if not baseline.is_beaten and not_better(task, baseline) not in promise(calibration, task):
         findings.append(
             Finding(
                 "evaluate.baseline",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal import metrics
-from foveal.bundle.promise import share
+from foveal.bundle.promise import right_words, share
 from foveal.evaluate.baseline import BaselineComparison
 from foveal.metrics import Limit
 from foveal.tasks.base import Task
@@ -84,6 +84,7 @@ def _not_usable(
         return (
             f"{total} validation pictures are too few to show that {share(least)} of the answers "
             f"are right, even if all of them are; that takes {needed}."
+            f"{right_words(task)}"
         )
     which = (
         f"of all {total} validation answers"
@@ -93,6 +94,7 @@ def _not_usable(
     return (
         f"At least {share(least)} of the answers that are not unsure must be right. At best, "
         f"{share(limit.shown)} can be shown: {which}, {limit.right} are right."
+        f"{right_words(task)}"
     )
 
 

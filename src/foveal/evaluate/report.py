@@ -12,7 +12,7 @@ from typing import final
 import jinja2
 from markupsafe import Markup
 
-from foveal.bundle.promise import promise
+from foveal.bundle.promise import baseline_words, promise
 from foveal.evaluate.certainty import certainty_section
 from foveal.evaluate.history import training_section
 from foveal.evaluate.results import Results
@@ -37,6 +37,8 @@ class MetricRow:
     mark: float
     scale_low: str
     scale_high: str
+    baseline: str
+    baseline_mark: float | None
 
 
 def render_report(evaluation: Results, *, results: Path | None) -> str:
@@ -59,13 +61,16 @@ def render_report(evaluation: Results, *, results: Path | None) -> str:
     training = training_section(results) if results is not None else None
     return template.render(
         evaluation=evaluation,
+        primary=task.primary_metric,
         manifest=evaluation.manifest,
         style=Markup((folder / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
         headline=headline,
         headline_title=task.metric_words[task.primary_metric].title,
         facts=_facts(evaluation),
         metric_rows=[
-            _metric_row(task.metric_words[name], value)
+            _metric_row(
+                task.metric_words[name], value, evaluation.baseline.metrics.get(name, math.nan)
+            )
             for name, value in evaluation.metrics.items()
         ],
         severity=_SEVERITY,
@@ -77,6 +82,8 @@ def render_report(evaluation: Results, *, results: Path | None) -> str:
         ],
         model=_model_facts(evaluation),
         mistakes=evaluation.samples - int(evaluation.correct.sum()),
+        tally=_tally(evaluation),
+        baseline=baseline_words(evaluation.baseline.to_json()),
         anchor=_anchor,
         numeric=_numeric_columns,
         highlights=evaluation.details.get("highlights", []),
@@ -98,6 +105,21 @@ def data_uri(image: bytes) -> str:
     """Return an image file as a `data:` URI."""
     kind = "png" if image.startswith(PNG_START) else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
+
+
+def _tally(evaluation: Results) -> str:
+    """Return how many answers are right or wrong, in one line."""
+    count, right = evaluation.samples, int(evaluation.correct.sum())
+    pictures = f"{count:,} picture{'' if count == 1 else 's'}"
+    if evaluation.degree is None:
+        wrong = count - right
+        return f"{wrong:,} mistake{'' if wrong == 1 else 's'} in {pictures}"
+    title = evaluation.task.metric_words[evaluation.task.primary_metric].title
+    return (
+        f"{title} of single pictures: {percent(float(evaluation.degree.min()))} to "
+        f"{percent(float(evaluation.degree.max()))}. {right:,} of {pictures} count as right: "
+        f"{evaluation.task.right_when}"
+    )
 
 
 def _facts(evaluation: Results) -> list[tuple[str, str, str]]:
@@ -136,14 +158,17 @@ def _facts(evaluation: Results) -> list[tuple[str, str, str]]:
     return facts
 
 
-def _metric_row(words: MetricWords, metric: Interval) -> MetricRow:
+def _metric_row(words: MetricWords, metric: Interval, baseline: float) -> MetricRow:
     title, meaning = words
     if not math.isfinite(metric.value):
-        return MetricRow(title, meaning, "–", "not defined here", 0, 0, 0, "", "")
-    if metric.high <= 0.2:
-        low, high = 0.0, max(0.05, math.ceil(metric.high * 20) / 20)
-    elif metric.low >= 0.5:
-        low, high = math.floor(metric.low * 10 - 0.2) / 10, 1.0
+        return MetricRow(title, meaning, "–", "not defined here", 0, 0, 0, "", "", "", None)
+    least, most = metric.low, metric.high
+    if math.isfinite(baseline):
+        least, most = min(least, baseline), max(most, baseline)
+    if most <= 0.2:
+        low, high = 0.0, max(0.05, math.ceil(most * 20) / 20)
+    elif least >= 0.5:
+        low, high = math.floor(least * 10 - 0.2) / 10, 1.0
     else:
         low, high = 0.0, 1.0
 
@@ -162,6 +187,8 @@ def _metric_row(words: MetricWords, metric: Interval) -> MetricRow:
         mark=place(metric.value),
         scale_low=percent(low, 0),
         scale_high=percent(high, 0),
+        baseline=percent(baseline) if math.isfinite(baseline) else "",
+        baseline_mark=place(baseline) if math.isfinite(baseline) else None,
     )
 
 
@@ -203,7 +230,7 @@ def _model_facts(evaluation: Results) -> list[tuple[str, str]]:
     ]
     if calibration.not_usable is None:
         facts.append(("Unsure below", f"{calibration.unsure_below:.3f}"))
-    if words := promise(calibration):
+    if words := promise(calibration, evaluation.task):
         facts.append(("Promise", words.replace(" %", "\u00a0%")))
     if {"samples", "label_agreement", "max_probability_difference"} <= set(parity):
         facts.append(

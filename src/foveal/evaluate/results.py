@@ -34,6 +34,8 @@ class Results:
         confidence: (N,) of each answer, in [0, 1].
         unsure: (N,) whether the model said that it is unsure.
         metrics: Name → value with its 95 % interval.
+        degree: (N,) how right each answer is, by the primary metric, in [0, 1]; None where answers
+            are right or wrong.
         certainty: See `foveal.evaluate.certainty`.
         baseline: The model beside the best answer that is the same for every picture.
         groups: The primary metric of each group of the source, lowest first.
@@ -54,6 +56,7 @@ class Results:
     confidence: NDArray[np.float64]
     unsure: NDArray[np.bool_]
     metrics: dict[str, Interval]
+    degree: NDArray[np.float64] | None
     certainty: JsonObject
     baseline: BaselineComparison
     groups: tuple[JsonObject, ...]

@@ -21,9 +21,10 @@ def target_text(sample: Sample) -> str:
 
 
 def write_predictions(evaluation: Results, path: Path) -> None:
-    """Write the table: image, target, prediction, confidence, unsure, correct, scores.
+    """Write the table: image, target, prediction, confidence, unsure, correct, degree, scores.
 
-    Scores, for tasks that give them, are one column a label, in the bundle's order.
+    Where answers are right to a degree, that is a column named after the primary metric. Scores,
+    for tasks that give them, are one column a label, in the bundle's order.
     """
     measured, names = evaluation.measured, evaluation.task.labels.names
     has_scores = bool(measured.predictions[0].scores)
@@ -32,7 +33,8 @@ def write_predictions(evaluation: Results, path: Path) -> None:
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_COLUMNS, *(_SCORE + name for name in names if has_scores)])
+        degree = [evaluation.task.primary_metric] if evaluation.degree is not None else []
+        writer.writerow([*_COLUMNS, *degree, *(_SCORE + name for name in names if has_scores)])
         for i, prediction in enumerate(measured.predictions):
             scores = prediction.scores
             writer.writerow(
@@ -43,6 +45,7 @@ def write_predictions(evaluation: Results, path: Path) -> None:
                     f"{evaluation.confidence[i]:.6f}",
                     int(prediction.unsure),
                     int(evaluation.correct[i]),
+                    *([] if evaluation.degree is None else [f"{evaluation.degree[i]:.6f}"]),
                     *(f"{round(scores[name], 6):.5g}" for name in names if has_scores),
                 ]
             )

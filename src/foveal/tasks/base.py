@@ -112,6 +112,9 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     """The metric by which epochs and runs are compared; larger is better."""
     metric_words: ClassVar[Mapping[str, MetricWords]]
     """Of every metric that `summarise` may give."""
+    right_when: ClassVar[str] = ""
+    """What `is_correct` asks of an answer that is right to a degree, as words that follow "right
+    is"; empty where an answer is right or wrong. The primary metric is then the degree."""
     target_kind: ClassVar[TargetKind] = "labels"
     """How readers take a label: as class names, joined by `|`, as one text as it stands, which
     is then the target, or as a mask."""

@@ -97,7 +97,7 @@ def _metrics(manifest: Manifest) -> list[str]:
 def _certainty(manifest: Manifest) -> list[str]:
     calibration = manifest.calibration
     lines = []
-    words = promise(calibration)
+    words = promise(calibration, get_task(manifest.task))
     if calibration.not_usable is not None:
         lines.append(f"**{words}**")
     elif words:

@@ -186,13 +186,29 @@ def test_a_mask_of_another_size_is_refused() -> None:
         ("1100000", "1111100", False, "Dice 0.57"),
         ("0000000", "0000000", True, "nothing to find and nothing found"),
         ("0000001", "0000000", False, "a false alarm"),
+        ("1111110111", "1110110111", False, "Dice 0.94, and half of the background is missed"),
+        ("1111110110", "1110110110", True, "two of three pixels of the background are found"),
     ],
 )
-def test_a_picture_is_right_from_a_dice_of_seven_tenths(
+def test_a_picture_is_right_by_its_dice_and_by_what_is_found_of_every_label(
     answer: str, truth: str, right: bool, reason: str
 ) -> None:
     row = task().measure(answered(task(), mask(answer)), mask(truth))
     assert task().is_correct(row[None]).tolist() == [right], reason
+
+
+def test_the_baseline_is_the_label_that_is_best_everywhere() -> None:
+    bound = task("background", "cell", "fat")
+    truths = [mask("1112"), mask("1102"), mask("0011")]
+    rows = np.stack([bound.measure(answered(bound, mask("1111")), truth) for truth in truths])
+
+    constant = bound.baseline([("background", "cell", "fat")] * 3, rows)
+
+    # cell everywhere: its Dice is 6/7, 4/6 and 4/6; fat is missed in the first two.
+    assert constant.answer == "cell"
+    dice = (6 / 7 / 2 + 4 / 6 / 2 + 4 / 6) / 3
+    assert bound.summarise(constant.rows)["dice"] == pytest.approx(dice)
+    assert not bound.is_correct(constant.rows).any()
 
 
 def test_tiles_and_whole_pictures_are_decided_alike() -> None:

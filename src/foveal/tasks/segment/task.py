@@ -82,6 +82,11 @@ class SegmentTask(TiledTask[Target, Segmentation]):
             "Pixel accuracy, global", "of the pixels of all pictures together"
         ),
     }
+    right_when: ClassVar[str] = (
+        f"a Dice of at least {analysis.RIGHT_DICE:.2f}, with at least "
+        f"{100 * analysis.RIGHT_RECALL:.0f} % of every label found that covers a hundredth of the "
+        "picture"
+    )
     target_kind: ClassVar[TargetKind] = "mask"
 
     options: SegmentOptions
@@ -188,10 +193,7 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         return analysis.summarise(rows, self.labels.names)
 
     def is_correct(self, rows: Rows) -> NDArray[np.bool_]:
-        """Return which pictures have a Dice of at least 0.7, or nothing to find and none found.
-
-        No mask is right in every pixel; see `analysis.RIGHT_DICE`.
-        """
+        """Return which pictures are right as `right_when` says; see `analysis.is_right`."""
         counts = analysis.take_apart(rows, len(self.labels))
         return analysis.is_right(counts.confusion, counted_labels(self.labels.names))
 
