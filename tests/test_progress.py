@@ -1,5 +1,6 @@
 import io
 import logging
+import re
 import time
 
 import pytest
@@ -38,8 +39,8 @@ def test_lines_come_every_ten_seconds_and_at_the_end(
     progress.finish()
     progress.finish()
     assert capsys.readouterr().err.splitlines() == [
-        "epoch 1/2  20/40  loss 0.050",
-        "epoch 1/2  40/40  loss 0.025  (16.5 s)",
+        "epoch 1/2  50 %  loss 0.050",
+        "epoch 1/2  100 %  loss 0.025  (16.5 s)",
     ]
 
 
@@ -50,7 +51,7 @@ def test_starting_anew_ends_the_work_before(capsys: pytest.CaptureFixture[str]) 
     progress.start("train", 2)
     progress.finish()
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split("  ")[:2] for line in lines] == [["decode", "7"], ["train", "0/2"]]
+    assert [line.split("  ")[:2] for line in lines] == [["decode", "7"], ["train", "0 %"]]
 
 
 def test_the_bar_shows_steps_and_named_values() -> None:
@@ -62,8 +63,29 @@ def test_the_bar_shows_steps_and_named_values() -> None:
     progress.finish()
     shown = drawn.getvalue()
     assert "epoch 1/2" in shown
-    assert "40/40" in shown
+    assert "100 %" in shown
     assert "loss 0.250  accuracy 0.900" in shown
+
+
+def test_a_training_fits_on_80_columns() -> None:
+    drawn = io.StringIO()
+    progress = BarProgress(Console(file=drawn, force_terminal=True, width=80))
+    progress.start("train (full)", 1000)
+    fields = {"epoch": "137", "loss": "0.250", "exact_match": "0.984", "rate": "1860/s"}
+    progress.update(186, {**fields, "left": "12:05"})
+    assert progress._bar is not None
+    progress._bar.refresh()
+    drawing = drawn.getvalue()
+    progress.finish()
+    text = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", drawing)
+    assert " 18 % epoch 137  loss 0.250  exact_match 0.984 12:05 left" in text
+
+
+def test_work_of_unknown_length_shows_how_long_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = LineProgress()
+    progress.start("export", None)
+    progress.finish()
+    assert capsys.readouterr().err.startswith("export  (")
 
 
 def test_updates_after_the_end_are_ignored() -> None:
@@ -106,9 +128,9 @@ def test_a_notebook_keeps_a_line_for_each_piece_of_work(monkeypatch: pytest.Monk
     progress.finish()
     progress.update(4)
     bars = [shown["text/html"] for shown in handle.shown]
-    assert '<progress value="2" max="4"></progress> decode  rate &lt;2/s&gt;' in bars[1]
+    assert '<progress value="2" max="4"></progress> decode  &lt;2/s&gt;' in bars[1]
     assert "<progress" not in bars[-1]
-    assert handle.shown[-1]["text/plain"] == "decode  rate <2/s>  1 s\ntrain  2 s"
+    assert handle.shown[-1]["text/plain"] == "decode  <2/s>  1 s\ntrain  2 s"
     # The update a moment after another was not drawn.
     assert len(bars) == 5
 
@@ -130,5 +152,5 @@ def test_a_training_is_followed_in_a_log_by_its_messages_and_lines(
     logger.info("after")
     said = capsys.readouterr().err.splitlines()
     assert said[:2] == ["chosen this", "warning: and that"]
-    assert said[2].startswith("train  0/2")
+    assert said[2].startswith("train  0 %")
     assert len(said) == 3

@@ -113,7 +113,7 @@ def train(
         recipe: A recipe or the path of a recipe file; None chooses everything from the data.
         overrides: Each `key.path=value`, as after `--set`; any key of the recipe.
         task: `classify`, `read` or `segment`; None takes `classify`, or what `synth:KIND` is for.
-        epochs: Epochs of training the whole network.
+        epochs: Epochs of training the whole network; of the head, if the backbone stays frozen.
         batch_size: Pictures in a training step.
         image_size: Model input in pixels: side of the square (classify) or of a tile (segment),
             height of a line (read).

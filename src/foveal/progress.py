@@ -12,21 +12,26 @@ from typing import Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.progress import (
     Progress as RichBar,
 )
+from rich.table import Column
+from rich.text import Text
 
 from foveal.console import NoProgress, Progress, log_shown
 
 # Between two lines where there is no terminal: a log should stay short.
 LINE_EVERY_S = 10.0
+# Columns of the bar on a narrow terminal, where there is just room for the values of a training,
+# and on a wide one.
+_BAR_WIDTH = (6, 28)
+_WIDE = 110
 # A notebook sends every change over the network.
 DRAW_EVERY_S = 0.2
 
@@ -121,31 +126,51 @@ class NotebookProgress:
             self._handle.update(shown, raw=True)
 
 
+class _Share(ProgressColumn):
+    """How much is done: a percentage, or a count where the total is unknown."""
+
+    def render(self, task: Task) -> Text:
+        """Return it with the width of `100 %`, so that what follows stays in its place."""
+        return Text(f"{_share(int(task.completed), task.total):>5}", "progress.percentage")
+
+
+class _Clock(ProgressColumn):
+    """The time left, by the work itself or by the rate so far; at the end the time taken."""
+
+    def render(self, task: Task) -> Text:
+        """Return minutes and seconds."""
+        if task.fields["ended"]:
+            return Text(_minutes(task.elapsed or 0.0), "progress.elapsed")
+        left = task.fields["left"]
+        if left is None and task.time_remaining is not None:
+            left = _minutes(task.time_remaining)
+        if left is None:
+            return Text(_minutes(task.elapsed or 0.0), "progress.elapsed")
+        return Text(f"{left} left", "progress.remaining")
+
+
 class BarProgress:
-    """A bar with its named values, the rate's consequence (time left) and the time so far."""
+    """A bar with the share that is done, named values, and the time left, at the end the time."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
+        self._is_narrow = self._console.width < _WIDE
         self._bar: RichBar | None = None
         self._task: TaskID | None = None
-        self._total: int | None = None
 
     def start(self, title: str, total: int | None) -> None:
         """Begin a piece of work of `total` steps (None when unknown)."""
         self.finish()
         self._bar = RichBar(
-            SpinnerColumn(),
+            *([] if self._is_narrow else [SpinnerColumn()]),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[shown]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(compact=True),
+            BarColumn(bar_width=_BAR_WIDTH[0] if self._is_narrow else _BAR_WIDTH[1]),
+            _Share(),
+            TextColumn("{task.fields[shown]}", table_column=Column(no_wrap=True)),
+            _Clock(table_column=Column(no_wrap=True)),
             console=self._console,
         )
-        self._total = total
-        self._task = self._bar.add_task(title, total=total, shown="")
+        self._task = self._bar.add_task(title, total=total, shown="", left=None, ended=False)
         self._bar.start()
 
     def update(self, done: int, fields: dict[str, str] | None = None) -> None:
@@ -153,13 +178,17 @@ class BarProgress:
         if self._bar is None or self._task is None:
             return
         if fields:
-            self._bar.update(self._task, completed=done, shown=_shown(fields))
+            left = fields.get("left")
+            if self._is_narrow:
+                fields = {name: value for name, value in fields.items() if name != "rate"}
+            self._bar.update(self._task, completed=done, shown=_shown(fields), left=left)
         else:
             self._bar.update(self._task, completed=done)
 
     def finish(self) -> None:
         """End the current piece of work."""
-        if self._bar is not None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, ended=True)
             self._bar.stop()
             self._bar = self._task = None
 
@@ -195,9 +224,34 @@ class LineProgress:
             self._title = None
 
     def _print(self, end: str) -> None:
-        steps = f"{self._done}/{self._total}" if self._total is not None else str(self._done)
-        sys.stderr.write(f"{self._title}  {steps}  {_shown(self._fields)}".rstrip() + end + "\n")
+        left = self._fields.get("left")
+        words = [
+            self._title,
+            _share(self._done, self._total),
+            _shown(self._fields),
+            f"{left} left" if left is not None and not end else None,
+        ]
+        sys.stderr.write("  ".join(word for word in words if word) + end + "\n")
+
+
+def _share(done: int, total: float | None) -> str:
+    """Return `25 %`; without a total the count, and nothing while nothing is counted."""
+    if total is None:
+        return f"{done:,}" if done else ""
+    return f"{100 * done // max(1, int(total))} %"
 
 
 def _shown(fields: dict[str, str]) -> str:
-    return "  ".join(f"{name} {value}" for name, value in fields.items())
+    """Return the named values in a line; a rate has its unit and needs no name."""
+    return "  ".join(
+        value if name == "rate" else f"{name} {value}"
+        for name, value in fields.items()
+        if name != "left"
+    )
+
+
+def _minutes(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    shown = f"{minutes}:{whole % 60:02}"
+    return f"{hours}:{shown:0>5}" if hours else shown

@@ -43,7 +43,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     its model.
 
     Args:
-        epochs: Epochs of training the whole network.
+        epochs: Epochs of training the whole network; of the head, if the backbone stays frozen.
         batch_size: Pictures in a training step.
         image_size: Side of the model input, in pixels.
         backbone: As for `foveal.train`.

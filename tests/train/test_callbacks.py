@@ -100,7 +100,7 @@ def test_progress_shows_loss_metric_rate_and_time_left_a_few_times_a_second():
     clock.now_s += 0.4
     report.step_done(step(3))
     report.fit_ended(FitResult((), 0, {}, "finished", 3, 1.0))
-    shown = {"epoch": "1", "loss": "0.5000", "accuracy": "0.7500", "rate": "96/s", "left": "1:01"}
+    shown = {"epoch": "1", "loss": "0.500", "accuracy": "0.750", "rate": "96/s", "left": "1:01"}
     assert recorder.calls == [("start", "train (full)", 1000), ("update", 300, shown), ("finish",)]
 
 

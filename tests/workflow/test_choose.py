@@ -96,6 +96,16 @@ def test_a_time_budget_decides_the_epochs() -> None:
     assert "budget" in recipe.reasons["train.epochs"]
 
 
+def test_the_epochs_that_are_asked_for_count_in_every_strategy() -> None:
+    frozen = chosen(PHOTOS, "train.strategy=frozen", "train.epochs=3")
+    assert frozen.train.head_epochs == 3
+    staged = chosen(PHOTOS, "train.strategy=staged", "train.epochs=3")
+    assert (staged.train.head_epochs, staged.train.epochs) == (20, 3)
+    assert "before the 3 of train.epochs" in staged.reasons["train.head_epochs"]
+    own = chosen(PHOTOS, "train.strategy=frozen", "train.epochs=3", "train.head_epochs=5")
+    assert own.train.head_epochs == 5
+
+
 @pytest.mark.parametrize(("task", "precision"), [("segment", "bf16_head"), ("classify", "fp32")])
 def test_only_a_heavy_head_runs_in_bf16_on_a_depthwise_backbone(
     task: str, precision: str, monkeypatch: pytest.MonkeyPatch

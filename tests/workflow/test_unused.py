@@ -43,7 +43,7 @@ def unused(*overrides: str, source: object = None) -> list[str]:
 @pytest.mark.parametrize(
     ("override", "other"),
     [
-        ("train.epochs=5", "train.strategy=frozen"),
+        ("train.epochs=5", ["train.strategy=frozen", "train.head_epochs=3"]),
         ("train.lr=0.1", ["train.strategy=frozen", "train.head_lr=0.2"]),
         ("train.head_epochs=5", "train.strategy=full"),
         ("train.head_lr=0.1", "train.strategy=scratch"),
@@ -78,6 +78,7 @@ def test_a_setting_without_effect_is_named(override: str, other: str | list[str]
     [
         ["train.epochs=5", "train.lr=0.1", "train.head_epochs=3", "train.feature_views=1"],
         ["train.strategy=frozen", "train.head_lr=0.1", "train.patience=3", "train.lr=0.1"],
+        ["train.strategy=frozen", "train.epochs=5"],
         ["train.optimizer=sgd", "train.momentum=0.5"],
         ["task=segment", "train.foreground=0.9", "pipeline.scale=0.5", "pipeline.flips=all"],
         ["task=read", "task_options.decoder=beam", "task_options.beam_width=4"],

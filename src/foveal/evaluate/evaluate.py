@@ -176,15 +176,17 @@ def evaluate_bundle(
     for other in others:
         _check_question(predictor, other)
     chosen = options or MeasureOptions()
-    task = predictor.task
+    task, shown = predictor.task, progress or NoProgress()
     measured = measure(
         predictor,
         source,
         source.samples if samples is None else samples,
         batch_size=chosen.batch_size,
-        progress=progress or NoProgress(),
+        progress=shown,
         others=others,
     )
+    # Intervals, latency and examples: some seconds, on large pictures a minute.
+    shown.start("summarise", None)
     correct = task.is_correct(measured.rows)
     raws = [sample.raw or () for sample in measured.samples]
     baseline = compare_baseline(task, raws, measured.rows, seed=chosen.seed)
@@ -208,7 +210,7 @@ def evaluate_bundle(
     intervals = metrics.summarise_with_intervals(
         measured.rows, task.summarise, correct, resamples=chosen.resamples, seed=chosen.seed
     )
-    return Evaluation(
+    evaluation = Evaluation(
         task=task,
         manifest=manifest,
         version=predictor.bundle.version,
@@ -233,6 +235,8 @@ def evaluate_bundle(
         worst=make_examples(predictor, source, measured, worst, targets, degree),
         best=make_examples(predictor, source, measured, best, targets, degree),
     )
+    shown.finish()
+    return evaluation
 
 
 def _check_question(first: Predictor, other: Predictor) -> None:

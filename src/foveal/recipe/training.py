@@ -71,7 +71,9 @@ class TrainOptions:
     ] = "auto"
     epochs: Annotated[
         int | None,
-        About("Epochs of training the whole network.", ge=1),
+        About(
+            "Epochs of training the whole network; of the head, if the backbone stays frozen.", ge=1
+        ),
         Knob(metavar="N"),
     ] = None
     head_epochs: Annotated[

@@ -132,7 +132,7 @@ class ProgressReport:
             return
         self._rate = f"{self._samples / (now - self._shown_s):.0f}/s"
         self._shown_s, self._samples = now, 0
-        fields = {"epoch": str(step.epoch), "loss": f"{float(step.loss):.4f}"}
+        fields = {"epoch": str(step.epoch), "loss": f"{float(step.loss):.3f}"}
         if self._value:
             fields[self._metric] = self._value
         fields["rate"] = self._rate
@@ -162,7 +162,7 @@ class ProgressReport:
 
     def _note(self, record: EpochRecord) -> None:
         if self._metric in record.metrics:
-            self._value = f"{record.metrics[self._metric]:.4f}"
+            self._value = f"{record.metrics[self._metric]:.3f}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -135,9 +135,9 @@ def _padding(recipe: Recipe, facts: DataFacts) -> Recipe:
 def _flips(recipe: Recipe, facts: DataFacts) -> Recipe:
     off = facts.is_ink or facts.single_characters
     why = (
-        "off: these look like letters or writing, and a mirrored letter is a different sign"
+        "these look like letters or writing, and a mirrored letter is a different sign"
         if off
-        else "on: a mirrored photograph shows the same thing"
+        else "a mirrored photograph shows the same thing"
     )
     augment = AugmentOptions(enabled=True, flip_horizontal=not off)
     return Recipe(
@@ -186,10 +186,25 @@ def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
         reasons={"train.epochs": why},
     )
     if train.strategy in ("frozen", "staged"):
-        head = TrainOptions(head_epochs=HEAD_EPOCHS, head_lr=default_lr(train, "head", batch))
-        same = {"train.head_lr": "as train.lr"} if train.lr is not None else {}
-        chosen = chosen.filled(Recipe(train=head, reasons=same))
+        count, whys = _head_epochs(recipe)
+        if train.lr is not None:
+            whys["train.head_lr"] = "as train.lr"
+        head = TrainOptions(head_epochs=count, head_lr=default_lr(train, "head", batch))
+        chosen = chosen.filled(Recipe(train=head, reasons=whys))
     return chosen
+
+
+def _head_epochs(recipe: Recipe) -> tuple[int, dict[str, str]]:
+    """Return how long the head is trained alone: no longer than `--epochs` allows in all."""
+    asked = recipe.train.epochs if "train.epochs" in recipe.given else None
+    if asked is None or recipe.train.budget_s is not None:
+        return HEAD_EPOCHS, {}
+    if recipe.train.strategy == "frozen":
+        return asked, {"train.head_epochs": "as train.epochs: only the head is trained"}
+    if "train.head_epochs" in recipe.given:
+        return HEAD_EPOCHS, {}
+    why = f"the head alone, before the {asked} of train.epochs that train the whole network"
+    return HEAD_EPOCHS, {"train.head_epochs": why}
 
 
 def _precision(recipe: Recipe) -> Recipe:
@@ -208,7 +223,7 @@ def _epochs(recipe: Recipe, facts: DataFacts) -> tuple[int, str]:
     if recipe.train.budget_s is not None:
         return 1000, "an upper limit; the time budget decides"
     if recipe.train.strategy == "frozen":
-        return 1, "not used: the backbone stays frozen"
+        return 1, "the backbone stays frozen: train.head_epochs counts"
     if recipe.train.strategy == "scratch":
         epochs = max(15, min(150, round(60_000 / max(1, facts.samples))))
         return epochs, f"about {epochs * facts.samples} pictures seen in all"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from foveal.bundle.manifest import Manifest
 from foveal.console import Progress
 from foveal.export.kept import KeptOutputs
 from foveal.export.onnx import export_onnx
-from foveal.export.prove import prove
+from foveal.export.prove import ProofBatch, prove
 from foveal.models.network import Network
 from foveal.models.torch_engine import TorchEngine
 from foveal.models.weights import save_weights
@@ -57,19 +58,26 @@ def ship(
     """
     network = network.to(torch.device("cpu")).eval()
     task = prepared.task
+    progress.start("export", None)
     model = export_onnx(network, task, prepared.pipeline)
     engine = OnnxEngine(model)
     with closing(KeptOutputs(run.cache)) as kept:
+        # How many windows cover a picture is only known once it is read.
+        is_tiled = prepared.pipeline.is_tiled
+        progress.start("prove", None if is_tiled else len(prepared.indices(VAL)))
         proof = prove(
             task,
-            units.proofs(),
+            _reported(units.proofs(), progress),
             trained=TorchEngine(network),
             shipped=engine,
-            keep=None if prepared.pipeline.is_tiled else kept.append,
+            keep=None if is_tiled else kept.append,
         )
-        logger.info("parity on %d pictures: %s", proof["samples"], proof)
+        progress.finish()
+        logger.info("%s", _proven(proof, is_tiled=is_tiled))
+        progress.start("calibrate", None)
         batches, targets = units.to_calibrate(engine, kept)
         calibration = task.fit_calibration(batches, targets)
+        progress.finish()
     unmeasured = _manifest(prepared, network, run.name, proof, calibration)
     files = {
         "model.onnx": model,
@@ -87,7 +95,26 @@ def ship(
     if needed := requirement(bundle.pipeline):
         logger.warning("%s", needed)
     evaluation = replace(evaluation, manifest=bundle.manifest, version=bundle.version)
+    progress.start("write the report", None)
     evaluation.write(run.path, results=run.results)
+    progress.finish()
+
+
+def _reported(batches: Iterable[ProofBatch], progress: Progress) -> Iterator[ProofBatch]:
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch.samples)
+        progress.update(done)
+
+
+def _proven(proof: JsonObject, *, is_tiled: bool) -> str:
+    """Return what was proven, for people."""
+    what = "parts of validation pictures" if is_tiled else "validation pictures"
+    return (
+        f"the exported model answers like the trained one on all {proof['samples']} {what}: "
+        f"probabilities differ by {proof['max_probability_difference']:.0e} at most"
+    )
 
 
 def _manifest(

@@ -80,8 +80,9 @@ def run_training(
         write_json(run.environment, describe_environment())
         write_state(run, location, ())
         logger.info("to watch it on a live page: foveal watch %s", run.path)
+        chosen = resolved.flat()
         for key, why in resolved.reasons.items():
-            logger.info("chosen %s: %s", key, why)
+            logger.info("%s = %s: %s", key, _yaml(chosen.get(key)), why)
         training = get_training(resolved.task)
         for sentence in unused_settings(recipe, resolved, source, training):
             logger.warning("%s", sentence)
@@ -210,6 +211,13 @@ def _work(
     )
     if is_interrupted:
         logger.info("to train on: foveal train --resume %s", run.path)
+
+
+def _yaml(value: object) -> str:
+    """Return a value of the recipe as `--set` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _kept(result: FitResult) -> str:

@@ -54,7 +54,8 @@ def _unread(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]:
         for key in _TILED:
             yield key, f"the pictures are not cut into tiles (pipeline.fit = {recipe.pipeline.fit})"
     if strategy == "frozen":
-        yield "train.epochs", "the backbone stays frozen; see train.head_epochs"
+        if train.head_epochs != train.epochs:
+            yield "train.epochs", "the backbone stays frozen and train.head_epochs is given"
         if train.head_lr != train.lr:
             yield "train.lr", "the backbone stays frozen and train.head_lr is given"
     elif strategy != "staged":

@@ -116,7 +116,7 @@ def _augmentation(recipe: Recipe, facts: DataFacts) -> Recipe:
         # 104,000 captchas, 500,000 seen: 2.3 of 100 misread as O for 0 or 0 for O, 0.3 otherwise.
         off = AugmentOptions(enabled=False, flip_horizontal=False)
         why = (
-            "off: drawn pictures vary enough, and rotating or stretching them further blurs "
+            "drawn pictures vary enough, and rotating or stretching them further blurs "
             "what tells O from 0"
         )
         return Recipe(train=TrainOptions(augment=off), reasons={"train.augment.enabled": why})
@@ -134,7 +134,7 @@ def _augmentation(recipe: Recipe, facts: DataFacts) -> Recipe:
         "train.augment.rotation": "a little: lines of text are nearly horizontal"
         if part == 1
         else "little: rotated further, the ends of long lines would leave the picture",
-        "train.augment.flip_horizontal": "off: a mirrored text is a different text",
+        "train.augment.flip_horizontal": "a mirrored text is a different text",
     }
     return Recipe(train=TrainOptions(augment=augment), reasons=reasons)
 

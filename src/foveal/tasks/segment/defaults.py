@@ -116,7 +116,7 @@ def _augmentation(recipe: Recipe, facts: DataFacts) -> Recipe:
     reasons = {
         "train.augment.rotation": "all angles: tissue and materials have no upright direction",
         "train.augment.color": (
-            "off: in stained tissue the colour matters, and a shifted stain is a different one"
+            "in stained tissue the colour matters, and a shifted stain is a different one"
         ),
     }
     augment = _AUGMENT
@@ -128,7 +128,7 @@ def _augmentation(recipe: Recipe, facts: DataFacts) -> Recipe:
 
 def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
     train = recipe.train
-    why = "off: the Dice loss keeps the answers from the extremes"
+    why = "the Dice loss keeps the answers from the extremes"
     chosen = Recipe(
         train=TrainOptions(
             label_smoothing=0.0,
