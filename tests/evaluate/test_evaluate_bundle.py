@@ -322,7 +322,7 @@ def test_progress_is_told_of_every_sample(predictor: Predictor) -> None:
 
     evaluate_bundle(predictor, many(5, 1), options=FAST, progress=Listening())
 
-    assert heard == [6, 4, 6, "finished"]
+    assert heard == [6, 4, 6, "finished", None, "finished"]
 
 
 def test_multi_label_bundles_are_measured_label_by_label(
