@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from foveal.api import train
+from foveal.data.decode import DEFAULT_LIMITS
 from foveal.errors import MissingExtraError, UsageError
 from foveal.model import Model
-from foveal.predict.inputs import Given, read_each
+from foveal.predict.inputs import Given, file_bytes, read_each
 from foveal.render import encode_png
 from foveal.types import Picture
 
@@ -206,7 +207,8 @@ def _write(pictures: Sequence[Given], labels: Sequence[str], folder: Path) -> No
             content, name = given.content, f"{i:06}.png"
             if isinstance(content, str):
                 name = str(Path(content).resolve())
+            elif isinstance(content, Picture):
+                (folder / name).write_bytes(encode_png(content.pixels))
             else:
-                data = encode_png(content.pixels) if isinstance(content, Picture) else content
-                (folder / name).write_bytes(data)
+                (folder / name).write_bytes(file_bytes(content, DEFAULT_LIMITS))
             table.writerow((name, label))

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 EVERYDAY, GO_ON = "Everyday settings", "Continue a run"
 
 _Data = Annotated[
-    str | None, typer.Argument(metavar="DATA", help="Folder, table, .npz file, URL, or synth:KIND.")
+    str | None,
+    typer.Argument(metavar="DATA", help="Folder, zip, table, .npz file, URL, or synth:KIND."),
 ]
 _Resume = Annotated[
     Path | None,

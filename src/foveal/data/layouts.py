@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from foveal.data.findings import about, finding, plural
+from foveal.data.locate import open_storage
 from foveal.data.readers import Place, Reader, readers_for
 from foveal.data.source import ReadAnything, Sample, Source, SourceOptions
-from foveal.data.storage import open_storage
 from foveal.data.texts import tidy_texts
 from foveal.errors import DataError, RecipeError
 from foveal.types import Finding, Severity
@@ -114,10 +114,10 @@ def _unknown_folder(place: Place, readers: Sequence[Reader], options: SourceOpti
 
 
 def _unknown_file(location: str, name: str) -> DataError:
-    if Path(name).suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
+    if Path(name).suffix.lower() in (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"):
         return DataError(
-            f"{location} is an archive. Expected a folder.",
-            hint=f"unpack it first, for example: unzip {name}",
+            f"{location} is an archive that cannot be read in place. Expected a folder or a zip.",
+            hint=f"unpack it first, for example: tar -xf {name}",
         )
     return DataError(
         f"{location} is a file. Expected a folder of pictures, a table (.csv, .jsonl) "

@@ -1,8 +1,10 @@
-"""Which files count: picture endings, and what operating systems leave behind."""
+"""What names say: picture endings, the sides of a split, what operating systems leave behind."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+
+from foveal.types import SplitName
 
 # .svs is a slide scanner's TIFF.
 PICTURE_SUFFIXES = frozenset(
@@ -13,6 +15,17 @@ FOREIGN_SUFFIXES = frozenset(
     ".heic .heif .avif .svg .psd .jp2 .jxl .ico .dcm .raw .cr2 .nef .arw .dng .pdf .eps .tga "
     ".ppm .pgm".split()
 )
+# What people call the sides of a split.
+SPLIT_ALIASES: dict[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
 _LITTER = frozenset(("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"))
 
 

@@ -1,4 +1,7 @@
-"""Where files are: a folder of this machine, or any fsspec URL. Names below it use /."""
+"""Where files are: a folder of this machine, or any fsspec URL. Names below it use /.
+
+`data.archive` has the third kind, a zip archive.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any, final
 
 from foveal.data.decode import DecodeLimits, missing_path, read_file
 from foveal.data.names import is_hidden
-from foveal.errors import DataError, ImageError, MissingExtraError
+from foveal.errors import DataError, ImageError
 
 
 @final
@@ -210,27 +213,3 @@ class RemoteStorage(Storage):
         """Return the folder that this file is in, and its name there."""
         root, _, name = self._root.rpartition("/")
         return RemoteStorage(self._files, root, self.location.rpartition("/")[0]), name
-
-
-def open_storage(location: str | Path) -> Storage:
-    """Return the storage that a path or an fsspec URL names.
-
-    Raises:
-        MissingExtraError: When the URL's kind needs a package that is not installed.
-        DataError: When the URL is of no known kind.
-    """
-    text = str(location)
-    if "://" not in text:
-        return LocalStorage(Path(location).expanduser())
-    if text.startswith("file://"):
-        return LocalStorage(Path(text.removeprefix("file://")))
-    try:
-        # Here, because only URLs need it and it costs a tenth of the start-up.
-        from fsspec.core import url_to_fs
-
-        filesystem, root = url_to_fs(text)
-    except ImportError as error:
-        raise MissingExtraError(f"{text} needs a package that is not installed: {error}") from error
-    except ValueError as error:
-        raise DataError(f"Cannot open {text}: {error}") from error
-    return RemoteStorage(filesystem, root, text)

@@ -19,7 +19,7 @@ from foveal.atomic import atomic_path, write_atomic
 from foveal.errors import FovealError, UsageError
 from foveal.foreign import missing_attribute, spelled
 from foveal.predict.copies import small_copy, whole_picture
-from foveal.predict.inputs import Given
+from foveal.predict.inputs import Given, Member, file_bytes
 from foveal.predict.predictor import Predictor
 from foveal.tasks.prediction import Prediction
 from foveal.types import Image, JsonObject, Mask, Picture, Raster
@@ -302,6 +302,8 @@ def open_given(predictor: Predictor, given: Given) -> Raster:
     """
     if isinstance(given.content, Picture):
         return given.content
+    if isinstance(given.content, Member):
+        return predictor.open(file_bytes(given.content, predictor.limits))
     return predictor.open(given.content)
 
 

@@ -11,16 +11,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import TypeAlias, final
 
 from foveal.console import NoProgress, Progress
-from foveal.data.decode import read_file
 from foveal.errors import FovealError, ImageError
 from foveal.machine import available_cores, read_ahead
 from foveal.predict.answer import Answer, failed, open_given
 from foveal.predict.copies import copy_to_draw_on, small_copy
-from foveal.predict.inputs import Given
+from foveal.predict.inputs import Given, file_bytes
 from foveal.predict.predictor import ModelInput, Predictor
 from foveal.render.masks import MaskForm
 from foveal.tasks.prediction import Prediction
@@ -127,8 +125,8 @@ def _prepare(predictor: Predictor, drawing: Drawing | None, given: Given) -> _It
             if drawing is not None:
                 copy = small_copy(raster, drawing.side_px)
             return _Prepared(given, *predictor.prepare_raster(raster), copy)
-        path, limits = given.content, predictor.limits
-        data = path if isinstance(path, bytes) else read_file(Path(path), limits)
+        limits = predictor.limits
+        data = file_bytes(given.content, limits)
         picture = predictor.decode(data)
         if drawing is not None:
             copy = copy_to_draw_on(picture, data, limits, drawing.side_px)

@@ -1,4 +1,4 @@
-"""What a person hands over to be predicted: paths, folders, globs, bytes, arrays, images, lists."""
+"""What a person hands over to be predicted: paths, folders, zips, globs, bytes, arrays, lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from foveal.data.decode import to_rgb
+from foveal.data.archive import ZipStorage, is_archive
+from foveal.data.decode import DecodeLimits, read_file, to_rgb
 from foveal.data.names import is_hidden, is_picture_name
 from foveal.errors import DataError, UsageError
 from foveal.types import Image, Picture
@@ -30,24 +31,45 @@ _CHANNELS = (1, 3, 4)
 
 @final
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A file in a zip archive, read when its turn comes."""
+
+    archive: ZipStorage
+    name: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Given:
     """One picture as it was given.
 
     Attributes:
         source: What names it in the record of its answer.
-        content: The path of a file, the bytes of one, or a picture in memory.
+        content: The path of a file or its place in an archive, the bytes of one, or a picture in
+            memory.
     """
 
     source: str
-    content: str | bytes | Picture
+    content: str | bytes | Member | Picture
+
+
+def file_bytes(content: str | bytes | Member, limits: DecodeLimits) -> bytes:
+    """Return the bytes of a picture file.
+
+    Raises:
+        ImageError: When it cannot be read, or is over the limit.
+    """
+    if isinstance(content, Member):
+        return content.archive.read(content.name, limits)
+    return content if isinstance(content, bytes) else read_file(Path(content), limits)
 
 
 def is_one(pictures: Any) -> bool:
-    """Return whether this is one picture; a folder, a glob and a list are several."""
+    """Return whether this is one picture; a folder, a zip, a glob and a list are several."""
     pictures = _plain(pictures)
     if isinstance(pictures, (str, PathLike)):
         path = Path(pictures)
-        return not path.is_dir() and not has_wildcard(path)
+        return not path.is_dir() and not has_wildcard(path) and not is_archive(path)
     if isinstance(pictures, np.ndarray):
         return pictures.ndim in (2, 3) and pictures.dtype.kind in "bifu"
     return isinstance(pictures, (bytes, bytearray, Given, PILImage.Image)) or _reads(pictures)
@@ -181,7 +203,8 @@ def _as_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
 def _flat(pictures: Any) -> Iterator[Given]:
     pictures = _plain(pictures)
     if isinstance(pictures, (str, PathLike)):
-        yield from (Given(name, name) for name in expand([pictures]))
+        for name in expand([pictures]):
+            yield from _members(Path(name)) if is_archive(Path(name)) else [Given(name, name)]
     elif is_one(pictures):
         yield read_one(pictures)
     elif isinstance(pictures, Mapping) or not isinstance(pictures, Iterable):
@@ -191,6 +214,15 @@ def _flat(pictures: Any) -> Iterator[Given]:
     else:
         for picture in pictures:
             yield from _flat(picture)
+
+
+def _members(path: Path) -> Iterator[Given]:
+    archive = ZipStorage(path)
+    names = [name for name in archive.listing().files if is_picture_name(name)]
+    if not names:
+        raise DataError(f"There are no pictures in the archive {path}.")
+    for name in names:
+        yield Given(archive.locate(name), Member(archive, name))
 
 
 def _plain(pictures: Any) -> Any:

@@ -208,7 +208,7 @@ def answered_epochs(run: RunDirectory) -> dict[int, Path]:
 def default_name(location: str) -> str:
     """Return a run name for a source: the last part of its location, made safe."""
     path = location.partition("?")[0].rstrip("/\\").replace("\\", "/")
-    stem = path.rsplit("/", 1)[-1].rsplit("://", 1)[-1]
+    stem = path.rsplit("/", 1)[-1].rsplit("://", 1)[-1].removesuffix(".zip")
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
     return safe[:48] or "run"
 

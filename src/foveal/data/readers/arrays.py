@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from foveal.data.array_file import ArrayFile, open_npy, open_npz
 from foveal.data.array_source import ArraySource, PictureArray
 from foveal.data.findings import finding, plural, split_as_given
-from foveal.data.readers.base import SPLIT_ALIASES, Place, Reader
+from foveal.data.names import SPLIT_ALIASES
+from foveal.data.readers.base import Place, Reader
 from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import LocalStorage, Storage
 from foveal.errors import DataError, unknown_name
@@ -65,8 +66,8 @@ def _ending(suffix: str, names: Iterable[str]) -> list[str]:
 def _local(storage: Storage) -> LocalStorage:
     if not isinstance(storage, LocalStorage):
         raise DataError(
-            f"Arrays are read in place, but {storage.location} is not on this machine.",
-            hint="copy the file here first",
+            f"Arrays are read in place, which {storage.location} does not allow.",
+            hint="copy the file to a folder of this machine first",
         )
     return storage
 

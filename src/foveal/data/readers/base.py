@@ -15,19 +15,7 @@ from foveal.data.names import is_picture_name
 from foveal.data.source import Sample, Source, SourceOptions
 from foveal.data.storage import Listing, Storage
 from foveal.errors import DataError
-from foveal.types import Finding, SplitName
-
-# What people call the sides of a split.
-SPLIT_ALIASES: dict[str, SplitName] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
+from foveal.types import Finding
 
 
 @final

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from typing import ClassVar, final
 
 from foveal.data.findings import about, finding, plural
-from foveal.data.readers.base import SPLIT_ALIASES, Place, Reader
+from foveal.data.names import SPLIT_ALIASES
+from foveal.data.readers.base import Place, Reader
 from foveal.data.readers.files import foreign_files
 from foveal.data.source import Sample, Source, SourceOptions
 from foveal.errors import DataError

@@ -23,7 +23,8 @@ from foveal.data.masks.pairs import MaskPairs, find_pairs
 from foveal.data.masks.scan import MaskLook, look_at_masks
 from foveal.data.masks.source import MaskFiles
 from foveal.data.masks.values import MaskValues
-from foveal.data.readers.base import SPLIT_ALIASES, Place, Reader
+from foveal.data.names import SPLIT_ALIASES
+from foveal.data.readers.base import Place, Reader
 from foveal.data.readers.files import foreign_files
 from foveal.data.readers.listed import read_table
 from foveal.data.readers.rows import decode_table

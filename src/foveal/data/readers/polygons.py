@@ -9,7 +9,7 @@ from typing import ClassVar, final
 
 from foveal.data.decode import DecodeLimits
 from foveal.data.findings import plural
-from foveal.data.names import is_picture_name
+from foveal.data.names import SPLIT_ALIASES, is_picture_name
 from foveal.data.opening import picture_size
 from foveal.data.polygons.coco import CocoPicture
 from foveal.data.polygons.files import (
@@ -22,7 +22,7 @@ from foveal.data.polygons.files import (
 from foveal.data.polygons.findings import ShapeLook, shape_findings
 from foveal.data.polygons.source import Drawings, check_size, read_drawing
 from foveal.data.polygons.svg_shapes import FOREGROUND
-from foveal.data.readers.base import SPLIT_ALIASES, Place, Reader
+from foveal.data.readers.base import Place, Reader
 from foveal.data.readers.files import foreign_files
 from foveal.data.readers.listed import read_table
 from foveal.data.source import Sample, Source, SourceOptions

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from foveal.data.readers.base import SPLIT_ALIASES
+from foveal.data.names import SPLIT_ALIASES
 from foveal.data.source import TargetKind
 from foveal.errors import DataError, nearest
 from foveal.types import RawTarget, SplitName
