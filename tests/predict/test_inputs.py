@@ -139,3 +139,13 @@ def test_a_string_is_never_read_letter_by_letter() -> None:
 def test_anything_else_is_refused_with_what_is_expected(value: object) -> None:
     with pytest.raises(UsageError, match=r"Expected a path, the bytes .* Received: "):
         list(read_each([value]))
+
+
+def test_an_image_is_turned_upright_like_its_file(tmp_path: Path) -> None:
+    exif = PILImage.Exif()
+    exif[0x0112] = 6  # To be turned by a quarter.
+    PILImage.fromarray(RED).save(tmp_path / "turned.jpg", exif=exif)
+    with PILImage.open(tmp_path / "turned.jpg") as image:
+        content = read_one(image).content
+    assert isinstance(content, Picture)
+    assert content.pixels.shape == (6, 4, 3)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
+from PIL import ImageOps
 
 from foveal.data.archive import ZipStorage, is_archive
 from foveal.data.decode import DecodeLimits, read_file, to_rgb
@@ -89,7 +90,8 @@ def read_one(picture: Any) -> Given:
         return Given("picture", bytes(picture))
     if isinstance(picture, PILImage.Image):
         name = str(getattr(picture, "filename", "")) or "picture"
-        return Given(name, Picture.from_array(np.asarray(to_rgb(picture))))
+        upright = to_rgb(ImageOps.exif_transpose(picture))
+        return Given(name, Picture.from_array(np.asarray(upright)))
     if _reads(picture):
         return Given(str(getattr(picture, "name", "picture")), bytes(picture.read()))
     picture = _plain(picture)
