@@ -26,6 +26,10 @@ BACKGROUND = "background"
 Outputs: TypeAlias = Mapping[str, NDArray[np.float32]]
 """What a network gives for a batch: name → array whose first axis is the batch."""
 
+UNFAMILIARITY = "unfamiliarity"
+"""Name of the output that says how unlike the training pictures an input is: (N,) float32, from 0
+on; above 1 it is unfamiliar."""
+
 JsonObject: TypeAlias = dict[str, Any]
 
 SplitName: TypeAlias = Literal["train", "val", "test"]

@@ -20,7 +20,7 @@ from foveal.errors import BundleError
 from foveal.pipeline import Pipeline
 from foveal.tasks import get_task
 from foveal.tasks.base import Task
-from foveal.types import Labels
+from foveal.types import UNFAMILIARITY, Labels
 
 MANIFEST_NAME = "bundle.json"
 MODEL_NAME = "model.onnx"
@@ -221,7 +221,8 @@ def _check_names(path: Path, names: set[str], manifest: Manifest) -> None:
 
 def _check_outputs(bundle: Bundle) -> None:
     expected = {spec.name for spec in bundle.task.output_specs()}
-    given = {spec.name for spec in bundle.manifest.outputs}
+    # Beside the task's own; bundles of old do not have it.
+    given = {spec.name for spec in bundle.manifest.outputs} - {UNFAMILIARITY}
     if expected != given:
         raise BundleError(
             f"The outputs of the bundle do not fit its task. Expected {sorted(expected)}. "

@@ -55,6 +55,12 @@ class Windows:
         zeros = np.zeros(len(samples), np.int64)
         return cls(samples, zeros, zeros, size)
 
+    def at(self, positions: NDArray[np.int64]) -> Windows:
+        """Return some of the windows."""
+        return Windows(
+            self.samples[positions], self.tops[positions], self.lefts[positions], self.size
+        )
+
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self.samples)

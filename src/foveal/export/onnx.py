@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from foveal.models.network import Network
 from foveal.pipeline import Pipeline
 from foveal.tasks.base import Task
+from foveal.types import UNFAMILIARITY, TensorSpec
 
 # What ONNX Runtime 1.17 and later understand; the exporter's own operators need no newer one.
 _OPSET = 18
@@ -59,19 +60,28 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+def shipped_outputs(network: Network, task: Task) -> tuple[TensorSpec, ...]:
+    """Return what the exported network gives."""
+    specs = task.output_specs()
+    if network.familiarity is None:
+        return specs
+    return (*specs, TensorSpec(UNFAMILIARITY, "float32", (None,)))
+
+
 def export_onnx(network: Network, task: Task, pipeline: Pipeline) -> bytes:
     """Return the network as a serialised ONNX model in float32.
 
     Args:
         network: Left as it is; a copy in evaluation mode is exported.
-        task: Its `output_specs` name and order the outputs.
+        task: Its `output_specs` name and order the outputs; how unfamiliar a picture is comes last,
+            where the network says so.
         pipeline: Gives the size of the input.
 
     Returns:
         A model with the input `image`, (N, height, width, 3) uint8 RGB; N is free, and the width
         too where the pipeline's widths differ.
     """
-    names = tuple(spec.name for spec in task.output_specs())
+    names = tuple(spec.name for spec in shipped_outputs(network, task))
     shipped = _Shipped(copy.deepcopy(network).float().cpu(), names)
     # The memory order in which it was trained is of no use to ONNX Runtime.
     shipped = shipped.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
@@ -113,7 +123,8 @@ def _export_traced(
 ) -> onnx.ModelProto:
     """Export by tracing: torch 2.13's other exporter fails on a GRU over a free width."""
     free = {0: "batch", 2: "width"} if pipeline.is_ragged else {0: "batch"}
-    outputs = {name: {0: "batch", 1: "columns"} for name in names if pipeline.is_ragged}
+    maps = [name for name in names if name != UNFAMILIARITY]
+    outputs = {name: {0: "batch", 1: "columns"} for name in maps if pipeline.is_ragged}
     buffer = io.BytesIO()
     # Sizes that are taken for constants are those of the height; a GRU whose batch is free was
     # run with other batches and widths (tests/export).
@@ -129,7 +140,7 @@ def _export_traced(
         output_names=list(names),
         dynamo=False,
         opset_version=_TRACED_OPSET,
-        dynamic_axes={"image": free, **(outputs or {name: {0: "batch"} for name in names})},
+        dynamic_axes={"image": free, **{name: {0: "batch"} for name in names}, **outputs},
         verbose=False,
     )
     return onnx.load_from_string(buffer.getvalue())

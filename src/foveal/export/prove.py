@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from foveal.errors import ParityError
 from foveal.predict.engine import Engine
 from foveal.tasks.base import Task
-from foveal.types import Calibration, Frame, JsonObject, Outputs
+from foveal.tasks.prediction import Prediction
+from foveal.types import UNFAMILIARITY, Calibration, Frame, JsonObject, Outputs
 
 # Largest probability difference that passes. Exports drift by 1e-6 to 1e-4; a hundred times that
 # is no rounding, even where every label still agrees.
@@ -47,6 +48,7 @@ def prove(
     trained: Engine,
     shipped: Engine,
     keep: Callable[[Outputs, Sequence[Frame]], None] | None = None,
+    is_judged: bool = False,
 ) -> JsonObject:
     """Run both networks on all pictures and compare the decoded answers.
 
@@ -59,21 +61,23 @@ def prove(
         trained: The network as trained.
         shipped: The exported one.
         keep: Is given the exported network's outputs of each batch, and the frames.
+        is_judged: Whether the networks also say how unfamiliar a picture is.
 
     Returns:
         `samples`, `label_agreement` (1.0; for masks the mean share of equal pixels) and
-        `max_probability_difference`, for the manifest.
+        `max_probability_difference`, for the manifest; where pictures are judged, also
+        `max_unfamiliarity_difference`.
 
     Raises:
-        ParityError: When any answer differs, a probability differs by more than 0.01 or is not a
-            number, or there are no pictures. The message names the first differing pictures.
+        ParityError: When any answer differs, a probability or an unfamiliarity differs by more than
+            0.01 or is not a number, or there are no pictures. The message names the first
+            differing pictures.
     """
     differing: list[str] = []
-    count, agreeing, largest = 0, 0.0, 0.0
+    count, agreeing, largest, drift = 0, 0.0, 0.0, 0.0
+    names = (*task.core_outputs, *([UNFAMILIARITY] if is_judged else []))
     for batch in batches:
-        expected, outputs = (
-            engine.run(batch.inputs, task.core_outputs) for engine in (trained, shipped)
-        )
+        expected, outputs = (engine.run(batch.inputs, names) for engine in (trained, shipped))
         if keep is not None:
             keep(outputs, batch.frames)
         for sample, first, second in _answers(task, batch, expected, outputs):
@@ -83,28 +87,51 @@ def prove(
             count += 1
             agreeing += share
             largest = max(largest, difference)
-            if share < _LEAST_SHARE or difference > _TOLERANCE:
-                words = f"{first.headline} became {second.headline}"
-                differing.append(f"{sample} ({words})")
+            moved = _drift(first.unfamiliarity, second.unfamiliarity)
+            drift = max(drift, moved)
+            if share < _LEAST_SHARE or max(difference, moved) > _TOLERANCE:
+                differing.append(f"{sample} ({_words(first)} became {_words(second)})")
     if not count:
         raise ParityError("The export cannot be proven: there are no validation pictures.")
     if differing:
         raise _refusal(differing, count, agreeing, largest)
-    return {
+    proof: JsonObject = {
         "samples": count,
         "label_agreement": float(agreeing / count),
         "max_probability_difference": largest,
     }
+    return {**proof, "max_unfamiliarity_difference": drift} if is_judged else proof
+
+
+def _drift(first: float | None, second: float | None) -> float:
+    """Return the difference of two values, beyond the limit of 1 as a share of the first."""
+    if first is None or second is None:
+        return 0.0
+    difference = abs(first - second) / max(1.0, first)
+    return difference if math.isfinite(difference) else math.inf
+
+
+def _words(answer: Prediction) -> str:
+    """Return the answer, and how unfamiliar the picture is where that is said."""
+    if answer.unfamiliarity is None:
+        return answer.headline
+    return f"{answer.headline}, unfamiliarity {answer.unfamiliarity:.3f}"
 
 
 def _answers(
     task: Task, batch: ProofBatch, trained: Outputs, shipped: Outputs
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield (sample, trained network's answer, shipped network's answer)."""
-    first, second = (
-        task.decode(outputs, batch.frames, Calibration()) for outputs in (trained, shipped)
-    )
+    first, second = (_decode(task, batch, outputs) for outputs in (trained, shipped))
     yield from zip(batch.samples, first, second, strict=True)
+
+
+def _decode(task: Task, batch: ProofBatch, outputs: Outputs) -> list[Prediction]:
+    answers: list[Prediction] = task.decode(outputs, batch.frames, Calibration())
+    if UNFAMILIARITY not in outputs:
+        return answers
+    values = outputs[UNFAMILIARITY].tolist()
+    return [answer.judged(value) for answer, value in zip(answers, values, strict=True)]
 
 
 def _refusal(differing: Sequence[str], count: int, agreeing: float, largest: float) -> ParityError:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from foveal.models.backbone import Backbone, BackboneSpec, Triple, WeightSource
 from foveal.models.backbones import resolve_backbone
+from foveal.models.familiarity import Familiarity
 from foveal.recipe import ModelOptions
-from foveal.types import JsonObject
+from foveal.types import UNFAMILIARITY, JsonObject
 
 if TYPE_CHECKING:  # tasks are built on models: only the checker may look up to them
     from foveal.tasks.training import Head, TaskTraining
@@ -43,6 +44,8 @@ class Network(nn.Module):
         self.plain_backbone = False
         """Whether the backbone runs in float32 also where the head does not."""
         self.licences: list[JsonObject] = []
+        self.familiarity: Familiarity | None = None
+        """Judges how familiar pictures are, once it was fitted to what the network learnt."""
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the backbone's feature maps, finest first.
@@ -70,9 +73,12 @@ class Network(nn.Module):
         return reduced
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the task's outputs for (N, 3, H, W) float32 in [0, 255], RGB."""
-        outputs: dict[str, Tensor] = self.head(self.features(images))
-        return outputs
+        """Return the outputs for (N, 3, H, W) float32 in [0, 255], RGB."""
+        features = self.features(images)
+        outputs: dict[str, Tensor] = self.head(features)
+        if self.familiarity is None:
+            return outputs
+        return {**outputs, UNFAMILIARITY: self.familiarity(features)}
 
 
 def weight_source(options: ModelOptions, *, pretrained: bool) -> WeightSource:

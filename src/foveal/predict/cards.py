@@ -29,6 +29,8 @@ def answer_html(prediction: Prediction, picture: Picture, overlay: Image) -> str
     words = f"<p><strong>{escape(prediction.headline)}</strong></p>"
     if prediction.unsure:
         words += "<p>The model is unsure about this picture.</p>"
+    if "unfamiliar" in prediction.reasons:
+        words += "<p>It is unlike those that the model was trained on.</p>"
     return side_by_side(
         (
             image_html(pixels, alternative="the picture", width_px=width),

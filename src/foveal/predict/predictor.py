@@ -15,14 +15,18 @@ from foveal.data.decode import DecodeLimits, decode, read_file
 from foveal.errors import BundleError, UsageError
 from foveal.predict.copies import whole_picture
 from foveal.predict.engine import Engine, OnnxEngine
-from foveal.predict.tiles import Tiler
+from foveal.predict.tiles import Tiler, TileValues
 from foveal.render.masks import MaskForm, mask_json, mask_schema
 from foveal.tasks.base import TiledTask
-from foveal.tasks.prediction import Prediction
-from foveal.types import Frame, Image, JsonObject, Outputs, Picture, Raster
+from foveal.tasks.prediction import DOUBTS_SCHEMA, Prediction, doubts_json
+from foveal.types import UNFAMILIARITY, Frame, Image, JsonObject, Outputs, Picture, Raster
 
 ModelInput: TypeAlias = Image | Raster
 """What `Predictor.prepare` gave, (height, width, 3) uint8; of a tiled pipeline, any raster."""
+
+# A tiled picture is as unfamiliar as the tile that this share of its tiles does not exceed: one
+# whose half is foreign is, and one with a scratch, a label or an empty corner is not.
+_FAMILIAR_TILES = 0.75
 
 
 @final
@@ -66,6 +70,9 @@ class Predictor:
             engine = onnx_engine
         self.engine = engine
         self._tiler = Tiler(engine, self.pipeline)
+        self._judges = any(spec.name == UNFAMILIARITY for spec in bundle.manifest.outputs)
+        """Whether the network says how familiar a picture is; bundles of old do not."""
+        self._wanted = (*self.task.core_outputs, *([UNFAMILIARITY] if self._judges else []))
 
     def open(self, source: str | Path | bytes) -> Raster:
         """Open a picture file, or the bytes of one: decoded, or read in parts where it can be.
@@ -119,7 +126,7 @@ class Predictor:
             inputs: Model inputs.
             explain: Also give the outputs that only explanations need.
         """
-        return self.engine.run(inputs, None if explain else self.task.core_outputs)
+        return self.engine.run(inputs, None if explain else self._wanted)
 
     def predict_inputs(
         self, inputs: Sequence[ModelInput], frames: Sequence[Frame], *, explain: bool = False
@@ -186,6 +193,9 @@ class Predictor:
             outputs = self.outputs(np.stack([inputs[i] for i in same]), explain=explain)
             for frames, found in zip(views, answers, strict=True):
                 decoded = self.task.decode(outputs, [frames[i] for i in same], calibration)
+                if self._judges:
+                    values = outputs[UNFAMILIARITY].tolist()
+                    decoded = [p.judged(v) for p, v in zip(decoded, values, strict=True)]
                 found.update(zip(same, decoded, strict=True))
         return [[found[i] for i in range(len(inputs))] for found in answers]
 
@@ -197,10 +207,14 @@ class Predictor:
             )
         frame = self.pipeline.frame(raster.height, raster.width)
         collector = self.task.collect(frame, self.bundle.manifest.calibration, explain=explain)
-        for top, maps in self._tiler.bands(raster, self.task.core_outputs):
+        tiles = TileValues(UNFAMILIARITY) if self._judges else None
+        for top, maps in self._tiler.bands(raster, self.task.core_outputs, each=tiles):
             collector.add(top, maps)
         answer: Prediction = collector.finish()
-        return answer
+        if tiles is None:
+            return answer
+        value = np.quantile(tiles.values, _FAMILIAR_TILES, method="nearest")
+        return answer.judged(float(value))
 
     def record(
         self, prediction: Prediction, source: str, ms: float, *, mask: MaskForm = "png"
@@ -224,13 +238,14 @@ class Predictor:
     def answer_schema(self) -> JsonObject:
         """Return the JSON schema of `answer_json`."""
         schema = self.task.json_schema()
+        schema["properties"] = {**schema["properties"], **DOUBTS_SCHEMA}
         if self.task.target_kind == "mask":
             schema["properties"] = {**schema["properties"], "mask": mask_schema()}
         return schema
 
     def answer_json(self, prediction: Prediction, *, mask: MaskForm = "png") -> JsonObject:
         """Return what is said of the picture alone: `record` without its last four keys."""
-        answer = prediction.to_json()
+        answer = {**prediction.to_json(), **doubts_json(prediction)}
         if prediction.mask is not None and mask != "none":
             answer["mask"] = mask_json(prediction.mask, self.task.labels.names, mask)
         return answer

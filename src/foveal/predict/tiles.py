@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, product
 from typing import final
@@ -60,7 +60,9 @@ class Tiler:
         self._batch_size = batch_size
         self._size = (pipeline.height, pipeline.width)
 
-    def bands(self, raster: Raster, names: Sequence[str]) -> Iterator[tuple[int, Outputs]]:
+    def bands(
+        self, raster: Raster, names: Sequence[str], *, each: TileValues | None = None
+    ) -> Iterator[tuple[int, Outputs]]:
         """Yield the network's joined maps of a picture from top to bottom.
 
         Memory is that of a tile's height times the picture's width for each channel, whatever
@@ -69,6 +71,7 @@ class Tiler:
         Args:
             raster: The picture. One smaller than a tile is continued by its mirror image.
             names: Outputs of the network, each (N, C, h, w) over the tile.
+            each: Takes an output that has one value for each tile.
 
         Yields:
             The first row of the band, and each output as (C, rows, W) float32, all in original
@@ -78,12 +81,14 @@ class Tiler:
             ImageError: When a part of the picture is damaged.
         """
         small = scaled(raster, self._pipeline.scale)
-        bands = self._bands(small, names)
+        bands = self._bands(small, names, each)
         if small is raster:
             return bands
         return _enlarged_bands(bands, step_of(self._pipeline.scale), (raster.height, raster.width))
 
-    def _bands(self, raster: Raster, names: Sequence[str]) -> Iterator[tuple[int, Outputs]]:
+    def _bands(
+        self, raster: Raster, names: Sequence[str], each: TileValues | None
+    ) -> Iterator[tuple[int, Outputs]]:
         """Yield the joined maps of a picture at the scale of the model input."""
         rows = _Axis.of(raster.height, self._size[0], self._pipeline.overlap)
         columns = _Axis.of(raster.width, self._size[1], self._pipeline.overlap)
@@ -93,7 +98,7 @@ class Tiler:
         # The next tiles are cut while the network runs, and it runs while these maps are joined and
         # decided on.
         cut = partial(self._cut, raster, rows, columns)
-        run = partial(self._answer, names)
+        run = partial(self._answer, names, each)
         with (
             closing(read_ahead(cut, self._places(rows, columns), workers=1, ahead=1)) as batches,
             closing(read_ahead(run, batches, workers=1, ahead=1)) as answers,
@@ -121,13 +126,21 @@ class Tiler:
             tile[:] = read_window(raster, rows.starts[i], columns.starts[j], *self._size)
         return batch, inputs
 
-    def _answer(self, names: Sequence[str], batch: _Batch) -> tuple[list[_Place], Outputs]:
+    def _answer(
+        self, names: Sequence[str], each: TileValues | None, batch: _Batch
+    ) -> tuple[list[_Place], Outputs]:
         places, inputs = batch
-        return places, self._run(inputs, names)
+        return places, self._run(inputs, names, each)
 
-    def _run(self, inputs: NDArray[np.uint8], names: Sequence[str]) -> Outputs:
+    def _run(
+        self, inputs: NDArray[np.uint8], names: Sequence[str], each: TileValues | None
+    ) -> Outputs:
         """Run the network on tiles, mirrored too where the pipeline says so; return the means."""
-        first = self._engine.run(inputs, names)
+        if each is None:
+            first = self._engine.run(inputs, names)
+        else:
+            first = self._engine.run(inputs, [*names, each.name])
+            each.values.extend(first[each.name].tolist())
         mirrors = _MIRRORS[self._pipeline.flips]
         if len(mirrors) == 1:
             return first
@@ -141,6 +154,20 @@ class Tiler:
         for mean in means.values():
             mean /= len(mirrors)
         return means
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TileValues:
+    """What a network says of each tile as a whole, as it stands, not mirrored.
+
+    Attributes:
+        name: Its output, (N,) float32.
+        values: Those of the tiles, in reading order; complete after the last band.
+    """
+
+    name: str
+    values: list[float] = field(default_factory=list)
 
 
 @final

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Self, final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Literal, Self, TypeAlias, TypedDict, final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.types import Image, JsonObject, Mask, Picture
+
+Reason: TypeAlias = Literal["confidence", "unfamiliar"]
+"""Why an answer is unsure: its confidence is under the limit (or its text is not allowed), or the
+picture is unlike all that the model was trained on."""
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+# A picture is unfamiliar above this: the network's output is scaled so.
+_LIMIT = 1.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -19,14 +29,38 @@ class Prediction(ABC):
 
     Attributes:
         confidence: In [0, 1].
-        unsure: Whether the confidence is under the bundle's limit.
+        unsure: Whether the answer should not be relied on, for one of the `reasons`. A task decides
+            by the confidence; `judged` adds how familiar the picture is.
         mask: (H, W) uint8 positions in the task's labels, original pixels; None for an answer
             that is not a mask, and in `without_maps`.
+        reasons: Why it is unsure; empty exactly when it is not.
+        unfamiliarity: How unlike the training pictures the picture is, from 0 on: up to 1 it is
+            familiar. None from a bundle that does not say.
     """
 
     confidence: float
     unsure: bool
     mask: Mask | None = field(default=None, kw_only=True)
+    reasons: tuple[Reason, ...] = field(default=(), kw_only=True)
+    unfamiliarity: float | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Say why, where a task says no more than that it is unsure."""
+        if self.unsure and not self.reasons:
+            object.__setattr__(self, "reasons", ("confidence",))
+
+    @final
+    def judged(self, unfamiliarity: float) -> Self:
+        """Return the same answer, unsure if the picture is unfamiliar.
+
+        Args:
+            unfamiliarity: Of the picture, see the attribute.
+        """
+        # Not-a-number is not familiar either.
+        if unfamiliarity <= _LIMIT:
+            return replace(self, unfamiliarity=unfamiliarity)
+        reasons = (*self.reasons, "unfamiliar")
+        return replace(self, unsure=True, reasons=reasons, unfamiliarity=unfamiliarity)
 
     @final
     def __repr__(self) -> str:
@@ -49,8 +83,11 @@ class Prediction(ABC):
     @property
     @final
     def headline(self) -> str:
-        """The summary, preceded by `unsure:` if the answer is."""
-        return f"unsure: {self.summary}" if self.unsure else self.summary
+        """The summary, preceded by `unsure:` or `unsure (unfamiliar):` if the answer is."""
+        if not self.unsure:
+            return self.summary
+        why = " (unfamiliar)" if "unfamiliar" in self.reasons else ""
+        return f"unsure{why}: {self.summary}"
 
     @property
     @abstractmethod
@@ -111,3 +148,53 @@ class Prediction(ABC):
 
         Its text, summary, scores and JSON stay.
         """
+
+
+class Doubts(TypedDict):
+    """The fields of a prediction that say whether it can be relied on."""
+
+    unsure: bool
+    reasons: tuple[Reason, ...]
+    unfamiliarity: float | None
+
+
+def joint_doubts(predictions: Sequence[Prediction]) -> Doubts:
+    """Return what several bundles' answers to one picture say together: unsure if most are.
+
+    Args:
+        predictions: At least one.
+    """
+    unsure = 2 * sum(p.unsure for p in predictions) > len(predictions)
+    named = {reason for p in predictions for reason in p.reasons} if unsure else set()
+    known = [p.unfamiliarity for p in predictions if p.unfamiliarity is not None]
+    return {
+        "unsure": unsure,
+        "reasons": tuple(reason for reason in REASONS if reason in named),
+        "unfamiliarity": median(known) if known else None,
+    }
+
+
+def doubts_json(prediction: Prediction) -> JsonObject:
+    """Return what is said beside the task's own JSON; `DOUBTS_SCHEMA` describes it."""
+    said: JsonObject = {}
+    if prediction.reasons:
+        said["reasons"] = list(prediction.reasons)
+    if prediction.unfamiliarity is not None:
+        said["unfamiliarity"] = round(prediction.unfamiliarity, 4)
+    return said
+
+
+DOUBTS_SCHEMA: JsonObject = {
+    "reasons": {
+        "description": "Why it is unsure; missing when it is not",
+        "type": "array",
+        "items": {"enum": list(REASONS)},
+        "minItems": 1,
+        "uniqueItems": True,
+    },
+    "unfamiliarity": {
+        "description": "How unlike the training pictures it is: up to 1 it is familiar",
+        "type": "number",
+        "minimum": 0,
+    },
+}

@@ -323,7 +323,4 @@ def windows_in_order(
 def _split(windows: Windows, pixels: int, most: int) -> list[Windows]:
     size = max(1, min(most, pixels // (windows.size[0] * windows.size[1])))
     count = max(1, -(-len(windows) // size))
-    return [
-        Windows(windows.samples[part], windows.tops[part], windows.lefts[part], windows.size)
-        for part in np.array_split(np.arange(len(windows)), count)
-    ]
+    return [windows.at(part) for part in np.array_split(np.arange(len(windows)), count)]

@@ -16,7 +16,7 @@ from foveal.bundle.bundle import Bundle
 from foveal.bundle.manifest import Manifest
 from foveal.console import Progress
 from foveal.export.kept import KeptOutputs
-from foveal.export.onnx import export_onnx
+from foveal.export.onnx import export_onnx, shipped_outputs
 from foveal.export.prove import ProofBatch, prove
 from foveal.models.network import Network
 from foveal.models.torch_engine import TorchEngine
@@ -26,6 +26,7 @@ from foveal.predict.predictor import Predictor
 from foveal.types import Calibration, JsonObject
 from foveal.version import __version__
 from foveal.workflow.card import model_card, requirement
+from foveal.workflow.familiarity import judge_familiarity
 from foveal.workflow.measure import measure_prepared
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.rundir import RunDirectory
@@ -56,7 +57,9 @@ def ship(
         ParityError: When the export answers differently; nothing is written.
         DataError: When not one validation picture can be read any more.
     """
-    network = network.to(torch.device("cpu")).eval()
+    # On the device that it was trained on: this looks at more pictures than the proof.
+    network.familiarity = judge_familiarity(network.eval(), units, progress)
+    network = network.to(torch.device("cpu"))
     task = prepared.task
     progress.start("export", None)
     model = export_onnx(network, task, prepared.pipeline)
@@ -71,6 +74,7 @@ def ship(
             trained=TorchEngine(network),
             shipped=engine,
             keep=None if is_tiled else kept.append,
+            is_judged=network.familiarity is not None,
         )
         progress.finish()
         logger.info("%s", _proven(proof, is_tiled=is_tiled))
@@ -130,7 +134,7 @@ def _manifest(
         labels=task.labels.names,
         task_options=dict(recipe.task_options),
         pipeline=prepared.pipeline,
-        outputs=task.output_specs(),
+        outputs=shipped_outputs(network, task),
         calibration=calibration,
         metrics={},
         data=_data(prepared),

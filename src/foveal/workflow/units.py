@@ -226,6 +226,27 @@ class Units:
         for batch in self.windows():
             yield ProofBatch(batch.ids, batch.inputs, batch.truths.frames)
 
+    def some_windows(self, side: int, most: int) -> list[Windows]:
+        """Return windows of a split that are chosen at random, in batches.
+
+        Args:
+            side: `TRAIN` or `VAL`.
+            most: About how many at most.
+        """
+        rng = np.random.default_rng(self._prepared.recipe.seed)
+        # Enough pictures for as many windows, whatever their sizes.
+        chosen = np.sort(rng.permutation(self._prepared.indices(side))[:most])
+        batches = windows_in_order(
+            self._cache, chosen, pixels=_VALIDATION_PIXELS, most=_VALIDATION_BATCH
+        )
+        kept = min(1.0, most / max(1, sum(len(windows) for windows in batches)))
+        parts = [w.at(np.flatnonzero(rng.random(len(w)) < kept)) for w in batches]
+        return [part for part in parts if len(part)]
+
+    def inputs(self, windows: Windows) -> NDArray[np.uint8]:
+        """Return (n, H, W, 3) uint8 RGB, the model inputs of windows of one size."""
+        return self._cache.read(windows)
+
     def to_calibrate(
         self, engine: Engine, proven: Iterable[OutputBatch]
     ) -> tuple[Iterable[OutputBatch], Sequence[Any]]:

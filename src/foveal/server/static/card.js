@@ -87,11 +87,15 @@ export class Card {
 
   unsureText() {
     if (!this.model.usable) return `${this.model.promise} This is a best guess. Please look yourself.`;
+    const whys = this.answer.reasons.map((reason) => this.why(reason));
+    return `Unsure. This is a best guess: ${whys.join(", and ")}. Please look yourself.`;
+  }
+
+  why(reason) {
     const limit = this.model.unsure_below;
-    const why = this.isReading
-      ? unsureReason(this.answer, limit)
-      : `the model is not certain enough (it asks for ${percent(limit)})`;
-    return `Unsure. This is a best guess: ${why}. Please look yourself.`;
+    if (reason === "unfamiliar") return "this picture is unlike those that the model was trained on";
+    if (this.isReading) return unsureReason(this.answer, limit);
+    return `the model is not certain enough (it asks for ${percent(limit)})`;
   }
 
   drawScores() {

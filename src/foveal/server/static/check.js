@@ -34,7 +34,9 @@ class Check {
     const seen = this.seen(answer);
     if (answer.unsure) {
       const guess = answer.matches ? `Perhaps ${declared}, but unsure` : `Unsure: perhaps ${seen}, not ${declared}`;
-      return { kind: "unsure", text: `${guess} (${percent(answer.confidence)}).` };
+      const unfamiliar = answer.reasons.includes("unfamiliar");
+      const why = unfamiliar ? ": unlike the pictures it was trained on" : ` (${percent(answer.confidence)})`;
+      return { kind: "unsure", text: `${guess}${why}.` };
     }
     if (answer.matches) return { kind: "match", text: `Match: this ${this.is} ${declared}.` };
     return { kind: "mismatch", text: `This ${this.seems} ${seen}, not ${declared}.` };

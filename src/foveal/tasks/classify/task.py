@@ -28,6 +28,7 @@ from foveal.tasks.base import (
 )
 from foveal.tasks.classify import analysis
 from foveal.tasks.classify.prediction import Classification
+from foveal.tasks.prediction import joint_doubts
 from foveal.types import (
     Calibration,
     Frame,
@@ -253,7 +254,7 @@ class ClassifyTask(Task[Target, Classification]):
             first,
             labels=labels,
             confidence=confidence,
-            unsure=2 * sum(p.unsure for p in predictions) > len(predictions),
+            **joint_doubts(predictions),
             probabilities=probabilities,
         )
 

@@ -24,6 +24,7 @@ from foveal.tasks.base import (
     Rows,
     Task,
 )
+from foveal.tasks.prediction import joint_doubts
 from foveal.tasks.read import analysis
 from foveal.tasks.read.calibrate import fit_temperature, fitted_on
 from foveal.tasks.read.constraint import Constraint, allows, make_constraint
@@ -298,7 +299,7 @@ class ReadTask(Task[Target, Reading]):
         return replace(
             surest,
             confidence=support[text] / len(predictions),
-            unsure=2 * sum(p.unsure for p in said) > len(said),
+            **joint_doubts(said),
         )
 
     def draw_target(self, picture: Picture, target: Target) -> Image:

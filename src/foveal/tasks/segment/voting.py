@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from foveal.tasks.prediction import joint_doubts
 from foveal.tasks.segment.counting import count_pixels, strips
 from foveal.tasks.segment.prediction import Segmentation
 from foveal.types import Mask
@@ -37,7 +38,7 @@ def vote(predictions: Sequence[Segmentation]) -> Segmentation:
         mask=mask,
         pixels=tuple(int(n) for n in count_pixels(mask, len(first.labels))),
         confidence=min(1.0, confidence),
-        unsure=2 * sum(p.unsure for p in predictions) > len(predictions),
+        **joint_doubts(predictions),
         probabilities=probabilities,
     )
 
