@@ -1,8 +1,9 @@
 """How unlike the pictures of the training a picture is: a distance in the space of the features.
 
 At each level of the backbone the mean and the standard deviation of every channel over all
-positions are compared with those of the training pictures, by the Mahalanobis distance: A Simple Unified Framework for Detecting
-Out-of-Distribution Samples and Adversarial Attacks, 2018, https://arxiv.org/abs/1807.03888.
+positions are compared with those of the training pictures, by the Mahalanobis distance: A Simple
+Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks, 2018,
+https://arxiv.org/abs/1807.03888.
 Deviations, each measured (docs/decisions/0015): roots of both, whose distributions have shorter
 tails; one distribution for all classes; and instead of a weighted sum over the levels,
 whose weights would have to be learnt on foreign pictures, each level has a limit of its own, and
@@ -29,7 +30,7 @@ from torch import Tensor, nn
 _DIRECTIONS = 64
 # Of the variance of a direction, how much is taken from the mean over all directions: a variance
 # that is estimated on few pictures is uncertain, and in many directions all but zero.
-_SHRINKAGE = 0.1
+_SHRINKAGE = 0.02
 # A channel that hardly ever fires would be divided by nothing.
 _LEAST_SPREAD = 1e-2
 _TINY = 1e-6

@@ -1,0 +1,157 @@
+"""A network that says how familiar pictures are: what its answers make of it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from discs import draw_discs, scatter
+from drawing import brightness_model, tiny_manifest
+from numpy.typing import NDArray
+from tinted import draw_tints, tint_manifest, tint_model
+
+from foveal.bundle import Bundle, Manifest
+from foveal.predict import Predictor
+from foveal.predict.engine import OnnxEngine
+from foveal.types import UNFAMILIARITY, Outputs, Picture, TensorSpec
+
+
+class Judging:
+    """An engine that adds a judgement: the brightest green, in units of 100."""
+
+    def __init__(self, model: bytes) -> None:
+        self._engine = OnnxEngine(model, threads=1)
+
+    def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
+        wanted = list(names or (*self._engine.output_names, UNFAMILIARITY))
+        own = [name for name in wanted if name != UNFAMILIARITY]
+        outputs = dict(self._engine.run(inputs, own))
+        if UNFAMILIARITY in wanted:
+            outputs[UNFAMILIARITY] = inputs[..., 1].max(axis=(1, 2)).astype(np.float32) / 100
+        return outputs
+
+
+def judging(path: Path, manifest: Manifest, model: bytes) -> Predictor:
+    outputs = (*manifest.outputs, TensorSpec(UNFAMILIARITY, "float32", (None,)))
+    bundle = Bundle.write(path, replace(manifest, outputs=outputs), {"model.onnx": model})
+    return Predictor(bundle, engine=Judging(model))
+
+
+@pytest.fixture
+def predictor(tmp_path: Path) -> Predictor:
+    return judging(tmp_path / "judging", tiny_manifest(), brightness_model())
+
+
+def plain(red: int, green: int, blue: int) -> Picture:
+    return Picture.from_array(np.full((16, 16, 3), (red, green, blue), np.uint8))
+
+
+FAMILIAR, UNFAMILIAR, DOUBTFUL, BOTH = (
+    plain(10, 40, 10),
+    plain(10, 120, 10),
+    plain(240, 100, 44),
+    plain(140, 128, 116),
+)
+
+
+def test_an_answer_says_why_it_is_unsure(predictor: Predictor) -> None:
+    answers = predictor.predict([FAMILIAR, UNFAMILIAR, DOUBTFUL, BOTH])
+
+    assert [answer.reasons for answer in answers] == [
+        (),
+        ("unfamiliar",),
+        ("confidence",),
+        ("confidence", "unfamiliar"),
+    ]
+    assert [answer.unsure for answer in answers] == [False, True, True, True]
+    assert [answer.unfamiliarity for answer in answers] == pytest.approx([0.4, 1.2, 1.0, 1.28])
+    assert answers[0].headline.startswith("circle ")
+    assert answers[1].headline.startswith("unsure (unfamiliar): circle ")
+    assert answers[2].headline.startswith("unsure: ")
+
+
+def test_its_json_and_the_schema_of_it_say_so_too(predictor: Predictor) -> None:
+    sure, unfamiliar = predictor.predict([FAMILIAR, UNFAMILIAR])
+
+    records = [predictor.answer_json(answer) for answer in (sure, unfamiliar)]
+    assert "reasons" not in records[0]
+    assert records[0]["unfamiliarity"] == 0.4
+    assert records[1]["unsure"] is True
+    assert records[1]["reasons"] == ["unfamiliar"]
+    schema = {**predictor.answer_schema(), "additionalProperties": False}
+    for record in records:
+        jsonschema.validate(record, schema)
+
+
+def test_explanations_are_judged_too(predictor: Predictor) -> None:
+    (answer,) = predictor.predict([UNFAMILIAR], explain=True)
+    assert answer.reasons == ("unfamiliar",)
+    assert answer.without_maps().reasons == ("unfamiliar",)
+
+
+def test_a_bundle_without_the_judgement_is_silent(tiny_bundle: Bundle) -> None:
+    predictor = Predictor(tiny_bundle, threads=1)
+    (answer,) = predictor.predict([UNFAMILIAR])
+    assert answer.unfamiliarity is None
+    assert not answer.unsure
+    assert not {"reasons", "unfamiliarity"} & set(predictor.answer_json(answer))
+
+
+def test_most_bundles_decide_what_is_unfamiliar(predictor: Predictor) -> None:
+    familiar, unfamiliar, both = predictor.predict([FAMILIAR, UNFAMILIAR, BOTH])
+
+    sure = predictor.task.vote([familiar, familiar, unfamiliar])
+    unsure = predictor.task.vote([unfamiliar, familiar, both])
+
+    assert (sure.unsure, sure.reasons, sure.unfamiliarity) == (False, (), pytest.approx(0.4))
+    assert unsure.reasons == ("confidence", "unfamiliar")
+    assert unsure.unfamiliarity == pytest.approx(1.2)
+
+
+def test_what_is_not_a_number_is_not_familiar(predictor: Predictor) -> None:
+    (answer,) = predictor.predict([FAMILIAR])
+    assert answer.judged(float("nan")).reasons == ("unfamiliar",)
+
+
+@pytest.mark.parametrize(("foreign", "reasons"), [(0, ()), (1, ()), (4, ("unfamiliar",))])
+def test_a_tiled_picture_is_unfamiliar_when_half_of_it_is(
+    tmp_path: Path, foreign: int, reasons: tuple[str, ...]
+) -> None:
+    manifest = tint_manifest()
+    manifest = replace(manifest, pipeline=replace(manifest.pipeline, overlap=0.0))
+    predictor = judging(tmp_path / "tiled", manifest, tint_model())
+    # Eight tiles of 16 pixels beside each other.
+    pixels = draw_tints(*["1" * 16 * 8] * 16)
+    pixels[:, 128 - 16 * foreign :, 1] = 160
+
+    (answer,) = predictor.predict([Picture.from_array(pixels)])
+
+    assert answer.reasons == reasons
+
+
+def test_a_trained_segmenter_knows_its_kind(tiny_masks: Bundle) -> None:
+    predictor = Predictor(tiny_masks, threads=1)
+    rng = np.random.default_rng(100)
+    size = (128, 192)
+    discs = [draw_discs(scatter(rng, size), size, seed)[0] for seed in range(200, 240)]
+    stripes = np.where(np.indices(size)[0] % 4 < 2, 230, 30).astype(np.uint8)
+    half = discs[0].copy()
+    half[:, :96] = 255
+    foreign = [
+        rng.integers(0, 256, (*size, 3), np.uint8),
+        np.full((*size, 3), 255, np.uint8),
+        np.zeros((*size, 3), np.uint8),
+        np.ascontiguousarray(stripes[..., None].repeat(3, axis=2)),
+        half,
+    ]
+    assert "max_unfamiliarity_difference" in tiny_masks.manifest.parity
+
+    familiar, others = (
+        predictor.predict([Picture.from_array(pixels) for pixels in pictures])
+        for pictures in (discs, foreign)
+    )
+
+    assert sum("unfamiliar" in answer.reasons for answer in familiar) <= 2
+    assert all("unfamiliar" in answer.reasons for answer in others)
