@@ -75,6 +75,13 @@ def test_the_recipes_of_older_runs_are_read_and_mean_the_same(task: str) -> None
     assert recipe.to_yaml() == path.read_text(encoding="utf-8")
 
 
+def test_what_the_first_recipes_did_not_have_is_written_where_it_is_said(tmp_path: Path) -> None:
+    recipe = make_recipe(None, ["evaluate.remember_pictures=false"], {})
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    assert not Recipe.load(tmp_path / "recipe.yaml").evaluate.remember_pictures
+    assert recipe.digest() != Recipe().digest()
+
+
 def test_a_choice_fills_only_what_is_open_and_brings_the_reasons_of_that() -> None:
     given = make_recipe(None, ["train.augment.rotation=10", "model.backbone=auto"], {"epochs": 3})
     choice = Recipe(

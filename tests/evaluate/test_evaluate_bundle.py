@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from foveal.bundle import Bundle
+from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
 from foveal.data.source import Loaded, Sample
 from foveal.errors import DataError, ImageError, MissingExtraError
 from foveal.evaluate import Evaluation, MeasureOptions, evaluate_bundle
@@ -38,7 +39,7 @@ class DrawnSource:
         if grey is None:
             raise ImageError(f"{sample.id} is damaged.")
         pixels = np.full((20, 30, 3), grey, np.uint8)
-        return Loaded(Picture.from_array(pixels), grey.to_bytes(16, "big"))
+        return Loaded(Picture.from_array(pixels), grey.to_bytes(16, "little"))
 
 
 def draw(*pictures: tuple[str, int | None, tuple[str, ...] | None], **more: Any) -> DrawnSource:
@@ -77,6 +78,40 @@ def test_metrics_are_those_of_the_answers_with_intervals_around_them(predictor: 
     # circle: precision 1, recall 0.9; square is answered twice, never right.
     assert values["metrics"]["precision"]["value"] == pytest.approx(0.5)
     assert values["metrics"]["recall"]["value"] == pytest.approx(0.45)
+
+
+def test_pictures_that_were_trained_on_are_counted_first(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    # What the digests of right0.png to right2.png begin with.
+    digests = np.zeros((3, 16), np.uint8)
+    digests[:, 0] = DARK + np.arange(3)
+    content = np.sort(digests[:, :8].copy().view("<u8").ravel())
+    known = TrainedOn(content, np.zeros(3, np.uint64))
+    files = {"model.onnx": tiny_bundle.model_bytes(), TRAINED_ON_NAME: known.to_bytes()}
+    bundle = Bundle.write(tmp_path / "seen", tiny_bundle.manifest, files)
+
+    evaluation = evaluate_bundle(Predictor(bundle, threads=1), many(right=5, wrong=2), options=FAST)
+
+    assert evaluation.trained_on is not None
+    assert evaluation.trained_on.tolist() == [True] * 3 + [False] * 4
+    first = evaluation.findings[0]
+    assert (first.id, first.count) == ("evaluate.trained_on", 3)
+    assert first.samples == ("right0.png", "right1.png", "right2.png")
+    assert first.message.startswith("3 of 7 were trained on")
+    assert evaluation.to_json()["trained_on"] == 3
+    assert first.message in evaluation.to_html()
+    evaluation.write(tmp_path / "report")
+    with (tmp_path / "report" / "predictions.csv").open() as file:
+        assert [row["trained_on"] for row in csv.DictReader(file)] == list("1110000")
+
+
+def test_a_bundle_that_does_not_say_what_it_was_trained_on_claims_nothing(
+    predictor: Predictor,
+) -> None:
+    evaluation = evaluate_bundle(predictor, many(right=2, wrong=1), options=FAST)
+    assert evaluation.trained_on is None and evaluation.warning is None
+    assert evaluation.to_json()["trained_on"] is None
 
 
 def test_what_cannot_be_measured_is_counted_and_listed_not_scored(predictor: Predictor) -> None:
@@ -254,6 +289,7 @@ def test_predictions_csv_has_a_row_a_picture_and_a_column_a_label(written: Path)
 
     assert list(rows[0]) == [
         *("image", "target", "prediction", "confidence", "unsure", "correct"),
+        "trained_on",
         *("score:circle", "score:square"),
     ]
     assert [row["correct"] for row in rows] == ["1"] * 18 + ["0"] * 2

@@ -17,6 +17,7 @@ from drawing import DrawFolder
 from safetensors.numpy import load_file
 
 import foveal
+from foveal.cli.main import run
 from foveal.errors import (
     BundleError,
     DataError,
@@ -75,6 +76,23 @@ def test_a_training_learns_and_writes_everything_that_is_documented(model: fovea
     } <= names
     assert "cache" not in names
     assert len(model.history()) == 6
+
+
+def test_evaluating_what_was_trained_on_says_so(
+    model: foveal.Model, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = model.bundle.manifest.data["train"]
+    assert run(["evaluate", str(run_of(model)), str(photos)]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith(f"warning: {trained} of 80 were trained on")
+    assert model.evaluate().to_json()["trained_on"] == 0
+
+
+def test_a_training_can_keep_no_hashes_of_its_pictures(photos: Path, tmp_path: Path) -> None:
+    silent = (*SMALL, "evaluate.remember_pictures=false")
+    model = foveal.train(photos, out=tmp_path, epochs=1, overrides=silent)
+    assert not (run_of(model) / "bundle" / "trained_on.bin").exists()
+    assert model.evaluate(photos).trained_on is None
 
 
 def test_the_bundle_says_what_it_was_proven_on(model: foveal.Model) -> None:

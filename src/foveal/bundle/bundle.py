@@ -16,6 +16,7 @@ from typing import final
 from foveal.atomic import atomic_path
 from foveal.bundle.manifest import Manifest
 from foveal.bundle.onnx_check import check_onnx
+from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
 from foveal.errors import BundleError
 from foveal.pipeline import Pipeline
 from foveal.tasks import get_task
@@ -25,7 +26,12 @@ from foveal.types import UNFAMILIARITY, Labels
 MANIFEST_NAME = "bundle.json"
 MODEL_NAME = "model.onnx"
 REQUIRED_FILES = frozenset({MODEL_NAME})
-ALLOWED_FILES = REQUIRED_FILES | {"weights.safetensors", "recipe.yaml", "README.md"}
+ALLOWED_FILES = REQUIRED_FILES | {
+    "weights.safetensors",
+    "recipe.yaml",
+    "README.md",
+    TRAINED_ON_NAME,
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Far above any network that makes sense here (ViT-L is 1.2 GB); stops a zip bomb.
 _MAX_FILE_BYTES = 4_000_000_000
@@ -155,6 +161,13 @@ class Bundle:
         """Return the task, bound to the bundle's labels and options."""
         task_type = get_task(self.manifest.task)
         return task_type.bind(Labels(self.manifest.labels), self.manifest.task_options)
+
+    @cached_property
+    def trained_on(self) -> TrainedOn | None:
+        """Return the hashes of the training pictures, or None where the bundle has none."""
+        if TRAINED_ON_NAME not in self.manifest.files:
+            return None
+        return TrainedOn.from_bytes(self.read(TRAINED_ON_NAME))
 
     @property
     def size_bytes(self) -> int:

@@ -49,6 +49,8 @@ def evaluate(
     if as_json:
         write_json(values)
     else:
+        if evaluation.warning:
+            write(f"warning: {evaluation.warning}")
         write(f"{values['samples']} pictures")
         baseline = values["baseline"]
         write(metric_table(values["metrics"], evaluation.task.metric_words, baseline["metrics"]))

@@ -19,7 +19,7 @@ import numpy as np
 
 from foveal.console import Progress
 from foveal.data.decode import DecodeLimits
-from foveal.data.hashing import Fingerprint, fingerprint
+from foveal.data.hashing import Fingerprint, fingerprint, step_of_look
 from foveal.data.scan import Scan
 from foveal.data.source import Opened, Sample, Source
 from foveal.errors import FovealError, ImageError, UsageError
@@ -36,8 +36,6 @@ _CHUNK = 16
 _AHEAD = 3
 # Rows of the original that are in memory at once while a tiled picture is written.
 _BAND = 512
-# Side of a tiled picture as its fingerprint sees it.
-_LOOK_SIDE = 512
 # Places of each class that are remembered of each picture, for crops that shall hold the class:
 # fewer of each where there are many pictures.
 _PLACES, _FEWEST_PLACES, _ALL_PLACES = 1000, 50, 100_000
@@ -144,7 +142,7 @@ class _Writer:
         raster = decoded.opened.raster
         mask = scaled_mask(decoded.mask, self._pipeline.scale)
         _check_room(4 * mask.size, self._directory, "--set pipeline.scale=0.5")
-        step = max(1, max(mask.shape) // _LOOK_SIDE)
+        step = step_of_look(*mask.shape)
         look = []
         for top, band in _bands(raster, self._pipeline.scale):
             self._files[0].write(band.data)

@@ -13,11 +13,14 @@ from foveal.types import Image
 
 THUMB = 16
 _SIDE = 32
+# Side of a tiled picture as its fingerprint sees it.
+_LOOK_SIDE = 512
 # Eight lowest frequencies down, the eight after the mean across: 64 bits.
 _DOWN, _ACROSS = 8, 9
 _COSINES = np.cos(
     np.pi / (2 * _SIDE) * np.arange(_ACROSS)[:, None] * (2 * np.arange(_SIDE)[None] + 1)
 ).astype(np.float32)
+_POPCOUNT = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
 @final
@@ -60,6 +63,17 @@ def fingerprint(pixels: Image) -> Fingerprint:
     return Fingerprint(phash, thumb, float(spread[0]), float(balance[0]))
 
 
+def step_of_look(height: int, width: int) -> int:
+    """Return the step at which rows and columns of a large picture are looked at."""
+    return max(1, max(height, width) // _LOOK_SIDE)
+
+
+def thinned(pixels: Image) -> Image:
+    """Return the rows and columns of a large picture that its fingerprint is made of."""
+    step = step_of_look(pixels.shape[0], pixels.shape[1])
+    return np.ascontiguousarray(pixels[::step, ::step])
+
+
 def texture(thumbs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return (N,) spread and (N,) balance of (N, 16, 16) thumbnails; see `Fingerprint`."""
     values = thumbs.astype(np.float32)
@@ -77,3 +91,11 @@ def normalised(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
     spread = values.std(axis=(1, 2), keepdims=True)
     values /= np.maximum(spread, 1.0)
     return values
+
+
+def count_bits(values: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return how many bits of each value are set, (N,)."""
+    # numpy.bitwise_count needs NumPy 2.
+    counts = _POPCOUNT[np.ascontiguousarray(values).view(np.uint8)].reshape(-1, 8)
+    total: NDArray[np.int64] = counts.sum(axis=1, dtype=np.int64)
+    return total

@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.data.hashing import normalised
+from foveal.data.hashing import count_bits, normalised
 from foveal.data.scan import Scan
 
 # Mean absolute difference of two normalised thumbnails up to which pictures with near hashes are
@@ -26,7 +26,6 @@ MIN_SPREAD = 4.0
 MAX_EFFORT = 500_000_000
 # Comparing two thumbnails takes as long as comparing this many hashes.
 _THUMB_EFFORT = 100
-_POPCOUNT = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 _CHUNK = 65_536
 
 
@@ -133,7 +132,7 @@ def _unite_within_bands(
         # The mean of a difference is no more than the mean absolute difference.
         near = (band[after] == band[at]) & (balance[after] - balance[at] <= MAX_DIFFERENCE + 1e-4)
         at, after = at[near], after[near]
-        hit = _bits(hashes[at] ^ hashes[after]) <= distance
+        hit = count_bits(hashes[at] ^ hashes[after]) <= distance
         one, other = members[at[hit]], members[after[hit]]
         apart = union.roots()[one] != union.roots()[other]
         # Said before it is spent, so that no round is too long either.
@@ -151,13 +150,6 @@ def _is_united(band: NDArray[np.int64], roots: NDArray[np.int64]) -> NDArray[np.
     starts = np.flatnonzero(np.concatenate([[True], band[1:] != band[:-1]]))
     same = np.minimum.reduceat(roots, starts) == np.maximum.reduceat(roots, starts)
     return np.repeat(same, np.diff(np.append(starts, len(band))))
-
-
-def _bits(values: NDArray[np.uint64]) -> NDArray[np.int64]:
-    # numpy.bitwise_count needs NumPy 2.
-    counts = _POPCOUNT[np.ascontiguousarray(values).view(np.uint8)].reshape(-1, 8)
-    total: NDArray[np.int64] = counts.sum(axis=1, dtype=np.int64)
-    return total
 
 
 def _unite_alike(

@@ -33,6 +33,7 @@ from foveal.evaluate.measure import (
     measure,
     time_single,
 )
+from foveal.evaluate.recognise import recognised, trained_on_finding
 from foveal.evaluate.report import render_report
 from foveal.evaluate.results import Results
 from foveal.evaluate.table import target_text, write_predictions
@@ -152,6 +153,7 @@ def evaluate_bundle(
     progress: Progress | None = None,
     others: Sequence[Predictor] = (),
     unsure_accuracy: float | None = None,
+    near_copies: bool = True,
 ) -> Evaluation:
     """Measure a bundle on a source, through the same code that serves it.
 
@@ -168,6 +170,8 @@ def evaluate_bundle(
         others: Bundles that vote with it; the report's pictures are drawn by the first alone.
         unsure_accuracy: Choose the bundle's `unsure` limit on these answers, for this accuracy:
             the evaluation's manifest holds it, and its answers are judged by it.
+        near_copies: Whether near copies of pictures that were trained on count as trained on. A
+            split has been looked at more closely than hashes can.
 
     Raises:
         DataError: When not one sample could be measured.
@@ -184,6 +188,7 @@ def evaluate_bundle(
         batch_size=chosen.batch_size,
         progress=shown,
         others=others,
+        with_looks=near_copies,
     )
     # Intervals, latency and examples: some seconds, on large pictures a minute.
     shown.start("summarise", None)
@@ -200,6 +205,7 @@ def evaluate_bundle(
         measured = replace(measured, predictions=judged)
     confidence = np.array([p.confidence for p in measured.predictions], np.float64)
     unsure = np.array([p.unsure for p in measured.predictions], bool)
+    seen = recognised([voter.bundle for voter in (predictor, *others)], measured)
     targets = [target_text(sample) for sample in measured.samples]
     degree = primary_by_sample(task, measured.rows) if task.right_when else None
     if degree is None:
@@ -219,6 +225,7 @@ def evaluate_bundle(
         correct=correct,
         confidence=confidence,
         unsure=unsure,
+        trained_on=seen,
         metrics=intervals,
         degree=degree,
         certainty=certainty(confidence, correct, unsure, manifest.calibration),
@@ -226,6 +233,7 @@ def evaluate_bundle(
         groups=groups(task, measured, correct),
         details=task.analyse(measured.predictions, raws, measured.rows),
         findings=(
+            *trained_on_finding(seen, measured),
             *promise_findings(task, manifest.calibration, baseline, correct, unsure),
             *findings,
             *own_findings(measured, targets, correct, confidence),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.bundle.trained_on import look_at
 from foveal.console import Progress
 from foveal.data.source import Opened, Sample, Source
 from foveal.errors import DataError, FovealError, ImageError
@@ -95,6 +96,7 @@ class MeasuredSamples:
         predictions: One for each sample, without maps.
         rows: (N, K) float64, see `foveal.tasks.base.Rows`.
         digests: Digests of the files, for finding the same picture under two labels.
+        looks: (N,) uint64, see `foveal.bundle.trained_on.look_at`; 0 where it was not computed.
         failures: The samples that could not be measured.
     """
 
@@ -102,6 +104,7 @@ class MeasuredSamples:
     predictions: tuple[Prediction, ...]
     rows: NDArray[np.float64]
     digests: tuple[bytes, ...]
+    looks: NDArray[np.uint64]
     failures: tuple[Failure, ...]
 
 
@@ -111,6 +114,7 @@ class _Prepared:
     target: Any
     inputs: tuple[tuple[ModelInput, Frame], ...]
     digest: bytes
+    look: int
 
 
 def measure(
@@ -121,6 +125,7 @@ def measure(
     batch_size: int,
     progress: Progress,
     others: Sequence[Predictor] = (),
+    with_looks: bool = True,
 ) -> MeasuredSamples:
     """Answer every sample. No picture outlives its batch, so memory stays flat.
 
@@ -133,32 +138,39 @@ def measure(
         batch_size: Pictures in one run of the network.
         progress: Told how far the work is.
         others: Bundles of the same task that vote with it.
+        with_looks: Whether to note how pictures look, where a bundle knows how those looked that
+            it was trained on.
 
     Raises:
         DataError: When not one sample could be measured.
     """
     task = predictor.task
     measured: list[tuple[Sample, Prediction, bytes]] = []
+    looks: list[int] = []
     rows: list[NDArray[np.float64]] = []
     failures: list[Failure] = []
     progress.start("evaluate", len(samples))
     done = 0
     voters = (predictor, *others)
+    with_looks = with_looks and any(voter.bundle.trained_on for voter in voters)
+    prepare = partial(_prepare, voters, source, with_look=with_looks)
     together = 1 if any(voter.pipeline.is_tiled for voter in voters) else batch_size
-    for batch in _batches(voters, source, samples, together):
-        done += len(batch)
-        failures += [item for item in batch if isinstance(item, Failure)]
-        good = [item for item in batch if not isinstance(item, Failure)]
-        try:
-            answers = _vote(voters, good)
-        except ImageError as error:
-            # Raised by the damaged part of a picture that is read in parts, and runs alone.
-            failures.append(Failure(good[0].sample.id, error.error_code, error.message))
-            answers, good = [], []
-        for item, prediction in zip(good, answers, strict=True):
-            rows.append(task.measure(prediction, item.target))
-            measured.append((item.sample, prediction.without_maps(), item.digest))
-        progress.update(done)
+    with closing(read_ahead(prepare, samples, workers=available_cores(), ahead=together)) as items:
+        while batch := list(islice(items, together)):
+            done += len(batch)
+            failures += [item for item in batch if isinstance(item, Failure)]
+            good = [item for item in batch if not isinstance(item, Failure)]
+            try:
+                answers = _vote(voters, good)
+            except ImageError as error:
+                # Raised by the damaged part of a picture that is read in parts, and runs alone.
+                failures.append(Failure(good[0].sample.id, error.error_code, error.message))
+                answers, good = [], []
+            for item, prediction in zip(good, answers, strict=True):
+                rows.append(task.measure(prediction, item.target))
+                looks.append(item.look)
+                measured.append((item.sample, prediction.without_maps(), item.digest))
+            progress.update(done)
     progress.finish()
     if not measured:
         raise _nothing_measured(task, source, failures)
@@ -167,6 +179,7 @@ def measure(
         predictions=tuple(item[1] for item in measured),
         rows=np.stack(rows),
         digests=tuple(item[2] for item in measured),
+        looks=np.array(looks, np.uint64),
         failures=tuple(failures),
     )
 
@@ -221,18 +234,9 @@ def target_of(task: Task, source: Source, sample: Sample) -> Any:
     return task.parse_target(sample.raw or ())
 
 
-def _batches(
-    voters: Sequence[Predictor], source: Source, samples: Sequence[Sample], batch_size: int
-) -> Iterator[list[_Prepared | Failure]]:
-    """Yield prepared samples in order, decoded by threads one batch ahead."""
-    prepare = partial(_prepare, voters, source)
-    prepared = read_ahead(prepare, samples, workers=available_cores(), ahead=batch_size)
-    with closing(prepared):
-        while batch := list(islice(prepared, batch_size)):
-            yield batch
-
-
-def _prepare(voters: Sequence[Predictor], source: Source, sample: Sample) -> _Prepared | Failure:
+def _prepare(
+    voters: Sequence[Predictor], source: Source, sample: Sample, *, with_look: bool
+) -> _Prepared | Failure:
     if sample.raw is None:
         return Failure(sample.id, "unlabelled", "The sample has no label.")
     try:
@@ -245,7 +249,10 @@ def _prepare(voters: Sequence[Predictor], source: Source, sample: Sample) -> _Pr
         inputs = [v.prepare_raster(own.raster) for v, own in zip(voters, opened, strict=True)]
     except FovealError as error:
         return Failure(sample.id, error.error_code, error.message)
-    return _Prepared(sample, target, tuple(inputs), opened[0].digest)
+    look = 0
+    if with_look:
+        look = look_at(opened[0].raster, voters[0].pipeline, sample.raw, task.target_kind)
+    return _Prepared(sample, target, tuple(inputs), opened[0].digest, look)
 
 
 def _open(predictor: Predictor, source: Source, sample: Sample) -> Opened:

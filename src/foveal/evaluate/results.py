@@ -12,6 +12,7 @@ from foveal.bundle.manifest import Manifest
 from foveal.evaluate.baseline import BaselineComparison
 from foveal.evaluate.examples import Example
 from foveal.evaluate.measure import Failure, Latency, MeasuredSamples
+from foveal.evaluate.recognise import trained_on_sentence
 from foveal.metrics import Interval
 from foveal.tasks.base import Task
 from foveal.types import Finding, JsonObject
@@ -33,6 +34,8 @@ class Results:
         correct: (N,) whether each answer was right.
         confidence: (N,) of each answer, in [0, 1].
         unsure: (N,) whether the model said that it is unsure.
+        trained_on: (N,) whether each picture, or a near copy, was trained on; None where the
+            bundle does not say.
         metrics: Name → value with its 95 % interval.
         degree: (N,) how right each answer is, by the primary metric, in [0, 1]; None where answers
             are right or wrong.
@@ -55,6 +58,7 @@ class Results:
     correct: NDArray[np.bool_]
     confidence: NDArray[np.float64]
     unsure: NDArray[np.bool_]
+    trained_on: NDArray[np.bool_] | None
     metrics: dict[str, Interval]
     degree: NDArray[np.float64] | None
     certainty: JsonObject
@@ -77,12 +81,20 @@ class Results:
         """Return the samples that could not be measured."""
         return self.measured.failures
 
+    @property
+    def warning(self) -> str | None:
+        """Return a sentence about pictures that were trained on, if there are any."""
+        if self.trained_on is None or not self.trained_on.any():
+            return None
+        return trained_on_sentence(int(self.trained_on.sum()), self.samples)
+
     def to_json(self) -> JsonObject:
         """Return what `metrics.json` holds and `evaluate --json` prints."""
         return {
             "schema_version": SCHEMA_VERSION,
             "task": self.task.name,
             "samples": self.samples,
+            "trained_on": None if self.trained_on is None else int(self.trained_on.sum()),
             "metrics": {name: value.to_json() for name, value in self.metrics.items()},
             "primary_metric": self.task.primary_metric,
             "model": self.manifest.name,

@@ -10,7 +10,7 @@ from foveal.data.source import Sample
 from foveal.errors import DataError
 from foveal.evaluate.results import Results
 
-_COLUMNS = ("image", "target", "prediction", "confidence", "unsure", "correct")
+_COLUMNS = ("image", "target", "prediction", "confidence", "unsure", "correct", "trained_on")
 # Before a label, so that a class called `image` makes no second column of that name.
 _SCORE = "score:"
 
@@ -21,7 +21,7 @@ def target_text(sample: Sample) -> str:
 
 
 def write_predictions(evaluation: Results, path: Path) -> None:
-    """Write the table: image, target, prediction, confidence, unsure, correct, degree, scores.
+    """Write the table: image, target, ..., correct, trained_on, degree, scores.
 
     Where answers are right to a degree, that is a column named after the primary metric. Scores,
     for tasks that give them, are one column a label, in the bundle's order.
@@ -45,6 +45,7 @@ def write_predictions(evaluation: Results, path: Path) -> None:
                     f"{evaluation.confidence[i]:.6f}",
                     int(prediction.unsure),
                     int(evaluation.correct[i]),
+                    "" if evaluation.trained_on is None else int(evaluation.trained_on[i]),
                     *([] if evaluation.degree is None else [f"{evaluation.degree[i]:.6f}"]),
                     *(f"{round(scores[name], 6):.5g}" for name in names if has_scores),
                 ]

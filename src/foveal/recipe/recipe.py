@@ -113,6 +113,10 @@ class Recipe:
         """Return plain values, in the order of the sections."""
         values = asdict(self)
         del values["given"]
+        # Younger than the first runs: left out where it is as it always was, so that their digests,
+        # by which a resumed run finds its cached features, stay the same.
+        if self.evaluate.remember_pictures:
+            del values["evaluate"]["remember_pictures"]
         return values
 
     def to_yaml(self) -> str:

@@ -189,4 +189,11 @@ class EvaluateOptions:
             lt=1,
         ),
     ] = 0.99
+    remember_pictures: Annotated[
+        bool,
+        About(
+            "Keep two hashes (16 bytes) of each training picture in the bundle, so that an "
+            "evaluation can say which pictures were trained on.",
+        ),
+    ] = True
     bootstrap: Annotated[int, About("Resamples behind the 95 % intervals.", ge=100)] = 1000

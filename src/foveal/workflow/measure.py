@@ -68,6 +68,7 @@ def measure(
         findings=source.findings,
         progress=progress,
         others=others,
+        near_copies=split is None or run is None,
     )
     if out is not None:
         with writing(out):
@@ -91,6 +92,7 @@ def measure_prepared(predictor: Predictor, prepared: Prepared, progress: Progres
         findings=prepared.findings,
         progress=progress,
         unsure_accuracy=options.unsure_accuracy,
+        near_copies=False,
     )
 
 

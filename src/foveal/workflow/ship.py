@@ -14,6 +14,7 @@ import torch
 
 from foveal.bundle.bundle import Bundle
 from foveal.bundle.manifest import Manifest
+from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
 from foveal.console import Progress
 from foveal.export.kept import KeptOutputs
 from foveal.export.onnx import export_onnx, shipped_outputs
@@ -88,6 +89,8 @@ def ship(
         "weights.safetensors": save_weights(network),
         "recipe.yaml": prepared.recipe.to_yaml().encode(),
     }
+    if prepared.recipe.evaluate.remember_pictures:
+        files[TRAINED_ON_NAME] = _trained_on(prepared).to_bytes()
     draft = Bundle.write(run.draft, unmeasured, files)
     evaluation = measure_prepared(Predictor(draft), prepared, progress)
     metrics = {name: interval.to_json() for name, interval in evaluation.metrics.items()}
@@ -145,6 +148,12 @@ def _manifest(
         files={},
         limits=limits_of(recipe),
     )
+
+
+def _trained_on(prepared: Prepared) -> TrainedOn:
+    positions = prepared.indices(TRAIN)
+    raws = [prepared.source.samples[i].raw for i in positions]
+    return TrainedOn.of(prepared.cache.scan, positions, raws, prepared.task.target_kind)
 
 
 def _data(prepared: Prepared) -> JsonObject:
