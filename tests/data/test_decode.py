@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import simplejpeg
+from heic import HEIC, resized, turned
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.data import decode as decode_module
 from foveal.data.decode import DecodeLimits, decode, decode_array, read_file, to_rgb
+from foveal.data.headers import read_header
 from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError
 
 LIMITS = DecodeLimits(max_bytes=10_000_000, max_pixels=1_000_000)
@@ -72,7 +75,7 @@ def oriented(kind: str, orientation: int) -> bytes:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
 def test_every_orientation_of_every_format_comes_out_upright(kind: str, orientation: int) -> None:
     picture = decode(oriented(kind, orientation), LIMITS)
     assert (picture.height, picture.width) == (2 * BLOCK, 3 * BLOCK)
@@ -324,6 +327,7 @@ def tiny_files() -> dict[str, bytes]:
         "BMP": saved(image, "BMP"),
         "TIFF": saved(image, "TIFF"),
         "LZW TIFF": saved(image, "TIFF", compression="tiff_lzw"),
+        "AVIF": saved(image, "AVIF", exif=exif(6)),
     }
 
 
@@ -357,6 +361,55 @@ def test_every_flipped_byte_is_a_picture_or_an_image_error(kind: str, data: byte
     assert decoded < len(data)
 
 
+# Before, and turned by quarters against the clock: the colour in each corner, from the upper left.
+@pytest.mark.parametrize(
+    ("quarters", "size", "corners"),
+    [
+        (0, (48, 64), ["white", "blue", "red", "blue"]),
+        (1, (64, 48), ["blue", "blue", "white", "red"]),
+        (2, (48, 64), ["blue", "red", "blue", "white"]),
+        (3, (64, 48), ["red", "white", "blue", "blue"]),
+    ],
+)
+def test_a_heic_comes_out_upright(quarters: int, size: tuple[int, int], corners: list[str]) -> None:
+    pytest.importorskip("pi_heif", reason="pi-heif is not installed: pip install 'foveal[heic]'")
+    data = turned(quarters) if quarters else HEIC
+    header = read_header(data)
+    picture = decode(data, LIMITS)
+    assert (header.height, header.width) == (picture.height, picture.width) == size
+    near = {"white": (250, 250, 250), "red": (220, 40, 40), "blue": (40, 60, 200)}
+    found = picture.pixels[3::, 3::][:: size[0] - 7, :: size[1] - 7].reshape(-1, 3)
+    np.testing.assert_allclose(found, [near[name] for name in corners], atol=30)
+
+
+def test_a_damaged_heic_is_a_picture_or_an_image_error() -> None:
+    pytest.importorskip("pi_heif", reason="pi-heif is not installed: pip install 'foveal[heic]'")
+    for at in range(0, len(HEIC), 3):
+        for damaged in (HEIC[:at], HEIC[:at] + bytes([HEIC[at] ^ 0xFF]) + HEIC[at + 1 :]):
+            try:
+                picture = decode(damaged, LIMITS)
+            except ImageError:
+                continue
+            assert picture.pixels.shape[0] * picture.pixels.shape[1] <= LIMITS.max_pixels
+
+
+def test_a_heic_without_its_decoder_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif.as_plugin", None)
+    with pytest.raises(ImageFormatError, match="pi-heif, which is not installed") as caught:
+        decode(HEIC, LIMITS)
+    assert "foveal[heic]" in str(caught.value.hint)
+    assert caught.value.error_code == "extra_missing"
+    # Its size is known without.
+    assert read_header(HEIC).height == 48
+
+
+def test_a_part_that_is_larger_than_the_picture_counts_too() -> None:
+    small = DecodeLimits(max_bytes=10_000, max_pixels=48 * 64)
+    # 64 x 64 px are coded, of which 64 x 48 are shown.
+    with pytest.raises(ImageTooLargeError):
+        decode(HEIC, small)
+
+
 def png_header(width: int, height: int) -> bytes:
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + bytes(4)
@@ -376,6 +429,8 @@ def bombs() -> dict[str, bytes]:
         "lossless WEBP": b"RIFF\x20\0\0\0WEBPVP8L\x10\0\0\0\x2f" + struct.pack("<I", 0xFFF_FFFF),
         "BMP": b"BM" + bytes(12) + struct.pack("<Iii", 40, 60_000, -60_000) + bytes(28),
         "TIFF": tiff + bytes(4),
+        "AVIF": resized(saved(PILImage.new("RGB", (16, 16)), "AVIF"), 60_000, 60_000),
+        "HEIC": resized(HEIC, 60_000, 60_000),
     }
 
 
@@ -438,8 +493,7 @@ def test_who_sets_the_limits_says_how_to_raise_them() -> None:
     [
         (b"", "the file is empty"),
         (b"%PDF-1.7", "it looks like PDF"),
-        (b"\0\0\0\x18ftypheic\0\0", "it looks like HEIC"),
-        (b"\0\0\0\x18ftypavif\0\0", "it looks like AVIF"),
+        (b"\0\0\0\x18ftypisom\0\0", "it looks like a video"),
         (b"<!doctype html><title>404", "it looks like a web page"),
         (b"PK\x03\x04", "it looks like a zip archive"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "supported format. Expected JPEG"),

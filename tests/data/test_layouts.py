@@ -128,10 +128,10 @@ def test_folders_inside_a_class_count_for_it(tmp_path: Path) -> None:
 
 def test_pictures_of_foreign_formats_are_said(tmp_path: Path) -> None:
     draw(tmp_path, "a/1.png", "b/1.png")
-    (tmp_path / "a" / "2.HEIC").touch()
+    (tmp_path / "a" / "2.JXL").touch()
     source = open_source(tmp_path)
-    assert ids(source, "images.foreign_format") == ("a/2.HEIC",)
-    assert "heic" in source.findings[0].message
+    assert ids(source, "images.foreign_format") == ("a/2.JXL",)
+    assert "jxl" in source.findings[0].message
 
 
 def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -27,7 +28,14 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from foveal.data.exif import swaps_sides, turn_upright
 from foveal.data.headers import Format, ImageHeader, read_header
-from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError, nearest
+from foveal.errors import (
+    ImageError,
+    ImageFormatError,
+    ImageTooLargeError,
+    MissingExtraError,
+    nearest,
+)
+from foveal.extras import import_extra
 from foveal.types import Picture
 
 __all__ = [
@@ -37,17 +45,19 @@ __all__ = [
     "decode",
     "decode_array",
     "missing_path",
+    "plugin",
     "read_file",
     "reading",
     "to_rgb",
 ]
 
-# The classes themselves, not Image.open: only these six formats can ever be parsed, and no limit
-# but our own holds.
+# The classes themselves, not Image.open: only these formats can ever be parsed, and no limit
+# but our own holds. The class for HEIC is optional: see `plugin`.
 PLUGINS: dict[Format, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
     "WEBP": WebPImageFile,
+    "AVIF": AvifImageFile,
     "GIF": GifImageFile,
     "BMP": BmpImageFile,
     "TIFF": TiffImageFile,
@@ -126,11 +136,13 @@ def decode(
     limits.check_bytes(len(data))
     header = read_header(data)
     limits.check_size(header.height, header.width)
+    if header.largest is not None:
+        limits.check_size(*header.largest)
     pixels = _decode_jpeg(data, header, min_size) if header.format == "JPEG" else None
     if pixels is not None:
         return Picture(turn_upright(pixels, header.orientation), header.height, header.width)
-    # In a TIFF the orientation is part of the image itself, and Pillow has turned it.
-    orientation = 1 if header.format == "TIFF" else header.orientation
+    # In a TIFF and a HEIC the orientation is part of the image itself: the decoder has turned it.
+    orientation = 1 if header.format in ("TIFF", "HEIC") else header.orientation
     pixels = _decode_with_pillow(data, header, limits)
     return Picture.from_array(turn_upright(pixels, orientation))
 
@@ -172,8 +184,9 @@ def _jpeg_factor(height: int, width: int, min_size: tuple[int, int] | None) -> i
 def _decode_with_pillow(
     data: bytes, header: ImageHeader, limits: DecodeLimits
 ) -> NDArray[np.uint8]:
+    opened = plugin(header.format)
     try:
-        with PLUGINS[header.format](io.BytesIO(data)) as image:
+        with opened(io.BytesIO(data)) as image:
             # A GIF's frame may be larger than the canvas that its header states.
             limits.check_size(image.height, image.width)
             # XMP may state an orientation too; browsers and cameras go by EXIF alone.
@@ -187,6 +200,24 @@ def _decode_with_pillow(
     except Exception as error:  # Decoders of hostile bytes raise anything; this is the edge.
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise ImageError(f"The {header.format} picture cannot be decoded: {reason}.") from error
+
+
+def plugin(kind: Format) -> type[ImageFile.ImageFile]:
+    """Return the class that reads a format.
+
+    Raises:
+        ImageFormatError: When its package is not installed.
+    """
+    if kind != "HEIC":
+        return PLUGINS[kind]
+    try:
+        found: type[ImageFile.ImageFile] = import_extra(
+            "pi_heif.as_plugin", "heic", "Decoding HEIC needs pi-heif"
+        ).HeifImageFile
+    except MissingExtraError as error:
+        # An error of the picture: one in a folder of others must not end the work.
+        raise ImageFormatError(error.message, hint=error.hint, code=error.error_code) from error
+    return found
 
 
 def to_rgb(image: PILImage.Image) -> PILImage.Image:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
 from foveal.data.exif import orientation_of, swaps_sides
+from foveal.data.isobmff import read_boxes, sniff_boxes
 from foveal.errors import ImageError, ImageFormatError
 
-Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
+Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "AVIF", "HEIC", "GIF", "BMP", "TIFF"]
 
-SUPPORTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
+SUPPORTED = "JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF"
 # Walking on through more blocks than any writer makes would be work for an attacker.
 _MAX_BLOCKS = 16_384
 _JPEG_MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
@@ -38,6 +39,8 @@ class ImageHeader:
         orientation: EXIF orientation, 1-8, of the stored pixels.
         channels: Stored components where the header says so cheaply (JPEG), else 0.
         is_progressive: Whether a JPEG is coded in several scans.
+        largest: (height, width) of the largest coded part where a picture consists of several
+            (AVIF, HEIC), else None.
     """
 
     format: Format
@@ -46,6 +49,7 @@ class ImageHeader:
     orientation: int = 1
     channels: int = 0
     is_progressive: bool = False
+    largest: tuple[int, int] | None = None
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -89,7 +93,7 @@ def sniff(data: bytes) -> Format | None:
         return "TIFF"
     if data[:2] == b"BM" and len(data) >= 18:
         return "BMP"
-    return None
+    return sniff_boxes(data)
 
 
 def _guess(data: bytes) -> str:
@@ -97,8 +101,7 @@ def _guess(data: bytes) -> str:
     if not data:
         return ": the file is empty"
     if data[4:8] == b"ftyp":
-        brand = "AVIF" if data[8:12] in (b"avif", b"avis") else "HEIC or video"
-        return f": it looks like {brand}"
+        return ": it looks like a video"
     known = (
         (b"%PDF", "PDF"),
         (b"PK\x03\x04", "a zip archive"),
@@ -238,10 +241,21 @@ def _read_tiff(data: bytes) -> ImageHeader:
     return _upright("TIFF", found[257], found[256], orientation)
 
 
+def _read_boxed(data: bytes) -> ImageHeader:
+    kind = sniff_boxes(data) or "HEIC"
+    found = read_boxes(data)
+    height, width = found.height, found.width
+    if swaps_sides(found.orientation):
+        height, width = width, height
+    return ImageHeader(kind, height, width, found.orientation, largest=found.largest)
+
+
 _READERS = {
     "JPEG": _read_jpeg,
     "PNG": _read_png,
     "WEBP": _read_webp,
+    "AVIF": _read_boxed,
+    "HEIC": _read_boxed,
     "GIF": _read_gif,
     "BMP": _read_bmp,
     "TIFF": _read_tiff,

@@ -108,7 +108,7 @@ def _unknown_folder(place: Place, readers: Sequence[Reader], options: SourceOpti
     return DataError(
         f"There are no pictures in {place.location}: "
         f"{plural(len(names), 'file')} with {', '.join(endings[:6])}.",
-        hint="expected JPEG, PNG, WebP, GIF, BMP or TIFF files, labels.csv or .npz",
+        hint="expected JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF files, labels.csv or .npz",
         code="data_empty",
     )
 

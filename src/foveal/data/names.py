@@ -8,12 +8,12 @@ from foveal.types import SplitName
 
 # .svs is a slide scanner's TIFF.
 PICTURE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .svs".split()
+    ".jpg .jpeg .jpe .jfif .png .webp .avif .avifs .heic .heif .hif .gif .bmp .dib "
+    ".tif .tiff .svs".split()
 )
 # Pictures to people, but of formats that are not decoded: worth a finding of their own.
 FOREIGN_SUFFIXES = frozenset(
-    ".heic .heif .avif .svg .psd .jp2 .jxl .ico .dcm .raw .cr2 .nef .arw .dng .pdf .eps .tga "
-    ".ppm .pgm".split()
+    ".svg .psd .jp2 .jxl .ico .dcm .raw .cr2 .nef .arw .dng .pdf .eps .tga .ppm .pgm".split()
 )
 # What people call the sides of a split.
 SPLIT_ALIASES: dict[str, SplitName] = {

@@ -41,7 +41,7 @@ def model_card(manifest: Manifest) -> str:
             "",
             "## What it takes and gives",
             "",
-            f"Pictures are brought to {size}; any JPEG, PNG, WebP, GIF, BMP or TIFF. "
+            f"Pictures are brought to {size}; any JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF. "
             f"{what.capitalize()}: {_labels(manifest.labels)}.",
             *filter(None, [requirement(pipeline)]),
             "",

@@ -16,7 +16,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from foveal.data.decode import PLUGINS, DecodeLimits
+from foveal.data.decode import DecodeLimits, plugin
 from foveal.data.exif import turn_upright
 from foveal.data.headers import ImageHeader, read_header, sniff
 from foveal.data.names import is_picture_name
@@ -105,7 +105,7 @@ def decode_mask(data: bytes, limits: DecodeLimits) -> MaskFile:
     header = read_header(data)
     limits.check_size(header.height, header.width)
     try:
-        with PLUGINS[header.format](io.BytesIO(data)) as image:
+        with plugin(header.format)(io.BytesIO(data)) as image:
             # A GIF's frame may be larger than the canvas that its header states.
             limits.check_size(image.height, image.width)
             image.load()
@@ -115,8 +115,11 @@ def decode_mask(data: bytes, limits: DecodeLimits) -> MaskFile:
     except Exception as error:  # Decoders of damaged bytes raise anything; this is the edge.
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise ImageError(f"The {header.format} mask cannot be decoded: {reason}.") from error
-    is_lossy = header.format == "JPEG" or (header.format == "WEBP" and b"VP8 " in data[:64])
-    return MaskFile(_upright(_plain(values), header.orientation), palette, is_lossy)
+    is_lossy = header.format in ("JPEG", "AVIF", "HEIC")
+    is_lossy = is_lossy or (header.format == "WEBP" and b"VP8 " in data[:64])
+    # The decoder of HEIC has turned it.
+    orientation = 1 if header.format == "HEIC" else header.orientation
+    return MaskFile(_upright(_plain(values), orientation), palette, is_lossy)
 
 
 def _read_array(data: bytes, limits: DecodeLimits) -> NDArray[Any]:
