@@ -10,6 +10,7 @@ import grimp
 from PIL import Image as PILImage
 
 from foveal.bundle import Bundle
+from foveal.extras import install_extra
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "foveal"
 
@@ -98,7 +99,7 @@ def test_training_without_torch_says_what_to_install(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "Training needs torch" in done.stderr
-    assert done.stderr.splitlines()[-1] == "hint: pip install 'foveal[train]'"
+    assert done.stderr.splitlines()[-1] == f"hint: {install_extra('train')}"
 
 
 def test_importing_foveal_loads_nothing_else() -> None:

@@ -14,6 +14,7 @@ from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
 from foveal.errors import MissingExtraError, RecipeError
+from foveal.extras import install_extra
 from foveal.page import (
     DEFAULT_STEPS,
     STEPS,
@@ -518,7 +519,7 @@ def test_without_opencv_the_error_says_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtraError, match="needs OpenCV") as error:
         run_steps(flat(8, 8), ["grey"])
-    assert error.value.hint == "pip install 'foveal[page]'"
+    assert error.value.hint == install_extra("page")
 
 
 def test_opencv_is_not_imported_before_a_step_runs() -> None:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar,
 from foveal.console import NoProgress, Progress
 from foveal.destination import check_folder, writing
 from foveal.errors import MissingExtraError, UsageError
+from foveal.extras import install_extra
 from foveal.foreign import spelled
 from foveal.model import Model, shown_progress
+from foveal.workflow.names import located
 
 if TYPE_CHECKING:
     from foveal.evaluate.compare import Comparison
@@ -386,7 +388,7 @@ def _measured(run: Any) -> Any:
                 hint='foveal.compare(one.evaluate("held-out"), two.evaluate("held-out"))',
             )
         return run.run
-    return Path(run) if isinstance(run, (str, Path)) else run
+    return located(run) if isinstance(run, (str, Path)) else run
 
 
 @spelled
@@ -633,7 +635,7 @@ def _training() -> Any:
         import torch  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(
-            "Training needs torch, which is not installed.", hint="pip install 'foveal[train]'"
+            "Training needs torch, which is not installed.", hint=install_extra("train")
         ) from error
     from foveal.workflow import train as training
 

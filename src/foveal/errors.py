@@ -129,9 +129,13 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.run = run
 
 
+# Of 1. At 0.5, `val` was taken for `evaluate` and `wat` for `data`.
+_NEAR = 0.65
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is closest to `name`, or None when none is near."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=_NEAR)
     return matches[0] if matches else None
 
 

@@ -14,6 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from foveal.extras import install_extra
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -138,6 +140,6 @@ def _pool(workers: int) -> Iterator[Executor]:
 @lru_cache(maxsize=1)
 def _say_threads() -> None:
     logger.warning(
-        "The package loky is not installed: using threads, which is slower. "
-        "pip install 'foveal[synth]'"
+        "The package loky is not installed: using threads, which is slower. %s",
+        install_extra("synth"),
     )

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from foveal.api import train
 from foveal.data.decode import DEFAULT_LIMITS
 from foveal.errors import MissingExtraError, UsageError
+from foveal.extras import install_extra
 from foveal.model import Model
 from foveal.predict.inputs import Given, file_bytes, read_each
 from foveal.render import encode_png
@@ -29,7 +30,7 @@ try:
 except ImportError as error:
     raise MissingExtraError(
         "foveal.sklearn needs scikit-learn, which is not installed.",
-        hint="pip install 'foveal[train,sklearn]'",
+        hint=install_extra("train,sklearn"),
     ) from error
 
 _BUNDLE = "model.foveal"

@@ -77,7 +77,7 @@ def test_the_list_of_verbs_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("argv", "message", "hint"),
     [
-        (["trian"], "No such command 'trian'", "foveal --help"),
+        (["trian"], "Unknown verb 'trian'. Did you mean 'train'?", "foveal --help"),
         (["train", "--epoch", "3"], "--epochs", "foveal train --help"),
         (["check"], "DATA", "foveal check --help"),
         (["synth", "letters", "--out", "x", "--count", "many"], "--count", "foveal synth --help"),

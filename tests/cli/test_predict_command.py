@@ -64,6 +64,11 @@ def test_csv_has_a_row_for_each_picture_and_a_column_for_errors(
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["answer"] for row in rows] == ["circle", "square", ""]
     assert [bool(row["error"]) for row in rows] == [False, False, True]
+    for row in rows[:2]:
+        scores = {label: float(row[f"score:{label}"]) for label in ("circle", "square")}
+        assert sum(scores.values()) == pytest.approx(1, abs=1e-5)
+        assert max(scores, key=scores.__getitem__) == row["answer"]
+    assert rows[2]["score:circle"] == ""
 
 
 def test_a_missing_file_does_not_stop_the_others(

@@ -79,7 +79,7 @@ def test_masks_and_overlays_are_written_and_records_hold_their_paths(
     assert np.array_equal(mask, (half_light(50, 60)[..., 0] > 127).astype(np.uint8))
     assert pixels_of(out / "two_overlay.jpg").shape[:2] == (50, 60)
     assert "3 answers written to" in streams.err
-    assert "predict  4/4" in streams.err
+    assert "predict  100 %" in streams.err
 
 
 def test_the_table_is_as_without_files_and_quiet_says_nothing_else(

@@ -27,6 +27,7 @@ from foveal.errors import (
     ImageTooLargeError,
     MissingExtraError,
 )
+from foveal.extras import install_extra
 from foveal.types import Raster
 
 tifffile = pytest.importorskip("tifffile")
@@ -454,7 +455,7 @@ def test_without_the_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     with pytest.raises(MissingExtraError) as caught:
         open_tiff(b"II*\0")
-    assert caught.value.hint == "pip install 'foveal[segment]'"
+    assert caught.value.hint == install_extra("segment")
 
 
 READ_IN_BANDS = """

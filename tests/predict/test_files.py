@@ -12,6 +12,7 @@ from drawing import DrawFolder
 
 from foveal.bundle import Bundle
 from foveal.errors import DataError, MissingExtraError
+from foveal.extras import install_extra
 from foveal.predict import Predictor
 from foveal.predict.files import answer_pictures
 from foveal.predict.inputs import expand, read_each
@@ -63,7 +64,7 @@ def test_a_bundle_that_reads_pages_says_at_once_that_it_needs_opencv(
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtraError, match="needs OpenCV") as caught:
         Predictor(replace(tiny_reader, manifest=reads_pages))
-    assert caught.value.hint == "pip install 'foveal[page]'"
+    assert caught.value.hint == install_extra("page")
 
 
 def test_no_files_give_no_records(predictor: Predictor) -> None:

@@ -10,6 +10,7 @@ from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
 from foveal.errors import MissingExtraError
+from foveal.extras import install_extra
 from foveal.synth import CAPTCHA, make_kind
 from foveal.synth import captcha as module
 from foveal.synth.chance import random_for
@@ -130,4 +131,4 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delitem(sys.modules, "captcha.image", raising=False)
     with pytest.raises(MissingExtraError, match="captcha") as caught:
         CAPTCHA.prepared()
-    assert caught.value.hint == "pip install 'foveal[synth]'"
+    assert caught.value.hint == install_extra("synth")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from foveal.cli.command import VerbCommand
+from foveal.cli.foreign import as_ours
 from foveal.cli.signals import EXIT_INTERRUPTED
 from foveal.console import show_log
 from foveal.errors import FovealError
@@ -77,6 +79,7 @@ def run(argv: Sequence[str]) -> int:
     debug = "--debug" in args
     show_log(logging.DEBUG if debug else logging.WARNING)
     try:
+        args = _ours(args)
         status = build_app(args)(args=args, prog_name="foveal", standalone_mode=False)
         sys.stdout.flush()
         # typer turns Ctrl-C into this status before it could be caught here.
@@ -115,6 +118,14 @@ def run(argv: Sequence[str]) -> int:
             "this is a bug in foveal: run again with --debug and report the output",
         )
         return EXIT_FAILED
+
+
+def _ours(args: list[str]) -> list[str]:
+    """Return the arguments as foveal has them, and say so where they were another tool's."""
+    ours = as_ours(args, {name: verb.module for name, verb in VERBS.items()})
+    if ours != args and ours[0] in VERBS and not {"-q", "--quiet"} & set(args):
+        sys.stderr.write(f"read as: foveal {shlex.join(ours)}\n")
+    return ours
 
 
 def build_app(args: Sequence[str]) -> typer.Typer:

@@ -9,6 +9,7 @@ import typer
 from foveal.cli.options import Debug, Json, Quiet
 from foveal.cli.output import note, table, write, write_json
 from foveal.errors import MissingExtraError
+from foveal.extras import install_extra
 from foveal.types import JsonObject
 
 models = typer.Typer(help="List the available backbones.")
@@ -65,7 +66,7 @@ def _specs(pattern: str, *, timm: bool) -> list[JsonObject]:
     except ImportError as error:
         raise MissingExtraError(
             "The table of backbones needs torch, which is not installed.",
-            hint="pip install 'foveal[train]'",
+            hint=install_extra("train"),
         ) from error
     rows: list[JsonObject] = [
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,7 +96,9 @@ def predict(
             write_json(answer.record)
             sys.stdout.flush()
     elif as_csv:
-        _write_csv(answers)
+        task = opened.bundle.task
+        # Of masks and texts there is no score for each label.
+        _write_csv(answers, task.labels.names if task.target_kind == "labels" else ())
     else:
         # With files to write the table waits for the end, or it would run through the bar.
         _write_table(answers if out is None else list(answers))
@@ -170,14 +172,17 @@ class _Counted:
             yield answer
 
 
-def _write_csv(answers: Iterable[Answer]) -> None:
-    writer = csv.DictWriter(sys.stdout, _CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+def _write_csv(answers: Iterable[Answer], labels: Sequence[str]) -> None:
+    columns = (*_CSV_COLUMNS, *(f"score:{label}" for label in labels))
+    writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for answer in answers:
         if answer.error is not None:
             values = {"error": answer.error.message}
         else:
             values = {"answer": answer.text or _NONE}
+            scores = answer.record.get("scores", {})
+            values |= {f"score:{label}": share for label, share in scores.items()}
         writer.writerow({**answer.record, **values})
 
 

@@ -37,6 +37,7 @@ from foveal.evaluate.recognise import recognised, trained_on_finding
 from foveal.evaluate.report import render_report
 from foveal.evaluate.results import Results
 from foveal.evaluate.table import target_text, write_predictions
+from foveal.extras import install_extra
 from foveal.foreign import missing_attribute
 from foveal.predict.predictor import Predictor
 from foveal.types import Finding
@@ -131,7 +132,7 @@ class Evaluation(Results):
         except ImportError as error:
             raise MissingExtraError(
                 "show() draws in a notebook, and IPython is not installed.",
-                hint='pip install "foveal[notebook]", or evaluation.write(Path("report"))',
+                hint=f'{install_extra("notebook")}, or evaluation.write(Path("report"))',
             ) from error
         display(HTML(self._repr_html_()))  # type: ignore[no-untyped-call]
 

@@ -20,6 +20,7 @@ from PIL import Image as PILImage
 from PIL import ImageDraw
 
 from foveal.errors import MissingExtraError
+from foveal.extras import install_extra
 from foveal.synth.chance import random_for
 from foveal.synth.fonts import choose_fonts
 from foveal.synth.kinds import KINDS, Drawn, Kind
@@ -175,7 +176,7 @@ def _package() -> Package:
     if spec is None or spec.origin is None:
         raise MissingExtraError(
             "Drawing captchas needs the package captcha, which is not installed.",
-            hint="pip install 'foveal[synth]'",
+            hint=install_extra("synth"),
         )
     own = importlib.util.spec_from_file_location("foveal_captcha_image", spec.origin)
     if own is None or own.loader is None:

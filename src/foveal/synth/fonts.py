@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foveal.errors import DataError
+from foveal.extras import install_extra
 from foveal.fonts import can_draw, font_files, font_folders
 
 # Fonts that put symbols where letters belong: their glyphs exist, but are not what they claim.
@@ -85,7 +86,7 @@ def _how_to_install(characters: str) -> str:
     # Where the blocks of Han characters begin, with their radicals.
     if max(characters, default="") >= "\u2e80":
         return "apt-get install fonts-noto-cjk"
-    return "apt-get install fonts-dejavu-core, or pip install 'foveal[synth]'"
+    return f"apt-get install fonts-dejavu-core, or {install_extra('synth')}"
 
 
 def plain_fonts(characters: str) -> list[Path]:

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, files, requires, version
 from importlib.util import find_spec
 
 from foveal.errors import DataError, FovealError
+from foveal.extras import install_extra
 from foveal.machine import has_bf16
 from foveal.synth.expressions import HAN
 from foveal.synth.fonts import find_fonts
@@ -86,7 +87,7 @@ def _extra(environment: JsonObject) -> Iterator[Finding]:
             "warning",
             f"Training is not possible: {', '.join(missing)} not installed. "
             "Predicting, evaluating and serving are.",
-            hint="pip install 'foveal[train]'",
+            hint=install_extra("train"),
         )
 
 

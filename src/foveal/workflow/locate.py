@@ -1,4 +1,4 @@
-"""Find the bundle that MODEL names: a run, a bundle folder, a `.foveal` file, or `imagenet`."""
+"""Find what MODEL and RUN name: a run or its name, a bundle, a `.foveal` file, or `imagenet`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from foveal.bundle.bundle import MANIFEST_NAME, Bundle
-from foveal.errors import BundleError
+from foveal.errors import BundleError, nearest
+from foveal.workflow.names import located, runs
 
 IMAGENET = "imagenet"
 
@@ -22,10 +23,13 @@ def find_bundle(model: str | Path) -> Bundle:
 
     Raises:
         BundleError: When nothing is there, or what is there is not a bundle.
+        UsageError: When runs of several tasks have the name.
     """
-    path = Path(model)
+    path = located(model)
     if str(model) == IMAGENET and not path.exists():
         return Bundle.open(_imagenet())
+    if not path.exists() and (near := nearest(path.name, (run.name for run in runs()))):
+        raise BundleError(f"There is no model at {path}.", hint=f"did you mean {near}?")
     if (path / "bundle" / MANIFEST_NAME).is_file():
         return Bundle.open(path / "bundle")
     if (path / "recipe.yaml").is_file() and not (path / MANIFEST_NAME).is_file():
@@ -38,7 +42,7 @@ def find_bundle(model: str | Path) -> Bundle:
 
 def run_of(model: str | Path) -> Path | None:
     """Return the run directory that `model` names or whose bundle it names, or None."""
-    path = Path(model)
+    path = located(model)
     for candidate in (path, path.parent):
         if (candidate / "recipe.yaml").is_file() and (candidate / "split.csv").is_file():
             return candidate

@@ -13,6 +13,7 @@ from foveal.atomic import write_atomic
 from foveal.destination import check_folder
 from foveal.errors import BundleError, UsageError
 from foveal.types import JsonObject
+from foveal.workflow.names import located
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +67,12 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """Return the existing run at `path`.
+        """Return the existing run at `path`, or of that name.
 
         Raises:
             BundleError: When there is no run.
         """
-        run = cls(path)
+        run = cls(located(path))
         if not run.recipe.is_file():
             raise BundleError(f"There is no run at {path}: it has no recipe.yaml.")
         return run

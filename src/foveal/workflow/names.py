@@ -1,0 +1,41 @@
+"""Runs by their names: `foveal compare ants c3` where `runs/classify/ants` is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from foveal.bundle.bundle import MANIFEST_NAME
+from foveal.errors import UsageError
+
+RUNS = Path("runs")
+"""Where runs are made unless told otherwise."""
+
+# A run, a bundle, and what `foveal evaluate --out` writes.
+_OURS = ("recipe.yaml", MANIFEST_NAME, "metrics.json", f"bundle/{MANIFEST_NAME}")
+
+
+def located(name: str | Path) -> Path:
+    """Return the path that MODEL or RUN means: itself, or a run in `runs` of that name.
+
+    A name means a run where the path has no model, run or evaluation itself: `ants` may be the
+    folder of pictures that `runs/classify/ants` was trained on.
+
+    Raises:
+        UsageError: When runs of several tasks have the name.
+    """
+    path = Path(name)
+    if path.is_absolute() or path.is_file() or any((path / file).is_file() for file in _OURS):
+        return path
+    found = sorted(run for run in runs() if path in (Path(run.name), run.relative_to(RUNS)))
+    if len(found) > 1:
+        raise UsageError(
+            f"{path} is the name of {len(found)} runs: {', '.join(map(str, found))}.",
+            hint=f"name it by its path: {found[0]}",
+        )
+    return found[0] if found else path
+
+
+def runs() -> Iterator[Path]:
+    """Yield the runs in `runs`."""
+    return (recipe.parent for recipe in RUNS.glob("*/*/recipe.yaml"))
