@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, final
+from typing import Any, ClassVar, Generic, final
 
 from torch import Tensor, nn
 from typing_extensions import TypeVar
@@ -80,6 +80,10 @@ class TaskTraining(ABC, Generic[TaskT]):
     Args:
         task: The bound task.
     """
+
+    scratch_steps: ClassVar[int] = 300
+    """Steps from random weights that it takes, at the least, to learn something useful. Where a
+    time budget allows fewer, batch and pictures are made smaller."""
 
     def __init__(self, task: TaskT) -> None:
         """Keep the task."""

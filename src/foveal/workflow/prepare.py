@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, final
 
 import numpy as np
@@ -30,6 +30,7 @@ from foveal.workflow.choose import resolve
 from foveal.workflow.facts import look
 from foveal.workflow.rundir import RunDirectory, write_json
 from foveal.workflow.sources import limits_of, open_for, target_kind_of, with_task
+from foveal.workflow.within_budget import fit_to_budget
 
 logger = logging.getLogger(__name__)
 
@@ -131,10 +132,18 @@ def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
     options, reasons = task_type.choose_options(raws)
     recipe = recipe.filled(Recipe(task_options=options, reasons=reasons))
     # Wrong options are known before the first picture is decoded.
-    task_type.bind(task_type.fit_labels(raws), recipe.task_options)
+    labels = task_type.fit_labels(raws)
+    task_type.bind(labels, recipe.task_options)
     facts = look(source, limits_of(recipe), raws)
     training = get_training(recipe.task)
-    return source, resolve(recipe, facts, training, pretrained_at_hand=_pretrained_at_hand())
+    choose = partial(
+        resolve, facts=facts, training=training, pretrained_at_hand=_pretrained_at_hand()
+    )
+    resolved = choose(recipe)
+    if recipe.train.budget_s is not None:
+        task = task_type.bind(labels, recipe.task_options)
+        resolved = fit_to_budget(recipe, resolved, facts, training(task), choose)
+    return source, resolved
 
 
 def _no_labels(source: Source, location: str) -> DataError:

@@ -1,0 +1,106 @@
+"""A time budget chooses sizes that can learn within it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from foveal.recipe import Recipe
+from foveal.recipe.knobs import make_recipe
+from foveal.tasks import get_task, get_training
+from foveal.tasks.facts import DataFacts
+from foveal.types import Labels
+from foveal.workflow.choose import resolve
+from foveal.workflow.within_budget import Speed, fit_to_budget, time_network
+
+CAPTCHAS = DataFacts(
+    samples=700,
+    median_side=72,
+    median_height=24,
+    widest=3.0,
+    pad_color=(255, 255, 255),
+    ink_share=0.9,
+    single_characters=False,
+    longest_target=4,
+)
+PHOTOS = replace(CAPTCHAS, samples=3000, median_side=256, median_height=256, ink_share=0.1)
+
+
+def fitted(
+    task: str, facts: DataFacts, speed: Speed, *overrides: str, **knobs: Any
+) -> tuple[Recipe, Recipe]:
+    """Return the recipe without and with regard to the budget."""
+    recipe = make_recipe(None, overrides, {"task": task, "budget_s": 90.0, **knobs})
+    training = get_training(task)
+    names = ("ant", "bee") if task == "classify" else tuple("ABCD")
+    bound = training(get_task(task).bind(Labels(names), {}))
+    choose = partial(resolve, facts=facts, training=training, pretrained_at_hand=True)
+    plain = choose(recipe)
+    return plain, fit_to_budget(recipe, plain, facts, bound, choose, timed=lambda *_: speed)
+
+
+def test_a_budget_that_is_enough_changes_nothing() -> None:
+    # 90 s at 1 ms a picture: 76,500 pictures, 2,390 steps of 32.
+    plain, chosen = fitted("read", CAPTCHAS, Speed(0.0003, 0.001))
+    assert chosen == plain
+    assert (chosen.pipeline.height, chosen.train.batch_size) == (48, 32)
+
+
+def test_batches_get_smaller_first() -> None:
+    # 25,500 pictures: 797 steps of 32, 1,594 of 16.
+    _, chosen = fitted("read", CAPTCHAS, Speed(0.001, 0.003))
+    assert (chosen.pipeline.height, chosen.train.batch_size) == (48, 16)
+    assert "about 796 steps at 48 px in batches of 32" in chosen.reasons["train.batch_size"]
+
+
+def test_pictures_get_smaller_next() -> None:
+    # 7,650 pictures at 48 px are 478 steps of 16; at two thirds of the side a step costs 4/9.
+    _, chosen = fitted("read", CAPTCHAS, Speed(0.004, 0.01))
+    assert (chosen.pipeline.height, chosen.train.batch_size) == (32, 16)
+    assert "learning takes at least 800" in chosen.reasons["pipeline.image_size"]
+
+
+def test_a_budget_that_is_never_enough_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        _, chosen = fitted("read", CAPTCHAS, Speed(0.1, 0.3))
+    assert chosen.pipeline.height == 24
+    assert "a budget of 90 s is short for this machine" in caplog.text
+
+
+@pytest.mark.parametrize("given", ["pipeline.image_size=64", "pipeline.height=64"])
+def test_a_size_that_was_given_stays(given: str) -> None:
+    _, chosen = fitted("read", CAPTCHAS, Speed(0.004, 0.01), given)
+    assert chosen.pipeline.height == 64
+    assert chosen.train.batch_size == 16
+
+
+def test_a_batch_size_that_was_given_stays() -> None:
+    _, chosen = fitted("read", CAPTCHAS, Speed(0.004, 0.01), batch_size=32)
+    assert chosen.train.batch_size == 32
+    assert chosen.pipeline.height == 24
+
+
+def test_without_time_to_fine_tune_the_backbone_stays_frozen() -> None:
+    # 6,000 features at 5 ms are 30 s, within 54; what is left makes 58 steps of 32.
+    plain, chosen = fitted("classify", PHOTOS, Speed(0.005, 0.025))
+    assert plain.train.strategy == "staged"
+    assert chosen.train.strategy == "frozen"
+    assert chosen.pipeline.height == plain.pipeline.height == 192
+
+
+def test_without_time_for_the_features_the_pictures_get_smaller() -> None:
+    # 6,000 features at 15 ms would take 90 s; at two thirds of the side 40.
+    _, chosen = fitted("classify", PHOTOS, Speed(0.015, 0.06))
+    assert (chosen.train.strategy, chosen.pipeline.height) == ("frozen", 128)
+    assert "features at 128 px take about 40 s" in chosen.reasons["pipeline.image_size"]
+
+
+def test_a_network_is_timed_on_this_machine() -> None:
+    recipe, _ = fitted("read", CAPTCHAS, Speed(0.0003, 0.001), image_size=24)
+    training = get_training("read")(get_task("read").bind(Labels(tuple("ABCD")), {}))
+    speed = time_network(recipe, training)
+    assert 0 < speed.forward_s < speed.step_s < 10
