@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 def ship(
     prepared: Prepared, units: Units, network: Network, run: RunDirectory, progress: Progress
-) -> None:
+) -> Manifest:
     """Export the network, prove and calibrate it on the validation split, measure it, write it.
 
     The network sees each validation picture twice: as it was cached, to be proven and calibrated,
@@ -53,6 +53,9 @@ def ship(
         network: Holds the best weights.
         run: Gets the bundle and the report.
         progress: Told how far the evaluation is.
+
+    Returns:
+        The manifest of the bundle.
 
     Raises:
         ParityError: When the export answers differently; nothing is written.
@@ -105,6 +108,7 @@ def ship(
     progress.start("write the report", None)
     evaluation.write(run.path, results=run.results)
     progress.finish()
+    return bundle.manifest
 
 
 def _reported(batches: Iterable[ProofBatch], progress: Progress) -> Iterator[ProofBatch]:

@@ -28,6 +28,7 @@ from foveal.train.records import FitResult
 from foveal.train.tensorboard import TensorBoard
 from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
+from foveal.workflow.advice import advice
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.ending import ending
 from foveal.workflow.environment import describe_environment
@@ -197,7 +198,9 @@ def _work(
         raise KeyboardInterrupt
     is_interrupted = mode.finish or result.stopped in ("interrupted", "asked")
     logger.info("training ended (%s): %s", result.stopped, _kept(result))
-    ship(prepared, units, network, run, progress)
+    manifest = ship(prepared, units, network, run, progress)
+    if (words := advice(manifest, prepared.recipe, result)) is not None:
+        logger.warning("%s", words)
     prepared.cache.close()
     shutil.rmtree(run.cache, ignore_errors=True)
     write_state(
