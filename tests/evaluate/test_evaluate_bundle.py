@@ -16,6 +16,7 @@ from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
 from foveal.data.source import Loaded, Sample
 from foveal.errors import DataError, ImageError, MissingExtraError
 from foveal.evaluate import Evaluation, MeasureOptions, evaluate_bundle
+from foveal.evaluate.report import marked
 from foveal.predict import Predictor
 from foveal.types import Finding, Picture
 
@@ -413,3 +414,10 @@ def test_memory_holds_no_picture_after_its_batch(
 
     # The batch at hand and at most two that wait.
     assert max(most) <= 3 * FAST.batch_size
+
+
+def test_words_with_colours_are_html_with_marks() -> None:
+    assert marked("#009e73 right, a < b") == (
+        '<span class="mark"><i style="background:#009e73"></i>right</span>, a &lt; b'
+    )
+    assert marked("truth") == "truth"

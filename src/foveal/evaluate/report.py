@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import final
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from foveal.bundle.promise import baseline_words, promise
 from foveal.evaluate.certainty import certainty_section
@@ -20,6 +22,7 @@ from foveal.metrics import Interval
 from foveal.tasks.base import MetricWords, ReportSection
 
 PNG_START = b"\x89PNG"
+_COLOR = re.compile(r"(#[0-9a-f]{6}) (\w+)")
 _SEVERITY = {"error": "Error", "warning": "Warning", "info": "Note"}
 
 
@@ -54,6 +57,8 @@ def render_report(evaluation: Results, *, results: Path | None) -> str:
     environment.filters["percent"] = percent
     environment.filters["data_uri"] = data_uri
     environment.filters["svg"] = Markup
+    environment.filters["marked"] = marked
+    environment.filters["plain"] = partial(_COLOR.sub, r"\2")
     folder = files("foveal.evaluate") / "templates"
     template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
     task = evaluation.task
@@ -99,6 +104,14 @@ def percent(value: float | None, digits: int = 1) -> str:
     if value < 1 and float(text) >= 100:
         text = f"{100 - 10**-digits:.{digits}f}"
     return f"{text}\u00a0%"
+
+
+def marked(words: str) -> Markup:
+    """Return words as HTML, with a mark of its colour for each `#rrggbb` before a word."""
+    text = _COLOR.sub(
+        r'<span class="mark"><i style="background:\1"></i>\2</span>', str(escape(words))
+    )
+    return Markup(text)  # noqa: S704 - escaped above
 
 
 def data_uri(image: bytes) -> str:

@@ -219,7 +219,11 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     def draw_beside(
         self, picture: Picture, prediction: PredictionT, target: TargetT
     ) -> tuple[tuple[str, Image], ...]:
-        """Return what the report shows beside a picture: each drawing and a few words on it."""
+        """Return what the report shows beside a picture: a few words on each drawing, and it.
+
+        A colour in front of a word, as in `#009e73 right, #d55e00 wrong`, is shown as a mark of
+        that colour.
+        """
 
     @abstractmethod
     def analyse(

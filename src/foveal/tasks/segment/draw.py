@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from PIL import ImageDraw, ImageFont
 
 from foveal.render import original_pixels
 from foveal.render.masks import palette
@@ -16,12 +15,18 @@ from foveal.tasks.segment.counting import strips
 from foveal.types import BACKGROUND, IGNORED, Image, Mask, Picture
 
 _ALPHA = 0.45
-_INK, _PAPER = (40, 40, 40), (250, 250, 250)
 
 # Of Okabe and Ito's colours (https://jfly.uni-koeln.de/color/): apart for colour-blind eyes too.
 TRUE_COLOR, FALSE_COLOR, MISSED_COLOR = (0, 158, 115), (230, 159, 0), (213, 72, 160)
-_LEGEND = (("right", TRUE_COLOR), ("false", FALSE_COLOR), ("missed", MISSED_COLOR))
-_LEGEND_PX = 20
+# In words, as `Task.draw_beside` says colours.
+ERRORS_LEGEND = ", ".join(
+    f"#{red:02x}{green:02x}{blue:02x} {word}"
+    for word, (red, green, blue) in (
+        ("right", TRUE_COLOR),
+        ("false", FALSE_COLOR),
+        ("missed", MISSED_COLOR),
+    )
+)
 # The kinds of pixels that `draw_errors` colours.
 _PLAIN, _RIGHT, _FALSE, _MISSED = range(4)
 
@@ -44,7 +49,7 @@ def draw_mask(picture: Picture, mask: Mask, labels: Sequence[str]) -> Image:
 
 
 def draw_errors(picture: Picture, mask: Mask, truth: Mask, labels: Sequence[str]) -> Image:
-    """Return the picture in grey with right, false and missed pixels in colours, above a legend.
+    """Return the picture in grey with right, false and missed pixels in colours.
 
     A pixel is right where answer and truth name the same label beside the background, false where
     another such label is answered than is true, and missed where a label is answered with
@@ -57,7 +62,7 @@ def draw_errors(picture: Picture, mask: Mask, truth: Mask, labels: Sequence[str]
         labels: The names.
 
     Returns:
-        (H + 20, W, 3) uint8 RGB; H, W are original pixels.
+        (H, W, 3) uint8 RGB, original pixels; `ERRORS_LEGEND` says what the colours are.
     """
     ground = list(labels).index(BACKGROUND) if BACKGROUND in labels else IGNORED
     kinds = np.empty(mask.shape, np.uint8)
@@ -65,8 +70,7 @@ def draw_errors(picture: Picture, mask: Mask, truth: Mask, labels: Sequence[str]
         kinds[start:end] = _kinds(mask[start:end], truth[start:end], ground)
     # In grey, so that no colour of the picture is taken for one of these.
     grey = np.asarray(PILImage.fromarray(original_pixels(picture)).convert("L").convert("RGB"))
-    drawn = _tinted(grey, kinds, [None, TRUE_COLOR, FALSE_COLOR, MISSED_COLOR])
-    return np.concatenate([drawn, _legend(drawn.shape[1])])
+    return _tinted(grey, kinds, [None, TRUE_COLOR, FALSE_COLOR, MISSED_COLOR])
 
 
 def _kinds(answer: Mask, truth: Mask, ground: int) -> Mask:
@@ -122,14 +126,3 @@ def _paint(
 def _nearest(length: int, source: int) -> NDArray[np.int64]:
     """Return which of `source` places is nearest to the centre of each of `length` places."""
     return (2 * np.arange(length) + 1) * source // (2 * length)
-
-
-def _legend(width: int) -> Image:
-    strip = PILImage.new("RGB", (width, _LEGEND_PX), _PAPER)
-    pen, font = ImageDraw.Draw(strip), ImageFont.load_default(size=11)
-    x = 4
-    for word, color in _LEGEND:
-        pen.rectangle((x, 6, x + 8, 14), fill=color)
-        pen.text((x + 12, 3), word, fill=_INK, font=font)
-        x += 22 + round(pen.textlength(word, font=font))
-    return np.asarray(strip)

@@ -263,13 +263,13 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         self, picture: Picture, prediction: Segmentation, target: Target
     ) -> tuple[tuple[str, Image], ...]:
         """Return the truth, the answer, and what of it is right, false and missed."""
-        from foveal.tasks.segment.draw import draw_errors
+        from foveal.tasks.segment.draw import ERRORS_LEGEND, draw_errors
 
         errors = draw_errors(picture, prediction.known_mask(), target, self.labels.names)
         return (
             ("truth", self.draw_target(picture, target)),
             ("answer", prediction.draw(picture)),
-            ("right, false and missed", errors),
+            (ERRORS_LEGEND, errors),
         )
 
     def analyse(
