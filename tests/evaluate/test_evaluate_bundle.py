@@ -341,7 +341,7 @@ def test_show_without_ipython_says_what_to_do(
     with pytest.raises(MissingExtraError, match="IPython") as caught:
         evaluation.show()
 
-    assert "foveal[notebook]" in str(caught.value.hint)
+    assert "[notebook]" in str(caught.value.hint)
 
 
 def test_progress_is_told_of_every_sample(predictor: Predictor) -> None:
