@@ -1,8 +1,9 @@
 // Wires the page: pictures come in, answers go out.
 
 import { AnswerError, fitToLimits, loadModels, predict, readableBytes } from "./api.js";
-import { Card } from "./card.js";
+import { Card, summaryOf } from "./card.js";
 import { CategoryCheck, TextCheck } from "./check.js";
+import { LiveView } from "./live.js";
 import { WORDS, aboutModel } from "./words.js";
 
 // Enough to keep the server busy, few enough to leave it to others too.
@@ -11,6 +12,7 @@ const PARALLEL = 3;
 const byId = (id) => document.getElementById(id);
 // By what a model answers with; a mask has no one answer that could be declared.
 const checks = { labels: new CategoryCheck(), text: new TextCheck() };
+const live = new LiveView(byId("live"), { say: summaryOf, keep: (file) => add([file]) });
 let models = [];
 let limits = null;
 let model = null;
@@ -35,6 +37,7 @@ async function start() {
 
 function chooseModel(name) {
   model = models.find((m) => m.name === name);
+  live.model = model;
   check = checks[model.target] ?? null;
   byId("about").textContent = aboutModel(model);
   for (const [mode, words] of Object.entries(WORDS[model.target])) {
@@ -153,7 +156,21 @@ function listen() {
     input.addEventListener("change", changeMode);
   });
   byId("clear").addEventListener("click", clear);
+  listenForCamera();
   listenForDrops();
+}
+
+function listenForCamera() {
+  const button = byId("live-open");
+  button.hidden = !LiveView.isPossible;
+  button.addEventListener("click", () => {
+    button.setAttribute("aria-expanded", "true");
+    live.open();
+  });
+  byId("live").addEventListener("closed", () => {
+    button.setAttribute("aria-expanded", "false");
+    button.focus();
+  });
 }
 
 function listenForDrops() {

@@ -7,6 +7,16 @@ import { percent } from "./words.js";
 
 const TOP = 5;
 
+// An answer in one line.
+export function summaryOf(answer, model) {
+  const said = { mask: maskSummary, text: readingSummary }[model.target] ?? classSummary;
+  return `${answer.unsure ? "unsure, best guess " : ""}${said(answer)}`;
+}
+
+function classSummary(answer) {
+  return `${answer.label || "none of the classes"}, ${percent(answer.confidence)}`;
+}
+
 export class Card {
   constructor(file, model) {
     this.file = file;
@@ -76,13 +86,7 @@ export class Card {
   // The answer in a few words, for those who do not see it.
   summary() {
     if (this.answer === null) return this.find(".error").textContent;
-    return `${this.answer.unsure ? "unsure, best guess " : ""}${this.said()}`;
-  }
-
-  said() {
-    if (this.isMask) return maskSummary(this.answer);
-    if (this.isReading) return readingSummary(this.answer);
-    return `${this.answer.label}, ${percent(this.answer.confidence)}`;
+    return summaryOf(this.answer, this.model);
   }
 
   unsureText() {
