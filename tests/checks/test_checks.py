@@ -186,7 +186,47 @@ def test_findings_come_the_most_severe_first() -> None:
     looked_at = facts(["a", "a", "a"])
     looked_at.scan.digest[1] = looked_at.scan.digest[0]
     severities = [finding.severity for finding in check(looked_at).values()]
-    assert severities == ["error", "info"]
+    assert severities == ["error", "warning", "info"]
+
+
+def test_labels_that_are_texts_suggest_reading() -> None:
+    texts = [f"AB{i}" for i in range(12)]
+    alone = check(facts(texts))["labels.texts"]
+    assert alone.severity == "error"
+    assert str(alone.hint).endswith("--task read")
+    assert check(facts([*texts, "AB1"]))["labels.texts"].severity == "warning"
+
+
+@pytest.mark.parametrize("labels", [["a", "b"] * 10, [f"c{i}" for i in range(12)] * 3, ["a", "b"]])
+def test_classes_are_not_taken_for_texts(labels: list[str]) -> None:
+    assert "labels.texts" not in check(facts(labels))
+
+
+def test_many_classes_of_three_pictures_are_a_finding() -> None:
+    found = check(facts([f"class{i}" for i in range(30)] * 3))["labels.few_pictures"]
+    assert (found.severity, found.count) == ("warning", 30)
+    assert "labels.few_pictures" not in check(facts(["a", "b"] * 5))
+
+
+def test_equal_pictures_that_are_all_in_two_classes_are_an_error() -> None:
+    looked_at = facts(["a", "b", "a", "b"])
+    looked_at.scan.digest[1] = looked_at.scan.digest[0]
+    looked_at.scan.phash[1] = looked_at.scan.phash[0]
+    assert check(looked_at)["images.two_labels"].severity == "warning"
+    looked_at.scan.digest[3] = looked_at.scan.digest[2]
+    looked_at.scan.phash[3] = looked_at.scan.phash[2]
+    assert check(looked_at)["images.two_labels"].severity == "error"
+
+
+def test_without_a_single_label_there_is_nothing_to_learn() -> None:
+    assert check(facts(["", ""]))["labels.missing"].severity == "error"
+
+
+@pytest.mark.parametrize(("sides", "name"), [([0, 0], "validation"), ([1, 1], "training")])
+def test_an_empty_side_of_the_split_is_an_error(sides: list[int], name: str) -> None:
+    found = check(facts(["a", "b"], sides=sides))["split.empty_side"]
+    assert found.severity == "error"
+    assert f"There are no {name} pictures: 2 in all" in found.message
 
 
 def test_the_shortcut_of_the_signatures_is_noticed(shared_data: Path) -> None:

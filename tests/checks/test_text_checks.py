@@ -25,7 +25,7 @@ def facts(texts: list[str | None], sides: list[int] | None = None) -> CheckInput
     samples = tuple(
         Sample(f"{i}.png", None if text is None else (text,)) for i, text in enumerate(texts)
     )
-    return CheckInput(samples, scan, np.array(sides or [0] * count, np.int8), 2, "text")
+    return CheckInput(samples, scan, np.array(sides or [0] * (count - 1) + [1], np.int8), 2, "text")
 
 
 def check(looked_at: CheckInput) -> dict[str, Finding]:

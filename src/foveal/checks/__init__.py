@@ -4,6 +4,7 @@ from foveal.checks.base import CHECKS, CheckInput, run_checks
 from foveal.checks.images import near_duplicate, unreadable
 from foveal.checks.labels import class_balance, imbalance, one_class, single_picture
 from foveal.checks.shortcuts import size_shortcut
+from foveal.checks.splits import empty_side
 from foveal.checks.texts import characters, length_balance
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "CheckInput",
     "characters",
     "class_balance",
+    "empty_side",
     "imbalance",
     "length_balance",
     "near_duplicate",

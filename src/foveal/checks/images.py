@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from foveal.checks.base import CheckInput, check
@@ -59,15 +59,25 @@ def near_duplicate(given: CheckInput) -> Iterator[Finding]:
     if torn:
         first = torn[0]
         other = next(i for i in first if given.samples[i].raw != given.samples[first[0]].raw)
+        nothing_else = given.target == "labels" and _all_contradict(given)
         yield finding(
             "images.two_labels",
-            "warning",
-            f"{plural(len(torn), 'picture')} under different labels: for example "
-            f"{given.samples[first[0]].id} and {given.samples[other].id} look the same.",
+            "error" if nothing_else else "warning",
+            f"{'Every picture is' if nothing_else else plural(len(torn), 'picture')} under "
+            f"different labels: for example {given.samples[first[0]].id} and "
+            f"{given.samples[other].id} look the same.",
             [given.samples[i].id for positions in torn for i in positions],
             count=len(torn),
             hint="keep each under the right label only; delete placeholders",
         )
+
+
+def _all_contradict(given: CheckInput) -> bool:
+    """Return whether every picture has an equal one, byte for byte, under another label."""
+    labels: defaultdict[bytes, set[tuple[str, ...] | None]] = defaultdict(set)
+    for i in given.usable().tolist():
+        labels[given.scan.digest[i].tobytes()].add(given.samples[i].raw)
+    return all(len(different) > 1 for different in labels.values())
 
 
 @check("images.blank")

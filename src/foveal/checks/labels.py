@@ -12,6 +12,10 @@ from foveal.types import SPLIT_NAMES, Finding
 # A class this many times rarer than the commonest is learnt badly without weights.
 _IMBALANCE = 10
 _CLASSIFY = ("classify",)
+# Held out is a fifth: of fewer than five pictures none or one is measured.
+_ENOUGH = 5
+# As many classes, most of which have no more pictures than this, are rather texts.
+_MANY, _MOST, _OWN = 10, 0.8, 2
 
 
 def class_balance(given: CheckInput) -> dict[str, dict[str, int]]:
@@ -46,6 +50,34 @@ def one_class(given: CheckInput) -> Iterator[Finding]:
         )
 
 
+@check("labels.texts", tasks=_CLASSIFY)
+def texts(given: CheckInput) -> Iterator[Finding]:
+    """Labels that look like what is written in the pictures: nearly every picture has its own."""
+    totals = _totals(given)
+    own = [name for name, count in totals.items() if count <= _OWN]
+    if len(totals) < _MANY or len(own) < _MOST * len(totals):
+        return
+    # Where no label comes twice, none can be held out.
+    hopeless = max(totals.values()) == 1
+    yield finding(
+        "labels.texts",
+        "error" if hopeless else "warning",
+        f"{len(totals):,} classes for {plural(totals.total(), 'picture')}: the labels look like "
+        f"texts, {quoted(sorted(own))}.",
+        sorted(own),
+        hint="if they are what is written in the pictures: --task read",
+    )
+
+
+@check("labels.few_pictures", tasks=_CLASSIFY)
+def few_pictures(given: CheckInput) -> Iterator[Finding]:
+    """Classes with a handful of pictures: too few to learn from, and to measure."""
+    few = sorted(name for name, count in _totals(given).items() if 1 < count < _ENOUGH)
+    words = f"with fewer than {_ENOUGH} pictures, too few to learn and to measure: {quoted(few)}."
+    hint = f"add pictures of them, {_ENOUGH} at least and better 50"
+    yield from about(few, "labels.few_pictures", "warning", "class", words, hint=hint)
+
+
 @check("labels.single_picture", tasks=_CLASSIFY)
 def single_picture(given: CheckInput) -> Iterator[Finding]:
     """Classes with one picture: it is trained on, so the class is never measured."""
@@ -78,6 +110,15 @@ def imbalance(given: CheckInput) -> Iterator[Finding]:
 def missing(given: CheckInput) -> Iterator[Finding]:
     """Samples without a label: they are left out."""
     bare = [sample.id for sample in given.samples if sample.raw is None]
+    if bare and len(bare) == len(given.samples):
+        yield finding(
+            "labels.missing",
+            "error",
+            f"None of the {plural(len(bare), 'picture')} has a label.",
+            bare,
+            hint="put the pictures of each class into a folder of its own, or add labels.csv",
+        )
+        return
     yield from about(bare, "labels.missing", "warning", "picture", "without a label, left out.")
 
 

@@ -210,14 +210,6 @@ def _refuse(prepared: Prepared) -> None:
     errors = [finding for finding in prepared.findings if finding.severity == "error"]
     if errors:
         raise DataError(errors[0].message, hint=errors[0].hint, code=errors[0].id)
-    source = prepared.source
-    for side, name in ((TRAIN, "training"), (VAL, "validation")):
-        if not len(prepared.indices(side)):
-            raise DataError(
-                f"There are no {name} pictures: {len(source.samples)} in all, "
-                f"{len(prepared.cache.scan.errors)} unreadable.",
-                hint=f"foveal check {source.location}",
-            )
 
 
 def _cache(
@@ -274,5 +266,9 @@ def _log_balance(raws: Sequence[RawTarget], task: Task) -> None:
 
 def _log_findings(findings: Sequence[Finding]) -> None:
     levels = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
+    # The first error is raised, with its hint.
+    raised = next((finding for finding in findings if finding.severity == "error"), None)
     for finding in findings:
+        if finding is raised:
+            continue
         logger.log(levels[finding.severity], "%s: %s", finding.id, finding.message)
