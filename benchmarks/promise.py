@@ -1,6 +1,6 @@
 """How often is the promise of `unsure` broken on pictures that were held out?
 
-    python benchmarks/promise.py [--data ../shared/data/cifar10] [--repeats 200]
+    python benchmarks/promise.py [--data ../shared/data/cifar10] [--repeats 200] [--part held-out]
 
 Two parts. Simulated: answers of known accuracy, so that the promise can be checked exactly. Real:
 ImageNet features of CIFAR-10 pictures; for each repeat a linear classifier is trained on some
@@ -111,6 +111,7 @@ def _promise(
         fitted,
         task,
         answers,
+        raws,
         task.is_correct(rows),
         compare_baseline(task, raws, rows),
         WANTED,
@@ -188,8 +189,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/cifar10"))
     parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--part", choices=("simulated", "held-out"), help="only this part")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    simulate(arguments.repeats)
-    if arguments.data.is_dir():
+    if arguments.part != "held-out":
+        simulate(arguments.repeats)
+    if arguments.part != "simulated" and arguments.data.is_dir():
         held_out(arguments.data, arguments.repeats)

@@ -108,6 +108,7 @@ def test_models_describes_what_the_page_needs(client: httpx.Client) -> None:
     assert model["labels"] == ["circle", "square"]
     assert model["input"] == {"height": 16, "width": 16, "fit": "pad", "steps": []}
     assert model["unsure_below"] == 0.6
+    assert (model["usable"], model["promise"]) == (True, "")
     assert model["metrics"]["accuracy"]["value"] == 1.0
     assert described["limits"]["max_body_bytes"] == 16 * 2**20
 

@@ -199,7 +199,13 @@ def evaluate_bundle(
     manifest = predictor.bundle.manifest
     if unsure_accuracy is not None:
         calibration = calibrate_limit(
-            manifest.calibration, task, measured.predictions, correct, baseline, unsure_accuracy
+            manifest.calibration,
+            task,
+            measured.predictions,
+            raws,
+            correct,
+            baseline,
+            unsure_accuracy,
         )
         manifest = replace(manifest, calibration=calibration)
         judged = below(measured.predictions, calibration.unsure_below)

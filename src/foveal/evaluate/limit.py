@@ -14,17 +14,20 @@ from foveal.evaluate.baseline import BaselineComparison
 from foveal.metrics import Limit
 from foveal.tasks.base import Task
 from foveal.tasks.prediction import Prediction
-from foveal.types import NEVER_SURE, Calibration
+from foveal.types import NEVER_SURE, Calibration, RawTarget
 
 # Four in five, unless less is wanted. 14 right answers without a mistake show it; a bundle whose
 # sure answers may be wrong more often than that should call none of them sure.
 LEAST_SHOWN = 0.8
+# Thresholds of several labels are judged on a tenth of the pictures by those of the others.
+_FOLDS = 10
 
 
 def calibrate_limit(
     calibration: Calibration,
     task: Task,
     predictions: Sequence[Prediction],
+    raws: Sequence[RawTarget],
     correct: NDArray[np.bool_],
     baseline: BaselineComparison,
     wanted: float,
@@ -36,6 +39,7 @@ def calibrate_limit(
         task: The bound task.
         predictions: Answers to the validation pictures. Those that are unsure already, for
             another reason than their confidence, stay so and are not among those promised.
+        raws: What is true of each picture, as readers found it.
         correct: (N,) whether each was right.
         baseline: The model beside the best constant answer.
         wanted: The accuracy that the answers which are not unsure shall have.
@@ -43,7 +47,9 @@ def calibrate_limit(
     total = len(predictions)
     least = min(LEAST_SHOWN, wanted)
     answered = np.array([not p.unsure for p in predictions], bool)
-    confidence = np.array([p.confidence for p in predictions], np.float64)[answered]
+    confidence = np.array([p.confidence for p in predictions], np.float64)
+    if calibration.thresholds:
+        confidence, correct = _cross_fitted(task.labels.names, predictions, raws)
     fitted = replace(calibration, wanted_accuracy=wanted, pictures=total)
     if not answered.any():
         return replace(
@@ -51,7 +57,7 @@ def calibrate_limit(
             unsure_below=NEVER_SURE,
             not_usable=f"None of the {total} validation answers can be relied on.",
         )
-    limit = metrics.choose_limit(confidence, correct[answered], wanted, least=least)
+    limit = metrics.choose_limit(confidence[answered], correct[answered], wanted, least=least)
     why = _not_usable(task, limit, least, int(answered.sum()), baseline)
     if why is not None:
         return replace(fitted, unsure_below=NEVER_SURE, not_usable=why)
@@ -62,6 +68,26 @@ def calibrate_limit(
         stated_accuracy=limit.right / limit.kept,
         coverage=limit.kept / total,
     )
+
+
+def _cross_fitted(
+    names: tuple[str, ...], predictions: Sequence[Prediction], raws: Sequence[RawTarget]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return confidences and rightness under thresholds fitted without the picture itself.
+
+    A threshold for each label, chosen on the pictures it is judged by, makes these look better
+    than others: of ten labels on 48 pictures, 43 % of the promises were broken.
+    """
+    probabilities = np.array([[p.scores[name] for name in names] for p in predictions])
+    truth = np.array([[name in raw for name in names] for raw in raws])
+    folds = np.random.default_rng(0).permutation(len(raws)) % _FOLDS
+    said = np.zeros_like(truth)
+    for fold in range(_FOLDS):
+        rest, own = folds != fold, folds == fold
+        limits = metrics.best_f1_thresholds(probabilities[rest], truth[rest])
+        said[own] = probabilities[own] >= limits
+    confidence = np.where(said, probabilities, 1 - probabilities).min(axis=1)
+    return confidence, (said == truth).all(axis=1)
 
 
 def below(predictions: Sequence[Prediction], limit: float) -> tuple[Prediction, ...]:
