@@ -20,7 +20,7 @@ def test_a_table_without_rows_is_its_header() -> None:
 
 def test_a_metric_that_is_undefined_is_a_dash() -> None:
     metrics = {"ece": {"value": None, "low": None, "high": None}}
-    assert metric_rows(metrics) == [("ece", "-", "")]
+    assert metric_rows(metrics) == [("ece", "–", "–")]
 
 
 def test_a_finding_shows_three_samples_and_counts_the_rest() -> None:

@@ -194,7 +194,7 @@ def test_what_is_promised_and_the_baseline_are_said_at_the_end(
     assert run(["train", "photos"]) == 0
     shown = capsys.readouterr()
     assert "baseline" in shown.out.splitlines()[0]
-    assert "0.5000" in shown.out
+    assert "50.0 %" in shown.out
     said = " ".join(shown.err.split())
     assert "“cat”: the model is better." in said
     assert "At least 92 % of the answers that are not unsure are right" in said
@@ -215,8 +215,8 @@ def test_people_get_the_metrics_and_what_to_do_next(
     assert run(["train", "photos"]) == 0
     streams = capsys.readouterr()
     assert streams.out.splitlines() == [
-        "metric     value  95 % interval     meaning",
-        "accuracy  0.9800  0.9500 to 0.9900  pictures answered completely right",
+        "metric     value  95 % interval   meaning",
+        "accuracy  98.0 %  95.0 to 99.0 %  pictures answered completely right",
     ]
     assert "foveal serve" in streams.err
 

@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from foveal.words import percent, percent_range
+
 if TYPE_CHECKING:
     # For the checker only: these types come with numpy, a third of the time of `foveal --help`.
     from foveal.tasks.base import MetricWords
@@ -68,9 +70,7 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     rows = []
     for name, metric in metrics.items():
         low, high = metric.get("low"), metric.get("high")
-        interval = f"{low:.4f} to {high:.4f}" if low is not None and high is not None else ""
-        value = metric.get("value")
-        rows.append((name, "-" if value is None else f"{value:.4f}", interval))
+        rows.append((name, percent(metric.get("value")), percent_range(low, high)))
     return rows
 
 
@@ -89,7 +89,7 @@ def metric_table(
     rows = []
     for name, value, interval in metric_rows(metrics):
         constant = baseline.get(name)
-        beside = [f"{constant:.4f}" if constant is not None else "-"] if baseline else []
+        beside = [percent(constant)] if baseline else []
         rows.append([name, value, interval, *beside, words[name].meaning])
     head = ["metric", "value", "95 % interval", *(["baseline"] if baseline else []), "meaning"]
     return table(head, rows)

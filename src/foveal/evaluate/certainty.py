@@ -79,11 +79,11 @@ def certainty_section(values: JsonObject) -> ReportSection:
                 width,
             ),
             Series(
-                "answers so sure",
+                "share of answers",
                 [((b["low"] + b["high"]) / 2, b["count"] / total) for b in bins],
                 "points",
             ),
-            Series("honest", [(0.0, 0.0), (1.0, 1.0)], "guide"),
+            Series("calibrated", [(0.0, 0.0), (1.0, 1.0)], "guide"),
         ],
         Axis("confidence"),
         Axis("share"),
@@ -106,7 +106,8 @@ def certainty_section(values: JsonObject) -> ReportSection:
     )
     return ReportSection(
         title="How sure it is",
-        note="Left: where the bars reach the dashed line, 90 % sure means right nine times in "
-        "ten; shorter bars are overconfidence. Right: what refusing the least sure answers buys.",
+        note="Reliability: where the bars reach the dashed line, 90 % sure means right nine times "
+        "in ten; shorter bars are overconfidence. Coverage: how accuracy grows when the least sure "
+        "answers are left out.",
         figures=(("Reliability", reliability), ("Coverage against accuracy", coverage)),
     )

@@ -149,6 +149,7 @@ def evaluate_bundle(
     source: Source,
     *,
     samples: Sequence[Sample] | None = None,
+    split: str | None = None,
     options: MeasureOptions | None = None,
     findings: Sequence[Finding] = (),
     progress: Progress | None = None,
@@ -165,6 +166,7 @@ def evaluate_bundle(
         predictor: The opened bundle.
         source: The labelled pictures.
         samples: Those of the source to measure; None takes all.
+        split: What part of the source these are, where they are one.
         options: How.
         findings: What is known about the data already; shown in the report.
         progress: Told how far the work is.
@@ -228,6 +230,7 @@ def evaluate_bundle(
         manifest=manifest,
         version=predictor.bundle.version,
         location=source.location,
+        split=split,
         measured=measured,
         correct=correct,
         confidence=confidence,

@@ -20,9 +20,12 @@ from foveal.evaluate.history import training_section
 from foveal.evaluate.results import Results
 from foveal.metrics import Interval
 from foveal.tasks.base import MetricWords, ReportSection
+from foveal.types import JsonObject
+from foveal.words import percent as plain_percent
 
 PNG_START = b"\x89PNG"
 _COLOR = re.compile(r"(#[0-9a-f]{6}) (\w+)")
+_SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 _SEVERITY = {"error": "Error", "warning": "Warning", "info": "Note"}
 
 
@@ -79,6 +82,7 @@ def render_report(evaluation: Results, *, results: Path | None) -> str:
             for name, value in evaluation.metrics.items()
         ],
         severity=_SEVERITY,
+        split_words=_SPLIT_WORDS,
         sections=[
             *task.report_sections(evaluation.details),
             certainty_section(evaluation.certainty),
@@ -97,13 +101,8 @@ def render_report(evaluation: Results, *, results: Path | None) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Return a share in percent; never 100 % (or 0 %) by rounding alone."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    text = f"{100 * value:.{digits}f}"
-    if value < 1 and float(text) >= 100:
-        text = f"{100 - 10**-digits:.{digits}f}"
-    return f"{text}\u00a0%"
+    """Return a share in percent that is not torn apart at the end of a line."""
+    return plain_percent(value, digits).replace(" ", "\u00a0")
 
 
 def marked(words: str) -> Markup:
@@ -254,13 +253,20 @@ def _model_facts(evaluation: Results) -> list[tuple[str, str]]:
                 f"probabilities differ by at most {parity['max_probability_difference']:.1e}",
             )
         )
-    if "samples" in manifest.data:
-        facts.append(("Trained on", f"{manifest.data['samples']} samples"))
+    if {"samples", "train", "val"} <= set(manifest.data):
+        facts.append(("Trained on", _trained_on(manifest.data)))
     facts += [
         ("Weights", f"{entry.get('weights', entry.get('name', ''))}: {entry.get('licence', '')}")
         for entry in manifest.licences
     ]
     return facts
+
+
+def _trained_on(data: JsonObject) -> str:
+    return (
+        f"{data['train']:,} of {data['samples']:,} pictures; "
+        f"{data['val']:,} were kept for validation"
+    )
 
 
 def _size(size_bytes: int) -> str:

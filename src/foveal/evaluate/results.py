@@ -30,6 +30,7 @@ class Results:
         manifest: Manifest of the bundle.
         version: Version of the bundle.
         location: Location of the data.
+        split: Which part of it was measured, `train`, `val` or `test`; None for all of it.
         measured: The answers, their rows, and what could not be measured.
         correct: (N,) whether each answer was right.
         confidence: (N,) of each answer, in [0, 1].
@@ -54,6 +55,7 @@ class Results:
     manifest: Manifest
     version: str
     location: str
+    split: str | None
     measured: MeasuredSamples
     correct: NDArray[np.bool_]
     confidence: NDArray[np.float64]
@@ -100,6 +102,7 @@ class Results:
             "model": self.manifest.name,
             "version": self.version,
             "data": self.location,
+            "split": self.split,
             "correct": int(self.correct.sum()),
             "failures": {
                 "count": len(self.failures),

@@ -10,6 +10,8 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from foveal.words import percent, percent_range
+
 Summary = Callable[[NDArray[np.float64]], Mapping[str, float]]
 
 # Values copied by all resamples together: 1000 resamples of 10,000 rows with 40 columns, about
@@ -66,12 +68,10 @@ class Interval(float):
         """Return the value in percent, with its interval."""
         if math.isnan(self):
             return "undefined"
-        text = f"{100 * self:.1f} %"
-        return (
-            text
-            if math.isnan(self.low)
-            else f"{text} ({100 * self.low:.1f} to {100 * self.high:.1f})"
-        )
+        text = percent(self)
+        if math.isnan(self.low):
+            return text
+        return f"{text} ({percent_range(self.low, self.high)[:-2]})"
 
     def __str__(self) -> str:
         """Return the value in percent, with its interval."""

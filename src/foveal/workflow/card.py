@@ -6,7 +6,17 @@ from foveal.bundle.manifest import Manifest
 from foveal.bundle.promise import baseline_words, promise
 from foveal.pipeline import Pipeline
 from foveal.tasks import get_task
+from foveal.words import percent, percent_range
 
+# What the keys of a bundle's `data` are called in sentences.
+_DATA_WORDS = {
+    "fingerprint": "Fingerprint of the data",
+    "layout": "Layout",
+    "samples": "Pictures in all",
+    "train": "Trained on",
+    "val": "Validated on",
+    "unreadable": "Unreadable, left out",
+}
 # A bundle may have a thousand labels; a card is read by people.
 _LABELS_SHOWN = 60
 
@@ -48,7 +58,7 @@ def model_card(manifest: Manifest) -> str:
             "## What it was made from",
             "",
             f"- Backbone: `{manifest.backbone}`",
-            *(f"- {key}: {value}" for key, value in manifest.data.items()),
+            *(f"- {_DATA_WORDS.get(key, key)}: {value}" for key, value in manifest.data.items()),
             *(
                 f"- Weights of `{entry.get('weights')}`: {entry.get('licence')}, "
                 f"{entry.get('origin')}"
@@ -85,10 +95,11 @@ def _metrics(manifest: Manifest) -> list[str]:
         value, low, high = (metric.get(key) for key in ("value", "low", "high"))
         if value is None:
             continue
-        interval = f"{low:.4f} to {high:.4f}" if low is not None and high is not None else "-"
-        constant = baseline.get(name)
-        beside = "-" if constant is None else f"{constant:.4f}"
-        rows.append(f"| {name} | {value:.4f} | {interval} | {beside} | {words[name].meaning} |")
+        interval = percent_range(low, high)
+        beside = percent(baseline.get(name))
+        rows.append(
+            f"| {name} | {percent(value)} | {interval} | {beside} | {words[name].meaning} |"
+        )
     if baseline:
         rows += ["", baseline_words(manifest.baseline)]
     return rows

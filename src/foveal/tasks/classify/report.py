@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from foveal.render.charts import Axis, Series, bar_chart, curve_chart, matrix_chart
 from foveal.tasks.base import ReportSection
 from foveal.types import JsonObject
+from foveal.words import percent
 
 # A matrix of more classes cannot be read on a screen; a longer chart is not read to its end.
 _MATRIX_SHOWN = 30
@@ -67,7 +68,7 @@ def _confusion(details: JsonObject) -> ReportSection:
 
 def _confused(details: JsonObject) -> ReportSection:
     rows = tuple(
-        (pair["target"], pair["prediction"], str(pair["count"]), _percent(pair["share"]))
+        (pair["target"], pair["prediction"], str(pair["count"]), percent(pair["share"]))
         for pair in details["confused"][:15]
     )
     return ReportSection(
@@ -99,7 +100,7 @@ def _binary(binary: JsonObject) -> ReportSection:
     )
     columns = ("threshold", "accuracy", "precision", "recall", "f1", "false_positive_rate")
     rows = tuple(
-        (f"{row['threshold']:.2f}", *(_percent(row[key]) for key in columns[1:]))
+        (f"{row['threshold']:.2f}", *(percent(row[key]) for key in columns[1:]))
         for row in binary["sweep"][1::2]
     )
     header = ("threshold", "accuracy", "precision", "recall", "F1", "false positives")
@@ -129,17 +130,17 @@ def _classes(details: JsonObject, *, multi_label: bool) -> ReportSection:
         row = [
             entry["label"],
             str(entry["support"]),
-            _percent(entry["precision"]),
-            _percent(entry["recall"]),
-            _percent(entry["f1"]),
-            f"{_percent(low)} – {_percent(high)}" if entry["support"] else "–",
+            percent(entry["precision"]),
+            percent(entry["recall"]),
+            percent(entry["f1"]),
+            f"{percent(low)} – {percent(high)}" if entry["support"] else "–",
         ]
         if multi_label:
-            row.append(_percent(entry["average_precision"]))
+            row.append(percent(entry["average_precision"]))
         rows.append(tuple(row))
     averages = details["averages"]
     for kind in ("macro", "weighted"):
-        means = [_percent(averages[f"{kind}_{name}"]) for name in ("precision", "recall", "f1")]
+        means = [percent(averages[f"{kind}_{name}"]) for name in ("precision", "recall", "f1")]
         rows.append((f"{kind} average", "", *means, *[""] * (len(header) - 5)))
     note = "Lowest F1 first."
     if len(table) > _TABLE_SHOWN:
@@ -175,12 +176,8 @@ def _balance(details: JsonObject) -> ReportSection:
     )
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
 def _interval(metric: JsonObject) -> str:
-    text = _percent(metric["value"])
+    text = percent(metric["value"])
     if metric["low"] is None:
         return text
-    return f"{text} ({_percent(metric['low'])} to {_percent(metric['high'])})"
+    return f"{text} ({percent(metric['low'])} to {percent(metric['high'])})"

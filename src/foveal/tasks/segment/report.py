@@ -8,6 +8,7 @@ from foveal.render.charts import matrix_chart
 from foveal.tasks.base import ReportSection
 from foveal.tasks.segment.figures import box_chart, scatter_chart
 from foveal.types import JsonObject
+from foveal.words import percent
 
 # More rows than this are not looked at one by one.
 _SHOWN = 30
@@ -43,7 +44,7 @@ def _pictures(details: JsonObject) -> ReportSection:
     header = ("", "pictures", "least", "lower quartile", "median", "upper quartile", "largest")
     keys = ("least", "lower_quartile", "median", "upper_quartile", "largest")
     table = tuple(
-        (name, str(spread["count"]), *(_percent(spread[key]) for key in keys))
+        (name, str(spread["count"]), *(percent(spread[key]) for key in keys))
         for name, spread in rows
     )
     return ReportSection(
@@ -58,14 +59,14 @@ def _classes(entries: Sequence[JsonObject]) -> ReportSection:
     scores = ("dice", "iou", "precision", "recall", "boundary_f1")
     ranked = sorted(entries, key=lambda e: (not e["counted"], e["dice"] is None, e["dice"] or 0))
     means = tuple(
-        (e["label"], str(e["pictures"]), *(_percent(e[score]) for score in scores)) for e in ranked
+        (e["label"], str(e["pictures"]), *(percent(e[score]) for score in scores)) for e in ranked
     )
     totals = tuple(
         (
             e["label"],
             f"{e['pixels']:,}",
             f"{e['answered_pixels']:,}",
-            *(_percent(e[f"{score}_global"]) for score in scores[:-1]),
+            *(percent(e[f"{score}_global"]) for score in scores[:-1]),
         )
         for e in ranked
     )
@@ -131,7 +132,7 @@ def _certainty(details: JsonObject) -> ReportSection:
     right = details["right_dice"]
     note = (
         "The confidence of a picture is the mean over its pixels of the largest probability. "
-        f"A picture is called right from a Dice of {_percent(right)} on."
+        f"A picture is called right from a Dice of {percent(right)} on."
     )
     if not points:
         return ReportSection(title="Confidence and Dice", note=note)
@@ -141,7 +142,3 @@ def _certainty(details: JsonObject) -> ReportSection:
         note=note,
         figures=(("Confidence against Dice", chart),),
     )
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
