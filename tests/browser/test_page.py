@@ -100,6 +100,22 @@ def test_unsure_is_said_plainly(page) -> None:
     expect(page.locator("#announce")).to_contain_text("unsure, best guess")
 
 
+def test_a_model_that_is_not_usable_yet_says_why(page) -> None:
+    why = "Not usable yet: every answer is unsure. It guesses."
+
+    def unusable(route) -> None:
+        described = route.fetch().json()
+        for model in described["models"]:
+            model |= {"usable": False, "promise": why, "unsure_below": 2.0}
+        route.fulfill(json=described)
+
+    page.route("**/models", unusable)
+    page.reload()
+    expect(page.locator("#about")).to_contain_text(why)
+    page.set_input_files("#choose", [GREY])
+    expect(page.locator(".unsure-note")).to_contain_text(why)
+
+
 def test_several_pictures_each_get_an_answer_in_order(page) -> None:
     page.set_input_files("#choose", [DARK, BRIGHT, DARK])
     expect(page.locator(".headline:visible")).to_have_count(3)
