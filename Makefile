@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 # would fight over the cores.
 PYTEST := pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help setup fmt check test coverage lowest docs docs-site demo demo-model bench clean
+.PHONY: help setup fmt check test coverage lowest docs docs-site notebooks demo demo-model bench clean
 
 help:
 	@echo "make demo    draw letters, train on them, write the report, serve the web page (PORT=8000)"
@@ -28,6 +28,7 @@ help:
 	@echo "make check   format, types and import contracts without the tests"
 	@echo "make docs    run the code of README.md and docs/, and build the site"
 	@echo "make docs-site   build the documentation as HTML (build/site)"
+	@echo "make notebooks  run the example notebooks and store their outputs"
 	@echo "make bench   the benchmarks (hours; needs the pictures that benchmarks/README.md names)"
 
 $(BIN)/python:
@@ -102,6 +103,9 @@ demo-model: $(VENV)/.train
 
 demo: demo-model
 	$(BIN)/foveal serve demo/runs/classify/letters --port $(PORT)
+
+notebooks: $(VENV)/.dev
+	$(BIN)/python examples/refresh.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run_all.py

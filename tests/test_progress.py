@@ -6,7 +6,7 @@ import time
 import pytest
 from rich.console import Console
 
-from foveal.console import NoProgress
+from foveal.console import NoProgress, show_log
 from foveal.progress import (
     BarProgress,
     LineProgress,
@@ -144,6 +144,8 @@ def test_a_training_is_followed_in_a_log_by_its_messages_and_lines(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logger = logging.getLogger("foveal.workflow")
+    # As the command line leaves it: a message is shown once all the same.
+    show_log(logging.WARNING)
     logger.info("before")
     with followed() as progress:
         logger.info("chosen this")

@@ -6,11 +6,14 @@ Heavy parts (torch, the web server) are imported where they are first needed, so
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 
@@ -321,6 +324,7 @@ def extend(
     return _followed(work, progress, verbose=verbose)
 
 
+@spelled
 def load(
     model: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None
 ) -> Model:
@@ -637,6 +641,10 @@ def _training() -> Any:
         raise MissingExtraError(
             "Training needs torch, which is not installed.", hint=install_extra("train")
         ) from error
+    with warnings.catch_warnings(), contextlib.suppress(ImportError):
+        # What timm needs warns in every notebook that lacks widgets, which foveal does not use.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import_module("tqdm.auto")
     from foveal.workflow import train as training
 
     return training

@@ -83,7 +83,11 @@ def show_log(level: int) -> None:
 def log_shown(stream: Literal["stderr", "stdout"]) -> Iterator[None]:
     """Show foveal's messages, from INFO up, while a block runs."""
     logger = logging.getLogger("foveal")
+    others = [handler for handler in logger.handlers if isinstance(handler, _LogHandler)]
     handler, before = _LogHandler(logging.INFO, stream), logger.level
+    # One message is shown once.
+    for other in others:
+        logger.removeHandler(other)
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
@@ -91,3 +95,5 @@ def log_shown(stream: Literal["stderr", "stdout"]) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
+        for other in others:
+            logger.addHandler(other)

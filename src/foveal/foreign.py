@@ -98,7 +98,7 @@ ARGUMENTS = _by_name(
     ("project save_dir save", "out"),
     ("filename file fname", "path out"),
     ("random_state random_seed", "seed"),
-    ("directory path dataset dls train_data", "data"),
+    ("directory path dataset dls train_data", "data model"),
     ("source img image images X x inputs", "pictures"),
     ("time", "budget_s"),
     ("format", "to"),

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from foveal.console import NoProgress, Progress
 from foveal.errors import BundleError, UsageError
 from foveal.foreign import missing_attribute, spelled
-from foveal.metrics import Interval
 from foveal.predict.answer import Answer, answer_one, open_given
 from foveal.predict.answers import Answers
 from foveal.predict.copies import whole_picture
@@ -29,6 +28,7 @@ from foveal.workflow.locate import find_bundle, run_of
 if TYPE_CHECKING:
     from foveal.evaluate.evaluate import Evaluation
     from foveal.explain.evidence import Explanation
+    from foveal.metrics import Interval
     from foveal.server.run import ServerHandle
 
 __all__ = ["Answer", "Answers", "Model", "PictureLike"]
@@ -93,6 +93,9 @@ class Model:
     @property
     def metrics(self) -> dict[str, Interval]:
         """Metrics on validation: floats that print as `97.5 % (95.5 to 98.6)`."""
+        # Imported late: `foveal predict` needs no metrics.
+        from foveal.metrics import Interval
+
         stored = self.bundle.manifest.metrics
         return {name: Interval.from_json(value) for name, value in stored.items()}
 
@@ -211,7 +214,7 @@ class Model:
         if out is None and maps:
             raise UsageError(
                 "Probability maps are written to a folder, and none is given.",
-                hint="--maps --out DIR",
+                hint='model.predict(pictures, out="answers", maps=True)',
             )
         reporting = shown_progress(progress, verbose=verbose and not stream)
         answers = (

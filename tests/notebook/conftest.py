@@ -1,34 +1,29 @@
-"""Run the example notebooks."""
+"""Run the example notebooks, and hold what is stored of them to what they do."""
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import nbclient
 import nbformat
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+sys.path.insert(0, str(EXAMPLES))
+import refresh  # noqa: E402
 
 
 @pytest.fixture
-def run_notebook(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], list[nbformat.NotebookNode]]:
+def run_notebook(tmp_path: Path) -> Callable[[str], list[nbformat.NotebookNode]]:
     """Return what runs an example in a folder of its own and returns its cells of code."""
 
     def run(name: str) -> list[nbformat.NotebookNode]:
-        paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-        notebook = nbformat.read(ROOT / "examples" / name, as_version=4)
-        nbclient.NotebookClient(
-            notebook,
-            timeout=None,
-            kernel_name="python3",
-            resources={"metadata": {"path": str(tmp_path)}},
-        ).execute()
-        return [cell for cell in notebook.cells if cell.cell_type == "code"]
+        notebook = nbformat.read(EXAMPLES / name, as_version=4)
+        shown = [refresh.kinds(cell) for cell in refresh.code_cells(notebook)]
+        cells = refresh.code_cells(refresh.execute(notebook, tmp_path))
+        for stored, cell in zip(shown, cells, strict=True):
+            assert refresh.kinds(cell) == stored, f"make notebooks: {cell.source}"
+        return cells
 
     return run

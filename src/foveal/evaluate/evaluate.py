@@ -128,13 +128,13 @@ class Evaluation(Results):
             MissingExtraError: Where IPython is not installed.
         """
         try:
-            from IPython.display import HTML, display
+            from IPython.display import display
         except ImportError as error:
             raise MissingExtraError(
                 "show() draws in a notebook, and IPython is not installed.",
                 hint=f'{install_extra("notebook")}, or evaluation.write(Path("report"))',
             ) from error
-        display(HTML(self._repr_html_()))  # type: ignore[no-untyped-call]
+        display(self)  # type: ignore[no-untyped-call]
 
     def _repr_html_(self) -> str:
         """Return the report in a frame of its own, so that its style stays inside."""

@@ -56,6 +56,8 @@ class Mistakes(tuple[Mistake, ...]):
         return _pandas().DataFrame(list(self), columns=Mistake._fields)
 
     def _repr_html_(self) -> str:
+        if not self:
+            return "<p>There are no mistakes.</p>"
         rows = [(m.image, m.target, m.answer, f"{100 * m.confidence:.1f} %") for m in self[:_ROWS]]
         more = len(self) - len(rows)
         return table_html(("picture", "target", "answer", "confidence"), rows) + (

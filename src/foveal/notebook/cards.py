@@ -49,4 +49,4 @@ def _labels(labels: Sequence[str], *, is_alphabet: bool) -> tuple[str, str]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{100 * value:.1f} %"
