@@ -54,14 +54,17 @@ def test_batches_get_smaller_first() -> None:
     # 25,500 pictures: 797 steps of 32, 1,594 of 16.
     _, chosen = fitted("read", CAPTCHAS, Speed(0.001, 0.003))
     assert (chosen.pipeline.height, chosen.train.batch_size) == (48, 16)
-    assert "about 796 steps at 48 px in batches of 32" in chosen.reasons["train.batch_size"]
+    assert "about 796 steps fit at 48 px in batches of 32" in chosen.reasons["train.batch_size"]
 
 
 def test_pictures_get_smaller_next() -> None:
     # 7,650 pictures at 48 px are 478 steps of 16; at two thirds of the side a step costs 4/9.
     _, chosen = fitted("read", CAPTCHAS, Speed(0.004, 0.01))
     assert (chosen.pipeline.height, chosen.train.batch_size) == (32, 16)
-    assert "learning takes at least 800" in chosen.reasons["pipeline.image_size"]
+    assert (
+        "fit at 32 px in batches of 16 (learning takes at least 800)"
+        in chosen.reasons["pipeline.image_size"]
+    )
 
 
 def test_a_budget_that_is_never_enough_says_so(caplog: pytest.LogCaptureFixture) -> None:

@@ -97,8 +97,8 @@ def fit_to_budget(
     if choice == choices[0]:
         return resolved
     why = (
-        f"the budget: {_words(choices[0], resolved, facts, training, speed, side)}; so here "
-        f"{_words(choice, resolved, facts, training, speed, side)}"
+        f"within the budget {_words(choices[0], resolved, facts, training, speed, side)}, "
+        f"and {_words(choice, resolved, facts, training, speed, side)}"
     )
     return again(_with(recipe, resolved, choice, side, why))
 
@@ -214,15 +214,19 @@ def _words(
         return f"features at {choice.side} px take about {seconds:.0f} s"
     steps, least = _steps(choice, recipe, facts, speed, side), _least_steps(recipe, training)
     return (
-        f"about {steps:,} steps at {choice.side} px in batches of {choice.batch}, where learning "
-        f"takes at least {least:,}"
+        f"about {steps:,} steps fit at {choice.side} px in batches of {choice.batch} (learning "
+        f"takes at least {least:,})"
     )
 
 
 def _with(recipe: Recipe, resolved: Recipe, choice: _Choice, side: int, why: str) -> Recipe:
     """Return the given recipe with what the budget asks for laid under it."""
     options = TrainOptions(batch_size=choice.batch)
-    reasons = {"train.batch_size": why}
+    reasons = {
+        "train.batch_size": why
+        if choice.side == side
+        else "the budget: smaller batches make more steps of the same time"
+    }
     if choice.is_frozen and resolved.train.strategy == "staged":
         options = TrainOptions(batch_size=choice.batch, strategy="frozen")
         reasons["train.strategy"] = why
