@@ -216,6 +216,7 @@ class ShadeBundle:
     manifest: Manifest
     name: str = "shade"
     version: str = "0" * 12
+    trained_on: None = None
 
     @property
     def pipeline(self) -> Pipeline:

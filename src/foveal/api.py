@@ -43,32 +43,16 @@ def _opened(model: str | Path | Model) -> Model:
     return model if isinstance(model, Model) else Model(model)
 
 
-def load_voters(models: str, **limits: int | None) -> list[Model]:
-    """Open one model, or several joined by commas; `limits` are those of `load`."""
-    # A folder may have a comma in its name.
-    names = [models] if Path(models).exists() else models.split(",")
-    return [load(name.strip(), **limits) for name in names]
-
-
 def _of_model(
-    method: Callable[Concatenate[Model, P], R], *, votes: bool = False
+    method: Callable[Concatenate[Model, P], R],
 ) -> Callable[Concatenate[str | Path | Model, P], R]:
-    """Return a method of `Model` as a function that opens its model first.
-
-    Args:
-        method: Has the documentation.
-        votes: Whether several models may be joined by commas; they are passed on as `others`.
-    """
+    """Return a method of `Model`, which has the documentation, as a function that opens it."""
 
     @wraps(method)
     def function(model: str | Path | Model, *args: P.args, **kwargs: P.kwargs) -> R:
-        if votes and isinstance(model, str):
-            model, *others = load_voters(model)
-            if others:
-                kwargs["others"] = others
         return method(_opened(model), *args, **kwargs)
 
-    about = "As for `load`" + ("; several joined by commas vote." if votes else ".")
+    about = "As for `load`."
     document = method.__doc__ or ""
     function.__doc__ = document.replace("Args:\n", f"Args:\n            model: {about}\n", 1)
     function.__module__, function.__qualname__ = __name__, method.__name__
@@ -331,7 +315,8 @@ def load(
     """Open a trained model.
 
     Args:
-        model: A run, a bundle folder, a `.foveal` file, or `imagenet`.
+        model: A run or its name, a bundle folder, a `.foveal` file, or `imagenet`; several
+            joined by commas vote.
         max_pixels: Largest height times width of a picture that is decoded; None takes the
             limit that the model was trained under.
         max_bytes: Largest size of a file that is decoded; None takes the limit of the training.
@@ -346,7 +331,7 @@ def load(
     return Model(model, max_pixels=max_pixels, max_bytes=max_bytes)
 
 
-evaluate = _of_model(Model.evaluate, votes=True)
+evaluate = _of_model(Model.evaluate)
 predict = _of_model(Model.predict)
 explain = _of_model(Model.explain)
 export = _of_model(Model.export)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from foveal.predict.predictor import Predictor
 from foveal.predict.write import write_answers
 from foveal.types import JsonObject, Picture
 from foveal.workflow.locate import find_bundle, run_of
+from foveal.workflow.names import voters
 
 if TYPE_CHECKING:
     from foveal.evaluate.evaluate import Evaluation
@@ -41,21 +42,25 @@ class Model:
     It can be pickled, by its path: another process opens the same bundle.
 
     Args:
-        model: A run, a bundle folder, a `.foveal` file, or `imagenet`.
+        model: A run or its name, a bundle folder, a `.foveal` file, or `imagenet`; several
+            joined by commas vote, each with its own pre-processing. `bundle`, `run` and `metrics`
+            are those of the first.
         max_pixels: Largest height times width of a picture that is decoded; None takes the limit
             of the training.
         max_bytes: Largest size of a file that is decoded; None takes the limit of the training.
 
     Raises:
         BundleError: If nothing is there, or it is not a bundle.
+        UsageError: When it is used, if models that vote differ in task or labels.
     """
 
     def __init__(
         self, model: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None
     ) -> None:
         """Open and verify the bundle."""
-        self.bundle = find_bundle(model)
-        self.run = run_of(model)
+        first, *others = voters(model)
+        self.bundle = find_bundle(first)
+        self.run = run_of(first)
         self._given = {"max_pixels": max_pixels, "max_bytes": max_bytes}
         self._limits = replace(
             self.bundle.manifest.limits,
@@ -63,13 +68,22 @@ class Model:
             **{name: value for name, value in self._given.items() if value is not None},
         )
 
+        self._others = [
+            Model(other, max_pixels=max_pixels, max_bytes=max_bytes) for other in others
+        ]
+
     def __repr__(self) -> str:
         """Name the model, its task and where it lies."""
+        if self._others:
+            names = ", ".join(repr(model.bundle.name) for model in (self, *self._others))
+            return f"Model({names} vote, task={self.task!r})"
         return f"Model({self.bundle.name!r}, task={self.task!r}, {self.bundle.path})"
 
-    def __reduce__(self) -> tuple[Callable[..., Model], tuple[Path, dict[str, int | None]]]:
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[str, dict[str, int | None]]]:
         """Pickle the path: of the run if there is one, else of the bundle."""
-        return _reopen, ((self.run or self.bundle.path).resolve(), self._given)
+        models = (self, *self._others)
+        paths = [str((model.run or model.bundle.path).resolve()) for model in models]
+        return _reopen, (",".join(paths), self._given)
 
     def __getattr__(self, name: str) -> Any:
         """Say what to type instead of what other libraries have."""
@@ -120,7 +134,8 @@ class Model:
     @cached_property
     def predictor(self) -> Predictor:
         """Predictor of the bundle; the network is loaded on first use."""
-        return Predictor(self.bundle, limits=self._limits)
+        others = [other.predictor for other in self._others]
+        return Predictor(self.bundle, limits=self._limits, others=others)
 
     @overload
     def predict(
@@ -275,7 +290,6 @@ class Model:
         label_regex: str | None = None,
         progress: Progress | None = None,
         verbose: bool = True,
-        others: Sequence[Model] = (),
     ) -> Evaluation:
         """Evaluate the model on labelled data, through the code that serves it.
 
@@ -288,12 +302,10 @@ class Model:
                 or else its first.
             progress: Receives the progress.
             verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
-            others: Models that vote with this one, each with its own pre-processing.
 
         Raises:
             DataError: If no labelled picture can be read.
-            UsageError: If the voting models differ in task or labels, or without `data` if the
-                run of the model is not at hand.
+            UsageError: Without `data`, if the run of the model is not at hand.
 
         Example:
             >>> evaluation = model.evaluate("held-out")  # doctest: +SKIP
@@ -312,7 +324,6 @@ class Model:
                 out=Path(out) if out is not None else None,
                 progress=reporting,
                 label_regex=label_regex,
-                others=[other.predictor for other in others],
             )
         finally:
             reporting.finish()
@@ -354,10 +365,15 @@ class Model:
             The path that was written.
 
         Raises:
-            UsageError: If there is no such format, or `out` is a folder already.
+            UsageError: If there is no such format, `out` cannot be written, or several models vote.
         """
         from foveal.export.formats import FORMATS, write_as
 
+        if self._others:
+            raise UsageError(
+                "Models that vote are exported one by one.",
+                hint=f"foveal export {self.run or self.bundle.path} --to {to}",
+            )
         target = Path(self.bundle.name + FORMATS[to].suffix) if out is None else Path(out)
         return write_as(self.bundle, to, target)
 
@@ -449,7 +465,7 @@ def shown_progress(progress: Progress | None, *, verbose: bool) -> Progress:
     return live_progress()
 
 
-def _reopen(path: Path, limits: dict[str, int | None]) -> Model:
+def _reopen(path: str, limits: dict[str, int | None]) -> Model:
     return Model(path, **limits)
 
 

@@ -155,9 +155,10 @@ def masked(*names: str) -> MaskSource:
 
 def test_masks_are_measured_and_every_failure_is_listed(predictor: Predictor) -> None:
     source = masked("a", "torn", "bare", "b", "lost", "wide", "c")
-    measured = measure(
-        predictor, source, source.samples, batch_size=32, progress=NoProgress(), others=[predictor]
+    voting = Predictor(
+        predictor.bundle, engine=predictor.engine, limits=predictor.limits, others=[predictor]
     )
+    measured = measure(voting, source, source.samples, batch_size=32, progress=NoProgress())
     assert [sample.id for sample in measured.samples] == ["a", "b", "c"]
     assert measured.rows.tolist() == [[1200, 1200]] * 3
     assert [failure.sample for failure in measured.failures] == ["torn", "bare", "lost", "wide"]

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 import foveal
-from foveal.api import load_voters
 from foveal.bundle.promise import baseline_words, promise
 from foveal.cli.knobs import with_knobs
 from foveal.cli.options import Data, Debug, Json, MaxBytes, MaxPixels, ModelName, Out, Quiet
@@ -33,16 +32,12 @@ def evaluate(
 ) -> None:
     """Evaluate a model on labelled pictures.
 
-    Several models joined by commas vote: foveal evaluate a,b,c DATA.
-
     Every metric has a 95 % interval. --out writes report.html, metrics.json and predictions.csv.
     """
     progress = make_progress(quiet=quiet)
     try:
-        first, *others = load_voters(model, max_pixels=max_pixels, max_bytes=max_bytes)
-        evaluation = first.evaluate(
-            data, split=split, out=out, progress=progress, others=others, **knobs
-        )
+        opened = foveal.load(model, max_pixels=max_pixels, max_bytes=max_bytes)
+        evaluation = opened.evaluate(data, split=split, out=out, progress=progress, **knobs)
     finally:
         progress.finish()
     values = evaluation.to_json()

@@ -20,7 +20,7 @@ Data = Annotated[
 ]
 ModelName = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="Run, bundle, .foveal file, or `imagenet`."),
+    typer.Argument(metavar="MODEL", help="Run, bundle, .foveal file, or `imagenet`; a,b,c vote."),
 ]
 Set = Annotated[
     list[str] | None,

@@ -15,7 +15,7 @@ from foveal import metrics
 from foveal.atomic import write_atomic
 from foveal.console import NoProgress, Progress
 from foveal.data.source import Sample, Source
-from foveal.errors import MissingExtraError, UsageError
+from foveal.errors import MissingExtraError
 from foveal.evaluate.baseline import compare_baseline, primary_by_sample
 from foveal.evaluate.certainty import certainty
 from foveal.evaluate.examples import choose_best, choose_lowest, choose_worst, make_examples
@@ -153,7 +153,6 @@ def evaluate_bundle(
     options: MeasureOptions | None = None,
     findings: Sequence[Finding] = (),
     progress: Progress | None = None,
-    others: Sequence[Predictor] = (),
     unsure_accuracy: float | None = None,
     near_copies: bool = True,
 ) -> Evaluation:
@@ -170,7 +169,6 @@ def evaluate_bundle(
         options: How.
         findings: What is known about the data already; shown in the report.
         progress: Told how far the work is.
-        others: Bundles that vote with it; the report's pictures are drawn by the first alone.
         unsure_accuracy: Choose the bundle's `unsure` limit on these answers, for this accuracy:
             the evaluation's manifest holds it, and its answers are judged by it.
         near_copies: Whether near copies of pictures that were trained on count as trained on. A
@@ -178,10 +176,7 @@ def evaluate_bundle(
 
     Raises:
         DataError: When not one sample could be measured.
-        UsageError: When the bundles do not answer the same question.
     """
-    for other in others:
-        _check_question(predictor, other)
     chosen = options or MeasureOptions()
     task, shown = predictor.task, progress or NoProgress()
     measured = measure(
@@ -190,7 +185,6 @@ def evaluate_bundle(
         source.samples if samples is None else samples,
         batch_size=chosen.batch_size,
         progress=shown,
-        others=others,
         with_looks=near_copies,
     )
     # Intervals, latency and examples: some seconds, on large pictures a minute.
@@ -214,7 +208,7 @@ def evaluate_bundle(
         measured = replace(measured, predictions=judged)
     confidence = np.array([p.confidence for p in measured.predictions], np.float64)
     unsure = np.array([p.unsure for p in measured.predictions], bool)
-    seen = recognised([voter.bundle for voter in (predictor, *others)], measured)
+    seen = recognised(predictor.bundles, measured)
     targets = [target_text(sample) for sample in measured.samples]
     degree = primary_by_sample(task, measured.rows) if task.right_when else None
     if degree is None:
@@ -255,12 +249,3 @@ def evaluate_bundle(
     )
     shown.finish()
     return evaluation
-
-
-def _check_question(first: Predictor, other: Predictor) -> None:
-    if (first.task.name, first.task.labels) != (other.task.name, other.task.labels):
-        raise UsageError(
-            f"{other.bundle.path} cannot vote with {first.bundle.path}: they differ in task "
-            "or labels.",
-            hint="use bundles that were trained on data with the same labels",
-        )

@@ -112,7 +112,8 @@ class MeasuredSamples:
 class _Prepared:
     sample: Sample
     target: Any
-    inputs: tuple[tuple[ModelInput, Frame], ...]
+    input: ModelInput
+    frame: Frame
     digest: bytes
     look: int
 
@@ -124,7 +125,6 @@ def measure(
     *,
     batch_size: int,
     progress: Progress,
-    others: Sequence[Predictor] = (),
     with_looks: bool = True,
 ) -> MeasuredSamples:
     """Answer every sample. No picture outlives its batch, so memory stays flat.
@@ -137,7 +137,6 @@ def measure(
         samples: Those of the source to answer.
         batch_size: Pictures in one run of the network.
         progress: Told how far the work is.
-        others: Bundles of the same task that vote with it.
         with_looks: Whether to note how pictures look, where a bundle knows how those looked that
             it was trained on.
 
@@ -151,17 +150,19 @@ def measure(
     failures: list[Failure] = []
     progress.start("evaluate", len(samples))
     done = 0
-    voters = (predictor, *others)
-    with_looks = with_looks and any(voter.bundle.trained_on for voter in voters)
-    prepare = partial(_prepare, voters, source, with_look=with_looks)
-    together = 1 if any(voter.pipeline.is_tiled for voter in voters) else batch_size
+    with_looks = with_looks and any(bundle.trained_on for bundle in predictor.bundles)
+    prepare = partial(_prepare, predictor, source, with_look=with_looks)
+    is_tiled = any(bundle.pipeline.is_tiled for bundle in predictor.bundles)
+    together = 1 if is_tiled else batch_size
     with closing(read_ahead(prepare, samples, workers=available_cores(), ahead=together)) as items:
         while batch := list(islice(items, together)):
             done += len(batch)
             failures += [item for item in batch if isinstance(item, Failure)]
             good = [item for item in batch if not isinstance(item, Failure)]
             try:
-                answers = _vote(voters, good)
+                answers = predictor.predict_inputs(
+                    [item.input for item in good], [item.frame for item in good]
+                )
             except ImageError as error:
                 # Raised by the damaged part of a picture that is read in parts, and runs alone.
                 failures.append(Failure(good[0].sample.id, error.error_code, error.message))
@@ -235,30 +236,30 @@ def target_of(task: Task, source: Source, sample: Sample) -> Any:
 
 
 def _prepare(
-    voters: Sequence[Predictor], source: Source, sample: Sample, *, with_look: bool
+    predictor: Predictor, source: Source, sample: Sample, *, with_look: bool
 ) -> _Prepared | Failure:
     if sample.raw is None:
         return Failure(sample.id, "unlabelled", "The sample has no label.")
     try:
         # The label first: a picture that cannot be scored need not be decoded.
-        task = voters[0].task
+        task = predictor.task
         target = target_of(task, source, sample)
-        opened = [_open(voter, source, sample) for voter in voters]
+        opened = _open(predictor, source, sample)
         if task.target_kind == "mask":
-            _check_size(sample, target.shape, opened[0].raster)
-        inputs = [v.prepare_raster(own.raster) for v, own in zip(voters, opened, strict=True)]
+            _check_size(sample, target.shape, opened.raster)
+        given, frame = predictor.prepare_raster(opened.raster)
     except FovealError as error:
         return Failure(sample.id, error.error_code, error.message)
     look = 0
     if with_look:
-        look = look_at(opened[0].raster, voters[0].pipeline, sample.raw, task.target_kind)
-    return _Prepared(sample, target, tuple(inputs), opened[0].digest, look)
+        look = look_at(opened.raster, predictor.pipeline, sample.raw, task.target_kind)
+    return _Prepared(sample, target, given, frame, opened.digest, look)
 
 
 def _open(predictor: Predictor, source: Source, sample: Sample) -> Opened:
     if predictor.pipeline.is_tiled:
         return source.open(sample, predictor.limits)
-    loaded = source.load(sample, predictor.limits, predictor.pipeline.decode_size)
+    loaded = source.load(sample, predictor.limits, predictor.decode_size)
     return Opened(loaded.picture, loaded.digest)
 
 
@@ -269,21 +270,6 @@ def _check_size(sample: Sample, mask: tuple[int, ...], raster: Raster) -> None:
             f"Expected {raster.width} x {raster.height}, the size of its picture.",
             code="mask_size",
         )
-
-
-def _vote(voters: Sequence[Predictor], good: Sequence[_Prepared]) -> list[Prediction]:
-    """Return one prediction for each sample: the only bundle's, or what all of them agree on."""
-    if not good:
-        return []
-    answers = [
-        voter.predict_inputs(
-            [item.inputs[i][0] for item in good], [item.inputs[i][1] for item in good]
-        )
-        for i, voter in enumerate(voters)
-    ]
-    if len(voters) == 1:
-        return answers[0]
-    return [voters[0].task.vote(said) for said in zip(*answers, strict=True)]
 
 
 def _nothing_measured(task: Task, source: Source, failures: Sequence[Failure]) -> DataError:

@@ -85,13 +85,19 @@ def explain_occlusion(
 
     Raises:
         TargetError: For a label that the model does not know, or when nothing was answered.
-        UsageError: When the model answers tile by tile: each patch would cost a whole picture.
+        UsageError: When the model answers tile by tile: each patch would cost a whole picture; or
+            when several models vote.
     """
     if predictor.pipeline.is_tiled:
         raise UsageError(
             f"{predictor.bundle.name} answers tile by tile: occlusion would need "
             f"{patches * patches} predictions of the whole picture.",
             hint="--method evidence",
+        )
+    if predictor.others:
+        raise UsageError(
+            "Occlusion covers the input of one model; several that vote have one each.",
+            hint="--method evidence, or one of the models alone",
         )
     pixels, frame = predictor.prepare(picture)
     prediction = predictor.predict_inputs([pixels], [frame])[0]

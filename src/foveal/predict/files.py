@@ -130,7 +130,7 @@ def _prepare(predictor: Predictor, drawing: Drawing | None, given: Given) -> _It
         picture = predictor.decode(data)
         if drawing is not None:
             copy = copy_to_draw_on(picture, data, limits, drawing.side_px)
-        return _Prepared(given, *predictor.prepare(picture), copy)
+        return _Prepared(given, *predictor.prepare_raster(picture), copy)
     except FovealError as error:
         return given, error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias, final
 
@@ -16,6 +17,7 @@ from foveal.errors import BundleError, UsageError
 from foveal.predict.copies import whole_picture
 from foveal.predict.engine import Engine, OnnxEngine
 from foveal.predict.tiles import Tiler, TileValues
+from foveal.predict.vote import check_question, check_widths, smallest_size
 from foveal.render.masks import MaskForm, mask_json, mask_schema
 from foveal.tasks.base import TiledTask
 from foveal.tasks.prediction import DOUBTS_SCHEMA, Prediction, doubts_json
@@ -39,10 +41,13 @@ class Predictor:
         engine: Runs the network instead of ONNX Runtime.
         limits: Largest picture that is decoded; None takes the bundle's: what was trained on is
             answered.
+        others: Predictors of other bundles that vote with this one, each with its own
+            pre-processing; see `Task.vote`. Maps are those of the first, or for texts the surest.
 
     Raises:
         BundleError: When the network's outputs are not those of the bundle's task.
         MissingExtraError: When the bundle reads pages and OpenCV is not installed.
+        UsageError: When the bundles that vote differ in task or labels.
     """
 
     def __init__(
@@ -52,8 +57,12 @@ class Predictor:
         threads: int | None = None,
         engine: Engine | None = None,
         limits: DecodeLimits | None = None,
+        others: Sequence[Predictor] = (),
     ) -> None:
-        self.bundle = bundle
+        self.bundle: Bundle = bundle
+        self.others = tuple(others)
+        for other in self.others:
+            check_question(bundle, other.bundle)
         self.task = bundle.task
         self.pipeline = bundle.pipeline
         self.limits = limits or bundle.manifest.limits
@@ -73,6 +82,16 @@ class Predictor:
         self._judges = any(spec.name == UNFAMILIARITY for spec in bundle.manifest.outputs)
         """Whether the network says how familiar a picture is; bundles of old do not."""
         self._wanted = (*self.task.core_outputs, *([UNFAMILIARITY] if self._judges else []))
+
+    @property
+    def bundles(self) -> tuple[Bundle, ...]:
+        """The bundle, and those that vote with it."""
+        return (self.bundle, *(other.bundle for other in self.others))
+
+    @property
+    def decode_size(self) -> tuple[int, int] | None:
+        """Smallest size at which a picture may be decoded for every voter; None for its own."""
+        return smallest_size(self.bundles)
 
     def open(self, source: str | Path | bytes) -> Raster:
         """Open a picture file, or the bytes of one: decoded, or read in parts where it can be.
@@ -100,7 +119,7 @@ class Predictor:
         Raises:
             ImageError: When it is not a picture, damaged, or over the limits.
         """
-        return decode(data, self.limits, min_size=self.pipeline.decode_size)
+        return decode(data, self.limits, min_size=self.decode_size)
 
     def prepare(self, picture: Picture) -> tuple[Image, Frame]:
         """Return the model input of a picture, (height, width, 3) uint8, and its frame.
@@ -113,9 +132,12 @@ class Predictor:
     def prepare_raster(self, raster: Raster) -> tuple[ModelInput, Frame]:
         """Return the model input of a picture that `open` gave, and its frame; see `prepare`.
 
-        Of a tiled pipeline that is the picture itself, which stays where it is.
+        Of a tiled pipeline that is the picture itself, which stays where it is; and of a vote,
+        whose voters prepare it each in their own way.
         """
-        if self.pipeline.is_tiled:
+        if self.others:
+            check_widths(self.bundles, raster)
+        if self.pipeline.is_tiled or self.others:
             return raster, self.pipeline.frame(raster.height, raster.width)
         return self.prepare(whole_picture(raster))
 
@@ -135,6 +157,9 @@ class Predictor:
 
         A tiled pipeline's are answered one by one, each at its own size whatever its frame says.
         """
+        if self.others:
+            pictures = [_as_raster(given) for given in inputs]
+            return self._voted([v.predict(pictures, explain=explain) for v in self._voters])
         if self.pipeline.is_tiled:
             return [self._answer_tiled(_as_raster(given), explain) for given in inputs]
         return self._answer_batches(_as_arrays(inputs), (frames,), explain)[0]
@@ -162,6 +187,12 @@ class Predictor:
             For each input its prediction and the one to draw on the copy; of a tiled
             pipeline they are the same, as it scales what it draws.
         """
+        if self.others:
+            pictures = [_as_raster(given) for given in inputs]
+            pairs = [_drawn(voter, pictures, copies, explain=explain) for voter in self._voters]
+            sides = [[[pair[i] for pair in own] for own in pairs] for i in (0, 1)]
+            predictions, drawings = (self._voted(said) for said in sides)
+            return list(zip(predictions, drawings, strict=True))
         if self.pipeline.is_tiled:
             answers = self.predict_inputs(inputs, frames, explain=explain)
             return list(zip(answers, answers, strict=True))
@@ -169,8 +200,8 @@ class Predictor:
             frame.for_copy(copy.height, copy.width)
             for frame, copy in zip(frames, copies, strict=True)
         ]
-        predictions, drawings = self._answer_batches(_as_arrays(inputs), (frames, small), True)
-        return list(zip(predictions, drawings, strict=True))
+        whole, drawn = self._answer_batches(_as_arrays(inputs), (frames, small), True)
+        return list(zip(whole, drawn, strict=True))
 
     def predict(self, pictures: Sequence[Raster], *, explain: bool = False) -> list[Prediction]:
         """Return one prediction for each picture."""
@@ -179,6 +210,14 @@ class Predictor:
         prepared = [self.prepare_raster(picture) for picture in pictures]
         inputs = [given for given, _ in prepared]
         return self.predict_inputs(inputs, [frame for _, frame in prepared], explain=explain)
+
+    @cached_property
+    def _voters(self) -> tuple[Predictor, ...]:
+        return (Predictor(self.bundle, engine=self.engine, limits=self.limits), *self.others)
+
+    def _voted(self, said: Sequence[Sequence[Prediction]]) -> list[Prediction]:
+        """Return what the voters' answers to each of several pictures come to."""
+        return [self.task.vote(answers) for answers in zip(*said, strict=True)]
 
     def _answer_batches(
         self, inputs: Sequence[Image], views: Sequence[Sequence[Frame]], explain: bool
@@ -230,8 +269,8 @@ class Predictor:
         return {
             **self.answer_json(prediction, mask=mask),
             "source": source,
-            "model": self.bundle.name,
-            "version": self.bundle.version,
+            "model": ",".join(bundle.name for bundle in self.bundles),
+            "version": ",".join(bundle.version for bundle in self.bundles),
             "ms": round(ms, 3),
         }
 
@@ -249,6 +288,14 @@ class Predictor:
         if prediction.mask is not None and mask != "none":
             answer["mask"] = mask_json(prediction.mask, self.task.labels.names, mask)
         return answer
+
+
+def _drawn(
+    voter: Predictor, pictures: Sequence[Raster], copies: Sequence[Picture], *, explain: bool
+) -> list[tuple[Prediction, Prediction]]:
+    prepared = [voter.prepare_raster(picture) for picture in pictures]
+    inputs, frames = [given for given, _ in prepared], [frame for _, frame in prepared]
+    return voter.predict_drawn(inputs, frames, copies, explain=explain)
 
 
 def _as_raster(given: ModelInput) -> Raster:

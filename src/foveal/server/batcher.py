@@ -16,13 +16,16 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import final
 
+import numpy as np
+
 from foveal.machine import available_cores
 from foveal.predict import Predictor
 from foveal.predict.copies import copy_to_draw_on
+from foveal.predict.predictor import ModelInput
 from foveal.render import encode_png
 from foveal.render.masks import MASK_FORMS, MaskForm
 from foveal.tasks.prediction import Prediction
-from foveal.types import Frame, Image, JsonObject, Picture
+from foveal.types import Frame, JsonObject, Picture
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +76,7 @@ class _Job:
     started: float = field(default_factory=time.perf_counter)
     abandoned: bool = False
     decode_s: float = 0.0
-    input: Image | None = None
+    input: ModelInput | None = None
     frame: Frame | None = None
     preview: Picture | None = None
     # Set by the network's thread.
@@ -85,7 +88,8 @@ class _Job:
     @property
     def kind(self) -> tuple[int, bool, tuple[int, ...]]:
         """Return what jobs of one batch have in common: model, explanation, size of the input."""
-        shape = () if self.input is None else self.input.shape
+        # Of a raster, which is answered by itself, the size does not matter.
+        shape = self.input.shape if isinstance(self.input, np.ndarray) else ()
         return id(self.predictor), self.explain, shape
 
 
@@ -170,7 +174,7 @@ class Batcher:
         begun = time.perf_counter()
         try:
             picture = job.predictor.decode(job.data)
-            job.input, job.frame = job.predictor.prepare(picture)
+            job.input, job.frame = job.predictor.prepare_raster(picture)
             if job.explain:
                 # Decoded again where the network's copy is smaller: it must stay the same picture
                 # with and without an explanation.

@@ -49,7 +49,9 @@ class ServerState:
                 )
         self.options = options
         self.models = {
-            name: Predictor(p.bundle, engine=p.engine, limits=_limits(p.limits, options))
+            name: Predictor(
+                p.bundle, engine=p.engine, limits=_limits(p.limits, options), others=p.others
+            )
             for name, p in predictors.items()
         }
         self.batcher = Batcher(max_batch=options.max_batch, workers=options.workers)

@@ -32,7 +32,6 @@ def measure(
     out: Path | None,
     progress: Progress,
     label_regex: str | None = None,
-    others: Sequence[Predictor] = (),
 ) -> Evaluation:
     """Measure a bundle on labelled data.
 
@@ -44,7 +43,6 @@ def measure(
         out: Folder for the report, the metrics and the predictions; None writes nothing.
         progress: Told how far the work is.
         label_regex: Finds the label in a file's name; None takes any layout.
-        others: Bundles that vote with it.
 
     Raises:
         UsageError: For an unknown split, no data and no run, or where `out` cannot be written to.
@@ -68,7 +66,6 @@ def measure(
         split=split,
         findings=source.findings,
         progress=progress,
-        others=others,
         near_copies=split is None or run is None,
     )
     if out is not None:

@@ -39,3 +39,10 @@ def located(name: str | Path) -> Path:
 def runs() -> Iterator[Path]:
     """Yield the runs in `runs`."""
     return (recipe.parent for recipe in RUNS.glob("*/*/recipe.yaml"))
+
+
+def voters(models: str | Path) -> list[str | Path]:
+    """Return the models that `a,b` names; a folder may have a comma in its name."""
+    if isinstance(models, Path) or Path(models).exists():
+        return [models]
+    return [name.strip() for name in models.split(",") if name.strip()] or [models]
