@@ -135,8 +135,11 @@ _NEAR = 0.65
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is closest to `name`, or None when none is near."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=_NEAR)
-    return matches[0] if matches else None
+    names = list(known)
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=_NEAR)
+    # Letters in the wrong order are near to people, and far by what they have in common in order.
+    swapped = [other for other in names if sorted(other) == sorted(name)]
+    return next(iter([*matches, *swapped]), None)
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
