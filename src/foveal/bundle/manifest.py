@@ -38,7 +38,7 @@ class Manifest:
         data: Fingerprint and sizes of the data trained on.
         recipe_digest: sha256 of the recipe without its reasons.
         backbone: Name of the backbone.
-        parity: How the network in this bundle was held against the trained one.
+        parity: How the network in this bundle was compared with the trained one.
         licences: One object for each set of foreign weights: name, licence, origin.
         files: File name → sha256 of every file beside `bundle.json`.
         schema_version: Version of this format.

@@ -69,7 +69,7 @@ def serve(
         else:
             write(url)
             note("open it in a browser; stop the server with Ctrl-C", quiet=quiet)
-        # Whoever started us through a pipe waits for this line.
+        # A program that started us through a pipe waits for this line.
         sys.stdout.flush()
 
     foveal.serve(opened, host=host, port=port, on_ready=announce, **options)

@@ -77,7 +77,7 @@ class DecodeLimits:
     Attributes:
         max_bytes: Size of the file.
         max_pixels: Height times width, as the header states them.
-        hint: What whoever is refused can do; `{}` stands for `bytes` or `pixels`.
+        hint: What to do about it; `{}` stands for `bytes` or `pixels`.
     """
 
     max_bytes: int

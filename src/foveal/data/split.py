@@ -88,7 +88,7 @@ def assign_splits(
     units = [
         _unit(strata, scan, positions)
         for positions in members
-        # Whoever holds part of a unit out, holds all of it out.
+        # When part of a unit is held out, all of it is.
         if all(side[i] in free_sides for i in positions)
     ]
     has_stated = (stated != UNUSED).any()

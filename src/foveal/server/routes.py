@@ -112,7 +112,7 @@ def _check_expected(predictor: Predictor, expected: str) -> None:
         raise RequestError(400, "A mask cannot be compared with 'expected'. Leave out 'expected'.")
     if len(expected) > _LONGEST_EXPECTED:
         raise RequestError(400, f"'expected' is longer than {_LONGEST_EXPECTED} characters.")
-    # A label or text that no answer can match is a mistake of whoever asks: TargetError, 400.
+    # A label or text that no answer can match is a mistake of the client: TargetError, 400.
     predictor.task.parse_target((expected,))
 
 

@@ -1,4 +1,4 @@
-"""What a task is told of the data before it chooses."""
+"""Facts about the data from which a task chooses its settings."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class Augmenter:
             parts = (_middle(images, size), _middle(layer, size))
             moved = [_flip(_flip(x, mirror_x, 3), mirror_y, 2) for x in parts]
             return moved[0], moved[1][:, 0]
-        # Shifted by one, so that what comes in from outside, 0, is told from the first class.
+        # Shifted by one, so that 0, which comes in from outside, differs from the first class.
         shown = warp(layer.float() + 1, matrix, shift, (0,), size=size, nearest=True)[:, 0] - 1
         labels = torch.where(shown < 0, float(IGNORED), shown).to(torch.uint8)
         return warp(images, matrix, shift, self.pad_color, size=size), labels

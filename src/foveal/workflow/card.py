@@ -117,7 +117,7 @@ def _certainty(manifest: Manifest) -> list[str]:
     parity = manifest.parity
     if parity:
         lines.append(
-            f"The network in this bundle was held against the trained one on "
+            f"The network in this bundle was compared with the trained one on "
             f"{parity.get('samples')} pictures: labels agree on all of them, probabilities "
             f"differ by at most {parity.get('max_probability_difference', 0.0):.1e}."
         )
