@@ -1,10 +1,10 @@
 """How unlike the pictures of the training a picture is: a distance in the space of the features.
 
-At each level of the backbone the mean and the standard deviation of every channel over all
+At each level of the backbone the mean and the root mean square of every channel over all
 positions are compared with those of the training pictures, by the Mahalanobis distance: A Simple
 Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks, 2018,
 https://arxiv.org/abs/1807.03888.
-Deviations, each measured (docs/decisions/0015): roots of both, whose distributions have shorter
+Deviations, each measured (docs/decisions/0017): roots of both, whose distributions have shorter
 tails; one distribution for all classes; and instead of a weighted sum over the levels,
 whose weights would have to be learnt on foreign pictures, each level has a limit of its own, and
 one that is exceeded is enough. Early levels see that a picture is noise, empty or a drawing; late
@@ -136,7 +136,7 @@ class Level(nn.Module):
 def pool(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return what is compared of each level: (N, 2 C) float32.
 
-    The roots of the mean of each channel over all positions, and of its standard deviation.
+    The roots of the mean of each channel over all positions, and of its root mean square.
 
     Args:
         features: Feature maps, each (N, C, H, W).
@@ -145,11 +145,10 @@ def pool(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def _moments(maps: Tensor) -> Tensor:
-    means = maps.mean(dim=(2, 3), keepdim=True)
-    # The difference of two large means of squares would be noise where a map is all but flat.
-    spreads = (maps - means).square().mean(dim=(2, 3)).sqrt()
-    means = means.flatten(1)
-    return torch.cat([torch.sign(means) * means.abs().sqrt(), spreads.sqrt()], dim=1)
+    # Not the standard deviation: its differences would have to be written to memory in between.
+    means = maps.mean(dim=(2, 3), keepdim=True).flatten(1)
+    squares = (maps * maps).mean(dim=(2, 3), keepdim=True).flatten(1)
+    return torch.cat([torch.sign(means) * means.abs().sqrt(), squares.sqrt().sqrt()], dim=1)
 
 
 def fit_familiarity(

@@ -6,6 +6,7 @@ from foveal.bundle.manifest import Manifest
 from foveal.bundle.promise import baseline_words, promise
 from foveal.pipeline import Pipeline
 from foveal.tasks import get_task
+from foveal.types import UNFAMILIARITY
 from foveal.words import percent, percent_range
 
 # What the keys of a bundle's `data` are called in sentences.
@@ -67,8 +68,9 @@ def model_card(manifest: Manifest) -> str:
             "",
             "## Limits",
             "",
-            "Measured on pictures like those it was trained on; on others it may be wrong and "
-            f"sure. Every answer is made of the {what} above, whatever the picture shows.",
+            "Measured on pictures like those it was trained on. "
+            + _unfamiliar(manifest)
+            + f"Every answer is made of the {what} above, whatever the picture shows.",
             "",
         ]
     )
@@ -103,6 +105,15 @@ def _metrics(manifest: Manifest) -> list[str]:
     if baseline:
         rows += ["", baseline_words(manifest.baseline)]
     return rows
+
+
+def _unfamiliar(manifest: Manifest) -> str:
+    if all(spec.name != UNFAMILIARITY for spec in manifest.outputs):
+        return "On others it may be wrong and sure. "
+    return (
+        "Answers to pictures that look unlike those are marked `unsure`, with the reason "
+        "`unfamiliar`; not every such picture is recognised, and there it may be wrong and sure. "
+    )
 
 
 def _certainty(manifest: Manifest) -> list[str]:
