@@ -598,7 +598,7 @@ def watch(
     process than the training; a run that has ended can be looked at too.
 
     Args:
-        run: The run directory.
+        run: The run directory, or the name of a run in `runs`.
         host: Address to listen on.
         port: Port to listen on; 0 chooses a free one.
         on_ready: Called with the URL once the server answers.
@@ -611,7 +611,7 @@ def watch(
     from foveal.server.run import watch as run_server
     from foveal.workflow.rundir import RunDirectory
 
-    directory = RunDirectory.open(Path(run))
+    directory = RunDirectory.open(located(run))
     run_server(directory, ServerOptions(host=host, port=port), on_ready=on_ready)
 
 

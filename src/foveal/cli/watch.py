@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,9 +13,7 @@ from foveal.cli.output import note, write, write_json
 
 
 def watch(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Run directory, of a training at work or ended.")
-    ],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run or its name; at work, or ended.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
@@ -33,7 +30,7 @@ def watch(
 
     def announce(url: str) -> None:
         if as_json:
-            write_json({"schema_version": 1, "url": url, "run": str(run)})
+            write_json({"schema_version": 1, "url": url, "run": run})
         else:
             write(url)
             note("open it in a browser; Ctrl-C ends the page, not the training", quiet=quiet)
