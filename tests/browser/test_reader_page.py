@@ -219,6 +219,7 @@ def test_a_long_text_is_set_small_and_stays_inside_its_card(page) -> None:
         "text": text,
         "confidence": 0.4,
         "unsure": True,
+        "reasons": ["confidence"],
         "characters": [
             {"char": char, "confidence": 0.6 if i == 3 else 0.99, "x0": i, "x1": i + 1}
             for i, char in enumerate(text)
