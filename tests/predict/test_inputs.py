@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from foveal.errors import UsageError
+from foveal.errors import DataError, UsageError
 from foveal.predict.inputs import array_pixels, is_one, read_each, read_one
 from foveal.types import Picture
 
@@ -149,3 +149,14 @@ def test_an_image_is_turned_upright_like_its_file(tmp_path: Path) -> None:
         content = read_one(image).content
     assert isinstance(content, Picture)
     assert content.pixels.shape == (6, 4, 3)
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vanish(*_: object) -> list[Path]:
+        raise FileNotFoundError(2, "No such file or directory", "/proc/1")
+
+    monkeypatch.setattr(Path, "rglob", vanish)
+    with pytest.raises(DataError, match=r"Cannot list the folder .*: No such file .*/proc/1"):
+        list(read_each(tmp_path))

@@ -127,12 +127,17 @@ def expand(pictures: Iterable[str | PathLike[str]]) -> Iterator[str]:
     for picture in pictures:
         path = Path(picture)
         if path.is_dir():
-            found = sorted(
-                str(p)
-                for p in path.rglob("*")
-                if is_picture_name(p.name)
-                and not any(is_hidden(x) for x in p.relative_to(path).parts)
-            )
+            try:
+                found = sorted(
+                    str(p)
+                    for p in path.rglob("*")
+                    if is_picture_name(p.name)
+                    and not any(is_hidden(x) for x in p.relative_to(path).parts)
+                )
+            except OSError as error:
+                raise DataError(
+                    f"Cannot list the folder {path}: {error.strerror}: {error.filename}."
+                ) from error
             if not found:
                 raise DataError(f"There are no pictures in the folder {path}.")
             yield from found
