@@ -194,3 +194,14 @@ def test_thresholds_of_labels_are_not_judged_by_the_pictures_they_were_chosen_on
 
     # At 5 %, more than 4 of 20 happen in one of 400 runs; judged by their own pictures 11 are.
     assert broken <= 4
+
+
+def test_an_unfamiliar_picture_under_the_limit_has_both_reasons() -> None:
+    (answer,) = insects().decode(
+        {"logits": np.array([[0.5, 0.0]], np.float32)}, [FRAME], Calibration()
+    )
+
+    (judged,) = below([answer.judged(1.5)], 0.9)
+
+    assert judged.reasons == ("confidence", "unfamiliar")
+    assert below([judged], 0.9) == (judged,)

@@ -1,5 +1,7 @@
 """A network that says how familiar pictures are: what its answers make of it."""
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +12,12 @@ import pytest
 from discs import draw_discs, scatter
 from drawing import brightness_model, tiny_manifest
 from numpy.typing import NDArray
+from PIL import Image as PILImage
 from tinted import draw_tints, tint_manifest, tint_model
 
 from foveal.bundle import Bundle, Manifest
+from foveal.cli.main import run
+from foveal.model import Model
 from foveal.predict import Predictor
 from foveal.predict.engine import OnnxEngine
 from foveal.types import UNFAMILIARITY, Outputs, Picture, TensorSpec
@@ -70,6 +75,28 @@ def test_an_answer_says_why_it_is_unsure(predictor: Predictor) -> None:
     assert answers[0].headline.startswith("circle ")
     assert answers[1].headline.startswith("unsure (unfamiliar): circle ")
     assert answers[2].headline.startswith("unsure: ")
+
+
+def test_the_command_line_says_why(
+    predictor: Predictor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Model, "predictor", predictor)
+    for name, picture in (("familiar", FAMILIAR), ("other", UNFAMILIAR)):
+        PILImage.fromarray(picture.pixels).save(tmp_path / f"{name}.png")
+    words = ["predict", str(predictor.bundle.path), str(tmp_path / "*.png")]
+
+    assert run(words) == 0
+    familiar, other = capsys.readouterr().out.splitlines()[-2:]
+    assert "unsure" not in familiar
+    assert "unsure (unfamiliar)" in other
+
+    assert run([*words, "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["reasons"] for row in rows] == ["", "unfamiliar"]
+    assert [float(row["unfamiliarity"]) for row in rows] == pytest.approx([0.4, 1.2])
 
 
 def test_its_json_and_the_schema_of_it_say_so_too(predictor: Predictor) -> None:

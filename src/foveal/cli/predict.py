@@ -27,7 +27,10 @@ _SHOWN_SCORES = 5
 _BAR_WIDTH = 24
 # Stands for the empty text of an answer that says nothing.
 _NONE = "(none)"
-_CSV_COLUMNS = ("source", "answer", "confidence", "unsure", "error", "model", "version", "ms")
+_CSV_COLUMNS = (
+    *("source", "answer", "confidence", "unsure", "reasons", "unfamiliarity"),
+    *("error", "model", "version", "ms"),
+)
 
 
 def predict(
@@ -70,7 +73,7 @@ def predict(
     """Predict pictures: files, folders, globs or stdin.
 
     A picture that cannot be read gives an error line, and exit status 1 at the end; the others are
-    still answer. --out writes masks, and the pictures with the answers drawn on them.
+    still answered. --out writes masks, and the pictures with the answers drawn on them.
     """
     if as_csv and as_json:
         raise UsageError("--csv and --json cannot be used together.")
@@ -183,6 +186,7 @@ def _write_csv(answers: Iterable[Answer], labels: Sequence[str]) -> None:
             values = {"answer": answer.text or _NONE}
             scores = answer.record.get("scores", {})
             values |= {f"score:{label}": share for label, share in scores.items()}
+            values["reasons"] = "|".join(answer.record.get("reasons", ()))
         writer.writerow({**answer.record, **values})
 
 
@@ -196,7 +200,7 @@ def _write_table(answers: Iterable[Answer]) -> None:
             (
                 prediction.text or _NONE,
                 f"{100 * prediction.confidence:.1f} %",
-                "unsure" if prediction.unsure else "",
+                prediction.doubt,
                 source,
             )
             for prediction, source in good

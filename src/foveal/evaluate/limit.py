@@ -93,7 +93,10 @@ def _cross_fitted(
 def below(predictions: Sequence[Prediction], limit: float) -> tuple[Prediction, ...]:
     """Return the predictions, those with a confidence under the limit `unsure`."""
     return tuple(
-        replace(p, unsure=True) if p.confidence < limit and not p.unsure else p for p in predictions
+        replace(p, unsure=True, reasons=("confidence", *p.reasons))
+        if p.confidence < limit and "confidence" not in p.reasons
+        else p
+        for p in predictions
     )
 
 

@@ -84,10 +84,15 @@ class Prediction(ABC):
     @final
     def headline(self) -> str:
         """The summary, preceded by `unsure:` or `unsure (unfamiliar):` if the answer is."""
+        return f"{self.doubt}: {self.summary}" if self.unsure else self.summary
+
+    @property
+    @final
+    def doubt(self) -> str:
+        """`unsure`, `unsure (unfamiliar)`, or "" for an answer that is sure."""
         if not self.unsure:
-            return self.summary
-        why = " (unfamiliar)" if "unfamiliar" in self.reasons else ""
-        return f"unsure{why}: {self.summary}"
+            return ""
+        return "unsure (unfamiliar)" if "unfamiliar" in self.reasons else "unsure"
 
     @property
     @abstractmethod
