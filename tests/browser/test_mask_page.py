@@ -326,6 +326,11 @@ def test_two_fingers_zoom(page) -> None:
     for apart in (60, 80, 100, 120):
         fingers("touchMove", apart)
     fingers("touchEnd", 0)
+    # The browser hands touches on when it can, which may be after it has drawn twice.
+    page.wait_for_function(
+        "least => Number(document.querySelector('.view-stage').dataset.zoom) > least",
+        arg=2 * fitted,
+    )
     assert zoom(page) == pytest.approx(3 * fitted, rel=0.1)
 
 

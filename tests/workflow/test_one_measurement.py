@@ -27,6 +27,7 @@ from foveal.evaluate import evaluate as evaluating
 from foveal.predict.engine import OnnxEngine
 from foveal.server import start_in_thread
 from foveal.types import Outputs
+from foveal.words import percent
 
 pytestmark = pytest.mark.slow
 
@@ -95,9 +96,9 @@ def test_bundle_card_metrics_json_and_server_state_one_measurement(
     assert values["metrics"] == manifest.metrics
     assert values["version"] == model.bundle.version
     card = model.bundle.read("README.md").decode()
-    rows = re.findall(r"^\| (\w+) \| (\d\.\d{4}) \|", card, re.MULTILINE)
+    rows = re.findall(r"^\| (\w+) \| ([\d.]+ %) \|", card, re.MULTILINE)
     stated = {key: m["value"] for key, m in manifest.metrics.items() if m["value"] is not None}
-    assert dict(rows) == {key: f"{value:.4f}" for key, value in stated.items()} != {}
+    assert dict(rows) == {key: percent(value) for key, value in stated.items()} != {}
     report = (model.run / "report.html").read_text()
     assert model.bundle.version in report
     with (

@@ -125,7 +125,7 @@ def test_a_run_shows_masks_before_and_after(model: foveal.Model, discs: Path) ->
     sheet = np.asarray(PILImage.open(run / "contact_sheet.png"))
     assert sheet.shape[1] > 1000
     report = (run / "report.html").read_text()
-    for words in ("right, false and missed", "Boundary F1", "Dice of single pictures"):
+    for words in ("missed", "truth", "Boundary F1", "Dice of single pictures"):
         assert words in report
     findings = json.loads((run / "findings.json").read_text())["findings"]
     assert any(finding["id"] == "masks.classes" for finding in findings)

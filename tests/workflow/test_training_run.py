@@ -235,6 +235,7 @@ def test_an_export_that_answers_differently_is_refused_and_nothing_is_written(
     from drawing import brightness_model
 
     monkeypatch.setattr(shipping, "export_onnx", lambda *args: brightness_model())
+    monkeypatch.setattr(shipping, "judge_familiarity", lambda *args: None)
     overrides = (*SMALL, "train.augment.enabled=false")
     with pytest.raises(ParityError, match="answers differently") as caught:
         foveal.train(photos, out=tmp_path, epochs=1, overrides=overrides)
