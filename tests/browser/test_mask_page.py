@@ -313,6 +313,8 @@ def test_a_zoomed_picture_is_dragged(page) -> None:
 def test_two_fingers_zoom(page) -> None:
     show(page)
     fitted = zoom(page)
+    # Touches outside of the window are lost.
+    page.locator(".view-stage").scroll_into_view_if_needed()
     box = page.locator(".view-stage").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     touch = page.context.new_cdp_session(page)
