@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 
+from foveal import metrics
 from foveal.errors import UsageError
 from foveal.evaluate.results import Results
 from foveal.evaluate.table import target_text
@@ -149,10 +150,8 @@ def _confusion(results: Results) -> tuple[list[str], Any]:
     ]
     if measured.predictions[0].scores and all({*pair} <= {*labels} for pair in pairs):
         position = {name: i for i, name in enumerate(labels)}
-        counts = np.zeros((len(labels), len(labels)), np.int64)
-        for target, answer in pairs:
-            counts[position[target], position[answer]] += 1
-        return labels, counts
+        targets, answers = np.array([[position[name] for name in pair] for pair in pairs]).T
+        return labels, metrics.confusion(targets, answers, len(labels))
     stored = results.details.get("confusion")
     if stored is None:
         raise UsageError(
