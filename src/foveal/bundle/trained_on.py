@@ -126,7 +126,7 @@ def look_at(raster: Raster, pipeline: Pipeline, raw: RawTarget | None, target: T
 
     Args:
         raster: One that is read in parts is not looked at.
-        pipeline: Of the bundle.
+        pipeline: The pre-processing of the bundle.
         raw: The picture's raw target.
         target: How that is meant.
 

@@ -54,7 +54,7 @@ class Prediction(ABC):
         """Return the same answer, unsure if the picture is unfamiliar.
 
         Args:
-            unfamiliarity: Of the picture, see the attribute.
+            unfamiliarity: How unlike the training pictures it is; see the attribute.
         """
         # Not-a-number is not familiar either.
         if unfamiliarity <= _LIMIT:

@@ -13,12 +13,10 @@ from itertools import count, islice
 from pathlib import Path
 from typing import final
 
-import torch
 from torch import nn
 
 from foveal.console import Progress
 from foveal.errors import FovealError
-from foveal.models.network import build_network
 from foveal.recipe import Recipe
 from foveal.render.charts import Axis, Series, curve_chart
 from foveal.render.markup import page_html
@@ -30,6 +28,7 @@ from foveal.train.records import EpochRecord, FitResult, Measured, Stage, StepRe
 from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
 from foveal.workflow.choose import HEAD_EPOCHS
+from foveal.workflow.network import new_network
 from foveal.workflow.prepare import Prepared, prepare, resolve_recipe
 from foveal.workflow.rundir import RunDirectory, default_name
 from foveal.workflow.stages import Planner
@@ -194,10 +193,7 @@ def _ramp(
     recipe, task = prepared.recipe, prepared.task
     device = choose_device(recipe.train.device)
     training = get_training(recipe.task)(task)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        network = build_network(training, recipe.model, pretrained=recipe.model.pretrained)
-    network.plain_backbone = recipe.train.precision == "bf16_head"
+    network = new_network(training, recipe)
     planner = Planner(prepared, Units(prepared), network, training, run, device, progress)
     recorder = _Recorder(progress)
     with contextlib.closing(planner):

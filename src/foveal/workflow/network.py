@@ -1,4 +1,4 @@
-"""Rebuild the trained network from what a bundle holds; try one of the user's own beforehand."""
+"""Build the network of a training, or of a bundle; try one of the user's own beforehand."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from foveal.predict.engine import OnnxEngine
 from foveal.recipe import Recipe
 from foveal.tasks import get_training
 from foveal.tasks.base import Task
+from foveal.tasks.training import TaskTraining
 
 # Largest difference to the export that passes, as a share of the largest output. Exports drift by
 # 1e-6 to 1e-4; what is drawn by lot or taken for a constant differs by far more.
@@ -35,6 +36,20 @@ def bundle_recipe(bundle: Bundle) -> Recipe:
         RecipeError: When it cannot be read.
     """
     return Recipe.parse(yaml.safe_load(bundle.read("recipe.yaml")))
+
+
+def new_network(training: TaskTraining, recipe: Recipe) -> Network:
+    """Build the network that a training starts with: its random weights follow from the seed.
+
+    Args:
+        training: The task's torch half.
+        recipe: A resolved recipe.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = build_network(training, recipe.model, pretrained=recipe.model.pretrained)
+    network.plain_backbone = recipe.train.precision == "bf16_head"
+    return network
 
 
 def load_network(bundle: Bundle) -> Network:

@@ -32,7 +32,7 @@ from foveal.workflow.advice import advice
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.ending import ending
 from foveal.workflow.environment import describe_environment
-from foveal.workflow.network import try_network
+from foveal.workflow.network import new_network, try_network
 from foveal.workflow.prepare import Prepared, pipeline_of, prepare, resolve_recipe
 from foveal.workflow.rundir import RunDirectory, default_name, write_json
 from foveal.workflow.ship import ship
@@ -240,10 +240,7 @@ def _fit(
     recipe, task = prepared.recipe, prepared.task
     device = choose_device(recipe.train.device)
     training = get_training(recipe.task)(task)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        network = build_network(training, recipe.model, pretrained=recipe.model.pretrained)
-    network.plain_backbone = recipe.train.precision == "bf16_head"
+    network = new_network(training, recipe)
     planner = Planner(prepared, units, network, training, run, device, progress)
     plan = planner.no_plan() if mode.finish else planner.plan(extensions)
     trainer = Trainer(
