@@ -136,4 +136,4 @@ def test_without_scikit_learn_the_extra_is_named() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "needs scikit-learn, which is not installed" in done.stdout
-    assert "foveal[train,sklearn]" in done.stdout
+    assert "[train,sklearn]" in done.stdout
