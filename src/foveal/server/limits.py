@@ -15,7 +15,6 @@ from starlette.types import Receive
 from foveal.server.options import ServerOptions
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 # A client that is still sending does not read an early answer: up to this many times the limit
 # is received and thrown away, so that it sees the 413 instead of a reset connection.
@@ -47,11 +46,6 @@ class RequestError(Exception):
 
 class ClientGoneError(Exception):
     """The client hung up before its request was whole; nobody reads an answer."""
-
-
-def is_model_name(name: str) -> bool:
-    """Return whether `name` could be a model's: letters, digits, `.`, `_`, `-`."""
-    return _NAME.fullmatch(name) is not None
 
 
 def check_sender(method: str, headers: Mapping[str, str], options: ServerOptions) -> None:

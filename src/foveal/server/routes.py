@@ -17,6 +17,7 @@ from foveal.predict import Predictor
 from foveal.render.masks import MASK_FORMS, MaskForm
 from foveal.server.batcher import Reply
 from foveal.server.limits import Claim, RequestError, read_body
+from foveal.server.models import Served
 from foveal.server.payload import picture_bytes
 from foveal.server.state import ServerState
 from foveal.server.watch import Watch
@@ -54,8 +55,8 @@ def _sentence(text: str) -> str:
 async def predict(request: Request) -> Response:
     """Answer one picture: `POST /predict/{model}`."""
     state: ServerState = request.app.state.foveal
-    name = request.path_params["model"]
-    predictor = state.model(name)
+    served = state.models.request(request.path_params["model"])
+    predictor = served.predictor
     query = request.query_params
     explain = _flag(query.get("explain"))
     mask = _mask_form(predictor, query.get("mask"))
@@ -71,7 +72,7 @@ async def predict(request: Request) -> Response:
         else:
             data = picture_bytes(body, content_type)
         async with Watch(request.receive):
-            answer = (await state.answer_all(name, [data], explain=explain, mask=mask))[0]
+            answer = (await state.answer_all(served, [data], explain=explain, mask=mask))[0]
     if isinstance(answer, FovealError):
         return error_response(*status_of(answer))
     return json_response(_with_extras(answer, expected))
@@ -119,21 +120,22 @@ def _check_expected(predictor: Predictor, expected: str) -> None:
 async def models(request: Request) -> Response:
     """Describe the models: `GET /models`."""
     state: ServerState = request.app.state.foveal
-    options = state.options
+    options, current = state.options, state.models.current()
     limits = {
         "max_body_bytes": options.max_body_bytes,
         # What every model here takes; each says below what it takes itself.
-        "max_pixels": min(predictor.limits.max_pixels for predictor in state.models.values()),
+        "max_pixels": min(served.predictor.limits.max_pixels for served in current),
     }
-    described = [_describe(name, predictor) for name, predictor in state.models.items()]
+    described = [_describe(served) for served in current]
     return json_response({"models": described, "limits": limits})
 
 
-def _describe(name: str, predictor: Predictor) -> JsonObject:
+def _describe(served: Served) -> JsonObject:
+    predictor = served.predictor
     manifest = predictor.bundle.manifest
     pipeline = manifest.pipeline
     return {
-        "name": name,
+        "name": served.name,
         "version": predictor.bundle.version,
         "task": manifest.task,
         "target": predictor.task.target_kind,

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from typing import final
 
-import numpy as np
-
-from foveal.data.decode import DecodeLimits
-from foveal.errors import FovealError, UsageError, unknown_name
+from foveal.errors import FovealError, UsageError
 from foveal.predict import Predictor
 from foveal.render.masks import MASK_FORMS, MaskForm
 from foveal.server.batcher import Batcher, Reply
-from foveal.server.limits import Budget, RequestError, is_model_name
+from foveal.server.limits import Budget, RequestError
+from foveal.server.models import ModelSet, Served, Versions
 from foveal.server.options import ServerOptions
 from foveal.server.telemetry import Telemetry
-from foveal.types import JsonObject, Picture
+
+# Of a bundle that is served from its path; its own version, a hash, stands in every prediction.
+_ONLY_VERSION = 1
 
 
 @final
@@ -33,37 +32,22 @@ class ServerState:
     """
 
     def __init__(self, predictors: Mapping[str, Predictor], options: ServerOptions) -> None:
-        """Give every predictor the server's own limits; it keeps its loaded network.
-
-        A limit that the operator sets holds instead of the model's, up or down: it is the operator
-        who knows the machine's memory. What is not set is the model's, so that what was trained on
-        is answered; only a body can never be larger than the server takes.
-        """
         if not predictors:
             raise UsageError("There is no model to serve.", hint="foveal serve MODEL")
-        for name in predictors:
-            if not is_model_name(name):
-                raise UsageError(
-                    f"Invalid model name {name!r}. "
-                    "Expected up to 64 letters, digits, '.', '_' or '-'."
-                )
         self.options = options
-        self.models = {
-            name: Predictor(
-                p.bundle, engine=p.engine, limits=_limits(p.limits, options), others=p.others
-            )
-            for name, p in predictors.items()
-        }
+        self.models = ModelSet()
+        for name, predictor in predictors.items():
+            served = Served(name, _ONLY_VERSION, predictor, options)
+            self.models.put(name, Versions({_ONLY_VERSION: served}, _ONLY_VERSION))
         self.batcher = Batcher(max_batch=options.max_batch, workers=options.workers)
         self.budget = Budget(options.queue_items, options.queue_bytes)
         self.telemetry = Telemetry(self._read)
-        self.samples: dict[str, JsonObject] = {}
         self.draining = False
 
     @property
     def ready(self) -> bool:
         """Whether every model has answered its warm-up and the server is not going down."""
-        return len(self.samples) == len(self.models) and not self.draining
+        return all(served.is_ready for served in self.models.current()) and not self.draining
 
     def _read(self) -> dict[str, tuple[str, float]]:
         stats = self.batcher.stats
@@ -80,33 +64,13 @@ class ServerState:
         }
 
     def warm_up(self) -> None:
-        """Let each model answer a grey picture, with its explanation, before traffic comes.
-
-        The answers also say which fields a prediction has.
-        """
-        for name, predictor in self.models.items():
-            grey = np.full((*predictor.pipeline.example_size, 3), 128, np.uint8)
-            begun = time.perf_counter()
-            prediction = predictor.predict([Picture.from_array(grey)], explain=True)[0]
-            ms = 1000 * (time.perf_counter() - begun)
-            self.samples[name] = predictor.record(prediction, "warm-up", ms)
-
-    def model(self, name: str) -> Predictor:
-        """Return the model called `name`.
-
-        Raises:
-            RequestError: 404, with the nearest name.
-        """
-        predictor = self.models.get(name)
-        if predictor is None:
-            if not is_model_name(name):
-                raise RequestError(404, "Unknown model: that is not a model's name.")
-            raise RequestError(404, unknown_name("model", name, self.models))
-        return predictor
+        """Let each model answer a picture before traffic comes."""
+        for served in self.models.all():
+            served.warm_up()
 
     async def answer_all(
         self,
-        name: str,
+        served: Served,
         pictures: Sequence[bytes],
         *,
         explain: bool = False,
@@ -117,7 +81,7 @@ class ServerState:
         Raises:
             RequestError: 504 when the deadline passed.
         """
-        predictor = self.models[name]
+        predictor = served.predictor
         try:
             async with asyncio.timeout(self.options.deadline_s):
                 if len(pictures) == 1:
@@ -132,7 +96,7 @@ class ServerState:
             ) from error
         for answer in answers:
             if isinstance(answer, Reply):
-                self.telemetry.count_answer(name, answer.prediction.unsure)
+                self.telemetry.count_answer(served.name, answer.prediction.unsure)
         return answers
 
     async def _answer(
@@ -142,11 +106,3 @@ class ServerState:
             return await self.batcher.answer(predictor, data, explain=explain, mask=mask)
         except FovealError as error:
             return error
-
-
-def _limits(own: DecodeLimits, options: ServerOptions) -> DecodeLimits:
-    return DecodeLimits(
-        max_bytes=min(own.max_bytes, options.max_body_bytes),
-        max_pixels=options.max_pixels or own.max_pixels,
-        hint="send a smaller picture",
-    )

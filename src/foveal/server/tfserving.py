@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from foveal.errors import FovealError
 from foveal.server.limits import Claim, RequestError, read_body
+from foveal.server.models import Served
 from foveal.server.payload import decode_base64, parse_json
 from foveal.server.routes import json_response, status_of
 from foveal.server.state import ServerState
@@ -29,9 +30,6 @@ _CALL = re.compile(
 _STATUS = re.compile(
     r"(?i)/v1/models(?:/([^/:]+))?(?:(?:/versions/([^/:]+))|(?:/labels/([^/:]+)))?(/metadata)?"
 )
-# A bundle is served as the only version of its name; its own version, a hash, does not fit
-# TF Serving's int64 and stands in every prediction.
-_VERSION = "1"
 _SIGNATURE = "serving_default"
 _INPUT_NAMES = frozenset({"image", "image_bytes"})
 # None: a text that the warm-up's answer happens to lack, such as the value of what is no sum.
@@ -49,17 +47,16 @@ async def dispatch(request: Request) -> Response:
     path = request.url.path
     if request.method == "POST" and (match := _CALL.fullmatch(path)):
         name, version, label, verb = match.groups()
-        _check_servable(request, name, version, label)
+        served = _servable(request, name, version, label)
         if verb.lower() != "predict":
             raise RequestError(400, f"This model has no {verb.lower()} signature. Use :predict.")
-        return await _predict(request, name)
+        return await _predict(request, served)
     if request.method == "GET" and (match := _STATUS.fullmatch(path)):
         name, version, label, metadata = match.groups()
         if not name:
             raise RequestError(400, "Missing model name in request.")
         if metadata:
-            _check_servable(request, name, version, label)
-            return json_response(_metadata(request, name))
+            return json_response(_metadata(_servable(request, name, version, label)))
         return _status(request, name, version, label)
     raise RequestError(400, f"Malformed request: {request.method} {path[:256]}")
 
@@ -69,38 +66,48 @@ def _check_version(version: str | None) -> None:
         raise RequestError(400, f"Failed to convert version: {version[:256]} to numeric.")
 
 
-def _check_servable(request: Request, name: str, version: str | None, label: str | None) -> None:
+def _servable(request: Request, name: str, version: str | None, label: str | None) -> Served:
     _check_version(version)
     state: ServerState = request.app.state.foveal
-    if label is not None:
+    versions = state.models.get(name)
+    if label is not None and (versions is None or label not in versions.aliases):
         raise RequestError(400, f"Unrecognized servable version label: {label[:256]}")
-    if name not in state.models or version not in (None, _VERSION):
+    served = versions and versions.find(None if version is None else int(version), label)
+    if served is None:
         wanted = f"Specific({name[:256]}, {version})" if version else f"Latest({name[:256]})"
         raise RequestError(404, f"Servable not found for request: {wanted}")
+    return served
 
 
 def _status(request: Request, name: str, version: str | None, label: str | None) -> Response:
     state: ServerState = request.app.state.foveal
     _check_version(version)
-    if name not in state.models:
+    versions = state.models.get(name)
+    if versions is None:
         raise RequestError(404, f"Could not find any versions of model {name[:256]}")
-    if label is not None or version not in (None, _VERSION):
-        raise RequestError(
-            404, f"Could not find version {(label or version or '')[:256]} of model {name}"
-        )
-    status = {
-        "version": _VERSION,
-        "state": "AVAILABLE" if name in state.samples else "LOADING",
-        "status": {"error_code": "OK", "error_message": ""},
-    }
-    return json_response({"model_version_status": [status]})
+    asked = list(versions.loaded.values())
+    if version is not None or label is not None:
+        found = versions.find(None if version is None else int(version), label)
+        if found is None:
+            raise RequestError(
+                404, f"Could not find version {(label or version or '')[:256]} of model {name}"
+            )
+        asked = [found]
+    statuses = [
+        {
+            "version": str(served.version),
+            "state": "AVAILABLE" if served.is_ready else "LOADING",
+            "status": {"error_code": "OK", "error_message": ""},
+        }
+        for served in asked
+    ]
+    return json_response({"model_version_status": statuses})
 
 
-def _metadata(request: Request, name: str) -> JsonObject:
-    state: ServerState = request.app.state.foveal
+def _metadata(served: Served) -> JsonObject:
     outputs = {
         key: _tensor_info(key, _DTYPES[type(value)])
-        for key, value in state.samples.get(name, {}).items()
+        for key, value in served.sample.items()
         if type(value) in _DTYPES
     }
     signature = {
@@ -109,7 +116,11 @@ def _metadata(request: Request, name: str) -> JsonObject:
         "method_name": "tensorflow/serving/predict",
     }
     return {
-        "model_spec": {"name": name, "signature_name": "", "version": _VERSION},
+        "model_spec": {
+            "name": served.name,
+            "signature_name": "",
+            "version": str(served.version),
+        },
         # The doubled key is TF Serving's own.
         "metadata": {"signature_def": {"signature_def": {_SIGNATURE: signature}}},
     }
@@ -120,14 +131,14 @@ def _tensor_info(name: str, dtype: str) -> JsonObject:
     return {"dtype": dtype, "tensor_shape": shape, "name": f"{name}:0"}
 
 
-async def _predict(request: Request, name: str) -> Response:
+async def _predict(request: Request, served: Served) -> Response:
     state: ServerState = request.app.state.foveal
     with Claim(state.budget) as claim:
         body = await read_body(request.receive, request.headers, claim, state.options)
         pictures, key = await asyncio.to_thread(_parse, body, state.options.max_instances)
         claim.grow(len(pictures), 0)
         async with Watch(request.receive):
-            answers = await state.answer_all(name, pictures)
+            answers = await state.answer_all(served, pictures)
     records: list[JsonObject] = []
     for i, answer in enumerate(answers):
         if isinstance(answer, FovealError):

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from foveal.predict import Predictor
+from foveal.server.models import Served
 from foveal.server.openapi import build_openapi
 from foveal.server.routes import json_response
 from foveal.server.state import ServerState
@@ -30,30 +31,31 @@ async def index(_: Request) -> Response:
 async def docs(request: Request) -> Response:
     """Describe the API for people, with this server's names in the examples."""
     state: ServerState = request.app.state.foveal
-    name = next(iter(state.models))
+    first = state.models.current()[0]
     compared = _first(state, with_masks=False)
     marking = _first(state, with_masks=True)
-    sample = state.samples.get(name, {})
     values = {
         "models": ", ".join(state.models),
-        "model": name,
-        "compared": compared or "MODEL",
-        "expected": _example(state.models[compared]) if compared else "CLASS",
-        "marking": marking or "MODEL",
+        "model": first.name,
+        "compared": compared.name if compared else "MODEL",
+        "expected": _example(compared.predictor) if compared else "CLASS",
+        "marking": marking.name if marking else "MODEL",
         "base": f"{request.url.scheme}://{request.url.netloc}",
         "max_bytes": f"{state.options.max_body_bytes / 2**20:.3g} MiB",
-        "max_pixels": f"{state.models[name].limits.max_pixels:,}",
-        "sample": json.dumps(_shortened(sample), indent=2, ensure_ascii=False),
+        "max_pixels": f"{first.predictor.limits.max_pixels:,}",
+        "sample": json.dumps(_shortened(first.sample), indent=2, ensure_ascii=False),
     }
     template = Template((_PAGES / "docs.html").read_text(encoding="utf-8"))
     text = template.substitute({key: html.escape(value) for key, value in values.items()})
     return Response(text, media_type="text/html")
 
 
-def _first(state: ServerState, *, with_masks: bool) -> str | None:
-    """Return the name of the first model that answers with masks, or of the first that does not."""
-    kinds = {name: predictor.task.target_kind for name, predictor in state.models.items()}
-    return next((name for name, kind in kinds.items() if (kind == "mask") is with_masks), None)
+def _first(state: ServerState, *, with_masks: bool) -> Served | None:
+    """Return the first model that answers with masks, or the first that does not."""
+    for served in state.models.current():
+        if (served.predictor.task.target_kind == "mask") is with_masks:
+            return served
+    return None
 
 
 def _example(predictor: Predictor) -> str:
@@ -79,4 +81,4 @@ def _cut(values: JsonObject) -> JsonObject:
 def openapi(request: Request) -> Response:
     """Describe the API for programs."""
     state: ServerState = request.app.state.foveal
-    return json_response(build_openapi(state.models))
+    return json_response(build_openapi({m.name: m.predictor for m in state.models.current()}))
