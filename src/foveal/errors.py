@@ -83,6 +83,13 @@ class ImageTooLargeError(ImageError):
     http_status = 413
 
 
+class ImageMemoryError(ImageError):
+    """A picture for which the memory did not suffice; with more of it, it may be a good one."""
+
+    code = "image_memory"
+    http_status = 503
+
+
 class BundleError(FovealError):
     """A bundle that cannot be opened; `error_code` is bundle_invalid, _unsafe or _too_new."""
 

@@ -37,6 +37,17 @@ def test_a_broken_picture_is_an_error_line_and_the_others_are_answered(
     assert "1 of 3 pictures could not be read" in streams.err
 
 
+def test_an_offset_that_no_integer_holds_does_not_end_the_command(
+    tiny_bundle: Bundle, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.tif").write_bytes(b"II+\0\x08\0\0\0" + b"\xff" * 8)
+    names = [str(folder / name) for name in ("a.tif", "dark.png", "light.png")]
+    assert run(["predict", str(tiny_bundle.path), *names, "--json"]) == 1
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert records[0]["error"]["code"] == "image_unreadable"
+    assert [record["label"] for record in records[1:]] == ["circle", "square"]
+
+
 def test_people_get_an_aligned_table(
     tiny_bundle: Bundle, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

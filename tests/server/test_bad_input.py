@@ -68,6 +68,8 @@ def assert_error(response: httpx.Response, status: int) -> str:
         (b"", "application/json", 400),
         (b"garbage" * 100, "image/jpeg", 415),
         (b"\x00", "image/png", 415),
+        # A directory at an offset that no C integer holds: an OverflowError inside.
+        (b"II+\0\x08\0\0\0" + b"\xff" * 8, "image/tiff", 400),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml", 415),
         (b"%PDF-1.7", "application/pdf", 415),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "image/png", 415),

@@ -265,10 +265,12 @@ def test_an_unreadable_picture_is_counted_and_the_rest_is_trained_on(
 ) -> None:
     root = draw_folder(tmp_path / "photos", n=12)
     (root / "circle" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    # Its directory begins where no C integer reaches: an OverflowError inside.
+    (root / "circle" / "far.tif").write_bytes(b"II+\0\x08\0\0\0" + b"\xff" * 8)
     run = run_of(foveal.train(root, out=tmp_path / "runs", epochs=1, overrides=SMALL))
     findings = json.loads((run / "findings.json").read_text())["findings"]
-    assert next(f for f in findings if f["id"] == "images.unreadable")["count"] == 1
-    assert foveal.load(run).bundle.manifest.data["unreadable"] == 1
+    assert next(f for f in findings if f["id"] == "images.unreadable")["count"] == 2
+    assert foveal.load(run).bundle.manifest.data["unreadable"] == 2
 
 
 def test_several_labels_a_picture_are_trained_with_sigmoids(

@@ -26,6 +26,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from foveal.data.boundary import refusing
 from foveal.data.exif import swaps_sides, turn_upright
 from foveal.data.headers import Format, ImageHeader, read_header
 from foveal.errors import (
@@ -131,10 +132,18 @@ def decode(
     Raises:
         ImageTooLargeError: When the limits forbid decoding.
         ImageFormatError: When it is no picture of a supported format or depth.
+        ImageMemoryError: When the memory does not suffice.
         ImageError: When it is damaged.
     """
     limits.check_bytes(len(data))
     header = read_header(data)
+    with refusing(f"The {header.format} picture cannot be decoded"):
+        return _decode(data, header, limits, min_size)
+
+
+def _decode(
+    data: bytes, header: ImageHeader, limits: DecodeLimits, min_size: tuple[int, int] | None
+) -> Picture:
     limits.check_size(header.height, header.width)
     if header.largest is not None:
         limits.check_size(*header.largest)
@@ -184,22 +193,16 @@ def _jpeg_factor(height: int, width: int, min_size: tuple[int, int] | None) -> i
 def _decode_with_pillow(
     data: bytes, header: ImageHeader, limits: DecodeLimits
 ) -> NDArray[np.uint8]:
-    opened = plugin(header.format)
     try:
-        with opened(io.BytesIO(data)) as image:
+        with plugin(header.format)(io.BytesIO(data)) as image:
             # A GIF's frame may be larger than the canvas that its header states.
             limits.check_size(image.height, image.width)
             # XMP may state an orientation too; browsers and cameras go by EXIF alone.
             image.info.pop("xmp", None)
             image.load()
             return np.array(to_rgb(image))
-    except ImageError:
-        raise
     except PILImage.DecompressionBombError as error:
         raise ImageTooLargeError(f"The {header.format} picture is too large: {error}") from error
-    except Exception as error:  # Decoders of hostile bytes raise anything; this is the edge.
-        reason = str(error).strip().rstrip(".") or type(error).__name__
-        raise ImageError(f"The {header.format} picture cannot be decoded: {reason}.") from error
 
 
 def plugin(kind: Format) -> type[ImageFile.ImageFile]:

@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
+from foveal.data.boundary import refusing
 from foveal.data.exif import orientation_of, swaps_sides
 from foveal.data.isobmff import read_boxes, sniff_boxes
 from foveal.errors import ImageError, ImageFormatError
@@ -68,10 +69,11 @@ def read_header(data: bytes) -> ImageHeader:
             f"Not a picture of a supported format{_guess(data)}. Expected {SUPPORTED}.",
             hint="convert it to JPEG or PNG",
         )
-    try:
-        header = _READERS[kind](data)
-    except (struct.error, IndexError) as error:
-        raise ImageError(f"The {kind} picture ends within its header.") from error
+    with refusing(f"The header of the {kind} picture cannot be read"):
+        try:
+            header = _READERS[kind](data)
+        except (struct.error, IndexError) as error:
+            raise ImageError(f"The {kind} picture ends within its header.") from error
     if header.height < 1 or header.width < 1:
         raise ImageError(
             f"The {kind} picture states a size of {header.width} x {header.height} pixels."

@@ -16,6 +16,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from foveal.data.boundary import refusing
 from foveal.data.decode import DecodeLimits, plugin
 from foveal.data.exif import turn_upright
 from foveal.data.headers import ImageHeader, read_header, sniff
@@ -104,17 +105,14 @@ def decode_mask(data: bytes, limits: DecodeLimits) -> MaskFile:
         return MaskFile(_plain(_read_array(data, limits)))
     header = read_header(data)
     limits.check_size(header.height, header.width)
-    try:
-        with plugin(header.format)(io.BytesIO(data)) as image:
-            # A GIF's frame may be larger than the canvas that its header states.
-            limits.check_size(image.height, image.width)
-            image.load()
-            values, palette = _stored_values(image, data, header), _palette(image)
-    except ImageError:
-        raise
-    except Exception as error:  # Decoders of damaged bytes raise anything; this is the edge.
-        reason = str(error).strip().rstrip(".") or type(error).__name__
-        raise ImageError(f"The {header.format} mask cannot be decoded: {reason}.") from error
+    with (
+        refusing(f"The {header.format} mask cannot be decoded"),
+        plugin(header.format)(io.BytesIO(data)) as image,
+    ):
+        # A GIF's frame may be larger than the canvas that its header states.
+        limits.check_size(image.height, image.width)
+        image.load()
+        values, palette = _stored_values(image, data, header), _palette(image)
     is_lossy = header.format in ("JPEG", "AVIF", "HEIC")
     is_lossy = is_lossy or (header.format == "WEBP" and b"VP8 " in data[:64])
     # The decoder of HEIC has turned it.
@@ -123,16 +121,20 @@ def decode_mask(data: bytes, limits: DecodeLimits) -> MaskFile:
 
 
 def _read_array(data: bytes, limits: DecodeLimits) -> NDArray[Any]:
-    try:
-        values: NDArray[Any] = npy_format.read_array(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError) as error:
-        raise ImageError(f"The array cannot be read: {error}.") from error
-    if values.ndim != 2:
-        raise ImageFormatError(
-            f"Invalid mask. Expected an array (H, W). Received: {values.shape}.",
-            hint="save the ids of one picture in a file",
-        )
-    limits.check_size(int(values.shape[0]), int(values.shape[1]))
+    file = io.BytesIO(data)
+    with refusing("The array cannot be read"):
+        is_first = npy_format.read_magic(file) == (1, 0)
+        read = npy_format.read_array_header_1_0 if is_first else npy_format.read_array_header_2_0
+        shape = read(file)[0]
+        if len(shape) != 2:
+            raise ImageFormatError(
+                f"Invalid mask. Expected an array (H, W). Received: {shape}.",
+                hint="save the ids of one picture in a file",
+            )
+        # Before the array is read: numpy takes the memory that the header asks for.
+        limits.check_size(*shape)
+        file.seek(0)
+        values: NDArray[Any] = npy_format.read_array(file, allow_pickle=False)
     return values
 
 

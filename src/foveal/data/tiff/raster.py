@@ -13,12 +13,13 @@ from typing import Any, BinaryIO, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.data.boundary import refusing
 from foveal.data.decode import DecodeLimits, reading
 from foveal.data.exif import swaps_sides, turn_upright
 from foveal.data.headers import read_header, sniff
 from foveal.data.tiff.colors import TiffColors, find_colors
 from foveal.data.tiff.segments import Segments, find_segments
-from foveal.errors import ImageError, ImageFormatError
+from foveal.errors import ImageFormatError
 from foveal.extras import import_extra
 from foveal.types import Image, Raster
 
@@ -79,11 +80,12 @@ def read_tiff_array(source: Path | bytes, limits: DecodeLimits | None = None) ->
     segments, _, orientation = _parse(source, 0, lambda page, name: None)
     if limits is not None:
         limits.check_size(segments.height, segments.width)
-    values = segments.read(0, 0, segments.height, segments.width)
-    values = turn_upright(values, orientation)
-    if values.dtype == np.bool_:
-        values = values.astype(np.uint8)
-    return values[:, :, 0] if values.shape[2] == 1 else values
+    with refusing(f"{segments.name} cannot be decoded"):
+        values = segments.read(0, 0, segments.height, segments.width)
+        values = turn_upright(values, orientation)
+        if values.dtype == np.bool_:
+            values = values.astype(np.uint8)
+        return values[:, :, 0] if values.shape[2] == 1 else values
 
 
 @final
@@ -121,8 +123,9 @@ class _TiffRaster:
             top = self.height - top - height
         if swaps_sides(self._orientation):
             top, left, height, width = left, top, width, height
-        stored = self._segments.read(top, left, height, width)
-        return turn_upright(self._colors.to_rgb(stored), self._orientation)
+        with refusing(f"{self._segments.name} cannot be decoded"):
+            stored = self._segments.read(top, left, height, width)
+            return turn_upright(self._colors.to_rgb(stored), self._orientation)
 
 
 def _parse(
@@ -134,16 +137,10 @@ def _parse(
     with _opened(source) as file:
         _check_format(file.read(_HEADER_BYTES), name)
         file.seek(0)
-        try:
-            with tifffile.TiffFile(file) as tiff:
-                page = tiff.pages[0]
-                seen = look(page, name)
-                return find_segments(page, source, name, cache_bytes), seen, _orientation(page)
-        except ImageError:
-            raise
-        except Exception as error:  # Hostile headers raise anything; this is the edge.
-            reason = str(error).strip().rstrip(".") or type(error).__name__
-            raise ImageError(f"{name} cannot be opened: {reason}.") from error
+        with refusing(f"{name} cannot be opened"), tifffile.TiffFile(file) as tiff:
+            page = tiff.pages[0]
+            seen = look(page, name)
+            return find_segments(page, source, name, cache_bytes), seen, _orientation(page)
 
 
 def _tifffile() -> Any:

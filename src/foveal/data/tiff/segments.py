@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.data.boundary import refusing
 from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError
 
 Decode: TypeAlias = Callable[[bytes, int], Any]
@@ -100,11 +101,8 @@ class Segments:
         data = self._bytes(self.offsets[index], self.counts[index])
         if len(data) < self.counts[index]:
             raise self._damaged(index, "the file ends within it")
-        try:
+        with refusing(f"{self.name} is damaged at {self._place(index)}"):
             pixels = self.decode(data, index)
-        except Exception as error:  # Decoders of hostile bytes raise anything; this is the edge.
-            reason = str(error).strip().rstrip(".") or type(error).__name__
-            raise self._damaged(index, reason) from error
         if pixels.dtype != self.dtype or pixels.ndim != 3:
             raise self._damaged(index, f"it holds {pixels.dtype} values of shape {pixels.shape}")
         return np.asarray(pixels)
@@ -121,12 +119,13 @@ class Segments:
             raise ImageError(f"Cannot read {self.name}: {error.strerror or error}.") from error
 
     def _damaged(self, index: int, reason: str) -> ImageError:
+        return ImageError(f"{self.name} is damaged at {self._place(index)}: {reason}.")
+
+    def _place(self, index: int) -> str:
         tall, wide = self.size
         across = -(-self.width // wide)
         row, column = divmod(index % (across * -(-self.height // tall)), across)
-        return ImageError(
-            f"{self.name} is damaged at row {row * tall}, column {column * wide}: {reason}."
-        )
+        return f"row {row * tall}, column {column * wide}"
 
 
 @final

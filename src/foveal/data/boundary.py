@@ -1,0 +1,47 @@
+"""The one place where whatever a reader of foreign bytes raises becomes an `ImageError`.
+
+Decoders of damaged and hostile bytes raise anything: OverflowError at an offset of 2**63,
+RecursionError, SystemError, errors of their own. Every reader of pictures and masks works inside
+`refusing`, so that none of these can end the work on the pictures beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from foveal.errors import FovealError, ImageError, ImageMemoryError
+
+# Some decoders quote the bytes that they stumbled over.
+_MAX_REASON = 200
+
+
+@contextmanager
+def refusing(problem: str) -> Iterator[None]:
+    """Turn what readers of foreign bytes raise into an `ImageError`.
+
+    Args:
+        problem: What could not be done, without a full stop: "The GIF picture cannot be decoded".
+
+    Raises:
+        ImageMemoryError: When the memory did not suffice.
+        ImageError: For any other exception. Errors that foveal raises on purpose stay as they are.
+    """
+    try:
+        yield
+    except FovealError:
+        raise
+    except MemoryError as error:
+        raise ImageMemoryError(
+            f"{problem}: it needs more memory than is available.",
+            hint="send a smaller picture, or give the process more memory",
+        ) from error
+    except Exception as error:
+        raise ImageError(f"{problem}: {_reason(error)}.") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error says, in one short line that a terminal can show."""
+    words = "".join(c if c.isprintable() else " " for c in str(error)).split()
+    reason = " ".join(words).rstrip(".") or type(error).__name__
+    return reason if len(reason) <= _MAX_REASON else f"{reason[:_MAX_REASON]}…"
