@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 # would fight over the cores.
 PYTEST := pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help setup fmt check test coverage lowest docs docs-site notebooks demo demo-model bench clean
+.PHONY: help setup fmt check test coverage lowest docs docs-site notebooks demo demo-model bench fuzz clean
 
 help:
 	@echo "make demo    draw letters, train on them, write the report, serve the web page (PORT=8000)"
@@ -29,6 +29,7 @@ help:
 	@echo "make docs    run the code of README.md and docs/, and build the site"
 	@echo "make docs-site   build the documentation as HTML (build/site)"
 	@echo "make notebooks  run the example notebooks and store their outputs"
+	@echo "make fuzz    look for inputs that break the readers (SECONDS=60 for each harness)"
 	@echo "make bench   the benchmarks (hours; needs the pictures that benchmarks/README.md names)"
 
 $(BIN)/python:
@@ -109,6 +110,12 @@ notebooks: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run_all.py
+
+# Seconds for each harness; HARNESS names those to run, all if empty.
+SECONDS ?= 60
+HARNESS ?=
+fuzz: $(VENV)/.dev
+	$(BIN)/python fuzz/run_fuzz.py $(HARNESS) --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) $(LOWEST) .coverage build dist demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
