@@ -28,6 +28,7 @@ from foveal.workflow.names import located
 if TYPE_CHECKING:
     from foveal.evaluate.compare import Comparison
     from foveal.evaluate.evaluate import Evaluation
+    from foveal.predict import Predictor
     from foveal.recipe import Recipe
     from foveal.workflow.check import CheckReport
     from foveal.workflow.find_lr import LearningRates
@@ -523,11 +524,13 @@ def serve(
     queue_bytes: int = 256 * 1024 * 1024,
     max_instances: int = 64,
     max_batch: int = 16,
-    workers: int | None = None,
+    workers: int = 1,
+    decode_threads: int | None = None,
     allowed_hosts: tuple[str, ...] = (),
     allowed_origins: tuple[str, ...] = (),
-    drain_delay_s: float = 0.0,
+    drain_delay_s: float = 5.0,
     drain_s: float = 30.0,
+    runtime_dir: Path | None = None,
 ) -> None:
     """Serve a model over HTTP, with a web page, until interrupted.
 
@@ -547,17 +550,31 @@ def serve(
         queue_bytes: Bytes of bodies that may be in memory at once; then 503.
         max_instances: Pictures in one request of the TF Serving route.
         max_batch: Most pictures of one run of the network.
-        workers: Threads that decode and pre-process; None takes every core.
+        workers: Processes that answer, each with the model in its memory. More than one are only
+            started by a program that has not opened a model before.
+        decode_threads: Threads of each process that decode and pre-process; None takes all cores,
+            shared among the processes.
         allowed_hosts: Names that a `Host` header may have besides the loopback's; `*` allows any.
         allowed_origins: Web origins besides the server's own that may post.
         drain_delay_s: After SIGTERM, how long to go on accepting while `/readyz` says no.
         drain_s: How long requests in flight may take to finish after that.
+        runtime_dir: Directory for what several processes share; None makes one that ends with them.
     """
     options = {name: value for name, value in locals().items() if name not in _NOT_OPTIONS}
+
+    def open_models() -> dict[str, Predictor]:
+        opened = _opened(model)
+        return {opened.bundle.name: opened.predictor}
+
+    if workers > 1:
+        from foveal.server.options import ServerOptions
+        from foveal.server.supervisor import supervise
+
+        supervise(open_models, ServerOptions(**options), on_ready=on_ready)
+        return
     from foveal.server.run import serve as run_server
 
-    opened = _opened(model)
-    run_server({opened.bundle.name: opened.predictor}, on_ready=on_ready, **options)
+    run_server(open_models(), on_ready=on_ready, **options)
 
 
 _NOT_OPTIONS = ("model", "on_ready")
@@ -608,7 +625,7 @@ def watch(
         UsageError: If the address cannot be listened on.
     """
     from foveal.server.options import ServerOptions
-    from foveal.server.run import watch as run_server
+    from foveal.server.training_page import watch as run_server
     from foveal.workflow.rundir import RunDirectory
 
     directory = RunDirectory.open(located(run))

@@ -33,7 +33,7 @@ from foveal.predict import Predictor
 from foveal.server import serve
 bundle = Bundle.open(Path(sys.argv[1]))
 ready = lambda url: print(url, flush=True)
-serve({"tiny": Predictor(bundle, threads=1)}, port=0, on_ready=ready)
+serve({"tiny": Predictor(bundle, threads=1)}, port=0, on_ready=ready, drain_delay_s=0.0)
 print("drained", flush=True)
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from multiprocessing import get_all_start_methods
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,8 @@ import typer
 import foveal
 from foveal.cli.options import Debug, Json, ModelName, Quiet
 from foveal.cli.output import note, write, write_json
+from foveal.errors import UsageError
+from foveal.machine import available_cores
 
 _MEBIBYTE = 1024 * 1024
 
@@ -21,7 +24,12 @@ def serve(
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
     ] = 8000,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode pictures; default: one per core.")
+        str,
+        typer.Option(metavar="N|auto", help="Processes that answer; auto: one for each core."),
+    ] = "auto",
+    decode_threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads that decode pictures; default: one for each core."),
     ] = None,
     max_batch: Annotated[
         int | None, typer.Option(min=1, help="Largest number of pictures run together.")
@@ -42,6 +50,10 @@ def serve(
     allowed_origin: Annotated[
         list[str] | None, typer.Option(help="Other web origin that may send pictures; repeatable.")
     ] = None,
+    drain_delay: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds to go on accepting after SIGTERM; default: 5."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -51,11 +63,13 @@ def serve(
     Drop, paste or photograph pictures on the page. Stop the server with Ctrl-C.
     """
     given: dict[str, Any] = {
-        "workers": workers,
+        "workers": _processes(workers),
+        "decode_threads": decode_threads,
         "max_batch": max_batch,
         "max_body_bytes": max_body_mb * _MEBIBYTE if max_body_mb is not None else None,
         "max_pixels": max_pixels,
         "deadline_s": deadline,
+        "drain_delay_s": drain_delay,
         "allowed_hosts": tuple(allowed_host) if allowed_host else None,
         "allowed_origins": tuple(allowed_origin) if allowed_origin else None,
     }
@@ -73,3 +87,15 @@ def serve(
         sys.stdout.flush()
 
     foveal.serve(opened, host=host, port=port, on_ready=announce, **options)
+
+
+def _processes(text: str) -> int:
+    """Return the number of worker processes that an option asks for."""
+    if text == "auto":
+        return available_cores() if "fork" in get_all_start_methods() else 1
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise UsageError(
+        f"Invalid --workers. Expected a number above 0, or auto. Received: {text!r}.",
+        hint="foveal serve MODEL --workers 2",
+    )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol, final
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from foveal.errors import BundleError
@@ -37,6 +36,10 @@ class OnnxEngine:
     """
 
     def __init__(self, model: bytes, *, threads: int | None = None) -> None:
+        # Here, because it starts a thread: the supervisor of a server's workers, which forks, must
+        # be able to import this module.
+        import onnxruntime as ort
+
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or available_cores()
         options.inter_op_num_threads = 1

@@ -29,6 +29,7 @@ from foveal.server.state import ServerState
 
 # Some machines say text/plain, and browsers that are told not to guess run no such script.
 mimetypes.add_type("text/javascript", ".js")
+_PUBLISH_S = 1.0
 _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _ROUTES = [
     Route("/predict/{model}", routes.predict, methods=["POST"], name="predict"),
@@ -66,9 +67,11 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await asyncio.to_thread(state.warm_up)
         state.batcher.start(asyncio.get_running_loop())
+        publishing = asyncio.create_task(_publish(state))
         try:
             yield
         finally:
+            publishing.cancel()
             state.draining = True
             await asyncio.to_thread(state.batcher.stop)
 
@@ -85,3 +88,10 @@ def create_app(
     )
     app.state.foveal = state
     return app
+
+
+async def _publish(state: ServerState) -> None:
+    """Keep what this worker says to the others fresh: any of them may be asked for the metrics."""
+    while state.options.workers > 1:
+        state.telemetry.publish()
+        await asyncio.sleep(_PUBLISH_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Self, final
 
 from foveal.errors import UsageError, unknown_name
@@ -30,12 +31,17 @@ class ServerOptions:
         queue_bytes: Bytes of bodies that may be in memory at once; then 503.
         max_instances: Pictures in one request of the TF Serving route.
         max_batch: Most pictures of one run of the network.
-        workers: Threads that decode and pre-process; None takes every core.
+        workers: Processes that answer on the port, each with the models in its memory.
+        decode_threads: Threads of each process that decode and pre-process; None takes as many as
+            the process has cores for itself.
         allowed_hosts: Names that a `Host` header may have besides the loopback's; `*` allows
             any. When listening beyond loopback and empty, any name is allowed.
         allowed_origins: Web origins besides the server's own that may post.
-        drain_delay_s: After SIGTERM, how long to go on accepting while `/readyz` says no.
+        drain_delay_s: After SIGTERM, how long to go on accepting while `/readyz` says no. 5 s: what
+            routes requests here asks for readiness every few seconds.
         drain_s: How long requests in flight may take to finish after that.
+        runtime_dir: Directory for what several workers share, such as their counters; None makes
+            one that ends with the server.
     """
 
     host: str = "127.0.0.1"
@@ -49,11 +55,13 @@ class ServerOptions:
     queue_bytes: int = 256 * 1024 * 1024
     max_instances: int = 64
     max_batch: int = 16
-    workers: int | None = None
+    workers: int = 1
+    decode_threads: int | None = None
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
-    drain_delay_s: float = 0.0
+    drain_delay_s: float = 5.0
     drain_s: float = 30.0
+    runtime_dir: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that no server could run with."""
@@ -67,6 +75,8 @@ class ServerOptions:
             "queue_bytes",
             "max_instances",
             "max_batch",
+            "workers",
+            "decode_threads",
         )
         for name in positive:
             value = getattr(self, name)

@@ -14,19 +14,17 @@ from typing import Any, final
 import uvicorn
 from starlette.applications import Starlette
 
-from foveal.errors import FovealError, UsageError
+from foveal.errors import FovealError
 from foveal.predict import Predictor
 from foveal.server.app import create_app
+from foveal.server.listen import listen, url_of
 from foveal.server.options import ServerOptions
 from foveal.server.protocol import protocol_with_header_limit
-from foveal.server.training_page import create_watch_app
-from foveal.workflow.rundir import RunDirectory
 
 logger = logging.getLogger(__name__)
 
-_BACKLOG = 2048
 _POLL_S = 0.01
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_CHECK_S = 0.5
 
 
 @final
@@ -87,18 +85,21 @@ def start_in_thread(
     return start_app(create_app(predictors, options), options)
 
 
-def start_app(app: Starlette, options: ServerOptions) -> ServerHandle:
+def start_app(
+    app: Starlette, options: ServerOptions, listener: socket.socket | None = None
+) -> ServerHandle:
     """Start the server of an application and return when it is ready.
 
     Args:
         app: Its `state.foveal` has the flag `draining`.
         options: Address and times.
+        listener: Accepts the connections; None opens the address of the options.
 
     Raises:
         UsageError: When the address cannot be listened on.
         FovealError: When the server does not start.
     """
-    listener = _listen(options)
+    listener = listener or listen(options)[0]
     config = uvicorn.Config(
         app,
         http=protocol_with_header_limit(options.header_timeout_s),
@@ -128,7 +129,7 @@ def start_app(app: Starlette, options: ServerOptions) -> ServerHandle:
         time.sleep(_POLL_S)
     if not server.started:
         raise FovealError("The server did not start.") from (failure[0] if failure else None)
-    return ServerHandle(_url(options.host, listener), server, thread, app.state.foveal)
+    return ServerHandle(url_of(options.host, listener), server, thread, app.state.foveal)
 
 
 def serve(
@@ -154,70 +155,51 @@ def serve(
         FovealError: When the server does not start.
     """
     options = (options or ServerOptions()).changed(changes)
-    _run_until_asked(lambda: start_in_thread(predictors, options), options, on_ready)
+    run_until_asked(lambda: start_in_thread(predictors, options), options, on_ready)
 
 
-def watch(
-    run: RunDirectory,
-    options: ServerOptions,
-    *,
-    on_ready: Callable[[str], None] | None = None,
-) -> None:
-    """Serve the live page of a run until SIGTERM or Ctrl-C; see `serve`.
-
-    Args:
-        run: The run, which another process may be training.
-        options: Address.
-        on_ready: Called with the URL once the server answers.
-    """
-    app = create_watch_app(run, options)
-    _run_until_asked(lambda: start_app(app, options), options, on_ready)
-
-
-def _run_until_asked(
+def run_until_asked(
     start: Callable[[], ServerHandle],
     options: ServerOptions,
     on_ready: Callable[[str], None] | None,
+    *,
+    at_once: int = signal.SIGINT,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> None:
-    asked = threading.Event()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    """Start a server, and drain it when a signal asks for that.
 
-    def on_signal(_: int, __: FrameType | None) -> None:
-        asked.set()
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+    SIGTERM comes from what also routes requests here: the server goes on accepting for
+    `drain_delay_s`, until that has heard of it. Ctrl-C comes from a person, who wants the end now.
 
-    for number in _SIGNALS:
+    Args:
+        start: Starts the server.
+        options: Times of the drain.
+        on_ready: Called with the URL once the server answers.
+        at_once: The signal that drains without the delay.
+        is_wanted: Asked twice a second; the server is drained when it says no.
+    """
+    asked: list[int] = []
+    wake = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, at_once)}
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+        wake.set()
+        for known in before:
+            signal.signal(known, signal.SIG_DFL)
+
+    for number in before:
         signal.signal(number, on_signal)
     try:
         handle = start()
-        if on_ready is not None:
+        if on_ready is not None and not asked:
             on_ready(handle.url)
-        while not asked.wait(0.5) and handle.is_running:
+        while not wake.wait(_CHECK_S) and handle.is_running and is_wanted():
             pass
-        if asked.is_set():
+        if signal.SIGTERM in asked:
             handle.drain()
             time.sleep(options.drain_delay_s)
         handle.stop()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _listen(options: ServerOptions) -> socket.socket:
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    try:
-        return socket.create_server((options.host, options.port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
-        raise UsageError(
-            f"Cannot listen on {options.host}:{options.port}: {error}.",
-            hint="choose another --port (0 chooses a free one)",
-        ) from error
-
-
-def _url(host: str, listener: socket.socket) -> str:
-    port = listener.getsockname()[1]
-    # What is bound everywhere is reached from here through the loopback.
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-    shown = everywhere.get(host, host)
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 from foveal.errors import FovealError, UsageError
+from foveal.machine import available_cores
 from foveal.predict import Predictor
 from foveal.render.masks import MASK_FORMS, MaskForm
 from foveal.server.batcher import Batcher, Reply
@@ -39,9 +40,11 @@ class ServerState:
         for name, predictor in predictors.items():
             served = Served(name, _ONLY_VERSION, predictor, options)
             self.models.put(name, Versions({_ONLY_VERSION: served}, _ONLY_VERSION))
-        self.batcher = Batcher(max_batch=options.max_batch, workers=options.workers)
+        self.batcher = Batcher(
+            max_batch=options.max_batch, workers=options.decode_threads or _threads(options)
+        )
         self.budget = Budget(options.queue_items, options.queue_bytes)
-        self.telemetry = Telemetry(self._read)
+        self.telemetry = Telemetry(self._read, options.runtime_dir)
         self.draining = False
 
     @property
@@ -106,3 +109,8 @@ class ServerState:
             return await self.batcher.answer(predictor, data, explain=explain, mask=mask)
         except FovealError as error:
             return error
+
+
+def _threads(options: ServerOptions) -> int:
+    """Return how many threads a process may keep busy when all workers are."""
+    return max(1, available_cores() // options.workers)

@@ -1,28 +1,56 @@
-"""Counters of the server for Prometheus. Written on the event loop only."""
+"""Counters of the server for Prometheus, over all its worker processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    values,
+)
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.values import MultiProcessValue
 
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SUPERVISOR = "supervisor"
+
+
+def share_values(directory: Path, who: str) -> None:
+    """Keep the values of every metric that is made from now on in files of `directory`.
+
+    Args:
+        directory: Shared by the processes of one server.
+        who: Name of this process: no other uses it at the same time, and one that uses it later
+            goes on counting where this one ended, however it ended.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+    values.ValueClass = MultiProcessValue(lambda: who)  # type: ignore[no-untyped-call]
 
 
 @final
-class Telemetry(Collector):
+class Telemetry:
     """Requests by route and status, their durations, and answers by model.
+
+    Written on the event loop only.
 
     Args:
         read: Returns further values without labels when asked: name → (description, value).
             Names that end in `_total` are counters, others gauges.
+        shared: Directory in which the workers keep their values; None when this is the only one.
     """
 
-    def __init__(self, read: Callable[[], Mapping[str, tuple[str, float]]]) -> None:
+    def __init__(
+        self, read: Callable[[], Mapping[str, tuple[str, float]]], shared: Path | None = None
+    ) -> None:
         self._read = read
+        self._shared = shared
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "foveal_requests", "Finished requests.", ("route", "status"), registry=registry
@@ -37,7 +65,9 @@ class Telemetry(Collector):
         self._answers = Counter(
             "foveal_predictions", "Answered pictures.", ("model", "unsure"), registry=registry
         )
-        registry.register(self)
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._counted: dict[str, float] = {}
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
         """Count one finished request.
@@ -54,12 +84,57 @@ class Telemetry(Collector):
         """Count one answered picture."""
         self._answers.labels(model, str(unsure).lower()).inc()
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield the values that are read when asked for."""
+    def publish(self) -> None:
+        """Let the other workers see the values that are read when asked for."""
         for name, (description, value) in self._read().items():
-            family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            yield family(name, description, value=value)
+            if name.endswith("_total"):
+                if name not in self._counters:
+                    self._counters[name] = Counter(name, description, registry=self._registry)
+                self._counters[name].inc(value - self._counted.get(name, 0.0))
+                self._counted[name] = value
+            else:
+                if name not in self._gauges:
+                    self._gauges[name] = Gauge(
+                        name, description, registry=self._registry, multiprocess_mode="livesum"
+                    )
+                self._gauges[name].set(value)
 
     def render(self) -> bytes:
-        """Return everything in Prometheus' text format."""
-        return generate_latest(self._registry)
+        """Return everything, of all workers, in Prometheus' text format."""
+        self.publish()
+        if self._shared is None:
+            return generate_latest(self._registry)
+        collector = MultiProcessCollector(None, str(self._shared))  # type: ignore[no-untyped-call]
+        return generate_latest(collector)
+
+
+@final
+class WorkerTelemetry:
+    """What the supervisor of several workers counts.
+
+    Args:
+        directory: Shared by the processes of the server.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = str(directory)
+        share_values(directory, _SUPERVISOR)
+        registry = CollectorRegistry()
+        self._running = Gauge(
+            "foveal_workers",
+            "Worker processes that answer.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._deaths = Counter(
+            "foveal_worker_deaths", "Workers that ended without being asked.", registry=registry
+        )
+
+    def running(self, workers: int) -> None:
+        """Say how many workers answer."""
+        self._running.set(workers)
+
+    def died(self, number: int) -> None:
+        """Count a worker that ended, and forget what it said of its present state."""
+        self._deaths.inc()
+        mark_process_dead(number, self._directory)  # type: ignore[no-untyped-call]

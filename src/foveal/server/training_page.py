@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -26,6 +27,7 @@ from foveal.server.gate import Gate, on_http_exception, on_request_error, on_une
 from foveal.server.limits import RequestError
 from foveal.server.options import ServerOptions
 from foveal.server.routes import json_response
+from foveal.server.run import run_until_asked, start_app
 from foveal.server.telemetry import Telemetry
 from foveal.tasks import get_task
 from foveal.types import JsonObject
@@ -54,6 +56,23 @@ class WatchState:
     options: ServerOptions
     telemetry: Telemetry = field(default_factory=lambda: Telemetry(dict))
     draining: bool = False
+
+
+def watch(
+    run: RunDirectory,
+    options: ServerOptions,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve the live page of a run until SIGTERM or Ctrl-C; see `foveal.server.run.serve`.
+
+    Args:
+        run: The run, which another process may be training.
+        options: Address.
+        on_ready: Called with the URL once the server answers.
+    """
+    app = create_watch_app(run, options)
+    run_until_asked(lambda: start_app(app, options), options, on_ready)
 
 
 def create_watch_app(run: RunDirectory, options: ServerOptions) -> Starlette:

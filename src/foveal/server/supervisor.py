@@ -1,0 +1,289 @@
+"""Keep several worker processes answering on one port: start, watch, replace and drain them.
+
+The supervisor never loads ONNX Runtime, which starts threads, nor a model. It has imported
+everything else that the workers need, and forks them: they start faster than new interpreters do,
+and share that memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+from types import FrameType
+from typing import final
+
+from foveal import errors
+from foveal.errors import FovealError, UsageError
+from foveal.server.listen import listen, url_of
+from foveal.server.options import ServerOptions
+from foveal.server.telemetry import WorkerTelemetry
+from foveal.server.worker import OpenModels, work
+
+logger = logging.getLogger(__name__)
+
+OnReady = Callable[[str], None]
+
+# A process that has their threads must not fork.
+_THREADED_MODULES = ("onnxruntime", "torch")
+# A worker that does not come up, or ends within a second, is tried again after these seconds,
+# doubled each time. After so many trials in a row the server gives up, if nothing else answers.
+_STEADY_S, _BACKOFF_S, _LONGEST_BACKOFF_S, _TRIALS = 1.0, 0.25, 30.0, 6
+# What a drain may take beyond its own limits, before the workers are killed.
+_DRAIN_MARGIN_S = 5.0
+
+
+@final
+@dataclass(slots=True)
+class _Slot:
+    """A place for one worker: its listening socket, kept open while workers come and go."""
+
+    number: int
+    listener: socket.socket
+    process: ForkProcess | None = None
+    channel: Connection | None = None
+    is_ready: bool = False
+    error: FovealError | None = None
+    started: float = 0.0
+    failures: int = 0
+    due: float = 0.0
+
+
+def supervise(
+    open_models: OpenModels, options: ServerOptions, *, on_ready: OnReady | None = None
+) -> None:
+    """Serve with `options.workers` processes until SIGTERM or Ctrl-C, then drain them all.
+
+    Args:
+        open_models: Called in each worker.
+        options: Address and limits; limits hold for each worker.
+        on_ready: Called with the URL once all workers answer.
+
+    Raises:
+        UsageError: When the address cannot be listened on, or this process cannot fork safely.
+        FovealError: The first worker's, when the models cannot be opened.
+    """
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise UsageError("Several workers need fork, which this system lacks.", hint="--workers 1")
+    loaded = [name for name in _THREADED_MODULES if name in sys.modules]
+    if loaded:
+        raise UsageError(
+            f"Several workers must be started by a process that has not loaded {loaded[0]}.",
+            hint="foveal serve MODEL --workers N",
+        )
+    # Or the collector would write to every shared page of memory, and so copy it.
+    gc.freeze()
+    with _runtime_directory(options.runtime_dir) as directory:
+        given = replace(options, runtime_dir=directory)
+        Supervisor(open_models, given, directory).run(on_ready)
+
+
+@final
+class Supervisor:
+    """The workers of one server.
+
+    Args:
+        open_models: Called in each worker.
+        options: Address and limits.
+        directory: For what the workers share.
+    """
+
+    def __init__(self, open_models: OpenModels, options: ServerOptions, directory: Path) -> None:
+        self._open_models = open_models
+        self._options = options
+        self._telemetry = WorkerTelemetry(directory)
+        self._signals_heard: list[int] = []
+        self._has_answered = False
+        listeners = listen(options, options.workers)
+        self._slots = [_Slot(number, listener) for number, listener in enumerate(listeners, 1)]
+
+    def run(self, on_ready: OnReady | None) -> None:
+        """Start the workers and keep them alive until a signal asks for the end.
+
+        Raises:
+            FovealError: When no worker can start.
+        """
+        url = url_of(self._options.host, self._slots[0].listener)
+        is_announced = False
+        with self._hearing_signals() as wake:
+            try:
+                while (asked := self._asked()) is None:
+                    self._step(wake)
+                    if not is_announced and all(slot.is_ready for slot in self._slots):
+                        is_announced = True
+                        if on_ready is not None:
+                            on_ready(url)
+                    self._forward_hangups()
+                self._drain(asked, wake)
+            finally:
+                self._kill()
+                for slot in self._slots:
+                    slot.listener.close()
+
+    def _step(self, wake: socket.socket) -> None:
+        """Start what is due, wait for something to happen, and deal with it."""
+        for slot in self._slots:
+            if slot.process is None and time.monotonic() >= slot.due:
+                self._start(slot)
+        self._wait(wake, _LONGEST_BACKOFF_S)
+        for slot in self._slots:
+            self._hear(slot)
+            if slot.process is not None and not slot.process.is_alive():
+                self._replace(slot, slot.process)
+        self._telemetry.running(sum(slot.is_ready for slot in self._slots))
+
+    def _wait(self, wake: socket.socket, limit_s: float) -> None:
+        heard = [slot.channel for slot in self._slots if slot.channel is not None]
+        ends = [slot.process.sentinel for slot in self._slots if slot.process is not None]
+        pauses = [slot.due - time.monotonic() for slot in self._slots if slot.process is None]
+        wait([wake, *heard, *ends], max(0.0, min([limit_s, *pauses])))
+        with contextlib.suppress(BlockingIOError):
+            wake.recv(4096)
+
+    def _start(self, slot: _Slot) -> None:
+        slot.channel, theirs = multiprocessing.Pipe()
+        slot.error, slot.started = None, time.monotonic()
+        slot.process = ForkProcess(target=self._work, args=(slot, theirs))
+        slot.process.start()
+        theirs.close()
+
+    def _work(self, slot: _Slot, channel: Connection) -> None:
+        """Be a worker: runs in the new process, and keeps only its own descriptors open."""
+        signal.set_wakeup_fd(-1)
+        # Ctrl-C at a terminal reaches every process of the group: the supervisor alone decides.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for other in self._slots:
+            if other.channel is not None:
+                other.channel.close()
+            if other.listener is not slot.listener:
+                other.listener.close()
+        work(self._open_models, self._options, slot.number, slot.listener, channel)
+
+    def _hear(self, slot: _Slot) -> None:
+        """Take what a worker says about its start."""
+        try:
+            while slot.channel is not None and slot.channel.poll():
+                said = json.loads(slot.channel.recv_bytes())
+                if said is None:
+                    slot.is_ready = self._has_answered = True
+                else:
+                    kind = vars(errors).get(said.pop("kind"), FovealError)
+                    slot.error = kind(said["message"], hint=said["hint"], code=said["code"])
+        except (EOFError, OSError):
+            slot.channel = None
+
+    def _replace(self, slot: _Slot, process: ForkProcess) -> None:
+        """Have another worker take the place of one that ended without being asked."""
+        ending = _ending(process.exitcode)
+        is_steady = slot.is_ready and time.monotonic() - slot.started > _STEADY_S
+        process.close()
+        slot.process, slot.is_ready = None, False
+        error = slot.error or FovealError(f"Worker {slot.number} {ending} while it was starting.")
+        if not self._has_answered:
+            raise error
+        self._telemetry.died(slot.number)
+        slot.failures = 0 if is_steady else slot.failures + 1
+        if slot.failures >= _TRIALS and not any(other.is_ready for other in self._slots):
+            raise error
+        pause_s = 0.0 if slot.failures < 2 else _BACKOFF_S * 2 ** (slot.failures - 2)
+        slot.due = time.monotonic() + min(pause_s, _LONGEST_BACKOFF_S)
+        why = f": {slot.error.message}" if slot.error else ""
+        logger.warning("worker %d %s; starting another%s", slot.number, ending, why)
+
+    def _drain(self, asked: int, wake: socket.socket) -> None:
+        """Let every worker finish what is in flight; a second signal ends them at once."""
+        limit_s = self._options.drain_s + _DRAIN_MARGIN_S
+        if asked == signal.SIGTERM:
+            limit_s += self._options.drain_delay_s
+        end = time.monotonic() + limit_s
+        self._send(signal.SIGTERM if asked == signal.SIGTERM else signal.SIGQUIT)
+        for slot in self._slots:
+            # What is still queued when a worker stops listening must not wait here.
+            slot.listener.close()
+        while time.monotonic() < end and self._asked() is None:
+            alive = [s for s in self._slots if s.process is not None and s.process.is_alive()]
+            if not alive:
+                return
+            wait([wake, *(s.process.sentinel for s in alive if s.process is not None)], 0.5)
+
+    def _asked(self) -> int | None:
+        """Return the next signal that asks for the end, once."""
+        for position, number in enumerate(self._signals_heard):
+            if number != signal.SIGHUP:
+                return self._signals_heard.pop(position)
+        return None
+
+    def _forward_hangups(self) -> None:
+        while signal.SIGHUP in self._signals_heard:
+            self._signals_heard.remove(signal.SIGHUP)
+            self._send(signal.SIGHUP)
+
+    def _send(self, number: int) -> None:
+        for slot in self._slots:
+            if slot.process is not None and slot.process.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(slot.process.pid, number)
+
+    def _kill(self) -> None:
+        for slot in self._slots:
+            if slot.process is not None:
+                slot.process.kill()
+                slot.process.join()
+
+    @contextmanager
+    def _hearing_signals(self) -> Iterator[socket.socket]:
+        """Collect signals; the socket can be read when one has come."""
+        wake, ours = socket.socketpair()
+        wake.setblocking(False)
+        ours.setblocking(False)
+
+        def on_signal(number: int, _: FrameType | None) -> None:
+            self._signals_heard.append(number)
+
+        before_fd = signal.set_wakeup_fd(ours.fileno())
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        before = {number: signal.signal(number, on_signal) for number in numbers}
+        try:
+            yield wake
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(before_fd)
+            wake.close()
+            ours.close()
+
+
+@contextmanager
+def _runtime_directory(given: Path | None) -> Iterator[Path]:
+    if given is not None:
+        given.mkdir(parents=True, exist_ok=True)
+        # Counters of another server would be added to those of this one.
+        for left in given.glob("*.db"):
+            left.unlink()
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="foveal-") as made:
+        yield Path(made)
+
+
+def _ending(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-exitcode).name}"
+    return f"ended with status {exitcode}"

@@ -1,0 +1,67 @@
+"""One worker process of several: opens the models and serves on the socket that it is given."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+from foveal.errors import FovealError
+from foveal.predict import Predictor
+from foveal.server.app import create_app
+from foveal.server.options import ServerOptions
+from foveal.server.run import ServerHandle, run_until_asked, start_app
+from foveal.server.telemetry import share_values
+
+OpenModels = Callable[[], Mapping[str, Predictor]]
+
+
+def work(
+    open_models: OpenModels,
+    options: ServerOptions,
+    number: int,
+    listener: socket.socket,
+    channel: Connection,
+) -> None:
+    """Serve until the supervisor asks for the end, or is no longer there.
+
+    Args:
+        open_models: Gives the models.
+        options: With a runtime directory.
+        number: Place of this worker; one that replaces it goes on with its counters.
+        listener: Accepts the connections.
+        channel: Tells the supervisor that the worker answers, or why it cannot start.
+    """
+    supervisor = os.getppid()
+
+    def start() -> ServerHandle:
+        return start_app(create_app(open_models(), options), options, listener)
+
+    def on_ready(_: str) -> None:
+        _say(channel, None)
+
+    if options.runtime_dir is not None:
+        share_values(options.runtime_dir, str(number))
+    try:
+        run_until_asked(
+            start,
+            options,
+            on_ready,
+            at_once=signal.SIGQUIT,
+            is_wanted=lambda: os.getppid() == supervisor,
+        )
+    except FovealError as error:
+        _say(channel, {"kind": type(error).__name__, **error.to_json()})
+        raise SystemExit(error.exit_status) from error
+    except Exception as error:  # The supervisor says it, in one line.
+        message = f"A worker could not start: {type(error).__name__}: {error}"
+        _say(channel, {"kind": "FovealError", **FovealError(message).to_json()})
+        raise
+
+
+def _say(channel: Connection, value: dict[str, Any] | None) -> None:
+    channel.send_bytes(json.dumps(value).encode())

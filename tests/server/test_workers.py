@@ -1,0 +1,161 @@
+"""Several worker processes behind one port: they are watched, replaced, counted and drained."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+import foveal
+from foveal.bundle import Bundle
+from foveal.cli.main import run
+
+_SOURCE = Path(foveal.__file__).parents[1]
+_FAILING = """
+import sys
+from foveal.errors import BundleError
+from foveal.server.options import ServerOptions
+from foveal.server.supervisor import supervise
+
+def open_models():
+    raise {error}
+
+try:
+    supervise(open_models, ServerOptions(port=0, workers=2))
+except BundleError as error:
+    print(type(error).__name__, error.message, error.hint)
+"""
+
+
+def start(*command: str) -> subprocess.Popen[str]:
+    """Start Python with arguments, its output in pipes."""
+    environment = {**os.environ, "PYTHONPATH": str(_SOURCE)}
+    return subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+@pytest.fixture
+def supervisor(tiny_bundle: Bundle) -> Iterator[subprocess.Popen[str]]:
+    """Return the supervisor of two workers; its first line of output is its URL."""
+    options = ["--port", "0", "--workers", "2", "--drain-delay", "0.5"]
+    with start("-m", "foveal", "serve", str(tiny_bundle.path), *options) as process:
+        yield process
+        process.kill()
+
+
+def url_of(process: subprocess.Popen[str]) -> str:
+    """Wait for the URL."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def workers_of(process: subprocess.Popen[str]) -> set[int]:
+    """Return the process ids of the workers."""
+    return {child.pid for child in psutil.Process(process.pid).children()}
+
+
+def await_that(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    while not holds():
+        time.sleep(0.02)
+
+
+def ask(url: str, picture: bytes) -> int:
+    """Send a picture over a connection of its own, and return the status."""
+    return httpx.post(f"{url}/predict/tiny", content=picture, timeout=None).status_code
+
+
+def metric(url: str, name: str) -> float:
+    """Return the value of one line of the metrics."""
+    text = httpx.get(f"{url}/metrics", timeout=None).text
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_counters_are_those_of_all_workers_and_outlive_them(
+    supervisor: subprocess.Popen[str], bright_jpeg: bytes
+) -> None:
+    url = url_of(supervisor)
+    name = 'foveal_requests_total{route="predict",status="200"}'
+    assert {ask(url, bright_jpeg) for _ in range(20)} == {200}
+    # The answer may arrive before it is counted.
+    await_that(lambda: metric(url, name) == 20)
+    assert (metric(url, "foveal_workers"), metric(url, "foveal_ready")) == (2, 2)
+
+    before = workers_of(supervisor)
+    for worker in before:
+        os.kill(worker, signal.SIGKILL)
+    # Not one connection is refused: what comes meanwhile waits in the queues.
+    assert {ask(url, bright_jpeg) for _ in range(20)} == {200}
+    await_that(lambda: metric(url, "foveal_workers") == 2)
+
+    await_that(lambda: metric(url, name) == 40)
+    assert metric(url, "foveal_worker_deaths_total") == 2
+    assert workers_of(supervisor).isdisjoint(before)
+    supervisor.send_signal(signal.SIGINT)
+    _, errors = supervisor.communicate()
+    assert errors.count("was killed by SIGKILL; starting another") == 2
+
+
+def test_sigterm_drains_all_workers(supervisor: subprocess.Popen[str], bright_jpeg: bytes) -> None:
+    url = url_of(supervisor)
+    workers = workers_of(supervisor)
+    supervisor.send_signal(signal.SIGTERM)
+    await_that(lambda: httpx.get(f"{url}/readyz", timeout=None).status_code == 503)
+    # Still accepted, for who routes requests here has not heard of it.
+    draining = httpx.post(f"{url}/predict/tiny", content=bright_jpeg, timeout=None)
+    output, _ = supervisor.communicate()
+
+    assert (draining.status_code, draining.headers["connection"]) == (200, "close")
+    assert (supervisor.returncode, output) == (0, "")
+    assert not any(psutil.pid_exists(worker) for worker in workers)
+
+
+def test_workers_end_when_the_supervisor_is_killed(supervisor: subprocess.Popen[str]) -> None:
+    url_of(supervisor)
+    workers = workers_of(supervisor)
+    supervisor.kill()
+    await_that(lambda: not any(psutil.pid_exists(worker) for worker in workers))
+
+
+def test_what_keeps_a_worker_from_starting_is_the_supervisors_error() -> None:
+    failure = 'BundleError("There is no model.", hint="train one")'
+    with start("-c", _FAILING.format(error=failure)) as process:
+        output, errors = process.communicate()
+    assert output == "BundleError There is no model. train one\n"
+    assert "Traceback" not in errors
+
+
+def test_a_port_in_use_is_one_line(tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
+        port = str(taken.getsockname()[1])
+        command = ["-m", "foveal", "serve", str(tiny_bundle.path), "--port", port]
+        with start(*command, "--workers", "2") as process:
+            _, errors = process.communicate()
+    assert process.returncode == 2
+    assert errors.splitlines()[0].endswith(
+        f"Cannot listen on 127.0.0.1:{port}: the port is in use."
+    )
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "many"])
+def test_an_odd_number_of_workers_is_a_usage_error(
+    tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    assert run(["serve", str(tiny_bundle.path), f"--workers={number}"]) == 2
+    assert "a number above 0, or auto" in capsys.readouterr().err
