@@ -9,9 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
 
 import numpy as np
 import simplejpeg
@@ -27,8 +25,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from foveal.data.boundary import refusing
+from foveal.data.bounds import check_cost, essential
 from foveal.data.exif import swaps_sides, turn_upright
 from foveal.data.headers import Format, ImageHeader, read_header
+from foveal.data.limits import DEFAULT_LIMITS, DecodeLimits
 from foveal.errors import (
     ImageError,
     ImageFormatError,
@@ -46,6 +46,7 @@ __all__ = [
     "decode",
     "decode_array",
     "missing_path",
+    "open_with_pillow",
     "plugin",
     "read_file",
     "reading",
@@ -63,59 +64,11 @@ PLUGINS: dict[Format, type[ImageFile.ImageFile]] = {
     "BMP": BmpImageFile,
     "TIFF": TiffImageFile,
 }
-# libjpeg-turbo's own limit for untrusted files: each scan costs a pass over the whole picture.
-_MAX_JPEG_SCANS = 500
 # 16-bit white is 65535 = 255 * 257.
 _SIXTEEN_TO_EIGHT = 257
+# Copies of a whole picture in other modes would take several times its memory.
+_BAND_PIXELS = 1 << 20
 _DEEP_GREY = frozenset(("I;16", "I;16B", "I;16L", "I;16N", "I"))
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class DecodeLimits:
-    """What is refused before it is decoded.
-
-    Attributes:
-        max_bytes: Size of the file.
-        max_pixels: Height times width, as the header states them.
-        hint: What to do about it; `{}` stands for `bytes` or `pixels`.
-    """
-
-    max_bytes: int
-    max_pixels: int
-    hint: str | None = field(default=None, compare=False)
-
-    def check_bytes(self, size: int) -> None:
-        """Refuse a file of more than `max_bytes`.
-
-        Raises:
-            ImageTooLargeError: When it is larger.
-        """
-        if size > self.max_bytes:
-            raise ImageTooLargeError(
-                f"The picture has {size:,} bytes. Expected at most {self.max_bytes:,}.",
-                hint=self._hint("bytes"),
-            )
-
-    def check_size(self, height: int, width: int) -> None:
-        """Refuse a picture of more than `max_pixels`.
-
-        Raises:
-            ImageTooLargeError: When it is larger.
-        """
-        if height * width > self.max_pixels:
-            raise ImageTooLargeError(
-                f"The picture has {width} x {height} pixels. "
-                f"Expected at most {self.max_pixels:,} in all.",
-                hint=self._hint("pixels"),
-            )
-
-    def _hint(self, what: str) -> str | None:
-        return self.hint.format(what) if self.hint else None
-
-
-# 50 megapixels, 150 MB decoded; what a recipe may raise, and what old bundles say nothing about.
-DEFAULT_LIMITS = DecodeLimits(max_bytes=100_000_000, max_pixels=50_000_000)
 
 
 def decode(
@@ -144,9 +97,7 @@ def decode(
 def _decode(
     data: bytes, header: ImageHeader, limits: DecodeLimits, min_size: tuple[int, int] | None
 ) -> Picture:
-    limits.check_size(header.height, header.width)
-    if header.largest is not None:
-        limits.check_size(*header.largest)
+    check_cost(data, header, limits)
     pixels = _decode_jpeg(data, header, min_size) if header.format == "JPEG" else None
     if pixels is not None:
         return Picture(turn_upright(pixels, header.orientation), header.height, header.width)
@@ -160,8 +111,6 @@ def _decode_jpeg(
     data: bytes, header: ImageHeader, min_size: tuple[int, int] | None
 ) -> NDArray[np.uint8] | None:
     """Return the stored pixels, or None when the tolerant decoder should have a try."""
-    if header.is_progressive and data.count(b"\xff\xda") > _MAX_JPEG_SCANS:
-        raise ImageError(f"The JPEG picture has over {_MAX_JPEG_SCANS} scans.")
     if header.channels not in (1, 3):
         return None
     height, width = header.height, header.width
@@ -194,15 +143,38 @@ def _decode_with_pillow(
     data: bytes, header: ImageHeader, limits: DecodeLimits
 ) -> NDArray[np.uint8]:
     try:
-        with plugin(header.format)(io.BytesIO(data)) as image:
-            # A GIF's frame may be larger than the canvas that its header states.
-            limits.check_size(image.height, image.width)
+        with open_with_pillow(data, header, limits) as image:
             # XMP may state an orientation too; browsers and cameras go by EXIF alone.
             image.info.pop("xmp", None)
             image.load()
-            return np.array(to_rgb(image))
+            return _to_pixels(image)
     except PILImage.DecompressionBombError as error:
         raise ImageTooLargeError(f"The {header.format} picture is too large: {error}") from error
+
+
+def open_with_pillow(data: bytes, header: ImageHeader, limits: DecodeLimits) -> ImageFile.ImageFile:
+    """Open a picture whose size and cost were checked; nothing is decoded yet.
+
+    Raises:
+        ImageTooLargeError: When its first frame is larger than its header says.
+        ImageFormatError: When the package for its format is not installed.
+    """
+    image = plugin(header.format)(io.BytesIO(essential(data, header)))
+    # A GIF's frame may be larger than the canvas that its header states.
+    limits.check_size(image.height, image.width)
+    return image
+
+
+def _to_pixels(image: PILImage.Image) -> NDArray[np.uint8]:
+    """Return a picture as `to_rgb` has it; the copies that this takes are of bands of it."""
+    rows = max(1, _BAND_PIXELS // image.width)
+    if rows >= image.height:
+        return np.array(to_rgb(image))
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        pixels[top : top + rows] = np.asarray(to_rgb(band))
+    return pixels
 
 
 def plugin(kind: Format) -> type[ImageFile.ImageFile]:

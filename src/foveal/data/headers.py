@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, final
 from foveal.data.boundary import refusing
 from foveal.data.exif import orientation_of, swaps_sides
 from foveal.data.isobmff import read_boxes, sniff_boxes
+from foveal.data.tiff.directory import read_directory
 from foveal.errors import ImageError, ImageFormatError
 
 Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "AVIF", "HEIC", "GIF", "BMP", "TIFF"]
@@ -39,9 +40,9 @@ class ImageHeader:
         width: Upright, in pixels.
         orientation: EXIF orientation, 1-8, of the stored pixels.
         channels: Stored components where the header says so cheaply (JPEG), else 0.
-        is_progressive: Whether a JPEG is coded in several scans.
         largest: (height, width) of the largest coded part where a picture consists of several
-            (AVIF, HEIC), else None.
+            (AVIF, HEIC, tiles of a TIFF), else None.
+        parts: How many strips or tiles a TIFF lists, else 0.
     """
 
     format: Format
@@ -49,8 +50,8 @@ class ImageHeader:
     width: int
     orientation: int = 1
     channels: int = 0
-    is_progressive: bool = False
     largest: tuple[int, int] | None = None
+    parts: int = 0
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -127,11 +128,10 @@ def _upright(
     width: int,
     orientation: int,
     channels: int = 0,
-    is_progressive: bool = False,
 ) -> ImageHeader:
     if swaps_sides(orientation):
         height, width = width, height
-    return ImageHeader(kind, height, width, orientation, channels, is_progressive)
+    return ImageHeader(kind, height, width, orientation, channels)
 
 
 def _read_jpeg(data: bytes) -> ImageHeader:
@@ -152,8 +152,7 @@ def _read_jpeg(data: bytes) -> ImageHeader:
             orientation = orientation_of(data[at + 8 : at + length])
         elif marker in _JPEG_FRAMES:
             _, height, width, channels = struct.unpack_from(">BHHB", data, at + 2)
-            is_progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
-            return _upright("JPEG", height, width, orientation, channels, is_progressive)
+            return _upright("JPEG", height, width, orientation, channels)
         elif marker == 0xDA:
             raise ImageError("The JPEG picture is damaged: it states no size.")
         at += max(2, length)
@@ -221,26 +220,13 @@ def _read_bmp(data: bytes) -> ImageHeader:
 
 
 def _read_tiff(data: bytes) -> ImageHeader:
-    order = "<" if data[:2] == b"II" else ">"
-    is_big = 43 in data[2:4]
-    if is_big:
-        (start,) = struct.unpack_from(order + "Q", data, 8)
-        (count,) = struct.unpack_from(order + "Q", data, start)
-        entries, step, value_at = start + 8, 20, 12
-    else:
-        (start,) = struct.unpack_from(order + "I", data, 4)
-        (count,) = struct.unpack_from(order + "H", data, start)
-        entries, step, value_at = start + 2, 12, 8
-    # 3 SHORT, 4 LONG, 16 LONG8
-    kinds = {3: "H", 4: "I", 16: "Q"}
-    found = {256: 0, 257: 0, 274: 1}
-    for entry in range(min(count, _MAX_BLOCKS)):
-        at = entries + step * entry
-        tag, kind = struct.unpack_from(order + "HH", data, at)
-        if tag in found and kind in kinds:
-            (found[tag],) = struct.unpack_from(order + kinds[kind], data, at + value_at)
-    orientation = found[274] if 1 <= found[274] <= 8 else 1
-    return _upright("TIFF", found[257], found[256], orientation)
+    found = read_directory(data)
+    height, width = found.height, found.width
+    if swaps_sides(found.orientation):
+        height, width = width, height
+    return ImageHeader(
+        "TIFF", height, width, found.orientation, largest=found.tile, parts=found.parts
+    )
 
 
 def _read_boxed(data: bytes) -> ImageHeader:

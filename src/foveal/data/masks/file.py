@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.data.boundary import refusing
-from foveal.data.decode import DecodeLimits, plugin
+from foveal.data.bounds import check_cost
+from foveal.data.decode import DecodeLimits, open_with_pillow
 from foveal.data.exif import turn_upright
 from foveal.data.headers import ImageHeader, read_header, sniff
 from foveal.data.names import is_picture_name
@@ -104,15 +105,11 @@ def decode_mask(data: bytes, limits: DecodeLimits) -> MaskFile:
     if data.startswith(npy_format.MAGIC_PREFIX):
         return MaskFile(_plain(_read_array(data, limits)))
     header = read_header(data)
-    limits.check_size(header.height, header.width)
-    with (
-        refusing(f"The {header.format} mask cannot be decoded"),
-        plugin(header.format)(io.BytesIO(data)) as image,
-    ):
-        # A GIF's frame may be larger than the canvas that its header states.
-        limits.check_size(image.height, image.width)
-        image.load()
-        values, palette = _stored_values(image, data, header), _palette(image)
+    with refusing(f"The {header.format} mask cannot be decoded"):
+        check_cost(data, header, limits)
+        with open_with_pillow(data, header, limits) as image:
+            image.load()
+            values, palette = _stored_values(image, data, header), _palette(image)
     is_lossy = header.format in ("JPEG", "AVIF", "HEIC")
     is_lossy = is_lossy or (header.format == "WEBP" and b"VP8 " in data[:64])
     # The decoder of HEIC has turned it.

@@ -6,9 +6,11 @@ Nothing here loads a picture as a whole, keeps a file open, or imports tifffile 
 from __future__ import annotations
 
 import io
+import mmap
+import struct
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, TypeVar, final
+from typing import Any, BinaryIO, TypeVar, cast, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,9 @@ from foveal.data.decode import DecodeLimits, reading
 from foveal.data.exif import swaps_sides, turn_upright
 from foveal.data.headers import read_header, sniff
 from foveal.data.tiff.colors import TiffColors, find_colors
+from foveal.data.tiff.directory import read_directory
 from foveal.data.tiff.segments import Segments, find_segments
-from foveal.errors import ImageFormatError
+from foveal.errors import ImageError, ImageFormatError
 from foveal.extras import import_extra
 from foveal.types import Image, Raster
 
@@ -136,11 +139,13 @@ def _parse(
     name = "The TIFF picture" if isinstance(source, bytes) else str(source)
     with _opened(source) as file:
         _check_format(file.read(_HEADER_BYTES), name)
-        file.seek(0)
-        with refusing(f"{name} cannot be opened"), tifffile.TiffFile(file) as tiff:
-            page = tiff.pages[0]
-            seen = look(page, name)
-            return find_segments(page, source, name, cache_bytes), seen, _orientation(page)
+        with refusing(f"{name} cannot be opened"):
+            _check_directory(source, file, name)
+            file.seek(0)
+            with tifffile.TiffFile(file) as tiff:
+                page = tiff.pages[0]
+                seen = look(page, name)
+                return find_segments(page, source, name, cache_bytes), seen, _orientation(page)
 
 
 def _tifffile() -> Any:
@@ -163,6 +168,18 @@ def _check_format(head: bytes, name: str) -> None:
         raise ImageFormatError(
             f"{name} is {kind} inside. Expected TIFF.", hint="give the file the right extension"
         )
+
+
+def _check_directory(source: Path | bytes, file: BinaryIO, name: str) -> None:
+    """Refuse a directory that claims more than there is: tifffile reads all that it claims."""
+    try:
+        if isinstance(source, bytes):
+            read_directory(source)
+        else:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
+                read_directory(cast(bytes, pages))
+    except struct.error as error:
+        raise ImageError(f"{name} cannot be opened: it ends within its header.") from error
 
 
 def _orientation(page: Any) -> int:
