@@ -62,6 +62,10 @@ def columns(*pictures: bytes) -> JsonObject:
     return {"inputs": {"image": [b64(picture) for picture in pictures]}}
 
 
+def examples(*pictures: bytes) -> JsonObject:
+    return {"examples": [{"image": b64(picture)} for picture in pictures]}
+
+
 def resolved(node: Any, document: JsonObject) -> Any:
     """Return what a reference points to, or the node itself."""
     while "$ref" in node:
@@ -108,6 +112,18 @@ REQUESTS: list[tuple[str, str, dict[str, Any] | None, int]] = [
     (TF, "/v1/models/none:predict", {"json": rows(TINTS)}, 404),
     (TF, "/v1/models/tiny:predict", {"json": rows(bytes(200_000))}, 413),
     (TF, "/v1/models/tiny:predict", {"json": rows(b"not a picture")}, 415),
+    (f"{MODEL}:classify", "/v1/models/tiny:classify", {"json": examples(TINTS)}, 200),
+    (f"{MODEL}:classify", "/v1/models/reader:classify", {"json": examples(TINTS)}, 400),
+    (f"{MODEL}:explain", "/v1/models/reader:explain", {"json": rows(BLOCKS)}, 200),
+    (f"{MODEL}:explain", "/v1/models/none:explain", {"json": rows(BLOCKS)}, 404),
+    ("/predictions/{model}", "/predictions/tints", {"content": TINTS}, 200),
+    ("/predictions/{model}", "/predictions/tints", {"content": b""}, 400),
+    ("/predictions/{model}", "/predictions/none", {"content": TINTS}, 404),
+    ("/predictions/{model}", "/predictions/tiny", {"content": bytes(200_000)}, 413),
+    ("/predictions/{model}", "/predictions/tiny", {"content": b"not a picture"}, 415),
+    ("/predictions/{model}/{version}", "/predictions/tints/1", {"content": TINTS}, 200),
+    ("/predictions/{model}/{version}", "/predictions/tints/2", {"content": TINTS}, 404),
+    ("/ping", "/ping", None, 200),
     (MODEL, "/v1/models/tints", None, 200),
     (MODEL, "/v1/models/none", None, 404),
     (MODEL, "/v1/models/tiny/versions/x", None, 400),
@@ -130,7 +146,8 @@ def test_every_route_for_programs_is_described_and_tried(document: JsonObject) -
     for_people = {"docs", "page", "openapi", "static"}
     described = set(document["paths"])
     served = {r.path for r in app._ROUTES if r.name not in for_people | {"tf_serving"}}
-    assert described == served | {MODEL, TF, f"{MODEL}/metadata"}
+    verbs = {f"{MODEL}:{verb}" for verb in ("predict", "classify", "explain")}
+    assert described == served | verbs | {MODEL, f"{MODEL}/metadata"}
     assert {template for template, _, _, status in REQUESTS if status == 200} == described
 
 
@@ -143,7 +160,7 @@ def test_an_answer_is_what_the_document_says(
     sent: dict[str, Any] | None,
     status: int,
 ) -> None:
-    method = "get" if template not in ("/predict/{model}", TF) else "post"
+    method = next(method for method in ("get", "post") if method in document["paths"][template])
     response = everything.request(method, address, **(sent or {}))
 
     assert response.status_code == status, response.text

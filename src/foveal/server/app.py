@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from foveal.errors import FovealError
 from foveal.predict import Predictor
-from foveal.server import routes, tfserving, web
+from foveal.server import routes, tfserving, torchserve, web
 from foveal.server.gate import (
     Gate,
     on_foveal_error,
@@ -36,6 +36,14 @@ _ROUTES = [
     # TF Serving's addresses ignore case.
     Route("/v1/{rest:path}", tfserving.dispatch, methods=_ALL_METHODS, name="tf_serving"),
     Route("/V1/{rest:path}", tfserving.dispatch, methods=_ALL_METHODS, name="tf_serving"),
+    Route("/ping", torchserve.ping, methods=["GET"], name="ping"),
+    Route("/predictions/{model}", torchserve.predictions, methods=["POST"], name="torchserve"),
+    Route(
+        "/predictions/{model}/{version}",
+        torchserve.predictions,
+        methods=["POST"],
+        name="torchserve",
+    ),
     Route("/models", routes.models, methods=["GET"], name="models"),
     Route("/healthz", routes.healthz, methods=["GET"], name="healthz"),
     Route("/readyz", routes.readyz, methods=["GET"], name="readyz"),

@@ -6,12 +6,11 @@ import binascii
 import re
 from typing import Any
 
-import orjson
-
+from foveal.server.json_body import parse_json
 from foveal.server.limits import RequestError
 
 # Names under which clients send the picture, in a form or in a JSON object.
-FIELD_NAMES = ("file", "image", "b64", "picture", "image_bytes")
+FIELD_NAMES = ("file", "image", "b64", "picture", "image_bytes", "data", "body")
 _MAX_PARTS = 32
 _MAX_PART_HEAD = 8192
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
@@ -47,21 +46,6 @@ def picture_bytes(body: bytes, content_type: str) -> bytes:
     if not data:
         raise RequestError(400, EMPTY)
     return data
-
-
-def parse_json(body: bytes) -> Any:
-    """Return the JSON document of a body.
-
-    Raises:
-        RequestError: 400, in the words that TF Serving uses.
-    """
-    if not body.strip(b" \t\r\n"):
-        raise RequestError(400, "JSON Parse error: The document is empty")
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        why = f"JSON Parse error: {error.msg[:256]} at offset: {error.pos}"
-        raise RequestError(400, why) from error
 
 
 def from_json_value(value: Any) -> bytes:

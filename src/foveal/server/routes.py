@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from typing import Any
 
@@ -16,6 +15,7 @@ from foveal.errors import FovealError, ImageFormatError
 from foveal.predict import Predictor
 from foveal.render.masks import MASK_FORMS, MaskForm
 from foveal.server.batcher import Reply
+from foveal.server.json_body import parse_aside
 from foveal.server.limits import Claim, RequestError, read_body
 from foveal.server.models import Served
 from foveal.server.payload import picture_bytes
@@ -28,8 +28,6 @@ _TRUE, _FALSE = frozenset({"1", "true", "yes", ""}), frozenset({"0", "false", "n
 _LONGEST_EXPECTED = 1000
 # Errors of a picture whose hint helps who sent it; that of the others is for who runs the server.
 _HINTED_CODES = frozenset({ImageFormatError.code, "image_too_wide"})
-# A body over this is parsed off the event loop: 256 KiB of JSON takes under a millisecond.
-_PARSE_INLINE_BYTES = 256 * 1024
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -55,11 +53,21 @@ def _sentence(text: str) -> str:
 async def predict(request: Request) -> Response:
     """Answer one picture: `POST /predict/{model}`."""
     state: ServerState = request.app.state.foveal
-    served = state.models.request(request.path_params["model"])
+    return await answer_picture(request, state.models.request(request.path_params["model"]))
+
+
+async def answer_picture(request: Request, served: Served) -> Response:
+    """Answer the picture that a body carries with one model.
+
+    Raises:
+        RequestError: For what is wrong with the request.
+        FovealError: For what is wrong with the picture.
+    """
+    state: ServerState = request.app.state.foveal
     predictor = served.predictor
     query = request.query_params
     explain = _flag(query.get("explain"))
-    mask = _mask_form(predictor, query.get("mask"))
+    mask = mask_form(predictor, query.get("mask"))
     expected = query.get("expected")
     if expected is not None:
         _check_expected(predictor, expected)
@@ -67,26 +75,26 @@ async def predict(request: Request) -> Response:
         claim.grow(1, 0)
         body = await read_body(request.receive, request.headers, claim, state.options)
         content_type = request.headers.get("content-type", "")
-        if len(body) > _PARSE_INLINE_BYTES and "json" in content_type.lower():
-            data = await asyncio.to_thread(picture_bytes, body, content_type)
+        if "json" in content_type.lower():
+            data = await parse_aside(body, lambda: picture_bytes(body, content_type))
         else:
             data = picture_bytes(body, content_type)
         async with Watch(request.receive):
             answer = (await state.answer_all(served, [data], explain=explain, mask=mask))[0]
     if isinstance(answer, FovealError):
-        return error_response(*status_of(answer))
-    return json_response(_with_extras(answer, expected))
-
-
-def _with_extras(answer: Reply, expected: str | None) -> JsonObject:
-    record = answer.record
+        raise answer
+    record = with_explanation(answer)
     if expected is not None:
-        matches = answer.prediction.says(expected)
-        record = {**record, "expected": expected, "matches": matches}
-    if answer.overlay_png is not None:
-        png = base64.b64encode(answer.overlay_png).decode()
-        record = {**record, "explanation": {"png_b64": png}}
-    return record
+        record = {**record, "expected": expected, "matches": answer.prediction.says(expected)}
+    return json_response(record)
+
+
+def with_explanation(answer: Reply) -> JsonObject:
+    """Return the record of an answer, and its explanation if one was asked for."""
+    if answer.overlay_png is None:
+        return answer.record
+    png = base64.b64encode(answer.overlay_png).decode()
+    return {**answer.record, "explanation": {"png_b64": png}}
 
 
 def _flag(text: str | None) -> bool:
@@ -97,7 +105,12 @@ def _flag(text: str | None) -> bool:
     raise RequestError(400, "Invalid value for 'explain'. Expected true or false.")
 
 
-def _mask_form(predictor: Predictor, text: str | None) -> MaskForm:
+def mask_form(predictor: Predictor, text: str | None) -> MaskForm:
+    """Return the form of masks that a request asks for, the first when it asks for none.
+
+    Raises:
+        RequestError: 400 for another, or when the model answers without masks.
+    """
     if text is None:
         return MASK_FORMS[0]
     if predictor.task.target_kind != "mask":

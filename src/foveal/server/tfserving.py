@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST, in its words: predict, model status and metadata.
+"""TensorFlow Serving's REST in its words, and what KServe's v1 protocol and Vertex AI add to it.
 
 Protocol: tensorflow/serving, g3doc/api_rest.md (Apache-2.0). Its clients never see a picture's
 class as a tensor index: each prediction is the object of foveal's predictions contract.
@@ -6,32 +6,36 @@ class as a tensor index: each prediction is the object of foveal's predictions c
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from foveal.errors import FovealError
+from foveal.server import tfrequest
+from foveal.server.batcher import Reply
+from foveal.server.json_body import parse_aside, shown_text
 from foveal.server.limits import Claim, RequestError, read_body
 from foveal.server.models import Served
-from foveal.server.payload import decode_base64, parse_json
-from foveal.server.routes import json_response, status_of
+from foveal.server.routes import json_response, mask_form, status_of, with_explanation
 from foveal.server.state import ServerState
+from foveal.server.tfrequest import PictureRequest, element_error
 from foveal.server.watch import Watch
 from foveal.types import JsonObject
 
+# `explain` is KServe's, everything else TF Serving's.
 _CALL = re.compile(
-    r"(?i)/v1/models/([^/:]+)(?:(?:/versions/([^/:]+))|(?:/labels/([^/:]+)))?"
-    r":(classify|regress|predict)"
+    r"(?i)/v1/models/([^/:]+)(?:(?:/versions/([0-9]+))|(?:/labels/([^/:]+)))?"
+    r":(classify|regress|predict|explain)"
 )
 _STATUS = re.compile(
-    r"(?i)/v1/models(?:/([^/:]+))?(?:(?:/versions/([^/:]+))|(?:/labels/([^/:]+)))?(/metadata)?"
+    r"(?i)/v1/models(?:/([^/:]+))?(?:(?:/versions/([0-9]+))|(?:/labels/([^/:]+)))?(/metadata)?"
 )
-_SIGNATURE = "serving_default"
-_INPUT_NAMES = frozenset({"image", "image_bytes"})
+# Where Vertex AI sends what it has no other route for.
+_ENDPOINT = re.compile(r"(?i)/v1/endpoints/[^/:]+/deployedModels/[^/:]+(:predict)?")
+_LARGEST_VERSION = 2**63 - 1
 # None: a text that the warm-up's answer happens to lack, such as the value of what is no sum.
 _DTYPES = {
     str: "DT_STRING",
@@ -44,55 +48,93 @@ _DTYPES = {
 
 async def dispatch(request: Request) -> Response:
     """Answer everything under `/v1/`."""
-    path = request.url.path
+    path = _path(request)
     if request.method == "POST" and (match := _CALL.fullmatch(path)):
         name, version, label, verb = match.groups()
-        served = _servable(request, name, version, label)
-        if verb.lower() != "predict":
-            raise RequestError(400, f"This model has no {verb.lower()} signature. Use :predict.")
-        return await _predict(request, served)
+        served = _servable(request, unquote(name), version, label)
+        return await _CALLS[verb.lower()](request, served)
     if request.method == "GET" and (match := _STATUS.fullmatch(path)):
         name, version, label, metadata = match.groups()
         if not name:
             raise RequestError(400, "Missing model name in request.")
         if metadata:
-            return json_response(_metadata(_servable(request, name, version, label)))
-        return _status(request, name, version, label)
-    raise RequestError(400, f"Malformed request: {request.method} {path[:256]}")
+            return json_response(_metadata(_servable(request, unquote(name), version, label)))
+        return _status(request, unquote(name), version, label)
+    if match := _ENDPOINT.fullmatch(path):
+        if match[1] and request.method == "POST":
+            return await predict_only_model(request)
+        if not match[1] and request.method == "GET":
+            return health(request)
+    raise RequestError(400, f"Malformed request: {request.method} {shown_text(path)}")
 
 
-def _check_version(version: str | None) -> None:
-    if version is not None and not re.fullmatch(r"[0-9]{1,18}", version):
-        raise RequestError(400, f"Failed to convert version: {version[:256]} to numeric.")
+async def predict_only_model(request: Request) -> Response:
+    """Answer instances with the one model that is served, on a route that names none.
+
+    Raises:
+        RequestError: 404 when several are.
+    """
+    state: ServerState = request.app.state.foveal
+    if len(state.models) != 1:
+        raise RequestError(404, "This address names no model, and several are served here.")
+    return await _predict(request, state.models.request(next(iter(state.models))))
+
+
+def health(request: Request) -> Response:
+    """Say whether traffic should be sent here.
+
+    Raises:
+        RequestError: 503 when not.
+    """
+    state: ServerState = request.app.state.foveal
+    if not state.ready:
+        raise RequestError(503, "Not ready.", retry_after_s=1)
+    return json_response({"status": "ready"})
+
+
+def _path(request: Request) -> str:
+    """Return the path as it was sent: names are found in it before they are decoded."""
+    raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    return raw.partition(b"?")[0].decode("utf-8", errors="replace")
+
+
+def _number(version: str | None) -> int | None:
+    if version is None:
+        return None
+    # Digits are counted first: reading a million of them takes long.
+    if len(version) > len(str(_LARGEST_VERSION)) or int(version) > _LARGEST_VERSION:
+        raise RequestError(400, f"Failed to convert version: {shown_text(version)} to numeric.")
+    return int(version)
 
 
 def _servable(request: Request, name: str, version: str | None, label: str | None) -> Served:
-    _check_version(version)
     state: ServerState = request.app.state.foveal
+    number = _number(version)
+    label = None if label is None else unquote(label)
     versions = state.models.get(name)
     if label is not None and (versions is None or label not in versions.aliases):
-        raise RequestError(400, f"Unrecognized servable version label: {label[:256]}")
-    served = versions and versions.find(None if version is None else int(version), label)
+        raise RequestError(400, f"Unrecognized servable version label: {shown_text(label)}")
+    served = versions and versions.find(number, label)
     if served is None:
-        wanted = f"Specific({name[:256]}, {version})" if version else f"Latest({name[:256]})"
+        shown = shown_text(name)
+        wanted = f"Latest({shown})" if number is None else f"Specific({shown}, {number})"
         raise RequestError(404, f"Servable not found for request: {wanted}")
     return served
 
 
 def _status(request: Request, name: str, version: str | None, label: str | None) -> Response:
     state: ServerState = request.app.state.foveal
-    _check_version(version)
+    number = _number(version)
     versions = state.models.get(name)
+    if label is not None:
+        number = _servable(request, name, version, label).version
     if versions is None:
-        raise RequestError(404, f"Could not find any versions of model {name[:256]}")
-    asked = list(versions.loaded.values())
-    if version is not None or label is not None:
-        found = versions.find(None if version is None else int(version), label)
-        if found is None:
-            raise RequestError(
-                404, f"Could not find version {(label or version or '')[:256]} of model {name}"
-            )
-        asked = [found]
+        raise RequestError(404, f"Could not find any versions of model {shown_text(name)}")
+    asked = sorted(versions.loaded.values(), key=lambda served: -served.version)
+    if number is not None:
+        asked = [served for served in asked if served.version == number]
+        if not asked:
+            raise RequestError(404, f"Could not find version {number} of model {name}")
     statuses = [
         {
             "version": str(served.version),
@@ -101,7 +143,12 @@ def _status(request: Request, name: str, version: str | None, label: str | None)
         }
         for served in asked
     ]
-    return json_response({"model_version_status": statuses})
+    if number is not None:
+        return json_response({"model_version_status": statuses})
+    # KServe's v1 protocol has the same address: its clients look at `ready` alone.
+    current = versions.find()
+    ready = current is not None and current.is_ready and not state.draining
+    return json_response({"model_version_status": statuses, "name": name, "ready": ready})
 
 
 def _metadata(served: Served) -> JsonObject:
@@ -111,7 +158,7 @@ def _metadata(served: Served) -> JsonObject:
         if type(value) in _DTYPES
     }
     signature = {
-        "inputs": {"image": _tensor_info("image", "DT_STRING")},
+        "inputs": {tfrequest.INPUT: _tensor_info(tfrequest.INPUT, "DT_STRING")},
         "outputs": outputs,
         "method_name": "tensorflow/serving/predict",
     }
@@ -122,7 +169,7 @@ def _metadata(served: Served) -> JsonObject:
             "version": str(served.version),
         },
         # The doubled key is TF Serving's own.
-        "metadata": {"signature_def": {"signature_def": {_SIGNATURE: signature}}},
+        "metadata": {"signature_def": {"signature_def": {tfrequest.SIGNATURE: signature}}},
     }
 
 
@@ -132,85 +179,81 @@ def _tensor_info(name: str, dtype: str) -> JsonObject:
 
 
 async def _predict(request: Request, served: Served) -> Response:
-    state: ServerState = request.app.state.foveal
-    with Claim(state.budget) as claim:
-        body = await read_body(request.receive, request.headers, claim, state.options)
-        pictures, key = await asyncio.to_thread(_parse, body, state.options.max_instances)
-        claim.grow(len(pictures), 0)
-        async with Watch(request.receive):
-            answers = await state.answer_all(served, pictures)
-    records: list[JsonObject] = []
-    for i, answer in enumerate(answers):
-        if isinstance(answer, FovealError):
-            status, message = status_of(answer)
-            raise RequestError(status, _element_error(i, message))
-        records.append(answer.record)
-    if key == "instances":
+    asked, answers = await _answers(request, served, _parse_predict)
+    records = [with_explanation(answer) for answer in answers]
+    if asked.by_row:
         return json_response({"predictions": records})
     # An answer may have a field that another lacks.
     keys = dict.fromkeys(key for record in records for key in record)
     return json_response({"outputs": {key: [r.get(key) for r in records] for key in keys}})
 
 
-def _element_error(index: int, why: str) -> str:
-    return f"Failed to process element: {index} key: image of 'instances' list. Error: {why}"
+async def _explain(request: Request, served: Served) -> Response:
+    _, answers = await _answers(request, served, _parse_predict, explain=True)
+    return json_response({"explanations": [with_explanation(answer) for answer in answers]})
 
 
-def _parse(body: bytes, limit: int) -> tuple[list[bytes], str]:
-    """Return the pictures of a predict request and the key they came under."""
-    document = parse_json(body)
-    if not isinstance(document, dict):
-        raise RequestError(400, "Is not object")
-    signature = document.get("signature_name", _SIGNATURE)
-    if signature not in ("", _SIGNATURE):
-        shown = str(signature)[:256]
-        raise RequestError(400, f'Serving signature name: "{shown}" not found in signature def')
-    if "instances" in document and "inputs" in document:
-        raise RequestError(
-            400,
-            "JSON Value: Not formatted correctly expecting only one of 'inputs' or 'instances' "
-            "keys to exist",
+async def _classify(request: Request, served: Served) -> Response:
+    if served.predictor.task.target_kind != "labels":
+        raise RequestError(400, _method_error("classification", "classify"))
+    _, answers = await _answers(request, served, _parse_classify)
+    results = [
+        [[label, round(score, 6)] for label, score in answer.prediction.scores.items()]
+        for answer in answers
+    ]
+    return json_response({"results": results})
+
+
+async def _regress(_: Request, __: Served) -> Response:
+    raise RequestError(400, _method_error("regression", "regress"))
+
+
+def _method_error(kind: str, verb: str) -> str:
+    return (
+        f"Expected {kind} signature method_name to be tensorflow/serving/{verb}. "
+        "Was: tensorflow/serving/predict"
+    )
+
+
+_CALLS = {"predict": _predict, "classify": _classify, "regress": _regress, "explain": _explain}
+
+
+def _parse_predict(body: bytes, content_type: str, limit: int) -> PictureRequest:
+    return tfrequest.parse_predict(body, content_type, limit)
+
+
+def _parse_classify(body: bytes, _: str, limit: int) -> PictureRequest:
+    return tfrequest.parse_classify(body, limit)
+
+
+async def _answers(
+    request: Request,
+    served: Served,
+    parse: Callable[[bytes, str, int], PictureRequest],
+    *,
+    explain: bool = False,
+) -> tuple[PictureRequest, list[Reply]]:
+    """Return what a request asks, and the answers to its pictures.
+
+    Raises:
+        RequestError: When a picture, which is named, has no answer.
+    """
+    state: ServerState = request.app.state.foveal
+    content_type = request.headers.get("content-type", "")
+    with Claim(state.budget) as claim:
+        body = await read_body(request.receive, request.headers, claim, state.options)
+        asked = await parse_aside(
+            body, lambda: parse(body, content_type, state.options.max_instances)
         )
-    if "instances" in document:
-        return _instances(document["instances"], limit), "instances"
-    if "inputs" in document:
-        return _inputs(document["inputs"], limit), "inputs"
-    raise RequestError(400, "Missing 'inputs' or 'instances' key")
-
-
-def _instances(values: Any, limit: int) -> list[bytes]:
-    if not isinstance(values, list):
-        raise RequestError(400, "Expecting 'instances' to be an list/array")
-    if not values:
-        raise RequestError(400, "No values in 'instances' array")
-    return _pictures(values, limit)
-
-
-def _inputs(value: Any, limit: int) -> list[bytes]:
-    if isinstance(value, dict) and set(value) != {"b64"}:
-        named = [value[name] for name in _INPUT_NAMES if name in value]
-        if len(named) != 1:
-            raise RequestError(400, "Missing named input: image in 'inputs' object.")
-        value = named[0]
-    values = value if isinstance(value, list) else [value]
-    if not values:
-        raise RequestError(400, "No values in 'inputs' array")
-    return _pictures(values, limit)
-
-
-def _pictures(values: Sequence[Any], limit: int) -> list[bytes]:
-    if len(values) > limit:
-        raise RequestError(413, f"At most {limit} pictures in one request. Got {len(values)}.")
-    pictures = []
-    for i, value in enumerate(values):
-        if isinstance(value, dict) and len(value) == 1 and not set(value).isdisjoint(_INPUT_NAMES):
-            (value,) = value.values()
-        if not (isinstance(value, dict) and set(value) == {"b64"}):
-            raise RequestError(400, _element_error(i, 'Expected {"b64": "<base64>"}.'))
-        if not isinstance(value["b64"], str):
-            raise RequestError(400, _element_error(i, "b64 must be a string."))
-        try:
-            pictures.append(decode_base64(value["b64"]))
-        except RequestError as error:
-            raise RequestError(400, _element_error(i, error.message)) from error
-    return pictures
+        claim.grow(len(asked.pictures), 0)
+        mask = mask_form(served.predictor, asked.mask)
+        explain = explain or asked.explain
+        async with Watch(request.receive):
+            answers = await state.answer_all(served, asked.pictures, explain=explain, mask=mask)
+    replies = []
+    for i, answer in enumerate(answers):
+        if isinstance(answer, FovealError):
+            status, message = status_of(answer)
+            raise RequestError(status, element_error(i, tfrequest.INPUT, message))
+        replies.append(answer)
+    return asked, replies
