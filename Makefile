@@ -6,6 +6,7 @@ PYTHON ?= python3
 PORT ?= 8000
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 # Processes that share the tests; 0 runs them in this one, to debug.
 WORKERS ?= 2
 # uv does not read pip's settings.
@@ -30,6 +31,7 @@ help:
 	@echo "make docs-site   build the documentation as HTML (build/site)"
 	@echo "make notebooks  run the example notebooks and store their outputs"
 	@echo "make fuzz    look for inputs that break the readers (SECONDS=60 for each harness)"
+	@echo "make bench-serving  the server beside Flask, LitServe, BentoML, MLServer and Ray Serve (half an hour)"
 	@echo "make bench   the benchmarks (hours; needs the pictures that benchmarks/README.md names)"
 
 $(BIN)/python:
@@ -116,6 +118,10 @@ SECONDS ?= 60
 HARNESS ?=
 fuzz: $(VENV)/.dev
 	$(BIN)/python fuzz/run_fuzz.py $(HARNESS) --seconds $(SECONDS)
+
+# Installs the other servers from the package index into environments of their own.
+bench-serving: $(VENV)/.train
+	$(BIN)/python benchmarks/serving/compare.py $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) $(LOWEST) .coverage build dist demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
