@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,15 @@ settings.register_profile("foveal", deadline=None)
 settings.load_profile("foveal")
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_keys_of_the_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep servers from asking for the API keys of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("FOVEAL_KEYS", raising=False)
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
 
 
 @pytest.fixture(scope="session")

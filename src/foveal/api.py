@@ -530,7 +530,11 @@ def serve(
     allowed_origins: tuple[str, ...] = (),
     drain_delay_s: float = 5.0,
     drain_s: float = 30.0,
-    runtime_dir: Path | None = None,
+    keys: str | Path | None = None,
+    insecure: bool = False,
+    access_log: str | None = None,
+    audit_log: str | Path | None = None,
+    runtime_dir: str | Path | None = None,
 ) -> None:
     """Serve a model over HTTP, with a web page, until interrupted.
 
@@ -558,26 +562,45 @@ def serve(
         allowed_origins: Web origins besides the server's own that may post.
         drain_delay_s: After SIGTERM, how long to go on accepting while `/readyz` says no.
         drain_s: How long requests in flight may take to finish after that.
+        keys: File of API keys (`foveal keys create`), one of which each request has to have; None
+            takes `FOVEAL_KEYS` or the user's own file, if there is one.
+        insecure: Answer anyone who reaches the server, without keys, on a public address too.
+        access_log: File to add a JSON line to for each request; `-` is standard output.
+        audit_log: File to add a line to for each act of administration; None is one beside the
+            keys.
         runtime_dir: Directory for what several processes share; None makes one that ends with them.
+
+    Raises:
+        UsageError: For an address that others can reach, without keys and without `insecure`.
     """
     options = {name: value for name, value in locals().items() if name not in _NOT_OPTIONS}
+    from foveal.access import existing_keys_file
+    from foveal.server.options import ServerOptions
+
+    options["keys"] = None if insecure and keys is None else existing_keys_file(_path(keys))
+    options.update(audit_log=_path(audit_log), runtime_dir=_path(runtime_dir))
+    # What is wrong with them is said before a model is read, which takes longer.
+    checked = ServerOptions(**options)
 
     def open_models() -> dict[str, Predictor]:
         opened = _opened(model)
         return {opened.bundle.name: opened.predictor}
 
     if workers > 1:
-        from foveal.server.options import ServerOptions
         from foveal.server.supervisor import supervise
 
-        supervise(open_models, ServerOptions(**options), on_ready=on_ready)
+        supervise(open_models, checked, on_ready=on_ready)
         return
     from foveal.server.run import serve as run_server
 
-    run_server(open_models(), on_ready=on_ready, **options)
+    run_server(open_models(), checked, on_ready=on_ready)
 
 
 _NOT_OPTIONS = ("model", "on_ready")
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def _followed(
@@ -629,7 +652,9 @@ def watch(
     from foveal.workflow.rundir import RunDirectory
 
     directory = RunDirectory.open(located(run))
-    run_server(directory, ServerOptions(host=host, port=port), on_ready=on_ready)
+    # Whoever asks for another address than this machine's wants the page seen from there.
+    options = ServerOptions(host=host, port=port, insecure=True)
+    run_server(directory, options, on_ready=on_ready)
 
 
 def _training() -> Any:

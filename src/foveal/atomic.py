@@ -40,9 +40,21 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
         _remove(temporary)
 
 
-def write_atomic(path: Path, content: str | bytes, *, durable: bool = False) -> None:
-    """Write a whole file, text as UTF-8; see `atomic_path`."""
+def write_atomic(
+    path: Path, content: str | bytes, *, durable: bool = False, mode: int | None = None
+) -> None:
+    """Write a whole file, text as UTF-8; see `atomic_path`.
+
+    Args:
+        path: The file to be.
+        content: All of it.
+        durable: As for `atomic_path`.
+        mode: Permissions, from the first byte on; None leaves them to the umask.
+    """
     with atomic_path(path, durable=durable) as temporary:
+        if mode is not None:
+            temporary.touch(mode=mode & 0o600, exist_ok=False)
+            temporary.chmod(mode)
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 

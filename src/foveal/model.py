@@ -393,19 +393,35 @@ class Model:
         return self.export("foveal", path)
 
     @spelled
-    def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> ServerHandle:
+    def serve(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        keys: str | Path | None = None,
+        insecure: bool = False,
+    ) -> ServerHandle:
         """Serve the model and its web page in a thread, and return at once.
 
         Args:
             host: Address to listen on.
             port: Port to listen on; 0 chooses a free one.
+            keys: As for `foveal.serve`.
+            insecure: As for `foveal.serve`.
 
         Returns:
             A handle with `.url` and `.stop()`.
+
+        Raises:
+            UsageError: For an address that others can reach, without keys and without `insecure`.
         """
+        from foveal.access import existing_keys_file
         from foveal.server.run import start_in_thread
 
-        return start_in_thread({self.bundle.name: self.predictor}, host=host, port=port)
+        given = None if keys is None else Path(keys)
+        file = None if insecure and keys is None else existing_keys_file(given)
+        served = {self.bundle.name: self.predictor}
+        return start_in_thread(served, host=host, port=port, keys=file, insecure=insecure)
 
     def history(self) -> list[dict[str, float]]:
         """Return one row for each epoch of the training; empty if the run is not available."""

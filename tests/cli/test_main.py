@@ -62,7 +62,16 @@ def test_the_list_of_verbs_says_what_the_verb_says_of_itself(name: str) -> None:
     assert said.splitlines()[0] == VERBS[name].summary
 
 
-@pytest.mark.parametrize("verb", [*(v for v in VERBS if v != "models"), "models backbones"])
+_GROUPS = {"models": ("backbones",), "keys": ("create", "list", "revoke")}
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *(verb for verb in VERBS if verb not in _GROUPS),
+        *(f"{group} {verb}" for group, verbs in _GROUPS.items() for verb in verbs),
+    ],
+)
 def test_every_verb_has_json_quiet_and_debug(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*verb.split(), "--help"]) == 0
     shown = capsys.readouterr().out

@@ -56,6 +56,7 @@ VERBS: dict[str, Verb] = {
     "serve": Verb("foveal.cli.serve", USE, "Serve a model over HTTP with a web page."),
     "export": Verb("foveal.cli.export", USE, "Export a model to another format."),
     "models": Verb("foveal.cli.models", TOOLS, "List the available backbones."),
+    "keys": Verb("foveal.cli.keys", TOOLS, "Create, list and revoke the API keys of a server."),
     "doctor": Verb("foveal.cli.doctor", TOOLS, "Check this machine and the installation."),
 }
 """A verb's module is read only when that verb is asked for: neither the list of verbs nor one

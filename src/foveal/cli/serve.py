@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from multiprocessing import get_all_start_methods
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -54,6 +55,24 @@ def serve(
         float | None,
         typer.Option(min=0, help="Seconds to go on accepting after SIGTERM; default: 5."),
     ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="API keys to ask for; default: FOVEAL_KEYS, or those of `foveal keys create`.",
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Answer anyone, without keys, on any address.")
+    ] = False,
+    access_log: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Add a JSON line for each request; - is stdout."),
+    ] = None,
+    audit_log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Add a line for each change; default: beside the keys."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -72,6 +91,10 @@ def serve(
         "drain_delay_s": drain_delay,
         "allowed_hosts": tuple(allowed_host) if allowed_host else None,
         "allowed_origins": tuple(allowed_origin) if allowed_origin else None,
+        "keys": keys,
+        "insecure": insecure or None,
+        "access_log": access_log,
+        "audit_log": audit_log,
     }
     options = {name: value for name, value in given.items() if value is not None}
     opened = foveal.load(model)

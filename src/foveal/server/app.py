@@ -81,7 +81,7 @@ def create_app(
         finally:
             publishing.cancel()
             state.draining = True
-            await asyncio.to_thread(state.batcher.stop)
+            await asyncio.to_thread(state.close)
 
     app = Starlette(
         routes=_ROUTES,

@@ -9,21 +9,28 @@ import secrets
 import time
 from typing import Protocol, final
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foveal.errors import FovealError
-from foveal.server.limits import ClientGoneError, RequestError, check_sender
+from foveal.server.accesslog import AccessLog, utc
+from foveal.server.auth import Access
+from foveal.server.limits import ClientGoneError, RequestError
+from foveal.server.notes import Caller, RequestNotes, drop_notes, take_notes
 from foveal.server.options import ServerOptions
 from foveal.server.routes import error_response, status_of
+from foveal.server.sender import Head, check_sender, cors_headers
 from foveal.server.telemetry import Telemetry
+from foveal.types import JsonObject
 
 logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# W3C Trace Context: version, trace, parent, flags; a later version may add to it.
+_TRACEPARENT = re.compile(r"[0-9a-e][0-9a-f]-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _HEADERS = (
     # Asked for again each time, and answered with 304: an upgraded server never meets old scripts.
     (b"cache-control", b"no-cache"),
@@ -49,6 +56,14 @@ class Guarded(Protocol):
     @property
     def options(self) -> ServerOptions:
         """Who may ask."""
+
+    @property
+    def access(self) -> Access:
+        """Knows the keys."""
+
+    @property
+    def access_log(self) -> AccessLog | None:
+        """Where each request is written down, if anywhere."""
 
     @property
     def telemetry(self) -> Telemetry:
@@ -80,49 +95,114 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = time.perf_counter()
-        headers = Headers(scope=scope)
-        request_id = headers.get("x-request-id", "")
-        if not _REQUEST_ID.fullmatch(request_id):
-            request_id = f"{self._prefix}-{next(self._numbers):x}"
-        status = _CLIENT_GONE
-
-        async def send_guarded(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = self._headers(message, request_id)
-            await send(message)
-
+        client = scope.get("client")
+        notes = RequestNotes(
+            f"{self._prefix}-{next(self._numbers):x}", Caller(client[0] if client else "")
+        )
+        token = take_notes(notes)
         try:
-            check_sender(scope["method"], headers, self._state.options)
-            await self._app(scope, receive, send_guarded)
+            await self._answer(_Exchange(scope, receive, send, notes, self._state))
+        finally:
+            drop_notes(token)
+
+    async def _answer(self, exchange: _Exchange) -> None:
+        scope, state, notes = exchange.scope, self._state, exchange.notes
+        try:
+            head = exchange.read_head()
+            check_sender(head, scope, state.options)
+            if head.is_preflight and head.values["origin"] in state.options.allowed_origins:
+                await Response(status_code=204)(scope, exchange.receive, exchange.send)
+                return
+            with state.access.admitted(head, scope["path"], notes.caller.address) as caller:
+                notes.caller = caller
+                await self._app(scope, exchange.receive, exchange.send)
         except RequestError as error:
             response = error_response(error.status, error.message, error.headers)
-            await response(scope, receive, send_guarded)
+            await response(scope, exchange.receive, exchange.send)
         except ClientGoneError:
-            logger.info("client gone, request %s", request_id)
+            logger.info("client gone, request %s", notes.request_id)
         finally:
-            route = scope.get("route")
-            name = getattr(route, "name", "none")
-            seconds = time.perf_counter() - begun
-            self._state.telemetry.count_request(name, status, seconds)
-            if logger.isEnabledFor(logging.DEBUG):
-                logger.debug(
-                    "%s %s %d %.1f ms %s",
-                    scope["method"],
-                    name,
-                    status,
-                    1000 * seconds,
-                    request_id,
-                )
+            exchange.end()
 
-    def _headers(self, message: Message, request_id: str) -> list[tuple[bytes, bytes]]:
+
+@final
+class _Exchange:
+    """One request and its answer, as they pass the gate."""
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, notes: RequestNotes, state: Guarded
+    ) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.notes = notes
+        self._send = send
+        self._state = state
+        self._head: Head | None = None
+        self._begun = time.perf_counter()
+        self._status = _CLIENT_GONE
+        self._sent = 0
+
+    def read_head(self) -> Head:
+        """Return what the gate looks at; raises RequestError 400 for what is ambiguous."""
+        self._head = head = Head.of(self.scope)
+        request_id = head.values.get("x-request-id", "")
+        if _REQUEST_ID.fullmatch(request_id):
+            self.notes.request_id = request_id
+        trace = _TRACEPARENT.fullmatch(head.values.get("traceparent", ""))
+        if trace is not None and trace[1].strip("0") and trace[2].strip("0"):
+            self.notes.trace_id = trace[1]
+        return head
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message["headers"] = self._headers(message)
+        else:
+            self._sent += len(message.get("body", b""))
+        await self._send(message)
+
+    def end(self) -> None:
+        """Count the request, and write it down."""
+        name = getattr(self.scope.get("route"), "name", "none")
+        seconds = time.perf_counter() - self._begun
+        self._state.telemetry.count_request(name, self._status, seconds)
+        log = self._state.access_log
+        if log is not None:
+            log.add(self._line(name, seconds))
+        if logger.isEnabledFor(logging.DEBUG):
+            shown = (self.scope["method"], name, self._status, 1000 * seconds)
+            logger.debug("%s %s %d %.1f ms %s", *shown, self.notes.request_id)
+
+    def _line(self, route: str, seconds: float) -> JsonObject:
+        notes, declared = self.notes, ""
+        if self._head is not None:
+            declared = self._head.values.get("content-length", "")
+        return {
+            "time": utc(time.time() - seconds),
+            "request": notes.request_id,
+            "trace": notes.trace_id or None,
+            "key": notes.caller.key_id,
+            "address": notes.caller.address,
+            "method": self.scope["method"],
+            "route": route,
+            "model": notes.model or None,
+            "version": notes.version or None,
+            "status": self._status,
+            "ms": round(1000 * seconds, 2),
+            # None where the body came in chunks.
+            "bytes_in": int(declared) if _LENGTH.fullmatch(declared) else None,
+            "bytes_out": self._sent,
+        }
+
+    def _headers(self, message: Message) -> list[tuple[bytes, bytes]]:
         headers: list[tuple[bytes, bytes]] = [
             *message["headers"],
             *_HEADERS,
-            (b"x-request-id", request_id.encode()),
+            (b"x-request-id", self.notes.request_id.encode()),
         ]
+        if self._head is not None:
+            headers += cors_headers(self._head, self._state.options)
         if any(k == b"content-type" and v.startswith(b"text/html") for k, v in headers):
             own = {k for k, _ in headers}
             headers += [header for header in _PAGE_HEADERS if header[0] not in own]

@@ -1,4 +1,4 @@
-"""What a request may cost: who may send it, how large it may be, how long it may take.
+"""What a request may cost: how large it may be, how long it may take.
 
 Everything here acts before a byte of a picture is decoded.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from starlette.types import Receive
 
 from foveal.server.options import ServerOptions
 
-SAFE_METHODS = frozenset({"GET", "HEAD"})
 _DIGITS = re.compile(r"[0-9]{1,18}")
 # A client that is still sending does not read an early answer: up to this many times the limit
 # is received and thrown away, so that it sees the 413 instead of a reset connection.
@@ -46,40 +44,6 @@ class RequestError(Exception):
 
 class ClientGoneError(Exception):
     """The client hung up before its request was whole; nobody reads an answer."""
-
-
-def check_sender(method: str, headers: Mapping[str, str], options: ServerOptions) -> None:
-    """Refuse requests that a foreign web page makes a browser send.
-
-    A page that rebinds its name to 127.0.0.1 is known by its `Host`; a page that posts across
-    origins by its `Origin` or `Sec-Fetch-Site`. Programs send neither of the two latter.
-
-    Raises:
-        RequestError: 403 for a foreign host or origin, 415 for an encoded body.
-    """
-    host = headers.get("host", "")
-    names = options.host_names()
-    if names is not None and _host_name(host) not in names:
-        raise RequestError(
-            403, "This server does not accept that Host. Start it with --allowed-host."
-        )
-    if method in SAFE_METHODS:
-        return
-    origin = headers.get("origin")
-    if origin is not None and origin not in options.allowed_origins:
-        if urlsplit(origin).netloc.lower() != host.lower() or not host:
-            raise RequestError(403, "Requests from other web origins are not allowed.")
-    elif origin is None and headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
-        raise RequestError(403, "Requests from other web origins are not allowed.")
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise RequestError(415, "Content-Encoding is not supported. Send the body as it is.")
-
-
-def _host_name(host: str) -> str:
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
 
 
 class Budget:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -40,6 +41,10 @@ class ServerOptions:
         drain_delay_s: After SIGTERM, how long to go on accepting while `/readyz` says no. 5 s: what
             routes requests here asks for readiness every few seconds.
         drain_s: How long requests in flight may take to finish after that.
+        keys: File of API keys, one of which each request has to have; None asks for none.
+        insecure: Answer anyone who reaches the server, on a public address too.
+        access_log: File with a line for each request; `-` is standard output; None writes none.
+        audit_log: File with a line for each act of administration; None is one beside the keys.
         runtime_dir: Directory for what several workers share, such as their counters; None makes
             one that ends with the server.
     """
@@ -61,6 +66,10 @@ class ServerOptions:
     allowed_origins: tuple[str, ...] = ()
     drain_delay_s: float = 5.0
     drain_s: float = 30.0
+    keys: Path | None = None
+    insecure: bool = False
+    access_log: str | None = None
+    audit_log: Path | None = None
     runtime_dir: Path | None = None
 
     def __post_init__(self) -> None:
@@ -84,6 +93,10 @@ class ServerOptions:
                 raise UsageError(f"Invalid {name}. Expected > 0. Received: {value}.")
         if not 0 <= self.port <= 65535:
             raise UsageError(f"Invalid port. Expected 0 to 65535. Received: {self.port}.")
+        if self.insecure and self.keys is not None:
+            raise UsageError("Keys are not asked for with --insecure. Choose one of the two.")
+        if not self.is_loopback:
+            self.check_exposed(self.host)
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
         """Return a copy with the named fields changed.
@@ -100,7 +113,26 @@ class ServerOptions:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        return self.host in _LOOPBACK or self.host.startswith("127.")
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host in _LOOPBACK
+
+    def check_exposed(self, address: str) -> None:
+        """Refuse to listen where others can ask, unless they need a key or it was allowed.
+
+        Args:
+            address: That is listened on, beyond loopback.
+
+        Raises:
+            UsageError: When whoever reaches the address could use the models.
+        """
+        if self.keys is None and not self.insecure:
+            reached = address or "this machine"
+            raise UsageError(
+                f"Whoever reaches {reached} could use the model: there are no keys.",
+                hint="foveal keys create NAME, then serve again; or allow it with --insecure",
+            )
 
     def host_names(self) -> frozenset[str] | None:
         """Return the host names that requests may use, in lower case; None for any."""

@@ -42,6 +42,8 @@ def protocol_with_header_limit(limit_s: float) -> type[HttpToolsProtocol]:
             self._head_is_due = False
             self._stop_timer()
             super().on_headers_complete()
+            # The request's task has not begun yet. An absolute address in it names a host too.
+            self.scope["foveal.target"] = self.url  # type: ignore[typeddict-unknown-key]
 
         def on_message_complete(self) -> None:
             self._head_is_due = True

@@ -10,9 +10,12 @@ from foveal.errors import FovealError, UsageError
 from foveal.machine import available_cores
 from foveal.predict import Predictor
 from foveal.render.masks import MASK_FORMS, MaskForm
+from foveal.server.accesslog import AccessLog
+from foveal.server.auth import Access
 from foveal.server.batcher import Batcher, Reply
 from foveal.server.limits import Budget, RequestError
 from foveal.server.models import ModelSet, Served, Versions
+from foveal.server.notes import current_notes
 from foveal.server.options import ServerOptions
 from foveal.server.telemetry import Telemetry
 
@@ -36,6 +39,8 @@ class ServerState:
         if not predictors:
             raise UsageError("There is no model to serve.", hint="foveal serve MODEL")
         self.options = options
+        self.access = Access(options)
+        self.access_log = None if options.access_log is None else AccessLog(options.access_log)
         self.models = ModelSet()
         for name, predictor in predictors.items():
             served = Served(name, _ONLY_VERSION, predictor, options)
@@ -71,6 +76,12 @@ class ServerState:
         for served in self.models.all():
             served.warm_up()
 
+    def close(self) -> None:
+        """End the threads."""
+        self.batcher.stop()
+        if self.access_log is not None:
+            self.access_log.close()
+
     async def answer_all(
         self,
         served: Served,
@@ -84,6 +95,7 @@ class ServerState:
         Raises:
             RequestError: 504 when the deadline passed.
         """
+        current_notes().answered_by(served.name, served.version)
         predictor = served.predictor
         try:
             async with asyncio.timeout(self.options.deadline_s):

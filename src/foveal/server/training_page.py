@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from foveal.evaluate.history import training_section
 from foveal.evaluate.report import percent
 from foveal.render.svg import ROOT_STYLE
+from foveal.server.auth import Access
 from foveal.server.gate import Gate, on_http_exception, on_request_error, on_unexpected
 from foveal.server.limits import RequestError
 from foveal.server.options import ServerOptions
@@ -50,12 +51,20 @@ class WatchState:
         options: Who may ask.
         telemetry: Counts requests.
         draining: Whether the server is going down.
+        access: Asks for no keys.
+        access_log: None: nothing is written.
     """
 
     run: RunDirectory
     options: ServerOptions
     telemetry: Telemetry = field(default_factory=lambda: Telemetry(dict))
     draining: bool = False
+    access: Access = field(init=False)
+    access_log: None = None
+
+    def __post_init__(self) -> None:
+        """Let in whoever the options let in."""
+        self.access = Access(self.options)
 
 
 def watch(

@@ -1,0 +1,17 @@
+"""Who may use a server: API keys, the file that keeps them, and the log of what was changed."""
+
+from foveal.access.audit import append_audit, audit_path, check_audit
+from foveal.access.key import SCOPES, Key, Rate
+from foveal.access.keyfile import KeyFile, default_keys_file, existing_keys_file
+
+__all__ = [
+    "SCOPES",
+    "Key",
+    "KeyFile",
+    "Rate",
+    "append_audit",
+    "audit_path",
+    "check_audit",
+    "default_keys_file",
+    "existing_keys_file",
+]
