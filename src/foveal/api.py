@@ -528,6 +528,7 @@ def serve(
     decode_threads: int | None = None,
     allowed_hosts: tuple[str, ...] = (),
     allowed_origins: tuple[str, ...] = (),
+    poll_s: float = 1.0,
     drain_delay_s: float = 5.0,
     drain_s: float = 30.0,
     keys: str | Path | None = None,
@@ -560,6 +561,7 @@ def serve(
             shared among the processes.
         allowed_hosts: Names that a `Host` header may have besides the loopback's; `*` allows any.
         allowed_origins: Web origins besides the server's own that may post.
+        poll_s: How often a store is asked for new versions and aliases.
         drain_delay_s: After SIGTERM, how long to go on accepting while `/readyz` says no.
         drain_s: How long requests in flight may take to finish after that.
         keys: File of API keys (`foveal keys create`), one of which each request has to have; None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -14,7 +14,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from foveal.errors import FovealError
-from foveal.predict import Predictor
 from foveal.server import routes, tfserving, torchserve, web
 from foveal.server.gate import (
     Gate,
@@ -24,6 +23,7 @@ from foveal.server.gate import (
     on_unexpected,
 )
 from foveal.server.limits import RequestError
+from foveal.server.loader import Offered
 from foveal.server.options import ServerOptions
 from foveal.server.state import ServerState
 
@@ -55,27 +55,27 @@ _ROUTES = [
 ]
 
 
-def create_app(
-    predictors: Mapping[str, Predictor], options: ServerOptions | None = None
-) -> Starlette:
-    """Return the ASGI application that serves `predictors`.
+def create_app(offered: Offered, options: ServerOptions | None = None) -> Starlette:
+    """Return the ASGI application that serves models.
 
     Models are warmed up and threads started when the server starts the application's lifespan.
 
     Args:
-        predictors: Name in the routes → predictor.
+        offered: Name in the routes → predictor; or an offer, which may follow stores.
         options: Limits; the defaults suit one machine.
 
     Raises:
         UsageError: For no model, or a name that cannot stand in a route.
+        FovealError: When a model of a store cannot be loaded.
     """
-    state = ServerState(predictors, options or ServerOptions())
+    state = ServerState(offered, options or ServerOptions())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await asyncio.to_thread(state.warm_up)
         state.batcher.start(asyncio.get_running_loop())
         publishing = asyncio.create_task(_publish(state))
+        state.loader.start()
         try:
             yield
         finally:

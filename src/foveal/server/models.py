@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import final
+from typing import Literal, TypeAlias, final
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from foveal.server.options import ServerOptions
 from foveal.types import JsonObject, Picture
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+State: TypeAlias = Literal["LOADING", "AVAILABLE", "UNLOADING", "END"]
+"""As TF Serving's: END is a version that could not be loaded."""
 
 
 def is_model_name(name: str) -> bool:
@@ -72,6 +76,36 @@ class Served:
 
 @final
 @dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """How far a version of a model is.
+
+    Attributes:
+        version: Its number.
+        state: AVAILABLE answers; UNLOADING still answers the requests that have it.
+        error: Code of the error that a version could not be loaded for; "" without one.
+    """
+
+    version: int
+    state: State
+    error: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A version that answers a share of the requests that ask for no version.
+
+    Attributes:
+        version: Its number.
+        share: Of these requests, in (0, 1].
+    """
+
+    version: int
+    share: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Versions:
     """What is served under one name; replaced as a whole, never changed.
 
@@ -79,11 +113,26 @@ class Versions:
         loaded: Version → the model.
         current: The version that answers a request that asks for none.
         aliases: Alias → version, of loaded ones.
+        canary: A loaded version that answers some of the requests that ask for none.
+        shadow: A loaded version that answers pictures for comparison; the client never sees that.
     """
 
     loaded: Mapping[int, Served]
     current: int
     aliases: Mapping[str, int] = field(default_factory=dict)
+    canary: Canary | None = None
+    shadow: int | None = None
+
+    def choose(self, version: int | None = None, alias: str | None = None) -> Served | None:
+        """Return the version that answers a request: as `find`, but sometimes the canary.
+
+        Each request is drawn for itself; whoever asks for a version or an alias gets that.
+        """
+        if version is None and alias is None and self.canary is not None:
+            # Not a secret: nobody gains by knowing which version answers.
+            if random.random() < self.canary.share:  # noqa: S311
+                return self.loaded[self.canary.version]
+        return self.find(version, alias)
 
     def find(self, version: int | None = None, alias: str | None = None) -> Served | None:
         """Return the version asked for, the current one when none is; None if it is not here."""
@@ -103,6 +152,7 @@ class ModelSet(Mapping[str, Versions]):
 
     def __init__(self) -> None:
         self._models: Mapping[str, Versions] = MappingProxyType({})
+        self._others: Mapping[str, Mapping[int, VersionStatus]] = {}
 
     def __getitem__(self, name: str) -> Versions:
         """Return what is served under a name."""
@@ -128,6 +178,18 @@ class ModelSet(Mapping[str, Versions]):
             )
         self._models = MappingProxyType({**self._models, name: versions})
 
+    def note(self, name: str, others: Mapping[int, VersionStatus]) -> None:
+        """Say how far the versions of a name are that are not served: loading, going, failed."""
+        self._others = {**self._others, name: others}
+
+    def statuses(self, name: str) -> list[VersionStatus]:
+        """Return how far each version of a name is, the highest first; empty for a foreign name."""
+        versions = self._models.get(name)
+        known = dict(self._others.get(name, {}))
+        for version, served in ({} if versions is None else versions.loaded).items():
+            known[version] = VersionStatus(version, "AVAILABLE" if served.is_ready else "LOADING")
+        return [known[version] for version in sorted(known, reverse=True)]
+
     def current(self) -> list[Served]:
         """Return the version of each name that answers a request that asks for none."""
         return [versions.loaded[versions.current] for versions in self._models.values()]
@@ -137,7 +199,7 @@ class ModelSet(Mapping[str, Versions]):
         return [served for versions in self._models.values() for served in versions.loaded.values()]
 
     def request(self, name: str, version: int | None = None, alias: str | None = None) -> Served:
-        """Return the model that answers a request.
+        """Return the model that answers a request; see `Versions.choose`.
 
         Raises:
             RequestError: 404, with the nearest name.
@@ -147,7 +209,7 @@ class ModelSet(Mapping[str, Versions]):
             if not is_model_name(name):
                 raise RequestError(404, "Unknown model: that is not a model's name.")
             raise RequestError(404, unknown_name("model", name, self._models))
-        served = versions.find(version, alias)
+        served = versions.choose(version, alias)
         if served is None:
             asked = f"alias {alias[:64]!r}" if alias is not None else f"version {version}"
             raise RequestError(404, f"Model {name!r} has no {asked} here.")

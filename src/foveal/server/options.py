@@ -38,6 +38,8 @@ class ServerOptions:
         allowed_hosts: Names that a `Host` header may have besides the loopback's; `*` allows
             any. When listening beyond loopback and empty, any name is allowed.
         allowed_origins: Web origins besides the server's own that may post.
+        poll_s: How often each store is asked for new versions and aliases: a listing and a small
+            read. What is promoted answers a second later.
         drain_delay_s: After SIGTERM, how long to go on accepting while `/readyz` says no. 5 s: what
             routes requests here asks for readiness every few seconds.
         drain_s: How long requests in flight may take to finish after that.
@@ -64,6 +66,7 @@ class ServerOptions:
     decode_threads: int | None = None
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    poll_s: float = 1.0
     drain_delay_s: float = 5.0
     drain_s: float = 30.0
     keys: Path | None = None
@@ -86,6 +89,7 @@ class ServerOptions:
             "max_batch",
             "workers",
             "decode_threads",
+            "poll_s",
         )
         for name in positive:
             value = getattr(self, name)

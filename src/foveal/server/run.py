@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, final
 
@@ -15,9 +15,9 @@ import uvicorn
 from starlette.applications import Starlette
 
 from foveal.errors import FovealError
-from foveal.predict import Predictor
 from foveal.server.app import create_app
 from foveal.server.listen import listen, url_of
+from foveal.server.loader import Offered
 from foveal.server.options import ServerOptions
 from foveal.server.protocol import protocol_with_header_limit
 
@@ -68,12 +68,12 @@ class ServerHandle:
 
 
 def start_in_thread(
-    predictors: Mapping[str, Predictor], options: ServerOptions | None = None, **changes: Any
+    offered: Offered, options: ServerOptions | None = None, **changes: Any
 ) -> ServerHandle:
     """Start a server and return when it is ready.
 
     Args:
-        predictors: Name in the routes → predictor.
+        offered: Name in the routes → predictor; or an offer, which may follow stores.
         options: Address and limits; port 0 takes a free one.
         **changes: Fields of `ServerOptions` that differ from `options`.
 
@@ -82,7 +82,7 @@ def start_in_thread(
         FovealError: When the server does not start.
     """
     options = (options or ServerOptions()).changed(changes)
-    return start_app(create_app(predictors, options), options)
+    return start_app(create_app(offered, options), options)
 
 
 def start_app(
@@ -133,7 +133,7 @@ def start_app(
 
 
 def serve(
-    predictors: Mapping[str, Predictor],
+    offered: Offered,
     options: ServerOptions | None = None,
     *,
     on_ready: Callable[[str], None] | None = None,
@@ -145,7 +145,7 @@ def serve(
     ends the process at once. Call it from the main thread.
 
     Args:
-        predictors: Name in the routes → predictor.
+        offered: Name in the routes → predictor; or an offer, which may follow stores.
         options: Address and limits.
         on_ready: Called with the URL once the server answers.
         **changes: Fields of `ServerOptions` that differ from `options`.
@@ -155,7 +155,7 @@ def serve(
         FovealError: When the server does not start.
     """
     options = (options or ServerOptions()).changed(changes)
-    run_until_asked(lambda: start_in_thread(predictors, options), options, on_ready)
+    run_until_asked(lambda: start_in_thread(offered, options), options, on_ready)
 
 
 def run_until_asked(

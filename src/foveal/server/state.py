@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import final
 
-from foveal.errors import FovealError, UsageError
+from foveal.errors import FovealError
 from foveal.machine import available_cores
 from foveal.predict import Predictor
 from foveal.render.masks import MASK_FORMS, MaskForm
@@ -14,13 +14,11 @@ from foveal.server.accesslog import AccessLog
 from foveal.server.auth import Access
 from foveal.server.batcher import Batcher, Reply
 from foveal.server.limits import Budget, RequestError
-from foveal.server.models import ModelSet, Served, Versions
+from foveal.server.loader import Loader, Offered
+from foveal.server.models import ModelSet, Served
 from foveal.server.notes import current_notes
 from foveal.server.options import ServerOptions
 from foveal.server.telemetry import Telemetry
-
-# Of a bundle that is served from its path; its own version, a hash, stands in every prediction.
-_ONLY_VERSION = 1
 
 
 @final
@@ -28,29 +26,27 @@ class ServerState:
     """One server's models and machinery.
 
     Args:
-        predictors: Name in the routes → predictor.
+        offered: What to serve.
         options: Limits.
 
     Raises:
         UsageError: For no model, or a name that cannot stand in a route.
+        FovealError: When a model of a store cannot be loaded.
     """
 
-    def __init__(self, predictors: Mapping[str, Predictor], options: ServerOptions) -> None:
-        if not predictors:
-            raise UsageError("There is no model to serve.", hint="foveal serve MODEL")
+    def __init__(self, offered: Offered, options: ServerOptions) -> None:
         self.options = options
         self.access = Access(options)
         self.access_log = None if options.access_log is None else AccessLog(options.access_log)
         self.models = ModelSet()
-        for name, predictor in predictors.items():
-            served = Served(name, _ONLY_VERSION, predictor, options)
-            self.models.put(name, Versions({_ONLY_VERSION: served}, _ONLY_VERSION))
         self.batcher = Batcher(
             max_batch=options.max_batch, workers=options.decode_threads or _threads(options)
         )
         self.budget = Budget(options.queue_items, options.queue_bytes)
         self.telemetry = Telemetry(self._read, options.runtime_dir)
         self.draining = False
+        self.loader = Loader(offered, self.models, options, self.telemetry.count_load)
+        self.loader.load()
 
     @property
     def ready(self) -> bool:
@@ -74,10 +70,16 @@ class ServerState:
     def warm_up(self) -> None:
         """Let each model answer a picture before traffic comes."""
         for served in self.models.all():
-            served.warm_up()
+            if not served.is_ready:
+                served.warm_up()
+
+    def reload(self) -> None:
+        """Look at once whether there are new versions; see `Loader.reload`."""
+        self.loader.reload()
 
     def close(self) -> None:
         """End the threads."""
+        self.loader.stop()
         self.batcher.stop()
         if self.access_log is not None:
             self.access_log.close()

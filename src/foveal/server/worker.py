@@ -6,18 +6,18 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 from foveal.errors import FovealError
-from foveal.predict import Predictor
 from foveal.server.app import create_app
+from foveal.server.loader import Offered
 from foveal.server.options import ServerOptions
 from foveal.server.run import ServerHandle, run_until_asked, start_app
 from foveal.server.telemetry import share_values
 
-OpenModels = Callable[[], Mapping[str, Predictor]]
+OpenModels = Callable[[], Offered]
 
 
 def work(
