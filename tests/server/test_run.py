@@ -75,6 +75,18 @@ def test_a_process_without_torch_serves_and_ends_with_0_on_sigterm(
     assert (process.returncode, output.strip(), problems) == (0, "drained", "")
 
 
+def test_sighup_reloads_and_does_not_end_the_server(
+    process: subprocess.Popen[str], tiny_bundle: Bundle, dark_png: bytes
+) -> None:
+    url = url_of(process)
+    # The same bundle: nothing to load, and nothing breaks.
+    process.send_signal(signal.SIGHUP)
+    answer = httpx.post(f"{url}/predict/tiny", content=dark_png, timeout=None)
+    assert answer.json()["label"] == "circle"
+    process.send_signal(signal.SIGTERM)
+    assert (process.wait(), process.stderr and process.stderr.read()) == (0, "")
+
+
 def await_draining(url: str) -> None:
     """Wait until a signal was heard: new requests are turned away, or not even accepted."""
     with contextlib.suppress(httpx.TransportError):

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 _POLL_S = 0.01
 _CHECK_S = 0.5
+# Windows has none.
+_SIGHUP: int | None = getattr(signal, "SIGHUP", None)
 
 
 @final
@@ -51,6 +53,10 @@ class ServerHandle:
     def drain(self) -> None:
         """Say "not ready" from now on, and ask clients to close their connections."""
         self._state.draining = True
+
+    def reload(self) -> None:
+        """Look at once for new versions of the models, and at bundles that were replaced."""
+        self._state.reload()
 
     def stop(self) -> None:
         """Stop accepting, finish what is in flight, and end the thread. May be called twice."""
@@ -155,7 +161,7 @@ def serve(
         FovealError: When the server does not start.
     """
     options = (options or ServerOptions()).changed(changes)
-    run_until_asked(lambda: start_in_thread(offered, options), options, on_ready)
+    run_until_asked(lambda: start_in_thread(offered, options), options, on_ready, reloads=True)
 
 
 def run_until_asked(
@@ -165,6 +171,7 @@ def run_until_asked(
     *,
     at_once: int = signal.SIGINT,
     is_wanted: Callable[[], bool] = lambda: True,
+    reloads: bool = False,
 ) -> None:
     """Start a server, and drain it when a signal asks for that.
 
@@ -177,21 +184,26 @@ def run_until_asked(
         on_ready: Called with the URL once the server answers.
         at_once: The signal that drains without the delay.
         is_wanted: Asked twice a second; the server is drained when it says no.
+        reloads: Whether SIGHUP reloads the models.
     """
     asked: list[int] = []
     wake = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, at_once)}
+    before: dict[int, Any] = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, at_once)
+    }
 
     def on_signal(number: int, _: FrameType | None) -> None:
         asked.append(number)
         wake.set()
-        for known in before:
+        for known in (signal.SIGTERM, at_once):
             signal.signal(known, signal.SIG_DFL)
 
-    for number in before:
+    for number in (signal.SIGTERM, at_once):
         signal.signal(number, on_signal)
     try:
         handle = start()
+        if reloads and _SIGHUP is not None:
+            before[_SIGHUP] = signal.signal(_SIGHUP, lambda *_: handle.reload())
         if on_ready is not None and not asked:
             on_ready(handle.url)
         while not wake.wait(_CHECK_S) and handle.is_running and is_wanted():

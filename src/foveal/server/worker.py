@@ -53,6 +53,7 @@ def work(
             on_ready,
             at_once=signal.SIGQUIT,
             is_wanted=lambda: os.getppid() == supervisor,
+            reloads=True,
         )
     except FovealError as error:
         _say(channel, {"kind": type(error).__name__, **error.to_json()})
