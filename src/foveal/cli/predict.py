@@ -15,6 +15,7 @@ import foveal
 from foveal.cli.options import Debug, Json, MaxBytes, MaxPixels, ModelName, Quiet
 from foveal.cli.output import note, table, write, write_json
 from foveal.errors import UsageError
+from foveal.words import percent
 
 if TYPE_CHECKING:
     from foveal.console import Progress
@@ -199,7 +200,7 @@ def _write_table(answers: Iterable[Answer]) -> None:
         rows = [
             (
                 prediction.text or _NONE,
-                f"{100 * prediction.confidence:.1f} %",
+                percent(prediction.confidence),
                 prediction.doubt,
                 source,
             )
@@ -215,4 +216,4 @@ def _write_scores(scores: Mapping[str, float]) -> None:
     best = list(scores.items())[:_SHOWN_SCORES]
     width = max(len(name) for name, _ in best)
     for name, share in best:
-        write(f"{name:<{width}}  {100 * share:5.1f} %  {'█' * round(share * _BAR_WIDTH)}".rstrip())
+        write(f"{name:<{width}}  {percent(share):>7}  {'█' * round(share * _BAR_WIDTH)}".rstrip())
