@@ -44,6 +44,8 @@ class OnnxEngine:
         options.intra_op_num_threads = threads or available_cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Bytes that are ONNX to `check_onnx` must not be taken for the runtime's own format.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         # Spinning threads steal the cores from decoding, which runs at the same time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
