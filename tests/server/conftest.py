@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import numpy as np
 import pytest
+from drawing import brightness_model, tiny_manifest
 from PIL import Image as PILImage
+from shelf import Shelf
 
 from foveal.bundle import Bundle
 from foveal.predict import Predictor
@@ -60,3 +63,23 @@ def client(server: ServerHandle) -> Iterator[httpx.Client]:
     """Return a client of the running server."""
     with httpx.Client(base_url=server.url, timeout=None, trust_env=False) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+    """Return bundles that give the same picture different labels: 1 `a1`/`b1`, 2 `a2`/`b2`..."""
+    root = tmp_path_factory.mktemp("versions")
+    return [
+        Bundle.write(
+            root / str(number),
+            replace(tiny_manifest(), labels=(f"a{number}", f"b{number}")),
+            {"model.onnx": brightness_model()},
+        )
+        for number in range(1, 5)
+    ]
+
+
+@pytest.fixture
+def shelf(versions: list[Bundle]) -> Shelf:
+    """Return a store whose only version is 1."""
+    return Shelf({1: versions[0]})

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 from drawing import brightness_model, tiny_manifest
+from shelf import Choice, Shelf, State, until
 
 from foveal.bundle import Bundle
 from foveal.errors import BundleError, UsageError
@@ -24,74 +24,6 @@ from foveal.server.models import Canary, ModelSet, VersionStatus
 from foveal.server.options import ServerOptions
 
 FAST = {"poll_s": 0.01}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A version, an alias, or neither."""
-
-    version: int | None = None
-    alias: str | None = None
-
-
-@dataclass(frozen=True)
-class State:
-    """What the store has under one name."""
-
-    versions: tuple[int, ...]
-    aliases: Mapping[str, int]
-
-    @property
-    def current(self) -> int | None:
-        return self.aliases.get("live", max(self.versions, default=None))
-
-
-@dataclass
-class Shelf:
-    """A store in memory; a version whose bundle is an error is damaged."""
-
-    bundles: dict[int, Bundle | Exception]
-    aliases: dict[str, int] = field(default_factory=dict)
-    opened: list[int] = field(default_factory=list)
-
-    def names(self) -> tuple[str, ...]:
-        return ("tiny",)
-
-    def state(self, name: str) -> State:
-        return State(tuple(self.bundles), dict(self.aliases))
-
-    def bundle(self, name: str, version: int) -> Bundle:
-        self.opened.append(version)
-        found = self.bundles[version]
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-
-@pytest.fixture(scope="module")
-def versions(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
-    """Return bundles that give the same picture different labels: 1 `a1`/`b1`, 2 `a2`/`b2`..."""
-    root = tmp_path_factory.mktemp("versions")
-    return [
-        Bundle.write(
-            root / str(number),
-            replace(tiny_manifest(), labels=(f"a{number}", f"b{number}")),
-            {"model.onnx": brightness_model()},
-        )
-        for number in range(1, 5)
-    ]
-
-
-@pytest.fixture
-def shelf(versions: list[Bundle]) -> Shelf:
-    """Return a store whose only version is 1."""
-    return Shelf({1: versions[0]})
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    while not holds():
-        time.sleep(0.005)
 
 
 def loader_of(offer: Offer) -> tuple[Loader, ModelSet]:

@@ -201,6 +201,8 @@ class _Exchange:
             *_HEADERS,
             (b"x-request-id", self.notes.request_id.encode()),
         ]
+        if self.notes.version:
+            headers.append((b"x-model-version", str(self.notes.version).encode()))
         if self._head is not None:
             headers += cors_headers(self._head, self._state.options)
         if any(k == b"content-type" and v.startswith(b"text/html") for k, v in headers):

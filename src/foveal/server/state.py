@@ -9,10 +9,12 @@ from typing import final
 from foveal.errors import FovealError
 from foveal.machine import available_cores
 from foveal.predict import Predictor
+from foveal.predict.distribution import kind_of
 from foveal.render.masks import MASK_FORMS, MaskForm
 from foveal.server.accesslog import AccessLog
 from foveal.server.auth import Access
 from foveal.server.batcher import Batcher, Reply
+from foveal.server.compare import Comparer
 from foveal.server.limits import Budget, RequestError
 from foveal.server.loader import Loader, Offered
 from foveal.server.models import ModelSet, Served
@@ -45,8 +47,13 @@ class ServerState:
         self.budget = Budget(options.queue_items, options.queue_bytes)
         self.telemetry = Telemetry(self._read, options.runtime_dir)
         self.draining = False
-        self.loader = Loader(offered, self.models, options, self.telemetry.count_load)
+        self.loader = Loader(offered, self.models, options, self.telemetry.versions.count_load)
         self.loader.load()
+        self.comparer = Comparer(
+            lambda served, data: self.batcher.answer(served.predictor, data),
+            lambda: self.batcher.waiting > 0,
+            self.telemetry.versions,
+        )
 
     @property
     def ready(self) -> bool:
@@ -111,10 +118,20 @@ class ServerState:
             raise RequestError(
                 504, f"No answer within {self.options.deadline_s:g} s.", retry_after_s=1
             ) from error
+        self._count(served, answers)
+        self.comparer.offer(self.models.get(served.name), served, pictures, answers)
+        return answers
+
+    def _count(self, served: Served, answers: Sequence[Reply | FovealError]) -> None:
+        target = served.predictor.task.target_kind
         for answer in answers:
             if isinstance(answer, Reply):
-                self.telemetry.count_answer(served.name, answer.prediction.unsure)
-        return answers
+                said = answer.prediction
+                self.telemetry.count_answer(served.name, said.unsure)
+                kind = kind_of(said, target)
+                self.telemetry.versions.count_kind(
+                    served.name, served.version, kind, said.confidence
+                )
 
     async def _answer(
         self, predictor: Predictor, data: bytes, explain: bool, mask: MaskForm

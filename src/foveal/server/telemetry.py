@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.values import MultiProcessValue
 
-logger = logging.getLogger(__name__)
+from foveal.server.version_telemetry import VersionTelemetry
 
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SUPERVISOR = "supervisor"
@@ -47,6 +46,9 @@ class Telemetry:
         read: Returns further values without labels when asked: name → (description, value).
             Names that end in `_total` are counters, others gauges.
         shared: Directory in which the workers keep their values; None when this is the only one.
+
+    Attributes:
+        versions: Counts by version of a model.
     """
 
     def __init__(
@@ -68,12 +70,7 @@ class Telemetry:
         self._answers = Counter(
             "foveal_predictions", "Answered pictures.", ("model", "unsure"), registry=registry
         )
-        self._loads = Counter(
-            "foveal_version_loads",
-            "Attempts to load a version of a model.",
-            ("model", "outcome"),
-            registry=registry,
-        )
+        self.versions = VersionTelemetry(registry)
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._counted: dict[str, float] = {}
@@ -92,11 +89,6 @@ class Telemetry:
     def count_answer(self, model: str, unsure: bool) -> None:
         """Count one answered picture."""
         self._answers.labels(model, str(unsure).lower()).inc()
-
-    def count_load(self, model: str, version: int, seconds: float, error: Exception | None) -> None:
-        """Count an attempt to load a version; from the loader's thread."""
-        self._loads.labels(model, "loaded" if error is None else "failed").inc()
-        logger.info("%s:%d: %.2f s to load", model, version, seconds)
 
     def publish(self) -> None:
         """Let the other workers see the values that are read when asked for."""
