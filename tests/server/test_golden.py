@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def pictures(dark_png: bytes, bright_jpeg: bytes, grey_png: bytes) -> dict[str, 
 
 
 def test_there_are_enough_pairs() -> None:
-    assert len(CASES) >= 150
+    assert len(CASES) >= 250
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -86,9 +87,8 @@ def test_an_answer_is_what_the_table_says(
     golden: httpx.Client, pictures: Mapping[str, bytes], case: Mapping[str, Any]
 ) -> None:
     method, _, address = case["ask"].partition(" ")
-    response = golden.request(
-        method, address, content=_body(case, pictures), headers=case.get("headers", {})
-    )
+    body, headers = _body(case, pictures)
+    response = golden.request(method, address, content=body, headers=headers)
 
     assert response.status_code == case.get("status", 200), response.text
     for name, value in case.get("reply_headers", {}).items():
@@ -96,7 +96,7 @@ def test_an_answer_is_what_the_table_says(
     if "text" in case:
         assert response.text == case["text"]
         return
-    answer = response.json()
+    answer = _document(response)
     if "error" in case:
         assert answer == {"error": case["error"]}
     elif "error_starts" in case:
@@ -108,15 +108,39 @@ def test_an_answer_is_what_the_table_says(
         _check(case["reply"], answer, "reply")
 
 
-def _body(case: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
-    """Return what a case sends: a picture, JSON, text, or JSON followed by binary tensors."""
+def _body(
+    case: Mapping[str, Any], pictures: Mapping[str, bytes]
+) -> tuple[bytes, Mapping[str, str]]:
+    """Return what a case sends: a picture, JSON, text, or JSON with the bytes of `tail` behind it.
+
+    In the latter, `"#dark"` is how many bytes the picture takes as an element of a tensor.
+    """
+    headers = case.get("headers", {})
     if "picture" in case:
-        return pictures[case["picture"]]
+        return pictures[case["picture"]], headers
     content = json.dumps(case["json"]) if "json" in case else case.get("body", "")
     for name, data in pictures.items():
         content = content.replace(f"${name}", base64.b64encode(data).decode())
+        content = content.replace(f'"#{name}"', str(4 + len(data)))
     # A table writes a byte that is not UTF-8 as the character of its number.
-    return content.encode("latin-1" if case.get("latin") else "utf-8")
+    body = content.encode("latin-1" if case.get("latin") else "utf-8")
+    if "tail" not in case:
+        return body, headers
+    elements = (pictures[name] for name in case["tail"])
+    tail = b"".join(struct.pack("<I", len(data)) + data for data in elements)
+    return body + tail, {"inference-header-content-length": str(len(body)), **headers}
+
+
+def _document(response: httpx.Response) -> Any:
+    """Return the JSON of an answer; of one with binary tensors, checked to have their bytes."""
+    length = response.headers.get("inference-header-content-length")
+    if length is None:
+        return response.json()
+    assert response.headers["content-type"] == "application/octet-stream"
+    document = json.loads(response.content[: int(length)])
+    sizes = [o.get("parameters", {}).get("binary_data_size", 0) for o in document["outputs"]]
+    assert sum(sizes) == len(response.content) - int(length)
+    return document
 
 
 def _check(expected: Any, answer: Any, where: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -24,6 +24,7 @@ from foveal.server.gate import (
 )
 from foveal.server.limits import RequestError
 from foveal.server.loader import Offered
+from foveal.server.oip import routes as oip
 from foveal.server.options import ServerOptions
 from foveal.server.state import ServerState
 
@@ -31,11 +32,26 @@ from foveal.server.state import ServerState
 mimetypes.add_type("text/javascript", ".js")
 _PUBLISH_S = 1.0
 _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def _open_inference_routes() -> Iterator[Route]:
+    yield Route("/v2", oip.metadata, methods=["GET"], name="oip_metadata")
+    yield Route("/v2/health/live", oip.live, methods=["GET"], name="oip_live")
+    yield Route("/v2/health/ready", oip.ready, methods=["GET"], name="oip_ready")
+    yield Route("/v2/models", oip.models, methods=["GET"], name="oip_models")
+    yield Route("/v2/repository/index", oip.index, methods=["POST"], name="oip_index")
+    for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        yield Route(path, oip.model_metadata, methods=["GET"], name="oip_model")
+        yield Route(f"{path}/ready", oip.model_ready, methods=["GET"], name="oip_model_ready")
+        yield Route(f"{path}/infer", oip.infer, methods=["POST"], name="oip_infer")
+
+
 _ROUTES = [
     Route("/predict/{model}", routes.predict, methods=["POST"], name="predict"),
     # TF Serving's addresses ignore case.
     Route("/v1/{rest:path}", tfserving.dispatch, methods=_ALL_METHODS, name="tf_serving"),
     Route("/V1/{rest:path}", tfserving.dispatch, methods=_ALL_METHODS, name="tf_serving"),
+    *_open_inference_routes(),
     Route("/ping", torchserve.ping, methods=["GET"], name="ping"),
     Route("/predictions/{model}", torchserve.predictions, methods=["POST"], name="torchserve"),
     Route(
