@@ -21,6 +21,9 @@ from foveal.types import JsonObject
 TINTS = tints_png("0011", "0012", "0022")
 BLOCKS = blocks_png("BAC")
 SUM = blocks_png("1/0", "/01")
+V2 = "/v2/models/{model}"
+V2_VERSION = f"{V2}/versions/{{version}}"
+RAW = {"inference-header-content-length": "0"}
 MODEL, TF = "/v1/models/{model}", "/v1/models/{model}:predict"
 
 
@@ -64,6 +67,12 @@ def columns(*pictures: bytes) -> JsonObject:
 
 def examples(*pictures: bytes) -> JsonObject:
     return {"examples": [{"image": b64(picture)} for picture in pictures]}
+
+
+def tensors(*pictures: bytes) -> JsonObject:
+    data = [b64(picture)["b64"] for picture in pictures]
+    image = {"name": "image", "shape": [len(data)], "datatype": "BYTES", "data": data}
+    return {"id": "a", "inputs": [image]}
 
 
 def resolved(node: Any, document: JsonObject) -> Any:
@@ -124,6 +133,25 @@ REQUESTS: list[tuple[str, str, dict[str, Any] | None, int]] = [
     ("/predictions/{model}/{version}", "/predictions/tints/1", {"content": TINTS}, 200),
     ("/predictions/{model}/{version}", "/predictions/tints/2", {"content": TINTS}, 404),
     ("/ping", "/ping", None, 200),
+    ("/v2", "/v2", None, 200),
+    ("/v2/health/live", "/v2/health/live", None, 200),
+    ("/v2/health/ready", "/v2/health/ready", None, 200),
+    ("/v2/models", "/v2/models", None, 200),
+    (f"{V2}/ready", "/v2/models/tints/ready", None, 200),
+    (f"{V2}/ready", "/v2/models/none/ready", None, 404),
+    (f"{V2_VERSION}/ready", "/v2/models/tints/versions/1/ready", None, 200),
+    (V2, "/v2/models/tiny", None, 200),
+    (V2, "/v2/models/none", None, 404),
+    (V2_VERSION, "/v2/models/sums/versions/1", None, 200),
+    ("/v2/repository/index", "/v2/repository/index", {"json": {}}, 200),
+    ("/v2/repository/index", "/v2/repository/index", {"json": {"ready": 5}}, 400),
+    (f"{V2}/infer", "/v2/models/tiny/infer", {"json": tensors(TINTS, BLOCKS)}, 200),
+    (f"{V2}/infer", "/v2/models/reader/infer", {"json": tensors(BLOCKS)}, 200),
+    (f"{V2}/infer", "/v2/models/tints/infer", {"json": tensors(TINTS)}, 200),
+    (f"{V2}/infer", "/v2/models/tiny/infer", {"content": TINTS, "headers": RAW}, 200),
+    (f"{V2}/infer", "/v2/models/tiny/infer", {"json": {}}, 400),
+    (f"{V2}/infer", "/v2/models/tiny/infer", {"content": b"x", "headers": RAW}, 415),
+    (f"{V2_VERSION}/infer", "/v2/models/tiny/versions/1/infer", {"json": tensors(TINTS)}, 200),
     (MODEL, "/v1/models/tints", None, 200),
     (MODEL, "/v1/models/none", None, 404),
     (MODEL, "/v1/models/tiny/versions/x", None, 400),
@@ -166,7 +194,7 @@ def test_an_answer_is_what_the_document_says(
     assert response.status_code == status, response.text
     described = resolved(document["paths"][template][method]["responses"][str(status)], document)
     media = response.headers["content-type"].partition(";")[0]
-    assert set(described["content"]) == {media}
+    assert media in described["content"]
     if media == "application/json":
         schema = described["content"][media]["schema"]
         if template == "/predict/{model}" and status == 200:

@@ -18,7 +18,7 @@ from foveal.server import tfrequest
 from foveal.server.batcher import Reply
 from foveal.server.json_body import parse_aside, shown_text
 from foveal.server.limits import Claim, RequestError, read_body
-from foveal.server.models import Served
+from foveal.server.models import Served, VersionStatus
 from foveal.server.routes import json_response, mask_form, status_of, with_explanation
 from foveal.server.state import ServerState
 from foveal.server.tfrequest import PictureRequest, element_error
@@ -58,7 +58,8 @@ async def dispatch(request: Request) -> Response:
         if not name:
             raise RequestError(400, "Missing model name in request.")
         if metadata:
-            return json_response(_metadata(_servable(request, unquote(name), version, label)))
+            served = _servable(request, unquote(name), version, label, answers=False)
+            return json_response(_metadata(served))
         return _status(request, unquote(name), version, label)
     if match := _ENDPOINT.fullmatch(path):
         if match[1] and request.method == "POST":
@@ -107,14 +108,19 @@ def _number(version: str | None) -> int | None:
     return int(version)
 
 
-def _servable(request: Request, name: str, version: str | None, label: str | None) -> Served:
+def _servable(
+    request: Request, name: str, version: str | None, label: str | None, *, answers: bool = True
+) -> Served:
+    """Return the version that a request names; to answer, that may be the canary."""
     state: ServerState = request.app.state.foveal
     number = _number(version)
     label = None if label is None else unquote(label)
     versions = state.models.get(name)
     if label is not None and (versions is None or label not in versions.aliases):
         raise RequestError(400, f"Unrecognized servable version label: {shown_text(label)}")
-    served = versions and versions.find(number, label)
+    served = None
+    if versions is not None:
+        served = versions.choose(number, label) if answers else versions.find(number, label)
     if served is None:
         shown = shown_text(name)
         wanted = f"Latest({shown})" if number is None else f"Specific({shown}, {number})"
@@ -125,30 +131,28 @@ def _servable(request: Request, name: str, version: str | None, label: str | Non
 def _status(request: Request, name: str, version: str | None, label: str | None) -> Response:
     state: ServerState = request.app.state.foveal
     number = _number(version)
-    versions = state.models.get(name)
     if label is not None:
-        number = _servable(request, name, version, label).version
-    if versions is None:
+        number = _servable(request, name, version, label, answers=False).version
+    known = state.models.statuses(name)
+    if not known:
         raise RequestError(404, f"Could not find any versions of model {shown_text(name)}")
-    asked = sorted(versions.loaded.values(), key=lambda served: -served.version)
-    if number is not None:
-        asked = [served for served in asked if served.version == number]
-        if not asked:
-            raise RequestError(404, f"Could not find version {number} of model {name}")
-    statuses = [
-        {
-            "version": str(served.version),
-            "state": "AVAILABLE" if served.is_ready else "LOADING",
-            "status": {"error_code": "OK", "error_message": ""},
-        }
-        for served in asked
-    ]
-    if number is not None:
-        return json_response({"model_version_status": statuses})
-    # KServe's v1 protocol has the same address: its clients look at `ready` alone.
-    current = versions.find()
-    ready = current is not None and current.is_ready and not state.draining
-    return json_response({"model_version_status": statuses, "name": name, "ready": ready})
+    asked = [status for status in known if number in (None, status.version)]
+    if not asked:
+        raise RequestError(404, f"Could not find version {number} of model {name}")
+    body: JsonObject = {"model_version_status": [_state(status) for status in asked]}
+    if number is None:
+        # KServe's v1 protocol has the same address: its clients look at `ready` alone.
+        body |= {"name": name, "ready": name in state.models and state.ready}
+    return json_response(body)
+
+
+def _state(status: VersionStatus) -> JsonObject:
+    code = "FAILED_PRECONDITION" if status.error else "OK"
+    return {
+        "version": str(status.version),
+        "state": status.state,
+        "status": {"error_code": code, "error_message": status.error},
+    }
 
 
 def _metadata(served: Served) -> JsonObject:

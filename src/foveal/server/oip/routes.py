@@ -21,6 +21,14 @@ from foveal.server.watch import Watch
 from foveal.types import JsonObject
 from foveal.version import __version__
 
+# As Triton's index has them.
+_STATES = {
+    "START": "LOADING",
+    "LOADING": "LOADING",
+    "AVAILABLE": "READY",
+    "UNLOADING": "UNLOADING",
+    "END": "UNAVAILABLE",
+}
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "schedule_policy")
 
 
@@ -55,7 +63,7 @@ async def models(request: Request) -> Response:
 
 async def model_metadata(request: Request) -> Response:
     """Describe a model: `GET /v2/models/{model}[/versions/{version}]`."""
-    return json_response(model_description(request.app.state.foveal, _asked(request)))
+    return json_response(model_description(request.app.state.foveal, _described(request)))
 
 
 def model_description(state: ServerState, served: Served) -> JsonObject:
@@ -73,7 +81,7 @@ def model_description(state: ServerState, served: Served) -> JsonObject:
 async def model_ready(request: Request) -> Response:
     """Say whether a model answers: `GET /v2/models/{model}[/versions/{version}]/ready`."""
     state: ServerState = request.app.state.foveal
-    served = _asked(request)
+    served = _described(request)
     is_ready = served.is_ready and not state.draining
     body = {"name": served.name, "ready": is_ready}
     return json_response(body) if is_ready else json_response(body, 503, {"retry-after": "1"})
@@ -88,18 +96,17 @@ async def index(request: Request) -> Response:
     only_ready = document.get("ready", False) if isinstance(document, dict) else None
     if not isinstance(only_ready, bool):
         raise RequestError(400, 'Expected {"ready": true or false}.')
-    return json_response(
-        [
-            {
-                "name": served.name,
-                "version": str(served.version),
-                "state": "READY" if served.is_ready else "LOADING",
-                "reason": "",
-            }
-            for served in state.models.all()
-            if served.is_ready or not only_ready
-        ]
-    )
+    entries = [
+        {
+            "name": name,
+            "version": str(status.version),
+            "state": _STATES[status.state],
+            "reason": status.error,
+        }
+        for name in state.models
+        for status in state.models.statuses(name)
+    ]
+    return json_response([e for e in entries if not only_ready or e["state"] == "READY"])
 
 
 async def infer(request: Request) -> Response:
@@ -153,19 +160,27 @@ def _asked(request: Request) -> Served:
     return find(state, request.path_params["model"], request.path_params.get("version", ""))
 
 
-def find(state: ServerState, name: str, version: str) -> Served:
+def _described(request: Request) -> Served:
+    state: ServerState = request.app.state.foveal
+    name = request.path_params["model"]
+    return find(state, name, request.path_params.get("version", ""), answers=False)
+
+
+def find(state: ServerState, name: str, version: str, *, answers: bool = True) -> Served:
     """Return the model that a request names.
 
     Args:
         state: The server's models.
         name: The model's.
         version: Its number, or an alias; "" for the one that answers.
+        answers: Whether it is to answer pictures, which may then be the canary's turn.
 
     Raises:
         RequestError: 404 when it is not there.
     """
     if not version:
-        return state.models.request(name)
+        current = None if answers or name not in state.models else state.models[name].current
+        return state.models.request(name, current)
     if version.isascii() and version.isdigit():
         if len(version) > 18:
             raise RequestError(404, f"Model {shown_text(name)!r} has no such version here.")
