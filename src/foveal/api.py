@@ -526,6 +526,8 @@ def serve(
     max_batch: int = 16,
     workers: int = 1,
     decode_threads: int | None = None,
+    isolate_decoding: bool = False,
+    decode_timeout_s: float = 10.0,
     allowed_hosts: tuple[str, ...] = (),
     allowed_origins: tuple[str, ...] = (),
     poll_s: float = 1.0,
@@ -559,6 +561,9 @@ def serve(
             started by a program that has not opened a model before.
         decode_threads: Threads of each process that decode and pre-process; None takes all cores,
             shared among the processes.
+        isolate_decoding: Decode in sandboxed processes, so that a crash, a hang or a memory bomb
+            in an image library takes nothing with it but that picture.
+        decode_timeout_s: Longest time that a picture may take there.
         allowed_hosts: Names that a `Host` header may have besides the loopback's; `*` allows any.
         allowed_origins: Web origins besides the server's own that may post.
         poll_s: How often a store is asked for new versions and aliases.

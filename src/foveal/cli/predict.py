@@ -15,7 +15,6 @@ import foveal
 from foveal.cli.options import Debug, Json, MaxBytes, MaxPixels, ModelName, Quiet
 from foveal.cli.output import note, table, write, write_json
 from foveal.errors import UsageError
-from foveal.words import percent
 
 if TYPE_CHECKING:
     from foveal.console import Progress
@@ -200,7 +199,7 @@ def _write_table(answers: Iterable[Answer]) -> None:
         rows = [
             (
                 prediction.text or _NONE,
-                percent(prediction.confidence),
+                f"{100 * prediction.confidence:.1f} %",
                 prediction.doubt,
                 source,
             )
@@ -216,4 +215,4 @@ def _write_scores(scores: Mapping[str, float]) -> None:
     best = list(scores.items())[:_SHOWN_SCORES]
     width = max(len(name) for name, _ in best)
     for name, share in best:
-        write(f"{name:<{width}}  {percent(share):>7}  {'█' * round(share * _BAR_WIDTH)}".rstrip())
+        write(f"{name:<{width}}  {100 * share:5.1f} %  {'█' * round(share * _BAR_WIDTH)}".rstrip())

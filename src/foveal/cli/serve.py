@@ -32,6 +32,13 @@ def serve(
         int | None,
         typer.Option(min=1, help="Threads that decode pictures; default: one for each core."),
     ] = None,
+    isolate_decoding: Annotated[
+        bool, typer.Option("--isolate-decoding", help="Decode in sandboxed processes.")
+    ] = False,
+    decode_timeout: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Seconds that a picture may take there; default: 10."),
+    ] = None,
     max_batch: Annotated[
         int | None, typer.Option(min=1, help="Largest number of pictures run together.")
     ] = None,
@@ -84,6 +91,8 @@ def serve(
     given: dict[str, Any] = {
         "workers": _processes(workers),
         "decode_threads": decode_threads,
+        "isolate_decoding": isolate_decoding or None,
+        "decode_timeout_s": decode_timeout,
         "max_batch": max_batch,
         "max_body_bytes": max_body_mb * _MEBIBYTE if max_body_mb is not None else None,
         "max_pixels": max_pixels,

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import simplejpeg
@@ -43,6 +44,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "PLUGINS",
     "DecodeLimits",
+    "Decoder",
     "decode",
     "decode_array",
     "missing_path",
@@ -69,6 +71,15 @@ _SIXTEEN_TO_EIGHT = 257
 # Copies of a whole picture in other modes would take several times its memory.
 _BAND_PIXELS = 1 << 20
 _DEEP_GREY = frozenset(("I;16", "I;16B", "I;16L", "I;16N", "I"))
+
+
+class Decoder(Protocol):
+    """Decodes pictures: `decode`, here, or `foveal.data.isolation.decoder` in other processes."""
+
+    def __call__(
+        self, data: bytes, limits: DecodeLimits, *, min_size: tuple[int, int] | None = None
+    ) -> Picture:
+        """Decode the first frame of a picture to upright RGB; see `decode`."""
 
 
 def decode(

@@ -20,7 +20,6 @@ from foveal.data.source import Sample, TargetKind
 from foveal.data.texts import kinds_of, length_strata
 from foveal.errors import DataError
 from foveal.types import SPLIT_NAMES, Finding, RawTarget
-from foveal.words import percent
 
 UNUSED = -1
 TRAIN, VAL, TEST = 0, 1, 2
@@ -211,7 +210,7 @@ def _no_validation(share: float) -> Finding:
     return finding(
         "split.no_validation",
         "info",
-        f"The given split has no validation part: {percent(share, 0)} of what is not for testing "
+        f"The given split has no validation part: {100 * share:.0f} % of what is not for testing "
         "is held out for it.",
     )
 

@@ -18,7 +18,6 @@ from foveal.evaluate.results import Results
 from foveal.evaluate.table import read_correct
 from foveal.render.markup import page_html, side_by_side, table_html
 from foveal.types import JsonObject
-from foveal.words import percent, percent_range
 
 _HINT = "foveal evaluate MODEL DATA --out FOLDER"
 # The reasons are words about the recipe, not part of it.
@@ -239,7 +238,7 @@ def _word(value: Any) -> str:
 def _metric(metric: JsonObject | None) -> str:
     if metric is None or metric["value"] is None:
         return "-"
-    text = percent(metric["value"], 2)
+    text = f"{100 * metric['value']:.2f} %"
     if metric["low"] is None:
         return text
-    return f"{text} ({percent_range(metric['low'], metric['high'])[:-2]})"
+    return f"{text} ({100 * metric['low']:.1f} to {100 * metric['high']:.1f})"

@@ -15,7 +15,6 @@ from foveal.evaluate.limit import not_better
 from foveal.evaluate.measure import Failure, MeasuredSamples
 from foveal.tasks.base import Task
 from foveal.types import Calibration, Finding, JsonObject
-from foveal.words import percent
 
 _LISTED = 20
 _GROUPS = 30
@@ -59,7 +58,7 @@ def own_findings(
                 "evaluate.few_pictures",
                 "info",
                 f"Only {count} pictures were measured: the share of right answers is "
-                f"between {percent(low, 0)[:-2]} and {percent(high, 0)}.",
+                f"between {100 * low:.0f} and {100 * high:.0f} %.",
                 count=count,
                 hint="measure more pictures",
             )
@@ -70,8 +69,8 @@ def own_findings(
             Finding(
                 "evaluate.overconfident",
                 "warning",
-                f"The model is overconfident here: it is {percent(sure, 0)} sure on average and "
-                f"right for {percent(right / count, 0)}. These pictures differ from those that it "
+                f"The model is overconfident here: it is {100 * sure:.0f} % sure on average and "
+                f"right for {100 * right / count:.0f} %. These pictures differ from those that it "
                 "was calibrated on.",
                 count=count,
                 hint="train on pictures like these too",

@@ -10,10 +10,9 @@ import numpy as np
 from foveal import metrics
 from foveal.errors import UsageError
 from foveal.evaluate.results import Results
-from foveal.evaluate.table import columns, rows, target_text
+from foveal.evaluate.table import target_text
 from foveal.extras import import_extra
 from foveal.render.markup import table_html
-from foveal.words import percent
 
 # Rows of a table in a notebook: more are looked at as a data frame.
 _ROWS = 20
@@ -60,7 +59,7 @@ class Mistakes(tuple[Mistake, ...]):
     def _repr_html_(self) -> str:
         if not self:
             return "<p>There are no mistakes.</p>"
-        rows = [(m.image, m.target, m.answer, percent(m.confidence)) for m in self[:_ROWS]]
+        rows = [(m.image, m.target, m.answer, f"{100 * m.confidence:.1f} %") for m in self[:_ROWS]]
         more = len(self) - len(rows)
         return table_html(("picture", "target", "answer", "confidence"), rows) + (
             f"<p>{escape(f'and {more:,} more: mistakes.to_pandas()')}</p>" if more else ""
@@ -86,7 +85,25 @@ def mistakes_of(results: Results) -> Mistakes:
 
 def answers_frame(results: Results) -> Any:
     """Return a data frame with a row for each picture: what `predictions.csv` says."""
-    return _pandas().DataFrame(rows(results), columns=columns(results))
+    measured = results.measured
+    rows = [
+        {
+            "image": sample.id,
+            "target": target_text(sample),
+            "prediction": prediction.text,
+            "confidence": float(results.confidence[i]),
+            "unsure": bool(results.unsure[i]),
+            "correct": bool(results.correct[i]),
+            **{f"score:{name}": score for name, score in prediction.scores.items()},
+        }
+        for i, (sample, prediction) in enumerate(
+            zip(measured.samples, measured.predictions, strict=True)
+        )
+    ]
+    labels = results.task.labels.names if measured.predictions[0].scores else ()
+    scores = [f"score:{name}" for name in labels]
+    named = [name for name in rows[0] if not name.startswith("score:")]
+    return _pandas().DataFrame(rows, columns=[*named, *scores])
 
 
 def confusion_frame(results: Results) -> Any:

@@ -15,7 +15,6 @@ from foveal.metrics import Limit
 from foveal.tasks.base import Task
 from foveal.tasks.prediction import Prediction
 from foveal.types import NEVER_SURE, Calibration, RawTarget
-from foveal.words import percent
 
 # Four in five, unless less is wanted. 14 right answers without a mistake show it; a bundle whose
 # sure answers may be wrong more often than that should call none of them sure.
@@ -135,6 +134,6 @@ def not_better(task: Task, baseline: BaselineComparison) -> str:
     gain = baseline.difference
     return (
         f"It is not shown to be better than answering “{baseline.answer}” to every picture, which "
-        f"gets {title} {percent(constant)}; the model gets {100 * gain.value:+.1f} points "
+        f"gets {title} {100 * constant:.1f} %; the model gets {100 * gain.value:+.1f} points "
         f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f})."
     )

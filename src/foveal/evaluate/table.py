@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from foveal.atomic import atomic_path
 from foveal.data.source import Sample
@@ -22,44 +20,36 @@ def target_text(sample: Sample) -> str:
     return "|".join(sample.raw or ())
 
 
-def columns(evaluation: Results) -> list[str]:
-    """Return the names of the columns: image, target, ..., correct, trained_on, degree, scores.
+def write_predictions(evaluation: Results, path: Path) -> None:
+    """Write the table: image, target, ..., correct, trained_on, degree, scores.
 
     Where answers are right to a degree, that is a column named after the primary metric. Scores,
     for tasks that give them, are one column a label, in the bundle's order.
     """
-    degree = [evaluation.task.primary_metric] if evaluation.degree is not None else []
-    return [*_COLUMNS, *degree, *(_SCORE + name for name in _scored(evaluation))]
-
-
-def rows(evaluation: Results) -> Iterator[list[Any]]:
-    """Yield the values of `columns` for each picture."""
-    measured, names = evaluation.measured, _scored(evaluation)
-    for i, prediction in enumerate(measured.predictions):
-        yield [
-            measured.samples[i].id,
-            target_text(measured.samples[i]),
-            prediction.text,
-            float(evaluation.confidence[i]),
-            bool(prediction.unsure),
-            bool(evaluation.correct[i]),
-            None if evaluation.trained_on is None else bool(evaluation.trained_on[i]),
-            *([] if evaluation.degree is None else [float(evaluation.degree[i])]),
-            *(prediction.scores[name] for name in names),
-        ]
-
-
-def write_predictions(evaluation: Results, path: Path) -> None:
-    """Write `rows` under `columns` as CSV."""
+    measured, names = evaluation.measured, evaluation.task.labels.names
+    has_scores = bool(measured.predictions[0].scores)
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        names = columns(evaluation)
-        writer.writerow(names)
-        for row in rows(evaluation):
-            writer.writerow(_cell(name, value) for name, value in zip(names, row, strict=True))
+        degree = [evaluation.task.primary_metric] if evaluation.degree is not None else []
+        writer.writerow([*_COLUMNS, *degree, *(_SCORE + name for name in names if has_scores)])
+        for i, prediction in enumerate(measured.predictions):
+            scores = prediction.scores
+            writer.writerow(
+                [
+                    measured.samples[i].id,
+                    target_text(measured.samples[i]),
+                    prediction.text,
+                    f"{evaluation.confidence[i]:.6f}",
+                    int(prediction.unsure),
+                    int(evaluation.correct[i]),
+                    "" if evaluation.trained_on is None else int(evaluation.trained_on[i]),
+                    *([] if evaluation.degree is None else [f"{evaluation.degree[i]:.6f}"]),
+                    *(f"{round(scores[name], 6):.5g}" for name in names if has_scores),
+                ]
+            )
 
 
 def read_correct(path: Path) -> dict[str, bool]:
@@ -75,15 +65,3 @@ def read_correct(path: Path) -> dict[str, bool]:
         raise DataError(
             f"Cannot read {path}: {error!r}", hint="foveal evaluate MODEL DATA --out FOLDER"
         ) from error
-
-
-def _scored(evaluation: Results) -> tuple[str, ...]:
-    return evaluation.task.labels.names if evaluation.measured.predictions[0].scores else ()
-
-
-def _cell(column: str, value: Any) -> Any:
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, float):
-        return f"{round(value, 6):.5g}" if column.startswith(_SCORE) else f"{value:.6f}"
-    return "" if value is None else value

@@ -7,7 +7,6 @@ from html import escape
 
 from foveal.bundle import Bundle
 from foveal.render.markup import side_by_side, table_html
-from foveal.words import percent, percent_range
 
 
 def model_html(bundle: Bundle) -> str:
@@ -29,8 +28,8 @@ def model_html(bundle: Bundle) -> str:
     metrics = [
         (
             name,
-            percent(value.get("value")),
-            percent_range(value.get("low"), value.get("high")),
+            _number(value.get("value")),
+            f"{_number(value.get('low'))} to {_number(value.get('high'))}",
         )
         for name, value in manifest.metrics.items()
     ]
@@ -47,3 +46,7 @@ def _labels(labels: Sequence[str], *, is_alphabet: bool) -> tuple[str, str]:
     named = between.join(labels[:most])
     rest = f" and {len(labels) - most} more" if len(labels) > most else ""
     return ("alphabet" if is_alphabet else "labels"), named + rest
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"

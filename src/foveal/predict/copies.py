@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image as PILImage
 
-from foveal.data.decode import DecodeLimits, decode
+from foveal.data.decode import DecodeLimits, Decoder, decode
 from foveal.render import thumbnail
 from foveal.types import Image, Picture, Raster
 
@@ -54,7 +54,9 @@ def whole_picture(raster: Raster) -> Picture:
     return Picture.from_array(raster.read(0, 0, raster.height, raster.width))
 
 
-def copy_to_draw_on(picture: Raster, data: bytes, limits: DecodeLimits, side: int) -> Picture:
+def copy_to_draw_on(
+    picture: Raster, data: bytes, limits: DecodeLimits, side: int, *, decoder: Decoder = decode
+) -> Picture:
     """Return a copy of at most `side` pixels of a picture that was decoded for a network.
 
     Args:
@@ -62,9 +64,10 @@ def copy_to_draw_on(picture: Raster, data: bytes, limits: DecodeLimits, side: in
         data: The file, which is decoded again in that case.
         limits: What is refused.
         side: Side of the copy, in pixels.
+        decoder: Decodes it.
     """
     if isinstance(picture, Picture) and picture.pixels.shape[:2] != (picture.height, picture.width):
-        again = decode(data, limits, min_size=(side, side))
+        again = decoder(data, limits, min_size=(side, side))
         # Not brought to the original's size: enlarging shows nothing more.
         return Picture.from_array(thumbnail(again.pixels, side))
     return small_copy(picture, side)

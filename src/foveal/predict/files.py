@@ -129,7 +129,9 @@ def _prepare(predictor: Predictor, drawing: Drawing | None, given: Given) -> _It
         data = file_bytes(given.content, limits)
         picture = predictor.decode(data)
         if drawing is not None:
-            copy = copy_to_draw_on(picture, data, limits, drawing.side_px)
+            copy = copy_to_draw_on(
+                picture, data, limits, drawing.side_px, decoder=predictor.decoder
+            )
         return _Prepared(given, *predictor.prepare_raster(picture), copy)
     except FovealError as error:
         return given, error

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.bundle.bundle import Bundle
-from foveal.data.decode import DecodeLimits, decode, read_file
+from foveal.data.decode import DecodeLimits, Decoder, decode, read_file
 from foveal.errors import BundleError, UsageError
 from foveal.predict.copies import whole_picture
 from foveal.predict.engine import Engine, OnnxEngine
@@ -43,6 +43,7 @@ class Predictor:
             answered.
         others: Predictors of other bundles that vote with this one, each with its own
             pre-processing; see `Task.vote`. Maps are those of the first, or for texts the surest.
+        decoder: Decodes the pictures; a server may do that in other processes.
 
     Raises:
         BundleError: When the network's outputs are not those of the bundle's task.
@@ -58,6 +59,7 @@ class Predictor:
         engine: Engine | None = None,
         limits: DecodeLimits | None = None,
         others: Sequence[Predictor] = (),
+        decoder: Decoder = decode,
     ) -> None:
         self.bundle: Bundle = bundle
         self.others = tuple(others)
@@ -66,6 +68,7 @@ class Predictor:
         self.task = bundle.task
         self.pipeline = bundle.pipeline
         self.limits = limits or bundle.manifest.limits
+        self.decoder = decoder
         if self.pipeline.steps:
             # Known now, not at the first picture. Imported late: few bundles read pages.
             from foveal.page.opencv import opencv
@@ -119,7 +122,7 @@ class Predictor:
         Raises:
             ImageError: When it is not a picture, damaged, or over the limits.
         """
-        return decode(data, self.limits, min_size=self.decode_size)
+        return self.decoder(data, self.limits, min_size=self.decode_size)
 
     def prepare(self, picture: Picture) -> tuple[Image, Frame]:
         """Return the model input of a picture, (height, width, 3) uint8, and its frame.

@@ -14,7 +14,6 @@ from html import escape
 
 from foveal.render.svg import ACCENT, ADVANCE, FONT, rule, shortened, svg
 from foveal.render.svg import text as svg_text
-from foveal.words import percent
 
 _GOOD, _BAD = "var(--good, #059669)", "var(--bad, #dc2626)"
 _COLORS = (ACCENT, "var(--second, #d97706)", _GOOD, "var(--third, #7c3aed)", _BAD)
@@ -122,7 +121,7 @@ def matrix_chart(
         )
         for j, count in enumerate(row):
             share = count / total if total else 0.0
-            tip = f"{label}, answered {labels[j]}: {count} ({percent(share)})"
+            tip = f"{label}, answered {labels[j]}: {count} ({100 * share:.1f} %)"
             text = f"{100 * share:.0f}" if shares else str(count)
             parts.append(
                 _cell(margin + j * cell, y, cell, font, share, text if count else "", i == j, tip)

@@ -178,7 +178,13 @@ class Batcher:
             if job.explain:
                 # Decoded again where the network's copy is smaller: it must stay the same picture
                 # with and without an explanation.
-                job.preview = copy_to_draw_on(picture, job.data, job.predictor.limits, _PREVIEW_PX)
+                job.preview = copy_to_draw_on(
+                    picture,
+                    job.data,
+                    job.predictor.limits,
+                    _PREVIEW_PX,
+                    decoder=job.predictor.decoder,
+                )
         except Exception as error:  # A picture's failure must never end the thread.
             self._deliver([(job, error)])
             return

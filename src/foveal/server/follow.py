@@ -161,7 +161,13 @@ class Follower:
         failure: Exception | None = None
         try:
             bundle = followed.store.bundle(self.name, version)
-            served = Served(self.name, version, Predictor(bundle), self._options)
+            served = Served(
+                self.name,
+                version,
+                Predictor(bundle),
+                self._options,
+                decoder=self._models.decoder,
+            )
             served.warm_up()
             self._loaded[version] = served
         except Exception as error:  # Whatever it is: what is served must go on being served.

@@ -94,7 +94,7 @@ class Loader:
             if names.count(name) > 1:
                 raise UsageError(f"Two models are called {name!r}.", hint="serve one of them")
         for name, predictor in self._offer.fixed.items():
-            self._put_fixed(Served(name, _FIRST_VERSION, predictor, self._options))
+            self._put_fixed(self._served(name, _FIRST_VERSION, predictor))
         for followed in self._offer.followed:
             self._follower(followed).follow(strict=True)
             if followed.name not in self._models:
@@ -170,6 +170,9 @@ class Loader:
         self._followers[followed.name] = follower
         return follower
 
+    def _served(self, name: str, version: int, predictor: Predictor) -> Served:
+        return Served(name, version, predictor, self._options, decoder=self._models.decoder)
+
     def _put_fixed(self, served: Served) -> None:
         self._models.put(served.name, Versions({served.version: served}, served.version))
 
@@ -181,7 +184,7 @@ class Loader:
             return
         first, *others = (Predictor(Bundle.open(bundle.path)) for bundle in before.bundles)
         predictor = Predictor(first.bundle, engine=first.engine, others=others)
-        new = Served(name, served.version + 1, predictor, self._options)
+        new = self._served(name, served.version + 1, predictor)
         new.warm_up()
         self._put_fixed(new)
         logger.info("%s: the bundle was replaced, and is served now", name)

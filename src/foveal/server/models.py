@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, final
 
 import numpy as np
 
-from foveal.data.decode import DecodeLimits
+from foveal.data.decode import DecodeLimits, Decoder, decode
 from foveal.errors import UsageError, unknown_name
 from foveal.predict import Predictor
 from foveal.server.limits import RequestError
@@ -41,6 +41,7 @@ class Served:
         options: Limits. One that the operator sets holds instead of the model's, up or down: it
             is the operator who knows the machine's memory. What is not set is the model's, so that
             what was trained on is answered; only a body can never be larger than the server takes.
+        decoder: Decodes the pictures; see `ModelSet`.
 
     Attributes:
         sample: The answer to the warm-up's picture, which says which fields a prediction has;
@@ -48,7 +49,13 @@ class Served:
     """
 
     def __init__(
-        self, name: str, version: int, predictor: Predictor, options: ServerOptions
+        self,
+        name: str,
+        version: int,
+        predictor: Predictor,
+        options: ServerOptions,
+        *,
+        decoder: Decoder = decode,
     ) -> None:
         self.name = name
         self.version = version
@@ -57,6 +64,7 @@ class Served:
             engine=predictor.engine,
             limits=_limits(predictor.limits, options),
             others=predictor.others,
+            decoder=decoder,
         )
         self.sample: JsonObject = {}
 
@@ -148,9 +156,13 @@ class ModelSet(Mapping[str, Versions]):
 
     Read by requests without a lock: a name's versions are replaced in one assignment, so that a
     request sees those before or those after, and what it got answers it to the end.
+
+    Args:
+        decoder: Decodes the pictures of every model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, decoder: Decoder = decode) -> None:
+        self.decoder = decoder
         self._models: Mapping[str, Versions] = MappingProxyType({})
         self._others: Mapping[str, Mapping[int, VersionStatus]] = {}
 

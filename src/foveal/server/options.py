@@ -35,6 +35,10 @@ class ServerOptions:
         workers: Processes that answer on the port, each with the models in its memory.
         decode_threads: Threads of each process that decode and pre-process; None takes as many as
             the process has cores for itself.
+        isolate_decoding: Decode in processes that can be lost, so that a crash, a hang or a memory
+            bomb in an image library takes nothing with it but that picture.
+        decode_timeout_s: Longest time that a picture may take there. 10 s: the slowest that the
+            limits let pass takes 2 s on an idle machine.
         allowed_hosts: Names that a `Host` header may have besides the loopback's; `*` allows
             any. When listening beyond loopback and empty, any name is allowed.
         allowed_origins: Web origins besides the server's own that may post.
@@ -64,6 +68,8 @@ class ServerOptions:
     max_batch: int = 16
     workers: int = 1
     decode_threads: int | None = None
+    isolate_decoding: bool = False
+    decode_timeout_s: float = 10.0
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     poll_s: float = 1.0
@@ -90,6 +96,7 @@ class ServerOptions:
             "workers",
             "decode_threads",
             "poll_s",
+            "decode_timeout_s",
         )
         for name in positive:
             value = getattr(self, name)

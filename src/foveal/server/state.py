@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import final
 
+from foveal.data.decode import decode
+from foveal.data.isolation.decoder import IsolatedDecoder
 from foveal.errors import FovealError
 from foveal.machine import available_cores
 from foveal.predict import Predictor
@@ -38,12 +40,16 @@ class ServerState:
 
     def __init__(self, offered: Offered, options: ServerOptions) -> None:
         self.options = options
+        threads = options.decode_threads or _threads(options)
+        self._isolated = (
+            IsolatedDecoder(threads, timeout_s=options.decode_timeout_s)
+            if options.isolate_decoding
+            else None
+        )
         self.access = Access(options)
         self.access_log = None if options.access_log is None else AccessLog(options.access_log)
-        self.models = ModelSet()
-        self.batcher = Batcher(
-            max_batch=options.max_batch, workers=options.decode_threads or _threads(options)
-        )
+        self.models = ModelSet(self._isolated or decode)
+        self.batcher = Batcher(max_batch=options.max_batch, workers=threads)
         self.budget = Budget(options.queue_items, options.queue_bytes)
         self.telemetry = Telemetry(self._read, options.runtime_dir)
         self.draining = False
@@ -69,6 +75,10 @@ class ServerState:
             "foveal_dropped_pictures_total": ("Pictures nobody waited for.", stats.dropped),
             "foveal_decode_seconds_total": ("Time to decode and pre-process.", stats.decode_s),
             "foveal_network_seconds_total": ("Time in the networks.", stats.network_s),
+            "foveal_lost_decoders_total": (
+                "Decoding processes that a picture ended; see --isolate-decoding.",
+                self._isolated.lost if self._isolated else 0,
+            ),
             "foveal_queue_pictures": ("Pictures in work.", self.budget.items),
             "foveal_queue_bytes": ("Bytes of bodies in memory.", self.budget.bytes),
             "foveal_ready": ("1 when traffic may come.", self.ready),
@@ -76,6 +86,8 @@ class ServerState:
 
     def warm_up(self) -> None:
         """Let each model answer a picture before traffic comes."""
+        if self._isolated is not None:
+            self._isolated.warm_up()
         for served in self.models.all():
             if not served.is_ready:
                 served.warm_up()
@@ -85,9 +97,11 @@ class ServerState:
         self.loader.reload()
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and the processes that decode."""
         self.loader.stop()
         self.batcher.stop()
+        if self._isolated is not None:
+            self._isolated.close()
         if self.access_log is not None:
             self.access_log.close()
 

@@ -21,7 +21,6 @@ from foveal.tasks.facts import DataFacts
 from foveal.tasks.training import TaskTraining
 from foveal.train.defaults import default_lr
 from foveal.train.precision import choose_device
-from foveal.words import percent
 
 SMALL_CNN = "fovea"
 DEFAULT_BACKBONE = "efficientnet_lite0"
@@ -78,7 +77,7 @@ def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Recipe:
         name, why = DEFAULT_BACKBONE, f"{recipe.train.strategy} training needs pretrained weights"
     elif facts.is_ink:
         why = (
-            f"{percent(facts.ink_share, 0)} of the pictures looked at are ink on plain ground: "
+            f"{100 * facts.ink_share:.0f} % of the pictures looked at are ink on plain ground: "
             "a small CNN from scratch learns strokes better than ImageNet's textures"
         )
     elif facts.median_side <= _SMALL_SIDE and facts.samples >= _SCRATCH_SAMPLES:

@@ -10,7 +10,6 @@ from foveal.data.masks.scan import MaskLook
 from foveal.data.masks.values import MaskValues
 from foveal.data.source import Sample
 from foveal.types import BACKGROUND, IGNORED, Finding, Severity
-from foveal.words import percent
 
 
 def pair_findings(pairs: MaskPairs) -> Iterator[Finding]:
@@ -166,7 +165,7 @@ def _shares(looks: Sequence[MaskLook], values: MaskValues) -> Finding:
 
 
 def _percent(share: float) -> str:
-    return "under 0.1 %" if 0 < share < 0.0005 else percent(share)
+    return "under 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
 def _size(size: tuple[int, int] | None) -> str:

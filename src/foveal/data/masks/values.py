@@ -14,7 +14,6 @@ from foveal.data.findings import plural
 from foveal.data.masks.file import MaskFile
 from foveal.errors import DataError, ImageError
 from foveal.types import IGNORED, Mask
-from foveal.words import percent
 
 ValueKind: TypeAlias = Literal["ids", "colors"]
 
@@ -233,7 +232,7 @@ def total_pixels(counts: Sequence[MaskCount]) -> dict[int, int]:
 def smeared_ids(count: MaskCount, share: float, total: int) -> DataError:
     """Return the error for two values with smooth edges between them."""
     return DataError(
-        f"The masks contain 0, 255 and {plural(total, 'value')} between, in {percent(share)} of "
+        f"The masks contain 0, 255 and {plural(total, 'value')} between, in {100 * share:.1f} % of "
         f"the pixels ({count.name}, for example): two classes with smooth edges.",
         hint="save values over 127 as 255 and all others as 0; "
         "if these are ids, name them in classes.txt",

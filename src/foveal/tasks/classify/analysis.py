@@ -15,7 +15,6 @@ from foveal import metrics
 from foveal.tasks.classify.curves import binary_curves, mean_average_precision, plain
 from foveal.tasks.classify.prediction import Classification
 from foveal.types import JsonObject
-from foveal.words import percent, percent_range
 
 ROW_LAYOUT = """One label: [target index, answered index, confidence, correct].
 Several: [target 0/1 for each label, answer 0/1 for each label, confidence, correct]."""
@@ -248,7 +247,7 @@ def _highlights(details: JsonObject) -> list[str]:
         worst = confused[0]
         sentences.append(
             f"{worst['target']} is taken for {worst['prediction']} {worst['count']} times "
-            f"({percent(worst['share'], 0)} of {worst['target']})."
+            f"({100 * worst['share']:.0f} % of {worst['target']})."
         )
     weak = [c for c in table if c["recall"] is not None and c["support"] >= 5]
     if len(weak) > 1:
@@ -256,8 +255,8 @@ def _highlights(details: JsonObject) -> list[str]:
         low, high = lowest["recall_interval"]
         if lowest["recall"] < 1:
             sentences.append(
-                f"{lowest['label']} is found least often: {percent(lowest['recall'])} of "
-                f"{lowest['support']} (95 % interval {percent_range(low, high, 0)})."
+                f"{lowest['label']} is found least often: {100 * lowest['recall']:.1f} % of "
+                f"{lowest['support']} (95 % interval {100 * low:.0f} to {100 * high:.0f} %)."
             )
     absent = [c["label"] for c in table if c["support"] == 0]
     if absent:

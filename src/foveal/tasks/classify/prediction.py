@@ -13,7 +13,6 @@ from foveal.errors import TargetError
 from foveal.pipeline import resample_to_original
 from foveal.tasks.prediction import Prediction
 from foveal.types import Frame, Image, JsonObject, Labels, Picture
-from foveal.words import percent
 
 # More bars than this are noise below the answer.
 _BARS = 5
@@ -61,7 +60,7 @@ class Classification(Prediction):
     @property
     def summary(self) -> str:
         """`cat 98.1 %`."""
-        return f"{self.label or 'none'} {percent(self.confidence)}"
+        return f"{self.label or 'none'} {100 * self.confidence:.1f} %"
 
     @cached_property
     def scores(self) -> dict[str, float]:
@@ -117,7 +116,7 @@ class Classification(Prediction):
         from foveal.render.charts import bar_chart
 
         best = list(self.scores.items())[:_BARS]
-        return bar_chart([(name, p, percent(p)) for name, p in best], high=1.0)
+        return bar_chart([(name, p, f"{100 * p:.1f} %") for name, p in best], high=1.0)
 
     def without_maps(self) -> Classification:
         """Drop the evidence map."""

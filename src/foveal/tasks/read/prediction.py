@@ -14,7 +14,6 @@ from foveal.pipeline import resample_to_original
 from foveal.tasks.prediction import Prediction
 from foveal.tasks.read.characters import Alignment, Character, confidence_color
 from foveal.types import Frame, Image, JsonObject, Labels, Picture
-from foveal.words import percent
 
 # Of the highest attention: what lies above it is where a position looked.
 _HALF = 0.5
@@ -72,7 +71,7 @@ class Reading(Prediction):
             text = f"{text} = {self.value}"
         elif self.value_error is not None:
             text = f"{text} ({self.value_error})"
-        return f"{text} {percent(self.confidence)}"
+        return f"{text} {100 * self.confidence:.1f} %"
 
     @property
     def scores(self) -> dict[str, float]:
@@ -186,7 +185,7 @@ def character_index(alphabet: Labels, character: str) -> int:
 def _tile(character: Character) -> str:
     confidence = character.confidence
     # Never claims a certainty that the number does not have.
-    share = "&gt; 99.9 %" if 0.999 < confidence < 1 else percent(confidence)
+    share = "&gt; 99.9 %" if 0.999 < confidence < 1 else f"{100 * confidence:.1f} %"
     red, green, blue = confidence_color(confidence)
     # A space would not be seen.
     shown = escape(character.char if character.char.strip() else "␣")

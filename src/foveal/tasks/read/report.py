@@ -10,7 +10,6 @@ from foveal.lettering import visible
 from foveal.render.charts import bar_chart
 from foveal.tasks.base import ReportSection
 from foveal.types import JsonObject
-from foveal.words import percent
 
 _Table: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 
@@ -176,6 +175,8 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _percent(value: float | None) -> str:
+    if value is None:
+        return "–"
     # Two digits where one would call a rare mistake none.
-    digits = 1 if value is None or value == 0 or value == 1 or 0.001 <= value <= 0.999 else 2
-    return percent(value, digits)
+    digits = 1 if value == 0 or value == 1 or 0.001 <= value <= 0.999 else 2
+    return f"{100 * value:.{digits}f} %"

@@ -9,7 +9,6 @@ from typing import TypeVar, final
 
 from foveal import metrics
 from foveal.types import JsonObject
-from foveal.words import percent
 
 KeyT = TypeVar("KeyT", str, tuple[str, str])
 
@@ -132,7 +131,7 @@ def find_highlights(details: JsonObject, samples: int) -> list[str]:
         worst = details["confused"][0]
         sentences.append(
             f"{worst['target']} is read as {worst['prediction']} {worst['count']} times "
-            f"({percent(worst['share'])} of all {worst['target']})."
+            f"({100 * worst['share']:.1f} % of all {worst['target']})."
         )
     edits = details["edits"]
     lost, errors = edits["missed"] + edits["invented"], edits["substituted"]

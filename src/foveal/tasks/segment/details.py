@@ -11,7 +11,6 @@ from foveal import metrics
 from foveal.tasks.segment.analysis import RIGHT_DICE, Counts, picture_dice, take_apart
 from foveal.tasks.segment.options import counted_labels
 from foveal.types import JsonObject
-from foveal.words import percent
 
 _SCORES = ("dice", "iou", "precision", "recall")
 # Of confidence against Dice, and of the pictures' Dice: more points are not told apart.
@@ -124,7 +123,7 @@ def _highlights(details: JsonObject) -> list[str]:
     if len(known) > 1:
         worst = min(known, key=lambda c: c["dice"])
         sentences.append(
-            f"{worst['label']} is met worst: Dice {percent(worst['dice'])} in "
+            f"{worst['label']} is met worst: Dice {100 * worst['dice']:.1f} % in "
             f"{_pictures_of(worst['pictures'])}."
         )
     for entry in counted:

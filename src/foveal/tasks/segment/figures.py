@@ -12,7 +12,6 @@ from html import escape
 from foveal.render.svg import ACCENT, ADVANCE, FONT, rule, shortened, svg
 from foveal.render.svg import text as svg_text
 from foveal.types import JsonObject
-from foveal.words import percent, percent_range
 
 _LABEL_CHARACTERS = 30
 _ROW, _TRACK = 36, 380
@@ -55,7 +54,8 @@ def _box(left: float, middle: float, spread: JsonObject) -> str:
     end = max(high, max(v for v in values if v <= high + reach))
     x0, x1, xs, xe, xm = (left + _TRACK * v for v in (low, high, start, end, spread["median"]))
     tip = (
-        f"median {percent(spread['median'])}, half of the pictures from {percent_range(low, high)}"
+        f"median {100 * spread['median']:.1f} %, half of the pictures from {100 * low:.1f} to "
+        f"{100 * high:.1f} %"
     )
     return (
         f"<g><title>{escape(tip)}</title>"

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from foveal.errors import TargetError
 from foveal.tasks.prediction import Prediction
 from foveal.types import BACKGROUND, Image, JsonObject, Labels, Mask, Picture
-from foveal.words import percent
 
 Maps: TypeAlias = NDArray[np.floating[Any]]
 """(C, h, w) probabilities, float32 or float16."""
@@ -70,7 +69,7 @@ class Segmentation(Prediction):
         words = _listed(found[:_NAMED])
         if len(found) > _NAMED:
             words += f" and {len(found) - _NAMED} more"
-        return f"{words or f'only {BACKGROUND}'}; {percent(self.confidence)} sure"
+        return f"{words or f'only {BACKGROUND}'}; {100 * self.confidence:.1f} % sure"
 
     @property
     def scores(self) -> dict[str, float]:
@@ -146,7 +145,7 @@ class Segmentation(Prediction):
         from foveal.render.charts import bar_chart
 
         found = self.found()
-        return bar_chart([(n, s, percent(s)) for n, s in found], high=1.0) if found else ""
+        return bar_chart([(n, s, f"{100 * s:.1f} %") for n, s in found], high=1.0) if found else ""
 
     def without_maps(self) -> Segmentation:
         """Drop mask and probabilities."""
@@ -154,4 +153,4 @@ class Segmentation(Prediction):
 
 
 def _listed(shares: list[tuple[str, float]]) -> str:
-    return ", ".join(f"{name} {percent(share)}" for name, share in shares)
+    return ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares)

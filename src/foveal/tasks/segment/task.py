@@ -40,7 +40,6 @@ from foveal.types import (
     RawTarget,
     TensorSpec,
 )
-from foveal.words import percent
 
 Target: TypeAlias = Mask
 
@@ -85,7 +84,7 @@ class SegmentTask(TiledTask[Target, Segmentation]):
     }
     right_when: ClassVar[str] = (
         f"a Dice of at least {analysis.RIGHT_DICE:.2f}, with at least "
-        f"{percent(analysis.RIGHT_RECALL, 0)} of every label found that covers a hundredth of the "
+        f"{100 * analysis.RIGHT_RECALL:.0f} % of every label found that covers a hundredth of the "
         "picture"
     )
     target_kind: ClassVar[TargetKind] = "mask"
