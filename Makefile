@@ -80,7 +80,7 @@ $(LOWEST)/.done: pyproject.toml constraints.txt | $(VENV)/.dev
 	grep -E '^(pytest|httpx|hypothesis|jsonschema|openapi-spec-validator|psutil)==' \
 	  constraints.txt > $(LOWEST)/tests.txt
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra train --extra pandas \
-	  --extra sklearn pyproject.toml --override $(LOWEST)/torch.txt $(UV_ARGS) --output-file $(LOWEST)/lowest.txt
+	  --extra sklearn --extra grpc pyproject.toml --override $(LOWEST)/torch.txt $(UV_ARGS) --output-file $(LOWEST)/lowest.txt
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python $(UV_ARGS) \
 	  -r $(LOWEST)/lowest.txt -r $(LOWEST)/tests.txt
 	@touch $@

@@ -27,7 +27,6 @@ PUBLIC = [
     "extend",
     "find_lr",
     "load",
-    "open_store",
     "predict",
     "preprocess",
     "resume",

@@ -24,6 +24,10 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
     ] = 8000,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port for the Open Inference Protocol over gRPC."),
+    ] = None,
     workers: Annotated[
         str,
         typer.Option(metavar="N|auto", help="Processes that answer; auto: one for each core."),
@@ -89,6 +93,7 @@ def serve(
     Drop, paste or photograph pictures on the page. Stop the server with Ctrl-C.
     """
     given: dict[str, Any] = {
+        "grpc_port": grpc_port,
         "workers": _processes(workers),
         "decode_threads": decode_threads,
         "isolate_decoding": isolate_decoding or None,

@@ -25,6 +25,7 @@ from foveal.server.gate import (
 from foveal.server.limits import RequestError
 from foveal.server.loader import Offered
 from foveal.server.oip import routes as oip
+from foveal.server.oip.rpc import RpcServer
 from foveal.server.options import ServerOptions
 from foveal.server.state import ServerState
 
@@ -82,21 +83,32 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
 
     Raises:
         UsageError: For no model, or a name that cannot stand in a route.
-        FovealError: When a model of a store cannot be loaded.
+        FovealError: When a model of a store cannot be loaded, or grpcio is missing for a gRPC port.
     """
-    state = ServerState(offered, options or ServerOptions())
+    options = options or ServerOptions()
+    state = ServerState(offered, options)
+    # Now: that grpcio is missing is known before anything is loaded.
+    rpc = None if options.grpc_port is None else RpcServer(state)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await asyncio.to_thread(state.warm_up)
         state.batcher.start(asyncio.get_running_loop())
         publishing = asyncio.create_task(_publish(state))
         state.loader.start()
         try:
+            if rpc is not None:
+                await rpc.start()
             yield
+        except FovealError as error:
+            # The web server would only say that it did not start.
+            app.state.failure = error
+            raise
         finally:
             publishing.cancel()
             state.draining = True
+            if rpc is not None:
+                await rpc.stop()
             await asyncio.to_thread(state.close)
 
     app = Starlette(

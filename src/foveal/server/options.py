@@ -21,6 +21,7 @@ class ServerOptions:
     Attributes:
         host: Address to listen on; loopback unless said otherwise.
         port: 0 takes a free one.
+        grpc_port: Port for the Open Inference Protocol over gRPC; 0 takes a free one, None none.
         max_body_bytes: Largest request body. 16 MiB: a 24-megapixel JPEG is 12 MB at most,
             and base64 in JSON adds a third.
         max_pixels: Pictures over this are refused from their header, before decoding. None leaves
@@ -57,6 +58,7 @@ class ServerOptions:
 
     host: str = "127.0.0.1"
     port: int = 8000
+    grpc_port: int | None = None
     max_body_bytes: int = 16 * 1024 * 1024
     max_pixels: int | None = None
     body_timeout_s: float = 30.0
@@ -104,6 +106,13 @@ class ServerOptions:
                 raise UsageError(f"Invalid {name}. Expected > 0. Received: {value}.")
         if not 0 <= self.port <= 65535:
             raise UsageError(f"Invalid port. Expected 0 to 65535. Received: {self.port}.")
+        if self.grpc_port is not None and not 0 <= self.grpc_port <= 65535:
+            raise UsageError(f"Invalid grpc_port. Expected 0 to 65535. Received: {self.grpc_port}.")
+        if self.grpc_port == 0 and self.workers > 1:
+            raise UsageError(
+                "Several workers cannot choose a free port for gRPC together.",
+                hint="--grpc-port 8001, or --workers 1",
+            )
         if self.insecure and self.keys is not None:
             raise UsageError("Keys are not asked for with --insecure. Choose one of the two.")
         if not self.is_loopback:

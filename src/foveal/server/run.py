@@ -46,6 +46,12 @@ class ServerHandle:
         self._state = state
 
     @property
+    def grpc_port(self) -> int | None:
+        """Where it answers over gRPC; None where it does not."""
+        port: int | None = self._state.grpc_port
+        return port
+
+    @property
     def is_running(self) -> bool:
         """Whether the server still answers."""
         return self._thread.is_alive()
@@ -120,6 +126,7 @@ def start_app(
     )
     server = uvicorn.Server(config)
     failure: list[BaseException] = []
+    app.state.failure = None
 
     def run() -> None:
         try:
@@ -134,6 +141,8 @@ def start_app(
     while not server.started and thread.is_alive():
         time.sleep(_POLL_S)
     if not server.started:
+        if app.state.failure is not None:
+            raise app.state.failure
         raise FovealError("The server did not start.") from (failure[0] if failure else None)
     return ServerHandle(url_of(options.host, listener), server, thread, app.state.foveal)
 

@@ -53,6 +53,7 @@ class ServerState:
         self.budget = Budget(options.queue_items, options.queue_bytes)
         self.telemetry = Telemetry(self._read, options.runtime_dir)
         self.draining = False
+        self.grpc_port: int | None = None
         self.loader = Loader(offered, self.models, options, self.telemetry.versions.count_load)
         self.loader.load()
         self.comparer = Comparer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from starlette.requests import Request
@@ -96,6 +97,11 @@ async def index(request: Request) -> Response:
     only_ready = document.get("ready", False) if isinstance(document, dict) else None
     if not isinstance(only_ready, bool):
         raise RequestError(400, 'Expected {"ready": true or false}.')
+    return json_response(repository_index(state, only_ready=only_ready))
+
+
+def repository_index(state: ServerState, *, only_ready: bool) -> list[JsonObject]:
+    """Return all versions of the models and how far they are."""
     entries = [
         {
             "name": name,
@@ -106,7 +112,7 @@ async def index(request: Request) -> Response:
         for name in state.models
         for status in state.models.statuses(name)
     ]
-    return json_response([e for e in entries if not only_ready or e["state"] == "READY"])
+    return [e for e in entries if not only_ready or e["state"] == "READY"]
 
 
 async def infer(request: Request) -> Response:
@@ -130,14 +136,29 @@ async def infer(request: Request) -> Response:
     return Response(content, headers=headers, media_type="application/octet-stream")
 
 
-async def answered(state: ServerState, served: Served, asked: InferRequest) -> list[Reply]:
+async def answered(
+    state: ServerState, served: Served, asked: InferRequest, wait_s: float | None = None
+) -> list[Reply]:
     """Return the answers to all pictures of a request.
 
+    Args:
+        state: The server's.
+        served: The model.
+        asked: The request.
+        wait_s: How long the client's call has left; None when it does not say.
+
     Raises:
-        RequestError: When a picture, which is named, has no answer.
+        RequestError: When a picture, which is named, has no answer; 504 when it takes longer than
+            the client waits.
     """
+    limit_s = min((t for t in (asked.timeout_s, wait_s) if t is not None), default=None)
+    try:
+        async with asyncio.timeout(limit_s):
+            answers = await state.answer_all(served, asked.pictures)
+    except TimeoutError as error:
+        raise RequestError(504, f"No answer within {limit_s:g} s.") from error
     replies: list[Reply] = []
-    for i, answer in enumerate(await state.answer_all(served, asked.pictures)):
+    for i, answer in enumerate(answers):
         if isinstance(answer, FovealError):
             status, message = status_of(answer)
             raise RequestError(status, _of_picture(i, asked.pictures, message))
