@@ -28,7 +28,7 @@ from foveal.machine import available_cores
 from foveal.predict import Predictor
 from foveal.predict.engine import OnnxEngine
 from foveal.types import Outputs, Picture
-from foveal.workflow.locate import find_bundle
+from foveal.workflow.locate import find_model
 from outcome import Outcome, add_out, note, report
 from untrained_segmenter import write_untrained
 
@@ -39,7 +39,7 @@ def main() -> None:
     picture = Picture.from_array(draw_slide(arguments.side))
     with tempfile.TemporaryDirectory(prefix="foveal-bench-") as temporary:
         if arguments.bundle is not None:
-            bundle = find_bundle(arguments.bundle)
+            bundle = find_model(arguments.bundle).bundle
         else:
             bundle = write_untrained(Path(temporary) / "bundle", arguments.backbone)
         for threads in thread_counts(arguments.threads):

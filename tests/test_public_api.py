@@ -27,6 +27,7 @@ PUBLIC = [
     "extend",
     "find_lr",
     "load",
+    "open_store",
     "predict",
     "preprocess",
     "resume",

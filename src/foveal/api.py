@@ -23,6 +23,7 @@ from foveal.errors import MissingExtraError, UsageError
 from foveal.extras import install_extra
 from foveal.foreign import spelled
 from foveal.model import Model, shown_progress
+from foveal.workflow.locate import store_of
 from foveal.workflow.names import located
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from foveal.evaluate.evaluate import Evaluation
     from foveal.predict import Predictor
     from foveal.recipe import Recipe
+    from foveal.store.store import Store
     from foveal.workflow.check import CheckReport
     from foveal.workflow.find_lr import LearningRates
     from foveal.workflow.preprocess import Preprocessed
@@ -316,8 +318,8 @@ def load(
     """Open a trained model.
 
     Args:
-        model: A run or its name, a bundle folder, a `.foveal` file, or `imagenet`; several
-            joined by commas vote.
+        model: A run or its name, a bundle folder, a `.foveal` file, a model in the store (`cats`,
+            `cats@live`, `cats:3`), or `imagenet`; several joined by commas vote.
         max_pixels: Largest height times width of a picture that is decoded; None takes the
             limit that the model was trained under.
         max_bytes: Largest size of a file that is decoded; None takes the limit of the training.
@@ -330,6 +332,31 @@ def load(
         'cat 98.1 %'
     """
     return Model(model, max_pixels=max_pixels, max_bytes=max_bytes)
+
+
+def open_store(location: str | Path | None = None, *, progress: Progress | None = None) -> Store:
+    """Open a store, which keeps versions of models under names.
+
+    Args:
+        location: Path or fsspec URL, which need not be there yet; None takes the variable
+            `FOVEAL_STORE`, or else `models`.
+        progress: Receives the progress where versions are measured on a pinned test set.
+
+    Raises:
+        MissingExtraError: If the URL's kind needs a package that is not installed.
+        UsageError: If the URL is of no known kind.
+
+    Example:
+        >>> store = foveal.open_store("models")  # doctest: +SKIP
+        >>> foveal.load("runs/classify/photos").push("photos", store=store)  # doctest: +SKIP
+        >>> store.promote("photos:2", "live")  # doctest: +SKIP
+        >>> foveal.load("photos@live")("cat.jpg").label  # doctest: +SKIP
+        'cat'
+    """
+    from foveal.store.store import Store
+    from foveal.workflow.versions import measure_with
+
+    return Store.open(location, measure=measure_with(progress))
 
 
 evaluate = _of_model(Model.evaluate)
@@ -345,8 +372,9 @@ def compare(
     """Compare runs, models or evaluations: what differs, with a paired test.
 
     Args:
-        *runs: Run directories, folders written by `evaluate`, models whose run is at hand, or
-            evaluations; one after another or as a list. The first is the baseline.
+        *runs: Run directories, folders written by `evaluate`, models whose run is at hand,
+            models in the store (`cats:3`), or evaluations; one after another or as a list. The
+            first is the baseline.
         out: Folder for the table; None writes nothing.
 
     Raises:
@@ -378,7 +406,15 @@ def _measured(run: Any) -> Any:
                 hint='foveal.compare(one.evaluate("held-out"), two.evaluate("held-out"))',
             )
         return run.run
-    return located(run) if isinstance(run, (str, Path)) else run
+    if not isinstance(run, (str, Path)):
+        return run
+    path = located(run)
+    if path.exists() or (stored := store_of(run)) is None:
+        return path
+    from foveal.workflow.stored_runs import stored_run
+
+    store, reference = stored
+    return stored_run(store, store.resolve(reference))
 
 
 @spelled

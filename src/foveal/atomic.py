@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows: there, bundles are read and not written.
+    fcntl = None  # type: ignore[assignment]
+
 TEMPORARY = ".tmp-"
 """How the name of what is not whole yet begins."""
 
@@ -29,13 +34,13 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
         yield temporary
         if durable:
             for written in (*temporary.rglob("*"), temporary):
-                _sync(written)
+                sync(written)
         if temporary.is_dir():
             _remove(path)
         temporary.replace(path)
         if durable:
             # A rename is only durable once the directory that holds the name is.
-            _sync(path.parent)
+            sync(path.parent)
     finally:
         _remove(temporary)
 
@@ -58,7 +63,38 @@ def write_atomic(
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def _sync(path: Path) -> None:
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait until no other process or thread is inside such a block for `path`, then enter it.
+
+    The system ends the lock with the process, so that one that was killed blocks nobody.
+
+    Args:
+        path: A file for the lock alone; made when it is not there, and left behind.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        hold(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def hold(descriptor: int, *, wait: bool = True) -> bool:
+    """Lock an open file or folder until it is closed, or the process ends.
+
+    Returns:
+        Whether it is locked now; always, unless it does not wait.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -11,6 +11,12 @@ from pathlib import Path
 from foveal.errors import UsageError
 
 
+def cache_directory() -> Path:
+    """Return where foveal keeps what it can make again."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "foveal"
+
+
 def check_file(path: Path) -> None:
     """Raise unless the file can be written; nothing is left behind.
 

@@ -97,6 +97,22 @@ class BundleError(FovealError):
     exit_status = 4
 
 
+class StoreError(FovealError):
+    """A model, version or alias that a store does not have, or a store that cannot be read."""
+
+    code = "store_unknown"
+    exit_status = 4
+    http_status = 404
+
+
+class PromotionRefused(StoreError):
+    """A version that is worse on the pinned test set than the one that it would replace."""
+
+    code = "store_refused"
+    exit_status = 1
+    http_status = 409
+
+
 class ParityError(FovealError):
     """The exported model does not answer like the trained one; nothing was written."""
 

@@ -23,7 +23,7 @@ from foveal.predict.inputs import PictureLike, is_one, read_each, read_one
 from foveal.predict.predictor import Predictor
 from foveal.predict.write import write_answers
 from foveal.types import JsonObject, Picture
-from foveal.workflow.locate import find_bundle, run_of
+from foveal.workflow.locate import find_model
 from foveal.workflow.names import voters
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from foveal.explain.evidence import Explanation
     from foveal.metrics import Interval
     from foveal.server.run import ServerHandle
+    from foveal.store.record import StoredVersion
+    from foveal.store.store import Store
 
 __all__ = ["Answer", "Answers", "Model", "PictureLike"]
 
@@ -42,9 +44,9 @@ class Model:
     It can be pickled, by its path: another process opens the same bundle.
 
     Args:
-        model: A run or its name, a bundle folder, a `.foveal` file, or `imagenet`; several
-            joined by commas vote, each with its own pre-processing. `bundle`, `run` and `metrics`
-            are those of the first.
+        model: A run or its name, a bundle folder, a `.foveal` file, a model in the store (`cats`,
+            `cats@live`, `cats:3`), or `imagenet`; several joined by commas vote, each with its
+            own pre-processing. `bundle`, `run`, `stored` and `metrics` are those of the first.
         max_pixels: Largest height times width of a picture that is decoded; None takes the limit
             of the training.
         max_bytes: Largest size of a file that is decoded; None takes the limit of the training.
@@ -59,8 +61,8 @@ class Model:
     ) -> None:
         """Open and verify the bundle."""
         first, *others = voters(model)
-        self.bundle = find_bundle(first)
-        self.run = run_of(first)
+        found = find_model(first)
+        self.bundle, self.run, self.stored = found.bundle, found.run, found.stored
         self._given = {"max_pixels": max_pixels, "max_bytes": max_bytes}
         self._limits = replace(
             self.bundle.manifest.limits,
@@ -129,6 +131,7 @@ class Model:
             "created": manifest.created,
             "bundle": str(self.bundle.path),
             "run": None if self.run is None else str(self.run),
+            "stored": None if self.stored is None else str(self.stored),
         }
 
     @cached_property
@@ -369,11 +372,7 @@ class Model:
         """
         from foveal.export.formats import FORMATS, write_as
 
-        if self._others:
-            raise UsageError(
-                "Models that vote are exported one by one.",
-                hint=f"foveal export {self.run or self.bundle.path} --to {to}",
-            )
+        self._check_alone("exported")
         target = Path(self.bundle.name + FORMATS[to].suffix) if out is None else Path(out)
         return write_as(self.bundle, to, target)
 
@@ -391,6 +390,45 @@ class Model:
             UsageError: If a folder is there.
         """
         return self.export("foveal", path)
+
+    def push(
+        self,
+        name: str | None = None,
+        *,
+        store: Store | str | Path | None = None,
+        parent: int | None = None,
+        note: str = "",
+        progress: Progress | None = None,
+    ) -> StoredVersion:
+        """Publish the model in a store, as the next version of a name.
+
+        If a test set is pinned there, the new version is measured on it.
+
+        Args:
+            name: Name in the store; None takes the model's own.
+            store: The store, or its path or URL; None takes the variable `FOVEAL_STORE`, or else
+                `models`.
+            parent: The version to compare it with; None takes the one that the name means now.
+            note: A remark for those who read the list of versions.
+            progress: Receives the progress of that.
+
+        Raises:
+            UsageError: If several models vote, or the store cannot be written to.
+
+        Example:
+            >>> model.push("photos")  # doctest: +SKIP
+            photos:1
+        """
+        from foveal.store.store import Store
+        from foveal.workflow.versions import measure_with, push_model
+
+        self._check_alone("published")
+        kept = store
+        if not isinstance(kept, Store):
+            kept = Store.open(kept, measure=measure_with(progress))
+        return push_model(
+            self.bundle, self.run, kept, name or self.bundle.name, parent=parent, note=note
+        )
 
     @spelled
     def serve(
@@ -422,6 +460,13 @@ class Model:
         file = None if insecure and keys is None else existing_keys_file(given)
         served = {self.bundle.name: self.predictor}
         return start_in_thread(served, host=host, port=port, keys=file, insecure=insecure)
+
+    def _check_alone(self, done: str) -> None:
+        if self._others:
+            raise UsageError(
+                f"Models that vote are {done} one by one.",
+                hint=f"name one: {self.run or self.bundle.path}",
+            )
 
     def history(self) -> list[dict[str, float]]:
         """Return one row for each epoch of the training; empty if the run is not available."""

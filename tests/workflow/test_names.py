@@ -1,11 +1,13 @@
+import pickle
 from pathlib import Path
 
 import pytest
+from stored import write_bundle
 
 import foveal
 from foveal.bundle import Bundle
-from foveal.errors import BundleError, UsageError
-from foveal.workflow.locate import find_bundle
+from foveal.errors import BundleError, StoreError, UsageError
+from foveal.workflow.locate import find_model
 from foveal.workflow.names import located
 from foveal.workflow.rundir import RunDirectory
 
@@ -54,7 +56,64 @@ def test_what_is_no_run_stays_a_path(place: Path) -> None:
 def test_a_near_name_is_shown(place: Path) -> None:
     make_run("classify", "butterflies")
     with pytest.raises(BundleError) as caught:
-        find_bundle("buterflies")
+        find_model("buterflies")
     assert caught.value.hint == "did you mean butterflies?"
     with pytest.raises(BundleError, match="There is no bundle at moths"):
         foveal.load("moths")
+
+
+def test_a_stored_model_is_found_by_name_alias_and_version(place: Path) -> None:
+    store = foveal.open_store()
+    for accuracy in (0.7, 0.8, 0.9):
+        store.push(write_bundle(place / str(accuracy), accuracy), "ants")
+    assert foveal.load("ants").metrics["accuracy"] == 0.9
+    store.promote("ants:2")
+    named = ["ants", "ants@live", "ants:2", "models/ants", "models/ants:2", place / "models/ants"]
+    assert {float(foveal.load(name).metrics["accuracy"]) for name in named} == {0.8}
+    assert foveal.load("ants").info()["stored"] == "ants:2"
+    assert foveal.load("models/ants/3").metrics["accuracy"] == 0.9
+
+
+def test_the_variable_says_where_the_store_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEAL_STORE", str(place / "elsewhere"))
+    foveal.open_store().push(write_bundle(place / "tiny"), "ants")
+    assert (place / "elsewhere" / "ants" / "1" / "model.onnx").is_file()
+    assert repr(foveal.load("ants:1").stored) == "ants:1"
+
+
+def test_a_path_comes_before_a_stored_model_and_says_so(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_bundle(place / "ants", 0.6)
+    foveal.open_store().push(write_bundle(place / "tiny", 0.9), "ants")
+    assert foveal.load("ants").metrics["accuracy"] == 0.6
+    assert caplog.messages == ["ants is ants here, and not the one in the store"]
+    assert foveal.load("ants:1").metrics["accuracy"] == 0.9
+
+
+def test_pictures_beside_do_not_hide_a_stored_model(place: Path) -> None:
+    (place / "ants" / "queens").mkdir(parents=True)
+    foveal.open_store().push(write_bundle(place / "tiny"), "ants")
+    assert repr(foveal.load("ants").stored) == "ants:1"
+
+
+def test_near_names_are_those_of_the_store_too(place: Path) -> None:
+    foveal.open_store().push(write_bundle(place / "tiny"), "butterflies")
+    with pytest.raises(BundleError) as caught:
+        foveal.load("buterflies")
+    assert caught.value.hint == "did you mean butterflies?"
+    with pytest.raises(StoreError, match="There is no model 'buterflies'") as other:
+        foveal.load("buterflies@live")
+    assert other.value.hint == "did you mean butterflies?"
+
+
+def test_stored_models_vote_and_are_pickled(place: Path) -> None:
+    store = foveal.open_store()
+    for accuracy in (0.7, 0.8):
+        store.push(write_bundle(place / str(accuracy), accuracy), "ants")
+    model = foveal.load("ants:1,ants:2")
+    assert "vote" in repr(model)
+    with pytest.raises(UsageError, match="published one by one"):
+        model.push("bees")
+    again = pickle.loads(pickle.dumps(foveal.load("ants:1")))
+    assert again.metrics["accuracy"] == 0.7

@@ -55,7 +55,7 @@ VERBS: dict[str, Verb] = {
     "explain": Verb("foveal.cli.explain", USE, "Explain the answer to a picture."),
     "serve": Verb("foveal.cli.serve", USE, "Serve a model over HTTP with a web page."),
     "export": Verb("foveal.cli.export", USE, "Export a model to another format."),
-    "models": Verb("foveal.cli.models", TOOLS, "List the available backbones."),
+    "models": Verb("foveal.cli.models", USE, "Keep versions of models in a store; list backbones."),
     "keys": Verb("foveal.cli.keys", TOOLS, "Create, list and revoke the API keys of a server."),
     "doctor": Verb("foveal.cli.doctor", TOOLS, "Check this machine and the installation."),
 }

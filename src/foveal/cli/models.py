@@ -1,4 +1,4 @@
-"""`foveal models` lists what there is to train with."""
+"""`foveal models` keeps versions of models in a store, and lists what there is to train with."""
 
 from __future__ import annotations
 
@@ -8,16 +8,27 @@ import typer
 
 from foveal.cli.options import Debug, Json, Quiet
 from foveal.cli.output import note, table, write, write_json
+from foveal.cli.store import pin, promote, prune, push, remove, rollback
+from foveal.cli.versions import diff, listed, show
 from foveal.errors import MissingExtraError
 from foveal.extras import install_extra
 from foveal.types import JsonObject
 
-models = typer.Typer(help="List the available backbones.")
+models = typer.Typer(help="Keep versions of models in a store; list backbones.")
+models.command("push")(push)
+models.command("list")(listed)
+models.command("show")(show)
+models.command("diff")(diff)
+models.command("pin")(pin)
+models.command("promote")(promote)
+models.command("rollback")(rollback)
+models.command("remove")(remove)
+models.command("prune")(prune)
 
 
 @models.callback(invoke_without_command=True)
 def _default(context: typer.Context) -> None:
-    """List the available backbones."""
+    """Keep versions of models in a store; list backbones."""
     if context.invoked_subcommand is None:
         write(context.get_help())
 

@@ -20,7 +20,11 @@ Data = Annotated[
 ]
 ModelName = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="Run, bundle, .foveal file, or `imagenet`; a,b,c vote."),
+    typer.Argument(
+        metavar="MODEL",
+        help="Run, bundle, .foveal file, NAME, NAME@ALIAS or NAME:VERSION in the store, or "
+        "`imagenet`; a,b,c vote.",
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -56,3 +60,11 @@ def seconds(text: str) -> float:
             hint="foveal train DATA --budget 10m",
         )
     return total
+
+
+StorePath = Annotated[
+    str | None,
+    typer.Option(
+        "--store", metavar="STORE", help="Folder or URL; default: FOVEAL_STORE, else models."
+    ),
+]

@@ -157,12 +157,12 @@ class Comparison:
         return [test.sentence for test in self.tests]
 
 
-def compare(runs: Sequence[Path | Results]) -> Comparison:
+def compare(runs: Sequence[Path | Results | ComparedRun]) -> Comparison:
     """Read runs and test every one against the first, picture by picture.
 
     Args:
-        runs: Run directories, folders that `evaluate` wrote, or evaluations; the first is the
-            baseline.
+        runs: Run directories, folders that `evaluate` wrote, evaluations, or what was read from
+            elsewhere; the first is the baseline.
 
     Raises:
         UsageError: For fewer than two runs, or runs of different tasks.
@@ -173,13 +173,17 @@ def compare(runs: Sequence[Path | Results]) -> Comparison:
             f"Expected at least two runs to compare. Received: {len(runs)}.",
             hint="foveal compare RUN RUN",
         )
-    last = [run.name if isinstance(run, Path) else run.manifest.name for run in runs]
+    last = [run.manifest.name if isinstance(run, Results) else run.name for run in runs]
     names = [
         name if last.count(name) == 1 else str(run) if isinstance(run, Path) else f"{name} {i}"
         for i, (run, name) in enumerate(zip(runs, last, strict=True), 1)
     ]
     read = [
-        _read(run, name) if isinstance(run, Path) else _known(run, name)
+        run
+        if isinstance(run, ComparedRun)
+        else _read(run, name)
+        if isinstance(run, Path)
+        else _known(run, name)
         for run, name in zip(runs, names, strict=True)
     ]
     tasks = sorted({str(run.values["task"]) for run in read})
@@ -214,18 +218,19 @@ def _read(path: Path, name: str) -> ComparedRun:
             loaded = yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise DataError(f"Cannot read {path / 'recipe.yaml'}: {error}") from error
-        recipe = _flatten(loaded) if isinstance(loaded, dict) else {}
+        recipe = flatten(loaded) if isinstance(loaded, dict) else {}
     correct = read_correct(path / "predictions.csv")
     return ComparedRun(name, path, values, recipe, correct, read_history(path / "results.csv"))
 
 
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a recipe as dotted key → value, without the reasons."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if not prefix and key in _IGNORED:
             continue
         if isinstance(value, dict) and value:
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat

@@ -1,34 +1,112 @@
-"""Find what MODEL and RUN name: a run or its name, a bundle, a `.foveal` file, or `imagenet`."""
+"""Find what MODEL and RUN name: a run or its name, a bundle, a `.foveal` file, a stored model."""
 
 from __future__ import annotations
 
-import os
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, final
 
 from foveal.bundle.bundle import MANIFEST_NAME, Bundle
-from foveal.errors import BundleError, nearest
+from foveal.destination import cache_directory
+from foveal.errors import BundleError, StoreError, nearest
 from foveal.workflow.names import located, runs
 
+if TYPE_CHECKING:
+    from foveal.store.record import StoredVersion
+    from foveal.store.reference import Reference
+    from foveal.store.store import Store
+
 IMAGENET = "imagenet"
+_MODELS = (MANIFEST_NAME, f"bundle/{MANIFEST_NAME}", "recipe.yaml")
+
+logger = logging.getLogger(__name__)
 
 
-def cache_directory() -> Path:
-    """Return where foveal keeps what it can make again."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "foveal"
+@final
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What MODEL names.
+
+    Attributes:
+        bundle: The bundle, opened and verified.
+        run: The run directory that it is in, or None.
+        stored: Where it is in a store, or None.
+    """
+
+    bundle: Bundle
+    run: Path | None = None
+    stored: StoredVersion | None = None
 
 
-def find_bundle(model: str | Path) -> Bundle:
-    """Open the bundle that `model` names.
+def find_model(model: str | Path) -> Found:
+    """Open the model that `model` names.
+
+    A path that has a model wins over a name in the store, which is then said.
 
     Raises:
         BundleError: When nothing is there, or what is there is not a bundle.
+        StoreError: When the store does not have it.
         UsageError: When runs of several tasks have the name.
     """
     path = located(model)
+    if path.is_file() or any((path / file).is_file() for file in _MODELS):
+        _tell_apart(str(model), path)
+        return Found(_open(path), run_of(path))
     if str(model) == IMAGENET and not path.exists():
-        return Bundle.open(_imagenet())
-    if not path.exists() and (near := nearest(path.name, (run.name for run in runs()))):
+        return Found(Bundle.open(_imagenet()))
+    stored = store_of(model)
+    if stored is None:
+        return Found(_open(path))
+    store, reference = stored
+    version = store.resolve(reference)
+    return Found(store.bundle(version.name, version.version), None, version)
+
+
+def store_of(model: str | Path) -> tuple[Store, Reference] | None:
+    """Return the store that MODEL is in, and what it means there; None where it is a path.
+
+    `cats:3` and `cats@live` are in the default store, and `cats` is when that has such a name.
+    `DIR/cats:3` and `s3://bucket/DIR/cats` name the store too.
+
+    Raises:
+        StoreError: When a store behind a URL cannot be reached.
+    """
+    # Imported late: most models are paths, and what compares versions takes long to load.
+    from foveal.store.reference import Reference
+    from foveal.store.store import Store
+
+    location, _, last = str(model).rstrip("/").rpartition("/")
+    reference = Reference.parse(last)
+    if reference is None:
+        return None
+    is_given = reference.version is not None or reference.alias is not None
+    store = Store.open(location or None)
+    is_certain = "://" in location or (is_given and not location)
+    if is_certain or any(store.files.numbers(reference.name).values()):
+        return store, reference
+    return None
+
+
+def run_of(path: Path) -> Path | None:
+    """Return the run directory that a path is, or whose bundle it is, or None."""
+    for candidate in (path, path.parent):
+        if (candidate / "recipe.yaml").is_file() and (candidate / "split.csv").is_file():
+            return candidate
+    return None
+
+
+def _tell_apart(model: str, path: Path) -> None:
+    """Say which one a name means that the store has as well."""
+    # The store may be out of reach, which is no matter for a path.
+    with suppress(StoreError):
+        if "/" not in model and store_of(model) is not None:
+            logger.warning("%s is %s here, and not the one in the store", model, path)
+
+
+def _open(path: Path) -> Bundle:
+    if not path.exists() and (near := nearest(path.name, _names())):
         raise BundleError(f"There is no model at {path}.", hint=f"did you mean {near}?")
     if (path / "bundle" / MANIFEST_NAME).is_file():
         return Bundle.open(path / "bundle")
@@ -40,13 +118,11 @@ def find_bundle(model: str | Path) -> Bundle:
     return Bundle.open(path)
 
 
-def run_of(model: str | Path) -> Path | None:
-    """Return the run directory that `model` names or whose bundle it names, or None."""
-    path = located(model)
-    for candidate in (path, path.parent):
-        if (candidate / "recipe.yaml").is_file() and (candidate / "split.csv").is_file():
-            return candidate
-    return None
+def _names() -> list[str]:
+    """Return what a mistyped name may have meant: runs, and models in the default store."""
+    from foveal.store.store import Store
+
+    return [*(run.name for run in runs()), *Store.open().names()]
 
 
 def _imagenet() -> Path:

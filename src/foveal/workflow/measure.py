@@ -58,7 +58,7 @@ def measure(
             label_regex=label_regex, target=predictor.task.target_kind, limits=predictor.limits
         )
     source = open_as(data, options)
-    samples = _part(source, split, run)
+    samples = part_of(source, split, run)
     evaluation = evaluate_bundle(
         predictor,
         source,
@@ -95,19 +95,18 @@ def measure_prepared(predictor: Predictor, prepared: Prepared, progress: Progres
     )
 
 
-def _own_data(run: Path | None) -> tuple[str, ReadAnything]:
-    """Return where the data of a run is, and how it was read."""
-    if run is None:
-        raise UsageError(
-            "There is no data to measure on: the run of this model is not at hand.",
-            hint='model.evaluate("held-out")',
-        )
-    directory = RunDirectory.open(run)
-    recipe = Recipe.load(directory.recipe)
-    return directory.data, read_options(recipe)
+def part_of(source: Source, split: str | None, run: Path | None) -> Sequence[Sample]:
+    """Return the labelled samples of a part of a source, or all of them.
 
+    Args:
+        source: The labelled pictures.
+        split: `train`, `val` or `test`; None takes everything labelled.
+        run: The run whose split is used where the source has none.
 
-def _part(source: Source, split: str | None, run: Path | None) -> Sequence[Sample]:
+    Raises:
+        UsageError: For an unknown split.
+        DataError: When that part is empty, or there are no parts.
+    """
     if split is None:
         return [sample for sample in source.samples if sample.raw is not None]
     if split not in SPLIT_NAMES:
@@ -126,6 +125,18 @@ def _part(source: Source, split: str | None, run: Path | None) -> Sequence[Sampl
     if not chosen:
         raise DataError(f"The split {split!r} of {source.location} is empty.")
     return chosen
+
+
+def _own_data(run: Path | None) -> tuple[str, ReadAnything]:
+    """Return where the data of a run is, and how it was read."""
+    if run is None:
+        raise UsageError(
+            "There is no data to measure on: the run of this model is not at hand.",
+            hint='model.evaluate("held-out")',
+        )
+    directory = RunDirectory.open(run)
+    recipe = Recipe.load(directory.recipe)
+    return directory.data, read_options(recipe)
 
 
 def _read_sides(path: Path) -> dict[str, str]:

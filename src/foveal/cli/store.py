@@ -1,0 +1,216 @@
+"""`foveal models push`, `pin`, `promote`, `rollback`, `remove`, `prune`: what changes a store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import foveal
+from foveal.cli.options import Debug, Json, ModelName, Quiet, StorePath
+from foveal.cli.output import note, wrapped, write, write_json
+from foveal.errors import UsageError
+from foveal.progress import make_progress
+from foveal.store.difference import Difference
+from foveal.store.state import LIVE, Move
+from foveal.workflow.versions import pin_test_set
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name in the store.")]
+Version = Annotated[
+    str, typer.Argument(metavar="NAME:VERSION", help="Version in the store, or NAME@ALIAS.")
+]
+Alias = Annotated[str, typer.Option("--alias", metavar="ALIAS", help="Alias that is moved.")]
+
+
+def push(
+    model: ModelName,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Name in the store; default: its own.")
+    ] = None,
+    store: StorePath = None,
+    parent: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="VERSION", help="Compare with this version; default: the live one."
+        ),
+    ] = None,
+    remark: Annotated[
+        str, typer.Option("--note", metavar="TEXT", help="Remark that the list shows.")
+    ] = "",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Publish a model as the next version of a name.
+
+    The version is there whole or not at all. It is compared with the version that the name means
+    now, on the validation pictures that both answered.
+    """
+    progress = make_progress(quiet=quiet)
+    try:
+        pushed = foveal.load(model).push(
+            name, store=store, parent=parent, note=remark, progress=progress
+        )
+    finally:
+        progress.finish()
+    if as_json:
+        record = None if pushed.record is None else pushed.record.to_json()
+        about = {"name": pushed.name, "version": pushed.version, "record": record}
+        write_json({"schema_version": 1, **about})
+        return
+    write(f"{pushed}")
+    if pushed.record is not None and pushed.record.difference is not None:
+        difference = Difference.from_json(pushed.record.difference)
+        note(
+            wrapped(f"to {pushed.name}:{pushed.record.parent}: {difference.sentence}"), quiet=quiet
+        )
+    note(f"use it: foveal predict {pushed} PICTURES", quiet=quiet)
+
+
+def pin(
+    name: Name,
+    data: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATA]", help="Labelled pictures that no version was trained on."),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Use only this part of the data: train, val or test.")
+    ] = None,
+    label_regex: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Finds the label in a file name.")
+    ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0, max=99, metavar="POINTS", help="By how many points a version may be worse."
+        ),
+    ] = 0.0,
+    none: Annotated[bool, typer.Option("--none", help="Pin no test set any more.")] = False,
+    store: StorePath = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Pin the test set that versions are compared on before they are promoted."""
+    if (data is None) is not none:
+        raise UsageError("Expected a test set, or --none.", hint=f"foveal models pin {name} DATA")
+    progress = make_progress(quiet=quiet)
+    opened, test = foveal.open_store(store, progress=progress), None
+    try:
+        if data is None:
+            opened.pin(name, None)
+        else:
+            test = pin_test_set(
+                opened,
+                name,
+                data,
+                split=split,
+                label_regex=label_regex,
+                tolerance=tolerance / 100,
+                progress=progress,
+            )
+    finally:
+        progress.finish()
+    if as_json:
+        values = None if test is None else test.to_json()
+        write_json({"schema_version": 1, "name": name, "test": values})
+    elif test is None:
+        write(f"{name} has no pinned test set")
+    else:
+        write(f"{name} is tested on {test.pictures} pictures of {test.data}")
+
+
+def promote(
+    version: Version,
+    alias: Alias = LIVE,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it is worse on the pinned test set.")
+    ] = False,
+    store: StorePath = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Let an alias mean a version.
+
+    Where a test set is pinned, the version and the one that the alias means now are measured on
+    it first; a worse one is refused.
+    """
+    progress = make_progress(quiet=quiet)
+    try:
+        opened = foveal.open_store(store, progress=progress)
+        stored = opened.resolve(version)
+        move = opened.promote(version, alias, force=force)
+    finally:
+        progress.finish()
+    _tell(stored.name, move, as_json=as_json, quiet=quiet)
+    if not as_json and move.test is None and not move.forced:
+        note(f"not compared: pin a test set with foveal models pin {stored.name} DATA", quiet=quiet)
+
+
+def rollback(
+    name: Name,
+    alias: Alias = LIVE,
+    store: StorePath = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Let an alias mean the version that it meant before."""
+    move = foveal.open_store(store).rollback(name, alias)
+    _tell(name, move, as_json=as_json, quiet=quiet)
+
+
+def remove(
+    version: Version,
+    store: StorePath = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Remove a version that has no alias; its number is not given again."""
+    removed = foveal.open_store(store).remove(version)
+    if as_json:
+        write_json({"schema_version": 1, "name": removed.name, "removed": [removed.version]})
+    else:
+        write(f"removed {removed}")
+
+
+def prune(
+    name: Name,
+    keep: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of the newest versions that stay.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    store: StorePath = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Remove old versions.
+
+    Those that have an alias stay, and so do those that a rollback would go to.
+    """
+    gone = foveal.open_store(store).prune(name, keep, dry_run=dry_run)
+    if as_json:
+        write_json({"schema_version": 1, "name": name, "removed": list(gone), "dry_run": dry_run})
+        return
+    done = "would remove" if dry_run else "removed"
+    for version in gone:
+        write(f"{done} {name}:{version}")
+    if not gone:
+        note("nothing to remove", quiet=quiet)
+
+
+def _tell(name: str, move: Move, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        write_json({"schema_version": 1, "name": name, **move.to_json()})
+        return
+    if move.before == move.version:
+        write(f"{name}@{move.alias} is {name}:{move.version} already")
+        return
+    before = "" if move.before is None else f", before {name}:{move.before}"
+    write(f"{name}@{move.alias} is {name}:{move.version}{before}")
+    if move.test is not None and move.test["difference"] is not None:
+        difference = Difference.from_json(move.test["difference"])
+        note(wrapped(f"on the pinned test set: {difference.sentence}"), quiet=quiet)

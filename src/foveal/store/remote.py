@@ -1,0 +1,192 @@
+"""A store behind an fsspec URL, such as an object store, where nothing can be renamed at once.
+
+A number is claimed by a file that only one publisher can create; the version is seen when its
+`bundle.json` is there, which is written last.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any, final
+
+from foveal.atomic import atomic_path, locked
+from foveal.bundle.bundle import MANIFEST_NAME, Bundle
+from foveal.destination import cache_directory
+from foveal.errors import StoreError
+from foveal.store.files import Content, StoreFiles, numbers_of, publishing_order
+
+_CLAIM_NAME = ".claim"
+_LOCK_NAME = ".lock"
+# A change of aliases takes some requests; whoever holds the lock for longer has died.
+_LOCK_DIES_AFTER_S = 60.0
+_LOCK_ASK_EVERY_S = 0.2
+
+
+@final
+class RemoteFiles(StoreFiles):
+    """A folder behind an fsspec URL (`s3://`, `gs://`, `memory://`, …).
+
+    Args:
+        filesystem: An fsspec file system.
+        root: Path of the folder in it.
+        location: The URL.
+    """
+
+    def __init__(self, filesystem: Any, root: str, location: str) -> None:
+        self.location = location
+        self._files = filesystem
+        self._root = root.rstrip("/")
+
+    def names(self) -> list[str]:
+        """Return the folders, in sorted order."""
+        below = (PurePosixPath(path).parts for path in self._find("", 3))
+        return sorted({parts[0] for parts in below if len(parts) > 1})
+
+    def numbers(self, name: str) -> dict[int, bool]:
+        """Return the version numbers that are taken → whether the version is whole."""
+        entries: dict[str, bool] = {}
+        for path in self._find(name, 2):
+            entry, _, file = path.partition("/")
+            entries[entry] = entries.get(entry, False) or file == MANIFEST_NAME
+        return numbers_of(entries)
+
+    def sizes(self, name: str, number: int) -> dict[str, int]:
+        """Return file name → bytes of a version's files."""
+        return self._find(f"{name}/{number}", 1)
+
+    def read(self, name: str, path: str) -> bytes | None:
+        """Return a file below the folder of a name; None where there is none."""
+        try:
+            with self._asking():
+                content: bytes = self._files.cat_file(self._path(name, path))
+        except FileNotFoundError:
+            return None
+        return content
+
+    def write(self, name: str, path: str, content: bytes) -> None:
+        """Write a file; object stores show it whole or not at all."""
+        with self._asking():
+            self._make_folder(self._path(name, path))
+            self._files.pipe_file(self._path(name, path), content)
+
+    def publish(self, name: str, content: Content, above: Callable[[], int]) -> int:
+        """Claim the next number that is free, then write the files, `bundle.json` last."""
+        while True:
+            taken = self.numbers(name)
+            number = max([above(), *taken]) + 1
+            if self._create(name, f"{number}/{_CLAIM_NAME}"):
+                break
+        try:
+            for file in publishing_order(content):
+                self.write(name, f"{number}/{file}", content[file]())
+        except BaseException:
+            # Only the claim stays, so that nobody takes the number for this half.
+            for file in publishing_order(content):
+                with suppress(FileNotFoundError, StoreError):
+                    self.delete(name, f"{number}/{file}")
+            raise
+        return number
+
+    def _create(self, name: str, path: str) -> bool:
+        """Create a file that only its creator wrote; False when somebody else has."""
+        mine = json.dumps({"id": uuid.uuid4().hex, "when": time.time()}).encode()
+        whole = self._path(name, path)
+        try:
+            with self._asking(FileExistsError):
+                self._make_folder(whole)
+                self._files.pipe_file(whole, mine, mode="create")
+        except FileExistsError:
+            return False
+        # Where a file system cannot create exclusively, the last writer has it.
+        return self.read(name, path) == mine
+
+    def delete(self, name: str, path: str) -> None:
+        """Remove a file or a folder, its `bundle.json` first, so that no half is ever seen."""
+        whole = self._path(name, path)
+        with self._asking():
+            with suppress(FileNotFoundError, NotADirectoryError):
+                self._files.rm_file(f"{whole}/{MANIFEST_NAME}")
+            with suppress(FileNotFoundError):
+                self._files.rm(whole, recursive=True)
+
+    def fetch(self, name: str, number: int, digest: str) -> Path:
+        """Return a copy in the cache of this machine, which is made once."""
+        folder = cache_directory() / "store"
+        folder.mkdir(parents=True, exist_ok=True)
+        copy = folder / digest
+        # Several processes of one server want the same version at the same moment.
+        with locked(folder / f".lock-{digest[:12]}"):
+            if not (copy / MANIFEST_NAME).is_file():
+                with atomic_path(copy) as temporary:
+                    temporary.mkdir()
+                    self._copy(name, number, temporary)
+                    # What arrived damaged must not stay.
+                    Bundle.open(temporary)
+        return copy
+
+    def _copy(self, name: str, number: int, folder: Path) -> None:
+        for file in self.sizes(name, number):
+            content = self.read(name, f"{number}/{file}")
+            if content is None:
+                raise StoreError(f"{self.location}/{name}/{number} was removed while it was read.")
+            (folder / file).write_bytes(content)
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Keep others from changing what is under a name, except by publishing."""
+        while not self._create(name, _LOCK_NAME):
+            held = self.read(name, _LOCK_NAME)
+            if held is not None and time.time() - _created(held) > _LOCK_DIES_AFTER_S:
+                self.delete(name, _LOCK_NAME)
+                continue
+            time.sleep(_LOCK_ASK_EVERY_S)
+        try:
+            yield
+        finally:
+            self.delete(name, _LOCK_NAME)
+
+    def _find(self, below: str, depth: int) -> dict[str, int]:
+        """Return relative name → bytes of the files below a folder, asked anew."""
+        root = f"{self._root}/{below}".rstrip("/")
+        with self._asking():
+            self._files.invalidate_cache()
+            found = self._files.find(root or "/", maxdepth=depth, detail=True)
+        prefix = root.strip("/") + "/"
+        return {
+            path.strip("/").removeprefix(prefix): int(info.get("size") or 0)
+            for path, info in found.items()
+            if path.strip("/").startswith(prefix)
+        }
+
+    def _make_folder(self, path: str) -> None:
+        # Object stores know no folders and ignore it; a bucket is never made.
+        self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+
+    def _path(self, name: str, path: str) -> str:
+        return f"{self._root}/{name}/{path}"
+
+    @contextmanager
+    def _asking(self, *expected: type[Exception]) -> Iterator[None]:
+        """Name the store when its file system fails; each has its own errors."""
+        passed: tuple[type[Exception], ...] = (FileNotFoundError, *expected)
+        try:
+            yield
+        except passed:
+            raise
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise StoreError(
+                f"Cannot use the store {self.location}: {reason}.", code="store_unreachable"
+            ) from error
+
+
+def _created(claim: bytes) -> float:
+    try:
+        return float(json.loads(claim)["when"])
+    except (ValueError, TypeError, KeyError):
+        return 0.0
