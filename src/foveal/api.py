@@ -562,7 +562,7 @@ def serve(
     max_instances: int = 64,
     max_batch: int = 16,
     workers: int = 1,
-    decode_threads: int | None = None,
+    threads: int | None = None,
     isolate_decoding: bool = False,
     decode_timeout_s: float = 10.0,
     allowed_hosts: tuple[str, ...] = (),
@@ -597,8 +597,8 @@ def serve(
         max_batch: Most pictures of one run of the network.
         workers: Processes that answer, each with the model in its memory. More than one are only
             started by a program that has not opened a model before.
-        decode_threads: Threads of each process that decode and pre-process; None takes all cores,
-            shared among the processes.
+        threads: Threads of each process that decode pictures and run networks; None takes all
+            cores, shared among the processes.
         isolate_decoding: Decode in sandboxed processes, so that a crash, a hang or a memory bomb
             in an image library takes nothing with it but that picture.
         decode_timeout_s: Longest time that a picture may take there.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,13 +14,19 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image as PILImage
 
 from foveal.bundle import Bundle
 from foveal.errors import ImageFormatError
 from foveal.predict import OnnxEngine, Predictor
 from foveal.server import start_in_thread
-from foveal.server.batcher import Batcher
-from foveal.types import Outputs
+from foveal.server.batcher import Batcher, run_sizes
+from foveal.server.jobs import Reply, Terms
+from foveal.server.models import Served
+from foveal.server.options import ServerOptions
+from foveal.tasks.classify.prediction import Classification
+from foveal.tasks.prediction import Prediction
+from foveal.types import Outputs, Picture
 
 
 class GatedEngine:
@@ -46,11 +54,16 @@ def engine(tiny_bundle: Bundle) -> GatedEngine:
     return GatedEngine(tiny_bundle)
 
 
+def served(predictor: Predictor) -> Served:
+    """Return a model as the server has it."""
+    return Served("tiny", 1, predictor, ServerOptions())
+
+
 def run_batcher(
     work: Callable[[Batcher], Coroutine[Any, Any, None]], max_batch: int = 4
 ) -> Batcher:
     """Run a coroutine with a started batcher and return the batcher."""
-    batcher = Batcher(max_batch=max_batch, workers=1)
+    batcher = Batcher(max_batch=max_batch, threads=1)
 
     async def main() -> None:
         batcher.start(asyncio.get_running_loop())
@@ -69,7 +82,7 @@ async def enter(engine: GatedEngine) -> None:
 
 
 async def prepared(batcher: Batcher, count: int) -> None:
-    """Wait until `count` pictures wait for the network."""
+    """Wait until `count` pictures wait for a thread."""
     while batcher.waiting < count:
         await asyncio.sleep(0)
 
@@ -77,7 +90,7 @@ async def prepared(batcher: Batcher, count: int) -> None:
 def test_what_waits_shares_the_next_run(
     tiny_bundle: Bundle, engine: GatedEngine, dark_png: bytes, bright_jpeg: bytes
 ) -> None:
-    predictor = Predictor(tiny_bundle, engine=engine)
+    predictor = served(Predictor(tiny_bundle, engine=engine))
 
     async def work(batcher: Batcher) -> None:
         first = asyncio.ensure_future(batcher.answer(predictor, dark_png))
@@ -97,10 +110,10 @@ def test_what_waits_shares_the_next_run(
     assert (batcher.stats.pictures, batcher.stats.batches) == (6, 3)
 
 
-def test_explained_pictures_and_plain_ones_do_not_share_a_run(
+def test_explained_pictures_neither_share_a_run_with_plain_ones_nor_wait_for_them(
     tiny_bundle: Bundle, engine: GatedEngine, dark_png: bytes
 ) -> None:
-    predictor = Predictor(tiny_bundle, engine=engine)
+    predictor = served(Predictor(tiny_bundle, engine=engine))
 
     async def work(batcher: Batcher) -> None:
         first = asyncio.ensure_future(batcher.answer(predictor, dark_png))
@@ -109,20 +122,23 @@ def test_explained_pictures_and_plain_ones_do_not_share_a_run(
             asyncio.ensure_future(batcher.answer(predictor, dark_png, explain=explain))
             for explain in (False, True, False, True)
         ]
-        await prepared(batcher, 4)
+        # The thread of the plain ones is held: the explained ones have others.
+        await enter(engine)
+        await enter(engine)
+        assert batcher.waiting == 2
         engine.gate.set()
         await first
         answers = await asyncio.gather(*others)
         assert [a.overlay_png is not None for a in answers] == [False, True, False, True]
 
     run_batcher(work)
-    assert engine.batches == [1, 2, 2]
+    assert sorted(engine.batches) == [1, 1, 1, 2]
 
 
 def test_a_bad_picture_fails_alone(
     tiny_bundle: Bundle, engine: GatedEngine, dark_png: bytes
 ) -> None:
-    predictor = Predictor(tiny_bundle, engine=engine)
+    predictor = served(Predictor(tiny_bundle, engine=engine))
     engine.gate.set()
 
     async def work(batcher: Batcher) -> None:
@@ -141,13 +157,7 @@ def test_a_bad_picture_fails_alone(
 def test_a_picture_that_breaks_the_run_fails_alone(
     tiny_bundle: Bundle, engine: GatedEngine, dark_png: bytes
 ) -> None:
-    import io
-
-    from PIL import Image as PILImage
-
-    buffer = io.BytesIO()
-    PILImage.new("RGB", (16, 16), (77, 77, 77)).save(buffer, "PNG")
-    predictor = Predictor(tiny_bundle, engine=engine)
+    predictor = served(Predictor(tiny_bundle, engine=engine))
     engine.poison = 77
 
     async def work(batcher: Batcher) -> None:
@@ -155,7 +165,7 @@ def test_a_picture_that_breaks_the_run_fails_alone(
         await enter(engine)
         others = [
             asyncio.ensure_future(batcher.answer(predictor, data))
-            for data in (dark_png, buffer.getvalue(), dark_png)
+            for data in (dark_png, plain_png(77), dark_png)
         ]
         await prepared(batcher, 3)
         engine.gate.set()
@@ -167,10 +177,56 @@ def test_a_picture_that_breaks_the_run_fails_alone(
     run_batcher(work)
 
 
-def test_a_cancelled_picture_is_not_computed(
+def test_one_poisoned_picture_of_32_costs_few_runs_and_changes_no_other_answer(
+    tiny_bundle: Bundle, engine: GatedEngine
+) -> None:
+    pictures = [plain_png(78 + 5 * i) for i in range(32)]
+    model = served(Predictor(tiny_bundle, engine=engine))
+    engine.gate.set()
+    alone = [said(model.predictor.predict([model.predictor.decode(p)])[0]) for p in pictures]
+    engine.gate.clear()
+    engine.poison = 77
+    pictures[13] = plain_png(77)
+    engine.batches.clear()
+
+    async def work(batcher: Batcher) -> None:
+        first = asyncio.ensure_future(batcher.answer(model, pictures[0]))
+        await enter(engine)
+        while engine.entered.acquire(blocking=False):
+            pass
+        others = [asyncio.ensure_future(batcher.answer(model, data)) for data in pictures]
+        await prepared(batcher, 32)
+        engine.gate.set()
+        await first
+        results = await asyncio.gather(*others, return_exceptions=True)
+        failed = [i for i, result in enumerate(results) if isinstance(result, Exception)]
+        assert failed == [13]
+        for i, result in enumerate(results):
+            if isinstance(result, Reply):
+                assert said(result.prediction) == alone[i]
+
+    run_batcher(work, max_batch=32)
+    # 16, 8, 4, 2 and 1 without it; and the first.
+    assert sorted(engine.batches) == [1, 1, 2, 4, 8, 16]
+
+
+def said(prediction: Prediction) -> tuple[str, bytes]:
+    """Return an answer to the last bit."""
+    assert isinstance(prediction, Classification)
+    return repr(prediction.to_json()), prediction.probabilities.tobytes()
+
+
+def plain_png(brightness: int) -> bytes:
+    """Return a picture of one colour, to which a poisoned engine objects."""
+    buffer = io.BytesIO()
+    PILImage.new("RGB", (16, 16), (brightness,) * 3).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_cancelled_picture_leaves_the_queue_at_once(
     tiny_bundle: Bundle, engine: GatedEngine, dark_png: bytes
 ) -> None:
-    predictor = Predictor(tiny_bundle, engine=engine)
+    predictor = served(Predictor(tiny_bundle, engine=engine))
 
     async def work(batcher: Batcher) -> None:
         first = asyncio.ensure_future(batcher.answer(predictor, dark_png))
@@ -180,12 +236,85 @@ def test_a_cancelled_picture_is_not_computed(
         await prepared(batcher, 2)
         cancelled.cancel()
         await asyncio.wait({cancelled})
+        assert batcher.waiting == 1
         engine.gate.set()
         await asyncio.gather(first, kept)
 
     batcher = run_batcher(work)
     assert engine.batches == [1, 1]
     assert batcher.stats.dropped == 1
+
+
+def test_a_picture_whose_time_is_over_is_not_even_decoded(
+    tiny_bundle: Bundle, engine: GatedEngine, dark_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = served(Predictor(tiny_bundle, engine=engine))
+    decoded: list[bytes] = []
+    decode = Predictor.decode
+
+    def noted(self: Predictor, data: bytes) -> Picture:
+        decoded.append(data)
+        return decode(self, data)
+
+    monkeypatch.setattr(Predictor, "decode", noted)
+    engine.gate.set()
+
+    async def work(batcher: Batcher) -> None:
+        with pytest.raises(TimeoutError):
+            await batcher.answer(model, dark_png, terms=Terms(until=time.perf_counter()))
+        await batcher.answer(model, dark_png, terms=Terms(until=time.perf_counter() + 60))
+
+    run_batcher(work)
+    assert (len(decoded), engine.batches) == (1, [1])
+
+
+def test_a_flood_of_one_client_does_not_delay_another(
+    tiny_bundle: Bundle, engine: GatedEngine, dark_png: bytes
+) -> None:
+    model = served(Predictor(tiny_bundle, engine=engine))
+    done: list[str] = []
+
+    async def ask(batcher: Batcher, client: str, priority: int = 0) -> None:
+        terms = Terms(client, priority=priority)
+        await batcher.answer(model, dark_png, terms=terms)
+        done.append(f"{client}{priority or ''}")
+
+    async def work(batcher: Batcher) -> None:
+        first = asyncio.ensure_future(ask(batcher, "first"))
+        await enter(engine)
+        flood = [asyncio.ensure_future(ask(batcher, "flood")) for _ in range(4)]
+        flood.append(asyncio.ensure_future(ask(batcher, "flood", 1)))
+        small = asyncio.ensure_future(ask(batcher, "small"))
+        await prepared(batcher, 6)
+        engine.gate.set()
+        await asyncio.gather(first, small, *flood)
+
+    run_batcher(work, max_batch=1)
+    assert done == ["first", "flood1", "small", "flood", "flood", "flood", "flood"]
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"), [(1, (1,)), (2, (2, 1)), (16, (16, 8, 4, 2, 1)), (12, (12, 8, 4, 2, 1))]
+)
+def test_runs_have_few_sizes(most: int, sizes: tuple[int, ...]) -> None:
+    assert run_sizes(most) == sizes
+
+
+def test_a_run_is_as_large_as_there_are_pictures_for_without_padding(
+    tiny_bundle: Bundle, engine: GatedEngine, dark_png: bytes
+) -> None:
+    model = served(Predictor(tiny_bundle, engine=engine))
+
+    async def work(batcher: Batcher) -> None:
+        first = asyncio.ensure_future(batcher.answer(model, dark_png))
+        await enter(engine)
+        others = [asyncio.ensure_future(batcher.answer(model, dark_png)) for _ in range(7)]
+        await prepared(batcher, 7)
+        engine.gate.set()
+        await asyncio.gather(first, *others)
+
+    run_batcher(work, max_batch=16)
+    assert engine.batches == [1, 4, 2, 1]
 
 
 def test_a_hundred_requests_at_once_are_each_answered_rightly(

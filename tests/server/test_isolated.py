@@ -43,9 +43,7 @@ def isolated(
     (folder / "sitecustomize.py").write_text(BUGGY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
-        handle = start_in_thread(
-            {"tiny": predictor}, port=0, isolate_decoding=True, decode_threads=2
-        )
+        handle = start_in_thread({"tiny": predictor}, port=0, isolate_decoding=True, threads=2)
     with handle:
         yield handle
 

@@ -32,9 +32,9 @@ def serve(
         str,
         typer.Option(metavar="N|auto", help="Processes that answer; auto: one for each core."),
     ] = "auto",
-    decode_threads: Annotated[
+    threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads that decode pictures; default: one for each core."),
+        typer.Option(min=1, help="Threads of each that answer; default: its share of the cores."),
     ] = None,
     isolate_decoding: Annotated[
         bool, typer.Option("--isolate-decoding", help="Decode in sandboxed processes.")
@@ -95,7 +95,7 @@ def serve(
     given: dict[str, Any] = {
         "grpc_port": grpc_port,
         "workers": _processes(workers),
-        "decode_threads": decode_threads,
+        "threads": threads,
         "isolate_decoding": isolate_decoding or None,
         "decode_timeout_s": decode_timeout,
         "max_batch": max_batch,

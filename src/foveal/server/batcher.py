@@ -1,53 +1,48 @@
-"""Where pictures become answers: workers decode, one thread per server runs the networks.
+"""Where pictures become answers: threads that take what is fair, decode it and run the network.
 
-Batching is dynamic and never waits: whatever is ready when the network comes free is the next
-batch. While the network runs (outside Python's lock), the workers decode what comes next.
+Batching is dynamic and never waits: what is queued for a model when a thread comes free is its
+next batch, decoded and run in one go by that thread. Where each core has a process of its own,
+that is one thread: no picture changes threads, and no two fight over a core. Pictures that take
+long (large ones, those answered tile by tile, explanations) have threads of their own, which the
+system runs when the others leave time, so that they hold up nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
+import contextlib
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
-from typing import final
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, final
 
 import numpy as np
 
-from foveal.machine import available_cores
-from foveal.predict import Predictor
+from foveal.errors import ImageError
 from foveal.predict.copies import copy_to_draw_on
-from foveal.predict.predictor import ModelInput
 from foveal.render import encode_png
 from foveal.render.masks import MASK_FORMS, MaskForm
-from foveal.tasks.prediction import Prediction
-from foveal.types import Frame, JsonObject, Picture
-
-logger = logging.getLogger(__name__)
+from foveal.server.costs import Costs
+from foveal.server.jobs import Job, Reply, Terms, pixels_of
+from foveal.server.lanes import Lane
+from foveal.server.models import Served
 
 # Longer side of the picture on which an explanation is drawn: enough for any screen's column,
 # and drawing a 50-megapixel heat map would take seconds and a gigabyte.
 _PREVIEW_PX = 1024
+# Pixels of all model inputs of one run: 16 of 256 x 256. Bounds the memory of the network's maps,
+# which grows with them.
+_RUN_PIXELS = 1 << 20
+# Threads for what takes long, and pixels of the pictures that they may have decoded at once.
+SLOW_THREADS = 4
+_SLOW_PIXELS = 100_000_000
+# Of 19: what takes long gets what the others leave, but does not stand still.
+_SLOW_NICENESS = 5
+_NOBODY = Terms()
 
-
-@final
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What one picture came to.
-
-    Attributes:
-        record: The prediction as the predictions contract has it.
-        prediction: The prediction itself.
-        overlay_png: The explanation drawn over the picture, or None when not asked for.
-    """
-
-    record: JsonObject
-    prediction: Prediction
-    overlay_png: bytes | None = None
+_Outcome = tuple[Job, Exception | None]
+"""A job that is done, with what went wrong."""
 
 
 @final
@@ -63,34 +58,14 @@ class BatchStats:
     network_s: float = 0.0
 
 
-@final
-@dataclass(slots=True, eq=False)
-class _Job:
-    """One picture on its way. Owned by one thread at a time; `abandoned` may be set by any."""
+class Observer(Protocol):
+    """Is told on the event loop what the batcher does."""
 
-    predictor: Predictor
-    data: bytes
-    explain: bool
-    mask: MaskForm
-    future: asyncio.Future[Reply]
-    started: float = field(default_factory=time.perf_counter)
-    abandoned: bool = False
-    decode_s: float = 0.0
-    input: ModelInput | None = None
-    frame: Frame | None = None
-    preview: Picture | None = None
-    # Set by the network's thread.
-    prediction: Prediction = field(init=False)
-    drawing: Prediction | None = None
-    overlay_png: bytes | None = None
-    record: JsonObject | None = None
+    def ran(self, served: Served, pictures: int, seconds: float) -> None:
+        """A network was run."""
 
-    @property
-    def kind(self) -> tuple[int, bool, tuple[int, ...]]:
-        """Return what jobs of one batch have in common: model, explanation, size of the input."""
-        # Of a raster, which is answered by itself, the size does not matter.
-        shape = self.input.shape if isinstance(self.input, np.ndarray) else ()
-        return id(self.predictor), self.explain, shape
+    def finished(self, job: Job, error: Exception | None) -> None:
+        """A picture was answered, or caused an error."""
 
 
 @final
@@ -99,217 +74,226 @@ class Batcher:
 
     Args:
         max_batch: Most pictures of one run of a network.
-        workers: Threads that decode, pre-process and draw; None takes every core.
+        threads: Threads that decode and run networks.
+        observer: Is told what is done.
     """
 
-    def __init__(self, *, max_batch: int, workers: int | None = None) -> None:
-        self._max_batch = max_batch
-        self._workers = workers or available_cores()
-        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._ready: SimpleQueue[_Job | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
+    def __init__(
+        self, *, max_batch: int, threads: int = 1, observer: Observer | None = None
+    ) -> None:
+        self._sizes = run_sizes(max_batch)
+        self._observer = observer
+        self._costs = Costs()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._quick = Lane("foveal-answer", threads, self._answer_batch, max_batch)
+        self._slow = Lane("foveal-large", SLOW_THREADS, self._answer_slow, 1, pixels=_SLOW_PIXELS)
         self.stats = BatchStats()
 
     @property
     def waiting(self) -> int:
-        """How many pictures are decoded and wait for the network."""
-        return self._ready.qsize()
+        """How many pictures no thread has taken yet."""
+        return len(self._quick) + len(self._slow)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the threads; answers are delivered on `loop`."""
         self._loop = loop
-        names = [("foveal-network", self._network_thread)]
-        names += [(f"foveal-decode-{i}", self._worker_thread) for i in range(self._workers)]
-        self._threads = [
-            threading.Thread(target=target, name=name, daemon=True) for name, target in names
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._quick.start()
+        self._slow.start(_SLOW_NICENESS)
 
     def stop(self) -> None:
         """Finish what is queued, then end the threads."""
-        for _ in range(self._workers):
-            self._tasks.put(None)
-        for thread in self._threads[1:]:
-            thread.join()
-        self._ready.put(None)
-        for thread in self._threads[:1]:
-            thread.join()
+        self._quick.stop()
+        self._slow.stop()
 
     async def answer(
         self,
-        predictor: Predictor,
+        served: Served,
         data: bytes,
         *,
         explain: bool = False,
         mask: MaskForm = MASK_FORMS[0],
+        terms: Terms = _NOBODY,
     ) -> Reply:
         """Return the answer to the bytes of one picture file.
 
-        When the caller is cancelled (deadline, client gone), the picture is dropped before the
-        next stage of work.
+        When the caller is cancelled (deadline, client gone) or its time is over, the picture is
+        dropped: from the queue at once, else before the next stage of work.
+
+        Args:
+            served: The model that is asked.
+            data: The file.
+            explain: Whether the explanation is drawn too.
+            mask: How a mask is given.
+            terms: Who asks, until when.
 
         Raises:
             ImageError: When it is not a picture, damaged, or over the limits.
         """
-        loop = asyncio.get_running_loop()
-        job = _Job(predictor, data, explain, mask, loop.create_future())
-        self._tasks.put(lambda: self._prepare(job))
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        job = Job(served, data, explain, mask, terms, future)
         try:
-            return await job.future
+            job.pixels = pixels_of(data)
+        except ImageError as error:
+            self._settle([(job, error)])
+            return await future
+        job.cost = self._costs.of(served, job.pixels)
+        lane = self._slow if job.is_slow else self._quick
+        lane.put(job)
+        try:
+            return await future
         finally:
-            job.abandoned = True
+            if not future.done() or future.cancelled():
+                job.abandoned = True
+                if lane.remove(job):
+                    self.stats.dropped += 1
 
-    def _worker_thread(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            task()
-            # Or the last task, with the request's bytes in it, lives as long as the pause.
-            del task
+    def _answer_batch(self, jobs: Sequence[Job]) -> None:
+        """Decode pictures of one model and run its network on them."""
+        with self._delivering() as outcomes:
+            prepared = [job for job in jobs if self._prepare(job, outcomes)]
+        for same in _by_shape(prepared):
+            for chunk in _chunks(same, self._sizes):
+                with self._delivering() as outcomes:
+                    kept = [job for job in chunk if _is_wanted(job, outcomes)]
+                    if kept:
+                        self._run(kept, outcomes)
 
-    def _prepare(self, job: _Job) -> None:
-        if job.abandoned:
-            self._deliver([(job, None)])
-            return
-        begun = time.perf_counter()
+    def _answer_slow(self, jobs: Sequence[Job]) -> None:
+        """Answer pictures that take long, one by one."""
+        for job in jobs:
+            with self._delivering() as outcomes:
+                if self._prepare(job, outcomes) and _is_wanted(job, outcomes):
+                    self._run([job], outcomes)
+
+    def _prepare(self, job: Job, outcomes: list[_Outcome]) -> bool:
+        """Decode and pre-process a picture; return whether it goes on."""
+        job.taken = begun = time.perf_counter()
+        if not _is_wanted(job, outcomes):
+            return False
+        predictor = job.served.predictor
         try:
-            picture = job.predictor.decode(job.data)
-            job.input, job.frame = job.predictor.prepare_raster(picture)
+            picture = predictor.decode(job.data)
+            job.input, job.frame = predictor.prepare_raster(picture)
             if job.explain:
                 # Decoded again where the network's copy is smaller: it must stay the same picture
                 # with and without an explanation.
                 job.preview = copy_to_draw_on(
-                    picture,
-                    job.data,
-                    job.predictor.limits,
-                    _PREVIEW_PX,
-                    decoder=job.predictor.decoder,
+                    picture, job.data, predictor.limits, _PREVIEW_PX, decoder=predictor.decoder
                 )
         except Exception as error:  # A picture's failure must never end the thread.
-            self._deliver([(job, error)])
-            return
+            outcomes.append((job, error))
+            return False
         job.data = b""
         job.decode_s = time.perf_counter() - begun
-        self._ready.put(job)
+        return True
 
-    def _network_thread(self) -> None:
-        waiting: deque[_Job] = deque()
-        while True:
-            if not waiting:
-                first = self._ready.get()
-                if first is None:
-                    return
-                waiting.append(first)
-            try:
-                while (job := self._ready.get_nowait()) is not None:
-                    waiting.append(job)
-                self._ready.put(None)
-                self._run(_take_batch(waiting, self._max_batch))
-            except Empty:
-                self._run(_take_batch(waiting, self._max_batch))
-
-    def _run(self, batch: Sequence[_Job]) -> None:
-        kept = [job for job in batch if not job.abandoned]
-        results: list[tuple[_Job, Exception | None]] = [
-            (job, None) for job in batch if job.abandoned
-        ]
+    def _run(self, jobs: Sequence[Job], outcomes: list[_Outcome]) -> None:
+        """Run the network; when that fails, find the picture to blame by halves."""
         begun = time.perf_counter()
         try:
-            if kept:
-                _predict(kept)
+            _predict(jobs)
         except Exception as error:  # Whatever broke the batch, its other pictures are innocent.
-            if len(kept) > 1:
-                for job in kept:
-                    self._run([job])
-                kept = []
-            else:
-                results += [(job, error) for job in kept]
-                kept = []
-        seconds = time.perf_counter() - begun
-        for job in kept:
-            if job.explain or job.predictor.pipeline.is_tiled:
-                self._tasks.put(lambda job=job: self._finish(job))  # type: ignore[misc]
-            else:
-                results.append((job, None))
-        if results or kept:
-            self._deliver(results, len(kept), seconds)
-
-    def _finish(self, job: _Job) -> None:
-        try:
-            if not job.abandoned and job.preview is not None and job.drawing is not None:
-                job.overlay_png = encode_png(job.drawing.draw(job.preview))
-            if not job.abandoned and job.predictor.pipeline.is_tiled:
-                # Here, not on the event loop: a large mask's PNG takes a second.
-                job.record = _record(job)
-        except Exception as error:  # As in _prepare.
-            self._deliver([(job, error)])
+            if len(jobs) == 1:
+                outcomes.append((jobs[0], error))
+                return
+            middle = len(jobs) // 2
+            self._run(jobs[:middle], outcomes)
+            self._run(jobs[middle:], outcomes)
             return
-        self._deliver([(job, None)])
+        seconds = time.perf_counter() - begun
+        self._on_loop(self._count_run, jobs, seconds)
+        for job in jobs:
+            job.network_s = seconds / len(jobs)
+            outcomes.append((job, None))
 
-    def _deliver(
-        self,
-        results: Sequence[tuple[_Job, Exception | None]],
-        pictures: int = 0,
-        network_s: float = 0.0,
-    ) -> None:
+    @contextlib.contextmanager
+    def _delivering(self) -> Iterator[list[_Outcome]]:
+        """Collect outcomes and hand them to the event loop in one go."""
+        outcomes: list[_Outcome] = []
+        yield outcomes
+        if outcomes:
+            self._on_loop(self._settle, outcomes)
+
+    def _on_loop(self, call: Callable[..., None], *values: object) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._settle, results, pictures, network_s)
+            self._loop.call_soon_threadsafe(call, *values)
 
-    def _settle(
-        self,
-        results: Sequence[tuple[_Job, Exception | None]],
-        pictures: int,
-        network_s: float,
-    ) -> None:
+    def _count_run(self, jobs: Sequence[Job], seconds: float) -> None:
+        served, pictures = jobs[0].served, len(jobs)
+        self._costs.learn(served, pictures, jobs[0].pixels, seconds)
+        self.stats.pictures += pictures
+        self.stats.batches += 1
+        self.stats.network_s += seconds
+        if self._observer is not None:
+            self._observer.ran(served, pictures, seconds)
+
+    def _settle(self, outcomes: Sequence[_Outcome]) -> None:
         stats = self.stats
-        stats.pictures += pictures
-        stats.batches += pictures > 0
-        stats.network_s += network_s
-        for job, error in results:
+        for job, error in outcomes:
             stats.decode_s += job.decode_s
-            if job.abandoned or job.future.done():
+            if job.future.done():
                 stats.dropped += 1
-            elif error is not None:
+                continue
+            if error is not None:
                 stats.failed += 1
                 job.future.set_exception(error)
             else:
-                record = job.record or _record(job)
-                job.future.set_result(Reply(record, job.prediction, job.overlay_png))
+                job.future.set_result(job.reply())
+            if self._observer is not None:
+                self._observer.finished(job, error)
 
 
-def _record(job: _Job) -> JsonObject:
-    ms = 1000 * (time.perf_counter() - job.started)
-    return job.predictor.record(job.prediction, "upload", ms, mask=job.mask)
+def run_sizes(most: int) -> tuple[int, ...]:
+    """Return how many pictures a run of a network may have, largest first.
 
+    Few sizes, because ONNX Runtime keeps memory for each that it has met. What is over goes into
+    a smaller run rather than into padding, which would be computed for nothing.
 
-def _take_batch(waiting: deque[_Job], limit: int) -> list[_Job]:
-    """Take the oldest job and up to `limit` that can run with it; the others keep their order.
-
-    One that is cut into tiles runs alone: its tiles are the batch.
+    Args:
+        most: The largest.
     """
-    first = waiting[0]
-    if first.predictor.pipeline.is_tiled:
-        return [waiting.popleft()]
-    batch: list[_Job] = []
-    others: list[_Job] = []
-    while waiting and len(batch) < limit:
-        job = waiting.popleft()
-        fits = job.kind == first.kind
-        (batch if fits else others).append(job)
-    waiting.extendleft(reversed(others))
-    return batch
+    powers = [1 << i for i in range(most.bit_length()) if 1 << i < most]
+    return (most, *reversed(powers))
 
 
-def _predict(jobs: Sequence[_Job]) -> None:
-    predictor, explain = jobs[0].predictor, jobs[0].explain
+def _by_shape(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Return the jobs whose model inputs have one size together."""
+    groups: defaultdict[tuple[int, ...], list[Job]] = defaultdict(list)
+    for job in jobs:
+        groups[job.input.shape if isinstance(job.input, np.ndarray) else ()].append(job)
+    return list(groups.values())
+
+
+def _chunks(jobs: Sequence[Job], sizes: Sequence[int]) -> Iterator[Sequence[Job]]:
+    """Yield runs of these sizes, as large as there are pictures for and memory allows."""
+    given = jobs[0].input
+    room = _RUN_PIXELS // (given.shape[0] * given.shape[1]) if isinstance(given, np.ndarray) else 1
+    start = 0
+    while left := len(jobs) - start:
+        size = next(size for size in sizes if size <= max(1, min(left, room)))
+        yield jobs[start : start + size]
+        start += size
+
+
+def _is_wanted(job: Job, outcomes: list[_Outcome]) -> bool:
+    if job.is_wanted(time.perf_counter()):
+        return True
+    outcomes.append((job, TimeoutError()))
+    return False
+
+
+def _predict(jobs: Sequence[Job]) -> None:
+    """Run the network on pictures of one model, and write their answers down."""
+    predictor, explain = jobs[0].served.predictor, jobs[0].explain
     inputs = [job.input for job in jobs if job.input is not None]
     frames = [job.frame for job in jobs if job.frame is not None]
     if not explain:
         predictions = predictor.predict_inputs(inputs, frames)
         for job, prediction in zip(jobs, predictions, strict=True):
-            job.prediction = prediction
+            job.answer(prediction)
         return
     previews = [job.preview for job in jobs if job.preview is not None]
     answers = predictor.predict_drawn(inputs, frames, previews, explain=False)
-    for job, (prediction, drawing) in zip(jobs, answers, strict=True):
-        job.prediction, job.drawing = prediction, drawing
+    for job, preview, (prediction, drawing) in zip(jobs, previews, answers, strict=True):
+        job.overlay_png = encode_png(drawing.draw(preview))
+        job.answer(prediction)

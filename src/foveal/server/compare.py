@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias, final
 import numpy as np
 
 from foveal.errors import FovealError
-from foveal.server.batcher import Reply
+from foveal.server.jobs import Reply
 from foveal.server.models import Served, Versions
 from foveal.server.version_telemetry import VersionTelemetry
 from foveal.tasks.prediction import Prediction

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from foveal.errors import FovealError
 from foveal.server.accesslog import AccessLog, utc
 from foveal.server.auth import Access
-from foveal.server.limits import ClientGoneError, RequestError
+from foveal.server.limits import ClientGoneError, RequestError, timeout_of
 from foveal.server.notes import Caller, RequestNotes, drop_notes, take_notes
 from foveal.server.options import ServerOptions
 from foveal.server.routes import error_response, status_of
@@ -143,11 +143,12 @@ class _Exchange:
         self._sent = 0
 
     def read_head(self) -> Head:
-        """Return what the gate looks at; raises RequestError 400 for what is ambiguous."""
+        """Return what the gate looks at; raises RequestError 400 for what is ambiguous or odd."""
         self._head = head = Head.of(self.scope)
         request_id = head.values.get("x-request-id", "")
         if _REQUEST_ID.fullmatch(request_id):
             self.notes.request_id = request_id
+        self.notes.timeout_s = timeout_of(head.values)
         trace = _TRACEPARENT.fullmatch(head.values.get("traceparent", ""))
         if trace is not None and trace[1].strip("0") and trace[2].strip("0"):
             self.notes.trace_id = trace[1]

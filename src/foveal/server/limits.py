@@ -13,6 +13,7 @@ from starlette.types import Receive
 
 from foveal.server.options import ServerOptions
 
+_TIMEOUT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s)?")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 # A client that is still sending does not read an early answer: up to this many times the limit
 # is received and thrown away, so that it sees the 413 instead of a reset connection.
@@ -44,6 +45,28 @@ class RequestError(Exception):
 
 class ClientGoneError(Exception):
     """The client hung up before its request was whole; nobody reads an answer."""
+
+
+def timeout_of(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a client waits for its answer; None when it does not say.
+
+    `X-Request-Timeout: 0.5`, `2s` or `250ms`; `Request-Timeout` is the same.
+
+    Args:
+        headers: Headers of the request, names in lower case.
+
+    Raises:
+        RequestError: 400 for anything else, and for 0.
+    """
+    for name in ("x-request-timeout", "request-timeout"):
+        text = headers.get(name)
+        if text is not None:
+            found = _TIMEOUT.fullmatch(text.strip().lower())
+            seconds = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else 0.0
+            if seconds <= 0:
+                raise RequestError(400, f"Invalid {name}. Expected seconds, as 0.5, or 250ms.")
+            return seconds
+    return None
 
 
 class Budget:

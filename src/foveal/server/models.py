@@ -17,6 +17,7 @@ from foveal.errors import UsageError, unknown_name
 from foveal.predict import Predictor
 from foveal.server.limits import RequestError
 from foveal.server.options import ServerOptions
+from foveal.server.turns import TurnEngine
 from foveal.types import JsonObject, Picture
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -59,9 +60,10 @@ class Served:
     ) -> None:
         self.name = name
         self.version = version
+        is_tiled = predictor.pipeline.is_tiled
         self.predictor = Predictor(
             predictor.bundle,
-            engine=predictor.engine,
+            engine=TurnEngine(predictor.engine) if is_tiled else predictor.engine,
             limits=_limits(predictor.limits, options),
             others=predictor.others,
             decoder=decoder,

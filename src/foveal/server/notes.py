@@ -44,6 +44,7 @@ class RequestNotes:
         trace_id: Of a W3C `traceparent`; empty without one.
         model: Name of the model that was asked.
         version: Version of that model; 0 for none.
+        timeout_s: How long its client waits, in seconds; None when it does not say.
     """
 
     request_id: str = ""
@@ -51,6 +52,7 @@ class RequestNotes:
     trace_id: str = ""
     model: str = ""
     version: int = 0
+    timeout_s: float | None = None
 
     def answered_by(self, model: str, version: int) -> None:
         """Note which model answers."""

@@ -34,8 +34,8 @@ class ServerOptions:
         max_instances: Pictures in one request of the TF Serving route.
         max_batch: Most pictures of one run of the network.
         workers: Processes that answer on the port, each with the models in its memory.
-        decode_threads: Threads of each process that decode and pre-process; None takes as many as
-            the process has cores for itself.
+        threads: Threads of each process that decode pictures and run networks; None takes as many
+            as the process has cores for itself.
         isolate_decoding: Decode in processes that can be lost, so that a crash, a hang or a memory
             bomb in an image library takes nothing with it but that picture.
         decode_timeout_s: Longest time that a picture may take there. 10 s: the slowest that the
@@ -69,7 +69,7 @@ class ServerOptions:
     max_instances: int = 64
     max_batch: int = 16
     workers: int = 1
-    decode_threads: int | None = None
+    threads: int | None = None
     isolate_decoding: bool = False
     decode_timeout_s: float = 10.0
     allowed_hosts: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class ServerOptions:
             "max_instances",
             "max_batch",
             "workers",
-            "decode_threads",
+            "threads",
             "poll_s",
             "decode_timeout_s",
         )

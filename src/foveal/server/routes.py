@@ -14,7 +14,7 @@ from foveal.bundle.promise import promise
 from foveal.errors import FovealError, ImageFormatError
 from foveal.predict import Predictor
 from foveal.render.masks import MASK_FORMS, MaskForm
-from foveal.server.batcher import Reply
+from foveal.server.jobs import Reply
 from foveal.server.json_body import parse_aside
 from foveal.server.limits import Claim, RequestError, read_body
 from foveal.server.models import Served

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 from foveal.data.decode import decode
 from foveal.data.isolation.decoder import IsolatedDecoder
 from foveal.errors import FovealError
 from foveal.machine import available_cores
-from foveal.predict import Predictor
 from foveal.predict.distribution import kind_of
 from foveal.render.masks import MASK_FORMS, MaskForm
 from foveal.server.accesslog import AccessLog
 from foveal.server.auth import Access
-from foveal.server.batcher import Batcher, Reply
+from foveal.server.batcher import SLOW_THREADS, Batcher
 from foveal.server.compare import Comparer
+from foveal.server.jobs import Reply, Terms
 from foveal.server.limits import Budget, RequestError
 from foveal.server.loader import Loader, Offered
 from foveal.server.models import ModelSet, Served
@@ -40,16 +41,16 @@ class ServerState:
 
     def __init__(self, offered: Offered, options: ServerOptions) -> None:
         self.options = options
-        threads = options.decode_threads or _threads(options)
+        threads = options.threads or _threads(options)
         self._isolated = (
-            IsolatedDecoder(threads, timeout_s=options.decode_timeout_s)
+            IsolatedDecoder(threads + SLOW_THREADS, timeout_s=options.decode_timeout_s)
             if options.isolate_decoding
             else None
         )
         self.access = Access(options)
         self.access_log = None if options.access_log is None else AccessLog(options.access_log)
         self.models = ModelSet(self._isolated or decode)
-        self.batcher = Batcher(max_batch=options.max_batch, workers=threads)
+        self.batcher = Batcher(max_batch=options.max_batch, threads=threads)
         self.budget = Budget(options.queue_items, options.queue_bytes)
         self.telemetry = Telemetry(self._read, options.runtime_dir)
         self.draining = False
@@ -57,7 +58,7 @@ class ServerState:
         self.loader = Loader(offered, self.models, options, self.telemetry.versions.count_load)
         self.loader.load()
         self.comparer = Comparer(
-            lambda served, data: self.batcher.answer(served.predictor, data),
+            self.batcher.answer,
             lambda: self.batcher.waiting > 0,
             self.telemetry.versions,
         )
@@ -113,26 +114,36 @@ class ServerState:
         *,
         explain: bool = False,
         mask: MaskForm = MASK_FORMS[0],
+        timeout_s: float | None = None,
+        priority: int = 0,
     ) -> list[Reply | FovealError]:
         """Return the answer to each picture, or the error that it caused.
+
+        Args:
+            served: The model that is asked.
+            pictures: The bytes of picture files.
+            explain: Whether explanations are drawn.
+            mask: How masks are given.
+            timeout_s: How long the answer is waited for; None is what the request's header says.
+                It can only shorten the server's own deadline.
+            priority: Order among the pictures of one client: 1 comes first, 0 last.
 
         Raises:
             RequestError: 504 when the deadline passed.
         """
-        current_notes().answered_by(served.name, served.version)
-        predictor = served.predictor
+        notes = current_notes()
+        notes.answered_by(served.name, served.version)
+        asked = notes.timeout_s if timeout_s is None else timeout_s
+        seconds = min(self.options.deadline_s, asked or self.options.deadline_s)
+        terms = Terms(notes.caller.client, time.perf_counter() + seconds, priority)
+        work = [
+            self._answer(served, data, explain=explain, mask=mask, terms=terms) for data in pictures
+        ]
         try:
-            async with asyncio.timeout(self.options.deadline_s):
-                if len(pictures) == 1:
-                    answers = [await self._answer(predictor, pictures[0], explain, mask)]
-                else:
-                    answers = await asyncio.gather(
-                        *(self._answer(predictor, data, explain, mask) for data in pictures)
-                    )
+            async with asyncio.timeout(seconds):
+                answers = [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
         except TimeoutError as error:
-            raise RequestError(
-                504, f"No answer within {self.options.deadline_s:g} s.", retry_after_s=1
-            ) from error
+            raise RequestError(504, f"No answer within {seconds:g} s.", retry_after_s=1) from error
         self._count(served, answers)
         self.comparer.offer(self.models.get(served.name), served, pictures, answers)
         return answers
@@ -148,11 +159,9 @@ class ServerState:
                     served.name, served.version, kind, said.confidence
                 )
 
-    async def _answer(
-        self, predictor: Predictor, data: bytes, explain: bool, mask: MaskForm
-    ) -> Reply | FovealError:
+    async def _answer(self, served: Served, data: bytes, **asked: Any) -> Reply | FovealError:
         try:
-            return await self.batcher.answer(predictor, data, explain=explain, mask=mask)
+            return await self.batcher.answer(served, data, **asked)
         except FovealError as error:
             return error
 

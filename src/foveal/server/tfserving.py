@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from foveal.errors import FovealError
 from foveal.server import tfrequest
-from foveal.server.batcher import Reply
+from foveal.server.jobs import Reply
 from foveal.server.json_body import parse_aside, shown_text
 from foveal.server.limits import Claim, RequestError, read_body
 from foveal.server.models import Served, VersionStatus

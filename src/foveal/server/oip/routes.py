@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from foveal.errors import FovealError
-from foveal.server.batcher import Reply
+from foveal.server.jobs import Reply
 from foveal.server.json_body import parse_aside, parse_json, shown_text
 from foveal.server.limits import Claim, RequestError, read_body
 from foveal.server.models import Served

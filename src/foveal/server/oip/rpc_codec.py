@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from foveal.server.batcher import Reply
+from foveal.server.jobs import Reply
 from foveal.server.json_body import shown_text
 from foveal.server.limits import RequestError
 from foveal.server.oip.messages import Message

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 import orjson
 
-from foveal.server.batcher import Reply
+from foveal.server.jobs import Reply
 from foveal.server.models import Served
 from foveal.server.oip.tensors import Datatype, Tensor
 from foveal.types import UNFAMILIARITY, JsonObject
