@@ -28,6 +28,14 @@ _BATCHES_AHEAD = 3
 _IDLE_S = 120
 
 
+def resident_bytes(table: Path = Path("/proc/self/statm")) -> int:
+    """Return how much memory this process holds; 0 where the system does not say."""
+    try:
+        return int(table.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """Return how many processor cores this process may use: affinity and control group.
 

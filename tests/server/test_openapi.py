@@ -162,6 +162,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any] | None, int]] = [
     ("/healthz", "/healthz", None, 200),
     ("/readyz", "/readyz", None, 200),
     ("/metrics", "/metrics", None, 200),
+    ("/metrics.json", "/metrics.json", None, 200),
 ]
 
 
@@ -171,7 +172,7 @@ def test_the_document_is_valid_openapi(document: JsonObject) -> None:
 
 
 def test_every_route_for_programs_is_described_and_tried(document: JsonObject) -> None:
-    for_people = {"docs", "page", "openapi", "static"}
+    for_people = {"docs", "page", "openapi", "static", "live", "versions"}
     described = set(document["paths"])
     served = {r.path for r in app._ROUTES if r.name not in for_people | {"tf_serving"}}
     verbs = {f"{MODEL}:{verb}" for verb in ("predict", "classify", "explain")}

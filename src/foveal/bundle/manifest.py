@@ -13,10 +13,11 @@ from typing import Any, final
 from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
 from foveal.errors import BundleError
 from foveal.pipeline import Pipeline
+from foveal.tasks.distribution import Distribution
 from foveal.types import Calibration, JsonObject, Labels, TensorSpec
 
 SCHEMA_VERSION = 1
-_OPTIONAL = frozenset({"limits", "baseline"})
+_OPTIONAL = frozenset({"limits", "baseline", "answers"})
 
 
 @final
@@ -45,6 +46,8 @@ class Manifest:
         limits: Largest picture that was decoded whole to train on.
         baseline: What the best answer that is the same for every picture gets on validation; see
             docs/bundle-format.md. Empty in older bundles.
+        answers: How often each kind of answer was given on validation, and how confidently; None in
+            older bundles.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
     limits: DecodeLimits = DEFAULT_LIMITS
     baseline: JsonObject = field(default_factory=dict)
+    answers: Distribution | None = None
 
     def to_json(self) -> JsonObject:
         """Return the manifest as JSON values, keys in the documented order."""
@@ -90,6 +94,7 @@ class Manifest:
             },
             "metrics": {name: dict(value) for name, value in self.metrics.items()},
             "baseline": dict(self.baseline),
+            "answers": None if self.answers is None else self.answers.to_json(),
             "data": dict(self.data),
             "recipe_digest": self.recipe_digest,
             "backbone": self.backbone,
@@ -177,6 +182,7 @@ def _build(data: Mapping[str, Any]) -> Manifest:
         schema_version=data["schema_version"],
         limits=_limits(data["limits"]) if "limits" in data else DEFAULT_LIMITS,
         baseline=dict(data.get("baseline", {})),
+        answers=None if data.get("answers") is None else Distribution.from_json(data["answers"]),
     )
 
 

@@ -14,7 +14,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from foveal.errors import FovealError
-from foveal.server import routes, tfserving, torchserve, web
+from foveal.server import figures, routes, tfserving, torchserve, web
+from foveal.server.drift import LOOK_S
 from foveal.server.gate import (
     Gate,
     on_foveal_error,
@@ -64,6 +65,8 @@ _ROUTES = [
     Route("/models", routes.models, methods=["GET"], name="models"),
     Route("/healthz", routes.healthz, methods=["GET"], name="healthz"),
     Route("/readyz", routes.readyz, methods=["GET"], name="readyz"),
+    Route("/metrics.json", figures.figures, methods=["GET"], name="figures"),
+    Route("/live", figures.page, methods=["GET"], name="live"),
     Route("/metrics", routes.metrics, methods=["GET"], name="metrics"),
     Route("/docs", web.docs, methods=["GET"], name="docs"),
     Route("/openapi.json", web.openapi, methods=["GET"], name="openapi"),
@@ -94,7 +97,7 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await asyncio.to_thread(state.warm_up)
         state.batcher.start(asyncio.get_running_loop())
-        publishing = asyncio.create_task(_publish(state))
+        tasks = [asyncio.create_task(_publish(state)), asyncio.create_task(_watch_drift(state))]
         state.loader.start()
         try:
             if rpc is not None:
@@ -105,7 +108,8 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
             app.state.failure = error
             raise
         finally:
-            publishing.cancel()
+            for task in tasks:
+                task.cancel()
             state.draining = True
             if rpc is not None:
                 await rpc.stop()
@@ -131,3 +135,10 @@ async def _publish(state: ServerState) -> None:
     while state.options.workers > 1:
         state.telemetry.publish()
         await asyncio.sleep(_PUBLISH_S)
+
+
+async def _watch_drift(state: ServerState) -> None:
+    """Look each minute whether the answers still are like those on validation."""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        await asyncio.to_thread(state.drift.look)

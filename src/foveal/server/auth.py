@@ -30,6 +30,8 @@ PUBLIC_PATHS = frozenset(
         # Pages: what they show comes from protected routes.
         "/",
         "/docs",
+        "/live",
+        "/versions",
         "/openapi.json",
         "/favicon.ico",
         # Probes of orchestrators send no key.

@@ -10,13 +10,13 @@ from typing import Any, final
 from foveal.data.decode import decode
 from foveal.data.isolation.decoder import IsolatedDecoder
 from foveal.errors import FovealError
-from foveal.machine import available_cores
-from foveal.predict.distribution import kind_of
+from foveal.machine import available_cores, resident_bytes
 from foveal.render.masks import MASK_FORMS, MaskForm
 from foveal.server.accesslog import AccessLog
 from foveal.server.auth import Access
 from foveal.server.batcher import SLOW_THREADS, Batcher
 from foveal.server.compare import Comparer
+from foveal.server.drift import DriftWatch
 from foveal.server.jobs import Reply, Terms
 from foveal.server.limits import Budget, RequestError
 from foveal.server.loader import Loader, Offered
@@ -24,6 +24,7 @@ from foveal.server.models import ModelSet, Served
 from foveal.server.notes import current_notes
 from foveal.server.options import ServerOptions
 from foveal.server.telemetry import Telemetry
+from foveal.tasks.distribution import kind_of
 
 
 @final
@@ -57,10 +58,12 @@ class ServerState:
         self.grpc_port: int | None = None
         self.loader = Loader(offered, self.models, options, self.telemetry.versions.count_load)
         self.loader.load()
+        versions = self.telemetry.versions
+        self.drift = DriftWatch(self.models, self.telemetry.families, versions)
         self.comparer = Comparer(
             self.batcher.answer,
             lambda: self.batcher.waiting > 0,
-            self.telemetry.versions,
+            versions,
         )
 
     @property
@@ -83,6 +86,7 @@ class ServerState:
             ),
             "foveal_queue_pictures": ("Pictures in work.", self.budget.items),
             "foveal_queue_bytes": ("Bytes of bodies in memory.", self.budget.bytes),
+            "foveal_resident_bytes": ("Memory of the processes.", resident_bytes()),
             "foveal_ready": ("1 when traffic may come.", self.ready),
         }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,6 +16,7 @@ from prometheus_client import (
     generate_latest,
     values,
 )
+from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.values import MultiProcessValue
 
@@ -40,7 +42,7 @@ def share_values(directory: Path, who: str) -> None:
 class Telemetry:
     """Requests by route and status, their durations, and answers by model.
 
-    Written on the event loop only.
+    Requests are counted on the event loop only.
 
     Args:
         read: Returns further values without labels when asked: name → (description, value).
@@ -55,8 +57,11 @@ class Telemetry:
         self, read: Callable[[], Mapping[str, tuple[str, float]]], shared: Path | None = None
     ) -> None:
         self._read = read
-        self._shared = shared
         self._registry = registry = CollectorRegistry()
+        self._all: Any = registry
+        if shared is not None:
+            self._all = MultiProcessCollector(None, str(shared))  # type: ignore[no-untyped-call]
+        self._publishing = threading.Lock()
         self._requests = Counter(
             "foveal_requests", "Finished requests.", ("route", "status"), registry=registry
         )
@@ -92,26 +97,29 @@ class Telemetry:
 
     def publish(self) -> None:
         """Let the other workers see the values that are read when asked for."""
-        for name, (description, value) in self._read().items():
-            if name.endswith("_total"):
-                if name not in self._counters:
-                    self._counters[name] = Counter(name, description, registry=self._registry)
-                self._counters[name].inc(value - self._counted.get(name, 0.0))
-                self._counted[name] = value
-            else:
-                if name not in self._gauges:
-                    self._gauges[name] = Gauge(
-                        name, description, registry=self._registry, multiprocess_mode="livesum"
-                    )
-                self._gauges[name].set(value)
+        with self._publishing:
+            for name, (description, value) in self._read().items():
+                if name.endswith("_total"):
+                    if name not in self._counters:
+                        self._counters[name] = Counter(name, description, registry=self._registry)
+                    self._counters[name].inc(value - self._counted.get(name, 0.0))
+                    self._counted[name] = value
+                else:
+                    if name not in self._gauges:
+                        self._gauges[name] = Gauge(
+                            name, description, registry=self._registry, multiprocess_mode="livesum"
+                        )
+                    self._gauges[name].set(value)
+
+    def families(self) -> list[Metric]:
+        """Return every metric, of all workers."""
+        self.publish()
+        return list(self._all.collect())
 
     def render(self) -> bytes:
         """Return everything, of all workers, in Prometheus' text format."""
         self.publish()
-        if self._shared is None:
-            return generate_latest(self._registry)
-        collector = MultiProcessCollector(None, str(self._shared))  # type: ignore[no-untyped-call]
-        return generate_latest(collector)
+        return generate_latest(self._all)
 
 
 @final

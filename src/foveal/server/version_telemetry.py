@@ -7,7 +7,7 @@ from typing import final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from foveal.predict.distribution import CONFIDENCE_BOUNDS
+from foveal.tasks.distribution import CONFIDENCE_BOUNDS
 
 logger = logging.getLogger(__name__)
 

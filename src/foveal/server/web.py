@@ -18,14 +18,15 @@ from foveal.server.routes import json_response
 from foveal.server.state import ServerState
 from foveal.types import JsonObject
 
-_PAGES = Path(__file__).parent / "templates"
+PAGES = Path(__file__).parent / "templates"
+"""Where the pages are."""
 # What the example in the description shows of long answers.
 _SHOWN_ENTRIES, _SHOWN_CHARACTERS = 5, 24
 
 
 async def index(_: Request) -> Response:
     """Give the web page."""
-    return FileResponse(_PAGES / "index.html")
+    return FileResponse(PAGES / "index.html")
 
 
 async def docs(request: Request) -> Response:
@@ -45,7 +46,7 @@ async def docs(request: Request) -> Response:
         "max_pixels": f"{first.predictor.limits.max_pixels:,}",
         "sample": json.dumps(_shortened(first.sample), indent=2, ensure_ascii=False),
     }
-    template = Template((_PAGES / "docs.html").read_text(encoding="utf-8"))
+    template = Template((PAGES / "docs.html").read_text(encoding="utf-8"))
     text = template.substitute({key: html.escape(value) for key, value in values.items()})
     return Response(text, media_type="text/html")
 

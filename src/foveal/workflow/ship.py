@@ -24,6 +24,7 @@ from foveal.models.torch_engine import TorchEngine
 from foveal.models.weights import save_weights
 from foveal.predict.engine import OnnxEngine
 from foveal.predict.predictor import Predictor
+from foveal.tasks.distribution import Distribution
 from foveal.types import Calibration, JsonObject
 from foveal.version import __version__
 from foveal.workflow.card import model_card, requirement
@@ -98,7 +99,11 @@ def ship(
     evaluation = measure_prepared(Predictor(draft), prepared, progress)
     metrics = {name: interval.to_json() for name, interval in evaluation.metrics.items()}
     manifest = replace(
-        evaluation.manifest, files={}, metrics=metrics, baseline=evaluation.baseline.to_json()
+        evaluation.manifest,
+        files={},
+        metrics=metrics,
+        baseline=evaluation.baseline.to_json(),
+        answers=Distribution.of(evaluation.measured.predictions, task.target_kind),
     )
     card = {"README.md": model_card(manifest).encode()}
     bundle = Bundle.write(run.bundle, manifest, {**files, **card})

@@ -1,5 +1,7 @@
 // Talks to the server. Knows nothing of the page.
 
+import { fetchWithKey } from "./key.js";
+
 const DOWNSCALED_SIDE_PX = 2048;
 const DOWNSCALED_QUALITY = 0.92;
 
@@ -30,7 +32,7 @@ export async function predict(model, picture, { explain = false, expected = null
 async function send(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetchWithKey(path, options);
   } catch {
     throw new AnswerError("The server cannot be reached. Is it still running?", { passing: true });
   }

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from foveal.bundle import Bundle
-from foveal.predict.distribution import NONE, OTHER, Distribution, kind_of, shift, shift_of_bins
 from foveal.predict.predictor import Predictor
+from foveal.tasks.distribution import NONE, OTHER, Distribution, kind_of, shift, shift_of_bins
 from foveal.types import Picture
 
 

@@ -157,6 +157,6 @@ def _index(pairs: Sequence[tuple[int, int]]) -> Shift:
 
 
 def _chi_squared(freedom: int) -> float:
-    """Return the quantile of 0.999 by Wilson and Hilferty's cube, within 1 % from 2 on."""
+    """Return the quantile of 0.999 by Wilson and Hilferty; 3 % too much at 1, else within 1 %."""
     part = 2 / (9 * freedom)
     return freedom * (1 - part + _QUANTILE * sqrt(part)) ** 3
