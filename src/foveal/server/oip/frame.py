@@ -10,8 +10,8 @@ import orjson
 
 from foveal.server.json_body import parse_json, shown_text
 from foveal.server.limits import RequestError
-from foveal.server.oip.request import InferRequest, Output, checked_id, checked_request
-from foveal.server.oip.signature import Signature
+from foveal.server.oip.request import InferRequest, checked_id, checked_request
+from foveal.server.oip.signature import Output, Signature
 from foveal.server.oip.tensors import Given, Tensor, checked_datatype, checked_shape, flattened
 from foveal.types import JsonObject
 

@@ -5,53 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 from PIL import Image as PILImage
 
 from foveal.server.json_body import shown_text
 from foveal.server.limits import RequestError
-from foveal.server.oip.signature import Signature
+from foveal.server.oip.signature import Output, Signature, is_count
 from foveal.server.oip.tensors import Given, split_bytes
 from foveal.server.payload import decode_base64
 
 _LONGEST_ID = 1024
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Output:
-    """An output that is asked for.
-
-    Attributes:
-        name: Its name.
-        binary: Whether as bytes; None for what the request says of all.
-        classes: As that many classes with their scores, see Triton's classification extension;
-            0 for the tensor.
-    """
-
-    name: str
-    binary: bool | None = None
-    classes: int = 0
-
-    @classmethod
-    def checked(cls, name: str, parameters: Mapping[str, Any]) -> Self:
-        """Return the output that a request's parameters describe.
-
-        Raises:
-            RequestError: 400 for a parameter of another type.
-        """
-        binary, classes = parameters.get("binary_data"), parameters.get("classification", 0)
-        if binary is not None and not isinstance(binary, bool):
-            raise RequestError(400, f"Output {name!r}: expected 'binary_data' as true or false.")
-        if not _is_count(classes):
-            raise RequestError(
-                400, f"Output {name!r}: expected 'classification' as an integer from 0 on."
-            )
-        if "shared_memory_region" in parameters:
-            raise RequestError(400, f"Output {name!r}: shared memory is not supported here.")
-        return cls(name, binary, classes)
 
 
 @final
@@ -64,12 +29,14 @@ class InferRequest:
         pictures: Picture files.
         outputs: What is answered, in this order.
         timeout_s: How long the client waits; None when it does not say.
+        priority: Order among the pictures of one client: 1 comes first, 0 last.
     """
 
     id: str
     pictures: list[bytes]
     outputs: tuple[Output, ...]
     timeout_s: float | None
+    priority: int
 
 
 def checked_id(value: Any) -> str:
@@ -108,7 +75,7 @@ def checked_request(
     if not isinstance(binary, bool):
         raise RequestError(400, "Expected the parameter 'binary_data_output' as true or false.")
     for name in ("timeout", "priority"):
-        if not _is_count(parameters.get(name, 0)):
+        if not is_count(parameters.get(name, 0)):
             raise RequestError(400, f"Expected the parameter {name!r} as an integer from 0 on.")
     asked = tuple(Output(spec.name) for spec in signature.outputs)
     if outputs:
@@ -119,11 +86,8 @@ def checked_request(
         _pictures(_only_input(inputs, signature), limit),
         tuple(Output(o.name, binary if o.binary is None else o.binary, o.classes) for o in asked),
         timeout / 1e6 if timeout else None,
+        parameters.get("priority", 0),
     )
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _only_input(inputs: Sequence[Given], signature: Signature) -> Given:

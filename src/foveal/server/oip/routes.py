@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from starlette.requests import Request
@@ -149,14 +148,12 @@ async def answered(
 
     Raises:
         RequestError: When a picture, which is named, has no answer; 504 when it takes longer than
-            the client waits.
+            the client or the server waits.
     """
-    limit_s = min((t for t in (asked.timeout_s, wait_s) if t is not None), default=None)
-    try:
-        async with asyncio.timeout(limit_s):
-            answers = await state.answer_all(served, asked.pictures)
-    except TimeoutError as error:
-        raise RequestError(504, f"No answer within {limit_s:g} s.") from error
+    timeout_s = min((t for t in (asked.timeout_s, wait_s) if t is not None), default=None)
+    answers = await state.answer_all(
+        served, asked.pictures, timeout_s=timeout_s, priority=asked.priority
+    )
     replies: list[Reply] = []
     for i, answer in enumerate(answers):
         if isinstance(answer, FovealError):

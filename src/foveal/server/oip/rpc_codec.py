@@ -9,8 +9,8 @@ from foveal.server.jobs import Reply
 from foveal.server.json_body import shown_text
 from foveal.server.limits import RequestError
 from foveal.server.oip.messages import Message
-from foveal.server.oip.request import InferRequest, Output, checked_id, checked_request
-from foveal.server.oip.signature import Signature, output_tensor
+from foveal.server.oip.request import InferRequest, checked_id, checked_request
+from foveal.server.oip.signature import Output, Signature, output_tensor
 from foveal.server.oip.tensors import Given, Tensor, checked_datatype, checked_shape, flattened
 from foveal.types import JsonObject
 

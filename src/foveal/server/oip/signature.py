@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import Any, Self, final
 
 import numpy as np
 import orjson
 
 from foveal.server.jobs import Reply
+from foveal.server.limits import RequestError
 from foveal.server.models import Served
 from foveal.server.oip.tensors import Datatype, Tensor
 from foveal.types import UNFAMILIARITY, JsonObject
-
-if TYPE_CHECKING:
-    from foveal.server.oip.request import Output
 
 PLATFORM = "onnx_onnxv1"
 
@@ -59,6 +57,46 @@ class Signature:
     input: TensorInfo
     outputs: tuple[TensorInfo, ...]
     labels: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output that is asked for.
+
+    Attributes:
+        name: Its name.
+        binary: Whether as bytes; None for what the request says of all.
+        classes: As that many classes with their scores, see Triton's classification extension;
+            0 for the tensor.
+    """
+
+    name: str
+    binary: bool | None = None
+    classes: int = 0
+
+    @classmethod
+    def checked(cls, name: str, parameters: Mapping[str, Any]) -> Self:
+        """Return the output that a request's parameters describe.
+
+        Raises:
+            RequestError: 400 for a parameter of another type.
+        """
+        binary, classes = parameters.get("binary_data"), parameters.get("classification", 0)
+        if binary is not None and not isinstance(binary, bool):
+            raise RequestError(400, f"Output {name!r}: expected 'binary_data' as true or false.")
+        if not is_count(classes):
+            raise RequestError(
+                400, f"Output {name!r}: expected 'classification' as an integer from 0 on."
+            )
+        if "shared_memory_region" in parameters:
+            raise RequestError(400, f"Output {name!r}: shared memory is not supported here.")
+        return cls(name, binary, classes)
+
+
+def is_count(value: Any) -> bool:
+    """Return whether a parameter is an integer from 0 on, of 64 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def signature_of(served: Served) -> Signature:
