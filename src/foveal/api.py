@@ -12,6 +12,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -29,8 +30,8 @@ from foveal.workflow.names import located
 if TYPE_CHECKING:
     from foveal.evaluate.compare import Comparison
     from foveal.evaluate.evaluate import Evaluation
-    from foveal.predict import Predictor
     from foveal.recipe import Recipe
+    from foveal.server.loader import Offer
     from foveal.store.store import Store
     from foveal.workflow.check import CheckReport
     from foveal.workflow.find_lr import LearningRates
@@ -546,8 +547,10 @@ def preprocess(
 
 @spelled
 def serve(
-    model: str | Path | Model,
-    *,
+    *models: str | Path | Model,
+    store: str | Path | None = None,
+    canary: Sequence[str] = (),
+    shadow: Sequence[str] = (),
     host: str = "127.0.0.1",
     port: int = 8000,
     on_ready: Callable[[str], None] | None = None,
@@ -576,12 +579,18 @@ def serve(
     audit_log: str | Path | None = None,
     runtime_dir: str | Path | None = None,
 ) -> None:
-    """Serve a model over HTTP, with a web page, until interrupted.
+    """Serve models over HTTP, with a web page, until interrupted.
+
+    A model of a store goes on being what the store says: when an alias is promoted, or a newer
+    version is published where none has the alias `live`, that is loaded and answers instead.
 
     `model.serve()` serves in a thread instead, and returns at once.
 
     Args:
-        model: As for `load`.
+        *models: As for `load`. Without any, all of the store is served.
+        store: Path or URL of the store that the names are in; None takes the default one.
+        canary: `NAME:VERSION=SHARE%`, versions that answer a share of the requests.
+        shadow: `NAME:VERSION`, versions whose answers are compared and never sent.
         host: Address to listen on.
         port: Port to listen on; 0 chooses a free one.
         on_ready: Called with the URL once the server answers.
@@ -627,9 +636,15 @@ def serve(
     # What is wrong with them is said before a model is read, which takes longer.
     checked = ServerOptions(**options)
 
-    def open_models() -> dict[str, Predictor]:
-        opened = _opened(model)
-        return {opened.bundle.name: opened.predictor}
+    def open_models() -> Offer:
+        from foveal.server.offer import Wanted, make_offer
+
+        opened = {id(model): model.predictor for model in models if isinstance(model, Model)}
+        paths = [model for model in models if not isinstance(model, Model)]
+        wanted = Wanted(paths, None if store is None else str(store), canary, shadow)
+        offer = make_offer(wanted, lambda path: Model(path).predictor)
+        given = {predictor.bundle.name: predictor for predictor in opened.values()}
+        return replace(offer, fixed={**given, **offer.fixed})
 
     if workers > 1:
         from foveal.server.supervisor import supervise
@@ -641,7 +656,7 @@ def serve(
     run_server(open_models(), checked, on_ready=on_ready)
 
 
-_NOT_OPTIONS = ("model", "on_ready")
+_NOT_OPTIONS = ("models", "store", "canary", "shadow", "on_ready")
 
 
 def _path(given: str | Path | None) -> Path | None:

@@ -10,16 +10,42 @@ from typing import Annotated, Any
 import typer
 
 import foveal
-from foveal.cli.options import Debug, Json, ModelName, Quiet
+from foveal.cli.options import Debug, Json, Quiet, StorePath
 from foveal.cli.output import note, write, write_json
 from foveal.errors import UsageError
 from foveal.machine import available_cores
+from foveal.workflow.locate import in_store
 
 _MEBIBYTE = 1024 * 1024
 
 
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL]...",
+        help="Runs, bundles, .foveal files, or NAME, NAME@ALIAS, NAME:VERSION of the store; a,b,c "
+        "vote. Without any, all of --store.",
+    ),
+]
+
+
 def serve(
-    model: ModelName,
+    models: Models = None,
+    store: StorePath = None,
+    canary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:VERSION=SHARE%",
+            help="Let a version answer a share of the requests; repeatable.",
+        ),
+    ] = None,
+    shadow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:VERSION",
+            help="Compare the answers of a version, without sending them; repeatable.",
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
@@ -88,9 +114,10 @@ def serve(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Serve a model over HTTP with a web page.
+    """Serve models over HTTP with a web page.
 
-    Drop, paste or photograph pictures on the page. Stop the server with Ctrl-C.
+    Drop, paste or photograph pictures on the page. A model of the store goes on being what the
+    store says; `kill -HUP` looks at once. Stop the server with Ctrl-C.
     """
     given: dict[str, Any] = {
         "grpc_port": grpc_port,
@@ -111,19 +138,41 @@ def serve(
         "audit_log": audit_log,
     }
     options = {name: value for name, value in given.items() if value is not None}
-    opened = foveal.load(model)
+    if not models and store is None:
+        raise UsageError("There is no model to serve.", hint="foveal serve MODEL, or --store DIR")
+    # What is wrong with what is named is said before any worker starts.
+    about = [_about(model, store) for model in models or ()]
 
     def announce(url: str) -> None:
         if as_json:
-            about = {"model": opened.bundle.name, "version": opened.bundle.version}
-            write_json({"schema_version": 1, "url": url, **about})
+            first = about[0] if about else {}
+            write_json({"schema_version": 1, "url": url, **first, "models": about})
         else:
             write(url)
             note("open it in a browser; stop the server with Ctrl-C", quiet=quiet)
         # A program that started us through a pipe waits for this line.
         sys.stdout.flush()
 
-    foveal.serve(opened, host=host, port=port, on_ready=announce, **options)
+    foveal.serve(
+        *(models or ()),
+        store=store,
+        canary=canary or (),
+        shadow=shadow or (),
+        host=host,
+        port=port,
+        on_ready=announce,
+        **options,
+    )
+
+
+def _about(model: str, store: str | None) -> dict[str, str]:
+    """Return the name in the routes and the version: of a bundle its hash, else its number."""
+    stored = None if "," in model else in_store(model, store)
+    if stored is None:
+        bundle = foveal.load(model).bundle
+        return {"model": bundle.name, "version": bundle.version}
+    found = stored[0].resolve(stored[1])
+    return {"model": found.name, "version": str(found.version)}
 
 
 def _processes(text: str) -> int:

@@ -51,7 +51,7 @@ def find_model(model: str | Path) -> Found:
         UsageError: When runs of several tasks have the name.
     """
     path = located(model)
-    if path.is_file() or any((path / file).is_file() for file in _MODELS):
+    if _has_model(path):
         _tell_apart(str(model), path)
         return Found(_open(path), run_of(path))
     if str(model) == IMAGENET and not path.exists():
@@ -62,6 +62,34 @@ def find_model(model: str | Path) -> Found:
     store, reference = stored
     version = store.resolve(reference)
     return Found(store.bundle(version.name, version.version), None, version)
+
+
+def in_store(
+    model: str | Path, location: str | Path | None = None
+) -> tuple[Store, Reference] | None:
+    """Return where a store has a model; None for one at a path.
+
+    Args:
+        model: As for `find_model`.
+        location: Of the store that names are in; None finds what `find_model` would open.
+
+    Raises:
+        StoreError: When a store behind a URL cannot be reached.
+    """
+    path = located(model)
+    if location is not None:
+        from foveal.store.reference import Reference
+        from foveal.store.store import Store
+
+        reference = Reference.parse(str(model))
+        return None if reference is None else (Store.open(location), reference)
+    if _has_model(path) or (str(model) == IMAGENET and not path.exists()):
+        return None
+    return store_of(model)
+
+
+def _has_model(path: Path) -> bool:
+    return path.is_file() or any((path / file).is_file() for file in _MODELS)
 
 
 def store_of(model: str | Path) -> tuple[Store, Reference] | None:
