@@ -638,11 +638,12 @@ def serve(
 
     def open_models() -> Offer:
         from foveal.server.offer import Wanted, make_offer
+        from foveal.workflow.locate import in_store
 
         opened = {id(model): model.predictor for model in models if isinstance(model, Model)}
         paths = [model for model in models if not isinstance(model, Model)]
         wanted = Wanted(paths, None if store is None else str(store), canary, shadow)
-        offer = make_offer(wanted, lambda path: Model(path).predictor)
+        offer = make_offer(wanted, lambda path: Model(path).predictor, in_store)
         given = {predictor.bundle.name: predictor for predictor in opened.values()}
         return replace(offer, fixed={**given, **offer.fixed})
 

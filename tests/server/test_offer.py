@@ -17,6 +17,7 @@ from foveal.server.models import Canary
 from foveal.server.offer import Wanted, make_offer
 from foveal.store.reference import Reference
 from foveal.store.store import Store
+from foveal.workflow.locate import in_store
 
 
 def opened(path: str | Path) -> Predictor:
@@ -35,7 +36,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_names_of_one_model_are_served_together(store: Store) -> None:
     wanted = Wanted(["shapes:1", "shapes"], store.location, ["shapes:2=5%"], ["shapes:2"])
-    (followed,) = make_offer(wanted, opened).followed
+    (followed,) = make_offer(wanted, opened, in_store).followed
     assert followed.name == "shapes"
     assert followed.choices == (Reference("shapes", version=1), Reference("shapes"))
     assert (followed.canary, followed.shadow) == (Canary(2, 0.05), 2)
@@ -44,9 +45,9 @@ def test_names_of_one_model_are_served_together(store: Store) -> None:
 def test_a_path_is_opened_and_without_models_a_whole_store_is_served(
     store: Store, tiny_bundle: Bundle
 ) -> None:
-    offer = make_offer(Wanted([tiny_bundle.path]), opened)
+    offer = make_offer(Wanted([tiny_bundle.path]), opened, in_store)
     assert (list(offer.fixed), offer.store) == (["tiny"], None)
-    whole = make_offer(Wanted((), store.location), opened)
+    whole = make_offer(Wanted((), store.location), opened, in_store)
     assert whole.store is not None
     assert whole.store.names() == ("shapes",)
 
@@ -63,11 +64,11 @@ def test_a_path_is_opened_and_without_models_a_whole_store_is_served(
 )
 def test_a_canary_that_makes_no_sense_is_refused(store: Store, canary: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        make_offer(Wanted(["shapes"], store.location, [canary]), opened)
+        make_offer(Wanted(["shapes"], store.location, [canary]), opened, in_store)
 
 
 def test_a_canary_that_the_store_lacks_ends_the_start(store: Store) -> None:
-    offer = make_offer(Wanted(["shapes"], store.location, ["shapes:7=5%"]), opened)
+    offer = make_offer(Wanted(["shapes"], store.location, ["shapes:7=5%"]), opened, in_store)
     with pytest.raises(FovealError, match="shapes"):
         start_in_thread(offer, port=0)
 
@@ -76,7 +77,7 @@ def test_promote_rollback_and_a_new_name_are_followed(
     store: Store, tmp_path: Path, dark_png: bytes
 ) -> None:
     store.promote("shapes:1")
-    offer = make_offer(Wanted((), store.location), opened)
+    offer = make_offer(Wanted((), store.location), opened, in_store)
     with start_in_thread(offer, port=0, poll_s=0.01) as handle:
         models = handle._state.models
 
@@ -101,7 +102,7 @@ def test_promote_rollback_and_a_new_name_are_followed(
 def test_a_version_damaged_on_the_disk_is_never_served(
     store: Store, tmp_path: Path, dark_png: bytes
 ) -> None:
-    offer = make_offer(Wanted(["shapes:1", "shapes"], store.location), opened)
+    offer = make_offer(Wanted(["shapes:1", "shapes"], store.location), opened, in_store)
     with start_in_thread(offer, port=0, poll_s=0.01) as handle:
         models = handle._state.models
         published = store.push(write_bundle(tmp_path / "three"), "others")

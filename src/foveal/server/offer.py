@@ -15,7 +15,6 @@ from foveal.server.loader import Offer
 from foveal.server.models import Canary
 from foveal.store.reference import Reference
 from foveal.store.store import Store
-from foveal.workflow.locate import in_store
 
 _SHARE = re.compile(r"(.+)=([0-9]+(?:\.[0-9]+)?)\s*%")
 
@@ -48,12 +47,17 @@ class _Name:
     shadow: int | None = None
 
 
-def make_offer(wanted: Wanted, open_path: Callable[[str | Path], Predictor]) -> Offer:
+def make_offer(
+    wanted: Wanted,
+    open_path: Callable[[str | Path], Predictor],
+    in_store: Callable[[str | Path, str | None], tuple[Store, Reference] | None],
+) -> Offer:
     """Return what is to be served; models of a store are loaded later, by the server.
 
     Args:
         wanted: What the user asks for.
         open_path: Opens what is at a path, or votes.
+        in_store: Finds a model in the store at a location or the default one, None for a path.
 
     Raises:
         UsageError: For an invalid canary or shadow, or two models of one name.
