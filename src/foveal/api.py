@@ -558,7 +558,12 @@ def serve(
     max_body_bytes: int = 16 * 1024 * 1024,
     max_pixels: int | None = None,
     body_timeout_s: float = 30.0,
-    header_timeout_s: float = 10.0,
+    header_timeout_s: float = 5.0,
+    keep_alive_s: float = 15.0,
+    min_bytes_per_s: int = 32 * 1024,
+    max_connections: int | None = None,
+    max_client_connections: int | None = None,
+    trusted_proxies: tuple[str, ...] = (),
     deadline_s: float = 30.0,
     queue_items: int = 256,
     queue_bytes: int = 256 * 1024 * 1024,
@@ -597,8 +602,13 @@ def serve(
         grpc_port: Port for the Open Inference Protocol over gRPC; None serves HTTP alone.
         max_body_bytes: Largest request body.
         max_pixels: Pictures of more pixels are refused; None takes the limit of the training.
-        body_timeout_s: Time to receive a whole body.
+        body_timeout_s: Time to receive a body, besides that which it takes at `min_bytes_per_s`.
         header_timeout_s: Time to receive the head of a request.
+        keep_alive_s: How long a connection may wait for its next request.
+        min_bytes_per_s: Who sends or reads more slowly for long is cut off.
+        max_connections: Connections at once; None takes what open files allow, up to 8192.
+        max_client_connections: Connections of one address at once; None allows half of all.
+        trusted_proxies: Addresses or networks of proxies whose `X-Forwarded-For` is believed.
         deadline_s: Time from the body to the answer; then 504.
         queue_items: Pictures that may be in work at once; then 503.
         queue_bytes: Bytes of bodies that may be in memory at once; then 503.

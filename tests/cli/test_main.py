@@ -79,7 +79,7 @@ def test_every_verb_has_json_quiet_and_debug(verb: str, capsys: pytest.CaptureFi
 
 
 def test_the_list_of_verbs_loads_nothing_heavy() -> None:
-    heavy = {"numpy", "PIL", "torch", "onnxruntime", "matplotlib", "uvicorn", "foveal.api"}
+    heavy = {"numpy", "PIL", "torch", "onnxruntime", "matplotlib", "uvloop", "foveal.api"}
     assert modules_after("--help") & heavy == set()
 
 

@@ -146,7 +146,7 @@ def test_predicting_loads_neither_torch_nor_what_draws_or_serves(
         [*command, str(folder / "dark.png")], capture_output=True, text=True, check=True
     )
     answer, _, modules = done.stdout.partition("MODULES\n")
-    heavy = {"torch", "timm", "onnx", "matplotlib", "uvicorn", "starlette", "rich", "jinja2"}
+    heavy = {"torch", "timm", "onnx", "matplotlib", "uvloop", "starlette", "rich", "jinja2"}
     heavy |= {"foveal.recipe", "foveal.server", "foveal.train", "fsspec", "yaml"}
     assert "circle" in answer
     assert set(modules.split("\n")) & heavy == set()

@@ -103,10 +103,6 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
             if rpc is not None:
                 await rpc.start()
             yield
-        except FovealError as error:
-            # The web server would only say that it did not start.
-            app.state.failure = error
-            raise
         finally:
             for task in tasks:
                 task.cancel()

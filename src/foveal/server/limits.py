@@ -14,10 +14,6 @@ from starlette.types import Receive
 from foveal.server.options import ServerOptions
 
 _TIMEOUT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s)?")
-_DIGITS = re.compile(r"[0-9]{1,18}")
-# A client that is still sending does not read an early answer: up to this many times the limit
-# is received and thrown away, so that it sees the 413 instead of a reset connection.
-_DISCARD_FACTOR = 4
 
 
 class RequestError(Exception):
@@ -130,69 +126,42 @@ async def read_body(
     Args:
         receive: The ASGI receive function.
         headers: Headers of the request, names in lower case.
-        claim: Takes the body's bytes: at once when the length is declared, else as they come.
+        claim: Takes the body's bytes as they come: who declares much and sends little holds little.
         options: Limits on bytes and time.
 
     Raises:
-        RequestError: 400 for an odd Content-Length, 408, 413, or 503 when there is no room.
+        RequestError: 408, 413, or 503 when there is no room.
         ClientGoneError: When the client hangs up.
     """
-    declared = _content_length(headers)
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > options.max_body_bytes:
+        raise RequestError(413, too_large(options), close=True)
+    begun = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(options.body_timeout_s):
-            if declared is not None and declared > options.max_body_bytes:
-                await _refuse_large(receive, declared, options)
-            if declared is not None:
-                claim.grow(0, declared)
-            return await _receive_all(receive, declared, claim, options)
+        async with asyncio.timeout(options.body_timeout_s) as timeout:
+            parts: list[bytes] = []
+            size = 0
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGoneError
+                part = message.get("body", b"")
+                size += len(part)
+                if size > options.max_body_bytes:
+                    raise RequestError(413, too_large(options), close=True)
+                claim.grow(0, len(part))
+                if not message.get("more_body", False):
+                    return b"".join([*parts, part]) if parts else bytes(part)
+                parts.append(part)
+                allowed_s = options.body_timeout_s + size / options.min_bytes_per_s
+                timeout.reschedule(begun + allowed_s)
     except TimeoutError as error:
         raise RequestError(
-            408, f"The body did not arrive within {options.body_timeout_s:g} s.", close=True
+            408,
+            f"The body did not arrive within {options.body_timeout_s:g} s, nor at "
+            f"{options.min_bytes_per_s} bytes a second.",
+            close=True,
         ) from error
-
-
-def _content_length(headers: Mapping[str, str]) -> int | None:
-    text = headers.get("content-length")
-    if text is None:
-        return None
-    if not _DIGITS.fullmatch(text):
-        raise RequestError(400, "Invalid Content-Length.", close=True)
-    return int(text)
-
-
-async def _receive_all(
-    receive: Receive, declared: int | None, claim: Claim, options: ServerOptions
-) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        part = message.get("body", b"")
-        size += len(part)
-        if size > options.max_body_bytes:
-            raise RequestError(413, too_large(options), close=True)
-        if declared is None:
-            claim.grow(0, len(part))
-        if not message.get("more_body", False):
-            if not parts:
-                return bytes(part)
-            parts.append(part)
-            return b"".join(parts)
-        if part:
-            parts.append(part)
-
-
-async def _refuse_large(receive: Receive, declared: int, options: ServerOptions) -> None:
-    if declared > _DISCARD_FACTOR * options.max_body_bytes:
-        raise RequestError(413, too_large(options), close=True)
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        if not message.get("more_body", False):
-            raise RequestError(413, too_large(options))
 
 
 def too_large(options: ServerOptions) -> str:

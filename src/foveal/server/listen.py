@@ -9,7 +9,7 @@ import sys
 from foveal.errors import UsageError
 from foveal.server.options import ServerOptions
 
-_BACKLOG = 2048
+BACKLOG = 2048
 
 
 def listen(options: ServerOptions, count: int = 1) -> list[socket.socket]:
@@ -50,9 +50,7 @@ def url_of(host: str, listener: socket.socket) -> str:
 
 def _open(host: str, port: int, *, reuse_port: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server(
-        (host, port), family=family, backlog=_BACKLOG, reuse_port=reuse_port
-    )
+    return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
 
 
 def _is_taken(error: Exception) -> bool:

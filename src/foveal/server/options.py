@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -10,6 +11,13 @@ from typing import Any, Self, final
 
 from foveal.errors import UsageError, unknown_name
 
+if sys.platform != "win32":
+    import resource
+
+# As many as a kernel on its defaults serves well, and 128 MiB of heads at worst.
+_MAX_CONNECTIONS = 8192
+# Open files besides connections: models, counters, threads' pipes, files of the page.
+_OTHER_FILES = 128
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -26,8 +34,16 @@ class ServerOptions:
             and base64 in JSON adds a third.
         max_pixels: Pictures over this are refused from their header, before decoding. None leaves
             each model the limit that it was opened with, which is that of its training.
-        body_timeout_s: Time to receive a whole body.
-        header_timeout_s: Time to receive the head of a request once its first byte came.
+        body_timeout_s: Time to receive a body, besides that which it takes at `min_bytes_per_s`.
+        header_timeout_s: Time to receive the head of a request, however it trickles.
+        keep_alive_s: How long a connection may wait for its next request.
+        min_bytes_per_s: Who sends or reads more slowly for long is cut off. 32 KiB, the slowest
+            mobile uplink: a photo of 4 MB takes two minutes.
+        max_connections: Connections at once; None takes what open files allow, up to 8192. The one
+            that has been idle the longest makes room for a new one.
+        max_client_connections: Connections of one address at once; None allows half of all.
+        trusted_proxies: Addresses or networks of proxies whose `X-Forwarded-For` and
+            `X-Forwarded-Proto` are believed.
         deadline_s: Time from the body to the answer; then 504 and the item is dropped.
         queue_items: Pictures that may be in work at once; then 503.
         queue_bytes: Bytes of bodies that may be in memory at once; then 503.
@@ -62,7 +78,12 @@ class ServerOptions:
     max_body_bytes: int = 16 * 1024 * 1024
     max_pixels: int | None = None
     body_timeout_s: float = 30.0
-    header_timeout_s: float = 10.0
+    header_timeout_s: float = 5.0
+    keep_alive_s: float = 15.0
+    min_bytes_per_s: int = 32 * 1024
+    max_connections: int | None = None
+    max_client_connections: int | None = None
+    trusted_proxies: tuple[str, ...] = ()
     deadline_s: float = 30.0
     queue_items: int = 256
     queue_bytes: int = 256 * 1024 * 1024
@@ -90,6 +111,10 @@ class ServerOptions:
             "max_pixels",
             "body_timeout_s",
             "header_timeout_s",
+            "keep_alive_s",
+            "min_bytes_per_s",
+            "max_connections",
+            "max_client_connections",
             "deadline_s",
             "queue_items",
             "queue_bytes",
@@ -104,6 +129,14 @@ class ServerOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"Invalid {name}. Expected > 0. Received: {value}.")
+        for text in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                raise UsageError(
+                    f"Invalid trusted proxy. Expected an address or a network. Received: {text!r}.",
+                    hint="--trusted-proxy 10.0.0.0/8",
+                ) from error
         if not 0 <= self.port <= 65535:
             raise UsageError(f"Invalid port. Expected 0 to 65535. Received: {self.port}.")
         if self.grpc_port is not None and not 0 <= self.grpc_port <= 65535:
@@ -129,6 +162,14 @@ class ServerOptions:
             if name not in known:
                 raise UsageError(unknown_name("server option", name, known))
         return replace(self, **changes)
+
+    def connection_limit(self) -> int:
+        """Return how many connections there may be: never so many that files run out."""
+        if sys.platform == "win32":
+            return self.max_connections or _MAX_CONNECTIONS
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        room = _MAX_CONNECTIONS if files == resource.RLIM_INFINITY else files - _OTHER_FILES
+        return max(1, min(self.max_connections or _MAX_CONNECTIONS, room))
 
     @property
     def is_loopback(self) -> bool:

@@ -11,15 +11,14 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, final
 
-import uvicorn
 from starlette.applications import Starlette
 
 from foveal.errors import FovealError
 from foveal.server.app import create_app
+from foveal.server.http import HttpServer
 from foveal.server.listen import listen, url_of
 from foveal.server.loader import Offered
 from foveal.server.options import ServerOptions
-from foveal.server.protocol import protocol_with_header_limit
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +36,7 @@ class ServerHandle:
         url: Where it answers, e.g. `http://127.0.0.1:8000`.
     """
 
-    def __init__(
-        self, url: str, server: uvicorn.Server, thread: threading.Thread, state: Any
-    ) -> None:
+    def __init__(self, url: str, server: HttpServer, thread: threading.Thread, state: Any) -> None:
         self.url = url
         self._server = server
         self._thread = thread
@@ -67,7 +64,7 @@ class ServerHandle:
     def stop(self) -> None:
         """Stop accepting, finish what is in flight, and end the thread. May be called twice."""
         self.drain()
-        self._server.should_exit = True
+        self._server.stop()
         self._thread.join()
 
     def __enter__(self) -> ServerHandle:
@@ -112,39 +109,26 @@ def start_app(
         FovealError: When the server does not start.
     """
     listener = listener or listen(options)[0]
-    config = uvicorn.Config(
-        app,
-        http=protocol_with_header_limit(options.header_timeout_s),
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # Behind a proxy the guards must see what the proxy sent, not what a header claims.
-        proxy_headers=False,
-        timeout_graceful_shutdown=max(1, round(options.drain_s)),
-    )
-    server = uvicorn.Server(config)
+    server = HttpServer(app, options, listener)
     failure: list[BaseException] = []
-    app.state.failure = None
 
     def run() -> None:
         try:
-            server.run(sockets=[listener])
-        except (Exception, SystemExit) as error:  # Handed to the thread that waits.
+            server.run()
+        except Exception as error:  # Handed to the thread that waits.
             failure.append(error)
-        finally:
-            listener.close()
 
     thread = threading.Thread(target=run, name="foveal-server", daemon=True)
+    url = url_of(options.host, listener)
     thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(_POLL_S)
-    if not server.started:
-        if app.state.failure is not None:
-            raise app.state.failure
-        raise FovealError("The server did not start.") from (failure[0] if failure else None)
-    return ServerHandle(url_of(options.host, listener), server, thread, app.state.foveal)
+    while not server.started.wait(_POLL_S) and thread.is_alive():
+        pass
+    if not server.started.is_set():
+        cause = failure[0] if failure else None
+        if isinstance(cause, FovealError):
+            raise cause
+        raise FovealError("The server did not start.") from cause
+    return ServerHandle(url, server, thread, app.state.foveal)
 
 
 def serve(

@@ -76,6 +76,12 @@ class Telemetry:
             "foveal_predictions", "Answered pictures.", ("model", "unsure"), registry=registry
         )
         self.versions = VersionTelemetry(registry)
+        self._connections = Gauge(
+            "foveal_connections",
+            "Open connections.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._counted: dict[str, float] = {}
@@ -94,6 +100,10 @@ class Telemetry:
     def count_answer(self, model: str, unsure: bool) -> None:
         """Count one answered picture."""
         self._answers.labels(model, str(unsure).lower()).inc()
+
+    def connections(self, count: int) -> None:
+        """Say how many connections are open."""
+        self._connections.set(count)
 
     def publish(self) -> None:
         """Let the other workers see the values that are read when asked for."""
