@@ -271,7 +271,7 @@ def exchange(url: str, request: bytes) -> bytes:
         (b"GET /healthz HTTP/1.1", b"X: y", 400),
         (b"GET /healthz HTTP/1.1", b"Host: localhost\r\nHost: evil.example", 400),
         (b"GET /healthz HTTP/1.1", b"Host: evil@127.0.0.1", 400),
-        (b"GET http://evil.example/healthz HTTP/1.1", b"Host: localhost", 400),
+        (b"GET http://evil.example/healthz HTTP/1.1", b"Host: localhost", 403),
         (b"GET http://localhost/healthz HTTP/1.1", b"Host: localhost", 200),
         (b"POST /healthz HTTP/1.1", b"Host: localhost\r\nOrigin: http://[", 400),
     ],
