@@ -113,6 +113,13 @@ class PromotionRefused(StoreError):
     http_status = 409
 
 
+class NetworkError(FovealError):
+    """A network that failed, or gave what is no answer: NaN, infinity, or another shape."""
+
+    code = "network_failed"
+    exit_status = 4
+
+
 class ParityError(FovealError):
     """The exported model does not answer like the trained one; nothing was written."""
 

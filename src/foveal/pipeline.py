@@ -21,6 +21,8 @@ Fit: TypeAlias = Literal["pad", "stretch", "crop", "line", "tile"]
 FITS: tuple[Fit, ...] = ("pad", "stretch", "crop", "line", "tile")
 Flips: TypeAlias = Literal["none", "horizontal", "all"]
 FLIPS: tuple[Flips, ...] = ("none", "horizontal", "all")
+# A picture of 2^31 pixels a side is one pixel then.
+_MIN_SCALE = 2**-31
 
 
 @final
@@ -177,17 +179,19 @@ class Pipeline:
             )
         height, width, fit, color = (data[k] for k in ("height", "width", "fit", "pad_color"))
         steps, width_step = data.get("steps", []), data.get("width_step", 32)
-        sizes_ok = all(isinstance(v, int) and 1 <= v <= 32768 for v in (height, width, width_step))
+        sizes_ok = all(type(v) is int and 1 <= v <= 32768 for v in (height, width, width_step))
         color_ok = (
             isinstance(color, list)
             and len(color) == 3
-            and all(isinstance(v, int) and 0 <= v <= 255 for v in color)
+            and all(type(v) is int and 0 <= v <= 255 for v in color)
         )
         steps_ok = isinstance(steps, list) and all(isinstance(step, str) for step in steps)
         scale, overlap = data.get("scale", 1.0), data.get("overlap", 0.25)
         flips = data.get("flips", "none")
-        shares_ok = all(isinstance(v, int | float) for v in (scale, overlap))
-        tiles_ok = shares_ok and 0 < scale <= 1 and 0 <= overlap <= 0.75 and flips in FLIPS
+        shares_ok = all(type(v) in (int, float) for v in (scale, overlap))
+        tiles_ok = (
+            shares_ok and _MIN_SCALE <= scale <= 1 and 0 <= overlap <= 0.75 and flips in FLIPS
+        )
         all_ok = sizes_ok and color_ok and steps_ok and tiles_ok
         if not all_ok or fit not in FITS:
             raise BundleError(f"Invalid pipeline in bundle.json. Received: {dict(data)!r}.")

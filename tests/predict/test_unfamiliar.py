@@ -2,16 +2,16 @@
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import numpy as np
+import onnx
 import pytest
 from discs import draw_discs, scatter
 from drawing import brightness_model, tiny_manifest
-from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as PILImage
 from tinted import draw_tints, tint_manifest, tint_model
 
@@ -19,29 +19,38 @@ from foveal.bundle import Bundle, Manifest
 from foveal.cli.main import run
 from foveal.model import Model
 from foveal.predict import Predictor
-from foveal.predict.engine import OnnxEngine
-from foveal.types import UNFAMILIARITY, Outputs, Picture, TensorSpec
+from foveal.types import UNFAMILIARITY, Picture, TensorSpec
 
 
-class Judging:
-    """An engine that adds a judgement: the brightest green, in units of 100."""
-
-    def __init__(self, model: bytes) -> None:
-        self._engine = OnnxEngine(model, threads=1)
-
-    def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
-        wanted = list(names or (*self._engine.output_names, UNFAMILIARITY))
-        own = [name for name in wanted if name != UNFAMILIARITY]
-        outputs = dict(self._engine.run(inputs, own))
-        if UNFAMILIARITY in wanted:
-            outputs[UNFAMILIARITY] = inputs[..., 1].max(axis=(1, 2)).astype(np.float32) / 100
-        return outputs
+def with_judgement(model: bytes) -> bytes:
+    """Return a network that also judges: by the brightest green, in units of 100."""
+    graph = onnx.ModelProto.FromString(model)
+    graph.graph.node.extend(
+        [
+            helper.make_node("Cast", ["image"], ["own float"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMax", ["own float", "over"], ["brightest"], keepdims=0),
+            helper.make_node("Gather", ["brightest", "green"], ["brightest green"], axis=1),
+            helper.make_node("Div", ["brightest green", "hundred"], [UNFAMILIARITY]),
+        ]
+    )
+    graph.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.array([1, 2], np.int64), "over"),
+            numpy_helper.from_array(np.array(1, np.int64), "green"),
+            numpy_helper.from_array(np.array(100, np.float32), "hundred"),
+        ]
+    )
+    output = helper.make_tensor_value_info(UNFAMILIARITY, TensorProto.FLOAT, ["n"])
+    graph.graph.output.append(output)
+    return graph.SerializeToString()
 
 
 def judging(path: Path, manifest: Manifest, model: bytes) -> Predictor:
     outputs = (*manifest.outputs, TensorSpec(UNFAMILIARITY, "float32", (None,)))
-    bundle = Bundle.write(path, replace(manifest, outputs=outputs), {"model.onnx": model})
-    return Predictor(bundle, engine=Judging(model))
+    bundle = Bundle.write(
+        path, replace(manifest, outputs=outputs), {"model.onnx": with_judgement(model)}
+    )
+    return Predictor(bundle, threads=1)
 
 
 @pytest.fixture

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import final
 
 from foveal.atomic import atomic_path
+from foveal.bundle.agreement import check_graph, check_outputs
 from foveal.bundle.manifest import Manifest
 from foveal.bundle.onnx_check import check_onnx
 from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
-from foveal.errors import BundleError
+from foveal.errors import BundleError, RecipeError
 from foveal.pipeline import Pipeline
 from foveal.tasks import get_task
 from foveal.tasks.base import Task
-from foveal.types import UNFAMILIARITY, Labels
+from foveal.types import Labels
 
 MANIFEST_NAME = "bundle.json"
 MODEL_NAME = "model.onnx"
@@ -84,9 +85,19 @@ class Bundle:
                         "its sha256 differs from bundle.json.",
                         hint="copy the bundle again, or train again",
                     )
-        checked.result()
+        graph = checked.result()
         bundle = cls(path, manifest, hashlib.sha256(text).hexdigest()[:12])
-        _check_outputs(bundle)
+        try:
+            specs = bundle.task.output_specs()
+            if manifest.pipeline.steps:
+                # Imported late: few bundles read pages.
+                from foveal.page.steps import parse_steps
+
+                parse_steps(manifest.pipeline.steps)
+        except RecipeError as error:
+            raise BundleError(f"Invalid value in bundle.json: {error.message}") from error
+        check_outputs(manifest, specs)
+        check_graph(manifest, graph)
         return bundle
 
     @classmethod
@@ -229,15 +240,4 @@ def _check_names(path: Path, names: set[str], manifest: Manifest) -> None:
         raise BundleError(
             f"{path} is incomplete. Listed in bundle.json: {sorted(listed)}. "
             f"There: {sorted(names - {MANIFEST_NAME})}."
-        )
-
-
-def _check_outputs(bundle: Bundle) -> None:
-    expected = {spec.name for spec in bundle.task.output_specs()}
-    # Beside the task's own; bundles of old do not have it.
-    given = {spec.name for spec in bundle.manifest.outputs} - {UNFAMILIARITY}
-    if expected != given:
-        raise BundleError(
-            f"The outputs of the bundle do not fit its task. Expected {sorted(expected)}. "
-            f"Received: {sorted(given)}."
         )

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, final
 
+from foveal.bundle import values
 from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
 from foveal.errors import BundleError
 from foveal.pipeline import Pipeline
 from foveal.tasks.distribution import Distribution
-from foveal.types import Calibration, JsonObject, Labels, TensorSpec
+from foveal.types import Calibration, JsonObject, TensorSpec
 
 SCHEMA_VERSION = 1
 _OPTIONAL = frozenset({"limits", "baseline", "answers"})
@@ -131,8 +132,10 @@ class Manifest:
         if odd := sorted((set(data) ^ expected) - (_OPTIONAL - set(data))):
             raise BundleError(f"Invalid bundle.json. Missing or unknown keys: {odd}.")
         try:
+            # A number that JSON does not know, such as NaN, or half a character.
+            json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
             return _build(data)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
             raise BundleError(f"Invalid value in bundle.json: {error}") from error
 
 
@@ -140,54 +143,27 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _text(data: Mapping[str, Any], key: str) -> str:
-    value = data[key]
-    if not isinstance(value, str):
-        raise TypeError(f"{key} must be a string, received {value!r}")
-    return value
-
-
 def _build(data: Mapping[str, Any]) -> Manifest:
-    labels = tuple(data["labels"])
-    if not labels or len(Labels(labels)) != len(set(labels)):
-        raise ValueError("labels must be distinct and not empty")
-    if not all(isinstance(label, str) for label in labels):
-        raise TypeError("labels must be strings")
-    calibration: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in data["calibration"].items()
-    }
-    if not calibration["temperature"] > 0:
-        raise ValueError("the temperature must be > 0")
-    outputs = tuple(TensorSpec(o["name"], o["dtype"], tuple(o["shape"])) for o in data["outputs"])
-    if not outputs or any(o.dtype not in ("uint8", "float32") for o in outputs):
-        raise ValueError("outputs must be uint8 or float32 tensors")
+    labels = values.labels(data["labels"])
     return Manifest(
-        name=_text(data, "name"),
-        task=_text(data, "task"),
-        created=_text(data, "created"),
-        foveal_version=_text(data, "foveal_version"),
+        name=values.text(data, "name"),
+        task=values.text(data, "task"),
+        created=values.text(data, "created"),
+        foveal_version=values.text(data, "foveal_version"),
         labels=labels,
-        task_options=dict(data["task_options"]),
-        pipeline=Pipeline.from_json(data["pipeline"]),
-        outputs=outputs,
-        calibration=Calibration(**calibration),
-        metrics={name: dict(value) for name, value in data["metrics"].items()},
-        data=dict(data["data"]),
-        recipe_digest=_text(data, "recipe_digest"),
-        backbone=_text(data, "backbone"),
-        parity=dict(data["parity"]),
-        licences=tuple(dict(licence) for licence in data["licences"]),
-        files={str(k): str(v) for k, v in data["files"].items()},
+        task_options=values.mapping(data, "task_options"),
+        pipeline=Pipeline.from_json(values.mapping(data, "pipeline")),
+        outputs=values.outputs(data["outputs"]),
+        calibration=values.calibration(values.mapping(data, "calibration"), len(labels)),
+        metrics=values.metrics(values.mapping(data, "metrics")),
+        data=values.mapping(data, "data"),
+        recipe_digest=values.text(data, "recipe_digest"),
+        backbone=values.text(data, "backbone"),
+        parity=values.mapping(data, "parity"),
+        licences=values.licences(data["licences"]),
+        files=values.files(values.mapping(data, "files")),
         schema_version=data["schema_version"],
-        limits=_limits(data["limits"]) if "limits" in data else DEFAULT_LIMITS,
-        baseline=dict(data.get("baseline", {})),
+        limits=values.limits(data["limits"]) if "limits" in data else DEFAULT_LIMITS,
+        baseline=values.baseline(data.get("baseline", {})),
         answers=None if data.get("answers") is None else Distribution.from_json(data["answers"]),
     )
-
-
-def _limits(data: Mapping[str, Any]) -> DecodeLimits:
-    limits = DecodeLimits(max_bytes=data["max_bytes"], max_pixels=data["max_pixels"])
-    if len(data) != 2 or not all(type(value) is int and value > 0 for value in data.values()):
-        raise ValueError(f"limits must be max_pixels and max_bytes, each > 0, received {data!r}")
-    return limits

@@ -8,11 +8,13 @@ from typing import Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.errors import BundleError
+from foveal.bundle.agreement import INPUT_NAME, fits
+from foveal.errors import BundleError, NetworkError
 from foveal.machine import available_cores
-from foveal.types import Outputs
+from foveal.types import Outputs, TensorSpec
 
-INPUT_NAME = "image"
+# Divided by the smallest temperature of a bundle, this is still a number of 32 bits.
+_LARGEST = 1e30
 
 
 class Engine(Protocol):
@@ -64,4 +66,56 @@ class OnnxEngine:
     def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
         """Return the outputs called `names` (all when None) for (N, H, W, 3) uint8 RGB."""
         wanted = list(names or self.output_names)
-        return dict(zip(wanted, self._session.run(wanted, {INPUT_NAME: inputs}), strict=True))
+        try:
+            outputs = self._session.run(wanted, {INPUT_NAME: inputs})
+        except Exception as error:  # As above.
+            if "allocate memory" in str(error) or "bad_alloc" in str(error):
+                raise MemoryError(f"the network needs more memory: {error}") from error
+            raise NetworkError(
+                f"The network failed: {error}", hint="copy the bundle again, or train again"
+            ) from error
+        return dict(zip(wanted, outputs, strict=True))
+
+
+@final
+class CheckedEngine:
+    """An engine whose outputs are what a task can make an answer of, or an error.
+
+    Args:
+        engine: Runs the network.
+        specs: Shapes of the outputs; those of other outputs are not looked at.
+    """
+
+    def __init__(self, engine: Engine, specs: Sequence[TensorSpec]) -> None:
+        self._engine = engine
+        self._specs = {spec.name: spec for spec in specs}
+
+    def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
+        """Return the outputs called `names` (all when None) for (N, H, W, 3) uint8 RGB.
+
+        Raises:
+            NetworkError: When one of them is not finite, or has another shape than it must.
+        """
+        outputs = self._engine.run(inputs, names)
+        for name, values in outputs.items():
+            if name in self._specs:
+                _check_values(values, self._specs[name], len(inputs))
+        return outputs
+
+
+def _check_values(values: NDArray[np.float32], spec: TensorSpec, count: int) -> None:
+    expected = (count, *spec.shape[1:])
+    if not fits(values.shape, expected):
+        shape = " x ".join("any" if size is None else str(size) for size in expected)
+        raise NetworkError(
+            f"The network gave {spec.name!r} as {' x '.join(map(str, values.shape))} numbers. "
+            f"Expected: {shape}.",
+            hint="copy the bundle again, or train again",
+        )
+    # NaN is not within limits, and makes least and largest NaN.
+    if values.size and not (-_LARGEST <= values.min() and values.max() <= _LARGEST):
+        raise NetworkError(
+            f"The network gave {spec.name!r} that is not a number (NaN or infinity): "
+            "there is no answer to this picture.",
+            hint="train again with a smaller --lr",
+        )

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TypeAlias, final
 
 from foveal.console import NoProgress, Progress
-from foveal.errors import FovealError, ImageError
+from foveal.errors import FovealError, ImageError, NetworkError
 from foveal.machine import available_cores, read_ahead
 from foveal.predict.answer import Answer, failed, open_given
 from foveal.predict.copies import copy_to_draw_on, small_copy
@@ -147,6 +147,14 @@ def _answer(
     except ImageError as error:
         # Raised by the damaged part of a picture that is read in parts, and runs alone.
         yield failed(predictor, good[0].given, error), None
+        return
+    except NetworkError as error:
+        if len(batch) == 1:
+            yield failed(predictor, good[0].given, error), None
+            return
+        # The others of the batch are answered.
+        for item in batch:
+            yield from _answer(predictor, [item], drawing)
         return
     ms = 1000 * (time.perf_counter() - start) / max(1, len(good))
     for item in batch:

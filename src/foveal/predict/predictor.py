@@ -15,13 +15,22 @@ from foveal.bundle.bundle import Bundle
 from foveal.data.decode import DecodeLimits, Decoder, decode, read_file
 from foveal.errors import BundleError, UsageError
 from foveal.predict.copies import whole_picture
-from foveal.predict.engine import Engine, OnnxEngine
+from foveal.predict.engine import CheckedEngine, Engine, OnnxEngine
 from foveal.predict.tiles import Tiler, TileValues
 from foveal.predict.vote import check_question, check_widths, smallest_size
 from foveal.render.masks import MaskForm, mask_json, mask_schema
 from foveal.tasks.base import TiledTask
 from foveal.tasks.prediction import DOUBTS_SCHEMA, Prediction, doubts_json
-from foveal.types import UNFAMILIARITY, Frame, Image, JsonObject, Outputs, Picture, Raster
+from foveal.types import (
+    UNFAMILIARITY,
+    Frame,
+    Image,
+    JsonObject,
+    Outputs,
+    Picture,
+    Raster,
+    TensorSpec,
+)
 
 ModelInput: TypeAlias = Image | Raster
 """What `Predictor.prepare` gave, (height, width, 3) uint8; of a tiled pipeline, any raster."""
@@ -81,7 +90,9 @@ class Predictor:
                 raise BundleError(f"model.onnx lacks the outputs {sorted(missing)}.")
             engine = onnx_engine
         self.engine = engine
-        self._tiler = Tiler(engine, self.pipeline)
+        specs = (*self.task.output_specs(), TensorSpec(UNFAMILIARITY, "float32", (None,)))
+        self._checked = CheckedEngine(engine, specs)
+        self._tiler = Tiler(self._checked, self.pipeline)
         self._judges = any(spec.name == UNFAMILIARITY for spec in bundle.manifest.outputs)
         """Whether the network says how familiar a picture is; bundles of old do not."""
         self._wanted = (*self.task.core_outputs, *([UNFAMILIARITY] if self._judges else []))
@@ -150,8 +161,11 @@ class Predictor:
         Args:
             inputs: Model inputs.
             explain: Also give the outputs that only explanations need.
+
+        Raises:
+            NetworkError: When what it gives is no answer.
         """
-        return self.engine.run(inputs, None if explain else self._wanted)
+        return self._checked.run(inputs, None if explain else self._wanted)
 
     def predict_inputs(
         self, inputs: Sequence[ModelInput], frames: Sequence[Frame], *, explain: bool = False
