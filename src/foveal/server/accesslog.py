@@ -46,6 +46,7 @@ class AccessLog:
         self._waiting: deque[bytes] = deque()
         self._dropped = 0
         self._failing = False
+        self._writing = threading.Lock()
         self._ended = threading.Event()
         self._file = self._open()
         self._thread = threading.Thread(target=self._write_on, name="foveal-access-log")
@@ -66,10 +67,15 @@ class AccessLog:
         if self._target != STDOUT:
             os.close(self._file)
 
+    def flush(self) -> None:
+        """Write what is waiting."""
+        with self._writing:
+            self._write()
+
     def _write_on(self) -> None:
         while not self._ended.wait(_EVERY_S):
-            self._write()
-        self._write()
+            self.flush()
+        self.flush()
 
     def _write(self) -> None:
         lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
