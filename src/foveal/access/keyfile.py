@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import final
 
 from foveal.access.key import Key, Rate, digest, new_key
-from foveal.atomic import write_atomic
+from foveal.atomic import locked, write_atomic
 from foveal.errors import UsageError, unknown_name
 
 _VARIABLE = "FOVEAL_KEYS"
@@ -150,9 +150,7 @@ class KeyFile:
         path = self.path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # A lock of its own: the file itself is replaced, and a lock on it with it.
-        lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, _PRIVATE)
-        try:
-            _wait_for(lock)
+        with locked(path.with_name(f".{path.name}.lock")):
             keys = dict(self.read())
             yield keys
             if len(keys) > _MOST_KEYS:
@@ -164,20 +162,6 @@ class KeyFile:
             mode = _PRIVATE if before is None else stat.S_IMODE(before.st_mode)
             write_atomic(path, text, durable=True, mode=mode)
             _keep_owner(path, before)
-        finally:
-            os.close(lock)
-
-
-def _wait_for(lock: int) -> None:
-    """Wait until the lock is this process's; it is let go when its descriptor is closed."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(lock, msvcrt.LK_LOCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _keep_owner(path: Path, before: os.stat_result | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ PUBLIC_PATHS = frozenset(
 """Exactly these paths, and what is under `/static/`, are answered without a key."""
 
 _PUBLIC_FOLDER = "/static/"
+# Where Vertex AI looks whether a deployed model is healthy, unless it is told another path.
+_VERTEX_HEALTH = re.compile(r"/v1/endpoints/[^/:]{1,64}/deployedModels/[^/:]{1,64}")
 # First match; any of the scopes is enough.
 _RULES: tuple[tuple[tuple[str, ...], frozenset[str]], ...] = (
     (("/admin/", "/admin", "/v2/repository"), frozenset({"admin"})),
@@ -62,7 +65,7 @@ _REALM = 'Bearer realm="foveal"'
 
 def scopes_for(path: str) -> frozenset[str] | None:
     """Return the scopes of which a key needs one for a path; None where no key is needed."""
-    if path in PUBLIC_PATHS or path.startswith(_PUBLIC_FOLDER):
+    if path in PUBLIC_PATHS or path.startswith(_PUBLIC_FOLDER) or _VERTEX_HEALTH.fullmatch(path):
         return None
     lowered = path.lower()
     for beginnings, scopes in _RULES:

@@ -43,7 +43,8 @@ async function send(path, options) {
   } catch {
     // A proxy's own error page is not JSON; the status says enough.
   }
-  throw new AnswerError(message, { passing: response.status >= 500 || response.status === 408 });
+  const passing = response.status >= 500 || [401, 408, 429].includes(response.status);
+  throw new AnswerError(message, { passing });
 }
 
 // Returns what to send for a file, with a note when it had to be made smaller.

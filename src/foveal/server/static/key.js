@@ -12,6 +12,7 @@ export async function fetchWithKey(path, options = {}) {
     if (response.status !== 401 && !(response.status === 403 && options.asksAgain)) return response;
     // Another request may have been given a key meanwhile.
     if (key !== sessionStorage.getItem(NAME)) continue;
+    sessionStorage.removeItem(NAME);
     const typed = await askForKey(await messageOf(response));
     if (!typed) return response;
   }
@@ -36,7 +37,8 @@ function show(message) {
   dialog.className = "dialog card";
   dialog.setAttribute("aria-labelledby", "key-title");
   dialog.innerHTML = `<form method="dialog"><h2 id="key-title">API key</h2><p class="key-why"></p>
-    <label for="key-text">Key</label><input id="key-text" type="password" autocomplete="off" required>
+    <label for="key-text">Key</label><input id="key-text" type="password" autocomplete="off" required
+    pattern="\\s*[!-~]{1,200}\\s*" title="a key, copied whole; it begins with fvl_">
     <p class="muted small">It is kept until this tab is closed, and sent to this server only.</p>
     <div class="actions"><button class="button primary" value="use">Use this key</button>
     <button class="button" value="" formnovalidate>Cancel</button></div></form>`;
