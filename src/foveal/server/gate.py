@@ -20,7 +20,7 @@ from foveal.server.auth import Access
 from foveal.server.limits import ClientGoneError, RequestError, timeout_of
 from foveal.server.notes import Caller, RequestNotes, drop_notes, take_notes
 from foveal.server.options import ServerOptions
-from foveal.server.routes import error_response, status_of
+from foveal.server.routes import INTERNAL_ERROR, error_response, status_of
 from foveal.server.sender import Head, check_sender, cors_headers
 from foveal.server.telemetry import Telemetry
 from foveal.types import JsonObject
@@ -244,4 +244,4 @@ async def on_foveal_error(_: Request, error: Exception) -> Response:
 async def on_unexpected(_: Request, error: Exception) -> Response:
     """Answer a bug without showing its insides; the server's log has them."""
     logger.error("a request failed unexpectedly", exc_info=error)
-    return error_response(500, "Internal error. The server's log has the details.")
+    return error_response(500, INTERNAL_ERROR)

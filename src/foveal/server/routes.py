@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from typing import Any
 
 import orjson
@@ -23,11 +24,17 @@ from foveal.server.state import ServerState
 from foveal.server.watch import Watch
 from foveal.types import JsonObject
 
+logger = logging.getLogger(__name__)
+
 _TRUE, _FALSE = frozenset({"1", "true", "yes", ""}), frozenset({"0", "false", "no"})
 # Longer than any label or text; finding the nearest of a thousand names to more would take long.
 _LONGEST_EXPECTED = 1000
 # Errors of a picture whose hint helps who sent it; that of the others is for who runs the server.
 _HINTED_CODES = frozenset({ImageFormatError.code, "image_too_wide"})
+# Failures of the server whose sentence is about the picture: a network that answers no number.
+_SAID_CODES = frozenset({"network_invalid"})
+INTERNAL_ERROR = "Internal error. The server's log has the details."
+"""What is said of a bug, and of what is wrong with the server."""
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -41,7 +48,13 @@ def error_response(status: int, message: str, headers: dict[str, str] | None = N
 
 
 def status_of(error: FovealError) -> tuple[int, str]:
-    """Return the HTTP status and the sentence for an error that a request caused."""
+    """Return the HTTP status and the sentence for an error that a request caused.
+
+    What is wrong on the server's side is for its log: the sentence may name files.
+    """
+    if error.http_status == 500 and error.error_code not in _SAID_CODES:
+        logger.error("a request failed: %s", error.message, exc_info=error)
+        return 500, INTERNAL_ERROR
     hint = error.hint if error.error_code in _HINTED_CODES else None
     return error.http_status, f"{error.message} {_sentence(hint)}" if hint else error.message
 
