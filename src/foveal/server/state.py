@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, final
 
 from foveal.data.decode import decode
@@ -51,9 +51,11 @@ class ServerState:
         self.access = Access(options)
         self.access_log = None if options.access_log is None else AccessLog(options.access_log)
         self.models = ModelSet(self._isolated or decode)
-        self.batcher = Batcher(max_batch=options.max_batch, threads=threads)
-        self.budget = Budget(options.queue_items, options.queue_bytes)
         self.telemetry = Telemetry(self._read, options.runtime_dir)
+        self.batcher = Batcher(
+            max_batch=options.max_batch, threads=threads, observer=self.telemetry.inference
+        )
+        self.budget = Budget(options.queue_items, options.queue_bytes)
         self.draining = False
         self.grpc_port: int | None = None
         self.loader = Loader(offered, self.models, options, self.telemetry.versions.count_load)
@@ -143,11 +145,10 @@ class ServerState:
         work = [
             self._answer(served, data, explain=explain, mask=mask, terms=terms) for data in pictures
         ]
-        try:
-            async with asyncio.timeout(seconds):
-                answers = [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
-        except TimeoutError as error:
-            raise RequestError(504, f"No answer within {seconds:g} s.", retry_after_s=1) from error
+        with self.telemetry.inference.request(served) as outcome:
+            answers = await _in_time(work, seconds)
+            if any(isinstance(answer, FovealError) for answer in answers):
+                outcome.failed("OTHER")
         self._count(served, answers)
         self.comparer.offer(self.models.get(served.name), served, pictures, answers)
         return answers
@@ -168,6 +169,17 @@ class ServerState:
             return await self.batcher.answer(served, data, **asked)
         except FovealError as error:
             return error
+
+
+async def _in_time(
+    work: Sequence[Coroutine[Any, Any, Reply | FovealError]], seconds: float
+) -> list[Reply | FovealError]:
+    """Return the answers, or raise RequestError 504 when they take longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            return [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
+    except TimeoutError as error:
+        raise RequestError(504, f"No answer within {seconds:g} s.", retry_after_s=1) from error
 
 
 def _threads(options: ServerOptions) -> int:

@@ -20,6 +20,7 @@ from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.values import MultiProcessValue
 
+from foveal.server.inference_telemetry import InferenceTelemetry
 from foveal.server.version_telemetry import VersionTelemetry
 
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -51,6 +52,7 @@ class Telemetry:
 
     Attributes:
         versions: Counts by version of a model.
+        inference: The same under Triton's names.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.inference = InferenceTelemetry(registry)
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._counted: dict[str, float] = {}
@@ -107,6 +110,7 @@ class Telemetry:
 
     def publish(self) -> None:
         """Let the other workers see the values that are read when asked for."""
+        self.inference.publish()
         with self._publishing:
             for name, (description, value) in self._read().items():
                 if name.endswith("_total"):
