@@ -407,7 +407,7 @@ class Model:
         Args:
             name: Name in the store; None takes the model's own.
             store: The store, or its path or URL; None takes the variable `FOVEAL_STORE`, or else
-                `models`.
+                `models`. `mlflow:URI` publishes in the MLflow registry at that URI.
             parent: The version to compare it with; None takes the one that the name means now.
             note: A remark for those who read the list of versions.
             progress: Receives the progress of that.
@@ -423,6 +423,12 @@ class Model:
         from foveal.workflow.versions import measure_with, push_model
 
         self._check_alone("published")
+        if str(store).startswith("mlflow:"):
+            from foveal.store.mlflow_registry import push_to_registry
+
+            if parent is not None:
+                raise UsageError("Versions in MLflow have no parent.", hint="leave --parent out")
+            return push_to_registry(self.bundle, name or self.bundle.name, str(store), note=note)
         kept = store
         if not isinstance(kept, Store):
             kept = Store.open(kept, measure=measure_with(progress))

@@ -28,6 +28,10 @@ def push(
         str | None, typer.Argument(metavar="[NAME]", help="Name in the store; default: its own.")
     ] = None,
     store: StorePath = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="mlflow:URI", help="Publish in an MLflow registry instead."),
+    ] = None,
     parent: Annotated[
         int | None,
         typer.Option(
@@ -46,10 +50,15 @@ def push(
     The version is there whole or not at all. It is compared with the version that the name means
     now, on the validation pictures that both answered.
     """
+    if to is not None and (store is not None or not to.startswith("mlflow:")):
+        raise UsageError(
+            "Expected --to mlflow:URI, without --store.",
+            hint="foveal models push RUN NAME --to mlflow:http://localhost:5000",
+        )
     progress = make_progress(quiet=quiet)
     try:
         pushed = foveal.load(model).push(
-            name, store=store, parent=parent, note=remark, progress=progress
+            name, store=to or store, parent=parent, note=remark, progress=progress
         )
     finally:
         progress.finish()
@@ -64,7 +73,8 @@ def push(
         note(
             wrapped(f"to {pushed.name}:{pushed.record.parent}: {difference.sentence}"), quiet=quiet
         )
-    note(f"use it: foveal predict {pushed} PICTURES", quiet=quiet)
+    use = f"{pushed}" if to is None else f"mlflow:{pushed.name}/{pushed.version}"
+    note(f"use it: foveal predict {use} PICTURES", quiet=quiet)
 
 
 def pin(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from foveal.store.store import Store
 
 IMAGENET = "imagenet"
+_REGISTRY = "mlflow:"
 _MODELS = (MANIFEST_NAME, f"bundle/{MANIFEST_NAME}", "recipe.yaml")
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ def find_model(model: str | Path) -> Found:
         UsageError: When runs of several tasks have the name.
     """
     path = located(model)
+    if str(model).startswith(_REGISTRY) and not path.exists():
+        return _registered(str(model))
     if _has_model(path):
         _tell_apart(str(model), path)
         return Found(_open(path), run_of(path))
@@ -123,6 +126,13 @@ def run_of(path: Path) -> Path | None:
         if (candidate / "recipe.yaml").is_file() and (candidate / "split.csv").is_file():
             return candidate
     return None
+
+
+def _registered(model: str) -> Found:
+    from foveal.store.mlflow_registry import fetch_from_registry
+
+    bundle, stored = fetch_from_registry(model)
+    return Found(bundle, None, stored)
 
 
 def _tell_apart(model: str, path: Path) -> None:
