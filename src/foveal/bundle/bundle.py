@@ -20,6 +20,7 @@ from foveal.bundle.onnx_check import check_onnx
 from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
 from foveal.errors import BundleError, RecipeError
 from foveal.pipeline import Pipeline
+from foveal.special import special_kind
 from foveal.tasks import get_task
 from foveal.tasks.base import Task
 from foveal.types import Labels
@@ -190,10 +191,13 @@ class Bundle:
 
 
 def _list(path: Path) -> set[str]:
+    if (kind := special_kind(path)) is not None:
+        raise BundleError(f"{path} is {kind}. Expected a folder or a .foveal file.")
     if path.is_dir():
         for entry in path.iterdir():
-            if entry.is_symlink():
-                raise BundleError(f"{path} contains a link: {entry.name}.", code="bundle_unsafe")
+            kind = "a link" if entry.is_symlink() else special_kind(entry)
+            if kind is not None:
+                raise BundleError(f"{path} contains {kind}: {entry.name}.", code="bundle_unsafe")
         return {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
     try:
         with zipfile.ZipFile(path) as archive:

@@ -38,6 +38,7 @@ from foveal.errors import (
     nearest,
 )
 from foveal.extras import import_extra
+from foveal.special import special_kind
 from foveal.types import Picture
 
 __all__ = [
@@ -296,6 +297,8 @@ def reading(path: Path) -> Iterator[None]:
     Raises:
         ImageError: When it is missing or cannot be read.
     """
+    if (kind := special_kind(path)) is not None:
+        raise ImageError(f"{path} is {kind}. Expected a picture file.")
     try:
         yield
     except FileNotFoundError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from foveal.data.archive import ZipStorage, is_archive
 from foveal.data.storage import LocalStorage, RemoteStorage, Storage
 from foveal.errors import DataError, MissingExtraError
+from foveal.special import special_kind
 
 
 def open_storage(location: str | Path) -> Storage:
@@ -14,11 +15,14 @@ def open_storage(location: str | Path) -> Storage:
 
     Raises:
         MissingExtraError: When the URL's kind needs a package that is not installed.
-        DataError: When the URL is of no known kind, or the archive is damaged.
+        DataError: When the URL is of no known kind, the archive is damaged, or the
+            path is a pipe or a device.
     """
     text = str(location)
     if "://" not in text or text.startswith("file://"):
         path = Path(text.removeprefix("file://")).expanduser()
+        if (kind := special_kind(path)) is not None:
+            raise DataError(f"{path} is {kind}. Expected a folder, a zip, a table or an .npz file.")
         return ZipStorage(path) if is_archive(path) else LocalStorage(path)
     try:
         # Here, because only URLs need it and it costs a tenth of the start-up.

@@ -55,6 +55,7 @@ class OnnxEngine:
                 model, sess_options=options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's errors share no public base class.
+            _check_memory(error)
             raise BundleError(f"ONNX Runtime refuses model.onnx: {error}") from error
         inputs = [i.name for i in self._session.get_inputs()]
         if inputs != [INPUT_NAME]:
@@ -69,12 +70,18 @@ class OnnxEngine:
         try:
             outputs = self._session.run(wanted, {INPUT_NAME: inputs})
         except Exception as error:  # As above.
-            if "allocate memory" in str(error) or "bad_alloc" in str(error):
-                raise MemoryError(f"the network needs more memory: {error}") from error
+            _check_memory(error)
             raise NetworkError(
                 f"The network failed: {error}", hint="copy the bundle again, or train again"
             ) from error
         return dict(zip(wanted, outputs, strict=True))
+
+
+def _check_memory(error: Exception) -> None:
+    """Raise a MemoryError where that is what an error of ONNX Runtime means."""
+    said = str(error)
+    if any(words in said for words in ("allocate memory", "bad_alloc", "bad allocation")):
+        raise MemoryError(f"the network needs more memory: {said}") from error
 
 
 @final

@@ -20,6 +20,7 @@ from foveal.server.gate import (
     Gate,
     on_foveal_error,
     on_http_exception,
+    on_memory,
     on_request_error,
     on_unexpected,
 )
@@ -118,6 +119,7 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
             HTTPException: on_http_exception,
             RequestError: on_request_error,
             FovealError: on_foveal_error,
+            MemoryError: on_memory,
             Exception: on_unexpected,
         },
         lifespan=lifespan,

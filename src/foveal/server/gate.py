@@ -241,6 +241,14 @@ async def on_foveal_error(_: Request, error: Exception) -> Response:
     raise error
 
 
+async def on_memory(_: Request, error: Exception) -> Response:
+    """Answer that the memory did not suffice, which is not the picture's fault."""
+    logger.error("the memory is not enough for a request: %s", error)
+    return error_response(
+        503, "There is not enough memory for this request now.", {"Retry-After": "1"}
+    )
+
+
 async def on_unexpected(_: Request, error: Exception) -> Response:
     """Answer a bug without showing its insides; the server's log has them."""
     logger.error("a request failed unexpectedly", exc_info=error)

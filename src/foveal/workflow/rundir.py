@@ -93,6 +93,11 @@ class RunDirectory:
         return self.path / "run.json"
 
     @property
+    def lock(self) -> Path:
+        """Locked by the process that works on the run; see `workflow.lock`."""
+        return self.path / "run.lock"
+
+    @property
     def data(self) -> str:
         """Where the data is.
 

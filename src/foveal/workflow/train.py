@@ -32,6 +32,7 @@ from foveal.workflow.advice import advice
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.ending import ending
 from foveal.workflow.environment import describe_environment
+from foveal.workflow.lock import working_on
 from foveal.workflow.network import new_network, try_network
 from foveal.workflow.prepare import Prepared, pipeline_of, prepare, resolve_recipe
 from foveal.workflow.rundir import RunDirectory, default_name, write_json
@@ -76,7 +77,12 @@ def run_training(
     source, resolved = resolve_recipe(location, recipe)
     _check_network(source, resolved)
     run = RunDirectory.create(out, resolved.task, name)
-    with ending(run, is_new=True), _logging(run), Broadcast(progress, run) as broadcast:
+    with (
+        working_on(run),
+        ending(run, is_new=True),
+        _logging(run),
+        Broadcast(progress, run) as broadcast,
+    ):
         run.recipe.write_text(resolved.to_yaml(), encoding="utf-8")
         write_json(run.environment, describe_environment())
         write_state(run, location, ())
@@ -108,19 +114,20 @@ def resume_training(
     Raises:
         BundleError: When there is no such run.
         TrainingInterrupted: When Ctrl-C stopped it.
-        UsageError: When nothing was learnt that could be finished.
+        UsageError: When nothing was learnt that could be finished, or another process works on it.
     """
     run = RunDirectory.open(path)
-    state = read_state(run)
-    if state["status"] == "done":
-        return run.path
-    if finish and not CheckpointStore(run.checkpoints).names():
-        raise UsageError(
-            f"The run {path} has no checkpoint yet, so there is nothing to make a model of.",
-            hint=f"foveal train --resume {path}",
-        )
     mode = _Mode(resume=True, finish=finish, ships_interrupted=finish or finish_on_interrupt)
-    return _continue(run, state, progress, mode)
+    with working_on(run):
+        state = read_state(run)
+        if state["status"] == "done":
+            return run.path
+        if finish and not CheckpointStore(run.checkpoints).names():
+            raise UsageError(
+                f"The run {path} has no checkpoint yet, so there is nothing to make a model of.",
+                hint=f"foveal train --resume {path}",
+            )
+        return _continue(run, state, progress, mode)
 
 
 def extend_training(
@@ -137,15 +144,17 @@ def extend_training(
     Raises:
         BundleError: When there is no such run.
         TrainingInterrupted: When Ctrl-C stopped it.
-        UsageError: When the run has not finished.
+        UsageError: When the run has not finished, or another process works on it.
     """
     run = RunDirectory.open(path)
-    state = read_state(run)
-    if state["status"] != "done":
-        raise UsageError(f"The run {path} has not finished.", hint=f"foveal train --resume {path}")
-    extensions = (*state["extensions"], epochs)
     mode = _Mode(resume=True, ships_interrupted=finish_on_interrupt)
-    return _continue(run, {**state, "extensions": extensions}, progress, mode)
+    with working_on(run):
+        state = read_state(run)
+        if state["status"] != "done":
+            hint = f"foveal train --resume {path}"
+            raise UsageError(f"The run {path} has not finished.", hint=hint)
+        extensions = (*state["extensions"], epochs)
+        return _continue(run, {**state, "extensions": extensions}, progress, mode)
 
 
 @final
