@@ -415,6 +415,44 @@ def test_without_an_idle_one_a_new_connection_is_turned_away(predictor: Predicto
         await_that(lambda: statuses(exchange(handle.url, _LAST)) == [200])
 
 
+def test_bodies_that_are_announced_and_do_not_come_refuse_nobody(
+    predictor: Predictor, bright_jpeg: bytes
+) -> None:
+    with start_in_thread({"tiny": predictor}, port=0, queue_bytes=2**20) as handle:
+        waiting = [connect(handle.url) for _ in range(16)]
+        for connection in waiting:
+            connection.sendall(_POST + b"Content-Length: 1000000\r\n\r\na")
+        await_that(lambda: connections(handle.url) > 16)
+        for _ in range(5):
+            answer = httpx.post(f"{handle.url}/predict/tiny", content=bright_jpeg, timeout=None)
+            assert answer.status_code == 200
+        for connection in waiting:
+            connection.close()
+
+
+def test_one_client_cannot_take_all_the_room(predictor: Predictor, bright_jpeg: bytes) -> None:
+    with start_in_thread(
+        {"tiny": predictor}, port=0, queue_items=8, trusted_proxies=("127.0.0.1",)
+    ) as handle:
+        greedy = [connect(handle.url) for _ in range(7)]
+        for connection in greedy:
+            connection.sendall(_POST + b"X-Forwarded-For: 9.9.9.9\r\nContent-Length: 1000\r\n\r\na")
+        # Of eight, six are for one client.
+        assert statuses(greedy[6].recv(65536)) == [503]
+        answers = [
+            httpx.post(
+                f"{handle.url}/predict/tiny",
+                content=bright_jpeg,
+                headers={"x-forwarded-for": client},
+                timeout=None,
+            ).status_code
+            for client in ("9.9.9.9", "8.8.8.8")
+        ]
+        assert answers == [503, 200]
+        for connection in greedy:
+            connection.close()
+
+
 def test_many_connections_at_once_are_served(server: ServerHandle) -> None:
     async def one(gate: asyncio.Event) -> bytes:
         address = server.url.removeprefix("http://").split(":")

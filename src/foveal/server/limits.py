@@ -11,7 +11,10 @@ from collections.abc import Mapping
 
 from starlette.types import Receive
 
+from foveal.server.notes import current_notes
 from foveal.server.options import ServerOptions
+
+_CLIENT_SHARE = 0.75
 
 _TIMEOUT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s)?")
 
@@ -68,6 +71,8 @@ def timeout_of(headers: Mapping[str, str]) -> float | None:
 class Budget:
     """Bounds what is in work at once, by pictures and by bytes. Used on the event loop only.
 
+    A quarter of it is out of reach of any single client, so that there is always room for others.
+
     Args:
         items: Most pictures.
         size: Most bytes of bodies.
@@ -77,20 +82,35 @@ class Budget:
         self._max_items, self._max_bytes = items, size
         self.items = 0
         self.bytes = 0
+        self._of_clients: dict[str, tuple[int, int]] = {}
 
-    def take(self, items: int, size: int) -> None:
+    def take(self, client: str, items: int, size: int) -> None:
         """Count pictures and bytes in.
 
         Raises:
             RequestError: 503 with `Retry-After` when either bound would be passed.
         """
-        if self.items + items > self._max_items or self.bytes + size > self._max_bytes:
+        own_items, own_bytes = self._of_clients.get(client, (0, 0))
+        own_items, own_bytes = own_items + items, own_bytes + size
+        if (
+            self.items + items > self._max_items
+            or self.bytes + size > self._max_bytes
+            or own_items > max(1, self._max_items * _CLIENT_SHARE)
+            # A single body may be as large as there is room.
+            or (own_items > 1 and own_bytes > self._max_bytes * _CLIENT_SHARE)
+        ):
             raise RequestError(503, "The server is busy. Try again.", retry_after_s=1)
+        self._of_clients[client] = own_items, own_bytes
         self.items += items
         self.bytes += size
 
-    def give_back(self, items: int, size: int) -> None:
+    def give_back(self, client: str, items: int, size: int) -> None:
         """Count pictures and bytes out."""
+        own_items, own_bytes = self._of_clients.get(client, (0, 0))
+        if own_items == items and own_bytes == size:
+            self._of_clients.pop(client, None)
+        else:
+            self._of_clients[client] = own_items - items, own_bytes - size
         self.items -= items
         self.bytes -= size
 
@@ -100,12 +120,13 @@ class Claim:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
+        self._client = current_notes().caller.client
         self._items = 0
         self._bytes = 0
 
     def grow(self, items: int, size: int) -> None:
         """Claim more; raises RequestError 503 when there is no room."""
-        self._budget.take(items, size)
+        self._budget.take(self._client, items, size)
         self._items += items
         self._bytes += size
 
@@ -115,7 +136,7 @@ class Claim:
 
     def __exit__(self, *_: object) -> None:
         """Give everything back."""
-        self._budget.give_back(self._items, self._bytes)
+        self._budget.give_back(self._client, self._items, self._bytes)
 
 
 async def read_body(
