@@ -563,6 +563,8 @@ def serve(
     min_bytes_per_s: int = 32 * 1024,
     max_connections: int | None = None,
     max_client_connections: int | None = None,
+    tls_cert: str | Path | None = None,
+    tls_key: str | Path | None = None,
     trusted_proxies: tuple[str, ...] = (),
     deadline_s: float = 30.0,
     queue_items: int = 256,
@@ -608,6 +610,8 @@ def serve(
         min_bytes_per_s: Who sends or reads more slowly for long is cut off.
         max_connections: Connections at once; None takes what open files allow, up to 8192.
         max_client_connections: Connections of one address at once; None allows half of all.
+        tls_cert: PEM file of the certificate chain; None for plain HTTP.
+        tls_key: PEM file of its key. Both are read again at SIGHUP.
         trusted_proxies: Addresses or networks of proxies whose `X-Forwarded-For` is believed.
         deadline_s: Time from the body to the answer; then 504.
         queue_items: Pictures that may be in work at once; then 503.
@@ -643,6 +647,7 @@ def serve(
 
     options["keys"] = None if insecure and keys is None else existing_keys_file(_path(keys))
     options.update(audit_log=_path(audit_log), runtime_dir=_path(runtime_dir))
+    options.update(tls_cert=_path(tls_cert), tls_key=_path(tls_key))
     # What is wrong with them is said before a model is read, which takes longer.
     checked = ServerOptions(**options)
 

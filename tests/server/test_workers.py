@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -124,6 +125,55 @@ def test_sigterm_drains_all_workers(supervisor: subprocess.Popen[str], bright_jp
     assert (draining.status_code, draining.headers["connection"]) == (200, "close")
     assert (supervisor.returncode, output) == (0, "")
     assert not any(psutil.pid_exists(worker) for worker in workers)
+
+
+class Client(threading.Thread):
+    """Asks again and again, with a new connection after each that the server closes."""
+
+    def __init__(self, url: str, picture: bytes) -> None:
+        super().__init__()
+        self._url, self._picture = url, picture
+        self.is_ending = threading.Event()
+        self.answers: list[int] = []
+        self.errors: list[str] = []
+
+    def run(self) -> None:
+        """Ask until told to end."""
+        with httpx.Client(base_url=self._url, timeout=None, trust_env=False) as client:
+            while not self.is_ending.is_set():
+                try:
+                    answer = client.post("/predict/tiny", content=self._picture)
+                    self.answers.append(answer.status_code)
+                except httpx.TransportError as error:
+                    self.errors.append(repr(error))
+
+
+def test_nothing_is_refused_or_reset_within_the_grace(
+    tiny_bundle: Bundle, bright_jpeg: bytes
+) -> None:
+    options = ["--port", "0", "--workers", "2", "--drain-delay", "3"]
+    with start("-m", "foveal", "serve", str(tiny_bundle.path), *options) as process:
+        url = url_of(process)
+        clients = [Client(url, bright_jpeg) for _ in range(8)]
+        for client in clients:
+            client.start()
+        await_that(lambda: all(len(client.answers) > 3 for client in clients))
+        process.send_signal(signal.SIGTERM)
+        await_that(lambda: httpx.get(f"{url}/readyz", timeout=None).status_code == 503)
+        counts = [len(client.answers) for client in clients]
+        await_that(
+            lambda: all(len(c.answers) > n + 3 for c, n in zip(clients, counts, strict=True))
+        )
+        # What routes requests here has heard by now.
+        for client in clients:
+            client.is_ending.set()
+        for client in clients:
+            client.join()
+        process.wait()
+
+    assert [client.errors for client in clients] == [[]] * 8
+    assert {status for client in clients for status in client.answers} == {200}
+    assert process.returncode == 0
 
 
 def test_workers_end_when_the_supervisor_is_killed(supervisor: subprocess.Popen[str]) -> None:

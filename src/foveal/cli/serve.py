@@ -88,6 +88,19 @@ def serve(
     allowed_origin: Annotated[
         list[str] | None, typer.Option(help="Other web origin that may send pictures; repeatable.")
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="PEM certificate chain, to speak HTTPS."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM key of the certificate.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS", help="Proxy whose X-Forwarded-For is believed; repeatable."
+        ),
+    ] = None,
     drain_delay: Annotated[
         float | None,
         typer.Option(min=0, help="Seconds to go on accepting after SIGTERM; default: 5."),
@@ -129,6 +142,9 @@ def serve(
         "max_body_bytes": max_body_mb * _MEBIBYTE if max_body_mb is not None else None,
         "max_pixels": max_pixels,
         "deadline_s": deadline,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "trusted_proxies": tuple(trusted_proxy) if trusted_proxy else None,
         "drain_delay_s": drain_delay,
         "allowed_hosts": tuple(allowed_host) if allowed_host else None,
         "allowed_origins": tuple(allowed_origin) if allowed_origin else None,

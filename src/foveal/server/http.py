@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 import sys
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from foveal.server.listen import BACKLOG
 from foveal.server.options import ServerOptions
 from foveal.server.pool import Pool
 from foveal.server.protocol import Connection
+from foveal.server.tls import TlsFiles
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +39,13 @@ class HttpServer:
         app: Starlette,
         options: ServerOptions,
         listener: socket.socket,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         self._app = app
         self._options = options
         self._listener = listener
-        self._tls = tls
+        self._files = tls
+        self._tls = tls.context if tls else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
         self.started = threading.Event()
@@ -58,6 +59,11 @@ class HttpServer:
         """Have `run` stop accepting, finish what is in flight, and return."""
         self.call(self._stopping.set)
 
+    def reload_tls(self) -> None:
+        """Read certificate and key again, if there are any."""
+        if self._files is not None:
+            self._files.reload()
+
     def call(self, function: Callable[[], object]) -> None:
         """Have a function called on the event loop, unless that has ended."""
         if self._loop is not None:
@@ -65,7 +71,7 @@ class HttpServer:
                 self._loop.call_soon_threadsafe(function)
 
     async def _serve(self) -> None:
-        self._loop = loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         state: Guarded = self._app.state.foveal
         async with self._app.router.lifespan_context(self._app):
             address = self._listener.getsockname()
@@ -77,14 +83,8 @@ class HttpServer:
                 server_address=(address[0], address[1]) if isinstance(address, tuple) else None,
             )
             self._listener.setblocking(False)
-            server = await loop.create_server(
-                lambda: Connection(pool),
-                sock=self._listener.dup(),
-                backlog=BACKLOG,
-                ssl=self._tls,
-                ssl_handshake_timeout=self._options.header_timeout_s if self._tls else None,
-            )
-            sweeping = loop.create_task(pool.sweep())
+            server = await self._listen(pool)
+            sweeping = asyncio.create_task(pool.sweep())
             self.started.set()
             await self._stopping.wait()
             pool.is_draining = True
@@ -92,6 +92,18 @@ class HttpServer:
             await self._accept_rest(pool)
             await pool.drain(self._options.drain_s)
             sweeping.cancel()
+
+    async def _listen(self, pool: Pool) -> asyncio.AbstractServer:
+        loop = asyncio.get_running_loop()
+        is_unix = not isinstance(self._listener.getsockname(), tuple)
+        create = loop.create_unix_server if is_unix else loop.create_server
+        return await create(
+            lambda: Connection(pool),
+            sock=self._listener.dup(),
+            backlog=BACKLOG,
+            ssl=self._tls,
+            ssl_handshake_timeout=self._options.header_timeout_s if self._tls else None,
+        )
 
     async def _accept_rest(self, pool: Pool) -> None:
         """Take the connections that wait in the queue: closing the socket would reset them."""

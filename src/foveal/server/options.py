@@ -27,7 +27,7 @@ class ServerOptions:
     """How a server listens and what it refuses.
 
     Attributes:
-        host: Address to listen on; loopback unless said otherwise.
+        host: Address to listen on; loopback unless said otherwise. `unix:PATH` is a Unix socket.
         port: 0 takes a free one.
         grpc_port: Port for the Open Inference Protocol over gRPC; 0 takes a free one, None none.
         max_body_bytes: Largest request body. 16 MiB: a 24-megapixel JPEG is 12 MB at most,
@@ -42,6 +42,8 @@ class ServerOptions:
         max_connections: Connections at once; None takes what open files allow, up to 8192. The one
             that has been idle the longest makes room for a new one.
         max_client_connections: Connections of one address at once; None allows half of all.
+        tls_cert: PEM file of the certificate chain; None for plain HTTP.
+        tls_key: PEM file of its key.
         trusted_proxies: Addresses or networks of proxies whose `X-Forwarded-For` and
             `X-Forwarded-Proto` are believed.
         deadline_s: Time from the body to the answer; then 504 and the item is dropped.
@@ -83,6 +85,8 @@ class ServerOptions:
     min_bytes_per_s: int = 32 * 1024
     max_connections: int | None = None
     max_client_connections: int | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     trusted_proxies: tuple[str, ...] = ()
     deadline_s: float = 30.0
     queue_items: int = 256
@@ -129,6 +133,8 @@ class ServerOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"Invalid {name}. Expected > 0. Received: {value}.")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise UsageError("A certificate needs its key.", hint="--tls-cert FILE --tls-key FILE")
         for text in self.trusted_proxies:
             try:
                 ipaddress.ip_network(text)
@@ -172,8 +178,15 @@ class ServerOptions:
         return max(1, min(self.max_connections or _MAX_CONNECTIONS, room))
 
     @property
+    def is_unix_socket(self) -> bool:
+        """Whether the address is a file: `unix:/run/foveal.sock`."""
+        return self.host.startswith("unix:")
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
+        if self.is_unix_socket:
+            return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -197,6 +210,7 @@ class ServerOptions:
 
     def host_names(self) -> frozenset[str] | None:
         """Return the host names that requests may use, in lower case; None for any."""
-        if "*" in self.allowed_hosts or (not self.is_loopback and not self.allowed_hosts):
+        is_open = self.is_unix_socket or not self.is_loopback
+        if "*" in self.allowed_hosts or (is_open and not self.allowed_hosts):
             return None
         return _LOOPBACK | {self.host} | {name.lower() for name in self.allowed_hosts}

@@ -19,6 +19,7 @@ from foveal.server.http import HttpServer
 from foveal.server.listen import listen, url_of
 from foveal.server.loader import Offered
 from foveal.server.options import ServerOptions
+from foveal.server.tls import TlsFiles
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +59,9 @@ class ServerHandle:
         self._state.draining = True
 
     def reload(self) -> None:
-        """Look at once for new versions of the models, and at bundles that were replaced."""
+        """Look at once for new versions of the models, at replaced bundles, and at TLS files."""
         self._state.reload()
+        self._server.reload_tls()
 
     def stop(self) -> None:
         """Stop accepting, finish what is in flight, and end the thread. May be called twice."""
@@ -105,11 +107,12 @@ def start_app(
         listener: Accepts the connections; None opens the address of the options.
 
     Raises:
-        UsageError: When the address cannot be listened on.
+        UsageError: When the address cannot be listened on, or the TLS files cannot be used.
         FovealError: When the server does not start.
     """
+    tls = TlsFiles.of(options.tls_cert, options.tls_key)
     listener = listener or listen(options)[0]
-    server = HttpServer(app, options, listener)
+    server = HttpServer(app, options, listener, tls)
     failure: list[BaseException] = []
 
     def run() -> None:
@@ -119,7 +122,7 @@ def start_app(
             failure.append(error)
 
     thread = threading.Thread(target=run, name="foveal-server", daemon=True)
-    url = url_of(options.host, listener)
+    url = url_of(options, listener)
     thread.start()
     while not server.started.wait(_POLL_S) and thread.is_alive():
         pass

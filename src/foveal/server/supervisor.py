@@ -117,7 +117,7 @@ class Supervisor:
         Raises:
             FovealError: When no worker can start.
         """
-        url = url_of(self._options.host, self._slots[0].listener)
+        url = url_of(self._options, self._slots[0].listener)
         is_announced = False
         with self._hearing_signals() as wake:
             try:

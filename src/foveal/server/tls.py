@@ -1,0 +1,68 @@
+"""The certificate and the key of a server, read again when they have been renewed."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from pathlib import Path
+from typing import Self, final
+
+from foveal.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+
+@final
+class TlsFiles:
+    """A certificate chain and its key, as PEM files.
+
+    Args:
+        certificate: The certificate, followed by those of its issuers.
+        key: The private key, without a password.
+
+    Raises:
+        UsageError: When they cannot be read, or do not belong together.
+
+    Attributes:
+        context: Given to a server; what is reloaded holds for new connections.
+    """
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._certificate, self._key = certificate, key
+        self.context = _load(certificate, key)
+
+    @classmethod
+    def of(cls, certificate: Path | None, key: Path | None) -> Self | None:
+        """Return the files, or None where there are none."""
+        return None if certificate is None or key is None else cls(certificate, key)
+
+    def reload(self) -> None:
+        """Read the files again; those before stay when the new ones cannot be used."""
+        try:
+            # First elsewhere: a certificate whose key is missing must not be half in use.
+            _load(self._certificate, self._key)
+            self.context.load_cert_chain(self._certificate, self._key)
+        except (UsageError, OSError) as error:
+            logger.error("%s The certificate before stays in use.", error)
+        else:
+            logger.info("the certificate was read again")
+
+
+def _load(certificate: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    for path in (certificate, key):
+        if not path.is_file():
+            raise UsageError(f"There is no file {path}.", hint="--tls-cert FILE --tls-key FILE")
+    try:
+        # An empty password instead of a question at the terminal.
+        context.load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(
+            f"Cannot use {certificate} with {key}: {why}.",
+            hint="give a PEM certificate and its key, without a password",
+        ) from error
+    return context
