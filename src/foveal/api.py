@@ -555,6 +555,8 @@ def serve(
     port: int = 8000,
     on_ready: Callable[[str], None] | None = None,
     grpc_port: int | None = None,
+    health_route: str | None = None,
+    predict_route: str | None = None,
     max_body_bytes: int = 16 * 1024 * 1024,
     max_pixels: int | None = None,
     body_timeout_s: float = 30.0,
@@ -602,6 +604,8 @@ def serve(
         port: Port to listen on; 0 chooses a free one.
         on_ready: Called with the URL once the server answers.
         grpc_port: Port for the Open Inference Protocol over gRPC; None serves HTTP alone.
+        health_route: Another path that says whether traffic may come.
+        predict_route: Another path that answers Vertex AI's `instances` with the one model.
         max_body_bytes: Largest request body.
         max_pixels: Pictures of more pixels are refused; None takes the limit of the training.
         body_timeout_s: Time to receive a body, besides that which it takes at `min_bytes_per_s`.

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import typer
 
 from foveal.cli.options import Debug, Json, Quiet
 from foveal.cli.output import finding_lines, write, write_json
-from foveal.types import JsonObject
+from foveal.types import Finding, JsonObject
 from foveal.workflow.doctor import diagnose, examine
+from foveal.workflow.vertex import vertex_settings
+from foveal.workflow.vertex_probe import probe
 
 _GIB = 1024**3
 
 
-def doctor(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
-    """Check this machine and the installation.
+def doctor(
+    vertex: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Ask a running server what Vertex AI asks a container."),
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Check this machine and the installation, or a server for Vertex AI.
 
     The exit status is 1 if a finding is an error.
     """
+    if vertex is not None:
+        _report(list(probe(vertex, vertex_settings(os.environ))), {}, as_json=as_json, quiet=quiet)
+        return
     environment = examine()
-    findings = diagnose(environment)
+    _report(diagnose(environment), environment, as_json=as_json, quiet=quiet)
+
+
+def _report(
+    findings: Sequence[Finding], environment: JsonObject, *, as_json: bool, quiet: bool
+) -> None:
     if as_json:
         write_json(
             {
@@ -30,7 +50,7 @@ def doctor(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) ->
             }
         )
     else:
-        if not quiet:
+        if not quiet and environment:
             write("\n".join(_lines(environment)))
         for finding in findings:
             write("\n".join(finding_lines(finding)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from multiprocessing import get_all_start_methods
 from pathlib import Path
@@ -15,6 +16,7 @@ from foveal.cli.output import note, write, write_json
 from foveal.errors import UsageError
 from foveal.machine import available_cores
 from foveal.workflow.locate import in_store
+from foveal.workflow.vertex import VertexSettings, fetched_model, vertex_settings
 
 _MEBIBYTE = 1024 * 1024
 
@@ -46,10 +48,15 @@ def serve(
             help="Compare the answers of a version, without sending them; repeatable.",
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; default: 127.0.0.1.")
+    ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
-    ] = 8000,
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port to listen on; 0 chooses a free one; default: 8000."
+        ),
+    ] = None,
     grpc_port: Annotated[
         int | None,
         typer.Option(min=0, max=65535, help="Port for the Open Inference Protocol over gRPC."),
@@ -130,7 +137,8 @@ def serve(
     """Serve models over HTTP with a web page.
 
     Drop, paste or photograph pictures on the page. A model of the store goes on being what the
-    store says; `kill -HUP` looks at once. Stop the server with Ctrl-C.
+    store says; `kill -HUP` looks at once. Stop the server with Ctrl-C. In a container of Vertex AI,
+    the variables AIP_* say where to listen and where the model is.
     """
     given: dict[str, Any] = {
         "grpc_port": grpc_port,
@@ -153,6 +161,12 @@ def serve(
         "access_log": access_log,
         "audit_log": audit_log,
     }
+    given |= {"host": host, "port": port}
+    vertex = vertex_settings(os.environ)
+    if vertex is not None:
+        given = _under_vertex(given, vertex)
+        if not models and store is None and vertex.storage_uri is not None:
+            models = [str(fetched_model(vertex.storage_uri))]
     options = {name: value for name, value in given.items() if value is not None}
     if not models and store is None:
         raise UsageError("There is no model to serve.", hint="foveal serve MODEL, or --store DIR")
@@ -174,11 +188,23 @@ def serve(
         store=store,
         canary=canary or (),
         shadow=shadow or (),
-        host=host,
-        port=port,
         on_ready=announce,
         **options,
     )
+
+
+def _under_vertex(given: dict[str, Any], vertex: VertexSettings) -> dict[str, Any]:
+    """Return the options with what Vertex AI asks for where nothing was given."""
+    asked = {
+        "host": vertex.host,
+        "port": vertex.port,
+        "health_route": vertex.health_route,
+        "predict_route": vertex.predict_route,
+    }
+    # Vertex AI asks who sends a request, and lets nothing else reach the container.
+    if given["keys"] is None:
+        asked["insecure"] = True
+    return given | {name: v for name, v in asked.items() if given.get(name) is None}
 
 
 def _about(model: str, store: str | None) -> dict[str, str]:

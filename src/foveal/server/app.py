@@ -113,7 +113,7 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
             await asyncio.to_thread(state.close)
 
     app = Starlette(
-        routes=_ROUTES,
+        routes=[*_named_routes(options), *_ROUTES],
         middleware=[Middleware(Gate, state=state)],
         exception_handlers={
             HTTPException: on_http_exception,
@@ -126,6 +126,19 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
     )
     app.state.foveal = state
     return app
+
+
+def _named_routes(options: ServerOptions) -> Iterator[Route]:
+    """Yield the routes whose paths the operator names: Vertex AI asks at paths of its own."""
+    # Braces would be taken for parameters.
+    health, predict = (
+        None if path is None else path.replace("{", "{{").replace("}", "}}")
+        for path in (options.health_route, options.predict_route)
+    )
+    if health is not None:
+        yield Route(health, tfserving.health, methods=["GET"], name="named_health")
+    if predict is not None:
+        yield Route(predict, tfserving.predict_only_model, methods=["POST"], name="named_predict")
 
 
 async def _publish(state: ServerState) -> None:

@@ -30,6 +30,8 @@ class ServerOptions:
         host: Address to listen on; loopback unless said otherwise. `unix:PATH` is a Unix socket.
         port: 0 takes a free one.
         grpc_port: Port for the Open Inference Protocol over gRPC; 0 takes a free one, None none.
+        health_route: Another path that says whether traffic may come, also without a key.
+        predict_route: Another path that answers Vertex AI's `instances` with the one model.
         max_body_bytes: Largest request body. 16 MiB: a 24-megapixel JPEG is 12 MB at most,
             and base64 in JSON adds a third.
         max_pixels: Pictures over this are refused from their header, before decoding. None leaves
@@ -77,6 +79,8 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8000
     grpc_port: int | None = None
+    health_route: str | None = None
+    predict_route: str | None = None
     max_body_bytes: int = 16 * 1024 * 1024
     max_pixels: int | None = None
     body_timeout_s: float = 30.0
@@ -145,6 +149,11 @@ class ServerOptions:
                 ) from error
         if not 0 <= self.port <= 65535:
             raise UsageError(f"Invalid port. Expected 0 to 65535. Received: {self.port}.")
+        for route in (self.health_route, self.predict_route):
+            if route is not None and not (route.startswith("/") and route.isprintable()):
+                raise UsageError(
+                    f"Invalid route. Expected a path as /predict. Received: {route!r}."
+                )
         if self.grpc_port is not None and not 0 <= self.grpc_port <= 65535:
             raise UsageError(f"Invalid grpc_port. Expected 0 to 65535. Received: {self.grpc_port}.")
         if self.grpc_port == 0 and self.workers > 1:
