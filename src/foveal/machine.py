@@ -26,6 +26,8 @@ _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _BATCHES_AHEAD = 3
 # An epoch's evaluation may take so long; starting processes anew costs a second.
 _IDLE_S = 120
+# Processes that share the cores. A fact about this process, set once when it starts.
+_sharing = 1
 
 
 def resident_bytes(table: Path = Path("/proc/self/statm")) -> int:
@@ -36,11 +38,21 @@ def resident_bytes(table: Path = Path("/proc/self/statm")) -> int:
         return 0
 
 
+def share_cores(processes: int) -> None:
+    """Let `available_cores` count this process's share from now on, of several that do the same.
+
+    Args:
+        processes: How many they are, with this one.
+    """
+    global _sharing
+    _sharing = processes
+
+
 def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """Return how many processor cores this process may use: affinity and control group.
 
     A part of a core is not counted: threads beyond the quota are held up, and the others wait
-    for them.
+    for them. Processes that share the cores count their shares; see `share_cores`.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limits = [cores or 1]
@@ -48,7 +60,7 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
         allowed, period = quota.read_text(encoding="ascii").split()
         limits.append(int(allowed) // int(period))
-    return max(1, min(limits))
+    return max(1, min(limits) // _sharing)
 
 
 def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

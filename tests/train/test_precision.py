@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import pytest
 import torch
 
+from foveal import machine
 from foveal.errors import RecipeError
-from foveal.machine import available_cores, has_bf16
+from foveal.machine import available_cores, has_bf16, share_cores
 from foveal.train import precision
 from foveal.train.precision import choose_device, choose_precision, use_threads
 
@@ -94,3 +97,17 @@ def test_a_named_device_is_taken():
 def test_a_device_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(RecipeError, match=r"'train.device' \(--device\).*: cpu.*Received: "):
         choose_device(name)
+
+
+def test_processes_that_share_the_cores_count_their_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_sharing", 1)
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    unlimited = tmp_path / "cpu.max"
+    unlimited.write_text("max 100000\n")
+    shares = []
+    for processes in (1, 2, 3, 100):
+        share_cores(processes)
+        shares.append(available_cores(unlimited))
+    assert shares == [8, 4, 2, 1]

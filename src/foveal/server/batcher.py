@@ -31,9 +31,9 @@ from foveal.server.models import Served
 # Longer side of the picture on which an explanation is drawn: enough for any screen's column,
 # and drawing a 50-megapixel heat map would take seconds and a gigabyte.
 _PREVIEW_PX = 1024
-# Pixels of all model inputs of one run: 16 of 256 x 256. Bounds the memory of the network's maps,
+# Pixels of all model inputs of one run: 4 of 256 x 256. Bounds the memory of the network's maps,
 # which grows with them.
-_RUN_PIXELS = 1 << 20
+_RUN_PIXELS = 1 << 18
 # Threads for what takes long, and pixels of the pictures that they may have decoded at once.
 SLOW_THREADS = 4
 _SLOW_PIXELS = 100_000_000

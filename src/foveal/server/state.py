@@ -42,7 +42,7 @@ class ServerState:
 
     def __init__(self, offered: Offered, options: ServerOptions) -> None:
         self.options = options
-        threads = options.threads or _threads(options)
+        threads = options.threads or available_cores()
         self._isolated = (
             IsolatedDecoder(threads + SLOW_THREADS, timeout_s=options.decode_timeout_s)
             if options.isolate_decoding
@@ -180,8 +180,3 @@ async def _in_time(
             return [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
     except TimeoutError as error:
         raise RequestError(504, f"No answer within {seconds:g} s.", retry_after_s=1) from error
-
-
-def _threads(options: ServerOptions) -> int:
-    """Return how many threads a process may keep busy when all workers are."""
-    return max(1, available_cores() // options.workers)

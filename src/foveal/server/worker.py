@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from foveal.errors import FovealError
+from foveal.machine import share_cores
 from foveal.server.app import create_app
 from foveal.server.loader import Offered
 from foveal.server.options import ServerOptions
@@ -37,6 +38,8 @@ def work(
         channel: Tells the supervisor that the worker answers, or why it cannot start.
     """
     supervisor = os.getppid()
+    # Networks and threads alike: a worker for each core runs its networks in one thread.
+    share_cores(options.workers)
 
     def start() -> ServerHandle:
         return start_app(create_app(open_models(), options), options, listener)
