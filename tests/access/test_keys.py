@@ -100,6 +100,15 @@ def test_a_name_belongs_to_one_active_key(file: KeyFile) -> None:
         file.create("shop")
 
 
+def test_a_key_that_was_found_somewhere_is_revoked_as_it_is(file: KeyFile) -> None:
+    text, key = file.create("shop")
+    assert file.revoke(text).id == key.id
+    other, _ = KeyFile(file.path.with_name("others.json")).create("shop")
+    with pytest.raises(UsageError, match="Unknown key") as refused:
+        file.revoke(other)
+    assert other not in refused.value.message
+
+
 def test_an_unknown_key_names_the_nearest(file: KeyFile) -> None:
     with pytest.raises(UsageError, match="no keys"):
         file.revoke("shop")

@@ -2,10 +2,13 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
+from foveal.access import KeyFile
 from foveal.bundle import Bundle
 from foveal.cli.main import run
 
@@ -40,3 +43,44 @@ def test_serving_a_model_that_is_not_there_is_status_4(
 ) -> None:
     assert run(["serve", "no-such-model"]) == 4
     assert "There is no bundle" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_a_public_address_without_keys_is_refused_before_a_model_is_read(
+    host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", "no-such-model", "--host", host]) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == f"error: Whoever reaches {host} could use the model: there are no keys."
+    assert hint == "hint: foveal keys create NAME, then serve again; or allow it with --insecure"
+
+
+def test_keys_that_are_there_are_asked_for_and_that_is_said(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOVEAL_KEYS", str(tmp_path / "keys.json"))
+    key, _ = KeyFile(tmp_path / "keys.json").create("shop")
+    command = [sys.executable, "-m", "foveal", "serve", str(tiny_bundle.path), "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--access-log", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().decode().strip()
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{url}/models")
+        asked = urllib.request.Request(f"{url}/models", headers={"x-api-key": key})
+        with urllib.request.urlopen(asked) as response:
+            assert response.status == 200
+        server.send_signal(signal.SIGINT)
+        output, errors = server.communicate()
+
+    assert f"it asks for a key of {tmp_path / 'keys.json'}".encode() in errors
+    assert sorted(json.loads(line)["status"] for line in output.splitlines()) == [200, 401]
+
+
+def test_a_keys_file_that_is_named_and_not_there_is_a_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "keys.json")
+    assert run(["serve", "no-such-model", "--keys", file]) == 2
+    assert f"hint: foveal keys create NAME --keys {file}" in capsys.readouterr().err

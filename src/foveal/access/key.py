@@ -224,6 +224,11 @@ def id_of(text: str) -> str | None:
     return match[1]
 
 
+def claimed_id(text: str) -> str:
+    """Return what stands where the id of a key does; whether it is one, its digest says."""
+    return text[len(PREFIX) : len(PREFIX) + _ID_LENGTH]
+
+
 def digest(text: str) -> str:
     """Return what is stored of a key: the SHA-256 in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import final
 
-from foveal.access.key import Key, Rate, digest, new_key
+from foveal.access.key import PREFIX, Key, Rate, digest, id_of, new_key
 from foveal.atomic import locked, write_atomic
 from foveal.errors import UsageError, unknown_name
 
@@ -124,21 +124,23 @@ class KeyFile:
         """Refuse a key from now on; its entry stays, so that logs can still be understood.
 
         Args:
-            wanted: Id of a key, or the name of an active one.
+            wanted: Id of a key, the name of an active one, or the key itself, as it was found
+                where it should not be.
 
         Raises:
             UsageError: When there is no such key.
         """
         now = datetime.now(UTC).replace(microsecond=0)
         with self._changing() as keys:
-            key = keys.get(wanted) or next(
+            key = keys.get(id_of(wanted) or wanted) or next(
                 (k for k in keys.values() if k.name == wanted and k.state(now) == "active"), None
             )
             if key is None:
                 known = [*keys, *(k.name for k in keys.values())]
                 if not known:
                     raise UsageError(f"There are no keys in {self.path}.")
-                raise UsageError(unknown_name("key", wanted, known), hint="foveal keys list")
+                shown = "fvl_…" if wanted.startswith(PREFIX) else wanted
+                raise UsageError(unknown_name("key", shown, known), hint="foveal keys list")
             if key.revoked is None:
                 keys[key.id] = key = replace(key, revoked=now)
         return key

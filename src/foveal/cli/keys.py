@@ -105,7 +105,9 @@ def list_keys(
 
 @keys.command("revoke")
 def revoke(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="Id or name of the key.")],
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="Id or name of the key, or the key itself.")
+    ],
     keys_file: _File = None,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -11,10 +11,12 @@ from typing import Annotated, Any
 import typer
 
 import foveal
+from foveal.access import existing_keys_file
 from foveal.cli.options import Debug, Json, Quiet, StorePath
 from foveal.cli.output import note, write, write_json
 from foveal.errors import UsageError
 from foveal.machine import available_cores
+from foveal.server.options import ServerOptions
 from foveal.workflow.locate import in_store
 from foveal.workflow.vertex import VertexSettings, fetched_model, vertex_settings
 
@@ -140,6 +142,7 @@ def serve(
     store says; `kill -HUP` looks at once. Stop the server with Ctrl-C. In a container of Vertex AI,
     the variables AIP_* say where to listen and where the model is.
     """
+    asked_for = None if insecure and keys is None else existing_keys_file(keys)
     given: dict[str, Any] = {
         "grpc_port": grpc_port,
         "workers": _processes(workers),
@@ -156,7 +159,7 @@ def serve(
         "drain_delay_s": drain_delay,
         "allowed_hosts": tuple(allowed_host) if allowed_host else None,
         "allowed_origins": tuple(allowed_origin) if allowed_origin else None,
-        "keys": keys,
+        "keys": asked_for,
         "insecure": insecure or None,
         "access_log": access_log,
         "audit_log": audit_log,
@@ -170,7 +173,8 @@ def serve(
     options = {name: value for name, value in given.items() if value is not None}
     if not models and store is None:
         raise UsageError("There is no model to serve.", hint="foveal serve MODEL, or --store DIR")
-    # What is wrong with what is named is said before any worker starts.
+    # What is wrong with what is named is said before a model is read, and before a worker starts.
+    ServerOptions(**options)
     about = [_about(model, store) for model in models or ()]
 
     def announce(url: str) -> None:
@@ -180,6 +184,8 @@ def serve(
         else:
             write(url)
             note("open it in a browser; stop the server with Ctrl-C", quiet=quiet)
+            if asked_for is not None:
+                note(f"it asks for a key of {asked_for}", quiet=quiet)
         # A program that started us through a pipe waits for this line.
         sys.stdout.flush()
 

@@ -11,7 +11,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import final
 
@@ -105,8 +105,7 @@ class Access:
         """Refuse what another origin's page sends, allowed for other things or not."""
         check_same_origin(Head.of(request.scope), request.scope, self._options)
 
-    @contextmanager
-    def admitted(self, head: Head, path: str, address: str) -> Iterator[Caller]:
+    def admitted(self, head: Head, path: str, address: str) -> AbstractContextManager[Caller]:
         """Give who asks, while the request is in work.
 
         Args:
@@ -116,14 +115,14 @@ class Access:
 
         Raises:
             RequestError: 401 without a valid key, 403 for a scope that is lacking, 429 over a
-                limit of the key.
+                limit of the key; on entering the block.
         """
+        if self._keyring is None:
+            return nullcontext(Caller(address, scopes=_WITHOUT_KEYS))
         needed = None if path == self._options.health_route else scopes_for(path)
-        if self._keyring is None or needed is None:
-            yield Caller(address, scopes=_WITHOUT_KEYS if self._keyring is None else frozenset())
-            return
-        with self.entered(_sent_key(head), needed, address) as caller:
-            yield caller
+        if needed is None:
+            return nullcontext(Caller(address))
+        return self.entered(_sent_key(head), needed, address)
 
     @contextmanager
     def entered(self, text: str | None, needed: frozenset[str], address: str) -> Iterator[Caller]:

@@ -226,6 +226,5 @@ class Exchange:
             "raw_path": head.raw_path,
             "query_string": head.query,
             "headers": head.headers,
-            "foveal.target": head.target,
         }
         return scope

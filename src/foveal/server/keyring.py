@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import final
 
 from foveal.access import Key, KeyFile
-from foveal.access.key import id_of
+from foveal.access.key import claimed_id
 from foveal.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -43,8 +43,7 @@ class Keyring:
         if now >= self._look_at:
             self._look_at = now + _POLL_S
             self._refresh()
-        key_id = id_of(text)
-        key = None if key_id is None else self._keys.get(key_id)
+        key = self._keys.get(claimed_id(text))
         if key is None or not key.matches(text) or key.state(datetime.now(UTC)) != "active":
             return None
         return key

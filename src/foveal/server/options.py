@@ -6,6 +6,7 @@ import ipaddress
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -194,12 +195,7 @@ class ServerOptions:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        if self.is_unix_socket:
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host in _LOOPBACK
+        return self.is_unix_socket or _is_loopback(self.host)
 
     def check_exposed(self, address: str) -> None:
         """Refuse to listen where others can ask, unless they need a key or it was allowed.
@@ -219,7 +215,20 @@ class ServerOptions:
 
     def host_names(self) -> frozenset[str] | None:
         """Return the host names that requests may use, in lower case; None for any."""
-        is_open = self.is_unix_socket or not self.is_loopback
-        if "*" in self.allowed_hosts or (is_open and not self.allowed_hosts):
-            return None
-        return _LOOPBACK | {self.host} | {name.lower() for name in self.allowed_hosts}
+        return _host_names(self.host, self.allowed_hosts)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in _LOOPBACK
+
+
+# Asked for by every request.
+@lru_cache(maxsize=16)
+def _host_names(host: str, allowed: tuple[str, ...]) -> frozenset[str] | None:
+    # Behind a path of the file system is a proxy, which may pass any name on.
+    if "*" in allowed or not (allowed or _is_loopback(host)):
+        return None
+    return _LOOPBACK | {host} | {name.lower() for name in allowed}

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import final
@@ -123,12 +124,15 @@ class Quotas:
                 self._unlock_worker(worker)
         return self._in_work(row)
 
-    def _rows(self, digest: bytes) -> Iterator[int]:
-        first = int.from_bytes(digest[:8], "little") % _SETS * _ROWS_IN_SET
-        return (row * _ROW.size for row in range(first, first + _ROWS_IN_SET))
+    def _rows(self, digest: bytes) -> range:
+        first = int.from_bytes(digest[:8], "little") % _SETS * _ROWS_IN_SET * _ROW.size
+        return range(first, first + _ROWS_IN_SET * _ROW.size, _ROW.size)
 
     def _find(self, digest: bytes) -> int | None:
-        return next((r for r in self._rows(digest) if self._table[r : r + 16] == digest), None)
+        for row in self._rows(digest):
+            if self._table[row : row + 16] == digest:
+                return row
+        return None
 
     def _row(self, digest: bytes) -> int:
         """Return the row of a name, or the one that makes room for it."""
@@ -177,6 +181,7 @@ class Quotas:
             _unlock(self._file, _FIRST_WORKER_LOCK + worker)
 
 
+@lru_cache(maxsize=4096)
 def _digest(name: str) -> bytes:
     return blake2b(name.encode(), digest_size=16).digest()
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from foveal.bundle.promise import promise
-from foveal.errors import FovealError, ImageFormatError
+from foveal.errors import FovealError, ImageFormatError, NetworkError
 from foveal.predict import Predictor
 from foveal.render.masks import MASK_FORMS, MaskForm
 from foveal.server.jobs import Reply
@@ -32,7 +32,7 @@ _LONGEST_EXPECTED = 1000
 # Errors of a picture whose hint helps who sent it; that of the others is for who runs the server.
 _HINTED_CODES = frozenset({ImageFormatError.code, "image_too_wide"})
 # Failures of the server whose sentence is about the picture: a network that answers no number.
-_SAID_CODES = frozenset({"network_invalid"})
+_SAID_CODES = frozenset({NetworkError.code})
 INTERNAL_ERROR = "Internal error. The server's log has the details."
 """What is said of a bug, and of what is wrong with the server."""
 

@@ -22,7 +22,6 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 _NAME = r"\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}"
 _HOST = re.compile(rf"({_NAME})(?::([0-9]{{0,5}}))?")
 _ORIGIN = re.compile(rf"([A-Za-z][A-Za-z0-9+.-]{{0,31}})://({_NAME})(?::([0-9]{{1,5}}))?")
-_ABSOLUTE = re.compile(rf"(https?)://((?:{_NAME})(?::[0-9]{{0,5}})?)(?:[/?].*)?", re.I | re.S)
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 # Two of one of these would be read differently by a proxy and by this server.
 _ONCE = frozenset(
@@ -167,12 +166,6 @@ def _checked_host(head: Head, scope: Scope, options: ServerOptions) -> str:
         return ""
     if not _HOST.fullmatch(host):
         raise RequestError(400, "Invalid Host.")
-    target: bytes = scope.get("foveal.target", b"/")
-    if not target.startswith(b"/") and target != b"*":
-        # RFC 9112, 3.2.2: the absolute form names the host again, and that one would hold.
-        match = _ABSOLUTE.fullmatch(target.decode("latin-1"))
-        if match is None or match[2].lower() != host.lower():
-            raise RequestError(400, "The address in the request line is not that of the Host.")
     names = options.host_names()
     if names is not None and _parts(host)[0].strip("[]") not in names:
         raise RequestError(

@@ -74,6 +74,8 @@ class Telemetry:
             buckets=_BUCKETS_S,
             registry=registry,
         )
+        # Finding the values of two labels takes longer than to count.
+        self._kept: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._answers = Counter(
             "foveal_predictions", "Answered pictures.", ("model", "unsure"), registry=registry
         )
@@ -97,8 +99,12 @@ class Telemetry:
             status: HTTP status; 499 when the client hung up.
             seconds: From its head to the end of the answer.
         """
-        self._requests.labels(route, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        kept = self._kept.get((route, status))
+        if kept is None:
+            kept = self._requests.labels(route, status), self._seconds.labels(route)
+            self._kept[route, status] = kept
+        kept[0].inc()
+        kept[1].observe(seconds)
 
     def count_answer(self, model: str, unsure: bool) -> None:
         """Count one answered picture."""
