@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +20,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from foveal.access import KeyFile, Rate, audit_path
+from foveal.bundle import Bundle
 from foveal.errors import BundleError, UsageError
 from foveal.predict import Predictor
 from foveal.server import ServerHandle, ServerOptions, create_app, start_in_thread
@@ -403,3 +407,35 @@ def test_an_act_needs_the_scope_an_own_page_and_a_log(predictor: Predictor, tmp_
         503,
         "The audit log cannot be written.",
     )
+
+
+def test_the_description_says_what_needs_a_key(visitor: httpx.Client) -> None:
+    document = visitor.get("/openapi.json").json()
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "header"}
+    asked = document["paths"]["/predict/{model}"]["post"]
+    assert asked["security"] == [{"bearer": []}, {"header": []}]
+    assert {"401", "403", "429"} <= set(asked["responses"])
+    assert document["paths"]["/healthz"]["get"]["security"] == []
+    assert "curl -H &quot;Authorization: Bearer $KEY&quot; " in visitor.get("/docs").text
+
+
+def test_without_keys_the_description_does_not_speak_of_them(client: httpx.Client) -> None:
+    assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
+    assert "Bearer" not in client.get("/docs").text
+
+
+def test_two_workers_share_the_quota_of_a_key(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    text, _ = file.create("shop", rate=Rate(10, "day"))
+    command = [sys.executable, "-m", "foveal", "serve", str(tiny_bundle.path), "--port", "0"]
+    options = ["--workers", "2", "--keys", str(file.path), "--drain-delay", "0"]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        # A connection each: the system spreads them over the workers.
+        statuses = [
+            httpx.get(f"{url}/models", headers=bearer(text), timeout=None).status_code
+            for _ in range(30)
+        ]
+        process.send_signal(signal.SIGTERM)
+    assert sorted(statuses) == [200] * 10 + [429] * 20

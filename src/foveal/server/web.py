@@ -36,6 +36,7 @@ async def docs(request: Request) -> Response:
     compared = _first(state, with_masks=False)
     marking = _first(state, with_masks=True)
     values = {
+        "curl": "curl" if state.options.keys is None else 'curl -H "Authorization: Bearer $KEY"',
         "models": ", ".join(state.models),
         "model": first.name,
         "compared": compared.name if compared else "MODEL",
@@ -82,4 +83,9 @@ def _cut(values: JsonObject) -> JsonObject:
 def openapi(request: Request) -> Response:
     """Describe the API for programs."""
     state: ServerState = request.app.state.foveal
-    return json_response(build_openapi({m.name: m.predictor for m in state.models.current()}))
+    return json_response(
+        build_openapi(
+            {m.name: m.predictor for m in state.models.current()},
+            asks_for_keys=state.options.keys is not None,
+        )
+    )
