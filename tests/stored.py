@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
+import numpy as np
 from drawing import brightness_model, tiny_manifest
 from fsspec.implementations.local import LocalFileSystem
 
 from foveal.bundle import Bundle
+from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
+from foveal.data.source import digest_of
 from foveal.store.answers import Answered, AnswerTable
 
 
@@ -22,17 +27,36 @@ class WithoutRename(LocalFileSystem):
         raise NotImplementedError("object stores cannot rename")
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
-        # What s3fs and gcsfs do with a condition in the request.
-        with Path(path).open("xb" if mode == "create" else "wb") as file:
+        # As object stores do: an object is there whole, and "create" is a condition of the request.
+        with NamedTemporaryFile(dir=Path(path).parent, prefix=".upload-", delete=False) as file:
             file.write(value)
+        uploaded = Path(file.name)
+        try:
+            if mode == "create":
+                Path(path).hardlink_to(uploaded)
+            else:
+                uploaded.replace(path)
+        finally:
+            uploaded.unlink(missing_ok=True)
 
 
-def write_bundle(path: Path, accuracy: float = 0.9, *, is_swapped: bool = False) -> Bundle:
+def write_bundle(
+    path: Path,
+    accuracy: float = 0.9,
+    *,
+    is_swapped: bool = False,
+    trained_on: Sequence[Path] = (),
+) -> Bundle:
     """Write a bundle that tells circles from squares, or calls each by the other's name."""
     metric = {"value": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.05}
     labels = ("square", "circle") if is_swapped else ("circle", "square")
     manifest = replace(tiny_manifest(), labels=labels, metrics={"accuracy": metric})
-    return Bundle.write(path, manifest, {"model.onnx": brightness_model()})
+    files = {"model.onnx": brightness_model()}
+    if trained_on:
+        digests = [digest_of(picture.read_bytes())[:8] for picture in trained_on]
+        content = np.sort(np.array([int.from_bytes(d, "little") for d in digests], np.uint64))
+        files[TRAINED_ON_NAME] = TrainedOn(content, np.zeros_like(content)).to_bytes()
+    return Bundle.write(path, manifest, files)
 
 
 def answers(right: str) -> AnswerTable:

@@ -409,7 +409,7 @@ class Model:
             store: The store, or its path or URL; None takes the variable `FOVEAL_STORE`, or else
                 `models`. `mlflow:URI` publishes in the MLflow registry at that URI.
             parent: The version to compare it with; None takes the one that the name means now.
-            note: A remark for those who read the list of versions.
+            note: A remark that is kept with the version.
             progress: Receives the progress of that.
 
         Raises:

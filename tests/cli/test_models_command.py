@@ -160,3 +160,21 @@ def test_another_store_is_named(place: Path, capsys: pytest.CaptureFixture[str])
     told(capsys, "push", "elsewhere/cats:1", "cats", "--store", "production")
     assert told(capsys, "list", "--store", "production").splitlines()[1].startswith("cats:1")
     assert not Path("models").exists()
+
+
+def test_pictures_that_a_version_was_trained_on_are_left_out(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = sorted(Path("held-out").rglob("*.png"))
+    write_bundle(place / "knows", 0.9, trained_on=pictures[:3])
+    write_bundle(place / "knows all", 0.9, trained_on=pictures)
+    told(capsys, "push", "good", "cats")
+    told(capsys, "promote", "cats:1")
+    told(capsys, "pin", "cats", "held-out")
+    assert run(["models", "push", "knows", "cats"]) == 0
+    assert "was trained on 3 of the 8 pictures of the test set" in capsys.readouterr().err
+    difference = parsed(capsys, "promote", "cats:2")["test"]["difference"]
+    assert (difference["pictures"], difference["left_out"]) == (5, 3)
+    told(capsys, "push", "knows all", "cats")
+    assert run(["models", "promote", "cats:3"]) == 1
+    assert "each picture of it was trained on by one of them" in capsys.readouterr().err

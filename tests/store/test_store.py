@@ -7,17 +7,21 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from stored import answers
+from stored import WithoutRename, answers
 
 from foveal.bundle import Bundle
 from foveal.errors import BundleError, StoreError, UsageError
+from foveal.store import remote
 from foveal.store.files import StoreFiles
 from foveal.store.local import LocalFiles
 from foveal.store.reference import Reference
+from foveal.store.remote import RemoteFiles
 from foveal.store.store import Store
 
 Make = Callable[..., Bundle]
@@ -213,6 +217,68 @@ def test_damaged_aliases_are_said_and_not_guessed(files: StoreFiles, make_bundle
     files.write("cats", "aliases.json", b'{"schema_version": 1, "aliases": {"live": "1"}}')
     with pytest.raises(StoreError, match=r"cats/aliases\.json is damaged"):
         store.resolve("cats")
+
+
+@pytest.mark.parametrize("key", ["metrics", "primary_metric", "parent", "files"])
+def test_a_record_with_other_types_is_damage_and_no_bug(
+    key: str, tmp_path: Path, make_bundle: Make
+) -> None:
+    store = Store(LocalFiles(tmp_path))
+    store.push(make_bundle(), "cats")
+    path = tmp_path / "cats" / "1" / ".version.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: ["odd"]}))
+    with pytest.raises(StoreError, match=rf"version\.json is damaged: TypeError.*{key}"):
+        store.resolve("cats")
+
+
+def test_a_new_version_is_published_beside_a_damaged_one(
+    files: StoreFiles, make_bundle: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(files)
+    store.push(make_bundle(), "cats")
+    files.write("cats", "1/.version.json", b"{}")
+    assert store.push(make_bundle(), "cats").record.parent is None
+    assert "not compared with cats:1" in caplog.text
+
+
+def test_what_a_killed_publisher_left_behind_a_url_is_swept(
+    tmp_path: Path, make_bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = RemoteFiles(WithoutRename(), str(tmp_path), "without-rename://bucket")
+    store = Store(files)
+    for number in (1, 2):
+        files.write("cats", f"{number}/.claim", json.dumps({"when": time.time()}).encode())
+        files.write("cats", f"{number}/model.onnx", b"half")
+    assert store.push(make_bundle(), "cats").version == 3
+    assert (tmp_path / "cats" / "2" / "model.onnx").exists()
+    monkeypatch.setattr(remote, "_CLAIM_DIES_AFTER_S", -1.0)
+    assert store.push(make_bundle(), "cats").version == 4
+    assert sorted(path.name for path in (tmp_path / "cats").iterdir()) == ["3", "4"]
+
+
+def test_a_lock_behind_a_url_dies_with_its_holder(
+    tmp_path: Path, make_bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = RemoteFiles(WithoutRename(), str(tmp_path), "without-rename://bucket")
+    store = Store(files)
+    store.push(make_bundle(), "cats")
+    files.write("cats", ".lock", json.dumps({"when": time.time() - 61}).encode())
+    assert store.promote("cats:1").version == 1
+    assert not (tmp_path / "cats" / ".lock").exists()
+
+
+@pytest.mark.parametrize("files", ["folder", "without rename"], indirect=True)
+def test_no_promotion_is_lost_when_many_come_at_once(
+    files: StoreFiles, make_bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_LOCK_ASK_EVERY_S", 0.01)
+    Store(files).push(make_bundle(), "cats")
+    aliases = [f"city-{i}" for i in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda alias: Store(files).promote("cats:1", alias), aliases))
+    state = Store(files).state("cats")
+    assert sorted(state.aliases) == sorted(aliases)
+    assert len(state.history) == 12
 
 
 @pytest.mark.parametrize(

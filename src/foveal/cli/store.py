@@ -39,7 +39,7 @@ def push(
         ),
     ] = None,
     remark: Annotated[
-        str, typer.Option("--note", metavar="TEXT", help="Remark that the list shows.")
+        str, typer.Option("--note", metavar="TEXT", help="Remark that is kept with the version.")
     ] = "",
     as_json: Json = False,
     quiet: Quiet = False,

@@ -191,7 +191,7 @@ def _show_version(version: StoredVersion, more: list[tuple[str, str]]) -> None:
             *more,
             ("published", f"{record.pushed} by {record.who}, foveal {record.pushed_by}"),
             ("trained", f"{record.created}, foveal {record.trained_by}"),
-            ("size", f"{size / 1e6:.1f} MB"),
+            ("size", f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"),
             ("bundle", record.bundle),
             ("data", _data_words(record.data)),
             ("recipe", record.recipe_digest[:12]),
@@ -214,7 +214,9 @@ def _show_metrics(store: Store, version: StoredVersion, record: Record) -> None:
     else:
         write(table(head, rows))
         if record.difference is not None:
-            write(wrapped(Difference.from_json(record.difference).sentence))
+            difference = Difference.from_json(record.difference)
+            if difference.is_paired:
+                write(wrapped(f"picture by picture: {difference.sentence}"))
     test = store.state(version.name).test
     known = None if test is None else kept_result(store.files, version.name, version.version, test)
     if known is not None:

@@ -45,6 +45,11 @@ class AnswerTable:
 
     pictures: Mapping[str, Answered]
 
+    @property
+    def seen(self) -> int:
+        """Number of pictures that the version was trained on."""
+        return sum(answer.trained_on for answer in self.pictures.values())
+
     @classmethod
     def from_predictions(cls, content: bytes, metric: str) -> AnswerTable:
         """Read a `predictions.csv`.

@@ -60,7 +60,7 @@ class Difference:
         """Return the difference, and what it rests on."""
         name = self.metric.replace("_", " ")
         if not self.is_paired:
-            return f"{name} {self.words}, unpaired: they did not answer the same pictures"
+            return f"{name} {self.words}, unpaired: no pictures are known that both answered"
         counts = f"{self.gained} better, {self.lost} worse"
         left = f", {self.left_out} left out that one was trained on" if self.left_out else ""
         return f"{name} {self.words} on {self.pictures} common pictures: {counts}{left}"

@@ -13,11 +13,18 @@ from typing import Any, final
 
 from foveal.bundle.bundle import MANIFEST_NAME, Bundle
 from foveal.errors import StoreError
+from foveal.store.state import check_types
 from foveal.types import JsonObject
 
 RECORD_NAME = ".version.json"
 ANSWERS_NAME = ".answers.csv"
 _SCHEMA = 1
+_TYPES = {
+    **dict.fromkeys(("bundle", "task", "created", "pushed", "who", "primary_metric", "note"), str),
+    **dict.fromkeys(("data", "metrics", "differences", "files"), dict),
+    "parent": (int, type(None)),
+    "difference": (dict, type(None)),
+}
 
 
 @final
@@ -87,7 +94,10 @@ class Record:
                     code="store_too_new",
                     hint="pip install --upgrade foveal",
                 )
-            return cls(**values)
+            record = cls(**check_types(values, _TYPES))
+            for name in ("metrics", "differences", "files"):
+                check_types(values[name], dict.fromkeys(values[name], dict))
+            return record
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StoreError(f"{location} is damaged: {error!r}.", code="store_damaged") from error
 

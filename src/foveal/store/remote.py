@@ -25,6 +25,8 @@ _LOCK_NAME = ".lock"
 # A change of aliases takes some requests; whoever holds the lock for longer has died.
 _LOCK_DIES_AFTER_S = 60.0
 _LOCK_ASK_EVERY_S = 0.2
+# Far longer than any upload.
+_CLAIM_DIES_AFTER_S = 24 * 3600.0
 
 
 @final
@@ -76,6 +78,7 @@ class RemoteFiles(StoreFiles):
 
     def publish(self, name: str, content: Content, above: Callable[[], int]) -> int:
         """Claim the next number that is free, then write the files, `bundle.json` last."""
+        self._sweep(name)
         while True:
             taken = self.numbers(name)
             number = max([above(), *taken]) + 1
@@ -91,6 +94,13 @@ class RemoteFiles(StoreFiles):
                     self.delete(name, f"{number}/{file}")
             raise
         return number
+
+    def _sweep(self, name: str) -> None:
+        """Remove what publishers left that were killed; nobody has seen these numbers."""
+        for number, is_whole in self.numbers(name).items():
+            claim = None if is_whole else self.read(name, f"{number}/{_CLAIM_NAME}")
+            if claim is not None and time.time() - _created(claim) > _CLAIM_DIES_AFTER_S:
+                self.delete(name, str(number))
 
     def _create(self, name: str, path: str) -> bool:
         """Create a file that only its creator wrote; False when somebody else has."""

@@ -18,6 +18,16 @@ LIVE = "live"
 """The alias that a name alone means."""
 _SCHEMA = 1
 _LOOKS = 3
+_TEXT = (str, type(None))
+_TEST = {
+    "data": str,
+    "split": _TEXT,
+    "label_regex": _TEXT,
+    "digest": str,
+    "pictures": int,
+    "tolerance": (int, float),
+}
+_MOVE = {"alias": str, "when": str, "who": str, "forced": bool, "test": (dict, type(None))}
 
 
 @final
@@ -155,7 +165,9 @@ class Aliases:
                 aliases={str(k): _version(v) for k, v in values["aliases"].items()},
                 history=tuple(_move(move) for move in values["history"]),
                 removed=tuple(_version(v) for v in values["removed"]),
-                test=None if values["test"] is None else TestSet(**values["test"]),
+                test=None
+                if values["test"] is None
+                else TestSet(**check_types(values["test"], _TEST)),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StoreError(f"{location} is damaged: {error!r}.", code="store_damaged") from error
@@ -239,8 +251,21 @@ def _version(value: Any) -> int:
     return value
 
 
+def check_types(values: JsonObject, types: Mapping[str, Any]) -> JsonObject:
+    """Return what was read from a file, if each value is of the type that is expected of it.
+
+    Raises:
+        TypeError: When one is not.
+        KeyError: When one is missing.
+    """
+    for name, expected in types.items():
+        if not isinstance(values[name], expected):
+            raise TypeError(f"{name} must not be {values[name]!r}")
+    return values
+
+
 def _move(values: JsonObject) -> Move:
-    move = Move(**values)
+    move = Move(**check_types(values, _MOVE))
     _version(move.version)
     if move.action not in ("promote", "rollback"):
         raise ValueError(f"unknown action {move.action!r}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import final
 
 from foveal.bundle.bundle import Bundle
+from foveal.errors import FovealError
 from foveal.store import changes
 from foveal.store.answers import AnswerTable
 from foveal.store.files import StoreFiles
@@ -27,6 +29,8 @@ from foveal.store.state import (
     user_name,
 )
 
+logger = logging.getLogger(__name__)
+
 
 @final
 class Store:
@@ -44,6 +48,10 @@ class Store:
     def __init__(self, files: StoreFiles, *, measure: Measure | None = None) -> None:
         self.files = files
         self.measure = measure
+
+    def __repr__(self) -> str:
+        """Return where it is."""
+        return f"Store({self.location!r})"
 
     @classmethod
     def open(cls, location: str | Path | None = None, *, measure: Measure | None = None) -> Store:
@@ -66,11 +74,8 @@ class Store:
 
     def names(self) -> tuple[str, ...]:
         """Return the names that have a version."""
-        return tuple(
-            name
-            for name in self.files.names()
-            if Reference.parse(name) and any(self.files.numbers(name).values())
-        )
+        names = (name for name in self.files.names() if Reference.parse(name) is not None)
+        return tuple(name for name in names if any(self.files.numbers(name).values()))
 
     def state(self, name: str) -> NameState:
         """Return which versions and aliases a name has now; cheap enough for every second.
@@ -89,8 +94,7 @@ class Store:
             UsageError: When the text is no such reference.
             StoreError: When there is none.
         """
-        if isinstance(reference, str):
-            reference = Reference.read(reference)
+        reference = Reference.read(reference) if isinstance(reference, str) else reference
         state = self.state(reference.name)
         if not state.versions:
             raise no_name(reference.name, self.location, self.names())
@@ -156,7 +160,7 @@ class Store:
             name: The name; a new one is made.
             answers: Its answers to the validation pictures, for the paired difference.
             parent: The version to compare it with; None takes the one that the name means now.
-            note: A remark for those who read the list of versions.
+            note: A remark that is kept with the version.
 
         Raises:
             UsageError: For an invalid name, another task, or a store that cannot be written to.
@@ -277,11 +281,16 @@ class Store:
     ) -> tuple[int, Record, AnswerTable | None] | None:
         if number is None:
             return None
-        record = self.record(name, number)
-        if record is None:
-            # Copied there by hand: its metrics are in its bundle.
-            record = describe(self.bundle(name, number), None, None, "")
-        return number, record, self.answers(name, number)
+        try:
+            record, answers = self.record(name, number), self.answers(name, number)
+            if record is None:
+                # Copied there by hand: its metrics are in its bundle.
+                record = describe(self.bundle(name, number), None, None, "")
+        except FovealError as error:
+            # A new version may be what mends it.
+            logger.warning("not compared with %s:%d: %s", name, number, error.message)
+            return None
+        return number, record, answers
 
     def _stored(self, state: NameState, number: int) -> StoredVersion:
         record = self.record(state.name, number)

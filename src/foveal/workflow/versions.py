@@ -46,7 +46,7 @@ def push_model(
         store: Where to.
         name: Name of the model there.
         parent: The version to compare it with; None takes the one that the name means now.
-        note: A remark for those who read the list of versions.
+        note: A remark that is kept with the version.
 
     Raises:
         DataError: When the answers cannot be read.
@@ -107,9 +107,18 @@ def _measure_now(store: Store, name: str, versions: Iterable[int]) -> None:
     test = store.state(name).test
     for version in versions if test is not None else ():
         try:
-            store.test_result(name, version)
+            result = store.test_result(name, version)
         except FovealError as error:
             logger.warning("%s:%d is not measured yet: %s", name, version, error.message)
+            continue
+        if result is not None and (seen := result.answers.seen):
+            logger.warning(
+                "%s:%d was trained on %d of the %d pictures of the test set; they are left out",
+                name,
+                version,
+                seen,
+                len(result.answers.pictures),
+            )
 
 
 def _make_test_set(
