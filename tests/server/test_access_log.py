@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from foveal.access import KeyFile
+from foveal.access import KeyFile, Rate
 from foveal.errors import UsageError
 from foveal.predict import Predictor
 from foveal.server import start_in_thread
@@ -66,6 +66,22 @@ def test_a_line_says_who_asked_what_and_how_it_ended(
     whole = log.read_text()
     for secret in (text, text.split("_")[2], "holiday", "expected", "circle"):
         assert secret not in whole
+
+
+def test_a_refused_request_is_logged_with_its_key(predictor: Predictor, tmp_path: Path) -> None:
+    log, file = tmp_path / "access.jsonl", KeyFile(tmp_path / "keys.json")
+    text, key = file.create("shop", rate=Rate(1, "day"))
+    with (
+        start_in_thread({"tiny": predictor}, port=0, keys=file.path, access_log=str(log)) as server,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=None) as client,
+    ):
+        for path in ("/metrics", "/models", "/models"):
+            client.get(path, headers={"x-api-key": text})
+    assert [(line["status"], line["key"]) for line in lines_of(log)] == [
+        (403, key.id),
+        (200, key.id),
+        (429, key.id),
+    ]
 
 
 def test_a_log_that_is_moved_away_is_begun_anew(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections import deque
+from functools import lru_cache
 from typing import Any, final
 
 import orjson
@@ -122,5 +123,10 @@ class AccessLog:
 
 def utc(seconds: float) -> str:
     """Return a time since the epoch in UTC, ISO 8601, to the millisecond."""
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(1000 * (seconds % 1)):03d}Z"
+    whole = int(seconds)
+    return f"{_second(whole)}.{int(1000 * (seconds - whole)):03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

@@ -140,13 +140,16 @@ class Access:
             yield Caller(address, scopes=_WITHOUT_KEYS)
             return
         key = self._known(self._keyring, text, address)
+        caller = Caller(address, key.id, key.name, frozenset(key.scopes))
+        # Also of one that is refused below: whose key it is belongs in the log.
+        current_notes().caller = caller
         if needed.isdisjoint(key.scopes):
             raise _forbidden(" or ".join(sorted(needed)))
         is_limited = key.rate is not None or key.concurrent is not None
         if is_limited and (wait_s := self._quotas.enter(key.id, key.rate, key.concurrent)):
             raise RequestError(429, _over(key), retry_after_s=math.ceil(wait_s))
         try:
-            yield Caller(address, key.id, key.name, frozenset(key.scopes))
+            yield caller
         finally:
             if key.concurrent is not None:
                 self._quotas.leave(key.id)
