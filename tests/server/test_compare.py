@@ -60,8 +60,11 @@ def test_a_shadow_that_fails_is_counted_and_disturbs_nobody(
 ) -> None:
     shelf.bundles[2] = versions[1]
     with start_in_thread(offer_of(shelf, shadow=2), port=0) as handle:
-        shadow = handle._state.models["tiny"].loaded[2].predictor
-        monkeypatch.setattr(shadow, "engine", None)
+
+        async def fail(*_: object) -> None:
+            raise RuntimeError("the shadow is broken")
+
+        monkeypatch.setattr(handle._state.comparer, "_answer", fail)
         answer = httpx.post(f"{handle.url}/predict/tiny", content=dark_png, timeout=None)
         assert answer.json()["label"] == "a1"
         until(lambda: values_of(handle.url, "foveal_uncompared_pictures_total") == {"shadow": 1.0})

@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from foveal.errors import FovealError
-from foveal.server import figures, routes, tfserving, torchserve, web
+from foveal.server import admin, figures, routes, tfserving, torchserve, web
 from foveal.server.drift import LOOK_S
 from foveal.server.gate import (
     Gate,
@@ -66,6 +66,11 @@ _ROUTES = [
     Route("/models", routes.models, methods=["GET"], name="models"),
     Route("/healthz", routes.healthz, methods=["GET"], name="healthz"),
     Route("/readyz", routes.readyz, methods=["GET"], name="readyz"),
+    Route("/models/{model}", admin.versions, methods=["GET"], name="model"),
+    Route("/admin/models/{model}/promote", admin.promote, methods=["POST"], name="promote"),
+    Route("/admin/models/{model}/rollback", admin.rollback, methods=["POST"], name="rollback"),
+    Route("/admin/reload", admin.reload, methods=["POST"], name="reload"),
+    Route("/versions", admin.page, methods=["GET"], name="versions"),
     Route("/metrics.json", figures.figures, methods=["GET"], name="figures"),
     Route("/live", figures.page, methods=["GET"], name="live"),
     Route("/metrics", routes.metrics, methods=["GET"], name="metrics"),

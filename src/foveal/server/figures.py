@@ -37,7 +37,7 @@ def figures(request: Request) -> Response:
         route.name
         for route in request.app.routes
         if isinstance(route, Route) and "POST" in (route.methods or ())
-    } - {"admin"}
+    } - {"promote", "rollback", "reload"}
     answers = Answers.of(families)
     return json_response(
         {
@@ -81,7 +81,7 @@ def _version(
     labels = {"model": {served.name}, "version": {str(served.version)}}
     return {
         "version": served.version,
-        "roles": _roles(versions, served),
+        "roles": versions.roles(served.version),
         "answers": sum(answers.kinds[served.name, str(served.version)].values()),
         "last_hour": {"kinds": dict(kinds.most_common(12)), "confidences": bins},
         "validation": None if reference is None else reference.to_json(),
@@ -103,15 +103,6 @@ def _version(
             "failed": samples.sum("foveal_uncompared_pictures_total", why="failed", **labels),
         },
     }
-
-
-def _roles(versions: Versions, served: Served) -> list[str]:
-    roles = ["current"] if served.version == versions.current else []
-    if versions.canary is not None and versions.canary.version == served.version:
-        roles.append(f"canary, {100 * versions.canary.share:g} %")
-    if versions.shadow == served.version:
-        roles.append("shadow")
-    return roles
 
 
 @final

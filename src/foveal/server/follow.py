@@ -7,60 +7,21 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import final
 
-from foveal.bundle.bundle import Bundle
 from foveal.errors import FovealError
 from foveal.predict import Predictor
 from foveal.server.models import Canary, ModelSet, Served, Versions, VersionStatus
 from foveal.server.options import ServerOptions
+from foveal.store.reference import Reference
+from foveal.store.state import NameState
+from foveal.store.store import Store
 
 logger = logging.getLogger(__name__)
 
 # A version that could not be loaded is tried again after this: what was damaged stays damaged,
 # but memory and networks recover.
 _RETRY_S = 60.0
-
-
-class Choice(Protocol):
-    """Which version of a name is meant: a number, an alias, or neither; see `Reference`."""
-
-    @property
-    def version(self) -> int | None:
-        """The version; None unless it was given."""
-
-    @property
-    def alias(self) -> str | None:
-        """The alias; None unless it was given."""
-
-
-class NameVersions(Protocol):
-    """What a store has under a name at one moment; equal when nothing has changed."""
-
-    @property
-    def versions(self) -> Sequence[int]:
-        """The versions that are whole, ascending."""
-
-    @property
-    def aliases(self) -> Mapping[str, int]:
-        """Alias → version."""
-
-    @property
-    def current(self) -> int | None:
-        """The version that the name alone means."""
-
-
-class VersionSource(Protocol):
-    """What a server asks of a store of models."""
-
-    def names(self) -> Sequence[str]:
-        """Return the names that have a version."""
-
-    def state(self, name: str) -> NameVersions:
-        """Return what a name has now; cheap enough for every second."""
-
-    def bundle(self, name: str, version: int) -> Bundle:
-        """Open and verify a version."""
 
 
 @final
@@ -76,9 +37,9 @@ class Followed:
         shadow: A version whose answers are only compared.
     """
 
-    store: VersionSource
+    store: Store
     name: str
-    choices: Sequence[Choice]
+    choices: Sequence[Reference]
     canary: Canary | None = None
     shadow: int | None = None
 
@@ -114,12 +75,17 @@ class Follower:
         # Version → code of the error, and when to try again.
         self._failed: dict[int, tuple[str, float]] = {}
         self._going: dict[int, weakref.ref[Served]] = {}
-        self._seen: NameVersions | None = None
+        self._seen: NameState | None = None
 
     @property
     def name(self) -> str:
         """Its name."""
         return self._followed.name
+
+    @property
+    def store(self) -> Store:
+        """Where its versions are."""
+        return self._followed.store
 
     def follow(self, *, again: bool = False, strict: bool = False) -> None:
         """Look at the store, and load, swap and let go what has changed.
@@ -147,7 +113,7 @@ class Follower:
                 self._load(version, strict)
         self._swap(state, wanted[: len(self._answering)])
 
-    def _wanted(self, state: NameVersions) -> list[int | None]:
+    def _wanted(self, state: NameState) -> list[int | None]:
         """Return the version that each choice means now, then the canary and the shadow."""
         followed = self._followed
         chosen = [_resolve(choice, state) for choice in followed.choices]
@@ -186,7 +152,7 @@ class Follower:
             )
         self._count(self.name, version, time.perf_counter() - begun, failure)
 
-    def _swap(self, state: NameVersions, wanted: Sequence[int | None]) -> None:
+    def _swap(self, state: NameState, wanted: Sequence[int | None]) -> None:
         before = self._answering
         # Where a new version is not there, the one that answered goes on.
         self._answering = [
@@ -230,7 +196,7 @@ class Follower:
         self._models.note(self.name, {**going, **failed, **more})
 
 
-def _resolve(choice: Choice, state: NameVersions) -> int | None:
+def _resolve(choice: Reference, state: NameState) -> int | None:
     if choice.version is not None:
         return choice.version
     return state.current if choice.alias is None else state.aliases.get(choice.alias)

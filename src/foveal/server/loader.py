@@ -11,9 +11,11 @@ from typing import final
 from foveal.bundle.bundle import Bundle
 from foveal.errors import FovealError, UsageError
 from foveal.predict import Predictor
-from foveal.server.follow import Followed, Follower, VersionSource
+from foveal.server.follow import Followed, Follower
 from foveal.server.models import ModelSet, Served, Versions
 from foveal.server.options import ServerOptions
+from foveal.store.reference import Reference
+from foveal.store.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -35,20 +37,11 @@ class Offer:
 
     fixed: Mapping[str, Predictor] = field(default_factory=dict)
     followed: tuple[Followed, ...] = ()
-    store: VersionSource | None = None
+    store: Store | None = None
 
 
 Offered = Offer | Mapping[str, Predictor]
 """An offer, or only its bundles at paths."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class _Newest:
-    """The version that the name alone means."""
-
-    version: int | None = None
-    alias: str | None = None
 
 
 @final
@@ -107,6 +100,11 @@ class Loader:
         if not self._models:
             raise UsageError("There is no model to serve.", hint="foveal serve MODEL")
 
+    def store_of(self, name: str) -> Store | None:
+        """Return the store that a name is followed in; None for a bundle at a path."""
+        follower = self._followers.get(name)
+        return None if follower is None else follower.store
+
     def start(self) -> None:
         """Follow the stores from now on."""
         self._thread = threading.Thread(target=self._run, name="foveal-loader", daemon=True)
@@ -155,7 +153,7 @@ class Loader:
                 )
         self._troubles[what] = trouble
 
-    def _follow_names(self, store: VersionSource) -> None:
+    def _follow_names(self, store: Store) -> None:
         """Begin to serve the names that a store has come to have.
 
         What vanishes from it goes on being served until the server ends: an accident there must
@@ -163,7 +161,9 @@ class Loader:
         """
         for name in store.names():
             if name not in self._followers and name not in self._offer.fixed:
-                self._attempt(name, self._follower(Followed(store, name, (_Newest(),))).follow)
+                self._attempt(
+                    name, self._follower(Followed(store, name, (Reference(name),))).follow
+                )
 
     def _follower(self, followed: Followed) -> Follower:
         follower = Follower(followed, self._models, self._options, self._count)

@@ -133,6 +133,13 @@ class Versions:
     canary: Canary | None = None
     shadow: int | None = None
 
+    def roles(self, version: int) -> list[str]:
+        """Return what a version is here: `current`, `canary, 5 %`, `shadow`."""
+        roles = ["current"] if version == self.current else []
+        if self.canary is not None and self.canary.version == version:
+            roles.append(f"canary, {100 * self.canary.share:g} %")
+        return [*roles, "shadow"] if version == self.shadow else roles
+
     def choose(self, version: int | None = None, alias: str | None = None) -> Served | None:
         """Return the version that answers a request: as `find`, but sometimes the canary.
 

@@ -1,0 +1,76 @@
+"""The page of models and versions in a real Chromium, by keyboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stored import answers, write_bundle
+
+from foveal.access import KeyFile
+from foveal.server import start_in_thread
+from foveal.server.follow import Followed
+from foveal.server.loader import Offer
+from foveal.store.reference import Reference
+from foveal.store.store import Store
+
+playwright_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+)
+_CHROMIUM = Path("/usr/bin/chromium")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not _CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium"
+    ),
+]
+
+
+def test_an_administrator_promotes_and_rolls_back_by_keyboard(browser, tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "models")
+    store.push(write_bundle(tmp_path / "one"), "shapes", answers=answers("1100"))
+    store.promote("shapes:1", who="anna")
+    store.push(write_bundle(tmp_path / "two"), "shapes", answers=answers("1110"), note="at night")
+    keys = KeyFile(tmp_path / "keys.json")
+    reader, _ = keys.create("reader")
+    ops, _ = keys.create("ops", scopes=("predict", "admin"))
+    offer = Offer(followed=(Followed(store, "shapes", (Reference("shapes"),)),))
+    expect = playwright_api.expect
+    with start_in_thread(offer, port=0, keys=keys.path, poll_s=0.05) as handle:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(f"{handle.url}/versions")
+        field = page.get_by_label("Key", exact=True)
+        expect(field).to_be_focused()
+        page.keyboard.type(reader)
+        page.keyboard.press("Enter")
+        newest = page.locator("article").first
+        expect(newest.locator("h3")).to_have_text("Version 2")
+        expect(newest.locator(".note")).to_have_text("at night")
+        expect(newest.locator(".difference")).to_contain_text("To version 1: accuracy +25.00")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+        newest.get_by_role("button", name="Promote version 2").focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog", name="Promote shapes, version 2")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(newest.get_by_role("button")).to_be_focused()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
+        # The reader's key is not enough: another one is asked for.
+        expect(page.locator(".key-why")).to_contain_text("scope admin")
+        expect(field).to_be_focused()
+        page.keyboard.type(ops)
+        page.keyboard.press("Enter")
+        expect(page.locator("#said")).to_have_text("live is version 2 now")
+        assert store.state("shapes").aliases == {"live": 2}
+
+        page.get_by_role("button", name="Roll back").focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
+        expect(page.locator("#said")).to_have_text("live is version 1 now")
+        expect(page.locator("summary")).to_contain_text("3 changes")
+        assert problems == []
