@@ -7,6 +7,7 @@ PORT ?= 8000
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SOAK_ARGS ?=
 # Processes that share the tests; 0 runs them in this one, to debug.
 WORKERS ?= 2
 # uv does not read pip's settings.
@@ -31,7 +32,7 @@ help:
 	@echo "make docs-site   build the documentation as HTML (build/site)"
 	@echo "make notebooks  run the example notebooks and store their outputs"
 	@echo "make fuzz    look for inputs that break the readers (SECONDS=60 for each harness)"
-	@echo "make bench-serving  the server beside Flask, LitServe, BentoML, MLServer and Ray Serve (half an hour)"
+	@echo "make bench-serving  the server beside Flask, LitServe, BentoML, MLServer and Ray Serve, and a soak (an hour)"
 	@echo "make bench   the benchmarks (hours; needs the pictures that benchmarks/README.md names)"
 
 $(BIN)/python:
@@ -122,6 +123,7 @@ fuzz: $(VENV)/.dev
 # Installs the other servers from the package index into environments of their own.
 bench-serving: $(VENV)/.train
 	$(BIN)/python benchmarks/serving/compare.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/serving/soak.py $(SOAK_ARGS)
 
 clean:
 	rm -rf $(VENV) $(LOWEST) .coverage build dist demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
