@@ -418,7 +418,7 @@ def test_without_an_idle_one_a_new_connection_is_turned_away(predictor: Predicto
 def test_bodies_that_are_announced_and_do_not_come_refuse_nobody(
     predictor: Predictor, bright_jpeg: bytes
 ) -> None:
-    with start_in_thread({"tiny": predictor}, port=0, queue_bytes=2**20) as handle:
+    with start_in_thread({"tiny": predictor}, port=0, queue_bytes=2**20, queue_items=9) as handle:
         waiting = [connect(handle.url) for _ in range(16)]
         for connection in waiting:
             connection.sendall(_POST + b"Content-Length: 1000000\r\n\r\na")
@@ -431,26 +431,30 @@ def test_bodies_that_are_announced_and_do_not_come_refuse_nobody(
 
 
 def test_one_client_cannot_take_all_the_room(predictor: Predictor, bright_jpeg: bytes) -> None:
+    def ask(url: str, client: str) -> int:
+        headers = {"x-forwarded-for": client}
+        padded = bright_jpeg + bytes(60_000)
+        return httpx.post(
+            f"{url}/predict/tiny", content=padded, headers=headers, timeout=None
+        ).status_code
+
     with start_in_thread(
-        {"tiny": predictor}, port=0, queue_items=8, trusted_proxies=("127.0.0.1",)
+        {"tiny": predictor},
+        port=0,
+        queue_bytes=400_000,
+        max_body_bytes=100_000,
+        trusted_proxies=("127.0.0.1",),
     ) as handle:
-        greedy = [connect(handle.url) for _ in range(7)]
+        # Of 400,000 bytes, 300,000 are for one client.
+        greedy = [connect(handle.url) for _ in range(4)]
         for connection in greedy:
-            connection.sendall(_POST + b"X-Forwarded-For: 9.9.9.9\r\nContent-Length: 1000\r\n\r\na")
-        # Of eight, six are for one client.
-        assert statuses(greedy[6].recv(65536)) == [503]
-        answers = [
-            httpx.post(
-                f"{handle.url}/predict/tiny",
-                content=bright_jpeg,
-                headers={"x-forwarded-for": client},
-                timeout=None,
-            ).status_code
-            for client in ("9.9.9.9", "8.8.8.8")
-        ]
-        assert answers == [503, 200]
+            head = _POST + b"X-Forwarded-For: 9.9.9.9\r\nContent-Length: 100000\r\n\r\n"
+            connection.sendall(head + bytes(99_000))
+        await_that(lambda: ask(handle.url, "9.9.9.9") == 503)
+        assert ask(handle.url, "8.8.8.8") == 200
         for connection in greedy:
             connection.close()
+        await_that(lambda: ask(handle.url, "9.9.9.9") == 200)
 
 
 def test_many_connections_at_once_are_served(server: ServerHandle) -> None:

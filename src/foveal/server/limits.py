@@ -76,19 +76,20 @@ class Budget:
     Args:
         items: Most pictures.
         size: Most bytes of bodies.
+        largest: Largest body: one of these a client may always have, while there is room.
     """
 
-    def __init__(self, items: int, size: int) -> None:
-        self._max_items, self._max_bytes = items, size
+    def __init__(self, items: int, size: int, largest: int) -> None:
+        self._max_items, self._max_bytes, self._least_bytes = items, size, largest
         self.items = 0
         self.bytes = 0
         self._of_clients: dict[str, tuple[int, int]] = {}
 
-    def take(self, client: str, items: int, size: int) -> None:
-        """Count pictures and bytes in.
+    def check(self, client: str, items: int, size: int) -> tuple[int, int]:
+        """Return what the client would have in work with so much more.
 
         Raises:
-            RequestError: 503 with `Retry-After` when either bound would be passed.
+            RequestError: 503 with `Retry-After` when there is no room for it.
         """
         own_items, own_bytes = self._of_clients.get(client, (0, 0))
         own_items, own_bytes = own_items + items, own_bytes + size
@@ -96,11 +97,14 @@ class Budget:
             self.items + items > self._max_items
             or self.bytes + size > self._max_bytes
             or own_items > max(1, self._max_items * _CLIENT_SHARE)
-            # A single body may be as large as there is room.
-            or (own_items > 1 and own_bytes > self._max_bytes * _CLIENT_SHARE)
+            or own_bytes > max(self._least_bytes, self._max_bytes * _CLIENT_SHARE)
         ):
             raise RequestError(503, "The server is busy. Try again.", retry_after_s=1)
-        self._of_clients[client] = own_items, own_bytes
+        return own_items, own_bytes
+
+    def take(self, client: str, items: int, size: int) -> None:
+        """Count pictures and bytes in; see `check`."""
+        self._of_clients[client] = self.check(client, items, size)
         self.items += items
         self.bytes += size
 
@@ -123,6 +127,10 @@ class Claim:
         self._client = current_notes().caller.client
         self._items = 0
         self._bytes = 0
+
+    def check(self) -> None:
+        """Raise RequestError 503 when there is no room for one more picture."""
+        self._budget.check(self._client, 1, 0)
 
     def grow(self, items: int, size: int) -> None:
         """Claim more; raises RequestError 503 when there is no room."""
@@ -154,6 +162,7 @@ async def read_body(
         RequestError: 408, 413, or 503 when there is no room.
         ClientGoneError: When the client hangs up.
     """
+    claim.check()
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > options.max_body_bytes:
         raise RequestError(413, too_large(options), close=True)

@@ -85,8 +85,8 @@ async def answer_picture(request: Request, served: Served) -> Response:
     if expected is not None:
         _check_expected(predictor, expected)
     with Claim(state.budget) as claim:
-        claim.grow(1, 0)
         body = await read_body(request.receive, request.headers, claim, state.options)
+        claim.grow(1, 0)
         content_type = request.headers.get("content-type", "")
         if "json" in content_type.lower():
             data = await parse_aside(body, lambda: picture_bytes(body, content_type))

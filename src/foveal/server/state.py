@@ -55,7 +55,7 @@ class ServerState:
         self.batcher = Batcher(
             max_batch=options.max_batch, threads=threads, observer=self.telemetry.inference
         )
-        self.budget = Budget(options.queue_items, options.queue_bytes)
+        self.budget = Budget(options.queue_items, options.queue_bytes, options.max_body_bytes)
         self.draining = False
         self.grpc_port: int | None = None
         self.loader = Loader(offered, self.models, options, self.telemetry.versions.count_load)
