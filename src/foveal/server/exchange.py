@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, Protocol, final
 
-from starlette.types import Message, Scope
+from starlette.types import ASGIApp, Message, Scope
 
 from foveal.server.limits import RequestError
 from foveal.server.wire import Head
 
-if TYPE_CHECKING:
-    from foveal.server.pool import Pool
-    from foveal.server.protocol import Connection
+Address = tuple[str, int]
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +27,41 @@ _LEAST_PART, _MOST_HELD = 16 * 1024, 64 * 1024
 _ASGI = {"version": "3.0", "spec_version": "2.5"}
 
 
+class Link(Protocol):
+    """What an exchange needs of its connection."""
+
+    transport: asyncio.Transport
+    client: Address | None
+    is_writable: bool
+
+    def pause_reading(self) -> None:
+        """Take no more from the client for now."""
+
+    def resume_reading(self) -> None:
+        """Take more from the client."""
+
+    def finish(self, *, keep_alive: bool) -> None:
+        """Go on after an answer has been written."""
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+
+
+class Host(Protocol):
+    """What an exchange needs of its server."""
+
+    app: ASGIApp
+    loop: asyncio.AbstractEventLoop
+    date: bytes
+    server_address: Address | None
+    is_draining: bool
+
+    def sender(
+        self, client: Address | None, headers: list[tuple[bytes, bytes]]
+    ) -> tuple[Address | None, str]:
+        """Return who sent a request, and by which scheme."""
+
+
 @final
 class Exchange:
     """A request that is being answered.
@@ -36,12 +69,12 @@ class Exchange:
     Args:
         connection: Where it came from.
         head: Its head.
-        pool: Knows the application.
+        host: The server.
     """
 
-    def __init__(self, connection: Connection, head: Head, pool: Pool) -> None:
+    def __init__(self, connection: Link, head: Head, host: Host) -> None:
         self._connection = connection
-        self._pool = pool
+        self._host = host
         self._head = head
         self._parts: list[bytes] = []
         self._held = 0
@@ -63,7 +96,7 @@ class Exchange:
     async def run(self) -> None:
         """Let the application answer."""
         try:
-            await self._pool.app(self._scope(), self.receive, self.send)
+            await self._host.app(self._scope(), self.receive, self.send)
         except Exception as error:  # The edge of the application.
             if not self._is_answered:
                 logger.error("a request failed unexpectedly", exc_info=error)
@@ -125,7 +158,7 @@ class Exchange:
             if not self._has_continued:
                 self._has_continued = True
                 self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._reader = self._pool.loop.create_future()
+            self._reader = self._host.loop.create_future()
             try:
                 await self._reader
             finally:
@@ -167,7 +200,7 @@ class Exchange:
             self._is_answered = True
             self._connection.finish(keep_alive=self._keep_alive)
         elif not self._connection.is_writable:
-            self._writer = self._pool.loop.create_future()
+            self._writer = self._host.loop.create_future()
             try:
                 await self._writer
             finally:
@@ -180,8 +213,8 @@ class Exchange:
         status: int = self._start["status"]
         self._sends_body = self._head.method != "HEAD" and status not in _NO_BODY
         # What is left of an unread body would be taken for the next request.
-        keep_alive = self._keep_alive and self._is_whole
-        lines = [_STATUS_LINES[status], self._pool.date]
+        keep_alive = self._keep_alive and self._is_whole and not self._host.is_draining
+        lines = [_STATUS_LINES[status], self._host.date]
         says_close = False
         for name, value in self._start["headers"]:
             if name == b"content-length":
@@ -211,13 +244,13 @@ class Exchange:
         return head
 
     def _scope(self) -> Scope:
-        head, pool = self._head, self._pool
-        client, scheme = pool.sender(self._connection.client, head.headers)
+        head, host = self._head, self._host
+        client, scheme = host.sender(self._connection.client, head.headers)
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": _ASGI,
             "http_version": "1.1" if head.is_1_1 else "1.0",
-            "server": pool.server_address,
+            "server": host.server_address,
             "client": client,
             "scheme": scheme,
             "method": head.method,

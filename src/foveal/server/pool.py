@@ -7,24 +7,37 @@ import email.utils
 import ipaddress
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, final
+from typing import Protocol, final
 
 from starlette.types import ASGIApp
 
-from foveal.server.exchange import Exchange
+from foveal.server.exchange import Address, Exchange
 from foveal.server.options import ServerOptions
 from foveal.server.telemetry import Telemetry
-
-if TYPE_CHECKING:
-    from foveal.server.protocol import Connection
-
-Address = tuple[str, int]
 
 _SWEEP_S = 0.25
 # Bytes of answers that clients do not read; over it, those that have waited longest are let go.
 _MAX_UNSENT_BYTES = 64 * 1024 * 1024
 # How many idle connections are looked at to find one of the same client.
 _LOOKED_AT = 64
+
+
+class Member(Protocol):
+    """What the pool needs of a connection."""
+
+    transport: asyncio.Transport
+    client: Address | None
+    deadline: float
+    is_writable: bool
+
+    def close(self) -> None:
+        """Close the connection once what was written has been read, or is not being read."""
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+
+    def expire(self) -> None:
+        """End a wait that has taken too long."""
 
 
 @final
@@ -59,14 +72,14 @@ class Pool:
         self._scheme = scheme
         self._most = options.connection_limit()
         self._most_of_client = options.max_client_connections or max(1, self._most // 2)
-        self._connections: set[Connection] = set()
-        self._idle: dict[Connection, None] = {}
+        self._connections: set[Member] = set()
+        self._idle: dict[Member, None] = {}
         self._counts: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._trusted = [ipaddress.ip_network(text) for text in options.trusted_proxies]
         self._refresh_date()
 
-    def admit(self, connection: Connection) -> bool:
+    def admit(self, connection: Member) -> bool:
         """Count a new connection, and tell whether there is room for it.
 
         Where there is none, the connection that has been idle for the longest makes room.
@@ -86,7 +99,7 @@ class Pool:
             victim.close()
         return victim is not None
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: Member) -> None:
         """Count a connection out."""
         self._connections.discard(connection)
         self._idle.pop(connection, None)
@@ -97,13 +110,13 @@ class Pool:
         else:
             self._counts.pop(key, None)
 
-    def enter_idle(self, connection: Connection) -> None:
+    def enter_idle(self, connection: Member) -> None:
         """Note that a connection waits for its next request."""
         self._idle[connection] = None
         if self.is_draining:
             connection.close()
 
-    def leave_idle(self, connection: Connection) -> None:
+    def leave_idle(self, connection: Member) -> None:
         """Note that a connection no longer waits."""
         self._idle.pop(connection, None)
 
@@ -149,7 +162,7 @@ class Pool:
             self._refresh_date()
             now = self.now()
             for connection in [c for c in self._connections if c.deadline <= now]:
-                connection.expire(now)
+                connection.expire()
             self._bound_unsent()
             self._telemetry.connections(len(self._connections))
 

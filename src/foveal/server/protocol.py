@@ -254,7 +254,7 @@ class Connection(asyncio.Protocol):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
-    def expire(self, now: float) -> None:
+    def expire(self) -> None:
         """End a wait that has taken too long."""
         if self.state is _IDLE or self.state is _HEAD:
             self.close()

@@ -56,7 +56,6 @@ class Head(NamedTuple):
         path: Percent-decoded.
         raw_path: As sent, without the query.
         query: After the `?`.
-        target: As sent, in whatever form.
         is_1_1: Whether this is HTTP/1.1 rather than 1.0.
         headers: Names in lower case. `host` is that of the target where it has one.
         length: Bytes of the body; None for a body in chunks.
@@ -68,7 +67,6 @@ class Head(NamedTuple):
     path: str
     raw_path: bytes
     query: bytes
-    target: bytes
     is_1_1: bool
     headers: list[tuple[bytes, bytes]]
     length: int | None
@@ -129,7 +127,6 @@ def read_head(data: bytes) -> Head:
         unquote(raw_path.decode("ascii")),
         raw_path,
         query,
-        target,
         is_1_1,
         headers,
         _length(named, is_1_1=is_1_1),
