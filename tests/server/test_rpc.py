@@ -22,9 +22,9 @@ grpc = pytest.importorskip("grpc", reason="grpcio, of the extra grpc, is not ins
 Call = Callable[..., Any]
 
 
-def _call(port: int) -> Call:
+def _call(port: int, channel: Any = None) -> Call:
     """Return a function that calls a method with the fields of its request."""
-    channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+    channel = channel or grpc.insecure_channel(f"127.0.0.1:{port}")
 
     def call(method_name: str, timeout: float = 60, metadata: Any = None, **fields: Any) -> Any:
         request, reply = method_types()[method_name]
@@ -187,6 +187,19 @@ def test_keys_are_asked_for(predictor: Predictor, dark_png: bytes, tmp_path: Pat
             assert call("ModelInfer", metadata=metadata, **fields).outputs[0].name == "label"
     lines = log.read_text().splitlines()
     assert [("ModelInfer" in line, text in line) for line in lines][1:] == [(True, False)] * 3
+
+
+def test_the_servers_certificate_holds_for_grpc_too(predictor: Predictor) -> None:
+    folder = Path(__file__).parent / "tls"
+    files = {"tls_cert": folder / "first.pem", "tls_key": folder / "first.key"}
+    with start_in_thread({"tiny": predictor}, port=0, grpc_port=0, **files) as handle:
+        trusted = grpc.ssl_channel_credentials((folder / "first.pem").read_bytes())
+        target = f"127.0.0.1:{handle.grpc_port}"
+        call = _call(handle.grpc_port, grpc.secure_channel(target, trusted))
+        assert call("ServerReady").ready
+        with pytest.raises(grpc.RpcError) as failed:
+            _call(handle.grpc_port)("ServerReady")
+        assert failed.value.code().name == "UNAVAILABLE"
 
 
 def test_a_port_that_is_taken_is_said(predictor: Predictor) -> None:

@@ -34,7 +34,7 @@ from foveal.server.state import ServerState
 # Some machines say text/plain, and browsers that are told not to guess run no such script.
 mimetypes.add_type("text/javascript", ".js")
 _PUBLISH_S = 1.0
-_ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def _open_inference_routes() -> Iterator[Route]:

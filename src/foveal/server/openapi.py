@@ -19,6 +19,7 @@ _REFUSED = {
     "403": "A key without the scope; a foreign Host or Origin",
     "429": "Over the rate of the key, or too many at once; `Retry-After` says when to come back",
 }
+_CLASSIFY = "/v1/models/{model}:classify"
 
 
 def build_openapi(models: Mapping[str, Predictor], *, asks_for_keys: bool = False) -> JsonObject:
@@ -31,7 +32,9 @@ def build_openapi(models: Mapping[str, Predictor], *, asks_for_keys: bool = Fals
     text = files("foveal.server").joinpath("openapi.yaml").read_text(encoding="utf-8")
     document: JsonObject = yaml.safe_load(text)
     document["info"]["version"] = __version__
-    document["components"]["parameters"]["model"]["schema"]["enum"] = list(models)
+    parameters = document["components"]["parameters"]
+    parameters["model"]["schema"]["enum"] = list(models)
+    _name_classifiers(document, [n for n, m in models.items() if m.task.target_kind == "labels"])
     schemas = document["components"]["schemas"]
     common = schemas.pop("Circumstances")
     answers = {f"Prediction.{name}": _answer(model, common) for name, model in models.items()}
@@ -40,6 +43,13 @@ def build_openapi(models: Mapping[str, Predictor], *, asks_for_keys: bool = Fals
     if asks_for_keys:
         _ask_for_keys(document)
     return document
+
+
+def _name_classifiers(document: JsonObject, names: list[str]) -> None:
+    if names:
+        document["components"]["parameters"]["classifier"]["schema"]["enum"] = names
+    else:
+        del document["paths"][_CLASSIFY], document["components"]["parameters"]["classifier"]
 
 
 def _ask_for_keys(document: JsonObject) -> None:

@@ -88,12 +88,31 @@ class RpcServer:
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"{host}:{options.grpc_port}"
         try:
-            self._state.grpc_port = self._server.add_insecure_port(address)
+            self._state.grpc_port = self._listen(address)
         except RuntimeError as error:
             raise UsageError(
                 f"Cannot listen on {address} for gRPC.", hint="choose another --grpc-port"
             ) from error
         await self._server.start()
+
+    def _listen(self, address: str) -> int:
+        certificate, key = self._state.options.tls_cert, self._state.options.tls_key
+        if certificate is None or key is None:
+            port: int = self._server.add_insecure_port(address)
+            return port
+
+        def read() -> Any:
+            """Return what is used for the next connection; None for what was used before."""
+            try:
+                pair = (key.read_bytes(), certificate.read_bytes())
+            except OSError as error:
+                logger.error("the certificate before stays in use: %s", error)
+                return None
+            return self._grpc.ssl_server_certificate_configuration([pair])
+
+        credentials = self._grpc.dynamic_ssl_server_credentials(read(), read)
+        port = self._server.add_secure_port(address, credentials)
+        return port
 
     async def stop(self) -> None:
         """Finish what is in flight, and end."""
