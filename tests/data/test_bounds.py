@@ -16,8 +16,8 @@ from foveal.data.bounds import count_scans
 from foveal.data.decode import DecodeLimits, decode
 from foveal.data.headers import read_header
 from foveal.data.masks.file import decode_mask
-from foveal.data.tiff.raster import open_tiff
-from foveal.errors import ImageError, ImageTooLargeError
+from foveal.data.tiff.raster import open_tiff, read_tiff_array
+from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError
 
 LIMITS = DecodeLimits(max_bytes=10_000_000, max_pixels=1_000_000, hint="--max-{} N")
 
@@ -238,6 +238,25 @@ def test_a_tiff_in_too_many_pieces_is_refused(decoders_explode: None) -> None:
     strips = {273: (3, 2_000_000, 200)}
     with pytest.raises(ImageError, match=r"in 2,000,000 pieces. Expected at most 1,000,000"):
         open_tiff(tiff({**GREY, **strips}, bytes(4_000_000)))
+
+
+def test_a_plain_tiff_that_claims_rows_without_end_is_refused() -> None:
+    rows = 2**31 - 1
+    data = tiff({**GREY, 257: (4, 1, rows), 278: (4, 1, rows)}, bytes(2000))
+    with pytest.raises(ImageError, match=r"claims [0-9,]+ bytes of pixels, and the file has"):
+        open_tiff(data)
+    # What was cut off is read as far as it goes.
+    half = tiff(
+        {**GREY, 257: (4, 1, 400_000), 278: (4, 1, 400_000), 273: (4, 1, 122)}, bytes(1_200_000)
+    )
+    assert open_tiff(half).read(0, 0, 2, 4).shape == (2, 4, 3)
+    with pytest.raises(ImageError, match="the file ends within it"):
+        open_tiff(half).read(399_000, 0, 2, 4)
+
+
+def test_pixels_of_countless_channels_are_refused() -> None:
+    with pytest.raises(ImageFormatError, match="has 40000 channels"):
+        read_tiff_array(tiff({**GREY, 277: (3, 1, 40_000)}, bytes(2000)))
 
 
 def test_large_pictures_are_brought_to_rgb_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ Nothing here loads a picture as a whole, keeps a file open, or imports tifffile 
 from __future__ import annotations
 
 import io
+import logging
 import mmap
 import struct
 from collections.abc import Callable
@@ -37,6 +38,7 @@ takes 31 MB in 8-bit RGB and 62 MB in 16-bit RGB."""
 _SUFFIXES = frozenset((".tif", ".tiff", ".svs"))
 _HEADER_BYTES = 512
 
+_NO_HANDLER = logging.NullHandler()
 _Seen = TypeVar("_Seen")
 
 
@@ -149,6 +151,9 @@ def _parse(
 
 
 def _tifffile() -> Any:
+    # What it complains about is either no matter or becomes an ImageError. Without a handler,
+    # Python writes the complaints to the terminal.
+    logging.getLogger("tifffile").addHandler(_NO_HANDLER)
     import_extra("imagecodecs", "segment", "Reading TIFF files in parts needs imagecodecs")
     return import_extra("tifffile", "segment", "Reading TIFF files in parts needs tifffile")
 

@@ -8,24 +8,29 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.data.boundary import refusing
+from foveal.data.tiff.plain import (
+    PIECE_BYTES,
+    Decode,
+    check_claim,
+    cut,
+    is_plain,
+    piece_rows,
+    plain_decoder,
+)
 from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError
 
-Decode: TypeAlias = Callable[[bytes, int], Any]
-"""Bytes and number of a segment → its pixels (h, w, samples)."""
-
-# A strip of a file that is stored without compression is read in pieces of about this size.
-_PIECE_BYTES = 1 << 20
 # What cannot be read in parts must fit into memory several times: a strip that is the whole of a
 # 9,400 x 9,400 RGB picture.
 _MAX_SEGMENT_BYTES = 256 << 20
-_NO_COMPRESSION = 1
 _SEPARATE_PLANES = 2
+# What becomes a picture has 4 at most; what is more is refused with a better reason.
+_MAX_SAMPLES = 64
 
 
 @final
@@ -204,23 +209,28 @@ def find_segments(page: Any, source: Path | bytes, name: str, cache_bytes: int) 
             f"{name} is damaged: it lists {min(len(offsets), len(counts)):,} of its "
             f"{expected:,} tiles or strips."
         )
+    _check_piece(name, tall if not is_plain(page) else 1, wide, row_bytes)
     decode = _decoder(page)
-    if _is_plain(page) and tall * row_bytes > _PIECE_BYTES:
-        rows = _piece_rows(tall, max(1, _PIECE_BYTES // row_bytes), is_only=tall >= height)
-        offsets, counts = _cut(offsets, height, tall, rows, row_bytes)
-        decode, tall = _plain_decoder(page, samples // planes), rows
-    if tall * row_bytes > _MAX_SEGMENT_BYTES:
-        raise ImageTooLargeError(
-            f"{name} is stored in pieces of {wide} x {tall} pixels, each {tall * row_bytes:,} "
-            f"bytes when decoded. Expected at most {_MAX_SEGMENT_BYTES:,}.",
-            hint="store it in tiles: tiffcp -t -w 512 -l 512 IN.tif OUT.tif",
-        )
+    if is_plain(page) and tall * row_bytes > PIECE_BYTES:
+        check_claim(name, planes * height * row_bytes, source)
+        rows = piece_rows(tall, max(1, PIECE_BYTES // row_bytes), is_only=tall >= height)
+        offsets, counts = cut(name, offsets, height, tall, rows, row_bytes)
+        decode, tall = plain_decoder(page, samples // planes), rows
     fill, kept = page.nodata, _Kept(cache_bytes)
     size = (int(tall), int(wide))
     return Segments(
         height, width, samples, page.dtype, planes, size, offsets, counts, fill, decode, source,
         name, kept,
     )  # fmt: skip
+
+
+def _check_piece(name: str, tall: int, wide: int, row_bytes: int) -> None:
+    if tall * row_bytes > _MAX_SEGMENT_BYTES:
+        raise ImageTooLargeError(
+            f"{name} is stored in pieces of {wide} x {tall} pixels, each {tall * row_bytes:,} "
+            f"bytes when decoded. Expected at most {_MAX_SEGMENT_BYTES:,}.",
+            hint="store it in tiles: tiffcp -t -w 512 -l 512 IN.tif OUT.tif",
+        )
 
 
 def _shape(page: Any, name: str) -> tuple[int, int, int]:
@@ -236,6 +246,11 @@ def _shape(page: Any, name: str) -> tuple[int, int, int]:
         )
     if page.imagelength < 1 or page.imagewidth < 1:
         raise ImageError(f"{name} states a size of {page.imagewidth} x {page.imagelength} pixels.")
+    if page.samplesperpixel > _MAX_SAMPLES:
+        raise ImageFormatError(
+            f"{name} has {page.samplesperpixel} channels. Expected at most {_MAX_SAMPLES}.",
+            hint="save the channels that matter as RGB",
+        )
     return page.imagelength, page.imagewidth, page.samplesperpixel
 
 
@@ -247,47 +262,3 @@ def _decoder(page: Any) -> Decode:
         return decode(data, index, jpegtables=tables, jpegheader=header)[0][0]
 
     return decode_segment
-
-
-def _is_plain(page: Any) -> bool:
-    """Tell whether rows can be read from the middle of a strip."""
-    return bool(
-        not page.is_tiled
-        and page.compression == _NO_COMPRESSION
-        and page.predictor == 1
-        and page.fillorder == 1
-        and page.bitspersample in (8, 16, 32)
-    )
-
-
-def _plain_decoder(page: Any, samples: int) -> Decode:
-    stored = page.dtype.newbyteorder(page.parent.byteorder)
-    native, width = page.dtype, page.imagewidth
-
-    def decode_rows(data: bytes, index: int) -> Any:
-        return np.frombuffer(data, stored).reshape(-1, width, samples).astype(native, copy=False)
-
-    return decode_rows
-
-
-def _piece_rows(strip_rows: int, wanted: int, *, is_only: bool) -> int:
-    """Return how many rows a piece has; pieces of several strips must divide them evenly."""
-    if is_only:
-        return wanted
-    return next(rows for rows in range(wanted, 0, -1) if strip_rows % rows == 0)
-
-
-def _cut(
-    offsets: Sequence[int], height: int, strip_rows: int, rows: int, row_bytes: int
-) -> tuple[list[int], list[int]]:
-    """Return offsets and counts of the pieces of all strips, plane after plane."""
-    strips = -(-height // strip_rows)
-    starts: list[int] = []
-    counts: list[int] = []
-    for plane in range(len(offsets) // strips):
-        for top in range(0, height, rows):
-            strip, inside = divmod(top, strip_rows)
-            start = offsets[plane * strips + strip]
-            starts.append(start + inside * row_bytes)
-            counts.append(min(rows, height - top) * row_bytes)
-    return starts, counts
