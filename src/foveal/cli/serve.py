@@ -174,7 +174,7 @@ def serve(
     if not models and store is None:
         raise UsageError("There is no model to serve.", hint="foveal serve MODEL, or --store DIR")
     # What is wrong with what is named is said before a model is read, and before a worker starts.
-    ServerOptions(**options)
+    checked = ServerOptions(**options)
     about = [_about(model, store) for model in models or ()]
 
     def announce(url: str) -> None:
@@ -186,6 +186,11 @@ def serve(
             note("open it in a browser; stop the server with Ctrl-C", quiet=quiet)
             if asked_for is not None:
                 note(f"it asks for a key of {asked_for}", quiet=quiet)
+                if not checked.is_loopback and checked.tls_cert is None:
+                    note(
+                        "keys are sent in the clear: add --tls-cert, or a proxy with TLS",
+                        quiet=quiet,
+                    )
         # A program that started us through a pipe waits for this line.
         sys.stdout.flush()
 

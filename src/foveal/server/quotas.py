@@ -61,12 +61,6 @@ class Quotas:
         self._table = mmap.mmap(self._file, _TABLE)
         self._mine = self._claim()
 
-    def close(self) -> None:
-        """Let the table go; what this process has in work no longer counts."""
-        self._table.close()
-        if self._file is not None:
-            os.close(self._file)
-
     def enter(self, name: str, rate: Rate | None, concurrent: int | None) -> float:
         """Count a request in, unless it is one too many.
 

@@ -42,10 +42,10 @@ _FIRST = frozenset(
 _PREFLIGHT_S = 600
 # What a page of an allowed origin may send beside what every page may, and may read.
 _ALLOWED_HEADERS = (
-    "authorization, content-type, inference-header-content-length, traceparent, x-api-key, "
-    "x-request-id, x-request-timeout"
+    "authorization, content-type, inference-header-content-length, request-timeout, traceparent, "
+    "x-api-key, x-request-id, x-request-timeout"
 )
-_EXPOSED_HEADERS = "inference-header-content-length, retry-after, x-request-id"
+_EXPOSED_HEADERS = "inference-header-content-length, retry-after, x-model-version, x-request-id"
 _FOREIGN = (
     "Requests from other web origins are not allowed. Start the server with --allowed-origin."
 )
