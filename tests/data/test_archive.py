@@ -97,6 +97,29 @@ def test_an_archive_whose_names_point_outside_is_refused(tmp_path: Path, name: s
         open_source(path)
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cat/1.png", b"one")
+        archive.writestr("cat/1.png", b"another")
+    with pytest.raises(DataError, match=r"cat/1\.png' twice"):
+        open_source(path)
+
+
+def test_a_member_that_claims_more_than_the_archive_has_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cat/1.png", b"one")
+    data = bytearray(path.read_bytes())
+    # Its compressed size, in the list at the end.
+    at = data.rindex(b"cat/1.png") - 46 + 20
+    data[at : at + 4] = (1_000_000_000).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="claims more bytes"):
+        open_source(path)
+
+
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photos.zip").write_bytes(b"half a download")
     with pytest.raises(DataError, match="is not a whole zip archive") as caught:
@@ -178,3 +201,8 @@ def test_a_zip_is_trained_on_and_found_again_when_the_run_goes_on(
     assert json.loads((model.run / "run.json").read_text())["data"] == str(tmp_path / "shapes.zip")
     longer = foveal.extend(model.run.resolve(), 1, verbose=False)
     assert len(longer.history()) == 2
+    # As a process leaves it that is killed before its bundle is there.
+    shutil.rmtree(model.run / "bundle")
+    resumed = foveal.resume(model.run.resolve(), verbose=False)
+    assert len(resumed.history()) == 2
+    assert resumed.bundle.manifest.data == longer.bundle.manifest.data

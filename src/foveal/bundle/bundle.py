@@ -15,29 +15,32 @@ from typing import final
 
 from foveal.atomic import atomic_path
 from foveal.bundle.agreement import check_graph, check_outputs
+from foveal.bundle.container import (
+    MODEL_NAME,
+    WEIGHTS_NAME,
+    list_files,
+    read_file,
+    sha256_of,
+    size_of,
+)
 from foveal.bundle.manifest import Manifest
 from foveal.bundle.onnx_check import check_onnx
 from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
 from foveal.errors import BundleError, RecipeError
 from foveal.pipeline import Pipeline
-from foveal.special import special_kind
 from foveal.tasks import get_task
 from foveal.tasks.base import Task
 from foveal.types import Labels
 
 MANIFEST_NAME = "bundle.json"
-MODEL_NAME = "model.onnx"
 REQUIRED_FILES = frozenset({MODEL_NAME})
 ALLOWED_FILES = REQUIRED_FILES | {
-    "weights.safetensors",
+    WEIGHTS_NAME,
     "recipe.yaml",
     "README.md",
     TRAINED_ON_NAME,
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# Far above any network that makes sense here (ViT-L is 1.2 GB); stops a zip bomb.
-_MAX_FILE_BYTES = 4_000_000_000
-_MAX_RATIO = 200
 
 
 @final
@@ -67,25 +70,23 @@ class Bundle:
         path = Path(path)
         if not path.exists():
             raise BundleError(f"There is no bundle at {path}.", hint="foveal train DATA")
-        names = _list(path)
+        names = list_files(path)
         if MANIFEST_NAME not in names:
             raise BundleError(
                 f"{path} is not a bundle: it has no {MANIFEST_NAME}.", hint="foveal train DATA"
             )
-        text = _read(path, MANIFEST_NAME)
+        text = read_file(path, MANIFEST_NAME)
         manifest = Manifest.from_json(text)
         _check_names(path, names, manifest)
         with ThreadPoolExecutor(2) as pool:
             # Network and weights are hashed side by side: that is most of the time of opening.
-            digests = pool.map(lambda name: _sha256(path, name), manifest.files)
-            checked = pool.submit(check_onnx, _read(path, MODEL_NAME))
-            for (name, expected), digest in zip(manifest.files.items(), digests, strict=True):
-                if digest != expected:
-                    raise BundleError(
-                        f"{name} in {path} was changed after the bundle was written: "
-                        "its sha256 differs from bundle.json.",
-                        hint="copy the bundle again, or train again",
-                    )
+            others = [name for name in manifest.files if name != MODEL_NAME]
+            digests = pool.map(lambda name: sha256_of(path, name), others)
+            model = read_file(path, MODEL_NAME)
+            checked = pool.submit(check_onnx, model)
+            _check_digest(path, MODEL_NAME, hashlib.sha256(model).hexdigest(), manifest)
+            for name, digest in zip(others, digests, strict=True):
+                _check_digest(path, name, digest, manifest)
         graph = checked.result()
         bundle = cls(path, manifest, hashlib.sha256(text).hexdigest()[:12])
         try:
@@ -145,14 +146,20 @@ class Bundle:
         return target
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file of the bundle.
+        """Return the content of a file of the bundle: what was verified when it was opened.
 
         Raises:
-            BundleError: When the bundle has no such file.
+            BundleError: When the bundle has no such file, or it was changed since.
         """
         if name != MANIFEST_NAME and name not in self.manifest.files:
             raise BundleError(f"{self.path} has no file {name!r}.")
-        return _read(self.path, name)
+        content = read_file(self.path, name)
+        digest = hashlib.sha256(content).hexdigest()
+        if name != MANIFEST_NAME:
+            _check_digest(self.path, name, digest, self.manifest)
+        elif not digest.startswith(self.version):
+            raise _changed(self.path, name)
+        return content
 
     def model_bytes(self) -> bytes:
         """Return the serialised ONNX model."""
@@ -184,49 +191,20 @@ class Bundle:
     @property
     def size_bytes(self) -> int:
         """Return the size of the model file, in bytes."""
-        if self.path.is_dir():
-            return (self.path / MODEL_NAME).stat().st_size
-        with zipfile.ZipFile(self.path) as archive:
-            return archive.getinfo(MODEL_NAME).file_size
+        return size_of(self.path, MODEL_NAME)
 
 
-def _list(path: Path) -> set[str]:
-    if (kind := special_kind(path)) is not None:
-        raise BundleError(f"{path} is {kind}. Expected a folder or a .foveal file.")
-    if path.is_dir():
-        for entry in path.iterdir():
-            kind = "a link" if entry.is_symlink() else special_kind(entry)
-            if kind is not None:
-                raise BundleError(f"{path} contains {kind}: {entry.name}.", code="bundle_unsafe")
-        return {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise BundleError(f"{path} is not a bundle: {error}") from error
-    names = [info.filename for info in infos]
-    if len(names) != len(set(names)):
-        raise BundleError(f"{path} contains a file twice.", code="bundle_unsafe")
-    for info in infos:
-        if info.file_size > _MAX_FILE_BYTES or (
-            info.file_size > 1_000_000 and info.file_size > _MAX_RATIO * info.compress_size
-        ):
-            raise BundleError(f"{info.filename} in {path} is too large.", code="bundle_unsafe")
-    return set(names)
+def _check_digest(path: Path, name: str, digest: str, manifest: Manifest) -> None:
+    if digest != manifest.files[name]:
+        raise _changed(path, name)
 
 
-def _read(path: Path, name: str) -> bytes:
-    try:
-        if path.is_dir():
-            return (path / name).read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(name)
-    except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
-        raise BundleError(f"Cannot read {name} in {path}: {error}") from error
-
-
-def _sha256(path: Path, name: str) -> str:
-    return hashlib.sha256(_read(path, name)).hexdigest()
+def _changed(path: Path, name: str) -> BundleError:
+    return BundleError(
+        f"{name} in {path} was changed after the bundle was written: "
+        "its sha256 differs from bundle.json.",
+        hint="copy the bundle again, or train again",
+    )
 
 
 def _check_names(path: Path, names: set[str], manifest: Manifest) -> None:

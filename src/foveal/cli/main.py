@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -23,6 +24,17 @@ from foveal.errors import FovealError
 from foveal.version import __version__
 
 EXIT_FAILED = 1
+# What the loader of libraries, threads and C++ say when the memory is not enough.
+_NO_MEMORY = (
+    "failed to map segment",
+    "annot allocate memory",
+    "can't start new thread",
+    "can't allocate memory",
+    "bad_alloc",
+)
+_MORE_MEMORY = (
+    "end other programs, raise the limit (ulimit -v), or use smaller pictures and batches"
+)
 EXIT_USAGE = 2
 
 MAKE, USE, TOOLS = "Train and evaluate", "Use a model", "Tools"
@@ -109,16 +121,24 @@ def run(argv: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno is not None:
             # The system refused: no space, no rights, a disk that is gone.
             where = f": {error.filename}" if error.filename else ""
-            _complain(f"{error.strerror}{where}", None)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            _complain(
+                f"{error.strerror}{where}", "free some space, then try again" if full else None
+            )
             return EXIT_FAILED
-        if isinstance(error, MemoryError):
-            _complain("The memory of this machine is not enough.", "a smaller --batch-size")
+        if _is_memory(error):
+            _complain("The memory of this machine is not enough.", _MORE_MEMORY)
             return EXIT_FAILED
         _complain(
             f"{type(error).__name__}: {_one_line(error)}",
             "this is a bug in foveal: run again with --debug and report the output",
         )
         return EXIT_FAILED
+
+
+def _is_memory(error: Exception) -> bool:
+    """Return whether the memory ran out; libraries that fail to load or to start threads say so."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def _ours(args: list[str]) -> list[str]:

@@ -7,16 +7,19 @@ decode them); unpacking would take another 0.2 s and the disk space.
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import final
 
+from foveal.data.boundary import refusing
 from foveal.data.decode import DecodeLimits
 from foveal.data.names import SPLIT_ALIASES, is_hidden
 from foveal.data.storage import Listing, LocalStorage, Storage
+from foveal.data.zips import open_zip
 from foveal.errors import DataError, ImageError
 
 _ENCRYPTED = 0x1
+# The names of a million pictures.
+_MAX_DIRECTORY_BYTES = 128_000_000
 
 
 def is_archive(path: Path) -> bool:
@@ -35,15 +38,15 @@ class ZipStorage(Storage):
         path: The archive.
 
     Raises:
-        DataError: When it is no zip archive, or a name in it points outside.
+        DataError: When it is no zip archive, or a name in it points outside or occurs twice.
     """
 
     def __init__(self, path: Path) -> None:
         self.location = str(path)
         self.path = path
         try:
-            self._archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile, ValueError) as error:
+            self._archive = open_zip(path, max_directory_bytes=_MAX_DIRECTORY_BYTES)
+        except (OSError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path} is not a whole zip archive: {error}.",
                 hint="copy or download it again, or unpack it with another program",
@@ -67,6 +70,11 @@ class ZipStorage(Storage):
         folder = name if info.is_dir() else name.parent
         self._folders.update(str(above) for above in (folder, *folder.parents))
         if not info.is_dir():
+            if str(name) in self._members:
+                raise DataError(
+                    f"{self.path} contains {info.filename!r} twice.",
+                    hint="make the archive again: zip -r photos.zip photos",
+                )
             self._members[str(name)] = info
 
     def _strip(self) -> str:
@@ -115,10 +123,8 @@ class ZipStorage(Storage):
         limits.check_bytes(info.file_size)
         if info.flag_bits & _ENCRYPTED:
             raise ImageError(f"Cannot read {self.locate(name)}: it is encrypted.")
-        try:
+        with refusing(f"Cannot read {self.locate(name)}"):
             return self._archive.read(info)
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise ImageError(f"Cannot read {self.locate(name)}: {error}.") from error
 
     def parent(self) -> tuple[Storage, str]:
         """Return the folder that the archive is in, and its name there."""
