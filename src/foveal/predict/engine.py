@@ -33,6 +33,9 @@ class OnnxEngine:
         threads: Threads of one run; None takes every core that the process may use (ONNX
             Runtime itself would count the host's cores, not the container's).
 
+    Attributes:
+        threads: Threads of one run.
+
     Raises:
         BundleError: When ONNX Runtime refuses the model.
     """
@@ -43,7 +46,8 @@ class OnnxEngine:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or available_cores()
+        self.threads = threads or available_cores()
+        options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # Bytes that are ONNX to `check_onnx` must not be taken for the runtime's own format.

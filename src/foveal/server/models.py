@@ -15,6 +15,7 @@ import numpy as np
 from foveal.data.decode import DecodeLimits, Decoder, decode
 from foveal.errors import UsageError, unknown_name
 from foveal.predict import Predictor
+from foveal.predict.tuning import tuned_engine
 from foveal.server.limits import RequestError
 from foveal.server.options import ServerOptions
 from foveal.server.turns import TurnEngine
@@ -60,10 +61,10 @@ class Served:
     ) -> None:
         self.name = name
         self.version = version
-        is_tiled = predictor.pipeline.is_tiled
+        engine = tuned_engine(predictor)
         self.predictor = Predictor(
             predictor.bundle,
-            engine=TurnEngine(predictor.engine) if is_tiled else predictor.engine,
+            engine=TurnEngine(engine) if predictor.pipeline.is_tiled else engine,
             limits=_limits(predictor.limits, options),
             others=predictor.others,
             decoder=decoder,
