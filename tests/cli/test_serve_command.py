@@ -52,7 +52,7 @@ def test_a_public_address_without_keys_is_refused_before_a_model_is_read(
     assert run(["serve", "no-such-model", "--host", host]) == 2
     error, hint = capsys.readouterr().err.splitlines()
     assert error == f"error: Whoever reaches {host} could use the model: there are no keys."
-    assert hint == "hint: foveal keys create NAME, then serve again; or allow it with --insecure"
+    assert hint == "hint: foveal keys create NAME; or --insecure (insecure=True) lets anyone ask"
 
 
 def test_keys_that_are_there_are_asked_for_and_that_is_said(

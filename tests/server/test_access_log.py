@@ -42,7 +42,7 @@ def test_a_line_says_who_asked_what_and_how_it_ended(
         client.post("/predict/tiny?expected=circle", files=upload, headers=headers)
         client.post("/predict/tiny", content=dark_png)
         client.get("/healthz")
-        client.get("/models/none", headers={**headers, "traceparent": "00-0-0-00"})
+        client.get("/nothing", headers={**headers, "traceparent": "00-0-0-00"})
 
     answered, refused, health, missing = lines_of(log)
     assert datetime.fromisoformat(answered.pop("time")).tzinfo is not None
@@ -61,6 +61,7 @@ def test_a_line_says_who_asked_what_and_how_it_ended(
         "status": 200,
     }
     assert (refused["status"], refused["key"], refused["model"]) == (401, None, None)
+    assert refused["bytes_in"] == 0
     assert (health["route"], health["status"]) == ("healthz", 200)
     assert (missing["route"], missing["status"], missing["trace"]) == ("none", 404, None)
     whole = log.read_text()

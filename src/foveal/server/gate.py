@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # W3C Trace Context: version, trace, parent, flags; a later version may add to it.
 _TRACEPARENT = re.compile(r"[0-9a-e][0-9a-f]-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
-_LENGTH = re.compile(r"[0-9]{1,18}")
 _HEADERS = (
     # Asked for again each time, and answered with 304: an upgraded server never meets old scripts.
     (b"cache-control", b"no-cache"),
@@ -133,13 +132,14 @@ class _Exchange:
         self, scope: Scope, receive: Receive, send: Send, notes: RequestNotes, state: Guarded
     ) -> None:
         self.scope = scope
-        self.receive = receive
+        self._receive = receive
         self.notes = notes
         self._send = send
         self._state = state
         self._head: Head | None = None
         self._begun = time.perf_counter()
         self._status = _CLIENT_GONE
+        self._received = 0
         self._sent = 0
 
     def read_head(self) -> Head:
@@ -153,6 +153,12 @@ class _Exchange:
         if trace is not None and trace[1].strip("0") and trace[2].strip("0"):
             self.notes.trace_id = trace[1]
         return head
+
+    async def receive(self) -> Message:
+        """Return the next part of the body."""
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        return message
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer."""
@@ -176,9 +182,7 @@ class _Exchange:
             logger.debug("%s %s %d %.1f ms %s", *shown, self.notes.request_id)
 
     def _line(self, route: str, seconds: float) -> JsonObject:
-        notes, declared = self.notes, ""
-        if self._head is not None:
-            declared = self._head.values.get("content-length", "")
+        notes = self.notes
         return {
             "time": utc(time.time() - seconds),
             "request": notes.request_id,
@@ -191,8 +195,7 @@ class _Exchange:
             "version": notes.version or None,
             "status": self._status,
             "ms": round(1000 * seconds, 2),
-            # None where the body came in chunks.
-            "bytes_in": int(declared) if _LENGTH.fullmatch(declared) else None,
+            "bytes_in": self._received,
             "bytes_out": self._sent,
         }
 

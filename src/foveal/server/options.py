@@ -210,7 +210,7 @@ class ServerOptions:
             reached = address or "this machine"
             raise UsageError(
                 f"Whoever reaches {reached} could use the model: there are no keys.",
-                hint="foveal keys create NAME, then serve again; or allow it with --insecure",
+                hint="foveal keys create NAME; or --insecure (insecure=True) lets anyone ask",
             )
 
     def host_names(self) -> frozenset[str] | None:

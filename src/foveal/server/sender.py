@@ -36,9 +36,7 @@ _ONCE = frozenset(
         b"access-control-request-method",
     }
 )
-_FIRST = frozenset(
-    {b"x-request-id", b"traceparent", b"content-length", b"x-request-timeout", b"request-timeout"}
-)
+_FIRST = frozenset({b"x-request-id", b"traceparent", b"x-request-timeout", b"request-timeout"})
 _PREFLIGHT_S = 600
 # What a page of an allowed origin may send beside what every page may, and may read.
 _ALLOWED_HEADERS = (
