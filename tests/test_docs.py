@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from PIL import Image as PILImage
 
 import foveal
 from foveal.cli.main import VERBS, run
+from foveal.server.options import ServerOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -273,3 +275,9 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "site" / "index.html").is_file()
+
+
+def test_every_limit_of_the_server_stands_in_its_table() -> None:
+    text = (DOCS / "serving.md").read_text(encoding="utf-8")
+    for field in fields(ServerOptions):
+        assert f"\n| `{field.name}` |" in text, field.name
