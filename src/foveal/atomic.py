@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +88,8 @@ def hold(descriptor: int, *, wait: bool = True) -> bool:
     Returns:
         Whether it is locked now; always, unless it does not wait.
     """
+    if sys.platform == "win32":
+        raise OSError(errno.ENOTSUP, "Files cannot be locked on this system")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:

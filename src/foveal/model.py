@@ -408,7 +408,7 @@ class Model:
             name: Name in the store; None takes the model's own.
             store: The store, or its path or URL; None takes the variable `FOVEAL_STORE`, or else
                 `models`. `mlflow:URI` publishes in the MLflow registry at that URI.
-            parent: The version to compare it with; None takes the one that the name means now.
+            parent: The version to compare it with; None takes the current one.
             note: A remark that is kept with the version.
             progress: Receives the progress of that.
 

@@ -37,10 +37,10 @@ def parsed(capsys: pytest.CaptureFixture[str], *args: str) -> dict:
 def test_push_list_promote_and_roll_back(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told(capsys, "push", "good", "cats") == "cats:1\n"
     assert parsed(capsys, "push", "good", "cats", "--note", "again")["version"] == 2
-    assert told(capsys, "promote", "cats:1") == "cats@live is cats:1\n"
-    assert told(capsys, "promote", "cats:2") == "cats@live is cats:2, before cats:1\n"
+    assert told(capsys, "promote", "cats:1") == "cats@live is now cats:1\n"
+    assert told(capsys, "promote", "cats:2") == "cats@live is now cats:2 (was cats:1)\n"
     assert told(capsys, "promote", "cats:2") == "cats@live is cats:2 already\n"
-    assert told(capsys, "rollback", "cats") == "cats@live is cats:1, before cats:2\n"
+    assert told(capsys, "rollback", "cats") == "cats@live is now cats:1 (was cats:2)\n"
     table = told(capsys, "list").splitlines()
     assert [line.split()[:2] for line in table[1:]] == [
         ["cats:1", "live"],

@@ -54,7 +54,7 @@ def test_an_alias_moves_and_goes_back(files: StoreFiles, make_bundle: Make) -> N
         store.promote(f"cats:{version}", "live", who="ada")
     assert repr(store.resolve("cats")) == "cats:4"
     assert [store.rollback("cats").version for _ in range(2)] == [2, 1]
-    with pytest.raises(StoreError, match="cats@live was no other version before 1"):
+    with pytest.raises(StoreError, match="cats@live has no earlier version than 1"):
         store.rollback("cats")
     moves = [(m.who, m.before, m.version, m.action) for m in store.state("cats").history[:3]]
     assert moves == [

@@ -19,7 +19,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name in the store.")]
 Version = Annotated[
     str, typer.Argument(metavar="NAME:VERSION", help="Version in the store, or NAME@ALIAS.")
 ]
-Alias = Annotated[str, typer.Option("--alias", metavar="ALIAS", help="Alias that is moved.")]
+Alias = Annotated[str, typer.Option("--alias", metavar="ALIAS", help="The alias.")]
 
 
 def push(
@@ -47,8 +47,8 @@ def push(
 ) -> None:
     """Publish a model as the next version of a name.
 
-    The version is there whole or not at all. It is compared with the version that the name means
-    now, on the validation pictures that both answered.
+    It is published whole or not at all, and compared with the current version
+    on the validation pictures that both answered.
     """
     if to is not None and (store is not None or not to.startswith("mlflow:")):
         raise UsageError(
@@ -92,7 +92,7 @@ def pin(
     tolerance: Annotated[
         float,
         typer.Option(
-            min=0, max=99, metavar="POINTS", help="By how many points a version may be worse."
+            min=0, max=99, metavar="POINTS", help="Accept versions that are worse by up to this."
         ),
     ] = 0.0,
     none: Annotated[bool, typer.Option("--none", help="Pin no test set any more.")] = False,
@@ -101,7 +101,7 @@ def pin(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Pin the test set that versions are compared on before they are promoted."""
+    """Pin a test set: versions that are worse on it are not promoted."""
     if (data is None) is not none:
         raise UsageError("Expected a test set, or --none.", hint=f"foveal models pin {name} DATA")
     progress = make_progress(quiet=quiet)
@@ -141,10 +141,10 @@ def promote(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Let an alias mean a version.
+    """Point an alias at a version.
 
-    Where a test set is pinned, the version and the one that the alias means now are measured on
-    it first; a worse one is refused.
+    If a test set is pinned, the version is first compared on it with the one
+    that the alias points at now; a worse one is refused.
     """
     progress = make_progress(quiet=quiet)
     try:
@@ -166,7 +166,7 @@ def rollback(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Let an alias mean the version that it meant before."""
+    """Point an alias back at its previous version."""
     move = foveal.open_store(store).rollback(name, alias)
     _tell(name, move, as_json=as_json, quiet=quiet)
 
@@ -178,7 +178,7 @@ def remove(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Remove a version that has no alias; its number is not given again."""
+    """Remove a version that has no alias."""
     removed = foveal.open_store(store).remove(version)
     if as_json:
         write_json({"schema_version": 1, "name": removed.name, "removed": [removed.version]})
@@ -199,7 +199,7 @@ def prune(
 ) -> None:
     """Remove old versions.
 
-    Those that have an alias stay, and so do those that a rollback would go to.
+    Versions that have an alias stay, and so do those that a rollback goes to.
     """
     gone = foveal.open_store(store).prune(name, keep, dry_run=dry_run)
     if as_json:
@@ -219,8 +219,8 @@ def _tell(name: str, move: Move, *, as_json: bool, quiet: bool) -> None:
     if move.before == move.version:
         write(f"{name}@{move.alias} is {name}:{move.version} already")
         return
-    before = "" if move.before is None else f", before {name}:{move.before}"
-    write(f"{name}@{move.alias} is {name}:{move.version}{before}")
+    before = "" if move.before is None else f" (was {name}:{move.before})"
+    write(f"{name}@{move.alias} is now {name}:{move.version}{before}")
     if move.test is not None and move.test["difference"] is not None:
         difference = Difference.from_json(move.test["difference"])
         note(wrapped(f"on the pinned test set: {difference.sentence}"), quiet=quiet)

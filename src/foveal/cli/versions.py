@@ -35,7 +35,7 @@ def listed(
 ) -> None:
     """List the versions in the store, with aliases and metrics.
 
-    Every file is read, so that a damaged version is seen.
+    Every file is verified: damaged versions are shown as such.
     """
     opened = foveal.open_store(store)
     names = opened.names() if name is None else (name,)
@@ -67,10 +67,7 @@ def show(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show a version, or what aliases a name has and how they came to be.
-
-    The metrics of a version are those on its validation pictures, and on the pinned test set.
-    """
+    """Show a version, or the aliases of a name and their history."""
     opened = foveal.open_store(store)
     reference = Reference.read(model)
     version = opened.resolve(reference)
@@ -104,7 +101,7 @@ def diff(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Compare two versions: settings, labels, metrics, and the pictures that both answered."""
+    """Compare two versions: settings, labels, metrics and answers."""
     found = compare_versions(foveal.open_store(store), first, second)
     if as_json:
         write_json(found.to_json())
@@ -157,7 +154,7 @@ def _version_json(version: StoredVersion, problem: str | None) -> JsonObject:
 
 
 def _show_name(state: NameState) -> None:
-    aliases = ", ".join(f"{alias} is {number}" for alias, number in state.aliases.items())
+    aliases = ", ".join(f"{alias} = {number}" for alias, number in state.aliases.items())
     lines = [
         ("name", state.name),
         ("versions", ", ".join(map(str, state.versions))),

@@ -33,7 +33,7 @@ def promote(
     force: bool,
     who: str,
 ) -> Move:
-    """Let an alias mean a version; see `Store.promote`."""
+    """Point an alias at a version; see `Store.promote`."""
     check_alias(alias)
     while True:
         open_bundle(files, name, version)
@@ -48,7 +48,7 @@ def promote(
 
 
 def rollback(files: StoreFiles, name: str, alias: str, *, who: str) -> Move:
-    """Let an alias mean the version that it meant before; see `Store.rollback`."""
+    """Point an alias back at its previous version; see `Store.rollback`."""
     while True:
         state = look(files, name)
         if alias not in state.aliases:
@@ -67,7 +67,7 @@ def _earlier(files: StoreFiles, name: str, alias: str) -> int:
             return version
         logger.warning("%s:%d is passed over: %s", name, version, problem)
     raise StoreError(
-        f"{name}@{alias} was no other version before {aliases.aliases[alias]} that is still there.",
+        f"{name}@{alias} has no earlier version than {aliases.aliases[alias]} that is still there.",
         hint=f"foveal models show {name}",
     )
 

@@ -33,7 +33,7 @@ def no_alias(name: str, alias: str, state: NameState) -> StoreError:
 def no_version(reference: Reference, number: int, state: NameState) -> StoreError:
     """Return the error for a version that is not there, or that an alias still names."""
     known = ", ".join(map(str, state.versions)) or "none"
-    meant = "" if reference.version is not None else f" means version {number}, which"
+    meant = "" if reference.version is not None else f" is version {number}, which"
     return StoreError(
         f"{reference}{meant} is not in the store. Versions of {state.name}: {known}.",
         hint=f"foveal models list {state.name}",

@@ -64,8 +64,9 @@ def push_to_registry(bundle: Bundle, name: str, target: str, *, note: str = "") 
 def fetch_from_registry(model: str) -> tuple[Bundle, StoredVersion]:
     """Open `mlflow:NAME/VERSION`, `mlflow:NAME@ALIAS` or `mlflow:NAME`, verified.
 
-    A name alone means its alias `live`, or else its newest version. MLflow's own settings, such as
-    the variable `MLFLOW_TRACKING_URI`, say where the registry is. A copy is kept in the cache.
+    A name alone stands for its alias `live`, or else for its newest version. MLflow's own settings,
+    such as the variable `MLFLOW_TRACKING_URI`, say where the registry is. A copy is kept in the
+    cache.
 
     Raises:
         MissingExtraError: When MLflow is not installed.

@@ -16,7 +16,7 @@ _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 @final
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A name, and which of its versions is meant.
+    """A name, and one of its versions.
 
     Attributes:
         name: The name.

@@ -15,7 +15,7 @@ from foveal.types import JsonObject
 
 ALIASES_NAME = "aliases.json"
 LIVE = "live"
-"""The alias that a name alone means."""
+"""The alias that a name alone stands for."""
 _SCHEMA = 1
 _LOOKS = 3
 _TEXT = (str, type(None))
@@ -195,7 +195,7 @@ class NameState:
 
     @property
     def current(self) -> int | None:
-        """The version that the name alone means: alias `live`, else the newest."""
+        """The version that the name alone stands for: alias `live`, else the newest."""
         return self.aliases.get(LIVE, max(self.versions, default=None))
 
     def aliases_of(self, version: int) -> tuple[str, ...]:

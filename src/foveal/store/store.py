@@ -86,9 +86,9 @@ class Store:
         return look(self.files, name)
 
     def resolve(self, reference: str | Reference) -> StoredVersion:
-        """Return the version that `cats`, `cats@live` or `cats:3` means.
+        """Return the version that `cats`, `cats@live` or `cats:3` stands for.
 
-        A name alone means its alias `live`, or else its newest version.
+        A name alone stands for its alias `live`, or else for its newest version.
 
         Raises:
             UsageError: When the text is no such reference.
@@ -159,7 +159,7 @@ class Store:
             bundle: The bundle.
             name: The name; a new one is made.
             answers: Its answers to the validation pictures, for the paired difference.
-            parent: The version to compare it with; None takes the one that the name means now.
+            parent: The version to compare it with; None takes the current one.
             note: A remark that is kept with the version.
 
         Raises:
@@ -183,9 +183,9 @@ class Store:
         force: bool = False,
         who: str | None = None,
     ) -> Move:
-        """Let an alias mean a version.
+        """Point an alias at a version.
 
-        Where a test set is pinned, this version and the one that the alias means now are measured
+        If a test set is pinned, this version and the one that the alias points at now are measured
         on it, unless they were before.
 
         Args:
@@ -211,7 +211,7 @@ class Store:
         )
 
     def rollback(self, name: str, alias: str = LIVE, *, who: str | None = None) -> Move:
-        """Let an alias mean the version that it meant before it was promoted.
+        """Point an alias back at the version that it was before it was promoted.
 
         Versions that are gone or damaged are passed over, and named in the log. Nothing is
         measured: a rollback must always be possible.

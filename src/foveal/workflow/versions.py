@@ -45,7 +45,7 @@ def push_model(
         run: Its run, if it is at hand.
         store: Where to.
         name: Name of the model there.
-        parent: The version to compare it with; None takes the one that the name means now.
+        parent: The version to compare it with; None takes the current one.
         note: A remark that is kept with the version.
 
     Raises:
