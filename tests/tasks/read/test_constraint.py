@@ -14,6 +14,7 @@ from foveal.tasks.read.constraint import (
     Regex,
     State,
     WordList,
+    expanded_length,
     make_constraint,
 )
 from foveal.tasks.read.expression import ExpressionError, evaluate
@@ -202,3 +203,40 @@ def test_several_constraints_at_once_are_refused() -> None:
 def test_an_unknown_grammar_is_refused_with_the_nearest() -> None:
     with pytest.raises(RecipeError, match="Did you mean 'arithmetic'"):
         make_constraint(Options(grammar="arithmetics"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "length"),
+    [
+        ("", 0),
+        ("abc", 3),
+        ("[A-Z]{2}", 6),  # the class's last character twice: the class itself is compiled once
+        ("a{3}", 3),
+        ("a{2,5}b", 6),
+        ("a{,4}", 4),
+        ("(ab){3}", 9),  # each group counts one
+        ("((a{10}){10}){10}", 1110),
+        ("(a|b){3", 6),
+        ("a)", 2),
+    ],
+)
+def test_the_length_of_a_pattern_counts_its_repetitions(pattern: str, length: int) -> None:
+    assert expanded_length(pattern) == length
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "a{1000000000}",
+        "((((a{1000}){1000}){1000}){1000})",
+        "(a|b|c){100000}",
+        "(?:a?){100000}",
+        "(a{1,99999}b){2,}",
+        "a{9" + "9" * 5000 + "}",
+        "x" * 30_000,
+    ],
+)
+def test_a_pattern_that_would_fill_the_memory_is_refused(pattern: str) -> None:
+    with pytest.raises(RecipeError, match="too large") as caught:
+        make_constraint(Options(pattern=pattern))
+    assert len(caught.value.message) < 200

@@ -6,6 +6,7 @@ be completed. It knows nothing of pictures and probabilities.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol, TypeAlias, cast, final
@@ -23,6 +24,10 @@ GRAMMARS = ("arithmetic", "formula")
 # A question to an honest pattern takes microseconds; one that needs this long backtracks without
 # end, and a search asks thousands of questions.
 _TIMEOUT_S = 0.1
+# Characters of a pattern once its repetitions are written out, as it is compiled: 20,000 take
+# 0.05 s, and `a{1000000000}` all memory that there is.
+_MAX_EXPANDED = 20_000
+_REPEAT = re.compile(r"\{\s*(\d*)\s*(?:,\s*(\d*)\s*)?\}")
 
 
 class Constraint(Protocol):
@@ -111,6 +116,34 @@ class WordList:
         return state in self._words
 
 
+def expanded_length(pattern: str) -> int:
+    """Return about how many characters a pattern has once its counted repetitions are written out.
+
+    Never too few: an escaped or quoted brace is taken for a repetition too.
+    """
+    groups, atom, at = [0], 0, 0
+    while at < len(pattern):
+        repeat = _REPEAT.match(pattern, at)
+        if repeat is not None:
+            counts = [count for count in repeat.groups() if count]
+            # Of ten digits and more, Python itself may refuse to make a number.
+            times = max([1, *(int(c) if len(c) < 10 else 10**9 for c in counts)])
+            groups[-1] += (times - 1) * max(1, atom)
+            atom *= times
+            at = repeat.end()
+            continue
+        if pattern[at] == "(":
+            groups.append(0)
+        elif pattern[at] == ")" and len(groups) > 1:
+            atom = groups.pop() + 1
+            groups[-1] += atom
+        else:
+            groups[-1] += 1
+            atom = 1
+        at += 1
+    return sum(groups)
+
+
 @final
 class Regex:
     """Allows the texts that a regular expression matches from end to end.
@@ -123,8 +156,14 @@ class Regex:
         """Compile the pattern.
 
         Raises:
-            RecipeError: When it is no regular expression.
+            RecipeError: When it is no regular expression, or too large a one.
         """
+        if expanded_length(pattern) > _MAX_EXPANDED:
+            raise RecipeError(
+                f"The pattern {pattern[:60]!r} is too large: its repetitions come to more than "
+                f"{_MAX_EXPANDED:,} characters.",
+                hint="""--set 'task_options.pattern="[A-Z]{2}[0-9]{4}"'""",
+            )
         try:
             self._pattern = regex.compile(pattern)
         except regex.error as error:
