@@ -1,11 +1,10 @@
-"""What hostile connections, dying workers and time do to a server: figures for docs/serving.md.
+"""What hostile connections and dying workers do to a server: figures for docs/serving.md.
 
-    python benchmarks/serving/wire.py MODEL [--minutes 10]
+    python benchmarks/serving/wire.py MODEL
 
 MODEL is a bundle that classifies; the picture sent is drawn here. Prints one line for each trial:
-p50 and p99 of good clients beside 500 slow heads and 500 slow bodies, 2,000 connections at once,
-a worker killed every three seconds, time from start to ready, memory per process; with --minutes,
-a soak at 80 % of the rate that was measured, its failures and the slope of its memory.
+time from start to ready, memory of each process, p50 and p99 of good clients beside 500 slow heads
+and 500 slow bodies, 2,000 connections at once, a worker killed every three seconds.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ from PIL import Image
 _SECONDS, _WARM_UP_S = 8.0, 2.0
 _ATTACKERS, _AT_ONCE = 500, 2000
 _KILL_EVERY_S, _KILLING_S = 3.0, 30.0
-_SAMPLE_S = 5.0
 
 
 def picture() -> bytes:
@@ -162,70 +160,38 @@ def killing(process: psutil.Process) -> Callable[[], int]:
     return stop
 
 
-def soak(load: Load, process: psutil.Process, minutes: float) -> str:
-    """Run a load and return its failures and the slope of the memory of all processes."""
-    thread = threading.Thread(target=load.run, args=(60 * minutes,))
-    samples: list[tuple[float, float]] = []
-    begun = time.monotonic()
-    thread.start()
-    while thread.is_alive():
-        thread.join(_SAMPLE_S)
-        total = sum(pss for _, pss in memory_mb(process))
-        samples.append(((time.monotonic() - begun) / 60, total))
-        if len(samples) % 12 == 0:
-            print(f"  {samples[-1][0]:.0f} min: {total:.1f} MiB", flush=True)
-    # The first fifth fills caches, pools and arenas.
-    late = np.array(samples[len(samples) // 5 :])
-    slope, _ = np.polyfit(late[:, 0], late[:, 1], 1)
-    return (
-        f"{len(load.answers)} answers, failures {dict(load.failures) or 'none'}, "
-        f"{late[0, 1]:.1f} to {late[-1, 1]:.1f} MiB, {slope:+.2f} MiB a minute"
-    )
-
-
 def main() -> None:
     """Run the trials."""
     made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     made.add_argument("model")
     made.add_argument("--workers", default="2")
     made.add_argument("--clients", type=int, default=8)
-    made.add_argument("--minutes", type=float, default=0.0, help="soak for so long")
-    made.add_argument("--only-soak", action="store_true")
     given = made.parse_args()
     name = Path(given.model).name.removesuffix(".foveal")
     body = picture()
     head = f"POST /predict/{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
     request = f"{head}{len(body)}\r\n\r\n".encode() + body
 
-    def load(port: int, rate: float | None = None) -> Load:
-        return Load(("127.0.0.1", port), [request], given.clients, rate)
-
     def run(port: int, seconds: float = _SECONDS) -> dict[str, object]:
-        return measure(load(port), warm_up_s=_WARM_UP_S, seconds=seconds)
+        load = Load(("127.0.0.1", port), [request], given.clients)
+        return measure(load, warm_up_s=_WARM_UP_S, seconds=seconds)
 
     with served(given.model, "--workers", given.workers) as (port, process, ready_s):
         print(f"ready after {ready_s:.2f} s")
         for what, (rss, pss) in enumerate(memory_mb(process)):
             print(f"  process {what}: {rss:.0f} MiB resident, {pss:.0f} MiB proportional")
-        alone = run(port)
-        print(f"alone: {shown(alone)}")
-        if not given.only_soak:
-            slow_head, slow_body = (
-                b"GET /healthz HTTP/1.1\r\nX: ",
-                f"{head}16000000\r\n\r\n".encode(),
-            )
-            for what, start in (("heads", slow_head), ("bodies", slow_body)):
-                attack = Attack(port, start)
-                attack.start()
-                time.sleep(1.0)
-                print(f"beside {_ATTACKERS} slow {what}: {shown(run(port))}")
-                attack.stop()
-            print(f"{_AT_ONCE} connections at once: {at_once(port)} answered")
-            stop = killing(process)
-            print(f"workers killed: {shown(run(port, _KILLING_S))}; {stop()} killed")
-        if given.minutes:
-            rate = 0.8 * float(str(alone["rate"]))
-            print(f"soak: {soak(load(port, rate), process, given.minutes)}")
+        print(f"alone: {shown(run(port))}")
+        slow_head = b"GET /healthz HTTP/1.1\r\nX: "
+        slow_body = f"{head}16000000\r\n\r\n".encode()
+        for kind, start in (("heads", slow_head), ("bodies", slow_body)):
+            attack = Attack(port, start)
+            attack.start()
+            time.sleep(1.0)
+            print(f"beside {_ATTACKERS} slow {kind}: {shown(run(port))}")
+            attack.stop()
+        print(f"{_AT_ONCE} connections at once: {at_once(port)} answered")
+        stop = killing(process)
+        print(f"workers killed: {shown(run(port, _KILLING_S))}; {stop()} killed")
         print(f"memory at the end: {[round(pss) for _, pss in memory_mb(process)]} MiB")
 
 
