@@ -53,7 +53,7 @@ def start(*command: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def supervisor(tiny_bundle: Bundle) -> Iterator[subprocess.Popen[str]]:
     """Return the supervisor of two workers; its first line of output is its URL."""
-    options = ["--port", "0", "--workers", "2", "--drain-delay", "0.5"]
+    options = ["--port", "0", "--workers", "2", "--drain-delay", "4"]
     with start("-m", "foveal", "serve", str(tiny_bundle.path), *options) as process:
         yield process
         process.kill()
@@ -151,7 +151,7 @@ class Client(threading.Thread):
 def test_nothing_is_refused_or_reset_within_the_grace(
     tiny_bundle: Bundle, bright_jpeg: bytes
 ) -> None:
-    options = ["--port", "0", "--workers", "2", "--drain-delay", "3"]
+    options = ["--port", "0", "--workers", "2", "--drain-delay", "6"]
     with start("-m", "foveal", "serve", str(tiny_bundle.path), *options) as process:
         url = url_of(process)
         clients = [Client(url, bright_jpeg) for _ in range(8)]
@@ -174,6 +174,28 @@ def test_nothing_is_refused_or_reset_within_the_grace(
     assert [client.errors for client in clients] == [[]] * 8
     assert {status for client in clients for status in client.answers} == {200}
     assert process.returncode == 0
+
+
+# A terminal whose window is closed once the server has said where it answers.
+_IN_A_TERMINAL = """
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.executable, [sys.executable, "-m", "foveal", "serve", *sys.argv[1:]])
+said = b""
+while b"Ctrl-C" not in said:
+    said += os.read(terminal, 1024)
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_ends_with_its_terminal(tiny_bundle: Bundle, workers: str) -> None:
+    options = [str(tiny_bundle.path), "--port", "0", "--workers", workers]
+    with start("-c", _IN_A_TERMINAL, *options) as process:
+        output, _ = process.communicate()
+    assert output == "0\n"
 
 
 def test_workers_end_when_the_supervisor_is_killed(supervisor: subprocess.Popen[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -180,10 +181,12 @@ def run_until_asked(
         on_ready: Called with the URL once the server answers.
         at_once: The signal that drains without the delay.
         is_wanted: Asked twice a second; the server is drained when it says no.
-        reloads: Whether SIGHUP reloads the models.
+        reloads: Whether SIGHUP reloads models and TLS files. When the terminal is closed, which
+            sends it too, the server ends.
     """
     asked: list[int] = []
     wake = threading.Event()
+    had_terminal = has_terminal()
     before: dict[int, Any] = {
         number: signal.getsignal(number) for number in (signal.SIGTERM, at_once)
     }
@@ -194,12 +197,18 @@ def run_until_asked(
         for known in (signal.SIGTERM, at_once):
             signal.signal(known, signal.SIG_DFL)
 
+    def on_hangup(_: int, __: FrameType | None) -> None:
+        if had_terminal and not has_terminal():
+            on_signal(at_once, None)
+        else:
+            handle.reload()
+
     for number in (signal.SIGTERM, at_once):
         signal.signal(number, on_signal)
     try:
         handle = start()
         if reloads and _SIGHUP is not None:
-            before[_SIGHUP] = signal.signal(_SIGHUP, lambda *_: handle.reload())
+            before[_SIGHUP] = signal.signal(_SIGHUP, on_hangup)
         if on_ready is not None and not asked:
             on_ready(handle.url)
         while not wake.wait(_CHECK_S) and handle.is_running and is_wanted():
@@ -211,3 +220,12 @@ def run_until_asked(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def has_terminal() -> bool:
+    """Return whether this process has a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | getattr(os, "O_NOCTTY", 0)))
+    except OSError:
+        return False
+    return True

@@ -31,6 +31,7 @@ from foveal import errors
 from foveal.errors import FovealError, UsageError
 from foveal.server.listen import listen, url_of
 from foveal.server.options import ServerOptions
+from foveal.server.run import has_terminal
 from foveal.server.telemetry import WorkerTelemetry
 from foveal.server.worker import OpenModels, work
 
@@ -253,8 +254,11 @@ class Supervisor:
         wake.setblocking(False)
         ours.setblocking(False)
 
+        had_terminal = has_terminal()
+
         def on_signal(number: int, _: FrameType | None) -> None:
-            self._signals_heard.append(number)
+            is_closed = number == signal.SIGHUP and had_terminal and not has_terminal()
+            self._signals_heard.append(signal.SIGINT if is_closed else number)
 
         before_fd = signal.set_wakeup_fd(ours.fileno())
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
