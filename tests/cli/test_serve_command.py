@@ -7,10 +7,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from stored import write_bundle
 
 from foveal.access import KeyFile
 from foveal.bundle import Bundle
 from foveal.cli.main import run
+from foveal.store.store import Store
 
 
 def test_serve_says_where_it_answers_and_ends_cleanly(tiny_bundle: Bundle) -> None:
@@ -84,3 +86,19 @@ def test_a_keys_file_that_is_named_and_not_there_is_a_mistake(
     file = str(tmp_path / "keys.json")
     assert run(["serve", "no-such-model", "--keys", file]) == 2
     assert f"hint: foveal keys create NAME --keys {file}" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_a_store_is_served_whole(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "shelf")
+    store.push(write_bundle(tmp_path / "one"), "shapes")
+    command = [sys.executable, "-m", "foveal", "serve", str(tmp_path / "shelf"), "--workers", "1"]
+    with subprocess.Popen(
+        [*command, "--port", "0", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as server:
+        assert server.stdout is not None
+        said = json.loads(server.stdout.readline())
+        with urllib.request.urlopen(f"{said['url']}/models") as response:
+            models = json.load(response)["models"]
+        server.send_signal(signal.SIGINT)
+        server.communicate()
+    assert [model["name"] for model in models] == ["shapes"]

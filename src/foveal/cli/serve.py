@@ -17,7 +17,7 @@ from foveal.cli.output import note, write, write_json
 from foveal.errors import UsageError
 from foveal.machine import available_cores
 from foveal.server.options import ServerOptions
-from foveal.workflow.locate import in_store
+from foveal.workflow.locate import in_store, is_store
 from foveal.workflow.vertex import VertexSettings, fetched_model, vertex_settings
 
 _MEBIBYTE = 1024 * 1024
@@ -171,6 +171,8 @@ def serve(
         if not models and store is None and vertex.storage_uri is not None:
             models = [str(fetched_model(vertex.storage_uri))]
     options = {name: value for name, value in given.items() if value is not None}
+    if models and len(models) == 1 and store is None and is_store(models[0]):
+        store, models = models[0], None
     if not models and store is None:
         raise UsageError("There is no model to serve.", hint="foveal serve MODEL, or --store DIR")
     # What is wrong with what is named is said before a model is read, and before a worker starts.

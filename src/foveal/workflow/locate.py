@@ -91,6 +91,16 @@ def in_store(
     return store_of(model)
 
 
+def is_store(folder: str | Path) -> bool:
+    """Return whether a folder is no model itself, but a store of some."""
+    path = Path(folder)
+    if not path.is_dir() or _has_model(path):
+        return False
+    from foveal.store.store import Store
+
+    return bool(Store.open(path).names())
+
+
 def _has_model(path: Path) -> bool:
     return path.is_file() or any((path / file).is_file() for file in _MODELS)
 
