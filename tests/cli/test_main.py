@@ -190,6 +190,14 @@ def test_a_scheduler_that_ends_a_training_interrupts_it(
         (OSError(28, "No space left on device"), "error: No space left on device"),
         (OSError(5, "Input/output error", "a.png"), "error: Input/output error: a.png"),
         (MemoryError(), "error: The memory of this machine is not enough."),
+        (
+            ImportError("x.so: failed to map segment from shared object"),
+            "error: The memory of this machine is not enough.",
+        ),
+        (
+            RuntimeError("can't start new thread"),
+            "error: The memory of this machine is not enough.",
+        ),
     ],
 )
 def test_what_the_system_refuses_is_no_bug(
