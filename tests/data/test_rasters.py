@@ -282,8 +282,8 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     make = segments._decoder
 
-    def counted(page: Any) -> Callable[[bytes, int], Any]:
-        decoder = make(page)
+    def counted(page: Any, size: tuple[int, int]) -> Callable[[bytes, int], Any]:
+        decoder = make(page, size)
 
         def decoded(data: bytes, index: int) -> Any:
             seen.append(index)
@@ -367,6 +367,26 @@ def test_a_damaged_tile_is_named_and_the_others_are_read() -> None:
     # And a second time: a failure is not kept as an answer.
     with pytest.raises(ImageError, match="damaged at row 32, column 32"):
         raster.read(40, 40, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("compression", "marker", "skipped"),
+    # Where the size stands behind the marker of the frame: of JPEG height and width, 2 bytes each.
+    [("jpeg2000", b"\xff\x4f\xff\x51", 8), ("jpeg", b"\xff\xc0", 5)],
+)
+def test_a_tile_that_states_a_larger_size_is_not_decoded(
+    compression: str, marker: bytes, skipped: int
+) -> None:
+    pixels = np.zeros((256, 256, 3), np.uint8)
+    data = write(pixels, tile=(256, 256), compression=compression, photometric="rgb")
+    assert open_tiff(data).read(0, 0, 9, 9).shape == (9, 9, 3)
+    at = data.index(marker) + skipped
+    size = (
+        struct.pack(">II", 60_000, 60_000) if skipped == 8 else struct.pack(">HH", 60_000, 60_000)
+    )
+    bomb = data[:at] + size + data[at + len(size) :]
+    with pytest.raises(ImageError, match="states a size of 60000 x 60000 pixels"):
+        open_tiff(bomb).read(0, 0, 9, 9)
 
 
 def test_a_file_that_ends_early_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.data.boundary import refusing
+from foveal.data.headers import read_header, sniff
 from foveal.data.tiff.plain import (
     PIECE_BYTES,
     Decode,
@@ -29,6 +31,10 @@ from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError
 # 9,400 x 9,400 RGB picture.
 _MAX_SEGMENT_BYTES = 256 << 20
 _SEPARATE_PLANES = 2
+# Compressions whose pieces are pictures with headers: JPEG, JPEG 2000, WebP and PNG.
+_STATING_SIZE = frozenset((6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 34933, 50001))
+# A code stream begins so, and its size stands 8 bytes on.
+_JPEG_2000 = b"\xff\x4f\xff\x51"
 # What becomes a picture has 4 at most; what is more is refused with a better reason.
 _MAX_SAMPLES = 64
 
@@ -210,7 +216,7 @@ def find_segments(page: Any, source: Path | bytes, name: str, cache_bytes: int) 
             f"{expected:,} tiles or strips."
         )
     _check_piece(name, tall if not is_plain(page) else 1, wide, row_bytes)
-    decode = _decoder(page)
+    decode = _decoder(page, (int(tall), int(wide)))
     if is_plain(page) and tall * row_bytes > PIECE_BYTES:
         check_claim(name, planes * height * row_bytes, source)
         rows = piece_rows(tall, max(1, PIECE_BYTES // row_bytes), is_only=tall >= height)
@@ -231,6 +237,20 @@ def _check_piece(name: str, tall: int, wide: int, row_bytes: int) -> None:
             f"bytes when decoded. Expected at most {_MAX_SEGMENT_BYTES:,}.",
             hint="store it in tiles: tiffcp -t -w 512 -l 512 IN.tif OUT.tif",
         )
+
+
+def _check_own_size(data: bytes, size: tuple[int, int]) -> None:
+    """Refuse a compressed tile that states a size far over that of a tile: decoders trust it."""
+    if data[:4] == _JPEG_2000:
+        width, height = struct.unpack_from(">II", data, 8)
+    elif sniff(data) in ("JPEG", "PNG", "WEBP"):
+        header = read_header(data)
+        height, width = header.height, header.width
+    else:
+        return
+    # The last ones of a picture may be cut or be stored whole, and no other size is honest.
+    if height > 2 * size[0] or width > 2 * size[1]:
+        raise ValueError(f"it states a size of {width} x {height} pixels")
 
 
 def _shape(page: Any, name: str) -> tuple[int, int, int]:
@@ -254,11 +274,15 @@ def _shape(page: Any, name: str) -> tuple[int, int, int]:
     return page.imagelength, page.imagewidth, page.samplesperpixel
 
 
-def _decoder(page: Any) -> Decode:
+def _decoder(page: Any, size: tuple[int, int]) -> Decode:
     # Made while the file is open: it looks into the first segment.
     decode, tables, header = page.decode, page.jpegtables, page.jpegheader
 
+    states_size = page.compression in _STATING_SIZE
+
     def decode_segment(data: bytes, index: int) -> Any:
+        if states_size:
+            _check_own_size(data, size)
         return decode(data, index, jpegtables=tables, jpegheader=header)[0][0]
 
     return decode_segment
