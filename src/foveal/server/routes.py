@@ -96,18 +96,23 @@ async def answer_picture(request: Request, served: Served) -> Response:
             answer = (await state.answer_all(served, [data], explain=explain, mask=mask))[0]
     if isinstance(answer, FovealError):
         raise answer
-    record = with_explanation(answer)
+    return json_response(with_extras(answer, expected))
+
+
+def with_extras(answer: Reply, expected: str | None = None) -> JsonObject:
+    """Return the record of an answer, with whether it is the expected one and its explanation.
+
+    Args:
+        answer: With its explanation, if one was asked for.
+        expected: What the picture should be, if that was asked.
+    """
+    record = answer.record
     if expected is not None:
         record = {**record, "expected": expected, "matches": answer.prediction.says(expected)}
-    return json_response(record)
-
-
-def with_explanation(answer: Reply) -> JsonObject:
-    """Return the record of an answer, and its explanation if one was asked for."""
-    if answer.overlay_png is None:
-        return answer.record
-    png = base64.b64encode(answer.overlay_png).decode()
-    return {**answer.record, "explanation": {"png_b64": png}}
+    if answer.overlay_png is not None:
+        png = base64.b64encode(answer.overlay_png).decode()
+        record = {**record, "explanation": {"png_b64": png}}
+    return record
 
 
 def _flag(text: str | None) -> bool:

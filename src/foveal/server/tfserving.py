@@ -19,7 +19,7 @@ from foveal.server.jobs import Reply
 from foveal.server.json_body import parse_aside, shown_text
 from foveal.server.limits import Claim, RequestError, read_body
 from foveal.server.models import Served, VersionStatus
-from foveal.server.routes import json_response, mask_form, status_of, with_explanation
+from foveal.server.routes import json_response, mask_form, status_of, with_extras
 from foveal.server.state import ServerState
 from foveal.server.tfrequest import PictureRequest, element_error
 from foveal.server.watch import Watch
@@ -184,7 +184,7 @@ def _tensor_info(name: str, dtype: str) -> JsonObject:
 
 async def _predict(request: Request, served: Served) -> Response:
     asked, answers = await _answers(request, served, _parse_predict)
-    records = [with_explanation(answer) for answer in answers]
+    records = [with_extras(answer) for answer in answers]
     if asked.by_row:
         return json_response({"predictions": records})
     # An answer may have a field that another lacks.
@@ -194,7 +194,7 @@ async def _predict(request: Request, served: Served) -> Response:
 
 async def _explain(request: Request, served: Served) -> Response:
     _, answers = await _answers(request, served, _parse_predict, explain=True)
-    return json_response({"explanations": [with_explanation(answer) for answer in answers]})
+    return json_response({"explanations": [with_extras(answer) for answer in answers]})
 
 
 async def _classify(request: Request, served: Served) -> Response:
