@@ -18,7 +18,7 @@ from foveal.server.app import _ROUTES
 from foveal.server.auth import PUBLIC_PATHS
 from foveal.server.options import ServerOptions
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 OPTIONS = ServerOptions()
 
 
