@@ -164,8 +164,9 @@ def test_interrupting_anything_else_is_no_error(
     assert capsys.readouterr().err == "\ninterrupted\n"
 
 
+@pytest.mark.parametrize("on_interrupt", [signal.default_int_handler, signal.SIG_IGN])
 def test_a_scheduler_that_ends_a_training_interrupts_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], on_interrupt: Any
 ) -> None:
     def ended(*_: object, **__: object) -> NoReturn:
         try:
@@ -175,8 +176,8 @@ def test_a_scheduler_that_ends_a_training_interrupts_it(
         raise AssertionError("SIGTERM did not interrupt")
 
     monkeypatch.setattr(foveal, "train", ended)
-    # Whoever started the tests may have it ignored, as a shell does in the background.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell script has it ignored by what it starts in the background.
+    before = signal.signal(signal.SIGINT, on_interrupt)
     try:
         assert run(["train", "photos", "--quiet"]) == 143
     finally:

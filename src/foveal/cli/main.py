@@ -65,11 +65,15 @@ VERBS: dict[str, Verb] = {
     "compare": Verb("foveal.cli.measure", MAKE, "Compare runs."),
     "predict": Verb("foveal.cli.predict", USE, "Predict pictures: files, folders, globs or stdin."),
     "explain": Verb("foveal.cli.explain", USE, "Explain the answer to a picture."),
-    "serve": Verb("foveal.cli.serve", USE, "Serve a model over HTTP with a web page."),
+    "serve": Verb("foveal.cli.serve", USE, "Serve models over HTTP with a web page."),
     "export": Verb("foveal.cli.export", USE, "Export a model to another format."),
     "models": Verb("foveal.cli.models", USE, "Keep versions of models in a store; list backbones."),
     "keys": Verb("foveal.cli.keys", TOOLS, "Create, list and revoke the API keys of a server."),
-    "doctor": Verb("foveal.cli.doctor", TOOLS, "Check this machine and the installation."),
+    "doctor": Verb(
+        "foveal.cli.doctor",
+        TOOLS,
+        "Check this machine and the installation, or a server for Vertex AI.",
+    ),
 }
 """A verb's module is read only when that verb is asked for: neither the list of verbs nor one
 prediction may pay for the options of the trainer."""

@@ -23,7 +23,10 @@ class Ending:
 
 @contextlib.contextmanager
 def termination_as_interrupt() -> Iterator[Ending]:
-    """Answer SIGTERM as Ctrl-C is answered at that moment, in the main thread."""
+    """Answer SIGTERM as Ctrl-C is answered at that moment, in the main thread.
+
+    Where Ctrl-C is ignored, as by what a shell script starts in the background, SIGTERM is not.
+    """
     ending = Ending()
     if threading.current_thread() is not threading.main_thread():
         yield ending
@@ -31,6 +34,8 @@ def termination_as_interrupt() -> Iterator[Ending]:
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         ending.status = EXIT_TERMINATED
+        if not callable(signal.getsignal(signal.SIGINT)):
+            raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
 
     previous = signal.signal(signal.SIGTERM, on_signal)
