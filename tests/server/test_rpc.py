@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from foveal.predict import Predictor
 from foveal.server import start_in_thread
 from foveal.server.oip.messages import SERVICE, message_types, method_types
 
+json_format = pytest.importorskip("google.protobuf.json_format")
 grpc = pytest.importorskip("grpc", reason="grpcio, of the extra grpc, is not installed")
 
 Call = Callable[..., Any]
@@ -33,9 +35,19 @@ def _call(port: int, channel: Any = None) -> Call:
             request_serializer=request.SerializeToString,
             response_deserializer=reply.FromString,
         )
-        return method(request(**fields), timeout=timeout, metadata=metadata)
+        # Not by keywords, of which older releases of protobuf take no dict in a map.
+        message = json_format.ParseDict(_as_json(fields), request())
+        return method(message, timeout=timeout, metadata=metadata)
 
     return call
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, dict):
+        return {name: _as_json(inner) for name, inner in value.items()}
+    return [_as_json(inner) for inner in value] if isinstance(value, list) else value
 
 
 @pytest.fixture(scope="module")
