@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import zipfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from foveal.bundle.manifest import Manifest
 from foveal.bundle.onnx_check import check_onnx
 from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
 from foveal.errors import BundleError, RecipeError
+from foveal.names import is_name
 from foveal.pipeline import Pipeline
 from foveal.tasks import get_task
 from foveal.tasks.base import Task
@@ -40,7 +40,6 @@ ALLOWED_FILES = REQUIRED_FILES | {
     "README.md",
     TRAINED_ON_NAME,
 }
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @final
@@ -118,7 +117,7 @@ class Bundle:
         Raises:
             BundleError: When the manifest or the model would not pass `open`.
         """
-        if not _NAME.fullmatch(manifest.name):
+        if not is_name(manifest.name):
             raise BundleError(
                 f"Invalid bundle name {manifest.name!r}. Expected letters, digits, '.', '_', '-'."
             )
@@ -208,7 +207,7 @@ def _changed(path: Path, name: str) -> BundleError:
 
 
 def _check_names(path: Path, names: set[str], manifest: Manifest) -> None:
-    if not _NAME.fullmatch(manifest.name):
+    if not is_name(manifest.name):
         raise BundleError(f"Invalid name in {path}/bundle.json. Received: {manifest.name!r}.")
     listed = set(manifest.files)
     odd = (listed | names) - ALLOWED_FILES - {MANIFEST_NAME}

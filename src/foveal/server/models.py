@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 
 from foveal.data.decode import DecodeLimits, Decoder, decode
 from foveal.errors import UsageError, unknown_name
+from foveal.names import is_name
 from foveal.predict import Predictor
 from foveal.predict.tuning import tuned_engine
 from foveal.server.limits import RequestError
@@ -21,15 +21,8 @@ from foveal.server.options import ServerOptions
 from foveal.server.turns import TurnEngine
 from foveal.types import JsonObject, Picture
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
 State: TypeAlias = Literal["LOADING", "AVAILABLE", "UNLOADING", "END"]
 """As TF Serving's: END is a version that could not be loaded."""
-
-
-def is_model_name(name: str) -> bool:
-    """Return whether `name` could be a model's: letters, digits, `.`, `_`, `-`."""
-    return _NAME.fullmatch(name) is not None
 
 
 @final
@@ -194,7 +187,7 @@ class ModelSet(Mapping[str, Versions]):
         Raises:
             UsageError: For a name that cannot stand in a route.
         """
-        if not is_model_name(name):
+        if not is_name(name):
             raise UsageError(
                 f"Invalid model name {name!r}. Expected up to 64 letters, digits, '.', '_' or '-'."
             )
@@ -228,7 +221,7 @@ class ModelSet(Mapping[str, Versions]):
         """
         versions = self._models.get(name)
         if versions is None:
-            if not is_model_name(name):
+            if not is_name(name):
                 raise RequestError(404, "Unknown model: that is not a model's name.")
             raise RequestError(404, unknown_name("model", name, self._models))
         served = versions.choose(version, alias)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import final
 
 from foveal.errors import UsageError
+from foveal.names import is_name
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
@@ -38,7 +38,7 @@ class Reference:
     def parse(cls, text: str) -> Reference | None:
         """Return the reference that a text is, or None where it cannot be one."""
         name, sign, rest = text.partition(":" if ":" in text else "@")
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             return None
         if not sign:
             return cls(name)
@@ -73,7 +73,7 @@ def check_name(name: str) -> str:
     Raises:
         UsageError: When it is none.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise UsageError(
             f"Invalid name {name!r}. Expected up to 64 letters, digits, '.', '_', '-'; the first "
             "a letter or digit."

@@ -12,12 +12,12 @@ from typing import final
 from foveal.atomic import write_atomic
 from foveal.destination import check_folder
 from foveal.errors import BundleError, UsageError
+from foveal.names import is_name
 from foveal.types import JsonObject
 from foveal.workflow.names import located
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _EPOCH_FILE = re.compile(r"epoch-(\d+)\.json")
 
 
@@ -36,7 +36,7 @@ class RunDirectory:
             UsageError: When the name cannot be a folder's and a route's name, or `out` cannot be
                 written to.
         """
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             raise UsageError(
                 f"Invalid run name {name!r}. Expected letters, digits, '.', '_', '-'.",
                 hint="foveal train DATA --name first-try",
