@@ -12,6 +12,7 @@ import pytest
 from drawing import brightness_model, tiny_manifest
 from PIL import Image as PILImage
 from shelf import Shelf
+from tinted import tint_manifest, tint_model
 
 from foveal.bundle import Bundle
 from foveal.predict import Predictor
@@ -56,6 +57,20 @@ def server(predictor: Predictor) -> Iterator[ServerHandle]:
     """Return a running server with one model, `tiny`."""
     with start_in_thread({"tiny": predictor}, port=0) as handle:
         yield handle
+
+
+@pytest.fixture(scope="module")
+def predictors(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_bundle: Bundle,
+    tiny_reader: Bundle,
+    tiny_sums: Bundle,
+) -> dict[str, Predictor]:
+    """Return models of each task by name: `tiny`, two that read, and `tints`."""
+    path = tmp_path_factory.mktemp("tints") / "tints"
+    tints = Bundle.write(path, tint_manifest(), {"model.onnx": tint_model()})
+    bundles = (tiny_bundle, tiny_reader, tiny_sums, tints)
+    return {bundle.name: Predictor(bundle, threads=1) for bundle in bundles}
 
 
 @pytest.fixture

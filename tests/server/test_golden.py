@@ -18,9 +18,8 @@ import httpx
 import pytest
 import yaml
 from colored import blocks_png
-from tinted import tint_manifest, tint_model, tints_png
+from tinted import tints_png
 
-from foveal.bundle import Bundle
 from foveal.predict import Predictor
 from foveal.server.app import create_app
 from foveal.server.models import Served, Versions
@@ -41,19 +40,10 @@ CASES = list(_cases())
 
 
 @pytest.fixture(scope="module")
-def golden(
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny_bundle: Bundle,
-    tiny_reader: Bundle,
-    tiny_sums: Bundle,
-) -> Iterator[httpx.Client]:
+def golden(predictors: dict[str, Predictor]) -> Iterator[httpx.Client]:
     """Return a client of a server with models of each task, one of them in two versions."""
-    path = tmp_path_factory.mktemp("tints") / "tints"
-    tints = Bundle.write(path, tint_manifest(), {"model.onnx": tint_model()})
-    bundles = (tiny_bundle, tiny_reader, tiny_sums, tints)
-    models = {bundle.name: Predictor(bundle, threads=1) for bundle in bundles}
-    app = create_app(models, _OPTIONS)
-    loaded = {n: Served("tiny", n, models["tiny"], _OPTIONS) for n in (3, 4)}
+    app = create_app(predictors, _OPTIONS)
+    loaded = {n: Served("tiny", n, predictors["tiny"], _OPTIONS) for n in (3, 4)}
     aliases = {"live": 4, "last good": 3}
     app.state.foveal.models.put("tiny", Versions(loaded, current=4, aliases=aliases))
     with (

@@ -11,9 +11,8 @@ import pytest
 from colored import blocks_png
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
-from tinted import tint_manifest, tint_model, tints_png
+from tinted import tints_png
 
-from foveal.bundle import Bundle
 from foveal.predict import Predictor
 from foveal.server import app, start_in_thread
 from foveal.types import JsonObject
@@ -28,19 +27,10 @@ MODEL, TF = "/v1/models/{model}", "/v1/models/{model}:predict"
 
 
 @pytest.fixture(scope="module")
-def everything(
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny_bundle: Bundle,
-    tiny_reader: Bundle,
-    tiny_sums: Bundle,
-) -> Iterator[httpx.Client]:
+def everything(predictors: dict[str, Predictor]) -> Iterator[httpx.Client]:
     """Return a client of a server with a model of each task."""
-    path = tmp_path_factory.mktemp("tints") / "tints"
-    tints = Bundle.write(path, tint_manifest(), {"model.onnx": tint_model()})
-    bundles = (tiny_bundle, tiny_reader, tiny_sums, tints)
-    models = {bundle.name: Predictor(bundle, threads=1) for bundle in bundles}
     with (
-        start_in_thread(models, port=0, max_body_bytes=100_000) as handle,
+        start_in_thread(predictors, port=0, max_body_bytes=100_000) as handle,
         httpx.Client(base_url=handle.url, timeout=None, trust_env=False) as client,
     ):
         yield client
