@@ -356,25 +356,63 @@ class Model:
         return methods[method](self.predictor, self._picture(picture), label)
 
     @spelled
-    def export(self, to: str = "onnx", out: str | Path | None = None) -> Path:
-        """Export the bundle to another format.
+    def export(
+        self,
+        to: str = "onnx",
+        out: str | Path | None = None,
+        *,
+        int8: bool = False,
+        fp16: bool = False,
+        with_app: bool = False,
+        gpu: bool = False,
+        data: str | Path | None = None,
+        progress: Progress | None = None,
+        verbose: bool = True,
+    ) -> Path:
+        """Export the bundle to another format, proven equal in the runtime that its users have.
 
         Args:
-            to: `onnx` (the network), `foveal` (the bundle as one file), or a format of a plug-in.
-            out: File to write, or folder for a format that is a folder; None takes the model's
-                name with the ending of the format, in the working directory.
+            to: Name of the format; `foveal export --list` shows them all.
+            out: File or folder to write; None takes the model's name with the ending of the
+                format, in the working directory.
+            int8: Quantise the network to whole numbers of 8 bits, calibrated on pictures of the
+                training.
+            fp16: Write the network's numbers with 16 bits.
+            with_app: Also write an application around the model.
+            gpu: Write it for machines with a graphics processor.
+            data: Labelled pictures to prove the export on; None takes the validation split of the
+                model's run.
+            progress: Receives the progress.
+            verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
 
         Returns:
             The path that was written.
 
         Raises:
-            UsageError: If there is no such format, `out` cannot be written, or several models vote.
+            UsageError: If there is no such format, it does not take an option, `out` cannot be
+                written, or several models vote.
+            MissingExtraError: If a package that the format needs is not installed.
+            ParityError: If what was written answers differently from the bundle; nothing is left
+                of it.
         """
-        from foveal.export.formats import FORMATS, write_as
+        # Imported late: most models are not exported.
+        from foveal.export.job import options_of
+        from foveal.workflow.exports import export_model
 
-        self._check_alone("exported")
-        target = Path(self.bundle.name + FORMATS[to].suffix) if out is None else Path(out)
-        return write_as(self.bundle, to, target)
+        self.check_alone("exported")
+        reporting = shown_progress(progress, verbose=verbose)
+        try:
+            return export_model(
+                self.bundle,
+                to,
+                None if out is None else Path(out),
+                options=options_of(int8=int8, fp16=fp16, with_app=with_app, gpu=gpu),
+                run=self.run,
+                data=data,
+                progress=reporting,
+            ).path
+        finally:
+            reporting.finish()
 
     @spelled
     def save(self, path: str | Path) -> Path:
@@ -422,7 +460,7 @@ class Model:
         from foveal.store.store import Store
         from foveal.workflow.versions import measure_with, push_model
 
-        self._check_alone("published")
+        self.check_alone("published")
         if str(store).startswith("mlflow:"):
             from foveal.store.mlflow_registry import push_to_registry
 
@@ -467,7 +505,8 @@ class Model:
         served = {self.bundle.name: self.predictor}
         return start_in_thread(served, host=host, port=port, keys=file, insecure=insecure)
 
-    def _check_alone(self, done: str) -> None:
+    def check_alone(self, done: str) -> None:
+        """Raise unless this is one model; `done` says what is done to one alone."""
         if self._others:
             raise UsageError(
                 f"Models that vote are {done} one by one.",

@@ -11,6 +11,7 @@ from PIL import Image as PILImage
 from foveal.bundle import Bundle
 from foveal.cli.main import run
 from foveal.export.formats import FORMATS, Format
+from foveal.export.job import ExportJob
 
 
 @pytest.fixture
@@ -197,6 +198,7 @@ def test_export_writes_what_predict_or_onnxruntime_can_read(
         "to": to,
         "path": str(out),
         "bytes": out.stat().st_size,
+        "proof": None,
     }
     model = out.read_bytes() if to == "onnx" else Bundle.open(out).model_bytes()
     assert model == tiny_bundle.model_bytes()
@@ -208,7 +210,7 @@ def test_export_of_a_folder_says_its_size_and_replaces_none(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def write(bundle: Bundle, out: Path) -> None:
+    def write(job: ExportJob, out: Path) -> None:
         out.mkdir()
         (out / "a").write_bytes(bytes(300))
         (out / "b").write_bytes(bytes(12))

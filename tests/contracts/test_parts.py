@@ -9,6 +9,7 @@ import pytest
 from foveal.bundle import Bundle
 from foveal.checks import CHECKS
 from foveal.export.formats import FORMATS, Format
+from foveal.export.job import ExportJob
 from foveal.testing import check_check, check_export
 
 
@@ -22,15 +23,15 @@ def test_a_format_keeps_the_contract(name: str, tiny_bundle: Bundle) -> None:
     check_export(name, tiny_bundle.path)
 
 
-def write_folder(bundle: Bundle, out: Path) -> None:
+def write_folder(job: ExportJob, out: Path) -> None:
     (out / "part").mkdir(parents=True)
-    (out / "part" / "model.onnx").write_bytes(bundle.model_bytes())
+    (out / "part" / "model.onnx").write_bytes(job.bundle.model_bytes())
 
 
 def test_a_format_that_writes_nothing_is_said_to(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(FORMATS._own, "none", Format("none", ".x", lambda bundle, out: None))
+    monkeypatch.setitem(FORMATS._own, "none", Format("none", ".x", lambda job, out: None))
     with pytest.raises(FileNotFoundError, match="it wrote nothing"):
         check_export("none", tiny_bundle.path)
 

@@ -47,6 +47,10 @@ class FileSource(Source):
         """Open a picture for reading in parts: TIFF as it lies on disk, however large."""
         return open_picture(self.storage, sample.id, limits)
 
+    def encoded(self, sample: Sample, limits: DecodeLimits) -> bytes:
+        """Return the file of a sample."""
+        return self.storage.read(sample.id, limits)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the names that the masks' values are positions in; empty without masks."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias, final
 
 from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
 from foveal.errors import DataError
+from foveal.render import encode_png
 from foveal.types import Finding, Mask, Picture, Raster, RawTarget, SplitName
 
 DIGEST_BYTES = 16
@@ -139,6 +140,14 @@ class Source(ABC):
         """
         loaded = self.load(sample, limits)
         return Opened(loaded.picture, loaded.digest)
+
+    def encoded(self, sample: Sample, limits: DecodeLimits) -> bytes:
+        """Return the file of a sample; of a source that has none, a PNG of the picture.
+
+        Raises:
+            ImageError: When it cannot be read.
+        """
+        return encode_png(self.load(sample, limits).picture.pixels)
 
     @property
     def classes(self) -> tuple[str, ...]:

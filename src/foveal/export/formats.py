@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import final
 
 from foveal.atomic import atomic_path
-from foveal.bundle.bundle import Bundle
 from foveal.destination import check_file, writing
+from foveal.errors import MissingExtraError, UsageError
+from foveal.export.job import ExportJob, Precision
+from foveal.export.proof import Proof
+from foveal.extras import install_extra
 from foveal.registry import Registry
 
 
@@ -21,43 +25,89 @@ class Format:
     Attributes:
         summary: What it is, in a few words.
         suffix: Ending of the name, with its dot.
-        write: Writes a bundle to a path where nothing is yet; FovealError when this model cannot be
-            written so.
+        write: Writes a model to a path where nothing is yet, and returns the proof that it answers
+            as the bundle does, or None where it holds the bundle's own network; FovealError when
+            this model cannot be written so.
         is_folder: Whether it writes a folder rather than a file.
+        precisions: Precisions in which it can be written; the first is the default.
+        options: Names of the further options of `ExportOptions` that it takes.
+        modules: What must be importable to write and prove it.
+        extra: The extra of foveal that installs them.
     """
 
     summary: str
     suffix: str
-    write: Callable[[Bundle, Path], None]
+    write: Callable[[ExportJob, Path], Proof | None]
     is_folder: bool = False
+    precisions: tuple[Precision, ...] = ("fp32",)
+    options: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    extra: str | None = None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The modules that are not installed here."""
+        return tuple(name for name in self.modules if find_spec(name) is None)
+
+    @property
+    def install(self) -> str | None:
+        """The command that installs what is missing; None when nothing is."""
+        return install_extra(self.extra) if self.missing and self.extra else None
 
 
 FORMATS: Registry[Format] = Registry("format", Format, group="foveal.exports")
 
 
-def write_as(bundle: Bundle, to: str, out: Path) -> Path:
-    """Write a bundle in the format called `to`, whole or not at all, and return the path.
+def write_as(job: ExportJob, to: str, out: Path) -> Proof | None:
+    """Write a model in the format called `to`, whole or not at all, and return its proof.
 
     Raises:
-        UsageError: When there is no such format, a folder would be replaced, or `out` cannot be
-            written.
+        UsageError: When there is no such format, it does not take the options, a folder would be
+            replaced, or `out` cannot be written.
+        MissingExtraError: When a package that it needs is not installed.
+        ParityError: When what was written answers differently; nothing is left of it.
         PluginError: When it is a plug-in's and does not work.
     """
     written = FORMATS[to]
+    _check_options(to, written, job)
     check_file(out)
     with writing(out), atomic_path(out) as temporary, FORMATS.blaming(to):
-        written.write(bundle, temporary)
+        proof = written.write(job, temporary)
         if not temporary.exists():
             raise FileNotFoundError("it wrote nothing")
-    return out
+    return proof
 
 
-def _write_onnx(bundle: Bundle, out: Path) -> None:
-    out.write_bytes(bundle.model_bytes())
+def _check_options(to: str, chosen: Format, job: ExportJob) -> None:
+    """Raise unless a format takes the options, and all that it needs is installed."""
+    if job.options.precision not in chosen.precisions:
+        takers = [name for name, f in FORMATS.works() if job.options.precision in f.precisions]
+        raise UsageError(
+            f"{to} is not written in {job.options.precision}. "
+            f"Expected: {' or '.join(chosen.precisions)}.",
+            hint=f"--to {' or '.join(takers)}" if takers else None,
+        )
+    for name in job.options.given:
+        if name != "precision" and name not in chosen.options:
+            option = "--" + name.replace("_", "-")
+            takers = [other for other, entry in FORMATS.works() if name in entry.options]
+            raise UsageError(
+                f"{to} does not take {option}.",
+                hint=f"--to {' or '.join(takers)}" if takers else None,
+            )
+    if missing := chosen.missing:
+        raise MissingExtraError(
+            f"Writing and proving {to} needs {' and '.join(missing)}, which is not installed.",
+            hint=chosen.install,
+        )
 
 
-def _write_zip(bundle: Bundle, out: Path) -> None:
-    bundle.pack(out)
+def _write_onnx(job: ExportJob, out: Path) -> None:
+    out.write_bytes(job.bundle.model_bytes())
+
+
+def _write_zip(job: ExportJob, out: Path) -> None:
+    job.bundle.pack(out)
 
 
 FORMATS.add("onnx", Format("the network alone", ".onnx", _write_onnx))

@@ -15,6 +15,7 @@ from foveal.checks import CHECKS, CheckInput
 from foveal.data.scan import Scan
 from foveal.data.source import Sample, TargetKind
 from foveal.export.formats import FORMATS, write_as
+from foveal.export.job import ExportJob
 from foveal.model import Model
 from foveal.synth import KINDS
 from foveal.tasks import TASKS
@@ -111,7 +112,9 @@ def check_export(name: str, model: str | Path | Model) -> None:
     expect(entry.suffix.startswith("."), f"{entry.suffix!r} begins with a dot")
     bundle = (model if isinstance(model, Model) else Model(model)).bundle
     with tempfile.TemporaryDirectory() as folder:
-        written = [write_as(bundle, name, Path(folder, key + entry.suffix)) for key in "ab"]
+        written = [Path(folder, key + entry.suffix) for key in "ab"]
+        for path in written:
+            write_as(ExportJob(bundle), name, path)
         expect(
             sorted(Path(folder).iterdir()) == written, "it writes what it is given, nothing beside"
         )

@@ -51,7 +51,7 @@ def measure(
     if out is not None:
         check_folder(out)
     if data is None:
-        data, options = _own_data(run)
+        data, options = own_data(run)
         split = split or "val"
     else:
         options = ReadAnything(
@@ -127,7 +127,7 @@ def part_of(source: Source, split: str | None, run: Path | None) -> Sequence[Sam
     return chosen
 
 
-def _own_data(run: Path | None) -> tuple[str, ReadAnything]:
+def own_data(run: Path | None) -> tuple[str, ReadAnything]:
     """Return where the data of a run is, and how it was read."""
     if run is None:
         raise UsageError(

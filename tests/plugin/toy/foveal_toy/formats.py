@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from foveal.bundle.bundle import Bundle
 from foveal.export.formats import Format
+from foveal.export.job import ExportJob
 
 
-def _write(bundle: Bundle, out: Path) -> None:
-    out.write_text("\n".join(bundle.manifest.labels) + "\n", encoding="utf-8")
+def _write(job: ExportJob, out: Path) -> None:
+    out.write_text("\n".join(job.bundle.manifest.labels) + "\n", encoding="utf-8")
 
 
 LABELS = Format("the labels, one a line", ".txt", _write)

@@ -1,0 +1,133 @@
+"""`foveal export` from beginning to end: the pictures, what is written, the record of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import final
+
+from foveal.atomic import write_atomic
+from foveal.bundle.bundle import Bundle
+from foveal.console import Progress
+from foveal.data.source import ReadAnything
+from foveal.errors import UsageError
+from foveal.export.formats import FORMATS, write_as
+from foveal.export.job import ExportJob, ExportOptions, Pictures
+from foveal.export.proof import Proof
+from foveal.types import JsonObject
+from foveal.workflow.measure import own_data, part_of
+from foveal.workflow.sources import open_as
+
+EXPORTS_NAME = "exports.json"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        to: Name of the format.
+        path: The file or folder.
+        proof: How it answered in its own runtime; None where it holds the bundle's own network.
+    """
+
+    to: str
+    path: Path
+    proof: Proof | None
+
+    @property
+    def bytes(self) -> int:
+        """Size of all that was written."""
+        files = [path for path in (self.path, *self.path.rglob("*")) if path.is_file()]
+        return sum(path.stat().st_size for path in files)
+
+
+def export_model(
+    bundle: Bundle,
+    to: str,
+    out: Path | None,
+    *,
+    options: ExportOptions,
+    run: Path | None,
+    data: str | Path | None,
+    progress: Progress,
+) -> Exported:
+    """Write a bundle in a format, prove it, and note it in the bundle's run.
+
+    Args:
+        bundle: The model.
+        to: Name of the format.
+        out: What to write; None takes the model's name in the working directory.
+        options: Of the format.
+        run: The bundle's run, if it is at hand: gives the pictures, and keeps the record.
+        data: Labelled pictures to prove the export on; None takes the validation split of the run.
+        progress: Told how far the work is.
+
+    Raises:
+        UsageError: When there is no such format, it does not take the options, or `out` cannot be
+            written.
+        MissingExtraError: When a package that the format needs is not installed.
+        ParityError: When what was written answers differently; nothing is left of it.
+    """
+    target = out or Path(bundle.name + FORMATS[to].suffix)
+    job = ExportJob(bundle, options, partial(pictures_of, bundle, run, data), progress)
+    proof = write_as(job, to, target)
+    exported = Exported(to, target, proof)
+    if run is not None:
+        _note(run, bundle, exported, options)
+    return exported
+
+
+def pictures_of(bundle: Bundle, run: Path | None, data: str | Path | None) -> Pictures | None:
+    """Return the pictures that an export of a bundle is proven on; None when there are none.
+
+    Raises:
+        DataError: When `data` has no labelled pictures, or the data of the run is gone.
+    """
+    limits = bundle.manifest.limits
+    if data is not None:
+        source = open_as(data, ReadAnything(target=bundle.task.target_kind, limits=limits))
+        labelled = part_of(source, None, None)
+        return Pictures(source, labelled, labelled, limits)
+    if run is None:
+        return None
+    location, options = own_data(run)
+    source = open_as(location, options)
+    val, train = (part_of(source, side, run) for side in ("val", "train"))
+    return Pictures(source, val, train, limits)
+
+
+def exports_of(run: Path | None) -> list[JsonObject]:
+    """Return what was exported from a run, with the proofs; the last of each format and options.
+
+    Raises:
+        UsageError: When the record is damaged.
+    """
+    path = None if run is None else run / EXPORTS_NAME
+    if path is None or not path.is_file():
+        return []
+    try:
+        exports: list[JsonObject] = json.loads(path.read_text(encoding="utf-8"))["exports"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is damaged.", hint=f"rm {path}") from error
+    return exports
+
+
+def _note(run: Path, bundle: Bundle, exported: Exported, options: ExportOptions) -> None:
+    """Keep what was exported, and its proof, in the run."""
+    key = {"to": exported.to, "precision": options.precision}
+    kept = [e for e in exports_of(run) if any(e.get(name) != key[name] for name in key)]
+    entry: JsonObject = {
+        **key,
+        "version": bundle.version,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "path": str(exported.path.resolve()),
+        "bytes": exported.bytes,
+        "proof": None if exported.proof is None else exported.proof.to_json(),
+    }
+    text = json.dumps({"schema_version": 1, "exports": [*kept, entry]}, indent=1)
+    write_atomic(run / EXPORTS_NAME, text + "\n")

@@ -1,0 +1,119 @@
+"""The proof of an export, with the network of the bundle and with others in its place."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from foveal.bundle.bundle import Bundle
+from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
+from foveal.data.source import Loaded, Sample, Source
+from foveal.errors import ParityError, UsageError
+from foveal.export.job import ExportJob, Pictures
+from foveal.export.proof import TargetAnswer, prove_engine, prove_target
+from foveal.predict.engine import Engine, OnnxEngine
+from foveal.predict.predictor import Predictor
+from foveal.types import Outputs, Picture
+
+
+class Drawn(Source):
+    """Coloured noise, which is in no file."""
+
+    def load(
+        self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None
+    ) -> Loaded:
+        seed = int(sample.id)
+        rng = np.random.default_rng(seed)
+        pixels = rng.integers(0, 256, (20 + seed, 30, 3), np.uint8)
+        return Loaded(Picture.from_array(pixels), bytes(16))
+
+
+def pictures(count: int) -> Pictures:
+    samples = tuple(Sample(str(i), ("a",)) for i in range(count))
+    return Pictures(Drawn("drawn", "drawn", samples, ()), samples, samples, DEFAULT_LIMITS)
+
+
+class Moved:
+    """A network whose outputs are not those of the bundle."""
+
+    def __init__(self, engine: Engine, by: float) -> None:
+        self._engine, self._by = engine, by
+
+    def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
+        outputs = dict(self._engine.run(inputs, names))
+        outputs["logits"] = outputs["logits"].copy()
+        outputs["logits"][:, 0] += self._by
+        return outputs
+
+
+class FromBytes:
+    """Foveal itself as the runtime of an export."""
+
+    runtime = "foveal 1"
+
+    def __init__(self, bundle: Bundle, *, lighter: int = 0, headline: str | None = None) -> None:
+        self._predictor = Predictor(bundle)
+        self._lighter, self._headline = lighter, headline
+
+    def answer(self, files: Sequence[bytes]) -> Sequence[TargetAnswer]:
+        answers = []
+        for data in files:
+            pixels, _ = self._predictor.prepare(self._predictor.decode(data))
+            outputs = self._predictor.outputs(pixels[None])
+            answers.append(TargetAnswer(outputs, pixels + np.uint8(self._lighter), self._headline))
+        return answers
+
+
+def test_the_same_network_is_proven(tiny_bundle: Bundle) -> None:
+    proof = prove_engine(
+        ExportJob(tiny_bundle), pictures(20), OnnxEngine(tiny_bundle.model_bytes()), "a runtime"
+    )
+    assert proof.to_json() == {
+        "runtime": "a runtime",
+        "samples": 20,
+        "label_agreement": 1.0,
+        "max_probability_difference": 0.0,
+    }
+
+
+@pytest.mark.parametrize("by", [0.5, float("nan")])
+def test_another_network_is_refused(tiny_bundle: Bundle, by: float) -> None:
+    engine = Moved(OnnxEngine(tiny_bundle.model_bytes()), by)
+    with pytest.raises(ParityError) as error:
+        prove_engine(ExportJob(tiny_bundle), pictures(3), engine, "a runtime")
+    assert "a runtime" in str(error.value)
+
+
+def test_a_target_is_given_files_and_its_inputs_are_compared(tiny_bundle: Bundle) -> None:
+    job = ExportJob(tiny_bundle)
+    proof = prove_target(job, pictures(3), FromBytes(tiny_bundle))
+    assert proof.identical_inputs == 1.0
+    proof = prove_target(job, pictures(3), FromBytes(tiny_bundle, lighter=1))
+    assert proof.identical_inputs == 0.0
+
+
+def test_a_target_that_says_something_else_is_refused(tiny_bundle: Bundle) -> None:
+    with pytest.raises(ParityError, match=r"became walrus\b"):
+        prove_target(ExportJob(tiny_bundle), pictures(3), FromBytes(tiny_bundle, headline="walrus"))
+
+
+def test_without_readable_pictures_there_is_no_proof(tiny_bundle: Bundle) -> None:
+    with pytest.raises(ParityError, match="no validation picture"):
+        prove_target(ExportJob(tiny_bundle), pictures(0), FromBytes(tiny_bundle))
+
+
+def test_pictures_that_are_not_files_become_png() -> None:
+    (first, *_) = pictures(2).files(pictures(2).val)
+    assert first[0] == "0"
+    assert PILImage.open(io.BytesIO(first[1])).size == (30, 20)
+
+
+def test_a_job_without_pictures_says_how_to_name_some(tiny_bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="is proven on validation pictures") as error:
+        ExportJob(tiny_bundle).needed_pictures("A SavedModel is proven")
+    assert error.value.hint is not None and "--data" in error.value.hint
