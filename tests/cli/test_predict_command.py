@@ -201,7 +201,8 @@ def test_export_writes_what_predict_or_onnxruntime_can_read(
         "proof": None,
     }
     model = out.read_bytes() if to == "onnx" else Bundle.open(out).model_bytes()
-    assert model == tiny_bundle.model_bytes()
+    # An ONNX file also says what it is, behind the network.
+    assert model.startswith(tiny_bundle.model_bytes())
 
 
 def test_export_of_a_folder_says_its_size_and_replaces_none(

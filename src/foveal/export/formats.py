@@ -11,7 +11,9 @@ from typing import final
 from foveal.atomic import atomic_path
 from foveal.destination import check_file, writing
 from foveal.errors import MissingExtraError, UsageError
+from foveal.export.description import describe
 from foveal.export.job import ExportJob, Precision
+from foveal.export.onnx_file import described_onnx
 from foveal.export.proof import Proof
 from foveal.extras import install_extra
 from foveal.registry import Registry
@@ -103,7 +105,7 @@ def _check_options(to: str, chosen: Format, job: ExportJob) -> None:
 
 
 def _write_onnx(job: ExportJob, out: Path) -> None:
-    out.write_bytes(job.bundle.model_bytes())
+    out.write_bytes(described_onnx(job.bundle.model_bytes(), describe(job.bundle)))
 
 
 def _write_zip(job: ExportJob, out: Path) -> None:

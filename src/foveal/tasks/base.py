@@ -112,6 +112,9 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     """The metric by which epochs and runs are compared; larger is better."""
     metric_words: ClassVar[Mapping[str, MetricWords]]
     """Of every metric that `summarise` may give."""
+    decoding: ClassVar[str] = ""
+    """How outputs become an answer, in sentences, for those who run an exported network on their
+    own; see `foveal.export.description`."""
     right_when: ClassVar[str] = ""
     """What `is_correct` asks of an answer that is right to a degree, as words that follow "right
     is"; empty where an answer is right or wrong. The primary metric is then the degree."""

@@ -64,6 +64,15 @@ class ClassifyTask(Task[Target, Classification]):
     name: ClassVar[str] = "classify"
     options_type: ClassVar[type[ClassifyOptions]] = ClassifyOptions
     primary_metric: ClassVar[str] = "accuracy"
+    decoding: ClassVar[str] = (
+        "Divide logits by calibration.temperature. Unless task_options.multi_label, take the "
+        "softmax: the answer is the label of the largest probability, which is the confidence. "
+        "With multi_label, take the sigmoid: every label applies whose probability is at least "
+        "its value in calibration.thresholds, and the confidence is the smallest probability of a "
+        "decision. An answer is unsure when its confidence is below calibration.unsure_below or "
+        "unfamiliarity, where the network gives it, is above 1. evidence, whose mean over its last "
+        "two axes is logits, shows where in the input each label was seen."
+    )
     metric_words: ClassVar[Mapping[str, MetricWords]] = {
         "accuracy": MetricWords("Accuracy", "pictures answered completely right"),
         "macro_f1": MetricWords("Macro F1", "mean over the classes, each counting the same"),

@@ -60,6 +60,15 @@ class ReadTask(Task[Target, Reading]):
     name: ClassVar[str] = "read"
     options_type: ClassVar[type[ReadOptions]] = ReadOptions
     primary_metric: ClassVar[str] = "exact_match"
+    decoding: ClassVar[str] = (
+        "Divide logits by calibration.temperature and take the softmax over the last axis: class 0 "
+        "is the blank, class i + 1 is labels[i]. Take the best class of each column; with the "
+        "heads ctc and gru merge equal neighbours; remove blanks. Where task_options has a "
+        "grammar, a pattern or words, or its decoder is beam, the answer is the most probable text "
+        "allowed, found by a prefix beam search. The confidence is the probability of the text, "
+        "over all its alignments. An answer is unsure when its confidence is below "
+        "calibration.unsure_below or unfamiliarity, where the network gives it, is above 1."
+    )
     metric_words: ClassVar[Mapping[str, MetricWords]] = {
         "exact_match": MetricWords("Exact match", "pictures read without any mistake"),
         "character_accuracy": MetricWords(

@@ -54,6 +54,15 @@ class SegmentTask(TiledTask[Target, Segmentation]):
     name: ClassVar[str] = "segment"
     options_type: ClassVar[type[SegmentOptions]] = SegmentOptions
     primary_metric: ClassVar[str] = "dice"
+    decoding: ClassVar[str] = (
+        "Join the logits of the tiles with Gaussian weights, and scale them to the size of the "
+        "picture. The label of a pixel is that of its largest logit, the first of equal ones; then "
+        "patches and holes smaller than calibration.smallest and calibration.holes are filled. The "
+        "confidence is the mean over the pixels of the largest softmax of logits / "
+        "calibration.temperature. An answer is unsure when its confidence is below "
+        "calibration.unsure_below or unfamiliarity, where the network gives it, is above 1 for "
+        "more than a quarter of the tiles."
+    )
     metric_words: ClassVar[Mapping[str, MetricWords]] = {
         "dice": MetricWords("Dice", "overlap of answer and truth, mean over pictures"),
         "iou": MetricWords("IoU", "intersection over union, mean over pictures"),
