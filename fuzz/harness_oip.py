@@ -6,11 +6,11 @@ import json
 import struct
 from collections.abc import Iterator
 
-from foveal.server.limits import RequestError
-from foveal.server.oip.frame import parse_infer
-from foveal.server.oip.messages import method_types
-from foveal.server.oip.rpc_codec import parse_infer as parse_message
-from foveal.server.oip.signature import Signature, TensorInfo
+from foveal.server.protocols.oip.frame import parse_infer
+from foveal.server.protocols.oip.messages import method_types
+from foveal.server.protocols.oip.rpc_codec import parse_infer as parse_message
+from foveal.server.protocols.oip.signature import Signature, TensorInfo
+from foveal.server.request.limits import RequestError
 
 MAX_BYTES = 20_000
 _OUTPUTS = (TensorInfo("label", "BYTES"), TensorInfo("probabilities", "FP32", (-1, 2), True))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from foveal.server.limits import RequestError
-from foveal.server.payload import picture_bytes
-from foveal.server.tfrequest import parse_classify, parse_predict
+from foveal.server.protocols.tfrequest import parse_classify, parse_predict
+from foveal.server.request.limits import RequestError
+from foveal.server.request.payload import picture_bytes
 
 MAX_BYTES = 20_000
 _LIMIT = 8

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from foveal.server.limits import RequestError
-from foveal.server.payload import from_multipart
-from foveal.server.wire import Chunks, WireError, head_end, read_head
+from foveal.server.http.wire import Chunks, WireError, head_end, read_head
+from foveal.server.request.limits import RequestError
+from foveal.server.request.payload import from_multipart
 
 MAX_BYTES = 4096
 

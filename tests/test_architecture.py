@@ -1,4 +1,4 @@
-"""The third import contract (the other two are import-linter's): no torch where foveal runs."""
+"""The import contract that import-linter does not check: no torch where foveal runs."""
 
 import json
 import subprocess

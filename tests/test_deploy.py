@@ -14,8 +14,8 @@ import typer
 import yaml
 
 from foveal.cli.serve import serve
+from foveal.server.access.auth import PUBLIC_PATHS
 from foveal.server.app import _ROUTES
-from foveal.server.auth import PUBLIC_PATHS
 from foveal.server.options import ServerOptions
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"

@@ -21,11 +21,11 @@ from pathlib import Path
 from starlette.types import Message, Receive, Scope, Send
 
 from foveal.access import KeyFile, Rate
-from foveal.server.accesslog import AccessLog
-from foveal.server.auth import Access
+from foveal.server.access.accesslog import AccessLog
+from foveal.server.access.auth import Access
 from foveal.server.gate import Gate
 from foveal.server.options import ServerOptions
-from foveal.server.telemetry import Telemetry
+from foveal.server.telemetry.counters import Telemetry
 
 _REQUESTS = 2000
 

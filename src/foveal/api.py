@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from foveal.evaluate.compare import Comparison
     from foveal.evaluate.evaluate import Evaluation
     from foveal.recipe import Recipe
-    from foveal.server.loader import Offer
+    from foveal.server.models.loader import Offer
     from foveal.store.store import Store
     from foveal.workflow.check import CheckReport
     from foveal.workflow.find_lr import LearningRates
@@ -656,7 +656,7 @@ def serve(
     checked = ServerOptions(**options)
 
     def open_models() -> Offer:
-        from foveal.server.offer import Wanted, make_offer
+        from foveal.server.models.offer import Wanted, make_offer
         from foveal.workflow.locate import in_store
 
         opened = {id(model): model.predictor for model in models if isinstance(model, Model)}

@@ -9,8 +9,8 @@ from stored import answers, write_bundle
 
 from foveal.access import KeyFile
 from foveal.server import start_in_thread
-from foveal.server.follow import Followed
-from foveal.server.loader import Offer
+from foveal.server.models.follow import Followed
+from foveal.server.models.loader import Offer
 from foveal.store.reference import Reference
 from foveal.store.store import Store
 

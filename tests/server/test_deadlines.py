@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from foveal.bundle import Bundle
 from foveal.predict import OnnxEngine, Predictor
 from foveal.server import ServerHandle, start_in_thread
-from foveal.server.limits import RequestError, timeout_of
+from foveal.server.request.limits import RequestError, timeout_of
 from foveal.types import Outputs
 
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
 
 from foveal.access import KeyFile
-from foveal.server.auth import Access
+from foveal.server.access.auth import Access
 from foveal.server.gate import Gate
 from foveal.server.options import ServerOptions
-from foveal.server.telemetry import Telemetry
+from foveal.server.telemetry.counters import Telemetry
 
 
 class Log:

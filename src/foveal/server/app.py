@@ -14,8 +14,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from foveal.errors import FovealError
-from foveal.server import admin, figures, routes, tfserving, torchserve, web
-from foveal.server.drift import LOOK_S
 from foveal.server.gate import (
     Gate,
     on_foveal_error,
@@ -24,12 +22,15 @@ from foveal.server.gate import (
     on_request_error,
     on_unexpected,
 )
-from foveal.server.limits import RequestError
-from foveal.server.loader import Offered
-from foveal.server.oip import routes as oip
-from foveal.server.oip.rpc import RpcServer
+from foveal.server.models.loader import Offered
 from foveal.server.options import ServerOptions
+from foveal.server.pages import admin, figures, web
+from foveal.server.protocols import routes, tfserving, torchserve
+from foveal.server.protocols.oip import routes as oip
+from foveal.server.protocols.oip.rpc import RpcServer
+from foveal.server.request.limits import RequestError
 from foveal.server.state import ServerState
+from foveal.server.telemetry.drift import LOOK_S
 
 # Some machines say text/plain, and browsers that are told not to guess run no such script.
 mimetypes.add_type("text/javascript", ".js")
@@ -77,7 +78,7 @@ _ROUTES = [
     Route("/docs", web.docs, methods=["GET"], name="docs"),
     Route("/openapi.json", web.openapi, methods=["GET"], name="openapi"),
     Route("/", web.index, methods=["GET"], name="page"),
-    Mount("/static", StaticFiles(packages=[("foveal.server", "static")]), name="static"),
+    Mount("/static", StaticFiles(packages=[("foveal.server.pages", "static")]), name="static"),
 ]
 
 

@@ -15,14 +15,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foveal.errors import FovealError
-from foveal.server.accesslog import AccessLog, utc
-from foveal.server.auth import Access
-from foveal.server.limits import ClientGoneError, RequestError, timeout_of
-from foveal.server.notes import Caller, RequestNotes, drop_notes, take_notes
+from foveal.server.access.accesslog import AccessLog, utc
+from foveal.server.access.auth import Access
+from foveal.server.access.sender import Head, check_sender, cors_headers
 from foveal.server.options import ServerOptions
-from foveal.server.routes import INTERNAL_ERROR, error_response, status_of
-from foveal.server.sender import Head, check_sender, cors_headers
-from foveal.server.telemetry import Telemetry
+from foveal.server.request.limits import ClientGoneError, RequestError, timeout_of
+from foveal.server.request.notes import Caller, RequestNotes, drop_notes, take_notes
+from foveal.server.request.responses import INTERNAL_ERROR, error_response, status_of
+from foveal.server.telemetry.counters import Telemetry
 from foveal.types import JsonObject
 
 logger = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from starlette.applications import Starlette
 
 from foveal.errors import FovealError
 from foveal.server.app import create_app
-from foveal.server.http import HttpServer
-from foveal.server.listen import listen, url_of
-from foveal.server.loader import Offered
+from foveal.server.http.listen import listen, url_of
+from foveal.server.http.server import HttpServer
+from foveal.server.http.tls import TlsFiles
+from foveal.server.models.loader import Offered
 from foveal.server.options import ServerOptions
-from foveal.server.tls import TlsFiles
 
 logger = logging.getLogger(__name__)
 

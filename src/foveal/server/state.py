@@ -12,18 +12,18 @@ from foveal.data.isolation.decoder import IsolatedDecoder
 from foveal.errors import FovealError
 from foveal.machine import available_cores, resident_bytes
 from foveal.render.masks import MASK_FORMS, MaskForm
-from foveal.server.accesslog import AccessLog
-from foveal.server.auth import Access
-from foveal.server.batcher import SLOW_THREADS, Batcher
-from foveal.server.compare import Comparer
-from foveal.server.drift import DriftWatch
-from foveal.server.jobs import Reply, Terms
-from foveal.server.limits import Budget, RequestError
-from foveal.server.loader import Loader, Offered
-from foveal.server.models import ModelSet, Served
-from foveal.server.notes import current_notes
+from foveal.server.access.accesslog import AccessLog
+from foveal.server.access.auth import Access
+from foveal.server.models.loader import Loader, Offered
+from foveal.server.models.served import ModelSet, Served
 from foveal.server.options import ServerOptions
-from foveal.server.telemetry import Telemetry
+from foveal.server.request.limits import Budget, RequestError
+from foveal.server.request.notes import current_notes
+from foveal.server.scheduling.batcher import SLOW_THREADS, Batcher
+from foveal.server.scheduling.jobs import Reply, Terms
+from foveal.server.telemetry.compare import Comparer
+from foveal.server.telemetry.counters import Telemetry
+from foveal.server.telemetry.drift import DriftWatch
 from foveal.tasks.distribution import kind_of
 
 

@@ -29,10 +29,10 @@ from typing import final
 
 from foveal import errors
 from foveal.errors import FovealError, UsageError
-from foveal.server.listen import listen, url_of
+from foveal.server.http.listen import listen, url_of
 from foveal.server.options import ServerOptions
 from foveal.server.run import has_terminal
-from foveal.server.telemetry import WorkerTelemetry
+from foveal.server.telemetry.counters import WorkerTelemetry
 from foveal.server.worker import OpenModels, work
 
 logger = logging.getLogger(__name__)

@@ -23,18 +23,18 @@ from starlette.staticfiles import StaticFiles
 from foveal.evaluate.history import training_section
 from foveal.evaluate.report import percent
 from foveal.render.svg import ROOT_STYLE
-from foveal.server.auth import Access
+from foveal.server.access.auth import Access
 from foveal.server.gate import Gate, on_http_exception, on_request_error, on_unexpected
-from foveal.server.limits import RequestError
 from foveal.server.options import ServerOptions
-from foveal.server.routes import json_response
+from foveal.server.request.limits import RequestError
+from foveal.server.request.responses import json_response
 from foveal.server.run import run_until_asked, start_app
-from foveal.server.telemetry import Telemetry
+from foveal.server.telemetry.counters import Telemetry
 from foveal.tasks import get_task
 from foveal.types import JsonObject
 from foveal.workflow.rundir import RunDirectory, answered_epochs
 
-_PAGES = Path(__file__).parent / "templates"
+_PAGES = Path(__file__).parent / "pages" / "templates"
 # A living process writes every second; one that swaps or suspends may be late.
 _SILENT_S = 15.0
 # What report.html itself asks for: its style is inline.
@@ -101,7 +101,9 @@ def create_watch_app(run: RunDirectory, options: ServerOptions) -> Starlette:
             Route("/report", _report, methods=["GET"], name="report"),
             Route("/contact_sheet.png", _sheet, methods=["GET"], name="sheet"),
             Route("/stop", _stop, methods=["POST"], name="stop"),
-            Mount("/static", StaticFiles(packages=[("foveal.server", "static")]), name="static"),
+            Mount(
+                "/static", StaticFiles(packages=[("foveal.server.pages", "static")]), name="static"
+            ),
         ],
         middleware=[Middleware(Gate, state=state)],
         exception_handlers={

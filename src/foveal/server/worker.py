@@ -13,10 +13,10 @@ from typing import Any
 from foveal.errors import FovealError
 from foveal.machine import share_cores
 from foveal.server.app import create_app
-from foveal.server.loader import Offered
+from foveal.server.models.loader import Offered
 from foveal.server.options import ServerOptions
 from foveal.server.run import ServerHandle, run_until_asked, start_app
-from foveal.server.telemetry import share_values
+from foveal.server.telemetry.counters import share_values
 
 OpenModels = Callable[[], Offered]
 

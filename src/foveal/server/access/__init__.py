@@ -1,0 +1,1 @@
+"""Who may ask a server: API keys, quotas, foreign web pages, and the log of who asked what."""

@@ -1,0 +1,1 @@
+"""The models of a server: which versions are loaded, and how that follows the stores."""

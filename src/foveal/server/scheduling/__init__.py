@@ -1,0 +1,1 @@
+"""From waiting pictures to answers: whose turn it is, batches, threads."""

@@ -1,0 +1,1 @@
+"""What a server counts while it serves, and how its versions and answers compare."""
