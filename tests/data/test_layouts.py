@@ -271,7 +271,7 @@ def test_a_table_behind_a_url_is_read(memory: str) -> None:
 def test_a_url_with_nothing_behind_it_is_a_data_error(memory: str) -> None:
     with pytest.raises(DataError, match="does not exist"):
         open_source("memory://nowhere")
-    with pytest.raises(DataError, match="Cannot open"):
+    with pytest.raises(UsageError, match="Cannot open nonsense://photos: Protocol not known"):
         open_source("nonsense://photos")
     source = open_source(memory)
     fsspec.filesystem("memory").rm("/photos/cat/1.png")

@@ -14,6 +14,7 @@ from foveal.store.files import StoreFiles
 from foveal.store.local import LocalFiles
 from foveal.store.locations import open_files
 from foveal.store.remote import RemoteFiles
+from foveal.urls import Remote
 
 
 @pytest.fixture(params=["folder", "memory", "without rename"])
@@ -27,7 +28,7 @@ def files(
     if request.param == "memory":
         return open_files(f"memory://{uuid.uuid4().hex}/models")
     root = tmp_path / "bucket"
-    return RemoteFiles(WithoutRename(), str(root), f"without-rename://{root}")
+    return RemoteFiles(Remote(f"without-rename://{root}", WithoutRename(), str(root)))
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from foveal.store.local import LocalFiles
 from foveal.store.reference import Reference
 from foveal.store.remote import RemoteFiles
 from foveal.store.store import Store
+from foveal.urls import Remote
 
 Make = Callable[..., Bundle]
 
@@ -244,7 +245,7 @@ def test_a_new_version_is_published_beside_a_damaged_one(
 def test_what_a_killed_publisher_left_behind_a_url_is_swept(
     tmp_path: Path, make_bundle: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = RemoteFiles(WithoutRename(), str(tmp_path), "without-rename://bucket")
+    files = RemoteFiles(Remote("without-rename://bucket", WithoutRename(), str(tmp_path)))
     store = Store(files)
     for number in (1, 2):
         files.write("cats", f"{number}/.claim", json.dumps({"when": time.time()}).encode())
@@ -259,7 +260,7 @@ def test_what_a_killed_publisher_left_behind_a_url_is_swept(
 def test_a_lock_behind_a_url_dies_with_its_holder(
     tmp_path: Path, make_bundle: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = RemoteFiles(WithoutRename(), str(tmp_path), "without-rename://bucket")
+    files = RemoteFiles(Remote("without-rename://bucket", WithoutRename(), str(tmp_path)))
     store = Store(files)
     store.push(make_bundle(), "cats")
     files.write("cats", ".lock", json.dumps({"when": time.time() - 61}).encode())
@@ -315,9 +316,11 @@ from foveal.bundle import Bundle
 from foveal.store.local import LocalFiles
 from foveal.store.remote import RemoteFiles
 from foveal.store.store import Store
+from foveal.urls import Remote
 
 kind, root, bundle = sys.argv[1], sys.argv[2], Bundle.open(Path(sys.argv[3]))
-files = LocalFiles(Path(root)) if kind == "folder" else RemoteFiles(WithoutRename(), root, root)
+remote = Remote(root, WithoutRename(), root)
+files = LocalFiles(Path(root)) if kind == "folder" else RemoteFiles(remote)
 sys.stdin.read(1)
 print([Store(files).push(bundle, "cats").version for _ in range(5)])
 """

@@ -18,7 +18,7 @@ import pytest
 from foveal.access import KeyFile
 from foveal.bundle import Bundle
 from foveal.cli.main import run
-from foveal.errors import BundleError, UsageError
+from foveal.errors import FovealError, UsageError
 from foveal.predict import Predictor
 from foveal.server import ServerHandle, start_in_thread
 from foveal.workflow.vertex import VertexSettings, fetched_model, vertex_settings
@@ -69,7 +69,7 @@ def test_a_model_behind_a_url_is_fetched(tiny_bundle: Bundle, tmp_path: Path) ->
 
 @pytest.mark.parametrize("uri", ["memory://nothing/here", "/nothing/here", "nowhere://bucket"])
 def test_a_model_that_is_not_there_is_said(uri: str) -> None:
-    with pytest.raises(BundleError, match=uri):
+    with pytest.raises(FovealError, match=uri):
         fetched_model(uri)
 
 

@@ -10,11 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, final
+from typing import final
 
 from foveal.data.decode import DecodeLimits, missing_path, read_file
 from foveal.data.names import is_hidden
 from foveal.errors import DataError, ImageError
+from foveal.urls import Remote
 
 
 @final
@@ -148,15 +149,14 @@ class RemoteStorage(Storage):
     """A folder behind an fsspec URL (`s3://`, `gs://`, `memory://`, …).
 
     Args:
-        filesystem: An fsspec file system.
-        root: Path of the folder in it.
-        location: The URL.
+        remote: The folder.
     """
 
-    def __init__(self, filesystem: Any, root: str, location: str) -> None:
-        self.location = location
-        self._files = filesystem
-        self._root = root.rstrip("/")
+    def __init__(self, remote: Remote) -> None:
+        self.location = remote.url
+        self._remote = remote
+        self._files = remote.files
+        self._root = remote.root
 
     def kind(self) -> str:
         """Return `folder`, `file` or `missing`."""
@@ -194,14 +194,14 @@ class RemoteStorage(Storage):
 
     def is_file(self, name: str) -> bool:
         """Tell whether a name is a file."""
-        return bool(self._files.isfile(f"{self._root}/{name}"))
+        return bool(self._files.isfile(self._remote.path(name)))
 
     def read(self, name: str, limits: DecodeLimits) -> bytes:
         """Return the bytes of a file."""
         try:
             # One byte more than allowed tells a file that is too large.
             data: bytes = self._files.cat_file(
-                f"{self._root}/{name}", start=0, end=limits.max_bytes + 1
+                self._remote.path(name), start=0, end=limits.max_bytes + 1
             )
         except Exception as error:  # Each file system has its own errors.
             reason = str(error) or type(error).__name__
@@ -211,5 +211,5 @@ class RemoteStorage(Storage):
 
     def parent(self) -> tuple[Storage, str]:
         """Return the folder that this file is in, and its name there."""
-        root, _, name = self._root.rpartition("/")
-        return RemoteStorage(self._files, root, self.location.rpartition("/")[0]), name
+        folder, name = self._remote.parent()
+        return RemoteStorage(folder), name

@@ -12,13 +12,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import Any, final
+from typing import final
 
 from foveal.atomic import atomic_path, locked
 from foveal.bundle.bundle import MANIFEST_NAME, Bundle
 from foveal.destination import cache_directory
 from foveal.errors import StoreError
 from foveal.store.files import Content, StoreFiles, numbers_of, publishing_order
+from foveal.urls import Remote
 
 _CLAIM_NAME = ".claim"
 _LOCK_NAME = ".lock"
@@ -34,15 +35,13 @@ class RemoteFiles(StoreFiles):
     """A folder behind an fsspec URL (`s3://`, `gs://`, `memory://`, …).
 
     Args:
-        filesystem: An fsspec file system.
-        root: Path of the folder in it.
-        location: The URL.
+        remote: The folder.
     """
 
-    def __init__(self, filesystem: Any, root: str, location: str) -> None:
-        self.location = location
-        self._files = filesystem
-        self._root = root.rstrip("/")
+    def __init__(self, remote: Remote) -> None:
+        self.location = remote.url
+        self._remote = remote
+        self._files = remote.files
 
     def names(self) -> list[str]:
         """Return the folders, in sorted order."""
@@ -65,7 +64,7 @@ class RemoteFiles(StoreFiles):
         """Return a file below the folder of a name; None where there is none."""
         try:
             with self._asking():
-                content: bytes = self._files.cat_file(self._path(name, path))
+                content: bytes = self._files.cat_file(self._remote.path(name, path))
         except FileNotFoundError:
             return None
         return content
@@ -73,8 +72,8 @@ class RemoteFiles(StoreFiles):
     def write(self, name: str, path: str, content: bytes) -> None:
         """Write a file; object stores show it whole or not at all."""
         with self._asking():
-            self._make_folder(self._path(name, path))
-            self._files.pipe_file(self._path(name, path), content)
+            self._make_folder(self._remote.path(name, path))
+            self._files.pipe_file(self._remote.path(name, path), content)
 
     def publish(self, name: str, content: Content, above: Callable[[], int]) -> int:
         """Claim the next number that is free, then write the files, `bundle.json` last."""
@@ -105,7 +104,7 @@ class RemoteFiles(StoreFiles):
     def _create(self, name: str, path: str) -> bool:
         """Create a file that only its creator wrote; False when somebody else has."""
         mine = json.dumps({"id": uuid.uuid4().hex, "when": time.time()}).encode()
-        whole = self._path(name, path)
+        whole = self._remote.path(name, path)
         try:
             with self._asking(FileExistsError):
                 self._make_folder(whole)
@@ -117,7 +116,7 @@ class RemoteFiles(StoreFiles):
 
     def delete(self, name: str, path: str) -> None:
         """Remove a file or a folder, its `bundle.json` first, so that no half is ever seen."""
-        whole = self._path(name, path)
+        whole = self._remote.path(name, path)
         with self._asking():
             with suppress(FileNotFoundError, NotADirectoryError):
                 self._files.rm_file(f"{whole}/{MANIFEST_NAME}")
@@ -162,7 +161,7 @@ class RemoteFiles(StoreFiles):
 
     def _find(self, below: str, depth: int) -> dict[str, int]:
         """Return relative name → bytes of the files below a folder, asked anew."""
-        root = f"{self._root}/{below}".rstrip("/")
+        root = self._remote.path(below)
         with self._asking():
             self._files.invalidate_cache()
             found = self._files.find(root or "/", maxdepth=depth, detail=True)
@@ -176,9 +175,6 @@ class RemoteFiles(StoreFiles):
     def _make_folder(self, path: str) -> None:
         # Object stores know no folders and ignore it; a bucket is never made.
         self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-
-    def _path(self, name: str, path: str) -> str:
-        return f"{self._root}/{name}/{path}"
 
     @contextmanager
     def _asking(self, *expected: type[Exception]) -> Iterator[None]:

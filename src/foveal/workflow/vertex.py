@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import final
 
 from foveal.errors import BundleError, UsageError
+from foveal.urls import is_url, local_path, open_url
 
 # Any of these says that Vertex AI started this process.
 _SIGNS = ("AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "AIP_HEALTH_ROUTE", "AIP_ENDPOINT_ID")
@@ -65,9 +66,11 @@ def fetched_model(uri: str) -> Path:
         uri: A bundle, a run, or a folder with one `.foveal` file.
 
     Raises:
-        BundleError: When nothing is there, or the URL needs a package that is not installed.
+        BundleError: When nothing is there.
+        MissingExtraError: When the URL's kind needs a package that is not installed.
+        UsageError: When the URL is of no known kind.
     """
-    path = _copied(uri) if "://" in uri else Path(uri)
+    path = _copied(uri) if is_url(uri) else local_path(uri)
     if not path.exists():
         raise BundleError(f"There is no model at {uri} (AIP_STORAGE_URI).")
     archives = sorted(path.glob("*.foveal")) if path.is_dir() else []
@@ -75,23 +78,14 @@ def fetched_model(uri: str) -> Path:
 
 
 def _copied(uri: str) -> Path:
-    # Imported late: only a model behind a URL needs it.
-    from fsspec.core import url_to_fs
-
-    scheme = uri.partition("://")[0]
+    remote = open_url(uri)
+    # Kept as long as the container: its workers open it as often as they are replaced.
+    folder = Path(tempfile.mkdtemp(prefix="foveal-model-"))
     try:
-        files, root = url_to_fs(uri)
-        # Kept as long as the container: its workers open it as often as they are replaced.
-        folder = Path(tempfile.mkdtemp(prefix="foveal-model-"))
-        if files.isfile(root):
-            files.get_file(root, str(folder / Path(root).name))
-            return folder
-        files.get(root.rstrip("/") + "/", f"{folder}/", recursive=True)
-    except ImportError as error:
-        package = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs"}.get(scheme, f"that of {scheme}://")
-        raise BundleError(
-            f"{uri} cannot be read without another package.", hint=f"pip install {package}"
-        ) from error
+        if remote.files.isfile(remote.root):
+            remote.files.get_file(remote.root, str(folder / Path(remote.root).name))
+        else:
+            remote.files.get(f"{remote.root}/", f"{folder}/", recursive=True)
     except (OSError, ValueError) as error:
         raise BundleError(f"The model at {uri} cannot be fetched: {error}") from error
     return folder
