@@ -74,7 +74,7 @@ coverage: check
 # torch and torchvision stay what they are: older CPU builds are on few indexes.
 LOWEST := $(VENV)-lowest
 LOWEST_TESTS := tests/bundle tests/evaluate tests/predict tests/server tests/test_recipe.py \
-  tests/test_pipeline.py tests/test_sklearn.py $(wildcard tests/test_metrics_*.py)
+  tests/test_pipeline.py tests/test_resample.py tests/test_sklearn.py $(wildcard tests/test_metrics_*.py)
 $(LOWEST)/.done: pyproject.toml constraints.txt | $(VENV)/.dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/python -m pip freeze | grep -E '^(torch|torchvision)==' > $(LOWEST)/torch.txt

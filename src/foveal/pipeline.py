@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.errors import BundleError, ImageError
+from foveal.resample import resized
 from foveal.types import Frame, Image, Picture
 
 Fit: TypeAlias = Literal["pad", "stretch", "crop", "line", "tile"]
@@ -144,11 +145,7 @@ class Pipeline:
     def _fitted(self, pixels: Image, frame: Frame) -> tuple[Image, Frame]:
         new_h = max(1, round(frame.original[0] * frame.scale[0]))
         new_w = max(1, round(frame.original[1] * frame.scale[1]))
-        if pixels.shape[:2] != (new_h, new_w):
-            resized = PILImage.fromarray(pixels).resize(
-                (new_w, new_h), PILImage.Resampling.BILINEAR, reducing_gap=3.0
-            )
-            pixels = np.asarray(resized)
+        pixels = resized(pixels, new_h, new_w)
         if (new_h, new_w) == frame.input:
             return np.ascontiguousarray(pixels), frame
         top, left = int(frame.offset[0]), int(frame.offset[1])
@@ -226,10 +223,8 @@ def resample_to_original(values: NDArray[np.float32], frame: Frame) -> NDArray[n
     bottom, right = frame.to_original(inner[3], inner[2])
     size = (max(1, round(right) - round(left)), max(1, round(bottom) - round(top)))
     box = (inner[0] * sx, inner[1] * sy, inner[2] * sx, inner[3] * sy)
-    resized = PILImage.fromarray(np.ascontiguousarray(values, np.float32)).resize(
-        size, PILImage.Resampling.BILINEAR, box=box
-    )
-    part = np.asarray(resized, np.float32)
+    image = PILImage.fromarray(np.ascontiguousarray(values, np.float32))
+    part = np.asarray(image.resize(size, PILImage.Resampling.BILINEAR, box=box), np.float32)
     if size == (width, height):
         return part
     whole = np.zeros((height, width), np.float32)

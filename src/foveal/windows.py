@@ -16,14 +16,13 @@ from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PILImage
 
+from foveal.resample import Span, windowed
 from foveal.types import Image, Mask, Raster
 
 _STEPS_PER_PIXEL = 256
-# Pillow takes places as float32: multiples of 1/256 are exact below 2^16.
+# Places are rounded to float32: multiples of 1/256 are exact below 2^16.
 _MOST_PIXELS = 1 << 15
-_FILTER = PILImage.Resampling.BILINEAR
 
 
 def step_of(scale: float) -> float:
@@ -116,12 +115,9 @@ class _Scaled:
         below, right = y1 - y0 - inside[0], x1 - x0 - inside[1]
         if below or right:
             part = np.pad(part, ((0, below), (0, right), (0, 0)), mode="edge")
-        # Side by side: Pillow takes the sides in either order, and rounds to uint8 between them.
-        image = PILImage.fromarray(np.ascontiguousarray(part))
-        start, end = left * self.step - x0, (left + width) * self.step - x0
-        image = image.resize((width, y1 - y0), _FILTER, box=(start, 0, end, y1 - y0))
-        start, end = top * self.step - y0, (top + height) * self.step - y0
-        return np.asarray(image.resize((width, height), _FILTER, box=(0, start, width, end)))
+        rows = Span(top * self.step - y0, (top + height) * self.step - y0, height)
+        columns = Span(left * self.step - x0, (left + width) * self.step - x0, width)
+        return windowed(np.ascontiguousarray(part), rows, columns)
 
     def _reach(self, start: int, count: int, size: int) -> tuple[int, int]:
         """Return the first original pixel that the filter looks at, and the one after the last.
