@@ -26,6 +26,7 @@ from foveal.errors import (
     TrainingInterrupted,
     UsageError,
 )
+from foveal.predict.engine import OnnxEngine
 from foveal.train.callbacks import ProgressReport
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.records import StepRecord
@@ -100,6 +101,11 @@ def test_the_bundle_says_what_it_was_proven_on(model: foveal.Model) -> None:
     assert manifest.parity["label_agreement"] == 1.0
     assert manifest.parity["samples"] == manifest.data["val"]
     assert manifest.data["samples"] == 80
+    proof = model.bundle.proof
+    assert proof is not None
+    engine = OnnxEngine(model.bundle.model_bytes())
+    for name, values in proof.outputs.items():
+        np.testing.assert_allclose(engine.run(proof.inputs)[name], values, atol=1e-4)
 
 
 def test_the_model_answers_a_file_bytes_an_array_and_a_pillow_image_alike(

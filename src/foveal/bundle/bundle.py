@@ -24,6 +24,7 @@ from foveal.bundle.container import (
 )
 from foveal.bundle.manifest import Manifest
 from foveal.bundle.onnx_check import check_onnx
+from foveal.bundle.proof import PROOF_NAME, ProofInputs
 from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
 from foveal.errors import BundleError, RecipeError
 from foveal.names import is_name
@@ -39,6 +40,7 @@ ALLOWED_FILES = REQUIRED_FILES | {
     "recipe.yaml",
     "README.md",
     TRAINED_ON_NAME,
+    PROOF_NAME,
 }
 
 
@@ -186,6 +188,17 @@ class Bundle:
         if TRAINED_ON_NAME not in self.manifest.files:
             return None
         return TrainedOn.from_bytes(self.read(TRAINED_ON_NAME))
+
+    @cached_property
+    def proof(self) -> ProofInputs | None:
+        """Return drawn inputs and what the network gave for them; None where there are none.
+
+        Raises:
+            BundleError: When they do not fit the bundle.
+        """
+        if PROOF_NAME not in self.manifest.files:
+            return None
+        return ProofInputs.from_bytes(self.read(PROOF_NAME), self.pipeline, self.manifest.outputs)
 
     @property
     def size_bytes(self) -> int:

@@ -25,7 +25,7 @@ _NETWORKS = {
 # An alphabet or a list of a million words.
 _MAX_TEXT_BYTES = 16_000_000
 _MAX_RATIO = 200
-# Six names take 400 bytes.
+# Seven names take 500 bytes.
 _MAX_DIRECTORY_BYTES = 100_000
 
 

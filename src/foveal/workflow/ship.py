@@ -14,6 +14,7 @@ import torch
 
 from foveal.bundle.bundle import Bundle
 from foveal.bundle.manifest import Manifest
+from foveal.bundle.proof import PROOF_NAME
 from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
 from foveal.console import Progress
 from foveal.export.kept import KeptOutputs
@@ -24,8 +25,9 @@ from foveal.models.torch_engine import TorchEngine
 from foveal.models.weights import save_weights
 from foveal.predict.engine import OnnxEngine
 from foveal.predict.predictor import Predictor
+from foveal.predict.proof_inputs import prove_inputs
 from foveal.tasks.distribution import Distribution
-from foveal.types import Calibration, JsonObject
+from foveal.types import UNFAMILIARITY, Calibration, JsonObject
 from foveal.version import __version__
 from foveal.workflow.card import model_card, requirement
 from foveal.workflow.familiarity import judge_familiarity
@@ -93,6 +95,8 @@ def ship(
         "weights.safetensors": save_weights(network),
         "recipe.yaml": prepared.recipe.to_yaml().encode(),
     }
+    names = (*task.core_outputs, *([] if network.familiarity is None else [UNFAMILIARITY]))
+    files[PROOF_NAME] = prove_inputs(engine, task, prepared.pipeline, names).to_bytes()
     if prepared.recipe.evaluate.remember_pictures:
         files[TRAINED_ON_NAME] = _trained_on(prepared).to_bytes()
     draft = Bundle.write(run.draft, unmeasured, files)
