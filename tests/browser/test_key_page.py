@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import expect
 from test_page import DARK
 
 from foveal.access import KeyFile
@@ -13,17 +14,7 @@ from foveal.bundle import Bundle
 from foveal.predict import Predictor
 from foveal.server import ServerHandle, start_in_thread
 
-playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-)
-_CHROMIUM = Path("/usr/bin/chromium")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not _CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium"
-    ),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
@@ -61,27 +52,27 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_in_no_address(
         page.on("request", lambda request: addresses.append(request.url))
         page.goto(locked.url)
         field = page.get_by_label("Key", exact=True)
-        playwright_api.expect(field).to_be_focused()
+        expect(field).to_be_focused()
         # What cannot stand in a header is not sent; what is unknown is asked for again.
         page.keyboard.type("not a key")
         page.keyboard.press("Enter")
-        playwright_api.expect(field).to_be_visible()
+        expect(field).to_be_visible()
         field.fill("fvl_unknown")
         page.keyboard.press("Enter")
-        playwright_api.expect(page.locator(".key-why")).to_contain_text("unknown, expired")
+        expect(page.locator(".key-why")).to_contain_text("unknown, expired")
 
         page.get_by_label("Key", exact=True).fill(f" {key} ")
         page.keyboard.press("Enter")
-        playwright_api.expect(page.locator("dialog")).to_have_count(0)
+        expect(page.locator("dialog")).to_have_count(0)
         page.set_input_files("#choose", [DARK])
-        playwright_api.expect(page.locator(".headline")).to_contain_text("circle")
+        expect(page.locator(".headline")).to_contain_text("circle")
 
         # The tab keeps it, another tab does not have it, and nothing else keeps it.
         page.reload()
-        playwright_api.expect(page.locator("#about")).to_contain_text("circle")
+        expect(page.locator("#about")).to_contain_text("circle")
         other = context.new_page()
         other.goto(locked.url)
-        playwright_api.expect(other.get_by_label("Key", exact=True)).to_be_visible()
+        expect(other.get_by_label("Key", exact=True)).to_be_visible()
         assert page.evaluate("localStorage.length") == 0
         assert context.cookies() == []
     assert not any(key in address for address in addresses)
@@ -97,17 +88,17 @@ def test_a_key_that_is_revoked_meanwhile_is_asked_for_again(
     page.goto(locked.url)
     page.get_by_label("Key", exact=True).fill(key)
     page.keyboard.press("Enter")
-    playwright_api.expect(page.locator("#about")).to_contain_text("circle")
+    expect(page.locator("#about")).to_contain_text("circle")
     keys.revoke("visitor")
     renewed, _ = keys.create("visitor")
     # The server looks once a second.
     page.wait_for_timeout(1100)
 
     page.set_input_files("#choose", [DARK])
-    playwright_api.expect(page.locator(".key-why")).to_contain_text("revoked")
+    expect(page.locator(".key-why")).to_contain_text("revoked")
     page.get_by_label("Key", exact=True).fill(renewed)
     page.keyboard.press("Enter")
-    playwright_api.expect(page.locator(".headline")).to_contain_text("circle")
+    expect(page.locator(".headline")).to_contain_text("circle")
     page.close()
 
 
@@ -115,9 +106,9 @@ def test_who_has_no_key_may_say_so_and_try_again(browser, locked: ServerHandle, 
     page = browser.new_page()
     page.goto(locked.url)
     page.get_by_role("button", name="Cancel").click()
-    playwright_api.expect(page.locator("#page-error")).to_contain_text("asks for a key")
+    expect(page.locator("#page-error")).to_contain_text("asks for a key")
     page.reload()
     page.get_by_label("Key", exact=True).fill(key)
     page.keyboard.press("Enter")
-    playwright_api.expect(page.locator("#about")).to_contain_text("circle")
+    expect(page.locator("#about")).to_contain_text("circle")
     page.close()

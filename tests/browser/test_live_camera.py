@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
+from chromium import expect, launched
 
 from foveal.bundle import Bundle
 from foveal.predict import Predictor
 from foveal.server import start_in_thread
 
-playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-)
-expect = playwright_api.expect
-_CHROMIUM = Path("/usr/bin/chromium")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not _CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium"
-    ),
-]
+pytestmark = pytest.mark.browser
 _FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
@@ -30,15 +20,11 @@ def open_page(tiny_bundle: Bundle):
     """Return a function that opens the page in a Chromium with or without a camera."""
     with (
         start_in_thread({"tiny": Predictor(tiny_bundle, threads=1)}, port=0) as handle,
-        playwright_api.sync_playwright() as started,
+        ExitStack() as browsers,
     ):
-        browsers = []
 
         def open_in(*flags: str):
-            browser = started.chromium.launch(
-                executable_path=str(_CHROMIUM), args=["--no-sandbox", *flags]
-            )
-            browsers.append(browser)
+            browser = browsers.enter_context(launched(*flags))
             page = browser.new_page(viewport={"width": 390, "height": 800})
             page.set_default_timeout(30_000)
             page.goto(handle.url)
@@ -46,8 +32,6 @@ def open_page(tiny_bundle: Bundle):
             return page
 
         yield open_in
-        for browser in browsers:
-            browser.close()
 
 
 def test_frames_are_answered_as_they_come_and_one_can_be_kept(open_page) -> None:

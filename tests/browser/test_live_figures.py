@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from chromium import expect
 from drawing import brightness_model, tiny_manifest
 from PIL import Image as PILImage
 
@@ -18,18 +19,7 @@ from foveal.predict import Predictor
 from foveal.server import start_in_thread
 from foveal.tasks.distribution import Distribution
 
-playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-)
-_CHROMIUM = Path("/usr/bin/chromium")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not _CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium"
-    ),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_the_figures_ask_for_a_key_and_show_an_alarm(browser, tmp_path: Path) -> None:
@@ -51,18 +41,18 @@ def test_the_figures_ask_for_a_key_and_show_an_alarm(browser, tmp_path: Path) ->
         page.goto(f"{handle.url}/live")
         # The field has the focus: whoever uses a keyboard types and presses Enter.
         dialog = page.get_by_role("dialog", name="API key")
-        playwright_api.expect(dialog.get_by_label("Key", exact=True)).to_be_focused()
+        expect(dialog.get_by_label("Key", exact=True)).to_be_focused()
         page.keyboard.type(text)
         page.keyboard.press("Enter")
-        playwright_api.expect(page.locator("#alarms li")).to_have_text(
+        expect(page.locator("#alarms li")).to_have_text(
             [
                 "tiny, version 1: what is answered has shifted from validation "
                 "(2.36, over 0.24, 60 answers)."
             ]
         )
         tiles = page.locator("#tiles > div")
-        playwright_api.expect(tiles.first).to_have_text("Pictures answered60")
-        playwright_api.expect(page.locator("#statuses dt").first).to_have_text("200, answered")
+        expect(tiles.first).to_have_text("Pictures answered60")
+        expect(page.locator("#statuses dt").first).to_have_text("200, answered")
         # Its key is gone with the tab; a wrong one is asked for again.
         assert page.evaluate("document.cookie + JSON.stringify(localStorage)") == "{}"
         assert problems == []
@@ -70,6 +60,6 @@ def test_the_figures_ask_for_a_key_and_show_an_alarm(browser, tmp_path: Path) ->
         other.goto(f"{handle.url}/live")
         other.keyboard.type("fv_wrong")
         other.keyboard.press("Enter")
-        playwright_api.expect(other.locator(".key-why")).to_contain_text("unknown")
+        expect(other.locator(".key-why")).to_contain_text("unknown")
         other.keyboard.press("Escape")
-        playwright_api.expect(other.locator("#error")).to_contain_text("unknown")
+        expect(other.locator("#error")).to_contain_text("unknown")

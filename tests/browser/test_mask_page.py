@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import expect
 from discs import discs_png, draw_discs
 from PIL import Image as PILImage
 
@@ -22,17 +23,7 @@ from foveal.render.masks import mask_json, mask_png
 from foveal.server import ServerHandle, start_in_thread
 from foveal.tasks.segment.prediction import Segmentation
 
-playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-)
-_CHROMIUM = Path("/usr/bin/chromium")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not _CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium"
-    ),
-]
+pytestmark = pytest.mark.browser
 
 SIZE = (96, 160)
 SHOWN = (("blue", 40, 40, 20), ("red", 60, 115, 25))
@@ -50,11 +41,6 @@ def as_file(name: str, data: bytes, kind: str = "image/png"):
 
 ANY_NUMBER = re.compile(r"[0-9.]+")
 PICTURE = as_file("cells.png", discs_png(SHOWN, SIZE))
-
-
-def expect(locator):
-    """Return Playwright's retrying assertions."""
-    return playwright_api.expect(locator)
 
 
 @pytest.fixture(scope="module")

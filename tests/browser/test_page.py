@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import expect
 from PIL import Image as PILImage
 
 from foveal.bundle import Bundle
 from foveal.predict import Predictor
 from foveal.server import ServerHandle, start_in_thread
 
-playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-)
-_CHROMIUM = Path("/usr/bin/chromium")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not _CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium"
-    ),
-]
+pytestmark = pytest.mark.browser
 
 
 def encoded(brightness: int, kind: str = "PNG", size: tuple[int, int] = (64, 48)) -> bytes:
@@ -70,15 +60,10 @@ def page(browser, page_server: ServerHandle):
         ),
     )
     page.goto(page_server.url)
-    playwright_api.expect(page.locator("#about")).to_contain_text("apart")
+    expect(page.locator("#about")).to_contain_text("apart")
     yield page
     context.close()
     assert problems == []
-
-
-def expect(locator):
-    """Return Playwright's retrying assertions."""
-    return playwright_api.expect(locator)
 
 
 def test_a_chosen_picture_is_previewed_and_answered_with_bars(page) -> None:

@@ -5,37 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from chromium import expect
 from colored import blocks_png
 
 from foveal.bundle import Bundle
 from foveal.predict import Predictor
 from foveal.server import ServerHandle, start_in_thread
 
-playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-)
-_CHROMIUM = Path("/usr/bin/chromium")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not _CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium"
-    ),
-]
+pytestmark = pytest.mark.browser
 
 
 def as_file(text: str, alphabet: str = "ABC"):
     """Return a drawn text as Playwright hands a file to an input."""
     name = f"{text.replace('/', '÷') or 'empty'}.png"
     return {"name": name, "mimeType": "image/png", "buffer": blocks_png(text, alphabet)}
-
-
-def expect(locator):
-    """Return Playwright's retrying assertions."""
-    return playwright_api.expect(locator)
 
 
 @pytest.fixture(scope="module")

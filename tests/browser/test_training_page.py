@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from chromium import expect
 from drawing import DrawFolder
 
 from foveal.server.options import ServerOptions
@@ -16,18 +17,7 @@ from foveal.server.run import start_app
 from foveal.server.training_page import create_watch_app
 from foveal.workflow.rundir import RunDirectory
 
-playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-)
-_CHROMIUM = Path("/usr/bin/chromium")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not _CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium"
-    ),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 # As long as a busy machine may take to start torch, or to export and measure a network.
 _PATIENT_MS = 300_000
 
@@ -57,12 +47,12 @@ def test_a_training_is_watched_and_stopped_from_the_page(
             complaints: list[str] = []
             page.on("console", lambda message: complaints.append(message.text))
             page.goto(handle.url)
-            playwright_api.expect(page.locator("#curves svg")).to_have_count(2, timeout=_PATIENT_MS)
-            playwright_api.expect(page.locator("#pictures figure")).to_have_count(12)
-            playwright_api.expect(page.locator("#pictures figcaption p").first).to_be_visible()
+            expect(page.locator("#curves svg")).to_have_count(2, timeout=_PATIENT_MS)
+            expect(page.locator("#pictures figure")).to_have_count(12)
+            expect(page.locator("#pictures figcaption p").first).to_be_visible()
             # Empty for a moment between two pieces of work.
             title = page.locator("#work-title")
-            playwright_api.expect(title).to_have_text("train (full)", timeout=_PATIENT_MS)
+            expect(title).to_have_text("train (full)", timeout=_PATIENT_MS)
             page.get_by_role("button", name="Stop after this epoch").click()
             page.get_by_text("The training was stopped").wait_for()
             assert training.wait() == 0
@@ -85,10 +75,10 @@ def test_an_epoch_that_is_chosen_stays_and_the_page_fits_a_phone(
         page = browser.new_page(viewport={"width": 390, "height": 800})
         page.goto(handle.url)
         answer = page.locator("#pictures figure").first.locator(".panels img").last
-        playwright_api.expect(page.locator("#epoch-name")).to_have_text("6")
+        expect(page.locator("#epoch-name")).to_have_text("6")
         last = answer.get_attribute("src")
         page.locator("#epoch").fill("0")
-        playwright_api.expect(page.locator("#epoch-name")).to_have_text("1")
+        expect(page.locator("#epoch-name")).to_have_text("1")
         assert answer.get_attribute("src") != last
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         page.close()

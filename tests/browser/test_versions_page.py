@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from chromium import expect
 from stored import answers, write_bundle
 
 from foveal.access import KeyFile
@@ -14,18 +15,7 @@ from foveal.server.models.loader import Offer
 from foveal.store.reference import Reference
 from foveal.store.store import Store
 
-playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-)
-_CHROMIUM = Path("/usr/bin/chromium")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not _CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium"
-    ),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_an_administrator_promotes_and_rolls_back_by_keyboard(browser, tmp_path: Path) -> None:
@@ -37,7 +27,6 @@ def test_an_administrator_promotes_and_rolls_back_by_keyboard(browser, tmp_path:
     reader, _ = keys.create("reader")
     ops, _ = keys.create("ops", scopes=("predict", "admin"))
     offer = Offer(followed=(Followed(store, "shapes", (Reference("shapes"),)),))
-    expect = playwright_api.expect
     with start_in_thread(offer, port=0, keys=keys.path, poll_s=0.05) as handle:
         page = browser.new_page(viewport={"width": 390, "height": 844})
         problems: list[str] = []

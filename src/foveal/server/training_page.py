@@ -26,6 +26,7 @@ from foveal.render.svg import ROOT_STYLE
 from foveal.server.access.auth import Access
 from foveal.server.gate import Gate, on_http_exception, on_request_error, on_unexpected
 from foveal.server.options import ServerOptions
+from foveal.server.pages.templating import page
 from foveal.server.request.limits import RequestError
 from foveal.server.request.responses import json_response
 from foveal.server.run import run_until_asked, start_app
@@ -34,7 +35,6 @@ from foveal.tasks import get_task
 from foveal.types import JsonObject
 from foveal.workflow.rundir import RunDirectory, answered_epochs
 
-_PAGES = Path(__file__).parent / "pages" / "templates"
 # A living process writes every second; one that swaps or suspends may be late.
 _SILENT_S = 15.0
 # What report.html itself asks for: its style is inline.
@@ -181,7 +181,7 @@ def _run(request: Request) -> RunDirectory:
 
 
 async def _page(_: Request) -> Response:
-    return FileResponse(_PAGES / "watch.html")
+    return page("watch.html")
 
 
 def _state(request: Request) -> Response:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from foveal.bundle.manifest import Manifest
 from foveal.errors import FovealError, PromotionRefused
 from foveal.server.access.auth import admin_act, require_scope
 from foveal.server.models.served import Served
-from foveal.server.pages.web import PAGES
+from foveal.server.pages import templating
 from foveal.server.request.json_body import parse_json
 from foveal.server.request.limits import Claim, RequestError, read_body
 from foveal.server.request.responses import json_response
@@ -35,7 +35,7 @@ _SHOWN_MOVES = 20
 
 async def page(_: Request) -> Response:
     """Give the page of versions."""
-    return FileResponse(PAGES / "versions.html")
+    return templating.page("versions.html", here="/versions")
 
 
 def versions(request: Request) -> Response:

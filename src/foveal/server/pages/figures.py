@@ -9,11 +9,11 @@ from typing import final
 
 from prometheus_client.core import Metric
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from foveal.server.models.served import Served, Versions
-from foveal.server.pages.web import PAGES
+from foveal.server.pages import templating
 from foveal.server.request.responses import json_response
 from foveal.server.state import ServerState
 from foveal.server.telemetry.drift import Answers
@@ -24,7 +24,7 @@ _SECONDS = "foveal_request_duration_seconds"
 
 async def page(_: Request) -> Response:
     """Give the live page."""
-    return FileResponse(PAGES / "live.html")
+    return templating.page("live.html", here="/live")
 
 
 def figures(request: Request) -> Response:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import html
 import json
-from pathlib import Path
-from string import Template
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from foveal.predict import Predictor
 from foveal.server.models.served import Served
 from foveal.server.pages.openapi import build_openapi
+from foveal.server.pages.templating import page
 from foveal.server.request.responses import json_response
 from foveal.server.state import ServerState
 from foveal.types import JsonObject
 
-PAGES = Path(__file__).parent / "templates"
-"""Where the pages are."""
 # What the example in the description shows of long answers.
 _SHOWN_ENTRIES, _SHOWN_CHARACTERS = 5, 24
 
 
 async def index(_: Request) -> Response:
     """Give the web page."""
-    return FileResponse(PAGES / "index.html")
+    return page("index.html", here="/")
 
 
 async def docs(request: Request) -> Response:
@@ -35,21 +31,20 @@ async def docs(request: Request) -> Response:
     first = state.models.current()[0]
     compared = _first(state, with_masks=False)
     marking = _first(state, with_masks=True)
-    values = {
-        "curl": "curl" if state.options.keys is None else 'curl -H "Authorization: Bearer $KEY"',
-        "models": ", ".join(state.models),
-        "model": first.name,
-        "compared": compared.name if compared else "MODEL",
-        "expected": _example(compared.predictor) if compared else "CLASS",
-        "marking": marking.name if marking else "MODEL",
-        "base": f"{request.url.scheme}://{request.url.netloc}",
-        "max_bytes": f"{state.options.max_body_bytes / 2**20:.3g} MiB",
-        "max_pixels": f"{first.predictor.limits.max_pixels:,}",
-        "sample": json.dumps(_shortened(first.sample), indent=2, ensure_ascii=False),
-    }
-    template = Template((PAGES / "docs.html").read_text(encoding="utf-8"))
-    text = template.substitute({key: html.escape(value) for key, value in values.items()})
-    return Response(text, media_type="text/html")
+    return page(
+        "docs.html",
+        here="/docs",
+        curl="curl" if state.options.keys is None else 'curl -H "Authorization: Bearer $KEY"',
+        models=", ".join(state.models),
+        model=first.name,
+        compared=compared.name if compared else "MODEL",
+        expected=_example(compared.predictor) if compared else "CLASS",
+        marking=marking.name if marking else "MODEL",
+        base=f"{request.url.scheme}://{request.url.netloc}",
+        max_bytes=f"{state.options.max_body_bytes / 2**20:.3g} MiB",
+        max_pixels=f"{first.predictor.limits.max_pixels:,}",
+        sample=json.dumps(_shortened(first.sample), indent=2, ensure_ascii=False),
+    )
 
 
 def _first(state: ServerState, *, with_masks: bool) -> Served | None:
