@@ -2,8 +2,8 @@
 
 A block is left out by the line `<!-- no test -->` before it. The Python blocks of one page run in
 order, in one process, in a folder that holds `photos/` and `held-out/` (two classes) and
-`picture.jpg`. On the pages under tutorials/ and how-to/ the shell blocks run between them, with
-`runs/classify/photos` at hand, and with budgets and counts cut down.
+`picture.jpg`. On deploy.md and the pages under tutorials/, how-to/ and deploy/ the shell blocks run
+between them, with `runs/classify/photos` at hand, and with budgets and counts cut down.
 """
 
 import functools
@@ -73,7 +73,7 @@ def name_of(page: Path) -> str:
 
 
 def runs_shell(page: Path) -> bool:
-    return page.parent.name in {"tutorials", "how-to"}
+    return page.parent.name in {"tutorials", "how-to", "deploy"} or page.stem == "deploy"
 
 
 LINES = [

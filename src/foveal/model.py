@@ -131,6 +131,7 @@ class Model:
             "created": manifest.created,
             "bundle": str(self.bundle.path),
             "run": None if self.run is None else str(self.run),
+            "exports": self.exports(),
             "stored": None if self.stored is None else str(self.stored),
         }
 
@@ -414,6 +415,19 @@ class Model:
         finally:
             reporting.finish()
 
+    def exports(self) -> list[JsonObject]:
+        """Return what was exported from the model's run, with the proofs; the newest last.
+
+        Each has `to`, `precision`, `version` (of the bundle), `created`, `path`, `bytes` and
+        `proof` (None where the bundle's own network was written). Empty without a run.
+
+        Raises:
+            UsageError: If the record in the run is damaged.
+        """
+        from foveal.workflow.exports import exports_of
+
+        return exports_of(self.run)
+
     @spelled
     def save(self, path: str | Path) -> Path:
         """Write the model as one file, which `foveal.load` opens on any machine.
@@ -558,7 +572,7 @@ class Model:
     def _repr_html_(self) -> str:
         from foveal.notebook import model_html
 
-        return model_html(self.bundle)
+        return model_html(self.bundle, self.exports())
 
 
 def shown_progress(progress: Progress | None, *, verbose: bool) -> Progress:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import foveal
-from foveal.cli.options import Debug, Json, ModelName, Quiet
-from foveal.cli.output import note, write, write_json
+from foveal.cli.options import Debug, Json, Quiet
+from foveal.cli.output import note, table, write, write_json
+from foveal.errors import UsageError
+from foveal.export.formats import FORMATS, format_json
 from foveal.export.job import options_of
 from foveal.progress import make_progress
+from foveal.types import JsonObject
 from foveal.words import percent
 from foveal.workflow.exports import Exported, export_model
 
 
 def export(
-    model: ModelName,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            show_default=False,
+            help="Run, bundle, .foveal file, or NAME, NAME@ALIAS or NAME:VERSION in the store.",
+        ),
+    ] = None,
     to: Annotated[
-        str,
+        str | None,
         typer.Option(metavar="FORMAT", help="Format to write."),
-    ],
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -44,11 +55,24 @@ def export(
             help="Labelled pictures to prove it on; default: the run's validation split.",
         ),
     ] = None,
+    list_: Annotated[
+        bool,
+        typer.Option(
+            "--list", help="List the formats, and what was exported from MODEL if it is given."
+        ),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Export a model to another format, proven to answer alike."""
+    if list_:
+        _list(model, as_json=as_json, quiet=quiet)
+        return
+    if model is None or to is None:
+        raise UsageError(
+            "Nothing to export: expected MODEL and --to FORMAT.", hint="foveal export --list"
+        )
     options = options_of(int8=int8, fp16=fp16, with_app=with_app, gpu=gpu)
     opened = foveal.load(model)
     opened.check_alone("exported")
@@ -64,6 +88,52 @@ def export(
     else:
         write(str(exported.path))
         note(_words(exported), quiet=quiet)
+
+
+def _list(model: str | None, *, as_json: bool, quiet: bool) -> None:
+    """Say which formats there are, and what was exported from a model."""
+    formats = {name: format_json(name, entry) for name, entry in FORMATS.works()}
+    exports = [] if model is None else foveal.load(model).exports()
+    if as_json:
+        write_json({"schema_version": 1, "formats": formats, "exports": exports})
+        return
+    rows = [
+        (name, shown["summary"], ", ".join(shown["precisions"]), _state(shown))
+        for name, shown in formats.items()
+    ]
+    write(table(("format", "what it is", "precisions", "on this machine"), rows))
+    for name, shown in formats.items():
+        if shown["install"]:
+            note(f"{name}: {shown['install']}", quiet=quiet)
+    if model is not None:
+        write("")
+        write(exports_table(exports) if exports else f"nothing was exported from {model} yet")
+
+
+def _state(shown: JsonObject) -> str:
+    if not shown["missing"]:
+        return "ready"
+    verb = "written" if shown["missing_to_write"] else "proven"
+    return f"cannot be {verb}: no {', '.join(shown['missing'])}"
+
+
+def exports_table(exports: Sequence[JsonObject]) -> str:
+    """Return what was exported from a model, as a table."""
+    return table(
+        ("format", "precision", "MB", "agreement", "pictures", "runtime", "path"),
+        [
+            (
+                export["to"],
+                export["precision"],
+                f"{export['bytes'] / 1e6:.1f}",
+                percent((export["proof"] or {}).get("label_agreement")),
+                str((export["proof"] or {}).get("samples", "–")),
+                (export["proof"] or {}).get("runtime", "the bundle's own"),
+                export["path"],
+            )
+            for export in exports
+        ],
+    )
 
 
 def _record(exported: Exported) -> dict[str, object]:

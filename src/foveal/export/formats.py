@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import final
 
@@ -13,10 +12,11 @@ from foveal.destination import check_file, writing
 from foveal.errors import MissingExtraError, UsageError
 from foveal.export.description import describe
 from foveal.export.job import ExportJob, Precision
+from foveal.export.needs import Need
 from foveal.export.onnx_file import described_onnx
 from foveal.export.proof import Proof
-from foveal.extras import install_extra
 from foveal.registry import Registry
+from foveal.types import JsonObject
 
 
 @final
@@ -33,8 +33,8 @@ class Format:
         is_folder: Whether it writes a folder rather than a file.
         precisions: Precisions in which it can be written; the first is the default.
         options: Names of the further options of `ExportOptions` that it takes.
-        modules: What must be importable to write and prove it.
-        extra: The extra of foveal that installs them.
+        needs: What must be on the machine to write it.
+        proof_needs: What must be there as well to prove it, without which it is not written.
     """
 
     summary: str
@@ -43,21 +43,37 @@ class Format:
     is_folder: bool = False
     precisions: tuple[Precision, ...] = ("fp32",)
     options: tuple[str, ...] = ()
-    modules: tuple[str, ...] = ()
-    extra: str | None = None
+    needs: tuple[Need, ...] = ()
+    proof_needs: tuple[Need, ...] = ()
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """The modules that are not installed here."""
-        return tuple(name for name in self.modules if find_spec(name) is None)
+    def missing(self) -> tuple[Need, ...]:
+        """What is not on this machine, of all that writing and proving needs."""
+        return tuple(need for need in (*self.needs, *self.proof_needs) if not need.is_here())
 
     @property
     def install(self) -> str | None:
-        """The command that installs what is missing; None when nothing is."""
-        return install_extra(self.extra) if self.missing and self.extra else None
+        """The commands that install what is missing, joined by `&&`; None when nothing is."""
+        # Several packages may come with one extra.
+        commands = dict.fromkeys(need.install() for need in self.missing)
+        return " && ".join(commands) or None
 
 
 FORMATS: Registry[Format] = Registry("format", Format, group="foveal.exports")
+
+
+def format_json(name: str, entry: Format) -> JsonObject:
+    """Return what a format is, and what this machine lacks to write and prove it."""
+    return {
+        "summary": entry.summary,
+        "suffix": entry.suffix,
+        "folder": entry.is_folder,
+        "precisions": list(entry.precisions),
+        "options": list(entry.options),
+        "missing": [need.name for need in entry.missing],
+        "missing_to_write": [need.name for need in entry.needs if not need.is_here()],
+        "install": entry.install,
+    }
 
 
 def write_as(job: ExportJob, to: str, out: Path) -> Proof | None:
@@ -99,7 +115,8 @@ def _check_options(to: str, chosen: Format, job: ExportJob) -> None:
             )
     if missing := chosen.missing:
         raise MissingExtraError(
-            f"Writing and proving {to} needs {' and '.join(missing)}, which is not installed.",
+            f"Writing and proving {to} needs {' and '.join(need.name for need in missing)}: "
+            "not on this machine.",
             hint=chosen.install,
         )
 

@@ -7,10 +7,12 @@ from html import escape
 
 from foveal.bundle import Bundle
 from foveal.render.markup import side_by_side, table_html
+from foveal.types import JsonObject
+from foveal.words import percent
 
 
-def model_html(bundle: Bundle) -> str:
-    """Return what a model is and how good it was on its validation pictures."""
+def model_html(bundle: Bundle, exports: Sequence[JsonObject] = ()) -> str:
+    """Return what a model is, how good it was on validation, and what was exported from it."""
     manifest, pipeline = bundle.manifest, bundle.manifest.pipeline
     size = (
         f"{pipeline.height} px high, up to {pipeline.width} px wide"
@@ -37,8 +39,22 @@ def model_html(bundle: Bundle) -> str:
         (
             table_html(("", ""), facts),
             table_html(("validation", "value", "95 % interval"), metrics),
+            *([_exports(exports)] if exports else []),
         )
     )
+
+
+def _exports(exports: Sequence[JsonObject]) -> str:
+    rows = []
+    for export in exports:
+        proof = export["proof"] or {}
+        proven = (
+            f"{percent(proof['label_agreement'])} of {proof['samples']} alike in {proof['runtime']}"
+            if proof
+            else "the bundle's own network"
+        )
+        rows.append((f"{export['to']}, {export['precision']}", proven, export["path"]))
+    return table_html(("export", "proof", "path"), rows)
 
 
 def _labels(labels: Sequence[str], *, is_alphabet: bool) -> tuple[str, str]:

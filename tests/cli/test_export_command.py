@@ -1,0 +1,117 @@
+"""`foveal export`: the list, the record in the run, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import foveal
+from foveal.bundle import Bundle
+from foveal.cli.main import run
+from foveal.export.formats import FORMATS, Format
+from foveal.export.job import ExportJob
+from foveal.export.needs import Need, package
+from foveal.export.proof import Proof
+
+
+def write(job: ExportJob, out: Path) -> Proof:
+    out.write_bytes(bytes(1000))
+    return Proof("some runtime 2", 7, 1.0, 3e-5, 1.0, {"ratio": 1.5})
+
+
+@pytest.fixture
+def tiny_run(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    """Return the folder of a run, as far as a model that is not trained has one."""
+    run = tmp_path / "tiny"
+    shutil.copytree(tiny_bundle.path, run / "bundle")
+    (run / "recipe.yaml").touch()
+    (run / "split.csv").touch()
+    return run
+
+
+@pytest.fixture
+def proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Format("proven", ".bin", write, precisions=("fp32", "fp16"), options=("with_app",))
+    monkeypatch.setitem(FORMATS._own, "proven", entry)
+
+
+def test_the_list_says_what_is_missing_and_how_to_install_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Need("an engine", lambda: False, lambda: "apt install engine")
+    entry = Format(
+        "far away",
+        ".far",
+        write,
+        needs=(package("surely_not_there", extra="far"), package("json.nowhere", extra="far")),
+        proof_needs=(engine,),
+    )
+    monkeypatch.setitem(FORMATS._own, "far", entry)
+    monkeypatch.setitem(FORMATS._own, "near", Format("near", ".n", write, proof_needs=(engine,)))
+    assert run(["export", "--list"]) == 0
+    out = capsys.readouterr()
+    lines = {line.split()[0]: line for line in out.out.splitlines()}
+    assert "ready" in lines["onnx"]
+    assert "cannot be written: no surely_not_there, json.nowhere, an engine" in lines["far"]
+    assert "cannot be proven: no an engine" in lines["near"]
+    assert "[far]" in out.err
+    assert out.err.count("[far]") == 1
+    assert run(["export", "--list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert listed["formats"]["far"]["install"].endswith(" && apt install engine")
+    assert listed["exports"] == []
+
+
+def test_what_is_missing_stops_an_export(
+    tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = Format("far", ".far", write, needs=(package("surely_not_there", extra="far"),))
+    monkeypatch.setitem(FORMATS._own, "far", entry)
+    assert run(["export", str(tiny_run), "--to", "far"]) != 0
+    err = capsys.readouterr().err
+    assert "surely_not_there: not on this machine" in err
+    assert "[far]" in err
+
+
+@pytest.mark.usefixtures("proven")
+def test_a_run_keeps_what_was_exported_with_its_proof(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "model.bin"
+    line = ["export", str(tiny_run), "--to", "proven", "--out", str(out)]
+    for _ in range(2):
+        assert run(line) == 0
+    assert "some runtime 2 100.0 % of 7 validation pictures" in capsys.readouterr().err
+    assert run([*line, "--fp16"]) == 0
+    exports = foveal.load(tiny_run).exports()
+    assert [(e["to"], e["precision"]) for e in exports] == [("proven", "fp32"), ("proven", "fp16")]
+    assert exports[0]["proof"]["ratio"] == 1.5
+    assert exports[0]["path"] == str(out)
+    assert foveal.load(tiny_run).info()["exports"] == exports
+    assert "some runtime 2" in foveal.load(tiny_run)._repr_html_()
+    capsys.readouterr()
+    assert run(["export", "--list", str(tiny_run)]) == 0
+    assert capsys.readouterr().out.count("some runtime 2") == 2
+    (tiny_run / "exports.json").write_text("[]")
+    assert run(["export", "--list", str(tiny_run)]) == 2
+    assert "exports.json is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("proven")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--to", "proven", "--int8"], "proven is not written in int8. Expected: fp32 or fp16."),
+        (["--to", "onnx", "--with-app"], "onnx does not take --with-app"),
+        (["--to", "proven", "--int8", "--fp16"], "Expected one precision"),
+        ([], "expected MODEL and --to FORMAT"),
+    ],
+)
+def test_options_that_a_format_does_not_take_are_refused(
+    options: list[str], words: str, tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["export", str(tiny_run), *options]) == 2
+    assert words in capsys.readouterr().err
