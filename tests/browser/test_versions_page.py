@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from chromium import expect
 from stored import answers, write_bundle
 
+import foveal
 from foveal.access import KeyFile
+from foveal.bundle import Bundle
+from foveal.predict import Predictor
 from foveal.server import start_in_thread
 from foveal.server.models.follow import Followed
 from foveal.server.models.loader import Offer
@@ -16,6 +20,30 @@ from foveal.store.reference import Reference
 from foveal.store.store import Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_an_administrator_downloads_an_export(browser, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    run = tmp_path / "tiny"
+    shutil.copytree(tiny_bundle.path, run / "bundle")
+    (run / "recipe.yaml").touch()
+    (run / "split.csv").touch()
+    foveal.load(run).export("onnx", tmp_path / "tiny.onnx")
+    keys = KeyFile(tmp_path / "keys.json")
+    ops, _ = keys.create("ops", scopes=("predict", "admin"))
+    served = {"tiny": Predictor(Bundle.open(run / "bundle"))}
+    with start_in_thread(served, port=0, keys=keys.path) as handle:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(f"{handle.url}/versions")
+        page.get_by_label("Key", exact=True).fill(ops)
+        page.keyboard.press("Enter")
+        item = page.get_by_role("list", name="Exports").get_by_role("listitem")
+        expect(item).to_contain_text("onnx, fp32")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        with page.expect_download() as downloading:
+            page.get_by_role("button", name="Download onnx, fp32").click()
+        assert downloading.value.suggested_filename == "tiny.onnx"
+        assert Path(downloading.value.path()).read_bytes() == (tmp_path / "tiny.onnx").read_bytes()
+        expect(page.locator("#said")).to_have_text("tiny.onnx is downloaded")
 
 
 def test_an_administrator_promotes_and_rolls_back_by_keyboard(browser, tmp_path: Path) -> None:

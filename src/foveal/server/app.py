@@ -24,7 +24,7 @@ from foveal.server.gate import (
 )
 from foveal.server.models.loader import Offered
 from foveal.server.options import ServerOptions
-from foveal.server.pages import admin, figures, web
+from foveal.server.pages import admin, exports, figures, web
 from foveal.server.protocols import routes, tfserving, torchserve
 from foveal.server.protocols.oip import routes as oip
 from foveal.server.protocols.oip.rpc import RpcServer
@@ -70,6 +70,12 @@ _ROUTES = [
     Route("/models/{model}", admin.versions, methods=["GET"], name="model"),
     Route("/admin/models/{model}/promote", admin.promote, methods=["POST"], name="promote"),
     Route("/admin/models/{model}/rollback", admin.rollback, methods=["POST"], name="rollback"),
+    Route(
+        "/admin/models/{model}/exports/{to}/{precision}",
+        exports.download,
+        methods=["GET"],
+        name="download",
+    ),
     Route("/admin/reload", admin.reload, methods=["POST"], name="reload"),
     Route("/versions", admin.page, methods=["GET"], name="versions"),
     Route("/metrics.json", figures.figures, methods=["GET"], name="figures"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -117,6 +118,19 @@ def exports_of(run: Path | None) -> list[JsonObject]:
     return exports
 
 
+def digest_of_files(path: Path) -> str:
+    """Return the sha256, in hexadecimal digits, of a file, or of all that a folder holds."""
+    digest = hashlib.sha256()
+    for file in sorted((path, *path.rglob("*"))):
+        if file.is_file():
+            name = "" if file == path else file.relative_to(path).as_posix()
+            with file.open("rb") as content:
+                digest.update(
+                    f"{name}\0{hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode()
+                )
+    return digest.hexdigest()
+
+
 def _note(run: Path, bundle: Bundle, exported: Exported, options: ExportOptions) -> None:
     """Keep what was exported, and its proof, in the run."""
     key = {"to": exported.to, "precision": options.precision}
@@ -127,6 +141,7 @@ def _note(run: Path, bundle: Bundle, exported: Exported, options: ExportOptions)
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "path": str(exported.path.resolve()),
         "bytes": exported.bytes,
+        "sha256": digest_of_files(exported.path),
         "proof": None if exported.proof is None else exported.proof.to_json(),
     }
     text = json.dumps({"schema_version": 1, "exports": [*kept, entry]}, indent=1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, final
 from foveal.bundle.bundle import MANIFEST_NAME, Bundle
 from foveal.destination import cache_directory
 from foveal.errors import BundleError, StoreError, nearest
-from foveal.workflow.names import located, runs
+from foveal.workflow.names import located, run_of, runs
 
 if TYPE_CHECKING:
     from foveal.store.record import StoredVersion
@@ -127,14 +127,6 @@ def store_of(model: str | Path) -> tuple[Store, Reference] | None:
     is_certain = "://" in location or (is_given and not location)
     if is_certain or any(store.files.numbers(reference.name).values()):
         return store, reference
-    return None
-
-
-def run_of(path: Path) -> Path | None:
-    """Return the run directory that a path is, or whose bundle it is, or None."""
-    for candidate in (path, path.parent):
-        if (candidate / "recipe.yaml").is_file() and (candidate / "split.csv").is_file():
-            return candidate
     return None
 
 

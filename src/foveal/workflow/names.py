@@ -36,6 +36,14 @@ def located(name: str | Path) -> Path:
     return found[0] if found else path
 
 
+def run_of(path: Path) -> Path | None:
+    """Return the run directory that a path is, or whose bundle it is, or None."""
+    for candidate in (path, path.parent):
+        if (candidate / "recipe.yaml").is_file() and (candidate / "split.csv").is_file():
+            return candidate
+    return None
+
+
 def runs() -> Iterator[Path]:
     """Yield the runs in `runs`."""
     return (recipe.parent for recipe in RUNS.glob("*/*/recipe.yaml"))

@@ -17,6 +17,7 @@ from foveal.errors import FovealError, PromotionRefused
 from foveal.server.access.auth import admin_act, require_scope
 from foveal.server.models.served import Served
 from foveal.server.pages import templating
+from foveal.server.pages.exports import described_exports
 from foveal.server.request.json_body import parse_json
 from foveal.server.request.limits import Claim, RequestError, read_body
 from foveal.server.request.responses import json_response
@@ -55,7 +56,8 @@ def versions(request: Request) -> Response:
         moves = [move.to_json() for move in now.history[-_SHOWN_MOVES:]][::-1]
     described = []
     for number in sorted({*known, *statuses}, reverse=True):
-        about = _described(served.find(number), known.get(number))
+        loaded = served.find(number)
+        about = _described(loaded, known.get(number))
         status = statuses.get(number)
         described.append(
             {
@@ -65,6 +67,7 @@ def versions(request: Request) -> Response:
                 "roles": served.roles(number),
                 "aliases": [alias for alias, of in aliases.items() if of == number],
                 **about,
+                "exports": [] if loaded is None else described_exports(loaded),
             }
         )
     return json_response(
@@ -75,6 +78,7 @@ def versions(request: Request) -> Response:
             "primary_metric": current.predictor.task.primary_metric,
             # Without keys nobody is an administrator.
             "can_change": store is not None and state.options.keys is not None,
+            "can_download": state.options.keys is not None,
             "is_stored": store is not None,
             "versions": described,
             "history": moves,

@@ -67,6 +67,9 @@ function article(model, version) {
   fill(part(".note"), version.note);
   fill(part(".difference"), version.difference ? `To version ${version.parent}: ${version.difference}.` : "");
   part("dl").replaceChildren(...Object.entries(version.metrics).map(([name, metric]) => figure(name, metric, name === model.primary_metric)));
+  const exports = part(".exports");
+  exports.hidden = !version.exports.length;
+  exports.append(...version.exports.map((made) => exported(model, made)));
   const button = part("button");
   if (model.can_change && !version.aliases.includes("live")) {
     button.hidden = false;
@@ -74,6 +77,43 @@ function article(model, version) {
     button.addEventListener("click", () => confirm(promote(model, version)));
   } else part(".actions").remove();
   return made;
+}
+
+// What was exported from a version, with its proof; administrators can download it.
+function exported(model, made) {
+  const row = element("li");
+  const size = `${(made.bytes / 1e6).toFixed(1)} MB`;
+  const proof = made.proof;
+  const said = proof ? `${percent(proof.label_agreement)} of ${proof.samples} validation pictures answered alike in ${proof.runtime}` : "the network of this version itself";
+  row.append(element("strong", `${made.to}, ${made.precision}`), ` (${size}): ${said} `);
+  if (model.can_download) {
+    const button = element("button", "Download", "button");
+    button.type = "button";
+    button.setAttribute("aria-label", `Download ${made.to}, ${made.precision}`);
+    button.addEventListener("click", () => download(made, button));
+    row.append(button);
+  }
+  return row;
+}
+
+// A link could not carry the key.
+async function download(made, button) {
+  button.disabled = true;
+  try {
+    const response = await fetchWithKey(made.download, { asksAgain: true });
+    if (!response.ok) throw new Error((await response.json()).error);
+    const name = /filename="([^"]+)"/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? made.to;
+    const link = element("a");
+    link.href = URL.createObjectURL(await response.blob());
+    link.download = name;
+    link.click();
+    URL.revokeObjectURL(link.href);
+    byId("said").textContent = `${name} is downloaded`;
+  } catch (error) {
+    byId("error").textContent = error.message;
+    byId("error").hidden = false;
+  }
+  button.disabled = false;
 }
 
 function figure(name, metric, isPrimary) {
