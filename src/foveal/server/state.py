@@ -146,7 +146,7 @@ class ServerState:
             self._answer(served, data, explain=explain, mask=mask, terms=terms) for data in pictures
         ]
         with self.telemetry.inference.request(served) as outcome:
-            answers = await _in_time(work, seconds)
+            answers = await self._in_time(work, seconds)
             if any(isinstance(answer, FovealError) for answer in answers):
                 outcome.failed("OTHER")
         self._count(served, answers)
@@ -164,19 +164,20 @@ class ServerState:
                     served.name, served.version, kind, said.confidence
                 )
 
+    async def _in_time(
+        self, work: Sequence[Coroutine[Any, Any, Reply | FovealError]], seconds: float
+    ) -> list[Reply | FovealError]:
+        """Return the answers, or raise RequestError 504 when they take longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                return [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
+        except TimeoutError as error:
+            raise RequestError(
+                504, f"No answer within {seconds:g} s.", retry_after_s=self.budget.wait_s()
+            ) from error
+
     async def _answer(self, served: Served, data: bytes, **asked: Any) -> Reply | FovealError:
         try:
             return await self.batcher.answer(served, data, **asked)
         except FovealError as error:
             return error
-
-
-async def _in_time(
-    work: Sequence[Coroutine[Any, Any, Reply | FovealError]], seconds: float
-) -> list[Reply | FovealError]:
-    """Return the answers, or raise RequestError 504 when they take longer."""
-    try:
-        async with asyncio.timeout(seconds):
-            return [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
-    except TimeoutError as error:
-        raise RequestError(504, f"No answer within {seconds:g} s.", retry_after_s=1) from error

@@ -355,7 +355,8 @@ def test_a_full_server_says_when_to_come_back(
             engine.gate.set()
             assert slow.result().status_code == 200
             again = client.post("/predict/tiny", content=dark_png)
-    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert refused.status_code == 503
+    assert 1 <= int(refused.headers["retry-after"]) <= 30
     assert list(refused.json()) == ["error"]
     assert (alive.status_code, again.status_code) == (200, 200)
 

@@ -6,8 +6,10 @@ Everything here acts before a byte of a picture is decoded.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from starlette.types import Receive
 
@@ -15,6 +17,8 @@ from foveal.server.options import ServerOptions
 from foveal.server.request.notes import current_notes
 
 _CLIENT_SHARE = 0.75
+# Over which the rate of answers is measured, and what a client is told to wait at most.
+_PACE_S, _LONGEST_WAIT_S = 10.0, 30
 
 _TIMEOUT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s)?")
 
@@ -77,10 +81,14 @@ class Budget:
         items: Most pictures.
         size: Most bytes of bodies.
         largest: Largest body: one of these a client may always have, while there is room.
+        clock: Gives seconds.
     """
 
-    def __init__(self, items: int, size: int, largest: int) -> None:
+    def __init__(
+        self, items: int, size: int, largest: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._max_items, self._max_bytes, self._least_bytes = items, size, largest
+        self._pace = _Pace(clock)
         self.items = 0
         self.bytes = 0
         self._of_clients: dict[str, tuple[int, int]] = {}
@@ -99,12 +107,18 @@ class Budget:
             or own_items > max(1, self._max_items * _CLIENT_SHARE)
             or own_bytes > max(self._least_bytes, self._max_bytes * _CLIENT_SHARE)
         ):
-            raise RequestError(503, "The server is busy. Try again.", retry_after_s=1)
+            raise RequestError(503, "The server is busy. Try again.", retry_after_s=self.wait_s())
         return own_items, own_bytes
+
+    def wait_s(self) -> int:
+        """Return when to come again: the seconds that what is in work takes, from 1 to 30."""
+        self._pace.look(self.items)
+        return max(1, math.ceil(min(self._pace.time_of(self.items), _LONGEST_WAIT_S)))
 
     def take(self, client: str, items: int, size: int) -> None:
         """Count pictures and bytes in; see `check`."""
         self._of_clients[client] = self.check(client, items, size)
+        self._pace.look(self.items)
         self.items += items
         self.bytes += size
 
@@ -115,8 +129,39 @@ class Budget:
             self._of_clients.pop(client, None)
         else:
             self._of_clients[client] = own_items - items, own_bytes - size
+        self._pace.look(self.items)
+        self._pace.left += items
         self.items -= items
         self.bytes -= size
+
+
+class _Pace:
+    """How fast pictures leave, over about the last ten seconds in which any were in work.
+
+    Args:
+        clock: Gives seconds.
+
+    Attributes:
+        left: How many have left, each counting less the longer ago.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.left = 0.0
+        self._clock = clock
+        self._at, self._busy_s = clock(), 0.0
+
+    def look(self, items: int) -> None:
+        """Let time pass, during which so many were in work: of an idle server nothing is learnt."""
+        passed_s = self._clock() - self._at
+        self._at += passed_s
+        if items:
+            self._busy_s += passed_s
+            self.left *= math.exp(-passed_s / _PACE_S)
+
+    def time_of(self, items: int) -> float:
+        """Return the seconds that so many will take; before any has left, as if one did now."""
+        weight_s = _PACE_S * -math.expm1(-self._busy_s / _PACE_S)
+        return items * weight_s / (self.left + 1)
 
 
 class Claim:
