@@ -574,6 +574,7 @@ def serve(
     max_instances: int = 64,
     max_batch: int = 16,
     workers: int = 1,
+    worker_timeout_s: float = 30.0,
     threads: int | None = None,
     isolate_decoding: bool = False,
     decode_timeout_s: float = 10.0,
@@ -624,6 +625,7 @@ def serve(
         max_batch: Most pictures of one run of the network.
         workers: Processes that answer, each with the model in its memory. More than one are only
             started by a program that has not opened a model before.
+        worker_timeout_s: A worker process that is silent for so long is replaced.
         threads: Threads of each process that decode pictures and run networks; None takes all
             cores, shared among the processes.
         isolate_decoding: Decode in sandboxed processes, so that a crash, a hang or a memory bomb

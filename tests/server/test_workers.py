@@ -113,6 +113,24 @@ def test_counters_are_those_of_all_workers_and_outlive_them(
     assert errors.count("was killed by SIGKILL; starting another") == 2
 
 
+def test_a_worker_that_hangs_is_replaced(tiny_bundle: Bundle, bright_jpeg: bytes) -> None:
+    options = ["--port", "0", "--workers", "2", "--worker-timeout", "3", "--drain-delay", "0"]
+    with start("-m", "foveal", "serve", str(tiny_bundle.path), *options) as process:
+        url = url_of(process)
+        before = workers_of(process)
+        for worker in before:
+            os.kill(worker, signal.SIGSTOP)
+        # What comes meanwhile waits in the queues of their sockets.
+        assert {ask(url, bright_jpeg) for _ in range(6)} == {200}
+        await_that(lambda: metric(url, "foveal_workers") == 2)
+        assert metric(url, "foveal_worker_deaths_total") >= 2
+        assert workers_of(process).isdisjoint(before)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    assert "worker 1 has been silent for 3 s: it is killed" in errors
+    assert "worker 2 was killed by SIGKILL; starting another" in errors
+
+
 def test_sigterm_drains_all_workers(supervisor: subprocess.Popen[str], bright_jpeg: bytes) -> None:
     url = url_of(supervisor)
     workers = workers_of(supervisor)

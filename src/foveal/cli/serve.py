@@ -67,6 +67,10 @@ def serve(
         str,
         typer.Option(metavar="N|auto", help="Processes that answer; auto: one for each core."),
     ] = "auto",
+    worker_timeout: Annotated[
+        float | None,
+        typer.Option(min=2, help="Replace a process that is silent for so many seconds."),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="Threads of each that answer; default: its share of the cores."),
@@ -146,6 +150,7 @@ def serve(
     given: dict[str, Any] = {
         "grpc_port": grpc_port,
         "workers": _processes(workers),
+        "worker_timeout_s": worker_timeout,
         "threads": threads,
         "isolate_decoding": isolate_decoding or None,
         "decode_timeout_s": decode_timeout,

@@ -55,6 +55,9 @@ class ServerOptions:
         max_instances: Pictures in one request of the TF Serving route.
         max_batch: Most pictures of one run of the network.
         workers: Processes that answer on the port, each with the models in its memory.
+        worker_timeout_s: One of several workers whose network thread has not run for so long is
+            killed and replaced. 30 s: it waits for nothing, and runs each second at least. The
+            opening of models is not watched.
         threads: Threads of each process that decode pictures and run networks; None takes as many
             as the process has cores for itself.
         isolate_decoding: Decode in processes that can be lost, so that a crash, a hang or a memory
@@ -99,6 +102,7 @@ class ServerOptions:
     max_instances: int = 64
     max_batch: int = 16
     workers: int = 1
+    worker_timeout_s: float = 30.0
     threads: int | None = None
     isolate_decoding: bool = False
     decode_timeout_s: float = 10.0
@@ -130,6 +134,7 @@ class ServerOptions:
             "max_instances",
             "max_batch",
             "workers",
+            "worker_timeout_s",
             "threads",
             "poll_s",
             "decode_timeout_s",

@@ -98,7 +98,10 @@ def start_in_thread(
 
 
 def start_app(
-    app: Starlette, options: ServerOptions, listener: socket.socket | None = None
+    app: Starlette,
+    options: ServerOptions,
+    listener: socket.socket | None = None,
+    beat: Callable[[], None] | None = None,
 ) -> ServerHandle:
     """Start the server of an application and return when it is ready.
 
@@ -106,6 +109,7 @@ def start_app(
         app: Its `state.foveal` has the flag `draining`.
         options: Address and times.
         listener: Accepts the connections; None opens the address of the options.
+        beat: Called each second by the thread of the network, for as long as that runs.
 
     Raises:
         UsageError: When the address cannot be listened on, or the TLS files cannot be used.
@@ -113,7 +117,7 @@ def start_app(
     """
     tls = TlsFiles.of(options.tls_cert, options.tls_key)
     listener = listener or listen(options)[0]
-    server = HttpServer(app, options, listener, tls)
+    server = HttpServer(app, options, listener, tls, beat)
     failure: list[BaseException] = []
 
     def run() -> None:

@@ -29,6 +29,7 @@ from typing import final
 
 from foveal import errors
 from foveal.errors import FovealError, UsageError
+from foveal.server.heartbeat import BEAT_S, Heartbeat
 from foveal.server.http.listen import listen, url_of
 from foveal.server.options import ServerOptions
 from foveal.server.run import has_terminal
@@ -57,6 +58,7 @@ class _Slot:
     listener: socket.socket
     process: ForkProcess | None = None
     channel: Connection | None = None
+    heartbeat: Heartbeat | None = None
     is_ready: bool = False
     error: FovealError | None = None
     started: float = 0.0
@@ -140,9 +142,10 @@ class Supervisor:
         for slot in self._slots:
             if slot.process is None and time.monotonic() >= slot.due:
                 self._start(slot)
-        self._wait(wake, _LONGEST_BACKOFF_S)
+        self._wait(wake, BEAT_S)
         for slot in self._slots:
             self._hear(slot)
+            self._end_if_silent(slot)
             if slot.process is not None and not slot.process.is_alive():
                 self._replace(slot, slot.process)
         self._telemetry.running(sum(slot.is_ready for slot in self._slots))
@@ -157,6 +160,7 @@ class Supervisor:
 
     def _start(self, slot: _Slot) -> None:
         slot.channel, theirs = multiprocessing.Pipe()
+        slot.heartbeat = Heartbeat()
         slot.error, slot.started = None, time.monotonic()
         slot.process = ForkProcess(target=self._work, args=(slot, theirs))
         slot.process.start()
@@ -174,7 +178,19 @@ class Supervisor:
                 other.channel.close()
             if other.listener is not slot.listener:
                 other.listener.close()
-        work(self._open_models, self._options, slot.number, slot.listener, channel)
+        beat = slot.heartbeat.beat if slot.heartbeat is not None else None
+        work(self._open_models, self._options, slot.number, slot.listener, channel, beat)
+
+    def _end_if_silent(self, slot: _Slot) -> None:
+        """Kill a worker that answers nobody: what it was asked is lost either way."""
+        limit_s = self._options.worker_timeout_s
+        if slot.process is None or slot.heartbeat is None or not slot.is_ready:
+            return
+        if slot.heartbeat.silent_s() > limit_s:
+            logger.error("worker %d has been silent for %g s: it is killed", slot.number, limit_s)
+            slot.process.kill()
+            slot.heartbeat.close()
+            slot.heartbeat = None
 
     def _hear(self, slot: _Slot) -> None:
         """Take what a worker says about its start."""
@@ -194,7 +210,9 @@ class Supervisor:
         ending = _ending(process.exitcode)
         is_steady = slot.is_ready and time.monotonic() - slot.started > _STEADY_S
         process.close()
-        slot.process, slot.is_ready = None, False
+        if slot.heartbeat is not None:
+            slot.heartbeat.close()
+        slot.process, slot.heartbeat, slot.is_ready = None, None, False
         error = slot.error or FovealError(f"Worker {slot.number} {ending} while it was starting.")
         if not self._has_answered:
             raise error

@@ -27,6 +27,7 @@ def work(
     number: int,
     listener: socket.socket,
     channel: Connection,
+    beat: Callable[[], None] | None = None,
 ) -> None:
     """Serve until the supervisor asks for the end, or is no longer there.
 
@@ -36,13 +37,14 @@ def work(
         number: Place of this worker; one that replaces it goes on with its counters.
         listener: Accepts the connections.
         channel: Tells the supervisor that the worker answers, or why it cannot start.
+        beat: Called again and again by the thread of the network, for as long as that runs.
     """
     supervisor = os.getppid()
     # Networks and threads alike: a worker for each core runs its networks in one thread.
     share_cores(options.workers)
 
     def start() -> ServerHandle:
-        return start_app(create_app(open_models(), options), options, listener)
+        return start_app(create_app(open_models(), options), options, listener, beat)
 
     def on_ready(_: str) -> None:
         _say(channel, None)

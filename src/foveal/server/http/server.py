@@ -14,6 +14,7 @@ from typing import final
 from starlette.applications import Starlette
 
 from foveal.server.gate import Guarded
+from foveal.server.heartbeat import BEAT_S
 from foveal.server.http.listen import BACKLOG
 from foveal.server.http.pool import Pool
 from foveal.server.http.protocol import Connection
@@ -32,6 +33,7 @@ class HttpServer:
         options: Limits and times.
         listener: Accepts the connections; closed at the end.
         tls: Certificate and key; None for plain HTTP.
+        beat: Called each second while the event loop runs.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class HttpServer:
         options: ServerOptions,
         listener: socket.socket,
         tls: TlsFiles | None = None,
+        beat: Callable[[], None] | None = None,
     ) -> None:
         self._app = app
         self._options = options
         self._listener = listener
         self._files = tls
         self._tls = tls.context if tls else None
+        self._beat = beat
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
         self.started = threading.Event()
@@ -84,14 +88,20 @@ class HttpServer:
             )
             self._listener.setblocking(False)
             server = await self._listen(pool)
-            sweeping = asyncio.create_task(pool.sweep())
+            tasks = [asyncio.create_task(pool.sweep()), asyncio.create_task(self._beating())]
             self.started.set()
             await self._stopping.wait()
             pool.is_draining = True
             server.close()
             await self._accept_rest(pool)
             await pool.drain(self._options.drain_s)
-            sweeping.cancel()
+            for task in tasks:
+                task.cancel()
+
+    async def _beating(self) -> None:
+        while self._beat is not None:
+            self._beat()
+            await asyncio.sleep(BEAT_S)
 
     async def _listen(self, pool: Pool) -> asyncio.AbstractServer:
         loop = asyncio.get_running_loop()
