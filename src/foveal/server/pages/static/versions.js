@@ -85,7 +85,9 @@ function exported(model, made) {
   const size = `${(made.bytes / 1e6).toFixed(1)} MB`;
   const proof = made.proof;
   const said = proof ? `${percent(proof.label_agreement)} of ${proof.samples} validation pictures answered alike in ${proof.runtime}` : "the network of this version itself";
-  row.append(element("strong", `${made.to}, ${made.precision}`), ` (${size}): ${said} `);
+  const words = element("span");
+  words.append(element("strong", `${made.to}, ${made.precision}`), ` (${size}): ${said}`);
+  row.append(words);
   if (model.can_download) {
     const button = element("button", "Download", "button");
     button.type = "button";
