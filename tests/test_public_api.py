@@ -1,6 +1,7 @@
 """The public surface: this list is the promise; everything else may change."""
 
 import inspect
+import os
 import subprocess
 import sys
 from dataclasses import fields
@@ -11,6 +12,7 @@ from typing import get_type_hints
 import pytest
 
 import foveal
+from foveal.bundle import Bundle
 from foveal.server.options import ServerOptions
 
 PUBLIC = [
@@ -108,3 +110,12 @@ def test_importing_foveal_imports_next_to_nothing() -> None:
     code = "import sys, foveal; print(sorted({'numpy', 'PIL', 'rich', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_onnx_runtime_reports_nothing_to_its_makers(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    # What it would send it first keeps in the home directory, with an identifier of the machine.
+    # Not with the variables of this process: in CI it is silent by itself.
+    environment = {"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    code = f"import foveal; foveal.load({str(tiny_bundle.path)!r}).predictor"
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert list(tmp_path.iterdir()) == []

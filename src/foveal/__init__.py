@@ -6,6 +6,7 @@ The public surface is `__all__`. Importing the package costs nothing: a name is 
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     )
     from foveal.errors import FovealError
     from foveal.model import Answer, Answers, Model
+
+# From 1.29 on ONNX Runtime reports what it does, with the names of models, to its makers unless
+# this is set before it is imported. Whoever sets it to something else keeps that.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "Answer",
