@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from foveal.errors import FovealError, StoreError, UsageError
+from foveal.errors import FovealError, PromotionRefused, StoreError, UsageError
 from foveal.store.files import StoreFiles
 from foveal.store.judge import Measure, TestResult, check_not_worse, compare_on_test, judgement
 from foveal.store.missing import no_alias
@@ -126,15 +126,15 @@ def test_result(
     """Return how a version did on a test set, measured unless it was before.
 
     Raises:
-        StoreError: When it was not measured and is not to be, or the pictures have changed.
+        PromotionRefused: When it was not measured and is not to be.
+        StoreError: When the pictures have changed.
     """
     if (known := kept_result(files, name, version, test)) is not None:
         return known
     if measure is None:
-        raise StoreError(
-            f"{name}:{version} was not measured on the pinned test set yet.",
-            code="store_refused",
-            hint=f"foveal models promote {name}:{version}",
+        raise PromotionRefused(
+            f"{name}:{version} was not measured on the pinned test set yet, and a server does not "
+            f"measure. Promote it where the pictures are: foveal models promote {name}:{version}"
         )
     found = measure(open_bundle(files, name, version), test)
     if found.digest != test.digest:

@@ -18,6 +18,7 @@ from foveal.server import ServerHandle, start_in_thread
 from foveal.server.models.follow import Followed
 from foveal.server.models.loader import Offer
 from foveal.store.reference import Reference
+from foveal.store.state import TestSet
 from foveal.store.store import Store
 
 
@@ -103,6 +104,25 @@ def test_acts_that_make_no_sense_are_refused_and_change_nothing(
     assert list(answer.json()) == ["error"]
     assert str(Path(store.location).parent) not in answer.text
     assert store.state("shapes").aliases == {"live": 1}
+
+
+def test_a_version_that_nobody_measured_is_refused_unless_forced(
+    handle: ServerHandle, keys: Keys, store: Store
+) -> None:
+    pinned = TestSet("/pictures/test", None, None, "0" * 64, 40, 0.0, "2026-11-28", "anna")
+    store.pin("shapes", pinned)
+    with client_of(handle, keys, "admin") as client:
+        refused = client.post("/admin/models/shapes/promote", json={"version": 2})
+        assert refused.status_code == 409
+        assert refused.json()["error"] == (
+            "shapes:2 was not measured on the pinned test set yet, and a server does not measure. "
+            "Promote it where the pictures are: foveal models promote shapes:2"
+        )
+        assert store.state("shapes").aliases == {"live": 1}
+        body = {"version": 2, "force": True}
+        forced = client.post("/admin/models/shapes/promote", json=body)
+    assert (forced.status_code, forced.json()["forced"]) == (200, True)
+    assert store.state("shapes").aliases == {"live": 2}
 
 
 def test_without_the_scope_or_without_keys_nobody_promotes(
