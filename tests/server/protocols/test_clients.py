@@ -3,7 +3,7 @@
 They need older packages than foveal, so they run with a Python of their own:
 
     python -m venv CLIENTS && CLIENTS/bin/pip install 'tritonclient[http,grpc]' kserve
-    FOVEAL_CLIENTS=CLIENTS/bin/python python -m pytest tests/server/test_clients.py
+    FOVEAL_CLIENTS=CLIENTS/bin/python python -m pytest tests/server/protocols/test_clients.py
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -199,6 +200,70 @@ def test_keys_are_asked_for(predictor: Predictor, dark_png: bytes, tmp_path: Pat
             assert call("ModelInfer", metadata=metadata, **fields).outputs[0].name == "label"
     lines = log.read_text().splitlines()
     assert [("ModelInfer" in line, text in line) for line in lines][1:] == [(True, False)] * 3
+
+
+def _start(port: int, method: str, sent: list[bytes], ending: threading.Event) -> Any:
+    """Begin a call whose message comes in parts; nothing is sent after these until the event."""
+
+    def messages() -> Iterator[bytes]:
+        yield from sent
+        ending.wait()
+
+    channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+    return channel.stream_unary(f"/{SERVICE}/{method}").future(messages(), timeout=60)
+
+
+def test_who_has_no_key_is_refused_before_a_message_is_read(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    path = tmp_path / "keys.json"
+    KeyFile(path).create("client")
+    ending = threading.Event()
+    with start_in_thread({"tiny": predictor}, port=0, grpc_port=0, keys=path) as handle:
+        call = _start(handle.grpc_port, "ModelInfer", [], ending)
+        # No message ever comes, and it is answered all the same.
+        assert call.code().name == "UNAUTHENTICATED"
+        ending.set()
+
+
+def test_a_message_that_does_not_come_in_time_is_given_up(predictor: Predictor) -> None:
+    ending = threading.Event()
+    options: dict[str, Any] = {"body_timeout_s": 0.2, "min_bytes_per_s": 10**12}
+    with start_in_thread({"tiny": predictor}, port=0, grpc_port=0, **options) as handle:
+        call = _start(handle.grpc_port, "ModelInfer", [], ending)
+        assert call.code().name == "DEADLINE_EXCEEDED"
+        assert call.details() == "The message did not arrive in time."
+        ending.set()
+
+
+def test_a_call_needs_one_message_of_its_kind(predictor: Predictor) -> None:
+    ending = threading.Event()
+    ending.set()
+    with start_in_thread({"tiny": predictor}, port=0, grpc_port=0) as handle:
+        none = _start(handle.grpc_port, "ModelInfer", [], ending)
+        assert (none.code().name, none.details()) == (
+            "INVALID_ARGUMENT",
+            "There is no message. Expected one.",
+        )
+        odd = _start(handle.grpc_port, "ModelInfer", [b"\xff\xff\xff"], ending)
+        assert (odd.code().name, odd.details()) == (
+            "INVALID_ARGUMENT",
+            "Not a message of ModelInferRequest.",
+        )
+
+
+def test_a_full_server_reads_no_message(predictor: Predictor) -> None:
+    ending = threading.Event()
+    with start_in_thread({"tiny": predictor}, port=0, grpc_port=0, queue_items=1) as handle:
+        budget = handle._state.budget
+        handle._server.call(lambda: budget.take("another", 1, 0))
+        call = _start(handle.grpc_port, "ModelInfer", [], ending)
+        assert (call.code().name, call.details()) == (
+            "UNAVAILABLE",
+            "The server is busy. Try again.",
+        )
+        assert _call(handle.grpc_port)("ServerLive").live
+        ending.set()
 
 
 def test_the_servers_certificate_holds_for_grpc_too(predictor: Predictor) -> None:

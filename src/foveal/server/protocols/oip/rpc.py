@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeAlias, final
-from urllib.parse import unquote
 
 from foveal.errors import FovealError, UsageError
 from foveal.extras import import_extra
-from foveal.server.access.accesslog import utc
+from foveal.server.options import ServerOptions
 from foveal.server.protocols.oip import routes
 from foveal.server.protocols.oip.messages import SERVICE, Message, method_types
+from foveal.server.protocols.oip.rpc_call import Call, Context
 from foveal.server.protocols.oip.rpc_codec import encode_infer, parse_infer
 from foveal.server.protocols.oip.signature import signature_of
 from foveal.server.request.limits import Claim, RequestError
-from foveal.server.request.notes import Caller, RequestNotes, drop_notes, take_notes
 from foveal.server.request.responses import status_of
 from foveal.server.state import ServerState
 
 logger = logging.getLogger(__name__)
 
-Context: TypeAlias = Any
-"""`grpc.aio.ServicerContext`: grpcio ships no types."""
-Answer: TypeAlias = Callable[[Message, Context], Awaitable[Mapping[str, Any]]]
+Answer: TypeAlias = Callable[[Message, Context, Claim], Awaitable[Mapping[str, Any]]]
 
 # As HTTP's are mapped everywhere: google.rpc.Code, code.proto.
 _CODES = {
@@ -40,11 +37,9 @@ _CODES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-# Probes send no key.
-_PUBLIC = frozenset({"ServerLive", "ServerReady"})
-_PREDICT = frozenset({"predict"})
+_COSTLY = "ModelInfer"
 _HANDSHAKE_MS, _IDLE_MS = 10_000, 300_000
-# Messages arrive before the budget can be asked: this many times its bytes is the most.
+# A message is counted in the budget once it is whole: this many times its bytes is the most.
 _ROOM_FACTOR = 4
 
 
@@ -62,6 +57,10 @@ class RpcServer:
     def __init__(self, state: ServerState) -> None:
         self._grpc = import_extra("grpc", "grpc", "Serving over gRPC needs grpcio")
         self._aio = import_extra("grpc.aio", "grpc", "Serving over gRPC needs grpcio")
+        message = import_extra(
+            "google.protobuf.message", "grpc", "Serving over gRPC needs protobuf"
+        )
+        self._decode_error: type[Exception] = message.DecodeError
         self._state = state
         self._server: Any = None
 
@@ -122,9 +121,10 @@ class RpcServer:
     def _handlers(self) -> Any:
         answers = _answers(self._state)
         handlers = {
-            name: self._grpc.unary_unary_rpc_method_handler(
-                self._guarded(name, answers[name], reply),
-                request_deserializer=request.FromString,
+            # To the client this is the same as unary_unary, for which grpcio would read the message
+            # before it is known who sends it.
+            name: self._grpc.stream_unary_rpc_method_handler(
+                self._guarded(name, answers[name], request, reply),
                 response_serializer=reply.SerializeToString,
             )
             for name, (request, reply) in method_types().items()
@@ -132,15 +132,18 @@ class RpcServer:
         return self._grpc.method_handlers_generic_handler(SERVICE, handlers)
 
     def _guarded(
-        self, name: str, answer: Answer, reply: type[Message]
-    ) -> Callable[[Message, Context], Awaitable[Message]]:
+        self, name: str, answer: Answer, request: type[Message], reply: type[Message]
+    ) -> Callable[[AsyncIterator[bytes], Context], Awaitable[Message]]:
         """Return the method, behind what the gate does for HTTP."""
 
-        async def method(request: Message, context: Context) -> Message:
-            call = _Call(self._state, name, context)
+        async def method(messages: AsyncIterator[bytes], context: Context) -> Message:
+            call = Call(self._state, name, context)
             try:
-                with call:
-                    return reply(**await answer(request, context))
+                with call, Claim(self._state.budget) as claim:
+                    if name == _COSTLY:
+                        claim.check()
+                    asked = await self._read(messages, request, claim)
+                    return reply(**await answer(asked, context, claim))
             except RequestError as error:
                 status, message, headers = error.status, error.message, error.headers
             except FovealError as error:
@@ -155,110 +158,64 @@ class RpcServer:
 
         return method
 
-
-@final
-class _Call:
-    """One call: who sends it, whether they may, and what is counted and written down of it."""
-
-    def __init__(self, state: ServerState, name: str, context: Context) -> None:
-        self._state = state
-        self._name = name
-        sent = dict(context.invocation_metadata() or ())
-        self._key = sent.get("x-api-key")
-        authorization = str(sent.get("authorization", ""))
-        if self._key is None and authorization[:7].lower() == "bearer ":
-            self._key = authorization[7:].strip()
-        self._notes = RequestNotes(caller=Caller(_address(context.peer())))
-        self._begun = time.perf_counter()
-
-    def __enter__(self) -> None:
-        """Admit the call.
+    async def _read(
+        self, messages: AsyncIterator[bytes], request: type[Message], claim: Claim
+    ) -> Message:
+        """Return the one message of a call.
 
         Raises:
-            RequestError: 401, 403 or 429.
+            RequestError: 400 for none, or another; 408 when it does not arrive in time; 503 when
+                there is no room for it.
         """
-        self._token = take_notes(self._notes)
-        self._entered: Any = None
-        if self._name not in _PUBLIC:
-            entered = self._state.access.entered(self._key, _PREDICT, self._notes.caller.address)
-            try:
-                self._notes.caller = entered.__enter__()
-            except RequestError as error:
-                self._end(error.status)
-                raise
-            self._entered = entered
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """Let go of the caller's share, and count the call."""
-        if self._entered is not None:
-            self._entered.__exit__(None, None, None)
-        if isinstance(error, RequestError):
-            self._end(error.status)
-        elif isinstance(error, FovealError):
-            self._end(error.http_status)
-        elif error is None:
-            self._end(200)
-        else:
-            self._end(500 if isinstance(error, Exception) else 499)
-
-    def _end(self, status: int) -> None:
-        drop_notes(self._token)
-        seconds, notes = time.perf_counter() - self._begun, self._notes
-        self._state.telemetry.count_request(f"grpc_{self._name}", status, seconds)
-        if self._state.access_log is not None:
-            self._state.access_log.add(
-                {
-                    "time": utc(time.time() - seconds),
-                    "request": notes.request_id or None,
-                    "key": notes.caller.key_id,
-                    "address": notes.caller.address,
-                    "method": "gRPC",
-                    "route": self._name,
-                    "model": notes.model or None,
-                    "version": notes.version or None,
-                    "status": status,
-                    "ms": round(1000 * seconds, 2),
-                }
-            )
+        options = self._state.options
+        try:
+            async with asyncio.timeout(_receiving_s(options)):
+                data = await anext(messages, None)
+        except TimeoutError as error:
+            raise RequestError(408, "The message did not arrive in time.") from error
+        if data is None:
+            raise RequestError(400, "There is no message. Expected one.")
+        claim.grow(0, len(data))
+        try:
+            return request.FromString(data)
+        except self._decode_error as error:
+            raise RequestError(400, f"Not a message of {request.__name__}.") from error
 
 
-def _address(peer: str) -> str:
-    """Return the IP address of `ipv4:127.0.0.1:5000` or `ipv6:%5B::1%5D:5000`."""
-    kind, _, rest = peer.partition(":")
-    return unquote(rest).rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
+def _receiving_s(options: ServerOptions) -> float:
+    """Return how long the largest message may take, which says its size to nobody before."""
+    return options.body_timeout_s + options.max_body_bytes / options.min_bytes_per_s
 
 
 def _answers(state: ServerState) -> Mapping[str, Answer]:
     """Return what answers each method: from its request to the fields of its reply."""
 
-    async def live(_: Message, __: Context) -> Mapping[str, Any]:
+    async def live(_: Message, *__: Any) -> Mapping[str, Any]:
         return {"live": True}
 
-    async def ready(_: Message, __: Context) -> Mapping[str, Any]:
+    async def ready(_: Message, *__: Any) -> Mapping[str, Any]:
         return {"ready": state.ready}
 
-    async def model_ready(request: Message, _: Context) -> Mapping[str, Any]:
+    async def model_ready(request: Message, *_: Any) -> Mapping[str, Any]:
         served = routes.find(state, request.name, request.version, answers=False)
         return {"ready": served.is_ready and not state.draining}
 
-    async def metadata(_: Message, __: Context) -> Mapping[str, Any]:
+    async def metadata(_: Message, *__: Any) -> Mapping[str, Any]:
         return routes.server_metadata()
 
-    async def model_metadata(request: Message, _: Context) -> Mapping[str, Any]:
+    async def model_metadata(request: Message, *_: Any) -> Mapping[str, Any]:
         served = routes.find(state, request.name, request.version, answers=False)
         return routes.model_description(state, served)
 
-    async def index(request: Message, _: Context) -> Mapping[str, Any]:
+    async def index(request: Message, *_: Any) -> Mapping[str, Any]:
         return {"models": routes.repository_index(state, only_ready=request.ready)}
 
-    async def infer(request: Message, context: Context) -> Mapping[str, Any]:
+    async def infer(request: Message, context: Context, claim: Claim) -> Mapping[str, Any]:
         served = routes.find(state, request.model_name, request.model_version)
         signature = signature_of(served)
-        with Claim(state.budget) as claim:
-            claim.grow(0, request.ByteSize())
-            asked = parse_infer(request, signature, state.options.max_instances)
-            claim.grow(len(asked.pictures), 0)
-            replies = await routes.answered(state, served, asked, context.time_remaining())
+        asked = parse_infer(request, signature, state.options.max_instances)
+        claim.grow(len(asked.pictures), 0)
+        replies = await routes.answered(state, served, asked, context.time_remaining())
         head = routes.reply_head(served, asked)
         return {**head, **encode_infer(asked, signature, replies, bool(request.raw_input_contents))}
 
@@ -269,5 +226,5 @@ def _answers(state: ServerState) -> Mapping[str, Answer]:
         "ServerMetadata": metadata,
         "ModelMetadata": model_metadata,
         "RepositoryIndex": index,
-        "ModelInfer": infer,
+        _COSTLY: infer,
     }
