@@ -10,9 +10,10 @@ from typing import final
 from foveal.atomic import atomic_path
 from foveal.destination import check_file, writing
 from foveal.errors import MissingExtraError, UsageError
+from foveal.export.coreml.write import write_coreml
 from foveal.export.description import describe
 from foveal.export.job import ExportJob, Precision
-from foveal.export.needs import Need
+from foveal.export.needs import Need, package
 from foveal.export.onnx_file import described_onnx
 from foveal.export.proof import Proof
 from foveal.registry import Registry
@@ -131,3 +132,14 @@ def _write_zip(job: ExportJob, out: Path) -> None:
 
 FORMATS.add("onnx", Format("the network alone", ".onnx", _write_onnx))
 FORMATS.add("foveal", Format("the bundle as one file", ".foveal", _write_zip))
+FORMATS.add(
+    "coreml",
+    Format(
+        "a package for Core ML: iPhone, iPad and Mac",
+        ".mlpackage",
+        write_coreml,
+        is_folder=True,
+        precisions=("fp32", "fp16"),
+        needs=(package("coremltools", extra="coreml"), package("onnx", extra="coreml")),
+    ),
+)
