@@ -47,7 +47,7 @@ $(VENV)/.train: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train,heic,mlflow,notebook,docs,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train,heic,mlflow,notebook,tensorflow,docs,dev]'
 	@touch $@ $(VENV)/.train
 
 setup: $(VENV)/.dev

@@ -127,6 +127,13 @@ class ParityError(FovealError):
     exit_status = 4
 
 
+class UnknownOperatorError(FovealError):
+    """A network with an operator that an export has no counterpart for; nothing was written."""
+
+    code = "operator_unknown"
+    exit_status = 4
+
+
 class WeightsError(FovealError):
     """Pretrained weights that are not at hand, or that do not fit the backbone."""
 
