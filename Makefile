@@ -41,6 +41,11 @@ $(BIN)/python:
 	    echo "hint: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
+# The runtime of exported web apps, of the version in src/foveal/export/web/runtime.py.
+WEB_RUNTIME := if command -v npm >/dev/null; then \
+    npm install --silent --ignore-scripts --no-audit --no-fund --prefix $(VENV)/npm onnxruntime-web@1.30.0; \
+  else echo "npm is not installed: the tests of the web app will be skipped"; fi
+
 # A stamp for each set of packages, so that they are installed once and again when they change.
 $(VENV)/.train: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train]'
@@ -48,6 +53,7 @@ $(VENV)/.train: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train,heic,mlflow,notebook,tensorflow,docs,dev]'
+	@$(WEB_RUNTIME)
 	@touch $@ $(VENV)/.train
 
 setup: $(VENV)/.dev

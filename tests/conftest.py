@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,6 +31,16 @@ def _no_keys_of_the_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("FOVEAL_KEYS", raising=False)
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _runtime_of_web_apps() -> Iterator[None]:
+    """Take the onnxruntime-web that `make setup` installed, wherever a test works."""
+    folder = Path(sys.prefix) / "npm" / "node_modules" / "onnxruntime-web"
+    with pytest.MonkeyPatch.context() as patch:
+        if folder.is_dir():
+            patch.setenv("FOVEAL_ONNXRUNTIME_WEB", str(folder))
         yield
 
 

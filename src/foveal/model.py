@@ -366,6 +366,7 @@ class Model:
         fp16: bool = False,
         with_app: bool = False,
         gpu: bool = False,
+        without_pictures: bool = False,
         data: str | Path | None = None,
         progress: Progress | None = None,
         verbose: bool = True,
@@ -381,6 +382,8 @@ class Model:
             fp16: Write the network's numbers with 16 bits.
             with_app: Also write an application around the model.
             gpu: Write it for machines with a graphics processor.
+            without_pictures: Leave out the validation pictures with which an application checks
+                itself.
             data: Labelled pictures to prove the export on; None takes the validation split of the
                 model's run.
             progress: Receives the progress.
@@ -407,7 +410,13 @@ class Model:
                 self.bundle,
                 to,
                 None if out is None else Path(out),
-                options=options_of(int8=int8, fp16=fp16, with_app=with_app, gpu=gpu),
+                options=options_of(
+                    int8=int8,
+                    fp16=fp16,
+                    with_app=with_app,
+                    gpu=gpu,
+                    without_pictures=without_pictures,
+                ),
                 run=self.run,
                 data=data,
                 progress=reporting,

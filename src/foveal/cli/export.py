@@ -47,6 +47,13 @@ def export(
         bool, typer.Option("--with-app", help="Also write an application around it.")
     ] = False,
     gpu: Annotated[bool, typer.Option("--gpu", help="Write it for graphics processors.")] = False,
+    without_pictures: Annotated[
+        bool,
+        typer.Option(
+            "--without-pictures",
+            help="Leave out the validation pictures with which an application checks itself.",
+        ),
+    ] = False,
     data: Annotated[
         str | None,
         typer.Option(
@@ -73,7 +80,9 @@ def export(
         raise UsageError(
             "Nothing to export: expected MODEL and --to FORMAT.", hint="foveal export --list"
         )
-    options = options_of(int8=int8, fp16=fp16, with_app=with_app, gpu=gpu)
+    options = options_of(
+        int8=int8, fp16=fp16, with_app=with_app, gpu=gpu, without_pictures=without_pictures
+    )
     opened = foveal.load(model)
     opened.check_alone("exported")
     progress = make_progress(quiet=quiet)

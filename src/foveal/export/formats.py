@@ -16,6 +16,8 @@ from foveal.export.job import ExportJob, Precision
 from foveal.export.needs import Need, package
 from foveal.export.onnx_file import described_onnx
 from foveal.export.proof import Proof
+from foveal.export.web.place import has_place, install_place
+from foveal.export.web.runtime import has_runtime, install_command
 from foveal.registry import Registry
 from foveal.types import JsonObject
 
@@ -130,6 +132,13 @@ def _write_zip(job: ExportJob, out: Path) -> None:
     job.bundle.pack(out)
 
 
+def _write_web(job: ExportJob, out: Path) -> Proof:
+    # Imported late: proving takes what the other formats do not need.
+    from foveal.export.web.write import write_web
+
+    return write_web(job, out)
+
+
 FORMATS.add("onnx", Format("the network alone", ".onnx", _write_onnx))
 FORMATS.add("foveal", Format("the bundle as one file", ".foveal", _write_zip))
 FORMATS.add(
@@ -141,5 +150,17 @@ FORMATS.add(
         is_folder=True,
         precisions=("fp32", "fp16"),
         needs=(package("coremltools", extra="coreml"), package("onnx", extra="coreml")),
+    ),
+)
+FORMATS.add(
+    "web",
+    Format(
+        "an installable app that answers in the browser",
+        "-app",
+        _write_web,
+        is_folder=True,
+        options=("without_pictures",),
+        needs=(Need("onnxruntime-web", has_runtime, install_command),),
+        proof_needs=(Need("Chromium or Node", has_place, install_place),),
     ),
 )

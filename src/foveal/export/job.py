@@ -25,11 +25,13 @@ class ExportOptions:
         precision: Of the network's numbers.
         with_app: Also write an application around the model.
         gpu: For machines with a graphics processor.
+        without_pictures: Leave out the validation pictures that an application checks itself with.
     """
 
     precision: Precision = "fp32"
     with_app: bool = False
     gpu: bool = False
+    without_pictures: bool = False
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -39,7 +41,9 @@ class ExportOptions:
         return tuple(name for name in names if getattr(self, name) != getattr(default, name))
 
 
-def options_of(*, int8: bool, fp16: bool, with_app: bool, gpu: bool) -> ExportOptions:
+def options_of(
+    *, int8: bool, fp16: bool, with_app: bool, gpu: bool, without_pictures: bool = False
+) -> ExportOptions:
     """Return the options that were asked for one by one.
 
     Raises:
@@ -48,7 +52,7 @@ def options_of(*, int8: bool, fp16: bool, with_app: bool, gpu: bool) -> ExportOp
     if int8 and fp16:
         raise UsageError("Expected one precision. Received: int8 and fp16.", hint="leave one out")
     precision: Precision = "int8" if int8 else "fp16" if fp16 else "fp32"
-    return ExportOptions(precision, with_app=with_app, gpu=gpu)
+    return ExportOptions(precision, with_app=with_app, gpu=gpu, without_pictures=without_pictures)
 
 
 @final

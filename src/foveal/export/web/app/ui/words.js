@@ -1,0 +1,41 @@
+// How numbers and doubts are said.
+
+/** A share of 1 in percent; never a certainty that the number does not have. @param {number} share */
+export function percent(share) {
+  if (share > 0.999 && share < 1) return "> 99.9 %";
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+const REASONS = {
+  confidence: "less certain than this model's limit",
+  constraint: "not one of the allowed texts",
+  unfamiliar: "the picture is unlike those that the model was trained on",
+};
+
+/** Why an answer is unsure, as a sentence; "" when it is sure. @param {import("../core/model.js").Answer} answer */
+export function doubt({ reasons }) {
+  return reasons.length > 0 ? `Unsure: ${reasons.map((reason) => REASONS[reason]).join("; ")}.` : "";
+}
+
+/** The answer in a few words. */
+export function headline(answer) {
+  if (answer.task === "segment") {
+    const found = foundIn(answer).map(({ name, share }) => `${name} ${percent(share)}`);
+    return found.slice(0, 3).join(", ") || "Nothing found";
+  }
+  if (answer.task === "read") {
+    const text = answer.text || "nothing";
+    return answer.value === null ? text : `${text} = ${answer.value}`;
+  }
+  return answer.labels.length > 0 ? answer.labels.join(", ") : "none of the labels";
+}
+
+/** What occurs beside the background, largest first. */
+export function foundIn({ classes }) {
+  return classes.filter(({ name, pixels }) => pixels > 0 && name !== "background").sort((a, b) => b.share - a.share);
+}
+
+/** What a screen reader says of an answer. */
+export function spoken(answer) {
+  return `${headline(answer)}, ${percent(answer.confidence)} sure. ${doubt(answer)}`;
+}
