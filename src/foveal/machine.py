@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import platform
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -21,7 +22,13 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+_CPUINFO = Path("/proc/cpuinfo")
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+# Of x86 and of Arm, as Linux calls them.
+_SMALL_NUMBERS = (
+    *("avx2", "avx512bw", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),
+    *("asimddp", "i8mm", "bf16"),
+)
 # Each worker has one batch in hand and one waiting, and the reader has some in store.
 _BATCHES_AHEAD = 3
 # An epoch's evaluation may take so long; starting processes anew costs a second.
@@ -63,17 +70,41 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     return max(1, min(limits) // _sharing)
 
 
-def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def has_bf16(cpuinfo: Path = _CPUINFO) -> bool:
     """Tell whether the processor multiplies bf16 numbers in hardware."""
+    return not _BF16_FLAGS.isdisjoint(_features(cpuinfo))
+
+
+def processor(cpuinfo: Path = _CPUINFO) -> dict[str, str | list[str]]:
+    """Return the processor's name, and what it can do that matters to small numbers."""
+    known = _features(cpuinfo)
+    return {
+        "name": processor_name(cpuinfo),
+        "features": [flag for flag in _SMALL_NUMBERS if flag in known],
+    }
+
+
+def processor_name(cpuinfo: Path = _CPUINFO) -> str:
+    """Return the processor's name as the operating system gives it."""
+    name = _listed(cpuinfo, ("model name",))
+    return name or platform.processor() or platform.machine()
+
+
+def _features(cpuinfo: Path) -> frozenset[str]:
+    return frozenset(_listed(cpuinfo, ("flags", "Features")).split())
+
+
+def _listed(cpuinfo: Path, keys: tuple[str, ...]) -> str:
+    """Return the first value under one of these names, "" where there is none."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
+        return ""
     for line in text.splitlines():
-        name, _, flags = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return not _BF16_FLAGS.isdisjoint(flags.split())
-    return False
+        name, _, value = line.partition(":")
+        if name.strip() in keys:
+            return value.strip()
+    return ""
 
 
 def read_ahead(

@@ -124,12 +124,23 @@ def _check_options(to: str, chosen: Format, job: ExportJob) -> None:
         )
 
 
-def _write_onnx(job: ExportJob, out: Path) -> None:
+def _write_onnx(job: ExportJob, out: Path) -> Proof | None:
+    if job.options.precision == "int8":
+        # Imported late: it is asked for rarely, and measures.
+        from foveal.export.int8 import write_int8_onnx
+
+        return write_int8_onnx(job, out)
     out.write_bytes(described_onnx(job.bundle.model_bytes(), describe(job.bundle)))
+    return None
 
 
-def _write_zip(job: ExportJob, out: Path) -> None:
+def _write_zip(job: ExportJob, out: Path) -> Proof | None:
+    if job.options.precision == "int8":
+        from foveal.export.int8 import write_int8_bundle
+
+        return write_int8_bundle(job, out)
     job.bundle.pack(out)
+    return None
 
 
 def _write_web(job: ExportJob, out: Path) -> Proof:
@@ -139,8 +150,11 @@ def _write_web(job: ExportJob, out: Path) -> Proof:
     return write_web(job, out)
 
 
-FORMATS.add("onnx", Format("the network alone", ".onnx", _write_onnx))
-FORMATS.add("foveal", Format("the bundle as one file", ".foveal", _write_zip))
+_LOSSY: tuple[Precision, ...] = ("fp32", "int8")
+
+
+FORMATS.add("onnx", Format("the network alone", ".onnx", _write_onnx, precisions=_LOSSY))
+FORMATS.add("foveal", Format("the bundle as one file", ".foveal", _write_zip, precisions=_LOSSY))
 FORMATS.add(
     "coreml",
     Format(

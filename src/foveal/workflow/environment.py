@@ -7,9 +7,8 @@ import platform
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
-from foveal.machine import available_cores
+from foveal.machine import available_cores, processor_name
 from foveal.types import JsonObject
 from foveal.version import __version__
 
@@ -29,17 +28,6 @@ def describe_environment() -> JsonObject:
         "memory_bytes": _memory(),
         "command": sys.argv,
     }
-
-
-def processor_name() -> str:
-    """Return the processor's name as the operating system gives it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str | None:

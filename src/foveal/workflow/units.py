@@ -20,6 +20,8 @@ from torch import Tensor
 
 from foveal.data.cache import Cache, Windows
 from foveal.errors import TargetError
+from foveal.export.job import Pictures
+from foveal.export.joined import joined_maps
 from foveal.export.prove import ProofBatch
 from foveal.predict.engine import Engine
 from foveal.recipe import TrainOptions
@@ -48,9 +50,9 @@ from foveal.train.sampling import (
     windows_in_order,
 )
 from foveal.types import IGNORED
-from foveal.workflow.outputs import joined_maps
 from foveal.workflow.prepare import TRAIN, VAL, Prepared, raw_target
 from foveal.workflow.sheet import write_sheet
+from foveal.workflow.sources import limits_of
 from foveal.workflow.validate import Heard, Truths, Validation
 
 logger = logging.getLogger(__name__)
@@ -262,7 +264,10 @@ class Units:
         if self.repeats:
             return proven, self._prepared.targets(self.validation_samples)
         logger.info("calibration answers the validation pictures once more: maps are not kept")
-        return joined_maps(self._prepared, engine)
+        prepared = self._prepared
+        val = [prepared.source.samples[i] for i in prepared.indices(VAL)]
+        pictures = Pictures(prepared.source, val, (), limits_of(prepared.recipe))
+        return joined_maps(pictures, prepared.task, prepared.pipeline, engine)
 
     def write_sheet(self, path: Path) -> None:
         """Write a picture of some training samples as the network gets them."""

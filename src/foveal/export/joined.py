@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.data.source import Sample
+from foveal.export.job import Pictures
+from foveal.pipeline import Pipeline
 from foveal.predict.engine import Engine
 from foveal.predict.tiles import Tiler
-from foveal.tasks.base import OutputBatch
+from foveal.tasks.base import OutputBatch, Task
 from foveal.types import Image, Raster
-from foveal.workflow.prepare import VAL, Prepared
-from foveal.workflow.sources import limits_of
 
 T = TypeVar("T")
 
@@ -23,17 +23,24 @@ T = TypeVar("T")
 _WINDOW_SIDE = 4096
 
 
-def joined_maps(prepared: Prepared, engine: Engine) -> tuple[Sequence[OutputBatch], Sequence[Any]]:
+def joined_maps(
+    pictures: Pictures, task: Task, pipeline: Pipeline, engine: Engine
+) -> tuple[Sequence[OutputBatch], Sequence[Any]]:
     """Return the joined maps of the middles of tiled validation pictures, and their targets.
 
     Both are computed each time they are read, so that none is kept.
+
+    Args:
+        pictures: The validation pictures and their masks.
+        task: Names the maps, and makes targets of masks.
+        pipeline: One that `is_tiled`.
+        engine: Runs the network.
     """
-    samples = [prepared.source.samples[i] for i in prepared.indices(VAL)]
-    task, limits = prepared.task, limits_of(prepared.recipe)
-    tiler = Tiler(engine, prepared.pipeline)
+    source = pictures.source
+    tiler = Tiler(engine, pipeline)
 
     def outputs(sample: Sample) -> OutputBatch:
-        raster = _Middle.of(prepared.source.open(sample, limits).raster)
+        raster = _Middle.of(source.open(sample, pictures.limits).raster)
         joined: dict[str, NDArray[np.float32]] = {}
         for top, band in tiler.bands(raster, task.core_outputs):
             for name, maps in band.items():
@@ -41,15 +48,15 @@ def joined_maps(prepared: Prepared, engine: Engine) -> tuple[Sequence[OutputBatc
                     size = (1, len(maps), raster.height, raster.width)
                     joined[name] = np.empty(size, np.float32)
                 joined[name][0, :, top : top + maps.shape[1]] = maps
-        return joined, [prepared.pipeline.frame(raster.height, raster.width)]
+        return joined, [pipeline.frame(raster.height, raster.width)]
 
     def target(sample: Sample) -> Any:
-        mask = prepared.source.mask(sample)
+        mask = source.mask(sample)
         top, left, height, width = _middle(*mask.shape)
         part = mask[top : top + height, left : left + width]
-        return task.parse_target(prepared.source.classes, part)
+        return task.parse_target(source.classes, part)
 
-    return Computed(samples, outputs), Computed(samples, target)
+    return Computed(pictures.val, outputs), Computed(pictures.val, target)
 
 
 @final

@@ -1,0 +1,170 @@
+"""Networks of 8-bit integers: made, calibrated anew, and refused where they lose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from numpy.typing import NDArray
+
+from foveal.bundle.bundle import Bundle
+from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
+from foveal.data.source import Loaded, Sample, Source
+from foveal.errors import ParityError, UsageError
+from foveal.export import int8
+from foveal.export.formats import write_as
+from foveal.export.job import ExportJob, ExportOptions, Pictures
+from foveal.export.lossy import Ratio, accept, times_as_fast
+from foveal.export.quantise import SCHEMES, quantised
+from foveal.export.ranges import range_inputs, range_samples, unseen
+from foveal.predict.engine import Engine, OnnxEngine
+from foveal.predict.predictor import Predictor
+from foveal.types import Outputs, Picture
+
+COUNT = 400
+
+
+class Grey(Source):
+    """Dark pictures are circles, bright ones squares."""
+
+    def load(
+        self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None
+    ) -> Loaded:
+        rng = np.random.default_rng(int(sample.id))
+        ground = 60 if sample.raw == ("circle",) else 170
+        pixels = ground + rng.integers(-20, 20, (16, 16, 3))
+        return Loaded(Picture.from_array(pixels.astype(np.uint8)), bytes(16))
+
+
+def grey_pictures(count: int = COUNT) -> Pictures:
+    samples = tuple(Sample(str(i), (("circle", "square")[i % 2],)) for i in range(count + 100))
+    source = Grey("grey", "grey", samples, ())
+    return Pictures(source, samples[:count], samples[count:], DEFAULT_LIMITS)
+
+
+def int8_job(bundle: Bundle, count: int = COUNT) -> ExportJob:
+    return ExportJob(bundle, ExportOptions("int8"), lambda: grey_pictures(count))
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take integers for faster: of so small a network, time says nothing."""
+    monkeypatch.setattr(int8, "times_as_fast", lambda *ways: Ratio(2.0, 1.0, 2.0, 1.9, 2.1))
+
+
+class Turned:
+    """A network that gives the answers of some pictures the wrong way round."""
+
+    def __init__(self, engine: Engine, every: int) -> None:
+        self._engine, self._every, self._count = engine, every, 0
+
+    def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
+        outputs = dict(self._engine.run(inputs, names))
+        self._count += 1
+        if self._count % self._every == 0:
+            outputs["logits"] = -outputs["logits"]
+        return outputs
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
+def test_convolutions_become_integers_and_the_rest_stays(
+    tiny_bundle: Bundle, scheme: object
+) -> None:
+    job = int8_job(tiny_bundle)
+    inputs = range_inputs(job, grey_pictures())
+    model = quantised(tiny_bundle.model_bytes(), inputs, ("logits",), scheme)  # type: ignore[arg-type]
+    graph = onnx.load_from_string(model).graph
+    assert {
+        tensor.data_type for tensor in graph.initializer if "weight_quantized" in tensor.name
+    } == {onnx.TensorProto.INT8}
+    first = next(node for node in graph.node if node.op_type == "Transpose")
+    assert [n.op_type for n in graph.node if first.output[0] in n.input] == ["QuantizeLinear"]
+    trained = OnnxEngine(tiny_bundle.model_bytes()).run(inputs[0])["logits"]
+    given = OnnxEngine(model).run(inputs[0])["logits"]
+    np.testing.assert_allclose(given, trained, atol=0.3)
+    assert (given != trained).any()
+
+
+def test_an_int8_bundle_is_a_bundle_with_its_own_calibration_and_proof(
+    tiny_bundle: Bundle, tmp_path: Path, fast: None
+) -> None:
+    out = tmp_path / "m.foveal"
+    proof = write_as(int8_job(tiny_bundle), "foveal", out)
+    assert proof is not None
+    assert (proof.samples, proof.label_agreement) == (COUNT, 1.0)
+    bundle = Bundle.open(out)
+    parity = bundle.manifest.parity
+    assert parity["precision"] == "int8"
+    assert parity["compared_with"] == tiny_bundle.version
+    assert parity["difference"]["value"] == 0.0
+    assert parity["speed"]["times_as_fast"] == 2.0
+    assert bundle.manifest.calibration.pictures == COUNT
+    assert bundle.manifest.metrics["accuracy"]["value"] == 1.0
+    assert bundle.proof is not None
+    dark = Picture.from_array(np.full((16, 16, 3), 50, np.uint8))
+    (answer,) = Predictor(bundle).predict([dark], explain=True)
+    assert answer.text == "circle"
+
+
+def test_an_int8_onnx_file_holds_the_new_calibration(
+    tiny_bundle: Bundle, tmp_path: Path, fast: None
+) -> None:
+    out = tmp_path / "m.onnx"
+    write_as(int8_job(tiny_bundle), "onnx", out)
+    session = ort.InferenceSession(out.read_bytes())
+    described = json.loads(session.get_modelmeta().custom_metadata_map["foveal"])
+    assert described["proof"]["precision"] == "int8"
+    assert described["calibration"]["pictures"] == COUNT
+    assert {o.name for o in session.get_outputs()} == {"logits", "evidence"}
+
+
+def test_a_network_that_loses_is_refused_with_the_figures(tiny_bundle: Bundle) -> None:
+    engine = Turned(OnnxEngine(tiny_bundle.model_bytes()), every=20)
+    with pytest.raises(ParityError, match=r"100\.00% to 95\.00% \(-5\.00 points") as error:
+        accept(int8_job(tiny_bundle), grey_pictures(), engine, "a runtime")
+    assert "95.00% of the answers stay" in str(error.value)
+    assert "more than a point is lost" in str(error.value)
+
+
+def test_too_few_pictures_show_nothing(tiny_bundle: Bundle) -> None:
+    engine = OnnxEngine(tiny_bundle.model_bytes())
+    with pytest.raises(ParityError, match="cannot be ruled out on so few pictures"):
+        accept(int8_job(tiny_bundle), grey_pictures(50), engine, "a runtime")
+
+
+def test_a_network_that_is_not_faster_is_refused_and_nothing_is_written(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Ratio(10.0, 12.0, 0.83, 0.8, 0.9)
+    monkeypatch.setattr(int8, "times_as_fast", lambda *ways: slow)
+    with pytest.raises(ParityError, match=r"S8S8 takes 12\.0 ms instead of 10\.0 \(0\.83 times"):
+        write_as(int8_job(tiny_bundle), "foveal", tmp_path / "m.foveal")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_needs_pictures(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    job = ExportJob(tiny_bundle, ExportOptions("int8"))
+    with pytest.raises(UsageError, match="quantised network is calibrated and proven on"):
+        write_as(job, "onnx", tmp_path / "m.onnx")
+
+
+def test_pictures_that_ranges_are_taken_from_prove_nothing() -> None:
+    pictures = grey_pictures(100)
+    same = replace(pictures, train=pictures.val)
+    seen = {sample.id for sample in range_samples(same)}
+    assert 0 < len(seen) < 100
+    assert not seen & {sample.id for sample in unseen(same).val}
+    assert range_samples(same) == range_samples(same)
+
+
+def test_ways_are_timed_by_turns() -> None:
+    order = []
+    ratio = times_as_fast(lambda: order.append("a"), lambda: order.append("b"))
+    assert order[:4] == ["a", "b", "a", "b"]
+    assert ratio.low <= ratio.ratio <= ratio.high
