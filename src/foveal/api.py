@@ -24,6 +24,7 @@ from foveal.errors import MissingExtraError, UsageError
 from foveal.extras import install_extra
 from foveal.foreign import spelled
 from foveal.model import Model, shown_progress
+from foveal.predict.engine import ONNX_RUNTIME
 from foveal.workflow.locate import store_of
 from foveal.workflow.names import located
 
@@ -314,7 +315,11 @@ def extend(
 
 @spelled
 def load(
-    model: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None
+    model: str | Path,
+    *,
+    max_pixels: int | None = None,
+    max_bytes: int | None = None,
+    engine: str = ONNX_RUNTIME,
 ) -> Model:
     """Open a trained model.
 
@@ -324,15 +329,19 @@ def load(
         max_pixels: Largest height times width of a picture that is decoded; None takes the
             limit that the model was trained under.
         max_bytes: Largest size of a file that is decoded; None takes the limit of the training.
+        engine: What runs the network: `onnxruntime`, `openvino`, `openvino-bf16`, `cuda`,
+            `tensorrt`, or `auto`, which takes the fastest that is installed. Any but `onnxruntime`
+            first has to answer the bundle's proof pictures as that does, when the model is used.
 
     Raises:
         BundleError: If nothing is there, or it is not a bundle.
+        UsageError: If there is no such engine.
 
     Example:
         >>> foveal.load("runs/classify/photos")("cat.jpg").headline  # doctest: +SKIP
         'cat 98.1 %'
     """
-    return Model(model, max_pixels=max_pixels, max_bytes=max_bytes)
+    return Model(model, max_pixels=max_pixels, max_bytes=max_bytes, engine=engine)
 
 
 def open_store(location: str | Path | None = None, *, progress: Progress | None = None) -> Store:
@@ -576,6 +585,7 @@ def serve(
     workers: int = 1,
     worker_timeout_s: float = 30.0,
     threads: int | None = None,
+    engine: str | None = None,
     isolate_decoding: bool = False,
     decode_timeout_s: float = 10.0,
     allowed_hosts: tuple[str, ...] = (),
@@ -628,6 +638,7 @@ def serve(
         worker_timeout_s: A worker process that is silent for so long is replaced.
         threads: Threads of each process that decode pictures and run networks; None takes all
             cores, shared among the processes.
+        engine: As for `load`; None leaves each model its own.
         isolate_decoding: Decode in sandboxed processes, so that a crash, a hang or a memory bomb
             in an image library takes nothing with it but that picture.
         decode_timeout_s: Longest time that a picture may take there.

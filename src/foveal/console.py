@@ -79,6 +79,16 @@ def show_log(level: int) -> None:
     logger.setLevel(min(level, logging.INFO))
 
 
+def show_messages(module: str, *, wanted: bool) -> None:
+    """Send the messages of one module to stderr from INFO up, or no longer; see `show_log`."""
+    logger = logging.getLogger(module)
+    logger.handlers = [h for h in logger.handlers if not isinstance(h, _LogHandler)]
+    all_of_it = logging.getLogger("foveal").handlers
+    # One message is shown once.
+    if wanted and all(h.level > logging.INFO for h in all_of_it if isinstance(h, _LogHandler)):
+        logger.addHandler(_LogHandler(logging.INFO))
+
+
 @contextmanager
 def log_shown(stream: Literal["stderr", "stdout"]) -> Iterator[None]:
     """Show foveal's messages, from INFO up, while a block runs."""

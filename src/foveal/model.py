@@ -18,6 +18,7 @@ from foveal.foreign import missing_attribute, spelled
 from foveal.predict.answer import Answer, answer_one, open_given
 from foveal.predict.answers import Answers
 from foveal.predict.copies import whole_picture
+from foveal.predict.engine import ONNX_RUNTIME
 from foveal.predict.files import answer_pictures
 from foveal.predict.inputs import PictureLike, is_one, read_each, read_one
 from foveal.predict.predictor import Predictor
@@ -50,29 +51,44 @@ class Model:
         max_pixels: Largest height times width of a picture that is decoded; None takes the limit
             of the training.
         max_bytes: Largest size of a file that is decoded; None takes the limit of the training.
+        engine: What runs the network: `onnxruntime`, `openvino`, `openvino-bf16`, `cuda`,
+            `tensorrt`, or `auto`, which takes the fastest that is installed. Any but `onnxruntime`
+            first has to answer the bundle's proof pictures as that does.
 
     Raises:
         BundleError: If nothing is there, or it is not a bundle.
-        UsageError: When it is used, if models that vote differ in task or labels.
+        UsageError: If there is no such engine; when it is used, if it cannot compute here, or if
+            models that vote differ in task or labels.
+        MissingExtraError: When it is used, if the engine is not installed.
+        ParityError: When it is used, if the engine answers differently.
     """
 
     def __init__(
-        self, model: str | Path, *, max_pixels: int | None = None, max_bytes: int | None = None
+        self,
+        model: str | Path,
+        *,
+        max_pixels: int | None = None,
+        max_bytes: int | None = None,
+        engine: str = ONNX_RUNTIME,
     ) -> None:
         """Open and verify the bundle."""
+        if engine != ONNX_RUNTIME:
+            # Imported late: most models are run by ONNX Runtime.
+            from foveal.predict.engines import check_engine
+
+            check_engine(engine)
         first, *others = voters(model)
         found = find_model(first)
         self.bundle, self.run, self.stored = found.bundle, found.run, found.stored
         self._given = {"max_pixels": max_pixels, "max_bytes": max_bytes}
+        self._engine = engine
         self._limits = replace(
             self.bundle.manifest.limits,
             hint="--max-{} N raises the limit",
             **{name: value for name, value in self._given.items() if value is not None},
         )
 
-        self._others = [
-            Model(other, max_pixels=max_pixels, max_bytes=max_bytes) for other in others
-        ]
+        self._others = [Model(other, **self._given, engine=engine) for other in others]
 
     def __repr__(self) -> str:
         """Name the model, its task and where it lies."""
@@ -81,11 +97,11 @@ class Model:
             return f"Model({names} vote, task={self.task!r})"
         return f"Model({self.bundle.name!r}, task={self.task!r}, {self.bundle.path})"
 
-    def __reduce__(self) -> tuple[Callable[..., Model], tuple[str, dict[str, int | None]]]:
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[str, dict[str, int | None], str]]:
         """Pickle the path: of the run if there is one, else of the bundle."""
         models = (self, *self._others)
         paths = [str((model.run or model.bundle.path).resolve()) for model in models]
-        return _reopen, (",".join(paths), self._given)
+        return _reopen, (",".join(paths), self._given, self._engine)
 
     def __getattr__(self, name: str) -> Any:
         """Say what to type instead of what other libraries have."""
@@ -116,8 +132,12 @@ class Model:
         return {name: Interval.from_json(value) for name, value in stored.items()}
 
     def info(self) -> JsonObject:
-        """Return what the model is: name, task, labels, input, metrics and where it lies."""
+        """Return what the model is: name, task, labels, input, metrics, engine, where it lies."""
+        # Imported late: `foveal predict` needs none of that.
+        from foveal.predict.choice import facts_of
+
         manifest, pipeline = self.bundle.manifest, self.bundle.pipeline
+        engine = facts_of(self.predictor.engine)
         return {
             "name": self.bundle.name,
             "version": self.bundle.version,
@@ -129,6 +149,7 @@ class Model:
             "samples": manifest.data.get("samples"),
             "bytes": self.bundle.size_bytes,
             "created": manifest.created,
+            "engine": None if engine is None else engine.to_json(),
             "bundle": str(self.bundle.path),
             "run": None if self.run is None else str(self.run),
             "exports": self.exports(),
@@ -139,7 +160,14 @@ class Model:
     def predictor(self) -> Predictor:
         """Predictor of the bundle; the network is loaded on first use."""
         others = [other.predictor for other in self._others]
-        return Predictor(self.bundle, limits=self._limits, others=others)
+        own = Predictor(self.bundle, limits=self._limits, others=others)
+        if self._engine == ONNX_RUNTIME:
+            return own
+        # Imported late: most models are run by ONNX Runtime.
+        from foveal.predict.choice import choose
+
+        engine = choose(own, self._engine)
+        return Predictor(self.bundle, engine=engine, limits=self._limits, others=others)
 
     @overload
     def predict(
@@ -594,8 +622,8 @@ def shown_progress(progress: Progress | None, *, verbose: bool) -> Progress:
     return live_progress()
 
 
-def _reopen(path: str, limits: dict[str, int | None]) -> Model:
-    return Model(path, **limits)
+def _reopen(path: str, limits: dict[str, int | None], engine: str) -> Model:
+    return Model(path, **limits, engine=engine)
 
 
 def _is_number(text: str) -> bool:

@@ -12,6 +12,7 @@ from foveal.bundle import Bundle
 from foveal.cli.main import run
 from foveal.export.formats import FORMATS, Format
 from foveal.export.job import ExportJob
+from foveal.predict.engines import ENGINES
 
 
 @pytest.fixture
@@ -233,3 +234,28 @@ def test_export_refuses_a_format_that_does_not_exist(
     out = str(tmp_path / "x")
     assert run(["export", str(tiny_bundle.path), "--to", "tflite", "--out", out]) == 2
     assert "Unknown format 'tflite'" in capsys.readouterr().err
+
+
+def test_the_engine_and_its_proof_are_said_once_on_stderr(
+    tiny_bundle: Bundle, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not ENGINES["openvino"].runtime:
+        pytest.skip("OpenVINO is not installed")
+    asked = ["predict", str(tiny_bundle.path), str(folder / "dark.png"), "--engine", "openvino"]
+    assert run([*asked, "--json"]) == 0
+    streams = capsys.readouterr()
+    assert json.loads(streams.out)["label"] == "circle"
+    (line,) = streams.err.splitlines()
+    assert line.startswith("tiny: openvino (openvino 20")
+    assert "proof pictures as onnxruntime does" in line
+    assert run([*asked, "--debug"]) == 0
+    assert capsys.readouterr().err.count("proof pictures") == 1
+    assert run([*asked, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_an_unknown_engine_is_a_usage_error(
+    tiny_bundle: Bundle, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(tiny_bundle.path), str(folder), "--engine", "tensorRT"]) == 2
+    assert "Did you mean 'tensorrt'?" in capsys.readouterr().err

@@ -10,7 +10,18 @@ import typer
 import foveal
 from foveal.bundle.promise import baseline_words, promise
 from foveal.cli.knobs import with_knobs
-from foveal.cli.options import Data, Debug, Json, MaxBytes, MaxPixels, ModelName, Out, Quiet
+from foveal.cli.options import (
+    Data,
+    Debug,
+    Engine,
+    Json,
+    MaxBytes,
+    MaxPixels,
+    ModelName,
+    Out,
+    Quiet,
+    engine_of,
+)
 from foveal.cli.output import metric_table, note, wrapped, write, write_json
 from foveal.progress import make_progress
 
@@ -25,6 +36,7 @@ def evaluate(
     out: Out = None,
     max_pixels: MaxPixels = None,
     max_bytes: MaxBytes = None,
+    engine: Engine = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -36,7 +48,12 @@ def evaluate(
     """
     progress = make_progress(quiet=quiet)
     try:
-        opened = foveal.load(model, max_pixels=max_pixels, max_bytes=max_bytes)
+        opened = foveal.load(
+            model,
+            max_pixels=max_pixels,
+            max_bytes=max_bytes,
+            engine=engine_of(engine, quiet=quiet),
+        )
         evaluation = opened.evaluate(data, split=split, out=out, progress=progress, **knobs)
     finally:
         progress.finish()

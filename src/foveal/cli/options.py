@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from foveal.console import show_messages
 from foveal.errors import UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for programs.")]
@@ -40,7 +41,22 @@ MaxBytes = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Refuse larger files; default: as in training."),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Run the network with onnxruntime (the default), openvino, openvino-bf16, cuda, "
+        "tensorrt, or auto: the fastest here.",
+    ),
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")]
+
+
+def engine_of(name: str | None, *, quiet: bool) -> str:
+    """Return the engine that is asked for; where one is, what is found about it will be said."""
+    show_messages("foveal.predict.choice", wanted=name is not None and not quiet)
+    return name or "onnxruntime"
+
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 

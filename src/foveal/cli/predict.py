@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import foveal
-from foveal.cli.options import Debug, Json, MaxBytes, MaxPixels, ModelName, Quiet
+from foveal.cli.options import (
+    Debug,
+    Engine,
+    Json,
+    MaxBytes,
+    MaxPixels,
+    ModelName,
+    Quiet,
+    engine_of,
+)
 from foveal.cli.output import note, table, write, write_json
 from foveal.errors import UsageError
 
@@ -66,6 +75,7 @@ def predict(
     ] = False,
     max_pixels: MaxPixels = None,
     max_bytes: MaxBytes = None,
+    engine: Engine = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -79,7 +89,12 @@ def predict(
         raise UsageError("--csv and --json cannot be used together.")
     if maps and out is None:
         raise UsageError("--maps needs a folder to write to.", hint="--maps --out DIR")
-    opened = foveal.load(model, max_pixels=max_pixels, max_bytes=max_bytes)
+    opened = foveal.load(
+        model,
+        max_pixels=max_pixels,
+        max_bytes=max_bytes,
+        engine=engine_of(engine, quiet=quiet),
+    )
     if out is None:
         answers = _Counted(_answers(opened, pictures, batch_size))
     else:

@@ -12,7 +12,7 @@ import typer
 
 import foveal
 from foveal.access import existing_keys_file
-from foveal.cli.options import Debug, Json, Quiet, StorePath
+from foveal.cli.options import Debug, Engine, Json, Quiet, StorePath, engine_of
 from foveal.cli.output import note, write, write_json
 from foveal.errors import UsageError
 from foveal.machine import available_cores
@@ -75,6 +75,7 @@ def serve(
         int | None,
         typer.Option(min=1, help="Threads of each that answer; default: its share of the cores."),
     ] = None,
+    engine: Engine = None,
     isolate_decoding: Annotated[
         bool, typer.Option("--isolate-decoding", help="Decode in sandboxed processes.")
     ] = False,
@@ -152,6 +153,7 @@ def serve(
         "workers": _processes(workers),
         "worker_timeout_s": worker_timeout,
         "threads": threads,
+        "engine": None if engine is None else engine_of(engine, quiet=quiet),
         "isolate_decoding": isolate_decoding or None,
         "decode_timeout_s": decode_timeout,
         "max_batch": max_batch,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.bundle.agreement import INPUT_NAME, fits
-from foveal.errors import BundleError, NetworkError
+from foveal.errors import BundleError, NetworkError, UsageError
 from foveal.machine import available_cores
 from foveal.types import Outputs, TensorSpec
+
+ONNX_RUNTIME = "onnxruntime"
+"""The engine that bundles are proven in: the default, and what others are compared with."""
 
 # Divided by the smallest temperature of a bundle, this is still a number of 32 bits.
 _LARGEST = 1e30
@@ -25,22 +29,41 @@ class Engine(Protocol):
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What ONNX Runtime computes with, besides the processor.
+
+    Attributes:
+        name: Its name there, such as `CUDAExecutionProvider`.
+        options: Its options.
+    """
+
+    name: str
+    options: Mapping[str, str]
+
+
+@final
 class OnnxEngine:
-    """ONNX Runtime on the processor.
+    """ONNX Runtime, on the processor unless it is given something else to compute with.
 
     Args:
         model: A serialised ONNX model whose input is called `image`.
         threads: Threads of one run; None takes every core that the process may use (ONNX
             Runtime itself would count the host's cores, not the container's).
+        providers: Compute before the processor does, in this order. All must be there: ONNX
+            Runtime itself would go on without them, many times as slow.
 
     Attributes:
         threads: Threads of one run.
 
     Raises:
         BundleError: When ONNX Runtime refuses the model.
+        UsageError: `engine_unavailable` when a provider cannot compute here.
     """
 
-    def __init__(self, model: bytes, *, threads: int | None = None) -> None:
+    def __init__(
+        self, model: bytes, *, threads: int | None = None, providers: Sequence[Provider] = ()
+    ) -> None:
         # Here, because it starts a thread: the supervisor of a server's workers, which forks, must
         # be able to import this module.
         import onnxruntime as ort
@@ -56,11 +79,22 @@ class OnnxEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(
-                model, sess_options=options, providers=["CPUExecutionProvider"]
+                model,
+                sess_options=options,
+                providers=[*(provider.name for provider in providers), "CPUExecutionProvider"],
+                provider_options=[*(dict(provider.options) for provider in providers), {}],
+                # Or it goes on with other providers when one fails, also in the middle of a run.
+                enable_fallback=0,
             )
         except Exception as error:  # ONNX Runtime's errors share no public base class.
             _check_memory(error)
+            if providers:
+                raise unavailable(providers[0].name, str(error)) from error
             raise BundleError(f"ONNX Runtime refuses model.onnx: {error}") from error
+        there = self._session.get_providers()
+        for provider in providers:
+            if provider.name not in there:
+                raise unavailable(provider.name, f"it computes with {', '.join(there)} instead")
         inputs = [i.name for i in self._session.get_inputs()]
         if inputs != [INPUT_NAME]:
             raise BundleError(
@@ -79,6 +113,15 @@ class OnnxEngine:
                 f"The network failed: {error}", hint="copy the bundle again, or train again"
             ) from error
         return dict(zip(wanted, outputs, strict=True))
+
+
+def unavailable(what: str, why: str) -> UsageError:
+    """Return the error for an engine that is installed and cannot compute here."""
+    return UsageError(
+        f"{what} cannot compute on this machine: {' '.join(why.split())}.",
+        hint="--engine onnxruntime computes on any machine",
+        code="engine_unavailable",
+    )
 
 
 def _check_memory(error: Exception) -> None:

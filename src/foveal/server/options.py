@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self, final
 
 from foveal.errors import UsageError, unknown_name
+from foveal.predict.engines import check_engine
 
 if sys.platform != "win32":
     import resource
@@ -60,6 +61,8 @@ class ServerOptions:
             opening of models is not watched.
         threads: Threads of each process that decode pictures and run networks; None takes as many
             as the process has cores for itself.
+        engine: What runs the networks, see `foveal.predict.engines`; None takes that of each model,
+            which is ONNX Runtime unless it was opened with another.
         isolate_decoding: Decode in processes that can be lost, so that a crash, a hang or a memory
             bomb in an image library takes nothing with it but that picture.
         decode_timeout_s: Longest time that a picture may take there. 10 s: the slowest that the
@@ -104,6 +107,7 @@ class ServerOptions:
     workers: int = 1
     worker_timeout_s: float = 30.0
     threads: int | None = None
+    engine: str | None = None
     isolate_decoding: bool = False
     decode_timeout_s: float = 10.0
     allowed_hosts: tuple[str, ...] = ()
@@ -143,6 +147,8 @@ class ServerOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"Invalid {name}. Expected > 0. Received: {value}.")
+        if self.engine is not None:
+            check_engine(self.engine)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("A certificate needs its key.", hint="--tls-cert FILE --tls-key FILE")
         for text in self.trusted_proxies:

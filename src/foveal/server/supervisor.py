@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 OnReady = Callable[[str], None]
 
 # A process that has their threads must not fork.
-_THREADED_MODULES = ("onnxruntime", "torch")
+_THREADED_MODULES = ("onnxruntime", "openvino", "torch")
 # A worker that does not come up, or ends within a second, is tried again after these seconds,
 # doubled each time. After so many trials in a row the server gives up, if nothing else answers.
 _STEADY_S, _BACKOFF_S, _LONGEST_BACKOFF_S, _TRIALS = 1.0, 0.25, 30.0, 6

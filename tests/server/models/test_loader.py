@@ -16,11 +16,12 @@ from shelf import Choice, Shelf, State, until
 
 from foveal.bundle import Bundle
 from foveal.errors import BundleError, UsageError
-from foveal.predict import Predictor
+from foveal.predict import Engine, Predictor
+from foveal.predict.choice import ChosenEngine, EngineFacts
 from foveal.server import ServerHandle, start_in_thread
 from foveal.server.models.follow import Followed
 from foveal.server.models.loader import Loader, Offer
-from foveal.server.models.served import Canary, ModelSet, VersionStatus
+from foveal.server.models.served import Canary, ModelSet, Served, VersionStatus
 from foveal.server.options import ServerOptions
 
 FAST = {"poll_s": 0.01}
@@ -238,3 +239,54 @@ def test_swaps_under_load_fail_no_request_and_mix_no_answer(
         asker.join()
     assert problems == []
     assert len(seen) > 1
+
+
+def test_the_engine_of_the_server_runs_what_is_loaded_later_too(
+    shelf: Shelf, versions: list[Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def choose(predictor: Predictor, name: str, shared: Path | None = None) -> Engine:
+        asked.append((predictor.bundle.version, name))
+        return predictor.engine
+
+    monkeypatch.setattr("foveal.server.models.served.choose", choose)
+    shelf.bundles = {1: versions[0]}
+    with start_in_thread(serving(shelf), port=0, engine="auto", **FAST) as server:
+        shelf.bundles = {1: versions[0], 2: versions[1]}
+        until(lambda: server._state.models["tiny"].current == 2)
+    assert [name for _, name in asked] == ["auto", "auto"]
+    assert len({version for version, _ in asked}) == 2
+
+
+def test_a_reload_keeps_the_engine_that_a_model_was_opened_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tiny"
+    Bundle.write(path, tiny_manifest(), {"model.onnx": brightness_model()})
+    first = Predictor(Bundle.open(path))
+    engine = ChosenEngine(first.engine, EngineFacts("openvino", 1, asked="auto"))
+    loader, models = loader_of(Offer({"tiny": Predictor(first.bundle, engine=engine)}))
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "foveal.server.models.loader.choose",
+        lambda predictor, name: asked.append(name) or predictor.engine,
+    )
+    manifest = replace(tiny_manifest(), created="2026-02-02T00:00:00+00:00")
+    Bundle.write(path, manifest, {"model.onnx": brightness_model()})
+    loader._reopen("tiny")
+    assert asked == ["auto"]
+    assert models["tiny"].current == 2
+
+
+def test_models_that_vote_are_all_run_by_the_engine_of_the_server(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "foveal.server.models.served.choose",
+        lambda predictor, name, shared: asked.append(name) or predictor.engine,
+    )
+    voters = Predictor(tiny_bundle, others=[Predictor(tiny_bundle), Predictor(tiny_bundle)])
+    Served("tiny", 1, voters, ServerOptions(engine="openvino"))
+    assert asked == ["openvino"] * 3

@@ -194,3 +194,11 @@ def test_a_request_id_is_echoed_or_made(client: httpx.Client) -> None:
     assert "bad" not in made.headers["x-request-id"]
     again = client.get("/healthz").headers["x-request-id"]
     assert again != made.headers["x-request-id"]
+
+
+def test_the_models_say_what_runs_them(client: httpx.Client) -> None:
+    (described,) = client.get("/models").json()["models"]
+    engine = described["engine"]
+    assert engine["name"] == engine["asked"] == "onnxruntime"
+    assert engine["runtime"].startswith("onnxruntime")
+    assert engine["threads"] == 1

@@ -11,6 +11,7 @@ from typing import final
 from foveal.bundle.bundle import Bundle
 from foveal.errors import FovealError, UsageError
 from foveal.predict import Predictor
+from foveal.predict.choice import choose
 from foveal.server.models.follow import Followed, Follower
 from foveal.server.models.served import ModelSet, Served, Versions
 from foveal.server.options import ServerOptions
@@ -183,7 +184,8 @@ class Loader:
         if all(Bundle.open(bundle.path).version == bundle.version for bundle in before.bundles):
             return
         first, *others = (Predictor(Bundle.open(bundle.path)) for bundle in before.bundles)
-        predictor = Predictor(first.bundle, engine=first.engine, others=others)
+        engine = first.engine if served.engine is None else choose(first, served.engine.asked)
+        predictor = Predictor(first.bundle, engine=engine, others=others)
         new = self._served(name, served.version + 1, predictor)
         new.warm_up()
         self._put_fixed(new)

@@ -15,6 +15,8 @@ from foveal.data.decode import DecodeLimits, Decoder, decode
 from foveal.errors import UsageError, unknown_name
 from foveal.names import is_name
 from foveal.predict import Predictor
+from foveal.predict.choice import choose, facts_of
+from foveal.predict.engine import ONNX_RUNTIME, Engine
 from foveal.predict.tuning import tuned_engine
 from foveal.server.models.turns import TurnEngine
 from foveal.server.options import ServerOptions
@@ -39,6 +41,7 @@ class Served:
         decoder: Decodes the pictures; see `ModelSet`.
 
     Attributes:
+        engine: What is known of what runs the network; None if that is not foveal's own.
         sample: The answer to the warm-up's picture, which says which fields a prediction has;
             empty until `warm_up`.
     """
@@ -54,12 +57,13 @@ class Served:
     ) -> None:
         self.name = name
         self.version = version
-        engine = tuned_engine(predictor)
+        engine = _engine(predictor, options)
+        self.engine = facts_of(engine)
         self.predictor = Predictor(
             predictor.bundle,
             engine=TurnEngine(engine) if predictor.pipeline.is_tiled else engine,
             limits=_limits(predictor.limits, options),
-            others=predictor.others,
+            others=[_rerun(other, options) for other in predictor.others],
             decoder=decoder,
         )
         self.sample: JsonObject = {}
@@ -229,6 +233,20 @@ class ModelSet(Mapping[str, Versions]):
             asked = f"alias {alias[:64]!r}" if alias is not None else f"version {version}"
             raise RequestError(404, f"Model {name!r} has no {asked} here.")
         return served
+
+
+def _engine(predictor: Predictor, options: ServerOptions) -> Engine:
+    """Return what runs the network here."""
+    if options.engine is None or options.engine == ONNX_RUNTIME:
+        return tuned_engine(predictor)
+    return choose(predictor, options.engine, options.runtime_dir)
+
+
+def _rerun(voter: Predictor, options: ServerOptions) -> Predictor:
+    """Return a voter whose network is run by the server's engine."""
+    if options.engine is None:
+        return voter
+    return Predictor(voter.bundle, engine=_engine(voter, options), limits=voter.limits)
 
 
 def _limits(own: DecodeLimits, options: ServerOptions) -> DecodeLimits:

@@ -149,6 +149,7 @@ def _describe(served: Served) -> JsonObject:
         "backbone": manifest.backbone,
         "primary_metric": predictor.task.primary_metric,
         "metrics": {key: dict(value) for key, value in manifest.metrics.items()},
+        "engine": None if served.engine is None else served.engine.to_json(),
     }
 
 

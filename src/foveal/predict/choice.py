@@ -1,0 +1,260 @@
+"""Which engine runs a network: the one that was asked for, or the fastest of those that are here.
+
+Whatever answers in the place of ONNX Runtime first answers the bundle's proof pictures, and is
+refused where it says something else. `auto` does that with every engine that can compute here,
+times those that pass in turns with ONNX Runtime, and takes the fastest.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.atomic import locked, write_atomic
+from foveal.errors import FovealError, ParityError
+from foveal.machine import available_cores
+from foveal.predict.engine import ONNX_RUNTIME, Engine, OnnxEngine
+from foveal.predict.engines import AUTO, ENGINES, check_engine
+from foveal.predict.predictor import Predictor
+from foveal.predict.proof_inputs import draw_inputs
+from foveal.predict.race import fastest, race, rates
+from foveal.predict.tuning import tuned_engine
+from foveal.tasks.prediction import Prediction
+from foveal.types import Image, JsonObject, Outputs
+
+logger = logging.getLogger(__name__)
+
+# As for exports: a larger difference of a probability is no rounding.
+_TOLERANCE = 0.01
+_LEAST_SHARE = 0.9999
+# Bundles of old have no inputs, those of large tiles few.
+_FEWEST = 8
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What is known of the engine that runs a model.
+
+    Attributes:
+        name: One of `ENGINES`.
+        threads: Threads of one run.
+        asked: What was asked for: a name, or `auto`.
+        proof: How its answers to the proof pictures compare with those of ONNX Runtime; empty for
+            ONNX Runtime itself.
+        rates: Pictures in a run → pictures a second; empty where it was not measured.
+        others: Name → rates of the engines that `auto` did not take, or why they cannot be taken.
+    """
+
+    name: str
+    threads: int
+    asked: str = ONNX_RUNTIME
+    proof: JsonObject = field(default_factory=dict)
+    rates: Mapping[int, float] = field(default_factory=dict)
+    others: JsonObject = field(default_factory=dict)
+
+    def to_json(self) -> JsonObject:
+        """Return what stands in `Model.info()` and `GET /models`."""
+        kind = ENGINES[self.name]
+        shown = {
+            "name": self.name,
+            "asked": self.asked,
+            "runtime": kind.runtime,
+            "precision": kind.precision,
+            "threads": self.threads,
+        }
+        found = {
+            "proof": self.proof,
+            "pictures_per_s": _rates_json(self.rates),
+            "others": self.others,
+        }
+        return {**shown, **{name: value for name, value in found.items() if value}}
+
+    def noted(self) -> JsonObject:
+        """Return all of it as JSON; see `from_note`."""
+        return asdict(self)
+
+    @classmethod
+    def from_note(cls, values: JsonObject) -> EngineFacts:
+        """Return what `noted` gave."""
+        rates = {int(batch): rate for batch, rate in values["rates"].items()}
+        return cls(**{**values, "rates": rates})
+
+    @property
+    def words(self) -> str:
+        """What is said once: the engine, its proof and its rate."""
+        kind = ENGINES[self.name]
+        parts = [f"{self.name} ({kind.runtime}, {kind.precision}, {self.threads} threads)"]
+        if self.proof:
+            difference = self.proof["max_probability_difference"]
+            parts.append(
+                f"answers {self.proof['samples']} proof pictures as onnxruntime does (probabilities"
+                f" within {difference:.1g})"
+            )
+        parts += [f"{rate:.0f} pictures a second in runs of {n}" for n, rate in self.rates.items()]
+        return "; ".join(parts)
+
+
+@final
+class ChosenEngine:
+    """An engine, and what is known of it.
+
+    Args:
+        engine: Runs the network.
+        facts: What is known of it.
+    """
+
+    def __init__(self, engine: Engine, facts: EngineFacts) -> None:
+        self.engine = engine
+        self.facts = facts
+
+    def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
+        """Return the outputs called `names` (all when None) for (N, H, W, 3) uint8 RGB."""
+        return self.engine.run(inputs, names)
+
+
+def facts_of(engine: Engine) -> EngineFacts | None:
+    """Return what is known of an engine; None for one that is not foveal's own."""
+    if isinstance(engine, OnnxEngine):
+        return EngineFacts(ONNX_RUNTIME, engine.threads)
+    return engine.facts if isinstance(engine, ChosenEngine) else None
+
+
+def choose(predictor: Predictor, asked: str, shared: Path | None = None) -> Engine:
+    """Return the engine that was asked for, proven on the network of a predictor.
+
+    Args:
+        predictor: Runs its network in ONNX Runtime.
+        asked: A name of `ENGINES`, or `auto`.
+        shared: A folder of several processes that serve the same models: the first measures, and
+            the others take the same engine.
+
+    Raises:
+        UsageError: For an unknown name; `engine_unavailable` for what cannot compute here.
+        MissingExtraError: When it is not installed.
+        ParityError: When it answers differently.
+    """
+    check_engine(asked)
+    known = facts_of(predictor.engine)
+    if known is not None and known.asked == asked:
+        return predictor.engine
+    if not isinstance(predictor.engine, OnnxEngine):
+        predictor = Predictor(predictor.bundle, limits=predictor.limits)
+    if asked == ONNX_RUNTIME:
+        return predictor.engine
+    if shared is None:
+        return _found(predictor, asked)
+    note = shared / f"engine-{predictor.bundle.version}.json"
+    with locked(note.with_suffix(".lock")):
+        if not note.exists():
+            chosen = _found(predictor, asked)
+            write_atomic(note, json.dumps(chosen.facts.noted()))
+            return chosen
+    facts = EngineFacts.from_note(json.loads(note.read_text(encoding="utf-8")))
+    return ChosenEngine(_proven(predictor, facts.name, facts.threads).engine, facts)
+
+
+def _found(predictor: Predictor, asked: str) -> ChosenEngine:
+    if asked == AUTO:
+        chosen = _fastest(predictor)
+    else:
+        chosen = _proven(predictor, asked, _threads_of(predictor.engine))
+    logger.info("%s: %s", predictor.bundle.name, chosen.facts.words)
+    return chosen
+
+
+def _threads_of(engine: Engine) -> int:
+    return engine.threads if isinstance(engine, OnnxEngine) else available_cores()
+
+
+def _proven(predictor: Predictor, name: str, threads: int) -> ChosenEngine:
+    """Open an engine, and let it answer the proof pictures."""
+    engine = ENGINES[name].open(predictor.bundle, threads)
+    if name == ONNX_RUNTIME:
+        return ChosenEngine(engine, EngineFacts(name, threads, name))
+    return ChosenEngine(engine, EngineFacts(name, threads, name, prove(predictor, engine, name)))
+
+
+def _fastest(predictor: Predictor) -> ChosenEngine:
+    """Return the fastest engine here that answers as ONNX Runtime does."""
+    tuned = tuned_engine(predictor)
+    threads = _threads_of(tuned)
+    first = EngineFacts(ONNX_RUNTIME, threads)
+    passed = {ONNX_RUNTIME: ChosenEngine(tuned, first)}
+    refused: JsonObject = {}
+    for name in ENGINES:
+        try:
+            if name != ONNX_RUNTIME:
+                passed[name] = _proven(predictor, name, threads)
+        except FovealError as error:
+            logger.debug("%s: %s", predictor.bundle.name, error.message)
+            refused[name] = error.message
+    times = race(passed, predictor.pipeline.example_size)
+    name = fastest(times, ONNX_RUNTIME)
+    others = {other: _rates_json(rates(times, other)) for other in passed if other != name}
+    facts = replace(
+        passed[name].facts, asked=AUTO, rates=rates(times, name), others={**others, **refused}
+    )
+    return ChosenEngine(passed[name].engine, facts)
+
+
+def prove(predictor: Predictor, engine: Engine, name: str) -> JsonObject:
+    """Let an engine answer the proof pictures of a bundle, and compare with the predictor.
+
+    Returns:
+        `samples`, `label_agreement` and `max_probability_difference`, as of an export.
+
+    Raises:
+        ParityError: When an answer differs, or a probability by more than 0.01.
+    """
+    other = Predictor(predictor.bundle, engine=engine, limits=predictor.limits)
+    inputs = _inputs(predictor)
+    differing: list[str] = []
+    shares: list[float] = []
+    largest = 0.0
+    for pixels in inputs:
+        expected, said = _answer(predictor, pixels), _answer(other, pixels)
+        share, difference = predictor.task.agreement(expected, said)
+        # Not-a-number passes every comparison of size, so it is made to fail here.
+        difference = difference if math.isfinite(difference) else math.inf
+        shares.append(share)
+        largest = max(largest, difference)
+        if share < _LEAST_SHARE or difference > _TOLERANCE:
+            differing.append(f"{expected.headline} became {said.headline}")
+    if differing:
+        raise ParityError(
+            f"{name} answers differently from ONNX Runtime on {len(differing)} of {len(inputs)} "
+            f"proof pictures of {predictor.bundle.name} (agreement {np.mean(shares):.2%}, largest "
+            f"probability difference {largest:.3g}): {differing[0]}.",
+            hint="--engine onnxruntime",
+        )
+    return {
+        "samples": len(inputs),
+        "label_agreement": float(np.mean(shares)),
+        "max_probability_difference": largest,
+    }
+
+
+def _inputs(predictor: Predictor) -> NDArray[np.uint8]:
+    """Return the inputs that an engine is proven on: the bundle's own, if it has any."""
+    proof = predictor.bundle.proof
+    if proof is None or len(proof.inputs) < _FEWEST:
+        return draw_inputs(predictor.task, predictor.pipeline, _FEWEST)
+    return proof.inputs
+
+
+def _answer(predictor: Predictor, pixels: Image) -> Prediction:
+    frame = predictor.pipeline.frame(*pixels.shape[:2])
+    return predictor.predict_inputs([pixels], [frame])[0]
+
+
+def _rates_json(found: Mapping[int, float]) -> JsonObject:
+    return {str(batch): round(rate, 1) for batch, rate in found.items()}
