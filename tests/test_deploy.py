@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import typer
 import yaml
 
 from foveal.cli.serve import serve
+from foveal.export.docker.render import for_store
 from foveal.server.access.auth import PUBLIC_PATHS
 from foveal.server.app import _ROUTES
 from foveal.server.options import ServerOptions
@@ -58,6 +60,14 @@ def drain_delay(arguments: list[str]) -> float:
     if "--drain-delay" not in arguments:
         return OPTIONS.drain_delay_s
     return float(arguments[arguments.index("--drain-delay") + 1])
+
+
+def test_they_come_from_the_templates_of_the_export() -> None:
+    files = runpy.run_path(str(DEPLOY / "render.py"))["FILES"]
+    assert len(files) == 2
+    for template, name in files.items():
+        # Otherwise: python deploy/render.py
+        assert (DEPLOY / name).read_text() == for_store(template), name
 
 
 @pytest.mark.parametrize("way", ["systemd", "compose", "kubernetes"])

@@ -12,6 +12,7 @@ from foveal.destination import check_file, writing
 from foveal.errors import MissingExtraError, UsageError
 from foveal.export.coreml.write import write_coreml
 from foveal.export.description import describe
+from foveal.export.docker.folder import write_docker
 from foveal.export.job import ExportJob, Precision
 from foveal.export.needs import Need, package
 from foveal.export.onnx_file import described_onnx
@@ -176,5 +177,16 @@ FORMATS.add(
         options=("without_pictures",),
         needs=(Need("onnxruntime-web", has_runtime, install_command),),
         proof_needs=(Need("Chromium or Node", has_place, install_place),),
+    ),
+)
+FORMATS.add(
+    "docker",
+    Format(
+        "a folder to build a container image from",
+        "-docker",
+        write_docker,
+        is_folder=True,
+        options=("gpu",),
+        needs=(package("uv", extra="docker"),),
     ),
 )
