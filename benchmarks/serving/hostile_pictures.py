@@ -119,11 +119,10 @@ def _families(seed: int) -> list[Family]:
             rng.randrange(600)
         )
 
-    bytewise: list[Damage] = [_flip, _set_byte, _insert, _delete, _repeat, _edge]
     return [
         Family("cut", 4, cut),
-        Family("damage", 6, damaged(good, bytewise, 1)),
-        Family("heavy damage", 3, damaged(good, [_many(d) for d in bytewise], 2)),
+        Family("damage", 6, damaged(good, DAMAGES, 1)),
+        Family("heavy damage", 3, damaged(good, [_many(d) for d in DAMAGES], 2)),
         Family("TIFF directory", 4, damaged(slides, [_tiff_entry, _tiff_entries, _tiff_far], 3)),
         Family("boxes", 3, damaged(boxed, [_box_size, _box_content, _box_repeated], 4)),
         Family("EXIF", 3, lambda number: _with_exif(good, seed, number)),
@@ -180,6 +179,10 @@ def _many(damage: Damage) -> Damage:
         return data[:100_000]
 
     return damaged
+
+
+DAMAGES: tuple[Damage, ...] = (_flip, _set_byte, _insert, _delete, _repeat, _edge)
+"""What may happen to bytes of any kind."""
 
 
 def _directory(data: bytes) -> tuple[str, int, int, int]:

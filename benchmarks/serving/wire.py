@@ -31,7 +31,7 @@ from PIL import Image
 
 _SECONDS, _WARM_UP_S = 8.0, 2.0
 _ATTACKERS, _AT_ONCE = 500, 2000
-_KILL_EVERY_S, _KILLING_S = 3.0, 30.0
+_KILL_EVERY_S, _KILLING_S = 3.0, 60.0
 
 
 def picture() -> bytes:

@@ -11,10 +11,14 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import final
 
+from foveal.machine import return_memory
 from foveal.server.scheduling.fair import FairQueue
 from foveal.server.scheduling.jobs import Job
 
 logger = logging.getLogger(__name__)
+
+# Decoded, they fill so much memory that giving it back is worth the milliseconds.
+_LARGE_PIXELS = 4_000_000
 
 
 @final
@@ -97,10 +101,13 @@ class Lane:
                     self._work(jobs)
                 except Exception:  # The thread must live; who waits is told by the deadline.
                     logger.exception("a picture could not be answered")
+                pixels = sum(job.pixels for job in jobs)
                 with self._lock:
-                    self._in_work -= sum(job.pixels for job in jobs)
+                    self._in_work -= pixels
                 # Or they would live as long as the pause.
                 del jobs
+                if pixels > _LARGE_PIXELS:
+                    return_memory()
 
     def _take(self) -> list[Job]:
         with self._lock:
