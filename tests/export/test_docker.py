@@ -38,6 +38,7 @@ from foveal.cli.serve import serve
 from foveal.errors import UsageError
 from foveal.export.docker import folder, wheel
 from foveal.export.docker.folder import extras_of, image_labels, service_name
+from foveal.export.docker.lock import locked
 from foveal.export.formats import write_as
 from foveal.export.job import ExportJob, ExportOptions
 from foveal.pipeline import Pipeline
@@ -173,6 +174,7 @@ def test_the_server_understands_its_arguments_and_has_time_to_end(
         context = typer.main.get_command(application).make_context("serve", [*entry, *arguments])
         assert list(context.params["models"]) == ["/model"]
         assert context.params["keys"] is not None
+        assert context.params["engine"] == ("cuda" if gpu else None)
         options = ServerOptions()
         delay = context.params["drain_delay"] or options.drain_delay_s
         assert grace > delay + options.drain_s + 5
@@ -265,6 +267,17 @@ def test_the_image_holds_no_torch_and_its_packages_fit_together(replayed: Replay
     assert not versions.keys() & {"torch", "torchvision", "timm", "tensorboard", "pip", "uv"}
     check = [sys.executable, "-m", "pip", "--python", python, "check"]
     assert subprocess.run(check, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.index
+def test_the_image_for_a_gpu_has_one_onnx_runtime_and_all_of_cuda(replayed: Replay) -> None:
+    (own,) = replayed.context.glob("wheels/*.whl")
+    packages = re.findall(r"^([\w-]+)==", locked(own, ("page",), gpu=True), re.MULTILINE)
+    assert "onnxruntime-gpu" in packages
+    assert "onnxruntime" not in packages
+    assert "opencv-python-headless" in packages
+    assert any(name.startswith("nvidia-cudnn") for name in packages)
 
 
 # The root is read-only but for /tmp, and the user is that of the image, as far as we may do that.

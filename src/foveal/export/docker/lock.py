@@ -38,15 +38,14 @@ def locked(wheel: Path, extras: tuple[str, ...], *, gpu: bool) -> str:
     installed = _installed()
     with tempfile.TemporaryDirectory(prefix="foveal-lock-") as temporary:
         folder = Path(temporary)
-        chosen = f"foveal[{','.join(extras)}]" if extras else "foveal"
-        wanted = [f"{chosen} @ {wheel.resolve().as_uri()}"]
         options = ["--constraint", "installed.txt"]
         if gpu:
             # The two builds of ONNX Runtime are one module: the other one must not come along.
             (folder / "replaced.txt").write_text(f"{_INFERENCE}; python_version < '3'\n")
             options += ["--override", "replaced.txt"]
-            wanted.append(f"{_GPU}[cuda,cudnn]=={installed[_INFERENCE]}")
-        (folder / "wanted.in").write_text("\n".join(wanted) + "\n")
+            extras = (*extras, "gpu")
+        chosen = f"foveal[{','.join(extras)}]" if extras else "foveal"
+        (folder / "wanted.in").write_text(f"{chosen} @ {wheel.resolve().as_uri()}\n")
         pins = "".join(f"{name}=={version}\n" for name, version in sorted(installed.items()))
         (folder / "installed.txt").write_text(pins)
         packages = _resolved(folder, options)
@@ -71,4 +70,8 @@ def _installed() -> dict[str, str]:
         # Local versions, such as 2.13.0+cpu, are of builds that no public index has.
         if name != "foveal" and "+" not in package.version:
             found.setdefault(name, package.version)
+    # Either build is here; the image has the one that it asks for, in the same version.
+    for one, other in ((_INFERENCE, _GPU), (_GPU, _INFERENCE)):
+        if one in found:
+            found.setdefault(other, found[one])
     return found
