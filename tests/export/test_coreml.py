@@ -12,7 +12,7 @@ import pytest
 from drawing import DrawFolder, brightness_model, tiny_manifest
 
 from foveal.bundle.bundle import Bundle
-from foveal.errors import NetworkError, ParityError, UsageError
+from foveal.errors import NetworkError, ParityError, UnknownOperatorError, UsageError
 from foveal.export.coreml import write
 from foveal.export.coreml.interpreter import ProgramEngine
 from foveal.export.coreml.saved import read_metadata, read_program
@@ -131,7 +131,9 @@ def test_an_operator_without_counterpart_is_named(pictures: Path, tmp_path: Path
     bundle = Bundle.write(
         tmp_path / "waves", tiny_manifest(), {"model.onnx": model.SerializeToString()}
     )
-    with pytest.raises(NetworkError, match="it holds Sin, for which foveal has no counterpart"):
+    with pytest.raises(
+        UnknownOperatorError, match="it holds Sin, for which foveal has no counterpart"
+    ):
         write_as(job_of(bundle, pictures), "coreml", tmp_path / "waves.mlpackage")
     assert not (tmp_path / "waves.mlpackage").exists()
 

@@ -13,7 +13,7 @@ from foveal.errors import MissingExtraError, UsageError
 from foveal.export.coreml.write import write_coreml
 from foveal.export.description import describe
 from foveal.export.docker.folder import write_docker
-from foveal.export.job import ExportJob, Precision
+from foveal.export.job import ExportJob, ExportOptions, Precision
 from foveal.export.needs import Need, package
 from foveal.export.onnx_file import described_onnx
 from foveal.export.proof import Proof
@@ -39,6 +39,7 @@ class Format:
         options: Names of the further options of `ExportOptions` that it takes.
         needs: What must be on the machine to write it.
         proof_needs: What must be there as well to prove it, without which it is not written.
+        app_suffix: Ending of the name where an application is written around the model.
     """
 
     summary: str
@@ -49,6 +50,11 @@ class Format:
     options: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     proof_needs: tuple[Need, ...] = ()
+    app_suffix: str | None = None
+
+    def suffix_for(self, options: ExportOptions) -> str:
+        """Return the ending of the name of what is written with some options."""
+        return self.app_suffix if options.with_app and self.app_suffix else self.suffix
 
     @property
     def missing(self) -> tuple[Need, ...]:
@@ -164,6 +170,8 @@ FORMATS.add(
         write_coreml,
         is_folder=True,
         precisions=("fp32", "fp16"),
+        options=("with_app", "without_pictures"),
+        app_suffix="-ios",
         needs=(package("coremltools", extra="coreml"), package("onnx", extra="coreml")),
     ),
 )

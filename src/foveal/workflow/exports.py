@@ -74,7 +74,7 @@ def export_model(
         MissingExtraError: When a package that the format needs is not installed.
         ParityError: When what was written answers differently; nothing is left of it.
     """
-    target = out or Path(bundle.name + FORMATS[to].suffix)
+    target = out or Path(bundle.name + FORMATS[to].suffix_for(options))
     job = ExportJob(bundle, options, partial(pictures_of, bundle, run, data), progress)
     proof = write_as(job, to, target)
     exported = Exported(to, target, proof)

@@ -31,7 +31,7 @@ from coremltools.optimize import coreml as compression  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
-from foveal.export.coreml.node import Node, UnknownOperatorError, Value  # noqa: E402
+from foveal.export.coreml.node import NoCounterpartError, Node, Value  # noqa: E402
 from foveal.export.coreml.operators import OPERATORS  # noqa: E402
 from foveal.export.coreml.order import INPUT, Order  # noqa: E402
 from foveal.types import UNFAMILIARITY  # noqa: E402
@@ -46,7 +46,7 @@ def build(order: Order, graph: onnx.GraphProto) -> Any:
     """Return the program of a network: a picture in [0, 255] in, the calibrated outputs out.
 
     Raises:
-        UnknownOperatorError: For what MIL has no counterpart for.
+        NoCounterpartError: For what MIL has no counterpart for.
     """
     height, widths = order.height, order.widths
     width = widths[0] if len(widths) == 1 else get_new_symbol("width")
@@ -84,7 +84,7 @@ def _computed(proto: onnx.NodeProto, values: Mapping[str, Value]) -> Sequence[Va
 def _translated(proto: onnx.NodeProto, inputs: Sequence[Value]) -> Sequence[Value]:
     make = OPERATORS.get(proto.op_type)
     if make is None:
-        raise UnknownOperatorError(proto.op_type)
+        raise NoCounterpartError(proto.op_type)
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
     narrow = [_narrow(value) if isinstance(value, np.ndarray) else value for value in inputs]
     made = make(Node(proto.op_type, narrow, attributes))
@@ -182,7 +182,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             convert(order)
-    except UnknownOperatorError as error:
+    except NoCounterpartError as error:
         print(json.dumps({"unknown": str(error)}))
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import numpy as np
 from coremltools.converters.mil import Builder as mb
 
-from foveal.export.coreml.node import Node, UnknownOperatorError, Value, known, rank_of
+from foveal.export.coreml.node import NoCounterpartError, Node, Value, known, rank_of
 
 
 def _pads(node: Node, rank: int) -> list[int]:
     """Return the padding as MIL wants it: before and after, axis by axis."""
     if node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise UnknownOperatorError(f"{node.kind} with auto_pad")
+        raise NoCounterpartError(f"{node.kind} with auto_pad")
     pads = node.attributes.get("pads") or [0] * 2 * rank
     return [int(pads[side * rank + axis]) for axis in range(rank) for side in (0, 1)]
 
@@ -41,7 +41,7 @@ def conv_transpose(node: Node) -> Value:
     weight, bias = known(node.inputs[1]), node.given(2)
     rank = weight.ndim - 2
     if any(node.attributes.get(name) for name in ("output_shape", "output_padding")):
-        raise UnknownOperatorError("ConvTranspose with a size of its own")
+        raise NoCounterpartError("ConvTranspose with a size of its own")
     return mb.conv_transpose(
         x=node.inputs[0],
         weight=weight,
@@ -58,7 +58,7 @@ def pool(node: Node) -> Value:
     """Write MaxPool or AveragePool."""
     kernel = [int(size) for size in node.attributes["kernel_shape"]]
     if any(step != 1 for step in node.attributes.get("dilations", ())):
-        raise UnknownOperatorError(f"{node.kind} with dilations")
+        raise NoCounterpartError(f"{node.kind} with dilations")
     common = {
         "x": node.inputs[0],
         "kernel_sizes": kernel,
@@ -111,13 +111,13 @@ def resize(node: Node) -> Value:
     where = node.attributes.get("coordinate_transformation_mode", b"half_pixel")
     is_whole = factors[:2] == [1.0, 1.0] and all(factor == int(factor) for factor in factors)
     if not is_whole or len(factors) != 4:
-        raise UnknownOperatorError(f"Resize by {factors}")
+        raise NoCounterpartError(f"Resize by {factors}")
     height, width = int(factors[2]), int(factors[3])
     if mode == b"nearest":
         # By whole factors, all of these take the pixel that a new one lies in.
         rounding = node.attributes.get("nearest_mode", b"round_prefer_floor")
         if (where, rounding) != (b"asymmetric", b"floor") and where != b"half_pixel":
-            raise UnknownOperatorError(f"Resize with {where!r} and {rounding!r}")
+            raise NoCounterpartError(f"Resize with {where!r} and {rounding!r}")
         return mb.upsample_nearest_neighbor(
             x=value, scale_factor_height=height, scale_factor_width=width
         )
@@ -128,7 +128,7 @@ def resize(node: Node) -> Value:
             scale_factor_width=width,
             align_corners=where == b"align_corners",
         )
-    raise UnknownOperatorError(f"Resize with {mode!r} and {where!r}")
+    raise NoCounterpartError(f"Resize with {mode!r} and {where!r}")
 
 
 def gru(node: Node) -> tuple[Value, Value]:
@@ -137,7 +137,7 @@ def gru(node: Node) -> tuple[Value, Value]:
     said = node.attributes.get("direction", b"forward")
     given = {b"forward": [b"forward"], b"reverse": [b"reverse"], b"bidirectional": names}[said]
     if not node.attributes.get("linear_before_reset", 0) or node.given(4) is not None:
-        raise UnknownOperatorError("GRU of another kind than that of torch")
+        raise NoCounterpartError("GRU of another kind than that of torch")
     states, lasts = [], []
     for position, direction in enumerate(given):
         state, last = _gru_one(node, position, direction.decode())

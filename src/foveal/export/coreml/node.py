@@ -13,7 +13,7 @@ Value: TypeAlias = Any
 """A variable of the program, or a numpy array where the value is known."""
 
 
-class UnknownOperatorError(Exception):
+class NoCounterpartError(Exception):
     """A network holds what MIL, or foveal, has no counterpart for."""
 
 
@@ -49,11 +49,11 @@ def known(value: Value) -> NDArray[Any]:
     """Return a value that does not depend on the picture.
 
     Raises:
-        UnknownOperatorError: When it does.
+        NoCounterpartError: When it does.
     """
     found = value if isinstance(value, np.ndarray | np.generic) else value.val
     if found is None:
-        raise UnknownOperatorError("a size or a weight that depends on the picture")
+        raise NoCounterpartError("a size or a weight that depends on the picture")
     return np.asarray(found)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from coremltools.converters.mil import Builder as mb
 
 from foveal.export.coreml import layers, sizes
-from foveal.export.coreml.node import Node, UnknownOperatorError, Value, known, rank_of
+from foveal.export.coreml.node import NoCounterpartError, Node, Value, known, rank_of
 
 
 def _one(make: Callable[..., Value]) -> Callable[[Node], Value]:
@@ -63,7 +63,7 @@ def _cast(node: Node) -> Value:
     kinds = {1: "fp32", 6: "int32", 7: "int32", 9: "bool", 10: "fp16"}
     to = kinds.get(int(node.attributes["to"]))
     if to is None:
-        raise UnknownOperatorError(f"Cast to the type {node.attributes['to']}")
+        raise NoCounterpartError(f"Cast to the type {node.attributes['to']}")
     return mb.cast(x=node.inputs[0], dtype=to)
 
 
@@ -119,7 +119,7 @@ def _einsum(node: Node) -> Value:
         [a for a in own if a not in other] for own, other in ((first, second), (second, first))
     )
     if not len(summed) == len(rows) == len(columns) == 1:
-        raise UnknownOperatorError(f"Einsum {terms}->{result}")
+        raise NoCounterpartError(f"Einsum {terms}->{result}")
     product = mb.matmul(
         x=mb.transpose(x=node.inputs[0], perm=[first.index(a) for a in (*batch, *rows, *summed)]),
         y=mb.transpose(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from coremltools.converters.mil import Builder as mb
 
-from foveal.export.coreml.node import Node, UnknownOperatorError, Value, known, rank_of
+from foveal.export.coreml.node import NoCounterpartError, Node, Value, known, rank_of
 
 # Ends of slices that reach this far mean "to the end".
 _FAR = 1 << 31
@@ -43,7 +43,7 @@ def _copied(sizes: list[Any], wanted: list[int]) -> list[int]:
         # What is left for -1 are the sizes that are not copied.
         left = [sizes[i] for i in range(len(sizes)) if i >= len(wanted) or wanted[i] != 0]
         if sum(is_free) > 1 or not all(isinstance(size, int | np.integer) for size in left):
-            raise UnknownOperatorError("Reshape of several free sizes")
+            raise NoCounterpartError("Reshape of several free sizes")
         rest = int(np.prod(left)) // int(np.prod([size for size in wanted if size > 0]))
         made = [rest if size == -1 else size for size in made]
     return [-1 if free else int(size) for free, size in zip(is_free, made, strict=True)]
@@ -60,7 +60,7 @@ def cut(node: Node) -> Value:
     for i, axis in enumerate(axes if axes is not None else range(len(starts))):
         begin[axis], stride[axis] = starts[i], 1 if steps is None else steps[i]
         if stride[axis] < 1:
-            raise UnknownOperatorError("Slice backwards")
+            raise NoCounterpartError("Slice backwards")
         from_first[axis], to_last[axis] = starts[i] == 0, abs(ends[i]) >= _FAR - 1
         end[axis] = 0 if to_last[axis] else ends[i]
     return mb.slice_by_index(
@@ -78,7 +78,7 @@ def pad(node: Node) -> Value:
     pads = node.numbers(1, "pads") or []
     rank = rank_of(node.inputs[0])
     if node.given(3) is not None or node.attributes.get("mode", b"constant") != b"constant":
-        raise UnknownOperatorError("Pad of some axes, or not with one value")
+        raise NoCounterpartError("Pad of some axes, or not with one value")
     value = node.given(2)
     pairs = [[pads[axis], pads[rank + axis]] for axis in range(rank)]
     while len(pairs) > 1 and not any(pairs[0]):
@@ -95,7 +95,7 @@ def expand(node: Node) -> Value:
     """Repeat one number, which is all that our networks expand."""
     value = known(node.inputs[0])
     if value.size != 1:
-        raise UnknownOperatorError("Expand of more than one number")
+        raise NoCounterpartError("Expand of more than one number")
     return mb.fill(shape=node.inputs[1], value=value.ravel()[0])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from collections import defaultdict
@@ -16,15 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.bundle.bundle import Bundle
-from foveal.errors import NetworkError, ParityError
+from foveal.errors import NetworkError, ParityError, UnknownOperatorError, UsageError
+from foveal.export.coreml.checks import write_checks
 from foveal.export.coreml.interpreter import ProgramEngine
 from foveal.export.coreml.order import INPUT, PROBABILITIES, Activation, Order
+from foveal.export.coreml.project import CHECK, MODEL, check_app, finish_readme, write_project
 from foveal.export.coreml.saved import add_metadata, read_program
 from foveal.export.description import describe
 from foveal.export.job import ExportJob, Pictures, Precision
 from foveal.export.proof import Proof, prove_engine
 from foveal.predict.engine import Engine, OnnxEngine
+from foveal.predict.predictor import Predictor
 from foveal.types import UNFAMILIARITY, JsonObject, Outputs
+
+logger = logging.getLogger(__name__)
 
 # Under which programs find the description: `creatorDefinedKey` of the metadata.
 KEY = "foveal"
@@ -44,20 +50,37 @@ _MEANINGS = {
 
 
 def write_coreml(job: ExportJob, out: Path) -> Proof:
-    """Write a bundle as a package for Core ML, and prove what was written.
+    """Write a bundle as a package for Core ML or, with an application, an Xcode project around it.
 
     Raises:
-        UsageError: When there are no pictures to prove it on.
-        NetworkError: When the network holds an operator that is not known here.
+        UsageError: When there are no pictures to prove it on, or there is no such application.
+        UnknownOperatorError: When the network holds an operator that is not known here.
         ParityError: When the package answers differently.
     """
+    options = job.options
+    if options.with_app:
+        check_app(job.bundle)
+    elif options.without_pictures:
+        raise UsageError("A package holds no pictures.", hint="leave out --without-pictures")
     pictures = job.needed_pictures("A package for Core ML is proven")
-    proof = write_package(job, pictures, out)
+    if not options.with_app:
+        return _write_package(job, pictures, out)
+    write_project(job.bundle, out)
+    proof = _write_package(job, pictures, out / MODEL)
+    checked = 0
+    if not options.without_pictures:
+        checked = write_checks(Predictor(job.bundle), pictures, out / CHECK)
+        logger.warning(
+            "The application holds %d validation pictures, to check itself on a device: whoever "
+            "has it can look at them. Use --without-pictures if they are private.",
+            checked,
+        )
+    finish_readme(job.bundle, out, proof, checked)
+    logger.warning("No Mac was at hand: the project was not built, and Core ML itself did not run.")
     return proof
 
 
-def write_package(job: ExportJob, pictures: Pictures, package: Path) -> Proof:
-    """Write the package alone; see `write_coreml`."""
+def _write_package(job: ExportJob, pictures: Pictures, package: Path) -> Proof:
     precision = job.options.precision
     job.progress.start("convert to Core ML", 1)
     _convert(job.bundle, precision, package)
@@ -144,7 +167,7 @@ def _run(order: Order, path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     said = ended.stdout.strip().splitlines()
     if said and (unknown := json.loads(said[-1]).get("unknown")):
-        raise NetworkError(
+        raise UnknownOperatorError(
             f"This network cannot be written for Core ML: it holds {unknown}, for which foveal "
             "has no counterpart there. Nothing was written."
         )
