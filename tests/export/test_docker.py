@@ -181,6 +181,17 @@ def test_the_server_understands_its_arguments_and_has_time_to_end(
     assert ("nvidia.com/gpu" in pod["containers"][0]["resources"]["limits"]) == gpu
 
 
+def test_its_page_makes_the_keys_that_the_container_asks_for(
+    export: Export, tiny_bundle: Bundle
+) -> None:
+    out = export(tiny_bundle)
+    (command,) = re.findall(r"^foveal (keys .*)$", (out / "README.md").read_text(), re.MULTILINE)
+    program = [sys.executable, "-m", "foveal", *command.split()]
+    subprocess.run(program, cwd=out, check=True, capture_output=True)
+    secrets = yaml.safe_load((out / "compose.yaml").read_text())["secrets"]
+    assert (out / secrets["foveal_keys"]["file"]).is_file()
+
+
 @given(st.text("abXY09._-", min_size=1, max_size=64).filter(lambda name: name[0] not in "._-"))
 def test_every_name_of_a_bundle_can_be_that_of_a_service(name: str) -> None:
     assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", service_name(name))
@@ -334,6 +345,11 @@ def test_the_image_serves_vertex_ai_without_root_and_drains(replayed: Replay) ->
         body = json.dumps({"instances": [content]}).encode()
         code, answer = ask(port, "POST", "/vertex", body)
         assert (code, answer["predictions"][0]["label"]) == (200, "square")
+        (path,) = re.findall(
+            r"http://127.0.0.1:8000(\S+)", (replayed.context / "README.md").read_text()
+        )
+        code, plain = ask(port, "POST", path, picture.read_bytes())
+        assert (code, plain["label"]) == (200, "square")
         # Half a request is in flight when the container is told to stop.
         late = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         late.putrequest("POST", "/vertex")
