@@ -17,6 +17,8 @@ from tinted import draw_tints, tint_manifest, tint_model
 
 from foveal.bundle import Bundle, Manifest
 from foveal.cli.main import run
+from foveal.data.layouts import open_source
+from foveal.evaluate import MeasureOptions, evaluate_bundle
 from foveal.model import Model
 from foveal.predict import Predictor
 from foveal.types import UNFAMILIARITY, Picture, TensorSpec
@@ -84,6 +86,25 @@ def test_an_answer_says_why_it_is_unsure(predictor: Predictor) -> None:
     assert answers[0].headline.startswith("circle ")
     assert answers[1].headline.startswith("unsure (unfamiliar): circle ")
     assert answers[2].headline.startswith("unsure: ")
+
+
+def test_an_evaluation_counts_unfamiliar_pictures(predictor: Predictor, tmp_path: Path) -> None:
+    pictures = {"circle/1": FAMILIAR, "circle/2": UNFAMILIAR, "square/1": DOUBTFUL}
+    for name, picture in pictures.items():
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        PILImage.fromarray(picture.pixels).save(path)
+
+    options = MeasureOptions(resamples=100, timed=1)
+    evaluation = evaluate_bundle(predictor, open_source(tmp_path), options=options)
+
+    found = next(f for f in evaluation.findings if f.id == "evaluate.unfamiliar")
+    assert (found.severity, found.count, found.samples) == ("warning", 1, ("circle/2.png",))
+    assert found.message.startswith(
+        "1 of 3 pictures are unlike those that the model was trained on"
+    )
+    assert found.message in evaluation.to_html()
+    assert evaluation.to_json()["unfamiliar"] == 1
 
 
 def test_the_command_line_says_why(

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foveal import metrics
 from foveal.atomic import write_atomic
+from foveal.bundle.manifest import Manifest
 from foveal.console import NoProgress, Progress
 from foveal.data.source import Sample, Source
 from foveal.errors import MissingExtraError
-from foveal.evaluate.baseline import compare_baseline, primary_by_sample
+from foveal.evaluate.baseline import BaselineComparison, compare_baseline, primary_by_sample
 from foveal.evaluate.certainty import certainty
 from foveal.evaluate.examples import choose_best, choose_lowest, choose_worst, make_examples
 from foveal.evaluate.findings import groups, own_findings, promise_findings
@@ -29,6 +31,7 @@ from foveal.evaluate.frames import (
 )
 from foveal.evaluate.limit import below, calibrate_limit
 from foveal.evaluate.measure import (
+    MeasuredSamples,
     MeasureOptions,
     measure,
     time_single,
@@ -40,6 +43,7 @@ from foveal.evaluate.table import target_text, write_predictions
 from foveal.extras import install_extra
 from foveal.foreign import missing_attribute
 from foveal.predict.predictor import Predictor
+from foveal.tasks.base import Task
 from foveal.types import Finding
 
 
@@ -194,28 +198,15 @@ def evaluate_bundle(
     baseline = compare_baseline(task, raws, measured.rows, seed=chosen.seed)
     manifest = predictor.bundle.manifest
     if unsure_accuracy is not None:
-        calibration = calibrate_limit(
-            manifest.calibration,
-            task,
-            measured.predictions,
-            raws,
-            correct,
-            baseline,
-            unsure_accuracy,
+        manifest, measured = _with_limit(
+            manifest, task, measured, correct, baseline, unsure_accuracy
         )
-        manifest = replace(manifest, calibration=calibration)
-        judged = below(measured.predictions, calibration.unsure_below)
-        measured = replace(measured, predictions=judged)
     confidence = np.array([p.confidence for p in measured.predictions], np.float64)
     unsure = np.array([p.unsure for p in measured.predictions], bool)
     seen = recognised(predictor.bundles, measured)
     targets = [target_text(sample) for sample in measured.samples]
     degree = primary_by_sample(task, measured.rows) if task.right_when else None
-    if degree is None:
-        worst = choose_worst(confidence, correct, chosen.worst)
-        best = choose_best(confidence, correct, targets, chosen.best)
-    else:
-        worst, best = choose_lowest(degree, chosen.worst), []
+    worst, best = _shown(confidence, correct, targets, degree, chosen)
     intervals = metrics.summarise_with_intervals(
         measured.rows, task.summarise, correct, resamples=chosen.resamples, seed=chosen.seed
     )
@@ -249,3 +240,40 @@ def evaluate_bundle(
     )
     shown.finish()
     return evaluation
+
+
+def _with_limit(
+    manifest: Manifest,
+    task: Task,
+    measured: MeasuredSamples,
+    correct: NDArray[np.bool_],
+    baseline: BaselineComparison,
+    unsure_accuracy: float,
+) -> tuple[Manifest, MeasuredSamples]:
+    """Choose the limit of `unsure` on these answers, and judge them by it."""
+    calibration = calibrate_limit(
+        manifest.calibration,
+        task,
+        measured.predictions,
+        [sample.raw or () for sample in measured.samples],
+        correct,
+        baseline,
+        unsure_accuracy,
+    )
+    judged = below(measured.predictions, calibration.unsure_below)
+    chosen = replace(manifest, calibration=calibration)
+    return chosen, replace(measured, predictions=judged)
+
+
+def _shown(
+    confidence: NDArray[np.float64],
+    correct: NDArray[np.bool_],
+    targets: Sequence[str],
+    degree: NDArray[np.float64] | None,
+    options: MeasureOptions,
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the positions of the worst answers to show, and of the best."""
+    if degree is not None:
+        return choose_lowest(degree, options.worst), []
+    worst = choose_worst(confidence, correct, options.worst)
+    return worst, choose_best(confidence, correct, targets, options.best)

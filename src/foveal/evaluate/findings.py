@@ -23,6 +23,10 @@ _FEW = 100
 # Mean confidence over accuracy by more than this is worth a sentence.
 _OVERCONFIDENT = 0.05
 
+# Of pictures like those of the training, a hundredth is called unfamiliar; see
+# `foveal.workflow.familiarity`. More than this is worth a warning.
+_UNFAMILIAR = 0.05
+
 _LEARN_MORE = "more labelled pictures, or a longer training"
 
 _FAILURES = {
@@ -50,6 +54,7 @@ def own_findings(
     """
     findings = _failed(measured.failures)
     findings += _two_labels(measured, targets)
+    findings += _unfamiliar(measured)
     count, right = len(correct), int(correct.sum())
     low, high = metrics.wilson(right, count)
     if count < _FEW:
@@ -77,6 +82,24 @@ def own_findings(
             )
         )
     return findings
+
+
+def _unfamiliar(measured: MeasuredSamples) -> list[Finding]:
+    odd = [i for i, p in enumerate(measured.predictions) if "unfamiliar" in p.reasons]
+    if not odd:
+        return []
+    count = len(measured.samples)
+    return [
+        Finding(
+            "evaluate.unfamiliar",
+            "warning" if len(odd) > _UNFAMILIAR * count else "info",
+            f"{len(odd):,} of {count:,} pictures are unlike those that the model was trained on; "
+            "its answers to them are unsure.",
+            samples=tuple(measured.samples[i].id for i in odd[:_LISTED]),
+            count=len(odd),
+            hint="train on pictures like these too, if the model is meant for them",
+        )
+    ]
 
 
 def promise_findings(

@@ -84,6 +84,12 @@ class Results:
         return self.measured.failures
 
     @property
+    def unfamiliar(self) -> int | None:
+        """Return how many pictures are unlike the training; None where the bundle does not say."""
+        known = [p for p in self.measured.predictions if p.unfamiliarity is not None]
+        return sum("unfamiliar" in p.reasons for p in known) if known else None
+
+    @property
     def warning(self) -> str | None:
         """Return a sentence about pictures that were trained on, if there are any."""
         if self.trained_on is None or not self.trained_on.any():
@@ -97,6 +103,7 @@ class Results:
             "task": self.task.name,
             "samples": self.samples,
             "trained_on": None if self.trained_on is None else int(self.trained_on.sum()),
+            "unfamiliar": self.unfamiliar,
             "metrics": {name: value.to_json() for name, value in self.metrics.items()},
             "primary_metric": self.task.primary_metric,
             "model": self.manifest.name,
