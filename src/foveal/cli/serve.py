@@ -17,6 +17,7 @@ from foveal.cli.output import note, write, write_json
 from foveal.errors import UsageError
 from foveal.machine import available_cores
 from foveal.server.options import ServerOptions
+from foveal.server.pages.phone import code_in_terminal
 from foveal.workflow.locate import in_store, is_store
 from foveal.workflow.vertex import VertexSettings, fetched_model, vertex_settings
 
@@ -129,6 +130,12 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Answer anyone, without keys, on any address.")
     ] = False,
+    app: Annotated[
+        bool,
+        typer.Option(
+            "--app", help="Offer each model at /app as an app for phones, which holds the model."
+        ),
+    ] = False,
     access_log: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Add a JSON line for each request; - is stdout."),
@@ -170,6 +177,7 @@ def serve(
         "insecure": insecure or None,
         "access_log": access_log,
         "audit_log": audit_log,
+        "app": app or None,
     }
     given |= {"host": host, "port": port}
     vertex = vertex_settings(os.environ)
@@ -193,6 +201,8 @@ def serve(
         else:
             write(url)
             note("open it in a browser; stop the server with Ctrl-C", quiet=quiet)
+            if app:
+                _announce_app(url, checked, quiet=quiet)
             if asked_for is not None:
                 note(f"it asks for a key of {asked_for}", quiet=quiet)
                 if not checked.is_loopback and checked.tls_cert is None:
@@ -211,6 +221,19 @@ def serve(
         on_ready=announce,
         **options,
     )
+
+
+def _announce_app(url: str, options: ServerOptions, *, quiet: bool) -> None:
+    """Say where the apps are, with a code for phones where these can reach it."""
+    page = f"{url.rstrip('/')}/app"
+    note(f"apps for phones: {page}", quiet=quiet)
+    if options.is_loopback:
+        return
+    if options.tls_cert is None:
+        note("phones want https for the camera: add --tls-cert and --tls-key", quiet=quiet)
+    code = code_in_terminal(page)
+    if code is not None:
+        note(code, quiet=quiet)
 
 
 def _under_vertex(given: dict[str, Any], vertex: VertexSettings) -> dict[str, Any]:

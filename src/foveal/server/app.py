@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from foveal.errors import FovealError
+from foveal.export.web.runtime import read_runtime
 from foveal.server.gate import (
     Gate,
     on_foveal_error,
@@ -24,7 +25,7 @@ from foveal.server.gate import (
 )
 from foveal.server.models.loader import Offered
 from foveal.server.options import ServerOptions
-from foveal.server.pages import admin, exports, figures, web
+from foveal.server.pages import admin, exports, figures, phone, web
 from foveal.server.protocols import routes, tfserving, torchserve
 from foveal.server.protocols.oip import routes as oip
 from foveal.server.protocols.oip.rpc import RpcServer
@@ -88,6 +89,13 @@ _ROUTES = [
 ]
 
 
+_APP_ROUTES = (
+    Route("/app", phone.index, methods=["GET"], name="apps"),
+    Route("/app/{model}", phone.folder, methods=["GET"], name="app"),
+    Route("/app/{model}/{path:path}", phone.file, methods=["GET"], name="app_file"),
+)
+
+
 def create_app(offered: Offered, options: ServerOptions | None = None) -> Starlette:
     """Return the ASGI application that serves models.
 
@@ -103,6 +111,10 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
     """
     options = options or ServerOptions()
     state = ServerState(offered, options)
+    apps = phone.Apps()
+    if options.app:
+        # Now: that the runtime of apps is missing is known before anything is asked.
+        read_runtime()
     # Now: that grpcio is missing is known before anything is loaded.
     rpc = None if options.grpc_port is None else RpcServer(state)
 
@@ -123,9 +135,10 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
             if rpc is not None:
                 await rpc.stop()
             await asyncio.to_thread(state.close)
+            apps.close()
 
     app = Starlette(
-        routes=[*_named_routes(options), *_ROUTES],
+        routes=[*_named_routes(options), *(_APP_ROUTES if options.app else ()), *_ROUTES],
         middleware=[Middleware(Gate, state=state)],
         exception_handlers={
             HTTPException: on_http_exception,
@@ -137,6 +150,7 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
         lifespan=lifespan,
     )
     app.state.foveal = state
+    app.state.apps = apps
     return app
 
 

@@ -79,6 +79,8 @@ class ServerOptions:
         insecure: Answer anyone who reaches the server, on a public address too.
         access_log: File with a line for each request; `-` is standard output; None writes none.
         audit_log: File with a line for each act of administration; None is one beside the keys.
+        app: Offer each model as an app at `/app`, which holds the model: whoever opens it takes it
+            along.
         runtime_dir: Directory for what several workers share, such as their counters; None makes
             one that ends with the server.
     """
@@ -119,6 +121,7 @@ class ServerOptions:
     insecure: bool = False
     access_log: str | None = None
     audit_log: Path | None = None
+    app: bool = False
     runtime_dir: Path | None = None
 
     def __post_init__(self) -> None:
@@ -175,6 +178,11 @@ class ServerOptions:
             )
         if self.insecure and self.keys is not None:
             raise UsageError("Keys are not asked for with --insecure. Choose one of the two.")
+        if self.app and self.keys is not None:
+            raise UsageError(
+                "An app hands the model to whoever opens it, and this server asks for keys.",
+                hint="leave out --app, or serve the app without keys: --insecure",
+            )
         if not self.is_loopback:
             self.check_exposed(self.host)
 

@@ -11,6 +11,7 @@ from typing import final
 
 from PIL import Image as PILImage
 
+from foveal.bundle.bundle import Bundle
 from foveal.data.decode import decode
 from foveal.export.job import Pictures
 from foveal.predict.predictor import Predictor
@@ -45,17 +46,32 @@ def choose_checks(predictor: Predictor, pictures: Pictures) -> Iterator[Check]:
     picture, such as the place; the answer is that of the bundle to what is written.
     """
     step = max(1, len(pictures.val) // COUNT)
-    files = pictures.files([*pictures.val[::step], *pictures.val[1::step]])
+    # The others follow, for what cannot be read.
+    others = [sample for i, sample in enumerate(pictures.val) if i % step]
+    files = pictures.files([*pictures.val[::step], *others])
     for number, (name, data) in enumerate(islice(files, COUNT), 1):
         is_png = PurePath(name).suffix.lower() == ".png"
         written = _rewritten(decode(data, pictures.limits), is_png=is_png)
-        (answer,) = predictor.predict([predictor.decode(written)])
-        expected: JsonObject = {
-            "text": answer.text,
-            "confidence": answer.confidence,
-            "unsure": answer.unsure,
-        }
-        yield Check(f"{number}.{'png' if is_png else 'jpg'}", written, expected)
+        yield _check(predictor, f"{number}.{'png' if is_png else 'jpg'}", written)
+
+
+def drawn_checks(bundle: Bundle) -> Iterator[Check]:
+    """Yield the inputs that a bundle carries to show that it answers alike; none in old ones."""
+    if bundle.proof is None:
+        return
+    predictor = Predictor(bundle)
+    for number, pixels in enumerate(bundle.proof.inputs[:COUNT], 1):
+        written = _rewritten(Picture.from_array(pixels), is_png=True)
+        yield _check(predictor, f"{number}.png", written)
+
+
+def _check(predictor: Predictor, name: str, data: bytes) -> Check:
+    (answer,) = predictor.predict([predictor.decode(data)])
+    return Check(
+        name,
+        data,
+        {"text": answer.text, "confidence": answer.confidence, "unsure": answer.unsure},
+    )
 
 
 def _rewritten(picture: Picture, *, is_png: bool) -> bytes:

@@ -53,8 +53,7 @@ class ProofServer:
         self._ended = threading.Event()
         self._token = secrets.token_urlsafe(16)
         handler = _handler(folder, self._token, self._pictures, self._answers, self._ended)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
@@ -89,6 +88,14 @@ class ProofServer:
             return self._answers.get(timeout=timeout_s)
         except Empty:
             return None
+
+
+@final
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a browser that ends closes its connections."""
 
 
 def _handler(

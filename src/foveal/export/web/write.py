@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from string import Template
@@ -16,7 +17,7 @@ from foveal.errors import MissingExtraError, UsageError
 from foveal.export.description import describe
 from foveal.export.job import ExportJob, Pictures
 from foveal.export.proof import Proof, prove_target
-from foveal.export.web.checks import choose_checks
+from foveal.export.web.checks import Check, choose_checks, drawn_checks
 from foveal.export.web.icons import ICONS, draw_icon
 from foveal.export.web.place import find_place, install_place
 from foveal.export.web.runtime import PACKAGE, VERSION, read_runtime
@@ -118,23 +119,31 @@ def write_app(bundle: Bundle, out: Path) -> None:
     _write_model_json(bundle, out, None)
 
 
+def write_served_app(bundle: Bundle, out: Path) -> None:
+    """Write an app as a server offers it: without a proof, checking itself with drawn inputs.
+
+    Raises:
+        MissingExtraError: When the runtime is not here.
+    """
+    write_app(bundle, out)
+    _write_checks(drawn_checks(bundle), out)
+    seal(bundle, out)
+
+
 def add_proof(bundle: Bundle, pictures: Pictures | None, proof: Proof, out: Path) -> None:
     """Write the proof, the pictures of the app's own check, and what its service worker keeps.
 
     Args:
         bundle: The model.
-        pictures: Where the pictures come from; None leaves them out.
+        pictures: Where the pictures of the check come from; None takes drawn inputs instead.
         proof: That the app answers as the bundle does.
         out: The app.
     """
     _write_model_json(bundle, out, proof)
-    (out / "check").mkdir()
-    checks: list[JsonObject] = []
-    if pictures is not None:
-        for check in choose_checks(Predictor(bundle), pictures):
-            (out / "check" / check.name).write_bytes(check.data)
-            checks.append({"file": check.name, **check.expected})
-    (out / "check" / "checks.json").write_text(_json(checks), encoding="utf-8")
+    if pictures is None:
+        _write_checks(drawn_checks(bundle), out)
+    else:
+        _write_checks(choose_checks(Predictor(bundle), pictures), out)
     seal(bundle, out)
 
 
@@ -148,6 +157,15 @@ def seal(bundle: Bundle, out: Path) -> None:
     listed = [name for name in files if name not in ("sw.js", "files.js")]
     text = f"self.CACHE = {json.dumps(cache)};\nself.FILES = {json.dumps(listed, indent=1)};\n"
     (out / "files.js").write_text(text, encoding="utf-8")
+
+
+def _write_checks(checks: Iterable[Check], out: Path) -> None:
+    (out / "check").mkdir()
+    listed: list[JsonObject] = []
+    for check in checks:
+        (out / "check" / check.name).write_bytes(check.data)
+        listed.append({"file": check.name, **check.expected})
+    (out / "check" / "checks.json").write_text(_json(listed), encoding="utf-8")
 
 
 def _write_model_json(bundle: Bundle, out: Path, proof: Proof | None) -> None:

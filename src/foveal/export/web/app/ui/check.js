@@ -44,9 +44,9 @@ async function check() {
   const begun = performance.now();
   const bundle = await asker.ready;
   const loaded = performance.now() - begun;
-  $("proof").textContent = bundle.proof === undefined ? "It was not proven." : proofWords(bundle.proof);
+  $("proof").textContent = bundle.proof === undefined ? "A server wrote this app from its model. It was not proven in a browser then; this page proves it here." : proofWords(bundle.proof);
   const checks = await (await fetch("check/checks.json")).json();
-  if (checks.length === 0) return showVerdict("", "This app was exported without pictures to check itself with.");
+  if (checks.length === 0) return showVerdict("", "This app has no pictures to check itself with.");
   const results = [];
   for (const one of checks) results.push(await checkOne(one));
   const passed = results.filter(({ isSame }) => isSame).length;

@@ -2,8 +2,8 @@
 
 /** A share of 1 in percent; never a certainty that the number does not have. @param {number} share */
 export function percent(share) {
-  if (share > 0.999 && share < 1) return "> 99.9 %";
-  return `${(100 * share).toFixed(1)} %`;
+  if (share > 0.999 && share < 1) return ">\u00a099.9\u00a0%";
+  return `${(100 * share).toFixed(1)}\u00a0%`;
 }
 
 const REASONS = {
