@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from drawing import DrawFolder, brightness_model, tiny_manifest
 
 from foveal.bundle.bundle import Bundle
 from foveal.errors import NetworkError, ParityError, UnknownOperatorError, UsageError
-from foveal.export.coreml import write
+from foveal.export.coreml import conversion, lossy, write
 from foveal.export.coreml.interpreter import ProgramEngine
 from foveal.export.coreml.saved import read_metadata, read_program
 from foveal.export.formats import write_as
@@ -111,12 +112,48 @@ def test_halves_are_rounded_and_proven(tiny_bundle: Bundle, pictures: Path, tmp_
     assert 1e-6 < proof.to_json()["outputs"]["evidence"]["share"] < 1e-2
 
 
+def test_weights_of_8_bits_are_calibrated_anew(
+    tiny_bundle: Bundle, draw_folder: DrawFolder, tmp_path: Path
+) -> None:
+    package = tmp_path / "tiny.mlpackage"
+    # On fewer, even no mistake at all would not show that none in a hundred is lost.
+    many = draw_folder(tmp_path / "many", n=200)
+    proof = write_as(job_of(tiny_bundle, many, ExportOptions("int8")), "coreml", package)
+    assert proof is not None
+    said = json.loads(read_metadata(package)["foveal"])
+    assert said["proof"]["precision"] == "int8"
+    assert said["proof"]["calibrated_difference"] < 1e-5
+    # Fitted to pictures that are all answered right; the bundle's own is 1.
+    temperature = said["calibration"]["temperature"]
+    assert temperature != tiny_bundle.manifest.calibration.temperature
+    one = ProgramEngine(read_program(package), temperature=temperature).run(noise(2))
+    own = OnnxEngine(tiny_bundle.model_bytes()).run(noise(2))
+    between = [outputs["logits"][:, 0] - outputs["logits"][:, 1] for outputs in (one, own)]
+    np.testing.assert_allclose(*between, rtol=0.05, atol=0.1)
+
+
+def test_too_few_pictures_cannot_show_that_8_bits_are_enough(
+    tiny_bundle: Bundle,
+    exported: tuple[Path, Proof],
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def convert(bundle: Bundle, precision: str, package: Path, *, temperature: float) -> None:
+        shutil.copytree(exported[0], package)
+
+    monkeypatch.setattr(lossy, "convert", convert)
+    with pytest.raises(ParityError, match="cannot be ruled out on so few pictures"):
+        write_as(job_of(tiny_bundle, pictures, ExportOptions("int8")), "coreml", tmp_path / "int8")
+    assert not (tmp_path / "int8").exists()
+
+
 def test_a_reader_takes_every_width(tiny_reader: Bundle, tmp_path: Path) -> None:
     package = tmp_path / "reader.mlpackage"
-    write._convert(tiny_reader, "fp32", package)
+    conversion.convert(tiny_reader, "fp32", package)
     engine, own = ProgramEngine(read_program(package)), OnnxEngine(tiny_reader.model_bytes())
     pipeline = tiny_reader.pipeline
-    widths = write.widths_of(tiny_reader)
+    widths = conversion.widths_of(tiny_reader)
     assert widths[0] == pipeline.width_step
     for width in {widths[0], widths[-1]}:
         inputs = noise(2, pipeline.height, width)
@@ -155,7 +192,7 @@ def test_a_package_that_was_tampered_with_is_refused(
         tampered = model.replace(bias.tobytes(), (-bias).tobytes())
         (package / folder / "model.mlmodel").write_bytes(tampered)
 
-    monkeypatch.setattr(write, "_convert", convert)
+    monkeypatch.setattr(write, "convert", convert)
     with pytest.raises(ParityError, match=r"circle.0\.png .circle .* became square"):
         write_as(job_of(tiny_bundle, pictures), "coreml", tmp_path / "tiny.mlpackage")
     assert not (tmp_path / "tiny.mlpackage").exists()

@@ -169,7 +169,7 @@ FORMATS.add(
         ".mlpackage",
         write_coreml,
         is_folder=True,
-        precisions=("fp32", "fp16"),
+        precisions=("fp32", "fp16", "int8"),
         options=("with_app", "without_pictures"),
         app_suffix="-ios",
         needs=(package("coremltools", extra="coreml"), package("onnx", extra="coreml")),

@@ -111,21 +111,35 @@ def prove_target(job: ExportJob, pictures: Pictures, target: Target) -> Proof:
     return comparison.proof(target.runtime)
 
 
-def prove_engine(job: ExportJob, pictures: Pictures, engine: Engine, runtime: str) -> Proof:
+def prove_engine(
+    job: ExportJob,
+    pictures: Pictures,
+    engine: Engine,
+    runtime: str,
+    *,
+    accepted: Engine | None = None,
+) -> Proof:
     """Let an exported network take the place of the bundle's, and compare all answers.
 
     For exports that begin at the model input. Pictures are decoded and prepared by foveal, and a
     tiled picture is answered tile by tile.
 
+    Args:
+        job: Names the bundle.
+        pictures: `val` of them are answered.
+        engine: Runs the exported network.
+        runtime: Name and version of what it runs in.
+        accepted: Runs the network to compare with; None takes the bundle's own.
+
     Raises:
         ParityError: As for `prove_target`.
     """
-    trained, exported = Predictor(job.bundle), Predictor(job.bundle, engine=engine)
-    comparison = _Comparison(trained)
+    own, exported = (Predictor(job.bundle, engine=given) for given in (accepted, engine))
+    comparison = _Comparison(own)
     for chunk in _chunks(job, pictures):
         for name, data in chunk:
-            picture = trained.decode(data)
-            (expected,) = trained.predict([picture])
+            picture = own.decode(data)
+            (expected,) = own.predict([picture])
             try:
                 (said,) = exported.predict([picture])
             except NetworkError as error:

@@ -33,11 +33,14 @@ from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from foveal.export.coreml.node import NoCounterpartError, Node, Value  # noqa: E402
 from foveal.export.coreml.operators import OPERATORS  # noqa: E402
-from foveal.export.coreml.order import INPUT, Order  # noqa: E402
+from foveal.export.coreml.order import INPUT, PROBABILITIES, Order  # noqa: E402
 from foveal.types import UNFAMILIARITY  # noqa: E402
 
 # The oldest system that the application and its widths are written for; specification 8.
 _TARGET = ct.target.iOS17
+_CALIBRATED = "calibrated"
+# Core ML lists at most so many sizes of an input; of more, it is told the smallest and the largest.
+_MOST_WIDTHS = 128
 # Smaller weights are few, and are the ones that tell: biases, and those of the normalisation.
 _LEAST_QUANTISED = 512
 
@@ -110,17 +113,18 @@ def _finish(order: Order, name: str, value: Value) -> Value:
     """Return an output under its name; the logits of a classifier become probabilities."""
     if name != "logits" or order.activation is None:
         return mb.identity(x=value, name=name)
-    calibrated = mb.mul(x=value, y=np.float32(1.0 / order.temperature))
+    calibrated = mb.mul(x=value, y=np.float32(1.0 / order.temperature), name=_CALIBRATED)
     if order.activation == "sigmoid":
-        return mb.sigmoid(x=calibrated, name="probabilities")
-    return mb.softmax(x=calibrated, axis=1, name="probabilities")
+        return mb.sigmoid(x=calibrated, name=PROBABILITIES)
+    return mb.softmax(x=calibrated, axis=1, name=PROBABILITIES)
 
 
 @final
 class _Halved:
-    """Chooses the operations that are computed in 16 bits: all but those that only judge.
+    """Chooses the operations that are computed in 16 bits: all but those that judge.
 
-    How unfamiliar a picture is comes from sums of squares, which 16 bits cannot hold.
+    How unfamiliar a picture is comes from sums of squares, which 16 bits cannot hold; and the
+    calibration would round the probabilities a second time.
     """
 
     def __init__(self) -> None:
@@ -136,7 +140,8 @@ class _Halved:
                 found = wanted.pop()
                 if found is None or found.name in self._names:
                     continue
-                self._names.add(found.name)
+                if found.name not in (PROBABILITIES, _CALIBRATED):
+                    self._names.add(found.name)
                 for value in found.inputs.values():
                     several = value if isinstance(value, list | tuple) else [value]
                     wanted += [one.op for one in several]
@@ -149,7 +154,10 @@ def convert(order: Order) -> None:
     is_whole = order.precision == "fp32"
     precision = ct.precision.FLOAT32 if is_whole else ct.transform.FP16ComputePrecision(_Halved())
     shape: Any = (1, 3, order.height, order.widths[0])
-    if len(order.widths) > 1:
+    if len(order.widths) > _MOST_WIDTHS:
+        between = ct.RangeDim(order.widths[0], order.widths[-1], default=order.widths[-1])
+        shape = ct.Shape((1, 3, order.height, between))
+    elif len(order.widths) > 1:
         shapes = [(1, 3, order.height, width) for width in order.widths]
         shape = ct.EnumeratedShapes(shapes, default=shapes[-1])
     converted = ct.convert(

@@ -138,9 +138,14 @@ class _Reader:
         outputs = [read_fields(as_bytes(one)) for one in fields[3]]
         attributes = _entries(fields, 5)
         kind = as_text(fields[1][0])
+        inputs = {name: self.argument(given) for name, given in _entries(fields, 2).items()}
+        if kind.startswith("constexpr_"):
+            # What becomes a constant when the program is loaded; a text is its name.
+            stored = {name: self.value(given) for name, given in attributes.items()}
+            inputs |= {n: (value,) for n, value in stored.items() if not isinstance(value, str)}
         return Operation(
             kind,
-            {name: self.argument(given) for name, given in _entries(fields, 2).items()},
+            inputs,
             tuple(as_text(output[1][0]) for output in outputs),
             tuple(_element(as_bytes(output[2][0]))[0] == HALF for output in outputs),
             self.value(attributes["val"]) if kind == "const" else None,
