@@ -169,7 +169,7 @@ def test_it_serves_its_page_and_every_static_file(server: httpx.Client) -> None:
     assert page.status_code == 200
     assert "<title>" in page.text
     assert server.get("/docs").status_code == 200
-    static = PACKAGE / "server" / "static"
+    static = PACKAGE / "server" / "pages" / "static"
     names = sorted(path.name for path in static.iterdir())
     assert "app.js" in names
     for name in names:

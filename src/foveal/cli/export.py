@@ -72,7 +72,10 @@ def export(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Export a model to another format, proven to answer alike."""
+    """Export a model to another format.
+
+    What was written is proven to answer alike, or it is not written.
+    """
     if list_:
         _list(model, as_json=as_json, quiet=quiet)
         return
