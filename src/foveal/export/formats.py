@@ -157,6 +157,13 @@ def _write_web(job: ExportJob, out: Path) -> Proof:
     return write_web(job, out)
 
 
+def _write_litert(job: ExportJob, out: Path) -> Proof:
+    # Imported late: as above.
+    from foveal.export.litert.write import write_litert
+
+    return write_litert(job, out)
+
+
 _LOSSY: tuple[Precision, ...] = ("fp32", "int8")
 
 
@@ -196,5 +203,16 @@ FORMATS.add(
         is_folder=True,
         options=("gpu",),
         needs=(package("uv", extra="docker"),),
+    ),
+)
+FORMATS.add(
+    "litert",
+    Format(
+        "a file for LiteRT, formerly TensorFlow Lite: Android and small devices",
+        ".tflite",
+        _write_litert,
+        precisions=("fp32", "fp16", "int8"),
+        needs=(package("tensorflow", extra="litert"), package("onnx", extra="litert")),
+        proof_needs=(package("ai_edge_litert", extra="litert", name="ai-edge-litert"),),
     ),
 )

@@ -1,0 +1,1 @@
+"""Networks as LiteRT files, for phones and small devices. Importing this package loads nothing."""
