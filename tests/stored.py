@@ -13,7 +13,8 @@ from drawing import brightness_model, tiny_manifest
 from fsspec.implementations.local import LocalFileSystem
 
 from foveal.bundle import Bundle
-from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
+from foveal.bundle.container import TRAINED_ON_NAME
+from foveal.bundle.trained_on import TrainedOn
 from foveal.data.source import digest_of
 from foveal.store.answers import Answered, AnswerTable
 

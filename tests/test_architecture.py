@@ -93,7 +93,7 @@ def test_evaluating_needs_no_torch(tiny_bundle: Bundle, tmp_path: Path) -> None:
 
 
 def test_training_without_torch_says_what_to_install(tmp_path: Path) -> None:
-    code = BLOCK + "from foveal.cli.main import main\nmain(['train', 'photos'])"
+    code = BLOCK + "import sys\nfrom foveal.cli.main import run\nsys.exit(run(['train', 'photos']))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
     )

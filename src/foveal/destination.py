@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +69,9 @@ def writing(path: Path) -> Iterator[None]:
 
 def _try(folder: Path) -> None:
     """Make a file and remove it: permissions alone do not tell of read-only disks and /proc."""
+    # Imported late: it brings what draws random names.
+    import tempfile
+
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".tmp-"):
         pass
 

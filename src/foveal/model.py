@@ -22,7 +22,6 @@ from foveal.predict.engine import ONNX_RUNTIME
 from foveal.predict.files import answer_pictures
 from foveal.predict.inputs import PictureLike, is_one, read_each, read_one
 from foveal.predict.predictor import Predictor
-from foveal.predict.write import write_answers
 from foveal.types import JsonObject, Picture
 from foveal.workflow.locate import find_model
 from foveal.workflow.names import voters
@@ -264,15 +263,18 @@ class Model:
                 hint='model.predict(pictures, out="answers", maps=True)',
             )
         reporting = shown_progress(progress, verbose=verbose and not stream)
-        answers = (
-            answer_pictures(
+        if out is None:
+            answers = answer_pictures(
                 self.predictor,
                 given if stream else list(given),
                 batch_size=batch_size,
                 progress=reporting,
             )
-            if out is None
-            else write_answers(
+        else:
+            # Imported late: it brings what draws.
+            from foveal.predict.write import write_answers
+
+            answers = write_answers(
                 self.predictor,
                 list(given),
                 Path(out),
@@ -280,7 +282,6 @@ class Model:
                 batch_size=batch_size,
                 progress=reporting,
             )
-        )
         if stream:
             return answers
         if not one:

@@ -130,6 +130,8 @@ def test_a_network_that_is_exchanged_after_the_check_is_not_loaded(
     shutil.copytree(tiny_bundle.path, folder)
     bundle = Bundle.open(folder)
     (folder / "model.onnx").write_bytes(b"another network")
+    # First what was checked, which is still in memory; then what is there.
+    assert bundle.model_bytes() == tiny_bundle.read("model.onnx")
     with pytest.raises(BundleError, match="was changed"):
         Predictor(bundle)
 

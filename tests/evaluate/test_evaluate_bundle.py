@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from foveal.bundle import Bundle
-from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
+from foveal.bundle.container import TRAINED_ON_NAME
+from foveal.bundle.trained_on import TrainedOn
 from foveal.data.source import Loaded, Sample
 from foveal.errors import DataError, ImageError, MissingExtraError
 from foveal.evaluate import Evaluation, MeasureOptions, evaluate_bundle

@@ -31,7 +31,7 @@ WITHOUT_TORCH = """
 import sys
 for name in ("torch", "torchvision", "timm", "onnx"):
     sys.modules[name] = None
-from foveal.cli.main import main
+from foveal.__main__ import main
 main()
 """
 

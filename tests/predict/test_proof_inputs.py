@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from foveal.bundle.bundle import Bundle
-from foveal.bundle.proof import PROOF_NAME, ProofInputs
+from foveal.bundle.container import PROOF_NAME
+from foveal.bundle.proof import ProofInputs
 from foveal.errors import BundleError
 from foveal.pipeline import Pipeline
 from foveal.predict.engine import OnnxEngine

@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from foveal.atomic import atomic_path
 from foveal.bundle.agreement import check_graph, check_outputs
 from foveal.bundle.container import (
     MODEL_NAME,
+    PROOF_NAME,
+    TRAINED_ON_NAME,
     WEIGHTS_NAME,
     list_files,
     read_file,
@@ -24,14 +26,16 @@ from foveal.bundle.container import (
 )
 from foveal.bundle.manifest import Manifest
 from foveal.bundle.onnx_check import check_onnx
-from foveal.bundle.proof import PROOF_NAME, ProofInputs
-from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
 from foveal.errors import BundleError, RecipeError
 from foveal.names import is_name
 from foveal.pipeline import Pipeline
 from foveal.tasks import get_task
 from foveal.tasks.base import Task
 from foveal.types import Labels
+
+if TYPE_CHECKING:
+    from foveal.bundle.proof import ProofInputs
+    from foveal.bundle.trained_on import TrainedOn
 
 MANIFEST_NAME = "bundle.json"
 REQUIRED_FILES = frozenset({MODEL_NAME})
@@ -42,6 +46,8 @@ ALLOWED_FILES = REQUIRED_FILES | {
     TRAINED_ON_NAME,
     PROOF_NAME,
 }
+# Where an opened bundle keeps its network until that is asked for.
+_MODEL = "_model"
 
 
 @final
@@ -101,6 +107,7 @@ class Bundle:
             raise BundleError(f"Invalid value in bundle.json: {error.message}") from error
         check_outputs(manifest, specs)
         check_graph(manifest, graph)
+        bundle.__dict__[_MODEL] = model
         return bundle
 
     @classmethod
@@ -163,8 +170,14 @@ class Bundle:
         return content
 
     def model_bytes(self) -> bytes:
-        """Return the serialised ONNX model."""
-        return self.read(MODEL_NAME)
+        """Return the serialised ONNX model: what was verified when it was opened.
+
+        Raises:
+            BundleError: When it was changed since.
+        """
+        # Most bundles are opened to be run, once: then it need not be read and hashed again.
+        model: bytes | None = self.__dict__.pop(_MODEL, None)
+        return self.read(MODEL_NAME) if model is None else model
 
     @property
     def name(self) -> str:
@@ -187,6 +200,9 @@ class Bundle:
         """Return the hashes of the training pictures, or None where the bundle has none."""
         if TRAINED_ON_NAME not in self.manifest.files:
             return None
+        # Imported late: `foveal predict` does without, and it brings what reads training data.
+        from foveal.bundle.trained_on import TrainedOn
+
         return TrainedOn.from_bytes(self.read(TRAINED_ON_NAME))
 
     @cached_property
@@ -198,6 +214,9 @@ class Bundle:
         """
         if PROOF_NAME not in self.manifest.files:
             return None
+        # Imported late: asked for only where engines are compared.
+        from foveal.bundle.proof import ProofInputs
+
         return ProofInputs.from_bytes(self.read(PROOF_NAME), self.pipeline, self.manifest.outputs)
 
     @property

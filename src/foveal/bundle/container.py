@@ -16,6 +16,8 @@ from foveal.special import special_kind
 
 MODEL_NAME = "model.onnx"
 WEIGHTS_NAME = "weights.safetensors"
+TRAINED_ON_NAME = "trained_on.bin"
+PROOF_NAME = "proof.npz"
 _NETWORKS = {
     # The most that protobuf can hold.
     MODEL_NAME: 2**31 - 1,

@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.bundle.agreement import INPUT_NAME, fits
+from foveal.bundle.container import PROOF_NAME
 from foveal.errors import BundleError
 from foveal.pipeline import Pipeline
 from foveal.types import Outputs, TensorSpec
-
-PROOF_NAME = "proof.npz"
 
 
 @final

@@ -15,6 +15,7 @@ from typing import Self, final
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.bundle.container import TRAINED_ON_NAME
 from foveal.data.hashing import count_bits, fingerprint, thinned
 from foveal.data.near import MIN_SPREAD
 from foveal.data.scan import Scan
@@ -24,7 +25,6 @@ from foveal.pipeline import Pipeline
 from foveal.types import Picture, Raster, RawTarget
 from foveal.windows import scaled
 
-TRAINED_ON_NAME = "trained_on.bin"
 # 4 MB. Of more pictures, those with the lowest content hashes are kept: a random part.
 _MOST = 250_000
 # Bits in which the looks of copies may differ. There are no thumbnails to look closer, as there are

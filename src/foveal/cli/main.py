@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import logging
 import os
 import shlex
@@ -77,17 +76,6 @@ VERBS: dict[str, Verb] = {
 }
 """A verb's module is read only when that verb is asked for: neither the list of verbs nor one
 prediction may pay for the options of the trainer."""
-
-
-_GC_THRESHOLD = 50_000
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and leave the process with its exit status."""
-    # What is made while modules are imported lives on: looking for garbage in it every 700
-    # objects only slows the start.
-    gc.set_threshold(_GC_THRESHOLD)
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
 def run(argv: Sequence[str]) -> int:

@@ -22,11 +22,6 @@ _ENCRYPTED = 0x1
 _MAX_DIRECTORY_BYTES = 128_000_000
 
 
-def is_archive(path: Path) -> bool:
-    """Return whether this is a zip archive of data, by its name; a folder may end in .zip too."""
-    return path.suffix.lower() == ".zip" and path.is_file()
-
-
 @final
 class ZipStorage(Storage):
     """The files of a zip archive. May be read from several threads.

@@ -7,23 +7,16 @@ only an `ImageError` comes out.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from PIL import ImageFile
-from PIL.AvifImagePlugin import AvifImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from foveal.data.boundary import refusing
 from foveal.data.bounds import check_cost, essential
@@ -41,6 +34,9 @@ from foveal.extras import import_extra
 from foveal.special import special_kind
 from foveal.types import Picture
 
+if TYPE_CHECKING:
+    from PIL import ImageFile
+
 __all__ = [
     "DEFAULT_LIMITS",
     "PLUGINS",
@@ -56,16 +52,31 @@ __all__ = [
     "to_rgb",
 ]
 
+Opener: TypeAlias = "Callable[[BinaryIO], ImageFile.ImageFile]"
+"""Opens a picture file of one format; nothing is decoded yet."""
+
+
+def _opener(name: str) -> Opener:
+    def open_file(file: BinaryIO) -> ImageFile.ImageFile:
+        # Imported when the first picture of the format comes: a prediction sees one format, and
+        # most JPEGs are decoded without Pillow.
+        module = import_module(f"PIL.{name}ImagePlugin")
+        opened: ImageFile.ImageFile = getattr(module, f"{name}ImageFile")(file)
+        return opened
+
+    return open_file
+
+
 # The classes themselves, not Image.open: only these formats can ever be parsed, and no limit
 # but our own holds. The class for HEIC is optional: see `plugin`.
-PLUGINS: dict[Format, type[ImageFile.ImageFile]] = {
-    "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
-    "WEBP": WebPImageFile,
-    "AVIF": AvifImageFile,
-    "GIF": GifImageFile,
-    "BMP": BmpImageFile,
-    "TIFF": TiffImageFile,
+PLUGINS: dict[Format, Opener] = {
+    "JPEG": _opener("Jpeg"),
+    "PNG": _opener("Png"),
+    "WEBP": _opener("WebP"),
+    "AVIF": _opener("Avif"),
+    "GIF": _opener("Gif"),
+    "BMP": _opener("Bmp"),
+    "TIFF": _opener("Tiff"),
 }
 # 16-bit white is 65535 = 255 * 257.
 _SIXTEEN_TO_EIGHT = 257
@@ -189,8 +200,8 @@ def _to_pixels(image: PILImage.Image) -> NDArray[np.uint8]:
     return pixels
 
 
-def plugin(kind: Format) -> type[ImageFile.ImageFile]:
-    """Return the class that reads a format.
+def plugin(kind: Format) -> Opener:
+    """Return what opens a format.
 
     Raises:
         ImageFormatError: When its package is not installed.
@@ -198,7 +209,7 @@ def plugin(kind: Format) -> type[ImageFile.ImageFile]:
     if kind != "HEIC":
         return PLUGINS[kind]
     try:
-        found: type[ImageFile.ImageFile] = import_extra(
+        found: Opener = import_extra(
             "pi_heif.as_plugin", "heic", "Decoding HEIC needs pi-heif"
         ).HeifImageFile
     except MissingExtraError as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foveal.data.archive import ZipStorage, is_archive
+from foveal.data.archive import ZipStorage
+from foveal.data.names import is_archive
 from foveal.data.storage import LocalStorage, RemoteStorage, Storage
 from foveal.errors import DataError
 from foveal.special import special_kind

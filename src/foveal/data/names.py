@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from foveal.types import SplitName
 
@@ -42,3 +42,8 @@ def is_picture_name(name: str) -> bool:
 def is_foreign_picture_name(name: str) -> bool:
     """Tell whether a name ends like a picture of a format that is not supported."""
     return PurePosixPath(name).suffix.lower() in FOREIGN_SUFFIXES
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether this is a zip archive of data, by its name; a folder may end in .zip too."""
+    return path.suffix.lower() == ".zip" and path.is_file()

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.bundle.bundle import Bundle
-from foveal.bundle.container import MODEL_NAME, WEIGHTS_NAME
+from foveal.bundle.container import MODEL_NAME, PROOF_NAME, WEIGHTS_NAME
 from foveal.bundle.onnx_check import check_onnx
-from foveal.bundle.proof import PROOF_NAME
 from foveal.errors import ParityError
 from foveal.export.description import describe
 from foveal.export.job import ExportJob, Pictures

@@ -1,51 +1,60 @@
-"""Metrics, intervals, tests and calibration. numpy only; knows no task, no picture and no file."""
+"""Metrics, intervals, tests and calibration. numpy only; knows no task, no picture and no file.
 
-from foveal.metrics.calibration import (
-    CoverageCurve,
-    Reliability,
-    coverage_curve,
-    expected_calibration_error,
-    fit_temperature,
-    log_softmax,
-    reliability,
-    sigmoid,
-    softmax,
-)
-from foveal.metrics.classification import (
-    ClassScores,
-    averages,
-    confusion,
-    count_scores,
-    label_counts,
-)
-from foveal.metrics.intervals import (
-    MIN_RESAMPLES,
-    Interval,
-    bootstrap,
-    holm,
-    mcnemar,
-    paired_difference,
-    summarise_with_intervals,
-    wilson,
-)
-from foveal.metrics.limit import CONFIDENCE, Limit, choose_limit, lower_limit, pictures_needed
-from foveal.metrics.ranking import (
-    PrecisionRecallCurve,
-    RocCurve,
-    best_f1_thresholds,
-    mean_average_precision,
-    precision_recall_curve,
-    roc_curve,
-    threshold_sweep,
-)
-from foveal.metrics.segmentation import (
-    OverlapScores,
-    boundary_scores,
-    mean_known,
-    overlap_scores,
-    pixel_accuracy,
-)
-from foveal.metrics.text import edit_script, misread
+Read when they are first used: a prediction needs two functions of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from foveal.metrics.calibration import (
+        CoverageCurve,
+        Reliability,
+        coverage_curve,
+        expected_calibration_error,
+        fit_temperature,
+        log_softmax,
+        reliability,
+        sigmoid,
+        softmax,
+    )
+    from foveal.metrics.classification import (
+        ClassScores,
+        averages,
+        confusion,
+        count_scores,
+        label_counts,
+    )
+    from foveal.metrics.intervals import (
+        MIN_RESAMPLES,
+        Interval,
+        bootstrap,
+        holm,
+        mcnemar,
+        paired_difference,
+        summarise_with_intervals,
+        wilson,
+    )
+    from foveal.metrics.limit import CONFIDENCE, Limit, choose_limit, lower_limit, pictures_needed
+    from foveal.metrics.ranking import (
+        PrecisionRecallCurve,
+        RocCurve,
+        best_f1_thresholds,
+        mean_average_precision,
+        precision_recall_curve,
+        roc_curve,
+        threshold_sweep,
+    )
+    from foveal.metrics.segmentation import (
+        OverlapScores,
+        boundary_scores,
+        mean_known,
+        overlap_scores,
+        pixel_accuracy,
+    )
+    from foveal.metrics.text import edit_script, misread
 
 __all__ = [
     "CONFIDENCE",
@@ -90,3 +99,25 @@ __all__ = [
     "threshold_sweep",
     "wilson",
 ]
+
+# The first has what predictions need.
+_MODULES = (
+    "calibration",
+    "classification",
+    "intervals",
+    "limit",
+    "ranking",
+    "segmentation",
+    "text",
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Fetch a public name on first use (PEP 562)."""
+    if name in __all__:
+        for module in _MODULES:
+            found = vars(import_module(f"foveal.metrics.{module}"))
+            if name in found:
+                globals()[name] = found[name]
+                return found[name]
+    raise AttributeError(f"foveal.metrics has no {name!r}.")

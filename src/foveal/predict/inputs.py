@@ -7,18 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, final
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from PIL import ImageOps
 
-from foveal.data.archive import ZipStorage, is_archive
 from foveal.data.decode import DecodeLimits, read_file, to_rgb
-from foveal.data.names import is_hidden, is_picture_name
+from foveal.data.names import is_archive, is_hidden, is_picture_name
 from foveal.errors import DataError, UsageError
 from foveal.types import Image, Picture
+
+if TYPE_CHECKING:
+    from foveal.data.archive import ZipStorage
 
 PictureLike: TypeAlias = str | PathLike[str] | bytes | NDArray[Any] | PILImage.Image | BinaryIO
 """One picture: a path, the bytes of a file, an open file, an array, or a Pillow image."""
@@ -89,6 +90,9 @@ def read_one(picture: Any) -> Given:
     if isinstance(picture, (bytes, bytearray)):
         return Given("picture", bytes(picture))
     if isinstance(picture, PILImage.Image):
+        # Imported late: files are turned upright by their decoders.
+        from PIL import ImageOps
+
         name = str(getattr(picture, "filename", "")) or "picture"
         upright = to_rgb(ImageOps.exif_transpose(picture))
         return Given(name, Picture.from_array(np.asarray(upright)))
@@ -224,6 +228,9 @@ def _flat(pictures: Any) -> Iterator[Given]:
 
 
 def _members(path: Path) -> Iterator[Given]:
+    # Imported late: it brings what reads data from anywhere.
+    from foveal.data.archive import ZipStorage
+
     archive = ZipStorage(path)
     names = [name for name in archive.listing().files if is_picture_name(name)]
     if not names:

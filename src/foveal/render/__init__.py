@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from PIL import ImageDraw
 
-from foveal.lettering import text_font
 from foveal.types import Image, Picture
 
 # Five anchors of a perceptually even dark-to-light ramp; lightness grows monotonically, so the
@@ -86,6 +84,11 @@ def contact_sheet(
     Returns:
         (H, W, 3) uint8 RGB.
     """
+    # Imported late: letters bring fonts, and most pictures are answered without any.
+    from PIL import ImageDraw
+
+    from foveal.lettering import text_font
+
     gap, line = 8, 18
     rows = max(1, -(-len(images) // columns))
     width = columns * (cell + gap) + gap

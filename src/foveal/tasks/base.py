@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, 
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.data.source import TargetKind
 from foveal.settings import parse_section
 from foveal.tasks.prediction import Prediction
 from foveal.types import (
@@ -32,6 +31,8 @@ from foveal.types import (
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
+
+    from foveal.data.source import TargetKind
 
     # With defaults, `Task` alone is any task.
     TargetT = TypeVar("TargetT", default=Any)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 from typing import Literal, Self, TypeAlias, TypedDict, final, get_args
 
 import numpy as np
@@ -170,6 +169,9 @@ def joint_doubts(predictions: Sequence[Prediction]) -> Doubts:
         predictions: At least one.
     """
     unsure = 2 * sum(p.unsure for p in predictions) > len(predictions)
+    # Imported late: it brings fractions and decimals, and few models vote.
+    from statistics import median
+
     named = {reason for p in predictions for reason in p.reasons} if unsure else set()
     known = [p.unfamiliarity for p in predictions if p.unfamiliarity is not None]
     return {

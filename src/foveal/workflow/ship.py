@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from foveal.bundle.bundle import Bundle
+from foveal.bundle.container import PROOF_NAME, TRAINED_ON_NAME
 from foveal.bundle.manifest import Manifest
-from foveal.bundle.proof import PROOF_NAME
-from foveal.bundle.trained_on import TRAINED_ON_NAME, TrainedOn
+from foveal.bundle.trained_on import TrainedOn
 from foveal.console import Progress
 from foveal.export.kept import KeptOutputs
 from foveal.export.onnx import export_onnx, shipped_outputs
