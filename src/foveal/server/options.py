@@ -23,6 +23,14 @@ _OTHER_FILES = 128
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
+_POSITIVE = (
+    *("max_body_bytes", "max_pixels", "body_timeout_s", "header_timeout_s", "keep_alive_s"),
+    *("min_bytes_per_s", "max_connections", "max_client_connections", "deadline_s"),
+    *("queue_items", "queue_bytes", "max_instances", "max_batch", "workers"),
+    *("worker_timeout_s", "threads", "poll_s", "decode_timeout_s"),
+)
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
@@ -126,27 +134,7 @@ class ServerOptions:
 
     def __post_init__(self) -> None:
         """Refuse values that no server could run with."""
-        positive = (
-            "max_body_bytes",
-            "max_pixels",
-            "body_timeout_s",
-            "header_timeout_s",
-            "keep_alive_s",
-            "min_bytes_per_s",
-            "max_connections",
-            "max_client_connections",
-            "deadline_s",
-            "queue_items",
-            "queue_bytes",
-            "max_instances",
-            "max_batch",
-            "workers",
-            "worker_timeout_s",
-            "threads",
-            "poll_s",
-            "decode_timeout_s",
-        )
-        for name in positive:
+        for name in _POSITIVE:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"Invalid {name}. Expected > 0. Received: {value}.")
@@ -154,6 +142,18 @@ class ServerOptions:
             check_engine(self.engine)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("A certificate needs its key.", hint="--tls-cert FILE --tls-key FILE")
+        self._check_addresses()
+        if self.insecure and self.keys is not None:
+            raise UsageError("Keys are not asked for with --insecure. Choose one of the two.")
+        if self.app and self.keys is not None:
+            raise UsageError(
+                "An app hands the model to whoever opens it, and this server asks for keys.",
+                hint="leave out --app, or serve the app without keys: --insecure",
+            )
+        if not self.is_loopback:
+            self.check_exposed(self.host)
+
+    def _check_addresses(self) -> None:
         for text in self.trusted_proxies:
             try:
                 ipaddress.ip_network(text)
@@ -176,15 +176,6 @@ class ServerOptions:
                 "Several workers cannot choose a free port for gRPC together.",
                 hint="--grpc-port 8001, or --workers 1",
             )
-        if self.insecure and self.keys is not None:
-            raise UsageError("Keys are not asked for with --insecure. Choose one of the two.")
-        if self.app and self.keys is not None:
-            raise UsageError(
-                "An app hands the model to whoever opens it, and this server asks for keys.",
-                hint="leave out --app, or serve the app without keys: --insecure",
-            )
-        if not self.is_loopback:
-            self.check_exposed(self.host)
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
         """Return a copy with the named fields changed.

@@ -24,7 +24,6 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from pathlib import Path
-from types import FrameType
 from typing import final
 
 from foveal import errors
@@ -32,7 +31,7 @@ from foveal.errors import FovealError, UsageError
 from foveal.server.heartbeat import BEAT_S, Heartbeat
 from foveal.server.http.listen import listen, url_of
 from foveal.server.options import ServerOptions
-from foveal.server.run import has_terminal
+from foveal.server.signals import Signals
 from foveal.server.telemetry.counters import WorkerTelemetry
 from foveal.server.worker import OpenModels, work
 
@@ -109,7 +108,7 @@ class Supervisor:
         self._open_models = open_models
         self._options = options
         self._telemetry = WorkerTelemetry(directory)
-        self._signals_heard: list[int] = []
+        self._signals = Signals()
         self._has_answered = False
         listeners = listen(options, options.workers)
         self._slots = [_Slot(number, listener) for number, listener in enumerate(listeners, 1)]
@@ -122,27 +121,28 @@ class Supervisor:
         """
         url = url_of(self._options, self._slots[0].listener)
         is_announced = False
-        with self._hearing_signals() as wake:
+        with self._signals.hearing():
             try:
-                while (asked := self._asked()) is None:
-                    self._step(wake)
+                while (asked := self._signals.end()) is None:
+                    self._step()
                     if not is_announced and all(slot.is_ready for slot in self._slots):
                         is_announced = True
                         if on_ready is not None:
                             on_ready(url)
-                    self._forward_hangups()
-                self._drain(asked, wake)
+                    if self._signals.hangup():
+                        self._send(signal.SIGHUP)
+                self._drain(asked)
             finally:
                 self._kill()
                 for slot in self._slots:
                     slot.listener.close()
 
-    def _step(self, wake: socket.socket) -> None:
+    def _step(self) -> None:
         """Start what is due, wait for something to happen, and deal with it."""
         for slot in self._slots:
             if slot.process is None and time.monotonic() >= slot.due:
                 self._start(slot)
-        self._wait(wake, BEAT_S)
+        self._wait(BEAT_S)
         for slot in self._slots:
             self._hear(slot)
             self._end_if_silent(slot)
@@ -150,13 +150,12 @@ class Supervisor:
                 self._replace(slot, slot.process)
         self._telemetry.running(sum(slot.is_ready for slot in self._slots))
 
-    def _wait(self, wake: socket.socket, limit_s: float) -> None:
+    def _wait(self, limit_s: float) -> None:
         heard = [slot.channel for slot in self._slots if slot.channel is not None]
         ends = [slot.process.sentinel for slot in self._slots if slot.process is not None]
         pauses = [slot.due - time.monotonic() for slot in self._slots if slot.process is None]
-        wait([wake, *heard, *ends], max(0.0, min([limit_s, *pauses])))
-        with contextlib.suppress(BlockingIOError):
-            wake.recv(4096)
+        wait([self._signals.wake, *heard, *ends], max(0.0, min([limit_s, *pauses])))
+        self._signals.rest()
 
     def _start(self, slot: _Slot) -> None:
         slot.channel, theirs = multiprocessing.Pipe()
@@ -225,7 +224,7 @@ class Supervisor:
         why = f": {slot.error.message}" if slot.error else ""
         logger.warning("worker %d %s; starting another%s", slot.number, ending, why)
 
-    def _drain(self, asked: int, wake: socket.socket) -> None:
+    def _drain(self, asked: int) -> None:
         """Let every worker finish what is in flight; a second signal ends them at once."""
         limit_s = self._options.drain_s + _DRAIN_MARGIN_S
         if asked == signal.SIGTERM:
@@ -235,23 +234,12 @@ class Supervisor:
         for slot in self._slots:
             # What is still queued when a worker stops listening must not wait here.
             slot.listener.close()
-        while time.monotonic() < end and self._asked() is None:
+        while time.monotonic() < end and self._signals.end() is None:
             alive = [s for s in self._slots if s.process is not None and s.process.is_alive()]
             if not alive:
                 return
-            wait([wake, *(s.process.sentinel for s in alive if s.process is not None)], 0.5)
-
-    def _asked(self) -> int | None:
-        """Return the next signal that asks for the end, once."""
-        for position, number in enumerate(self._signals_heard):
-            if number != signal.SIGHUP:
-                return self._signals_heard.pop(position)
-        return None
-
-    def _forward_hangups(self) -> None:
-        while signal.SIGHUP in self._signals_heard:
-            self._signals_heard.remove(signal.SIGHUP)
-            self._send(signal.SIGHUP)
+            ends = [slot.process.sentinel for slot in alive if slot.process is not None]
+            wait([self._signals.wake, *ends], 0.5)
 
     def _send(self, number: int) -> None:
         for slot in self._slots:
@@ -264,31 +252,6 @@ class Supervisor:
             if slot.process is not None:
                 slot.process.kill()
                 slot.process.join()
-
-    @contextmanager
-    def _hearing_signals(self) -> Iterator[socket.socket]:
-        """Collect signals; the socket can be read when one has come."""
-        wake, ours = socket.socketpair()
-        wake.setblocking(False)
-        ours.setblocking(False)
-
-        had_terminal = has_terminal()
-
-        def on_signal(number: int, _: FrameType | None) -> None:
-            is_closed = number == signal.SIGHUP and had_terminal and not has_terminal()
-            self._signals_heard.append(signal.SIGINT if is_closed else number)
-
-        before_fd = signal.set_wakeup_fd(ours.fileno())
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        before = {number: signal.signal(number, on_signal) for number in numbers}
-        try:
-            yield wake
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(before_fd)
-            wake.close()
-            ours.close()
 
 
 @contextmanager
