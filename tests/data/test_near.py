@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from PIL import ImageEnhance
+from PIL import ImageDraw, ImageEnhance
 
 from foveal.data import near as near_module
 from foveal.data.decode import DecodeLimits, decode, read_file
@@ -207,3 +207,19 @@ def test_real_pictures_are_united_as_an_eye_would(
     sizes = Counter(len(found) for found in united(scan_of(looks)))
     assert max(sizes, default=1) <= largest
     assert copies[0] <= sum((size - 1) * times for size, times in sizes.items()) <= copies[1]
+
+
+def test_copies_of_another_size_have_near_hashes() -> None:
+    near = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        picture = PILImage.new("RGB", (72, 24), "white")
+        draw = ImageDraw.Draw(picture)
+        for _ in range(8):
+            ends = [int(value) for value in rng.integers(0, (72, 24, 72, 24))]
+            draw.line(ends, fill=(0, 0, 0), width=2)
+        smaller = picture.resize((50, 17))
+        one, other = (fingerprint(np.asarray(p)).phash for p in (picture, smaller))
+        near += (one ^ other).bit_count() <= 2
+    # Made small by a mean over cells, 3 of them are.
+    assert near >= 18

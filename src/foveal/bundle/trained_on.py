@@ -30,8 +30,7 @@ _MOST = 250_000
 # Bits in which the looks of copies may differ. There are no thumbnails to look closer, as there are
 # for a split: of 4,388 pictures of six sets of photographs and texts, each half compared with the
 # other, this finds no pair that the thumbnails tell apart; of 251 printed letters it finds 5, in
-# sister fonts. Of copies in JPEG at quality 60 it finds 87 to 100 %, of copies at 70 % of the size
-# 3 % (captchas) to 84 % (photographs) (2026-11).
+# sister fonts. How many copies it finds: benchmarks/near_copies.py.
 _NEAR = 2
 _RECORD = np.dtype([("content", "<u8"), ("look", "<u8")])
 

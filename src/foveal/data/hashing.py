@@ -44,12 +44,15 @@ class Fingerprint:
 def fingerprint(pixels: Image) -> Fingerprint:
     """Return the fingerprint of (H, W, 3) uint8 pixels of any size.
 
+    The picture is made small by a filter without edges: with a plain mean over cells, the hash of a
+    small picture hangs on where its cells fall, and its copies of other sizes are not found.
+
     The hash compares each low frequency of the cosine transform with their median, as described in
     "Looks Like It" (Krawetz, 2011, https://www.hackerfactor.com/blog/index.php?/archives/432);
     the row mean is left out, so that brightness does not count.
     """
     small = PILImage.fromarray(pixels).resize(
-        (_SIDE, _SIDE), PILImage.Resampling.BOX, reducing_gap=2.0
+        (_SIDE, _SIDE), PILImage.Resampling.BILINEAR, reducing_gap=2.0
     )
     grey = np.asarray(small.convert("L"))
     frequencies = (_COSINES[:_DOWN] @ grey.astype(np.float32) @ _COSINES.T)[:, 1:]
