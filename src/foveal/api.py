@@ -597,6 +597,7 @@ def serve(
     insecure: bool = False,
     access_log: str | None = None,
     audit_log: str | Path | None = None,
+    app: bool = False,
     runtime_dir: str | Path | None = None,
 ) -> None:
     """Serve models over HTTP, with a web page, until interrupted.
@@ -653,6 +654,8 @@ def serve(
         access_log: File to add a JSON line to for each request; `-` is standard output.
         audit_log: File to add a line to for each act of administration; None is one beside the
             keys.
+        app: Offer each model as an app at `/app`, which holds the model: whoever opens it takes it
+            along.
         runtime_dir: Directory for what several processes share; None makes one that ends with them.
 
     Raises:
