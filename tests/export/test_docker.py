@@ -198,13 +198,18 @@ def test_every_name_of_a_bundle_can_be_that_of_a_service(name: str) -> None:
     assert len(service_name(name)) <= 63
 
 
-def test_the_image_has_what_the_pictures_need(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_the_image_has_what_the_pictures_need(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "find_spec", lambda name: None)
     masks = Bundle.write(tmp_path / "tints", tint_manifest(), {"model.onnx": tint_model()})
     assert extras_of(tiny_bundle) == ()
     assert extras_of(masks) == ("segment",)
     pages = Pipeline(32, 256, "line", steps=("grey", "lines"))
     manifest = replace(tiny_bundle.manifest, pipeline=pages)
     assert extras_of(replace(tiny_bundle, manifest=manifest)) == ("page",)
+    monkeypatch.setattr(folder, "find_spec", {"pi_heif": "is here"}.get)
+    assert extras_of(tiny_bundle) == ("heic",)
 
 
 def test_without_a_package_index_nothing_is_written(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 from foveal.bundle.bundle import MANIFEST_NAME, Bundle
@@ -56,9 +57,16 @@ def write_docker(job: ExportJob, out: Path) -> None:
 
 
 def extras_of(bundle: Bundle) -> tuple[str, ...]:
-    """Return the extras of foveal that answering with a bundle needs."""
-    page = ("page",) if bundle.pipeline.steps else ()
-    return (*page, *(("segment",) if bundle.pipeline.is_tiled else ()))
+    """Return the extras of foveal that answering with a bundle needs.
+
+    HEIC is decoded in the image if it is decoded here: no bundle says which files will come.
+    """
+    wanted = {
+        "page": bool(bundle.pipeline.steps),
+        "segment": bundle.pipeline.is_tiled,
+        "heic": find_spec("pi_heif") is not None,
+    }
+    return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 
 
 def service_name(name: str) -> str:
