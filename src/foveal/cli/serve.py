@@ -194,33 +194,34 @@ def serve(
     checked = ServerOptions(**options)
     about = [_about(model, store) for model in models or ()]
 
-    def announce(url: str) -> None:
-        if as_json:
-            first = about[0] if about else {}
-            write_json({"schema_version": 1, "url": url, **first, "models": about})
-        else:
-            write(url)
-            note("open it in a browser; stop the server with Ctrl-C", quiet=quiet)
-            if app:
-                _announce_app(url, checked, quiet=quiet)
-            if asked_for is not None:
-                note(f"it asks for a key of {asked_for}", quiet=quiet)
-                if not checked.is_loopback and checked.tls_cert is None:
-                    note(
-                        "keys are sent in the clear: add --tls-cert, or a proxy with TLS",
-                        quiet=quiet,
-                    )
-        # A program that started us through a pipe waits for this line.
-        sys.stdout.flush()
-
     foveal.serve(
         *(models or ()),
         store=store,
         canary=canary or (),
         shadow=shadow or (),
-        on_ready=announce,
+        on_ready=lambda url: _announce(url, about, checked, as_json=as_json, quiet=quiet),
         **options,
     )
+
+
+def _announce(
+    url: str, about: list[dict[str, str]], options: ServerOptions, *, as_json: bool, quiet: bool
+) -> None:
+    """Say where the server answers, and what whoever opens it there should know."""
+    if as_json:
+        first = about[0] if about else {}
+        write_json({"schema_version": 1, "url": url, **first, "models": about})
+    else:
+        write(url)
+        note("open it in a browser; stop the server with Ctrl-C", quiet=quiet)
+        if options.app:
+            _announce_app(url, options, quiet=quiet)
+        if options.keys is not None:
+            note(f"it asks for a key of {options.keys}", quiet=quiet)
+            if not options.is_loopback and options.tls_cert is None:
+                note("keys are sent in the clear: add --tls-cert, or a proxy with TLS", quiet=quiet)
+    # A program that started us through a pipe waits for this line.
+    sys.stdout.flush()
 
 
 def _announce_app(url: str, options: ServerOptions, *, quiet: bool) -> None:
