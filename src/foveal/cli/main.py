@@ -66,6 +66,9 @@ VERBS: dict[str, Verb] = {
     "explain": Verb("foveal.cli.explain", USE, "Explain the answer to a picture."),
     "serve": Verb("foveal.cli.serve", USE, "Serve models over HTTP with a web page."),
     "export": Verb("foveal.cli.export", USE, "Export a model to another format."),
+    "verify": Verb(
+        "foveal.cli.verify", USE, "Verify that a model answers on this machine as it was proven to."
+    ),
     "models": Verb("foveal.cli.models", USE, "Keep versions of models in a store; list backbones."),
     "keys": Verb("foveal.cli.keys", TOOLS, "Create, list and revoke the API keys of a server."),
     "doctor": Verb(

@@ -39,6 +39,8 @@ class Format:
         options: Names of the further options of `ExportOptions` that it takes.
         needs: What must be on the machine to write it.
         proof_needs: What must be there as well to prove it, without which it is not written.
+        verify: Repeats the proof of what was written, for `foveal verify`; None where that cannot
+            be done.
         app_suffix: Ending of the name where an application is written around the model.
     """
 
@@ -50,6 +52,7 @@ class Format:
     options: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     proof_needs: tuple[Need, ...] = ()
+    verify: Callable[[ExportJob, Path], Proof] | None = None
     app_suffix: str | None = None
 
     def suffix_for(self, options: ExportOptions) -> str:
@@ -141,6 +144,12 @@ def _write_onnx(job: ExportJob, out: Path) -> Proof | None:
     return None
 
 
+def _verify_onnx(job: ExportJob, path: Path) -> Proof:
+    from foveal.export.onnx_proof import verify_onnx
+
+    return verify_onnx(job, path)
+
+
 def _write_zip(job: ExportJob, out: Path) -> Proof | None:
     if job.options.precision == "int8":
         from foveal.export.int8 import write_int8_bundle
@@ -164,10 +173,19 @@ def _write_litert(job: ExportJob, out: Path) -> Proof:
     return write_litert(job, out)
 
 
+def _verify_litert(job: ExportJob, path: Path) -> Proof:
+    from foveal.export.litert.write import verify_litert
+
+    return verify_litert(job, path)
+
+
 _LOSSY: tuple[Precision, ...] = ("fp32", "int8")
 
 
-FORMATS.add("onnx", Format("the network alone", ".onnx", _write_onnx, precisions=_LOSSY))
+FORMATS.add(
+    "onnx",
+    Format("the network alone", ".onnx", _write_onnx, precisions=_LOSSY, verify=_verify_onnx),
+)
 FORMATS.add("foveal", Format("the bundle as one file", ".foveal", _write_zip, precisions=_LOSSY))
 FORMATS.add(
     "coreml",
@@ -214,5 +232,6 @@ FORMATS.add(
         precisions=("fp32", "fp16", "int8"),
         needs=(package("tensorflow", extra="litert"), package("onnx", extra="litert")),
         proof_needs=(package("ai_edge_litert", extra="litert", name="ai-edge-litert"),),
+        verify=_verify_litert,
     ),
 )

@@ -15,13 +15,15 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.bundle.values import calibration
 from foveal.errors import FovealError, NetworkError, ParityError
 from foveal.evaluate.baseline import primary_by_sample
 from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
 from foveal.evaluate.measure import open_picture, target_of
 from foveal.export.job import ExportJob, Pictures
 from foveal.export.joined import joined_maps
-from foveal.export.proof import Proof
+from foveal.export.proof import Proof, prove_engine
+from foveal.export.ranges import unseen
 from foveal.machine import processor
 from foveal.metrics import Interval, paired_difference
 from foveal.predict.engine import Engine
@@ -120,18 +122,12 @@ def accept(job: ExportJob, pictures: Pictures, engine: Engine, runtime: str) -> 
             by the 95 % interval of the paired pictures; or fewer than 98 % of the answers stay. The
             message has the figures.
     """
-    bundle, task = job.bundle, job.bundle.task
+    bundle = job.bundle
     trained = Predictor(bundle, limits=pictures.limits)
-    calibration = _calibrate(job, trained, pictures, engine)
-    fitted = replace(bundle, manifest=replace(bundle.manifest, calibration=calibration))
+    own = _calibrate(job, trained, pictures, engine)
+    fitted = replace(bundle, manifest=replace(bundle.manifest, calibration=own))
     predictor = Predictor(fitted, engine=engine, limits=pictures.limits)
-    before, after, agreement, largest = _compare(job, trained, predictor, pictures)
-    difference = paired_difference(
-        primary_by_sample(task, before), primary_by_sample(task, after), resamples=2000
-    )
-    name = task.primary_metric
-    values = [task.summarise(rows)[name] for rows in (before, after)]
-    _refuse_lossy(task, len(before), values, difference, agreement)
+    proof = compared(job, pictures, predictor, runtime)
     wanted = bundle.manifest.calibration.wanted_accuracy
     evaluation = evaluate_bundle(
         predictor,
@@ -142,13 +138,65 @@ def accept(job: ExportJob, pictures: Pictures, engine: Engine, runtime: str) -> 
         unsure_accuracy=wanted or EvaluateOptions().unsure_accuracy,
         near_copies=False,
     )
+    return Accepted(evaluation, proof)
+
+
+def compared(job: ExportJob, pictures: Pictures, predictor: Predictor, runtime: str) -> Proof:
+    """Compare a network with fewer digits, and its own calibration, with the bundle's.
+
+    Args:
+        job: The bundle.
+        pictures: `val` of them decide.
+        predictor: Answers with the other network.
+        runtime: Name and version of what it runs in.
+
+    Raises:
+        ParityError: As for `accept`.
+    """
+    task = job.bundle.task
+    trained = Predictor(job.bundle, limits=pictures.limits)
+    before, after, agreement, largest = _compare(job, trained, predictor, pictures)
+    difference = paired_difference(
+        primary_by_sample(task, before), primary_by_sample(task, after), resamples=2000
+    )
+    name = task.primary_metric
+    values = [task.summarise(rows)[name] for rows in (before, after)]
+    _refuse_lossy(task, len(before), values, difference, agreement)
     measured = {
         "metric": name,
         "bundle": values[0],
         "export": values[1],
         "difference": difference.to_json(),
     }
-    return Accepted(evaluation, Proof(runtime, len(before), agreement, largest, measured=measured))
+    return Proof(runtime, len(before), agreement, largest, measured=measured)
+
+
+def prove_described(job: ExportJob, engine: Engine, described: JsonObject, runtime: str) -> Proof:
+    """Repeat the proof of an export that holds its description; see `describe`.
+
+    Args:
+        job: The bundle that it was exported from.
+        engine: Runs the export.
+        described: The description inside it.
+        runtime: Name and version of what it runs in.
+
+    Raises:
+        UsageError: When there are no pictures.
+        ParityError: When it answers differently; with fewer digits, when it loses too much.
+    """
+    pictures = job.needed_pictures("An export is verified")
+    if described.get("proof", {}).get("precision") != "int8":
+        return prove_engine(job, pictures, engine, runtime)
+    kept = {output["name"] for output in described["outputs"]}
+    manifest = replace(
+        job.bundle.manifest,
+        calibration=calibration(described["calibration"], len(job.bundle.manifest.labels)),
+        outputs=tuple(spec for spec in job.bundle.manifest.outputs if spec.name in kept),
+    )
+    predictor = Predictor(
+        replace(job.bundle, manifest=manifest), engine=engine, limits=pictures.limits
+    )
+    return compared(job, unseen(pictures), predictor, runtime)
 
 
 def _calibrate(

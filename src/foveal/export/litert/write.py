@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from foveal.bundle.bundle import Bundle
+from foveal.errors import UsageError
 from foveal.export.description import describe
 from foveal.export.job import ExportJob, Pictures, Precision
 from foveal.export.litert.runtime import opened, runtime
 from foveal.export.litert.signatures import Signature, signatures_of
-from foveal.export.lossy import accept
+from foveal.export.lossy import accept, prove_described
 from foveal.export.process import working
 from foveal.export.proof import Proof, prove_engine
 from foveal.export.ranges import range_inputs, unseen
@@ -66,6 +67,29 @@ def without_unfamiliarity(bundle: Bundle) -> Bundle:
     """
     kept = tuple(spec for spec in bundle.manifest.outputs if spec.name != UNFAMILIARITY)
     return replace(bundle, manifest=replace(bundle.manifest, outputs=kept))
+
+
+def verify_litert(job: ExportJob, path: Path) -> Proof:
+    """Let an exported LiteRT file answer pictures as the bundle does.
+
+    Raises:
+        UsageError: When it is not one that foveal exported, or there are no pictures.
+        ParityError: When it answers differently; in int8, when it loses too much.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            described = json.loads(archive.read(_DESCRIPTION))
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UsageError(
+            f"{path} does not say how it is to be read: foveal has not exported it.",
+            hint=f"foveal export MODEL --to litert --out {path.name}",
+        ) from error
+    bundle = job.bundle
+    if described["proof"].get("precision") == "int8":
+        bundle = without_unfamiliarity(bundle)
+    signatures = signatures_of(bundle.manifest, bundle.task)
+    with opened(path.read_bytes(), signatures) as engine:
+        return prove_described(replace(job, bundle=bundle), engine, described, runtime())
 
 
 def _convert(

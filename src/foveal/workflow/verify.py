@@ -1,0 +1,180 @@
+"""`foveal verify`: does a model answer on this machine as it did where it was proven?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from foveal.bundle.bundle import Bundle
+from foveal.bundle.proof import ProofInputs
+from foveal.console import Progress
+from foveal.errors import ParityError, UsageError
+from foveal.export.formats import FORMATS
+from foveal.export.job import ExportJob, Pictures
+from foveal.export.lossy import compared
+from foveal.export.proof import LEAST_SHARE, TOLERANCE, prove_engine
+from foveal.machine import processor
+from foveal.predict.engine import OnnxEngine
+from foveal.predict.predictor import Predictor
+from foveal.types import JsonObject
+from foveal.workflow.exports import pictures_of
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was verified.
+
+    Attributes:
+        name: `inputs`, `pictures` or `export`.
+        passed: Whether it holds.
+        words: What was found, as a sentence.
+        figures: The same as numbers.
+    """
+
+    name: str
+    passed: bool
+    words: str
+    figures: JsonObject = field(default_factory=dict)
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        return {
+            "name": self.name,
+            "passed": self.passed,
+            "words": self.words,
+            "figures": self.figures,
+        }
+
+
+def verify_bundle(
+    bundle: Bundle,
+    *,
+    run: Path | None,
+    data: str | Path | None,
+    against: Bundle | None,
+    progress: Progress,
+) -> list[Check]:
+    """Verify an opened bundle, whose files have been found unchanged, on this machine.
+
+    Its own proof inputs are run, if it has some: the answers must be those of the machine where it
+    was written. With another bundle to compare it with, which a quantised one needs, both answer
+    labelled pictures.
+
+    Args:
+        bundle: The bundle.
+        run: The run whose validation pictures are answered, if one is at hand.
+        data: Labelled pictures to take instead.
+        against: The bundle to compare it with: the same answers are expected, or, of a quantised
+            network, no worse ones.
+        progress: Told how far the work is.
+
+    Raises:
+        UsageError: When there is nothing to verify it by.
+    """
+    checks = [] if bundle.proof is None else [_same_outputs(bundle, bundle.proof)]
+    if against is not None:
+        pictures = pictures_of(against, run, data)
+        job = ExportJob(against, find_pictures=lambda: pictures, progress=progress)
+        found = job.needed_pictures("Two bundles are compared")
+        checks.append(_compared(job, bundle, found))
+    if not checks:
+        raise UsageError(
+            f"{bundle.name} has no proof inputs: an older foveal wrote it.",
+            hint="name the bundle it was made from and pictures: --against MODEL --data FOLDER",
+        )
+    return checks
+
+
+def verify_export(
+    path: Path, *, against: Bundle, run: Path | None, data: str | Path | None, progress: Progress
+) -> list[Check]:
+    """Verify an exported file or folder: its proof is repeated in its own runtime.
+
+    Args:
+        path: What `foveal export` wrote.
+        against: The bundle that it was exported from.
+        run: The run whose validation pictures are answered, if one is at hand.
+        data: Labelled pictures to take instead.
+        progress: Told how far the work is.
+
+    Raises:
+        UsageError: When no format of this ending can be verified.
+    """
+    job = ExportJob(
+        against, find_pictures=partial(pictures_of, against, run, data), progress=progress
+    )
+    for _, entry in FORMATS.works():
+        if entry.verify is not None and path.name.endswith(entry.suffix):
+            try:
+                proof = entry.verify(job, path)
+            except ParityError as error:
+                return [Check("export", False, error.message)]
+            words = (
+                f"In {proof.runtime}, {proof.label_agreement:.2%} of {proof.samples} pictures are "
+                f"answered as by {against.name}."
+            )
+            return [Check("export", True, words, proof.to_json())]
+    raise UsageError(f"{path} is no export that can be verified.")
+
+
+def _same_outputs(bundle: Bundle, proof: ProofInputs) -> Check:
+    """Run the bundle's own inputs, and compare the answers with those it was written with."""
+    engine = OnnxEngine(bundle.model_bytes())
+    given = engine.run(proof.inputs, tuple(proof.outputs))
+    height, width = proof.inputs.shape[1:3]
+    frames = [bundle.pipeline.frame(height, width)] * len(proof.inputs)
+    calibration = bundle.manifest.calibration
+    written, here = (bundle.task.decode(o, frames, calibration) for o in (proof.outputs, given))
+    pairs = [bundle.task.agreement(a, b) for a, b in zip(written, here, strict=True)]
+    same = sum(share >= LEAST_SHARE for share, _ in pairs)
+    largest = max(difference for _, difference in pairs)
+    moved = max(float(np.abs(given[n] - values).max()) for n, values in proof.outputs.items())
+    passed = same == len(pairs) and largest <= TOLERANCE
+    cpu = processor()
+    words = (
+        f"On this processor ({cpu['name']}), {same} of {len(pairs)} drawn inputs are answered as "
+        f"where the bundle was written; probabilities differ by at most {largest:.1e}."
+    )
+    figures: JsonObject = {
+        "inputs": len(pairs),
+        "same_answers": same,
+        "max_probability_difference": largest,
+        "max_output_difference": moved,
+        "processor": cpu,
+    }
+    return Check("inputs", passed, words, figures)
+
+
+def _compared(job: ExportJob, bundle: Bundle, pictures: Pictures) -> Check:
+    """Let a bundle answer pictures beside another one, which it must equal or not be worse than."""
+    engine = OnnxEngine(bundle.model_bytes())
+    try:
+        if bundle.manifest.parity.get("precision", "fp32") == "fp32":
+            proof = prove_engine(job, pictures, engine, "ONNX Runtime")
+        else:
+            proof = compared(job, pictures, Predictor(bundle), "ONNX Runtime")
+    except ParityError as error:
+        return Check("pictures", False, error.message.replace(" Nothing was written.", ""))
+    words = (
+        f"{proof.label_agreement:.2%} of {proof.samples} pictures are answered as by "
+        f"{job.bundle.name} {job.bundle.version}."
+    )
+    return Check("pictures", True, words, proof.to_json())
+
+
+def is_export(location: str) -> bool:
+    """Return whether something is an exported file or folder that can be verified."""
+    path = Path(location)
+    endings = [entry.suffix for _, entry in FORMATS.works() if entry.verify is not None]
+    return path.exists() and path.name.endswith(tuple(endings))
+
+
+def all_passed(checks: Sequence[Check]) -> bool:
+    """Return whether every check passed."""
+    return all(check.passed for check in checks)
