@@ -22,6 +22,7 @@ from foveal.predict import OnnxEngine, Predictor
 from foveal.server import start_in_thread
 from foveal.server.models.served import Served
 from foveal.server.options import ServerOptions
+from foveal.server.scheduling import lanes
 from foveal.server.scheduling.batcher import Batcher, run_sizes
 from foveal.server.scheduling.jobs import Reply, Terms
 from foveal.tasks.classify.prediction import Classification
@@ -372,3 +373,20 @@ def test_an_answer_after_the_deadline_is_not_waited_for(
         engine.gate.set()
     assert late.status_code == 504
     assert list(late.json()) == ["error"]
+
+
+def test_memory_is_given_back_after_large_pictures(
+    tiny_bundle: Bundle, dark_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back = threading.Event()
+    monkeypatch.setattr(lanes, "return_memory", given_back.set)
+    buffer = io.BytesIO()
+    PILImage.new("RGB", (2100, 2000), (40, 40, 40)).save(buffer, "PNG")
+    with (
+        start_in_thread({"tiny": Predictor(tiny_bundle)}, port=0) as server,
+        httpx.Client(base_url=server.url, timeout=None) as client,
+    ):
+        assert client.post("/predict/tiny", content=dark_png).status_code == 200
+        assert not given_back.is_set()
+        assert client.post("/predict/tiny", content=buffer.getvalue()).status_code == 200
+        given_back.wait()
