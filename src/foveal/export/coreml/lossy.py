@@ -58,6 +58,7 @@ def write_lossy(job: ExportJob, pictures: Pictures, package: Path, runtime: str)
     job.progress.start("convert to Core ML", 1)
     # Without a temperature first: it is fitted to what this program gives.
     convert(bundle, "int8", package, temperature=1.0)
+    job.progress.update(1)
     job.progress.finish()
     engine = _RememberingEngine(engine_of(bundle, package, 1.0))
     accepted = accept(job, pictures, engine, runtime)

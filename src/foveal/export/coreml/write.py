@@ -73,6 +73,7 @@ def _write_equal(job: ExportJob, pictures: Pictures, package: Path, runtime: str
     precision = job.options.precision
     job.progress.start("convert to Core ML", 1)
     convert(job.bundle, precision, package)
+    job.progress.update(1)
     job.progress.finish()
     engine = engine_of(job.bundle, package, job.bundle.manifest.calibration.temperature)
     watched = WatchedEngine(engine, OnnxEngine(job.bundle.model_bytes()))
