@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from foveal.bundle.bundle import Bundle
+from foveal.data.findings import plural
 from foveal.errors import UsageError
 from foveal.export.proof import Proof
 from foveal.export.web.icons import draw_icon
@@ -73,12 +74,13 @@ def finish_readme(bundle: Bundle, out: Path, proof: Proof, checked: int) -> None
     """Say in the project's README what was proven, and what it holds."""
     agreement = f"{proof.label_agreement:.1%} of {proof.samples} alike, probabilities at most "
     agreement += f"{proof.max_probability_difference:.1g} apart"
+    many = plural(checked, "picture")
     if checked:
-        row = f"| `Foveal/Check` | {checked} validation pictures, and the answers that are expected"
+        row = f"| `Foveal/Check` | {many} of the validation split, and the expected answers"
         row += " |\n"
         check = (
-            f"On its first start, the application answers {checked} pictures and shows whether "
-            "each passed; later, under the button at the top right.\n\n"
+            f"On its first start, the application answers {many} and shows whether each passed; "
+            "later, under the button at the top right.\n\n"
             "**These are validation pictures of the model.** They are part of the application: "
             "whoever has it can look at them. "
             "Delete the folder `Foveal/Check` if they are not to be given away."

@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from foveal.data.findings import plural
 from foveal.errors import UsageError
 from foveal.export.coreml.checks import write_checks
 from foveal.export.coreml.compared import WatchedEngine, check_maps
@@ -49,9 +50,9 @@ def write_coreml(job: ExportJob, out: Path) -> Proof:
     if not options.without_pictures:
         checked = write_checks(written.predictor, pictures, out / CHECK)
         logger.warning(
-            "The application holds %d validation pictures, to check itself on a device: whoever "
-            "has it can look at them. Use --without-pictures if they are private.",
-            checked,
+            "The application holds %s of the validation split, to check itself on a device: "
+            "whoever has it can look at them. Use --without-pictures if they are private.",
+            plural(checked, "picture"),
         )
     finish_readme(job.bundle, out, written.proof, checked)
     logger.warning("No Mac was at hand: the project was not built, and Core ML itself did not run.")

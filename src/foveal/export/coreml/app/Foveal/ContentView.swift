@@ -31,8 +31,8 @@ struct ContentView: View {
         .sheet(isPresented: $isCheckShown) { CheckView(viewer: viewer) }
         .task {
             await viewer.check()
-            // What failed must be seen.
-            isCheckShown = !viewer.checks.allSatisfy(\.hasPassed)
+            // There are results on the first start, and again while any of them failed.
+            isCheckShown = !viewer.checks.isEmpty
             await viewer.startCamera()
         }
         .onChange(of: phase) {
@@ -58,13 +58,13 @@ struct ContentView: View {
             if let photo = viewer.photo {
                 Image(decorative: photo, scale: 1)
                     .resizable()
-                    .overlay { overlay }
+                    .overlay { map }
                     .aspectRatio(
                         CGFloat(photo.width) / CGFloat(photo.height), contentMode: .fit)
             }
         } else if viewer.isAllowed {
             CameraPreview(session: viewer.camera.session)
-                .overlay { overlay.scaleEffect(x: viewer.position == .front ? -1 : 1) }
+                .overlay { map.scaleEffect(x: viewer.position == .front ? -1 : 1) }
                 .aspectRatio(Camera.aspect, contentMode: .fit)
                 .accessibilityLabel("Camera")
         } else {
@@ -74,7 +74,7 @@ struct ContentView: View {
         }
     }
 
-    @ViewBuilder private var overlay: some View {
+    @ViewBuilder private var map: some View {
         if hasOverlay, let overlay = viewer.answer?.overlay,
             let image = PictureDecoder.image(of: overlay)
         {

@@ -51,7 +51,7 @@ final class Viewer: ObservableObject {
     }
 
     private func answerFrame(_ pixels: Pixels) async {
-        let said = await Result { try await recogniser.answer(pixels) }
+        let said = await answered(pixels)
         // The frame of a camera that was left meanwhile is of no interest.
         if mode == .camera {
             show(said)
@@ -65,10 +65,18 @@ final class Viewer: ObservableObject {
         do {
             let pixels = try await Task.detached { try PictureDecoder.decode(data) }.value
             photo = PictureDecoder.image(of: pixels)
-            show(await Result { try await recogniser.answer(pixels) })
+            show(await answered(pixels))
         } catch {
             photo = nil
             show(.failure(error))
+        }
+    }
+
+    private func answered(_ pixels: Pixels) async -> Result<Answer, Error> {
+        do {
+            return .success(try await recogniser.answer(pixels))
+        } catch {
+            return .failure(error)
         }
     }
 
@@ -105,17 +113,6 @@ final class Viewer: ObservableObject {
             UserDefaults.standard.set(checks.allSatisfy(\.hasPassed), forKey: key)
         } catch {
             checkProblem = error.localizedDescription
-        }
-    }
-}
-
-extension Result where Failure == Error {
-    /// The result of asynchronous work.
-    init(_ work: () async throws -> Success) async {
-        do {
-            self = .success(try await work())
-        } catch {
-            self = .failure(error)
         }
     }
 }

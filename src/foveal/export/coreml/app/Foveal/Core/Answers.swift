@@ -6,6 +6,12 @@ struct Output: Sendable {
     let values: [Float]
 }
 
+/// A label and how likely it is, or of a mask, its share of the pixels.
+struct Score: Sendable {
+    let label: String
+    let probability: Double
+}
+
 /// The answer to one picture.
 struct Answer: Sendable {
     /// Label, labels, text, or the largest label of a mask; empty where there is none.
@@ -15,7 +21,7 @@ struct Answer: Sendable {
     /// Whether the answer should not be relied on.
     let isUnsure: Bool
     /// Labels with their probabilities, most likely first; none for texts.
-    let scores: [(label: String, probability: Double)]
+    let scores: [Score]
     /// What is drawn over the picture.
     let overlay: Overlay?
 }
@@ -62,7 +68,9 @@ struct Answering: Sendable {
             text: chosen.map { description.labels[$0] }.joined(separator: "|"),
             confidence: Double(confidence),
             isUnsure: isUnsure(Double(confidence), isFamiliar),
-            scores: order.map { (description.labels[$0], Double(probabilities[$0])) },
+            scores: order.map {
+                Score(label: description.labels[$0], probability: Double(probabilities[$0]))
+            },
             overlay: outputs["evidence"].map {
                 Overlay.evidence($0, label: best, isCompared: !isMulti, frame: frame)
             })
@@ -105,7 +113,9 @@ struct Answering: Sendable {
             confidence: mask.confidence,
             isUnsure: isUnsure(mask.confidence, isFamiliar),
             scores: order.map {
-                (description.labels[$0], Double(counts[$0]) / Double(mask.labels.count))
+                Score(
+                    label: description.labels[$0],
+                    probability: Double(counts[$0]) / Double(mask.labels.count))
             },
             overlay: Overlay.mask(mask, frame: frame, hasBackground: hasBackground))
     }
