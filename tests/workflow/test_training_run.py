@@ -108,6 +108,22 @@ def test_the_bundle_says_what_it_was_proven_on(model: foveal.Model) -> None:
         np.testing.assert_allclose(engine.run(proof.inputs)[name], values, atol=1e-4)
 
 
+def test_a_run_is_verified_by_its_own_answers(
+    model: foveal.Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run_of(model), copy)
+    assert run(["verify", str(copy)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["passed", "passed"]
+    table = copy / "predictions.csv"
+    first, second, *rest = table.read_text().splitlines(keepends=True)
+    image, target, _, *others = second.split(",")
+    table.write_text("".join([first, ",".join([image, target, "another", *others]), *rest]))
+    assert run(["verify", str(copy)]) == 1
+    assert "FAILED" in capsys.readouterr().out
+
+
 def test_the_model_answers_a_file_bytes_an_array_and_a_pillow_image_alike(
     model: foveal.Model, photos: Path
 ) -> None:

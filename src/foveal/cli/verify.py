@@ -46,6 +46,7 @@ def verify(
             opened.check_alone("verified")
             checks = verify_bundle(
                 opened.bundle,
+                own=opened.run,
                 run=None if origin is None else origin.run,
                 data=data,
                 against=None if origin is None else origin.bundle,

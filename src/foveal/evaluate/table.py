@@ -52,16 +52,32 @@ def write_predictions(evaluation: Results, path: Path) -> None:
             )
 
 
+def read_answers(path: Path) -> dict[str, str]:
+    """Return image → answer, as `write_predictions` wrote it.
+
+    Raises:
+        DataError: As for `read_correct`.
+    """
+    return {row["image"]: row["prediction"] for row in _rows(path, "prediction")}
+
+
 def read_correct(path: Path) -> dict[str, bool]:
     """Return image → whether the answer was right.
 
     Raises:
         DataError: When the table is missing or not as `write_predictions` writes it.
     """
+    return {row["image"]: row["correct"] == "1" for row in _rows(path, "correct")}
+
+
+def _rows(path: Path, column: str) -> list[dict[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return {row["image"]: row["correct"] == "1" for row in csv.DictReader(file)}
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            row["image"], row[column]
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             f"Cannot read {path}: {error!r}", hint="foveal evaluate MODEL DATA --out FOLDER"
         ) from error
+    return rows

@@ -14,6 +14,7 @@ from foveal.bundle.bundle import Bundle
 from foveal.bundle.proof import ProofInputs
 from foveal.console import Progress
 from foveal.errors import ParityError, UsageError
+from foveal.evaluate.table import read_answers
 from foveal.export.formats import FORMATS
 from foveal.export.job import ExportJob, Pictures
 from foveal.export.lossy import compared
@@ -23,6 +24,7 @@ from foveal.predict.engine import OnnxEngine
 from foveal.predict.predictor import Predictor
 from foveal.types import JsonObject
 from foveal.workflow.exports import pictures_of
+from foveal.workflow.measure import measure
 
 
 @final
@@ -31,7 +33,7 @@ class Check:
     """One thing that was verified.
 
     Attributes:
-        name: `inputs`, `pictures` or `export`.
+        name: `inputs`, `validation`, `pictures` or `export`.
         passed: Whether it holds.
         words: What was found, as a sentence.
         figures: The same as numbers.
@@ -55,6 +57,7 @@ class Check:
 def verify_bundle(
     bundle: Bundle,
     *,
+    own: Path | None,
     run: Path | None,
     data: str | Path | None,
     against: Bundle | None,
@@ -62,13 +65,14 @@ def verify_bundle(
 ) -> list[Check]:
     """Verify an opened bundle, whose files have been found unchanged, on this machine.
 
-    Its own proof inputs are run, if it has some: the answers must be those of the machine where it
-    was written. With another bundle to compare it with, which a quantised one needs, both answer
-    labelled pictures.
+    Its own proof inputs are run, if it has some, and the validation pictures of its run, if that is
+    at hand: the answers must be those of the machine where it was written. With another bundle to
+    compare it with, which a quantised one needs, both answer labelled pictures.
 
     Args:
         bundle: The bundle.
-        run: The run whose validation pictures are answered, if one is at hand.
+        own: Its own run, if that is at hand.
+        run: The run of `against`, whose validation pictures are answered, if one is at hand.
         data: Labelled pictures to take instead.
         against: The bundle to compare it with: the same answers are expected, or, of a quantised
             network, no worse ones.
@@ -78,6 +82,8 @@ def verify_bundle(
         UsageError: When there is nothing to verify it by.
     """
     checks = [] if bundle.proof is None else [_same_outputs(bundle, bundle.proof)]
+    if own is not None:
+        checks.append(_same_answers(bundle, own, progress))
     if against is not None:
         pictures = pictures_of(against, run, data)
         job = ExportJob(against, find_pictures=lambda: pictures, progress=progress)
@@ -149,6 +155,18 @@ def _same_outputs(bundle: Bundle, proof: ProofInputs) -> Check:
         "processor": cpu,
     }
     return Check("inputs", passed, words, figures)
+
+
+def _same_answers(bundle: Bundle, run: Path, progress: Progress) -> Check:
+    """Answer the validation pictures of a run again, and compare with what it keeps of them."""
+    kept = read_answers(run / "predictions.csv")
+    evaluation = measure(Predictor(bundle), None, run=run, split=None, out=None, progress=progress)
+    answered = zip(evaluation.measured.samples, evaluation.measured.predictions, strict=True)
+    now = {sample.id: prediction.text for sample, prediction in answered}
+    same = sum(now.get(image) == answer for image, answer in kept.items())
+    words = f"{same} of {len(kept)} validation pictures are answered as when the run was evaluated."
+    figures = {"pictures": len(kept), "same_answers": same}
+    return Check("validation", bool(kept) and same == len(kept), words, figures)
 
 
 def _compared(job: ExportJob, bundle: Bundle, pictures: Pictures) -> Check:
