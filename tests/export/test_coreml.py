@@ -198,6 +198,14 @@ def test_a_package_that_was_tampered_with_is_refused(
     assert not (tmp_path / "tiny.mlpackage").exists()
 
 
+def test_a_package_is_verified_again(
+    tiny_bundle: Bundle, exported: tuple[Path, Proof], pictures: Path
+) -> None:
+    proof = write.verify_coreml(job_of(tiny_bundle, pictures), exported[0])
+    assert (proof.samples, proof.label_agreement) == (8, 1.0)
+    assert proof.max_probability_difference == exported[1].max_probability_difference
+
+
 def test_without_pictures_there_is_no_proof(tiny_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="A package for Core ML is proven on validation pictures"):
         write_as(ExportJob(tiny_bundle), "coreml", tmp_path / "tiny.mlpackage")

@@ -10,7 +10,6 @@ from typing import final
 from foveal.atomic import atomic_path
 from foveal.destination import check_file, writing
 from foveal.errors import MissingExtraError, UsageError
-from foveal.export.coreml.write import write_coreml
 from foveal.export.description import describe
 from foveal.export.docker.folder import write_docker
 from foveal.export.job import ExportJob, ExportOptions, Precision
@@ -179,6 +178,18 @@ def _verify_litert(job: ExportJob, path: Path) -> Proof:
     return verify_litert(job, path)
 
 
+def _write_coreml(job: ExportJob, out: Path) -> Proof:
+    from foveal.export.coreml.write import write_coreml
+
+    return write_coreml(job, out)
+
+
+def _verify_coreml(job: ExportJob, path: Path) -> Proof:
+    from foveal.export.coreml.write import verify_coreml
+
+    return verify_coreml(job, path)
+
+
 _LOSSY: tuple[Precision, ...] = ("fp32", "int8")
 
 
@@ -192,11 +203,12 @@ FORMATS.add(
     Format(
         "a package for Core ML: iPhone, iPad and Mac",
         ".mlpackage",
-        write_coreml,
+        _write_coreml,
         is_folder=True,
         precisions=("fp32", "fp16", "int8"),
         options=("with_app", "without_pictures"),
         app_suffix="-ios",
+        verify=_verify_coreml,
         needs=(package("coremltools", extra="coreml"), package("onnx", extra="coreml")),
     ),
 )

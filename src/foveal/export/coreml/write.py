@@ -12,12 +12,14 @@ from foveal.data.findings import plural
 from foveal.errors import UsageError
 from foveal.export.coreml.checks import write_checks
 from foveal.export.coreml.compared import WatchedEngine, check_maps
-from foveal.export.coreml.conversion import convert
+from foveal.export.coreml.conversion import activation_of, convert
+from foveal.export.coreml.interpreter import ProgramEngine
 from foveal.export.coreml.lossy import Written, engine_of, write_lossy
 from foveal.export.coreml.project import CHECK, MODEL, check_app, finish_readme, write_project
-from foveal.export.coreml.saved import add_metadata
+from foveal.export.coreml.saved import add_metadata, read_metadata, read_program
 from foveal.export.description import describe
 from foveal.export.job import ExportJob, Pictures
+from foveal.export.lossy import prove_described
 from foveal.export.proof import Proof, prove_engine
 from foveal.predict.engine import OnnxEngine
 from foveal.predict.predictor import Predictor
@@ -57,6 +59,30 @@ def write_coreml(job: ExportJob, out: Path) -> Proof:
     finish_readme(job.bundle, out, written.proof, checked)
     logger.warning("No Mac was at hand: the project was not built, and Core ML itself did not run.")
     return written.proof
+
+
+def verify_coreml(job: ExportJob, package: Path) -> Proof:
+    """Let the program of a package answer pictures as the bundle does. Needs no coremltools.
+
+    Raises:
+        UsageError: When foveal has not exported it, or there are no pictures.
+        NetworkError: When it is damaged.
+        ParityError: When it answers differently; in int8, when it loses too much.
+    """
+    program = read_program(package)
+    written = read_metadata(package).get(KEY)
+    if written is None:
+        raise UsageError(
+            f"{package} does not say how it is to be read: foveal has not exported it.",
+            hint=f"foveal export MODEL --to coreml --out {package.name}",
+        )
+    described = json.loads(written)
+    engine = ProgramEngine(
+        program,
+        temperature=described["calibration"]["temperature"],
+        multi_label=activation_of(job.bundle) == "sigmoid",
+    )
+    return prove_described(job, engine, described, "the saved program of Core ML, run by foveal")
 
 
 def _write_package(job: ExportJob, pictures: Pictures, package: Path) -> Written:
