@@ -2,7 +2,7 @@
 
 import { characterTiles, element, legend, scoreBars } from "./details.js";
 import { drawEvidence, drawMask } from "./draw.js";
-import { doubt, headline, percent } from "./words.js";
+import { doubt, duration, headline, percent } from "./words.js";
 
 // A picture is shown in no more pixels than this along its longer side.
 const LONGEST = 1024;
@@ -68,7 +68,7 @@ export class Card {
   showAnswer(bundle, { answer, map, ms }) {
     this.find(".headline").textContent = headline(answer);
     const average = answer.task === "segment" ? ", on average over its pixels" : "";
-    this.find(".certainty").textContent = `${percent(answer.confidence)} sure${average} · ${Math.round(ms)} ms`;
+    this.find(".certainty").textContent = `${percent(answer.confidence)} sure${average} · ${duration(ms)}`;
     this.showDoubt(doubt(answer));
     const details = this.find(".details");
     const over = this.find(".over");

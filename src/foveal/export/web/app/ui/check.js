@@ -2,7 +2,7 @@
 
 import { Asker } from "./asker.js";
 import { element } from "./details.js";
-import { percent } from "./words.js";
+import { duration, percent } from "./words.js";
 
 // Processors round differently; what was proven at the export may drift this far.
 const DRIFT = 0.01;
@@ -53,7 +53,7 @@ async function check() {
   const isFine = passed === results.length;
   showVerdict(isFine ? "good" : "bad", `${passed} of ${results.length} pictures ${isFine ? "passed" : "passed; do not rely on this app here"}.`);
   const usual = results.map(({ ms }) => ms).sort((a, b) => a - b)[results.length >> 1];
-  $("timing").textContent = `The model was loaded in ${(loaded / 1000).toFixed(1)} s; a picture takes ${Math.round(usual)} ms here.`;
+  $("timing").textContent = `The model was loaded in ${duration(loaded)}; a picture takes ${duration(usual)} here.`;
 }
 
 check().catch((error) => showVerdict("bad", `The check failed: ${error.message}`));

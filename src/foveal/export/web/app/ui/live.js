@@ -1,7 +1,7 @@
 // Answers what the camera sees, frame by frame, each once the one before is answered.
 
 import { drawEvidence, drawMask } from "./draw.js";
-import { doubt, headline, percent } from "./words.js";
+import { doubt, duration, headline, percent } from "./words.js";
 
 // An evidence map is blurred by nature: this many pixels along the longer side are enough.
 const MAP = 160;
@@ -37,7 +37,10 @@ export class Live {
     const scale = MAP / Math.max(height, width);
     const copy = [Math.max(1, Math.round(height * scale)), Math.max(1, Math.round(width * scale))];
     try {
-      const reply = await this.asker.ask({ frame, copy });
+      const reply = await this.asker.ask({ frame, copy }, (share) => {
+        // A frame that is answered tile by tile may take long; what was said of the last one stays.
+        if (this.places.words.childElementCount === 0) this.places.words.textContent = `Looking… ${percent(share)}`;
+      });
       if (this.camera.isOn && run === this.run) this.show(bundle, reply);
     } catch (error) {
       this.places.words.textContent = error.message;
@@ -53,7 +56,7 @@ export class Live {
     const strong = document.createElement("strong");
     strong.textContent = headline(answer);
     const rest = document.createElement("span");
-    rest.textContent = `${percent(answer.confidence)} sure · ${Math.round(ms)} ms`;
+    rest.textContent = `${percent(answer.confidence)} sure · ${duration(ms)}`;
     const why = document.createElement("span");
     why.className = "why";
     why.textContent = doubt(answer);

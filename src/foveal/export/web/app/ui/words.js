@@ -6,6 +6,11 @@ export function percent(share) {
   return `${(100 * share).toFixed(1)}\u00a0%`;
 }
 
+/** How long something took. @param {number} ms */
+export function duration(ms) {
+  return ms < 1000 ? `${Math.round(ms)}\u00a0ms` : `${(ms / 1000).toFixed(1)}\u00a0s`;
+}
+
 const REASONS = {
   confidence: "less certain than this model's limit",
   constraint: "not one of the allowed texts",
