@@ -122,3 +122,9 @@ def test_no_modules_import_each_other_not_even_for_their_types() -> None:
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     # Raises a CycleError that names the circle.
     TopologicalSorter(imports).prepare()
+
+
+def test_training_imports_no_tensorflow_where_it_is_installed() -> None:
+    code = "import sys, foveal.train.tensorboard; print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

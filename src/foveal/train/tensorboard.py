@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
-from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord
+# Where tensorboard finds TensorFlow it imports all of it, to write files: seconds at the start of
+# every training. This is its own switch, a module that it looks for, to do without.
+sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
+
+from torch.utils.tensorboard import SummaryWriter  # noqa: E402
+from torch.utils.tensorboard.summary import hparams  # noqa: E402
+
+from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
