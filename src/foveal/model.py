@@ -399,13 +399,13 @@ class Model:
         data: str | Path | None = None,
         progress: Progress | None = None,
         verbose: bool = True,
-    ) -> Path:
+    ) -> Path | str:
         """Export the bundle to another format, proven equal in the runtime that its users have.
 
         Args:
             to: Name of the format; `foveal export --list` shows them all.
-            out: File or folder to write; None takes the model's name with the ending of the
-                format, in the working directory.
+            out: File or folder to write, or an fsspec URL such as `s3://models/photos`; None takes
+                the model's name with the ending of the format, in the working directory.
             int8: Quantise the network to whole numbers of 8 bits, calibrated on pictures of the
                 training.
             fp16: Write the network's numbers with 16 bits.
@@ -419,7 +419,7 @@ class Model:
             verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
 
         Returns:
-            The path that was written.
+            The path that was written, or the URL.
 
         Raises:
             UsageError: If there is no such format, it does not take an option, `out` cannot be
@@ -438,7 +438,7 @@ class Model:
             return export_model(
                 self.bundle,
                 to,
-                None if out is None else Path(out),
+                out,
                 options=options_of(
                     int8=int8,
                     fp16=fp16,
@@ -479,7 +479,7 @@ class Model:
         Raises:
             UsageError: If a folder is there.
         """
-        return self.export("foveal", path)
+        return Path(self.export("foveal", path))
 
     def push(
         self,

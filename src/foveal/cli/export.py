@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,9 +33,12 @@ def export(
         typer.Option(metavar="FORMAT", help="Format to write."),
     ] = None,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--out", "-o", metavar="PATH", help="What to write; default: named like the model."
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="What to write, a path or a URL (s3://, gs://); default: named like the model.",
         ),
     ] = None,
     int8: Annotated[

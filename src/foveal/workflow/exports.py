@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,9 @@ from foveal.errors import UsageError
 from foveal.export.formats import FORMATS, write_as
 from foveal.export.job import ExportJob, ExportOptions, Pictures
 from foveal.export.proof import Proof
+from foveal.export.upload import check_free, upload
 from foveal.types import JsonObject
+from foveal.urls import is_url, local_path
 from foveal.workflow.measure import own_data, part_of
 from foveal.workflow.sources import open_as
 
@@ -32,25 +35,23 @@ class Exported:
 
     Attributes:
         to: Name of the format.
-        path: The file or folder.
+        path: The file or folder, or its URL.
         proof: How it answered in its own runtime; None where it holds the bundle's own network.
+        bytes: Size of all that was written.
+        sha256: Digest of it, see `digest_of_files`.
     """
 
     to: str
-    path: Path
+    path: Path | str
     proof: Proof | None
-
-    @property
-    def bytes(self) -> int:
-        """Size of all that was written."""
-        files = [path for path in (self.path, *self.path.rglob("*")) if path.is_file()]
-        return sum(path.stat().st_size for path in files)
+    bytes: int
+    sha256: str
 
 
 def export_model(
     bundle: Bundle,
     to: str,
-    out: Path | None,
+    out: str | Path | None,
     *,
     options: ExportOptions,
     run: Path | None,
@@ -62,7 +63,8 @@ def export_model(
     Args:
         bundle: The model.
         to: Name of the format.
-        out: What to write; None takes the model's name in the working directory.
+        out: What to write, a path or an fsspec URL; None takes the model's name in the working
+            directory.
         options: Of the format.
         run: The bundle's run, if it is at hand: gives the pictures, and keeps the record.
         data: Labelled pictures to prove the export on; None takes the validation split of the run.
@@ -74,13 +76,33 @@ def export_model(
         MissingExtraError: When a package that the format needs is not installed.
         ParityError: When what was written answers differently; nothing is left of it.
     """
-    target = out or Path(bundle.name + FORMATS[to].suffix_for(options))
+    target = out or bundle.name + FORMATS[to].suffix_for(options)
     job = ExportJob(bundle, options, partial(pictures_of, bundle, run, data), progress)
-    proof = write_as(job, to, target)
-    exported = Exported(to, target, proof)
+    exported = _write(job, to, target) if not is_url(target) else _upload(job, to, str(target))
     if run is not None:
         _note(run, bundle, exported, options)
     return exported
+
+
+def _write(job: ExportJob, to: str, out: str | Path) -> Exported:
+    path = local_path(out)
+    proof = write_as(job, to, path)
+    return _exported(to, path, proof)
+
+
+def _upload(job: ExportJob, to: str, url: str) -> Exported:
+    remote = check_free(url)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / (remote.parent()[1] or job.bundle.name)
+        exported = _write(job, to, path)
+        upload(path, remote, FORMATS[to].main)
+    return replace(exported, path=url)
+
+
+def _exported(to: str, path: Path, proof: Proof | None) -> Exported:
+    files = [file for file in (path, *path.rglob("*")) if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    return Exported(to, path, proof, size, digest_of_files(path))
 
 
 def pictures_of(bundle: Bundle, run: Path | None, data: str | Path | None) -> Pictures | None:
@@ -139,9 +161,9 @@ def _note(run: Path, bundle: Bundle, exported: Exported, options: ExportOptions)
         **key,
         "version": bundle.version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "path": str(exported.path.resolve()),
+        "path": str(exported.path if isinstance(exported.path, str) else exported.path.resolve()),
         "bytes": exported.bytes,
-        "sha256": digest_of_files(exported.path),
+        "sha256": exported.sha256,
         "proof": None if exported.proof is None else exported.proof.to_json(),
     }
     text = json.dumps({"schema_version": 1, "exports": [*kept, entry]}, indent=1)
