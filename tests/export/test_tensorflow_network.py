@@ -36,7 +36,6 @@ CLASSES = ClassifyTask.bind(LABELS, {})
 # Of families of backbones the smallest; benchmarks/export/savedmodel.py has all of them.
 FAMILIES = {
     "fovea": Pipeline(24, 40),
-    "efficientnet_lite0": Pipeline(40, 64),
     "mobilenetv3_small_050": Pipeline(64, 64),
     "convnext_atto": Pipeline(64, 64),
 }
@@ -54,10 +53,10 @@ CASES: dict[str, tuple[Any, Any, str, Pipeline]] = {
     **{name: (CLASSES, CLASSIFY, name, size) for name, size in FAMILIES.items()},
     "ctc": (reading("ctc"), READ, "reader", LINE),
     "gru": (reading("gru"), READ, "reader", LINE),
-    "gru-of-one-width": (reading("gru"), READ, "lenet5", Pipeline(32, 96, "stretch")),
+    "gru_of_one_width": (reading("gru"), READ, "lenet5", Pipeline(32, 96, "stretch")),
     "positions": (reading("positions"), READ, "crnn", LINE),
     "unet": (masking("unet"), SEGMENT, "fovea", TILE),
-    "fpn": (masking("fpn"), SEGMENT, "resnet10t", TILE),
+    "fpn": (masking("fpn"), SEGMENT, "efficientnet_lite0", TILE),
 }
 
 

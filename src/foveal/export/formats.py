@@ -41,6 +41,7 @@ class Format:
         verify: Repeats the proof of what was written, for `foveal verify`; None where that cannot
             be done.
         app_suffix: Ending of the name where an application is written around the model.
+        main: Of a folder, the file without which nothing reads it: a store gets it last.
     """
 
     summary: str
@@ -53,6 +54,7 @@ class Format:
     proof_needs: tuple[Need, ...] = ()
     verify: Callable[[ExportJob, Path], Proof] | None = None
     app_suffix: str | None = None
+    main: str = ""
 
     def suffix_for(self, options: ExportOptions) -> str:
         """Return the ending of the name of what is written with some options."""
@@ -190,6 +192,19 @@ def _verify_coreml(job: ExportJob, path: Path) -> Proof:
     return verify_coreml(job, path)
 
 
+def _write_savedmodel(job: ExportJob, out: Path) -> Proof:
+    # Imported late: as above.
+    from foveal.export.savedmodel import write_savedmodel
+
+    return write_savedmodel(job, out)
+
+
+def _verify_savedmodel(job: ExportJob, path: Path) -> Proof:
+    from foveal.export.savedmodel import verify_savedmodel
+
+    return verify_savedmodel(job, path)
+
+
 _LOSSY: tuple[Precision, ...] = ("fp32", "int8")
 
 
@@ -245,5 +260,17 @@ FORMATS.add(
         needs=(package("tensorflow", extra="litert"), package("onnx", extra="litert")),
         proof_needs=(package("ai_edge_litert", extra="litert", name="ai-edge-litert"),),
         verify=_verify_litert,
+    ),
+)
+FORMATS.add(
+    "savedmodel",
+    Format(
+        "TensorFlow, from picture files on",
+        ".savedmodel",
+        _write_savedmodel,
+        is_folder=True,
+        needs=(package("tensorflow", extra="tensorflow"), package("onnx", extra="tensorflow")),
+        verify=_verify_savedmodel,
+        main="1/saved_model.pb",
     ),
 )
