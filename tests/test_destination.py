@@ -50,7 +50,7 @@ def test_a_place_that_the_system_refuses_is_named(
     def refused(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), "folder/.tmp-x")
 
-    monkeypatch.setattr("foveal.destination.tempfile.NamedTemporaryFile", refused)
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refused)
     with pytest.raises(UsageError, match="Cannot write folder: Read-only file system"):
         check_folder(Path("folder"))
 

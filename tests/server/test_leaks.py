@@ -91,7 +91,10 @@ def test_no_fault_shows_what_is_inside(predictor: Predictor, dark_png: bytes, pa
 
 
 def _check_says_nothing(path: str, answer: httpx.Response) -> None:
-    assert not _INSIDES.search(answer.text.partition("<html")[0]), (path, answer.text)
+    said = answer.text.partition("<html")[0]
+    # Which engine runs a network is told on purpose.
+    said = re.sub(r'"onnxruntime[ \d.]*"', "", said) if path == "/models" else said
+    assert not _INSIDES.search(said), (path, answer.text)
     assert not any(_INSIDES.search(value) for value in answer.headers.values()), path
     if answer.status_code >= 400:
         assert "error" in answer.json(), path
