@@ -10,6 +10,7 @@ import typer
 import foveal
 from foveal.cli.options import Debug, Json, Quiet
 from foveal.cli.output import note, table, write, write_json
+from foveal.data.source import TargetKind
 from foveal.errors import UsageError
 from foveal.export.formats import FORMATS, format_json
 from foveal.export.job import options_of
@@ -101,7 +102,7 @@ def export(
         write_json(_record(exported))
     else:
         write(str(exported.path))
-        note(_words(exported), quiet=quiet)
+        note(_words(exported, opened.bundle.task.target_kind), quiet=quiet)
 
 
 def _list(model: str | None, *, as_json: bool, quiet: bool) -> None:
@@ -156,12 +157,13 @@ def _record(exported: Exported) -> dict[str, object]:
     return {**record, "bytes": exported.bytes, "proof": proof}
 
 
-def _words(exported: Exported) -> str:
+def _words(exported: Exported, target: TargetKind) -> str:
     words = f"{exported.bytes / 1e6:.1f} MB"
     if (proof := exported.proof) is None:
         return words
+    what = "the pixels of " if target == "mask" else ""
     return (
-        f"{words}; in {proof.runtime} {percent(proof.label_agreement)} of {proof.samples} "
+        f"{words}; in {proof.runtime} {percent(proof.label_agreement)} of {what}{proof.samples} "
         f"validation pictures are answered alike, probabilities differ by at most "
         f"{proof.max_probability_difference:.0e}"
     )
