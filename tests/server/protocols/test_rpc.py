@@ -7,6 +7,7 @@ import re
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -254,9 +255,11 @@ def test_a_call_needs_one_message_of_its_kind(predictor: Predictor) -> None:
 
 def test_a_full_server_reads_no_message(predictor: Predictor) -> None:
     ending = threading.Event()
-    with start_in_thread({"tiny": predictor}, port=0, grpc_port=0, queue_items=1) as handle:
+    # More than one: as many calls may be open, and the first is until the client ends it.
+    with start_in_thread({"tiny": predictor}, port=0, grpc_port=0, queue_items=4) as handle:
         budget = handle._state.budget
-        handle._server.call(lambda: budget.take("another", 1, 0))
+        for client in "abcd":
+            handle._server.call(partial(budget.take, client, 1, 0))
         call = _start(handle.grpc_port, "ModelInfer", [], ending)
         assert (call.code().name, call.details()) == (
             "UNAVAILABLE",
