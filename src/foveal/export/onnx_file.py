@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from foveal.export.protobuf import encode_field
 from foveal.types import JsonObject
 
-# A field's number and kind (2: bytes with a length in front), as one byte.
-_METADATA_PROPS, _KEY, _VALUE = (14 << 3) | 2, (1 << 3) | 2, (2 << 3) | 2
+# Numbers of the fields.
+_METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
 
 
 def described_onnx(model: bytes, description: JsonObject) -> bytes:
@@ -48,15 +49,10 @@ def with_metadata(model: bytes, entries: Mapping[str, str]) -> bytes:
         entries: Key → value; ONNX Runtime gives them as `custom_metadata_map`.
     """
     added = (
-        _field(_METADATA_PROPS, _field(_KEY, key.encode()) + _field(_VALUE, value.encode()))
+        encode_field(
+            _METADATA_PROPS,
+            encode_field(_KEY, key.encode()) + encode_field(_VALUE, value.encode()),
+        )
         for key, value in entries.items()
     )
     return b"".join((model, *added))
-
-
-def _field(tag: int, content: bytes) -> bytes:
-    length, rest = bytearray(), len(content)
-    while rest >= 0x80:
-        length.append(0x80 | rest & 0x7F)
-        rest >>= 7
-    return bytes((tag, *length, rest)) + content

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from foveal.errors import NetworkError, ParityError
 from foveal.export.job import ExportJob, Pictures
+from foveal.export.prove import LEAST_SHARE, TOLERANCE
 from foveal.predict.engine import Engine
 from foveal.predict.predictor import Predictor
 from foveal.tasks.prediction import Prediction
 from foveal.types import JsonObject, Outputs
 
-# As in `foveal.export.prove`: a larger difference is no rounding.
-TOLERANCE = 0.01
-LEAST_SHARE = 0.9999
 _BATCH = 16
 _NAMED = 5
 

@@ -18,10 +18,10 @@ from foveal.types import UNFAMILIARITY, Calibration, Frame, JsonObject, Outputs
 
 # Largest probability difference that passes. Exports drift by 1e-6 to 1e-4; a hundred times that
 # is no rounding, even where every label still agrees.
-_TOLERANCE = 0.01
+TOLERANCE = 0.01
 # Share of an answer that must agree: all of a label or a text, and all but one in ten thousand of
 # a mask's pixels, whose classes meet in places where the two are equally likely.
-_LEAST_SHARE = 0.9999
+LEAST_SHARE = 0.9999
 _NAMED = 5
 
 
@@ -89,7 +89,7 @@ def prove(
             largest = max(largest, difference)
             moved = _drift(first.unfamiliarity, second.unfamiliarity)
             drift = max(drift, moved)
-            if share < _LEAST_SHARE or max(difference, moved) > _TOLERANCE:
+            if share < LEAST_SHARE or max(difference, moved) > TOLERANCE:
                 differing.append(f"{sample} ({_words(first)} became {_words(second)})")
     if not count:
         raise ParityError("The export cannot be proven: there are no validation pictures.")

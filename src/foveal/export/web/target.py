@@ -17,6 +17,7 @@ from foveal.data.decode import DecodeLimits, decode
 from foveal.data.headers import sniff
 from foveal.errors import ParityError
 from foveal.export.proof import TargetAnswer
+from foveal.export.prove import LEAST_SHARE
 from foveal.export.web.place import Place
 from foveal.export.web.runtime import PACKAGE, VERSION
 from foveal.export.web.server import ProofServer, Said
@@ -26,7 +27,6 @@ from foveal.types import UNFAMILIARITY, Calibration, Frame, Mask, Outputs
 _OWN_FORMATS = frozenset({"JPEG", "PNG"})
 # A picture of fifty megapixels, tile by tile, on a slow machine.
 _ANSWER_S = 600.0
-_LEAST_SHARE = 0.9999
 
 
 @final
@@ -110,7 +110,7 @@ class WebTarget:
         known = {name: values for name, values in outputs.items() if name != UNFAMILIARITY}
         (expected,) = self._task.decode(known, [frame], self._calibration)
         if mask is not None:
-            is_same = float(np.mean(mask == expected.mask)) >= _LEAST_SHARE
+            is_same = float(np.mean(mask == expected.mask)) >= LEAST_SHARE
         else:
             is_same = answer["text"] == expected.text
         is_sure = abs(answer["confidence"] - expected.confidence) < 1e-4
