@@ -18,7 +18,8 @@ from foveal.evaluate.table import read_answers
 from foveal.export.formats import FORMATS
 from foveal.export.job import ExportJob, Pictures
 from foveal.export.lossy import compared
-from foveal.export.proof import LEAST_SHARE, TOLERANCE, prove_engine
+from foveal.export.proof import prove_engine
+from foveal.export.prove import LEAST_SHARE, TOLERANCE
 from foveal.machine import processor
 from foveal.predict.engine import OnnxEngine
 from foveal.predict.predictor import Predictor
