@@ -1,7 +1,7 @@
 """foveal turns a folder of pictures into a model that you can ship.
 
 The public surface is `__all__`. Importing the package costs nothing: a name is fetched from
-`foveal.api` or `foveal.errors` when it is first used.
+one of the modules in `_HOMES` when it is first used.
 """
 
 from __future__ import annotations
@@ -15,24 +15,10 @@ from typing import TYPE_CHECKING, Any
 from foveal.version import __version__
 
 if TYPE_CHECKING:
-    from foveal.api import (
-        check,
-        compare,
-        evaluate,
-        explain,
-        export,
-        extend,
-        find_lr,
-        load,
-        open_store,
-        predict,
-        preprocess,
-        resume,
-        serve,
-        synth,
-        train,
-        watch,
-    )
+    from foveal.api.data import check, preprocess, synth
+    from foveal.api.models import compare, evaluate, explain, export, load, open_store, predict
+    from foveal.api.serving import serve, watch
+    from foveal.api.training import extend, find_lr, resume, train
     from foveal.errors import FovealError
     from foveal.model import Answer, Answers, Model
 
@@ -66,10 +52,20 @@ __all__ = [
 
 
 _HOMES = {
-    "Answer": "foveal.model",
-    "Answers": "foveal.model",
-    "FovealError": "foveal.errors",
-    "Model": "foveal.model",
+    "foveal.api.data": ("check", "preprocess", "synth"),
+    "foveal.api.models": (
+        "compare",
+        "evaluate",
+        "explain",
+        "export",
+        "load",
+        "open_store",
+        "predict",
+    ),
+    "foveal.api.serving": ("serve", "watch"),
+    "foveal.api.training": ("extend", "find_lr", "resume", "train"),
+    "foveal.errors": ("FovealError",),
+    "foveal.model": ("Answer", "Answers", "Model"),
 }
 
 
@@ -90,7 +86,7 @@ def __getattr__(name: str) -> Any:
     """Fetch a public name on first use (PEP 562)."""
     if name not in __all__:
         raise _missing(name)
-    home = _HOMES.get(name, "foveal.api")
+    home = next(module for module, names in _HOMES.items() if name in names)
     value = getattr(import_module(home), name)
     globals()[name] = value
     return value

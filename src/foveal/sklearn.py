@@ -13,7 +13,7 @@ from typing import Any, Self, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from foveal.api import train
+from foveal.api.training import train
 from foveal.data.decode import DEFAULT_LIMITS
 from foveal.errors import MissingExtraError, UsageError
 from foveal.extras import install_extra

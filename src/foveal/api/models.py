@@ -1,0 +1,167 @@
+"""Open, use and compare models."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+
+from foveal.console import Progress
+from foveal.destination import check_folder, writing
+from foveal.errors import UsageError
+from foveal.foreign import spelled
+from foveal.model import Model
+from foveal.predict.engine import ONNX_RUNTIME
+from foveal.workflow.locate import store_of
+from foveal.workflow.names import located
+
+if TYPE_CHECKING:
+    from foveal.evaluate.compare import Comparison
+    from foveal.evaluate.evaluate import Evaluation
+    from foveal.store.store import Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _opened(model: str | Path | Model) -> Model:
+    return model if isinstance(model, Model) else Model(model)
+
+
+def _of_model(
+    method: Callable[Concatenate[Model, P], R],
+) -> Callable[Concatenate[str | Path | Model, P], R]:
+    """Return a method of `Model`, which has the documentation, as a function that opens it."""
+
+    @wraps(method)
+    def function(model: str | Path | Model, *args: P.args, **kwargs: P.kwargs) -> R:
+        return method(_opened(model), *args, **kwargs)
+
+    about = "As for `load`."
+    document = method.__doc__ or ""
+    function.__doc__ = document.replace("Args:\n", f"Args:\n            model: {about}\n", 1)
+    function.__module__, function.__qualname__ = __name__, method.__name__
+    signature = inspect.signature(method)
+    model = inspect.Parameter(
+        "model", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation="str | Path | Model"
+    )
+    function.__signature__ = signature.replace(  # type: ignore[attr-defined]  # read by `inspect`
+        parameters=[model, *list(signature.parameters.values())[1:]]
+    )
+    return cast(Callable[Concatenate[str | Path | Model, P], R], function)
+
+
+@spelled
+def load(
+    model: str | Path,
+    *,
+    max_pixels: int | None = None,
+    max_bytes: int | None = None,
+    engine: str = ONNX_RUNTIME,
+) -> Model:
+    """Open a trained model.
+
+    Args:
+        model: A run or its name, a bundle folder, a `.foveal` file, a model in the store (`cats`,
+            `cats@live`, `cats:3`), or `imagenet`; several joined by commas vote.
+        max_pixels: Largest height times width of a picture that is decoded; None takes the
+            limit that the model was trained under.
+        max_bytes: Largest size of a file that is decoded; None takes the limit of the training.
+        engine: What runs the network: `onnxruntime`, `openvino`, `openvino-bf16`, `cuda`,
+            `tensorrt`, or `auto`, which takes the fastest that is installed. Any but `onnxruntime`
+            first has to answer the bundle's proof pictures as that does, when the model is used.
+
+    Raises:
+        BundleError: If nothing is there, or it is not a bundle.
+        UsageError: If there is no such engine.
+
+    Example:
+        >>> foveal.load("runs/classify/photos")("cat.jpg").headline  # doctest: +SKIP
+        'cat 98.1 %'
+    """
+    return Model(model, max_pixels=max_pixels, max_bytes=max_bytes, engine=engine)
+
+
+def open_store(location: str | Path | None = None, *, progress: Progress | None = None) -> Store:
+    """Open a store, which keeps versions of models under names.
+
+    Args:
+        location: Path or fsspec URL, which need not be there yet; None takes the variable
+            `FOVEAL_STORE`, or else `models`.
+        progress: Receives the progress where versions are measured on a pinned test set.
+
+    Raises:
+        MissingExtraError: If the URL's kind needs a package that is not installed.
+        UsageError: If the URL is of no known kind.
+
+    Example:
+        >>> store = foveal.open_store("models")  # doctest: +SKIP
+        >>> foveal.load("runs/classify/photos").push("photos", store=store)  # doctest: +SKIP
+        >>> store.promote("photos:2", "live")  # doctest: +SKIP
+        >>> foveal.load("photos@live")("cat.jpg").label  # doctest: +SKIP
+        'cat'
+    """
+    from foveal.store.store import Store
+    from foveal.workflow.versions import measure_with
+
+    return Store.open(location, measure=measure_with(progress))
+
+
+evaluate = _of_model(Model.evaluate)
+predict = _of_model(Model.predict)
+explain = _of_model(Model.explain)
+export = _of_model(Model.export)
+
+
+def compare(
+    *runs: str | Path | Model | Evaluation | Sequence[str | Path | Model | Evaluation],
+    out: str | Path | None = None,
+) -> Comparison:
+    """Compare runs, models or evaluations: what differs, with a paired test.
+
+    Args:
+        *runs: Run directories, folders written by `evaluate`, models whose run is at hand,
+            models in the store (`cats:3`), or evaluations; one after another or as a list. The
+            first is the baseline.
+        out: Folder for the table; None writes nothing.
+
+    Raises:
+        UsageError: For fewer than two, or different tasks.
+        DataError: If a run has no readable metrics and predictions.
+
+    Example:
+        >>> foveal.compare("runs/classify/a", "runs/classify/b")  # doctest: +SKIP
+        >>> foveal.compare(one.evaluate("held-out"), two.evaluate("held-out"))  # doctest: +SKIP
+    """
+    from foveal.evaluate.compare import compare as compare_runs
+
+    if out is not None:
+        check_folder(Path(out))
+    listed = [run for item in runs for run in (item if isinstance(item, (list, tuple)) else [item])]
+    comparison = compare_runs([_measured(run) for run in listed])
+    if out is not None:
+        with writing(Path(out)):
+            comparison.write(Path(out))
+    return comparison
+
+
+def _measured(run: Any) -> Any:
+    """Return what `evaluate.compare` reads: a path, or an evaluation."""
+    if isinstance(run, Model):
+        if run.run is None:
+            raise UsageError(
+                f"The run of {run.bundle.name} is not at hand, so its answers are not known.",
+                hint='foveal.compare(one.evaluate("held-out"), two.evaluate("held-out"))',
+            )
+        return run.run
+    if not isinstance(run, (str, Path)):
+        return run
+    path = located(run)
+    if path.exists() or (stored := store_of(run)) is None:
+        return path
+    from foveal.workflow.stored_runs import stored_run
+
+    store, reference = stored
+    return stored_run(store, store.resolve(reference))
