@@ -35,6 +35,14 @@ def _no_keys_of_the_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what checks and reviews remember out of the cache of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _runtime_of_web_apps() -> Iterator[None]:
     """Take the onnxruntime-web that `make setup` installed, wherever a test works."""
     folder = Path(sys.prefix) / "npm" / "node_modules" / "onnxruntime-web"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -269,6 +269,42 @@ class Calibration:
     not_usable: str | None = None
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A sample that a check doubts, for `foveal review` and `foveal clean`.
+
+    Attributes:
+        sample: Id of the sample.
+        score: How much it is doubted: in [0, 1], comparable within one finding.
+        label: Label (or text) that looks right in place of the sample's own; None for no opinion.
+        like: Ids of pictures to look at beside it, such as those that it is a copy of.
+    """
+
+    sample: str
+    score: float
+    label: str | None = None
+    like: tuple[str, ...] = ()
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        return {
+            "sample": self.sample,
+            "score": round(self.score, 6),
+            "label": self.label,
+            "like": list(self.like),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return what `to_json` wrote.
+
+        Raises:
+            KeyError: When a key is missing.
+        """
+        return cls(value["sample"], value["score"], value["label"], tuple(value["like"]))
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something that a person should know about their data.
@@ -280,6 +316,8 @@ class Finding:
         samples: Ids of some samples concerned (at most 20).
         count: How many samples are concerned in all.
         hint: What to do about it.
+        method: How it was found, with the threshold; None where the message says it.
+        suspects: All samples that a person should look at one by one, the most doubted first.
     """
 
     id: str
@@ -288,9 +326,11 @@ class Finding:
     samples: tuple[str, ...] = ()
     count: int = 0
     hint: str | None = None
+    method: str | None = None
+    suspects: tuple[Suspect, ...] = ()
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return JSON values, without the suspects."""
         return {
             "id": self.id,
             "severity": self.severity,
@@ -298,4 +338,5 @@ class Finding:
             "count": self.count,
             "samples": list(self.samples),
             "hint": self.hint,
+            "method": self.method,
         }

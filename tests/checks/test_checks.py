@@ -14,11 +14,9 @@ from foveal.checks.shortcuts import one_threshold
 from foveal.console import NoProgress
 from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
-from foveal.data.files_source import FileSource
 from foveal.data.layouts import open_source
 from foveal.data.scan import Scan
 from foveal.data.source import Sample
-from foveal.data.storage import LocalStorage
 from foveal.pipeline import Pipeline
 from foveal.types import Finding
 
@@ -44,10 +42,7 @@ def facts(labels: list[str], sides: list[int] | None = None) -> CheckInput:
 
 
 def check(looked_at: CheckInput, task: str = "classify") -> dict[str, Finding]:
-    source = FileSource("here", "drawn", looked_at.samples, (), LocalStorage(Path("here")))
-    found = run_checks(
-        source, looked_at.scan, looked_at.split, near_distance=looked_at.near_distance, task=task
-    )
+    found = run_checks(looked_at, task=task)
     assert len({finding.id for finding in found}) == len(found)
     return {finding.id: finding for finding in found}
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from foveal.checks import CheckInput, characters, length_balance, run_checks
-from foveal.data.files_source import FileSource
 from foveal.data.scan import Scan
 from foveal.data.source import Sample
-from foveal.data.storage import LocalStorage
 from foveal.types import Finding
 
 
@@ -29,10 +27,7 @@ def facts(texts: list[str | None], sides: list[int] | None = None) -> CheckInput
 
 
 def check(looked_at: CheckInput) -> dict[str, Finding]:
-    source = FileSource("data", "", looked_at.samples, (), LocalStorage("data"))  # type: ignore[arg-type]  # never read
-    found = run_checks(
-        source, looked_at.scan, looked_at.split, near_distance=2, task="read", target="text"
-    )
+    found = run_checks(looked_at, task="read")
     assert len({finding.id for finding in found}) == len(found)
     return {finding.id: finding for finding in found}
 

@@ -11,7 +11,7 @@ from foveal.foreign import spelled
 from foveal.model import shown_progress
 
 if TYPE_CHECKING:
-    from foveal.workflow.check import CheckReport
+    from foveal.checks.report import CheckReport
     from foveal.workflow.preprocess import Preprocessed
 
 

@@ -10,12 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.data.scan import Scan
-from foveal.data.source import Sample, Source, TargetKind
+from foveal.data.source import Sample, TargetKind
 from foveal.errors import PluginError
 from foveal.registry import Registry
 from foveal.types import Finding
 
 _SEVERITIES = ("error", "warning", "info")
+
+
+@final
+@dataclass(frozen=True)
+class OutOfFold:
+    """What models answer to samples that they were not trained on.
+
+    Attributes:
+        labels: Names of the columns.
+        scores: (N, K) float32 probabilities, rows in the order of the samples; a row of NaN for a
+            sample that was not answered.
+    """
+
+    labels: tuple[str, ...]
+    scores: NDArray[np.float32]
 
 
 @final
@@ -29,6 +44,9 @@ class CheckInput:
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
         near_distance: In bits, up to which pictures count as near-duplicates.
         target: What a label is.
+        features: (N, D) float32, one row for each sample, of a pretrained network or of one that
+            was trained on them; None where they were not computed. Zeros for unreadable samples.
+        out_of_fold: Answers of models of the other folds; None where they were not computed.
     """
 
     samples: tuple[Sample, ...]
@@ -36,6 +54,8 @@ class CheckInput:
     split: NDArray[np.int8]
     near_distance: int
     target: TargetKind = "labels"
+    features: NDArray[np.float32] | None = None
+    out_of_fold: OutOfFold | None = None
 
     def usable(self) -> NDArray[np.int64]:
         """Return the positions of the labelled, readable samples."""
@@ -80,26 +100,13 @@ def check(
     return register
 
 
-def run_checks(
-    source: Source,
-    scan: Scan,
-    split: NDArray[np.int8],
-    *,
-    near_distance: int,
-    task: str = "classify",
-    target: TargetKind = "labels",
-) -> list[Finding]:
+def run_checks(given: CheckInput, *, task: str = "classify") -> list[Finding]:
     """Run every check that is for a task and return the findings, the most severe first.
 
     Args:
-        source: The samples.
-        scan: Scan of the same samples.
-        split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
-        near_distance: In bits, up to which pictures count as near-duplicates.
+        given: What is known of the samples.
         task: What is to be learnt.
-        target: What a label is for that task.
     """
-    given = CheckInput(source.samples, scan, split, near_distance, target)
     findings = [
         finding
         for name, check in CHECKS.works()

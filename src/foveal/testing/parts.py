@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
@@ -46,7 +45,10 @@ def check_check(id: str) -> None:
             expect(finding.id.partition(".")[0] == group, f"{finding.id!r} begins with {group!r}")
             expect(finding.severity in get_args(Severity), f"{finding.severity!r} is a severity")
             expect(finding.message, "a finding says what was found")
-            json.dumps(asdict(finding), allow_nan=False)
+            json.dumps(finding.to_json(), allow_nan=False)
+            doubts = [suspect.score for suspect in finding.suspects]
+            expect(all(0 <= doubt <= 1 for doubt in doubts), "a doubt is in [0, 1]")
+            expect(doubts == sorted(doubts, reverse=True), "the most doubted come first")
 
 
 def _facts(count: int, target: TargetKind) -> CheckInput:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import final
 
 from foveal.checks import CheckInput, characters, class_balance, length_balance, run_checks
 from foveal.checks.base import most_severe_first
+from foveal.checks.report import CheckReport
 from foveal.console import Progress
+from foveal.curation.workspace import Workspace
 from foveal.data.cache import Cache
-from foveal.data.source import TargetKind
 from foveal.data.split import assign_splits
 from foveal.errors import RecipeError
 from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
 from foveal.recipe import Recipe
-from foveal.types import Finding, JsonObject
 from foveal.workflow.sources import limits_of, open_for, target_kind_of, with_task
+
+logger = logging.getLogger(__name__)
 
 # Large enough for the perceptual hash; the pixels are thrown away.
 _SIDE = 32
@@ -30,51 +31,10 @@ _MASK_PIPELINE = Pipeline(_SIDE, _SIDE, "tile", scale=0.125)
 _READ = ("task", "seed", "data", "split")
 
 
-@final
-@dataclass(frozen=True, repr=False)
-class CheckReport:
-    """What was found.
-
-    Attributes:
-        location: Location of the data.
-        layout: How it is laid out, in words.
-        samples: How many pictures.
-        target: What a label is.
-        balance: Label, or length of the text → side → number of pictures.
-        characters: The different characters of the texts; empty for labels.
-        findings: The most severe first.
-    """
-
-    location: str
-    layout: str
-    samples: int
-    target: TargetKind
-    balance: dict[str, dict[str, int]]
-    characters: str
-    findings: tuple[Finding, ...]
-
-    def __repr__(self) -> str:
-        """Return one line."""
-        return (
-            f"CheckReport({self.location}: {self.samples} pictures, {len(self.findings)} findings)"
-        )
-
-    def to_json(self) -> JsonObject:
-        """Return the report as `check --json` prints it."""
-        return {
-            "schema_version": 1,
-            "data": self.location,
-            "layout": self.layout,
-            "samples": self.samples,
-            "target": self.target,
-            "balance": self.balance,
-            "characters": self.characters,
-            "findings": [asdict(finding) for finding in self.findings],
-        }
-
-
 def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckReport:
     """Decode every picture of a source, split it as training would, and run the checks.
+
+    The report is kept in the cache of the source's workspace.
 
     Raises:
         DataError: When there is nothing to look at.
@@ -108,12 +68,10 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
         near_distance=distance,
         target=target,
     )
-    found = run_checks(
-        source, cache.scan, split, near_distance=distance, task=recipe.task, target=target
-    )
     given = CheckInput(source.samples, cache.scan, split, distance, target)
+    found = run_checks(given, task=recipe.task)
     is_text = target == "text"
-    return CheckReport(
+    report = CheckReport(
         location=source.location,
         layout=source.layout,
         samples=len(source.samples),
@@ -122,3 +80,15 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
         characters=characters(given) if is_text else "",
         findings=tuple(most_severe_first((*source.findings, *leaks, *found))),
     )
+    keep(report, Workspace.of(data))
+    return report
+
+
+def keep(report: CheckReport, workspace: Workspace) -> None:
+    """Keep a report for `review` and `clean`."""
+    try:
+        workspace.cache.mkdir(parents=True, exist_ok=True)
+        report.save(workspace.report)
+    except OSError as error:
+        # What was found is still worth showing.
+        logger.warning("the report of this check is not kept: %s", error)

@@ -6,14 +6,14 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.checks import run_checks
+from foveal.checks import CheckInput, run_checks
 from foveal.console import Progress
 from foveal.data.cache import Cache
 from foveal.data.source import Sample, Source
@@ -184,16 +184,16 @@ def prepare(
     split, found = _split(source, cache, recipe, run, resume=resume)
     raws = [s.raw for s, side in zip(source.samples, split, strict=True) if s.raw and side >= 0]
     task = get_task(recipe.task).bind(get_task(recipe.task).fit_labels(raws), recipe.task_options)
-    checked = run_checks(
-        source,
+    given = CheckInput(
+        source.samples,
         cache.scan,
         split,
-        near_distance=recipe.data.near_duplicate_distance,
-        task=recipe.task,
-        target=target_kind_of(recipe),
+        recipe.data.near_duplicate_distance,
+        target_kind_of(recipe),
     )
+    checked = run_checks(given, task=recipe.task)
     findings = (*source.findings, *found, *checked)
-    write_json(run.findings, {"findings": [asdict(finding) for finding in findings]})
+    write_json(run.findings, {"findings": [finding.to_json() for finding in findings]})
     _log_balance(raws, task)
     _log_findings(findings)
     prepared = Prepared(recipe, source, task, pipeline, cache, split, findings)

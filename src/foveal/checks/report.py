@@ -1,0 +1,103 @@
+"""What a check of a source found, and the file that keeps it for `review` and `clean`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, final
+
+from foveal.atomic import write_atomic
+from foveal.data.source import TargetKind
+from foveal.errors import DataError
+from foveal.types import Finding, JsonObject, Suspect
+
+_VERSION = 1
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class CheckReport:
+    """What was found.
+
+    Attributes:
+        location: Location of the data.
+        layout: How it is laid out, in words.
+        samples: How many pictures.
+        target: What a label is.
+        balance: Label, or length of the text → side → number of pictures.
+        characters: The different characters of the texts; empty for labels.
+        findings: The most severe first.
+    """
+
+    location: str
+    layout: str
+    samples: int
+    target: TargetKind
+    balance: dict[str, dict[str, int]]
+    characters: str
+    findings: tuple[Finding, ...]
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return (
+            f"CheckReport({self.location}: {self.samples} pictures, {len(self.findings)} findings)"
+        )
+
+    def to_json(self) -> JsonObject:
+        """Return the report as `check --json` prints it, with all suspects."""
+        return {
+            "schema_version": _VERSION,
+            "data": self.location,
+            "layout": self.layout,
+            "samples": self.samples,
+            "target": self.target,
+            "balance": self.balance,
+            "characters": self.characters,
+            "findings": [
+                {**f.to_json(), "suspects": [suspect.to_json() for suspect in f.suspects]}
+                for f in self.findings
+            ],
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the report as JSON; what is there is replaced."""
+        write_atomic(path, json.dumps(self.to_json(), ensure_ascii=False))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: When it is not such a file.
+        """
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            if value["schema_version"] != _VERSION:
+                raise ValueError(f"schema_version is {value['schema_version']}")
+            return cls(
+                location=value["data"],
+                layout=value["layout"],
+                samples=value["samples"],
+                target=value["target"],
+                balance=value["balance"],
+                characters=value["characters"],
+                findings=tuple(map(_finding, value["findings"])),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path} is not the report of a check: {error}.", hint="foveal check DATA"
+            ) from error
+
+
+def _finding(value: dict[str, Any]) -> Finding:
+    return Finding(
+        id=value["id"],
+        severity=value["severity"],
+        message=value["message"],
+        samples=tuple(value["samples"]),
+        count=value["count"],
+        hint=value["hint"],
+        method=value["method"],
+        suspects=tuple(map(Suspect.from_json, value["suspects"])),
+    )

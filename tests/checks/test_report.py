@@ -1,0 +1,41 @@
+"""The report of a check."""
+
+from pathlib import Path
+
+import pytest
+
+from foveal.checks.report import CheckReport
+from foveal.errors import DataError
+from foveal.types import Finding, Suspect
+
+REPORT = CheckReport(
+    location="photos",
+    layout="3 pictures in 2 class folders",
+    samples=3,
+    target="labels",
+    balance={"cat": {"train": 2}, "dog": {"val": 1}},
+    characters="",
+    findings=(
+        Finding(
+            "labels.suspect",
+            "warning",
+            "1 picture looks like another class.",
+            ("cat/1.jpg",),
+            1,
+            method="out-of-fold predictions",
+            suspects=(Suspect("cat/1.jpg", 0.75, "dog", ("dog/2.jpg",)),),
+        ),
+    ),
+)
+
+
+def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
+    REPORT.save(tmp_path / "check.json")
+    assert CheckReport.load(tmp_path / "check.json") == REPORT
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 99}'])
+def test_anything_else_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "check.json").write_text(content)
+    with pytest.raises(DataError, match="is not the report of a check"):
+        CheckReport.load(tmp_path / "check.json")
