@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -28,6 +28,8 @@ class CheckReport:
         balance: Label, or length of the text → side → number of pictures.
         characters: The different characters of the texts; empty for labels.
         findings: The most severe first.
+        settings: Dotted key of the recipe → value, of what was given about reading the data.
+        stamp: What `foveal.data.stamp.stamp_of` said of the data; "" where it was not asked.
     """
 
     location: str
@@ -37,6 +39,8 @@ class CheckReport:
     balance: dict[str, dict[str, int]]
     characters: str
     findings: tuple[Finding, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    stamp: str = ""
 
     def __repr__(self) -> str:
         """Return one line."""
@@ -58,6 +62,8 @@ class CheckReport:
                 {**f.to_json(), "suspects": [suspect.to_json() for suspect in f.suspects]}
                 for f in self.findings
             ],
+            "settings": self.settings,
+            "stamp": self.stamp,
         }
 
     def save(self, path: Path) -> None:
@@ -83,6 +89,8 @@ class CheckReport:
                 balance=value["balance"],
                 characters=value["characters"],
                 findings=tuple(map(_finding, value["findings"])),
+                settings=value["settings"],
+                stamp=value["stamp"],
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from foveal.checks import CheckInput, characters, class_balance, length_balance, run_checks
 from foveal.checks.base import most_severe_first
@@ -13,6 +14,7 @@ from foveal.console import Progress
 from foveal.curation.workspace import Workspace
 from foveal.data.cache import Cache
 from foveal.data.split import assign_splits
+from foveal.data.stamp import stamp_of
 from foveal.errors import RecipeError
 from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
@@ -48,6 +50,8 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
             )
     recipe = with_task(recipe, data)
     source = open_for(data, recipe)
+    # Before the pictures are read: what changes meanwhile is seen the next time.
+    stamp = stamp_of(source)
     target = target_kind_of(recipe)
     with tempfile.TemporaryDirectory(prefix="foveal-check-") as folder:
         cache = Cache.build(
@@ -79,9 +83,22 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
         balance=length_balance(given) if is_text else class_balance(given),
         characters=characters(given) if is_text else "",
         findings=tuple(most_severe_first((*source.findings, *leaks, *found))),
+        settings=settings_given(recipe),
+        stamp=stamp,
     )
     keep(report, Workspace.of(data))
     return report
+
+
+def settings_given(recipe: Recipe) -> dict[str, Any]:
+    """Return dotted key → value of what a recipe was given."""
+    values = {}
+    for key in sorted(recipe.given):
+        value: Any = recipe.to_dict()
+        for part in key.split("."):
+            value = value[part]
+        values[key] = value
+    return values
 
 
 def keep(report: CheckReport, workspace: Workspace) -> None:

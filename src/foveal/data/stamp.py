@@ -1,0 +1,54 @@
+"""Whether the files of a source are still those of an earlier look, without reading them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from foveal.data.archive import ZipStorage
+from foveal.data.files_source import FileSource
+from foveal.data.masks.source import MaskFiles
+from foveal.data.polygons.source import Drawings
+from foveal.data.source import Source
+from foveal.data.storage import LocalStorage, Storage
+
+
+def stamp_of(source: Source) -> str:
+    """Return a digest that changes when samples come, go, or get another label, side or group.
+
+    Of files on this machine it covers size and time of change too; behind a URL, names and labels
+    alone.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for sample in source.samples:
+        digest.update(repr((sample.id, sample.raw, sample.split, sample.group)).encode())
+    for path in _files(source):
+        digest.update(_state(path))
+    return digest.hexdigest()
+
+
+def _files(source: Source) -> Iterator[Path]:
+    if not isinstance(source, FileSource):
+        path = Path(source.location)
+        if path.is_file():
+            yield path
+        return
+    yield from _in(source.storage, (sample.id for sample in source.samples))
+    if isinstance(source.masks, MaskFiles | Drawings):
+        yield from _in(source.masks.storage, source.masks.files.values())
+
+
+def _in(storage: Storage, names: Iterable[str]) -> Iterator[Path]:
+    if isinstance(storage, ZipStorage):
+        yield storage.path
+    elif isinstance(storage, LocalStorage):
+        yield from (storage.path / name for name in names)
+
+
+def _state(path: Path) -> bytes:
+    try:
+        status = path.stat()
+    except OSError:
+        return b"-"
+    return b"%d %d;" % (status.st_size, status.st_mtime_ns)

@@ -1,0 +1,81 @@
+"""The report of the last check of some data, made anew where it no longer describes them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from foveal.checks.report import CheckReport
+from foveal.console import Progress
+from foveal.curation.workspace import Workspace
+from foveal.data.source import Source
+from foveal.data.stamp import stamp_of
+from foveal.errors import DataError
+from foveal.recipe import Recipe
+from foveal.recipe.recipe import nested
+from foveal.workflow.check import check_source, settings_given
+from foveal.workflow.sources import open_for, with_task
+
+logger = logging.getLogger(__name__)
+
+
+@final
+@dataclass(frozen=True)
+class Checked:
+    """Data, and what the last check found in them.
+
+    Attributes:
+        report: What was found.
+        source: The data, opened as they were for the check.
+        recipe: With which they were opened.
+    """
+
+    report: CheckReport
+    source: Source
+    recipe: Recipe
+
+
+def checked(data: str | Path, recipe: Recipe, progress: Progress) -> Checked:
+    """Return data with the report of their last check; check them where there is none that fits.
+
+    A kept report fits when nothing was added, removed or changed since, and when it was made with
+    the settings that are given. What is not given is read as it was for that check.
+
+    Args:
+        data: As for `foveal train`.
+        recipe: What is given about reading the data.
+        progress: Receives the progress of a check.
+
+    Raises:
+        DataError: When there is nothing to look at.
+        RecipeError: For a setting that says nothing of reading or dividing the data.
+    """
+    recipe = with_task(recipe, data)
+    kept = _kept(Workspace.of(data).report)
+    why = "these data were not checked yet"
+    if kept is not None:
+        given = settings_given(recipe)
+        why = "the last check was made with other settings"
+        if given.items() <= kept.settings.items():
+            for key, value in kept.settings.items():
+                recipe = recipe.overlaid(nested(key, value))
+            source = open_for(data, recipe)
+            if stamp_of(source) == kept.stamp:
+                return Checked(kept, source, recipe)
+            why = "the data changed since the last check"
+    logger.warning("%s: checking them now", why)
+    report = check_source(data, recipe, progress)
+    return Checked(report, open_for(data, recipe), recipe)
+
+
+def _kept(path: Path) -> CheckReport | None:
+    if not path.is_file():
+        return None
+    try:
+        return CheckReport.load(path)
+    except DataError as error:
+        # Of another version, or damaged: it can be made again.
+        logger.info("%s", error)
+        return None
