@@ -1,0 +1,309 @@
+"""Cleanings that are done whole or not at all, and can be undone.
+
+A cleaning has a folder of its own, `journal/0001`, with the list of its steps. The folder is there
+whole, and on the disk, before the first step is taken; from then on the disk itself says how far
+the steps are. A cleaning, or an undoing, that was interrupted is undone: data are never left half
+cleaned. Nothing is deleted: what is replaced is kept in the folder of the cleaning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, final
+
+from foveal.atomic import hold
+from foveal.curation import disk, steps
+from foveal.curation.prepare import Edit, Move, prepare
+from foveal.curation.steps import Rename, Step
+from foveal.errors import DataError, UsageError
+from foveal.types import JsonObject
+
+State: TypeAlias = Literal["applied", "undone", "interrupted"]
+
+_PLAN, _STATUS = "plan.jsonl", "status.jsonl"
+_MANIFEST = "quarantine.jsonl"
+_SHOWN = 5
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """One cleaning of the data.
+
+    Attributes:
+        number: 1 for the first.
+        at: When it was begun, in UTC.
+        state: What has become of it.
+        about: What it was to do, for people and programs.
+    """
+
+    number: int
+    at: datetime
+    state: State
+    about: JsonObject
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        at = self.at.isoformat(timespec="seconds")
+        return {"cleaning": self.number, "at": at, "state": self.state, **self.about}
+
+
+@final
+class Journal:
+    """The cleanings of some data.
+
+    Args:
+        data: The folder of the data.
+        folder: Where the journal is kept: in that folder, hidden.
+    """
+
+    def __init__(self, data: Path, folder: Path) -> None:
+        """Remember where; nothing is read yet."""
+        self._data = data
+        self._folder = folder
+        self._journal = folder / "journal"
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from cleaning the same data.
+
+        Raises:
+            UsageError: `data_busy` when another process does.
+        """
+        self._journal.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if not hold(descriptor, wait=False):
+                raise UsageError(
+                    f"Another process is cleaning {self._data}.",
+                    hint="wait until it has ended",
+                    code="data_busy",
+                )
+            yield
+        finally:
+            os.close(descriptor)
+
+    def history(self) -> list[Cleaning]:
+        """Return all cleanings, the first one first.
+
+        Raises:
+            DataError: When the file of one cannot be understood.
+        """
+        if not self._journal.is_dir():
+            return []
+        return [self._read(path)[0] for path in sorted(self._journal.iterdir()) if _is_one(path)]
+
+    def apply(self, about: JsonObject, moves: Sequence[Move], edits: Sequence[Edit]) -> Cleaning:
+        """Move files and replace contents: all, or when something fails, nothing.
+
+        Call within `alone`.
+
+        Args:
+            about: What is done, for `history`.
+            moves: Files to move; no two have one name, before or after.
+            edits: Files that get new content; none of them moves.
+
+        Raises:
+            DataError: When a file is gone or has changed meanwhile.
+            OSError: When the system refuses something: no rights, no space.
+        """
+        number = 1 + max((c.number for c in self.history()), default=0)
+        home = self._journal / f"{number:04d}"
+        cleaning = Cleaning(number, datetime.now(UTC), "applied", about)
+        header = {"schema_version": 1, **cleaning.to_json(), "about": about}
+        draft = self._journal / f".tmp-{home.name}"
+        if draft.exists():
+            # Left by a process that was killed before it changed anything.
+            shutil.rmtree(draft)
+        try:
+            taken = prepare(self._data, draft, home, moves, edits)
+            header["times"] = self._times(taken)
+            lines = [header, *(step.to_json() for step in taken)]
+            disk.write(draft / _PLAN, b"".join(_line(line) for line in lines))
+            disk.settle((draft, *(path for path in draft.iterdir() if path.is_dir())))
+            disk.rename(draft, home)
+            disk.settle((self._journal, self._folder))
+        except BaseException:
+            if not home.exists():
+                shutil.rmtree(draft, ignore_errors=True)
+            raise
+        try:
+            self._take(taken, moves, number)
+        except BaseException:
+            # Nothing else may have come between: the lock is held.
+            self._undo(home, all_done=False)
+            raise
+        return cleaning
+
+    def recover(self) -> Cleaning | None:
+        """Undo the cleaning that was interrupted, if one was, or end an interrupted undoing.
+
+        Call within `alone`.
+
+        Returns:
+            What was undone.
+
+        Raises:
+            DataError: When files have changed meanwhile; then nothing is done.
+        """
+        last = next(iter(self.history()[-1:]), None)
+        if last is None or last.state != "interrupted":
+            return None
+        self._undo(self._home(last), all_done=False)
+        return last
+
+    def undo(self) -> Cleaning:
+        """Undo the last cleaning that is not undone yet. Call within `alone`.
+
+        Raises:
+            UsageError: When there is none.
+            DataError: When files have changed since; then nothing is done.
+        """
+        applied = [cleaning for cleaning in self.history() if cleaning.state == "applied"]
+        if not applied:
+            raise UsageError(
+                f"There is no cleaning of {self._data} to undo.",
+                hint=f"foveal clean {self._data} --history",
+            )
+        self._undo(self._home(applied[-1]), all_done=True)
+        return applied[-1]
+
+    def _home(self, cleaning: Cleaning) -> Path:
+        return self._journal / f"{cleaning.number:04d}"
+
+    def _times(self, taken: Sequence[Step]) -> dict[str, int]:
+        """Return when the folders that will change were changed last."""
+        paths = {name: self._data / name for name in steps.folders_of(list(taken))}
+        return {name: path.stat().st_mtime_ns for name, path in paths.items() if path.is_dir()}
+
+    def _take(self, taken: Sequence[Step], moves: Sequence[Move], number: int) -> None:
+        for step in taken:
+            if isinstance(step, Rename) and not step.from_journal:
+                path = self._data / step.source
+                if not step.identity.is_untouched(path):
+                    raise DataError(f"{path} is gone or has changed meanwhile.", hint="try again")
+            steps.take(step, self._data)
+        disk.settle(self._data / name for name in steps.folders_of(list(taken)))
+        identities = {step.source: step.identity for step in taken if isinstance(step, Rename)}
+        rows = [
+            {
+                "cleaning": number,
+                "event": "quarantined",
+                "id": move.sample,
+                "from": move.source,
+                "to": move.target,
+                **identities[move.source].to_json(),
+                "reason": move.reason,
+                "finding": move.finding,
+                "at": _now(),
+            }
+            for move in moves
+            if move.is_quarantine
+        ]
+        self._record(rows)
+        self._say(self._journal / f"{number:04d}", state="applied", times=self._times(taken))
+
+    def _undo(self, home: Path, *, all_done: bool) -> None:
+        cleaning, header, status, taken = self._read_all(home)
+        found = steps.obstacles(taken, self._data, all_done=all_done)
+        if found:
+            shown = "; ".join(found[:_SHOWN]) + ("; …" if len(found) > _SHOWN else "")
+            raise DataError(
+                f"The cleaning of {cleaning.at:%Y-%m-%d %H:%M} is not undone, since files changed "
+                f"after it: {shown}.",
+                hint="put these files back as the cleaning left them, then undo again",
+                code="data_changed",
+            )
+        times = {name: header["times"][name] for name in self._unchanged(header, status)}
+        if all_done:
+            self._say(home, state="undoing", restore=times)
+        steps.undo(taken, self._data)
+        for name, mtime in times.items():
+            disk.set_time(self._data / name, mtime)
+        disk.settle(self._data / name for name in steps.folders_of(taken))
+        # The data are back. On a full disk, the next call says so here.
+        with contextlib.suppress(OSError):
+            self._restored(cleaning.number)
+            self._say(home, state="undone")
+
+    def _unchanged(self, header: JsonObject, status: Sequence[JsonObject]) -> list[str]:
+        """Return the folders that nobody else has changed since: these get their times back."""
+        before: dict[str, int] = header["times"]
+        last = status[-1] if status else {}
+        if "restore" in last:
+            return list(last["restore"])
+        if "times" not in last:
+            return list(before)
+        paths = {name: self._data / name for name in before}
+        return [
+            name
+            for name, path in paths.items()
+            if path.is_dir() and path.stat().st_mtime_ns == last["times"].get(name)
+        ]
+
+    def _record(self, rows: Sequence[JsonObject]) -> None:
+        if rows:
+            disk.append(self._folder / _MANIFEST, b"".join(map(_line, rows)))
+
+    def _restored(self, number: int) -> None:
+        """Say in the list of the quarantine that pictures are back."""
+        rows = [row for row in read_lines(self._folder / _MANIFEST) if row["cleaning"] == number]
+        back = {row["from"] for row in rows if row["event"] == "restored"}
+        self._record(
+            [
+                {**row, "event": "restored", "at": _now()}
+                for row in rows
+                if row["event"] == "quarantined" and row["from"] not in back
+            ]
+        )
+
+    def _say(self, home: Path, **status: Any) -> None:
+        disk.append(home / _STATUS, _line(status))
+        disk.settle((home,))
+
+    def _read(self, home: Path) -> tuple[Cleaning, JsonObject, list[JsonObject]]:
+        try:
+            with (home / _PLAN).open("rb") as file:
+                header = json.loads(file.readline())
+            status = read_lines(home / _STATUS)
+            said = status[-1]["state"] if status else None
+            state: State = said if said in ("applied", "undone") else "interrupted"
+            at = datetime.fromisoformat(header["at"])
+            return Cleaning(header["cleaning"], at, state, header["about"]), header, status
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{home} is not the journal of a cleaning: {error!r}.") from error
+
+    def _read_all(self, home: Path) -> tuple[Cleaning, JsonObject, list[JsonObject], list[Step]]:
+        cleaning, header, status = self._read(home)
+        lines = read_lines(home / _PLAN)[1:]
+        return cleaning, header, status, [steps.step_from_json(line) for line in lines]
+
+
+def read_lines(path: Path) -> list[JsonObject]:
+    """Return the whole lines of a file of JSON lines; none where there is no file."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    # What follows the last line feed was never finished.
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def _is_one(path: Path) -> bool:
+    return path.name.isdecimal() and path.is_dir()
+
+
+def _line(value: JsonObject) -> bytes:
+    # ASCII, so that names that are not UTF-8 can be written too.
+    return json.dumps(value).encode() + b"\n"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
