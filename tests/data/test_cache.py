@@ -163,7 +163,7 @@ def test_a_cache_that_is_not_there_is_a_data_error(tmp_path: Path) -> None:
 def test_a_cache_of_another_version_is_made_anew(tmp_path: Path) -> None:
     build(failing(RuntimeError(), count=3), tmp_path / "cache")
     header = tmp_path / "cache" / "header.json"
-    header.write_text(header.read_text().replace("windows-1", "rows-3"))
+    header.write_text(header.read_text().replace("windows-2", "rows-3"))
     assert not Cache.is_complete(tmp_path / "cache")
 
 

@@ -29,7 +29,7 @@ from foveal.windows import mirrored
 
 _HEADER = "header.json"
 # Another number is another version of foveal, and the cache is made anew.
-_LAYOUT = "windows-1"
+_LAYOUT = "windows-2"
 
 
 @final
@@ -102,6 +102,7 @@ class Cache:
         *,
         workers: int,
         progress: Progress,
+        side: int | None = 0,
     ) -> Cache:
         """Decode every sample of a source; where it has masks, every labelled one.
 
@@ -115,13 +116,23 @@ class Cache:
             limits: Limits of files and of pictures that are decoded whole.
             workers: Threads or processes that decode.
             progress: Told how many are done.
+            side: Shorter side in pixels that decoding keeps for the measures, although the pipeline
+                needs less; None for every pixel.
 
         Raises:
             DataError: When the disk has not enough room.
         """
         with atomic_path(directory) as temporary:
             temporary.mkdir(parents=True)
-            write_all(source, pipeline, temporary, limits, workers=workers, progress=progress)
+            write_all(
+                source,
+                pipeline,
+                temporary,
+                limits,
+                workers=workers,
+                progress=progress,
+                decode_size=_enlarged(pipeline.decode_size, side),
+            )
             header = {"layout": _LAYOUT, "pipeline": pipeline.to_json()}
             (temporary / _HEADER).write_text(json.dumps(header), encoding="utf-8")
         return cls.open(directory)
@@ -240,6 +251,13 @@ def _read_into(file: FileIO, values: NDArray[np.uint8], position: int) -> None:
     file.seek(position)
     if file.readinto(values.reshape(-1).data) != values.nbytes:
         raise OSError(f"{file.name!r} ends too early")
+
+
+def _enlarged(size: tuple[int, int] | None, side: int | None) -> tuple[int, int] | None:
+    """Return the size to ask of `decode`, which keeps twice as much."""
+    if size is None or side is None:
+        return None
+    return max(size[0], -(-side // 2)), max(size[1], -(-side // 2))
 
 
 def _header(directory: Path) -> dict[str, Any] | None:

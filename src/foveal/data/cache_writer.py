@@ -19,7 +19,9 @@ import numpy as np
 
 from foveal.console import Progress
 from foveal.data.decode import DecodeLimits
-from foveal.data.hashing import Fingerprint, fingerprint, step_of_look
+from foveal.data.file_facts import FileFacts
+from foveal.data.hashing import Fingerprint, fingerprint_of, shrunk, step_of_look
+from foveal.data.measures import Measures, measure, measure_parts
 from foveal.data.scan import Scan
 from foveal.data.source import Opened, Sample, Source
 from foveal.errors import FovealError, ImageError, UsageError
@@ -47,6 +49,8 @@ class _ModelInput:
     pixels: Image
     digest: bytes
     look: Fingerprint
+    measures: Measures
+    facts: FileFacts | None
     frame: Frame
 
 
@@ -68,15 +72,23 @@ def write_all(
     *,
     workers: int,
     progress: Progress,
+    decode_size: tuple[int, int] | None,
 ) -> None:
-    """Write the pictures of a source and what was learnt of them; see `Cache.build`."""
+    """Write the pictures of a source and what was learnt of them; see `Cache.build`.
+
+    `decode_size` is the (height, width) that decoding must keep, or None for every pixel.
+    """
     names = (PIXELS, MASKS) if pipeline.is_tiled else (PIXELS,)
-    decode = _open_all if pipeline.is_tiled else _decode_all
     with ExitStack() as stack:
         files = [stack.enter_context((directory / n).open("wb", buffering=1 << 20)) for n in names]
         writer = _Writer(source, pipeline, directory, files)
         progress.start("decode", len(source.samples))
-        all_decoded = stack.enter_context(closing(decode(source, pipeline, limits, workers)))
+        decoding = (
+            _open_all(source, limits, workers)
+            if pipeline.is_tiled
+            else _decode_all(source, pipeline, limits, workers, decode_size)
+        )
+        all_decoded = stack.enter_context(closing(decoding))
         for index, decoded in enumerate(all_decoded):
             writer.put(index, decoded)
             progress.update(index + 1)
@@ -115,7 +127,14 @@ class _Writer:
             self._files[0].write(decoded.pixels.data)
             self._sizes[index] = decoded.pixels.shape[:2]
             self._frames[index] = decoded.frame if self._pipeline.steps else None
-            self._scan.put(index, decoded.digest, decoded.frame.original, decoded.look)
+            self._scan.put(
+                index,
+                decoded.digest,
+                decoded.frame.original,
+                decoded.look,
+                decoded.measures,
+                decoded.facts,
+            )
             return
         if isinstance(decoded, _WithMask):
             ends = [file.tell() for file in self._files]
@@ -153,7 +172,9 @@ class _Writer:
         self._count(index, mask)
         pixels = np.ascontiguousarray(np.concatenate(look))
         size = (raster.height, raster.width)
-        self._scan.put(index, decoded.opened.digest, size, fingerprint(pixels))
+        small = shrunk(pixels)
+        measures = measure_parts(raster, pixels, small)
+        self._scan.put(index, decoded.opened.digest, size, fingerprint_of(small), measures)
 
     def _count(self, index: int, mask: Mask) -> None:
         """Note how often each class occurs, and where some of its pixels are."""
@@ -206,7 +227,7 @@ def _check_room(needed: int, directory: Path, smaller: str) -> None:
 
 
 def _open_all(
-    source: Source, pipeline: Pipeline, limits: DecodeLimits, workers: int
+    source: Source, limits: DecodeLimits, workers: int
 ) -> Generator[_Decoded, None, None]:
     """Yield all samples in order, opened side by side; one ahead for each thread."""
     return read_ahead(
@@ -234,12 +255,16 @@ def _open(source: Source, limits: DecodeLimits, sample: Sample) -> _Decoded:
 
 
 def _decode_all(
-    source: Source, pipeline: Pipeline, limits: DecodeLimits, workers: int
+    source: Source,
+    pipeline: Pipeline,
+    limits: DecodeLimits,
+    workers: int,
+    decode_size: tuple[int, int] | None,
 ) -> Generator[_Decoded, None, None]:
     """Yield all samples in order, decoded side by side."""
     samples = source.samples
     # Without its samples, so that little is sent to another process.
-    decode = partial(_decode_chunk, replace(source, samples=()), pipeline, limits)
+    decode = partial(_decode_chunk, replace(source, samples=()), pipeline, limits, decode_size)
     if source.holds_lock:
         yield from over_cores(decode, samples, batch=_CHUNK, workers=workers)
         return
@@ -250,16 +275,21 @@ def _decode_all(
 
 
 def _decode_chunk(
-    source: Source, pipeline: Pipeline, limits: DecodeLimits, samples: Sequence[Sample]
+    source: Source,
+    pipeline: Pipeline,
+    limits: DecodeLimits,
+    decode_size: tuple[int, int] | None,
+    samples: Sequence[Sample],
 ) -> list[_Decoded]:
     results: list[_Decoded] = []
     for sample in samples:
         try:
-            loaded = source.load(sample, limits, pipeline.decode_size)
+            loaded = source.load(sample, limits, decode_size)
             pixels, frame = pipeline.apply(loaded.picture)
         except FovealError as error:
             results.append(error)
         else:
-            look = fingerprint(loaded.picture.pixels)
-            results.append(_ModelInput(pixels, loaded.digest, look, frame))
+            small = shrunk(loaded.picture.pixels)
+            look, measures = fingerprint_of(small), measure(loaded.picture, small)
+            results.append(_ModelInput(pixels, loaded.digest, look, measures, loaded.facts, frame))
     return results

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, final
 
 from foveal.data.decode import DecodeLimits, decode
+from foveal.data.file_facts import facts_of
 from foveal.data.opening import open_picture
 from foveal.data.source import Loaded, Opened, Sample, Source, digest_of
 from foveal.data.storage import Storage
@@ -41,7 +42,7 @@ class FileSource(Source):
     ) -> Loaded:
         """Read and decode a file."""
         data = self.storage.read(sample.id, limits)
-        return Loaded(decode(data, limits, min_size=min_size), digest_of(data))
+        return Loaded(decode(data, limits, min_size=min_size), digest_of(data), facts_of(data))
 
     def open(self, sample: Sample, limits: DecodeLimits) -> Opened:
         """Open a picture for reading in parts: TIFF as it lies on disk, however large."""

@@ -22,10 +22,10 @@ Format: TypeAlias = Literal["JPEG", "PNG", "WEBP", "AVIF", "HEIC", "GIF", "BMP",
 SUPPORTED = "JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF"
 # Walking on through more blocks than any writer makes would be work for an attacker.
 _MAX_BLOCKS = 16_384
-_JPEG_MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
+JPEG_MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Markers that no length follows; 0 is an escaped byte of data.
-_JPEG_BARE = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
+JPEG_BARE = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
 _EXIF_PREFIX = b"Exif\0\0"
 
 
@@ -139,12 +139,12 @@ def _read_jpeg(data: bytes) -> ImageHeader:
     has_exif = False
     for _ in range(_MAX_BLOCKS):
         # Stray bytes and fill bytes before a marker are skipped, as libjpeg does.
-        found = _JPEG_MARKER.search(data, at)
+        found = JPEG_MARKER.search(data, at)
         if found is None:
             raise ImageError("The JPEG picture ends within its header.")
         at = found.end()
         marker = data[at - 1]
-        if marker in _JPEG_BARE:
+        if marker in JPEG_BARE:
             continue
         (length,) = struct.unpack_from(">H", data, at)
         if marker == 0xE1 and not has_exif and data[at + 2 : at + 8] == _EXIF_PREFIX:

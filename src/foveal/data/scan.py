@@ -10,11 +10,15 @@ from typing import Self, final
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.data.file_facts import FileFacts
 from foveal.data.hashing import THUMB, Fingerprint
+from foveal.data.measures import MEASURES, Measures
 from foveal.data.source import DIGEST_BYTES
 
-_ARRAYS = ("ok", "digest", "phash", "spread", "balance", "sizes")
+_ARRAYS = ("ok", "digest", "phash", "spread", "balance", "sizes", "measures", "files", "words")
 _ARRAYS_NAME, _THUMBS_NAME, _ERRORS_NAME = "scan.npz", "thumbs.npy", "errors.json"
+_WORDS_NAME = "words.json"
+_MOST_NAMES = 1000
 
 
 @final
@@ -30,6 +34,11 @@ class Scan:
         balance: (N,) float32.
         thumb: (N, 16, 16) uint8; in a file, because few rows are ever looked at.
         sizes: (N, 2) int32, upright height and width of the originals, in pixels.
+        measures: (N, len(MEASURES)) float32, see `foveal.data.measures`; NaN where not taken.
+        files: (N, 2) float32, bytes of each file and its JPEG quality, see
+            `foveal.data.file_facts.FileFacts`; NaN without a file.
+        words: (N, 2) int32, positions of each file's format and maker in `names`.
+        names: What `words` refers to; the first is empty.
         errors: Position → (code, message) of the unreadable samples.
     """
 
@@ -40,6 +49,10 @@ class Scan:
     balance: NDArray[np.float32]
     thumb: NDArray[np.uint8]
     sizes: NDArray[np.int32]
+    measures: NDArray[np.float32]
+    files: NDArray[np.float32]
+    words: NDArray[np.int32]
+    names: list[str]
     errors: dict[int, tuple[str, str]]
 
     @classmethod
@@ -66,10 +79,26 @@ class Scan:
             balance=np.zeros(count, np.float32),
             thumb=thumb,
             sizes=np.zeros((count, 2), np.int32),
+            measures=np.full((count, len(MEASURES)), np.nan, np.float32),
+            files=np.full((count, 2), np.nan, np.float32),
+            words=np.zeros((count, 2), np.int32),
+            names=[""],
             errors={},
         )
 
-    def put(self, index: int, digest: bytes, size: tuple[int, int], look: Fingerprint) -> None:
+    def measure(self, name: str) -> NDArray[np.float32]:
+        """Return (N,) a column of `measures` by its name."""
+        return self.measures[:, MEASURES.index(name)]
+
+    def put(
+        self,
+        index: int,
+        digest: bytes,
+        size: tuple[int, int],
+        look: Fingerprint,
+        measures: Measures | None = None,
+        facts: FileFacts | None = None,
+    ) -> None:
         """Fill the row of a picture that was decoded."""
         self.ok[index] = True
         self.digest[index] = np.frombuffer(digest, np.uint8)
@@ -78,6 +107,19 @@ class Scan:
         self.balance[index] = look.balance
         self.thumb[index] = look.thumb
         self.sizes[index] = size
+        if measures is not None:
+            self.measures[index] = measures
+        if facts is not None:
+            self.files[index] = facts.size_bytes, facts.quality
+            self.words[index] = self._word(facts.format), self._word(facts.maker)
+
+    def _word(self, name: str) -> int:
+        # A set has few formats and cameras; more names than this would say nothing either.
+        if name not in self.names:
+            if len(self.names) >= _MOST_NAMES:
+                return 0
+            self.names.append(name)
+        return self.names.index(name)
 
     def save(self, directory: Path) -> None:
         """Write the scan into the directory that `empty` was given."""
@@ -88,6 +130,7 @@ class Scan:
             np.save(directory / _THUMBS_NAME, self.thumb)
         errors = {str(index): list(error) for index, error in self.errors.items()}
         (directory / _ERRORS_NAME).write_text(json.dumps(errors), encoding="utf-8")
+        (directory / _WORDS_NAME).write_text(json.dumps(self.names), encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -95,8 +138,10 @@ class Scan:
         with np.load(directory / _ARRAYS_NAME, allow_pickle=False) as arrays:
             rows = {name: arrays[name] for name in _ARRAYS}
         errors = json.loads((directory / _ERRORS_NAME).read_text(encoding="utf-8"))
+        names = json.loads((directory / _WORDS_NAME).read_text(encoding="utf-8"))
         return cls(
             **rows,
+            names=names,
             # An empty file cannot be mapped.
             thumb=np.load(
                 directory / _THUMBS_NAME,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias, final
 
 from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
+from foveal.data.file_facts import FileFacts
 from foveal.errors import DataError
 from foveal.render import encode_png
 from foveal.types import Finding, Mask, Picture, Raster, RawTarget, SplitName
@@ -83,10 +84,12 @@ class Loaded:
     Attributes:
         picture: Upright RGB.
         digest: 16 bytes, of the file's bytes or of the array.
+        facts: What its file says besides the picture; None where it has no file.
     """
 
     picture: Picture
     digest: bytes
+    facts: FileFacts | None = None
 
 
 @final

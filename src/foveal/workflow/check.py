@@ -13,6 +13,7 @@ from foveal.checks.report import CheckReport
 from foveal.console import Progress
 from foveal.curation.workspace import Workspace
 from foveal.data.cache import Cache
+from foveal.data.measures import SIDE
 from foveal.data.split import assign_splits
 from foveal.data.stamp import stamp_of
 from foveal.errors import RecipeError
@@ -61,6 +62,8 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
             limits_of(recipe),
             workers=available_cores(),
             progress=progress,
+            # Strokes of text are seen at the scale at which they were written.
+            side=None if target == "text" else SIDE,
         )
         cache.close()
     distance = recipe.data.near_duplicate_distance
