@@ -6,6 +6,7 @@ import inspect
 import re
 import types
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -16,11 +17,14 @@ import foveal
 from foveal.cli.data import check
 from foveal.cli.main import run
 from foveal.cli.measure import evaluate
+from foveal.cli.serve import serve
 from foveal.cli.train import train
 from foveal.recipe import KNOBS, SETTINGS, Recipe
+from foveal.server.options import ServerOptions
 from foveal.settings import Setting, settings_of
 from foveal.tasks import TASKS, get_task
 
+SERVER = settings_of(ServerOptions)
 OPTIONS = [s for name in TASKS for s in settings_of(get_task(name).options_type).values()]
 
 
@@ -69,6 +73,54 @@ def test_other_verbs_have_the_same_options(verb: Any, names: list[str]) -> None:
     for name in names:
         assert option_of(verb, name).help == KNOBS[name].help
         assert option_of(verb, name).param_decls == KNOBS[name].flags
+
+
+def test_serve_in_python_spells_out_every_field_of_the_server_with_its_default() -> None:
+    parameters = inspect.signature(foveal.serve).parameters
+    hints = get_type_hints(foveal.serve)
+    arguments = inspect.getdoc(foveal.serve) or ""
+    for field in fields(ServerOptions):
+        kind = SERVER[field.name].kind
+        assert parameters[field.name].kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameters[field.name].default == field.default
+        is_open = field.default is None
+        given = str | Path if kind is Path else kind
+        assert hints[field.name] == (given | None if is_open else given), field.name
+        assert f"\n    {field.name}: " in arguments
+    others = {"models", "store", "canary", "shadow", "on_ready"}
+    assert set(parameters) - others == {field.name for field in fields(ServerOptions)}
+
+
+@pytest.mark.parametrize("name", [name for name, setting in SERVER.items() if setting.knob])
+def test_serve_has_an_option_for_every_marked_field_with_its_help(name: str) -> None:
+    setting, option = SERVER[name], option_of(serve, name)
+    assert setting.knob is not None
+    assert option.param_decls == setting.flags
+    assert option.help == setting.help
+    assert (option.min, option.max) == (setting.knob.least, setting.knob.most)
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ("--max-body-mb 2", {"max_body_bytes": 2 * 1024 * 1024}),
+        ("--allowed-host a --allowed-host b", {"allowed_hosts": ("a", "b")}),
+        ("--worker-timeout 2.5 --workers 3", {"worker_timeout_s": 2.5, "workers": 3}),
+        ("--app --insecure --host ::", {"app": True, "insecure": True, "host": "::"}),
+        ("--access-log - --audit-log a.log", {"access_log": "-", "audit_log": Path("a.log")}),
+        ("--tls-cert c --tls-key k", {"tls_cert": Path("c"), "tls_key": Path("k")}),
+    ],
+)
+def test_an_option_of_serve_is_given_as_its_field_has_it(
+    words: str, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    served: dict[str, Any] = {}
+    monkeypatch.setattr(foveal, "serve", lambda *_, **options: served.update(options))
+    monkeypatch.setenv("FOVEAL_KEYS", "")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert run(["serve", "--store", str(tmp_path), "--workers", "1", *words.split()]) == 0
+    options = {name: v for name, v in served.items() if name in SERVER and v is not None}
+    assert options == {"workers": 1, **given}
 
 
 @pytest.mark.parametrize("width", [80, 120])

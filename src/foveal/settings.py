@@ -66,15 +66,21 @@ class About(NamedTuple):
 
 @final
 class Knob(NamedTuple):
-    """Marks an everyday field: an option of `foveal train` and an argument of `foveal.train`.
+    """Marks a field that is an option of the command line and an argument in Python.
 
     Attributes:
         flags: Names of the option; none takes the field's.
         metavar: What stands for the value in the help; None takes the type's.
+        least: Smallest value of the option, where the command line checks it.
+        most: Largest value of the option.
+        unit: What 1 of the option stands for: of one in MiB, 1024 * 1024.
     """
 
     flags: tuple[str, ...] = ()
     metavar: str | None = None
+    least: float | None = None
+    most: float | None = None
+    unit: int = 1
 
 
 @final

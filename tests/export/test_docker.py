@@ -176,7 +176,7 @@ def test_the_server_understands_its_arguments_and_has_time_to_end(
         assert context.params["keys"] is not None
         assert context.params["engine"] == ("cuda" if gpu else None)
         options = ServerOptions()
-        delay = context.params["drain_delay"] or options.drain_delay_s
+        delay = context.params["drain_delay_s"] or options.drain_delay_s
         assert grace > delay + options.drain_s + 5
     assert ("nvidia.com/gpu" in pod["containers"][0]["resources"]["limits"]) == gpu
 

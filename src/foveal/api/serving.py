@@ -124,13 +124,14 @@ def serve(
     Raises:
         UsageError: For an address that others can reach, without keys and without `insecure`.
     """
-    options = {name: value for name, value in locals().items() if name not in _NOT_OPTIONS}
+    given = {name: value for name, value in locals().items() if name not in _NOT_OPTIONS}
     from foveal.access import existing_keys_file
     from foveal.server.options import ServerOptions
+    from foveal.settings import settings_of
 
-    options["keys"] = None if insecure and keys is None else existing_keys_file(_path(keys))
-    options.update(audit_log=_path(audit_log), runtime_dir=_path(runtime_dir))
-    options.update(tls_cert=_path(tls_cert), tls_key=_path(tls_key))
+    paths = [name for name, setting in settings_of(ServerOptions).items() if setting.kind is Path]
+    options = given | {name: Path(given[name]) for name in paths if given[name] is not None}
+    options["keys"] = None if insecure and keys is None else existing_keys_file(options["keys"])
     # What is wrong with them is said before a model is read, which takes longer.
     checked = ServerOptions(**options)
 
@@ -139,8 +140,8 @@ def serve(
         from foveal.workflow.locate import in_store
 
         opened = {id(model): model.predictor for model in models if isinstance(model, Model)}
-        paths = [model for model in models if not isinstance(model, Model)]
-        wanted = Wanted(paths, None if store is None else str(store), canary, shadow)
+        named = [model for model in models if not isinstance(model, Model)]
+        wanted = Wanted(named, None if store is None else str(store), canary, shadow)
         offer = make_offer(wanted, lambda path: Model(path).predictor, in_store)
         given = {predictor.bundle.name: predictor for predictor in opened.values()}
         return replace(offer, fixed={**given, **offer.fixed})
@@ -153,10 +154,6 @@ def serve(
     from foveal.server.run import serve as run_server
 
     run_server(open_models(), checked, on_ready=on_ready)
-
-
-def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given)
 
 
 def watch(

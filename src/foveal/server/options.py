@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Annotated, Any, Self, final
 
 from foveal.errors import UsageError, unknown_name
 from foveal.predict.engines import check_engine
+from foveal.settings import About, Knob, settings_of
 
 if sys.platform != "win32":
     import resource
@@ -23,121 +24,192 @@ _OTHER_FILES = 128
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-_POSITIVE = (
-    *("max_body_bytes", "max_pixels", "body_timeout_s", "header_timeout_s", "keep_alive_s"),
-    *("min_bytes_per_s", "max_connections", "max_client_connections", "deadline_s"),
-    *("queue_items", "queue_bytes", "max_instances", "max_batch", "workers"),
-    *("worker_timeout_s", "threads", "poll_s", "decode_timeout_s"),
-)
-
-
 @final
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
     """How a server listens and what it refuses.
 
-    Attributes:
-        host: Address to listen on; loopback unless said otherwise. `unix:PATH` is a Unix socket.
-        port: 0 takes a free one.
-        grpc_port: Port for the Open Inference Protocol over gRPC; 0 takes a free one, None none.
-        health_route: Another path that says whether traffic may come, also without a key.
-        predict_route: Another path that answers Vertex AI's `instances` with the one model.
-        max_body_bytes: Largest request body. 16 MiB: a 24-megapixel JPEG is 12 MB at most,
-            and base64 in JSON adds a third.
-        max_pixels: Pictures over this are refused from their header, before decoding. None leaves
-            each model the limit that it was opened with, which is that of its training.
-        body_timeout_s: Time to receive a body, besides that which it takes at `min_bytes_per_s`.
-        header_timeout_s: Time to receive the head of a request, however it trickles.
-        keep_alive_s: How long a connection may wait for its next request.
-        min_bytes_per_s: Who sends or reads more slowly for long is cut off. 32 KiB, the slowest
-            mobile uplink: a photo of 4 MB takes two minutes.
-        max_connections: Connections at once; None takes what open files allow, up to 8192. The one
-            that has been idle the longest makes room for a new one.
-        max_client_connections: Connections of one address at once; None allows half of all.
-        tls_cert: PEM file of the certificate chain; None for plain HTTP.
-        tls_key: PEM file of its key.
-        trusted_proxies: Addresses or networks of proxies whose `X-Forwarded-For` and
-            `X-Forwarded-Proto` are believed.
-        deadline_s: Time from the body to the answer; then 504 and the item is dropped.
-        queue_items: Pictures that may be in work at once; then 503.
-        queue_bytes: Bytes of bodies that may be in memory at once; then 503.
-        max_instances: Pictures in one request of the TF Serving route.
-        max_batch: Most pictures of one run of the network.
-        workers: Processes that answer on the port, each with the models in its memory.
-        worker_timeout_s: One of several workers whose network thread has not run for so long is
-            killed and replaced. 30 s: it waits for nothing, and runs each second at least. The
-            opening of models is not watched.
-        threads: Threads of each process that decode pictures and run networks; None takes as many
-            as the process has cores for itself.
-        engine: What runs the networks, see `foveal.predict.engines`; None takes that of each model,
-            which is ONNX Runtime unless it was opened with another.
-        isolate_decoding: Decode in processes that can be lost, so that a crash, a hang or a memory
-            bomb in an image library takes nothing with it but that picture.
-        decode_timeout_s: Longest time that a picture may take there. 10 s: the slowest that the
-            limits let pass takes 2 s on an idle machine.
-        allowed_hosts: Names that a `Host` header may have besides the loopback's; `*` allows
-            any. When listening beyond loopback and empty, any name is allowed.
-        allowed_origins: Web origins besides the server's own that may post.
-        poll_s: How often each store is asked for new versions and aliases: a listing and a small
-            read. What is promoted answers a second later.
-        drain_delay_s: After SIGTERM, how long to go on accepting while `/readyz` says no. 5 s: what
-            routes requests here asks for readiness every few seconds.
-        drain_s: How long requests in flight may take to finish after that.
-        keys: File of API keys, one of which each request has to have; None asks for none.
-        insecure: Answer anyone who reaches the server, on a public address too.
-        access_log: File with a line for each request; `-` is standard output; None writes none.
-        audit_log: File with a line for each act of administration; None is one beside the keys.
-        app: Offer each model as an app at `/app`, which holds the model: whoever opens it takes it
-            along.
-        runtime_dir: Directory for what several workers share, such as their counters; None makes
-            one that ends with the server.
+    Fields that are marked as `Knob` are options of `foveal serve`; all are arguments of
+    `foveal.serve`.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 8000
-    grpc_port: int | None = None
-    health_route: str | None = None
-    predict_route: str | None = None
-    max_body_bytes: int = 16 * 1024 * 1024
-    max_pixels: int | None = None
-    body_timeout_s: float = 30.0
-    header_timeout_s: float = 5.0
-    keep_alive_s: float = 15.0
-    min_bytes_per_s: int = 32 * 1024
-    max_connections: int | None = None
-    max_client_connections: int | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    trusted_proxies: tuple[str, ...] = ()
-    deadline_s: float = 30.0
-    queue_items: int = 256
-    queue_bytes: int = 256 * 1024 * 1024
-    max_instances: int = 64
-    max_batch: int = 16
-    workers: int = 1
-    worker_timeout_s: float = 30.0
-    threads: int | None = None
-    engine: str | None = None
-    isolate_decoding: bool = False
-    decode_timeout_s: float = 10.0
-    allowed_hosts: tuple[str, ...] = ()
-    allowed_origins: tuple[str, ...] = ()
-    poll_s: float = 1.0
-    drain_delay_s: float = 5.0
-    drain_s: float = 30.0
-    keys: Path | None = None
-    insecure: bool = False
-    access_log: str | None = None
-    audit_log: Path | None = None
-    app: bool = False
-    runtime_dir: Path | None = None
+    host: Annotated[str, About("Address to listen on; default: 127.0.0.1."), Knob()] = "127.0.0.1"
+    port: Annotated[
+        int,
+        About("Port to listen on; 0 chooses a free one; default: 8000."),
+        Knob(least=0, most=65535),
+    ] = 8000
+    grpc_port: Annotated[
+        int | None,
+        About("Port for the Open Inference Protocol over gRPC."),
+        Knob(least=0, most=65535),
+    ] = None
+    health_route: Annotated[
+        str | None, About("Another path that says whether traffic may come, also without a key.")
+    ] = None
+    predict_route: Annotated[
+        str | None, About("Another path that answers Vertex AI's `instances` with the one model.")
+    ] = None
+
+    workers: Annotated[
+        int,
+        About("Processes that answer; auto: one for each core.", gt=0),
+        Knob(metavar="N|auto"),
+    ] = 1
+    # A worker's network thread waits for nothing, and runs each second at least. The opening of
+    # models is not watched.
+    worker_timeout_s: Annotated[
+        float,
+        About("Replace a process that is silent for so many seconds.", gt=0),
+        Knob(("--worker-timeout",), least=2),
+    ] = 30.0
+    # Unless given, as many as the process has cores for itself.
+    threads: Annotated[
+        int | None,
+        About("Threads of each that answer; default: its share of the cores.", gt=0),
+        Knob(least=1),
+    ] = None
+    # None takes that of each model, which is ONNX Runtime unless it was opened with another.
+    engine: Annotated[
+        str | None,
+        About(
+            "Run the network with onnxruntime (the default), openvino, openvino-bf16, cuda, "
+            "tensorrt, or auto: the fastest here."
+        ),
+        Knob(metavar="NAME"),
+    ] = None
+    # A crash, a hang or a memory bomb in an image library then takes nothing but that picture.
+    isolate_decoding: Annotated[bool, About("Decode in sandboxed processes."), Knob()] = False
+    # The slowest that the limits let pass takes 2 s on an idle machine.
+    decode_timeout_s: Annotated[
+        float,
+        About("Seconds that a picture may take there; default: 10.", gt=0),
+        Knob(("--decode-timeout",), least=0.1),
+    ] = 10.0
+
+    max_batch: Annotated[
+        int, About("Largest number of pictures run together.", gt=0), Knob(least=1)
+    ] = 16
+    # A 24-megapixel JPEG is 12 MB at most, and base64 in JSON adds a third.
+    max_body_bytes: Annotated[
+        int,
+        About("Largest request body, in MiB.", gt=0),
+        Knob(("--max-body-mb",), least=1, unit=1024 * 1024),
+    ] = 16 * 1024 * 1024
+    # Larger ones are refused from their header, before decoding.
+    max_pixels: Annotated[
+        int | None,
+        About("Refuse pictures of more pixels; default: as in training.", gt=0),
+        Knob(least=1),
+    ] = None
+    body_timeout_s: Annotated[
+        float, About("Time to receive a body, besides what it takes at `min_bytes_per_s`.", gt=0)
+    ] = 30.0
+    header_timeout_s: Annotated[
+        float, About("Time to receive the head of a request, however it trickles.", gt=0)
+    ] = 5.0
+    keep_alive_s: Annotated[
+        float, About("How long a connection may wait for its next request.", gt=0)
+    ] = 15.0
+    # The slowest mobile uplink: a photo of 4 MB takes two minutes.
+    min_bytes_per_s: Annotated[
+        int, About("Who sends or reads more slowly for long is cut off.", gt=0)
+    ] = 32 * 1024
+    # The one that has been idle the longest makes room for a new one.
+    max_connections: Annotated[
+        int | None,
+        About("Connections at once.", gt=0, none="what open files allow, up to 8192"),
+    ] = None
+    max_client_connections: Annotated[
+        int | None, About("Connections of one address at once.", gt=0, none="half of all")
+    ] = None
+    deadline_s: Annotated[
+        float,
+        About("Seconds after which a request is answered with 504.", gt=0),
+        Knob(("--deadline",)),
+    ] = 30.0
+    queue_items: Annotated[int, About("Pictures that may be in work at once; then 503.", gt=0)] = (
+        256
+    )
+    queue_bytes: Annotated[
+        int, About("Bytes of bodies that may be in memory at once; then 503.", gt=0)
+    ] = 256 * 1024 * 1024
+    max_instances: Annotated[
+        int, About("Pictures in one request of the TF Serving route.", gt=0)
+    ] = 64
+
+    # Besides those of the loopback; `*` allows any. Beyond loopback, none given allows any too.
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        About("Host name to accept in requests; repeatable."),
+        Knob(("--allowed-host",)),
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        About("Other web origin that may send pictures; repeatable."),
+        Knob(("--allowed-origin",)),
+    ] = ()
+    tls_cert: Annotated[
+        Path | None,
+        About("PEM certificate chain, to speak HTTPS.", none="plain HTTP"),
+        Knob(metavar="FILE"),
+    ] = None
+    tls_key: Annotated[Path | None, About("PEM key of the certificate."), Knob(metavar="FILE")] = (
+        None
+    )
+    # Addresses or networks; their X-Forwarded-Proto too.
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        About("Proxy whose X-Forwarded-For is believed; repeatable."),
+        Knob(("--trusted-proxy",), metavar="ADDRESS"),
+    ] = ()
+
+    # A listing and a small read; what is promoted answers a second later.
+    poll_s: Annotated[
+        float, About("How often each store is asked for new versions and aliases.", gt=0)
+    ] = 1.0
+    # What routes requests here asks for readiness every few seconds.
+    drain_delay_s: Annotated[
+        float,
+        About("Seconds to go on accepting after SIGTERM; default: 5."),
+        Knob(("--drain-delay",), least=0),
+    ] = 5.0
+    drain_s: Annotated[
+        float, About("How long requests in flight may take to finish after that.")
+    ] = 30.0
+
+    keys: Annotated[
+        Path | None,
+        About("API keys to ask for; default: FOVEAL_KEYS, or those of `foveal keys create`."),
+        Knob(metavar="FILE"),
+    ] = None
+    insecure: Annotated[bool, About("Answer anyone, without keys, on any address."), Knob()] = False
+    app: Annotated[
+        bool,
+        About("Offer each model at /app as an app for phones, which holds the model."),
+        Knob(),
+    ] = False
+    access_log: Annotated[
+        str | None,
+        About("Add a JSON line for each request; - is stdout."),
+        Knob(metavar="FILE"),
+    ] = None
+    audit_log: Annotated[
+        Path | None,
+        About("Add a line for each change; default: beside the keys."),
+        Knob(metavar="FILE"),
+    ] = None
+    runtime_dir: Annotated[
+        Path | None,
+        About("Directory for what several workers share.", none="one that ends with the server"),
+    ] = None
 
     def __post_init__(self) -> None:
         """Refuse values that no server could run with."""
-        for name in _POSITIVE:
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UsageError(f"Invalid {name}. Expected > 0. Received: {value}.")
+        for name, setting in settings_of(type(self)).items():
+            value, least = getattr(self, name), setting.about.gt
+            if value is not None and least is not None and not value > least:
+                raise UsageError(f"Invalid {name}. Expected > {least:g}. Received: {value}.")
         if self.engine is not None:
             check_engine(self.engine)
         if (self.tls_cert is None) != (self.tls_key is None):
