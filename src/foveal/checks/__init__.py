@@ -3,6 +3,7 @@
 from foveal.checks.base import CHECKS, CheckInput, run_checks
 from foveal.checks.images import near_duplicate, unreadable
 from foveal.checks.labels import class_balance, imbalance, one_class, single_picture
+from foveal.checks.looks import blurred, bright, dark, low_information, odd_aspect, odd_size
 from foveal.checks.shortcuts import size_shortcut
 from foveal.checks.splits import empty_side
 from foveal.checks.texts import characters, length_balance
@@ -10,12 +11,18 @@ from foveal.checks.texts import characters, length_balance
 __all__ = [
     "CHECKS",
     "CheckInput",
+    "blurred",
+    "bright",
     "characters",
     "class_balance",
+    "dark",
     "empty_side",
     "imbalance",
     "length_balance",
+    "low_information",
     "near_duplicate",
+    "odd_aspect",
+    "odd_size",
     "one_class",
     "run_checks",
     "single_picture",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from foveal.types import SPLIT_NAMES, Finding, Severity, SplitName
+from foveal.types import SPLIT_NAMES, Finding, Severity, SplitName, Suspect
 
 # A finding names this many samples; its count says how many there are.
 SHOWN = 20
@@ -39,11 +39,14 @@ def about(
     words: str,
     *,
     hint: str | None = None,
+    method: str | None = None,
+    suspects: Iterable[Suspect] = (),
 ) -> tuple[Finding, ...]:
     """Return the finding `N nouns words` about samples, or nothing when there are none."""
     if not samples:
         return ()
-    return (finding(id, severity, f"{plural(len(samples), noun)} {words}", samples, hint=hint),)
+    message = f"{plural(len(samples), noun)} {words}"
+    return (finding(id, severity, message, samples, hint=hint, method=method, suspects=suspects),)
 
 
 def finding(
@@ -54,6 +57,8 @@ def finding(
     *,
     count: int | None = None,
     hint: str | None = None,
+    method: str | None = None,
+    suspects: Iterable[Suspect] = (),
 ) -> Finding:
     """Return a finding that shows some of the samples and counts all of them."""
     names = tuple(samples)
@@ -64,4 +69,6 @@ def finding(
         samples=names[:SHOWN],
         count=len(names) if count is None else count,
         hint=hint,
+        method=method,
+        suspects=tuple(suspects),
     )

@@ -101,7 +101,7 @@ def measure_parts(raster: Raster, look: Image, small: PILImage.Image) -> Measure
 
 
 def sharpness(grey: NDArray[np.uint8]) -> float:
-    """Return how steep the edges of a picture are, in (0, 1]: 1 for ink of one tone on paper.
+    """Return how steep the edges of a picture are, in [0, 1]: 1 for ink of one tone on paper.
 
     In each block of 8 x 8 pixels that holds an edge: the largest step between two neighbouring
     pixels as a share of the range of the block. The blocks are those of JPEG, whose borders do not
@@ -112,7 +112,7 @@ def sharpness(grey: NDArray[np.uint8]) -> float:
         grey: (H, W) uint8; text at the scale at which it was written.
 
     Returns:
-        The upper quartile over the blocks; NaN where there is no edge, or not a whole block.
+        The upper quartile over the blocks; 0 without an edge, NaN without a whole block.
     """
     return _sharpness(_Blocks.of(grey))
 
@@ -138,9 +138,11 @@ class _Blocks:
 
 def _sharpness(blocks: _Blocks) -> float:
     span = blocks.highest - blocks.lowest
-    strongest = int(span.max(initial=0))
-    if strongest < _FLOOR:
+    if not span.size:
         return np.nan
+    strongest = int(span.max())
+    if strongest < _FLOOR:
+        return 0.0
     height, width = (_BLOCK * count for count in span.shape)
     grey = blocks.levels[:height, :width]
     steps = np.zeros_like(grey)
