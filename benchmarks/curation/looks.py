@@ -1,7 +1,7 @@
 """Blurred, dark, bright and flat pictures: told from clean ones beside cleanvision.
 
 Pictures of a set are changed by degrees and saved as JPEG again, the clean ones too. For each
-change: the area under the ROC curve of the ratios of foveal and of the scores of cleanvision, with a
+change: the area under the ROC curve of foveal's ratios, and of the scores of cleanvision, with a
 bootstrap interval of their difference over the pictures; the share found where one picture in
 twenty is changed, and the share of the clean pictures that is found: the false alarms.
 
