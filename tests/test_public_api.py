@@ -22,6 +22,7 @@ PUBLIC = [
     "Model",
     "__version__",
     "check",
+    "collect",
     "compare",
     "evaluate",
     "explain",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from foveal.version import __version__
 
 if TYPE_CHECKING:
-    from foveal.api.data import check, preprocess, synth
+    from foveal.api.data import check, collect, preprocess, synth
     from foveal.api.models import compare, evaluate, explain, export, load, open_store, predict
     from foveal.api.serving import serve, watch
     from foveal.api.training import extend, find_lr, resume, train
@@ -33,6 +33,7 @@ __all__ = [
     "Model",
     "__version__",
     "check",
+    "collect",
     "compare",
     "evaluate",
     "explain",
@@ -52,7 +53,7 @@ __all__ = [
 
 
 _HOMES = {
-    "foveal.api.data": ("check", "preprocess", "synth"),
+    "foveal.api.data": ("check", "collect", "preprocess", "synth"),
     "foveal.api.models": (
         "compare",
         "evaluate",

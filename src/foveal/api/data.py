@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveal.console import Progress
+from foveal.errors import UsageError
+from foveal.extras import import_extra
 from foveal.foreign import spelled
 from foveal.model import shown_progress
 
 if TYPE_CHECKING:
     from foveal.checks.report import CheckReport
+    from foveal.collect.report import Collected
     from foveal.workflow.preprocess import Preprocessed
 
 
@@ -45,6 +48,69 @@ def check(
     reporting = shown_progress(progress, verbose=verbose)
     try:
         return check_source(data, recipe, reporting)
+    finally:
+        reporting.finish()
+
+
+@spelled
+def collect(
+    recipe: str | Path,
+    out: str | Path | None = None,
+    *,
+    dry_run: bool = False,
+    update: bool = False,
+    allow_private: bool = False,
+    overrides: Sequence[str] = (),
+    verbose: bool = True,
+    progress: Progress | None = None,
+) -> Collected:
+    """Collect pictures from listing pages, or from a list of addresses, into class folders.
+
+    The bytes are kept as they came, equal ones once. `provenance.csv` beside the class folders says
+    where each picture is from. A call that was ended, in whatever way, is continued by the same
+    call: what was fetched is not fetched again. robots.txt is obeyed, and a host is asked slowly.
+
+    Args:
+        recipe: YAML that says where to look (docs/curate/collect.md), or a table with the columns
+            address and label (.csv, .tsv, .jsonl).
+        out: The folder to write to; None is allowed with `dry_run`.
+        dry_run: Read the first page of each class, and return what it lists as `.pages`.
+        update: Read listing pages again that a call before has read, for what is new on them.
+        allow_private: Connect to addresses of private networks and of this machine too.
+        overrides: Keys of the recipe, each `limits.pages=5`.
+        verbose: Whether a terminal or notebook shows the progress, if no `progress` is given.
+        progress: Receives the progress.
+
+    Returns:
+        What there is of each class, and why the rest was not kept.
+
+    Raises:
+        RecipeError: For a recipe or list that is wrong; it names the key or the line.
+        UsageError: For a folder that cannot be written to, or that another process collects into.
+        MissingExtraError: When a package of `foveal[collect]` is not installed.
+        CollectingInterrupted: After Ctrl-C, a KeyboardInterrupt with what there is as `.collected`.
+
+    Example:
+        >>> foveal.collect("ads.yaml", "photos").kept  # doctest: +SKIP
+        480
+    """
+    for package in ("httpcore", "anyio", "parsel", "protego"):
+        import_extra(package, "collect", f"Collecting pictures needs {package}")
+    from foveal.collect.recipe import load_recipe
+    from foveal.collect.start import collect_pictures, look_at_first_pages
+
+    wanted = load_recipe(Path(recipe), overrides)
+    reporting = shown_progress(progress, verbose=verbose)
+    try:
+        if dry_run:
+            return look_at_first_pages(wanted, allow_private=allow_private, progress=reporting)
+        if out is None:
+            raise UsageError(
+                "There is no folder to collect into.", hint=f"foveal collect {recipe} --out photos"
+            )
+        return collect_pictures(
+            wanted, Path(out), update=update, allow_private=allow_private, progress=reporting
+        )
     finally:
         reporting.finish()
 

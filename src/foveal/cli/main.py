@@ -36,7 +36,8 @@ _MORE_MEMORY = (
 )
 EXIT_USAGE = 2
 
-MAKE, USE, TOOLS = "Train and evaluate", "Use a model", "Tools"
+DATA, MAKE, USE = "Prepare data", "Train and evaluate", "Use a model"
+TOOLS = "Tools"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,14 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
+    "collect": Verb(
+        "foveal.cli.collect", DATA, "Collect pictures from web pages into class folders."
+    ),
+    "check": Verb("foveal.cli.data", DATA, "Check pictures without training."),
+    "synth": Verb("foveal.cli.data", DATA, "Draw labelled pictures of text into a folder."),
+    "preprocess": Verb("foveal.cli.preprocess", DATA, "Cut pages into lines of text."),
     "train": Verb("foveal.cli.train", MAKE, "Train a model on a folder of pictures."),
     "watch": Verb("foveal.cli.watch", MAKE, "Watch a training on a live web page."),
-    "check": Verb("foveal.cli.data", MAKE, "Check pictures without training."),
-    "synth": Verb("foveal.cli.data", MAKE, "Draw labelled pictures of text into a folder."),
-    "preprocess": Verb("foveal.cli.preprocess", MAKE, "Cut pages into lines of text."),
     "evaluate": Verb("foveal.cli.measure", MAKE, "Evaluate a model on labelled pictures."),
     "compare": Verb("foveal.cli.measure", MAKE, "Compare runs."),
     "predict": Verb("foveal.cli.predict", USE, "Predict pictures: files, folders, globs or stdin."),

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, final
 
-from foveal.data.names import is_archive
+from foveal.data.names import WORKSPACE, is_archive
 from foveal.destination import cache_directory
 from foveal.urls import is_url, local_path
-
-FOLDER = ".foveal"
 
 
 @final
@@ -46,7 +44,7 @@ class Workspace:
                 data = folder
         digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
         cache = cache_directory() / "curation" / digest
-        return cls(data, cache if data is None else data / FOLDER, cache)
+        return cls(data, cache if data is None else data / WORKSPACE, cache)
 
     @property
     def report(self) -> Path:

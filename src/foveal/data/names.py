@@ -26,6 +26,8 @@ SPLIT_ALIASES: dict[str, SplitName] = {
     "test": "test",
     "testing": "test",
 }
+WORKSPACE = ".foveal"
+"""The folder in that of the pictures where foveal keeps what must not be lost; it is hidden."""
 _LITTER = frozenset(("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"))
 
 

@@ -45,7 +45,7 @@ def make_recipe(
             raise UsageError(unknown_name("setting", name, KNOBS), hint=hint)
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(Path(recipe)) if recipe is not None else Recipe()
-    layer: dict[str, Any] = reduce(_merged, map(_read_override, overrides), {})
+    layer = read_overrides(overrides, example="foveal train DATA --set train.epochs=5")
     twice = _flat(layer, "").keys() & {KNOBS[name].key for name in given}
     if twice:
         setting = SETTINGS[min(twice)]
@@ -58,7 +58,22 @@ def make_recipe(
     )
 
 
-def _read_override(override: str) -> dict[str, Any]:
+def read_overrides(overrides: Iterable[str], *, example: str) -> dict[str, Any]:
+    """Return nested values from texts such as `train.epochs=5`; the last of a key counts.
+
+    Args:
+        overrides: The texts; a value is read as YAML.
+        example: A command with a right one, for the hint.
+
+    Raises:
+        RecipeError: For a text without a key or `=`, or a value that is not YAML.
+    """
+    layers = (_read_override(override, example) for override in overrides)
+    merged: dict[str, Any] = reduce(_merged, layers, {})
+    return merged
+
+
+def _read_override(override: str, example: str) -> dict[str, Any]:
     # Imported late: `foveal train --help` reads none.
     import yaml
 
@@ -66,7 +81,7 @@ def _read_override(override: str) -> dict[str, Any]:
     if not separator or not key.strip():
         raise RecipeError(
             f"Invalid override {override!r}. Expected KEY=VALUE.",
-            hint="foveal train DATA --set train.epochs=5",
+            hint=example,
         )
     try:
         return nested(key.strip(), yaml.safe_load(text))

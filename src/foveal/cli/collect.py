@@ -1,0 +1,160 @@
+"""`foveal collect` fetches labelled pictures from listing pages or from a list of addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import foveal
+from foveal.cli.options import Debug, Json, Quiet, Set
+from foveal.cli.output import note, table, wrapped, write, write_json
+from foveal.cli.signals import termination_as_interrupt
+from foveal.errors import DataError
+from foveal.progress import make_progress
+
+if TYPE_CHECKING:
+    from foveal.collect.report import Collected, FirstPage
+
+_MOST_NOTES = 10
+_WIDTH = 79
+
+
+def collect(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="YAML that says where to look, or a table: address,label."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show what the first page of each class lists; keep none."),
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Read listing pages again, for what is new on them.")
+    ] = False,
+    allow_private: Annotated[
+        bool,
+        typer.Option(
+            "--allow-private", help="Connect to this machine and to private networks too."
+        ),
+    ] = False,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Collect pictures from web pages into class folders.
+
+    A recipe for listing pages; selectors are CSS or XPath:
+
+    \b
+      classes:
+        phone: https://shop.example/phones
+        laptop: https://shop.example/laptops
+      item: li.ad
+      picture: img
+      next: a.next
+      fields: {title: h3, price: .price}
+      limits: {pages: 20, pictures: 500, bytes: 1GB, time: 1h}
+
+    Killed or stopped, the same command goes on and fetches nothing twice.
+    Bytes are kept as they came, equal ones once; DIR/provenance.csv says
+    where each picture is from.
+
+    Polite: robots.txt is obeyed, a host is asked about once a second, and
+    Retry-After is honoured. Put an address where you can be reached into
+    user_agent.
+
+    Legal: that a page is public is no licence for its pictures. Read the
+    terms of the site, and mind copyright and the data of persons before you
+    publish the pictures or a model of them.
+    """
+    progress = make_progress(quiet=quiet)
+    with termination_as_interrupt() as ending:
+        try:
+            collected = foveal.collect(
+                recipe,
+                out,
+                dry_run=dry_run,
+                update=update,
+                allow_private=allow_private,
+                overrides=overrides or (),
+                progress=progress,
+            )
+        except KeyboardInterrupt as interrupt:
+            partial: Collected | None = getattr(interrupt, "collected", None)
+            progress.finish()
+            if partial is None:
+                raise
+            _show(partial, as_json=as_json, quiet=quiet)
+            raise typer.Exit(ending.status) from interrupt
+        finally:
+            progress.finish()
+    _show(collected, as_json=as_json, quiet=quiet)
+    if dry_run:
+        if not any(page.contents and page.contents.entries for page in collected.pages):
+            raise DataError(
+                "The first pages list no pictures.", hint="try other selectors: item, picture"
+            )
+    elif not collected.kept:
+        raise DataError("Not one picture was collected.", hint=f"foveal collect {recipe} --dry-run")
+    elif collected.stopped is None:
+        note(f"next    foveal check {collected.out}", quiet=quiet)
+
+
+def _show(collected: Collected, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        write_json(collected.to_json())
+        return
+    for page in collected.pages:
+        write("\n".join(_page_lines(page)))
+    if collected.out is None:
+        return
+    rows = [
+        (name, f"{c.pages:,}", f"{c.kept:,}", f"{c.copies:,}", f"{sum(c.left.values()):,}")
+        for name, c in collected.classes.items()
+    ]
+    write(table(("class", "pages", "kept", "copies", "left out"), rows))
+    if collected.left:
+        reasons = [(f"{count:,}", reason) for reason, count in collected.left.most_common()]
+        write(f"\n{table(('left out', 'because'), reasons)}")
+    size = f"{collected.received / 1e6:,.1f} MB in {collected.seconds:,.0f} s"
+    write(f"\n{collected.new:,} new, {collected.kept:,} in all in {collected.out}; {size}")
+    for line in _notes(collected.notes):
+        note(line, quiet=quiet)
+    if collected.stopped is not None:
+        note(wrapped(f"Not finished: {collected.stopped}. The same command goes on."), quiet=quiet)
+
+
+def _notes(notes: Iterable[str]) -> Iterator[str]:
+    given = list(notes)
+    yield from (wrapped(f"note: {text}") for text in given[:_MOST_NOTES])
+    if len(given) > _MOST_NOTES:
+        yield f"note: and {len(given) - _MOST_NOTES:,} more; --json lists all"
+
+
+def _page_lines(page: FirstPage) -> Iterator[str]:
+    """Return what a first page lists, in lines of a terminal."""
+    yield _cut(f"{page.label}: {page.address}")
+    listed = page.contents
+    if listed is None:
+        yield f"  not read: {page.problem}"
+        return
+    yield f"  {listed.items:,} items, {len(listed.entries):,} pictures"
+    for entry in listed.entries[:3]:
+        problem = f"  ({entry.problem})" if entry.problem else ""
+        yield _cut(f"  picture  {entry.picture}{problem}")
+        for name, text in entry.fields.items():
+            yield _cut(f"    {name}: {text or '(nothing)'}")
+    yield _cut(f"  next     {listed.next or '(none)'}")
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"

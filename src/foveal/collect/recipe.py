@@ -1,0 +1,287 @@
+"""What to collect, and how: a YAML recipe for listing pages, or a table of addresses and labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, final
+
+import yaml
+
+from foveal.collect.addresses import AddressError, normal
+from foveal.collect.listed import Listed, read_list
+from foveal.collect.selectors import SELECTORS, check_selectors
+from foveal.data.names import is_hidden
+from foveal.errors import FovealError, RecipeError
+from foveal.recipe.knobs import read_overrides
+from foveal.settings import About, parse_section
+from foveal.version import __version__
+
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+# What provenance.csv says of every picture; a field cannot have one of these names.
+COLUMNS = (
+    *("file", "class", "address", "page", "time", "outcome", "reason", "status"),
+    *("sha256", "bytes", "content_type", "redirected_to"),
+)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_SIZE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_TIME = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", re.IGNORECASE)
+_TIME_UNITS = (86_400, 3600, 60, 1)
+_HINT = "foveal collect --help shows a recipe"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When to stop; a later call with higher limits goes on from there."""
+
+    pages: Annotated[int, About("Listing pages of each class.", ge=1)] = 100
+    pictures: Annotated[
+        int | None,
+        About("Pictures of each class; of a list as many as it has.", ge=1),
+    ] = None
+    bytes: Annotated[int, About("Bytes received in all, such as 500MB or 2GB.", ge=1)] = 2 * 10**9
+    time: Annotated[float, About("Time of one call, such as 90s, 30m or 2h.", gt=0)] = 3600.0
+    picture_bytes: Annotated[int, About("Bytes of one picture, such as 20MB.", ge=1)] = 20 * 10**6
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to go about it."""
+
+    item: Annotated[
+        str | None,
+        About("CSS or XPath of one entry of a page; none takes the page as one entry."),
+    ] = None
+    picture: Annotated[str, About("CSS or XPath of the pictures in an entry.")] = "img"
+    next: Annotated[
+        str | None, About("CSS or XPath of the link to the next page; none reads one page.")
+    ] = None
+    fields: Annotated[
+        dict[str, Any], About("Name: CSS or XPath in an entry; kept in provenance.csv.")
+    ] = field(default_factory=dict)
+    delay: Annotated[
+        float, About("Seconds between two requests to one host, half to one and a half.", ge=0)
+    ] = 1.0
+    connections: Annotated[
+        int, About("Requests to one host that may be open at once.", ge=1, le=64)
+    ] = 2
+    timeout: Annotated[float, About("Seconds without a byte until it is an error.", gt=0)] = 30.0
+    tries: Annotated[
+        int, About("How often something is asked for that fails for the moment.", ge=1, le=20)
+    ] = 4
+    robots: Annotated[bool, About("Obey robots.txt.")] = True
+    user_agent: Annotated[str, About("Who asks; add an address where you can be reached.")] = (
+        f"foveal/{__version__}"
+    )
+    limits: Limits = field(default_factory=Limits)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What to collect.
+
+    Attributes:
+        classes: Class → addresses of its first listing pages.
+        listed: Addresses of pictures with their classes; in place of listing pages.
+        options: How.
+    """
+
+    classes: Mapping[str, tuple[str, ...]]
+    listed: tuple[Listed, ...]
+    options: Options
+
+    @property
+    def pictures(self) -> int:
+        """Return how many pictures of a class are wanted."""
+        limit = self.options.limits.pictures
+        return limit if limit is not None else 1000 if self.classes else max(1, len(self.listed))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the fields, in order."""
+        names = dict.fromkeys(name for row in self.listed for name in row.fields)
+        return tuple(self.options.fields or names)
+
+
+def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe, or a table of addresses and labels.
+
+    Args:
+        path: YAML; or `.csv`, `.tsv` or `.jsonl` with the columns address and label.
+        overrides: Each `limits.pages=5`; the last of a key counts.
+
+    Raises:
+        RecipeError: For a file that cannot be read, an unknown key, a value of the wrong type or
+            out of range, a selector that is none, or a missing address. It names the file.
+    """
+    try:
+        given = read_overrides(overrides, example="foveal collect RECIPE --set limits.pages=5")
+        if path.suffix.lower() in TABLES:
+            listed = read_list(path, reserved=COLUMNS)
+            for row in listed:
+                check_class(row.label)
+            return Recipe(classes={}, listed=listed, options=_options(given))
+        loaded = _merged(_load(path), given)
+        classes = loaded.pop("classes", None)
+        return Recipe(classes=_classes(classes), listed=(), options=_options(loaded))
+    except FovealError as error:
+        if str(path) in error.message:
+            raise
+        raise RecipeError(f"{path}: {error.message}", hint=error.hint or _HINT) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that comes twice: the first of two classes of one name would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return the mapping of a node."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for i, key in enumerate(keys) if key in keys[:i] and key != "<<"]
+        if twice:
+            problem = f"the key {twice[0]!r} comes twice"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)  # noqa: S506  # It is safe.
+    except OSError as error:
+        raise RecipeError(
+            f"Cannot read the recipe {path}: {error.strerror}.", hint=_HINT
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"The recipe {path} is not UTF-8.", hint=_HINT) from error
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+        raise RecipeError(
+            f"The recipe {path} is not YAML: {_one_line(error)}.", hint=_HINT
+        ) from error
+    if not isinstance(loaded, dict):
+        raise RecipeError(
+            f"The recipe {path} has no keys. Expected at least classes: {{NAME: ADDRESS}}.",
+            hint=_HINT,
+        )
+    return loaded
+
+
+def _one_line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error) or type(error).__name__
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+    return where + " ".join(str(problem).split()).rstrip(".")
+
+
+def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        both = isinstance(under, dict) and isinstance(value, Mapping)
+        merged[key] = _merged(under, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _options(data: Mapping[str, Any]) -> Options:
+    options = parse_section(Options, _amounts(data))
+    check_selectors(
+        {name: getattr(options, name) for name in SELECTORS if getattr(options, name) is not None}
+        | {f"fields.{name}": text for name, text in options.fields.items()}
+    )
+    for name in options.fields:
+        if not name or name in COLUMNS:
+            raise RecipeError(
+                f"Invalid name of a field in recipe key 'fields': {name!r}.",
+                hint=f"these are taken: {', '.join(COLUMNS)}",
+            )
+    if not options.user_agent.isascii() or not options.user_agent.isprintable():
+        raise RecipeError(
+            "Invalid value for recipe key 'user_agent'. Expected printable ASCII characters. "
+            f"Received: {options.user_agent!r}."
+        )
+    return options
+
+
+def _amounts(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the data with `2GB` as bytes and `1h` as seconds; what is neither stays."""
+    limits = data.get("limits")
+    if not isinstance(limits, Mapping):
+        return data
+    read = dict(limits)
+    for key, value in limits.items():
+        if isinstance(value, str) and key in ("bytes", "picture_bytes", "time"):
+            number = seconds_of(value) if key == "time" else size_of(value)
+            read[key] = value if number is None else number
+    return {**data, "limits": read}
+
+
+def size_of(text: str) -> int | None:
+    """Return the bytes in `500MB`, `2GB` or `1000`; None for anything else."""
+    match = _SIZE.fullmatch(text.strip())
+    return int(float(match[1]) * _SIZE_UNITS[match[2].lower()]) if match else None
+
+
+def seconds_of(text: str) -> float | None:
+    """Return the seconds in `90`, `90s`, `30m` or `1h30m`; None for anything else."""
+    match = _TIME.fullmatch(text.strip())
+    if match is None or not any(match.groups()):
+        return None
+    return sum(float(n or 0) * unit for n, unit in zip(match.groups(), _TIME_UNITS, strict=True))
+
+
+def _classes(given: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(given, Mapping) or not given:
+        raise RecipeError(
+            "Missing or invalid recipe key 'classes'. Expected {NAME: ADDRESS} or "
+            f"{{NAME: [ADDRESS, ...]}}. Received: {given!r}.",
+            hint=_HINT,
+        )
+    classes: dict[str, tuple[str, ...]] = {}
+    for name, starts in given.items():
+        where = f"recipe key 'classes.{name}'"
+        if not isinstance(name, str):
+            raise RecipeError(
+                f"Invalid {where}: YAML reads {name!r} as no text.", hint=f'quote it: "{name}": ...'
+            )
+        check_class(name)
+        addresses = [starts] if isinstance(starts, str) else starts
+        if not isinstance(addresses, list) or not addresses:
+            raise RecipeError(
+                f"Invalid value for {where}. Expected an address or a list of addresses. "
+                f"Received: {starts!r}."
+            )
+        classes[name] = tuple(dict.fromkeys(_start(where, address) for address in addresses))
+    return classes
+
+
+def _start(where: str, address: Any) -> str:
+    try:
+        return normal(str(address))
+    except AddressError as error:
+        raise RecipeError(
+            f"Invalid value for {where}: {error}. Received: {address!r}.",
+            hint="addresses begin with https:// or http://",
+        ) from error
+
+
+def check_class(name: str) -> None:
+    """Raise unless a folder that readers see can have the name.
+
+    Raises:
+        RecipeError: When it cannot.
+    """
+    if (
+        not name
+        or name != name.strip()
+        or is_hidden(name)
+        or not name.isprintable()
+        or any(sign in name for sign in '/\\:*?"<>|')
+        or len(name.encode()) > 200
+    ):
+        raise RecipeError(
+            f"{name!r} cannot be the name of a class, which becomes the name of a folder.",
+            hint="use letters, digits, spaces, - and _",
+        )

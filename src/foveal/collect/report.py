@@ -1,0 +1,205 @@
+"""What a collection brought, class by class, and why the rest was not kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import final
+
+from foveal.atomic import write_atomic
+from foveal.collect.journal import Known, Record
+from foveal.collect.pages import PageContents
+from foveal.collect.recipe import COLUMNS
+from foveal.types import JsonObject
+
+PROVENANCE = "provenance.csv"
+INTERRUPTED = "it was interrupted"
+# Spreadsheets take a cell that begins with one of these for a formula, and run it.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FirstPage:
+    """What the first page of a class lists; nothing of it was fetched.
+
+    Attributes:
+        label: The class.
+        address: Of the page.
+        contents: What it lists, or None.
+        problem: Why it could not be read, or None.
+    """
+
+    label: str
+    address: str
+    contents: PageContents | None
+    problem: str | None = None
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        listed = self.contents
+        return {
+            "class": self.label,
+            "address": self.address,
+            "problem": self.problem,
+            "items": listed.items if listed else 0,
+            "next": listed.next if listed else None,
+            "pictures": [
+                {"address": e.picture, "fields": dict(e.fields), "problem": e.problem}
+                for e in (listed.entries if listed else ())
+            ],
+        }
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """What there is of a class, from this call and all before.
+
+    Attributes:
+        pages: Listing pages that were read.
+        kept: Pictures in its folder, as far as nobody moved them.
+        copies: Pictures whose bytes are those of one that was kept.
+        left: Reason → number of pictures that are not there.
+    """
+
+    pages: int
+    kept: int
+    copies: int
+    left: Mapping[str, int]
+
+
+@final
+@dataclass(frozen=True)
+class Collected:
+    """A collection as far as it has got.
+
+    Attributes:
+        out: The folder; None when only first pages were looked at.
+        classes: Class → what there is of it.
+        new: Pictures that this call added.
+        received: Bytes that this call received.
+        seconds: How long this call took.
+        stopped: Why it ended before everything was there, or None.
+        notes: What a person should know: limits, loops, pages that could not be read.
+        pages: First pages, when only these were asked for.
+    """
+
+    out: Path | None
+    classes: Mapping[str, ClassCount] = field(default_factory=dict)
+    new: int = 0
+    received: int = 0
+    seconds: float = 0.0
+    stopped: str | None = None
+    notes: tuple[str, ...] = ()
+    pages: tuple[FirstPage, ...] = ()
+
+    @property
+    def kept(self) -> int:
+        """Return how many pictures there are."""
+        return sum(count.kept for count in self.classes.values())
+
+    @property
+    def left(self) -> Counter[str]:
+        """Return reason → number of pictures that are not there."""
+        return sum((Counter(count.left) for count in self.classes.values()), Counter())
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        return {
+            "schema_version": 1,
+            "out": str(self.out) if self.out else None,
+            "classes": {
+                name: {"pages": c.pages, "kept": c.kept, "copies": c.copies, "left": dict(c.left)}
+                for name, c in self.classes.items()
+            },
+            "kept": self.kept,
+            "new": self.new,
+            "received_bytes": self.received,
+            "seconds": round(self.seconds, 3),
+            "stopped": self.stopped,
+            "notes": list(self.notes),
+            "pages": [page.to_json() for page in self.pages],
+        }
+
+
+class CollectingInterrupted(KeyboardInterrupt):
+    """A collection that Ctrl-C stopped; the same call goes on with it.
+
+    Args:
+        collected: What there is.
+    """
+
+    def __init__(self, collected: Collected) -> None:
+        super().__init__("the collection was interrupted; the same call goes on with it")
+        self.collected = collected
+
+
+def count_classes(
+    known: Known, labels: Sequence[str], pages: Mapping[str, int]
+) -> dict[str, ClassCount]:
+    """Return what there is of each class.
+
+    Args:
+        known: What the log says.
+        labels: The classes of the recipe; others that the log knows follow.
+        pages: Class → listing pages that were read.
+    """
+    kept: Counter[str] = Counter()
+    copies: Counter[str] = Counter()
+    left: dict[str, Counter[str]] = {label: Counter() for label in labels}
+    for record in known.pictures.values():
+        label, outcome = record["class"], record["outcome"]
+        reasons = left.setdefault(label, Counter())
+        if outcome == "kept":
+            kept[label] += 1
+        elif outcome == "copy":
+            copies[label] += 1
+        else:
+            reasons[record["reason"]] += 1
+    return {
+        label: ClassCount(
+            pages.get(label, 0), kept[label], copies[label], dict(reasons.most_common())
+        )
+        for label, reasons in left.items()
+    }
+
+
+def write_provenance(folder: Path, known: Known, fields: Sequence[str]) -> None:
+    """Write `provenance.csv`: a row for each address of a picture, made from the log.
+
+    Args:
+        folder: Where to.
+        known: What the log says.
+        fields: Columns after those of every picture; those of the log follow.
+    """
+    names = dict.fromkeys(fields)
+    for record in known.pictures.values():
+        names.update(dict.fromkeys(record["fields"]))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, *map(as_cell, names)])
+    for record in known.pictures.values():
+        writer.writerow(_row(record, names))
+    write_atomic(folder / PROVENANCE, text.getvalue().encode("utf-8", "replace"), durable=True)
+
+
+def _row(record: Record, names: Mapping[str, None]) -> list[str]:
+    values = [record.get(column) for column in COLUMNS]
+    given = [record["fields"].get(name) for name in names]
+    return [as_cell("" if value is None else str(value)) for value in (*values, *given)]
+
+
+def as_cell(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula; numbers stay as they are."""
+    if not text.startswith(_FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
