@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -95,24 +95,7 @@ def train(
         >>> model("cat.jpg").label  # doctest: +SKIP
         'cat'
     """
-    knobs = {
-        "task": task,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "image_size": image_size,
-        "backbone": backbone,
-        "lr": lr,
-        "patience": patience,
-        "budget_s": budget_s,
-        "seed": seed,
-        "device": device,
-        "strategy": strategy,
-        "allow_download": allow_download,
-        "label_regex": label_regex,
-    }
-    from foveal.recipe import make_recipe
-
-    given = make_recipe(recipe, overrides, knobs)
+    given = _recipe_of(locals())
 
     def work(to: Progress) -> Path:
         made: Path = _training().run_training(
@@ -179,19 +162,7 @@ def find_lr(
         >>> rates = foveal.find_lr("photos/")  # doctest: +SKIP
         >>> foveal.train("photos/", lr=rates.suggested)  # doctest: +SKIP
     """
-    from foveal.recipe import make_recipe
-
-    knobs = {
-        "task": task,
-        "batch_size": batch_size,
-        "image_size": image_size,
-        "backbone": backbone,
-        "seed": seed,
-        "device": device,
-        "strategy": strategy,
-        "label_regex": label_regex,
-    }
-    given = make_recipe(recipe, overrides, knobs)
+    given = _recipe_of(locals())
     _training()
     from foveal.workflow.find_lr import find_learning_rate
 
@@ -264,6 +235,14 @@ def extend(
         return made
 
     return _followed(work, progress, verbose=verbose)
+
+
+def _recipe_of(arguments: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that is given by the arguments of a function that takes one and knobs."""
+    from foveal.recipe import KNOBS, make_recipe
+
+    knobs = {name: value for name, value in arguments.items() if name in KNOBS}
+    return make_recipe(arguments["recipe"], arguments["overrides"], knobs)
 
 
 def _followed(

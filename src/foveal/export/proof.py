@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,14 +12,12 @@ from numpy.typing import NDArray
 
 from foveal.errors import NetworkError, ParityError
 from foveal.export.job import ExportJob, Pictures
-from foveal.export.prove import LEAST_SHARE, TOLERANCE
 from foveal.predict.engine import Engine
 from foveal.predict.predictor import Predictor
-from foveal.tasks.prediction import Prediction
+from foveal.tasks.agreement import Comparison
 from foveal.types import JsonObject, Outputs
 
 _BATCH = 16
-_NAMED = 5
 
 
 @final
@@ -96,17 +93,25 @@ def prove_target(job: ExportJob, pictures: Pictures, target: Target) -> Proof:
     """
     predictor = Predictor(job.bundle)
     manifest = job.bundle.manifest
-    comparison = _Comparison(predictor)
+    comparison = Comparison(predictor.task)
+    inputs: list[bool] = []
     for chunk in _chunks(job, pictures):
         answers = target.answer([data for _, data in chunk])
         for (name, data), answer in zip(chunk, answers, strict=True):
             pixels, frame = predictor.prepare(predictor.decode(data))
             expected = predictor.predict_inputs([pixels], [frame])[0]
             (said,) = predictor.task.decode(answer.outputs, [frame], manifest.calibration)
-            comparison.add(name, expected, said, headline=answer.headline)
+            headline = answer.headline or said.headline
+            comparison.add(
+                name,
+                expected,
+                said,
+                is_same=answer.headline in (None, expected.headline),
+                words=f"{expected.headline} became {headline}",
+            )
             if answer.model_input is not None:
-                comparison.add_input(np.array_equal(pixels, answer.model_input))
-    return comparison.proof(target.runtime)
+                inputs.append(np.array_equal(pixels, answer.model_input))
+    return _proof(comparison, target.runtime, float(np.mean(inputs)) if inputs else None)
 
 
 def prove_engine(
@@ -133,7 +138,7 @@ def prove_engine(
         ParityError: As for `prove_target`.
     """
     own, exported = (Predictor(job.bundle, engine=given) for given in (accepted, engine))
-    comparison = _Comparison(own)
+    comparison = Comparison(own.task)
     for chunk in _chunks(job, pictures):
         for name, data in chunk:
             picture = own.decode(data)
@@ -143,7 +148,7 @@ def prove_engine(
             except NetworkError as error:
                 raise ParityError(f"{runtime} gives no answer to {name}: {error}") from error
             comparison.add(name, expected, said)
-    return comparison.proof(runtime)
+    return _proof(comparison, runtime)
 
 
 def _chunks(job: ExportJob, pictures: Pictures) -> Iterator[list[tuple[str, bytes]]]:
@@ -158,52 +163,18 @@ def _chunks(job: ExportJob, pictures: Pictures) -> Iterator[list[tuple[str, byte
     job.progress.finish()
 
 
-class _Comparison:
-    """Answers of the bundle and of an export, compared one by one."""
+def _proof(comparison: Comparison, runtime: str, identical_inputs: float | None = None) -> Proof:
+    """Return what was found.
 
-    def __init__(self, predictor: Predictor) -> None:
-        self._task = predictor.task
-        self._differing: list[str] = []
-        self._count, self._agreeing, self._largest = 0, 0.0, 0.0
-        self._inputs: list[bool] = []
-
-    def add(
-        self, name: str, expected: Prediction, said: Prediction, *, headline: str | None = None
-    ) -> None:
-        """Compare two answers to one picture."""
-        share, difference = self._task.agreement(expected, said)
-        if headline is not None and headline != expected.headline:
-            share = 0.0
-        # Not-a-number passes every comparison of size, so it is made to fail here.
-        difference = difference if math.isfinite(difference) else math.inf
-        self._count += 1
-        self._agreeing += share
-        self._largest = max(self._largest, difference)
-        if share < LEAST_SHARE or difference > TOLERANCE:
-            became = said.headline if headline is None else headline
-            self._differing.append(f"{name} ({expected.headline} became {became})")
-
-    def add_input(self, is_same: bool) -> None:
-        """Count whether a model input was the same to the bit."""
-        self._inputs.append(is_same)
-
-    def proof(self, runtime: str) -> Proof:
-        """Return the proof.
-
-        Raises:
-            ParityError: When there is none.
-        """
-        if not self._count:
-            raise ParityError("The export cannot be proven: no validation picture can be read.")
-        agreement = self._agreeing / self._count
-        if self._differing:
-            more = len(self._differing) - _NAMED
-            named = "; ".join(self._differing[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-            raise ParityError(
-                f"The export answers differently from the bundle in {runtime} on "
-                f"{len(self._differing)} of {self._count} validation pictures (agreement "
-                f"{agreement:.2%}, largest probability difference {self._largest:.3g}): {named}. "
-                "Nothing was written."
-            )
-        identical = float(np.mean(self._inputs)) if self._inputs else None
-        return Proof(runtime, self._count, agreement, self._largest, identical)
+    Raises:
+        ParityError: When an answer differs, or there is none.
+    """
+    if not comparison.count:
+        raise ParityError("The export cannot be proven: no validation picture can be read.")
+    if comparison.differing:
+        raise ParityError(
+            f"The export answers differently from the bundle in {runtime} on "
+            f"{comparison.refusal('validation pictures')} Nothing was written."
+        )
+    agreement, largest = comparison.agreement, comparison.largest
+    return Proof(runtime, comparison.count, agreement, largest, identical_inputs)

@@ -12,17 +12,10 @@ from numpy.typing import NDArray
 
 from foveal.errors import ParityError
 from foveal.predict.engine import Engine
+from foveal.tasks.agreement import Comparison
 from foveal.tasks.base import Task
 from foveal.tasks.prediction import Prediction
 from foveal.types import UNFAMILIARITY, Calibration, Frame, JsonObject, Outputs
-
-# Largest probability difference that passes. Exports drift by 1e-6 to 1e-4; a hundred times that
-# is no rounding, even where every label still agrees.
-TOLERANCE = 0.01
-# Share of an answer that must agree: all of a label or a text, and all but one in ten thousand of
-# a mask's pixels, whose classes meet in places where the two are equally likely.
-LEAST_SHARE = 0.9999
-_NAMED = 5
 
 
 @final
@@ -73,33 +66,27 @@ def prove(
             0.01 or is not a number, or there are no pictures. The message names the first
             differing pictures.
     """
-    differing: list[str] = []
-    count, agreeing, largest, drift = 0, 0.0, 0.0, 0.0
+    comparison, drift = Comparison(task), 0.0
     names = (*task.core_outputs, *([UNFAMILIARITY] if is_judged else []))
     for batch in batches:
         expected, outputs = (engine.run(batch.inputs, names) for engine in (trained, shipped))
         if keep is not None:
             keep(outputs, batch.frames)
         for sample, first, second in _answers(task, batch, expected, outputs):
-            share, difference = task.agreement(first, second)
-            # Not-a-number passes every comparison of size, so it is made to fail here.
-            difference = difference if math.isfinite(difference) else math.inf
-            count += 1
-            agreeing += share
-            largest = max(largest, difference)
             moved = _drift(first.unfamiliarity, second.unfamiliarity)
             drift = max(drift, moved)
-            if share < LEAST_SHARE or max(difference, moved) > TOLERANCE:
-                differing.append(f"{sample} ({_words(first)} became {_words(second)})")
-    if not count:
+            words = f"{_words(first)} became {_words(second)}"
+            comparison.add(sample, first, second, drift=moved, words=words)
+    if not comparison.count:
         raise ParityError("The export cannot be proven: there are no validation pictures.")
-    if differing:
-        raise _refusal(differing, count, agreeing, largest)
-    proof: JsonObject = {
-        "samples": count,
-        "label_agreement": float(agreeing / count),
-        "max_probability_difference": largest,
-    }
+    if comparison.differing:
+        raise ParityError(
+            "The exported model answers differently on "
+            f"{comparison.refusal('validation pictures')} Nothing was written.",
+            hint="foveal train --resume RUN tries the export again; report the backbone if it "
+            "repeats",
+        )
+    proof = comparison.to_json()
     return {**proof, "max_unfamiliarity_difference": drift} if is_judged else proof
 
 
@@ -132,13 +119,3 @@ def _decode(task: Task, batch: ProofBatch, outputs: Outputs) -> list[Prediction]
         return answers
     values = outputs[UNFAMILIARITY].tolist()
     return [answer.judged(value) for answer, value in zip(answers, values, strict=True)]
-
-
-def _refusal(differing: Sequence[str], count: int, agreeing: float, largest: float) -> ParityError:
-    more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
-    return ParityError(
-        f"The exported model answers differently on {len(differing)} of {count} validation "
-        f"pictures (label agreement {agreeing / count:.2%}, largest probability difference "
-        f"{largest:.3g}): {'; '.join(differing[:_NAMED])}{more}. Nothing was written.",
-        hint="foveal train --resume RUN tries the export again; report the backbone if it repeats",
-    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -27,14 +26,12 @@ from foveal.predict.predictor import Predictor
 from foveal.predict.proof_inputs import draw_inputs
 from foveal.predict.race import fastest, race, rates
 from foveal.predict.tuning import tuned_engine
+from foveal.tasks.agreement import Comparison
 from foveal.tasks.prediction import Prediction
 from foveal.types import Image, JsonObject, Outputs
 
 logger = logging.getLogger(__name__)
 
-# As for exports: a larger difference of a probability is no rounding.
-_TOLERANCE = 0.01
-_LEAST_SHARE = 0.9999
 # Bundles of old have no inputs, those of large tiles few.
 _FEWEST = 8
 
@@ -217,30 +214,17 @@ def prove(predictor: Predictor, engine: Engine, name: str) -> JsonObject:
     """
     other = Predictor(predictor.bundle, engine=engine, limits=predictor.limits)
     inputs = _inputs(predictor)
-    differing: list[str] = []
-    shares: list[float] = []
-    largest = 0.0
-    for pixels in inputs:
+    comparison = Comparison(predictor.task)
+    for number, pixels in enumerate(inputs, 1):
         expected, said = _answer(predictor, pixels), _answer(other, pixels)
-        share, difference = predictor.task.agreement(expected, said)
-        # Not-a-number passes every comparison of size, so it is made to fail here.
-        difference = difference if math.isfinite(difference) else math.inf
-        shares.append(share)
-        largest = max(largest, difference)
-        if share < _LEAST_SHARE or difference > _TOLERANCE:
-            differing.append(f"{expected.headline} became {said.headline}")
-    if differing:
+        comparison.add(f"picture {number}", expected, said)
+    if comparison.differing:
         raise ParityError(
-            f"{name} answers differently from ONNX Runtime on {len(differing)} of {len(inputs)} "
-            f"proof pictures of {predictor.bundle.name} (agreement {np.mean(shares):.2%}, largest "
-            f"probability difference {largest:.3g}): {differing[0]}.",
+            f"{name} answers differently from ONNX Runtime on "
+            f"{comparison.refusal(f'proof pictures of {predictor.bundle.name}')}",
             hint="--engine onnxruntime",
         )
-    return {
-        "samples": len(inputs),
-        "label_agreement": float(np.mean(shares)),
-        "max_probability_difference": largest,
-    }
+    return comparison.to_json()
 
 
 def _inputs(predictor: Predictor) -> NDArray[np.uint8]:

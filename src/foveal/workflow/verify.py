@@ -19,10 +19,10 @@ from foveal.export.formats import FORMATS
 from foveal.export.job import ExportJob, Pictures
 from foveal.export.lossy import compared
 from foveal.export.proof import prove_engine
-from foveal.export.prove import LEAST_SHARE, TOLERANCE
 from foveal.machine import processor
 from foveal.predict.engine import OnnxEngine
 from foveal.predict.predictor import Predictor
+from foveal.tasks.agreement import LEAST_SHARE, TOLERANCE
 from foveal.types import JsonObject
 from foveal.workflow.exports import pictures_of
 from foveal.workflow.measure import measure

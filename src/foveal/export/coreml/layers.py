@@ -19,39 +19,32 @@ def _pads(node: Node, rank: int) -> list[int]:
     return [int(pads[side * rank + axis]) for axis in range(rank) for side in (0, 1)]
 
 
-def conv(node: Node) -> Value:
-    """Write Conv of 1 or 2 dimensions."""
-    image, weight = node.inputs[0], known(node.inputs[1])
+def _convolution(node: Node) -> dict[str, Value]:
+    """Return the arguments of a convolution, of 1 or 2 dimensions, in either direction."""
+    weight, bias = known(node.inputs[1]), node.given(2)
     rank = weight.ndim - 2
-    bias = node.given(2)
-    return mb.conv(
-        x=image,
-        weight=weight,
+    return {
+        "x": node.inputs[0],
+        "weight": weight,
         **({} if bias is None else {"bias": known(bias)}),
-        pad_type="custom",
-        pad=_pads(node, rank),
-        strides=node.attributes.get("strides") or [1] * rank,
-        dilations=node.attributes.get("dilations") or [1] * rank,
-        groups=int(node.attributes.get("group", 1)),
-    )
+        "pad_type": "custom",
+        "pad": _pads(node, rank),
+        "strides": node.attributes.get("strides") or [1] * rank,
+        "dilations": node.attributes.get("dilations") or [1] * rank,
+        "groups": int(node.attributes.get("group", 1)),
+    }
+
+
+def conv(node: Node) -> Value:
+    """Write Conv."""
+    return mb.conv(**_convolution(node))
 
 
 def conv_transpose(node: Node) -> Value:
     """Write ConvTranspose without a size of its own."""
-    weight, bias = known(node.inputs[1]), node.given(2)
-    rank = weight.ndim - 2
     if any(node.attributes.get(name) for name in ("output_shape", "output_padding")):
         raise NoCounterpartError("ConvTranspose with a size of its own")
-    return mb.conv_transpose(
-        x=node.inputs[0],
-        weight=weight,
-        **({} if bias is None else {"bias": known(bias)}),
-        pad_type="custom",
-        pad=_pads(node, rank),
-        strides=node.attributes.get("strides") or [1] * rank,
-        dilations=node.attributes.get("dilations") or [1] * rank,
-        groups=int(node.attributes.get("group", 1)),
-    )
+    return mb.conv_transpose(**_convolution(node))
 
 
 def pool(node: Node) -> Value:

@@ -17,10 +17,10 @@ from foveal.data.decode import DecodeLimits, decode
 from foveal.data.headers import sniff
 from foveal.errors import ParityError
 from foveal.export.proof import TargetAnswer
-from foveal.export.prove import LEAST_SHARE
 from foveal.export.web.place import Place
 from foveal.export.web.runtime import PACKAGE, VERSION
 from foveal.export.web.server import ProofServer, Said
+from foveal.tasks.agreement import LEAST_SHARE
 from foveal.tasks.base import Task
 from foveal.types import UNFAMILIARITY, Calibration, Frame, Mask, Outputs
 
