@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Protocol, TypeAlias, final
 
 from foveal.data.decode import DecodeLimits, decode
 from foveal.data.file_facts import facts_of
@@ -28,6 +28,49 @@ class Masks(Protocol):
             ImageError: When it cannot be decoded or holds an unknown value.
         """
 
+    def file(self, id: str) -> str | None:
+        """Return the name of the file that holds the mask of this sample alone, or None."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FolderLabels:
+    """Labels that are the names of folders.
+
+    Attributes:
+        depth: Which part of a sample's id is its label; 0 for the first.
+    """
+
+    depth: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TableLabels:
+    """Labels in a table.
+
+    Attributes:
+        file: Its name in the storage.
+    """
+
+    file: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NameLabels:
+    """Labels in the names of the pictures.
+
+    Attributes:
+        label_regex: What finds them there; None for the whole name but its ending and a number.
+    """
+
+    label_regex: str | None
+
+
+LabelledBy: TypeAlias = FolderLabels | TableLabels | NameLabels
+"""Where labels are, so that they can be changed there."""
+
 
 @final
 @dataclass(frozen=True)
@@ -36,6 +79,7 @@ class FileSource(Source):
 
     storage: Storage
     masks: Masks | None = None
+    labelled_by: LabelledBy | None = None
 
     def load(
         self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None

@@ -41,3 +41,7 @@ class MaskFiles:
         if name is None:
             return None
         return self.values.apply(name, read_mask_file(self.storage, name, self.limits))
+
+    def file(self, id: str) -> str | None:
+        """Return the name of the mask of a sample."""
+        return self.files.get(id)

@@ -58,6 +58,10 @@ class Drawings:
                 f"The shapes of {id} have changed: {error.args[0]!r} is new."
             ) from error
 
+    def file(self, id: str) -> str | None:
+        """Return the name of the file with the shapes of a sample, where it has one of its own."""
+        return None if self.drawings else self.files.get(id)
+
 
 def read_drawing(storage: Storage, file: str, picture: str, size: tuple[int, int]) -> Drawing:
     """Return the shapes in a file, in pixels of the picture that they were drawn over.

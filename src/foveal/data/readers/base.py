@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import ClassVar, final
 
-from foveal.data.files_source import FileSource, Masks
+from foveal.data.files_source import FileSource, LabelledBy, Masks
 from foveal.data.findings import split_as_given
 from foveal.data.names import is_picture_name
 from foveal.data.source import Sample, Source, SourceOptions
@@ -77,6 +77,7 @@ class Place:
         samples: Sequence[Sample],
         findings: Iterable[Finding] = (),
         masks: Masks | None = None,
+        labelled_by: LabelledBy | None = None,
     ) -> Source:
         """Return the source of picture files.
 
@@ -85,10 +86,13 @@ class Place:
             samples: Their ids are names in the storage.
             findings: What was passed over or found wrong.
             masks: The masks of the samples, if they have any.
+            labelled_by: Where the labels are.
         """
         words = layout + split_as_given(sample.split for sample in samples)
         found = tuple(findings)
-        return FileSource(self.location, words, tuple(samples), found, self.storage, masks)
+        return FileSource(
+            self.location, words, tuple(samples), found, self.storage, masks, labelled_by
+        )
 
 
 class Reader(ABC):

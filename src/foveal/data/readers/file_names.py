@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import ClassVar, final
 
+from foveal.data.files_source import NameLabels
 from foveal.data.findings import about, finding, plural
 from foveal.data.names import SPLIT_ALIASES
 from foveal.data.readers.base import Place, Reader
@@ -39,7 +40,8 @@ class NamesReader(Reader):
             return None
         sides = _sides(pictures)
         samples = [
-            Sample(name, _label(name, options), sides.get(name.split("/")[0])) for name in pictures
+            Sample(name, label_in_name(name, options.label_regex), sides.get(name.split("/")[0]))
+            for name in pictures
         ]
         bare = [sample.id for sample in samples if sample.raw is None]
         if options.label_regex is not None and len(bare) == len(samples):
@@ -56,20 +58,29 @@ class NamesReader(Reader):
             f"{plural(len(samples), 'picture')} with {plural(len(labels), word)} in the file names",
             samples,
             (*foreign_files(place.names), *unmatched, *_counted(samples)),
+            labelled_by=NameLabels(options.label_regex),
         )
 
 
-def _label(name: str, options: SourceOptions) -> RawTarget | None:
+def label_in_name(name: str, label_regex: str | None) -> RawTarget | None:
+    """Return the label in the name of a file, or None where there is none."""
     path = PurePosixPath(name)
-    if options.label_regex is None:
-        match = _NUMBERED.fullmatch(path.stem)
-        return (match[1] if match else path.stem,)
-    found = re.search(options.label_regex, path.name)
+    start, end = place_in_name(path.name, label_regex) or (0, -1)
+    return None if end < 0 else (path.name[start:end],)
+
+
+def place_in_name(name: str, label_regex: str | None) -> tuple[int, int] | None:
+    """Return where in a file's name, without its folders, the label begins and ends, or None."""
+    if label_regex is None:
+        stem = PurePosixPath(name).stem
+        match = _NUMBERED.fullmatch(stem)
+        return 0, match.end(1) if match else len(stem)
+    found = re.search(label_regex, name)
     if found is None:
         return None
     group: str | int = "text" if "text" in found.re.groupindex else min(found.re.groups, 1)
     # A group that took no part in the match says nothing.
-    return (found[group] or "",)
+    return (found.start(), found.start()) if found[group] is None else found.span(group)
 
 
 def _sides(pictures: Sequence[str]) -> dict[str, SplitName]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, final
 
+from foveal.data.files_source import FolderLabels
 from foveal.data.findings import about, plural, quoted
 from foveal.data.masks.pairs import are_pairs
 from foveal.data.names import SPLIT_ALIASES
@@ -54,7 +55,8 @@ class FoldersReader(Reader):
         )
         classes = {sample.raw for sample in samples}
         layout = f"{plural(len(samples), 'picture')} in {plural(len(classes), 'class folder')}"
-        return place.source(layout, samples, findings)
+        by = FolderLabels(prefix.count("/") + (1 if sides else 0))
+        return place.source(layout, samples, findings, labelled_by=by)
 
 
 def _are_texts(samples: list[Sample]) -> bool:

@@ -64,11 +64,17 @@ def read_lines(name: str, data: bytes, target: TargetKind = "text") -> Iterator[
 
 
 def _parts(line: str) -> tuple[str, str | None]:
+    place = place_in_line(line)
+    return (line, None) if place is None else (line[: place[0]], line[place[1] :])
+
+
+def place_in_line(line: str) -> tuple[int, int] | None:
+    """Return where in a line, without its ending, the name ends and the text begins, or None."""
     if "\t" in line:
-        image, _, text = line.partition("\t")
-        return image, text
+        tab = line.index("\t")
+        return tab, tab + 1
     match = _SPACED.fullmatch(line)
-    return (match[1], match[2]) if match else (line, None)
+    return (match.end(1), match.start(2)) if match else None
 
 
 def _is_header(image: str, text: str) -> bool:

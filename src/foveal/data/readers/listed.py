@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from foveal.data.decode import DecodeLimits
+from foveal.data.files_source import TableLabels
 from foveal.data.findings import about, plural
 from foveal.data.names import is_picture_name
 from foveal.data.readers.base import Place
@@ -80,14 +81,15 @@ def listed_pictures(
         ),
         *about(left, "table.unlisted_file", "info", "picture", unlisted),
     )
-    return place.source(_layout(table, samples, target), samples, findings)
+    layout = _layout(table, samples, target)
+    return place.source(layout, samples, findings, labelled_by=TableLabels(table))
 
 
 def _find_pictures(
     storage: Storage, listing: Listing, rows: Iterable[Row]
 ) -> tuple[list[tuple[str, Row]], list[Row]]:
     """Return (name in the storage, row) of the pictures there, and the rows without one."""
-    resolve = _resolver(storage, listing)
+    resolve = picture_resolver(storage, listing)
     found: list[tuple[str, Row]] = []
     missing: list[Row] = []
     for row in rows:
@@ -99,7 +101,8 @@ def _find_pictures(
     return found, missing
 
 
-def _resolver(storage: Storage, listing: Listing) -> Callable[[str], str | None]:
+def picture_resolver(storage: Storage, listing: Listing) -> Callable[[str], str | None]:
+    """Return a function from a name in a table to that of the picture in the storage, or None."""
     files = frozenset(listing.files)
     tops = [name for name in listing.folders if "/" not in name]
 

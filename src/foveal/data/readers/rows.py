@@ -111,14 +111,17 @@ def _raw(values: Mapping[str, str], target: TargetKind) -> RawTarget | None:
     return tuple(dict.fromkeys(label for label in labels if label)) or None
 
 
-def _csv_rows(name: str, text: str, target: TargetKind) -> Iterator[Row | BadRow]:
-    header_line = text.split("\n", 1)[0]
+def delimiter_of(text: str) -> str:
+    """Return what stands between the cells of a table: a comma, a semicolon or a tab."""
     # The header decides: label cells may hold any of these.
-    delimiter = max(",;\t", key=header_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    return max(",;\t", key=text.split("\n", 1)[0].count)
+
+
+def _csv_rows(name: str, text: str, target: TargetKind) -> Iterator[Row | BadRow]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
     try:
         header = next(reader, [])
-        columns = _columns(name, header, target)
+        columns = columns_of(name, header, target)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
@@ -134,16 +137,21 @@ def _csv_rows(name: str, text: str, target: TargetKind) -> Iterator[Row | BadRow
         raise DataError(f"{name}, line {reader.line_num}: {error}.") from error
 
 
-def _columns(name: str, header: list[str], target: TargetKind) -> dict[str, int]:
+def columns_of(name: str, header: list[str], target: TargetKind) -> dict[str, int]:
+    """Return the positions of the columns `image`, `label`, … among the cells of a header.
+
+    Raises:
+        DataError: When there is none for the picture or the label.
+    """
     lowered = [cell.strip().lower() for cell in header]
-    columns = {key: lowered.index(alias) for key, alias in _names(lowered, target).items()}
+    columns = {key: lowered.index(alias) for key, alias in names_of(lowered, target).items()}
     for key in ("image", "label"):
         if key not in columns:
             raise _missing_column(name, key, [cell.strip() for cell in header])
     return columns
 
 
-def _names(given: Container[str], target: TargetKind) -> dict[str, str]:
+def names_of(given: Container[str], target: TargetKind) -> dict[str, str]:
     """Return what each column is called among the names given."""
     names = {}
     for key, aliases in ALIASES.items():
@@ -180,7 +188,7 @@ def _json_rows(name: str, text: str, target: TargetKind) -> Iterator[Row | BadRo
             yield BadRow(number, "is not a JSON object")
             continue
         lowered = {str(key).strip().lower(): value for key, value in entry.items()}
-        names = _names(lowered, target)
+        names = names_of(lowered, target)
         if is_first and not {"image", "label"} <= set(names):
             missing = "image" if "image" not in names else "label"
             raise _missing_column(name, missing, [str(key) for key in entry])
