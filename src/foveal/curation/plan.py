@@ -1,0 +1,237 @@
+"""From what shall become of samples to the files that move and the tables that change."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Self, final
+
+from foveal.curation.names import Names, is_folder_name
+from foveal.curation.prepare import Edit, Move
+from foveal.curation.tables import edited_table
+from foveal.curation.workspace import FOLDER
+from foveal.data.files_source import FileSource, FolderLabels, NameLabels, TableLabels
+from foveal.data.readers.file_names import label_in_name, place_in_name
+from foveal.data.readers.listed import picture_resolver, read_table
+from foveal.data.source import Sample, TargetKind
+from foveal.types import JsonObject
+
+QUARANTINE = f"{FOLDER}/quarantine"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What shall become of a sample.
+
+    Attributes:
+        sample: Id of the sample.
+        action: `relabel`, or `quarantine`.
+        label: The new label or text, several labels joined by `|`; for `relabel` alone.
+        reason: Why, in words.
+        finding: Id of the finding behind it, or None.
+        was: The label before, or None where there was none.
+    """
+
+    sample: str
+    action: Literal["relabel", "quarantine"]
+    label: str | None
+    reason: str
+    finding: str | None
+    was: str | None = None
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        return {
+            "sample": self.sample,
+            "action": self.action,
+            "label": self.label,
+            "reason": self.reason,
+            "finding": self.finding,
+            "was": self.was,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return what `to_json` wrote.
+
+        Raises:
+            KeyError: When a key is missing.
+        """
+        return cls(
+            value["sample"],
+            value["action"],
+            value["label"],
+            value["reason"],
+            value["finding"],
+            value["was"],
+        )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a cleaning will do.
+
+    Attributes:
+        changes: That can be made, in the order given.
+        passed_over: Why not → the samples concerned.
+        moves: Files that move.
+        edits: Files that get new content.
+    """
+
+    changes: tuple[Change, ...]
+    passed_over: Mapping[str, tuple[str, ...]]
+    moves: tuple[Move, ...]
+    edits: tuple[Edit, ...]
+
+
+def make_plan(source: FileSource, data: Path, target: TargetKind, wanted: Sequence[Change]) -> Plan:
+    """Return how changes are made, and which cannot be.
+
+    Pictures keep their way below the quarantine; a new label moves them to its class folder (on
+    their side of a split), changes their rows in the table, or their names. What belongs to a
+    picture goes with it: its mask, and files of its stem beside it that are no pictures. A name
+    that is taken gets a number. Pictures behind links to folders are never moved.
+
+    Args:
+        source: The data as they are now.
+        data: Their folder.
+        target: What a label is.
+        wanted: At most one for each sample.
+
+    Raises:
+        DataError: When a label cannot be written into a table.
+    """
+    planner = _Planner(source, data, target)
+    for change in wanted:
+        planner.add(change)
+    return planner.plan()
+
+
+@final
+class _Planner:
+    """Collects changes one by one; no two may claim one name."""
+
+    def __init__(self, source: FileSource, data: Path, target: TargetKind) -> None:
+        self._source = source
+        self._data = data
+        self._target = target
+        self._samples = {sample.id: sample for sample in source.samples}
+        self._names = Names(data)
+        self._changes: list[Change] = []
+        self._passed_over: defaultdict[str, list[str]] = defaultdict(list)
+        self._moves: list[Move] = []
+        self._rows: dict[str, str | None] = {}
+
+    def add(self, change: Change) -> None:
+        sample = self._samples.get(change.sample)
+        problem = "no longer there"
+        if sample is not None:
+            change = replace(change, was="|".join(sample.raw) if sample.raw else None)
+            problem = self._problem(sample, change) or ""
+        if problem:
+            self._passed_over[problem].append(change.sample)
+        else:
+            self._changes.append(change)
+
+    def plan(self) -> Plan:
+        passed_over = {why: tuple(samples) for why, samples in self._passed_over.items()}
+        return Plan(tuple(self._changes), passed_over, tuple(self._moves), tuple(self._edits()))
+
+    def _problem(self, sample: Sample, change: Change) -> str | None:
+        """Plan the change of a sample, or return why that is not possible."""
+        by = self._source.labelled_by
+        if change.action == "quarantine":
+            if self._names.is_outside(sample.id):
+                return "outside of the folder, or behind a link"
+            if isinstance(by, TableLabels):
+                self._rows[sample.id] = None
+            self._move(sample, change, f"{QUARANTINE}/{sample.id}")
+            return None
+        label = change.label or ""
+        if label == (change.was or "") and (label or sample.raw is not None):
+            return "already so"
+        if self._target == "mask":
+            return "masks, which have no label to change"
+        if isinstance(by, TableLabels):
+            if self._target == "labels" and not label.strip():
+                return "no label to give"
+            self._rows[sample.id] = label
+            return None
+        if self._names.is_outside(sample.id):
+            return "outside of the folder, or behind a link"
+        if isinstance(by, FolderLabels):
+            return self._into_folder(sample, change, label, by.depth)
+        if isinstance(by, NameLabels):
+            return self._into_name(sample, change, label, by.label_regex)
+        return "without a place for a label: neither class folders nor a table"
+
+    def _into_folder(self, sample: Sample, change: Change, label: str, depth: int) -> str | None:
+        if not is_folder_name(label):
+            return f"{label!r} cannot be the name of a folder"
+        parts = sample.id.split("/")
+        self._move(sample, change, "/".join((*parts[:depth], label, *parts[depth + 1 :])))
+        return None
+
+    def _into_name(
+        self, sample: Sample, change: Change, label: str, regex: str | None
+    ) -> str | None:
+        folder, _, name = sample.id.rpartition("/")
+        start, end = place_in_name(name, regex) or (0, 0)
+        path = PurePosixPath(f"{name[:start]}{label}{name[end:]}")
+        if not label or not is_folder_name(path.name) or "/" in label:
+            return f"{label!r} cannot be in the name of a file"
+        tries = (path.name, *(f"{path.stem}_{number}{path.suffix}" for number in range(2, 10_000)))
+        way = f"{folder}/" if folder else ""
+        for candidate in tries:
+            fits = label_in_name(candidate, regex) == (label,)
+            if fits and self._names.are_free([way + candidate]):
+                self._move(sample, change, way + candidate)
+                return None
+        return f"{label!r} would not be found in the name again"
+
+    def _move(self, sample: Sample, change: Change, target: str) -> None:
+        """Move a picture and what belongs to it to names that are free for all of them."""
+        files = {sample.id: target}
+        stem, _ = _cut(target)
+        for name in self._names.companions(sample.id, self._table):
+            files[name] = stem + name[len(_cut(sample.id)[0]) :]
+        mask = self._source.masks.file(sample.id) if self._source.masks else None
+        if mask is not None and mask not in files:
+            # Only a quarantine moves a picture with a mask.
+            files[mask] = f"{QUARANTINE}/{mask}"
+        number = 1
+        targets = list(files.values())
+        while not self._names.are_free(targets):
+            number += 1
+            targets = [f"-{number}".join(_cut(name)) for name in files.values()]
+        self._names.take(targets)
+        is_quarantine = change.action == "quarantine"
+        self._moves += [
+            Move(name, goal, sample.id, change.reason, change.finding, is_quarantine)
+            for name, goal in zip(files, targets, strict=True)
+        ]
+
+    @property
+    def _table(self) -> str | None:
+        by = self._source.labelled_by
+        return by.file if isinstance(by, TableLabels) else None
+
+    def _edits(self) -> Iterator[Edit]:
+        table = self._table
+        if table is None or not self._rows:
+            return
+        storage = self._source.storage
+        before = read_table(storage, table)
+        resolve = picture_resolver(storage, storage.listing())
+        content = edited_table(table, before, self._target, resolve, self._rows)
+        yield Edit(table, before, content)
+
+
+def _cut(name: str) -> tuple[str, str]:
+    """Return a name up to its ending, and the ending."""
+    suffix = PurePosixPath(name).suffix
+    return name.removesuffix(suffix), suffix
