@@ -22,6 +22,8 @@ PUBLIC = [
     "Model",
     "__version__",
     "check",
+    "clean",
+    "cleanings",
     "collect",
     "compare",
     "evaluate",

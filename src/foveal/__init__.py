@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from foveal.version import __version__
 
 if TYPE_CHECKING:
+    from foveal.api.curation import clean, cleanings
     from foveal.api.data import check, collect, preprocess, synth
     from foveal.api.models import compare, evaluate, explain, export, load, open_store, predict
     from foveal.api.serving import serve, watch
@@ -33,6 +34,8 @@ __all__ = [
     "Model",
     "__version__",
     "check",
+    "clean",
+    "cleanings",
     "collect",
     "compare",
     "evaluate",
@@ -53,6 +56,7 @@ __all__ = [
 
 
 _HOMES = {
+    "foveal.api.curation": ("clean", "cleanings"),
     "foveal.api.data": ("check", "collect", "preprocess", "synth"),
     "foveal.api.models": (
         "compare",

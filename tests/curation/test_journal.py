@@ -24,7 +24,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foveal.curation import disk
-from foveal.curation.journal import Journal, read_lines
+from foveal.curation.journal import Journal
+from foveal.curation.manifest import read_lines
 from foveal.curation.prepare import Edit, Move
 from foveal.errors import DataError, UsageError
 

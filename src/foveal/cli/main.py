@@ -60,6 +60,7 @@ VERBS: dict[str, Verb] = {
         "foveal.cli.collect", DATA, "Collect pictures from web pages into class folders."
     ),
     "check": Verb("foveal.cli.data", DATA, "Check pictures without training."),
+    "clean": Verb("foveal.cli.clean", DATA, "Do what was decided about pictures, or undo it."),
     "synth": Verb("foveal.cli.data", DATA, "Draw labelled pictures of text into a folder."),
     "preprocess": Verb("foveal.cli.preprocess", DATA, "Cut pages into lines of text."),
     "train": Verb("foveal.cli.train", MAKE, "Train a model on a folder of pictures."),

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias, final
 
 from foveal.atomic import hold
 from foveal.curation import disk, steps
+from foveal.curation.manifest import Manifest, line_of, read_lines
 from foveal.curation.prepare import Edit, Move, prepare
 from foveal.curation.steps import Rename, Step
 from foveal.errors import DataError, UsageError
@@ -28,7 +29,6 @@ from foveal.types import JsonObject
 State: TypeAlias = Literal["applied", "undone", "interrupted"]
 
 _PLAN, _STATUS = "plan.jsonl", "status.jsonl"
-_MANIFEST = "quarantine.jsonl"
 _SHOWN = 5
 
 
@@ -69,6 +69,7 @@ class Journal:
         self._data = data
         self._folder = folder
         self._journal = folder / "journal"
+        self._manifest = Manifest(folder / "quarantine.jsonl")
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -126,7 +127,7 @@ class Journal:
             taken = prepare(self._data, draft, home, moves, edits)
             header["times"] = self._times(taken)
             lines = [header, *(step.to_json() for step in taken)]
-            disk.write(draft / _PLAN, b"".join(_line(line) for line in lines))
+            disk.write(draft / _PLAN, b"".join(line_of(line) for line in lines))
             disk.settle((draft, *(path for path in draft.iterdir() if path.is_dir())))
             disk.rename(draft, home)
             disk.settle((self._journal, self._folder))
@@ -192,22 +193,7 @@ class Journal:
             steps.take(step, self._data)
         disk.settle(self._data / name for name in steps.folders_of(list(taken)))
         identities = {step.source: step.identity for step in taken if isinstance(step, Rename)}
-        rows = [
-            {
-                "cleaning": number,
-                "event": "quarantined",
-                "id": move.sample,
-                "from": move.source,
-                "to": move.target,
-                **identities[move.source].to_json(),
-                "reason": move.reason,
-                "finding": move.finding,
-                "at": _now(),
-            }
-            for move in moves
-            if move.is_quarantine
-        ]
-        self._record(rows)
+        self._manifest.moved(number, moves, identities)
         self._say(self._journal / f"{number:04d}", state="applied", times=self._times(taken))
 
     def _undo(self, home: Path, *, all_done: bool) -> None:
@@ -230,7 +216,7 @@ class Journal:
         disk.settle(self._data / name for name in steps.folders_of(taken))
         # The data are back. On a full disk, the next call says so here.
         with contextlib.suppress(OSError):
-            self._restored(cleaning.number)
+            self._manifest.restored(cleaning.number)
             self._say(home, state="undone")
 
     def _unchanged(self, header: JsonObject, status: Sequence[JsonObject]) -> list[str]:
@@ -248,24 +234,8 @@ class Journal:
             if path.is_dir() and path.stat().st_mtime_ns == last["times"].get(name)
         ]
 
-    def _record(self, rows: Sequence[JsonObject]) -> None:
-        if rows:
-            disk.append(self._folder / _MANIFEST, b"".join(map(_line, rows)))
-
-    def _restored(self, number: int) -> None:
-        """Say in the list of the quarantine that pictures are back."""
-        rows = [row for row in read_lines(self._folder / _MANIFEST) if row["cleaning"] == number]
-        back = {row["from"] for row in rows if row["event"] == "restored"}
-        self._record(
-            [
-                {**row, "event": "restored", "at": _now()}
-                for row in rows
-                if row["event"] == "quarantined" and row["from"] not in back
-            ]
-        )
-
     def _say(self, home: Path, **status: Any) -> None:
-        disk.append(home / _STATUS, _line(status))
+        disk.append(home / _STATUS, line_of(status))
         disk.settle((home,))
 
     def _read(self, home: Path) -> tuple[Cleaning, JsonObject, list[JsonObject]]:
@@ -286,24 +256,5 @@ class Journal:
         return cleaning, header, status, [steps.step_from_json(line) for line in lines]
 
 
-def read_lines(path: Path) -> list[JsonObject]:
-    """Return the whole lines of a file of JSON lines; none where there is no file."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    # What follows the last line feed was never finished.
-    return [json.loads(line) for line in lines[:-1]]
-
-
 def _is_one(path: Path) -> bool:
     return path.name.isdecimal() and path.is_dir()
-
-
-def _line(value: JsonObject) -> bytes:
-    # ASCII, so that names that are not UTF-8 can be written too.
-    return json.dumps(value).encode() + b"\n"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -11,14 +11,14 @@ from typing import Any, Literal, Self, final
 from foveal.curation.names import Names, is_folder_name
 from foveal.curation.prepare import Edit, Move
 from foveal.curation.tables import edited_table
-from foveal.curation.workspace import FOLDER
 from foveal.data.files_source import FileSource, FolderLabels, NameLabels, TableLabels
+from foveal.data.names import WORKSPACE
 from foveal.data.readers.file_names import label_in_name, place_in_name
 from foveal.data.readers.listed import picture_resolver, read_table
 from foveal.data.source import Sample, TargetKind
 from foveal.types import JsonObject
 
-QUARANTINE = f"{FOLDER}/quarantine"
+QUARANTINE = f"{WORKSPACE}/quarantine"
 
 
 @final

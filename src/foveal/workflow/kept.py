@@ -56,11 +56,9 @@ def checked(data: str | Path, recipe: Recipe, progress: Progress) -> Checked:
     kept = _kept(Workspace.of(data).report)
     why = "these data were not checked yet"
     if kept is not None:
-        given = settings_given(recipe)
         why = "the last check was made with other settings"
-        if given.items() <= kept.settings.items():
-            for key, value in kept.settings.items():
-                recipe = recipe.overlaid(nested(key, value))
+        if (as_checked := _as_checked(recipe, kept)) is not None:
+            recipe = as_checked
             source = open_for(data, recipe)
             if stamp_of(source) == kept.stamp:
                 return Checked(kept, source, recipe)
@@ -68,6 +66,28 @@ def checked(data: str | Path, recipe: Recipe, progress: Progress) -> Checked:
     logger.warning("%s: checking them now", why)
     report = check_source(data, recipe, progress)
     return Checked(report, open_for(data, recipe), recipe)
+
+
+def opened(data: str | Path, recipe: Recipe) -> tuple[Source, Recipe]:
+    """Return data, read as they were for the last check where nothing else is given.
+
+    Raises:
+        DataError: When nothing is there, or nothing that can be read.
+    """
+    recipe = with_task(recipe, data)
+    kept = _kept(Workspace.of(data).report)
+    if kept is not None:
+        recipe = _as_checked(recipe, kept) or recipe
+    return open_for(data, recipe), recipe
+
+
+def _as_checked(recipe: Recipe, kept: CheckReport) -> Recipe | None:
+    """Return the recipe with what a check was given; None where something else is given."""
+    if not settings_given(recipe).items() <= kept.settings.items():
+        return None
+    for key, value in kept.settings.items():
+        recipe = recipe.overlaid(nested(key, value))
+    return recipe
 
 
 def _kept(path: Path) -> CheckReport | None:
