@@ -61,6 +61,13 @@ def serve(
     access_log: str | None = None,
     audit_log: str | Path | None = None,
     app: bool = False,
+    collect: str | Path | None = None,
+    collect_unsure: bool = False,
+    collect_new_labels: bool = False,
+    collect_rate: str = "300/h",
+    collect_max_bytes: int = 1024 * 1024 * 1024,
+    collect_max_count: int = 10_000,
+    collect_max_per_key: int = 2_000,
     runtime_dir: str | Path | None = None,
 ) -> None:
     """Serve models over HTTP, with a web page, until interrupted.
@@ -119,6 +126,14 @@ def serve(
             keys.
         app: Offer each model as an app at `/app`, which holds the model: whoever opens it takes it
             along.
+        collect: Folder to keep feedback in, with the pictures. None keeps
+            nothing, and neither the page nor `POST /feedback` ask for any.
+        collect_unsure: Keep the pictures of unsure answers too.
+        collect_new_labels: Take classes and characters that the model does not know.
+        collect_rate: How often one client may send feedback, as `300/h`.
+        collect_max_bytes: Bytes of all files that are kept.
+        collect_max_count: Entries that are kept.
+        collect_max_per_key: Entries that are kept of one API key.
         runtime_dir: Directory for what several processes share; None makes one that ends with them.
 
     Raises:

@@ -6,15 +6,12 @@ left unfinished is passed over.
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
-from foveal.atomic import hold
-from foveal.errors import DataError
+from foveal.curation.lines import Format, append_lines, opened_to_append, read_lines
 from foveal.types import JsonObject
 
 Action: TypeAlias = Literal["keep", "relabel", "quarantine", "skip", "undo"]
@@ -68,6 +65,11 @@ class Decision:
         return cls(value["sample"], action, label, value["finding"], at)
 
 
+_FORMAT = Format(
+    "a decision", Decision.from_json, "remove the line, or move the file away and review again"
+)
+
+
 @final
 class Decisions:
     """The decisions in a file.
@@ -87,19 +89,7 @@ class Decisions:
             DataError: When a whole line is not a decision.
         """
         stacks: dict[str, list[Decision]] = {}
-        try:
-            lines = self._path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return {}
-        # What follows the last line feed was never finished.
-        for number, line in enumerate(lines[:-1], 1):
-            try:
-                decision = Decision.from_json(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
-                raise DataError(
-                    f"{self._path}, line {number}, is not a decision: {error}.",
-                    hint="remove the line, or move the file away and review again",
-                ) from error
+        for decision in read_lines(self._path, _FORMAT):
             stack = stacks.setdefault(decision.sample, [])
             if decision.action != "undo":
                 stack.append(decision)
@@ -109,17 +99,5 @@ class Decisions:
 
     def append(self, *decisions: Decision) -> None:
         """Write decisions so that they outlive a kill and a loss of power."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(d.to_json(), ensure_ascii=False) + "\n" for d in decisions)
-        with self._path.open("ab+") as file:
-            hold(file.fileno())
-            size = file.seek(0, os.SEEK_END)
-            if size:
-                file.seek(size - 1)
-                if file.read(1) != b"\n":
-                    # Cut off what a killed process left unfinished.
-                    file.seek(0)
-                    file.truncate(file.read().rfind(b"\n") + 1)
-            file.write(lines.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        with opened_to_append(self._path) as file:
+            append_lines(file, (decision.to_json() for decision in decisions))

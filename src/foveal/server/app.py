@@ -26,7 +26,7 @@ from foveal.server.gate import (
 from foveal.server.models.loader import Offered
 from foveal.server.options import ServerOptions
 from foveal.server.pages import admin, exports, figures, phone, web
-from foveal.server.protocols import routes, tfserving, torchserve
+from foveal.server.protocols import feedback, routes, tfserving, torchserve
 from foveal.server.protocols.oip import routes as oip
 from foveal.server.protocols.oip.rpc import RpcServer
 from foveal.server.request.limits import RequestError
@@ -94,6 +94,7 @@ _APP_ROUTES = (
     Route("/app/{model}", phone.folder, methods=["GET"], name="app"),
     Route("/app/{model}/{path:path}", phone.file, methods=["GET"], name="app_file"),
 )
+_FEEDBACK_ROUTES = (Route("/feedback", feedback.keep, methods=["POST"], name="feedback"),)
 
 
 def create_app(offered: Offered, options: ServerOptions | None = None) -> Starlette:
@@ -138,7 +139,12 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
             apps.close()
 
     app = Starlette(
-        routes=[*_named_routes(options), *(_APP_ROUTES if options.app else ()), *_ROUTES],
+        routes=[
+            *_named_routes(options),
+            *(_APP_ROUTES if options.app else ()),
+            *(_FEEDBACK_ROUTES if options.collect is not None else ()),
+            *_ROUTES,
+        ],
         middleware=[Middleware(Gate, state=state)],
         exception_handlers={
             HTTPException: on_http_exception,

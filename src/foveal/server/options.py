@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self, final
 
+from foveal.access import Rate
 from foveal.errors import UsageError, unknown_name
 from foveal.predict.engines import check_engine
 from foveal.settings import About, Knob, settings_of
@@ -199,6 +200,36 @@ class ServerOptions:
         About("Add a line for each change; default: beside the keys."),
         Knob(metavar="FILE"),
     ] = None
+
+    collect: Annotated[
+        Path | None,
+        About("Keep feedback and its pictures here; the page says so.", none="nothing"),
+        Knob(metavar="DIR"),
+    ] = None
+    collect_unsure: Annotated[
+        bool, About("Keep the pictures of unsure answers too, unasked."), Knob()
+    ] = False
+    collect_new_labels: Annotated[
+        bool, About("Take classes and characters that the model lacks."), Knob()
+    ] = False
+    # Someone who looks at a picture every twelve seconds.
+    collect_rate: Annotated[
+        str, About("Feedback that one client may send; default: 300/h."), Knob(metavar="N/UNIT")
+    ] = "300/h"
+    # Ten thousand photographs of 100 KB.
+    collect_max_bytes: Annotated[
+        int,
+        About("MiB of files to keep; default: 1024.", gt=0),
+        Knob(("--collect-max-mb",), least=1, unit=1024 * 1024),
+    ] = 1024 * 1024 * 1024
+    collect_max_count: Annotated[
+        int, About("Entries to keep; default: 10000.", gt=0), Knob(least=1)
+    ] = 10_000
+    # No client fills the folder alone.
+    collect_max_per_key: Annotated[
+        int, About("Entries to keep of one API key; default: 2000.", gt=0), Knob(least=1)
+    ] = 2_000
+
     runtime_dir: Annotated[
         Path | None,
         About("Directory for what several workers share.", none="one that ends with the server"),
@@ -215,6 +246,9 @@ class ServerOptions:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("A certificate needs its key.", hint="--tls-cert FILE --tls-key FILE")
         self._check_addresses()
+        Rate.parse(self.collect_rate)
+        if self.collect is None and (self.collect_unsure or self.collect_new_labels):
+            raise UsageError("No folder was given to keep feedback in.", hint="--collect DIR")
         if self.insecure and self.keys is not None:
             raise UsageError("Keys are not asked for with --insecure. Choose one of the two.")
         if self.app and self.keys is not None:

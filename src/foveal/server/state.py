@@ -14,6 +14,7 @@ from foveal.machine import available_cores, resident_bytes
 from foveal.render.masks import MASK_FORMS, MaskForm
 from foveal.server.access.accesslog import AccessLog
 from foveal.server.access.auth import Access
+from foveal.server.collector import Collector
 from foveal.server.models.loader import Loader, Offered
 from foveal.server.models.served import ModelSet, Served
 from foveal.server.options import ServerOptions
@@ -56,6 +57,11 @@ class ServerState:
             max_batch=options.max_batch, threads=threads, observer=self.telemetry.inference
         )
         self.budget = Budget(options.queue_items, options.queue_bytes, options.max_body_bytes)
+        self.collector = (
+            None
+            if options.collect is None
+            else Collector(options.collect, options, self.access, self.telemetry)
+        )
         self.draining = False
         self.grpc_port: int | None = None
         self.loader = Loader(offered, self.models, options, self.telemetry.versions.count_load)
@@ -110,6 +116,8 @@ class ServerState:
         self.batcher.stop()
         if self._isolated is not None:
             self._isolated.close()
+        if self.collector is not None:
+            self.collector.close()
         if self.access_log is not None:
             self.access_log.close()
 
@@ -122,6 +130,7 @@ class ServerState:
         mask: MaskForm = MASK_FORMS[0],
         timeout_s: float | None = None,
         priority: int = 0,
+        for_feedback: bool = False,
     ) -> list[Reply | FovealError]:
         """Return the answer to each picture, or the error that it caused.
 
@@ -133,6 +142,8 @@ class ServerState:
             timeout_s: How long the answer is waited for; None is what the request's header says.
                 It can only shorten the server's own deadline.
             priority: Order among the pictures of one client: 1 comes first, 0 last.
+            for_feedback: Whether it is asked again because of what was said about its answer: that
+                is neither counted as an answer, nor kept for being unsure.
 
         Raises:
             RequestError: 504 when the deadline passed.
@@ -149,8 +160,12 @@ class ServerState:
             answers = await self._in_time(work, seconds)
             if any(isinstance(answer, FovealError) for answer in answers):
                 outcome.failed("OTHER")
+        if for_feedback:
+            return answers
         self._count(served, answers)
         self.comparer.offer(self.models.get(served.name), served, pictures, answers)
+        if self.collector is not None:
+            self.collector.offer(served, pictures, answers)
         return answers
 
     def _count(self, served: Served, answers: Sequence[Reply | FovealError]) -> None:

@@ -93,6 +93,8 @@ class Access:
         self._quotas = Quotas(None if shared is None else shared / "quotas", clock)
         # A table of their own: whoever comes from many addresses cannot push out a key's counts.
         self._strangers = Quotas(None if shared is None else shared / "strangers", clock)
+        self._feedback_rate = Rate.parse(options.collect_rate)
+        self._feedback = Quotas(None if shared is None else shared / "feedback", clock)
 
     @property
     def audit_log(self) -> Path | None:
@@ -100,6 +102,14 @@ class Access:
         if self._options.audit_log is not None:
             return self._options.audit_log
         return None if self._options.keys is None else audit_path(self._options.keys)
+
+    def wait_for_feedback(self, caller: Caller) -> float:
+        """Count one picture that a client wants to be kept; return the seconds to wait, 0 for none.
+
+        Called on the event loop only.
+        """
+        name = caller.key_id or _network(caller.address)
+        return self._feedback.enter(name, self._feedback_rate, None)
 
     def check_origin(self, request: Request) -> None:
         """Refuse what another origin's page sends, allowed for other things or not."""

@@ -22,16 +22,21 @@ _REFUSED = {
 _CLASSIFY = "/v1/models/{model}:classify"
 
 
-def build_openapi(models: Mapping[str, Predictor], *, asks_for_keys: bool = False) -> JsonObject:
+def build_openapi(
+    models: Mapping[str, Predictor], *, asks_for_keys: bool = False, keeps_feedback: bool = False
+) -> JsonObject:
     """Return the document for a server of these models; each has the schema of its own answers.
 
     Args:
         models: Name → predictor.
         asks_for_keys: Whether the server does.
+        keeps_feedback: Whether it does.
     """
     text = files("foveal.server.pages").joinpath("openapi.yaml").read_text(encoding="utf-8")
     document: JsonObject = yaml.safe_load(text)
     document["info"]["version"] = __version__
+    if not keeps_feedback:
+        del document["paths"]["/feedback"], document["components"]["schemas"]["Feedback"]
     parameters = document["components"]["parameters"]
     parameters["model"]["schema"]["enum"] = list(models)
     _name_classifiers(document, [n for n, m in models.items() if m.task.target_kind == "labels"])

@@ -20,9 +20,17 @@ from foveal.types import JsonObject
 _SHOWN_ENTRIES, _SHOWN_CHARACTERS = 5, 24
 
 
-async def index(_: Request) -> Response:
-    """Give the web page."""
-    return page("index.html", here="/")
+async def index(request: Request) -> Response:
+    """Give the web page, which says what is kept before anything is sent."""
+    state: ServerState = request.app.state.foveal
+    options = state.options
+    return page(
+        "index.html",
+        here="/",
+        keeps_feedback=options.collect is not None,
+        keeps_unsure=options.collect_unsure,
+        with_keys=options.keys is not None,
+    )
 
 
 async def docs(request: Request) -> Response:
@@ -41,6 +49,8 @@ async def docs(request: Request) -> Response:
         expected=_example(compared.predictor) if compared else "CLASS",
         marking=marking.name if marking else "MODEL",
         base=f"{request.url.scheme}://{request.url.netloc}",
+        keeps_feedback=state.options.collect is not None,
+        takes_new_labels=state.options.collect_new_labels,
         max_bytes=f"{state.options.max_body_bytes / 2**20:.3g} MiB",
         max_pixels=f"{first.predictor.limits.max_pixels:,}",
         sample=json.dumps(_shortened(first.sample), indent=2, ensure_ascii=False),
@@ -82,5 +92,6 @@ def openapi(request: Request) -> Response:
         build_openapi(
             {m.name: m.predictor for m in state.models.current()},
             asks_for_keys=state.options.keys is not None,
+            keeps_feedback=state.options.collect is not None,
         )
     )

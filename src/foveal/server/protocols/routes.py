@@ -122,7 +122,13 @@ async def models(request: Request) -> Response:
         "max_pixels": min(served.predictor.limits.max_pixels for served in current),
     }
     described = [_describe(served) for served in current]
-    return json_response({"models": described, "limits": limits})
+    about: JsonObject = {"models": described, "limits": limits}
+    if options.collect is not None:
+        about["feedback"] = {
+            "new_labels": options.collect_new_labels,
+            "keeps_unsure": options.collect_unsure,
+        }
+    return json_response(about)
 
 
 def _describe(served: Served) -> JsonObject:
@@ -135,6 +141,7 @@ def _describe(served: Served) -> JsonObject:
         "task": manifest.task,
         "target": predictor.task.target_kind,
         "labels": list(manifest.labels),
+        "multi_label": bool(manifest.task_options.get("multi_label", False)),
         # The width of a line is the largest that is taken.
         "input": {
             "height": pipeline.height,

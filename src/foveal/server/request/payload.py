@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from foveal.server.request.json_body import parse_json
@@ -88,6 +89,21 @@ def from_multipart(body: bytes, content_type: str) -> bytes:
     Raises:
         RequestError: 400 for a malformed body or one without such a field.
     """
+    seen: list[str] = []
+    for field, content in multipart_fields(body, content_type):
+        if field in FIELD_NAMES:
+            return content
+        seen.append(field)
+    shown = f" Received: {seen}." if seen else ""
+    raise RequestError(400, f"Expected a multipart field 'file' or 'image'.{shown}")
+
+
+def multipart_fields(body: bytes, content_type: str) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the fields of a form, in their order.
+
+    Raises:
+        RequestError: 400 for a malformed body, or one of more than 32 fields.
+    """
     match = _BOUNDARY.search(content_type)
     if match is None:
         raise RequestError(400, "Malformed multipart body: no boundary in Content-Type.")
@@ -95,20 +111,15 @@ def from_multipart(body: bytes, content_type: str) -> bytes:
     position = 0 if body.startswith(delimiter) else body.find(b"\r\n" + delimiter) + 2
     if position == 1:
         raise RequestError(400, "Malformed multipart body: the boundary does not occur.")
-    seen: list[str] = []
     for _ in range(_MAX_PARTS):
         position += len(delimiter)
         if body.startswith(b"--", position):
-            shown = f" Received: {seen}." if seen else ""
-            raise RequestError(400, f"Expected a multipart field 'file' or 'image'.{shown}")
+            return
         head_end = body.find(b"\r\n\r\n", position, position + _MAX_PART_HEAD)
         end = body.find(b"\r\n" + delimiter, head_end + 2)
         if head_end < 0 or end < 0:
             raise RequestError(400, "Malformed multipart body.")
         name = _PART_NAME.search(body, position, head_end)
-        field = name[1].decode("latin-1") if name else ""
-        if field in FIELD_NAMES:
-            return body[head_end + 4 : end]
-        seen.append(field)
+        yield name[1].decode("latin-1") if name else "", body[head_end + 4 : end]
         position = end + 2
     raise RequestError(400, f"Malformed multipart body: more than {_MAX_PARTS} parts.")

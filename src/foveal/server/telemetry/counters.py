@@ -79,6 +79,13 @@ class Telemetry:
         self._answers = Counter(
             "foveal_predictions", "Answered pictures.", ("model", "unsure"), registry=registry
         )
+        self._feedback = Counter(
+            "foveal_feedback",
+            "Feedback by what it says of the answer: right, wrong, unsure for a picture that was "
+            "kept because the model was; full for what there was no room for.",
+            ("model", "said"),
+            registry=registry,
+        )
         self.versions = VersionTelemetry(registry)
         self._connections = Gauge(
             "foveal_connections",
@@ -109,6 +116,10 @@ class Telemetry:
     def count_answer(self, model: str, unsure: bool) -> None:
         """Count one answered picture."""
         self._answers.labels(model, str(unsure).lower()).inc()
+
+    def count_feedback(self, model: str, said: str) -> None:
+        """Count what was said of one answer: `right`, `wrong`, `unsure` or `full`."""
+        self._feedback.labels(model, said).inc()
 
     def connections(self, count: int) -> None:
         """Say how many connections are open."""

@@ -29,6 +29,18 @@ export async function predict(model, picture, { explain = false, expected = null
   return response.json();
 }
 
+// Sends a picture again, with what is said of its answer: an object of fields, some of them lists.
+export async function sendFeedback(model, picture, fields) {
+  const form = new FormData();
+  form.set("model", model);
+  for (const [name, value] of Object.entries(fields)) {
+    for (const text of Array.isArray(value) ? value : [value]) form.append(name, text);
+  }
+  form.set("file", picture, "picture");
+  const response = await send("/feedback", { method: "POST", body: form });
+  return response.json();
+}
+
 async function send(path, options) {
   let response;
   try {

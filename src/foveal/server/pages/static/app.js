@@ -15,13 +15,15 @@ const checks = { labels: new CategoryCheck(), text: new TextCheck() };
 const live = new LiveView(byId("live"), { say: summaryOf, keep: (file) => add([file]) });
 let models = [];
 let limits = null;
+// What the server keeps of feedback; null where it keeps none.
+let kept = null;
 let model = null;
 let check = checks.labels;
 let cards = [];
 
 async function start() {
   try {
-    ({ models, limits } = await loadModels());
+    ({ models, limits, feedback: kept = null } = await loadModels());
   } catch (error) {
     byId("about").textContent = "";
     showPageError(error.message);
@@ -101,6 +103,7 @@ async function ask(card, declared, used) {
     card.setNote(note);
     const answer = await predict(card.model.name, picture, { expected: declared });
     await card.setAnswer(answer);
+    if (kept !== null) card.offerFeedback(kept);
     if (declared !== null) {
       const { kind, text } = used.judge(answer, declared);
       card.setVerdict(kind, text);

@@ -1,6 +1,7 @@
 // One picture and its answer. Knows nothing of the category check's form.
 
 import { predict } from "./api.js";
+import { Feedback } from "./feedback.js";
 import { drawMask, maskSummary } from "./mask.js";
 import { drawReading, readingSummary, unsureReason } from "./reading.js";
 import { percent } from "./words.js";
@@ -26,6 +27,7 @@ export class Card {
     this.isReading = model.target === "text";
     this.isMask = model.target === "mask";
     this.viewer = null;
+    this.feedback = null;
     const template = document.getElementById("card");
     this.element = template.content.firstElementChild.cloneNode(true);
     this.url = URL.createObjectURL(file);
@@ -57,6 +59,12 @@ export class Card {
     element.textContent = text;
     element.hidden = !text;
     return element;
+  }
+
+  // Offers to say whether the answer is right, where the server keeps that.
+  offerFeedback(kept) {
+    this.feedback ??= new Feedback(this, kept);
+    this.feedback.reset();
   }
 
   setWorking() {

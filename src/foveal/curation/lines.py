@@ -1,0 +1,93 @@
+"""Files of JSON objects, one a line, that are only ever appended to.
+
+What is appended outlives a kill and a loss of power. A line that a killed process left unfinished
+is passed over, and cut off by the next append. Several processes may append to one file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar, final
+
+from foveal.atomic import hold
+from foveal.errors import DataError
+from foveal.types import JsonObject
+
+T = TypeVar("T")
+
+
+@contextmanager
+def opened_to_append(path: Path) -> Iterator[IO[bytes]]:
+    """Give the file, locked against all others that append, with nothing unfinished at its end.
+
+    Args:
+        path: The file; made with its folder when it is not there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        hold(file.fileno())
+        size = file.seek(0, os.SEEK_END)
+        if size:
+            file.seek(size - 1)
+            if file.read(1) != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+        yield file
+
+
+def append_lines(file: IO[bytes], values: Iterable[JsonObject]) -> None:
+    """Add lines to a file of `opened_to_append`, and wait until they are on the disk."""
+    text = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
+    file.write(text.encode())
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Format(Generic[T]):
+    """What the lines of a file are.
+
+    Attributes:
+        what: What a line is, in words: `a decision`.
+        read: Makes it of a JSON value; ValueError, KeyError or TypeError when it is none.
+        hint: What to do about a line that is none.
+    """
+
+    what: str
+    read: Callable[[Any], T]
+    hint: str
+
+    def parse(self, path: Path, number: int, line: bytes) -> T:
+        """Return what a line holds.
+
+        Raises:
+            DataError: When it is something else.
+        """
+        try:
+            return self.read(json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:
+            why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(
+                f"{path}, line {number}, is not {self.what}: {why}.", hint=self.hint
+            ) from error
+
+
+def read_lines(path: Path, form: Format[T]) -> Iterator[T]:
+    """Yield what each whole line holds; nothing without the file.
+
+    Raises:
+        DataError: For a line that is something else.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return
+    # What follows the last line feed was never finished.
+    for number, line in enumerate(lines[:-1], 1):
+        yield form.parse(path, number, line)

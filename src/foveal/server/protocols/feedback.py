@@ -1,0 +1,309 @@
+"""What is said of an answer: `POST /feedback`, with the picture again and what it really is.
+
+The picture comes again, so that it does not matter which process answered it, or when, and so that
+no picture is kept of whoever says nothing. It is answered again: what is kept is an answer of this
+server, and a picture that could be decoded, whatever a client claims.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from dataclasses import dataclass
+from typing import Any, final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from foveal.curation.feedback import FolderFull
+from foveal.errors import FovealError, nearest
+from foveal.server.collector import Collector, right_mask, said_of
+from foveal.server.models.served import Served
+from foveal.server.request.json_body import parse_aside, parse_json, shown
+from foveal.server.request.limits import Claim, RequestError, read_body
+from foveal.server.request.notes import current_notes
+from foveal.server.request.payload import FIELD_NAMES, from_json_value, multipart_fields
+from foveal.server.request.responses import json_response
+from foveal.server.request.watch import Watch
+from foveal.server.state import ServerState
+from foveal.tasks.prediction import Prediction
+
+_FIELDS = ("model", "version", "label", "text", "right", "note")
+_LONGEST_NOTE, _LONGEST_TEXT, _LONGEST_NAME = 1000, 1000, 100
+_MOST_LABELS = 64
+# In names of new classes, which become names of folders: what separates, and what systems reserve.
+_NOT_IN_NAMES = frozenset('/\\|:*?"<>')
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request, not checked against a model yet.
+
+    Attributes:
+        picture: The file.
+        model: Name; None where it was not given.
+        version: Of the answer that the client has seen; None where it was not given.
+        label: Class names; None where none were given.
+        text: What the picture says; None where that was not given.
+        right: Whether the answer is right; None where that was not given.
+        note: Words; "" for none.
+    """
+
+    picture: bytes
+    model: str | None
+    version: str | None
+    label: tuple[str, ...] | None
+    text: str | None
+    right: bool | None
+    note: str
+
+
+async def keep(request: Request) -> Response:
+    """Keep a picture and what was said about its answer: `POST /feedback`."""
+    state: ServerState = request.app.state.foveal
+    collector = state.collector
+    if collector is None:
+        raise RequestError(404, "This server keeps no feedback.")
+    caller = current_notes().caller
+    if wait_s := state.access.wait_for_feedback(caller):
+        raise RequestError(
+            429,
+            f"Too much feedback. Each client may send {state.options.collect_rate}.",
+            retry_after_s=math.ceil(wait_s),
+        )
+    with Claim(state.budget) as claim:
+        body = await read_body(request.receive, request.headers, claim, state.options)
+        claim.grow(1, 0)
+        content_type = request.headers.get("content-type", "")
+        sent = await parse_aside(body, lambda: _read(body, content_type))
+        served = _served(state, sent)
+        truth = _truth(served, sent, takes_new=state.options.collect_new_labels)
+        async with Watch(request.receive):
+            (answer,) = await state.answer_all(served, [sent.picture], for_feedback=True)
+        if isinstance(answer, FovealError):
+            raise answer
+        return await _kept(collector, served, answer.prediction, sent, truth)
+
+
+async def _kept(
+    collector: Collector,
+    served: Served,
+    prediction: Prediction,
+    sent: _Sent,
+    truth: tuple[str, ...] | None,
+) -> Response:
+    by = current_notes().caller.key_id
+    said = said_of(served, prediction, truth=truth, right=bool(sent.right), note=sent.note, by=by)
+    if truth is not None:
+        said = said.judged(truth)
+    elif sent.right and said.target != "mask":
+        said = said.judged(said.answer)
+    mask = right_mask(served, prediction) if said.right and said.target == "mask" else None
+    try:
+        number, is_new = await collector.keep(sent.picture, said, mask)
+    except FolderFull as error:
+        raise RequestError(507, error.message) from error
+    except OSError as error:
+        raise RequestError(503, "The feedback cannot be written now.", retry_after_s=60) from error
+    answered = {"id": number, "new": is_new, "right": said.right, "version": said.version}
+    return json_response(answered, 201 if is_new else 200)
+
+
+def _read(body: bytes, content_type: str) -> _Sent:
+    """Return what a form or a JSON object holds.
+
+    Raises:
+        RequestError: 400 for anything else.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        fields = _of_form(body, content_type)
+    elif kind == "application/json" or kind.endswith("+json"):
+        fields = _of_json(body)
+    else:
+        raise RequestError(
+            400,
+            "Expected a form with the fields file, label (or text, right) and model, or the same "
+            "as JSON with the picture as base64.",
+        )
+    if not fields["picture"]:
+        raise RequestError(400, "There is no picture. Expected a field 'file' or 'image'.")
+    return _Sent(
+        picture=fields["picture"],
+        model=_text(fields, "model", _LONGEST_NAME),
+        version=_text(fields, "version", _LONGEST_NAME),
+        label=_labels(fields.get("label")),
+        text=_text(fields, "text", _LONGEST_TEXT),
+        right=_truth_value(fields.get("right")),
+        note=(_text(fields, "note", _LONGEST_NOTE, lines=True) or "").strip(),
+    )
+
+
+def _of_form(body: bytes, content_type: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {"picture": b""}
+    for name, content in multipart_fields(body, content_type):
+        if name in FIELD_NAMES:
+            if fields["picture"]:
+                raise RequestError(400, "There is more than one picture.")
+            fields["picture"] = content
+            continue
+        _check_field(name)
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise RequestError(400, f"The field '{name}' is not UTF-8.") from error
+        if name == "label":
+            # An empty field says that none of the classes applies.
+            fields.setdefault(name, []).extend([text] if text else [])
+        elif name in fields:
+            raise RequestError(400, f"The field '{name}' occurs more than once.")
+        else:
+            fields[name] = text
+    return fields
+
+
+def _of_json(body: bytes) -> dict[str, Any]:
+    value = parse_json(body)
+    if not isinstance(value, dict):
+        raise RequestError(400, 'Expected a JSON object, as {"image": "<base64>", "label": "cat"}.')
+    for name in value:
+        if name not in FIELD_NAMES:
+            _check_field(name)
+    pictures = {name: value[name] for name in value if name in FIELD_NAMES}
+    fields = {name: value[name] for name in _FIELDS if value.get(name) is not None}
+    return {"picture": from_json_value(pictures), **fields}
+
+
+def _check_field(name: str) -> None:
+    if name not in _FIELDS:
+        near = nearest(name[:_LONGEST_NAME], _FIELDS)
+        guess = f" Did you mean {near!r}?" if near else ""
+        raise RequestError(
+            400, f"Unknown field {shown(name)}.{guess} Expected {', '.join(_FIELDS)}."
+        )
+
+
+def _text(fields: dict[str, Any], name: str, longest: int, *, lines: bool = False) -> str | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise RequestError(400, f"Invalid '{name}'. Expected a text.")
+    if len(value) > longest:
+        raise RequestError(400, f"'{name}' is longer than {longest} characters.")
+    if any(_is_control(c) and not (lines and c in "\r\n\t") for c in value):
+        raise RequestError(400, f"'{name}' has control characters.")
+    return unicodedata.normalize("NFC", value)
+
+
+def _is_control(character: str) -> bool:
+    # Also what turns the direction of writing round: a list would show another text than is there.
+    return (
+        unicodedata.category(character) in ("Cc", "Cs")
+        or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    )
+
+
+def _labels(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    names = value if isinstance(value, list) else [value]
+    if len(names) > _MOST_LABELS:
+        raise RequestError(400, f"There are more than {_MOST_LABELS} labels.")
+    texts = [_text({"label": name}, "label", _LONGEST_TEXT) for name in names]
+    return tuple(dict.fromkeys(text for text in texts if text is not None))
+
+
+def _truth_value(value: Any) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    word = _WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+    if word is None:
+        raise RequestError(400, "Invalid value for 'right'. Expected true or false.")
+    return word
+
+
+def _served(state: ServerState, sent: _Sent) -> Served:
+    """Return the model that answers again: the version that the client has seen, if it is there.
+
+    Raises:
+        RequestError: 404 for an unknown model, 409 when what was seen is gone and only that could
+            be called right.
+    """
+    models = state.models
+    if sent.model is None and len(models) > 1:
+        raise RequestError(400, f"Say which model: 'model' is one of {', '.join(models)}.")
+    name = sent.model or next(iter(models))
+    served = models.request(name)
+    if sent.version is None or served.predictor.bundle.version == sent.version:
+        return served
+    for other in models[name].loaded.values():
+        if other.predictor.bundle.version == sent.version:
+            return other
+    if sent.label is None and sent.text is None:
+        raise RequestError(
+            409,
+            f"The model has changed since: version {served.predictor.bundle.version} answers now. "
+            "Ask it, or say what the picture is instead of whether the answer is right.",
+        )
+    return served
+
+
+def _truth(served: Served, sent: _Sent, *, takes_new: bool) -> tuple[str, ...] | None:
+    """Return what the client says the picture is; None when that only follows from the answer.
+
+    Raises:
+        RequestError: 400 for what does not fit the model.
+        TargetError: For a class or a character that the model does not know.
+    """
+    task = served.predictor.task
+    name = {"labels": "label", "text": "text", "mask": "right"}[task.target_kind]
+    if task.target_kind == "mask":
+        if sent.label is not None or sent.text is not None or sent.right is None:
+            raise RequestError(400, "This model answers with masks. Expected 'right' and a 'note'.")
+        return None
+    given: tuple[str, ...] | None = sent.label
+    if task.target_kind == "text":
+        given = None if sent.text is None else (sent.text,)
+    if (sent.label if name == "text" else sent.text) is not None:
+        raise RequestError(400, f"This model takes '{name}'.")
+    if given is None and sent.right is None:
+        raise RequestError(400, f"Say what the picture is: '{name}'; or 'right'.")
+    if given is not None and sent.right is not None:
+        raise RequestError(400, f"Expected either '{name}' or 'right': one follows from the other.")
+    if given is None:
+        return None
+    if takes_new:
+        _check_new(task.target_kind, given, several=_takes_several(served))
+    else:
+        task.parse_target(given)
+    return given
+
+
+def _takes_several(served: Served) -> bool:
+    return bool(served.predictor.bundle.manifest.task_options.get("multi_label", False))
+
+
+def _check_new(target: str, given: tuple[str, ...], *, several: bool) -> None:
+    if target == "text":
+        if not given[0]:
+            raise RequestError(400, "'text' is empty.")
+        return
+    if not several and len(given) != 1:
+        raise RequestError(400, "Expected exactly one 'label'.")
+    for name in given:
+        if (
+            not name
+            or len(name) > _LONGEST_NAME
+            or name != name.strip()
+            or name.startswith((".", "_"))
+            or name.endswith(".")
+            or not _NOT_IN_NAMES.isdisjoint(name)
+        ):
+            raise RequestError(
+                400,
+                f"{shown(name)} cannot be a class. Expected up to {_LONGEST_NAME} characters that "
+                "can stand in the name of a folder, not beginning with '.' or '_'.",
+            )
