@@ -16,6 +16,7 @@ from fitting import (
 
 from foveal.errors import FovealError, UsageError
 from foveal.recipe import TrainOptions
+from foveal.train.checkpoint import CheckpointStore
 from foveal.train.records import Measured, Stage, head_only
 from foveal.train.trainer import Trainer
 
@@ -255,9 +256,10 @@ class TimedTraining(TinyTraining):
         return super().losses(outputs, targets, options, label_weights)
 
 
-def timed_fit(stages, step_s, validation_s, budget_s, slow_from=10**9):
+def timed_fit(stages, step_s, validation_s, budget_s, slow_from=10**9, spent_s=None):
     """Fit on a clock on which steps and validations take what is said; return the seconds too."""
     clock = FakeClock()
+    started_s = None if spent_s is None else clock.now_s - spent_s
 
     def validate(model):
         clock.now_s += validation_s
@@ -265,7 +267,7 @@ def timed_fit(stages, step_s, validation_s, budget_s, slow_from=10**9):
 
     listener = Listener(lambda step: None)
     options = TrainOptions(budget_s=budget_s)
-    trainer = Trainer(options, device=CPU, callbacks=[listener], clock=clock)
+    trainer = Trainer(options, device=CPU, callbacks=[listener], clock=clock, begun_s=started_s)
     begun_s = clock.now_s
     training = TimedTraining(clock, step_s, slow_from)
     result = trainer.fit(tiny_network(), training, stages, validate, metric="accuracy")
@@ -290,6 +292,45 @@ def test_a_budget_is_kept_when_the_machine_slows_down():
     assert result.history[-1].lr < 0.01 * 0.05
     progress = [step.progress for step in listener.steps]
     assert progress == sorted(progress)
+
+
+def test_what_was_spent_before_the_fit_is_of_the_budget():
+    stages = [Stage("full", tiny_loader(), None, 0.01)]
+    result, _, seconds = timed_fit(stages, 1.0, 2.0, 150, spent_s=55)
+    assert result.stopped == "budget"
+    # As of a budget of 95 s without.
+    assert 91 <= seconds <= 96
+    assert result.history[-1].lr < 0.01 * 0.02
+
+
+def test_a_quarter_of_the_budget_is_left_for_the_fit_in_any_case(caplog):
+    stages = [Stage("full", tiny_loader(), None, 0.01)]
+    _, _, seconds = timed_fit(stages, 1.0, 2.0, 200, spent_s=190)
+    assert 44 <= seconds <= 52
+    assert "took 190 s of the budget of 200 s: the training takes 50 s" in caplog.text
+
+
+def test_a_resumed_fit_knows_what_was_spent_before_it(tmp_path):
+    clock, store = FakeClock(), CheckpointStore(tmp_path)
+
+    def fit(stages, begun_s):
+        trainer = Trainer(
+            TrainOptions(budget_s=100),
+            device=CPU,
+            checkpoints=store,
+            clock=clock,
+            begun_s=begun_s,
+        )
+        training = TimedTraining(clock, 1.0, 10**9)
+        before_s = clock.now_s
+        trainer.fit(tiny_network(), training, stages, accuracy, metric="accuracy", resume=True)
+        return clock.now_s - before_s
+
+    first = [Stage("head", tiny_loader(), 1, 0.01)]
+    assert fit(first, clock.now_s - 60) == 8
+    clock.now_s += 1000
+    # 60 s were spent on pictures and 8 s on the first stage.
+    assert 30 <= fit([*first, Stage("full", tiny_loader(), None, 0.01)], clock.now_s) <= 34
 
 
 def test_a_budget_that_is_not_needed_changes_nothing():

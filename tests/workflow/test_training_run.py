@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,6 +32,7 @@ from foveal.train.callbacks import ProgressReport
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.records import StepRecord
 from foveal.workflow import ship as shipping
+from foveal.workflow import train as training
 
 pytestmark = pytest.mark.slow
 
@@ -314,3 +316,26 @@ def test_frozen_features_are_cached_and_a_head_is_trained(photos: Path, tmp_path
     trained = foveal.train(photos, out=tmp_path, strategy="staged", epochs=1, overrides=overrides)
     assert {row["epoch"] for row in trained.history()} >= {1, 2}
     assert trained.metrics["accuracy"] > 0.9
+
+
+def test_the_budget_counts_from_the_beginning_of_the_work(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reached(Exception):
+        pass
+
+    def trainer(*_: object, begun_s: float, clock: Callable[[], float], **__: object) -> None:
+        raise Reached(clock() - begun_s)
+
+    def slowly(*given: object) -> object:
+        now_s[0] += 40
+        return prepare(*given)
+
+    now_s = [100.0]
+    prepare = training.prepare
+    monkeypatch.setattr(training, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(training, "prepare", slowly)
+    monkeypatch.setattr(training, "Trainer", trainer)
+    with pytest.raises(Reached) as caught:
+        foveal.train(photos, out=tmp_path, budget_s=60, overrides=SMALL)
+    assert caught.value.args == (40,)

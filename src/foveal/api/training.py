@@ -67,7 +67,8 @@ def train(
         backbone: Backbone, several joined by commas, or your own as `package.module:make`.
         lr: Peak learning rate; also the head's, unless `train.head_lr` is given.
         patience: Stop early after this many epochs without improvement.
-        budget_s: Time limit of the training in seconds; the learning rates are planned for it.
+        budget_s: Time limit in seconds of reading the pictures and training; the learning rates are
+            planned for it.
         seed: Random seed of the run.
         device: Where to train: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         strategy: Train the head only (`frozen`), the head and then everything (`staged`),

@@ -150,7 +150,7 @@ class TrainOptions:
     budget_s: Annotated[
         float | None,
         About(
-            "Time limit of the training; the learning rates are planned for it.",
+            "Time limit of reading and training; the learning rates are planned for it.",
             gt=0,
             none="no limit",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ from foveal.train.pace import Pace
 from foveal.train.records import EpochRecord, FitResult, Measured, Stage, StepRecord, Validate
 from foveal.train.saver import Saver
 from foveal.train.state import Best, RunState
+
+logger = logging.getLogger(__name__)
+
+# Of a budget, however long it took to read the pictures: less would leave the network untrained.
+LEAST_SHARE = 0.25
 
 
 @dataclass
@@ -39,6 +45,18 @@ class Session:
     saver: Saver
     saved_optimizer: dict[str, Any] | None = None
 
+    def spend(self, seconds: float, budget_s: float | None) -> None:
+        """Count what was done before the fit as part of the budget."""
+        self.state.spent_s = seconds
+        if budget_s is not None and seconds > (1 - LEAST_SHARE) * budget_s:
+            logger.warning(
+                "reading the pictures took %.0f s of the budget of %.0f s: the training takes "
+                "%.0f s all the same",
+                seconds,
+                budget_s,
+                LEAST_SHARE * budget_s,
+            )
+
     def open_stage(self, stage: Stage, options: TrainOptions) -> Pace:
         """Freeze, build the optimizer and plan the schedule, or take up those of the checkpoint.
 
@@ -50,7 +68,7 @@ class Session:
         state.optimizer = build_optimizer(state.model, options, stage.lr_factor)
         if state.pace is None:
             total = None if stage.epochs is None else stage.epochs * steps
-            state.pace = Pace(steps, total, self._deadline_s(stage, options.budget_s))
+            state.pace = Pace(steps, total, self._deadline_s(stage, self._budget_s(options)))
             state.stale, state.stage_best, state.plateau = 0, -math.inf, 1.0
             return state.pace
         if state.pace.steps_per_epoch != steps:
@@ -146,6 +164,12 @@ class Session:
             steps=state.step,
             seconds=self.saver.elapsed_s(),
         )
+
+    def _budget_s(self, options: TrainOptions) -> float | None:
+        """Return the seconds of the budget that are left for training, some of them always."""
+        if options.budget_s is None:
+            return None
+        return max(options.budget_s - self.state.spent_s, LEAST_SHARE * options.budget_s)
 
     def _deadline_s(self, stage: Stage, budget_s: float | None) -> float | None:
         if budget_s is None or stage.budget_share is None:

@@ -74,6 +74,7 @@ class RunState:
         stage_best: Best metric of the current stage.
         plateau: Factor on the learning rate.
         elapsed_s: Seconds of training up to the last checkpoint.
+        spent_s: Seconds of the budget that were spent before the training.
         stopped: Why the last stage ended, None while training.
     """
 
@@ -90,6 +91,7 @@ class RunState:
     stage_best: float = -math.inf
     plateau: float = 1.0
     elapsed_s: float = 0.0
+    spent_s: float = 0.0
     stopped: Stopped | None = None
     best: Best | None = None
     sums: EpochSums = field(default_factory=EpochSums)
@@ -151,6 +153,7 @@ class RunState:
             "stage_best": self.stage_best,
             "plateau": self.plateau,
             "elapsed_s": self.elapsed_s,
+            "spent_s": self.spent_s,
             "stopped": self.stopped,
             "best": None
             if best is None
@@ -182,6 +185,8 @@ class RunState:
         self.pace = Pace(**state["pace"]) if state["pace"] else None
         self.stale, self.stage_best = state["stale"], state["stage_best"]
         self.plateau, self.elapsed_s = state["plateau"], state["elapsed_s"]
+        # Runs of old had their whole budget for training.
+        self.spent_s = state.get("spent_s", 0.0)
         self.stopped = state["stopped"]
         if state["best"] is not None:
             value, minus_loss = state["best"]["score"]

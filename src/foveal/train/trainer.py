@@ -18,7 +18,7 @@ forward=forward_head)`.
 Afterwards `model` holds the best weights. `resume=True` goes on from the latest checkpoint, or
 starts anew when there is none; a finished run gives its result again, and is extended by resuming
 it with one stage more, which starts from the final weights with a schedule of its own. Within
-`options.budget_s` (from the start of the fit, parts before a kill included) a stage runs at most
+`options.budget_s` (from `begun_s` on, parts of the fit before a kill included) a stage runs at most
 `epochs` and is fitted to the measured speed.
 """
 
@@ -69,6 +69,7 @@ class Trainer:
         callbacks: Hear what happens, in order.
         checkpoints: Where to write checkpoints, or None for none.
         clock: Seconds, never going back; replaced in tests.
+        begun_s: When the work began, by the clock: what it took until the fit is of the budget.
         schedule: Share of the stage that is done → factor on its learning rate; None takes the
             options' schedule.
     """
@@ -82,6 +83,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         checkpoints: CheckpointStore | None = None,
         clock: Callable[[], float] = time.monotonic,
+        begun_s: float | None = None,
         schedule: Callable[[float], float] | None = None,
     ) -> None:
         self.options = options
@@ -91,6 +93,7 @@ class Trainer:
         self._callbacks = tuple(callbacks)
         self._checkpoints = checkpoints
         self._clock = clock
+        self._begun_s = begun_s
         self._schedule = schedule or partial(schedule_factor, options.schedule)
         self._switch = StopSwitch()
 
@@ -273,9 +276,11 @@ class Trainer:
         session = Session(training, stages, validate, metric, weights, state, saver)
         if not resume:
             saver.clear()
-        elif (checkpoint := saver.latest()) is not None:
+        if resume and (checkpoint := saver.latest()) is not None:
             session.saved_optimizer = state.restore(checkpoint)
             logger.info("resumed after step %d (epoch %d)", state.step, state.epoch)
+        elif self._begun_s is not None:
+            session.spend(self._clock() - self._begun_s, self.options.budget_s)
         saver.start_at(state.elapsed_s)
         for callback in self._callbacks:
             callback.fit_started(model, stages, state.history)

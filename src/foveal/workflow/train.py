@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import final
 
 import torch
@@ -71,6 +72,7 @@ def run_training(
         TrainingInterrupted: When Ctrl-C stopped it.
         UsageError: When the run cannot be written to `out`.
     """
+    begun_s = monotonic()
     location = str(data)
     name = default_name(location) if name is None else name
     RunDirectory.check(out, name)
@@ -94,7 +96,7 @@ def run_training(
         for sentence in unused_settings(recipe, resolved, source, training):
             logger.warning("%s", sentence)
         prepared = prepare(source, resolved, run, broadcast)
-        _work(prepared, run, (), broadcast, _Mode(ships_interrupted=finish_on_interrupt))
+        _work(prepared, run, (), broadcast, _Mode(begun_s, ships_interrupted=finish_on_interrupt))
     return run.path
 
 
@@ -117,7 +119,9 @@ def resume_training(
         UsageError: When nothing was learnt that could be finished, or another process works on it.
     """
     run = RunDirectory.open(path)
-    mode = _Mode(resume=True, finish=finish, ships_interrupted=finish or finish_on_interrupt)
+    mode = _Mode(
+        monotonic(), resume=True, finish=finish, ships_interrupted=finish or finish_on_interrupt
+    )
     with working_on(run):
         state = read_state(run)
         if state["status"] == "done":
@@ -147,7 +151,7 @@ def extend_training(
         UsageError: When the run has not finished, or another process works on it.
     """
     run = RunDirectory.open(path)
-    mode = _Mode(resume=True, ships_interrupted=finish_on_interrupt)
+    mode = _Mode(monotonic(), resume=True, ships_interrupted=finish_on_interrupt)
     with working_on(run):
         state = read_state(run)
         if state["status"] != "done":
@@ -163,11 +167,13 @@ class _Mode:
     """How a run is worked on.
 
     Attributes:
+        begun_s: When the work began, by `monotonic`: the budget counts from then on.
         resume: Go on from the latest checkpoint.
         finish: Train no more: ship what the checkpoint has.
         ships_interrupted: Ship what was learnt when Ctrl-C stops the epochs.
     """
 
+    begun_s: float
     resume: bool = False
     finish: bool = False
     ships_interrupted: bool = False
@@ -256,6 +262,8 @@ def _fit(
         recipe.train,
         device=device,
         seed=recipe.seed,
+        clock=monotonic,
+        begun_s=mode.begun_s,
         callbacks=[
             ResultsCsv(run.results),
             TensorBoard(run.tensorboard, settings=recipe.flat()),
