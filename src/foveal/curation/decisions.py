@@ -6,12 +6,13 @@ left unfinished is passed over.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
-from foveal.curation.lines import Format, append_lines, opened_to_append, read_lines
+from foveal.curation.lines import Format, append_lines, opened_to_append
 from foveal.types import JsonObject
 
 Action: TypeAlias = Literal["keep", "relabel", "quarantine", "skip", "undo"]
@@ -29,7 +30,7 @@ class Decision:
         action: What to do.
         label: The new label or text; for `relabel` alone.
         finding: Id of the finding that the person was shown; None for no finding.
-        at: When, in UTC, to the second.
+        at: When, in UTC, to the millisecond; decisions that were made together have the same.
     """
 
     sample: str
@@ -45,7 +46,7 @@ class Decision:
             "action": self.action,
             "label": self.label,
             "finding": self.finding,
-            "at": self.at.isoformat(timespec="seconds"),
+            "at": self.at.isoformat(timespec="milliseconds"),
         }
 
     @classmethod
@@ -62,6 +63,8 @@ class Decision:
         if (action == "relabel") != isinstance(label, str):
             raise ValueError(f"{action!r} has the label {label!r}")
         at = datetime.fromisoformat(value["at"])
+        if at.tzinfo is None:
+            raise ValueError(f"at is {value['at']!r}, without a time zone")
         return cls(value["sample"], action, label, value["finding"], at)
 
 
@@ -88,16 +91,98 @@ class Decisions:
         Raises:
             DataError: When a whole line is not a decision.
         """
-        stacks: dict[str, list[Decision]] = {}
-        for decision in read_lines(self._path, _FORMAT):
-            stack = stacks.setdefault(decision.sample, [])
-            if decision.action != "undo":
-                stack.append(decision)
-            elif stack:
-                stack.pop()
-        return {sample: stack[-1] for sample, stack in stacks.items() if stack}
+        standing = Standing(self._path)
+        standing.refresh()
+        return standing.decisions
 
     def append(self, *decisions: Decision) -> None:
         """Write decisions so that they outlive a kill and a loss of power."""
         with opened_to_append(self._path) as file:
             append_lines(file, (decision.to_json() for decision in decisions))
+
+
+@final
+class Standing:
+    """The decisions of a file as they stand, kept so by reading what was appended since.
+
+    Args:
+        path: The file, which need not be there yet; other processes may append to it.
+
+    Attributes:
+        decisions: Sample → the decision that holds, in the order of the first about each.
+        acts: Samples that were decided together, and that this was not undone for; the latest act
+            is the last.
+        latest: The latest time of any line; None before the first.
+        generation: Grows when the file was replaced, so that everything was read anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember the file; nothing is read yet."""
+        self._path = path
+        self.generation = -1
+        self._begin(None)
+
+    def _begin(self, identity: tuple[int, int] | None) -> None:
+        self._identity, self._offset, self._lines = identity, 0, 0
+        self._stacks: dict[str, list[Decision]] = {}
+        self._at: list[datetime] = []
+        self.decisions: dict[str, Decision] = {}
+        self.acts: list[dict[str, None]] = []
+        self.latest: datetime | None = None
+        self.generation += 1
+
+    def refresh(self) -> list[str]:
+        """Read what was appended, and return the samples that it is about.
+
+        Raises:
+            DataError: When a whole line is not a decision.
+        """
+        try:
+            with self._path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                identity = (status.st_dev, status.st_ino)
+                if self._identity is None:
+                    self._identity = identity
+                elif identity != self._identity or status.st_size < self._offset:
+                    self._begin(identity)
+                file.seek(self._offset)
+                appended = file.read()
+        except FileNotFoundError:
+            if self._identity is not None:
+                self._begin(None)
+            return []
+        # What follows the last line feed was never finished.
+        whole = appended[: appended.rfind(b"\n") + 1]
+        read = [self._take(line) for line in whole.split(b"\n")[:-1]]
+        self._offset += len(whole)
+        return read
+
+    def _take(self, line: bytes) -> str:
+        self._lines += 1
+        decision = _FORMAT.parse(self._path, self._lines, line)
+        sample = decision.sample
+        self.latest = decision.at if self.latest is None else max(self.latest, decision.at)
+        stack = self._stacks.setdefault(sample, [])
+        if decision.action != "undo":
+            stack.append(decision)
+            if not self._at or self._at[-1] != decision.at:
+                self._at.append(decision.at)
+                self.acts.append({})
+            self.acts[-1][sample] = None
+        elif stack:
+            stack.pop()
+            self._forget(sample)
+        if stack:
+            self.decisions[sample] = stack[-1]
+        else:
+            self.decisions.pop(sample, None)
+        return sample
+
+    def _forget(self, sample: str) -> None:
+        """Take a sample out of the latest act that it is in."""
+        for number in range(len(self.acts) - 1, -1, -1):
+            if sample in self.acts[number]:
+                del self.acts[number][sample]
+                if not self.acts[number]:
+                    del self.acts[number], self._at[number]
+                return

@@ -1,0 +1,252 @@
+"""The suspects of a check, one kind of finding at a time, and what was decided about them."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import final
+
+from foveal.checks.report import CheckReport
+from foveal.curation.decisions import Action, Decision, Decisions, Standing
+from foveal.data.source import Sample, Source, TargetKind
+from foveal.errors import UsageError
+from foveal.types import Finding, Suspect
+
+_LONGEST_LABEL = 1000
+
+
+@final
+@dataclass(frozen=True)
+class Queue:
+    """What one finding asks a person to look at.
+
+    Attributes:
+        finding: The finding.
+        suspects: Those that are in the data, the most doubted first; each sample once.
+    """
+
+    finding: Finding
+    suspects: tuple[Suspect, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Act:
+    """What one press of a key changed.
+
+    Attributes:
+        samples: Ids of the samples whose decision changed.
+        passed_over: How many were left as they are since nothing is suggested for them.
+    """
+
+    samples: tuple[str, ...]
+    passed_over: int = 0
+
+
+@final
+class Review:
+    """A review that is under way. May be used from several threads.
+
+    Args:
+        source: The data.
+        report: What a check found in them.
+        path: The log of the decisions; see `foveal.curation.decisions`.
+
+    Attributes:
+        source: The data.
+        report: What the check found.
+        path: The log.
+        queues: One for each finding that is about single samples.
+        labels: Names of the classes; empty where labels are texts or masks.
+        takes_several: Whether a sample may have several labels, joined by `|`.
+
+    Raises:
+        DataError: When the log is damaged.
+    """
+
+    def __init__(self, source: Source, report: CheckReport, path: Path) -> None:
+        """Read the decisions that there are."""
+        self.source, self.report, self.path = source, report, path
+        self._numbers = {sample.id: number for number, sample in enumerate(source.samples)}
+        found = ((finding, self._suspects(finding)) for finding in report.findings)
+        self.queues = tuple(Queue(finding, suspects) for finding, suspects in found if suspects)
+        raws = [sample.raw or () for sample in source.samples] if self.target == "labels" else []
+        self.labels = tuple(sorted({name for raw in raws for name in raw}))
+        self.takes_several = any(len(raw) > 1 for raw in raws)
+        self._lock = threading.RLock()
+        self._decisions, self._standing = Decisions(path), Standing(path)
+        self._token = secrets.token_hex(4)
+        # Of each sample, the queues that it is in.
+        self._queues_of: dict[str, list[int]] = {}
+        for number, queue in enumerate(self.queues):
+            for suspect in queue.suspects:
+                self._queues_of.setdefault(suspect.sample, []).append(number)
+        self._begin()
+        self.refresh()
+
+    def _begin(self) -> None:
+        self._counted: dict[str, Action] = {}
+        self._counts: list[Counter[str]] = [Counter() for _ in self.queues]
+        self._changes: list[str] = []
+        self._generation = self._standing.generation
+
+    def _suspects(self, finding: Finding) -> tuple[Suspect, ...]:
+        given = finding.suspects or tuple(Suspect(sample, 0.0) for sample in finding.samples)
+        once = {suspect.sample: suspect for suspect in reversed(given)}
+        return tuple(s for s in given if s.sample in self._numbers and once[s.sample] is s)
+
+    @property
+    def target(self) -> TargetKind:
+        """What a label is."""
+        return self.report.target
+
+    @property
+    def session(self) -> str:
+        """Changes when what a page knows is no longer worth anything."""
+        return f"{self._token}-{self._generation}"
+
+    @property
+    def version(self) -> int:
+        """How many changes of decisions there were in this session."""
+        return len(self._changes)
+
+    def refresh(self) -> None:
+        """Read what others decided since."""
+        with self._lock:
+            changed = self._standing.refresh()
+            if self._standing.generation != self._generation:
+                self._begin()
+            for sample in changed:
+                self._count(sample)
+            self._changes += changed
+
+    def _count(self, sample: str) -> None:
+        before = self._counted.pop(sample, None)
+        decision = self._standing.decisions.get(sample)
+        if decision is not None:
+            self._counted[sample] = decision.action
+        for number in self._queues_of.get(sample, ()):
+            if before is not None:
+                self._counts[number][before] -= 1
+            if decision is not None:
+                self._counts[number][decision.action] += 1
+
+    def decisions(self) -> dict[str, Decision]:
+        """Return sample → the decision that holds."""
+        with self._lock:
+            self.refresh()
+            return dict(self._standing.decisions)
+
+    def decision(self, sample: str) -> Decision | None:
+        """Return the decision about a sample, as last read."""
+        return self._standing.decisions.get(sample)
+
+    def counts(self, queue: int) -> dict[str, int]:
+        """Return action → how many of a queue's suspects it was decided for, as last read."""
+        with self._lock:
+            return {action: count for action, count in self._counts[queue].items() if count}
+
+    def changed_since(self, version: int) -> tuple[str, ...]:
+        """Return the samples whose decisions changed after a version of this session."""
+        with self._lock:
+            return tuple(dict.fromkeys(self._changes[version:]))
+
+    def number(self, sample: str) -> int | None:
+        """Return the position of a sample in the source; None where it is not in it."""
+        return self._numbers.get(sample)
+
+    def label_of(self, sample: Sample) -> str | None:
+        """Return the label or text of a sample as a person reads it."""
+        return None if sample.raw is None else "|".join(sample.raw)
+
+    def next_open(self, queue: int, position: int) -> int | None:
+        """Return the first undecided position from one on, going round; None where all are."""
+        suspects, decided = self.queues[queue].suspects, self._standing.decisions
+        for i in chain(range(position, len(suspects)), range(min(position, len(suspects)))):
+            if suspects[i].sample not in decided:
+                return i
+        return None
+
+    def decide(
+        self, queue: int, positions: Iterable[int], action: Action, label: str | None = None
+    ) -> Act:
+        """Write a decision about suspects of a queue.
+
+        Args:
+            queue: Its number.
+            positions: Of the suspects in it.
+            action: What to do; not `undo`.
+            label: For `relabel`: the new label or text; None takes what is suggested for each.
+
+        Raises:
+            UsageError: For a label that there cannot be.
+        """
+        if action == "relabel" and self.target == "mask":
+            raise UsageError("A mask has no label to change. Keep the picture or quarantine it.")
+        if label is not None:
+            label = self._checked(label)
+        with self._lock:
+            self.refresh()
+            shown, at = self.queues[queue], self._now()
+            made = [
+                self._decision(shown.suspects[i], action, label, shown.finding.id, at)
+                for i in positions
+            ]
+            decided = [decision for decision in made if decision is not None]
+            if decided:
+                self._decisions.append(*decided)
+                self.refresh()
+            return Act(tuple(d.sample for d in decided), len(made) - len(decided))
+
+    def _decision(
+        self, suspect: Suspect, action: Action, label: str | None, finding: str, at: datetime
+    ) -> Decision | None:
+        if action != "relabel":
+            return Decision(suspect.sample, action, None, finding, at)
+        wanted = label if label is not None else suspect.label
+        if wanted is None:
+            return None
+        own = self.label_of(self.source.samples[self._numbers[suspect.sample]])
+        if wanted == own:
+            return Decision(suspect.sample, "keep", None, finding, at)
+        return Decision(suspect.sample, "relabel", wanted, finding, at)
+
+    def undo(self, samples: Sequence[str] | None = None) -> Act:
+        """Take decisions back: the last about each of some samples, or else the last act."""
+        with self._lock:
+            self.refresh()
+            if samples is None:
+                samples = tuple(self._standing.acts[-1]) if self._standing.acts else ()
+            decided = [sample for sample in samples if sample in self._standing.decisions]
+            at = self._now()
+            if decided:
+                self._decisions.append(*(Decision(s, "undo", None, None, at) for s in decided))
+                self.refresh()
+            return Act(tuple(decided))
+
+    def _now(self) -> datetime:
+        """Return the time, later than that of all decisions before: acts are told apart by it."""
+        now = datetime.now(UTC)
+        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        latest = self._standing.latest
+        return now if latest is None else max(now, latest + timedelta(milliseconds=1))
+
+    def _checked(self, label: str) -> str:
+        text = label.strip()
+        if not text or not text.isprintable() or len(text) > _LONGEST_LABEL:
+            raise UsageError("Invalid label. Expected text of one line.")
+        if self.target == "text":
+            return text
+        for name in text.split("|") if self.takes_several else [text]:
+            # The name of a folder, wherever the classes are folders.
+            if name not in self.labels and (not name or name[0] == "." or set(name) & set("/\\|")):
+                raise UsageError(
+                    f"Invalid class {name!r}. Expected a name without / \\ | and no dot in front."
+                )
+        return text
