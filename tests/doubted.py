@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from foveal.checks.report import CheckReport
-from foveal.data.decode import DecodeLimits
+from foveal.curation.review import Review
+from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
 from foveal.data.source import Loaded, Sample, Source, TargetKind
 from foveal.errors import ImageError
+from foveal.server.options import ServerOptions
+from foveal.server.review.pictures import Pictures
+from foveal.server.review.session import ReviewSession
+from foveal.server.review.state import ReviewState
 from foveal.types import Finding, Picture, Suspect
 
 LABELS = ("cat", "dog", "horse")
@@ -61,3 +70,18 @@ def doubted(
     layout = f"{n} pictures in 3 class folders"
     source = DrawnSource("photos", layout, samples, ())
     return source, CheckReport("photos", layout, n, target, {}, "", findings)
+
+
+@contextmanager
+def reviewed(
+    source: Source, report: CheckReport, log: Path, *, predictor: Any = None, **state: Any
+) -> Iterator[ReviewSession]:
+    """Serve the review of a report."""
+    shown = ReviewState(
+        Review(source, report, log),
+        Pictures(source, DEFAULT_LIMITS, predictor),
+        ServerOptions(port=0, drain_delay_s=0, drain_s=1),
+        **state,
+    )
+    with ReviewSession(shown) as session:
+        yield session

@@ -36,6 +36,7 @@ PUBLIC = [
     "predict",
     "preprocess",
     "resume",
+    "review",
     "serve",
     "synth",
     "train",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from foveal.version import __version__
 
 if TYPE_CHECKING:
-    from foveal.api.curation import clean, cleanings
+    from foveal.api.curation import clean, cleanings, review
     from foveal.api.data import check, collect, preprocess, synth
     from foveal.api.models import compare, evaluate, explain, export, load, open_store, predict
     from foveal.api.serving import serve, watch
@@ -48,6 +48,7 @@ __all__ = [
     "predict",
     "preprocess",
     "resume",
+    "review",
     "serve",
     "synth",
     "train",
@@ -56,7 +57,7 @@ __all__ = [
 
 
 _HOMES = {
-    "foveal.api.curation": ("clean", "cleanings"),
+    "foveal.api.curation": ("clean", "cleanings", "review"),
     "foveal.api.data": ("check", "collect", "preprocess", "synth"),
     "foveal.api.models": (
         "compare",

@@ -8,11 +8,102 @@ from typing import TYPE_CHECKING
 
 from foveal.console import Progress
 from foveal.foreign import spelled
-from foveal.model import shown_progress
+from foveal.model import Model, shown_progress
 
 if TYPE_CHECKING:
     from foveal.curation.cleaned import CleanReport
     from foveal.curation.journal import Cleaning
+    from foveal.server.review.session import ReviewSession
+
+
+@spelled
+def review(
+    data: str | Path,
+    *,
+    model: str | Path | Model | None = None,
+    task: str | None = None,
+    overrides: Sequence[str] = (),
+    label_regex: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    allowed_hosts: Sequence[str] = (),
+    verbose: bool = True,
+    progress: Progress | None = None,
+) -> ReviewSession:
+    """Go through the suspects of the last check on a web page.
+
+    Data that were not checked yet, or that changed since, are checked first. The page is served by
+    a thread: the function returns at once, and `review.wait()` waits for Ctrl-C. In a notebook the
+    page shows in the cell. Each decision is written at once to a log beside the data; the data stay
+    as they are until `foveal clean` applies it.
+
+    Args:
+        data: As for `train`.
+        model: Model whose answers and evidence are shown beside a picture; None shows none.
+        task: Task that the data is for; None takes that of the last check, else `classify`.
+        overrides: Each `key.path=value`, as after `--set`.
+        label_regex: Regular expression whose first group is the label in a file name.
+        host: Address to listen on.
+        port: Port to listen on; 0 chooses a free one.
+        allowed_hosts: Names that a `Host` header may have besides the loopback's, such as that of a
+            proxy in front; `*` allows any.
+        verbose: Whether a check shows a bar in a terminal or notebook, if no `progress` is given.
+        progress: Receives the progress of a check.
+
+    Returns:
+        The review, with `.url`, `.decisions` (sample → decision), `.wait()` and `.close()`; a
+        context manager that closes it.
+
+    Raises:
+        DataError: If there are no pictures.
+        UsageError: If the address cannot be listened on.
+
+    Example:
+        >>> review = foveal.review("photos")  # doctest: +SKIP
+        >>> review.url  # doctest: +SKIP
+        'http://127.0.0.1:41234'
+        >>> review.decisions["cat/7.jpg"].label  # doctest: +SKIP
+        'dog'
+        >>> review.close()  # doctest: +SKIP
+    """
+    from foveal.curation.review import Review
+    from foveal.curation.workspace import Workspace
+    from foveal.notebook.framed import FRAMED_BY
+    from foveal.progress import in_notebook
+    from foveal.recipe import make_recipe
+    from foveal.server.options import ServerOptions
+    from foveal.server.review.pictures import Pictures
+    from foveal.server.review.session import ReviewSession
+    from foveal.server.review.state import ReviewState
+    from foveal.workflow.kept import checked
+    from foveal.workflow.sources import limits_of
+
+    # Whoever asks for another address than this machine's wants the page seen from there.
+    options = ServerOptions(
+        host=host,
+        port=port,
+        allowed_hosts=tuple(allowed_hosts),
+        insecure=True,
+        drain_delay_s=0,
+        # There is no other server to send a browser to.
+        drain_s=1,
+    )
+    opened = model if model is None or isinstance(model, Model) else Model(model)
+    recipe = make_recipe(None, overrides, {"task": task, "label_regex": label_regex})
+    reporting = shown_progress(progress, verbose=verbose)
+    try:
+        found = checked(data, recipe, reporting)
+    finally:
+        reporting.finish()
+    predictor = None if opened is None else opened.predictor
+    state = ReviewState(
+        Review(found.source, found.report, Workspace.of(data).review),
+        Pictures(found.source, limits_of(found.recipe), predictor),
+        options,
+        model=None if opened is None else opened.bundle.name,
+        framed_by=FRAMED_BY if in_notebook() else None,
+    )
+    return ReviewSession(state)
 
 
 @spelled

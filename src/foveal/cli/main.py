@@ -60,6 +60,7 @@ VERBS: dict[str, Verb] = {
         "foveal.cli.collect", DATA, "Collect pictures from web pages into class folders."
     ),
     "check": Verb("foveal.cli.data", DATA, "Check pictures without training."),
+    "review": Verb("foveal.cli.review", DATA, "Go through the suspects of a check on a web page."),
     "clean": Verb("foveal.cli.clean", DATA, "Do what was decided about pictures, or undo it."),
     "synth": Verb("foveal.cli.data", DATA, "Draw labelled pictures of text into a folder."),
     "preprocess": Verb("foveal.cli.preprocess", DATA, "Cut pages into lines of text."),

@@ -34,9 +34,12 @@ def _files(source: Source) -> Iterator[Path]:
         if path.is_file():
             yield path
         return
-    yield from _in(source.storage, (sample.id for sample in source.samples))
+    ids = [sample.id for sample in source.samples]
+    yield from _in(source.storage, ids)
     if isinstance(source.masks, MaskFiles | Drawings):
-        yield from _in(source.masks.storage, source.masks.files.values())
+        marked = source.masks.files
+        # One file may hold the shapes of all pictures.
+        yield from _in(source.masks.storage, dict.fromkeys(marked[i] for i in ids if i in marked))
 
 
 def _in(storage: Storage, names: Iterable[str]) -> Iterator[Path]:

@@ -49,6 +49,16 @@ _PAGE_HEADERS = (
 _CLIENT_GONE = 499
 
 
+def framed_policy(ancestors: str) -> dict[str, str]:
+    """Return the header of a page that other pages may show in a frame.
+
+    Args:
+        ancestors: Which: sources of a content security policy, with spaces between them.
+    """
+    policy = _CONTENT_SECURITY_POLICY.decode().replace("ancestors 'none'", f"ancestors {ancestors}")
+    return {"content-security-policy": policy}
+
+
 class Guarded(Protocol):
     """What the gate needs to know of the application behind it."""
 

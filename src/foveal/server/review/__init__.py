@@ -1,0 +1,1 @@
+"""The page of `foveal review`: suspects with their pictures, and what is decided about them."""
