@@ -10,7 +10,6 @@ import pytest
 from PIL import Image as PILImage
 
 from foveal.checks import CHECKS, CheckInput, class_balance, run_checks
-from foveal.checks.shortcuts import one_threshold
 from foveal.console import NoProgress
 from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
@@ -153,23 +152,6 @@ def test_sizes_that_say_little_are_no_finding() -> None:
     looked_at = facts(["a", "b"] * 50)
     looked_at.scan.sizes[:60, 0] = 100
     assert "data.size_shortcut" not in check(looked_at)
-
-
-@pytest.mark.parametrize(
-    ("values", "target", "accuracy"),
-    [
-        ([1, 2, 3, 4], [1, 1, 0, 0], 1.0),
-        ([4, 3, 2, 1], [1, 1, 0, 0], 1.0),  # either way round
-        ([1, 1, 1, 1], [1, 0, 1, 0], 0.5),  # equal values cannot be parted
-        ([1, 1, 1, 2], [1, 1, 0, 0], 0.75),
-        ([1, 2, 3], [0, 1, 0], 2 / 3),
-    ],
-)
-def test_one_threshold_is_the_best_there_is(
-    values: list[float], target: list[int], accuracy: float
-) -> None:
-    found = one_threshold(np.array(values, np.float64), np.array(target, np.bool_))
-    assert found == pytest.approx(accuracy)
 
 
 def test_the_balance_counts_each_label_on_each_side() -> None:

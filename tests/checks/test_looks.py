@@ -46,7 +46,7 @@ def found(given: CheckInput) -> dict[str, Finding]:
     [
         ("images.blurred", "sharpness", [0.3, 0.15, 0.36]),
         ("images.dark", "highlight", [0.35, 0.2, 0.45]),
-        ("images.bright", "shadow", [0.72, 0.9, 0.65]),
+        ("images.bright", "shadow", [0.75, 0.95, 0.5]),
         ("images.bright", "brightness", [0.9, 0.95, 0.8]),
         ("images.low_information", "information", [1.5, 0.2, 3.0]),
     ],

@@ -96,7 +96,7 @@ def far_fewer_bits(rng: np.random.Generator, count: int) -> Scan:
     hashes = rng.choice(np.array([0, 1, 3, 1 << 40, (1 << 63) + 1, (1 << 22) + 7], object), count)
     return scan_of(
         [
-            Fingerprint(int(h), t, float(s), float(b))
+            Fingerprint(int(h), np.kron(t, np.ones((2, 2), np.uint8)), t, float(s), float(b))
             for h, t, s, b in zip(hashes, thumbs, spread, balance, strict=True)
         ]
     )
@@ -135,6 +135,7 @@ def test_the_search_finds_exactly_what_the_definition_says(
             (9, 9),
             Fingerprint(
                 int(scan.phash[original]),
+                scan.small[original],
                 scan.thumb[original],
                 float(scan.spread[original]),
                 float(scan.balance[original]),

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 
 from foveal.checks.base import CheckInput, check
 from foveal.data.findings import about, finding, plural
-from foveal.data.near import MIN_SPREAD, together
+from foveal.data.near import MAX_DIFFERENCE, MIN_SPREAD, together
+from foveal.data.resemblance import DIFFERENCE, MOST, copies_suspected, find_copies
 from foveal.data.texts import kinds_of
-from foveal.types import Finding
+from foveal.types import Finding, Suspect
+
+_BLANK = MIN_SPREAD / 4
+_LAID_OVER = (
+    f"; and, of at most {MOST:,} pictures, whole or cropped by 5 or 10 % on each side, upright or "
+    f"mirrored (under one label), those that differ in at most {DIFFERENCE} when laid over each "
+    "other"
+)
 
 
 @check("images.unreadable")
@@ -30,6 +38,7 @@ def unreadable(given: CheckInput) -> Iterator[Finding]:
         f"the first is {given.samples[order[0]].id}: {errors[order[0]][1]}",
         [given.samples[i].id for i in order],
         hint="replace or delete them",
+        suspects=[Suspect(given.samples[i].id, 1.0) for i in order],
     )
 
 
@@ -40,13 +49,14 @@ def near_duplicate(given: CheckInput) -> Iterator[Finding]:
     They are kept on one side of the split. Where their labels differ, one of them is wrong, or
     the picture is a placeholder.
     """
-    usable = given.usable()
-    kinds = kinds_of(given.samples) if given.target == "text" else None
-    found = together(given.scan, usable, given.near_distance, kinds=kinds).sets(usable)
-    sets = [positions for positions in found if len(positions) > 1]
+    sets = _sets_of_copies(given)
     if not sets:
         return
     copies = sum(len(positions) - 1 for positions in sets)
+    method = (
+        f"Equal files; perceptual hashes that differ in at most {given.near_distance} of 64 bits "
+        f"and thumbnails in at most {MAX_DIFFERENCE}{_LAID_OVER if given.near_distance else ''}."
+    )
     yield finding(
         "images.near_duplicate",
         "info",
@@ -54,6 +64,8 @@ def near_duplicate(given: CheckInput) -> Iterator[Finding]:
         "They stay on one side of the split.",
         [given.samples[i].id for positions in sets for i in positions],
         count=copies,
+        method=method,
+        suspects=copies_suspected(given.samples, given.scan, sets),
     )
     torn = [positions for positions in sets if len({given.samples[i].raw for i in positions}) > 1]
     if torn:
@@ -69,7 +81,20 @@ def near_duplicate(given: CheckInput) -> Iterator[Finding]:
             [given.samples[i].id for positions in torn for i in positions],
             count=len(torn),
             hint="keep each under the right label only; delete placeholders",
+            method=method,
+            suspects=copies_suspected(given.samples, given.scan, torn),
         )
+
+
+def _sets_of_copies(given: CheckInput) -> list[list[int]]:
+    usable = given.usable()
+    known = given.copies
+    if known is None:
+        known = find_copies(given.samples, given.scan, usable, given.target, given.near_distance)
+    kinds = kinds_of(given.samples) if given.target == "text" else None
+    pairs = known.pairs.tolist()
+    found = together(given.scan, usable, given.near_distance, pairs, kinds).sets(usable)
+    return [positions for positions in found if len(positions) > 1]
 
 
 def _all_contradict(given: CheckInput) -> bool:
@@ -84,5 +109,13 @@ def _all_contradict(given: CheckInput) -> bool:
 def blank(given: CheckInput) -> Iterator[Finding]:
     """Pictures of nearly one colour: nothing can be learnt from them."""
     usable = given.usable().tolist()
-    empty = [given.samples[i].id for i in usable if given.scan.spread[i] < MIN_SPREAD / 4]
-    yield from about(empty, "images.blank", "info", "picture", "of one colour.")
+    empty = [given.samples[i].id for i in usable if given.scan.spread[i] < _BLANK]
+    yield from about(
+        empty,
+        "images.blank",
+        "info",
+        "picture",
+        "of one colour.",
+        method=f"The grey levels of the picture at 16 x 16 deviate by less than {_BLANK}.",
+        suspects=[Suspect(id, 1.0) for id in empty],
+    )

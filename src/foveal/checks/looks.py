@@ -26,7 +26,7 @@ Ratios: TypeAlias = NDArray[np.float64]
 # 1000 pictures of cats and dogs 1 is below, of 501 letters none (benchmarks/curation/looks.py).
 _SHARP = 0.34
 _DARK = 0.4
-_BRIGHT, _BRIGHT_SHADOW = 0.85, 0.7
+_BRIGHT, _BRIGHT_SHADOW = 0.85, 0.8
 # A part of the set's median under which a measure is odd even where the whole set is low.
 _PART = 0.6
 _INFORMATION_PART = 0.3
@@ -92,10 +92,11 @@ def judge_bright(scan: Scan, positions: NDArray[np.int64]) -> Judged:
     # A page with ink is as bright as an overexposed photograph: only beside others is it odd.
     limit = max(_BRIGHT, high + _WHISKER * (high - low))
     return Judged(
-        np.maximum(shadow / _BRIGHT_SHADOW, mean / limit),
-        f"Even the shadows, the darkest pixels of 99 % of the blocks, are over {_BRIGHT_SHADOW} of "
-        f"white, or the mean is over {limit:.2f}: {_BRIGHT}, or {_WHISKER} quartile ranges over "
-        "the upper quartile of the set where that is more.",
+        np.hypot(shadow / _BRIGHT_SHADOW, mean / limit),
+        "The shadows (the darkest pixels of 99 % of the blocks) as a share of "
+        f"{_BRIGHT_SHADOW} of white, and the mean as a share of {limit:.2f}, have squares with a "
+        f"sum over 1. The limit of the mean is {_BRIGHT}, or {_WHISKER} quartile ranges over the "
+        "upper quartile of the set where that is more.",
     )
 
 

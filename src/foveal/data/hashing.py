@@ -12,13 +12,15 @@ from PIL import Image as PILImage
 from foveal.types import Image
 
 THUMB = 16
-_SIDE = 32
+SMALL = 32
+"""Side of the small picture that a fingerprint is made of."""
+
 # Side of a tiled picture as its fingerprint sees it.
 _LOOK_SIDE = 512
 # Eight lowest frequencies down, the eight after the mean across: 64 bits.
 _DOWN, _ACROSS = 8, 9
 _COSINES = np.cos(
-    np.pi / (2 * _SIDE) * np.arange(_ACROSS)[:, None] * (2 * np.arange(_SIDE)[None] + 1)
+    np.pi / (2 * SMALL) * np.arange(_ACROSS)[:, None] * (2 * np.arange(SMALL)[None] + 1)
 ).astype(np.float32)
 _POPCOUNT = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
@@ -30,12 +32,14 @@ class Fingerprint:
 
     Attributes:
         phash: Perceptual hash; few bits differ between copies of a picture.
+        small: (32, 32) uint8 grey.
         thumb: (16, 16) uint8 grey.
         spread: Standard deviation of the thumbnail; a blank picture has nearly none.
         balance: Mean of the normalised thumbnail's left half minus that of its right half, halved.
     """
 
     phash: int
+    small: NDArray[np.uint8]
     thumb: NDArray[np.uint8]
     spread: float
     balance: float
@@ -48,7 +52,7 @@ def shrunk(pixels: Image) -> PILImage.Image:
     small picture hangs on where its cells fall, and its copies of other sizes are not found.
     """
     return PILImage.fromarray(pixels).resize(
-        (_SIDE, _SIDE), PILImage.Resampling.BILINEAR, reducing_gap=2.0
+        (SMALL, SMALL), PILImage.Resampling.BILINEAR, reducing_gap=2.0
     )
 
 
@@ -73,7 +77,7 @@ def fingerprint_of(small: PILImage.Image) -> Fingerprint:
     thumb = ((rows[:, 0::2] + rows[:, 1::2] + 2) // 4).astype(np.uint8)
     spread, balance = texture(thumb[None])
     phash = int.from_bytes(np.packbits(bits).tobytes(), "big")
-    return Fingerprint(phash, thumb, float(spread[0]), float(balance[0]))
+    return Fingerprint(phash, grey, thumb, float(spread[0]), float(balance[0]))
 
 
 def step_of_look(height: int, width: int) -> int:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.data.file_facts import FileFacts
-from foveal.data.hashing import THUMB, Fingerprint
+from foveal.data.hashing import SMALL, THUMB, Fingerprint
 from foveal.data.measures import MEASURES, Measures
 from foveal.data.source import DIGEST_BYTES
 
 _ARRAYS = ("ok", "digest", "phash", "spread", "balance", "sizes", "measures", "files", "words")
 _ARRAYS_NAME, _THUMBS_NAME, _ERRORS_NAME = "scan.npz", "thumbs.npy", "errors.json"
-_WORDS_NAME = "words.json"
+_SMALL_NAME, _WORDS_NAME = "small.npy", "words.json"
 _MOST_NAMES = 1000
 
 
@@ -33,6 +33,7 @@ class Scan:
         spread: (N,) float32.
         balance: (N,) float32.
         thumb: (N, 16, 16) uint8; in a file, because few rows are ever looked at.
+        small: (N, 32, 32) uint8; in a file too.
         sizes: (N, 2) int32, upright height and width of the originals, in pixels.
         measures: (N, len(MEASURES)) float32, see `foveal.data.measures`; NaN where not taken.
         files: (N, 2) float32, bytes of each file and its JPEG quality, see
@@ -48,6 +49,7 @@ class Scan:
     spread: NDArray[np.float32]
     balance: NDArray[np.float32]
     thumb: NDArray[np.uint8]
+    small: NDArray[np.uint8]
     sizes: NDArray[np.int32]
     measures: NDArray[np.float32]
     files: NDArray[np.float32]
@@ -63,21 +65,14 @@ class Scan:
             count: Number of samples.
             directory: Where the thumbnails are kept; None keeps them in memory.
         """
-        shape = (count, THUMB, THUMB)
-        thumb: NDArray[np.uint8] = (
-            np.zeros(shape, np.uint8)
-            if directory is None or not count
-            else np.lib.format.open_memmap(
-                directory / _THUMBS_NAME, mode="w+", dtype=np.uint8, shape=shape
-            )
-        )
         return cls(
             ok=np.zeros(count, np.bool_),
             digest=np.zeros((count, DIGEST_BYTES), np.uint8),
             phash=np.zeros(count, np.uint64),
             spread=np.zeros(count, np.float32),
             balance=np.zeros(count, np.float32),
-            thumb=thumb,
+            thumb=_empty(count, THUMB, directory and directory / _THUMBS_NAME),
+            small=_empty(count, SMALL, directory and directory / _SMALL_NAME),
             sizes=np.zeros((count, 2), np.int32),
             measures=np.full((count, len(MEASURES)), np.nan, np.float32),
             files=np.full((count, 2), np.nan, np.float32),
@@ -106,6 +101,7 @@ class Scan:
         self.spread[index] = look.spread
         self.balance[index] = look.balance
         self.thumb[index] = look.thumb
+        self.small[index] = look.small
         self.sizes[index] = size
         if measures is not None:
             self.measures[index] = measures
@@ -124,10 +120,11 @@ class Scan:
     def save(self, directory: Path) -> None:
         """Write the scan into the directory that `empty` was given."""
         np.savez(directory / _ARRAYS_NAME, **{name: getattr(self, name) for name in _ARRAYS})
-        if isinstance(self.thumb, np.memmap):
-            self.thumb.flush()
-        else:
-            np.save(directory / _THUMBS_NAME, self.thumb)
+        for name, values in ((_THUMBS_NAME, self.thumb), (_SMALL_NAME, self.small)):
+            if isinstance(values, np.memmap):
+                values.flush()
+            else:
+                np.save(directory / name, values)
         errors = {str(index): list(error) for index, error in self.errors.items()}
         (directory / _ERRORS_NAME).write_text(json.dumps(errors), encoding="utf-8")
         (directory / _WORDS_NAME).write_text(json.dumps(self.names), encoding="utf-8")
@@ -142,11 +139,23 @@ class Scan:
         return cls(
             **rows,
             names=names,
-            # An empty file cannot be mapped.
-            thumb=np.load(
-                directory / _THUMBS_NAME,
-                mmap_mode="r" if len(rows["ok"]) else None,
-                allow_pickle=False,
-            ),
+            thumb=_mapped(directory / _THUMBS_NAME, len(rows["ok"])),
+            small=_mapped(directory / _SMALL_NAME, len(rows["ok"])),
             errors={int(index): (error[0], error[1]) for index, error in errors.items()},
         )
+
+
+def _empty(count: int, side: int, path: Path | None) -> NDArray[np.uint8]:
+    shape = (count, side, side)
+    if path is None or not count:
+        return np.zeros(shape, np.uint8)
+    mapped: NDArray[np.uint8] = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.uint8, shape=shape
+    )
+    return mapped
+
+
+def _mapped(path: Path, count: int) -> NDArray[np.uint8]:
+    # An empty file cannot be mapped.
+    values: NDArray[np.uint8] = np.load(path, mmap_mode="r" if count else None, allow_pickle=False)
+    return values

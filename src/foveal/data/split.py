@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from foveal.atomic import atomic_path
 from foveal.data.deal import Unit, deal
 from foveal.data.findings import finding, plural
 from foveal.data.near import together
+from foveal.data.resemblance import Copies, copies_suspected, find_copies
 from foveal.data.scan import Scan
 from foveal.data.source import Sample, TargetKind
 from foveal.data.texts import kinds_of, length_strata
@@ -46,6 +48,7 @@ def assign_splits(
     seed: int,
     near_distance: int,
     target: TargetKind = "labels",
+    copies: Copies | None = None,
 ) -> tuple[NDArray[np.int8], list[Finding]]:
     """Return the side of every sample, and what is wrong with a split that the source gave.
 
@@ -68,6 +71,7 @@ def assign_splits(
         seed: Another seed, another split.
         near_distance: In bits of the perceptual hash.
         target: What a label is.
+        copies: What `find_copies` returns for the usable samples, if it is known already.
 
     Returns:
         (N,) int8: 0 train, 1 val, 2 test, -1 unreadable or unlabelled; and findings.
@@ -77,8 +81,14 @@ def assign_splits(
         [UNUSED if s.split is None else SPLIT_NAMES.index(s.split) for s in samples], np.int8
     )
     stated[~usable] = UNUSED
+    positions = np.flatnonzero(usable).astype(np.int64)
+    if copies is None:
+        copies = find_copies(samples, scan, positions, target, near_distance)
+    known = chain(_group_pairs(samples, positions), copies.pairs.tolist())
     kinds = kinds_of(samples) if target == "text" else None
-    members, findings = _units(samples, scan, usable, near_distance, kinds)
+    found = together(scan, positions, near_distance, known, kinds)
+    members = found.sets(positions)
+    findings = [] if found.is_complete else [_cut_short(len(positions))]
     side = stated.copy()
     if (stated != UNUSED).any():
         findings += _leaks(samples, scan, members, stated)
@@ -115,29 +125,15 @@ def _strata(
     return [(names[len(raw[0])],) if raw else () for raw in raws]
 
 
-def _units(
-    samples: Sequence[Sample],
-    scan: Scan,
-    usable: NDArray[np.bool_],
-    distance: int,
-    kinds: NDArray[np.int64] | None,
-) -> tuple[list[list[int]], list[Finding]]:
-    """Return the members of each unit, and whether the search for them was cut short."""
-    positions = np.flatnonzero(usable).astype(np.int64)
-    found = together(scan, positions, distance, _group_pairs(samples, positions), kinds)
-    findings = []
-    if not found.is_complete:
-        findings.append(
-            finding(
-                "split.search_cut_short",
-                "warning",
-                f"So many of the {len(positions):,} pictures look alike that the search for "
-                "near-duplicates was cut short: some may stand on both sides of the split.",
-                count=len(positions),
-                hint="name what belongs together: --set 'data.group_regex=...'",
-            )
-        )
-    return found.sets(positions), findings
+def _cut_short(count: int) -> Finding:
+    return finding(
+        "split.search_cut_short",
+        "warning",
+        f"So many of the {count:,} pictures look alike that the search for "
+        "near-duplicates was cut short: some may stand on both sides of the split.",
+        count=count,
+        hint="name what belongs together: --set 'data.group_regex=...'",
+    )
 
 
 def _group_pairs(
@@ -202,6 +198,7 @@ def _leaks(
             [samples[i].id for positions in torn for i in positions[:4]],
             count=sum(len(positions) for positions in torn),
             hint="remove the copies, or leave the split to foveal",
+            suspects=copies_suspected(samples, scan, torn),
         )
     ]
 

@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from foveal.checks import CheckInput, characters, class_balance, length_balance, run_checks
 from foveal.checks.base import most_severe_first
 from foveal.checks.report import CheckReport
@@ -14,6 +16,7 @@ from foveal.console import Progress
 from foveal.curation.workspace import Workspace
 from foveal.data.cache import Cache
 from foveal.data.measures import SIDE
+from foveal.data.resemblance import find_copies
 from foveal.data.split import assign_splits
 from foveal.data.stamp import stamp_of
 from foveal.errors import RecipeError
@@ -67,6 +70,9 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
         )
         cache.close()
     distance = recipe.data.near_duplicate_distance
+    labelled = np.array([sample.raw is not None for sample in source.samples], np.bool_)
+    usable = np.flatnonzero(labelled & cache.scan.ok).astype(np.int64)
+    copies = find_copies(source.samples, cache.scan, usable, target, distance)
     split, leaks = assign_splits(
         source.samples,
         cache.scan,
@@ -74,8 +80,9 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
         seed=recipe.seed,
         near_distance=distance,
         target=target,
+        copies=copies,
     )
-    given = CheckInput(source.samples, cache.scan, split, distance, target)
+    given = CheckInput(source.samples, cache.scan, split, distance, target, copies=copies)
     found = run_checks(given, task=recipe.task)
     is_text = target == "text"
     report = CheckReport(

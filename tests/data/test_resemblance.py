@@ -1,0 +1,126 @@
+"""Copies that hashes miss: cropped, mirrored, brightened, marked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+from PIL import ImageDraw, ImageEnhance, ImageOps
+
+from foveal.data import resemblance
+from foveal.data.hashing import fingerprint
+from foveal.data.resemblance import copies_suspected, find_copies
+from foveal.data.scan import Scan
+from foveal.data.source import Sample, TargetKind
+
+Change = Callable[[PILImage.Image], PILImage.Image]
+
+
+def scene(seed: int, size: int = 160) -> PILImage.Image:
+    """Return a picture of smooth blobs, as photographs are at a distance."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return PILImage.fromarray(coarse).resize((size, size), PILImage.Resampling.BICUBIC)
+
+
+def cropped(share: float) -> Change:
+    def change(image: PILImage.Image) -> PILImage.Image:
+        margin = round(share * image.width)
+        return image.crop((margin, margin, image.width - margin, image.height - margin))
+
+    return change
+
+
+def marked(image: PILImage.Image) -> PILImage.Image:
+    image = image.copy()
+    ImageDraw.Draw(image).rectangle((130, 130, 152, 152), fill="red")
+    return image
+
+
+def found(
+    pictures: list[PILImage.Image],
+    labels: list[str] | None = None,
+    target: TargetKind = "labels",
+    distance: int = 2,
+) -> list[list[int]]:
+    scan = Scan.empty(len(pictures))
+    for i, picture in enumerate(pictures):
+        scan.put(i, i.to_bytes(16, "big"), picture.size, fingerprint(np.asarray(picture)))
+    names = labels or ["a"] * len(pictures)
+    samples = [Sample(f"{i}.png", (name,)) for i, name in enumerate(names)]
+    pairs = find_copies(samples, scan, np.arange(len(pictures)), target, distance).pairs
+    return sorted({tuple(sorted(pair)) for pair in pairs.tolist()})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        cropped(0.05),
+        cropped(0.1),
+        ImageOps.mirror,
+        lambda p: ImageOps.mirror(cropped(0.1)(p)),
+        marked,
+        lambda p: ImageEnhance.Brightness(p).enhance(0.7),
+        lambda p: p.resize((80, 80)),
+    ],
+    ids=["cropped 5 %", "cropped 10 %", "mirrored", "both", "marked", "darker", "smaller"],
+)
+def test_a_changed_copy_is_found(change: Change) -> None:
+    assert found([scene(1), scene(2), change(scene(1)), scene(3)]) == [(0, 2)]
+    assert found([change(scene(1)), scene(2), scene(1), scene(3)]) == [(0, 2)]
+
+
+def test_other_pictures_are_not_found() -> None:
+    assert found([scene(seed) for seed in range(80)]) == []
+
+
+def test_a_mirrored_picture_is_a_copy_under_the_same_label_only() -> None:
+    pictures = [scene(1), ImageOps.mirror(scene(1))]
+    assert found(pictures, ["b", "d"]) == []
+    assert found([scene(1), cropped(0.1)(scene(1))], ["b", "d"]) == [(0, 1)]
+
+
+def test_texts_are_copies_of_the_same_text_only_and_never_mirrored() -> None:
+    pictures = [scene(1), cropped(0.05)(scene(1)), ImageOps.mirror(scene(1))]
+    assert found(pictures, ["x", "x", "x"], "text") == [(0, 1)]
+    assert found(pictures, ["x", "y", "x"], "text") == []
+
+
+def test_blank_pictures_are_not_copies_of_each_other() -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(250, 256, (64, 64, 3), np.uint8) for _ in range(10)]
+    assert found([PILImage.fromarray(picture) for picture in noise]) == []
+
+
+def test_blocks_find_what_one_product_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [change(scene(s)) for s in range(12) for change in (cropped(0.0), cropped(0.1))]
+    at_once = found(pictures)
+    assert at_once == [(2 * s, 2 * s + 1) for s in range(12)]
+    monkeypatch.setattr(resemblance, "_ROWS", 5)
+    monkeypatch.setattr(resemblance, "_COLUMNS", 7)
+    monkeypatch.setattr(resemblance, "_CHUNK", 2)
+    assert found(pictures) == at_once
+
+
+def test_a_distance_of_nothing_asks_for_no_changed_copies() -> None:
+    assert found([scene(1), cropped(0.1)(scene(1))], distance=0) == []
+
+
+def test_too_many_pictures_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resemblance, "MOST", 1)
+    assert found([scene(1), cropped(0.1)(scene(1))]) == []
+
+
+def test_copies_name_each_other_and_the_usual_label() -> None:
+    scan = Scan.empty(4)
+    for i, content in enumerate((1, 1, 2, 3)):
+        scan.digest[i] = content
+    samples = [Sample(f"{i}.png", (label,)) for i, label in enumerate("aaba")]
+    suspects = copies_suspected(samples, scan, [[0, 1, 2]])
+    assert [(s.sample, s.label, s.like) for s in suspects] == [
+        ("0.png", None, ("1.png", "2.png")),
+        ("1.png", None, ("0.png", "2.png")),
+        ("2.png", "a", ("0.png", "1.png")),
+    ]
+    assert [s.score for s in suspects] == [1.0, 1.0, 0.75]
