@@ -181,9 +181,16 @@ def test_an_app_of_another_network_is_refused(
 def test_no_validation_picture_is_in_an_app_that_is_written_without_them(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    write_as(job_of(tiny_bundle, without_pictures=True), "web", tmp_path / "app")
-    assert json.loads((tmp_path / "app" / "check" / "checks.json").read_text()) == []
-    assert [p.name for p in (tmp_path / "app" / "check").iterdir()] == ["checks.json"]
+    app, job = tmp_path / "app", job_of(tiny_bundle, without_pictures=True)
+    proof = write_as(job, "web", app)
+    assert json.loads((app / "check" / "checks.json").read_text()) == []
+    assert [p.name for p in (app / "check").iterdir()] == ["checks.json"]
+
+    # It is verified where it lies, as long as nothing of it is changed.
+    assert write.verify_web(job, app) == proof
+    (app / "model" / "model.onnx").write_bytes(b"another network")
+    with pytest.raises(ParityError, match="they were changed, or come from another version"):
+        write.verify_web(job, app)
 
 
 def test_the_camera_is_answered_kept_and_let_go(

@@ -19,6 +19,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import pytest
 import typer
 import yaml
 from dockerfile import Replay, instructions, labels, last
-from drawing import draw_shape
+from drawing import DrawFolder, draw_shape
 from hypothesis import given
 from hypothesis import strategies as st
 from tinted import tint_manifest, tint_model
@@ -35,7 +36,7 @@ from tinted import tint_manifest, tint_model
 import foveal
 from foveal.bundle import Bundle
 from foveal.cli.serve import serve
-from foveal.errors import UsageError
+from foveal.errors import ParityError, UsageError
 from foveal.export.docker import folder, wheel
 from foveal.export.docker.folder import extras_of, image_labels, service_name
 from foveal.export.docker.lock import locked
@@ -43,6 +44,7 @@ from foveal.export.formats import write_as
 from foveal.export.job import ExportJob, ExportOptions
 from foveal.pipeline import Pipeline
 from foveal.server.options import ServerOptions
+from foveal.workflow.exports import pictures_of
 
 Export = Callable[..., Path]
 
@@ -96,6 +98,31 @@ def test_the_folder_holds_the_model_and_all_that_builds_it(
     # Another user must be able to read what is copied into the image.
     assert {path.stat().st_mode & 0o777 for path in out.rglob("*") if path.is_file()} == {0o644}
     assert {path.stat().st_mode & 0o777 for path in (out, out / "model")} == {0o755}
+
+
+def test_the_folder_is_verified_against_its_model(
+    export: Export, tiny_bundle: Bundle, draw_folder: DrawFolder, tmp_path: Path
+) -> None:
+    out = export(tiny_bundle)
+    job = ExportJob(
+        tiny_bundle, find_pictures=partial(pictures_of, tiny_bundle, None, tmp_path / "p")
+    )
+    draw_folder(tmp_path / "p", n=3)
+    proof = folder.verify_docker(job, out)
+    assert (proof.samples, proof.label_agreement) == (6, 1.0)
+    assert proof.runtime.endswith("outside a container")
+
+    other = replace(tiny_bundle.manifest, name="other", files={})
+    model = {"model.onnx": tiny_bundle.model_bytes()}
+    against = replace(job, bundle=Bundle.write(tmp_path / "other", other, model))
+    with pytest.raises(ParityError, match=f"holds version {tiny_bundle.version} of tiny, not"):
+        folder.verify_docker(against, out)
+    (out / "model" / "model.onnx").write_bytes(b"another network")
+    with pytest.raises(ParityError, match="is damaged"):
+        folder.verify_docker(job, out)
+    (out / "Dockerfile").unlink()
+    with pytest.raises(UsageError, match="no folder that foveal has exported"):
+        folder.verify_docker(job, out)
 
 
 def test_the_image_runs_without_root_and_says_what_it_is(

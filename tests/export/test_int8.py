@@ -107,6 +107,9 @@ def test_an_int8_bundle_is_a_bundle_with_its_own_calibration_and_proof(
     assert bundle.manifest.calibration.pictures == COUNT
     assert bundle.manifest.metrics["accuracy"]["value"] == 1.0
     assert bundle.proof is not None
+    card = bundle.read("README.md").decode()
+    assert "made from version " + tiny_bundle.version in card
+    assert "100.0 % of 400 validation pictures are answered alike" in card
     dark = Picture.from_array(np.full((16, 16, 3), 50, np.uint8))
     (answer,) = Predictor(bundle).predict([dark], explain=True)
     assert answer.text == "circle"

@@ -82,3 +82,11 @@ def test_a_network_that_foveal_did_not_export_is_none_to_verify(
     line = ["verify", str(bare), "--against", str(tiny_bundle.path), "--data", str(photos)]
     assert run(line) == 2
     assert "foveal has not exported it" in capsys.readouterr().err
+
+
+def test_a_bundle_that_is_called_like_an_export_is_verified_as_a_bundle(
+    tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_proof(tiny_bundle, tmp_path / "photos-docker")
+    assert run(["verify", str(tmp_path / "photos-docker")]) == 0
+    assert "16 of 16 drawn inputs" in capsys.readouterr().out

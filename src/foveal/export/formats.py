@@ -11,7 +11,7 @@ from foveal.atomic import atomic_path
 from foveal.destination import check_file, writing
 from foveal.errors import MissingExtraError, UsageError
 from foveal.export.description import describe
-from foveal.export.docker.folder import write_docker
+from foveal.export.docker.folder import verify_docker, write_docker
 from foveal.export.job import ExportJob, ExportOptions, Precision
 from foveal.export.needs import Need, package
 from foveal.export.onnx_file import described_onnx
@@ -167,6 +167,12 @@ def _write_web(job: ExportJob, out: Path) -> Proof:
     return write_web(job, out)
 
 
+def _verify_web(job: ExportJob, path: Path) -> Proof:
+    from foveal.export.web.write import verify_web
+
+    return verify_web(job, path)
+
+
 def _write_litert(job: ExportJob, out: Path) -> Proof:
     # Imported late: as above.
     from foveal.export.litert.write import write_litert
@@ -234,6 +240,7 @@ FORMATS.add(
         "-app",
         _write_web,
         is_folder=True,
+        verify=_verify_web,
         options=("without_pictures",),
         needs=(Need("onnxruntime-web", has_runtime, install_command),),
         proof_needs=(Need("Chromium or Node", has_place, install_place),),
@@ -246,6 +253,7 @@ FORMATS.add(
         "-docker",
         write_docker,
         is_folder=True,
+        verify=verify_docker,
         options=("gpu",),
         needs=(package("uv", extra="docker"),),
     ),

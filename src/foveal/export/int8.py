@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.bundle.bundle import Bundle
+from foveal.bundle.card import model_card
 from foveal.bundle.container import MODEL_NAME, PROOF_NAME, WEIGHTS_NAME
 from foveal.bundle.onnx_check import check_onnx
 from foveal.errors import ParityError
@@ -33,7 +34,7 @@ from foveal.tasks.distribution import Distribution
 from foveal.types import UNFAMILIARITY
 from foveal.version import __version__
 
-# The card says how the bundle's own network was made; its weights are not those of this one.
+# The bundle's own weights are not those of this network, and its card has other metrics.
 _LEFT_OUT = frozenset({MODEL_NAME, WEIGHTS_NAME, PROOF_NAME, "README.md"})
 
 
@@ -148,17 +149,15 @@ def _write(path: Path, bundle: Bundle, network: _Int8) -> Bundle:
     names += [s.name for s in manifest.outputs if s.name == UNFAMILIARITY]
     proof = prove_inputs(network.engine, bundle.task, bundle.pipeline, names)
     files = {name: bundle.read(name) for name in manifest.files if name not in _LEFT_OUT}
-    return Bundle.write(
-        path,
-        replace(
-            evaluation.manifest,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            foveal_version=__version__,
-            metrics={name: value.to_json() for name, value in evaluation.metrics.items()},
-            baseline=evaluation.baseline.to_json(),
-            answers=Distribution.of(predictions, bundle.task.target_kind),
-            parity={**network.proof.to_json(), "compared_with": bundle.version},
-            files={},
-        ),
-        {**files, MODEL_NAME: network.model, PROOF_NAME: proof.to_bytes()},
+    own = replace(
+        evaluation.manifest,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        foveal_version=__version__,
+        metrics={name: value.to_json() for name, value in evaluation.metrics.items()},
+        baseline=evaluation.baseline.to_json(),
+        answers=Distribution.of(predictions, bundle.task.target_kind),
+        parity={**network.proof.to_json(), "compared_with": bundle.version},
+        files={},
     )
+    made = {MODEL_NAME: network.model, PROOF_NAME: proof.to_bytes()}
+    return Bundle.write(path, own, {**files, **made, "README.md": model_card(own).encode()})

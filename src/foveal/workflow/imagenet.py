@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from foveal.bundle.bundle import Bundle
+from foveal.bundle.card import model_card
 from foveal.bundle.manifest import Manifest
 from foveal.errors import WeightsError
 from foveal.export.onnx import export_onnx
@@ -22,7 +23,6 @@ from foveal.tasks import get_task
 from foveal.tasks.classify.head import EvidenceHead
 from foveal.types import Calibration, Labels
 from foveal.version import __version__
-from foveal.workflow.card import model_card
 
 _SIDE = 224
 _CLASSES = 1000

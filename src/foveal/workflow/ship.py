@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from foveal.bundle.bundle import Bundle
+from foveal.bundle.card import model_card, requirement
 from foveal.bundle.container import PROOF_NAME, TRAINED_ON_NAME
 from foveal.bundle.manifest import Manifest
 from foveal.bundle.trained_on import TrainedOn
@@ -29,7 +30,6 @@ from foveal.predict.proof_inputs import prove_inputs
 from foveal.tasks.distribution import Distribution
 from foveal.types import UNFAMILIARITY, Calibration, JsonObject
 from foveal.version import __version__
-from foveal.workflow.card import model_card, requirement
 from foveal.workflow.familiarity import judge_familiarity
 from foveal.workflow.measure import measure_prepared
 from foveal.workflow.prepare import TRAIN, VAL, Prepared

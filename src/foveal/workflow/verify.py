@@ -10,7 +10,7 @@ from typing import final
 
 import numpy as np
 
-from foveal.bundle.bundle import Bundle
+from foveal.bundle.bundle import MANIFEST_NAME, Bundle
 from foveal.bundle.proof import ProofInputs
 from foveal.console import Progress
 from foveal.errors import ParityError, UsageError
@@ -190,6 +190,9 @@ def _compared(job: ExportJob, bundle: Bundle, pictures: Pictures) -> Check:
 def is_export(location: str) -> bool:
     """Return whether something is an exported file or folder that can be verified."""
     path = Path(location)
+    if (path / MANIFEST_NAME).is_file() or (path / "bundle" / MANIFEST_NAME).is_file():
+        # A bundle or a run, whatever it is called.
+        return False
     endings = [entry.suffix for _, entry in FORMATS.works() if entry.verify is not None]
     return path.exists() and path.name.endswith(tuple(endings))
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 from foveal.bundle.bundle import MANIFEST_NAME, Bundle
+from foveal.errors import BundleError, ParityError, UsageError
 from foveal.export.docker.lock import locked, python_version
 from foveal.export.docker.render import render
 from foveal.export.docker.wheel import write_wheel
 from foveal.export.job import ExportJob
+from foveal.export.proof import Proof, prove_engine
+from foveal.predict.engine import OnnxEngine
 from foveal.types import JsonObject
 from foveal.version import __version__
 
@@ -54,6 +58,33 @@ def write_docker(job: ExportJob, out: Path) -> None:
     # Another user reads all this in the image, whatever the umask is here.
     for path in (out, *out.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def verify_docker(job: ExportJob, path: Path) -> Proof:
+    """Let the model in such a folder answer pictures as the bundle does.
+
+    What runs is the network, in the ONNX Runtime of this machine: no image is built.
+
+    Raises:
+        UsageError: When foveal has not exported it, or there are no pictures.
+        ParityError: When it holds another model, or answers differently.
+    """
+    if not (path / "Dockerfile").is_file() or not (path / "model" / MANIFEST_NAME).is_file():
+        raise UsageError(
+            f"{path} is no folder that foveal has exported.",
+            hint=f"foveal export MODEL --to docker --out {path.name}",
+        )
+    try:
+        held = Bundle.open(path / "model")
+    except BundleError as error:
+        raise ParityError(f"The model in {path} is damaged: {error.message}") from error
+    if held.version != job.bundle.version:
+        raise ParityError(
+            f"{path} holds version {held.version} of {held.name}, not {job.bundle.version}."
+        )
+    pictures = job.needed_pictures("A folder for containers is verified")
+    runtime = f"ONNX Runtime {version('onnxruntime')}, outside a container"
+    return prove_engine(job, pictures, OnnxEngine(held.model_bytes()), runtime)
 
 
 def extras_of(bundle: Bundle) -> tuple[str, ...]:

@@ -13,13 +13,13 @@ from pathlib import Path
 from string import Template
 
 from foveal.bundle.bundle import Bundle
-from foveal.errors import MissingExtraError, UsageError
+from foveal.errors import MissingExtraError, ParityError, UsageError
 from foveal.export.description import describe
 from foveal.export.job import ExportJob, Pictures
 from foveal.export.proof import Proof, prove_target
 from foveal.export.web.checks import Check, choose_checks, drawn_checks
 from foveal.export.web.icons import ICONS, draw_icon
-from foveal.export.web.place import find_place, install_place
+from foveal.export.web.place import Place, find_place, install_place
 from foveal.export.web.runtime import PACKAGE, VERSION, read_runtime
 from foveal.export.web.server import ProofServer
 from foveal.export.web.target import WebTarget, running
@@ -57,10 +57,43 @@ def write_web(job: ExportJob, out: Path) -> Proof:
         ParityError: When it answers differently.
     """
     check_fits(job.bundle)
-    pictures = job.needed_pictures("A web app is proven")
+    pictures, place = job.needed_pictures("A web app is proven"), _place()
+    write_app(job.bundle, out)
+    proof = _prove(job, pictures, place, out)
+    add_proof(job.bundle, None if job.options.without_pictures else pictures, proof, out)
+    return proof
+
+
+def verify_web(job: ExportJob, path: Path) -> Proof:
+    """Let an exported app answer pictures as the bundle does.
+
+    Raises:
+        UsageError: When it is none that foveal exported, or there are no pictures.
+        MissingExtraError: When no browser is here.
+        ParityError: When it answers differently, or files of it were changed.
+    """
+    if not (path / "model" / "model.json").is_file() or not (path / "files.js").is_file():
+        raise UsageError(
+            f"{path} is no app that foveal has exported.",
+            hint=f"foveal export MODEL --to web --out {path.name}",
+        )
+    cache, _ = _sealed(job.bundle, path)
+    if json.dumps(cache) not in (path / "files.js").read_text(encoding="utf-8"):
+        raise ParityError(
+            f"The files of {path} are not those that were exported from {job.bundle.name} "
+            f"{job.bundle.version}: they were changed, or come from another version."
+        )
+    return _prove(job, job.needed_pictures("A web app is proven"), _place(), path)
+
+
+def _place() -> Place:
     if (place := find_place()) is None:
         raise MissingExtraError("A web app is proven in Chromium or Node.", hint=install_place())
-    write_app(job.bundle, out)
+    return place
+
+
+def _prove(job: ExportJob, pictures: Pictures, place: Place, out: Path) -> Proof:
+    """Let the app in a folder answer the validation pictures in a browser."""
     with ProofServer(out) as server, running(out, place, server) as process:
         manifest = job.bundle.manifest
         target = WebTarget(
@@ -71,7 +104,6 @@ def write_web(job: ExportJob, out: Path) -> Proof:
     proof = replace(proof, runtime=runtime)
     if in_node:
         proof = replace(proof, measured={**proof.measured, "decoded_by_foveal": in_node})
-    add_proof(job.bundle, None if job.options.without_pictures else pictures, proof, out)
     return proof
 
 
@@ -149,14 +181,20 @@ def add_proof(bundle: Bundle, pictures: Pictures | None, proof: Proof, out: Path
 
 def seal(bundle: Bundle, out: Path) -> None:
     """List the files of an app for its service worker; the cache is named after their content."""
-    digest = hashlib.sha256()
-    files = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
-    for name in files:
-        digest.update(name.encode() + b"\0" + hashlib.sha256((out / name).read_bytes()).digest())
-    cache = f"foveal {bundle.name} {bundle.version} {digest.hexdigest()[:12]}"
-    listed = [name for name in files if name not in ("sw.js", "files.js")]
+    cache, files = _sealed(bundle, out)
+    listed = [name for name in files if name != "sw.js"]
     text = f"self.CACHE = {json.dumps(cache)};\nself.FILES = {json.dumps(listed, indent=1)};\n"
     (out / "files.js").write_text(text, encoding="utf-8")
+
+
+def _sealed(bundle: Bundle, out: Path) -> tuple[str, list[str]]:
+    """Return the name of the cache, which says what is in the files, and their names."""
+    digest = hashlib.sha256()
+    files = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+    files = [name for name in files if name != "files.js"]
+    for name in files:
+        digest.update(name.encode() + b"\0" + hashlib.sha256((out / name).read_bytes()).digest())
+    return f"foveal {bundle.name} {bundle.version} {digest.hexdigest()[:12]}", files
 
 
 def _write_checks(checks: Iterable[Check], out: Path) -> None:
