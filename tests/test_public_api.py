@@ -26,6 +26,7 @@ PUBLIC = [
     "cleanings",
     "collect",
     "compare",
+    "corrections",
     "evaluate",
     "explain",
     "export",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from foveal.version import __version__
 
 if TYPE_CHECKING:
-    from foveal.api.curation import clean, cleanings, review
+    from foveal.api.curation import clean, cleanings, corrections, review
     from foveal.api.data import check, collect, preprocess, synth
     from foveal.api.models import compare, evaluate, explain, export, load, open_store, predict
     from foveal.api.serving import serve, watch
@@ -38,6 +38,7 @@ __all__ = [
     "cleanings",
     "collect",
     "compare",
+    "corrections",
     "evaluate",
     "explain",
     "export",
@@ -57,7 +58,7 @@ __all__ = [
 
 
 _HOMES = {
-    "foveal.api.curation": ("clean", "cleanings", "review"),
+    "foveal.api.curation": ("clean", "cleanings", "corrections", "review"),
     "foveal.api.data": ("check", "collect", "preprocess", "synth"),
     "foveal.api.models": (
         "compare",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from foveal.console import Progress
 from foveal.foreign import spelled
@@ -12,6 +12,7 @@ from foveal.model import Model, shown_progress
 
 if TYPE_CHECKING:
     from foveal.curation.cleaned import CleanReport
+    from foveal.curation.correct import Corrections
     from foveal.curation.journal import Cleaning
     from foveal.server.review.session import ReviewSession
 
@@ -190,3 +191,47 @@ def cleanings(data: str | Path) -> list[Cleaning]:
     from foveal.workflow.clean import cleanings_of
 
     return cleanings_of(data)
+
+
+def corrections(
+    folder: str | Path,
+    *,
+    model: str | None = None,
+    accept: Sequence[int] | Literal["all"] = (),
+    reject: Sequence[int] = (),
+    label: str | None = None,
+    merge: str | Path | None = None,
+) -> Corrections:
+    """Go through what people said about the answers of a served model.
+
+    Those come first that are worth the most: answers that someone called wrong, then those of which
+    the model was least sure. Accepted ones can be merged into a labelled set, whose pictures and
+    labels stay as they are; the same merge twice adds nothing.
+
+    Args:
+        folder: Folder that `serve(collect=...)` keeps feedback in.
+        model: Only what was said about this model; None takes all models.
+        accept: Ids to accept; `"all"` takes those that are new, of which it is known what they
+            are, and of which nobody says something else.
+        reject: Ids to reject.
+        label: What the accepted ones really are, instead of what was said; several classes are
+            joined by `|`.
+        merge: Class folders, a table, or pictures with masks, to add all accepted ones to; made
+            when it is not there.
+
+    Returns:
+        The corrections as they are now, and what was merged.
+
+    Raises:
+        DataError: If there is no feedback, or the set cannot be added to.
+        UsageError: For an unknown id or model, or an accepted one of which nobody knows what it is.
+
+    Example:
+        >>> foveal.corrections("kept")  # doctest: +SKIP
+        Corrections(kept, 12 new)
+        >>> foveal.corrections("kept", accept="all", merge="photos").merged  # doctest: +SKIP
+    """
+    from foveal.curation.correct import correct
+
+    into = None if merge is None else Path(merge)
+    return correct(Path(folder), model=model, accept=accept, reject=reject, label=label, into=into)

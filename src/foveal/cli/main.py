@@ -62,6 +62,9 @@ VERBS: dict[str, Verb] = {
     "check": Verb("foveal.cli.data", DATA, "Check pictures without training."),
     "review": Verb("foveal.cli.review", DATA, "Go through the suspects of a check on a web page."),
     "clean": Verb("foveal.cli.clean", DATA, "Do what was decided about pictures, or undo it."),
+    "corrections": Verb(
+        "foveal.cli.corrections", DATA, "Go through what was said about a served model's answers."
+    ),
     "synth": Verb("foveal.cli.data", DATA, "Draw labelled pictures of text into a folder."),
     "preprocess": Verb("foveal.cli.preprocess", DATA, "Cut pages into lines of text."),
     "train": Verb("foveal.cli.train", MAKE, "Train a model on a folder of pictures."),

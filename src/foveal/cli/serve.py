@@ -122,7 +122,7 @@ def _announce(
         if options.app:
             _announce_app(url, options, quiet=quiet)
         if options.collect is not None:
-            note(f"it keeps feedback in {options.collect}", quiet=quiet)
+            note(f"it keeps feedback: foveal corrections {options.collect}", quiet=quiet)
         if options.keys is not None:
             note(f"it asks for a key of {options.keys}", quiet=quiet)
             if not options.is_loopback and options.tls_cert is None:

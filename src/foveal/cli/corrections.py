@@ -1,0 +1,137 @@
+"""`foveal corrections` goes through what people said about the answers of a served model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import foveal
+from foveal.cli.options import Debug, Json, Quiet
+from foveal.cli.output import note, table, write, write_json
+from foveal.curation.correct import Corrections
+from foveal.curation.corrections import Correction
+from foveal.curation.merging import Merged
+from foveal.data.findings import plural
+from foveal.errors import UsageError
+from foveal.words import percent
+
+# Of long texts: the table has to fit a terminal.
+_SHOWN = 18
+
+
+def corrections(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of `foveal serve --collect DIR`.")
+    ],
+    accept: Annotated[
+        list[int] | None, typer.Option(metavar="ID", help="Accept a correction; repeatable.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Accept all new ones that nobody contradicts.")
+    ] = False,
+    reject: Annotated[
+        list[int] | None, typer.Option(metavar="ID", help="Reject a correction; repeatable.")
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What the accepted ones are, instead of what was said."),
+    ] = None,
+    merge: Annotated[
+        Path | None,
+        typer.Option(metavar="INTO", help="Add all accepted ones to a labelled set."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those about one model.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Go through what was said about a served model's answers.
+
+    Wrong answers come first, then those of which the model was least sure. Merging adds pictures
+    and labels to a set, and changes nothing that is there.
+    """
+    if every and accept:
+        raise UsageError("--all and --accept cannot be used together.")
+    found = foveal.corrections(
+        folder,
+        model=model,
+        accept="all" if every else accept or (),
+        reject=reject or (),
+        label=label,
+        merge=merge,
+    )
+    if as_json:
+        write_json(found.to_json())
+        return
+    if merge is None:
+        _list(found)
+        _say_next(found, quiet=quiet)
+    elif found.merged is not None:
+        _say_merged(found.merged, quiet=quiet)
+
+
+def _list(found: Corrections) -> None:
+    shown: set[int] = set()
+    rows = []
+    for one in found:
+        # Near copies are looked at together, where the first of them stands.
+        if one.id in shown:
+            continue
+        shown |= {one.id, *one.like}
+        rows.append(_row(one))
+    if rows:
+        header = ("id", "state", "answer", "sure", "really", "note", "like it")
+        write(table(header, rows))
+    else:
+        write("nothing was said yet")
+
+
+def _row(one: Correction) -> tuple[str, ...]:
+    said = one.feedback.said
+    really = "?" if one.label is None else _cut("|".join(one.label) or "none of the classes")
+    if said.target == "mask":
+        really = {True: "right", False: "not right", None: "?"}[said.right]
+    elif said.right and really != "?":
+        really = "the same"
+    if one.contradicted:
+        really += " (others disagree)"
+    like = ", ".join(map(str, one.like[:4])) + (", …" if len(one.like) > 4 else "")
+    answer = _cut("|".join(said.answer) or "-")
+    return (
+        str(one.id),
+        one.state,
+        answer,
+        percent(said.confidence),
+        really,
+        _cut(said.note.replace("\n", " ")),
+        like,
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _say_next(found: Corrections, *, quiet: bool) -> None:
+    folder = found.folder
+    if any(one.state == "new" for one in found):
+        note(
+            f"\nnext    foveal corrections {folder} --accept ID, --reject ID or --all", quiet=quiet
+        )
+    if any(one.state == "accepted" for one in found):
+        note(f"next    foveal corrections {folder} --merge DATA", quiet=quiet)
+
+
+def _say_merged(merged: Merged, *, quiet: bool) -> None:
+    write(f"{plural(len(merged.added), 'picture')} added to {merged.into}")
+    if merged.already:
+        write(f"{plural(len(merged.already), 'picture')} already there")
+    for id, (name, label) in merged.conflicting.items():
+        write(f"correction {id} is not merged: {name} is there as {'|'.join(label)!r}")
+    if merged.conflicting:
+        note(f"next    foveal review {merged.into}", quiet=quiet)
+    note(f"next    foveal train {merged.into} --from RUN", quiet=quiet)

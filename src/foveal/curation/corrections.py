@@ -1,0 +1,250 @@
+"""Corrections: feedback that a person goes through, the most telling first.
+
+What a person decides about them stands in `verdicts.jsonl` beside the feedback, which is never
+changed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias, final, get_args
+
+import numpy as np
+
+from foveal.curation.feedback import LOG_NAME, Feedback, read_feedback
+from foveal.curation.lines import Format, append_lines, opened_to_append, read_lines
+from foveal.data.decode import DEFAULT_LIMITS, decode
+from foveal.data.hashing import count_bits, fingerprint, normalised
+from foveal.data.near import MAX_DIFFERENCE, MIN_SPREAD
+from foveal.errors import DataError, FovealError, UsageError
+from foveal.types import JsonObject
+
+VERDICTS_NAME = "verdicts.jsonl"
+
+State: TypeAlias = Literal["new", "accepted", "rejected", "merged"]
+_Action: TypeAlias = Literal["accept", "reject", "merge"]
+_STATES: dict[_Action, State] = {"accept": "accepted", "reject": "rejected", "merge": "merged"}
+# Bits in which the hashes of near copies differ at most; the thumbnails then decide.
+_NEAR_BITS = 8
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person decided about one correction.
+
+    Attributes:
+        id: Of the feedback.
+        action: What to do.
+        label: The label that was accepted; None for that of the feedback, and for other actions.
+        into: Where it was merged into; None for other actions.
+        at: When, in UTC.
+    """
+
+    id: int
+    action: _Action
+    label: tuple[str, ...] | None
+    into: str | None
+    at: datetime
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        return {
+            "id": self.id,
+            "action": self.action,
+            "label": None if self.label is None else list(self.label),
+            "into": self.into,
+            "at": self.at.isoformat(timespec="seconds"),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Return what `to_json` wrote.
+
+        Raises:
+            KeyError: When a key is missing.
+            ValueError: When a value is not allowed.
+        """
+        if value["action"] not in get_args(_Action):
+            raise ValueError(f"action is {value['action']!r}")
+        label = None if value["label"] is None else tuple(value["label"])
+        at = datetime.fromisoformat(value["at"])
+        return cls(int(value["id"]), value["action"], label, value["into"], at)
+
+
+_FORMAT = Format("a verdict", Verdict.from_json, "remove the line")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One thing that was said, and what became of it.
+
+    Attributes:
+        feedback: What was said.
+        state: What a person decided.
+        label: What the picture is: as accepted, or else as said; None where nobody knows.
+        like: Ids of others whose pictures are near copies of this one.
+        contradicted: Whether someone else says something else of the same picture.
+    """
+
+    feedback: Feedback
+    state: State
+    label: tuple[str, ...] | None
+    like: tuple[int, ...] = ()
+    contradicted: bool = False
+
+    @property
+    def id(self) -> int:
+        """The id of the feedback."""
+        return self.feedback.id
+
+    @property
+    def can_be_merged(self) -> bool:
+        """Whether it is known what to teach: a label, a text, or a mask that is right."""
+        return self.label is not None or self.feedback.mask is not None
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        return {
+            **self.feedback.to_json(),
+            "state": self.state,
+            "label": None if self.label is None else list(self.label),
+            "like": list(self.like),
+            "contradicted": self.contradicted,
+        }
+
+
+def read_corrections(path: Path, *, look: bool = True) -> list[Correction]:
+    """Return the corrections in a folder, those first that a person should look at first.
+
+    New ones come first; of these, answers that someone called wrong, then the least confident.
+
+    Args:
+        path: Folder that `foveal serve --collect` wrote.
+        look: Whether near copies are found, for which the new pictures are decoded.
+
+    Raises:
+        DataError: When there is no feedback, or it cannot be read.
+    """
+    if not (path / LOG_NAME).is_file():
+        raise DataError(
+            f"There is no feedback in {path}.", hint=f"foveal serve MODEL --collect {path}"
+        )
+    verdicts = {v.id: v for v in read_lines(path / VERDICTS_NAME, _FORMAT) if v.action != "merge"}
+    merged = {v.id for v in read_lines(path / VERDICTS_NAME, _FORMAT) if v.action == "merge"}
+    found = [_of(feedback, verdicts, merged) for feedback in read_feedback(path)]
+    found = _with_contradictions(found)
+    if look:
+        found = _with_copies(path, found)
+    return sorted(found, key=_order)
+
+
+def _of(feedback: Feedback, verdicts: dict[int, Verdict], merged: set[int]) -> Correction:
+    verdict = verdicts.get(feedback.id)
+    state: State = "new" if verdict is None else _STATES[verdict.action]
+    label = feedback.said.truth
+    if verdict is not None and verdict.label is not None:
+        label = verdict.label
+    return Correction(feedback, "merged" if feedback.id in merged else state, label)
+
+
+def _order(correction: Correction) -> tuple[int, bool, float, int]:
+    said = correction.feedback.said
+    state = get_args(State).index(correction.state)
+    return (state, said.right is not False, said.confidence, correction.id)
+
+
+def _with_contradictions(found: list[Correction]) -> list[Correction]:
+    truths: dict[tuple[str, str], set[object]] = defaultdict(set)
+    for one in found:
+        if one.state != "rejected" and one.feedback.said.right is not None:
+            truths[_picture(one)].add(one.label or one.feedback.said.right)
+    return [replace(one, contradicted=len(truths[_picture(one)]) > 1) for one in found]
+
+
+def _picture(one: Correction) -> tuple[str, str]:
+    return (one.feedback.sha256, one.feedback.said.model)
+
+
+def _with_copies(path: Path, found: list[Correction]) -> list[Correction]:
+    """Find near copies among the new ones, as checks do: by hash, then by thumbnail."""
+    new = [i for i, one in enumerate(found) if one.state == "new"]
+    seen: dict[str, Any] = {}
+    for i in new:
+        feedback = found[i].feedback
+        if feedback.sha256 not in seen:
+            seen[feedback.sha256] = _looked_at(path / feedback.image)
+    like: dict[int, list[int]] = defaultdict(list)
+    known = [i for i in new if seen[found[i].feedback.sha256] is not None]
+    prints = [seen[found[i].feedback.sha256] for i in known]
+    hashes = np.array([p.phash for p in prints], np.uint64)
+    thumbs = normalised(np.stack([p.thumb for p in prints])) if prints else np.zeros((0,))
+    for at, i in enumerate(known):
+        for other in (
+            at + 1 + np.flatnonzero(count_bits(hashes[at + 1 :] ^ hashes[at]) <= _NEAR_BITS)
+        ):
+            j, said = known[other], found[i].feedback.said
+            # Two texts in one typeface differ in little but the text.
+            if said.target == "text" and found[j].label != found[i].label:
+                continue
+            if float(np.abs(thumbs[at] - thumbs[other]).mean()) <= MAX_DIFFERENCE:
+                like[i].append(found[j].id)
+                like[j].append(found[i].id)
+    return [replace(one, like=tuple(like[i])) for i, one in enumerate(found)]
+
+
+def _looked_at(path: Path) -> Any:
+    try:
+        seen = fingerprint(decode(path.read_bytes(), DEFAULT_LIMITS).pixels)
+    except (OSError, FovealError):
+        return None
+    return seen if seen.spread >= MIN_SPREAD else None
+
+
+def decide(
+    path: Path,
+    corrections: Sequence[Correction],
+    action: Literal["accept", "reject"],
+    label: tuple[str, ...] | None = None,
+) -> None:
+    """Write down what a person decided.
+
+    Args:
+        path: The folder.
+        corrections: About which.
+        action: What was decided.
+        label: What the pictures are, where that is not what was said.
+
+    Raises:
+        UsageError: When it is not known what an accepted one is, or it has been merged already.
+    """
+    for one in corrections:
+        if one.state == "merged":
+            raise UsageError(f"Correction {one.id} has been merged already.")
+        if action == "accept" and label is None and not one.can_be_merged:
+            if one.feedback.said.target == "mask":
+                raise UsageError(f"Correction {one.id} has no mask that is right: draw one.")
+            raise UsageError(
+                f"Nobody said what the picture of correction {one.id} is.",
+                hint=f"--accept {one.id} --label NAME",
+            )
+        if label is not None and one.feedback.said.target == "mask":
+            raise UsageError("A mask has no label.")
+    now = datetime.now(UTC)
+    _append(path, (Verdict(one.id, action, label, None, now) for one in corrections))
+
+
+def note_merged(path: Path, ids: Iterable[int], into: Path) -> None:
+    """Write down which corrections were merged, and where."""
+    now = datetime.now(UTC)
+    _append(path, (Verdict(id, "merge", None, str(into), now) for id in ids))
+
+
+def _append(path: Path, verdicts: Iterable[Verdict]) -> None:
+    with opened_to_append(path / VERDICTS_NAME) as file:
+        append_lines(file, (verdict.to_json() for verdict in verdicts))
