@@ -54,7 +54,7 @@ def train(
     What is None is chosen from the data and the machine; every choice is shown with its reason.
 
     Args:
-        data: A folder, zip, table, array file or URL; see the page of each task for the layouts.
+        data: A folder, archive, table, array file or URL; see the page of each task for layouts.
         name: Name of the run; None takes that of the data.
         out: Folder for runs.
         recipe: A recipe or the path of a recipe file; None chooses everything from the data.

@@ -17,7 +17,8 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug 
 """`foveal.cli.main` reads it from the arguments; declared so that every verb knows and shows it."""
 
 Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="Folder, zip, table, .npz file, URL, or synth:KIND.")
+    str,
+    typer.Argument(metavar="DATA", help="Folder, zip, tar, table, .npz file, URL, or synth:KIND."),
 ]
 ModelName = Annotated[
     str,

@@ -30,7 +30,7 @@ EVERYDAY, GO_ON = "Everyday settings", "Continue a run"
 
 _Data = Annotated[
     str | None,
-    typer.Argument(metavar="DATA", help="Folder, zip, table, .npz file, URL, or synth:KIND."),
+    typer.Argument(metavar="DATA", help="Folder, zip, tar, table, .npz file, URL, or synth:KIND."),
 ]
 _Resume = Annotated[
     Path | None,

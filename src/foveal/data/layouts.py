@@ -114,10 +114,10 @@ def _unknown_folder(place: Place, readers: Sequence[Reader], options: SourceOpti
 
 
 def _unknown_file(location: str, name: str) -> DataError:
-    if Path(name).suffix.lower() in (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"):
+    if Path(name).suffix.lower() in (".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"):
         return DataError(
-            f"{location} is an archive that cannot be read in place. Expected a folder or a zip.",
-            hint=f"unpack it first, for example: tar -xf {name}",
+            f"{location} cannot be read in place. Expected a folder, a zip or a tar.",
+            hint="unpack it first, or pack it again: tar -cf photos.tar photos",
         )
     return DataError(
         f"{location} is a file. Expected a folder of pictures, a table (.csv, .jsonl) "

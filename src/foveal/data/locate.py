@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foveal.data.archive import ZipStorage
+from foveal.data.archive import ArchiveStorage
 from foveal.data.names import is_archive
 from foveal.data.storage import LocalStorage, RemoteStorage, Storage
 from foveal.errors import DataError
@@ -13,7 +13,7 @@ from foveal.urls import is_url, local_path, open_url
 
 
 def open_storage(location: str | Path) -> Storage:
-    """Return the storage that a path, a zip archive or an fsspec URL names.
+    """Return the storage that a path, an archive or an fsspec URL names.
 
     Raises:
         MissingExtraError: When the URL's kind needs a package that is not installed.
@@ -24,5 +24,7 @@ def open_storage(location: str | Path) -> Storage:
         return RemoteStorage(open_url(str(location)))
     path = local_path(location)
     if (kind := special_kind(path)) is not None:
-        raise DataError(f"{path} is {kind}. Expected a folder, a zip, a table or an .npz file.")
-    return ZipStorage(path) if is_archive(path) else LocalStorage(path)
+        raise DataError(
+            f"{path} is {kind}. Expected a folder, a zip or tar, a table or an .npz file."
+        )
+    return ArchiveStorage(path) if is_archive(path) else LocalStorage(path)

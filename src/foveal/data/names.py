@@ -28,6 +28,7 @@ SPLIT_ALIASES: dict[str, SplitName] = {
 }
 WORKSPACE = ".foveal"
 """The folder in that of the pictures where foveal keeps what must not be lost; it is hidden."""
+_TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
 _LITTER = frozenset(("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"))
 
 
@@ -46,6 +47,18 @@ def is_foreign_picture_name(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in FOREIGN_SUFFIXES
 
 
+def is_tar_name(name: str) -> bool:
+    """Tell whether a name ends like a tar archive that is read in place."""
+    return name.lower().endswith(_TARS)
+
+
 def is_archive(path: Path) -> bool:
-    """Return whether this is a zip archive of data, by its name; a folder may end in .zip too."""
-    return path.suffix.lower() == ".zip" and path.is_file()
+    """Return whether this is a zip or tar of data, by its name; a folder may be called so too."""
+    return path.name.lower().endswith((".zip", *_TARS)) and path.is_file()
+
+
+def without_archive_suffix(name: str) -> str:
+    """Return the name of a folder that was packed into an archive of this name."""
+    lowered = name.lower()
+    ending = next((end for end in (".zip", *_TARS) if lowered.endswith(end)), "")
+    return name[: len(name) - len(ending)]

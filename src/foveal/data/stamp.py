@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from foveal.data.archive import ZipStorage
+from foveal.data.archive import ArchiveStorage
 from foveal.data.files_source import FileSource
 from foveal.data.masks.source import MaskFiles
 from foveal.data.polygons.source import Drawings
@@ -43,7 +43,7 @@ def _files(source: Source) -> Iterator[Path]:
 
 
 def _in(storage: Storage, names: Iterable[str]) -> Iterator[Path]:
-    if isinstance(storage, ZipStorage):
+    if isinstance(storage, ArchiveStorage):
         yield storage.path
     elif isinstance(storage, LocalStorage):
         yield from (storage.path / name for name in names)

@@ -1,6 +1,6 @@
 """Where files are: a folder of this machine, or any fsspec URL. Names below it use /.
 
-`data.archive` has the third kind, a zip archive.
+`data.archive` has the third kind, a zip or tar archive.
 """
 
 from __future__ import annotations

@@ -3,7 +3,57 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import final
+
+from foveal.data.members import Member
+from foveal.errors import DataError, ImageError
+
+_ENCRYPTED = 0x1
+# The names of a million pictures.
+_MAX_DIRECTORY_BYTES = 128_000_000
+
+
+@final
+class ZipFiles:
+    """The files of a zip archive; each is decompressed when it is read.
+
+    Args:
+        path: The archive.
+
+    Raises:
+        DataError: When it is no whole zip archive.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._archive = open_zip(path, max_directory_bytes=_MAX_DIRECTORY_BYTES)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path} is not a whole zip archive: {error}.",
+                hint="copy or download it again, or unpack it with another program",
+            ) from error
+
+    @property
+    def again(self) -> str:
+        """Return a command that makes such an archive."""
+        return "zip -r photos.zip photos"
+
+    def members(self) -> Iterator[Member]:
+        """Yield its files and folders, in their order."""
+        for info in self._archive.infolist():
+            yield Member(info.filename, info.is_dir(), info.file_size, info)
+
+    def read(self, member: Member) -> bytes:
+        """Return the bytes of a file.
+
+        Raises:
+            ImageError: When it is encrypted.
+        """
+        if member.place.flag_bits & _ENCRYPTED:
+            raise ImageError(f"{member.name} is encrypted.")
+        return self._archive.read(member.place)
 
 
 def open_zip(path: Path, *, max_directory_bytes: int) -> zipfile.ZipFile:

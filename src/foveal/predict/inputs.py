@@ -1,4 +1,4 @@
-"""What a person hands over to be predicted: paths, folders, zips, globs, bytes, arrays, lists."""
+"""What a person hands over to be predicted: paths, archives, globs, bytes, arrays, lists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from foveal.errors import DataError, UsageError
 from foveal.types import Image, Picture
 
 if TYPE_CHECKING:
-    from foveal.data.archive import ZipStorage
+    from foveal.data.archive import ArchiveStorage
 
 PictureLike: TypeAlias = str | PathLike[str] | bytes | NDArray[Any] | PILImage.Image | BinaryIO
 """One picture: a path, the bytes of a file, an open file, an array, or a Pillow image."""
@@ -34,9 +34,9 @@ _CHANNELS = (1, 3, 4)
 @final
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in a zip archive, read when its turn comes."""
+    """A file in an archive, read when its turn comes."""
 
-    archive: ZipStorage
+    archive: ArchiveStorage
     name: str
 
 
@@ -229,9 +229,9 @@ def _flat(pictures: Any) -> Iterator[Given]:
 
 def _members(path: Path) -> Iterator[Given]:
     # Imported late: it brings what reads data from anywhere.
-    from foveal.data.archive import ZipStorage
+    from foveal.data.archive import ArchiveStorage
 
-    archive = ZipStorage(path)
+    archive = ArchiveStorage(path)
     names = [name for name in archive.listing().files if is_picture_name(name)]
     if not names:
         raise DataError(f"There are no pictures in the archive {path}.")

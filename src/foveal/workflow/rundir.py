@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import final
 
 from foveal.atomic import write_atomic
+from foveal.data.names import without_archive_suffix
 from foveal.destination import check_folder
 from foveal.errors import BundleError, UsageError
 from foveal.names import is_name
@@ -214,7 +215,7 @@ def answered_epochs(run: RunDirectory) -> dict[int, Path]:
 def default_name(location: str) -> str:
     """Return a run name for a source: the last part of its location, made safe."""
     path = location.partition("?")[0].rstrip("/\\").replace("\\", "/")
-    stem = path.rsplit("/", 1)[-1].rsplit("://", 1)[-1].removesuffix(".zip")
+    stem = without_archive_suffix(path.rsplit("/", 1)[-1].rsplit("://", 1)[-1])
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
     return safe[:48] or "run"
 
