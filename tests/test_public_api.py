@@ -39,6 +39,7 @@ PUBLIC = [
     "resume",
     "review",
     "serve",
+    "split",
     "synth",
     "train",
     "watch",

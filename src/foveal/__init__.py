@@ -16,7 +16,7 @@ from foveal.version import __version__
 
 if TYPE_CHECKING:
     from foveal.api.curation import clean, cleanings, corrections, review
-    from foveal.api.data import check, collect, preprocess, synth
+    from foveal.api.data import check, collect, preprocess, split, synth
     from foveal.api.models import compare, evaluate, explain, export, load, open_store, predict
     from foveal.api.serving import serve, watch
     from foveal.api.training import extend, find_lr, resume, train
@@ -51,6 +51,7 @@ __all__ = [
     "resume",
     "review",
     "serve",
+    "split",
     "synth",
     "train",
     "watch",
@@ -59,7 +60,7 @@ __all__ = [
 
 _HOMES = {
     "foveal.api.curation": ("clean", "cleanings", "corrections", "review"),
-    "foveal.api.data": ("check", "collect", "preprocess", "synth"),
+    "foveal.api.data": ("check", "collect", "preprocess", "split", "synth"),
     "foveal.api.models": (
         "compare",
         "evaluate",

@@ -15,7 +15,9 @@ from foveal.model import shown_progress
 if TYPE_CHECKING:
     from foveal.checks.report import CheckReport
     from foveal.collect.report import Collected
+    from foveal.workflow.divide import Divided
     from foveal.workflow.preprocess import Preprocessed
+    from foveal.workflow.tree import Link
 
 
 @spelled
@@ -206,3 +208,71 @@ def preprocess(
         each=each,
         progress=shown_progress(progress, verbose=verbose),
     )
+
+
+@spelled
+def split(
+    data: str | Path,
+    out: str | Path,
+    *,
+    val: float = 0.2,
+    test: float = 0.0,
+    size: int | tuple[int, int] | None = None,
+    link: Link = "copy",
+    look: bool = True,
+    seed: int | None = None,
+    task: str | None = None,
+    overrides: Sequence[str] = (),
+    label_regex: str | None = None,
+    verbose: bool = True,
+    progress: Progress | None = None,
+) -> Divided:
+    """Divide data into folders `train`, `val` and `test`, as Keras and YOLO read them.
+
+    Each side has class folders; for texts and several labels at once, the pictures and a
+    `labels.csv`; for masks, `images`, `masks` and one `classes.txt`. Every label gets its share on
+    each side. Groups, copies and near-copies stay together, and a side that the data state stays.
+    The folder is there whole or not at all; the data stay as they are.
+
+    Args:
+        data: As for `train`: any layout, an archive, arrays, a URL.
+        out: The folder to write; it must be empty or not exist.
+        val: Share of the pictures for validation.
+        test: Share that is kept for testing.
+        size: Longer side in pixels that pictures get at most, or (height, width) that they get
+            whatever their proportions; then they are PNG files. None leaves them as they are.
+        link: `copy`, or `hard` or `symbolic` links to the files.
+        look: Open every picture to find copies and what is unreadable. Without it, very many
+            files are divided by their names and groups alone.
+        seed: Another seed, another split; None takes that of the recipe, 0.
+        task: As for `check`; None takes that of the last check.
+        overrides: As for `check`.
+        label_regex: As for `check`.
+        verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
+        progress: Receives the progress.
+
+    Returns:
+        What was written where; a notebook shows it as a table.
+
+    Raises:
+        DataError: When there is nothing to divide, or a label cannot be the name of a folder.
+        UsageError: For shares that leave nothing to train on, or a folder that is not empty.
+
+    Example:
+        >>> foveal.split("photos", "photos-split", val=0.2, test=0.1)  # doctest: +SKIP
+        Divided(photos to photos-split: train 700, val 200, test 100)
+    """
+    from foveal.recipe import make_recipe
+    from foveal.workflow.divide import Shares, divide
+    from foveal.workflow.tree import Form
+
+    given = {"task": task, "label_regex": label_regex, "seed": seed}
+    recipe = make_recipe(None, overrides, given)
+    reporting = shown_progress(progress, verbose=verbose)
+    form = Form(link, size)
+    try:
+        return divide(
+            data, Path(out), recipe, Shares(val, test), form, look=look, progress=reporting
+        )
+    finally:
+        reporting.finish()

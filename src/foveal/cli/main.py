@@ -65,6 +65,7 @@ VERBS: dict[str, Verb] = {
     "corrections": Verb(
         "foveal.cli.corrections", DATA, "Go through what was said about a served model's answers."
     ),
+    "split": Verb("foveal.cli.split", DATA, "Divide pictures into folders train, val and test."),
     "synth": Verb("foveal.cli.data", DATA, "Draw labelled pictures of text into a folder."),
     "preprocess": Verb("foveal.cli.preprocess", DATA, "Cut pages into lines of text."),
     "train": Verb("foveal.cli.train", MAKE, "Train a model on a folder of pictures."),

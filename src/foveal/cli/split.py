@@ -1,0 +1,102 @@
+"""`foveal split` divides data into folders for training, validation and testing."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import foveal
+from foveal.cli.knobs import with_knobs
+from foveal.cli.options import Data, Debug, Json, Quiet, Set
+from foveal.cli.output import finding_lines, note, table, write, write_json
+from foveal.errors import UsageError
+from foveal.progress import make_progress
+
+_SIZE = re.compile(r"([0-9]{1,5})(?:x([0-9]{1,5}))?")
+
+
+class _Link(StrEnum):
+    COPY = "copy"
+    HARD = "hard"
+    SYMBOLIC = "symbolic"
+
+
+@with_knobs("task", "label_regex", "seed")
+def split(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="TREE", help="Folder to write.")],
+    val: Annotated[float, typer.Option(help="Share of the pictures for validation.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Share that is kept for testing.")] = 0.0,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PX",
+            help="Make pictures smaller: 64 for the longer side, or 64x48 for exactly this width "
+            "and height.",
+        ),
+    ] = None,
+    link: Annotated[_Link, typer.Option(help="Copy files, or link to them.")] = _Link.COPY,
+    look: Annotated[
+        bool,
+        typer.Option(
+            help="Open every picture, so that copies stay together; --no-look is for very many."
+        ),
+    ] = True,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+    **knobs: Any,
+) -> None:
+    """Divide pictures into folders train, val and test.
+
+    Writes class folders as Keras and YOLO read them; a labels.csv for texts,
+    images and masks for segmentation. Groups and near-copies stay together.
+    """
+    progress = make_progress(quiet=quiet)
+    try:
+        divided = foveal.split(
+            data,
+            out,
+            val=val,
+            test=test,
+            size=_read_size(size),
+            link=link.value,
+            look=look,
+            overrides=overrides or (),
+            progress=progress,
+            **knobs,
+        )
+    finally:
+        progress.finish()
+    if as_json:
+        write_json(divided.to_json())
+        return
+    write(table(divided.header, divided.rows()))
+    if divided.left_out:
+        write(f"left out, unreadable or without a label: {divided.left_out:,}")
+    for finding in divided.findings:
+        write("\n".join(finding_lines(finding)))
+    note(f"next    foveal train {out}", quiet=quiet)
+
+
+def _read_size(text: str | None) -> int | tuple[int, int] | None:
+    """Return the longer side in `64`, or height and width in `64x48`, which has the width first.
+
+    Raises:
+        UsageError: For anything else.
+    """
+    if text is None:
+        return None
+    match = _SIZE.fullmatch(text.strip().lower())
+    sides = [int(side) for side in match.groups() if side] if match else []
+    if not sides or min(sides) < 1:
+        raise UsageError(
+            f"Invalid --size. Expected pixels, such as 64 or 64x48. Received: {text!r}.",
+            hint="foveal split DATA --out TREE --size 64",
+        )
+    return sides[0] if len(sides) == 1 else (sides[1], sides[0])
