@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-# Of one file; ext4 allows 65,000.
-_LINKS = 50_000
+# Of one file, and as many again when it is divided; ext4 allows 65,000.
+_LINKS = 25_000
 
 
 def make(folder: Path, files: int, classes: int) -> None:

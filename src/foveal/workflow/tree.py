@@ -35,7 +35,8 @@ Layout: TypeAlias = Literal["folders", "table", "masks"]
 Size: TypeAlias = int | tuple[int, int]
 """Of the longer side in pixels, or height and width."""
 
-_TOLD_EVERY = 100
+# Links take less time than handing one over to a thread.
+_BATCH = 32
 _TABLE, _IMAGES, _MASKS = "labels.csv", "images", "masks"
 
 
@@ -123,7 +124,7 @@ def write_tree(
     """
     cores = available_cores()
     total = int((sides != UNUSED).sum())
-    write = partial(_write, source, out, form, limits)
+    write = partial(_write_all, source, out, form, limits)
     progress.start("writing", total)
     done = 0
     for side, name in enumerate(SPLIT_NAMES):
@@ -131,10 +132,10 @@ def write_tree(
         for group in _groups(source, positions, name, form):
             places = _placed(source, group, form)
             (out / group[0]).mkdir(parents=True)
-            for _ in read_ahead(write, places, workers=cores, ahead=4 * cores):
-                done += 1
-                if done % _TOLD_EVERY == 0 or done == total:
-                    progress.update(done)
+            batches = (places[at : at + _BATCH] for at in range(0, len(places), _BATCH))
+            for count in read_ahead(write, batches, workers=cores, ahead=2 * cores):
+                done += count
+                progress.update(done)
             if form.layout == "table":
                 _write_table(out / name / _TABLE, places, form.column)
     if form.layout == "masks":
@@ -183,12 +184,20 @@ def _placed(source: Source, group: tuple[str, list[int]], form: Form) -> list[_P
     return places
 
 
+def _write_all(
+    source: Source, out: Path, form: Form, limits: DecodeLimits, places: Sequence[_Place]
+) -> int:
+    for place in places:
+        _write(source, out, form, limits, place)
+    return len(places)
+
+
 def _write(source: Source, out: Path, form: Form, limits: DecodeLimits, place: _Place) -> None:
     path = out / place.name
     if form.size is not None:
         path.write_bytes(encode_png(_sized(source, place.sample, form.size, limits)))
     elif isinstance(source, FileSource) and isinstance(source.storage, LocalStorage):
-        _link((source.storage.path / place.sample.id).resolve(), path, form.link)
+        _link(source.storage.path.absolute() / place.sample.id, path, form.link)
     else:
         path.write_bytes(source.encoded(place.sample, limits))
     if form.layout == "masks":
@@ -201,6 +210,9 @@ def _write(source: Source, out: Path, form: Form, limits: DecodeLimits, place: _
 
 
 def _link(file: Path, path: Path, link: Link) -> None:
+    if file.is_symlink():
+        # The picture, and not the way to it, which may lead elsewhere from here.
+        file = file.resolve()
     if link == "symbolic":
         path.symlink_to(file)
     elif link == "copy":
