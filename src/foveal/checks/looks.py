@@ -126,25 +126,25 @@ def judge_aspect(scan: Scan, positions: NDArray[np.int64]) -> Judged:
 @check("images.blurred")
 def blurred(given: CheckInput) -> Iterator[Finding]:
     """Pictures without a sharp edge anywhere."""
-    yield from _found(given, "images.blurred", judge_blur, "that are blurred.")
+    yield from _found(given, "images.blurred", judge_blur, "without a sharp edge: blurred.")
 
 
 @check("images.dark")
 def dark(given: CheckInput) -> Iterator[Finding]:
     """Pictures without a bright spot."""
-    yield from _found(given, "images.dark", judge_dark, "that are very dark.")
+    yield from _found(given, "images.dark", judge_dark, "without a bright spot: too dark.")
 
 
 @check("images.bright")
 def bright(given: CheckInput) -> Iterator[Finding]:
     """Overexposed and washed-out pictures."""
-    yield from _found(given, "images.bright", judge_bright, "that are very bright.")
+    yield from _found(given, "images.bright", judge_bright, "overexposed or washed out.")
 
 
 @check("images.low_information")
 def low_information(given: CheckInput) -> Iterator[Finding]:
     """Pictures that show far less than the others: flat, or nearly empty."""
-    words = "that show far less than the others."
+    words = "with far less to see than in the others."
     yield from _found(given, "images.low_information", judge_information, words)
 
 
@@ -179,7 +179,7 @@ def _found(given: CheckInput, id: str, judge: _Judge, words: str) -> Iterator[Fi
         "warning" if len(hits) > _MANY * len(usable) else "info",
         "picture",
         words,
-        hint="foveal review, which shows the worst first",
+        hint="foveal review DATA shows them, the worst first",
         method=judged.method,
         suspects=suspects,
     )

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Self, final
 
 from foveal.atomic import write_atomic
-from foveal.data.source import TargetKind
+from foveal.checks.page import render_inline, render_page
+from foveal.data.source import Source, TargetKind
+from foveal.destination import check_file, writing
 from foveal.errors import DataError
 from foveal.types import Finding, JsonObject, Suspect
 
@@ -30,6 +32,7 @@ class CheckReport:
         findings: The most severe first.
         settings: Dotted key of the recipe → value, of what was given about reading the data.
         stamp: What `foveal.data.stamp.stamp_of` said of the data; "" where it was not asked.
+        source: The data, for their pictures; not kept in a file.
     """
 
     location: str
@@ -41,6 +44,7 @@ class CheckReport:
     findings: tuple[Finding, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     stamp: str = ""
+    source: Source | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         """Return one line."""
@@ -65,6 +69,21 @@ class CheckReport:
             "settings": self.settings,
             "stamp": self.stamp,
         }
+
+    def write(self, path: str | Path) -> None:
+        """Write what was found as one HTML page with the pictures in it.
+
+        Raises:
+            UsageError: When the file cannot be written.
+        """
+        target = Path(path)
+        check_file(target)
+        page = render_page(self)
+        with writing(target):
+            write_atomic(target, page)
+
+    def _repr_html_(self) -> str:
+        return render_inline(self)
 
     def save(self, path: Path) -> None:
         """Write the report as JSON; what is there is replaced."""

@@ -12,6 +12,7 @@ import foveal
 from foveal.cli.knobs import with_knobs
 from foveal.cli.options import Data, Debug, Json, Quiet, Set
 from foveal.cli.output import finding_lines, note, table, write, write_json
+from foveal.destination import check_file
 from foveal.errors import UsageError
 from foveal.progress import make_progress
 from foveal.synth import KINDS
@@ -21,6 +22,12 @@ from foveal.types import SPLIT_NAMES
 @with_knobs("task", "label_regex")
 def check(
     data: Data,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE", help="Write a page with the pictures, such as check.html."
+        ),
+    ] = None,
     overrides: Set = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -32,6 +39,9 @@ def check(
     Reports the layout, the balance of the classes, and pictures that are unreadable, repeated or
     suspicious. The exit status is 3 if a training on them would be refused.
     """
+    if page is not None:
+        # Before the pictures are looked at, which may take minutes.
+        check_file(page)
     progress = make_progress(quiet=quiet)
     try:
         report = foveal.check(data, overrides=overrides or (), progress=progress, **knobs)
@@ -48,6 +58,9 @@ def check(
             write("\n".join(finding_lines(finding)))
         if not report.findings:
             write("no problems found")
+    if page is not None:
+        report.write(page)
+        note(f"report  {page}", quiet=quiet)
     if any(finding.severity == "error" for finding in report.findings):
         raise typer.Exit(3)
 

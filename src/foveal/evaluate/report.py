@@ -71,7 +71,7 @@ def render_report(evaluation: Results, *, results: Path | None) -> str:
         evaluation=evaluation,
         primary=task.primary_metric,
         manifest=evaluation.manifest,
-        style=Markup((folder / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
+        style=Markup((files("foveal.render") / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
         headline=headline,
         headline_title=task.metric_words[task.primary_metric].title,
         facts=_facts(evaluation),

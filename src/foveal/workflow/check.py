@@ -95,6 +95,7 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
         findings=tuple(most_severe_first((*source.findings, *leaks, *found))),
         settings=settings_given(recipe),
         stamp=stamp,
+        source=source,
     )
     keep(report, Workspace.of(data))
     return report

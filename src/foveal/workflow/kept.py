@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -61,7 +61,7 @@ def checked(data: str | Path, recipe: Recipe, progress: Progress) -> Checked:
             recipe = as_checked
             source = open_for(data, recipe)
             if stamp_of(source) == kept.stamp:
-                return Checked(kept, source, recipe)
+                return Checked(replace(kept, source=source), source, recipe)
             why = "the data changed since the last check"
     logger.warning("%s: checking them now", why)
     report = check_source(data, recipe, progress)
