@@ -32,6 +32,7 @@ def train(
     out: str | Path = "runs",
     recipe: str | Path | Recipe | None = None,
     overrides: Sequence[str] = (),
+    start_from: str | Path | Model | None = None,
     task: str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -59,6 +60,9 @@ def train(
         out: Folder for runs.
         recipe: A recipe or the path of a recipe file; None chooses everything from the data.
         overrides: Each `key.path=value`, as after `--set`; any key of the recipe.
+        start_from: Trained model whose weights are the first ones: a run, a bundle, or a name in
+            the store. Its backbone and its pre-processing are taken; labels that it knows keep what
+            was learnt, others are added or dropped. None begins with new weights.
         task: `classify`, `read` or `segment`; None takes `classify`, or what `synth:KIND` is for.
         epochs: Epochs of training the whole network; of the head, if the backbone stays frozen.
         batch_size: Pictures in a training step.
@@ -97,6 +101,7 @@ def train(
         'cat'
     """
     given = _recipe_of(locals())
+    before = start_from.bundle.path if isinstance(start_from, Model) else start_from
 
     def work(to: Progress) -> Path:
         made: Path = _training().run_training(
@@ -105,6 +110,7 @@ def train(
             out=Path(out),
             name=name,
             progress=to,
+            start_from=before,
             finish_on_interrupt=finish_on_interrupt,
         )
         return made

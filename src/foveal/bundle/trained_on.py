@@ -64,9 +64,7 @@ class TrainedOn:
             raws: Their raw targets.
             target: How these are meant.
         """
-        is_clear = scan.spread[positions] >= MIN_SPREAD
-        keys = np.array([_key(raw, target) for raw in raws], np.uint64)
-        look = np.where(is_clear, scan.phash[positions] ^ keys, np.uint64(0))
+        look = looks_of(scan, positions, raws, target)
         content = np.ascontiguousarray(scan.digest[positions][:, :8]).view("<u8").ravel()
         order = np.argsort(content, kind="stable")[:_MOST]
         return cls(content[order].astype(np.uint64), look[order])
@@ -115,6 +113,25 @@ class TrainedOn:
                 near = count_bits(ordered[first[i] : last[i]] ^ looks[i]) <= _NEAR
                 found[i] = bool(near.any())
         return found
+
+
+def looks_of(
+    scan: Scan,
+    positions: NDArray[np.int64],
+    raws: Sequence[RawTarget | None],
+    target: TargetKind,
+) -> NDArray[np.uint64]:
+    """Return how some samples of a scan look, (M,); see `look_at`.
+
+    Args:
+        scan: Scan of all samples.
+        positions: (M,) positions of the samples.
+        raws: Their raw targets.
+        target: How these are meant.
+    """
+    is_clear = scan.spread[positions] >= MIN_SPREAD
+    keys = np.array([_key(raw, target) for raw in raws], np.uint64)
+    return np.where(is_clear, scan.phash[positions] ^ keys, np.uint64(0))
 
 
 def look_at(raster: Raster, pipeline: Pipeline, raw: RawTarget | None, target: TargetKind) -> int:

@@ -75,6 +75,14 @@ def train(
     overrides: Set = None,
     resume: _Resume = None,
     extend: _Continue = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Start from a trained model; its labels may grow and shrink.",
+        ),
+    ] = None,
     find_lr: Annotated[
         bool,
         typer.Option(
@@ -105,12 +113,15 @@ def train(
     progress = make_progress(quiet=quiet)
     given = {knob: value for knob, value in knobs.items() if value is not None}
     about: dict[str, Any] = {"name": name, "out": out, "recipe": recipe, "overrides": overrides}
+    about["start_from"] = start_from
     about = {argument: value for argument, value in about.items() if value is not None}
     stops = {"finish_on_interrupt": True} if finish_on_interrupt else {}
     going = {"--resume": resume, "--continue": extend, "--finish": finish}
     try:
         if find_lr:
-            named = [option for option, run in going.items() if run is not None]
+            named = [
+                option for option, run in {**going, "--from": start_from}.items() if run is not None
+            ]
             if named:
                 raise UsageError(f"--find-lr cannot be used together with {named[0]}.")
             _refuse_addition(data, given.get("epochs"))
@@ -177,7 +188,7 @@ def _refuse(option: str, data: str | None, given: Mapping[str, Any]) -> None:
         )
 
 
-_FLAGS = {"overrides": "--set"}
+_FLAGS = {"overrides": "--set", "start_from": "--from"}
 
 
 def _asked(epochs: int | None, run: Path) -> int:

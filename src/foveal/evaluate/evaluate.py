@@ -43,7 +43,7 @@ from foveal.evaluate.table import target_text, write_predictions
 from foveal.extras import install_extra
 from foveal.foreign import missing_attribute
 from foveal.predict.predictor import Predictor
-from foveal.tasks.base import Task
+from foveal.tasks.base import ReportSection, Task
 from foveal.types import Finding
 
 
@@ -104,26 +104,30 @@ class Evaluation(Results):
         """Say what to type instead of what other libraries have."""
         raise missing_attribute("evaluation", "evaluation", name, dir(type(self)))
 
-    def to_html(self, *, results: Path | None = None) -> str:
+    def to_html(self, *, results: Path | None = None, more: Sequence[ReportSection] = ()) -> str:
         """Return the report: one HTML document that needs nothing else.
 
         Args:
             results: A run's `results.csv`, for the training curves.
+            more: Sections that come first.
         """
-        return render_report(self, results=results)
+        return render_report(self, results=results, more=more)
 
-    def write(self, out: Path, *, results: Path | None = None) -> None:
+    def write(
+        self, out: Path, *, results: Path | None = None, more: Sequence[ReportSection] = ()
+    ) -> None:
         """Write `report.html`, `metrics.json` and `predictions.csv` into a folder.
 
         Args:
             out: The folder; made when it is not there.
             results: A run's `results.csv`, for the training curves.
+            more: Sections of the report that come first.
         """
         out.mkdir(parents=True, exist_ok=True)
         write_predictions(self, out / "predictions.csv")
         text = json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
         write_atomic(out / "metrics.json", text + "\n")
-        write_atomic(out / "report.html", self.to_html(results=results))
+        write_atomic(out / "report.html", self.to_html(results=results, more=more))
 
     def show(self) -> None:
         """Show the whole report in a notebook.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -47,12 +48,15 @@ class MetricRow:
     baseline_mark: float | None
 
 
-def render_report(evaluation: Results, *, results: Path | None) -> str:
+def render_report(
+    evaluation: Results, *, results: Path | None, more: Sequence[ReportSection] = ()
+) -> str:
     """Return the report as one HTML document.
 
     Args:
         evaluation: What to show.
         results: A run's `results.csv`, or None.
+        more: Sections that come first.
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -84,6 +88,7 @@ def render_report(evaluation: Results, *, results: Path | None) -> str:
         severity=_SEVERITY,
         split_words=_SPLIT_WORDS,
         sections=[
+            *more,
             *task.report_sections(evaluation.details),
             certainty_section(evaluation.certainty),
             *_groups(evaluation),

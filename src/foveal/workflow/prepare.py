@@ -28,8 +28,10 @@ from foveal.tasks.base import Task
 from foveal.types import Finding, RawTarget
 from foveal.workflow.choose import resolve
 from foveal.workflow.facts import look
+from foveal.workflow.retained import keep_trained_on
 from foveal.workflow.rundir import RunDirectory, write_json
 from foveal.workflow.sources import limits_of, open_for, target_kind_of, with_task
+from foveal.workflow.start import Start
 from foveal.workflow.within_budget import fit_to_budget
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Prepared:
         cache: Every readable picture at the size of the model input, or for tiles at its scale.
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
         findings: What readers, split and checks have to say.
+        start: The model that the training starts from; None for new weights.
     """
 
     recipe: Recipe
@@ -59,6 +62,7 @@ class Prepared:
     cache: Cache
     split: NDArray[np.int8]
     findings: tuple[Finding, ...]
+    start: Start | None = None
 
     def indices(self, side: int) -> NDArray[np.int64]:
         """Return the positions of the samples on one side of the split."""
@@ -116,12 +120,22 @@ def _check_fit(recipe: Recipe) -> None:
         )
 
 
-def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
+def resolve_recipe(
+    location: str, recipe: Recipe, start: Start | None = None
+) -> tuple[Source, Recipe]:
     """Open a source and choose what the recipe leaves open.
+
+    Args:
+        location: Of the source.
+        recipe: As the user gave it.
+        start: The model that the training starts from, whose settings are taken.
 
     Raises:
         DataError: When nothing there is labelled, or nothing can be read.
     """
+    given = recipe.given
+    if start is not None:
+        recipe = start.lay_under(recipe)
     recipe = with_task(recipe, location)
     _check_fit(recipe)
     source = open_for(location, recipe)
@@ -143,6 +157,8 @@ def resolve_recipe(location: str, recipe: Recipe) -> tuple[Source, Recipe]:
     if recipe.train.budget_s is not None:
         task = task_type.bind(labels, recipe.task_options)
         resolved = fit_to_budget(recipe, resolved, facts, training(task), choose)
+    if start is not None:
+        resolved = start.settle(resolved, given, len(raws))
     return source, resolved
 
 
@@ -165,7 +181,13 @@ def _pretrained_at_hand() -> bool:
 
 
 def prepare(
-    source: Source, recipe: Recipe, run: RunDirectory, progress: Progress, *, resume: bool = False
+    source: Source,
+    recipe: Recipe,
+    run: RunDirectory,
+    progress: Progress,
+    *,
+    resume: bool = False,
+    start: Start | None = None,
 ) -> Prepared:
     """Decode every picture once, split, check, and write what a person wants to see first.
 
@@ -175,13 +197,14 @@ def prepare(
         run: Gets split.csv, findings.json and the cache.
         progress: Told how far the work is.
         resume: Take cache and split that a killed run left, where they are whole.
+        start: The model that the training starts from.
 
     Raises:
         DataError: When a check finds what training cannot work with.
     """
     pipeline = pipeline_of(recipe)
     cache = _cache(source, recipe, pipeline, run, progress, resume=resume)
-    split, found = _split(source, cache, recipe, run, resume=resume)
+    split, found = _split(source, cache, recipe, run, resume=resume, start=start)
     raws = [s.raw for s, side in zip(source.samples, split, strict=True) if s.raw and side >= 0]
     task = get_task(recipe.task).bind(get_task(recipe.task).fit_labels(raws), recipe.task_options)
     given = CheckInput(
@@ -196,7 +219,7 @@ def prepare(
     write_json(run.findings, {"findings": [finding.to_json() for finding in findings]})
     _log_balance(raws, task)
     _log_findings(findings)
-    prepared = Prepared(recipe, source, task, pipeline, cache, split, findings)
+    prepared = Prepared(recipe, source, task, pipeline, cache, split, findings, start)
     try:
         _refuse(prepared)
     except DataError:
@@ -234,10 +257,17 @@ def _cache(
 
 
 def _split(
-    source: Source, cache: Cache, recipe: Recipe, run: RunDirectory, *, resume: bool
+    source: Source,
+    cache: Cache,
+    recipe: Recipe,
+    run: RunDirectory,
+    *,
+    resume: bool,
+    start: Start | None,
 ) -> tuple[NDArray[np.int8], Sequence[Finding]]:
     if resume and run.split.is_file():
         return read_split_csv(run.split, source.samples), ()
+    findings: Sequence[Finding]
     split, findings = assign_splits(
         source.samples,
         cache.scan,
@@ -246,6 +276,9 @@ def _split(
         near_distance=recipe.data.near_duplicate_distance,
         target=target_kind_of(recipe),
     )
+    if start is not None:
+        split, more = keep_trained_on(start.bundle, source.samples, cache.scan, split, recipe)
+        findings = (*findings, *more)
     write_split_csv(run.split, source.samples, split)
     return split, findings
 

@@ -146,6 +146,16 @@ class RunDirectory:
         return self.path / "bundle"
 
     @property
+    def start(self) -> Path:
+        """The model that the training started from, if from any."""
+        return self.path / "start"
+
+    @property
+    def before(self) -> Path:
+        """The model beside the one that the training started from, on validation."""
+        return self.path / "before.json"
+
+    @property
     def draft(self) -> Path:
         """What ships, before it is measured; deleted when the run ends."""
         return self.path / "cache" / "bundle"

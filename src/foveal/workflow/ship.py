@@ -18,6 +18,7 @@ from foveal.bundle.container import PROOF_NAME, TRAINED_ON_NAME
 from foveal.bundle.manifest import Manifest
 from foveal.bundle.trained_on import TrainedOn
 from foveal.console import Progress
+from foveal.evaluate.evaluate import Evaluation
 from foveal.export.kept import KeptOutputs
 from foveal.export.onnx import export_onnx, shipped_outputs
 from foveal.export.prove import ProofBatch, prove
@@ -27,13 +28,15 @@ from foveal.models.weights import save_weights
 from foveal.predict.engine import OnnxEngine
 from foveal.predict.predictor import Predictor
 from foveal.predict.proof_inputs import prove_inputs
+from foveal.tasks.base import ReportSection
 from foveal.tasks.distribution import Distribution
 from foveal.types import UNFAMILIARITY, Calibration, JsonObject
 from foveal.version import __version__
+from foveal.workflow.before import beside_before
 from foveal.workflow.familiarity import judge_familiarity
 from foveal.workflow.measure import measure_prepared
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
-from foveal.workflow.rundir import RunDirectory
+from foveal.workflow.rundir import RunDirectory, write_json
 from foveal.workflow.sources import limits_of
 from foveal.workflow.units import Units
 
@@ -114,10 +117,24 @@ def ship(
     if needed := requirement(bundle.pipeline):
         logger.warning("%s", needed)
     evaluation = replace(evaluation, manifest=bundle.manifest, version=bundle.version)
+    more = _before(prepared, evaluation, run, progress)
     progress.start("write the report", None)
-    evaluation.write(run.path, results=run.results)
+    evaluation.write(run.path, results=run.results, more=more)
     progress.finish()
     return bundle.manifest
+
+
+def _before(
+    prepared: Prepared, evaluation: Evaluation, run: RunDirectory, progress: Progress
+) -> list[ReportSection]:
+    """Measure the model that the training started from, say what changed, and write it down."""
+    if prepared.start is None:
+        return []
+    beside = beside_before(prepared.start, evaluation, prepared, progress)
+    write_json(run.before, beside.to_json())
+    for sentence in beside.sentences():
+        logger.info("%s", sentence)
+    return [beside.section()]
 
 
 def _reported(batches: Iterable[ProofBatch], progress: Progress) -> Iterator[ProofBatch]:

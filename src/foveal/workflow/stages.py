@@ -185,7 +185,8 @@ class Planner:
             )
         train = self._features(TRAIN)
         val = self._features(VAL)
-        if name == "head":
+        # The weights that a training starts from are for features as they were scaled then.
+        if name == "head" and self._prepared.start is None:
             known = np.arange(min(train.count, _STANDARDISE_ON), dtype=np.int64)
             self._network.head.standardise(tuple(m.float() for m in train.read(known)))
         return Stage(

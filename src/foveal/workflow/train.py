@@ -40,6 +40,7 @@ from foveal.workflow.rundir import RunDirectory, default_name, write_json
 from foveal.workflow.ship import ship
 from foveal.workflow.sources import open_for
 from foveal.workflow.stages import Planner
+from foveal.workflow.start import Start, warm_network
 from foveal.workflow.state import Begun, read_state, write_state
 from foveal.workflow.units import Units
 from foveal.workflow.unused import unused_settings
@@ -54,6 +55,7 @@ def run_training(
     out: Path,
     name: str | None,
     progress: Progress,
+    start_from: str | Path | None = None,
     finish_on_interrupt: bool = False,
 ) -> Path:
     """Train, prove, measure, and return the run directory.
@@ -66,6 +68,7 @@ def run_training(
         out: Folder of the runs.
         name: Name of the run, or None for the data's.
         progress: Told how far the work is.
+        start_from: A trained model whose weights are the first ones; None begins with new ones.
         finish_on_interrupt: Make the model of what was learnt so far when Ctrl-C stops the epochs.
 
     Raises:
@@ -76,8 +79,9 @@ def run_training(
     location = str(data)
     name = default_name(location) if name is None else name
     RunDirectory.check(out, name)
-    source, resolved = resolve_recipe(location, recipe)
-    _check_network(source, resolved)
+    start = None if start_from is None else Start.find(start_from)
+    source, resolved = resolve_recipe(location, recipe, start)
+    _check_network(source, resolved, is_warm=start is not None)
     run = RunDirectory.create(out, resolved.task, name)
     with (
         working_on(run),
@@ -88,6 +92,8 @@ def run_training(
         run.recipe.write_text(resolved.to_yaml(), encoding="utf-8")
         write_json(run.environment, describe_environment())
         write_state(run, location, ())
+        if start is not None:
+            start.keep_in(run)
         logger.info("to watch it on a live page: foveal watch %s", run.path)
         chosen = resolved.flat()
         for key, why in resolved.reasons.items():
@@ -95,7 +101,10 @@ def run_training(
         training = get_training(resolved.task)
         for sentence in unused_settings(recipe, resolved, source, training):
             logger.warning("%s", sentence)
-        prepared = prepare(source, resolved, run, broadcast)
+        prepared = prepare(source, resolved, run, broadcast, start=start)
+        if start is not None:
+            for sentence in start.changes(prepared.task.labels).sentences():
+                logger.info("%s", sentence)
         _work(prepared, run, (), broadcast, _Mode(begun_s, ships_interrupted=finish_on_interrupt))
     return run.path
 
@@ -184,7 +193,8 @@ def _continue(run: RunDirectory, state: JsonObject, progress: Progress, mode: _M
     _check_device(recipe, run)
     source = open_for(state["data"], recipe)
     with ending(run, is_new=False), _logging(run), Broadcast(progress, run) as broadcast:
-        prepared = prepare(source, recipe, run, broadcast, resume=True)
+        start = Start.kept_in(run)
+        prepared = prepare(source, recipe, run, broadcast, resume=True, start=start)
         _work(prepared, run, tuple(state["extensions"]), broadcast, mode)
     return run.path
 
@@ -255,7 +265,10 @@ def _fit(
     recipe, task = prepared.recipe, prepared.task
     device = choose_device(recipe.train.device)
     training = get_training(recipe.task)(task)
-    network = new_network(training, recipe)
+    if prepared.start is None:
+        network = new_network(training, recipe)
+    else:
+        network = warm_network(training, recipe, prepared.start)
     planner = Planner(prepared, units, network, training, run, device, progress)
     plan = planner.no_plan() if mode.finish else planner.plan(extensions)
     trainer = Trainer(
@@ -287,7 +300,7 @@ def _fit(
     return network, result
 
 
-def _check_network(source: Source, recipe: Recipe) -> None:
+def _check_network(source: Source, recipe: Recipe, *, is_warm: bool) -> None:
     """Stop before any work when size, head or weights do not fit or are not at hand."""
     spec = resolve_backbone(recipe.model.backbone)
     height, width = recipe.pipeline.height, recipe.pipeline.width
@@ -303,7 +316,7 @@ def _check_network(source: Source, recipe: Recipe) -> None:
         with torch.random.fork_rng(devices=[]):
             network = build_network(training, recipe.model, pretrained=False)
             try_network(network, task, pipeline_of(recipe))
-    if recipe.model.pretrained and spec.pretrained:
+    if recipe.model.pretrained and spec.pretrained and not is_warm:
         spec.build(weight_source(recipe.model, pretrained=True))
 
 

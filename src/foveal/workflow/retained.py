@@ -1,0 +1,77 @@
+"""Keep validation free of pictures that the model which a training starts from has learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.bundle.bundle import Bundle
+from foveal.bundle.container import TRAINED_ON_NAME
+from foveal.bundle.trained_on import TrainedOn, looks_of
+from foveal.data.findings import about, finding
+from foveal.data.scan import Scan
+from foveal.data.source import Sample
+from foveal.recipe import Recipe
+from foveal.types import Finding
+from foveal.workflow.sources import target_kind_of
+
+_TRAIN = 0
+
+
+def keep_trained_on(
+    bundle: Bundle,
+    samples: Sequence[Sample],
+    scan: Scan,
+    split: NDArray[np.int8],
+    recipe: Recipe,
+) -> tuple[NDArray[np.int8], tuple[Finding, ...]]:
+    """Return a split in which what a model was trained on is trained on again, and what was found.
+
+    A validation picture that the model has learnt says nothing about it. Those are moved to the
+    training side, with their groups; where the data state the sides themselves, they stay, and the
+    finding is a warning.
+
+    Args:
+        bundle: The model that the training starts from.
+        samples: All samples.
+        scan: Scan of all samples.
+        split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
+        recipe: Resolved.
+    """
+    if TRAINED_ON_NAME not in bundle.manifest.files:
+        return split, (
+            finding(
+                "split.start_unknown",
+                "info",
+                f"The model {bundle.name!r} does not say what it was trained on: some validation "
+                "pictures may be among that.",
+                (),
+            ),
+        )
+    known = TrainedOn.from_bytes(bundle.read(TRAINED_ON_NAME))
+    held_out = np.flatnonzero(split > _TRAIN).astype(np.int64)
+    target = target_kind_of(recipe)
+    raws = [samples[i].raw for i in held_out.tolist()]
+    digests = [scan.digest[i].tobytes() for i in held_out]
+    found = known.recognise(digests, looks_of(scan, held_out, raws, target))
+    learnt = held_out[found].tolist()
+    names = [samples[i].id for i in learnt]
+    if not names:
+        return split, ()
+    if any(sample.split is not None for sample in samples):
+        words = (
+            f"held out here, but trained on by {bundle.name!r}, which the training starts from: "
+            "the metrics are too good."
+        )
+        hint = "hold out other pictures, or train anew without --from"
+        return split, about(names, "split.start_leak", "warning", "picture", words, hint=hint)
+    groups = {samples[i].group for i in learnt} - {None}
+    moved = split.copy()
+    moved[learnt] = _TRAIN
+    for i in held_out.tolist():
+        if samples[i].group in groups:
+            moved[i] = _TRAIN
+    words = f"moved to the training side: {bundle.name!r}, which it starts from, has learnt them."
+    return moved, about(names, "split.start_kept", "info", "picture", words)
