@@ -28,7 +28,8 @@ from foveal.page import (
 from foveal.page.boxes import group, in_reading_order
 from foveal.page.outlines import outline
 from foveal.page.run import stages_sheet
-from foveal.types import Image, Piece
+from foveal.pipeline import Pipeline
+from foveal.types import Image, Picture, Piece
 
 Box = tuple[int, int, int, int]
 LINES = ("threshold", "lines")
@@ -528,3 +529,66 @@ def test_opencv_is_not_imported_before_a_step_runs() -> None:
         "sys.exit('cv2' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def with_ink() -> Image:
+    """Draw a bar of ink, 20 x 60, on yellowish paper."""
+    pixels = np.full((100, 200, 3), (240, 235, 200), np.uint8)
+    pixels[40:60, 30:90] = (20, 30, 90)
+    return pixels
+
+
+def test_a_picture_is_cut_to_its_ink() -> None:
+    pixels = with_ink()
+    cut, pieces = run_steps(pixels, ("threshold", "trim"))
+    assert np.array_equal(cut, pixels[40:60, 30:90])
+    assert pieces == (Piece(30, 40, 90, 60, 0, 0),)
+    empty, nothing = run_steps(flat(30, 50), ("threshold", "trim"))
+    assert (empty.shape, nothing) == ((30, 50, 3), ())
+    assert show_steps(flat(30, 50), ("threshold", "trim"))[-1].note == "no ink found"
+
+
+def test_margins_are_even_and_of_the_colour_of_the_paper() -> None:
+    pixels = with_ink()
+    laid, pieces = run_steps(pixels, ("threshold", "trim", "margin:50"))
+    # Half of the ink's height on all four sides.
+    assert laid.shape == (40, 80, 3)
+    assert np.array_equal(laid[10:30, 10:70], pixels[40:60, 30:90])
+    laid[10:30, 10:70] = (240, 235, 200)
+    assert (laid == (240, 235, 200)).all()
+    assert pieces == (Piece(30, 40, 90, 60, 10, 10),)
+    grey, _ = run_steps(pixels, ("threshold", "trim", "grey", "margin:50"))
+    assert np.array_equal(grey[0, 0], run_steps(pixels, ("grey",))[0][0, 0])
+
+
+def test_margins_alone_enlarge_the_picture_and_its_ink() -> None:
+    pixels = with_ink()
+    laid, pieces = run_steps(pixels, ("margin",))
+    assert laid.shape == (150, 250, 3)
+    assert pieces == (Piece(0, 0, 200, 100, 25, 25),)
+    ink, _ = run_steps(pixels, ("threshold", "margin"))
+    assert (ink[65:85, 55:115] == 0).all()
+    assert (ink == 255).sum() == 3 * (150 * 250 - 20 * 60)
+
+
+def test_places_in_what_was_laid_out_are_places_in_the_picture() -> None:
+    pipeline = Pipeline(40, 200, "line", steps=("threshold", "trim", "margin:50"))
+    _, frame = pipeline.apply(Picture.from_array(with_ink()))
+    # The corner of the ink, after margins of 10 pixels.
+    assert frame.to_original(10 * frame.scale[0], 10 * frame.scale[1]) == (40.0, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (("trim",), "'trim' looks for ink"),
+        (("threshold", "trim", "trim"), "'trim' comes twice"),
+        (("threshold", "lines", "threshold", "trim"), "both cut the picture"),
+        (("threshold", "margin", "trim"), "before the picture is cut"),
+        (("margin:0",), "percent of the picture's height, from 1 to 200"),
+        (("margin:1000",), "percent of the picture's height, from 1 to 200"),
+    ],
+)
+def test_cuts_and_margins_that_make_no_sense_are_refused(steps: tuple[str, ...], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        parse_steps(steps)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
 from foveal.page.boxes import Box
 from foveal.page.clean import Mask, Pixels, as_grey, as_rgb, equalise, ink_mask, median, morph
+from foveal.page.edges import Ground, grey_of, ground_of, trim, with_margins
 from foveal.page.lines import find_lines
 from foveal.page.opencv import opencv
 from foveal.page.steps import Step, parse_steps
@@ -50,12 +50,21 @@ class Stage:
 @final
 @dataclass(frozen=True, slots=True)
 class _State:
-    """A page on its way: the picture, its ink once `threshold` ran, its lines once `lines` did."""
+    """A page on its way.
+
+    Attributes:
+        picture: What it is now.
+        mask: Its ink, from `threshold` until it is cut.
+        pieces: What it is made of, once it was cut or got margins.
+        note: What the last step found.
+        ground: Colour of the paper, as it was before a cut left no paper around the ink.
+    """
 
     picture: Pixels
     mask: Mask | None = None
     pieces: tuple[Piece, ...] = ()
     note: str = ""
+    ground: Ground | None = None
 
     def image(self) -> Image:
         """Return the ink where there is a mask, else the picture."""
@@ -71,8 +80,8 @@ def run_steps(pixels: Image, steps: Sequence[str]) -> tuple[Image, tuple[Piece, 
 
     Returns:
         The picture after the last step, (H, W, 3) uint8 RGB, and where its pieces come from:
-        nothing without the step `lines`, which cuts what `grey`, `equalise` and `median` made
-        of the page, not the ink.
+        nothing without the steps `lines`, `trim` and `margin`. They cut what `grey`, `equalise`
+        and `median` made of the page, not the ink.
 
     Raises:
         RecipeError: When the steps cannot be read.
@@ -105,24 +114,39 @@ def show_steps(pixels: Image, steps: Sequence[str]) -> list[Stage]:
 
 
 def _apply(step: Step, state: _State) -> _State:
-    picture, mask, pieces = state.picture, state.mask, state.pieces
-    if step.name == "grey":
-        return _State(as_grey(picture), mask, pieces)
-    if step.name == "equalise":
-        return _State(equalise(picture), mask, pieces)
-    if step.name == "median":
-        return _State(median(picture, step.size), mask, pieces)
+    picture, mask = state.picture, state.mask
     if step.name == "threshold":
         mask, note = ink_mask(picture, step.size)
-        return _State(picture, mask, pieces, note)
-    if step.name in ("open", "close"):
-        if mask is None:
-            return _State(morph(picture, step.name, step.size), None, pieces)
-        return _State(picture, morph(mask, step.name, step.size), pieces)
+        return replace(state, mask=mask, note=note)
+    if step.name in ("lines", "trim"):
+        return _cut(step, state)
+    if step.name == "margin":
+        ground = ground_of(picture) if state.ground is None else state.ground
+        picture, mask, pieces = with_margins(picture, mask, state.pieces, step.size, ground)
+        return _State(picture, mask, pieces, ground=ground)
+    changed = replace(state, note="")
+    if step.name in ("open", "close") and mask is not None:
+        return replace(changed, mask=morph(mask, step.name, step.size))
+    if step.name == "grey":
+        paper = None if state.ground is None else grey_of(state.ground)
+        return replace(changed, picture=as_grey(picture), ground=paper)
+    if step.name == "equalise":
+        return replace(changed, picture=equalise(picture), ground=None)
+    if step.name == "median":
+        return replace(changed, picture=median(picture, step.size))
+    return replace(changed, picture=morph(picture, step.name, step.size))
+
+
+def _cut(step: Step, state: _State) -> _State:
+    picture, mask, ground = state.picture, state.mask, ground_of(state.picture)
+    if step.name == "trim":
+        part, pieces = (picture, ()) if mask is None else trim(picture, mask)
+        found = "cut to its ink" if pieces else "no ink found"
+        return _State(part, None, pieces, found, ground)
     lines = find_lines(mask) if mask is not None else []
     strip, pieces = join_lines(picture, lines)
     found = f"{len(lines)} line{'' if len(lines) == 1 else 's'}" if lines else "no line found"
-    return _State(strip, None, pieces, found)
+    return _State(strip, None, pieces, found, ground)
 
 
 def _with_boxes(picture: Image, pieces: Sequence[Piece]) -> Image:
@@ -151,7 +175,7 @@ def join_lines(picture: Pixels, lines: Sequence[Box]) -> tuple[Pixels, tuple[Pie
     gap = round(_GAP * min(heights))
     width = sum(x1 - x0 for x0, _, x1, _ in lines) + gap * (len(lines) - 1)
     strip = np.empty((max(heights), width, *picture.shape[2:]), np.uint8)
-    strip[:] = _ground(picture)
+    strip[:] = ground_of(picture)
     pieces = []
     x = 0
     for x0, y0, x1, y1 in lines:
@@ -160,12 +184,6 @@ def join_lines(picture: Pixels, lines: Sequence[Box]) -> tuple[Pixels, tuple[Pie
         pieces.append(Piece(x0, y0, x1, y1, x, y))
         x += x1 - x0 + gap
     return strip, tuple(pieces)
-
-
-def _ground(picture: Pixels) -> NDArray[np.uint8]:
-    """Return the median colour of the border."""
-    border = np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]], axis=0)
-    return np.asarray(np.median(border, axis=0), np.uint8)
 
 
 def stages_sheet(stages: Sequence[Stage]) -> Image:

@@ -21,12 +21,18 @@ STEPS: Final = MappingProxyType(
         "open": "Remove what is thinner than the size from the ink: specks, hairlines.",
         "close": "Fill gaps narrower than the size in the ink: broken strokes.",
         "lines": "Find the lines of text, cut them out and join them left to right.",
+        "trim": "Cut the picture to its ink.",
+        "margin": "Put even margins around it, in percent of its height.",
     }
 )
 """Name → what the step does."""
 
-# Side of the neighbourhood in pixels where the recipe names none; 0: the step chooses it.
-_DEFAULT_SIZES: Final = {"median": 3, "open": 3, "close": 3, "threshold": 0}
+LARGEST_MARGIN: Final = 200
+"""In percent of the picture's height."""
+
+# Side of the neighbourhood in pixels where the recipe names none; 0: the step chooses it. Of a
+# margin, percent of the picture's height.
+_DEFAULT_SIZES: Final = {"median": 3, "open": 3, "close": 3, "threshold": 0, "margin": 25}
 
 DEFAULT_STEPS: Final = ("grey", "median:3", "threshold", "open:3", "lines")
 """Finds the lines of pages with clean or noisy ground, stray lines and specks."""
@@ -39,7 +45,8 @@ class Step:
 
     Attributes:
         name: A key of `STEPS`.
-        size: Side of the neighbourhood in pixels, odd; 0 where there is none.
+        size: Side of the neighbourhood in pixels, odd; of a margin, percent of the picture's
+            height; 0 where there is none.
     """
 
     name: str
@@ -64,6 +71,14 @@ def parse_step(text: str) -> Step:
     if name not in _DEFAULT_SIZES:
         raise RecipeError(f"The step {name!r} takes no size. Received: {text!r}.")
     size = int(number) if number.isascii() and number.isdigit() else 0
+    if name == "margin":
+        if not 1 <= size <= LARGEST_MARGIN:
+            raise RecipeError(
+                f"Invalid size of the step 'margin'. Expected percent of the picture's height, "
+                f"from 1 to {LARGEST_MARGIN}. Received: {number!r}.",
+                hint="margin:25",
+            )
+        return Step(name, size)
     if size % 2 == 0 or not 3 <= size <= LARGEST_SIZE:
         raise RecipeError(
             f"Invalid size of the step {name!r}. "
@@ -77,18 +92,30 @@ def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
     """Read the steps of a recipe and check that they can follow one another.
 
     Raises:
-        RecipeError: As `parse_step`; when there is no step; when `lines` has no ink to look for
-            or comes twice.
+        RecipeError: As `parse_step`; when there is no step; when `lines` or `trim` has no ink to
+            look for or comes twice, or `margin` comes before them.
     """
     steps = tuple(parse_step(text) for text in texts)
     names = [step.name for step in steps]
     if not names:
         raise RecipeError("There is no step.", hint=f"for instance {' '.join(DEFAULT_STEPS)}")
-    if names.count("lines") > 1:
-        raise RecipeError("The step 'lines' comes twice. Expected it at most once.")
-    if "lines" in names and "threshold" not in names[: names.index("lines")]:
+    for name in ("lines", "trim"):
+        if names.count(name) > 1:
+            raise RecipeError(f"The step {name!r} comes twice. Expected it at most once.")
+        if name in names and "threshold" not in names[: names.index(name)]:
+            raise RecipeError(
+                f"The step {name!r} looks for ink. Expected 'threshold' before it.",
+                hint=f"for instance {' '.join(DEFAULT_STEPS[:-1])} {name}",
+            )
+    if "lines" in names and "trim" in names:
         raise RecipeError(
-            "The step 'lines' looks for ink. Expected 'threshold' before it.",
-            hint=f"for instance {' '.join(DEFAULT_STEPS)}",
+            "The steps 'lines' and 'trim' both cut the picture. Expected one of them.",
+            hint="lines cuts each line to its ink",
+        )
+    cuts = [at for at, name in enumerate(names) if name in ("lines", "trim")]
+    if "margin" in names and any(at > names.index("margin") for at in cuts):
+        raise RecipeError(
+            "The step 'margin' comes before the picture is cut. Expected it after.",
+            hint=f"for instance {' '.join(DEFAULT_STEPS[:-1])} trim margin",
         )
     return steps
