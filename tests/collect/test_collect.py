@@ -565,7 +565,10 @@ def test_a_dry_run_shows_the_first_pages_and_writes_nothing(
     assert run(["collect", path, "--dry-run", "--json", "-q"]) == 3
     captured = capsys.readouterr()
     assert json.loads(captured.out)["pages"][0]["problem"] == "private address"
-    assert "list no pictures" in captured.err
+    assert "No first page could be read: private address." in captured.err
+    assert "--dry-run --allow-private" in captured.err
+    assert run(["collect", path, "--dry-run", "--allow-private", "--set", "item=p", "-q"]) == 3
+    assert "list no pictures" in capsys.readouterr().err
 
 
 def test_without_a_folder_nothing_is_collected(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,13 +100,27 @@ def collect(
     _show(collected, as_json=as_json, quiet=quiet)
     if dry_run:
         if not any(page.contents and page.contents.entries for page in collected.pages):
-            raise DataError(
-                "The first pages list no pictures.", hint="try other selectors: item, picture"
-            )
+            raise _no_pictures(recipe, collected.pages)
     elif not collected.kept:
         raise DataError("Not one picture was collected.", hint=f"foveal collect {recipe} --dry-run")
     elif collected.stopped is None:
         note(f"next    foveal check {collected.out}", quiet=quiet)
+
+
+def _no_pictures(recipe: str, pages: Sequence[FirstPage]) -> DataError:
+    """Return the error for first pages that list nothing: what was wrong with all of them."""
+    problems = {page.problem for page in pages}
+    if len(problems) != 1 or problems == {None}:
+        return DataError(
+            "The first pages list no pictures.", hint="try other selectors: item, picture"
+        )
+    problem = str(problems.pop())
+    hints = {
+        "private address": f"foveal collect {recipe} --dry-run --allow-private",
+        "forbidden by robots.txt": "ask who runs the site, or collect somewhere else",
+    }
+    hint = hints.get(problem, "open the addresses of classes in a browser")
+    return DataError(f"No first page could be read: {problem}.", hint=hint)
 
 
 def _show(collected: Collected, *, as_json: bool, quiet: bool) -> None:
