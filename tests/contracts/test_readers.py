@@ -42,6 +42,15 @@ def lay_out(name: str, root: Path, draw_folder: DrawFolder) -> Path:
         rows = [f"{c}/{i}.png,{c}" for c in ("circle", "square") for i in range(3)]
         (root / "labels.csv").write_text("\n".join(["image,label", *rows]) + "\n")
         return root
+    if name == "metadata":
+        draw_folder(root, n=3)
+        rows = [
+            {"file_name": f"{c}/{i}.png", "label": c}
+            for c in ("circle", "square")
+            for i in range(3)
+        ]
+        (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+        return root
     if name == "text":
         draw_folder(root, n=3)
         rows = [f"{c}/{i}.png\tNo {i}" for c in ("circle", "square") for i in range(3)]

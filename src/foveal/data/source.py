@@ -36,6 +36,10 @@ class SourceOptions(Protocol):
         """Its group `text`, or else its first, in a file's name is the label of the picture."""
 
     @property
+    def label_column(self) -> str | None:
+        """Name of the column of a table that holds the labels; None finds it."""
+
+    @property
     def target(self) -> TargetKind:
         """What a label is."""
 
@@ -52,6 +56,7 @@ class ReadAnything:
     layout: str = "auto"
     group_regex: str | None = None
     label_regex: str | None = None
+    label_column: str | None = None
     target: TargetKind = "labels"
     limits: DecodeLimits = DEFAULT_LIMITS
 

@@ -117,6 +117,8 @@ class Recipe:
         # by which a resumed run finds its cached features, stay the same.
         if self.evaluate.remember_pictures:
             del values["evaluate"]["remember_pictures"]
+        if self.data.label_column is None:
+            del values["data"]["label_column"]
         return values
 
     def to_yaml(self) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias, final
 from foveal.settings import About, Knob
 
 Layout: TypeAlias = Literal[
-    "auto", "table", "text", "arrays", "folders", "names", "files", "masks", "polygons"
+    "auto", "table", "metadata", "text", "arrays", "folders", "names", "files", "masks", "polygons"
 ]
 
 
@@ -37,6 +37,10 @@ class DataOptions:
             none="the layout's",
         ),
         Knob(metavar="REGEX"),
+    ] = None
+    label_column: Annotated[
+        str | None,
+        About("Column of a table that holds the labels.", none="found by its name"),
     ] = None
     max_pixels: Annotated[int, About("Larger pictures are not decoded, but reported.", ge=1)] = (
         50_000_000

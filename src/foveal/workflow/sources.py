@@ -59,6 +59,7 @@ def read_options(recipe: Recipe) -> ReadAnything:
         layout=recipe.data.layout,
         group_regex=recipe.data.group_regex,
         label_regex=recipe.data.label_regex,
+        label_column=recipe.data.label_column,
         target=target_kind_of(recipe),
         limits=limits_of(recipe),
     )

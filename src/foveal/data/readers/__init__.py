@@ -11,6 +11,7 @@ from foveal.data.readers.files import FilesReader
 from foveal.data.readers.folders import FoldersReader
 from foveal.data.readers.lines import TextReader
 from foveal.data.readers.masks import MasksReader
+from foveal.data.readers.metadata import MetadataReader
 from foveal.data.readers.polygons import PolygonsReader
 from foveal.data.readers.table import TableReader
 from foveal.data.source import SourceOptions
@@ -21,6 +22,7 @@ __all__ = ["READERS", "Place", "Reader", "readers_for"]
 READERS: Registry[Reader] = Registry("layout", Reader)
 for _reader in (
     TableReader(),
+    MetadataReader(),
     TextReader(),
     ArrayReader(),
     FoldersReader(),
@@ -46,9 +48,9 @@ def readers_for(options: SourceOptions) -> Sequence[Reader]:
         return [READERS[options.layout]]
     if options.target == "mask":
         return [READERS["masks"], READERS["polygons"]]
-    names = ["table", "arrays", "folders", "files"]
+    names = ["table", "metadata", "arrays", "folders", "files"]
     if options.target == "text":
-        names = ["table", "text", "arrays", "folders", "names"]
+        names = ["table", "metadata", "text", "arrays", "folders", "names"]
     if options.label_regex is not None:
         names = [name for name in names if name not in ("folders", "names", "files")] + ["names"]
     return [READERS[name] for name in names]

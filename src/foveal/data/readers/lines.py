@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from foveal.data.names import PICTURE_SUFFIXES, is_picture_name
 from foveal.data.readers.base import Place, Reader
-from foveal.data.readers.listed import listed_pictures, read_table
+from foveal.data.readers.listed import Listed, listed_pictures, read_table
 from foveal.data.readers.rows import ALIASES, BadRow, Row, decode_table, make_row
 from foveal.data.source import Source, SourceOptions, TargetKind
 
@@ -33,7 +33,7 @@ class TextReader(Reader):
         # A list of classes is called labels.txt too, and prose ends in .txt.
         if not any(isinstance(row, Row) and is_picture_name(row.image) for row in rows):
             return None
-        return listed_pictures(place, table, rows, options.target)
+        return listed_pictures(place, [Listed(table, rows)], options)
 
 
 def read_lines(name: str, data: bytes, target: TargetKind = "text") -> Iterator[Row | BadRow]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import posixpath
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import final
 
 from foveal.data.decode import DecodeLimits
 from foveal.data.files_source import TableLabels
 from foveal.data.findings import about, plural
 from foveal.data.names import is_picture_name
 from foveal.data.readers.base import Place
-from foveal.data.readers.rows import BadRow, Row
-from foveal.data.source import Sample, Source, TargetKind
+from foveal.data.readers.rows import BadRow, Row, read_rows
+from foveal.data.source import Sample, Source, SourceOptions, TargetKind
 from foveal.data.storage import Listing, Storage
 from foveal.errors import DataError, ImageError
-from foveal.types import Finding
+from foveal.types import Finding, SplitName
 
 # Ten million rows; a larger file is surely not a table of labels.
 _TABLE_LIMITS = DecodeLimits(max_bytes=2_000_000_000, max_pixels=1)
@@ -35,34 +38,87 @@ def read_table(storage: Storage, table: str) -> bytes:
         raise DataError(error.message, hint=error.hint) from error
 
 
-def listed_pictures(
-    place: Place,
-    table: str,
-    rows: Iterable[Row | BadRow],
-    target: TargetKind,
-) -> Source:
-    """Return the source of the pictures that the rows of a table name.
+@final
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A table of pictures.
+
+    Attributes:
+        table: Its name in the storage; the names in it are relative to its folder.
+        rows: Its rows.
+        split: The side of all of its pictures; None where the rows say it, if anything does.
+    """
+
+    table: str
+    rows: Iterable[Row | BadRow]
+    split: SplitName | None = None
+
+    @property
+    def within(self) -> str:
+        """Return the folder that it is in, with a slash at its end; empty for that of the data."""
+        folder, slash, _ = self.table.rpartition("/")
+        return folder + slash
+
+
+def read_listed(
+    place: Place, table: str, options: SourceOptions, split: SplitName | None = None
+) -> Listed:
+    """Return a table of pictures.
+
+    Args:
+        place: Where it is.
+        table: Its name there.
+        options: What a label is, and its column.
+        split: The side of all of its pictures.
+
+    Raises:
+        DataError: When it cannot be read, or a column is missing.
+    """
+    data = read_table(place.storage, table)
+    return Listed(table, read_rows(table, data, options.target, options.label_column), split)
+
+
+def listed_pictures(place: Place, tables: Sequence[Listed], options: SourceOptions) -> Source:
+    """Return the source of the pictures that the rows of tables name.
 
     Args:
         place: The table, or its folder.
-        table: Name of the table in its folder.
-        rows: Rows of the table.
-        target: What a label is.
+        tables: One, or one for each side of a split.
+        options: What a label is.
 
     Raises:
-        DataError: When not one of the pictures exists.
+        DataError: When not one of the pictures of a table exists.
     """
+    samples: list[Sample] = []
+    findings: list[Finding] = []
+    for listed in tables:
+        found, about_them = _look_up(place, listed, options.target)
+        samples += found
+        findings += about_them
+    names = " and ".join(listed.table for listed in tables)
+    # Labels are changed in the one table, in the column that is found by its name.
+    is_simple = len(tables) == 1 and options.label_column is None
+    by = TableLabels(tables[0].table) if is_simple else None
+    layout = _layout(names, tuple(samples), options.target)
+    return place.source(layout, samples, findings, labelled_by=by)
+
+
+def _look_up(
+    place: Place, listed: Listed, target: TargetKind
+) -> tuple[tuple[Sample, ...], tuple[Finding, ...]]:
+    """Return the pictures of a table, and what is wrong with its rows."""
     good: list[Row] = []
     bad: list[BadRow] = []
-    for row in rows:
+    for row in listed.rows:
         (bad if isinstance(row, BadRow) else good).append(row)  # type: ignore[arg-type]  # narrowed on both sides, which mypy cannot follow
-    listing = place.listing
-    found, missing = _find_pictures(place.storage, listing, good)
+    table, listing = listed.table, place.listing
+    beside = [name for name in listing.files if name.startswith(listed.within)]
+    found, missing = _find_pictures(place.storage, listing, good, listed.within)
     if good and not found:
-        raise _nothing_found(table, good[0], listing)
-    samples, repeated, conflicting = _samples(found)
+        raise _nothing_found(table, good[0], beside)
+    samples, repeated, conflicting = _samples(found, listed.split)
     known = {sample.id for sample in samples}
-    left = [name for name in listing.files if is_picture_name(name) and name not in known]
+    left = [name for name in beside if is_picture_name(name) and name not in known]
     unlisted = f"not named in {table}, left out."
     findings = (
         *_bad_rows(table, bad),
@@ -81,24 +137,29 @@ def listed_pictures(
         ),
         *about(left, "table.unlisted_file", "info", "picture", unlisted),
     )
-    layout = _layout(table, samples, target)
-    return place.source(layout, samples, findings, labelled_by=TableLabels(table))
+    return samples, findings
 
 
 def _find_pictures(
-    storage: Storage, listing: Listing, rows: Iterable[Row]
+    storage: Storage, listing: Listing, rows: Iterable[Row], within: str
 ) -> tuple[list[tuple[str, Row]], list[Row]]:
     """Return (name in the storage, row) of the pictures there, and the rows without one."""
     resolve = picture_resolver(storage, listing)
     found: list[tuple[str, Row]] = []
     missing: list[Row] = []
     for row in rows:
-        name = resolve(row.image)
+        name = resolve(_from(within, row.image))
         if name is None:
             missing.append(row)
         else:
             found.append((name, row))
     return found, missing
+
+
+def _from(within: str, image: str) -> str:
+    """Return a name in a table as one in the storage, or on this machine where it is one there."""
+    is_absolute = image.startswith("/") or ":" in image
+    return image if is_absolute or not within else posixpath.normpath(within + image)
 
 
 def picture_resolver(storage: Storage, listing: Listing) -> Callable[[str], str | None]:
@@ -120,14 +181,14 @@ def picture_resolver(storage: Storage, listing: Listing) -> Callable[[str], str 
 
 
 def _samples(
-    found: Iterable[tuple[str, Row]],
+    found: Iterable[tuple[str, Row]], split: SplitName | None
 ) -> tuple[tuple[Sample, ...], list[str], list[str]]:
     """Return one sample for each picture, the repeated names, and those of two minds."""
     samples: dict[str, Sample] = {}
     repeated: list[str] = []
     conflicting: list[str] = []
     for name, row in found:
-        sample = Sample(name, row.raw, row.split, row.group, row.weight)
+        sample = Sample(name, row.raw, row.split or split, row.group, row.weight)
         if name not in samples:
             samples[name] = sample
         elif samples[name] == sample:
@@ -146,8 +207,8 @@ def _layout(table: str, samples: tuple[Sample, ...], target: TargetKind) -> str:
     )
 
 
-def _nothing_found(table: str, row: Row, listing: Listing) -> DataError:
-    example = next((name for name in listing.files if is_picture_name(name)), None)
+def _nothing_found(table: str, row: Row, beside: Iterable[str]) -> DataError:
+    example = next((name for name in beside if is_picture_name(name)), None)
     there = f"There is, for example, {example}." if example else "There are no pictures at all."
     return DataError(
         f"None of the pictures in {table} exists; line {row.line} names {row.image!r}. {there}",

@@ -56,20 +56,24 @@ class BadRow:
     reason: str
 
 
-def read_rows(name: str, data: bytes, target: TargetKind = "labels") -> Iterator[Row | BadRow]:
+def read_rows(
+    name: str, data: bytes, target: TargetKind = "labels", label_column: str | None = None
+) -> Iterator[Row | BadRow]:
     """Yield the rows of a table.
 
     Args:
         name: Name of the file; `.jsonl` and `.ndjson` are JSON lines, all else is CSV.
         data: The file; UTF-8, with or without a byte order mark.
         target: Whether a cell holds labels, joined by `|`, or one text, taken as it stands.
+        label_column: Which column holds them; None finds it by its name.
 
     Raises:
         DataError: When it is not UTF-8 or a column is missing.
     """
     text = decode_table(name, data)
     is_json = name.lower().endswith((".jsonl", ".ndjson"))
-    return _json_rows(name, text, target) if is_json else _csv_rows(name, text, target)
+    rows = _json_rows if is_json else _csv_rows
+    return rows(name, text, target, label_column)
 
 
 def decode_table(name: str, data: bytes) -> str:
@@ -117,11 +121,13 @@ def delimiter_of(text: str) -> str:
     return max(",;\t", key=text.split("\n", 1)[0].count)
 
 
-def _csv_rows(name: str, text: str, target: TargetKind) -> Iterator[Row | BadRow]:
+def _csv_rows(
+    name: str, text: str, target: TargetKind, label_column: str | None
+) -> Iterator[Row | BadRow]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
     try:
         header = next(reader, [])
-        columns = columns_of(name, header, target)
+        columns = columns_of(name, header, target, label_column)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
@@ -137,44 +143,67 @@ def _csv_rows(name: str, text: str, target: TargetKind) -> Iterator[Row | BadRow
         raise DataError(f"{name}, line {reader.line_num}: {error}.") from error
 
 
-def columns_of(name: str, header: list[str], target: TargetKind) -> dict[str, int]:
+def columns_of(
+    name: str, header: list[str], target: TargetKind, label_column: str | None = None
+) -> dict[str, int]:
     """Return the positions of the columns `image`, `label`, … among the cells of a header.
 
     Raises:
         DataError: When there is none for the picture or the label.
     """
     lowered = [cell.strip().lower() for cell in header]
-    columns = {key: lowered.index(alias) for key, alias in names_of(lowered, target).items()}
+    names = names_of(lowered, target, label_column)
+    columns = {key: lowered.index(alias) for key, alias in names.items()}
     for key in ("image", "label"):
         if key not in columns:
-            raise _missing_column(name, key, [cell.strip() for cell in header])
+            raise missing_column(name, key, [cell.strip() for cell in header], label_column)
     return columns
 
 
-def names_of(given: Container[str], target: TargetKind) -> dict[str, str]:
-    """Return what each column is called among the names given."""
+def names_of(
+    given: Container[str], target: TargetKind, label_column: str | None = None
+) -> dict[str, str]:
+    """Return what each column is called among the names given, in lower case."""
     names = {}
     for key, aliases in ALIASES.items():
         # A table with a class and a text, read for its texts.
         first = ("text",) if key == "label" and target == "text" else ()
+        if key == "label" and label_column is not None:
+            first, aliases = (), (label_column.strip().lower(),)
         alias = next((alias for alias in (*first, *aliases) if alias in given), None)
         if alias is not None:
             names[key] = alias
     return names
 
 
-def _missing_column(name: str, key: str, header: list[str]) -> DataError:
-    near = next((n for alias in ALIASES[key] if (n := nearest(alias, header))), None)
+def missing_column(
+    name: str, key: str, header: list[str], label_column: str | None = None
+) -> DataError:
+    """Return the error for a table without a column, with the nearest one that there is.
+
+    Args:
+        name: Of the table.
+        key: `image` or `label`.
+        header: Names of its columns.
+        label_column: Name that was asked for.
+    """
+    is_label = key == "label"
+    names = (label_column,) if is_label and label_column is not None else ALIASES[key]
+    near = next((n for alias in names if (n := nearest(alias, header))), None)
     guess = f" Is it {near!r}?" if near else ""
-    names = ", ".join(ALIASES[key])
+    hint = "the first line of the table must name the columns: image,label"
+    if is_label and len(header) > 1:
+        hint = f"--set data.label_column={near or header[-1]} says where the labels are"
     return DataError(
-        f"{name} has no column for the {key}.{guess} Expected one of: {names}. "
+        f"{name} has no column for the {key}.{guess} Expected one of: {', '.join(names)}. "
         f"Received: {', '.join(header)[:200] or 'an empty line'}.",
-        hint="the first line of the table must name the columns: image,label",
+        hint=hint,
     )
 
 
-def _json_rows(name: str, text: str, target: TargetKind) -> Iterator[Row | BadRow]:
+def _json_rows(
+    name: str, text: str, target: TargetKind, label_column: str | None
+) -> Iterator[Row | BadRow]:
     is_first = True
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -188,10 +217,10 @@ def _json_rows(name: str, text: str, target: TargetKind) -> Iterator[Row | BadRo
             yield BadRow(number, "is not a JSON object")
             continue
         lowered = {str(key).strip().lower(): value for key, value in entry.items()}
-        names = names_of(lowered, target)
+        names = names_of(lowered, target, label_column)
         if is_first and not {"image", "label"} <= set(names):
             missing = "image" if "image" not in names else "label"
-            raise _missing_column(name, missing, [str(key) for key in entry])
+            raise missing_column(name, missing, [str(key) for key in entry], label_column)
         is_first = False
         if target == "text" and isinstance(lowered.get(names.get("label", "")), (list, dict)):
             yield BadRow(number, "has several values where one text is expected")

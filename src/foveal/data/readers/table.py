@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, final
 
 from foveal.data.readers.base import Place, Reader
-from foveal.data.readers.listed import listed_pictures, read_table
-from foveal.data.readers.rows import read_rows
+from foveal.data.readers.listed import listed_pictures, read_listed
 from foveal.data.source import Source, SourceOptions
 
 _NAMES = ("labels.csv", "labels.jsonl", "labels.tsv", "labels.ndjson")
@@ -25,5 +24,4 @@ class TableReader(Reader):
         table = place.find_table(_NAMES, _SUFFIXES)
         if table is None:
             return None
-        rows = read_rows(table, read_table(place.storage, table), options.target)
-        return listed_pictures(place, table, rows, options.target)
+        return listed_pictures(place, [read_listed(place, table, options)], options)
