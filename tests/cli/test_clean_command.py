@@ -152,9 +152,11 @@ def test_data_that_cannot_be_changed_in_place_say_what_to_do(
 ) -> None:
     with ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.writestr("cat/a.png", b"")
+    (tmp_path / "photos.tar.gz").touch()
     np.savez(tmp_path / "arrays.npz", images=np.zeros((2, 4, 4), np.uint8), labels=[0, 1])
     for location, hint in [
         (tmp_path / "photos.zip", "unpack it first: python -m zipfile -e"),
+        (tmp_path / "photos.tar.gz", "mkdir photos && tar -xf"),
         ("memory://photos", "copy it to a folder of this machine first"),
         ("synth:letters", "foveal synth letters --out FOLDER"),
         (tmp_path / "arrays.npz", "foveal split"),
@@ -163,6 +165,57 @@ def test_data_that_cannot_be_changed_in_place_say_what_to_do(
         assert hint in capsys.readouterr().err
     assert run(["clean", str(tmp_path / "missing"), "--auto"]) == 3
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    """Bars of ink on paper as PNG, JPEG and GIF, and what is no picture."""
+    pixels = np.full((60, 100), 230, np.uint8)
+    pixels[20:40, 30:70] = 20
+    (tmp_path / "pages/a").mkdir(parents=True)
+    (tmp_path / "pages/b").mkdir()
+    for number, name in enumerate(("a/1.png", "a/2.jpg", "b/3.gif", "b/4.png", "b/5.png")):
+        ink = pixels.copy()
+        ink[20:40, 30 : 40 + 6 * number] = 90
+        PILImage.fromarray(ink).save(tmp_path / "pages" / name)
+    (tmp_path / "pages/a/broken.png").write_bytes(b"nothing")
+    (tmp_path / "pages/b/link.png").symlink_to("4.png")
+    return tmp_path / "pages"
+
+
+def test_pages_are_laid_out_again_and_undone(documents: Path, capsys: Captured) -> None:
+    before = snapshot(documents)
+    steps = [
+        word for step in ("grey", "threshold", "trim", "margin:50") for word in ("--step", step)
+    ]
+    decide(documents, "b/5.png", "quarantine")
+    assert run(["clean", str(documents), *steps]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in shown[1:3]] == [
+        ["images.blank", "quarantine", "1"],
+        ["steps", "lay", "out"],
+    ]
+    assert "1 picture passed over: not laid out, since .gif is not written (b/3.gif)" in shown
+    assert snapshot(documents) == before
+    assert run(["clean", str(documents), "--yes", "--quiet", *steps]) == 0
+    assert "1 picture to quarantine and 3 pictures laid out again" in capsys.readouterr().out
+    for name, kind in (("a/1.png", "PNG"), ("a/2.jpg", "JPEG")):
+        with PILImage.open(documents / name) as picture:
+            assert (picture.format, picture.mode) == (kind, "L")
+            # Half of the ink's height of 20 on all sides.
+            assert picture.height == 40
+            assert picture.getpixel((5, 5)) == pytest.approx(230, abs=3)
+    assert run(["clean", str(documents), "--undo"]) == 0
+    assert snapshot(documents) == before
+
+
+def test_steps_that_make_no_sense_change_nothing(documents: Path, capsys: Captured) -> None:
+    before = snapshot(documents)
+    for steps in (["trim"], ["grey", "thresold"]):
+        words = [word for step in steps for word in ("--step", step)]
+        assert run(["clean", str(documents), "--yes", *words]) == 2
+    assert "Did you mean 'threshold'" in capsys.readouterr().err
+    assert snapshot(documents) == before
 
 
 def test_the_report_shows_itself(photos: Path) -> None:

@@ -42,6 +42,12 @@ def planned(
     return make_plan(source, folder, target, changes)
 
 
+def edited(plan: Plan, data: Path) -> bytes:
+    """Return the new content of the first file that is edited."""
+    edit = plan.edits[0]
+    return edit.make((data / edit.name).read_bytes())
+
+
 def moved(plan: Plan) -> dict[str, str]:
     return {move.source: move.target for move in plan.moves}
 
@@ -113,14 +119,14 @@ def test_a_table_is_edited_and_its_pictures_are_moved(tmp_path: Path) -> None:
     )
     # The same, where the table is what is given.
     again = planned(tmp_path / "labels.csv", [relabel("images/c.png", "cow|dog")])
-    assert b"c.png;cow|dog;1" in again.edits[0].content
+    assert b"c.png;cow|dog;1" in edited(again, tmp_path)
 
 
 def test_a_text_in_a_list_and_in_a_name_is_corrected(tmp_path: Path) -> None:
     picture(tmp_path / "list/a.png")
     write(tmp_path / "list/labels.txt", b"a.png one two\n")
     plan = planned(tmp_path / "list", [relabel("a.png", "one three")], "text")
-    assert plan.edits[0].content == b"a.png one three\n"
+    assert edited(plan, tmp_path / "list") == b"a.png one three\n"
     for name in ("AB3K_17.png", "X.png", "Y.png"):
         picture(tmp_path / "names" / name)
     changes = [relabel("AB3K_17.png", "AB3X"), relabel("X.png", "Y"), relabel("Y.png", "a/b")]
@@ -200,7 +206,7 @@ def test_a_picture_elsewhere_that_a_table_names_is_relabelled_and_not_moved(
     picture(tmp_path / "data/a.png")
     write(tmp_path / "data/labels.csv", b"image,label\n../elsewhere.png,cat\na.png,cat\n")
     data = tmp_path / "data"
-    assert planned(data, [relabel("../elsewhere.png", "dog")]).edits[0].content == (
+    assert edited(planned(data, [relabel("../elsewhere.png", "dog")]), data) == (
         b"image,label\n../elsewhere.png,dog\na.png,cat\n"
     )
     plan = planned(data, [quarantine("../elsewhere.png")])
@@ -218,3 +224,12 @@ def test_a_label_that_a_table_cannot_hold_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "labels.txt", b"a.png x\n")
     with pytest.raises(DataError, match="cannot be changed"):
         planned(tmp_path, [relabel("a.png", "x\ny")], "text")
+
+
+def test_a_table_that_changed_since_it_was_read_is_not_overwritten(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    write(tmp_path / "labels.csv", b"image,label\na.png,x\n")
+    plan = planned(tmp_path, [relabel("a.png", "y")])
+    write(tmp_path / "labels.csv", b"image,label\na.png,z\n")
+    with pytest.raises(DataError, match="changed meanwhile"):
+        edited(plan, tmp_path)

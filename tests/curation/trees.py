@@ -77,9 +77,8 @@ def some_moves() -> list[Move]:
     ]
 
 
-def an_edit(folder: Path) -> Edit:
-    before = (folder / "labels.csv").read_bytes()
-    return Edit("labels.csv", before, before.replace(b",cat", b",dog"))
+def an_edit() -> Edit:
+    return Edit("labels.csv", lambda before: before.replace(b",cat", b",dog"))
 
 
 def journal_of(tree: Path) -> Journal:
@@ -90,7 +89,7 @@ def clean(tree: Path) -> None:
     journal = journal_of(tree)
     with journal.alone():
         journal.recover()
-        journal.apply({"samples": 6}, some_moves(), [an_edit(tree)])
+        journal.apply({"samples": 6}, some_moves(), [an_edit()])
 
 
 def undo(tree: Path) -> None:

@@ -113,6 +113,7 @@ def clean(
     *,
     auto: bool = False,
     only: Sequence[str] = (),
+    steps: Sequence[str] = (),
     dry_run: bool = False,
     undo: bool = False,
     confirm: Callable[[CleanReport], bool] | None = None,
@@ -133,6 +134,8 @@ def clean(
             `foveal.curation.rules.RULES`; what a person decided comes first.
         only: Ids of findings, such as `["images.near_duplicate"]`; then nothing else is dealt
             with.
+        steps: Page steps, such as `["grey", "threshold", "trim", "margin"]`, that all pictures go
+            through which stay; see `foveal.page.STEPS`. They keep their names and formats.
         dry_run: Only return what would be done.
         undo: Bring back everything as it was before the last cleaning, instead of cleaning.
         confirm: Given the plan, returns whether to go on; None goes on.
@@ -158,9 +161,9 @@ def clean(
     from foveal.workflow.clean import clean_data, undo_cleaning
 
     if undo:
-        if auto or only or dry_run:
+        if auto or only or steps or dry_run:
             raise UsageError(
-                "Undoing brings back all of a cleaning. Expected no auto, only or dry_run with it."
+                "Undoing brings back all of a cleaning. Expected nothing else with it."
             )
         return undo_cleaning(data)
     recipe = make_recipe(None, overrides, {"task": task, "label_regex": label_regex})
@@ -172,6 +175,7 @@ def clean(
             recipe,
             auto=auto,
             only=only,
+            steps=steps,
             confirm=(lambda plan: False) if dry_run else agree,
             progress=reporting,
         )

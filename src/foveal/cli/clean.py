@@ -32,6 +32,15 @@ def clean(
         list[str] | None,
         typer.Option("--only", metavar="FINDING", help="Deal with this one alone; repeatable."),
     ] = None,
+    steps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--step",
+            metavar="NAME[:SIZE]",
+            help="Lay the pictures that stay out again by this page step, such as trim or margin; "
+            "repeatable, see foveal preprocess.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
     ] = False,
@@ -52,7 +61,7 @@ def clean(
     rules make of the findings of `foveal check`. Shows the plan and asks.
     Nothing is deleted: pictures are moved to DATA/.foveal/quarantine.
     """
-    _one_of(undo=undo, history=history, cleaning=auto or bool(only) or dry_run or yes)
+    _one_of(undo=undo, history=history, cleaning=auto or bool(only or steps) or dry_run or yes)
     if history:
         _show_history(data, as_json=as_json)
         return
@@ -70,6 +79,7 @@ def clean(
             data,
             auto=auto,
             only=only or (),
+            steps=steps or (),
             dry_run=dry_run,
             undo=undo,
             confirm=confirm,

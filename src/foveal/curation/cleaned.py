@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -18,6 +18,9 @@ State: TypeAlias = Literal["planned", "applied", "undone"]
 
 REVIEW = "review"
 """Stands for the id of a finding where a person decided."""
+STEPS = "steps"
+"""Stands for the id of a finding where page steps were asked for."""
+_WORDS = {"quarantine": "to quarantine", "relabel": "to another label", "lay out": "laid out again"}
 _EXAMPLES = 2
 _HEADER = ("found by", "what is done", "pictures", "for example")
 
@@ -64,18 +67,21 @@ class CleanReport:
 
     @property
     def summary(self) -> str:
-        """Return how many pictures are moved and relabelled, in words."""
-        away = sum(change.action == "quarantine" for change in self.changes)
-        new = len(self.changes) - away
-        parts = [f"{plural(away, 'picture')} to quarantine"] if away else []
-        parts += [f"{plural(new, 'picture')} to another label"] if new else []
+        """Return how many pictures are moved, relabelled and laid out, in words."""
+        counts: Counter[str] = Counter(change.action for change in self.changes)
+        parts = [
+            f"{plural(counts[action], 'picture')} {words}"
+            for action, words in _WORDS.items()
+            if counts[action]
+        ]
         return " and ".join(parts) or "nothing to do"
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Return a row for each finding and what is done about it; see `header`."""
         groups: defaultdict[tuple[str, str], list[Change]] = defaultdict(list)
         for change in self.changes:
-            groups[change.finding or REVIEW, change.action].append(change)
+            by = STEPS if change.action == "lay out" else change.finding or REVIEW
+            groups[by, change.action].append(change)
         return [
             (finding, action, f"{len(changes):,}", _examples(changes))
             for (finding, action), changes in groups.items()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
 
 from foveal.atomic import hold
+from foveal.console import NoProgress, Progress
 from foveal.curation import disk, steps
 from foveal.curation.manifest import Manifest, line_of, read_lines
 from foveal.curation.prepare import Edit, Move, prepare
@@ -101,7 +102,13 @@ class Journal:
             return []
         return [self._read(path)[0] for path in sorted(self._journal.iterdir()) if _is_one(path)]
 
-    def apply(self, about: JsonObject, moves: Sequence[Move], edits: Sequence[Edit]) -> Cleaning:
+    def apply(
+        self,
+        about: JsonObject,
+        moves: Sequence[Move],
+        edits: Sequence[Edit],
+        progress: Progress | None = None,
+    ) -> Cleaning:
         """Move files and replace contents: all, or when something fails, nothing.
 
         Call within `alone`.
@@ -110,6 +117,7 @@ class Journal:
             about: What is done, for `history`.
             moves: Files to move; no two have one name, before or after.
             edits: Files that get new content; none of them moves.
+            progress: Receives the progress; None tells nobody.
 
         Raises:
             DataError: When a file is gone or has changed meanwhile.
@@ -124,7 +132,7 @@ class Journal:
             # Left by a process that was killed before it changed anything.
             shutil.rmtree(draft)
         try:
-            taken = prepare(self._data, draft, home, moves, edits)
+            taken = prepare(self._data, draft, home, moves, edits, progress or NoProgress())
             header["times"] = self._times(taken)
             lines = [header, *(step.to_json() for step in taken)]
             disk.write(draft / _PLAN, b"".join(line_of(line) for line in lines))

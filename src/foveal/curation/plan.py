@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self, final
 
 from foveal.curation.names import Names, is_folder_name
+from foveal.curation.pages import can_lay_out, laid_out
 from foveal.curation.prepare import Edit, Move
 from foveal.curation.tables import edited_table
+from foveal.data.decode import DecodeLimits
 from foveal.data.files_source import FileSource, FolderLabels, NameLabels, TableLabels
 from foveal.data.names import WORKSPACE
 from foveal.data.readers.file_names import label_in_name, place_in_name
 from foveal.data.readers.listed import picture_resolver, read_table
 from foveal.data.source import Sample, TargetKind
+from foveal.errors import DataError
 from foveal.types import JsonObject
 
 QUARANTINE = f"{WORKSPACE}/quarantine"
@@ -28,7 +31,7 @@ class Change:
 
     Attributes:
         sample: Id of the sample.
-        action: `relabel`, or `quarantine`.
+        action: `relabel`, `quarantine`, or `lay out`: page steps change the picture itself.
         label: The new label or text, several labels joined by `|`; for `relabel` alone.
         reason: Why, in words.
         finding: Id of the finding behind it, or None.
@@ -36,7 +39,7 @@ class Change:
     """
 
     sample: str
-    action: Literal["relabel", "quarantine"]
+    action: Literal["relabel", "quarantine", "lay out"]
     label: str | None
     reason: str
     finding: str | None
@@ -72,6 +75,22 @@ class Change:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """How pictures are laid out again.
+
+    Attributes:
+        steps: Page steps, as a recipe writes them.
+        limits: Limits of the pictures.
+        unreadable: Ids of those that cannot be read.
+    """
+
+    steps: tuple[str, ...]
+    limits: DecodeLimits
+    unreadable: Collection[str]
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a cleaning will do.
 
@@ -88,7 +107,13 @@ class Plan:
     edits: tuple[Edit, ...]
 
 
-def make_plan(source: FileSource, data: Path, target: TargetKind, wanted: Sequence[Change]) -> Plan:
+def make_plan(
+    source: FileSource,
+    data: Path,
+    target: TargetKind,
+    wanted: Sequence[Change],
+    layout: Layout | None = None,
+) -> Plan:
     """Return how changes are made, and which cannot be.
 
     Pictures keep their way below the quarantine; a new label moves them to its class folder (on
@@ -101,6 +126,7 @@ def make_plan(source: FileSource, data: Path, target: TargetKind, wanted: Sequen
         data: Their folder.
         target: What a label is.
         wanted: At most one for each sample.
+        layout: How pictures are laid out that nothing else is wanted of; None leaves them.
 
     Raises:
         DataError: When a label cannot be written into a table.
@@ -108,6 +134,8 @@ def make_plan(source: FileSource, data: Path, target: TargetKind, wanted: Sequen
     planner = _Planner(source, data, target)
     for change in wanted:
         planner.add(change)
+    if layout is not None:
+        planner.lay_out(layout, {change.sample for change in wanted if change.action == "relabel"})
     return planner.plan()
 
 
@@ -125,6 +153,7 @@ class _Planner:
         self._passed_over: defaultdict[str, list[str]] = defaultdict(list)
         self._moves: list[Move] = []
         self._rows: dict[str, str | None] = {}
+        self._laid: list[Edit] = []
 
     def add(self, change: Change) -> None:
         sample = self._samples.get(change.sample)
@@ -137,9 +166,36 @@ class _Planner:
         else:
             self._changes.append(change)
 
+    def lay_out(self, layout: Layout, relabelled: Collection[str]) -> None:
+        """Add the change of all pictures that stay where they are."""
+        words = f"laid out by {' '.join(layout.steps)}"
+        moved = {move.sample for move in self._moves}
+        for sample in self._source.samples:
+            if sample.id in moved and sample.id not in relabelled:
+                continue
+            problem = self._not_laid_out(sample.id, layout, moved)
+            if problem:
+                self._passed_over[problem].append(sample.id)
+                continue
+            raw = "|".join(sample.raw) if sample.raw else None
+            self._changes.append(Change(sample.id, "lay out", None, words, None, raw))
+            self._laid.append(Edit(sample.id, laid_out(sample.id, layout.steps, layout.limits)))
+
+    def _not_laid_out(self, id: str, layout: Layout, moved: Collection[str]) -> str | None:
+        if id in moved:
+            return "not laid out while they move to another label: clean again"
+        if id in layout.unreadable:
+            return "not laid out, since they cannot be read"
+        if not can_lay_out(id):
+            return f"not laid out, since {PurePosixPath(id).suffix} is not written"
+        if self._names.is_outside(id) or (self._data / id).is_symlink():
+            return "outside of the folder, or behind a link"
+        return None
+
     def plan(self) -> Plan:
         passed_over = {why: tuple(samples) for why, samples in self._passed_over.items()}
-        return Plan(tuple(self._changes), passed_over, tuple(self._moves), tuple(self._edits()))
+        edits = (*self._edits(), *self._laid)
+        return Plan(tuple(self._changes), passed_over, tuple(self._moves), edits)
 
     def _problem(self, sample: Sample, change: Change) -> str | None:
         """Plan the change of a sample, or return why that is not possible."""
@@ -228,7 +284,13 @@ class _Planner:
         before = read_table(storage, table)
         resolve = picture_resolver(storage, storage.listing())
         content = edited_table(table, before, self._target, resolve, self._rows)
-        yield Edit(table, before, content)
+
+        def make(now: bytes) -> bytes:
+            if now != before:
+                raise DataError(f"{self._data / table} has changed meanwhile.", hint="try again")
+            return content
+
+        yield Edit(table, make)
 
 
 def _cut(name: str) -> tuple[str, str]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import final
 
+from foveal.console import Progress
 from foveal.curation import disk
 from foveal.curation.disk import Identity
 from foveal.curation.steps import MakeFolder, Rename, Step, missing_folders
 from foveal.errors import DataError
+from foveal.machine import available_cores, read_ahead
 
 
 @final
@@ -45,17 +48,20 @@ class Edit:
 
     Attributes:
         name: Relative to the data, with /.
-        before: What is in it; what the new content was made from.
-        content: What shall be.
+        make: From what is in it to what shall be; called from threads.
     """
 
     name: str
-    before: bytes
-    content: bytes
+    make: Callable[[bytes], bytes]
 
 
 def prepare(
-    data: Path, draft: Path, home: Path, moves: Sequence[Move], edits: Sequence[Edit]
+    data: Path,
+    draft: Path,
+    home: Path,
+    moves: Sequence[Move],
+    edits: Sequence[Edit],
+    progress: Progress,
 ) -> list[Step]:
     """Return the steps, after writing new contents into a draft of the cleaning's folder.
 
@@ -65,6 +71,7 @@ def prepare(
         home: What the draft will be called when the steps are taken.
         moves: See `Journal.apply`.
         edits: See `Journal.apply`.
+        progress: Told how many files are read and written.
 
     Raises:
         DataError: When a file is gone, or lies in another file system than its new place.
@@ -76,6 +83,7 @@ def prepare(
     device = data.stat().st_dev
     folders: dict[str, None] = {}
     renames: list[Step] = []
+    progress.start("preparing", len(moves) + len(edits))
     for number, move in enumerate(moves):
         path = data / move.source
         identity = _identity(path)
@@ -88,23 +96,32 @@ def prepare(
         place = _place_of(data, move, identity)
         if place is None:
             renames.append(Rename(move.source, move.target, identity))
-            continue
-        new = f"new/link-{number}"
-        disk.link(draft / new, place)
-        old = f"{inside}/old/link-{number}"
-        renames.append(Rename(move.source, old, identity, into_journal=True))
-        made = Identity.of(draft / new)
-        renames.append(Rename(f"{inside}/{new}", move.target, made, from_journal=True))
-    for number, edit in enumerate(edits):
-        identity = _identity(data / edit.name)
-        if (data / edit.name).read_bytes() != edit.before:
-            raise DataError(f"{data / edit.name} has changed meanwhile.", hint="try again")
-        disk.write(draft / f"new/{number}", edit.content, identity.mode)
-        made = Identity.of(draft / f"new/{number}")
+        else:
+            new, old = f"new/link-{number}", f"{inside}/old/link-{number}"
+            disk.link(draft / new, place)
+            renames.append(Rename(move.source, old, identity, into_journal=True))
+            link = Identity.of(draft / new)
+            renames.append(Rename(f"{inside}/{new}", move.target, link, from_journal=True))
+        progress.update(number + 1)
+    cores = available_cores()
+    made = read_ahead(partial(_made, data), edits, workers=cores, ahead=2 * cores)
+    for number, (edit, (identity, mode, content)) in enumerate(zip(edits, made, strict=True)):
+        disk.write(draft / f"new/{number}", content, mode)
+        after = Identity.of(draft / f"new/{number}")
         old, new = f"{inside}/old/{number}", f"{inside}/new/{number}"
         renames.append(Rename(edit.name, old, identity, into_journal=True))
-        renames.append(Rename(new, edit.name, made, from_journal=True))
+        renames.append(Rename(new, edit.name, after, from_journal=True))
+        progress.update(len(moves) + number + 1)
+    progress.finish()
     return [*map(MakeFolder, folders), *renames]
+
+
+def _made(data: Path, edit: Edit) -> tuple[Identity, int, bytes]:
+    """Return what a file is, its permissions, and its new content."""
+    path = data / edit.name
+    identity = _identity(path)
+    # Of a link, the permissions are those of the file that takes its place.
+    return identity, path.stat().st_mode, edit.make(path.read_bytes())
 
 
 def _identity(path: Path) -> Identity:

@@ -14,15 +14,16 @@ from foveal.console import Progress
 from foveal.curation.cleaned import CleanReport
 from foveal.curation.decisions import Decision, Decisions
 from foveal.curation.journal import Cleaning, Journal
-from foveal.curation.plan import Change, Plan, make_plan
+from foveal.curation.plan import Change, Layout, Plan, make_plan
 from foveal.curation.rules import Known, by_rules
 from foveal.curation.workspace import Workspace
 from foveal.data.files_source import FileSource
-from foveal.data.names import is_archive
+from foveal.data.names import is_archive, is_tar_name, without_archive_suffix
 from foveal.data.opening import picture_size
-from foveal.data.source import Source
+from foveal.data.source import Source, TargetKind
 from foveal.data.storage import LocalStorage
 from foveal.errors import DataError, ImageError, UsageError
+from foveal.page import parse_steps
 from foveal.recipe import Recipe
 from foveal.synth import is_synth
 from foveal.types import Finding, JsonObject
@@ -41,6 +42,7 @@ def clean_data(
     *,
     auto: bool,
     only: Sequence[str],
+    steps: Sequence[str],
     confirm: Confirm,
     progress: Progress,
 ) -> CleanReport:
@@ -51,6 +53,7 @@ def clean_data(
         recipe: What is given about reading the data.
         auto: Whether findings are dealt with by `foveal.curation.rules` too.
         only: Ids of findings; then nothing else is dealt with.
+        steps: Page steps that all other pictures go through; none leaves them as they are.
         confirm: Given the plan, says whether to go on.
         progress: Receives the progress of a check, where one is needed.
 
@@ -63,29 +66,47 @@ def clean_data(
         past = [cleaning for cleaning in journal.history() if cleaning.state == "applied"]
         decided = Decisions(Workspace.of(data).review).read()
         wanted = _changes(_not_done(decided.values(), past), only)
-        if not wanted and not auto:
+        if not wanted and not auto and not steps:
             raise UsageError(
                 f"Nothing is decided about {data} that is not done yet.",
                 hint=f"foveal review {_shown(data)}, or by rules: "
                 f"foveal clean {_shown(data)} --auto",
             )
         findings: tuple[Finding, ...] = ()
-        if auto:
+        if auto or steps:
             last = checked(data, recipe, progress)
             findings, source, recipe = last.report.findings, last.source, last.recipe
         else:
             source, recipe = opened(data, recipe)
         files = _changeable(data, source)
         known = _known(files, recipe, wanted, {*decided, *_relabelled(past)})
-        ruled, notes = by_rules(findings, known, only)
-        plan = make_plan(files, folder, target_kind_of(recipe), [*wanted, *ruled])
+        ruled, notes = by_rules(findings if auto else (), known, only)
+        target = target_kind_of(recipe)
+        layout = _layout(steps, recipe, findings, target) if steps else None
+        plan = make_plan(files, folder, target, [*wanted, *ruled], layout)
         planned = CleanReport(
             source.location, "planned", plan.changes, plan.passed_over, tuple(notes)
         )
         if not plan.changes or not confirm(planned):
             return planned
-        cleaning = journal.apply(_about(plan, decided.values()), plan.moves, plan.edits)
+        about = _about(plan, decided.values())
+        cleaning = journal.apply(about, plan.moves, plan.edits, progress)
         return replace(planned, state="applied", number=cleaning.number)
+
+
+def _layout(
+    steps: Sequence[str], recipe: Recipe, findings: Sequence[Finding], target: TargetKind
+) -> Layout:
+    if target == "mask":
+        raise UsageError("Pictures that are laid out again no longer fit their masks.")
+    parse_steps(steps)
+    unreadable = {
+        suspect.sample
+        for finding in findings
+        if finding.id == "images.unreadable"
+        for suspect in finding.suspects
+    }
+    return Layout(tuple(steps), limits_of(recipe), unreadable)
 
 
 def _about(plan: Plan, decided: Iterable[Decision]) -> JsonObject:
@@ -153,9 +174,12 @@ def _folder(data: str | Path) -> tuple[Path, Workspace]:
         what, hint = "is a URL", "copy it to a folder of this machine first"
     elif not Path(data).exists():
         raise DataError(f"{data} does not exist.", code="data_missing")
-    elif Path(data).is_file() and is_archive(Path(data)):
+    elif is_archive(Path(data)):
         what = "is an archive"
-        hint = f"unpack it first: python -m zipfile -e {name} {shlex.quote(Path(data).stem)}"
+        folder = shlex.quote(without_archive_suffix(Path(data).name))
+        hint = f"unpack it first: python -m zipfile -e {name} {folder}"
+        if is_tar_name(Path(data).name):
+            hint = f"unpack it first: mkdir {folder} && tar -xf {name} -C {folder}"
     elif workspace.data is None:
         what = "cannot be written to"
     else:
