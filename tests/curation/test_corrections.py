@@ -233,7 +233,7 @@ def test_the_command_lists_accepts_and_merges(
     kept: Path, keep: Keep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep(png(1), SAID)
-    keep(png(2, "triangle"), replace(RIGHT, note="a nice one"))
+    keep(png(2, "triangle"), replace(RIGHT, note="<script>alert(1)</script>"))
 
     def ran(*arguments: str) -> str:
         assert run(["corrections", str(kept), *arguments]) == 0
@@ -242,7 +242,11 @@ def test_the_command_lists_accepts_and_merges(
     first, second = ran("--quiet").splitlines()[1:]
     assert first.split() == ["1", "new", "circle", "90.0", "%", "square"]
     assert "the same" in second
-    ran("--all", "--quiet")
+    page = tmp_path / "page.html"
+    ran("--report", str(page))
+    assert page.read_text().count("<figure>") == 2
+    assert "<script>alert" not in page.read_text()
+    assert ran("--all", "--quiet") == "2 accepted\n"
     out = ran("--merge", str(tmp_path / "data"), "--quiet")
     assert out == f"2 pictures added to {tmp_path / 'data'}\n"
     said = json.loads(ran("--json"))

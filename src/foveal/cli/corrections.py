@@ -8,17 +8,23 @@ from typing import Annotated
 import typer
 
 import foveal
+from foveal.atomic import write_atomic
 from foveal.cli.options import Debug, Json, Quiet
 from foveal.cli.output import note, table, write, write_json
 from foveal.curation.correct import Corrections
 from foveal.curation.corrections import Correction
 from foveal.curation.merging import Merged
+from foveal.curation.shown import really
 from foveal.data.findings import plural
+from foveal.destination import writing
 from foveal.errors import UsageError
+from foveal.render.markup import page_html
 from foveal.words import percent
 
 # Of long texts: the table has to fit a terminal.
-_SHOWN = 18
+_SHOWN = 22
+# What a person goes through at once; the most telling come first.
+_MOST_ROWS = 40
 
 
 def corrections(
@@ -45,6 +51,10 @@ def corrections(
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only those about one model.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page that shows them with their pictures."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -64,14 +74,21 @@ def corrections(
         label=label,
         merge=merge,
     )
+    if report is not None:
+        with writing(report):
+            write_atomic(report, page_html("Corrections", found._repr_html_()))
     if as_json:
         write_json(found.to_json())
         return
-    if merge is None:
-        _list(found)
-        _say_next(found, quiet=quiet)
-    elif found.merged is not None:
+    if found.merged is not None:
         _say_merged(found.merged, quiet=quiet)
+        return
+    if every or accept or reject:
+        states = [one.state for one in found]
+        write(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)))
+    else:
+        _list(found)
+    _say_next(found, quiet=quiet)
 
 
 def _list(found: Corrections) -> None:
@@ -85,20 +102,15 @@ def _list(found: Corrections) -> None:
         rows.append(_row(one))
     if rows:
         header = ("id", "state", "answer", "sure", "really", "note", "like it")
-        write(table(header, rows))
+        write(table(header, rows[:_MOST_ROWS]))
+        if len(rows) > _MOST_ROWS:
+            write(f"and {len(rows) - _MOST_ROWS} more: --json lists all")
     else:
         write("nothing was said yet")
 
 
 def _row(one: Correction) -> tuple[str, ...]:
     said = one.feedback.said
-    really = "?" if one.label is None else _cut("|".join(one.label) or "none of the classes")
-    if said.target == "mask":
-        really = {True: "right", False: "not right", None: "?"}[said.right]
-    elif said.right and really != "?":
-        really = "the same"
-    if one.contradicted:
-        really += " (others disagree)"
     like = ", ".join(map(str, one.like[:4])) + (", …" if len(one.like) > 4 else "")
     answer = _cut("|".join(said.answer) or "-")
     return (
@@ -106,7 +118,7 @@ def _row(one: Correction) -> tuple[str, ...]:
         one.state,
         answer,
         percent(said.confidence),
-        really,
+        _cut(really(one)),
         _cut(said.note.replace("\n", " ")),
         like,
     )
@@ -134,4 +146,4 @@ def _say_merged(merged: Merged, *, quiet: bool) -> None:
         write(f"correction {id} is not merged: {name} is there as {'|'.join(label)!r}")
     if merged.conflicting:
         note(f"next    foveal review {merged.into}", quiet=quiet)
-    note(f"next    foveal train {merged.into} --from RUN", quiet=quiet)
+    note(f"next    foveal train {merged.into} --from MODEL", quiet=quiet)

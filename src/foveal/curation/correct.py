@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, final
 
 from foveal.curation.corrections import Correction, decide, read_corrections
 from foveal.curation.merging import Merged, merge
+from foveal.curation.shown import corrections_html
 from foveal.data.readers.rows import SEPARATOR
 from foveal.errors import UsageError, unknown_name
 from foveal.types import JsonObject
@@ -44,6 +45,10 @@ class Corrections:
         states = [one.state for one in self.items]
         counts = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
         return f"Corrections({self.folder}, {counts or 'none'})"
+
+    def _repr_html_(self) -> str:
+        """Return the first of them with their pictures, for a notebook."""
+        return corrections_html(self.folder, self.items)
 
     def to_json(self) -> JsonObject:
         """Return what `foveal corrections --json` prints."""

@@ -134,7 +134,8 @@ class Start:
         """
         old, train = self.recipe, resolved.train
         reasons = dict(resolved.reasons)
-        if "train.lr" not in given and train.batch_size is not None:
+        is_trained = train.strategy != "frozen"
+        if "train.lr" not in given and train.batch_size is not None and is_trained:
             part: Part = "scratch" if old.train.strategy == "scratch" else "full"
             whole = default_lr(replace(train, lr=None), part, train.batch_size)
             train = replace(train, lr=_WARM_LR * whole)
