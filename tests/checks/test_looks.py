@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -106,3 +108,15 @@ def test_pictures_that_were_not_measured_are_not_judged() -> None:
     given = looked_at(40)
     given.scan.measures[:] = np.nan
     assert found(given) == {}
+
+
+def test_features_find_further_copies() -> None:
+    given = looked_at(40)
+    features = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
+    features[9] = features[4]
+    finding = found(replace(given, features=features))["images.near_duplicate"]
+    assert [(s.sample, s.like) for s in finding.suspects] == [
+        ("4.png", ("9.png",)),
+        ("9.png", ("4.png",)),
+    ]
+    assert finding.method is not None and "features" in finding.method

@@ -11,7 +11,7 @@ from PIL import ImageDraw, ImageEnhance, ImageOps
 
 from foveal.data import resemblance
 from foveal.data.hashing import fingerprint
-from foveal.data.resemblance import copies_suspected, find_copies
+from foveal.data.resemblance import alike, copies_suspected, find_copies
 from foveal.data.scan import Scan
 from foveal.data.source import Sample, TargetKind
 
@@ -124,3 +124,20 @@ def test_copies_name_each_other_and_the_usual_label() -> None:
         ("2.png", "a", ("0.png", "1.png")),
     ]
     assert [s.score for s in suspects] == [1.0, 1.0, 0.75]
+
+
+def test_pictures_with_nearly_the_same_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    features = (5 + rng.normal(size=(40, 30))).astype(np.float32)
+    features[31] = features[7] + 0.05 * rng.normal(size=30)
+    features[3] = features[7] + 0.05 * rng.normal(size=30)
+    positions = np.array([7, 31, *range(10, 30)])
+    # 3 was not asked for; a mean that all share does not count.
+    assert alike(features, positions).tolist() == [[7, 31]]
+    everything = alike(features, np.arange(40)).tolist()
+    assert everything == [[3, 7], [3, 31], [7, 31]]
+    monkeypatch.setattr(resemblance, "_ROWS", 6)
+    monkeypatch.setattr(resemblance, "_COLUMNS", 6)
+    assert sorted(alike(features, np.arange(40)).tolist()) == everything
+    monkeypatch.setattr(resemblance, "MOST_FEATURES", 39)
+    assert alike(features, np.arange(40)).tolist() == []

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from foveal.checks.base import CheckInput, check
 from foveal.data.findings import about, finding, plural
 from foveal.data.near import MAX_DIFFERENCE, MIN_SPREAD, together
-from foveal.data.resemblance import DIFFERENCE, MOST, copies_suspected, find_copies
+from foveal.data.resemblance import (
+    ALIKE_FEATURES,
+    DIFFERENCE,
+    MOST,
+    MOST_FEATURES,
+    alike,
+    copies_suspected,
+    find_copies,
+)
 from foveal.data.texts import kinds_of
 from foveal.types import Finding, Suspect
 
@@ -17,6 +25,10 @@ _LAID_OVER = (
     f"; and, of at most {MOST:,} pictures, whole or cropped by 5 or 10 % on each side, upright or "
     f"mirrored (under one label), those that differ in at most {DIFFERENCE} when laid over each "
     "other"
+)
+_FEATURES = (
+    f"; and, of at most {MOST_FEATURES:,} pictures, features whose differences from the mean have "
+    f"a cosine of {ALIKE_FEATURES} or more"
 )
 
 
@@ -55,7 +67,8 @@ def near_duplicate(given: CheckInput) -> Iterator[Finding]:
     copies = sum(len(positions) - 1 for positions in sets)
     method = (
         f"Equal files; perceptual hashes that differ in at most {given.near_distance} of 64 bits "
-        f"and thumbnails in at most {MAX_DIFFERENCE}{_LAID_OVER if given.near_distance else ''}."
+        f"and thumbnails in at most {MAX_DIFFERENCE}{_LAID_OVER if given.near_distance else ''}"
+        f"{_FEATURES if given.features is not None and given.near_distance else ''}."
     )
     yield finding(
         "images.near_duplicate",
@@ -93,6 +106,8 @@ def _sets_of_copies(given: CheckInput) -> list[list[int]]:
         known = find_copies(given.samples, given.scan, usable, given.target, given.near_distance)
     kinds = kinds_of(given.samples) if given.target == "text" else None
     pairs = known.pairs.tolist()
+    if given.features is not None and given.near_distance and given.target != "text":
+        pairs += alike(given.features, usable).tolist()
     found = together(given.scan, usable, given.near_distance, pairs, kinds).sets(usable)
     return [positions for positions in found if len(positions) > 1]
 
