@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image as PILImage
 
@@ -60,6 +62,14 @@ def lay_out(name: str, root: Path, draw_folder: DrawFolder) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
         np.savez(root / "data.npz", x=pixels, y=np.array(["circle", "square"] * 3))
+        return root
+    if name == "parquet":
+        draw_folder(root, n=3)
+        pictures = sorted(root.glob("*/*.png"))
+        files = {"image": [p.read_bytes() for p in pictures], "label": ["a", "b"] * 3}
+        pyarrow.parquet.write_table(pyarrow.table(files), root / "data.parquet")
+        shutil.rmtree(root / "circle")
+        shutil.rmtree(root / "square")
         return root
     if name == "masks":
         draw_folder(root, classes=("circle", "square"), n=3)

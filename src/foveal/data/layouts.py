@@ -120,8 +120,8 @@ def _unknown_file(location: str, name: str) -> DataError:
             hint="unpack it first, or pack it again: tar -cf photos.tar photos",
         )
     return DataError(
-        f"{location} is a file. Expected a folder of pictures, a table (.csv, .jsonl) "
-        "or arrays (.npz, .npy).",
+        f"{location} is a file. Expected a folder of pictures, a table (.csv, .jsonl), "
+        "arrays (.npz, .npy) or Parquet.",
         hint="foveal train DATA expects DATA/<class>/*.jpg",
     )
 

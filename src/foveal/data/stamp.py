@@ -9,6 +9,7 @@ from pathlib import Path
 from foveal.data.archive import ArchiveStorage
 from foveal.data.files_source import FileSource
 from foveal.data.masks.source import MaskFiles
+from foveal.data.parquet_source import ParquetSource
 from foveal.data.polygons.source import Drawings
 from foveal.data.source import Source
 from foveal.data.storage import LocalStorage, Storage
@@ -29,6 +30,9 @@ def stamp_of(source: Source) -> str:
 
 
 def _files(source: Source) -> Iterator[Path]:
+    if isinstance(source, ParquetSource):
+        yield from (file.path for file in source.files.values())
+        return
     if not isinstance(source, FileSource):
         path = Path(source.location)
         if path.is_file():

@@ -11,7 +11,17 @@ from typing import Annotated, Literal, TypeAlias, final
 from foveal.settings import About, Knob
 
 Layout: TypeAlias = Literal[
-    "auto", "table", "metadata", "text", "arrays", "folders", "names", "files", "masks", "polygons"
+    "auto",
+    "table",
+    "metadata",
+    "text",
+    "arrays",
+    "folders",
+    "parquet",
+    "names",
+    "files",
+    "masks",
+    "polygons",
 ]
 
 

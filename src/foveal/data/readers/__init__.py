@@ -12,6 +12,7 @@ from foveal.data.readers.folders import FoldersReader
 from foveal.data.readers.lines import TextReader
 from foveal.data.readers.masks import MasksReader
 from foveal.data.readers.metadata import MetadataReader
+from foveal.data.readers.parquet import ParquetReader
 from foveal.data.readers.polygons import PolygonsReader
 from foveal.data.readers.table import TableReader
 from foveal.data.source import SourceOptions
@@ -26,6 +27,7 @@ for _reader in (
     TextReader(),
     ArrayReader(),
     FoldersReader(),
+    ParquetReader(),
     NamesReader(),
     FilesReader(),
     MasksReader(),
@@ -48,9 +50,11 @@ def readers_for(options: SourceOptions) -> Sequence[Reader]:
         return [READERS[options.layout]]
     if options.target == "mask":
         return [READERS["masks"], READERS["polygons"]]
-    names = ["table", "metadata", "arrays", "folders", "files"]
+    names = ["table", "metadata", "arrays", "folders", "parquet", "files"]
     if options.target == "text":
-        names = ["table", "metadata", "text", "arrays", "folders", "names"]
+        names = ["table", "metadata", "text", "arrays", "folders", "parquet", "names"]
     if options.label_regex is not None:
-        names = [name for name in names if name not in ("folders", "names", "files")] + ["names"]
+        names = [name for name in names if name not in ("folders", "parquet", "names", "files")] + [
+            "names"
+        ]
     return [READERS[name] for name in names]

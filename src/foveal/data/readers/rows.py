@@ -226,15 +226,16 @@ def _json_rows(
             yield BadRow(number, "has several values where one text is expected")
             continue
         given = {key: lowered[alias] for key, alias in names.items()}
-        values = {key: _cell(value) for key, value in given.items() if value is not None}
+        values = {key: as_cell(value) for key, value in given.items() if value is not None}
         yield make_row(number, values, target)
 
 
-def _cell(value: Any) -> str:
+def as_cell(value: Any) -> str:
+    """Return a value of JSON as a table of text has it; several are joined by `|`."""
     if value is None:
         return ""
     if isinstance(value, list):
-        return SEPARATOR.join(_cell(item) for item in value)
+        return SEPARATOR.join(as_cell(item) for item in value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
