@@ -160,7 +160,7 @@ def test_columns_that_are_missing_are_named(
 def test_numbers_without_a_name_and_bad_rows_are_said(tmp_path: Path) -> None:
     table = with_names(pa.table({"image": structs([1]), "label": [2]}), ["cat", "dog"])
     pq.write_table(table, tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="the class number 2. Expected 0 to 1"):
+    with pytest.raises(DataError, match=r"the class number 2\. Expected 0 to 1"):
         open_source(tmp_path)
     columns = {"image": structs([1, 2]), "label": ["x", "y"], "weight": [1.0, -2.0]}
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")

@@ -57,7 +57,7 @@ class ParquetFile:
         Raises:
             DataError: When there is none, or several and none is called like pictures.
         """
-        found = [field.name for field in self._schema if self._is_struct(field) or _is_bytes(field)]
+        found = [str(f.name) for f in self._schema if self._is_struct(f) or _is_bytes(f)]
         named = [name for name in _PICTURES for other in found if other.lower() == name]
         if len(found) == 1 or named:
             return next((name for name in found if name.lower() in named[:1]), found[0])

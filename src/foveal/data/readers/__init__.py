@@ -54,7 +54,6 @@ def readers_for(options: SourceOptions) -> Sequence[Reader]:
     if options.target == "text":
         names = ["table", "metadata", "text", "arrays", "folders", "parquet", "names"]
     if options.label_regex is not None:
-        names = [name for name in names if name not in ("folders", "parquet", "names", "files")] + [
-            "names"
-        ]
+        others = ("folders", "parquet", "names", "files")
+        names = [name for name in names if name not in others] + ["names"]
     return [READERS[name] for name in names]
