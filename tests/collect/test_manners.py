@@ -184,6 +184,8 @@ def allowed(
         ("User-agent: *\nCrawl-delay: 2.5", "/a", 2.5),
         ("User-agent: *\nRequest-rate: 1/10\nCrawl-delay: 2", "/a", 10.0),
         ("User-agent: *\nCrawl-delay: nan", "/a", None),
+        # Nothing that a robots.txt can say takes long to compare.
+        (f"User-agent: *\nDisallow: /{'*a' * 40}b", "/" + "a" * 3_000, None),
         ("<html>not found</html>", "/a", None),
         ("\0\xff\nDisallow: /", "/a", None),
     ],
