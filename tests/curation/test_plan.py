@@ -233,3 +233,16 @@ def test_a_table_that_changed_since_it_was_read_is_not_overwritten(tmp_path: Pat
     write(tmp_path / "labels.csv", b"image,label\na.png,z\n")
     with pytest.raises(DataError, match="changed meanwhile"):
         edited(plan, tmp_path)
+
+
+def test_tables_of_the_sides_are_edited_each_in_its_own_column(tmp_path: Path) -> None:
+    for name in ("train/a.png", "train/b.png", "val/a.png"):
+        picture(tmp_path / name)
+    write(tmp_path / "train/metadata.csv", b"file_name,Kind\na.png,cat\nb.png,cat\n")
+    write(tmp_path / "val/metadata.csv", b"file_name,Kind\na.png,cat\n")
+    source = open_source(tmp_path, ReadAnything(label_column="kind"))
+    assert isinstance(source, FileSource)
+    changes = [relabel("train/a.png", "dog"), quarantine("train/b.png")]
+    plan = make_plan(source, tmp_path, "labels", changes)
+    assert [edit.name for edit in plan.edits] == ["train/metadata.csv"]
+    assert edited(plan, tmp_path) == b"file_name,Kind\na.png,dog\n"

@@ -63,7 +63,7 @@ def test_one_table_for_everything_may_state_the_side(folder: Path) -> None:
     ]
     source = open_source(folder)
     assert isinstance(source, FileSource)
-    assert source.labelled_by == TableLabels("metadata.csv")
+    assert source.labelled_by == TableLabels(("metadata.csv",))
     assert [found.id for found in source.findings] == ["table.unlisted_file"]
 
 
@@ -75,8 +75,8 @@ def test_the_column_of_the_labels_is_found_or_chosen(folder: Path) -> None:
     assert caught.value.hint == "--set data.label_column=colour says where the labels are"
     recipe = make_recipe(None, ["data.label_column=kind"], {})
     assert [s.raw for s in open_for(folder, recipe).samples] == [("cat",), ("dog",)]
-    # Labels are changed in a column that is found by its name only.
-    assert open_for(folder, recipe).labelled_by is None  # type: ignore[attr-defined]
+    by = open_for(folder, recipe).labelled_by  # type: ignore[attr-defined]
+    assert by == TableLabels(("metadata.csv",), "kind")
     with pytest.raises(DataError, match=r"Is it 'Kind'\? Expected one of: kinds"):
         open_source(folder, ReadAnything(label_column="kinds"))
 

@@ -187,7 +187,9 @@ def _opened(
         prefix = PurePosixPath(*PurePosixPath(first.id).parts[: source.labelled_by.depth])
         return source.samples, Labels(into, prefix)
     if isinstance(source.labelled_by, TableLabels):
-        return source.samples, TableOfLabels(into, source.labelled_by.file, target)
+        if len(source.labelled_by.files) > 1 or source.labelled_by.column is not None:
+            raise DataError(f"The labels in {into} are in several tables or columns.", hint=hint)
+        return source.samples, TableOfLabels(into, source.labelled_by.files[0], target)
     raise DataError(f"In {into} the labels are the names of the pictures.", hint=hint)
 
 

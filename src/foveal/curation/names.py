@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import final
 
@@ -41,8 +41,8 @@ class Names:
             self._inside[folder] = is_inside and real == self._real / folder
         return not self._inside[folder]
 
-    def companions(self, picture: str, table: str | None) -> list[str]:
-        """Return the files of a picture's stem beside it that are no pictures.
+    def companions(self, picture: str, tables: Collection[str]) -> list[str]:
+        """Return the files of a picture's stem beside it that are neither pictures nor `tables`.
 
         Where several pictures have that stem, it is not known whose they are: none.
         """
@@ -54,7 +54,7 @@ class Names:
                 continue
             if is_picture_name(name):
                 return []
-            if way + name != table and not (self._data / way / name).is_dir():
+            if way + name not in tables and not (self._data / way / name).is_dir():
                 found.append(way + name)
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self, final
@@ -11,14 +11,12 @@ from typing import Any, Literal, Self, final
 from foveal.curation.names import Names, is_folder_name
 from foveal.curation.pages import can_lay_out, laid_out
 from foveal.curation.prepare import Edit, Move
-from foveal.curation.tables import edited_table
+from foveal.curation.tables import table_edits
 from foveal.data.decode import DecodeLimits
 from foveal.data.files_source import FileSource, FolderLabels, NameLabels, TableLabels
 from foveal.data.names import WORKSPACE
 from foveal.data.readers.file_names import label_in_name, place_in_name
-from foveal.data.readers.listed import picture_resolver, read_table
 from foveal.data.source import Sample, TargetKind
-from foveal.errors import DataError
 from foveal.types import JsonObject
 
 QUARANTINE = f"{WORKSPACE}/quarantine"
@@ -194,7 +192,7 @@ class _Planner:
 
     def plan(self) -> Plan:
         passed_over = {why: tuple(samples) for why, samples in self._passed_over.items()}
-        edits = (*self._edits(), *self._laid)
+        edits = (*table_edits(self._source, self._data, self._target, self._rows), *self._laid)
         return Plan(tuple(self._changes), passed_over, tuple(self._moves), edits)
 
     def _problem(self, sample: Sample, change: Change) -> str | None:
@@ -253,7 +251,9 @@ class _Planner:
         """Move a picture and what belongs to it to names that are free for all of them."""
         files = {sample.id: target}
         stem, _ = _cut(target)
-        for name in self._names.companions(sample.id, self._table):
+        by = self._source.labelled_by
+        tables = by.files if isinstance(by, TableLabels) else ()
+        for name in self._names.companions(sample.id, tables):
             files[name] = stem + name[len(_cut(sample.id)[0]) :]
         mask = self._source.masks.file(sample.id) if self._source.masks else None
         if mask is not None and mask not in files:
@@ -270,27 +270,6 @@ class _Planner:
             Move(name, goal, sample.id, change.reason, change.finding, is_quarantine)
             for name, goal in zip(files, targets, strict=True)
         ]
-
-    @property
-    def _table(self) -> str | None:
-        by = self._source.labelled_by
-        return by.file if isinstance(by, TableLabels) else None
-
-    def _edits(self) -> Iterator[Edit]:
-        table = self._table
-        if table is None or not self._rows:
-            return
-        storage = self._source.storage
-        before = read_table(storage, table)
-        resolve = picture_resolver(storage, storage.listing())
-        content = edited_table(table, before, self._target, resolve, self._rows)
-
-        def make(now: bytes) -> bytes:
-            if now != before:
-                raise DataError(f"{self._data / table} has changed meanwhile.", hint="try again")
-            return content
-
-        yield Edit(table, make)
 
 
 def _cut(name: str) -> tuple[str, str]:

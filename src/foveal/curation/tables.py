@@ -10,10 +10,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias, final
 
+from foveal.curation.prepare import Edit
+from foveal.data.files_source import FileSource, TableLabels
 from foveal.data.readers.lines import place_in_line, read_lines
+from foveal.data.readers.listed import folder_of, picture_resolver, read_table
 from foveal.data.readers.rows import (
     SEPARATOR,
     BadRow,
@@ -61,6 +64,7 @@ def edited_table(
     target: TargetKind,
     resolve: Resolve,
     changes: Mapping[str, str | None],
+    column: str | None = None,
 ) -> bytes:
     """Return a table with other labels for some samples, byte for byte the same elsewhere.
 
@@ -72,13 +76,14 @@ def edited_table(
         target: What a label is.
         resolve: From the name of a picture in the table to the sample's id.
         changes: Sample id → new label, several joined by `|`, or text; None leaves its rows out.
+        column: Which column holds the labels; None finds it by its name.
 
     Raises:
         DataError: When the table cannot be read, or a label cannot be written into it.
     """
     text = decode_table(name, data)
-    spans = {span.line: span for span in _spans(name, text, target)}
-    before = list(_rows(name, data, target))
+    spans = {span.line: span for span in _spans(name, text, target, column)}
+    before = list(_rows(name, data, target, column))
     pieces: list[str] = []
     wanted: list[Row | BadRow] = []
     at = 0
@@ -102,14 +107,46 @@ def edited_table(
         wanted.append(replace(row, raw=made.raw) if isinstance(made, Row) else row)
     mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     after = mark + ("".join(pieces) + text[at:]).encode()
-    _verify(name, wanted, list(_rows(name, after, target)))
+    _verify(name, wanted, list(_rows(name, after, target, column)))
     return after
 
 
-def _rows(name: str, data: bytes, target: TargetKind) -> Iterator[Row | BadRow]:
+def table_edits(
+    source: FileSource, data: Path, target: TargetKind, changes: Mapping[str, str | None]
+) -> Iterator[Edit]:
+    """Yield the edits of the tables that labels are in.
+
+    Args:
+        source: The data.
+        data: Their folder.
+        target: What a label is.
+        changes: See `edited_table`.
+
+    Raises:
+        DataError: See `edited_table`; and by an edit when its table has changed since.
+    """
+    by, storage = source.labelled_by, source.storage
+    if not changes or not isinstance(by, TableLabels):
+        return
+    listing = storage.listing()
+    for table in by.files:
+        before = read_table(storage, table)
+        resolve = picture_resolver(storage, listing, folder_of(table))
+        content = edited_table(table, before, target, resolve, changes, by.column)
+        if content != before:
+            yield Edit(table, partial(_unless_changed, data / table, before, content))
+
+
+def _unless_changed(path: Path, before: bytes, content: bytes, now: bytes) -> bytes:
+    if now != before:
+        raise DataError(f"{path} has changed meanwhile.", hint="try again")
+    return content
+
+
+def _rows(name: str, data: bytes, target: TargetKind, column: str | None) -> Iterator[Row | BadRow]:
     if PurePosixPath(name).suffix.lower() == ".txt":
         return read_lines(name, data, target)
-    return read_rows(name, data, target)
+    return read_rows(name, data, target, column)
 
 
 def _verify(name: str, wanted: list[Row | BadRow], found: list[Row | BadRow]) -> None:
@@ -136,19 +173,21 @@ def _verify(name: str, wanted: list[Row | BadRow], found: list[Row | BadRow]) ->
     )
 
 
-def _spans(name: str, text: str, target: TargetKind) -> Iterator[_Span]:
+def _spans(name: str, text: str, target: TargetKind, column: str | None) -> Iterator[_Span]:
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == ".txt":
         return _line_spans(text)
     if suffix in (".jsonl", ".ndjson"):
-        return _json_spans(text, target)
-    return _csv_spans(name, text, target)
+        return _json_spans(text, target, column)
+    return _csv_spans(name, text, target, column)
 
 
-def _csv_spans(name: str, text: str, target: TargetKind) -> Iterator[_Span]:
+def _csv_spans(
+    name: str, text: str, target: TargetKind, label_column: str | None
+) -> Iterator[_Span]:
     delimiter = delimiter_of(text)
     header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
-    column = columns_of(name, header, target)["label"]
+    column = columns_of(name, header, target, label_column)["label"]
     # A cell that begins with a quote goes on to the next single one; what follows that is kept.
     cell = re.compile(rf'"(?:[^"]|"")*(?:"[^{delimiter}\r\n]*)?|[^{delimiter}\r\n]*')
     at, line = 0, 0
@@ -187,7 +226,7 @@ def _line_spans(text: str) -> Iterator[_Span]:
         at = end
 
 
-def _json_spans(text: str, target: TargetKind) -> Iterator[_Span]:
+def _json_spans(text: str, target: TargetKind, label_column: str | None) -> Iterator[_Span]:
     at = 0
     for line, row in enumerate(text.split("\n"), 1):
         end = min(at + len(row) + 1, len(text))
@@ -195,7 +234,7 @@ def _json_spans(text: str, target: TargetKind) -> Iterator[_Span]:
             members = _members(row)
         except (ValueError, RecursionError):
             members = {}
-        name = names_of(members, target).get("label")
+        name = names_of(members, target, label_column).get("label")
         if name is not None:
             start, stop, was = members[name]
             write = partial(_value, was, row.isascii())

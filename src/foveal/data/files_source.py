@@ -47,13 +47,15 @@ class FolderLabels:
 @final
 @dataclass(frozen=True, slots=True)
 class TableLabels:
-    """Labels in a table.
+    """Labels in tables.
 
     Attributes:
-        file: Its name in the storage.
+        files: Their names in the storage: one, or one for each side of a split.
+        column: Which column holds the labels; None finds it by its name.
     """
 
-    file: str
+    files: tuple[str, ...]
+    column: str | None = None
 
 
 @final

@@ -56,8 +56,13 @@ class Listed:
     @property
     def within(self) -> str:
         """Return the folder that it is in, with a slash at its end; empty for that of the data."""
-        folder, slash, _ = self.table.rpartition("/")
-        return folder + slash
+        return folder_of(self.table)
+
+
+def folder_of(table: str) -> str:
+    """Return the folder that a table is in; see `Listed.within`."""
+    folder, slash, _ = table.rpartition("/")
+    return folder + slash
 
 
 def read_listed(
@@ -96,9 +101,7 @@ def listed_pictures(place: Place, tables: Sequence[Listed], options: SourceOptio
         samples += found
         findings += about_them
     names = " and ".join(listed.table for listed in tables)
-    # Labels are changed in the one table, in the column that is found by its name.
-    is_simple = len(tables) == 1 and options.label_column is None
-    by = TableLabels(tables[0].table) if is_simple else None
+    by = TableLabels(tuple(listed.table for listed in tables), options.label_column)
     layout = _layout(names, tuple(samples), options.target)
     return place.source(layout, samples, findings, labelled_by=by)
 
@@ -144,11 +147,11 @@ def _find_pictures(
     storage: Storage, listing: Listing, rows: Iterable[Row], within: str
 ) -> tuple[list[tuple[str, Row]], list[Row]]:
     """Return (name in the storage, row) of the pictures there, and the rows without one."""
-    resolve = picture_resolver(storage, listing)
+    resolve = picture_resolver(storage, listing, within)
     found: list[tuple[str, Row]] = []
     missing: list[Row] = []
     for row in rows:
-        name = resolve(_from(within, row.image))
+        name = resolve(row.image)
         if name is None:
             missing.append(row)
         else:
@@ -162,12 +165,21 @@ def _from(within: str, image: str) -> str:
     return image if is_absolute or not within else posixpath.normpath(within + image)
 
 
-def picture_resolver(storage: Storage, listing: Listing) -> Callable[[str], str | None]:
-    """Return a function from a name in a table to that of the picture in the storage, or None."""
+def picture_resolver(
+    storage: Storage, listing: Listing, within: str
+) -> Callable[[str], str | None]:
+    """Return a function from a name in a table to that of the picture in the storage, or None.
+
+    Args:
+        storage: Where the pictures are.
+        listing: What lies there.
+        within: The folder that the table is in, see `Listed.within`.
+    """
     files = frozenset(listing.files)
     tops = [name for name in listing.folders if "/" not in name]
 
-    def resolve(image: str) -> str | None:
+    def resolve(name: str) -> str | None:
+        image = _from(within, name)
         if image in files:
             return image
         # Beside the table or in one folder beside it (`images/`), but never a guess between two.
