@@ -4,7 +4,9 @@ Lines are drawn in strokes of 1 to 8 pixels, dark on light and light on dark, by
 at random, and taken from scans (`signature_text`). Each is blurred by degrees, the sharp one
 by none, and saved as JPEG. The figure is the area under the ROC curve: how often a sharp line of
 any kind has a higher sharpness than a blurred line of any kind; with a bootstrap interval over the
-lines. The variance of the Laplacian, which is the usual measure, stands beside it.
+lines. The variance of the Laplacian, which is the usual measure, stands beside it. Then whole pages
+of several sizes, at the scale at which `foveal check` measures: the blur in parts of a stroke from
+which `images.blurred` finds a page among sharp ones.
 
     python benchmarks/curation/text_sharpness.py [--data ../shared/data]
 """
@@ -23,7 +25,9 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from foveal.data.measures import sharpness
+from foveal.data.hashing import shrunk
+from foveal.data.measures import MEASURES, measure, sharpness
+from foveal.types import Picture
 
 Grey = NDArray[np.uint8]
 
@@ -48,6 +52,34 @@ def drawn(count: int, stroke: int, seed: int) -> Iterator[Image.Image]:
         image = Image.new("L", size, paper)
         ImageDraw.Draw(image).text((10 - left, 10 - top), text, fill=ink, font=font)
         yield image
+
+
+def page(size: int, rng: np.random.Generator) -> Image.Image:
+    """Draw a page of words, fifty times as wide as its letters are high."""
+    image = Image.new("L", (50 * size, 65 * size), int(rng.integers(200, 250)))
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=size)
+    ink = int(rng.integers(0, 60))
+    for top in range(2 * size, 62 * size, round(1.6 * size)):
+        words = ["".join(rng.choice(list(_CHARACTERS), int(rng.integers(2, 9)))) for _ in range(9)]
+        pen.text((2 * size, top), " ".join(words), fill=ink, font=font)
+    return image
+
+
+def look_at_pages(count: int) -> None:
+    """Print the sharpness of pages by their blur, and where the limit is."""
+    rng = np.random.default_rng(2)
+    for size in (24, 36, 50):
+        cells = []
+        for part in (0, 0.5, 1.0, 1.5, 2.0):
+            values = []
+            for _ in range(count):
+                # A stroke is about a tenth of the size.
+                grey = blurred(page(size, rng), part * size / 10, rng)
+                pixels = np.repeat(grey[..., None], 3, axis=2)
+                measures = measure(Picture.from_array(pixels), shrunk(pixels))
+                values.append(float(measures[MEASURES.index("sharpness")]))
+            cells.append(f"{part:g} of a stroke: {np.mean(values):.2f}")
+        print(f"pages of {50 * size} x {65 * size} px, n {count}; {'; '.join(cells)}", flush=True)
 
 
 def scanned(folder: Path, count: int) -> Iterator[Image.Image]:
@@ -127,6 +159,7 @@ def main() -> None:
         together += lines
         compare(f"drawn, strokes of {stroke} px", lines)
     compare("drawn, all strokes together", together)
+    look_at_pages(3)
     folder = given.data / "signature_text" / "text"
     if folder.is_dir():
         compare("scans and photographs", list(scanned(folder, 2 * given.lines)))

@@ -65,6 +65,14 @@ def test_what_is_beyond_the_limit_is_found_the_worst_first(
     assert finding.method is not None
 
 
+def test_printed_pages_are_sharp_alike_so_that_a_softer_one_is_found() -> None:
+    print_like = [0.97] * 30
+    finding = found(looked_at(40, sharpness=[*print_like, *[0.5] * 3, *[0.95] * 7]))
+    assert finding["images.blurred"].count == 3
+    # Photographs among drawings are not blurred drawings.
+    assert found(looked_at(40, sharpness=[*[0.97] * 25, *[0.5] * 15])) == {}
+
+
 def test_many_blurred_pictures_are_a_warning() -> None:
     assert found(looked_at(40, sharpness=[0.2] * 6))["images.blurred"].severity == "warning"
 
