@@ -91,6 +91,8 @@ class ParquetFile:
         """
         with self._reading():
             values: list[Any] = self._file.read(columns=[column]).column(0).to_pylist()
+            if len(values) != self._file.metadata.num_rows:
+                raise ValueError(f"its column {column} has {len(values):,} rows")
         return values
 
     def picture(self, row: int) -> bytes | None:
@@ -99,10 +101,9 @@ class ParquetFile:
         Raises:
             DataError: When they cannot be read.
         """
-        group = bisect_right(self._starts, row) - 1
         with self._lock, self._reading():
-            column = self._group(group)
-            value = column[row - self._starts[group]].as_py()
+            group = bisect_right(self._starts, row) - 1
+            value = self._group(group)[row - self._starts[group]].as_py()
         if isinstance(value, dict):
             value = value.get("bytes")
         return value if isinstance(value, bytes) else None
@@ -146,14 +147,7 @@ class ParquetFile:
             yield
         except DataError:
             raise
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            OSError,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:
+        except (ValueError, TypeError, LookupError, OSError, RuntimeError, MemoryError) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise DataError(
                 f"{self.path} cannot be read as Parquet: {reason.rstrip('.')}.",
