@@ -534,6 +534,7 @@ class Model:
         port: int = 0,
         keys: str | Path | None = None,
         insecure: bool = False,
+        collect: str | Path | None = None,
     ) -> ServerHandle:
         """Serve the model and its web page in a thread, and return at once.
 
@@ -542,6 +543,7 @@ class Model:
             port: Port to listen on; 0 chooses a free one.
             keys: As for `foveal.serve`.
             insecure: As for `foveal.serve`.
+            collect: As for `foveal.serve`.
 
         Returns:
             A handle with `.url` and `.stop()`.
@@ -555,7 +557,14 @@ class Model:
         given = None if keys is None else Path(keys)
         file = None if insecure and keys is None else existing_keys_file(given)
         served = {self.bundle.name: self.predictor}
-        return start_in_thread(served, host=host, port=port, keys=file, insecure=insecure)
+        return start_in_thread(
+            served,
+            host=host,
+            port=port,
+            keys=file,
+            insecure=insecure,
+            collect=None if collect is None else Path(collect),
+        )
 
     def check_alone(self, done: str) -> None:
         """Raise unless this is one model; `done` says what is done to one alone."""

@@ -90,6 +90,12 @@ class TrainedOn:
         records["content"], records["look"] = self.content, self.look
         return records.tobytes()
 
+    def with_those_of(self, other: TrainedOn) -> TrainedOn:
+        """Return the hashes of both, each picture once."""
+        content, first = np.unique(np.concatenate([self.content, other.content]), return_index=True)
+        look = np.concatenate([self.look, other.look])[first]
+        return TrainedOn(content[:_MOST], look[:_MOST])
+
     def recognise(self, digests: Sequence[bytes], looks: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Return which pictures (M,) were trained on, or are near copies of such.
 

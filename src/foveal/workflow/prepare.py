@@ -277,7 +277,7 @@ def _split(
         target=target_kind_of(recipe),
     )
     if start is not None:
-        split, more = keep_trained_on(start.bundle, source.samples, cache.scan, split, recipe)
+        split, more = keep_trained_on(start, source.samples, cache.scan, split, recipe)
         findings = (*findings, *more)
     write_split_csv(run.split, source.samples, split)
     return split, findings

@@ -7,21 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.bundle.bundle import Bundle
-from foveal.bundle.container import TRAINED_ON_NAME
-from foveal.bundle.trained_on import TrainedOn, looks_of
+from foveal.bundle.trained_on import looks_of
 from foveal.data.findings import about, finding
 from foveal.data.scan import Scan
 from foveal.data.source import Sample
 from foveal.recipe import Recipe
 from foveal.types import Finding
 from foveal.workflow.sources import target_kind_of
+from foveal.workflow.start import Start
 
 _TRAIN = 0
 
 
 def keep_trained_on(
-    bundle: Bundle,
+    start: Start,
     samples: Sequence[Sample],
     scan: Scan,
     split: NDArray[np.int8],
@@ -34,23 +33,23 @@ def keep_trained_on(
     finding is a warning.
 
     Args:
-        bundle: The model that the training starts from.
+        start: The model that the training starts from.
         samples: All samples.
         scan: Scan of all samples.
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
         recipe: Resolved.
     """
-    if TRAINED_ON_NAME not in bundle.manifest.files:
+    known, name = start.trained_on, start.bundle.name
+    if known is None:
         return split, (
             finding(
                 "split.start_unknown",
                 "info",
-                f"The model {bundle.name!r} does not say what it was trained on: some validation "
+                f"The model {name!r} does not say what it was trained on: some validation "
                 "pictures may be among that.",
                 (),
             ),
         )
-    known = TrainedOn.from_bytes(bundle.read(TRAINED_ON_NAME))
     held_out = np.flatnonzero(split > _TRAIN).astype(np.int64)
     target = target_kind_of(recipe)
     raws = [samples[i].raw for i in held_out.tolist()]
@@ -62,7 +61,7 @@ def keep_trained_on(
         return split, ()
     if any(sample.split is not None for sample in samples):
         words = (
-            f"held out here, but trained on by {bundle.name!r}, which the training starts from: "
+            f"held out here, but trained on by {name!r}, which the training starts from: "
             "the metrics are too good."
         )
         hint = "hold out other pictures, or train anew without --from"
@@ -73,5 +72,5 @@ def keep_trained_on(
     for i in held_out.tolist():
         if samples[i].group in groups:
             moved[i] = _TRAIN
-    words = f"moved to the training side: {bundle.name!r}, which it starts from, has learnt them."
+    words = f"moved to the training side: {name!r}, which it starts from, has learnt them."
     return moved, about(names, "split.start_kept", "info", "picture", words)

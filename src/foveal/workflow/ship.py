@@ -101,7 +101,9 @@ def ship(
     names = (*task.core_outputs, *([] if network.familiarity is None else [UNFAMILIARITY]))
     files[PROOF_NAME] = prove_inputs(engine, task, prepared.pipeline, names).to_bytes()
     if prepared.recipe.evaluate.remember_pictures:
-        files[TRAINED_ON_NAME] = _trained_on(prepared).to_bytes()
+        trained_on = _trained_on(prepared)
+        if trained_on is not None:
+            files[TRAINED_ON_NAME] = trained_on.to_bytes()
     draft = Bundle.write(run.draft, unmeasured, files)
     evaluation = measure_prepared(Predictor(draft), prepared, progress)
     metrics = {name: interval.to_json() for name, interval in evaluation.metrics.items()}
@@ -180,10 +182,15 @@ def _manifest(
     )
 
 
-def _trained_on(prepared: Prepared) -> TrainedOn:
+def _trained_on(prepared: Prepared) -> TrainedOn | None:
+    """Return what the weights have learnt; None where the model before does not say what it had."""
     positions = prepared.indices(TRAIN)
     raws = [prepared.source.samples[i].raw for i in positions]
-    return TrainedOn.of(prepared.cache.scan, positions, raws, prepared.task.target_kind)
+    own = TrainedOn.of(prepared.cache.scan, positions, raws, prepared.task.target_kind)
+    if prepared.start is None:
+        return own
+    before = prepared.start.trained_on
+    return None if before is None else own.with_those_of(before)
 
 
 def _data(prepared: Prepared) -> JsonObject:

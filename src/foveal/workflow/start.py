@@ -19,10 +19,12 @@ from safetensors.torch import load
 from torch import Tensor
 
 from foveal.bundle.bundle import Bundle
+from foveal.bundle.container import TRAINED_ON_NAME
+from foveal.bundle.trained_on import TrainedOn
 from foveal.errors import RecipeError, UsageError, WeightsError
 from foveal.models.backbones import resolve_backbone
 from foveal.models.network import Network, build_network, head_options
-from foveal.recipe import Recipe, TrainOptions
+from foveal.recipe import SETTINGS, Recipe, TrainOptions
 from foveal.tasks import get_training
 from foveal.tasks.training import TaskTraining
 from foveal.train.defaults import Part, default_lr
@@ -81,6 +83,13 @@ class Start:
             )
         return cls(bundle, bundle_recipe(bundle))
 
+    @property
+    def trained_on(self) -> TrainedOn | None:
+        """What it was trained on; None where it does not say."""
+        if TRAINED_ON_NAME not in self.bundle.manifest.files:
+            return None
+        return TrainedOn.from_bytes(self.bundle.read(TRAINED_ON_NAME))
+
     def keep_in(self, run: RunDirectory) -> None:
         """Copy the model into a run."""
         source = self.bundle.path
@@ -100,10 +109,11 @@ class Start:
         for key in sorted(recipe.given | {f"task_options.{k}" for k in recipe.task_options}):
             section = key.partition(".")[0]
             if section in _TAKEN and key in given and given[key] != before.get(key, given[key]):
+                where = SETTINGS[key].where if key in SETTINGS else key
                 raise RecipeError(
-                    f"{key} = {given[key]} contradicts the model that the training starts from, "
+                    f"{where} = {given[key]} contradicts the model that the training starts from, "
                     f"{self.bundle.name!r}, which has {before[key]}.",
-                    hint=f"leave {key} out, or train anew without --from",
+                    hint=f"leave {where} out, or train anew without --from",
                 )
         if recipe.train.strategy == "scratch":
             raise RecipeError(
