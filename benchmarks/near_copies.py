@@ -1,10 +1,11 @@
 """How well near copies are found: pictures saved again, made smaller, brightened, cropped, turned.
 
 Two searches have to find them. A split keeps near copies on one side (`foveal.data.near`: hash and
-thumbnail), and an evaluation counts pictures that were trained on (`foveal.bundle.trained_on`: the
-hash alone). For each set and each change: the share of the copies that is found. And
-among the pictures themselves: the share that is taken for a copy of another one. Few are: some
-advertisements of laptop_phone were saved twice, and letters has sister fonts.
+thumbnail; `foveal.data.resemblance`: laid over each other), and an evaluation counts pictures that
+were trained on (`foveal.bundle.trained_on`: the hash alone). For each set and each change: the
+share of the copies that is found. And among the pictures themselves: the share that is taken for a
+copy of another one. Few are: some advertisements of laptop_phone were saved twice, and letters has
+sister fonts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from PIL import ImageEnhance, ImageOps
 from foveal.bundle.trained_on import TrainedOn
 from foveal.data.hashing import Fingerprint, fingerprint
 from foveal.data.near import MIN_SPREAD, together
+from foveal.data.resemblance import find_copies
 from foveal.data.scan import Scan
+from foveal.data.source import Sample
 from foveal.recipe import Recipe
 from outcome import Outcome, add_out, note, report, shared
 
@@ -73,7 +76,7 @@ CHANGES: dict[str, Change] = {
     "turned by 1 degree": lambda p: p.rotate(1, PILImage.Resampling.BILINEAR, fillcolor="white"),
     "mirrored": ImageOps.mirror,
 }
-"""Cutting, turning and mirroring are beyond what the searches are made for."""
+"""What is done to the copies."""
 
 MADE_FOR = ("JPEG, quality 60", "70 % of the size", "brighter by a fifth")
 """By these they are judged: what programs and websites do to a picture that stays the same."""
@@ -152,7 +155,7 @@ def scan_of(prints: Sequence[Fingerprint]) -> Scan:
     scan.ok[:] = True
     for i, print_ in enumerate(prints):
         scan.digest[i, :8] = np.frombuffer(i.to_bytes(8, "little"), np.uint8)
-        scan.phash[i], scan.thumb[i] = print_.phash, print_.thumb
+        scan.phash[i], scan.thumb[i], scan.small[i] = print_.phash, print_.thumb, print_.small
         scan.spread[i], scan.balance[i] = print_.spread, print_.balance
     return scan
 
@@ -160,7 +163,11 @@ def scan_of(prints: Sequence[Fingerprint]) -> Scan:
 def first_of(prints: Sequence[Fingerprint]) -> NDArray[np.int64]:
     """Return the smallest position of those that each picture belongs to."""
     distance = Recipe().data.near_duplicate_distance
-    return together(scan_of(prints), np.arange(len(prints)), distance).first
+    scan, positions = scan_of(prints), np.arange(len(prints))
+    # All under one label, as copies of a picture are.
+    samples = [Sample(str(i), ("label",)) for i in range(len(prints))]
+    copies = find_copies(samples, scan, positions, "labels", distance)
+    return together(scan, positions, distance, copies.pairs.tolist()).first
 
 
 def joined(originals: Sequence[Fingerprint]) -> float:

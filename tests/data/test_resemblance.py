@@ -107,6 +107,17 @@ def test_a_distance_of_nothing_asks_for_no_changed_copies() -> None:
     assert found([scene(1), cropped(0.1)(scene(1))], distance=0) == []
 
 
+def test_print_must_lie_closer() -> None:
+    def letter(width: int) -> PILImage.Image:
+        page = PILImage.new("RGB", (96, 96), "white")
+        ImageDraw.Draw(page).rectangle((28, 10, 28 + width, 86), fill="black")
+        return page
+
+    assert found([letter(24), letter(24).resize((64, 64))]) == [(0, 1)]
+    # A bolder one is another font.
+    assert found([letter(24), letter(28)]) == []
+
+
 def test_too_many_pictures_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resemblance, "MOST", 1)
     assert found([scene(1), cropped(0.1)(scene(1))]) == []

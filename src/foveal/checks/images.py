@@ -11,6 +11,7 @@ from foveal.data.near import MAX_DIFFERENCE, MIN_SPREAD, together
 from foveal.data.resemblance import (
     ALIKE_FEATURES,
     DIFFERENCE,
+    DIFFERENCE_OF_PRINT,
     MOST,
     MOST_FEATURES,
     alike,
@@ -23,8 +24,8 @@ from foveal.types import Finding, Suspect
 _BLANK = MIN_SPREAD / 4
 _LAID_OVER = (
     f"; and, of at most {MOST:,} pictures, whole or cropped by 5 or 10 % on each side, upright or "
-    f"mirrored (under one label), those that differ in at most {DIFFERENCE} when laid over each "
-    "other"
+    f"mirrored (under one label), those that differ in at most {DIFFERENCE} "
+    f"({DIFFERENCE_OF_PRINT} for print) when laid over each other"
 )
 _FEATURES = (
     f"; and, of at most {MOST_FEATURES:,} pictures, features whose differences from the mean have "
