@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveal.console import Progress
-from foveal.errors import UsageError
-from foveal.extras import import_extra
+from foveal.errors import MissingExtraError, UsageError
+from foveal.extras import import_extra, install_extra
 from foveal.foreign import spelled
 from foveal.model import shown_progress
 
 if TYPE_CHECKING:
     from foveal.checks.report import CheckReport
     from foveal.collect.report import Collected
+    from foveal.workflow.check import AddAnswers
     from foveal.workflow.divide import Divided
     from foveal.workflow.preprocess import Preprocessed
     from foveal.workflow.tree import Link
@@ -27,6 +28,7 @@ def check(
     task: str | None = None,
     overrides: Sequence[str] = (),
     label_regex: str | None = None,
+    features: bool = False,
     verbose: bool = True,
     progress: Progress | None = None,
 ) -> CheckReport:
@@ -37,11 +39,15 @@ def check(
         task: Task that the data is for; None takes that of KIND for `synth:KIND`, else `classify`.
         overrides: Each `key.path=value`, as after `--set`.
         label_regex: Regular expression whose first group is the label in a file name.
+        features: Also compute features of every picture with the packaged backbone, for labels
+            that look wrong and pictures that belong to no class. They are kept for the next time.
         verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
         progress: Receives the progress.
 
     Raises:
         DataError: If there are no pictures.
+        MissingExtraError: If `features` are wanted and torch is not installed.
+        WeightsError: If `features` are wanted and the backbone's weights are not installed.
     """
     from foveal.recipe import make_recipe
     from foveal.workflow.check import check_source
@@ -49,9 +55,21 @@ def check(
     recipe = make_recipe(None, overrides, {"task": task, "label_regex": label_regex})
     reporting = shown_progress(progress, verbose=verbose)
     try:
-        return check_source(data, recipe, reporting)
+        return check_source(data, recipe, reporting, answer=_answer() if features else None)
     finally:
         reporting.finish()
+
+
+def _answer() -> AddAnswers:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            "Features need torch, which is not installed.", hint=install_extra("train")
+        ) from error
+    from foveal.workflow.features import answer
+
+    return answer
 
 
 @spelled

@@ -6,6 +6,7 @@ from foveal.checks.labels import class_balance, imbalance, one_class, single_pic
 from foveal.checks.looks import blurred, bright, dark, low_information, odd_aspect, odd_size
 from foveal.checks.shortcuts import size_shortcut
 from foveal.checks.splits import empty_side
+from foveal.checks.suspects import outliers, suspect_labels
 from foveal.checks.texts import characters, length_balance
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
     "odd_aspect",
     "odd_size",
     "one_class",
+    "outliers",
     "run_checks",
     "single_picture",
     "size_shortcut",
+    "suspect_labels",
     "unreadable",
 ]

@@ -28,6 +28,13 @@ def check(
             "--report", metavar="FILE", help="Write a page with the pictures, such as check.html."
         ),
     ] = None,
+    features: Annotated[
+        bool,
+        typer.Option(
+            "--features",
+            help="Also find wrong labels and outliers, with features of a pretrained network.",
+        ),
+    ] = False,
     overrides: Set = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -44,7 +51,9 @@ def check(
         check_file(page)
     progress = make_progress(quiet=quiet)
     try:
-        report = foveal.check(data, overrides=overrides or (), progress=progress, **knobs)
+        report = foveal.check(
+            data, features=features, overrides=overrides or (), progress=progress, **knobs
+        )
     finally:
         progress.finish()
     if as_json:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from foveal.atomic import atomic_path
 from foveal.data.deal import Unit, deal
 from foveal.data.findings import finding, plural
-from foveal.data.near import together
+from foveal.data.near import Together, together
 from foveal.data.resemblance import Copies, copies_suspected, find_copies
 from foveal.data.scan import Scan
 from foveal.data.source import Sample, TargetKind
@@ -84,9 +84,7 @@ def assign_splits(
     positions = np.flatnonzero(usable).astype(np.int64)
     if copies is None:
         copies = find_copies(samples, scan, positions, target, near_distance)
-    known = chain(_group_pairs(samples, positions), copies.pairs.tolist())
-    kinds = kinds_of(samples) if target == "text" else None
-    found = together(scan, positions, near_distance, known, kinds)
+    found = find_units(samples, scan, positions, near_distance, target, copies)
     members = found.sets(positions)
     findings = [] if found.is_complete else [_cut_short(len(positions))]
     side = stated.copy()
@@ -112,6 +110,29 @@ def assign_splits(
         side[list(unit.positions)] = chosen
     side[usable & (side == UNUSED)] = TRAIN
     return side, findings
+
+
+def find_units(
+    samples: Sequence[Sample],
+    scan: Scan,
+    positions: NDArray[np.int64],
+    near_distance: int,
+    target: TargetKind,
+    copies: Copies,
+) -> Together:
+    """Return what is never torn apart: groups, byte-equal pictures and near-duplicates.
+
+    Args:
+        samples: Samples of the source.
+        scan: Scan of the same samples.
+        positions: (n,) positions of the usable samples.
+        near_distance: In bits of the perceptual hash.
+        target: What a label is.
+        copies: What `find_copies` returns for them.
+    """
+    known = chain(_group_pairs(samples, positions), copies.pairs.tolist())
+    kinds = kinds_of(samples) if target == "text" else None
+    return together(scan, positions, near_distance, known, kinds)
 
 
 def _strata(

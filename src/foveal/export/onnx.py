@@ -82,7 +82,13 @@ def export_onnx(network: Network, task: Task, pipeline: Pipeline) -> bytes:
         A model with the input `image`, (N, height, width, 3) uint8 RGB; N is free, and the width
         too where the pipeline's widths differ.
     """
-    names = tuple(spec.name for spec in shipped_outputs(network, task))
+    return export_outputs(
+        network, tuple(spec.name for spec in shipped_outputs(network, task)), pipeline
+    )
+
+
+def export_outputs(network: Network, names: tuple[str, ...], pipeline: Pipeline) -> bytes:
+    """Return a network that gives the outputs `names` as a serialised ONNX model; as above."""
     shipped = _Shipped(copy.deepcopy(network).float().cpu(), names)
     # The memory order in which it was trained is of no use to ONNX Runtime.
     shipped = shipped.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from foveal.curation.workspace import Workspace
 from foveal.data.cache import Cache
 from foveal.data.measures import SIDE
 from foveal.data.resemblance import find_copies
+from foveal.data.source import Source
 from foveal.data.split import assign_splits
 from foveal.data.stamp import stamp_of
 from foveal.errors import RecipeError
@@ -37,10 +39,22 @@ _MASK_PIPELINE = Pipeline(_SIDE, _SIDE, "tile", scale=0.125)
 _READ = ("task", "seed", "data", "split")
 
 
-def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckReport:
+AddAnswers: TypeAlias = Callable[[CheckInput, Source, Recipe, Path, Progress], CheckInput]
+"""Adds features and out-of-fold answers: see `foveal.workflow.features.answer`."""
+
+
+def check_source(
+    data: str | Path, recipe: Recipe, progress: Progress, *, answer: AddAnswers | None = None
+) -> CheckReport:
     """Decode every picture of a source, split it as training would, and run the checks.
 
     The report is kept in the cache of the source's workspace.
+
+    Args:
+        data: As for `foveal train`.
+        recipe: What is given about reading and dividing the data.
+        progress: Receives the progress.
+        answer: Adds what the checks with a network look at; None leaves them out.
 
     Raises:
         DataError: When there is nothing to look at.
@@ -83,6 +97,8 @@ def check_source(data: str | Path, recipe: Recipe, progress: Progress) -> CheckR
         copies=copies,
     )
     given = CheckInput(source.samples, cache.scan, split, distance, target, copies=copies)
+    if answer is not None:
+        given = answer(given, source, recipe, Workspace.of(data).cache, progress)
     found = run_checks(given, task=recipe.task)
     is_text = target == "text"
     report = CheckReport(

@@ -1,0 +1,59 @@
+"""From features and labels to answers of models that were not trained on the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.checks.base import OutOfFold
+from foveal.checks.folds import Floats, answer_classes, answer_each, deal_folds
+from foveal.types import RawTarget
+
+# Fewer pictures, or a single class, say nothing of each other.
+FEWEST = 20
+
+
+def answer_out_of_fold(
+    features: Floats, raws: Sequence[RawTarget | None], units: NDArray[np.int64]
+) -> OutOfFold | None:
+    """Answer every labelled sample by models of the folds that it is not in.
+
+    Where no sample has several labels the scores of a row are chances of the classes, which sum to
+    1; else each is the chance that the label applies.
+
+    Args:
+        features: (N, D) as `foveal.checks.folds.compress` gives them.
+        raws: Labels of each sample; None for one that is left out.
+        units: (N,) Samples of one number stay in one fold: groups and near-duplicates.
+
+    Returns:
+        None where there are too few pictures or only one class.
+    """
+    known = np.flatnonzero([raw is not None for raw in raws])
+    labels = sorted({name for raw in raws if raw is not None for name in raw})
+    if len(known) < FEWEST or len(labels) < 2:
+        return None
+    number = {name: i for i, name in enumerate(labels)}
+    if is_single(raws):
+        targets = np.array([number[raw[0]] for raw in raws if raw], np.int64)
+        fold = deal_folds(targets, units[known])
+        answered = answer_classes(features[known], targets, len(labels), fold)
+        chances = answered.noise.probabilities
+    else:
+        several = np.zeros((len(known), len(labels)), np.bool_)
+        for row, i in enumerate(known.tolist()):
+            several[row, [number[name] for name in raws[i] or ()]] = True
+        # By its rarest label, so that each label is in all folds.
+        rarity = np.where(several, 1 / np.maximum(several.sum(axis=0), 1), 0)
+        fold = deal_folds(rarity.argmax(axis=1).astype(np.int64), units[known])
+        chances = answer_each(features[known], several, fold)
+    scores = np.full((len(raws), len(labels)), np.nan, np.float32)
+    scores[known] = chances
+    return OutOfFold(tuple(labels), scores)
+
+
+def is_single(raws: Sequence[RawTarget | None]) -> bool:
+    """Return whether every labelled sample has exactly one label."""
+    return all(raw is None or len(raw) == 1 for raw in raws)
