@@ -53,3 +53,31 @@ def test_an_address_that_is_taken_is_told(tmp_path: Path, draw_folder: DrawFolde
             foveal.review(data, port=port)
     assert "closed" in repr(review)
     assert review._repr_html_() is None
+
+
+def test_names_of_files_need_not_be_valid_unicode(tmp_path: Path, draw_folder: DrawFolder) -> None:
+    data = draw_folder(tmp_path / "shapes", n=4, size=16)
+    name = os.fsencode(next(data.iterdir())) + b"/\xffbroken.png"
+    with open(name, "wb") as file:  # noqa: PTH123  # A path is text.
+        file.write(b"no picture")
+    # As in a locale of UTF-8, whatever that of the tests is.
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+
+    def output(*words: str) -> bytes:
+        command = [sys.executable, "-m", "foveal", *words, str(data)]
+        done = subprocess.run(command, capture_output=True, env=environment, check=False)
+        assert b"error" not in done.stderr
+        return done.stdout
+
+    assert b"\xffbroken.png" in output("check")
+    found = json.loads(output("check", "--json"))["findings"]
+    (sample,) = next(f["samples"] for f in found if f["id"] == "images.unreadable")
+    with foveal.review(data, verbose=False) as review:
+        with urllib.request.urlopen(f"{review.url}/queues/0") as response:
+            assert json.loads(response.read())["suspects"][0]["sample"] == sample
+        review.review.decide(0, [0], "quarantine")
+        assert review.decisions[sample].action == "quarantine"
+    output("clean", "--yes")
+    assert not os.path.lexists(name)
+    output("clean", "--undo")
+    assert os.path.lexists(name)

@@ -87,7 +87,8 @@ class CheckReport:
 
     def save(self, path: Path) -> None:
         """Write the report as JSON; what is there is replaced."""
-        write_atomic(path, json.dumps(self.to_json(), ensure_ascii=False))
+        # In ASCII: names of files need not be valid Unicode.
+        write_atomic(path, json.dumps(self.to_json()))
 
     @classmethod
     def load(cls, path: Path) -> Self:

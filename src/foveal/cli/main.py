@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import shlex
@@ -93,6 +94,9 @@ prediction may pay for the options of the trainer."""
 
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit status: 0 ok, 1 failed, 2 usage, 3 data, 4 model."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # Names of files need not be valid Unicode: they are printed as they are on the disk.
+        sys.stdout.reconfigure(errors="surrogateescape")
     args = list(argv) or ["--help"]
     debug = "--debug" in args
     show_log(logging.DEBUG if debug else logging.WARNING)

@@ -23,7 +23,13 @@ def write(text: str) -> None:
 
 def write_json(value: JsonObject) -> None:
     """Print one JSON object on one line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # The name of a file that is not valid Unicode: escaped, it is still JSON.
+        text = json.dumps(value, allow_nan=False)
+    sys.stdout.write(text + "\n")
 
 
 def note(text: str, *, quiet: bool = False) -> None:

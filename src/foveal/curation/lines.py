@@ -42,7 +42,8 @@ def opened_to_append(path: Path) -> Iterator[IO[bytes]]:
 
 def append_lines(file: IO[bytes], values: Iterable[JsonObject]) -> None:
     """Add lines to a file of `opened_to_append`, and wait until they are on the disk."""
-    text = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
+    # In ASCII: names of files need not be valid Unicode.
+    text = "".join(json.dumps(value) + "\n" for value in values)
     file.write(text.encode())
     file.flush()
     os.fsync(file.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from itertools import chain
 from typing import Any, get_args
@@ -12,15 +13,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from foveal.curation.decisions import Action
-from foveal.curation.review import Act, Queue
+from foveal.curation.queues import Queue
+from foveal.curation.review import Act
 from foveal.errors import FovealError
 from foveal.server.gate import framed_policy
 from foveal.server.pages import templating
 from foveal.server.request.json_body import parse_json
 from foveal.server.request.limits import Claim, ClientGoneError, RequestError, read_body
-from foveal.server.request.responses import error_response, json_response
+from foveal.server.request.responses import error_response
 from foveal.server.review.pictures import Encoded
 from foveal.server.review.state import ReviewState
+from foveal.types import JsonObject
 
 # Rows of a window of the grid, with some to spare.
 _MOST_SUSPECTS = 500
@@ -47,7 +50,7 @@ def state(request: Request) -> Response:
     state.review.refresh()
     query = request.query_params
     since = _number(query["since"]) if query.get("session") == state.review.session else None
-    return json_response(state.described() if since is None else state.changed(since))
+    return _json(state.described() if since is None else state.changed(since))
 
 
 def suspects(request: Request) -> Response:
@@ -56,6 +59,7 @@ def suspects(request: Request) -> Response:
     start = _number(request.query_params.get("start", "0"))
     count = min(_number(request.query_params.get("count", "100")), _MOST_SUSPECTS)
     review, shown = state.review, []
+    best = review.best_copies(request.path_params["queue"])
     for suspect in queue.suspects[start : start + count]:
         number = review.number(suspect.sample)
         like = (review.number(sample) for sample in suspect.like)
@@ -64,20 +68,19 @@ def suspects(request: Request) -> Response:
                 {
                     **state.about(number),
                     "suggestion": suspect.label,
-                    "score": suspect.score,
+                    "chance": suspect.score if queue.scores_are_chances else None,
+                    "note": "best copy" if suspect.sample in best else None,
                     "like": [state.about(other) for other in like if other is not None],
                 }
             )
-    return json_response({"session": review.session, "start": start, "suspects": shown})
+    return _json({"session": review.session, "start": start, "suspects": shown})
 
 
 def next_open(request: Request) -> Response:
     """Give the first undecided place from one on: `GET /queues/{queue}/next?from=N`."""
     _queue(request)
     start = _number(request.query_params.get("from", "0"))
-    return json_response(
-        {"next": _state(request).review.next_open(request.path_params["queue"], start)}
-    )
+    return _json({"next": _state(request).review.next_open(request.path_params["queue"], start)})
 
 
 async def decide(request: Request) -> Response:
@@ -142,7 +145,12 @@ async def facts(request: Request) -> Response:
             known = await asyncio.to_thread(state.pictures.facts, number)
         except FovealError as error:
             return error_response(422, error.message)
-    return json_response(known)
+    return _json(known)
+
+
+def _json(value: JsonObject) -> Response:
+    """Return a JSON response in ASCII: names of files need not be valid Unicode."""
+    return Response(json.dumps(value), media_type="application/json")
 
 
 def _number(text: str) -> int:
@@ -222,4 +230,4 @@ async def _acting(act: Callable[[], Act]) -> Act:
 def _acted(request: Request, body: dict[str, Any], act: Act) -> Response:
     state, since = _state(request), body.get("version")
     changed = state.changed(since if type(since) is int and since >= 0 else 0)
-    return json_response({**changed, "acted": len(act.samples), "passed_over": act.passed_over})
+    return _json({**changed, "acted": len(act.samples), "passed_over": act.passed_over})
