@@ -125,3 +125,22 @@ def test_acts_of_one_moment_are_told_apart(tmp_path: Path) -> None:
     lines = review.path.read_text().splitlines()
     assert len({json.loads(line)["at"] for line in lines}) == 5
     assert len(Decisions(review.path).read()) == 1
+
+
+def test_of_copies_the_one_that_cleaning_keeps_is_known(tmp_path: Path) -> None:
+    samples = tuple(
+        Sample(f"cat/{name}.png", ("cat",), side)
+        for name, side in (("one", "train"), ("two", "test"), ("odd", "train"))
+    )
+    source = DrawnSource("memory", "3 pictures", samples, ())
+    one, two, odd = (sample.id for sample in samples)
+    suspects = (Suspect(one, 1.0, None, (two,)), Suspect(two, 1.0, None, (one,)))
+    findings = (
+        Finding("images.near_duplicate", "info", "Copies: 1.", suspects=suspects),
+        Finding("images.blurred", "info", "Blurred: 1.", suspects=(Suspect(odd, 0.5),)),
+    )
+    report = CheckReport("memory", "3 pictures", 3, "labels", {}, "", findings)
+    review = Review(source, report, tmp_path / "review.jsonl")
+    assert review.best_copies(0) == {two}
+    assert review.best_copies(1) == set()
+    assert not any(queue.scores_are_chances for queue in review.queues)

@@ -50,9 +50,9 @@ def pixels(response: httpx.Response) -> np.ndarray[Any, Any]:
 
 def test_the_state_lists_what_can_be_reviewed(client: httpx.Client) -> None:
     state = client.get("/state").json()
-    assert [(q["id"], q["count"]) for q in state["queues"]] == [
-        ("labels.suspect", 12),
-        ("images.outlier", 4),
+    assert [(q["title"], q["count"]) for q in state["queues"]] == [
+        ("Labels in doubt", 12),
+        ("Outliers", 4),
     ]
     assert state["labels"] == ["cat", "dog", "horse"]
     assert state["command"] == "foveal clean photos"

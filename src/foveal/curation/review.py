@@ -14,25 +14,12 @@ from typing import final
 
 from foveal.checks.report import CheckReport
 from foveal.curation.decisions import Action, Decision, Decisions, Standing
+from foveal.curation.queues import Queue, best_copies
 from foveal.data.source import Sample, Source, TargetKind
 from foveal.errors import UsageError
-from foveal.types import Finding, Suspect
+from foveal.types import BACKGROUND, Finding, Suspect
 
 _LONGEST_LABEL = 1000
-
-
-@final
-@dataclass(frozen=True)
-class Queue:
-    """What one finding asks a person to look at.
-
-    Attributes:
-        finding: The finding.
-        suspects: Those that are in the data, the most doubted first; each sample once.
-    """
-
-    finding: Finding
-    suspects: tuple[Suspect, ...]
 
 
 @final
@@ -87,6 +74,7 @@ class Review:
         for number, queue in enumerate(self.queues):
             for suspect in queue.suspects:
                 self._queues_of.setdefault(suspect.sample, []).append(number)
+        self._best_copies: dict[int, frozenset[str]] = {}
         self._begin()
         self.refresh()
 
@@ -163,7 +151,19 @@ class Review:
 
     def label_of(self, sample: Sample) -> str | None:
         """Return the label or text of a sample as a person reads it."""
-        return None if sample.raw is None else "|".join(sample.raw)
+        if sample.raw is None:
+            return None
+        if self.target == "mask":
+            return ", ".join(name for name in sample.raw if name != BACKGROUND)
+        return "|".join(sample.raw)
+
+    def best_copies(self, queue: int) -> frozenset[str]:
+        """Return the pictures of a queue of copies that `foveal clean --auto` would keep."""
+        with self._lock:
+            if queue not in self._best_copies:
+                found = self.queues[queue].finding
+                self._best_copies[queue] = best_copies(found, self.source)
+            return self._best_copies[queue]
 
     def next_open(self, queue: int, position: int) -> int | None:
         """Return the first undecided position from one on, going round; None where all are."""

@@ -75,6 +75,7 @@ class ReviewState:
             "queues": [
                 {
                     "id": queue.finding.id,
+                    "title": queue.title,
                     "severity": queue.finding.severity,
                     "message": queue.finding.message,
                     "method": queue.finding.method,

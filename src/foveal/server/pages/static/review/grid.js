@@ -18,7 +18,7 @@ export class Grid {
     this.active = 0;
     this.anchor = 0;
     this.outlined = true;
-    this.box.addEventListener("scroll", () => this.draw(), { passive: true });
+    this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.box.addEventListener("click", (event) => this.clicked(event));
     new ResizeObserver(() => this.layOut()).observe(box);
   }
@@ -112,7 +112,17 @@ export class Grid {
     else this.move(position);
   }
 
-  draw() {
+  // Once a frame, however often the browser says that it scrolls.
+  scrolled() {
+    if (this.waits) return;
+    this.waits = true;
+    requestAnimationFrame(() => {
+      this.waits = false;
+      this.draw({ onlyNew: true });
+    });
+  }
+
+  draw({ onlyNew = false } = {}) {
     if (!this.rowHeight) return;
     const { scrollTop, clientHeight } = this.box;
     const { count } = this.suspects;
@@ -121,44 +131,57 @@ export class Grid {
     const first = firstRow * this.columns;
     const end = Math.min(count, endRow * this.columns);
     this.suspects.need(first, end);
-    for (const [position, tile] of this.tiles) {
-      if ((position < first || position >= end) && position !== this.active) this.drop(position, tile);
+    const wanted = new Set(this.active < count ? [this.active] : []);
+    for (let position = first; position < end; position += 1) wanted.add(position);
+    const spare = [...this.tiles.keys()].filter((position) => !wanted.has(position));
+    for (const position of wanted) {
+      const isNew = !this.tiles.has(position);
+      if (isNew) this.put(position, spare.pop());
+      if (isNew || !onlyNew) this.show(position);
     }
-    for (let position = first; position < end; position += 1) this.show(position);
-    if (this.active < count) {
-      this.suspects.need(this.active, this.active + 1);
-      this.show(this.active);
-      this.box.setAttribute("aria-activedescendant", `tile-${this.active}`);
-    } else this.box.removeAttribute("aria-activedescendant");
-    this.box.classList.toggle("has-chosen", this.chosen.size > 0);
+    for (const position of spare) this.drop(position);
+    if (!onlyNew) this.drawActive();
     clearTimeout(this.settling);
     this.settling = setTimeout(() => this.showPictures(), SETTLED_MS);
   }
 
-  drop(position, tile) {
+  drawActive() {
+    if (this.active < this.suspects.count) {
+      this.suspects.need(this.active, this.active + 1);
+      this.box.setAttribute("aria-activedescendant", `tile-${this.active}`);
+    } else this.box.removeAttribute("aria-activedescendant");
+    this.box.classList.toggle("has-chosen", this.chosen.size > 0);
+  }
+
+  drop(position) {
+    const tile = this.tiles.get(position);
     // Nobody waits for it any more.
     tile.image.removeAttribute("src");
     tile.box.remove();
     this.tiles.delete(position);
   }
 
+  // Put a tile at a position: one that is out of sight, or else a new one.
+  put(position, unused) {
+    const tile = this.tiles.get(unused) ?? makeTile();
+    this.tiles.delete(unused);
+    this.tiles.set(position, tile);
+    tile.box.id = `tile-${position}`;
+    tile.box.dataset.position = position;
+    tile.box.setAttribute("aria-posinset", position + 1);
+    tile.image.removeAttribute("src");
+    tile.image.hidden = false;
+    tile.failed.hidden = true;
+    this.place(tile.box, position);
+    if (unused === undefined) this.rows.append(tile.box);
+  }
+
   show(position) {
-    let tile = this.tiles.get(position);
-    if (!tile) {
-      tile = makeTile();
-      tile.box.id = `tile-${position}`;
-      tile.box.dataset.position = position;
-      tile.box.setAttribute("aria-posinset", position + 1);
-      this.tiles.set(position, tile);
-      this.place(tile.box, position);
-      this.rows.append(tile.box);
-    }
+    const tile = this.tiles.get(position);
     tile.box.setAttribute("aria-setsize", this.suspects.count);
     tile.box.setAttribute("aria-selected", this.chosen.has(position));
     tile.box.classList.toggle("is-active", position === this.active);
-    const one = this.suspects.at(position);
-    if (one) fill(tile, one);
-    else tile.box.setAttribute("aria-label", "Loading");
+    fill(tile, this.suspects.at(position));
   }
 
   showPictures() {
@@ -190,29 +213,30 @@ function makeTile() {
   words.append(label, suggestion, score);
   const badge = element("span", "", "tile-badge");
   box.append(frame, words, element("span", "✓", "tile-tick"), badge);
-  return { box, image, label, suggestion, score, badge };
+  return { box, image, failed, label, suggestion, score, badge };
 }
 
+// one: a suspect; undefined while it is loaded.
 function fill({ box, label, suggestion, score, badge }, one) {
-  const said = decided(one);
-  const key = `${one.number} ${said}`;
+  const said = one ? decided(one) : "";
+  const key = one ? `${one.number} ${said}` : "";
   if (box.dataset.shown === key) return;
   box.dataset.shown = key;
-  box.title = one.sample;
-  label.textContent = one.label ?? "no label";
-  suggestion.textContent = one.suggestion ?? "";
-  if (one.suggestion !== null) suggestion.textContent = `→ ${one.suggestion}`;
-  score.textContent = one.score > 0 ? `${Math.round(100 * one.score)} %` : "";
+  box.title = one?.sample ?? "";
+  label.textContent = one ? one.label ?? "no label" : "";
+  suggestion.textContent = one?.suggestion != null ? `→ ${one.suggestion}` : "";
+  score.textContent = one?.note ?? (one?.chance > 0 ? `${Math.round(100 * one.chance)} %` : "");
   badge.textContent = said;
-  if (one.decision) box.dataset.action = one.decision.action;
+  if (one?.decision) box.dataset.action = one.decision.action;
   else delete box.dataset.action;
-  box.setAttribute("aria-label", spoken(one));
+  box.setAttribute("aria-label", one ? spoken(one) : "Loading");
 }
 
 export function spoken(one) {
   const parts = [one.sample, one.label === null ? "without a label" : `labelled ${one.label}`];
   if (one.suggestion !== null) parts.push(`looks like ${one.suggestion}`);
-  if (one.score > 0) parts.push(`${Math.round(100 * one.score)} percent doubted`);
+  if (one.chance > 0) parts.push(`wrong by a chance of ${Math.round(100 * one.chance)} percent`);
+  if (one.note) parts.push(one.note);
   parts.push(decided(one) || "undecided");
   return parts.join(", ");
 }

@@ -50,8 +50,8 @@ export class Large {
     const modes = [["picture", "Picture", "large", {}]];
     if (about.target === "mask") modes.unshift(["outline", "Outline", "large", { outlined: true }]);
     if (about.model && about.target === "labels") {
-      if (one.label !== null) modes.push(["own", `Evidence for ${one.label}`, "evidence", { label: one.label }]);
-      if (one.suggestion !== null) modes.push(["suggested", `Evidence for ${one.suggestion}`, "evidence", { label: one.suggestion }]);
+      if (one.label !== null) modes.push(["own", `Evidence: ${one.label}`, "evidence", { label: one.label }]);
+      if (one.suggestion !== null) modes.push(["suggested", `Evidence: ${one.suggestion}`, "evidence", { label: one.suggestion }]);
     }
     if (about.model) modes.push(["answer", "The model's answer", "evidence", {}]);
     return modes;
@@ -119,7 +119,7 @@ export class Large {
   async showFacts() {
     const { one } = this;
     const list = byId("large-facts");
-    const facts = [["Doubted", one.score > 0 ? `${Math.round(100 * one.score)} %` : ""], ["Side of the split", one.split ?? ""]];
+    const facts = [["Chance that it is wrong", one.chance > 0 ? `${Math.round(100 * one.chance)} %` : ""], ["Among its copies", one.note ?? ""], ["Side of the split", one.split ?? ""]];
     list.replaceChildren(...pairs(facts));
     try {
       const { width, height, bytes, format, answer } = await ask(`pictures/${one.number}`);
@@ -140,5 +140,6 @@ function pairs(facts) {
 }
 
 function kilobytes(bytes) {
-  return bytes < 1e6 ? `${(bytes / 1e3).toPrecision(2)} kB` : `${(bytes / 1e6).toPrecision(2)} MB`;
+  const [size, unit] = bytes < 1e6 ? [bytes / 1e3, "kB"] : [bytes / 1e6, "MB"];
+  return `${size.toFixed(size < 10 ? 1 : 0)} ${unit}`;
 }

@@ -18,6 +18,8 @@ let grid;
 let large;
 let labels;
 let keysOn = true;
+// While the next undecided is asked for: a key would mean a picture that nobody has seen yet.
+let isMoving = false;
 
 async function begin() {
   await suspects.load();
@@ -37,11 +39,6 @@ async function begin() {
   document.addEventListener("visibilitychange", () => document.hidden || suspects.poll().catch(complain));
 }
 
-function titleOf({ id }) {
-  const words = id.split(".").slice(1).join(" ").replaceAll("_", " ") || id;
-  return words[0].toUpperCase() + words.slice(1);
-}
-
 function leftOf(queue) {
   return suspects.queues[queue].count - Object.values(suspects.counts[queue]).reduce((a, b) => a + b, 0);
 }
@@ -52,7 +49,7 @@ function listQueues(queues) {
     button.type = "button";
     const track = element("span", "", "track");
     track.append(element("span"));
-    button.append(element("span", titleOf(queue), "name"), element("span", "", "left"), track);
+    button.append(element("span", queue.title, "name"), element("span", "", "left"), track);
     button.addEventListener("click", () => choose(i).then(() => byId("grid").focus({ preventScroll: true })));
     return button;
   }));
@@ -67,8 +64,8 @@ function listQueues(queues) {
 async function choose(queue) {
   if (!suspects.queues[queue]) return changed();
   suspects.choose(queue);
-  const { message, method, hint, found, count } = suspects.queues[queue];
-  byId("title").textContent = titleOf(suspects.queues[queue]);
+  const { title, message, method, hint, found, count } = suspects.queues[queue];
+  byId("title").textContent = title;
   byId("message").textContent = found > count ? `${message} These are ${number.format(count)} of them.` : message;
   byId("method").textContent = [method, hint].filter(Boolean).join(". ");
   byId("how").hidden = !(method || hint);
@@ -97,7 +94,7 @@ function showProgress() {
     button.classList.toggle("is-done", !left);
     button.toggleAttribute("aria-current", i === queue);
     button.lastChild.firstChild.style.width = `${(100 * (each.count - left)) / each.count}%`;
-    setText(byId("finding").options[i], `${titleOf(each)} (${left ? `${number.format(left)} left` : "done"})`);
+    setText(byId("finding").options[i], `${each.title} (${left ? `${number.format(left)} left` : "done"})`);
   });
   const { count } = suspects;
   const seen = count ? count - leftOf(queue) : 0;
@@ -120,7 +117,7 @@ function showComplete(isDone) {
   const button = byId("next-queue");
   button.hidden = next < 0;
   if (next < 0) return;
-  setText(button, `Next: ${titleOf(suspects.queues[next])} (${number.format(leftOf(next))})`);
+  setText(button, `Next: ${suspects.queues[next].title} (${number.format(leftOf(next))})`);
   button.onclick = () => choose(next).then(() => byId("grid").focus({ preventScroll: true }));
 }
 
@@ -162,8 +159,8 @@ function say(words) {
 
 async function decide(action, label = null) {
   const positions = concerned();
-  if (!suspects.count) return;
   const one = suspects.at(positions[0]);
+  if (!suspects.count || isMoving || (positions.length === 1 && !one)) return;
   if (action === "relabel" && label === null && positions.length === 1 && one?.suggestion == null) {
     return askLabel();
   }
@@ -171,8 +168,10 @@ async function decide(action, label = null) {
   grid.chosen.clear();
   const sent = suspects.decide(positions, action, label);
   // The next key is for the next picture, before the server has answered.
-  if (several) sent.then(step, () => {});
-  else step();
+  if (several) {
+    say(`Writing ${number.format(positions.length)} decisions…`);
+    sent.then(step, () => {});
+  } else step();
   try {
     const { acted, passed_over: left } = await sent;
     const about = several ? `${number.format(acted)} pictures` : one?.sample ?? "1 picture";
@@ -201,14 +200,17 @@ async function undo() {
 
 // Go to the next undecided: here when it is known, else by asking.
 async function step() {
+  if (isMoving) return;
   const { count, queue } = suspects;
   for (let position = grid.active + 1; position < count; position += 1) {
     const one = suspects.at(position);
     if (!one) break;
     if (!one.decision) return grid.move(position);
   }
+  isMoving = true;
   await suspects.turn;
   const next = await suspects.nextOpen(grid.active + 1).catch(complain);
+  isMoving = false;
   if (queue !== suspects.queue) return;
   if (next == null) {
     if (large.isOpen) large.dialog.close();
