@@ -237,6 +237,8 @@ def listed(page: str, **options: object) -> list[str]:
         ),
         ('<meta property="og:image" content="/a.png">', {"picture": "meta"}, ["http://x/a.png"]),
         ('<img src="/a.png"><img src="/a.png">', {}, ["http://x/a.png"]),
+        ('<li data-u="/a.png">', {"item": "li", "picture": "@data-u"}, ["http://x/a.png"]),
+        ('<img src="/a.png">', {"item": "img", "picture": "."}, ["http://x/a.png"]),
         ("<img>", {}, []),
         ("", {}, []),
     ],

@@ -75,7 +75,7 @@ class Robots:
             parsed = self._parsed[origin] = Protego.parse(rules.text)
         if not parsed.can_fetch(address, self._agent):
             raise FetchError("forbidden by robots.txt", passes=True)
-        return _delay(parsed, self._agent)
+        return delay_of(parsed, self._agent)
 
     async def _read(self, origin: str) -> Rules:
         """Return the rules: none after 4xx, and nothing allowed after 5xx or no answer."""
@@ -91,7 +91,7 @@ class Robots:
         return Rules(answer.body.decode("utf-8-sig", "replace"))
 
 
-def _delay(rules: Protego, agent: str) -> float | None:
+def delay_of(rules: Protego, agent: str) -> float | None:
     """Return the longer of Crawl-delay and Request-rate, in seconds; None where neither is."""
     found = [rules.crawl_delay(agent)]
     rate = rules.request_rate(agent)

@@ -48,7 +48,7 @@ def to_xpath(text: str) -> str:
         SelectorError: When it is no CSS selector.
     """
     text = text.strip()
-    if not text.startswith(_XPATH):
+    if text != "." and not text.startswith(_XPATH):
         return parsel.css2xpath(text)
     # `//img` in an entry means one of its own, not any of the page.
     return f".{text}" if text.startswith("/") else text
