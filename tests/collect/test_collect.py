@@ -571,6 +571,16 @@ def test_a_dry_run_shows_the_first_pages_and_writes_nothing(
     assert "list no pictures" in capsys.readouterr().err
 
 
+def test_a_selector_that_cannot_be_evaluated_is_named(
+    site: Site, recipe: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.listing("phone", pages=1, each=1)
+    path = str(recipe(picture="//img[largest(@src)]"))
+    for more in (["--out", str(tmp_path / "photos")], ["--dry-run"]):
+        assert run(["collect", path, "--allow-private", *more]) == 2
+        assert "Invalid selector '//img[largest(@src)]'" in capsys.readouterr().err
+
+
 def test_without_a_folder_nothing_is_collected(
     recipe: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:

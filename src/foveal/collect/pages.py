@@ -14,6 +14,7 @@ from w3lib.html import get_base_url
 from foveal.collect.addresses import AddressError, normal
 from foveal.collect.recipe import Options
 from foveal.collect.selectors import to_xpath
+from foveal.errors import RecipeError
 
 # Enough for a description; a field that selects half a page is a mistake.
 _MAX_TEXT = 2_000
@@ -76,11 +77,14 @@ def read_page(
         content_type: Header, or None.
         address: Where it came from, after redirects.
         options: The selectors.
+
+    Raises:
+        RecipeError: When a selector cannot be evaluated.
     """
     encoding, text = html_to_unicode(content_type, body)
     base = get_base_url(text, address)
     page = parsel.Selector(text=text, type="html")
-    items = list(page.xpath(to_xpath(options.item))) if options.item else [page]
+    items = _select(page, options.item) if options.item else [page]
     entries: dict[str, Entry] = {}
     for item in items:
         fields = {name: _text(item, selector) for name, selector in options.fields.items()}
@@ -106,8 +110,17 @@ def _next(value: str | None, base: str, encoding: str) -> str | None:
         return None
 
 
+def _select(item: parsel.Selector, selector: str) -> list[parsel.Selector]:
+    try:
+        return list(item.xpath(to_xpath(selector)))
+    except ValueError as error:
+        # XPath that is well formed may still call a function that there is not.
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"Invalid selector {selector!r}: {reason}.") from error
+
+
 def _addresses(item: parsel.Selector, selector: str) -> Iterator[str]:
-    for found in item.xpath(to_xpath(selector)):
+    for found in _select(item, selector):
         root = found.root
         value = _largest(root) if isinstance(root, str) else _of_element(root)
         if value.strip():
@@ -128,8 +141,7 @@ def _largest(value: str) -> str:
 
 
 def _text(item: parsel.Selector, selector: str) -> str:
-    found = item.xpath(to_xpath(selector))[:1]
-    for first in found:
+    for first in _select(item, selector)[:1]:
         root = first.root
         text = root if isinstance(root, str) else str(first.xpath("string(.)").get())
         return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_MAX_TEXT]
