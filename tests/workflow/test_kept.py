@@ -2,16 +2,20 @@
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from drawing import DrawFolder
 
+from foveal.checks.base import CheckInput
 from foveal.console import NoProgress
 from foveal.curation.workspace import Workspace
+from foveal.errors import MissingExtraError
 from foveal.recipe import Recipe, make_recipe
-from foveal.workflow.check import check_source
-from foveal.workflow.kept import checked
+from foveal.workflow.check import AddAnswers, check_source
+from foveal.workflow.kept import MakeAnswers, checked
 
 
 @pytest.fixture
@@ -59,3 +63,31 @@ def test_a_damaged_report_is_made_again(folder: Path, caplog: pytest.LogCaptureF
     looks(folder, caplog)
     Workspace.of(folder).report.write_text("{")
     assert "not checked yet" in looks(folder, caplog)
+
+
+def test_features_are_computed_again_where_the_last_check_had_them(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[int] = []
+
+    def add(given: CheckInput, *_: object) -> CheckInput:
+        asked.append(len(given.samples))
+        return replace(given, features=np.eye(len(given.samples), 8, dtype=np.float32))
+
+    def missing() -> AddAnswers:
+        raise MissingExtraError("Features need torch.")
+
+    def again(answers: MakeAnswers) -> bool:
+        (folder / f"new{len(list(folder.iterdir()))}").mkdir()
+        picture = next(folder.rglob("*.png"))
+        picture.rename(picture.with_stem(picture.stem + "x"))
+        return checked(folder, Recipe(), NoProgress(), answers=answers).report.features
+
+    assert not checked(folder, Recipe(), NoProgress(), answers=lambda: add).report.features
+    assert not again(lambda: add)
+    check_source(folder, Recipe(), NoProgress(), answer=add)
+    assert again(lambda: add)
+    assert len(asked) == 2
+    assert checked(folder, Recipe(), NoProgress()).report.features
+    assert not again(missing)
+    assert "Features need torch" in caplog.text

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from foveal.api.data import network_answers
 from foveal.console import Progress
 from foveal.foreign import spelled
 from foveal.model import Model, shown_progress
@@ -33,10 +34,11 @@ def review(
 ) -> ReviewSession:
     """Go through the suspects of the last check on a web page.
 
-    Data that were not checked yet, or that changed since, are checked first. The page is served by
-    a thread: the function returns at once, and `review.wait()` waits for Ctrl-C. In a notebook the
-    page shows in the cell. Each decision is written at once to a log beside the data; the data stay
-    as they are until `foveal clean` applies it.
+    Data that were not checked yet, or that changed since, are checked first, with features where
+    the last check had them. The page is served by a thread: the function returns at once, and
+    `review.wait()` waits for Ctrl-C. In a notebook the page shows in the cell. Each decision is
+    written at once to a log beside the data; the data stay as they are until `foveal clean` applies
+    it.
 
     Args:
         data: As for `train`.
@@ -93,7 +95,7 @@ def review(
     recipe = make_recipe(None, overrides, {"task": task, "label_regex": label_regex})
     reporting = shown_progress(progress, verbose=verbose)
     try:
-        found = checked(data, recipe, reporting)
+        found = checked(data, recipe, reporting, answers=network_answers)
     finally:
         reporting.finish()
     predictor = None if opened is None else opened.predictor
@@ -178,6 +180,7 @@ def clean(
             steps=steps,
             confirm=(lambda plan: False) if dry_run else agree,
             progress=reporting,
+            answers=network_answers,
         )
     finally:
         reporting.finish()

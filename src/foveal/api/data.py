@@ -55,12 +55,17 @@ def check(
     recipe = make_recipe(None, overrides, {"task": task, "label_regex": label_regex})
     reporting = shown_progress(progress, verbose=verbose)
     try:
-        return check_source(data, recipe, reporting, answer=_answer() if features else None)
+        return check_source(data, recipe, reporting, answer=network_answers() if features else None)
     finally:
         reporting.finish()
 
 
-def _answer() -> AddAnswers:
+def network_answers() -> AddAnswers:
+    """Import what computes features and out-of-fold answers for checks.
+
+    Raises:
+        MissingExtraError: If torch is not installed.
+    """
     try:
         import torch  # noqa: F401
     except ImportError as error:

@@ -31,6 +31,7 @@ class CheckReport:
         characters: The different characters of the texts; empty for labels.
         findings: The most severe first.
         settings: Dotted key of the recipe → value, of what was given about reading the data.
+        features: Whether the checks that look at features of a network were run.
         stamp: What `foveal.data.stamp.stamp_of` said of the data; "" where it was not asked.
         source: The data, for their pictures; not kept in a file.
     """
@@ -43,6 +44,7 @@ class CheckReport:
     characters: str
     findings: tuple[Finding, ...]
     settings: dict[str, Any] = field(default_factory=dict)
+    features: bool = False
     stamp: str = ""
     source: Source | None = field(default=None, compare=False)
 
@@ -67,6 +69,7 @@ class CheckReport:
                 for f in self.findings
             ],
             "settings": self.settings,
+            "features": self.features,
             "stamp": self.stamp,
         }
 
@@ -110,6 +113,7 @@ class CheckReport:
                 characters=value["characters"],
                 findings=tuple(map(_finding, value["findings"])),
                 settings=value["settings"],
+                features=value["features"],
                 stamp=value["stamp"],
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -58,6 +58,9 @@ def review(
         write(started.url)
         note(f"{suspects:,} suspects; open it in a browser, Ctrl-C ends the page", quiet=quiet)
         note(f"decisions are written to {log}", quiet=quiet)
+        report = started.review.report
+        if report.target == "labels" and not report.features:
+            note(f"to doubt labels too    foveal check {data} --features", quiet=quiet)
     sys.stdout.flush()
     started.wait()
     if not as_json:

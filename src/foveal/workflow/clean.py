@@ -28,7 +28,7 @@ from foveal.recipe import Recipe
 from foveal.synth import is_synth
 from foveal.types import Finding, JsonObject
 from foveal.urls import is_url
-from foveal.workflow.kept import checked, opened
+from foveal.workflow.kept import MakeAnswers, checked, opened
 from foveal.workflow.sources import limits_of, target_kind_of
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ def clean_data(
     steps: Sequence[str],
     confirm: Confirm,
     progress: Progress,
+    answers: MakeAnswers | None = None,
 ) -> CleanReport:
     """Do what was decided about samples, whole or not at all.
 
@@ -56,6 +57,7 @@ def clean_data(
         steps: Page steps that all other pictures go through; none leaves them as they are.
         confirm: Given the plan, says whether to go on.
         progress: Receives the progress of a check, where one is needed.
+        answers: Imports what computes features for such a check.
 
     Raises:
         DataError: When the data cannot be changed, or a file changed meanwhile.
@@ -74,7 +76,7 @@ def clean_data(
             )
         findings: tuple[Finding, ...] = ()
         if auto or steps:
-            last = checked(data, recipe, progress)
+            last = checked(data, recipe, progress, answers=answers)
             findings, source, recipe = last.report.findings, last.source, last.recipe
         else:
             source, recipe = opened(data, recipe)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import final
+from typing import TypeAlias, final
 
 from foveal.checks.report import CheckReport
 from foveal.console import Progress
 from foveal.curation.workspace import Workspace
 from foveal.data.source import Source
 from foveal.data.stamp import stamp_of
-from foveal.errors import DataError
+from foveal.errors import DataError, MissingExtraError
 from foveal.recipe import Recipe
 from foveal.recipe.recipe import nested
-from foveal.workflow.check import check_source, settings_given
+from foveal.workflow.check import AddAnswers, check_source, settings_given
 from foveal.workflow.sources import open_for, with_task
 
 logger = logging.getLogger(__name__)
@@ -37,16 +38,24 @@ class Checked:
     recipe: Recipe
 
 
-def checked(data: str | Path, recipe: Recipe, progress: Progress) -> Checked:
+MakeAnswers: TypeAlias = Callable[[], AddAnswers]
+"""Imports what computes features; MissingExtraError where torch is not installed."""
+
+
+def checked(
+    data: str | Path, recipe: Recipe, progress: Progress, *, answers: MakeAnswers | None = None
+) -> Checked:
     """Return data with the report of their last check; check them where there is none that fits.
 
     A kept report fits when nothing was added, removed or changed since, and when it was made with
-    the settings that are given. What is not given is read as it was for that check.
+    the settings that are given. What is not given is as it was for that check, and where that
+    computed features, so does this one.
 
     Args:
         data: As for `foveal train`.
         recipe: What is given about reading the data.
         progress: Receives the progress of a check.
+        answers: Imports what computes features; None computes none.
 
     Raises:
         DataError: When there is nothing to look at.
@@ -64,8 +73,19 @@ def checked(data: str | Path, recipe: Recipe, progress: Progress) -> Checked:
                 return Checked(replace(kept, source=source), source, recipe)
             why = "the data changed since the last check"
     logger.warning("%s: checking them now", why)
-    report = check_source(data, recipe, progress)
+    report = check_source(data, recipe, progress, answer=_answers_of(kept, answers))
     return Checked(report, open_for(data, recipe), recipe)
+
+
+def _answers_of(kept: CheckReport | None, answers: MakeAnswers | None) -> AddAnswers | None:
+    """Return what computes the features that the last check had."""
+    if kept is None or not kept.features or answers is None:
+        return None
+    try:
+        return answers()
+    except MissingExtraError as error:
+        logger.warning("labels are not doubted as in the last check: %s", error.message)
+        return None
 
 
 def opened(data: str | Path, recipe: Recipe) -> tuple[Source, Recipe]:
