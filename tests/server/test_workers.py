@@ -20,6 +20,7 @@ import pytest
 import foveal
 from foveal.bundle import Bundle
 from foveal.cli.main import run
+from foveal.curation.feedback import read_feedback
 
 _SOURCE = Path(foveal.__file__).parents[1]
 _FAILING = """
@@ -86,6 +87,31 @@ def metric(url: str, name: str) -> float:
     text = httpx.get(f"{url}/metrics", timeout=None).text
     found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
     return float(found[1]) if found else 0.0
+
+
+def test_feedback_of_all_workers_is_in_one_folder_and_within_one_quota(
+    tiny_bundle: Bundle, bright_jpeg: bytes, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    options = ["--port", "0", "--workers", "2", "--drain-delay", "0", "--collect", str(kept)]
+    limits = ["--collect-rate", "12/day", "--collect-new-labels"]
+    command = ("-m", "foveal", "serve", str(tiny_bundle.path), *options, *limits)
+    with start(*command) as process:
+        url = url_of(process)
+
+        def send(label: str) -> int:
+            files, data = {"file": bright_jpeg}, {"label": label}
+            return httpx.post(f"{url}/feedback", files=files, data=data, timeout=None).status_code
+
+        statuses = [send(f"class {number}") for number in range(6)]
+        for worker in workers_of(process):
+            os.kill(worker, signal.SIGKILL)
+        statuses += [send(f"class {number}") for number in range(3, 12)]
+        process.terminate()
+    assert statuses == [201] * 6 + [200] * 3 + [201] * 3 + [429] * 3
+    lines = list(read_feedback(kept))
+    assert [line.id for line in lines] == list(range(1, 10))
+    assert {line.image for line in lines} == {lines[0].image}
 
 
 def test_counters_are_those_of_all_workers_and_outlive_them(
