@@ -148,7 +148,7 @@ def unpack_files(arrays: Arrays) -> list[bytes]:
 
 def _send(to: IO[bytes], head: Mapping[str, Any], arrays: Arrays) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     start, body = json.dumps(head).encode(), buffer.getvalue()
     to.write(_HEAD.pack(len(start), len(body)) + start)
     to.write(body)
