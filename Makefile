@@ -14,9 +14,9 @@ WORKERS ?= 2
 UV_ARGS ?= $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 VENV := .venv
 BIN := $(VENV)/bin
-# A file stays in one worker, with the models that its tests share. One thread in each worker: more
-# would fight over the cores.
-PYTEST := pytest -n $(WORKERS) --dist loadfile
+# A file stays in one worker, with the models that its tests share, and is begun in the order of
+# tests/conftest.py. One thread in each worker: more would fight over the cores.
+PYTEST := pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup fmt check test coverage lowest docs docs-site notebooks demo demo-model bench fuzz clean
 

@@ -127,6 +127,13 @@ def tiny_masks(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return Bundle.open(root / "discs-runs" / "segment" / "discs" / "bundle")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long: at the end, the other workers would wait for them."""
+    marks = ("slow", "browser", "index")
+    long = {item.path for item in items if any(map(item.get_closest_marker, marks))}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """Turn a skip for want of a browser or an index into a failure where all must run (CI)."""
     if os.environ.get("FOVEAL_REQUIRE_ALL") != "1" or call.excinfo is None:

@@ -11,6 +11,7 @@ from foveal.testing import check_backbone
 _COPIES = {"efficientnet_lite1", "efficientnet_lite2"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_a_backbone_keeps_the_contract(name: str) -> None:
     check_backbone(name, export=name not in _COPIES)

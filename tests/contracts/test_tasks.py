@@ -22,12 +22,7 @@ def test_there_are_tasks_and_an_unknown_one_names_the_nearest() -> None:
         get_training("raed")
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_a_task_keeps_the_contract(name: str) -> None:
-    check_task(name)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_ships_on_every_backbone(name: str) -> None:
+def test_a_task_keeps_the_contract_and_ships_on_every_backbone(name: str) -> None:
     check_task(name, backbones=EXPORTED)

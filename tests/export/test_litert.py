@@ -26,6 +26,8 @@ pytest.importorskip(
 )
 pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install 'foveal[litert]'")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def written(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
