@@ -18,7 +18,6 @@ from foveal.cli.output import note, write, write_json
 from foveal.errors import UsageError
 from foveal.machine import available_cores
 from foveal.server.options import ServerOptions
-from foveal.server.pages.phone import code_in_terminal
 from foveal.workflow.locate import in_store, is_store
 from foveal.workflow.vertex import VertexSettings, fetched_model, vertex_settings
 
@@ -139,6 +138,9 @@ def _announce_app(url: str, options: ServerOptions, *, quiet: bool) -> None:
         return
     if options.tls_cert is None:
         note("phones want https for the camera: add --tls-cert and --tls-key", quiet=quiet)
+    # Imported late: it brings all that serves, which `foveal serve --help` does without.
+    from foveal.server.pages.phone import code_in_terminal
+
     code = code_in_terminal(page)
     if code is not None:
         note(code, quiet=quiet)

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Self, final
 
 from foveal.access import Rate
 from foveal.errors import UsageError, unknown_name
-from foveal.predict.engines import check_engine
 from foveal.settings import About, Knob, settings_of
 
 if sys.platform != "win32":
@@ -242,6 +241,9 @@ class ServerOptions:
             if value is not None and least is not None and not value > least:
                 raise UsageError(f"Invalid {name}. Expected > {least:g}. Received: {value}.")
         if self.engine is not None:
+            # Imported late: it brings what runs networks, which `foveal serve --help` does without.
+            from foveal.predict.engines import check_engine
+
             check_engine(self.engine)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("A certificate needs its key.", hint="--tls-cert FILE --tls-key FILE")
