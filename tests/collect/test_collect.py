@@ -20,7 +20,7 @@ from website import Handler, Site, picture
 
 import foveal
 from foveal.cli.main import run
-from foveal.collect import network
+from foveal.collect import fetch, network
 from foveal.collect.journal import Journal
 from foveal.collect.report import CollectingInterrupted
 from foveal.data.layouts import open_source
@@ -272,6 +272,29 @@ def test_answers_that_stall_or_never_end_are_given_up(
         "short.png": "broken answer",
         "stated.png": "too many bytes",
     }
+
+
+def test_waiting_for_a_free_connection_is_no_time_of_the_host(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(fetch, "_SLOWEST", 1)
+    site.answers["/stall"] = lambda handler: site.release.wait() and None
+    site.file("/good", b"good", "text/plain")
+
+    async def both() -> tuple[BaseException | fetch.Answer, ...]:
+        options = {"user_agent": "test", "timeout_s": 1.0, "allow_private": True}
+        async with fetch.Client(**options) as client:  # type: ignore[arg-type]
+            asked = (
+                client.get(site.address + path, accept="*/*", most_bytes=10)
+                for path in ("/stall", "/good")
+            )
+            return tuple(await asyncio.gather(*asked, return_exceptions=True))
+
+    stalled, good = asyncio.run(both())
+    assert isinstance(stalled, fetch.FetchError)
+    assert isinstance(good, fetch.Answer)
+    assert good.body == b"good"
 
 
 def test_packed_answers_are_unpacked_up_to_the_limit(

@@ -9,15 +9,19 @@ from email.utils import format_datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from website import picture
 
+from foveal.collect import network, pictures
 from foveal.collect.addresses import AddressError, is_public, normal
 from foveal.collect.fetch import Answer, FetchError
 from foveal.collect.host import Host
+from foveal.collect.network import PublicBackend, RefusedHostError
 from foveal.collect.pages import read_page
 from foveal.collect.recipe import Options
 from foveal.collect.report import as_cell
 from foveal.collect.robots import Robots, Rules
 from foveal.collect.waiting import back_off, retry_after
+from foveal.errors import ImageError, ImageFormatError, ImageMemoryError
 
 NOW = datetime(2026, 11, 29, 12, 0, 0, tzinfo=UTC)
 
@@ -213,6 +217,31 @@ def test_a_robots_txt_that_is_not_there_allows_and_one_that_fails_forbids(
     assert allowed(answer, "http://x/a") == wanted
 
 
+def test_the_address_that_was_looked_at_is_the_one_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A name server that answers with a public address first, and with this machine after that.
+    answers = [["93.184.216.34", "10.0.0.1"], ["127.0.0.1"]]
+    connected: list[str] = []
+
+    async def look_up(host: str, port: int) -> list[ipaddress.IPv4Address]:
+        return [ipaddress.IPv4Address(text) for text in answers.pop(0)]
+
+    class Inner:
+        async def connect_tcp(self, host: str, *rest: object) -> str:
+            connected.append(host)
+            return "stream"
+
+    monkeypatch.setattr(network, "addresses_of", look_up)
+    backend = PublicBackend()
+    monkeypatch.setattr(backend, "_inner", Inner())
+    assert asyncio.run(backend.connect_tcp("rebinding.example", 80)) == "stream"  # type: ignore[comparison-overlap]
+    assert connected == ["93.184.216.34"]
+    with pytest.raises(RefusedHostError):
+        asyncio.run(backend.connect_tcp("rebinding.example", 80))
+    assert connected == ["93.184.216.34"]
+
+
 def listed(page: str, **options: object) -> list[str]:
     contents = read_page(page.encode(), "text/html", "http://x/list/", Options(**options))  # type: ignore[arg-type]
     return [entry.picture for entry in contents.entries]
@@ -252,6 +281,24 @@ def test_pictures_are_found_where_pages_have_them(
 def test_a_page_of_any_depth_is_read() -> None:
     page = "<div>" * 100_000 + '<img src="/a.png">'
     assert listed(page, item="div") in ([], ["http://x/a.png"])
+
+
+def test_what_this_machine_cannot_decode_may_be_kept_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def without(error: ImageError) -> str | None:
+        def decode(*args: object, **kwargs: object) -> None:
+            raise error
+
+        monkeypatch.setattr(pictures, "decode", decode)
+        looked = pictures.look_at(picture(1))
+        return looked.problem if looked.passes else None
+
+    missing = ImageFormatError("HEIC", code="extra_missing")
+    assert without(missing) == "HEIC needs foveal[heic]"
+    assert without(ImageMemoryError("memory")) == "not enough memory to decode it"
+    assert without(ImageFormatError("format")) is None
+    assert without(ImageError("damaged")) is None
 
 
 @given(st.binary(max_size=200))

@@ -101,6 +101,7 @@ class Client:
             for kind in ("connect", "read", "write", "pool")
         }
         self._agent = user_agent
+        self._slots = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls,
             max_connections=_MAX_CONNECTIONS,
@@ -129,7 +130,8 @@ class Client:
             FetchError: When there is no whole answer, or it passes by its status.
         """
         try:
-            async with asyncio.timeout(_SLOWEST * self._timeout_s):
+            # Waiting for one of the connections to be free is no time that a host takes.
+            async with self._slots, asyncio.timeout(_SLOWEST * self._timeout_s):
                 return await self._get(address, accept, most_bytes, cut)
         except (TimeoutError, httpcore.TimeoutException) as error:
             raise FetchError("timed out", passes=True) from error

@@ -8,7 +8,13 @@ from typing import final
 
 from foveal.data.decode import DEFAULT_LIMITS, decode
 from foveal.data.headers import Format, read_header
-from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError
+from foveal.errors import (
+    ImageError,
+    ImageFormatError,
+    ImageMemoryError,
+    ImageTooLargeError,
+    MissingExtraError,
+)
 
 NAME_DIGITS = 32
 """Of the sha256 in a file's name: 128 bits, which nobody finds a second picture for."""
@@ -34,11 +40,13 @@ class Looked:
         sha256: As hexadecimal digits.
         name: Name of the file to be, by the format of the bytes, whatever they were called.
         problem: Why they are not kept, or None.
+        passes: Whether they may be kept later, on a machine that can decode them.
     """
 
     sha256: str
     name: str
     problem: str | None
+    passes: bool = False
 
 
 def look_at(body: bytes) -> Looked:
@@ -50,7 +58,11 @@ def look_at(body: bytes) -> Looked:
         decode(body, DEFAULT_LIMITS, min_size=(32, 32))
     except ImageTooLargeError:
         problem = "too many pixels"
-    except ImageFormatError:
+    except ImageMemoryError:
+        return Looked(digest, name, "not enough memory to decode it", passes=True)
+    except ImageFormatError as error:
+        if error.error_code == MissingExtraError.code:
+            return Looked(digest, name, "HEIC needs foveal[heic]", passes=True)
         problem = _format_problem(body)
     except ImageError:
         problem = "damaged picture"

@@ -211,7 +211,8 @@ class Collector:
         record = {**self._record("picture", job, answer), "sha256": looked.sha256}
         copied = self._known.files.get(looked.sha256)
         if looked.problem is not None:
-            await self._commit({**record, "outcome": "left", "reason": looked.problem})
+            left = {"outcome": "left", "reason": looked.problem, "again": looked.passes}
+            await self._commit({**record, **left})
         elif copied is not None:
             await self._commit({**record, "outcome": "copy", "file": copied})
         elif listing.is_full():
