@@ -14,8 +14,9 @@ from foveal.data.cache import Windows
 from foveal.pipeline import Pipeline
 from foveal.recipe import AugmentOptions
 from foveal.train.augmentation import Augmenter
+from foveal.train.crops import CropPlan, RandomCrops
 from foveal.train.data import PictureReader, WindowLoader
-from foveal.train.sampling import CropPlan, RandomCrops, windows_in_order
+from foveal.train.sampling import windows_in_order
 from foveal.types import IGNORED, Image, Mask
 
 PLAIN = AugmentOptions(enabled=False)

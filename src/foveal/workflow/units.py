@@ -29,6 +29,7 @@ from foveal.synth import SynthSource
 from foveal.tasks.base import OutputBatch
 from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
+from foveal.train.crops import CropPlan, RandomCrops
 from foveal.train.data import (
     Loader,
     PictureReader,
@@ -43,8 +44,6 @@ from foveal.train.records import Validate, forward_all, forward_head
 from foveal.train.sampling import (
     BatchOrder,
     CachedViews,
-    CropPlan,
-    RandomCrops,
     Sampler,
     WholePictures,
     windows_in_order,
