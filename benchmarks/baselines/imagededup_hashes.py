@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 # Its package imports a network with torch and torchvision, which hashes have no use for.
-_NETWORK = ModuleType("imagededup.methods.cnn")
-_NETWORK.CNN = None  # type: ignore[attr-defined]
-sys.modules["imagededup.methods.cnn"] = _NETWORK
+for _module, _name in (("methods.cnn", "CNN"), ("utils.models", "CustomModel")):
+    _network = ModuleType(f"imagededup.{_module}")
+    setattr(_network, _name, None)
+    sys.modules[f"imagededup.{_module}"] = _network
 
 from imagededup.methods import AHash, DHash, PHash, WHash  # noqa: E402 - after the above
 
