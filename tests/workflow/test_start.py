@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -17,7 +18,7 @@ from safetensors.numpy import load
 
 import foveal
 from foveal.bundle import Bundle
-from foveal.errors import RecipeError, UsageError
+from foveal.errors import DataError, RecipeError, UsageError
 from foveal.workflow.start import Start
 
 OLD = ("circle", "square")
@@ -36,6 +37,12 @@ def run_of(model: foveal.Model) -> Path:
 def before(model: foveal.Model) -> dict[str, Any]:
     value: dict[str, Any] = json.loads((run_of(model) / "before.json").read_text())
     return value
+
+
+def side(run: Path, name: str) -> set[str]:
+    """Return the pictures on a side of a run's split."""
+    with (run / "split.csv").open(newline="", encoding="utf-8") as file:
+        return {row["image"] for row in csv.DictReader(file) if row["split"] == name}
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +90,8 @@ def test_known_classes_are_kept_and_new_ones_learnt(
 
 
 def test_what_was_trained_on_is_not_validated_on(shapes: foveal.Model, grown: foveal.Model) -> None:
-    def side(run: Path, name: str) -> set[str]:
-        rows = (run / "split.csv").read_text().splitlines()[1:]
-        return {row.split(",")[0] for row in rows if row.split(",")[1] == name}
-
     learnt = side(run_of(shapes), "train")
+    assert len(learnt) > 30
     assert learnt & side(run_of(grown), "val") == set()
     findings = json.loads((run_of(grown) / "findings.json").read_text())["findings"]
     (kept,) = [f for f in findings if f["id"] == "split.start_kept"]
@@ -115,6 +119,18 @@ def test_given_sides_stay_and_are_warned_of(
             foveal.train(tmp_path / "data", out=tmp_path / "runs", start_from=shapes, verbose=False)
     said = [f.id for f in stopped.value.args[0].findings if f.severity == "warning"]
     assert "split.start_leak" in said
+
+
+def test_data_that_the_model_has_learnt_leave_nothing_to_measure_on(
+    tmp_path: Path, shapes: foveal.Model
+) -> None:
+    source = Path(json.loads((run_of(shapes) / "run.json").read_text())["data"])
+    for name in side(run_of(shapes), "train"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, tmp_path / "data" / name)
+    with pytest.raises(DataError, match="has learnt every validation picture"):
+        foveal.train(tmp_path / "data", out=tmp_path / "runs", start_from=shapes, verbose=False)
+    assert not list((tmp_path / "runs").rglob("bundle.json"))
 
 
 class _Stopped(Exception):

@@ -11,12 +11,13 @@ from foveal.bundle.trained_on import looks_of
 from foveal.data.findings import about, finding
 from foveal.data.scan import Scan
 from foveal.data.source import Sample
+from foveal.errors import DataError
 from foveal.recipe import Recipe
 from foveal.types import Finding
 from foveal.workflow.sources import target_kind_of
 from foveal.workflow.start import Start
 
-_TRAIN = 0
+_TRAIN, _VAL = 0, 1
 
 
 def keep_trained_on(
@@ -38,6 +39,9 @@ def keep_trained_on(
         scan: Scan of all samples.
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
         recipe: Resolved.
+
+    Raises:
+        DataError: When nothing is left to validate on.
     """
     known, name = start.trained_on, start.bundle.name
     if known is None:
@@ -72,5 +76,11 @@ def keep_trained_on(
     for i in held_out.tolist():
         if samples[i].group in groups:
             moved[i] = _TRAIN
+    if not (moved == _VAL).any():
+        raise DataError(
+            f"The model {name!r}, which the training starts from, has learnt every validation "
+            "picture: nothing is left to measure on.",
+            hint=f"add pictures, or deal them as before: --seed {start.recipe.seed}",
+        )
     words = f"moved to the training side: {name!r}, which it starts from, has learnt them."
     return moved, about(names, "split.start_kept", "info", "picture", words)

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from foveal.atomic import atomic_path
 from foveal.bundle.bundle import Bundle
 from foveal.bundle.container import TRAINED_ON_NAME
 from foveal.bundle.trained_on import TrainedOn
@@ -93,10 +94,8 @@ class Start:
     def keep_in(self, run: RunDirectory) -> None:
         """Copy the model into a run."""
         source = self.bundle.path
-        if source.is_dir():
-            shutil.copytree(source, run.start)
-        else:
-            shutil.copyfile(source, run.start)
+        with atomic_path(run.start, durable=True) as temporary:
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, temporary)
 
     def lay_under(self, recipe: Recipe) -> Recipe:
         """Return a recipe as the user gave it, with what the weights are for taken from the model.
