@@ -113,7 +113,8 @@ def collect(
         RecipeError: For a recipe or list that is wrong; it names the key or the line.
         UsageError: For a folder that cannot be written to, or that another process collects into.
         MissingExtraError: When a package of `foveal[collect]` is not installed.
-        CollectingInterrupted: After Ctrl-C, a KeyboardInterrupt with what there is as `.collected`.
+        KeyboardInterrupt: After Ctrl-C, a `CollectingInterrupted` with what there is as
+            `.collected`.
 
     Example:
         >>> foveal.collect("ads.yaml", "photos").kept  # doctest: +SKIP
