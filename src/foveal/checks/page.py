@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING, final
+from typing import Protocol, final
 
 import jinja2
 import numpy as np
@@ -22,9 +22,6 @@ from foveal.errors import FovealError
 from foveal.render import encode_png, thumbnail
 from foveal.types import SPLIT_NAMES, Finding, Suspect
 
-if TYPE_CHECKING:
-    from foveal.checks.report import CheckReport
-
 SEVERITIES = {"error": "Error", "warning": "Warning", "info": "Note"}
 _PNG_START = b"\x89PNG"
 # Pictures of each finding, on the page and in a notebook.
@@ -34,6 +31,23 @@ _SIDE, _SIDE_INLINE = 300, 120
 # Ink and small pictures stay as they are: JPEG would blur their pixels, which are shown enlarged.
 _LOSSLESS_PIXELS = 128 * 128
 _QUALITY = 80
+
+
+class Reported(Protocol):
+    """What is shown of a `foveal.checks.report.CheckReport`, which renders by this module."""
+
+    @property
+    def location(self) -> str: ...  # noqa: D102
+    @property
+    def layout(self) -> str: ...  # noqa: D102
+    @property
+    def samples(self) -> int: ...  # noqa: D102
+    @property
+    def balance(self) -> Mapping[str, Mapping[str, int]]: ...  # noqa: D102
+    @property
+    def findings(self) -> tuple[Finding, ...]: ...  # noqa: D102
+    @property
+    def source(self) -> Source | None: ...  # noqa: D102
 
 
 @final
@@ -62,7 +76,7 @@ class Shown:
     more: int = 0
 
 
-def render_page(report: CheckReport) -> str:
+def render_page(report: Reported) -> str:
     """Return what a check found as one HTML document."""
     pictures = _Pictures(report.source, _SIDE)
     environment = jinja2.Environment(
@@ -83,7 +97,7 @@ def render_page(report: CheckReport) -> str:
     )
 
 
-def render_inline(report: CheckReport) -> str:
+def render_inline(report: Reported) -> str:
     """Return what a check found as HTML for a notebook: no style sheet, no script."""
     pictures = _Pictures(report.source, _SIDE_INLINE)
     parts = [
