@@ -8,56 +8,26 @@ server, and a picture that could be decoded, whatever a client claims.
 from __future__ import annotations
 
 import math
-import unicodedata
-from dataclasses import dataclass
-from typing import Any, final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from foveal.curation.feedback import FolderFull
-from foveal.errors import FovealError, nearest
+from foveal.errors import FovealError
 from foveal.server.collector import Collector, right_mask, said_of
 from foveal.server.models.served import Served
-from foveal.server.request.json_body import parse_aside, parse_json, shown
+from foveal.server.request.json_body import parse_aside, shown
 from foveal.server.request.limits import Claim, RequestError, read_body
 from foveal.server.request.notes import current_notes
-from foveal.server.request.payload import FIELD_NAMES, from_json_value, multipart_fields
 from foveal.server.request.responses import json_response
+from foveal.server.request.said import Sent, read_sent
 from foveal.server.request.watch import Watch
 from foveal.server.state import ServerState
 from foveal.tasks.prediction import Prediction
 
-_FIELDS = ("model", "version", "label", "text", "right", "note")
-_LONGEST_NOTE, _LONGEST_TEXT, _LONGEST_NAME = 1000, 1000, 100
-_MOST_LABELS = 64
+_LONGEST_NAME = 100
 # In names of new classes, which become names of folders: what separates, and what systems reserve.
 _NOT_IN_NAMES = frozenset('/\\|:*?"<>')
-_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A request, not checked against a model yet.
-
-    Attributes:
-        picture: The file.
-        model: Name; None where it was not given.
-        version: Of the answer that the client has seen; None where it was not given.
-        label: Class names; None where none were given.
-        text: What the picture says; None where that was not given.
-        right: Whether the answer is right; None where that was not given.
-        note: Words; "" for none.
-    """
-
-    picture: bytes
-    model: str | None
-    version: str | None
-    label: tuple[str, ...] | None
-    text: str | None
-    right: bool | None
-    note: str
 
 
 async def keep(request: Request) -> Response:
@@ -77,7 +47,7 @@ async def keep(request: Request) -> Response:
         body = await read_body(request.receive, request.headers, claim, state.options)
         claim.grow(1, 0)
         content_type = request.headers.get("content-type", "")
-        sent = await parse_aside(body, lambda: _read(body, content_type))
+        sent = await parse_aside(body, lambda: read_sent(body, content_type))
         served = _served(state, sent)
         truth = _truth(served, sent, takes_new=state.options.collect_new_labels)
         async with Watch(request.receive):
@@ -91,7 +61,7 @@ async def _kept(
     collector: Collector,
     served: Served,
     prediction: Prediction,
-    sent: _Sent,
+    sent: Sent,
     truth: tuple[str, ...] | None,
 ) -> Response:
     by = current_notes().caller.key_id
@@ -111,121 +81,7 @@ async def _kept(
     return json_response(answered, 201 if is_new else 200)
 
 
-def _read(body: bytes, content_type: str) -> _Sent:
-    """Return what a form or a JSON object holds.
-
-    Raises:
-        RequestError: 400 for anything else.
-    """
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        fields = _of_form(body, content_type)
-    elif kind == "application/json" or kind.endswith("+json"):
-        fields = _of_json(body)
-    else:
-        raise RequestError(
-            400,
-            "Expected a form with the fields file, label (or text, right) and model, or the same "
-            "as JSON with the picture as base64.",
-        )
-    if not fields["picture"]:
-        raise RequestError(400, "There is no picture. Expected a field 'file' or 'image'.")
-    return _Sent(
-        picture=fields["picture"],
-        model=_text(fields, "model", _LONGEST_NAME),
-        version=_text(fields, "version", _LONGEST_NAME),
-        label=_labels(fields.get("label")),
-        text=_text(fields, "text", _LONGEST_TEXT),
-        right=_truth_value(fields.get("right")),
-        note=(_text(fields, "note", _LONGEST_NOTE, lines=True) or "").strip(),
-    )
-
-
-def _of_form(body: bytes, content_type: str) -> dict[str, Any]:
-    fields: dict[str, Any] = {"picture": b""}
-    for name, content in multipart_fields(body, content_type):
-        if name in FIELD_NAMES:
-            if fields["picture"]:
-                raise RequestError(400, "There is more than one picture.")
-            fields["picture"] = content
-            continue
-        _check_field(name)
-        try:
-            text = content.decode()
-        except UnicodeDecodeError as error:
-            raise RequestError(400, f"The field '{name}' is not UTF-8.") from error
-        if name == "label":
-            # An empty field says that none of the classes applies.
-            fields.setdefault(name, []).extend([text] if text else [])
-        elif name in fields:
-            raise RequestError(400, f"The field '{name}' occurs more than once.")
-        else:
-            fields[name] = text
-    return fields
-
-
-def _of_json(body: bytes) -> dict[str, Any]:
-    value = parse_json(body)
-    if not isinstance(value, dict):
-        raise RequestError(400, 'Expected a JSON object, as {"image": "<base64>", "label": "cat"}.')
-    for name in value:
-        if name not in FIELD_NAMES:
-            _check_field(name)
-    pictures = {name: value[name] for name in value if name in FIELD_NAMES}
-    fields = {name: value[name] for name in _FIELDS if value.get(name) is not None}
-    return {"picture": from_json_value(pictures), **fields}
-
-
-def _check_field(name: str) -> None:
-    if name not in _FIELDS:
-        near = nearest(name[:_LONGEST_NAME], _FIELDS)
-        guess = f" Did you mean {near!r}?" if near else ""
-        raise RequestError(
-            400, f"Unknown field {shown(name)}.{guess} Expected {', '.join(_FIELDS)}."
-        )
-
-
-def _text(fields: dict[str, Any], name: str, longest: int, *, lines: bool = False) -> str | None:
-    value = fields.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise RequestError(400, f"Invalid '{name}'. Expected a text.")
-    if len(value) > longest:
-        raise RequestError(400, f"'{name}' is longer than {longest} characters.")
-    if any(_is_control(c) and not (lines and c in "\r\n\t") for c in value):
-        raise RequestError(400, f"'{name}' has control characters.")
-    return unicodedata.normalize("NFC", value)
-
-
-def _is_control(character: str) -> bool:
-    # Also what turns the direction of writing round: a list would show another text than is there.
-    return (
-        unicodedata.category(character) in ("Cc", "Cs")
-        or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    )
-
-
-def _labels(value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    names = value if isinstance(value, list) else [value]
-    if len(names) > _MOST_LABELS:
-        raise RequestError(400, f"There are more than {_MOST_LABELS} labels.")
-    texts = [_text({"label": name}, "label", _LONGEST_TEXT) for name in names]
-    return tuple(dict.fromkeys(text for text in texts if text is not None))
-
-
-def _truth_value(value: Any) -> bool | None:
-    if value is None or isinstance(value, bool):
-        return value
-    word = _WORDS.get(value.strip().lower()) if isinstance(value, str) else None
-    if word is None:
-        raise RequestError(400, "Invalid value for 'right'. Expected true or false.")
-    return word
-
-
-def _served(state: ServerState, sent: _Sent) -> Served:
+def _served(state: ServerState, sent: Sent) -> Served:
     """Return the model that answers again: the version that the client has seen, if it is there.
 
     Raises:
@@ -251,7 +107,7 @@ def _served(state: ServerState, sent: _Sent) -> Served:
     return served
 
 
-def _truth(served: Served, sent: _Sent, *, takes_new: bool) -> tuple[str, ...] | None:
+def _truth(served: Served, sent: Sent, *, takes_new: bool) -> tuple[str, ...] | None:
     """Return what the client says the picture is; None when that only follows from the answer.
 
     Raises:
