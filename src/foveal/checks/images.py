@@ -50,7 +50,7 @@ def unreadable(given: CheckInput) -> Iterator[Finding]:
         f"Unreadable and left out: {len(errors):,} of {plural(total, 'picture')} ({words}); "
         f"the first is {given.samples[order[0]].id}: {errors[order[0]][1]}",
         [given.samples[i].id for i in order],
-        hint="replace or delete them",
+        hint="replace them, or move them away: foveal clean DATA --auto --only images.unreadable",
         suspects=[Suspect(given.samples[i].id, 1.0) for i in order],
     )
 
@@ -94,7 +94,7 @@ def near_duplicate(given: CheckInput) -> Iterator[Finding]:
             f"{given.samples[other].id} look the same.",
             [given.samples[i].id for positions in torn for i in positions],
             count=len(torn),
-            hint="keep each under the right label only; delete placeholders",
+            hint="keep each under the right label only: foveal review DATA",
             method=method,
             suspects=copies_suspected(given.samples, given.scan, torn),
         )
