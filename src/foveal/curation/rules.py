@@ -160,7 +160,10 @@ RULES: dict[str, Rule] = {
         _relabel(0.9, 0.7),
     ),
     "images.outlier": Rule(
-        "of no class: quarantine from a score of 0.9 on", _quarantine("looks like no class", 0.9)
+        "of no class: quarantine from a score of 0.9 on",
+        _quarantine("looks like no class", 0.9),
+        # Odd but right pictures are among them.
+        by_default=False,
     ),
     "images.blurred": Rule("blurred: quarantine", _quarantine("blurred"), by_default=False),
     "images.dark": Rule("dark: quarantine", _quarantine("dark"), by_default=False),
