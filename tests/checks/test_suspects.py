@@ -111,18 +111,19 @@ def test_a_rare_class_is_not_taken_for_wrong_labels() -> None:
     assert found(looked_at, "labels.suspect") is None
 
 
-def test_of_several_labels_a_missing_and_a_wrong_one_are_found() -> None:
+def test_of_several_labels_missing_ones_are_found() -> None:
     rng = np.random.default_rng(0)
-    several = rng.random((300, 3)) < 0.5
-    features = (several @ rng.normal(size=(3, 16)) * 4 + rng.normal(size=(300, 16))).astype("f4")
+    several = rng.random((900, 3)) < 0.5
+    features = (several @ rng.normal(size=(3, 16)) * 5 + rng.normal(size=(900, 16))).astype("f4")
+    both = np.flatnonzero(several[:, 0] & several[:, 1] & ~several[:, 2])[:30]
     given_labels = several.copy()
-    given_labels[0] = [True, False, False]
-    several[0] = [True, True, False]
-    features[0] = features[np.flatnonzero((several == several[0]).all(axis=1))[1]] + 0.01
+    given_labels[both, 1] = False
     raws = [tuple(n for n, on in zip("abc", row, strict=True) if on) for row in given_labels]
     finding = found(given(features, raws), "labels.suspect")
     assert finding is not None
-    assert ("0.png", "a|b") in {(s.sample, s.label) for s in finding.suspects}
+    said = {(s.sample, s.label) for s in finding.suspects}
+    assert len({(f"{i}.png", "a|b") for i in both} & said) >= 25
+    assert len(said) <= len(both) + 3
 
 
 def test_a_warning_says_that_held_out_pictures_are_not_cleaned_and_believed() -> None:
