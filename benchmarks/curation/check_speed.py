@@ -4,6 +4,7 @@ The pictures are those of cats_dogs at 256 x 256, and cut-outs of them turned a 
 brightness. Both are whole processes, in turns; both may use all cores.
 
     python benchmarks/curation/check_speed.py --cleanvision-python VENV/bin/python
+    python benchmarks/curation/check_speed.py --features --turns 1
 """
 
 from __future__ import annotations
@@ -32,22 +33,32 @@ def main() -> None:
     """Draw the set, run both in turns and report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_out(parser)
-    parser.add_argument("--cleanvision-python", type=Path, required=True)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--cleanvision-python", type=Path)
+    which.add_argument("--features", action="store_true", help="foveal check --features alone")
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / "set", arguments.count)
+        if arguments.features:
+            with_features(Path(folder), arguments)
+        else:
+            beside_cleanvision(Path(folder), arguments)
+
+
+def beside_cleanvision(folder: Path, arguments: argparse.Namespace) -> None:
+    """Time both in turns."""
     other = Other(arguments.cleanvision_python, ("cleanvision",))
     other.check()
     ours, theirs, peaks = [], [], []
-    with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder) / "set", arguments.count)
-        for _ in range(arguments.turns):
-            seconds, peak = by_foveal(Path(folder) / "set", Path(folder) / "cache")
-            ours.append(seconds)
-            peaks.append(peak)
-            _, seconds = other.run("cleanvision_all.py", Path(folder) / "set")
-            theirs.append(seconds)
-            note(f"foveal {ours[-1]:.1f} s, {peak:.0f} MB; cleanvision {theirs[-1]:.1f} s")
+    for _ in range(arguments.turns):
+        seconds, peak = by_foveal(folder / "set", folder / "cache")
+        ours.append(seconds)
+        peaks.append(peak)
+        _, seconds = other.run("cleanvision_all.py", folder / "set")
+        theirs.append(seconds)
+        note(f"foveal {ours[-1]:.1f} s, {peak:.0f} MB; cleanvision {theirs[-1]:.1f} s")
     report(
         Outcome(
             claim="check_speed",
@@ -63,6 +74,27 @@ def main() -> None:
                 "cleanvision": other.version("cleanvision"),
                 "load": os.getloadavg(),
             },
+        ),
+        arguments.out,
+    )
+
+
+def with_features(folder: Path, arguments: argparse.Namespace) -> None:
+    """Time a check that computes features, each time without those of the last."""
+    turns = [
+        by_foveal(folder / "set", folder / f"cache-{turn}", "--features")
+        for turn in range(arguments.turns)
+    ]
+    report(
+        Outcome(
+            claim="check_features_speed",
+            what=f"foveal check --features of {arguments.count:,} pictures",
+            unit="s",
+            values=tuple(seconds for seconds, _ in turns),
+            target=150.0,
+            judged_by="median",
+            better="low",
+            detail={"peak_mb": [peak for _, peak in turns], "load": os.getloadavg()},
         ),
         arguments.out,
     )
@@ -88,9 +120,9 @@ def write(folder: Path, count: int) -> None:
         picture.save(folder / path.parent.name / f"{number:06}.jpg", quality=90)
 
 
-def by_foveal(folder: Path, cache: Path) -> tuple[float, float]:
+def by_foveal(folder: Path, cache: Path, *options: str) -> tuple[float, float]:
     """Return seconds and peak of the memory in MB of `foveal check`."""
-    line = [sys.executable, "-m", "foveal", "check", str(folder), "--quiet", "--json"]
+    line = [sys.executable, "-m", "foveal", "check", str(folder), "--quiet", "--json", *options]
     start = time.perf_counter()
     process = subprocess.Popen(
         line, stdout=subprocess.DEVNULL, env={**os.environ, "XDG_CACHE_HOME": str(cache)}

@@ -65,8 +65,8 @@ def outlyingness(features: Floats, digests: NDArray[np.uint8]) -> Outlying | Non
     of the pictures that are as far, the share that a normal distribution of the logarithms, fitted
     to their middle, does not explain. So the threshold follows the set.
 
-    Distances are Euclidean in features whose variances are made equal: those of cosines see half
-    of the foreign pictures (docs/measured.md).
+    Distances are Euclidean in features whose variances are made equal, so that the few directions
+    in which all pictures differ most do not hide a foreign one.
 
     Args:
         features: (N, D) float32, principal components.

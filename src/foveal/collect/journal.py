@@ -149,9 +149,8 @@ class Journal:
             temporary.replace(path)
 
     def _append(self, records: Sequence[Record]) -> None:
-        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        # A lone half of a character, as JSON may hold one, is no UTF-8.
-        left = memoryview(text.encode("utf-8", "backslashreplace"))
+        # In ASCII: a name may hold half of a character, which UTF-8 cannot write.
+        left = memoryview("".join(json.dumps(record) + "\n" for record in records).encode())
         end = self._file.seek(0, os.SEEK_END)
         try:
             while left:
