@@ -4,6 +4,7 @@ from foveal.checks.base import CHECKS, CheckInput, run_checks
 from foveal.checks.images import near_duplicate, unreadable
 from foveal.checks.labels import class_balance, imbalance, one_class, single_picture
 from foveal.checks.looks import blurred, bright, dark, low_information, odd_aspect, odd_size
+from foveal.checks.masks import suspect_masks
 from foveal.checks.shortcuts import size_shortcut
 from foveal.checks.splits import empty_side
 from foveal.checks.suspects import outliers, suspect_labels
@@ -30,5 +31,6 @@ __all__ = [
     "single_picture",
     "size_shortcut",
     "suspect_labels",
+    "suspect_masks",
     "unreadable",
 ]

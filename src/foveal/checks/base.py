@@ -9,6 +9,7 @@ from typing import TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.checks.mask_fit import MaskFit
 from foveal.data.resemblance import Copies
 from foveal.data.scan import Scan
 from foveal.data.source import Sample, TargetKind
@@ -48,6 +49,7 @@ class CheckInput:
         features: (N, D) float32, one row for each sample, of a pretrained network or of one that
             was trained on them; None where they were not computed. Zeros for unreadable samples.
         out_of_fold: Answers of models of the other folds; None where they were not computed.
+        mask_fit: How masks fit their pictures; None where that was not computed.
         copies: What `find_copies` returns for the usable samples, if it is known already.
     """
 
@@ -58,6 +60,7 @@ class CheckInput:
     target: TargetKind = "labels"
     features: NDArray[np.float32] | None = None
     out_of_fold: OutOfFold | None = None
+    mask_fit: MaskFit | None = None
     copies: Copies | None = None
 
     def usable(self) -> NDArray[np.int64]:

@@ -50,7 +50,7 @@ class Queue:
     @property
     def scores_are_chances(self) -> bool:
         """Whether a score is the chance that something is wrong; else it only orders suspects."""
-        return self.finding.id.endswith(".suspect")
+        return self.finding.id == "labels.suspect"
 
 
 def best_copies(finding: Finding, source: Source) -> frozenset[str]:

@@ -110,7 +110,7 @@ def check_source(
         characters=characters(given) if is_text else "",
         findings=tuple(most_severe_first((*source.findings, *leaks, *found))),
         settings=settings_given(recipe),
-        features=given.features is not None,
+        features=answer is not None,
         stamp=stamp,
         source=source,
     )

@@ -6,6 +6,7 @@ whatever it is called and wherever it is moved.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -31,7 +32,10 @@ from foveal.predict.engine import OnnxEngine
 from foveal.recipe import Recipe
 from foveal.types import Image
 from foveal.workflow.feature_network import OUTPUT, PIPELINE, feature_model
+from foveal.workflow.mask_fit import judge_masks
 from foveal.workflow.sources import limits_of
+
+logger = logging.getLogger(__name__)
 
 _BATCH = 32
 # Beyond it a number is infinite in the two bytes that are kept.
@@ -53,7 +57,12 @@ def answer(
     Raises:
         WeightsError: When the weights of the backbone are not installed.
     """
-    if given.target != "labels":
+    if given.target == "mask":
+        units = _units(given, given.usable())
+        fit = judge_masks(given, source, limits_of(recipe), units, progress)
+        return replace(given, mask_fit=fit)
+    if given.target == "text":
+        logger.warning("of texts nothing is checked with features yet")
         return given
     kept = compute(source, given.scan.digest, given.scan.ok, limits_of(recipe), cache, progress)
     known = np.array([i for i in np.flatnonzero(given.scan.ok) if kept.has(given.scan.digest[i])])
@@ -65,14 +74,19 @@ def answer(
     labelled[known] = True
     labelled &= [sample.raw is not None for sample in given.samples]
     usable = np.flatnonzero(labelled).astype(np.int64)
+    units = _units(given, usable)
+    raws = [s.raw if ok else None for s, ok in zip(given.samples, labelled, strict=True)]
+    return replace(given, features=features, out_of_fold=answer_out_of_fold(features, raws, units))
+
+
+def _units(given: CheckInput, usable: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (N,) numbers: samples of one number are of one group, or copies."""
     copies = given.copies
     if copies is None:
         copies = find_copies(given.samples, given.scan, usable, given.target, given.near_distance)
-    units = find_units(
+    return find_units(
         given.samples, given.scan, usable, given.near_distance, given.target, copies
     ).first
-    raws = [s.raw if ok else None for s, ok in zip(given.samples, labelled, strict=True)]
-    return replace(given, features=features, out_of_fold=answer_out_of_fold(features, raws, units))
 
 
 def compute(
