@@ -19,6 +19,7 @@ from torch import nn
 import foveal
 from drawn_slide import draw_cell
 from foveal.bundle import Bundle
+from foveal.bundle.card import model_card
 from foveal.bundle.manifest import Manifest
 from foveal.export.onnx import export_onnx
 from foveal.models.network import Network, build_network
@@ -26,7 +27,6 @@ from foveal.recipe import ModelOptions, Recipe
 from foveal.tasks import get_task, get_training
 from foveal.tasks.facts import DataFacts
 from foveal.types import Calibration, Labels
-from foveal.workflow.card import model_card
 from foveal.workflow.choose import resolve
 from foveal.workflow.prepare import pipeline_of
 

@@ -14,6 +14,7 @@ import torch
 
 import foveal
 from foveal.bundle import Bundle
+from foveal.bundle.card import model_card
 from foveal.bundle.manifest import Manifest
 from foveal.export.onnx import export_onnx
 from foveal.models.network import build_network
@@ -21,7 +22,6 @@ from foveal.pipeline import Pipeline
 from foveal.recipe import ModelOptions, Recipe
 from foveal.tasks import get_task, get_training
 from foveal.types import Calibration, Labels
-from foveal.workflow.card import model_card
 
 TASK = "classify"
 

@@ -170,7 +170,8 @@ def test_it_serves_its_page_and_every_static_file(server: httpx.Client) -> None:
     assert "<title>" in page.text
     assert server.get("/docs").status_code == 200
     static = PACKAGE / "server" / "pages" / "static"
-    names = sorted(path.name for path in static.iterdir())
+    files = [path for path in static.rglob("*") if path.is_file()]
+    names = sorted(path.relative_to(static).as_posix() for path in files)
     assert "app.js" in names
     for name in names:
         response = server.get(f"/static/{name}")

@@ -89,10 +89,12 @@ def test_an_error_of_the_reader_reaches_the_loop():
 
 
 def test_leaving_an_epoch_early_ends_its_thread():
+    before = set(threading.enumerate())
     batches = tiny_loader().epoch(0)
     next(batches)
+    assert [t for t in set(threading.enumerate()) - before if t.name.startswith("foveal-ahead")]
     batches.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("foveal-ahead")]
+    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("foveal-ahead")]
 
 
 def lines(widths, batch_size=4, seed=0, weights=None):

@@ -327,9 +327,9 @@ def test_the_budget_counts_from_the_beginning_of_the_work(
     def trainer(*_: object, begun_s: float, clock: Callable[[], float], **__: object) -> None:
         raise Reached(clock() - begun_s)
 
-    def slowly(*given: object) -> object:
+    def slowly(*given: object, **named: object) -> object:
         now_s[0] += 40
-        return prepare(*given)
+        return prepare(*given, **named)
 
     now_s = [100.0]
     prepare = training.prepare
