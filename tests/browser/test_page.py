@@ -187,6 +187,8 @@ def test_a_lost_server_is_said_and_can_be_tried_again(page) -> None:
 
 def open_check(page, category: str) -> None:
     """Go to the category check and declare a category."""
+    # What is above it has come: it moves no more.
+    expect(page.locator("#about")).not_to_be_empty()
     page.locator('input[value="check"]').check(force=True)
     page.select_option("#category", category)
 
@@ -227,6 +229,8 @@ def test_pictures_that_disagree_leave_the_category(page) -> None:
 
 
 def test_a_check_asks_for_the_category_first(page) -> None:
+    # What is above it has come: it moves no more.
+    expect(page.locator("#about")).not_to_be_empty()
     page.locator('input[value="check"]').check(force=True)
     page.set_input_files("#choose", [DARK])
     expect(page.locator("#verdict")).to_contain_text("Choose the declared category first")
