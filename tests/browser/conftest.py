@@ -9,7 +9,9 @@ import pytest
 def browser():
     """Return a headless Chromium."""
     # Imported here: it skips what imports it where there is no Chromium.
-    from chromium import launched
+    from chromium import expect, launched
 
+    # A machine that runs other things beside may take long to draw what is waited for.
+    expect.set_options(timeout=30_000)
     with launched() as browser:
         yield browser
