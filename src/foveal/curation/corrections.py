@@ -135,8 +135,9 @@ def read_corrections(path: Path, *, look: bool = True) -> list[Correction]:
         raise DataError(
             f"There is no feedback in {path}.", hint=f"foveal serve MODEL --collect {path}"
         )
-    verdicts = {v.id: v for v in read_lines(path / VERDICTS_NAME, _FORMAT) if v.action != "merge"}
-    merged = {v.id for v in read_lines(path / VERDICTS_NAME, _FORMAT) if v.action == "merge"}
+    said = list(read_lines(path / VERDICTS_NAME, _FORMAT))
+    verdicts = {verdict.id: verdict for verdict in said if verdict.action != "merge"}
+    merged = {verdict.id for verdict in said if verdict.action == "merge"}
     found = [_of(feedback, verdicts, merged) for feedback in read_feedback(path)]
     found = _with_contradictions(found)
     if look:

@@ -21,7 +21,8 @@ from typing import Any, Literal, TypeAlias, final
 from foveal.atomic import hold
 from foveal.console import NoProgress, Progress
 from foveal.curation import disk, steps
-from foveal.curation.manifest import Manifest, line_of, read_lines
+from foveal.curation.lines import line_of
+from foveal.curation.manifest import Manifest, read_lines
 from foveal.curation.prepare import Edit, Move, prepare
 from foveal.curation.steps import Rename, Step
 from foveal.errors import DataError, UsageError

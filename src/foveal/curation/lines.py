@@ -42,11 +42,24 @@ def opened_to_append(path: Path) -> Iterator[IO[bytes]]:
 
 def append_lines(file: IO[bytes], values: Iterable[JsonObject]) -> None:
     """Add lines to a file of `opened_to_append`, and wait until they are on the disk."""
-    # In ASCII: names of files need not be valid Unicode.
-    text = "".join(json.dumps(value) + "\n" for value in values)
-    file.write(text.encode())
+    file.write(b"".join(map(line_of, values)))
     file.flush()
     os.fsync(file.fileno())
+
+
+def line_of(value: JsonObject) -> bytes:
+    """Return a line of JSON; in ASCII, since names of files need not be valid Unicode."""
+    return json.dumps(value).encode() + b"\n"
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file that were finished; none where there is no file."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    # What follows the last line feed was never finished.
+    return lines[:-1]
 
 
 @final
@@ -85,10 +98,5 @@ def read_lines(path: Path, form: Format[T]) -> Iterator[T]:
     Raises:
         DataError: For a line that is something else.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return
-    # What follows the last line feed was never finished.
-    for number, line in enumerate(lines[:-1], 1):
+    for number, line in enumerate(whole_lines(path), 1):
         yield form.parse(path, number, line)

@@ -10,6 +10,7 @@ from typing import final
 
 from foveal.curation import disk
 from foveal.curation.disk import Identity
+from foveal.curation.lines import line_of, whole_lines
 from foveal.curation.prepare import Move
 from foveal.types import JsonObject
 
@@ -73,17 +74,7 @@ class Manifest:
 
 def read_lines(path: Path) -> list[JsonObject]:
     """Return the whole lines of a file of JSON lines; none where there is no file."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    # What follows the last line feed was never finished.
-    return [json.loads(line) for line in lines[:-1]]
-
-
-def line_of(value: JsonObject) -> bytes:
-    """Return a line of JSON; in ASCII, so that names that are not UTF-8 can be in it too."""
-    return json.dumps(value).encode() + b"\n"
+    return [json.loads(line) for line in whole_lines(path)]
 
 
 def _now() -> str:
