@@ -8,28 +8,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 
 from foveal.errors import FovealError
 from foveal.export.web.runtime import read_runtime
-from foveal.server.gate import (
-    Gate,
-    on_foveal_error,
-    on_http_exception,
-    on_memory,
-    on_request_error,
-    on_unexpected,
-)
+from foveal.server.gate import gated, on_foveal_error, on_memory
 from foveal.server.models.loader import Offered
 from foveal.server.options import ServerOptions
 from foveal.server.pages import admin, exports, figures, phone, web
 from foveal.server.protocols import feedback, routes, tfserving, torchserve
 from foveal.server.protocols.oip import routes as oip
 from foveal.server.protocols.oip.rpc import RpcServer
-from foveal.server.request.limits import RequestError
 from foveal.server.state import ServerState
 from foveal.server.telemetry.drift import LOOK_S
 
@@ -85,7 +74,6 @@ _ROUTES = [
     Route("/docs", web.docs, methods=["GET"], name="docs"),
     Route("/openapi.json", web.openapi, methods=["GET"], name="openapi"),
     Route("/", web.index, methods=["GET"], name="page"),
-    Mount("/static", StaticFiles(packages=[("foveal.server.pages", "static")]), name="static"),
 ]
 
 
@@ -138,24 +126,17 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
             await asyncio.to_thread(state.close)
             apps.close()
 
-    app = Starlette(
-        routes=[
+    app = gated(
+        [
             *_named_routes(options),
             *(_APP_ROUTES if options.app else ()),
             *(_FEEDBACK_ROUTES if options.collect is not None else ()),
             *_ROUTES,
         ],
-        middleware=[Middleware(Gate, state=state)],
-        exception_handlers={
-            HTTPException: on_http_exception,
-            RequestError: on_request_error,
-            FovealError: on_foveal_error,
-            MemoryError: on_memory,
-            Exception: on_unexpected,
-        },
+        state,
+        handlers={FovealError: on_foveal_error, MemoryError: on_memory},
         lifespan=lifespan,
     )
-    app.state.foveal = state
     app.state.apps = apps
     return app
 

@@ -7,12 +7,25 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Mapping, Sequence
 from typing import Protocol, final
 
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import (
+    ASGIApp,
+    ExceptionHandler,
+    Lifespan,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
 
 from foveal.errors import FovealError
 from foveal.server.access.accesslog import AccessLog, utc
@@ -225,6 +238,37 @@ class _Exchange:
         if self._state.draining and not any(k == b"connection" for k, _ in headers):
             headers.append((b"connection", b"close"))
         return headers
+
+
+def gated(
+    routes: Sequence[BaseRoute],
+    state: Guarded,
+    *,
+    handlers: Mapping[type[Exception], ExceptionHandler] | None = None,
+    lifespan: Lifespan[Starlette] | None = None,
+) -> Starlette:
+    """Return an application behind the gate, which also serves the files of the pages.
+
+    Args:
+        routes: Its own, which come before the files.
+        state: What its routes share; they find it as `app.state.foveal`.
+        handlers: Errors that it answers itself, besides those that every one answers.
+        lifespan: What begins and ends with the server.
+    """
+    files = StaticFiles(packages=[("foveal.server.pages", "static")])
+    app = Starlette(
+        routes=[*routes, Mount("/static", files, name="static")],
+        middleware=[Middleware(Gate, state=state)],
+        exception_handlers={
+            HTTPException: on_http_exception,
+            RequestError: on_request_error,
+            Exception: on_unexpected,
+            **(handlers or {}),
+        },
+        lifespan=lifespan,
+    )
+    app.state.foveal = state
+    return app
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:

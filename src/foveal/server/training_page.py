@@ -14,17 +14,15 @@ from typing import Any, final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 
 from foveal.evaluate.history import training_section
 from foveal.evaluate.report import percent
 from foveal.render.svg import ROOT_STYLE
 from foveal.server.access.auth import Access
-from foveal.server.gate import Gate, on_http_exception, on_request_error, on_unexpected
+from foveal.server.gate import gated
 from foveal.server.options import ServerOptions
 from foveal.server.pages.templating import page
 from foveal.server.request.limits import RequestError
@@ -92,28 +90,16 @@ def create_watch_app(run: RunDirectory, options: ServerOptions) -> Starlette:
         options: Who may ask.
     """
     state = WatchState(run, options)
-    app = Starlette(
-        routes=[
-            Route("/", _page, methods=["GET"], name="page"),
-            Route("/state", _state, methods=["GET"], name="state"),
-            Route("/pictures", _pictures, methods=["GET"], name="pictures"),
-            Route("/epochs/{epoch:int}", _epoch, methods=["GET"], name="epoch"),
-            Route("/report", _report, methods=["GET"], name="report"),
-            Route("/contact_sheet.png", _sheet, methods=["GET"], name="sheet"),
-            Route("/stop", _stop, methods=["POST"], name="stop"),
-            Mount(
-                "/static", StaticFiles(packages=[("foveal.server.pages", "static")]), name="static"
-            ),
-        ],
-        middleware=[Middleware(Gate, state=state)],
-        exception_handlers={
-            HTTPException: on_http_exception,
-            RequestError: on_request_error,
-            Exception: on_unexpected,
-        },
+    routes = (
+        Route("/", _page, methods=["GET"], name="page"),
+        Route("/state", _state, methods=["GET"], name="state"),
+        Route("/pictures", _pictures, methods=["GET"], name="pictures"),
+        Route("/epochs/{epoch:int}", _epoch, methods=["GET"], name="epoch"),
+        Route("/report", _report, methods=["GET"], name="report"),
+        Route("/contact_sheet.png", _sheet, methods=["GET"], name="sheet"),
+        Route("/stop", _stop, methods=["POST"], name="stop"),
     )
-    app.state.foveal = state
-    return app
+    return gated(routes, state)
 
 
 def describe_run(run: RunDirectory) -> JsonObject:

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 
 from foveal.errors import FovealError
-from foveal.server.gate import (
-    Gate,
-    on_http_exception,
-    on_memory,
-    on_request_error,
-    on_unexpected,
-)
-from foveal.server.request.limits import RequestError
+from foveal.server.gate import gated, on_memory
 from foveal.server.request.responses import error_response
 from foveal.server.review import routes
 from foveal.server.review.state import ReviewState
@@ -30,31 +20,17 @@ def create_review_app(state: ReviewState) -> Starlette:
     Args:
         state: The review, its pictures, and who may ask.
     """
-    app = Starlette(
-        routes=[
-            Route("/", routes.page, methods=["GET"], name="page"),
-            Route("/state", routes.state, methods=["GET"], name="state"),
-            Route("/queues/{queue:int}", routes.suspects, methods=["GET"], name="suspects"),
-            Route("/queues/{queue:int}/next", routes.next_open, methods=["GET"], name="next"),
-            Route("/decide", routes.decide, methods=["POST"], name="decide"),
-            Route("/undo", routes.undo, methods=["POST"], name="undo"),
-            Route("/pictures/{number:int}", routes.facts, methods=["GET"], name="facts"),
-            Route("/pictures/{number:int}/{form}", routes.picture, methods=["GET"], name="picture"),
-            Mount(
-                "/static", StaticFiles(packages=[("foveal.server.pages", "static")]), name="static"
-            ),
-        ],
-        middleware=[Middleware(Gate, state=state)],
-        exception_handlers={
-            HTTPException: on_http_exception,
-            RequestError: on_request_error,
-            FovealError: _on_foveal_error,
-            MemoryError: on_memory,
-            Exception: on_unexpected,
-        },
+    own = (
+        Route("/", routes.page, methods=["GET"], name="page"),
+        Route("/state", routes.state, methods=["GET"], name="state"),
+        Route("/queues/{queue:int}", routes.suspects, methods=["GET"], name="suspects"),
+        Route("/queues/{queue:int}/next", routes.next_open, methods=["GET"], name="next"),
+        Route("/decide", routes.decide, methods=["POST"], name="decide"),
+        Route("/undo", routes.undo, methods=["POST"], name="undo"),
+        Route("/pictures/{number:int}", routes.facts, methods=["GET"], name="facts"),
+        Route("/pictures/{number:int}/{form}", routes.picture, methods=["GET"], name="picture"),
     )
-    app.state.foveal = state
-    return app
+    return gated(own, state, handlers={FovealError: _on_foveal_error, MemoryError: on_memory})
 
 
 async def _on_foveal_error(_: Request, error: Exception) -> Response:
