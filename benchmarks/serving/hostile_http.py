@@ -10,11 +10,13 @@ transfer encoding (RFC 9112, 6.1); every other 500 to 599 is not.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import socket
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -106,14 +108,15 @@ def _taken(hostile: Iterator[Request], count: int) -> Iterator[Request]:
         yield request
 
 
+def fetched(port: int, path: str) -> str:
+    """Return what the server has under a path."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=_GIVE_UP_S) as reply:
+        return str(reply.read().decode())
+
+
 def metric(port: int, name: str) -> float:
     """Return a figure of the server."""
-    with socket.create_connection(("127.0.0.1", port), timeout=_GIVE_UP_S) as connection:
-        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        text = b""
-        while part := connection.recv(65536):
-            text += part
-    found = re.search(rf"^{re.escape(name)} (\S+)$", text.decode(), re.MULTILINE)
+    found = re.search(rf"^{re.escape(name)} (\S+)$", fetched(port, "/metrics"), re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
@@ -126,9 +129,10 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=2)
     parser.add_argument("options", nargs="*", help="of foveal serve, after --")
     given = parser.parse_args()
-    name = Path(given.model).name.removesuffix(".foveal")
-    hostile, found = requests(name, tuple(given.counts)), Found()
+    found = Found()
     with served(given.model, "--workers", "2", *given.options) as (port, process, _):
+        name = json.loads(fetched(port, "/models"))["models"][0]["name"]
+        hostile = requests(name, tuple(given.counts))
         send_all(port, _taken(hostile, _SETTLED), found, given.clients)
         settled = sum(pss for _, pss in memory_mb(process))
         send_all(port, hostile, found, given.clients)

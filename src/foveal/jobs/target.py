@@ -1,0 +1,91 @@
+"""Where work is to be done: what is given after `--on`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final, get_args
+
+from foveal.errors import UsageError
+
+Kind = Literal["local", "ray", "vertex", "k8s", "slurm", "sky"]
+
+_REGION = re.compile(r"[a-z]+(-[a-z]+)+[0-9]+")
+# Of a project: its id, which Google restricts to these, or its number.
+_PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]|[0-9]+")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where work is to be done.
+
+    Attributes:
+        kind: `local` is a process of its own on this machine; `ray` a Ray cluster; `vertex` jobs
+            of Vertex AI; `k8s`, `slurm` and `sky` are files for other schedulers.
+        address: Of a Ray cluster: `local` starts one on this machine, `auto` is the one that this
+            process belongs to, and anything else is the host of its head, with or without a port.
+        project: Of Google's cloud.
+        region: Of Google's cloud.
+    """
+
+    kind: Kind
+    address: str = ""
+    project: str = ""
+    region: str = ""
+
+    FORMS: ClassVar = ("local", "ray:local", "ray://HOST", "vertex:PROJECT/REGION")
+    """How targets are written that work is sent to."""
+    FILES: ClassVar = ("k8s", "slurm", "sky")
+    """Targets for which a file is written, and a command said."""
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read what is given after `--on`.
+
+        Raises:
+            UsageError: For anything else; the hint is how it may have been meant.
+        """
+        if text in cls.FILES or text == "local":
+            return cls(_kind(text))
+        if text in ("ray", "ray:local", "ray:auto"):
+            return cls("ray", address=text.partition(":")[2] or "local")
+        if text.startswith("ray://") and _HOST.fullmatch(host := text.removeprefix("ray://")):
+            return cls("ray", address=host)
+        project, slash, region = text.removeprefix("vertex:").partition("/")
+        is_vertex = text.startswith("vertex:") and slash and _REGION.fullmatch(region)
+        if is_vertex and _PROJECT.fullmatch(project):
+            return cls("vertex", project=project, region=region)
+        raise UsageError(
+            f"Invalid target {text!r}. Expected {', '.join((*cls.FORMS, *cls.FILES[:-1]))} or "
+            f"{cls.FILES[-1]}.",
+            hint=f"--on {_meant(text)}",
+        )
+
+    @property
+    def is_file(self) -> bool:
+        """Tell whether a file is written instead of work being sent."""
+        return self.kind in self.FILES
+
+    def __str__(self) -> str:
+        """Return what `parse` reads."""
+        if self.kind == "vertex":
+            return f"vertex:{self.project}/{self.region}"
+        if self.kind != "ray":
+            return self.kind
+        own = self.address in ("local", "auto")
+        return f"ray:{self.address}" if own else f"ray://{self.address}"
+
+
+def _kind(text: str) -> Kind:
+    for kind in get_args(Kind):
+        if kind == text:
+            return kind  # type: ignore[no-any-return]  # get_args is Any
+    raise ValueError(text)
+
+
+def _meant(text: str) -> str:
+    if text.startswith("vertex"):
+        return "vertex:my-project/europe-west4"
+    return "ray://head.example:10001" if text.startswith("ray:/") else "ray:local"
