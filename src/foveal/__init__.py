@@ -17,6 +17,7 @@ from foveal.version import __version__
 if TYPE_CHECKING:
     from foveal.api.curation import clean, cleanings, corrections, review
     from foveal.api.data import check, collect, preprocess, split, synth
+    from foveal.api.jobs import jobs, submit
     from foveal.api.models import compare, evaluate, explain, export, load, open_store, predict
     from foveal.api.serving import serve, watch
     from foveal.api.training import extend, find_lr, resume, train
@@ -44,6 +45,7 @@ __all__ = [
     "export",
     "extend",
     "find_lr",
+    "jobs",
     "load",
     "open_store",
     "predict",
@@ -52,6 +54,7 @@ __all__ = [
     "review",
     "serve",
     "split",
+    "submit",
     "synth",
     "train",
     "watch",
@@ -61,6 +64,7 @@ __all__ = [
 _HOMES = {
     "foveal.api.curation": ("clean", "cleanings", "corrections", "review"),
     "foveal.api.data": ("check", "collect", "preprocess", "split", "synth"),
+    "foveal.api.jobs": ("jobs", "submit"),
     "foveal.api.models": (
         "compare",
         "evaluate",

@@ -16,6 +16,12 @@ def cache_directory() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "foveal"
 
 
+def state_directory() -> Path:
+    """Return where foveal keeps what it must not forget, such as the jobs that it sent away."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "foveal"
+
+
 def check_file(path: Path) -> None:
     """Raise unless the file can be written; nothing is left behind.
 

@@ -62,7 +62,11 @@ def test_the_list_of_verbs_says_what_the_verb_says_of_itself(name: str) -> None:
     assert said.splitlines()[0] == VERBS[name].summary
 
 
-_GROUPS = {"models": ("backbones",), "keys": ("create", "list", "revoke")}
+_GROUPS = {
+    "jobs": ("list", "show", "logs", "stop", "fetch"),
+    "models": ("backbones",),
+    "keys": ("create", "list", "revoke"),
+}
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,11 @@ def with_knobs(*names: str, panel: str | None = None) -> Callable[[FunctionT], F
 
 
 def options_of(
-    section: type[Any], readers: Mapping[str, Callable[[str], Any]], defaults: Mapping[str, str]
+    section: type[Any],
+    readers: Mapping[str, Callable[[str], Any]],
+    defaults: Mapping[str, str],
+    *,
+    panel: str | None = None,
 ) -> list[inspect.Parameter]:
     """Return an option for each field of a section that is marked as `Knob`.
 
@@ -65,9 +69,10 @@ def options_of(
         section: A frozen dataclass.
         readers: Field → how the command line reads it, where that is not by its type.
         defaults: Field → what stands for it on the command line unless it is given.
+        panel: Heading of the options in the help.
     """
     return [
-        _option(name, setting, None, readers.get(name), defaults.get(name))
+        _option(name, setting, panel, readers.get(name), defaults.get(name))
         for name, setting in settings_of(section).items()
         if setting.knob is not None
     ]

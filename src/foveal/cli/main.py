@@ -81,6 +81,7 @@ VERBS: dict[str, Verb] = {
         "foveal.cli.verify", USE, "Verify that a model answers on this machine as it was proven to."
     ),
     "models": Verb("foveal.cli.models", USE, "Keep versions of models in a store; list backbones."),
+    "jobs": Verb("foveal.cli.jobs", TOOLS, "Follow, stop and fetch what was sent away with --on."),
     "keys": Verb("foveal.cli.keys", TOOLS, "Create, list and revoke the API keys of a server."),
     "doctor": Verb(
         "foveal.cli.doctor",

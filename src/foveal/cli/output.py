@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from foveal.types import Finding, JsonObject
 
 
+METRIC_HEAD = "metric "
+"""How the first line of `metric_table` begins."""
+
+
 def write(text: str) -> None:
     """Print one line of the result."""
     sys.stdout.write(text + "\n")

@@ -13,6 +13,16 @@ import typer
 
 import foveal
 from foveal.bundle.promise import baseline_words, promise
+from foveal.cli.elsewhere import (
+    Detach,
+    On,
+    followed,
+    job_options,
+    refuse_going_on,
+    refuse_machines,
+    sent,
+    with_job_options,
+)
 from foveal.cli.knobs import More, with_knobs
 from foveal.cli.options import Debug, Json, Quiet, Set
 from foveal.cli.output import metric_table, note, wrapped, write, write_json
@@ -60,6 +70,7 @@ _Finish = Annotated[
 ]
 
 
+@with_job_options
 @with_knobs(panel=EVERYDAY)
 def train(
     data: _Data = None,
@@ -97,6 +108,8 @@ def train(
             help="When Ctrl-C stops the epochs, make the model of what was learnt so far.",
         ),
     ] = False,
+    on: On = None,
+    detach: Detach = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -111,12 +124,23 @@ def train(
         # What was chosen from the data, and why.
         show_log(logging.INFO)
     progress = make_progress(quiet=quiet)
-    given = {knob: value for knob, value in knobs.items() if value is not None}
+    given = {name: value for name, value in knobs.items() if name in KNOBS and value is not None}
+    machines = job_options(knobs)
     about: dict[str, Any] = {"name": name, "out": out, "recipe": recipe, "overrides": overrides}
     about["start_from"] = start_from
     about = {argument: value for argument, value in about.items() if value is not None}
     stops = {"finish_on_interrupt": True} if finish_on_interrupt else {}
     going = {"--resume": resume, "--continue": extend, "--finish": finish}
+    if on is not None:
+        refuse_going_on({**going, "--find-lr": find_lr or None}, on)
+        _refuse_addition(data, given.get("epochs"))
+        settings = {**about, **given, **stops, **machines}
+        job = sent(str(data), on, settings, detach=detach, as_json=as_json, quiet=quiet)
+        if not detach:
+            model = followed(job, out or Path("runs"), quiet=quiet)
+            _print(model, time.perf_counter() - began, as_json=as_json, quiet=quiet)
+        return
+    refuse_machines(machines, detach=detach)
     try:
         if find_lr:
             named = [

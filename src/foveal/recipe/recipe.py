@@ -127,6 +127,13 @@ class Recipe:
 
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
 
+    def given_yaml(self) -> str:
+        """Return what was given as YAML, which leaves open what this leaves open."""
+        import yaml
+
+        settled = _settled(self, "", self.given)
+        return yaml.safe_dump(settled, sort_keys=False, allow_unicode=True)
+
     def flat(self) -> dict[str, bool | str | float | int]:
         """Return dotted key → plain value of everything but the reasons; None as ""."""
         values = {k: v for k, v in _flat(self.to_dict(), "").items() if not k.startswith("reasons")}

@@ -1,0 +1,158 @@
+"""Send work away, and find it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from foveal.foreign import spelled
+from foveal.model import Model
+
+if TYPE_CHECKING:
+    from foveal.jobs.job import Job
+    from foveal.jobs.listed import Jobs
+    from foveal.recipe import Recipe
+
+
+@spelled
+def submit(
+    data: str | Path,
+    *,
+    on: str,
+    name: str | None = None,
+    out: str | Path | None = None,
+    recipe: str | Path | Recipe | None = None,
+    overrides: Sequence[str] = (),
+    start_from: str | Path | Model | None = None,
+    task: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    image_size: int | None = None,
+    backbone: str | None = None,
+    lr: float | None = None,
+    patience: int | None = None,
+    budget_s: float | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    strategy: Literal["auto", "frozen", "staged", "full", "scratch"] | None = None,
+    allow_download: bool | None = None,
+    label_regex: str | None = None,
+    finish_on_interrupt: bool = False,
+    workers: int = 1,
+    machine: str | None = None,
+    accelerator: str | None = None,
+    accelerators: int = 1,
+    image: str | None = None,
+    bucket: str | None = None,
+    spot: bool = False,
+    service_account: str | None = None,
+    labels: Sequence[str] = (),
+    timeout_s: float | None = None,
+) -> Job:
+    """Send a training to where it is to be done, and return at once.
+
+    The arguments up to `finish_on_interrupt` are those of `train`, but for `on` and `out`. Those
+    after it are for clusters and clouds, which refuse what they do not have.
+
+    Args:
+        data: The pictures. Where the job runs elsewhere, a folder or file of this machine is sent
+            along, up to 100 MB on Ray and 2 GB on Vertex AI; a URL is read there.
+        on: `local` (in the background of this machine), `ray://HOST` (a Ray cluster, by the address
+            of its dashboard), or `vertex:PROJECT/REGION` (Vertex AI).
+        name: Name of the run and the job.
+        out: Folder or URL for runs, there; None takes `runs` on this machine, or a folder that
+            `Job.fetch` knows.
+        recipe: A recipe or the path of a recipe file.
+        overrides: Each `key.path=value`.
+        start_from: Trained model whose weights are the first ones.
+        task: `classify`, `read` or `segment`.
+        epochs: Epochs.
+        batch_size: Pictures in a training step.
+        image_size: Model input in pixels.
+        backbone: Backbone.
+        lr: Peak learning rate.
+        patience: Stop early after this many epochs without improvement.
+        budget_s: Time limit in seconds of reading the pictures and training.
+        seed: Random seed.
+        device: Where to train, there.
+        strategy: What of the network is trained.
+        allow_download: Download pretrained weights that are not there.
+        label_regex: Regular expression that finds the label in a file name.
+        finish_on_interrupt: When the job is stopped, make the model of what was learnt so far.
+        workers: Processes that train together, on all the machines.
+        machine: Type of machine, such as `n1-standard-8`.
+        accelerator: Type of accelerator, such as `NVIDIA_TESLA_T4`.
+        accelerators: Accelerators of each machine.
+        image: Container image that the job runs in.
+        bucket: Where package and results go, `gs://BUCKET` with or without a path.
+        spot: Take machines that can be taken away at any time, for less money.
+        service_account: Account that the job acts as.
+        labels: Labels by which costs are told apart, each `key=value`.
+        timeout_s: Longest time that it may run, in seconds.
+
+    Returns:
+        The job; in a notebook it shows how far it is and the end of its log.
+
+    Raises:
+        UsageError: For a target that is none, or an option that it does not have.
+        RecipeError: For an unknown key or a value out of range.
+        FovealError: When the target cannot be reached, or refuses the job.
+
+    Example:
+        >>> job = foveal.submit("photos", on="local", epochs=5)  # doctest: +SKIP
+        >>> job.state()  # doctest: +SKIP
+        <JobState.RUNNING: 'running'>
+        >>> run = job.fetch()  # doctest: +SKIP
+    """
+    given = locals()
+    # Imported late, as in every public function.
+    from foveal.jobs.options import JobOptions
+    from foveal.jobs.submit import submit as send
+    from foveal.jobs.target import Target
+    from foveal.jobs.training import Training
+    from foveal.recipe import KNOBS, make_recipe
+    from foveal.settings import settings_of
+    from foveal.urls import is_url
+    from foveal.workflow.rundir import default_name
+
+    target = Target.parse(on)
+    options = JobOptions(
+        **{name: given[name] for name in settings_of(JobOptions) if name != "labels"},
+        labels=tuple(labels),
+    )
+    options.check(target)
+    knobs = {name: value for name, value in given.items() if name in KNOBS}
+    training = Training(
+        str(data),
+        make_recipe(recipe, overrides, knobs),
+        default_name(str(data)) if name is None else name,
+        _bundle_of(start_from),
+        finish_on_interrupt,
+    )
+    if target.kind == "local" and not is_url(out or ""):
+        out = Path(out or "runs").absolute()
+    return send(training.work(target), target, options, output=out)
+
+
+def jobs() -> Jobs:
+    """Return the jobs that this machine knows: those that were sent from it.
+
+    Returns:
+        The jobs, the oldest first; by name too: `foveal.jobs()["photos"]`.
+
+    Example:
+        >>> foveal.jobs()["photos"].fetch()  # doctest: +SKIP
+    """
+    from foveal.jobs.listed import Jobs
+    from foveal.jobs.submit import known_jobs
+
+    return Jobs(known_jobs())
+
+
+def _bundle_of(model: Any) -> Path | None:
+    if model is None:
+        return None
+    opened = model if isinstance(model, Model) else Model(model)
+    path: Path = opened.bundle.path
+    return path

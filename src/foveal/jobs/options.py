@@ -1,0 +1,99 @@
+"""What machines a job gets, and under which account."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, final
+
+from foveal.errors import UsageError
+from foveal.jobs.target import Target
+from foveal.settings import About, Knob, settings_of
+
+_LABEL = re.compile(r"[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}")
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """What a job runs on; each target takes what it has, and refuses the rest."""
+
+    workers: Annotated[
+        int, About("Processes that train together, on all the machines.", ge=1), Knob(metavar="N")
+    ] = 1
+    machine: Annotated[
+        str | None, About("Type of machine, such as n1-standard-8."), Knob(metavar="TYPE")
+    ] = None
+    accelerator: Annotated[
+        str | None, About("Type of accelerator, such as NVIDIA_TESLA_T4."), Knob(metavar="TYPE")
+    ] = None
+    accelerators: Annotated[
+        int, About("Accelerators of each machine.", ge=1), Knob(metavar="N")
+    ] = 1
+    image: Annotated[
+        str | None, About("Container image that the job runs in."), Knob(metavar="URI")
+    ] = None
+    bucket: Annotated[
+        str | None, About("Where package and results go: gs://BUCKET."), Knob(metavar="URL")
+    ] = None
+    spot: Annotated[
+        bool, About("Take machines that can be taken away at any time, for less money."), Knob()
+    ] = False
+    service_account: Annotated[
+        str | None, About("Account that the job acts as."), Knob(metavar="ACCOUNT")
+    ] = None
+    labels: Annotated[
+        tuple[str, ...],
+        About("Label by which costs are told apart; repeatable."),
+        Knob(("--label",), metavar="KEY=VALUE"),
+    ] = ()
+    timeout_s: Annotated[
+        float | None,
+        About("Longest time that it may run, such as 12h.", gt=0),
+        Knob(("--timeout",), metavar="DURATION"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without asking anybody.
+
+        Raises:
+            UsageError: For a value that no target takes.
+        """
+        for name in ("workers", "accelerators"):
+            if (value := getattr(self, name)) < 1:
+                raise UsageError(f"Invalid --{name}. Expected at least 1. Received: {value}.")
+        for label in self.labels:
+            if not _LABEL.fullmatch(label):
+                raise UsageError(
+                    f"Invalid label {label!r}. Expected KEY=VALUE of lower-case letters, digits, "
+                    "'_' and '-'.",
+                    hint="--label team=vision",
+                )
+
+    @property
+    def label_values(self) -> Mapping[str, str]:
+        """Key → value of each label."""
+        return dict(label.split("=", 1) for label in self.labels)
+
+    def check(self, target: Target) -> None:
+        """Raise where something is asked for that the target cannot give.
+
+        Raises:
+            UsageError: Naming the first such option.
+        """
+        for name, setting in settings_of(JobOptions).items():
+            if name not in _TAKEN[target.kind] and getattr(self, name) != setting.default:
+                flag = setting.flags[0]
+                raise UsageError(f"{flag} has no effect on {target}.", hint=f"leave {flag} out")
+
+
+_FILES = frozenset({"workers", "image", "machine", "accelerator", "accelerators", "timeout_s"})
+_TAKEN = {
+    "local": frozenset[str](),
+    "ray": frozenset({"workers"}),
+    "vertex": frozenset(settings_of(JobOptions)),
+    "k8s": _FILES,
+    "slurm": _FILES,
+    "sky": _FILES | {"spot"},
+}

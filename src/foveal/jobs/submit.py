@@ -1,0 +1,61 @@
+"""Sending work to where it is to be done, and finding it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from foveal.errors import UsageError
+from foveal.jobs.job import Job
+from foveal.jobs.local import LocalJob
+from foveal.jobs.options import JobOptions
+from foveal.jobs.register import Record, Register
+from foveal.jobs.target import Target
+from foveal.jobs.work import Work
+
+
+def submit(
+    work: Work,
+    target: Target,
+    options: JobOptions | None = None,
+    *,
+    output: str | Path | None = None,
+    register: Register | None = None,
+) -> Job:
+    """Send work to where it is to be done, and return at once.
+
+    Args:
+        work: What to do.
+        target: Where; none for which a file is written.
+        options: What it runs on.
+        output: Folder or URL for its results; None leaves it to the target.
+        register: The jobs that this machine knows; None takes the user's own.
+
+    Raises:
+        UsageError: For an option that the target does not have, or when it takes no jobs.
+    """
+    options, register = options or JobOptions(), register or Register()
+    options.check(target)
+    place = None if output is None else str(output)
+    if target.kind == "local":
+        return LocalJob.submit(work, register, place)
+    raise UsageError(f"No job can be sent to {target}.", hint="--on local")
+
+
+def known_jobs(register: Register | None = None) -> list[Job]:
+    """Return the jobs that this machine knows, the oldest first."""
+    register = register or Register()
+    return [_job(register.read(name), register) for name in register.names()]
+
+
+def find_job(name: str, register: Register | None = None) -> Job:
+    """Return the job of a name.
+
+    Raises:
+        UsageError: When this machine knows none.
+    """
+    register = register or Register()
+    return _job(register.read(name), register)
+
+
+def _job(record: Record, register: Register) -> Job:
+    return LocalJob(record, register)
