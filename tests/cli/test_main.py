@@ -264,5 +264,8 @@ def test_everyday_settings_come_first(
     monkeypatch.setenv("COLUMNS", columns)
     shown = help_of("train", capsys)
     panels = [line.strip("╭╮─ ") for line in shown.split("\n") if line.startswith("╭")]
-    assert panels == ["Arguments", "Everyday settings", "Continue a run", "Other options"]
+    assert panels == [
+        *("Arguments", "Everyday settings", "Continue a run", "On another machine"),
+        "Other options",
+    ]
     assert shown.index("Other options") < shown.index("--help")

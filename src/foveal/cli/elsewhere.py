@@ -49,7 +49,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 def with_job_options(function: FunctionT) -> FunctionT:
     """Make options of what a job can run on, in place of a verb's `**` argument."""
     made = options_of(JobOptions, {"timeout_s": seconds}, {}, panel=ELSEWHERE)
-    return with_options(made)(function)
+    return with_options(made, after="detach")(function)
 
 
 def job_options(values: Mapping[str, Any]) -> dict[str, Any]:
