@@ -15,13 +15,16 @@ import refresh  # noqa: E402
 
 
 @pytest.fixture
-def run_notebook(tmp_path: Path) -> Callable[[str], list[nbformat.NotebookNode]]:
-    """Return what runs an example in a folder of its own and returns its cells of code."""
+def run_notebook(tmp_path: Path) -> Callable[..., list[nbformat.NotebookNode]]:
+    """Return what runs an example in a folder of its own and returns its cells of code.
 
-    def run(name: str) -> list[nbformat.NotebookNode]:
+    It takes the name of the notebook, and variables of the environment.
+    """
+
+    def run(name: str, **variables: str) -> list[nbformat.NotebookNode]:
         notebook = nbformat.read(EXAMPLES / name, as_version=4)
         shown = [refresh.kinds(cell) for cell in refresh.code_cells(notebook)]
-        cells = refresh.code_cells(refresh.execute(notebook, tmp_path))
+        cells = refresh.code_cells(refresh.execute(notebook, tmp_path, **variables))
         for stored, cell in zip(shown, cells, strict=True):
             assert refresh.kinds(cell) == stored, f"make notebooks: {cell.source}"
         return cells
