@@ -1,0 +1,100 @@
+"""Connect this process to a Ray cluster: one of its own, or the one that it is in."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from foveal.errors import FovealError, UsageError
+from foveal.extras import import_extra
+from foveal.jobs.target import Target
+
+_ANSWER_S = 10.0
+
+
+@contextmanager
+def connected(target: Target, *, cores: int | None = None) -> Iterator[Any]:
+    """Give the module `ray`, connected to a cluster until the block ends.
+
+    A process that is connected already stays so, whatever the target says: Ray knows one cluster
+    in a process.
+
+    Args:
+        target: `ray:local` starts a cluster on this machine, which ends with the block;
+            `ray:auto` joins the cluster that this process or machine belongs to.
+        cores: Processor cores that a new cluster counts; None takes those of the machine.
+
+    Raises:
+        MissingExtraError: If Ray is not installed.
+        UsageError: If no cluster answers, or the target is not one that a process connects to.
+        FovealError: If a cluster cannot be started.
+    """
+    if target.kind != "ray" or target.address not in ("local", "auto"):
+        raise UsageError(
+            f"This process cannot connect to {target}. Expected ray:local or ray:auto.",
+            hint="--on ray:local",
+        )
+    ray = import_ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    _begin(ray, target, cores)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def import_ray() -> Any:
+    """Return the module `ray`, told to report its use to nobody.
+
+    Raises:
+        MissingExtraError: If it is not installed.
+    """
+    # Read by the processes that it starts, too.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    return import_extra("ray", "ray", "Work on a cluster needs Ray")
+
+
+def _begin(ray: Any, target: Target, cores: int | None) -> None:
+    # What the workers print would come between the results on stdout; their logs keep it.
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if target.address == "local":
+            # Without an address Ray might join the remains of a cluster that was killed.
+            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+        else:
+            _check_answering()
+            ray.init(address="auto", **quiet)
+    except ConnectionError as error:
+        raise UsageError(
+            "This machine belongs to no Ray cluster that answers.",
+            hint="ray start --head, or --on ray:local",
+        ) from error
+    except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
+        (first, *_) = str(error).strip().splitlines() or [type(error).__name__]
+        raise FovealError(f"Ray did not start or let this process in: {first}") from error
+
+
+def _check_answering() -> None:
+    """Find at once that the head is gone: Ray itself would try for minutes.
+
+    Raises:
+        ConnectionError: If the address of RAY_ADDRESS, or of the cluster that was started on this
+            machine, does not answer.
+    """
+    named = os.environ.get("RAY_ADDRESS", "")
+    if not named:
+        kept = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"  # noqa: S108
+        named = kept.read_text(encoding="utf-8") if kept.is_file() else ""
+    host, _, port = named.strip().rpartition(":")
+    if port.isdigit() and "/" not in host:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+        except OSError as error:
+            raise ConnectionError(named) from error

@@ -1,0 +1,49 @@
+"""One Ray for all tests of this folder, which one worker process of the suite runs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+import pytest
+from running_ray import RunningRay
+
+
+@pytest.fixture(scope="session")
+def running_ray() -> Iterator[RunningRay]:
+    """Start Ray once, with its dashboard, asking for a token."""
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'foveal[ray]'")
+    token = secrets.token_hex(32)
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="r") as folder:
+        # Sockets lie in there, and their paths must be short.
+        patch.setenv("RAY_TMPDIR", os.environ.get("RAY_TMPDIR", folder))
+        patch.setenv("RAY_AUTH_TOKEN", token)
+        # Ray reads it once, perhaps before this, and sets it itself for a cluster that it starts.
+        patch.setenv("RAY_AUTH_MODE", "")
+        patch.delenv("RAY_AUTH_MODE")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with warnings.catch_warnings():
+            # Of its own making: sockets that are closed late, names that are deprecated.
+            warnings.simplefilter("ignore")
+            import ray
+
+            # More cores than there are: they only count what may run at once.
+            context = ray.init(
+                address="local",
+                num_cpus=4,
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                object_store_memory=200 * 1024 * 1024,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+        try:
+            yield RunningRay(
+                context.address_info["gcs_address"], f"http://{context.dashboard_url}", token
+            )
+        finally:
+            ray.shutdown()
