@@ -34,10 +34,11 @@ from hypothesis import strategies as st
 from tinted import tint_manifest, tint_model
 
 import foveal
+from foveal import wheel
 from foveal.bundle import Bundle
 from foveal.cli.serve import serve
 from foveal.errors import ParityError, UsageError
-from foveal.export.docker import folder, wheel
+from foveal.export.docker import folder
 from foveal.export.docker.folder import extras_of, image_labels, service_name
 from foveal.export.docker.lock import locked
 from foveal.export.formats import write_as

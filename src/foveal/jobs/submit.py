@@ -8,6 +8,7 @@ from foveal.errors import UsageError
 from foveal.jobs.job import Job
 from foveal.jobs.local import LocalJob
 from foveal.jobs.options import JobOptions
+from foveal.jobs.ray_jobs import RayJob
 from foveal.jobs.register import Record, Register
 from foveal.jobs.target import Target
 from foveal.jobs.work import Work
@@ -38,6 +39,8 @@ def submit(
     place = None if output is None else str(output)
     if target.kind == "local":
         return LocalJob.submit(work, register, place)
+    if target.kind == "ray" and target.address not in ("local", "auto"):
+        return RayJob.submit(work, target, options, register, place)
     raise UsageError(f"No job can be sent to {target}.", hint="--on local")
 
 
@@ -58,4 +61,6 @@ def find_job(name: str, register: Register | None = None) -> Job:
 
 
 def _job(record: Record, register: Register) -> Job:
+    if record.target.kind == "ray":
+        return RayJob(record, register)
     return LocalJob(record, register)

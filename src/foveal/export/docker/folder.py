@@ -12,12 +12,12 @@ from foveal.bundle.bundle import MANIFEST_NAME, Bundle
 from foveal.errors import BundleError, ParityError, UsageError
 from foveal.export.docker.lock import locked, python_version
 from foveal.export.docker.render import render
-from foveal.export.docker.wheel import write_wheel
 from foveal.export.job import ExportJob
 from foveal.export.proof import Proof, prove_engine
 from foveal.predict.engine import OnnxEngine
 from foveal.types import JsonObject
 from foveal.version import __version__
+from foveal.wheel import write_wheel
 
 _OWN_LICENCES = ("Apache-2.0", "Bitstream-Vera")
 _HEALTH_CHECK = (

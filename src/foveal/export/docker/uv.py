@@ -1,4 +1,4 @@
-"""uv, which builds foveal's wheel from a checkout and asks the package index for hashes."""
+"""uv, which asks the package index for hashes."""
 
 from __future__ import annotations
 

@@ -1,0 +1,241 @@
+"""JSON over HTTP for clients of clusters and clouds: retries, deadlines, nothing handed on.
+
+Certificates are verified. A redirect is an error: whatever it leads to, the key that was sent is
+not meant for it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import random
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from typing import IO, Any, final
+from urllib.parse import urlsplit
+
+from foveal.errors import FovealError, UsageError
+
+logger = logging.getLogger(__name__)
+
+_TIMEOUT_S = 60.0
+# Waits of 1, 2, 4, 8, 16 s and up to half as much again.
+_TRIES = 6
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
+# What may go better in a moment: too many requests, and a server that is down or restarts.
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+# Of these a server has not begun the work, so that whatever was asked can be asked again.
+_NOT_BEGUN = frozenset({429, 503})
+_LARGEST_ANSWER = 1 << 30
+_SHOWN = 300
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class ServiceError(FovealError):
+    """A cluster, a cloud or a server that refused what was asked, or cannot be reached.
+
+    Args:
+        message: One line: who, and what it said.
+        status: Of its answer; 0 when there was none.
+        hint: What to do about it.
+    """
+
+    code = "service_failed"
+
+    def __init__(self, message: str, *, status: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Something that answers JSON over HTTP.
+
+    Attributes:
+        url: Where it begins, without a slash at its end.
+        name: What errors call it.
+        headers: Gives what is sent with each request, such as a key; asked each time.
+        timeout_s: Longest wait for one answer.
+        wait: Waits the given seconds between tries; tests replace it.
+    """
+
+    url: str
+    name: str
+    headers: Callable[[], Mapping[str, str]] = field(default=dict)
+    timeout_s: float = _TIMEOUT_S
+    wait: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        """Check the address.
+
+        Raises:
+            UsageError: When it is none.
+        """
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"Invalid address {self.url!r}. Expected https://HOST.")
+
+    def get(self, path: str, **query: str) -> Any:
+        """Return the JSON of a path.
+
+        Raises:
+            ServiceError: When it cannot be had.
+        """
+        return _parsed(self.ask("GET", _with_query(path, query)), self.name)
+
+    def post(self, path: str, body: Any, *, repeatable: bool = False) -> Any:
+        """Send JSON, and return the JSON of the answer.
+
+        Args:
+            path: Where.
+            body: What.
+            repeatable: Whether it does no harm when it arrives twice.
+
+        Raises:
+            ServiceError: When it is refused, or not answered.
+        """
+        return _parsed(self.ask("POST", path, _encoded(body), repeatable=repeatable), self.name)
+
+    def delete(self, path: str) -> Any:
+        """Delete what is at a path, and return the JSON of the answer.
+
+        Raises:
+            ServiceError: When it is refused, or not answered.
+        """
+        return _parsed(self.ask("DELETE", path), self.name)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        repeatable: bool = True,
+        kind: str = "application/json",
+    ) -> bytes:
+        """Return the body of an answer; what fails in passing is tried again.
+
+        Args:
+            method: Of HTTP.
+            path: Below the service's address.
+            body: What is sent.
+            repeatable: Whether it does no harm when it arrives twice; what is not is only repeated
+                where the service says that it has not begun.
+            kind: Type of the body.
+
+        Raises:
+            ServiceError: When it is refused, or not answered at the last try.
+        """
+        headers = {"Accept": "application/json", **self.headers()}
+        if body is not None:
+            headers["Content-Type"] = kind
+        tried = 0
+        while True:
+            tried += 1
+            request = urllib.request.Request(  # noqa: S310 - the scheme was checked
+                self.url + path, data=body, headers=headers, method=method
+            )
+            error, delay = self._once(request)
+            if isinstance(error, bytes):
+                return error
+            again = repeatable and (error.status in _PASSING or not error.status)
+            if tried == _TRIES or not (again or error.status in _NOT_BEGUN):
+                raise error
+            pause = delay if delay is not None else _FIRST_WAIT_S * 2 ** (tried - 1)
+            logger.info("%s; trying again in %.0f s", error.message, pause)
+            # Not a secret: so that many clients do not come back at once.
+            self.wait(min(_LONGEST_WAIT_S, pause) * (1 + random.random() / 2))  # noqa: S311
+
+    def _once(self, request: urllib.request.Request) -> tuple[bytes | ServiceError, float | None]:
+        """Return the body or what went wrong, and how long the service asks to wait."""
+        try:
+            with _OPENER.open(request, timeout=self.timeout_s) as response:
+                data: bytes = response.read(_LARGEST_ANSWER + 1)
+        except urllib.error.HTTPError as error:
+            with error:
+                said = error.read(1 << 16)
+            return self._refused(error.code, said, error.headers), _asked_wait(error.headers)
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            return ServiceError(f"{self.name} cannot be reached at {self.url}: {reason}"), None
+        if len(data) > _LARGEST_ANSWER:
+            return ServiceError(f"{self.name} gave more than {_LARGEST_ANSWER >> 20} MiB."), None
+        return data, None
+
+    def _refused(self, status: int, said: bytes, headers: Message) -> ServiceError:
+        if 300 <= status < 400:
+            to = urlsplit(headers.get("Location", ""))
+            return ServiceError(
+                f"{self.name} redirects to {to.scheme}://{to.hostname}, which is not followed.",
+                status=status,
+                hint="give the address that it redirects to, if that is to be trusted",
+            )
+        return ServiceError(f"{self.name} answered {status}: {_words(said)}", status=status)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Makes an error of a redirect."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> None:
+        """Follow none."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects)
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether an address is of this machine alone."""
+    return urlsplit(url).hostname in _LOOPBACK
+
+
+def _encoded(body: Any) -> bytes:
+    return json.dumps(body, allow_nan=False).encode()
+
+
+def _with_query(path: str, query: Mapping[str, str]) -> str:
+    from urllib.parse import urlencode
+
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def _parsed(data: bytes, name: str) -> Any:
+    if not data.strip():
+        return {}
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise ServiceError(f"{name} gave no JSON: {_words(data)}") from error
+
+
+def _words(said: bytes) -> str:
+    """Return what an error says, on one line: of JSON, the message in it."""
+    text = said.decode("utf-8", "replace")
+    try:
+        value = json.loads(text)
+        found = value.get("error", value) if isinstance(value, dict) else value
+        text = found.get("message", text) if isinstance(found, dict) else str(found)
+    except ValueError:
+        # A traceback: its last line says what went wrong.
+        lines = text.strip().splitlines()
+        text = lines[-1] if lines and lines[0].startswith("Traceback") else text
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return plain[:_SHOWN] or "nothing"
+
+
+def _asked_wait(headers: Message) -> float | None:
+    value = headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else None
