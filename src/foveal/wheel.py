@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import tomllib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ _TAG = "py3-none-any"
 _WHEEL = (
     f"Wheel-Version: 1.0\nGenerator: foveal {__version__}\nRoot-Is-Purelib: true\nTag: {_TAG}\n"
 )
+# At the end of a marker, as every tool writes it.
+_EXTRA = re.compile(r"""(?:\band\s+)?extra\s*==\s*['"]([^'"]+)['"]\s*$""")
 # A fixed date, so that the same code gives the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -55,6 +58,35 @@ def wheel_files() -> dict[str, bytes]:
             hint="pip install foveal",
         ) from error
     return _whole(_PACKAGE, installed.version, _described(installed))
+
+
+def requirements(extras: Collection[str]) -> list[str]:
+    """Return the packages that this foveal and some of its extras need, as pip takes them.
+
+    Raises:
+        UsageError: As for `write_wheel`.
+    """
+    files = wheel_files()
+    text = next(data for name, data in files.items() if name.endswith(".dist-info/METADATA"))
+    wanted = []
+    for line in text.decode().splitlines():
+        if not line.strip():
+            break
+        if line.startswith("Requires-Dist: "):
+            needed, extra = _without_extra(line.removeprefix("Requires-Dist: "))
+            if extra is None or extra in extras:
+                wanted.append(needed)
+    return list(dict.fromkeys(wanted))
+
+
+def _without_extra(needed: str) -> tuple[str, str | None]:
+    """Return a requirement without the marker of its extra, and that extra."""
+    package, _, marker = needed.partition(";")
+    match = _EXTRA.search(marker)
+    if match is None:
+        return needed, None
+    rest = marker[: match.start()].strip()
+    return (f"{package.strip()}; {rest}" if rest else package.strip()), match[1]
 
 
 def packed(package: Path, installed: metadata.Distribution, folder: Path) -> Path:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from running_ray import RunningRay
@@ -21,6 +23,8 @@ def running_ray() -> Iterator[RunningRay]:
         # Sockets lie in there, and their paths must be short.
         patch.setenv("RAY_TMPDIR", os.environ.get("RAY_TMPDIR", folder))
         patch.setenv("RAY_AUTH_TOKEN", token)
+        # The entry points of jobs begin with `python`.
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         # Ray reads it once, perhaps before this, and sets it itself for a cluster that it starts.
         patch.setenv("RAY_AUTH_MODE", "")
         patch.delenv("RAY_AUTH_MODE")

@@ -132,7 +132,9 @@ def submit(
     )
     if target.kind == "local" and not is_url(out or ""):
         out = Path(out or "runs").absolute()
-    return send(training.work(target), target, options, output=out)
+    # On one machine of the cluster a training needs nothing of Ray.
+    together = ("--on", "ray:auto", "--workers", str(workers)) if workers > 1 else ()
+    return send(training.work(target, *together), target, options, output=out)
 
 
 def jobs() -> Jobs:

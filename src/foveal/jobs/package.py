@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,27 +60,6 @@ class Package:
             for chunk in _chunks(data):
                 found.update(chunk)
         return found.hexdigest()
-
-    def write_sdist(self, target: Path, top: str) -> None:
-        """Write a source archive, the same bytes for the same contents.
-
-        Args:
-            target: The `.tar.gz` to be.
-            top: The folder in it that holds everything.
-        """
-        # A time in the head of the compression would differ each time.
-        with (
-            gzip.GzipFile(target, "wb", mtime=0) as stream,
-            tarfile.open(fileobj=stream, mode="w|") as archive,
-        ):
-            for name, data in sorted(self.contents.items()):
-                entry = tarfile.TarInfo(f"{top}/{name}")
-                entry.size, entry.mode = _size(data), 0o644
-                if isinstance(data, bytes):
-                    archive.addfile(entry, io.BytesIO(data))
-                else:
-                    with data.open("rb") as file:
-                        archive.addfile(entry, file)
 
 
 def _flat(files: Contents) -> Iterator[tuple[str, bytes | Path]]:

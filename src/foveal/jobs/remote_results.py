@@ -37,3 +37,17 @@ def fetched(url: str, folder: Path, job: str) -> None:
             f"Nothing came of the job {job} yet: {url} is empty.",
             hint=f"foveal jobs logs {job} -f",
         )
+
+
+def uploaded(file: Path, url: str) -> None:
+    """Put a file behind a URL.
+
+    Raises:
+        FovealError: When it cannot be written.
+        MissingExtraError: When the URL's kind needs a package that is not installed.
+    """
+    remote = open_url(url)
+    try:
+        remote.files.put_file(str(file), remote.root)
+    except Exception as error:  # As above.
+        raise FovealError(f"{url} cannot be written: {error}") from error

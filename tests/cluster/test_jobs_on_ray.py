@@ -1,0 +1,71 @@
+"""Jobs through the dashboard of a real Ray, without importing ray."""
+
+from pathlib import Path
+
+import pytest
+from drawing import DrawFolder
+from running_ray import RunningRay
+
+import foveal
+from foveal.cli.main import run
+from foveal.jobs import JobState, Target, Work
+from foveal.jobs.register import Register
+from foveal.jobs.submit import submit
+from foveal.rest import ServiceError
+
+pytestmark = pytest.mark.slow
+
+
+def on(ray: RunningRay) -> str:
+    return ray.dashboard.replace("http://", "ray://")
+
+
+@pytest.fixture(autouse=True)
+def own_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the jobs of a test apart from the user's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_training_comes_back_from_a_cluster(
+    running_ray: RunningRay,
+    draw_folder: DrawFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    draw_folder(tmp_path / "photos", n=12, size=32)
+    quick = ["--backbone", "cnn2", "--epochs", "1", "--image-size", "32"]
+    assert run(["train", "photos", "--on", on(running_ray), *quick]) == 0
+    printed = capsys.readouterr()
+    assert "the exported model answers like the trained one" in printed.err
+    assert "accuracy" in printed.out
+    assert printed.err.count("report  runs/classify/photos/report.html") == 1
+    model = foveal.load("runs/classify/photos")
+    assert model.labels == ("circle", "square")
+    (job,) = foveal.jobs()
+    assert job.state() is JobState.SUCCEEDED
+    # Data that were sent along are those that are here.
+    assert (tmp_path / "runs/classify/photos/run.json").is_file()
+
+
+def test_a_job_is_stopped_and_its_failure_is_said(running_ray: RunningRay) -> None:
+    register = Register()
+    target = Target.parse(on(running_ray))
+    waiting = b"import os; print('begun', flush=True); os.read(os.pipe()[0], 1)"
+    job = submit(Work("wait", "program", (), {"program.py": waiting}), target, register=register)
+    assert "begun" in next(line for line in job.logs(follow=True) if line == "begun")
+    assert job.state() is JobState.RUNNING
+    job.stop()
+    assert job.wait() is JobState.STOPPED
+    failing = Work("fail", "program", (), {"program.py": b"raise SystemExit(3)"})
+    failed = submit(failing, target, register=register)
+    assert failed.wait() is JobState.FAILED
+    assert "exit code 3" in failed.why()
+
+
+def test_the_cluster_asks_for_its_token(
+    running_ray: RunningRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    with pytest.raises(ServiceError, match=r"answered 40[13]"):
+        submit(Work("task", "m"), Target.parse(on(running_ray)))
