@@ -55,7 +55,9 @@ def execute(notebook: NotebookNode, folder: Path, **variables: str) -> NotebookN
         resources={"metadata": {"path": str(folder)}},
     )
     kept = {name: text for name, text in os.environ.items() if name != "COURSE_DATA"}
-    client.execute(env={**kept, "PYTHONPATH": os.pathsep.join(paths), **variables})
+    # Jobs that a notebook sends are kept apart from those of the user.
+    kept |= {"PYTHONPATH": os.pathsep.join(paths), "XDG_STATE_HOME": str(folder / "state")}
+    client.execute(env={**kept, **variables})
     return notebook
 
 

@@ -15,6 +15,12 @@ from foveal.jobs.register import Record, Register
 _RUN_FILES = ("recipe.yaml", "run.json")
 
 
+class NothingYet(UsageError):
+    """A job of which nothing came so far."""
+
+    code = "job_nothing_yet"
+
+
 def runs_in(folder: Path) -> Iterator[Path]:
     """Yield the runs in a folder for runs."""
     for path in sorted(folder.glob("*/*")):
@@ -35,14 +41,15 @@ def place(found: Path, out: Path, record: Record, register: Register) -> Path:
         register: Where that is written down.
 
     Raises:
-        UsageError: When nothing came of it, or `out` cannot be written to.
+        NothingYet: When nothing came of it.
+        UsageError: When `out` cannot be written to.
     """
     # What other modules write beside runs is theirs to name.
     runs = list(runs_in(found)) if record.command[2:3] == ("foveal",) else []
     parts = [run.relative_to(found) for run in runs]
     if not runs:
         if not found.is_dir() or not any(found.iterdir()):
-            raise UsageError(
+            raise NothingYet(
                 f"Nothing came of the job {record.name} yet.",
                 hint=f"foveal jobs logs {record.name} -f",
             )

@@ -1,9 +1,13 @@
-"""How answers, models, curves, layers and features render inline in a notebook.
+"""How answers, models, curves, layers and features render inline in a notebook, and its magics.
 
 from foveal import notebook
 notebook.curves(model)
 notebook.features(model, "cat.jpg", "backbone.stem.0")
 """
+
+from __future__ import annotations
+
+from typing import Any
 
 from foveal.notebook.cards import model_html
 from foveal.notebook.inline import (
@@ -26,5 +30,24 @@ __all__ = [
     "history_html",
     "layers",
     "layers_html",
+    "load_ipython_extension",
     "model_html",
+    "unload_ipython_extension",
 ]
+
+
+_LOADED: dict[int, Any] = {}
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register the magics: `%load_ext foveal.notebook`."""
+    # Imported late: IPython is there when it calls this.
+    from foveal.notebook.magics import NotebookMagics
+
+    magics = _LOADED[id(shell)] = NotebookMagics(shell)
+    magics.register()
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take the magics away, and forget what they collected: `%unload_ext foveal.notebook`."""
+    _LOADED.pop(id(shell)).unregister()

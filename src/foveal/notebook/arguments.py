@@ -1,0 +1,102 @@
+"""What the magics take: parsers whose errors IPython shows in one line."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from IPython.core.magic_arguments import MagicArgumentParser
+
+
+def _parser(name: str, description: str) -> MagicArgumentParser:
+    return MagicArgumentParser(name, description=description)  # type: ignore[no-untyped-call]
+
+
+def _init() -> MagicArgumentParser:
+    parser = _parser("foveal_init", "Set where jobs go, and what they run on.")
+    add = parser.add_argument
+    add(
+        "--on",
+        metavar="TARGET",
+        help="local, ray:local, ray://HOST, vertex or vertex:PROJECT/REGION",
+    )
+    add("--project", help="of Google's cloud")
+    add("--region", help="of Google's cloud (us-central1)")
+    add("--bucket", help="where packages and results go")
+    add("--machine", help="type of machine, such as n1-standard-8")
+    add("--accelerator", help="type of accelerator, such as NVIDIA_TESLA_T4")
+    add("--accelerators", type=int, default=1, help="how many of them (1)")
+    add("--image", help="container image that jobs run in")
+    add("--spot", action="store_true", help="machines that may be taken away, for less money")
+    add("--service-account", help="account that jobs act as")
+    add(
+        "--requirements",
+        default="auto",
+        metavar="auto|FILE|none",
+        help="packages: from the imports, from a file, or none (auto)",
+    )
+    add(
+        "--package",
+        action="append",
+        default=[],
+        help="one more package, such as timm>=1.0; may be repeated",
+    )
+    return parser
+
+
+def _code() -> MagicArgumentParser:
+    parser = _parser("foveal_code", "Keep the cell for jobs, and run it here.")
+    parser.add_argument(
+        "name", nargs="?", help="the same name replaces the cell; by default the front end's id"
+    )
+    parser.add_argument("--no-run", action="store_true", help="keep it, and do not run it here")
+    return parser
+
+
+def _run() -> MagicArgumentParser:
+    parser = _parser("foveal_run", "Send the kept cells and this one as one job.")
+    add = parser.add_argument
+    add("--on", metavar="TARGET", help="where to; by default what %%foveal_init says, or local")
+    add("--name", help="of the job, for `foveal jobs`")
+    add("--wait", action="store_true", help="until it has ended; fail if it fails")
+    add("--check", action="store_true", help="run all cells but this one in a new process first")
+    add("--into", metavar="VARIABLE", help="give the job this name in the notebook")
+    return parser
+
+
+def _cells() -> MagicArgumentParser:
+    parser = _parser("foveal_cells", "Show the kept cells, or forget some.")
+    parser.add_argument("--forget", nargs="+", default=[], metavar="NAME", help="cells to forget")
+    parser.add_argument("--all", action="store_true", help="forget all")
+    return parser
+
+
+def _old_init() -> MagicArgumentParser:
+    parser = _parser("ml_init", "As in cloudml-magic; now %%foveal_init.")
+    add = parser.add_argument
+    add("-projectId", dest="project", required=True)
+    add("-bucket", required=True)
+    add("-region")
+    add("-scaleTier", dest="tier", default="BASIC")
+    add("-runtimeVersion", help="has no effect: those images are gone")
+    return parser
+
+
+PARSERS = {
+    "foveal_init": _init(),
+    "foveal_cells": _cells(),
+    "foveal_code": _code(),
+    "foveal_run": _run(),
+    "ml_init": _old_init(),
+    "ml_code": _parser("ml_code", "As in cloudml-magic; now %%%%foveal_code."),
+    "ml_run": _parser("ml_run", "As in cloudml-magic; now %%%%foveal_run."),
+}
+
+
+def parsed(name: str, line: str) -> Namespace:
+    """Return the arguments of a magic.
+
+    Raises:
+        IPython.core.error.UsageError: For arguments that it does not have.
+    """
+    found: Namespace = PARSERS[name].parse_argstring(line)  # type: ignore[no-untyped-call]
+    return found

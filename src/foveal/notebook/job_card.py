@@ -1,0 +1,93 @@
+"""A job as a card: where it is, how far, the end of its log, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import final
+
+from foveal.bundle import Bundle
+from foveal.bundle.bundle import MANIFEST_NAME
+from foveal.errors import FovealError
+from foveal.jobs.job import JobState
+from foveal.notebook.cards import model_html
+from foveal.render.markup import table_html
+
+_MOST_FILES = 12
+_PRE = (
+    "margin:8px 0;padding:8px 12px;border:1px solid #8884;border-radius:8px;max-height:22em;"
+    "overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere"
+)
+_COLOURS = {
+    JobState.SUCCEEDED: "#0b7a55",
+    JobState.FAILED: "#c8321f",
+    JobState.STOPPED: "#c77a12",
+}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A job at one moment; renders as HTML and as text.
+
+    Attributes:
+        name: Of the job.
+        target: Where it is.
+        state: How far it is; None where nobody answered.
+        tail: The last lines of its log.
+        outputs: Where what came of it lies on this machine.
+        trouble: What went wrong with asking it or fetching from it.
+    """
+
+    name: str
+    target: str
+    state: JobState | None
+    tail: tuple[str, ...] = ()
+    outputs: Path | None = None
+    trouble: str = ""
+
+    def __repr__(self) -> str:
+        """Return the state, and the log's end."""
+        lines = [f"{self.name} on {self.target}: {self.state or 'unknown'}", *self.tail]
+        lines += [f"results: {self.outputs}"] if self.outputs else []
+        return "\n".join(lines + ([self.trouble] if self.trouble else []))
+
+    def _repr_html_(self) -> str:
+        colour = _COLOURS.get(self.state, "") if self.state else ""
+        style = f' style="color:{colour}"' if colour else ""
+        head = (
+            f"<div><strong>{escape(self.name)}</strong> on {escape(self.target)}: "
+            f"<strong{style}>{escape(self.state or 'unknown')}</strong></div>"
+        )
+        log = f'<pre style="{_PRE}">{escape(chr(10).join(self.tail))}</pre>' if self.tail else ""
+        trouble = f"<p>{escape(self.trouble)}</p>" if self.trouble else ""
+        return head + log + trouble + (outputs_html(self.outputs) if self.outputs else "")
+
+
+def outputs_html(outputs: Path) -> str:
+    """Return the model that a folder holds as its card, and its files otherwise."""
+    run = run_in(outputs)
+    if run is not None:
+        try:
+            card = model_html(Bundle.open(run / "bundle"))
+        except FovealError as error:
+            card = f"<p>{escape(error.message)}</p>"
+        return f"{card}<p><code>foveal.load({escape(repr(str(run)))})</code></p>"
+    files = sorted(path for path in outputs.rglob("*") if path.is_file())
+    rows = [
+        (path.relative_to(outputs).as_posix(), f"{path.stat().st_size:,} bytes")
+        for path in files[:_MOST_FILES]
+    ]
+    more = f" and {len(files) - _MOST_FILES} more" if len(files) > _MOST_FILES else ""
+    return (
+        table_html(("file", "size"), rows) + f"<p>in <code>{escape(str(outputs))}</code>{more}</p>"
+    )
+
+
+def run_in(outputs: Path) -> Path | None:
+    """Return the run in a folder that was written to last and has a bundle."""
+    manifests = outputs.rglob(f"bundle/{MANIFEST_NAME}")
+    latest: Sequence[Path] = sorted(manifests, key=lambda path: path.stat().st_mtime_ns)
+    return latest[-1].parents[1] if latest else None
