@@ -11,6 +11,7 @@ from foveal.jobs.options import JobOptions
 from foveal.jobs.ray_jobs import RayJob
 from foveal.jobs.register import Record, Register
 from foveal.jobs.target import Target
+from foveal.jobs.vertex.job import VertexJob
 from foveal.jobs.work import Work
 
 
@@ -41,6 +42,8 @@ def submit(
         return LocalJob.submit(work, register, place)
     if target.kind == "ray" and target.address not in ("local", "auto"):
         return RayJob.submit(work, target, options, register, place)
+    if target.kind == "vertex":
+        return VertexJob.submit(work, target, options, register, place)
     raise UsageError(f"No job can be sent to {target}.", hint="--on local")
 
 
@@ -63,4 +66,6 @@ def find_job(name: str, register: Register | None = None) -> Job:
 def _job(record: Record, register: Register) -> Job:
     if record.target.kind == "ray":
         return RayJob(record, register)
+    if record.target.kind == "vertex":
+        return VertexJob(record, register)
     return LocalJob(record, register)

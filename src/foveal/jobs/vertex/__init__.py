@@ -1,0 +1,1 @@
+"""Vertex AI: jobs, models, endpoints and predictions, through its REST interface."""
