@@ -6,7 +6,9 @@ import pytest
 from fsspec.registry import known_implementations
 
 from foveal.errors import MissingExtraError, UsageError
-from foveal.urls import is_url, local_path, open_url
+from foveal.extras import install_extra
+from foveal.remote import open_url
+from foveal.urls import is_url, local_path
 
 
 def test_paths_and_urls_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +38,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(MissingExtraError, match="s3a://bucket needs a package") as raised:
         open_url("s3a://bucket")
-    assert raised.value.hint == "pip install s3fs"
+    assert raised.value.hint == install_extra("cloud")
 
 
 def test_an_unknown_kind_is_said() -> None:

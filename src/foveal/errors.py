@@ -141,6 +141,26 @@ class WeightsError(FovealError):
     exit_status = 4
 
 
+class RemoteError(FovealError):
+    """Something behind a URL that cannot be read or written.
+
+    Args:
+        message: One line: what is wrong and where.
+        hint: What to do about it.
+        code: `remote_refused` without the right, `remote_unreachable` when it may work later.
+        why: The reason alone, for a message that names something else.
+    """
+
+    code = "remote_failed"
+    http_status = 502
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, code: str | None = None, why: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.why = why or message.rstrip(".")
+
+
 class MissingExtraError(FovealError):
     """A feature whose optional dependency is not installed."""
 

@@ -1,39 +1,20 @@
-"""Folders and files behind fsspec URLs (`s3://`, `gs://`, `memory://`, …)."""
+"""Locations behind fsspec URLs (`s3://`, `gs://`, `memory://`, …), told from paths, and shown."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from pathlib import Path
-from typing import Any, final
 
-from foveal.errors import MissingExtraError, UsageError
+MANIFEST_NAME = "foveal.manifest.json"
+"""What says of a folder behind a URL which files it has; see `foveal.mirror`."""
 
-_PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs", "abfs": "adlfs"}
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """What a URL names.
-
-    Attributes:
-        url: As it was given.
-        files: A file system of fsspec.
-        root: Path in it, without a slash at its end.
-    """
-
-    url: str
-    files: Any
-    root: str
-
-    def path(self, *names: str) -> str:
-        """Return the path in the file system of a name below."""
-        return "/".join((self.root, *filter(None, names)))
-
-    def parent(self) -> tuple[Remote, str]:
-        """Return the folder that this is in, and its name there."""
-        root, _, name = self.root.rpartition("/")
-        return Remote(self.url.rstrip("/").rpartition("/")[0], self.files, root), name
+# Up to a space or a quote; what ends a sentence is no part of it.
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>\])}]+")
+# Of signed URLs and of headers, where they stand without their URL.
+_SECRET = re.compile(
+    r"(?i)\b([\w-]*(?:signature|credential|token|secret|password|access_?key(?:_?id)?)[\w-]*)"
+    r"(\s*[=:]\s*)[^\s&,;'\"]+"
+)
 
 
 def is_url(location: str | Path) -> bool:
@@ -47,24 +28,21 @@ def local_path(location: str | Path) -> Path:
     return Path(str(location).removeprefix("file://")).expanduser()
 
 
-def open_url(url: str) -> Remote:
-    """Return what a URL names, which need not be there yet.
+def below(url: str, *names: str) -> str:
+    """Return the URL of something below a URL."""
+    return "/".join((url.rstrip("/"), *filter(None, names)))
 
-    Raises:
-        MissingExtraError: When the URL's kind needs a package that is not installed.
-        UsageError: When the URL is of no known kind.
-    """
-    # Here, because only URLs need it and it costs a tenth of the start-up.
-    from fsspec.core import url_to_fs
 
-    try:
-        files, root = url_to_fs(url)
-    except ImportError as error:
-        package = _PACKAGES.get(url.partition("://")[0])
-        raise MissingExtraError(
-            f"{url} needs a package that is not installed: {error}",
-            hint=f"pip install {package}" if package else None,
-        ) from error
-    except ValueError as error:
-        raise UsageError(f"Cannot open {url}: {error}") from error
-    return Remote(url, files, root.rstrip("/"))
+def shown(location: str | Path) -> str:
+    """Return a location as it may be printed: a URL without user, password and query."""
+    text = str(location)
+    if not is_url(text):
+        return text
+    scheme, _, rest = text.partition("://")
+    host, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def without_secrets(text: str) -> str:
+    """Return a sentence of somebody else's as it may be printed: URLs as `shown`, no tokens."""
+    return _SECRET.sub(r"\1\2…", _URL.sub(lambda match: shown(match[0]), text))

@@ -13,7 +13,7 @@ from foveal.bundle.bundle import Bundle
 from foveal.cli.main import run
 from foveal.errors import UsageError
 from foveal.export.upload import check_free, upload
-from foveal.urls import open_url
+from foveal.remote import open_url
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 from stored import WithoutRename, write_bundle
 
 from foveal.bundle import Bundle
+from foveal.remote import Remote
 from foveal.store.files import StoreFiles
 from foveal.store.local import LocalFiles
 from foveal.store.locations import open_files
 from foveal.store.remote import RemoteFiles
-from foveal.urls import Remote
 
 
 @pytest.fixture(params=["folder", "memory", "without rename"])

@@ -17,13 +17,13 @@ from stored import WithoutRename, answers
 
 from foveal.bundle import Bundle
 from foveal.errors import BundleError, StoreError, UsageError
+from foveal.remote import Remote
 from foveal.store import remote
 from foveal.store.files import StoreFiles
 from foveal.store.local import LocalFiles
 from foveal.store.reference import Reference
 from foveal.store.remote import RemoteFiles
 from foveal.store.store import Store
-from foveal.urls import Remote
 
 Make = Callable[..., Bundle]
 
@@ -316,7 +316,7 @@ from foveal.bundle import Bundle
 from foveal.store.local import LocalFiles
 from foveal.store.remote import RemoteFiles
 from foveal.store.store import Store
-from foveal.urls import Remote
+from foveal.remote import Remote
 
 kind, root, bundle = sys.argv[1], sys.argv[2], Bundle.open(Path(sys.argv[3]))
 remote = Remote(root, WithoutRename(), root)

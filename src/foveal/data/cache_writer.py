@@ -83,6 +83,8 @@ def write_all(
         files = [stack.enter_context((directory / n).open("wb", buffering=1 << 20)) for n in names]
         writer = _Writer(source, pipeline, directory, files)
         progress.start("decode", len(source.samples))
+        wanted = (s for s in source.samples if s.raw is not None or not pipeline.is_tiled)
+        stack.enter_context(source.expecting(wanted, limits))
         decoding = (
             _open_all(source, limits, workers)
             if pipeline.is_tiled

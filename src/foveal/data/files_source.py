@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, final
 
@@ -89,6 +91,18 @@ class FileSource(Source):
         """Read and decode a file."""
         data = self.storage.read(sample.id, limits)
         return Loaded(decode(data, limits, min_size=min_size), digest_of(data), facts_of(data))
+
+    def expecting(
+        self, samples: Iterable[Sample], limits: DecodeLimits
+    ) -> AbstractContextManager[None]:
+        """Let pictures and masks be read ahead, where the storage is slow."""
+        return self.storage.expecting(self._files_of(samples), limits)
+
+    def _files_of(self, samples: Iterable[Sample]) -> Iterator[str]:
+        for sample in samples:
+            yield sample.id
+            if self.masks is not None and (mask := self.masks.file(sample.id)) is not None:
+                yield mask
 
     def open(self, sample: Sample, limits: DecodeLimits) -> Opened:
         """Open a picture for reading in parts: TIFF as it lies on disk, however large."""

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from foveal.data.archive import ArchiveStorage
 from foveal.data.names import is_archive
-from foveal.data.storage import LocalStorage, RemoteStorage, Storage
+from foveal.data.remote import RemoteStorage
+from foveal.data.storage import LocalStorage, Storage
 from foveal.errors import DataError
+from foveal.remote import open_url
 from foveal.special import special_kind
-from foveal.urls import is_url, local_path, open_url
+from foveal.urls import is_url, local_path
 
 
 def open_storage(location: str | Path) -> Storage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from foveal.types import SplitName
+from foveal.urls import MANIFEST_NAME
 
 # .svs is a slide scanner's TIFF.
 PICTURE_SUFFIXES = frozenset(
@@ -29,11 +30,13 @@ SPLIT_ALIASES: dict[str, SplitName] = {
 WORKSPACE = ".foveal"
 """The folder in that of the pictures where foveal keeps what must not be lost; it is hidden."""
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
-_LITTER = frozenset(("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"))
+_LITTER = frozenset(
+    ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", MANIFEST_NAME)
+)
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder name is hidden or left behind by an operating system."""
+    """Tell whether a file or folder name is hidden, or left behind by a system or an upload."""
     return name.startswith(".") or name.lower() in _LITTER
 
 

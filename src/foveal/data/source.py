@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias, final
 
@@ -139,6 +141,12 @@ class Source(ABC):
         Raises:
             ImageError: When it cannot be read or decoded.
         """
+
+    def expecting(
+        self, samples: Iterable[Sample], limits: DecodeLimits
+    ) -> AbstractContextManager[None]:
+        """Let samples be read ahead in the block, in the order in which they will be asked for."""
+        return nullcontext()
 
     def open(self, sample: Sample, limits: DecodeLimits) -> Opened:
         """Open a sample for reading in parts; what cannot be read in parts is decoded whole.

@@ -11,6 +11,7 @@ from foveal.data.files_source import FileSource
 from foveal.data.masks.source import MaskFiles
 from foveal.data.parquet_source import ParquetSource
 from foveal.data.polygons.source import Drawings
+from foveal.data.remote import RemoteStorage
 from foveal.data.source import Source
 from foveal.data.storage import LocalStorage, Storage
 
@@ -18,12 +19,14 @@ from foveal.data.storage import LocalStorage, Storage
 def stamp_of(source: Source) -> str:
     """Return a digest that changes when samples come, go, or get another label, side or group.
 
-    Of files on this machine it covers size and time of change too; behind a URL, names and labels
-    alone.
+    It covers size and time of change of the files too, or what an object store says instead.
     """
     digest = hashlib.blake2b(digest_size=16)
     for sample in source.samples:
         digest.update(repr((sample.id, sample.raw, sample.split, sample.group)).encode())
+    if isinstance(source, FileSource) and isinstance(source.storage, RemoteStorage):
+        for sample in source.samples:
+            digest.update(source.storage.stamp(sample.id) or b"-")
     for path in _files(source):
         digest.update(_state(path))
     return digest.hexdigest()

@@ -1,21 +1,21 @@
-"""Where files are: a folder of this machine, or any fsspec URL. Names below it use /.
+"""Where files are: a folder, here one of this machine. Names below it use /.
 
-`data.archive` has the third kind, a zip or tar archive.
+`data.remote` has folders behind URLs, `data.archive` zip and tar archives.
 """
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import final
 
 from foveal.data.decode import DecodeLimits, missing_path, read_file
 from foveal.data.names import is_hidden
-from foveal.errors import DataError, ImageError
-from foveal.urls import Remote
+from foveal.errors import DataError
 
 
 @final
@@ -68,6 +68,10 @@ class Storage(ABC):
         Raises:
             ImageError: When it is missing, unreadable or over the limit.
         """
+
+    def expecting(self, names: Iterable[str], limits: DecodeLimits) -> AbstractContextManager[None]:
+        """Let files be read ahead in the block, in the order in which they will be asked for."""
+        return nullcontext()
 
     @abstractmethod
     def parent(self) -> tuple[Storage, str]:
@@ -142,74 +146,3 @@ class LocalStorage(Storage):
     def parent(self) -> tuple[Storage, str]:
         """Return the folder that this file is in, and its name there."""
         return LocalStorage(self.path.parent), self.path.name
-
-
-@final
-class RemoteStorage(Storage):
-    """A folder behind an fsspec URL (`s3://`, `gs://`, `memory://`, …).
-
-    Args:
-        remote: The folder.
-    """
-
-    def __init__(self, remote: Remote) -> None:
-        self.location = remote.url
-        self._remote = remote
-        self._files = remote.files
-        self._root = remote.root
-
-    def kind(self) -> str:
-        """Return `folder`, `file` or `missing`."""
-        if self._files.isdir(self._root or "/"):
-            return "folder"
-        return "file" if self._files.isfile(self._root) else "missing"
-
-    def missing(self) -> DataError:
-        """Return the error for a URL with nothing behind it."""
-        return DataError(f"{self.location} does not exist.", code="data_missing")
-
-    def listing(self) -> Listing:
-        """Return what lies below."""
-        files: list[str] = []
-        folders: set[str] = set()
-        for name, is_folder in self._entries():
-            parts = PurePosixPath(name).parts
-            if any(is_hidden(part) for part in parts):
-                continue
-            (folders.add if is_folder else files.append)(name)
-            # Object stores know no folders of their own.
-            folders.update("/".join(parts[:i]) for i in range(1, len(parts)))
-        return Listing(tuple(sorted(files)), tuple(sorted(folders)))
-
-    def _entries(self) -> Iterator[tuple[str, bool]]:
-        prefix = self._root + "/"
-        try:
-            found = self._files.find(self._root or "/", withdirs=True, detail=True)
-        except Exception as error:  # Each file system has its own errors.
-            raise DataError(f"Cannot list {self.location}: {error}") from error
-        for path, info in found.items():
-            name = path.removeprefix(prefix).strip("/")
-            if name and name != self._root.strip("/"):
-                yield name, info["type"] == "directory"
-
-    def is_file(self, name: str) -> bool:
-        """Tell whether a name is a file."""
-        return bool(self._files.isfile(self._remote.path(name)))
-
-    def read(self, name: str, limits: DecodeLimits) -> bytes:
-        """Return the bytes of a file."""
-        try:
-            # One byte more than allowed tells a file that is too large.
-            data: bytes = self._files.cat_file(
-                self._remote.path(name), start=0, end=limits.max_bytes + 1
-            )
-        except Exception as error:  # Each file system has its own errors.
-            reason = str(error) or type(error).__name__
-            raise ImageError(f"Cannot read {self.location}/{name}: {reason}.") from error
-        limits.check_bytes(len(data))
-        return data
-
-    def parent(self) -> tuple[Storage, str]:
-        """Return the folder that this file is in, and its name there."""
-        folder, name = self._remote.parent()
-        return RemoteStorage(folder), name

@@ -154,7 +154,10 @@ def measure(
     prepare = partial(_prepare, predictor, source, with_look=with_looks)
     is_tiled = any(bundle.pipeline.is_tiled for bundle in predictor.bundles)
     together = 1 if is_tiled else batch_size
-    with closing(read_ahead(prepare, samples, workers=available_cores(), ahead=together)) as items:
+    with (
+        source.expecting(samples, predictor.limits),
+        closing(read_ahead(prepare, samples, workers=available_cores(), ahead=together)) as items,
+    ):
         while batch := list(islice(items, together)):
             done += len(batch)
             failures += [item for item in batch if isinstance(item, Failure)]

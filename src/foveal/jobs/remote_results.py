@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foveal.errors import FovealError, UsageError
-from foveal.urls import open_url
+from foveal.errors import UsageError
+from foveal.listing import names_below
+from foveal.mirror import sync_down
+from foveal.remote import open_url
+from foveal.urls import MANIFEST_NAME, below, shown
 
 
 def fetched(url: str, folder: Path, job: str) -> None:
     """Copy everything below a URL to a folder, which is made here.
+
+    Runs that were kept there come as their manifests say, verified.
 
     Args:
         url: Where the job put its results.
@@ -18,23 +23,22 @@ def fetched(url: str, folder: Path, job: str) -> None:
 
     Raises:
         UsageError: When nothing is there.
-        FovealError: When it cannot be read.
+        RemoteError: When it cannot be read.
     """
     remote = open_url(url)
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        names = [path for path in remote.files.find(remote.root)]
-        for path in names:
-            target = folder / path.removeprefix(remote.root).lstrip("/")
+    names = names_below(remote)
+    runs = [name.removesuffix(MANIFEST_NAME) for name in names if name.endswith(MANIFEST_NAME)]
+    for run in runs:
+        sync_down(below(url, run.rstrip("/")), folder / run)
+    for name in names:
+        if not name.startswith(tuple(runs)):
+            target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            remote.files.get_file(path, str(target))
-    except FileNotFoundError:
-        names = []
-    except Exception as error:  # The clients of object stores share no base class of errors.
-        raise FovealError(f"The results of {job} cannot be read from {url}: {error}") from error
+            remote.get(target, name)
     if not names:
         raise UsageError(
-            f"Nothing came of the job {job} yet: {url} is empty.",
+            f"Nothing came of the job {job} yet: {shown(url)} is empty.",
             hint=f"foveal jobs logs {job} -f",
         )
 
@@ -43,11 +47,7 @@ def uploaded(file: Path, url: str) -> None:
     """Put a file behind a URL.
 
     Raises:
-        FovealError: When it cannot be written.
+        RemoteError: When it cannot be written.
         MissingExtraError: When the URL's kind needs a package that is not installed.
     """
-    remote = open_url(url)
-    try:
-        remote.files.put_file(str(file), remote.root)
-    except Exception as error:  # As above.
-        raise FovealError(f"{url} cannot be written: {error}") from error
+    open_url(url).put(file)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from foveal.remote import open_url
 from foveal.store.files import StoreFiles
 from foveal.store.local import LocalFiles
 from foveal.store.remote import RemoteFiles
-from foveal.urls import is_url, local_path, open_url
+from foveal.urls import is_url, local_path
 
 DEFAULT_STORE = "models"
 STORE_VARIABLE = "FOVEAL_STORE"

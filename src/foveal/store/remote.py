@@ -17,9 +17,10 @@ from typing import final
 from foveal.atomic import atomic_path, locked
 from foveal.bundle.bundle import MANIFEST_NAME, Bundle
 from foveal.destination import cache_directory
-from foveal.errors import StoreError
+from foveal.errors import RemoteError, StoreError
+from foveal.remote import Remote
 from foveal.store.files import Content, StoreFiles, numbers_of, publishing_order
-from foveal.urls import Remote
+from foveal.urls import shown
 
 _CLAIM_NAME = ".claim"
 _LOCK_NAME = ".lock"
@@ -39,9 +40,8 @@ class RemoteFiles(StoreFiles):
     """
 
     def __init__(self, remote: Remote) -> None:
-        self.location = remote.url
+        self.location = shown(remote.url)
         self._remote = remote
-        self._files = remote.files
 
     def names(self) -> list[str]:
         """Return the folders, in sorted order."""
@@ -64,16 +64,14 @@ class RemoteFiles(StoreFiles):
         """Return a file below the folder of a name; None where there is none."""
         try:
             with self._asking():
-                content: bytes = self._files.cat_file(self._remote.path(name, path))
+                return self._remote.read(f"{name}/{path}")
         except FileNotFoundError:
             return None
-        return content
 
     def write(self, name: str, path: str, content: bytes) -> None:
         """Write a file; object stores show it whole or not at all."""
         with self._asking():
-            self._make_folder(self._remote.path(name, path))
-            self._files.pipe_file(self._remote.path(name, path), content)
+            self._remote.write(content, f"{name}/{path}")
 
     def publish(self, name: str, content: Content, above: Callable[[], int]) -> int:
         """Claim the next number that is free, then write the files, `bundle.json` last."""
@@ -104,24 +102,17 @@ class RemoteFiles(StoreFiles):
     def _create(self, name: str, path: str) -> bool:
         """Create a file that only its creator wrote; False when somebody else has."""
         mine = json.dumps({"id": uuid.uuid4().hex, "when": time.time()}).encode()
-        whole = self._remote.path(name, path)
-        try:
-            with self._asking(FileExistsError):
-                self._make_folder(whole)
-                self._files.pipe_file(whole, mine, mode="create")
-        except FileExistsError:
-            return False
-        # Where a file system cannot create exclusively, the last writer has it.
+        with suppress(FileExistsError), self._asking():
+            self._remote.write(mine, f"{name}/{path}", is_new=True)
+        # Where a file system cannot create exclusively, the last writer has it; where the answer
+        # to the first attempt was lost, the second found what the first had written.
         return self.read(name, path) == mine
 
     def delete(self, name: str, path: str) -> None:
         """Remove a file or a folder, its `bundle.json` first, so that no half is ever seen."""
-        whole = self._remote.path(name, path)
         with self._asking():
-            with suppress(FileNotFoundError, NotADirectoryError):
-                self._files.rm_file(f"{whole}/{MANIFEST_NAME}")
-            with suppress(FileNotFoundError):
-                self._files.rm(whole, recursive=True)
+            self._remote.delete(f"{name}/{path}/{MANIFEST_NAME}")
+            self._remote.delete(f"{name}/{path}", recursive=True)
 
     def fetch(self, name: str, number: int, digest: str) -> Path:
         """Return a copy in the cache of this machine, which is made once."""
@@ -163,8 +154,8 @@ class RemoteFiles(StoreFiles):
         """Return relative name → bytes of the files below a folder, asked anew."""
         root = self._remote.path(below)
         with self._asking():
-            self._files.invalidate_cache()
-            found = self._files.find(root or "/", maxdepth=depth, detail=True)
+            self._remote.forget()
+            found = self._remote.ask("list", "find", root or "/", maxdepth=depth, detail=True)
         prefix = root.strip("/") + "/"
         return {
             path.strip("/").removeprefix(prefix): int(info.get("size") or 0)
@@ -172,22 +163,16 @@ class RemoteFiles(StoreFiles):
             if path.strip("/").startswith(prefix)
         }
 
-    def _make_folder(self, path: str) -> None:
-        # Object stores know no folders and ignore it; a bucket is never made.
-        self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-
     @contextmanager
-    def _asking(self, *expected: type[Exception]) -> Iterator[None]:
-        """Name the store when its file system fails; each has its own errors."""
-        passed: tuple[type[Exception], ...] = (FileNotFoundError, *expected)
+    def _asking(self) -> Iterator[None]:
+        """Name the store when its file system fails."""
         try:
             yield
-        except passed:
-            raise
-        except Exception as error:
-            reason = str(error) or type(error).__name__
+        except RemoteError as error:
             raise StoreError(
-                f"Cannot use the store {self.location}: {reason}.", code="store_unreachable"
+                f"Cannot use the store {self.location}: {error.why}.",
+                hint=error.hint,
+                code="store_unreachable",
             ) from error
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import final
 
 from foveal.errors import BundleError, UsageError
-from foveal.urls import is_url, local_path, open_url
+from foveal.remote import open_url
+from foveal.urls import is_url, local_path
 
 # Any of these says that Vertex AI started this process.
 _SIGNS = ("AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "AIP_HEALTH_ROUTE", "AIP_ENDPOINT_ID")

@@ -52,7 +52,10 @@ def look_at_masks(
     """
     look = partial(_look, storage, limits, as_colors)
     cores = available_cores()
-    return list(read_ahead(look, masks.items(), workers=cores, ahead=8 * cores))
+    # A mask before its picture, as they are looked at.
+    names = (name for sample, mask in masks.items() for name in (mask, sample))
+    with storage.expecting(names, limits):
+        return list(read_ahead(look, masks.items(), workers=cores, ahead=8 * cores))
 
 
 def _look(

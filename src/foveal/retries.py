@@ -1,0 +1,191 @@
+"""Ask a remote file system again when it fails for a moment, and say plainly when it fails."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from foveal.errors import RemoteError
+from foveal.urls import shown, without_secrets
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 6
+# The waits before them are at most 0.5, 1, 2, 4 and 8 s: an object store that is busy says so for
+# seconds, one that restarts for some more.
+FIRST_WAIT_S = 0.5
+# No attempt begins later, however slowly the ones before it failed.
+PATIENCE_S = 180.0
+
+_PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_REFUSED_STATUS = frozenset({401, 403})
+_PASSING_ERRNO = frozenset(
+    number
+    for name in (
+        *("EAGAIN", "EBUSY", "ECONNABORTED", "ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "EIO"),
+        *("ENETDOWN", "ENETRESET", "ENETUNREACH", "EPIPE", "EREMOTEIO", "ETIMEDOUT"),
+    )
+    if (number := getattr(errno, name, None)) is not None
+)
+# By name, because the packages that define them are imported only when a URL asks for them.
+_PASSING_ERRORS = frozenset(
+    {
+        # aiohttp, botocore, http.client, urllib3, requests, google.auth, gcsfs
+        *("ClientConnectionError", "ClientPayloadError", "HTTPClientError", "ConnectionError"),
+        *("IncompleteReadError", "IncompleteRead", "ResponseParserError", "ResponseStreamingError"),
+        *("ProtocolError", "ChunkedEncodingError", "ProxyError", "Timeout", "TransportError"),
+        *("ChecksumError", "SSLError"),
+    }
+)
+_CREDENTIALS_ERRORS = frozenset(
+    {
+        *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"),
+        *("TokenRetrievalError", "ProfileNotFound"),
+        *("DefaultCredentialsError", "RefreshError", "ClientAuthenticationError"),
+    }
+)
+
+
+def insist(work: Callable[[], T], url: str, doing: str) -> T:
+    """Return what `work` returns, which is asked again when it fails for a moment.
+
+    That is: statuses 408, 429 and 5xx, connections that break, and no answer in time. It is asked
+    up to `ATTEMPTS` times; the waits double from `FIRST_WAIT_S`, each times a random share, so
+    that many machines do not come back together.
+
+    Args:
+        work: Asks a file system of fsspec; may be repeated.
+        url: What it asks for, for people.
+        doing: As in `Cannot read URL`: `read`, `write`, `list`.
+
+    Raises:
+        FileNotFoundError: Of `work`, at once.
+        FileExistsError: Of `work`, at once.
+        NotADirectoryError: Of `work`, at once.
+        RemoteError: When it failed otherwise, or for too long.
+    """
+    began = time.monotonic()
+    wait_s = FIRST_WAIT_S
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return work()
+        except (FileNotFoundError, FileExistsError, NotADirectoryError, RemoteError):
+            raise
+        except Exception as error:  # The clients share no base class of errors.
+            is_late = attempt == ATTEMPTS or time.monotonic() - began > PATIENCE_S
+            if is_late or not is_passing(error):
+                raise _told(error, url, doing, attempt) from error
+            logger.info(
+                "cannot %s %s for the moment (%s): trying again", doing, shown(url), reason(error)
+            )
+        time.sleep(wait_s * random.random())  # noqa: S311 - no secret
+        wait_s *= 2
+    raise AssertionError("unreachable")
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether an error of a remote file system may be gone at the next attempt."""
+    if is_refused(error):
+        return False
+    if (status := status_of(error)) is not None:
+        return status in _PASSING_STATUS
+    return any(
+        isinstance(each, (TimeoutError, ConnectionError, EOFError))
+        or (isinstance(each, OSError) and each.errno in _PASSING_ERRNO)
+        or not _PASSING_ERRORS.isdisjoint(_names(each))
+        for each in _chain(error)
+    )
+
+
+def is_refused(error: BaseException) -> bool:
+    """Tell whether an error says that credentials are missing or do not suffice."""
+    return (
+        isinstance(error, PermissionError)
+        or status_of(error) in _REFUSED_STATUS
+        # gcsfs has no class for it.
+        or str(error).startswith("Forbidden:")
+        or any(not _CREDENTIALS_ERRORS.isdisjoint(_names(each)) for each in _chain(error))
+    )
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the HTTP status that an error is about, or None."""
+    for each in _chain(error):
+        answer = getattr(each, "response", None)
+        if isinstance(answer, dict):
+            found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        else:
+            found = getattr(answer, "status_code", None)
+        for status in (found, getattr(each, "status", None), getattr(each, "code", None)):
+            if str(status).isdecimal() and 100 <= int(str(status)) < 600:
+                return int(str(status))
+    return None
+
+
+def reason(error: BaseException) -> str:
+    """Return in a few words what went wrong, without anything secret."""
+    status = status_of(error)
+    if any(not _CREDENTIALS_ERRORS.isdisjoint(_names(each)) for each in _chain(error)):
+        return f"there are no valid credentials ({_first_line(error)})"
+    if is_refused(error):
+        return f"access is refused ({status or 403})"
+    if status is not None:
+        return f"the server answered {status}: {_first_line(error)}"
+    if any(isinstance(each, TimeoutError) for each in _chain(error)):
+        return "no answer in time"
+    return _first_line(error)
+
+
+def _told(error: Exception, url: str, doing: str, attempts: int) -> RemoteError:
+    place, why = shown(url), reason(error)
+    scheme = url.partition("://")[0]
+    if is_refused(error):
+        return RemoteError(
+            f"Cannot {doing} {place}: {why}.",
+            hint=_CREDENTIALS_HINTS.get(scheme, "give the credentials that the server asks for"),
+            code="remote_refused",
+            why=why,
+        )
+    if not is_passing(error):
+        return RemoteError(f"Cannot {doing} {place}: {why}.", code="remote_failed", why=why)
+    why = f"{why}, {attempts} times in a row" if attempts > 1 else why
+    return RemoteError(
+        f"Cannot {doing} {place}: {why}.",
+        hint="check the connection, then give the same command again",
+        code="remote_unreachable",
+        why=why,
+    )
+
+
+_S3_HINT = "aws configure, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_GCS_HINT = "gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"
+_CREDENTIALS_HINTS = {
+    "s3": _S3_HINT,
+    "s3a": _S3_HINT,
+    "gs": _GCS_HINT,
+    "gcs": _GCS_HINT,
+    "abfs": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+
+
+def _first_line(error: BaseException) -> str:
+    text = without_secrets(str(error)).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _names(error: BaseException) -> set[str]:
+    return {each.__name__ for each in type(error).__mro__}
