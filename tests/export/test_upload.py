@@ -11,7 +11,7 @@ import pytest
 
 from foveal.bundle.bundle import Bundle
 from foveal.cli.main import run
-from foveal.errors import UsageError
+from foveal.errors import RemoteError, UsageError
 from foveal.export.upload import check_free, upload
 from foveal.remote import open_url
 
@@ -71,11 +71,11 @@ def test_nothing_is_left_of_an_upload_that_fails(
 
     def put_file(source: str, target: str, **options: Any) -> None:
         if target.endswith("saved_model.pb"):
-            raise ConnectionError("the store went away")
+            raise ValueError("the store went away")
         real(source, target)
 
     monkeypatch.setattr(remote.files, "put_file", put_file)
-    with pytest.raises(UsageError, match="the store went away"):
+    with pytest.raises(RemoteError, match="the store went away"):
         upload(folder, remote, "1/saved_model.pb")
 
     assert not remote.files.exists(remote.root)
