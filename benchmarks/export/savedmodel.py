@@ -1,7 +1,7 @@
 """SavedModels beside ONNX Runtime: the same numbers, and how long the network takes.
 
 python benchmarks/export/savedmodel.py networks   all backbones, heads and decoders, random weights
-python benchmarks/export/savedmodel.py inputs RUN [COUNT]   the model input of drawn files
+python benchmarks/export/savedmodel.py inputs BUNDLE [COUNT [FIRST]]   model inputs of drawn files
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def drawn_file(seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def compare_inputs(path: Path, count: int) -> None:
+def compare_inputs(path: Path, count: int, first: int) -> None:
     """Print how many files become the same model input, as bytes and as both kinds of base64."""
     bundle = Bundle.open(path)
     predictor = Predictor(bundle)
@@ -153,15 +153,17 @@ def compare_inputs(path: Path, count: int) -> None:
         worker.call("write", bundle=np.array(str(path.absolute())), folder=where)
         worker.call("load", folder=where)
         same = 0
-        for seed in range(count):
+        for seed in range(first, first + count):
             data = drawn_file(seed)
             encode = (bytes, base64.b64encode, base64.urlsafe_b64encode)[seed // len(MODES) % 3]
             found = worker.call("answer", **pack_files([encode(data)]))["model_input/image"][0]
             expected, _ = predictor.prepare(predictor.decode(data))
             same += int(np.array_equal(found, expected))
             if seed % 50 == 49:
-                print(f"{same} of {seed + 1} the same", file=sys.stderr, flush=True)
-    print(json.dumps({"fit": bundle.pipeline.fit, "files": count, "identical": same}))
+                print(f"{same} of {seed + 1 - first} the same", file=sys.stderr, flush=True)
+    print(
+        json.dumps({"fit": bundle.pipeline.fit, "files": count, "first": first, "identical": same})
+    )
 
 
 def main() -> None:
@@ -170,11 +172,12 @@ def main() -> None:
     parser.add_argument("what", choices=("networks", "inputs"))
     parser.add_argument("bundle", nargs="?", type=Path)
     parser.add_argument("count", nargs="?", type=int, default=500)
+    parser.add_argument("first", nargs="?", type=int, default=0, help="seed of the first file")
     given = parser.parse_args()
     if given.what == "networks":
         compare_networks()
     else:
-        compare_inputs(given.bundle, given.count)
+        compare_inputs(given.bundle, given.count, given.first)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from PIL import Image as PILImage
 
 import foveal
 from foveal.cli.main import run
-from foveal.curation.feedback import FeedbackFolder, Room, Said
+from foveal.curation.feedback import Said
+from foveal.curation.feedback_folder import FeedbackFolder, Room
 from foveal.data.layouts import open_source
 from foveal.data.source import ReadAnything
 from foveal.errors import DataError, UsageError
@@ -251,3 +253,15 @@ def test_the_command_lists_accepts_and_merges(
     assert out == f"2 pictures added to {tmp_path / 'data'}\n"
     said = json.loads(ran("--json"))
     assert [one["state"] for one in said["corrections"]] == ["merged", "merged"]
+
+
+@pytest.mark.parametrize(
+    "use", [foveal.check, foveal.review, partial(foveal.clean, auto=True), foveal.train]
+)
+def test_feedback_that_is_not_merged_is_not_taken_for_a_class(
+    kept: Path, keep: Keep, use: Callable[..., object]
+) -> None:
+    keep(png(0), SAID)
+    with pytest.raises(DataError, match="holds feedback that `foveal serve --collect` kept") as e:
+        use(kept, verbose=False)
+    assert e.value.hint == f"foveal corrections {kept} --all --merge SET, then SET instead"

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from foveal.curation.feedback import FeedbackFolder, FolderFull, Room, Said, read_feedback
+from foveal.curation.feedback import Said, read_feedback
+from foveal.curation.feedback_folder import FeedbackFolder, FolderFull, Room
 from foveal.errors import DataError
 
 ROOM = Room(max_bytes=1000, max_count=10, max_per_key=3)
@@ -119,7 +120,8 @@ def test_a_foreign_line_is_named(tmp_path: Path, change: dict[str, str]) -> None
 KEEP_ON = """
 import sys
 from pathlib import Path
-from foveal.curation.feedback import FeedbackFolder, Room, Said
+from foveal.curation.feedback import Said
+from foveal.curation.feedback_folder import FeedbackFolder, Room
 who, path = sys.argv[1], Path(sys.argv[2])
 keeper = FeedbackFolder(path, Room(10**9, 10**6, 10**6))
 said = Said("tiny", "abc", "labels", ("a",), 0.9, False, ("b",), False, "", who, "person")

@@ -246,3 +246,46 @@ def test_tables_of_the_sides_are_edited_each_in_its_own_column(tmp_path: Path) -
     plan = make_plan(source, tmp_path, "labels", changes)
     assert [edit.name for edit in plan.edits] == ["train/metadata.csv"]
     assert edited(plan, tmp_path) == b"file_name,Kind\na.png,dog\n"
+
+
+COCO = """{"info": {"year": 2026},
+  "annotations": [
+    {"id": 1, "image_id": 7, "category_id": 3, "segmentation": [[1, 1, 4, 1, 4, 4]]},
+    {"id": 2, "image_id": 8, "category_id": 3, "segmentation": [[1.50, 1, 4, 1, 4, 4]]},
+    {"id": 3, "image_id": 7, "category_id": 3, "segmentation": [[2, 2, 5, 2, 5, 5]]}
+  ],
+  "images": [
+    {"id": 7, "file_name": "a.png", "width": 6, "height": 6},
+    {"id": 8, "file_name": "b.png", "width": 6, "height": 6, "note": "\\u00fc ü"}
+  ],
+  "categories": [{"id": 3, "name": "thing"}]}
+"""
+
+
+@pytest.mark.parametrize("name", ["instances.json", "images/a.json"])
+def test_a_coco_file_no_longer_lists_a_picture(tmp_path: Path, name: str) -> None:
+    for file in ("images/a.png", "images/b.png"):
+        picture(tmp_path / file)
+    write(tmp_path / name, COCO.encode())
+    plan = planned(tmp_path, [quarantine("images/a.png")], "mask")
+    assert moved(plan) == {"images/a.png": ".foveal/quarantine/images/a.png"}
+    kept = [line for number, line in enumerate(COCO.splitlines()) if number not in (2, 4, 7)]
+    # The comma before the last element that was left out goes with it.
+    kept[2] = kept[2].removesuffix(",")
+    assert edited(plan, tmp_path).decode() == "\n".join(kept) + "\n"
+    cleaned(tmp_path, plan)
+    source = open_source(tmp_path, ReadAnything(target="mask"))
+    assert [sample.id for sample in source.samples] == ["images/b.png"]
+    assert not source.findings
+
+
+def test_a_coco_file_without_its_last_picture_is_still_json(tmp_path: Path) -> None:
+    for file in ("a.png", "b.png"):
+        picture(tmp_path / file)
+    write(tmp_path / "shapes.json", b"\xef\xbb\xbf" + COCO.replace("\n", "").encode())
+    plan = planned(tmp_path, [quarantine("b.png"), quarantine("a.png")], "mask")
+    content = edited(plan, tmp_path)
+    assert content.startswith(b"\xef\xbb\xbf")
+    left = json.loads(content.decode("utf-8-sig"))
+    assert (left["images"], left["annotations"]) == ([], [])
+    assert left["categories"] == [{"id": 3, "name": "thing"}]

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, final
 from foveal.curation.names import Names, is_folder_name
 from foveal.curation.pages import can_lay_out, laid_out
 from foveal.curation.prepare import Edit, Move
+from foveal.curation.shapes import shape_edits
 from foveal.curation.tables import table_edits
 from foveal.data.decode import DecodeLimits
 from foveal.data.files_source import FileSource, FolderLabels, NameLabels, TableLabels
@@ -116,8 +117,9 @@ def make_plan(
 
     Pictures keep their way below the quarantine; a new label moves them to its class folder (on
     their side of a split), changes their rows in the table, or their names. What belongs to a
-    picture goes with it: its mask, and files of its stem beside it that are no pictures. A name
-    that is taken gets a number. Pictures behind links to folders are never moved.
+    picture goes with it: its mask, and files of its stem beside it that are no pictures; a COCO
+    file no longer lists it. A name that is taken gets a number. Pictures behind links to folders
+    are never moved.
 
     Args:
         source: The data as they are now.
@@ -152,6 +154,7 @@ class _Planner:
         self._moves: list[Move] = []
         self._rows: dict[str, str | None] = {}
         self._laid: list[Edit] = []
+        self._unlisted: defaultdict[str, set[str]] = defaultdict(set)
 
     def add(self, change: Change) -> None:
         sample = self._samples.get(change.sample)
@@ -192,7 +195,9 @@ class _Planner:
 
     def plan(self) -> Plan:
         passed_over = {why: tuple(samples) for why, samples in self._passed_over.items()}
-        edits = (*table_edits(self._source, self._data, self._target, self._rows), *self._laid)
+        tables = table_edits(self._source, self._data, self._target, self._rows)
+        lists = shape_edits(self._source, self._data, self._unlisted)
+        edits = (*tables, *lists, *self._laid)
         return Plan(tuple(self._changes), passed_over, tuple(self._moves), edits)
 
     def _problem(self, sample: Sample, change: Change) -> str | None:
@@ -203,6 +208,8 @@ class _Planner:
                 return "outside of the folder, or behind a link"
             if isinstance(by, TableLabels):
                 self._rows[sample.id] = None
+            if (name := self._list_of(sample.id)) is not None:
+                self._unlisted[name].add(sample.id)
             self._move(sample, change, f"{QUARANTINE}/{sample.id}")
             return None
         label = change.label or ""
@@ -247,13 +254,18 @@ class _Planner:
                 return None
         return f"{label!r} would not be found in the name again"
 
+    def _list_of(self, id: str) -> str | None:
+        return None if self._source.masks is None else self._source.masks.list_of(id)
+
     def _move(self, sample: Sample, change: Change, target: str) -> None:
         """Move a picture and what belongs to it to names that are free for all of them."""
         files = {sample.id: target}
         stem, _ = _cut(target)
         by = self._source.labelled_by
-        tables = by.files if isinstance(by, TableLabels) else ()
-        for name in self._names.companions(sample.id, tables):
+        shared = set(by.files if isinstance(by, TableLabels) else ())
+        if (listed := self._list_of(sample.id)) is not None:
+            shared.add(listed)
+        for name in self._names.companions(sample.id, shared):
             files[name] = stem + name[len(_cut(sample.id)[0]) :]
         mask = self._source.masks.file(sample.id) if self._source.masks else None
         if mask is not None and mask not in files:

@@ -55,6 +55,17 @@ class Edit:
     make: Callable[[bytes], bytes]
 
 
+def unless_changed(path: Path, before: bytes, content: bytes, now: bytes) -> bytes:
+    """Return the content to be of a file that is still as it was before.
+
+    Raises:
+        DataError: When it is not.
+    """
+    if now != before:
+        raise DataError(f"{path} has changed meanwhile.", hint="try again")
+    return content
+
+
 def prepare(
     data: Path,
     draft: Path,

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias, final
 
-from foveal.curation.prepare import Edit
+from foveal.curation.json_text import members_of
+from foveal.curation.prepare import Edit, unless_changed
 from foveal.data.files_source import FileSource, TableLabels
 from foveal.data.readers.lines import place_in_line, read_lines
 from foveal.data.readers.listed import folder_of, picture_resolver, read_table
@@ -34,8 +35,6 @@ from foveal.errors import DataError
 Resolve: TypeAlias = Callable[[str], str | None]
 
 _BREAK = re.compile(r"\r\n|\r|\n")
-_JSON_SPACE = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder()
 
 
 @final
@@ -134,13 +133,7 @@ def table_edits(
         resolve = picture_resolver(storage, listing, folder_of(table))
         content = edited_table(table, before, target, resolve, changes, by.column)
         if content != before:
-            yield Edit(table, partial(_unless_changed, data / table, before, content))
-
-
-def _unless_changed(path: Path, before: bytes, content: bytes, now: bytes) -> bytes:
-    if now != before:
-        raise DataError(f"{path} has changed meanwhile.", hint="try again")
-    return content
+            yield Edit(table, partial(unless_changed, data / table, before, content))
 
 
 def _rows(name: str, data: bytes, target: TargetKind, column: str | None) -> Iterator[Row | BadRow]:
@@ -231,7 +224,7 @@ def _json_spans(text: str, target: TargetKind, label_column: str | None) -> Iter
     for line, row in enumerate(text.split("\n"), 1):
         end = min(at + len(row) + 1, len(text))
         try:
-            members = _members(row)
+            members = members_of(row)
         except (ValueError, RecursionError):
             members = {}
         name = names_of(members, target, label_column).get("label")
@@ -242,34 +235,6 @@ def _json_spans(text: str, target: TargetKind, label_column: str | None) -> Iter
         else:
             yield _Span(line, at, end, None, str)
         at = end
-
-
-def _members(row: str) -> dict[str, tuple[int, int, Any]]:
-    """Return key in lower case → start, end and value of each member of a JSON object.
-
-    Raises:
-        ValueError: When it is none.
-    """
-    found: dict[str, tuple[int, int, Any]] = {}
-    at = _after_space(row, 0)
-    if row[at : at + 1] != "{":
-        raise ValueError
-    at = _after_space(row, at + 1)
-    while row[at : at + 1] == '"':
-        key, at = _DECODER.raw_decode(row, at)
-        # The colon between spaces.
-        start = _after_space(row, _after_space(row, at) + 1)
-        value, end = _DECODER.raw_decode(row, start)
-        found[key.strip().lower()] = (start, end, value)
-        at = _after_space(row, end)
-        if row[at : at + 1] != ",":
-            break
-        at = _after_space(row, at + 1)
-    return found
-
-
-def _after_space(row: str, at: int) -> int:
-    return _JSON_SPACE.match(row, at).end()  # type: ignore[union-attr]  # it matches nothing too
 
 
 def _value(was: Any, is_ascii: bool, label: str) -> str:

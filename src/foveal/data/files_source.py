@@ -33,6 +33,9 @@ class Masks(Protocol):
     def file(self, id: str) -> str | None:
         """Return the name of the file that holds the mask of this sample alone, or None."""
 
+    def list_of(self, id: str) -> str | None:
+        """Return the name of the file that lists this sample and others with masks, or None."""
+
 
 @final
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import final
 
-from foveal.curation.feedback import FeedbackFolder, FolderFull, Room, Said
+from foveal.curation.feedback import Said
+from foveal.curation.feedback_folder import FeedbackFolder, FolderFull, Room
 from foveal.errors import FovealError, UsageError
 from foveal.render.masks import mask_png
 from foveal.server.access.auth import Access

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from foveal.curation.feedback import is_collected
 from foveal.data.decode import DecodeLimits
 from foveal.data.layouts import open_source
 from foveal.data.source import ReadAnything, Source, TargetKind
+from foveal.errors import DataError
 from foveal.recipe import Recipe
 from foveal.synth import is_synth, kind_of, open_synth
 from foveal.tasks import get_task
@@ -67,4 +69,12 @@ def read_options(recipe: Recipe) -> ReadAnything:
 
 def open_as(location: str | Path, options: ReadAnything) -> Source:
     """Return the source that a location names, read or drawn; see `open_for` for the errors."""
-    return open_synth(str(location)) if is_synth(location) else open_source(location, options)
+    if is_synth(location):
+        return open_synth(str(location))
+    if is_collected(location):
+        raise DataError(
+            f"{location} holds feedback that `foveal serve --collect` kept. Expected labelled "
+            "pictures: feedback becomes those when it is merged into a set.",
+            hint=f"foveal corrections {location} --all --merge SET, then SET instead",
+        )
+    return open_source(location, options)

@@ -32,7 +32,8 @@ class Drawings:
         values: What a shape is called → value. More than `classes` where several words mean one.
         sizes: Sample id → (height, width) in pixels, of those with a drawing that can be used.
         files: Sample id → name of the file with its shapes.
-        drawings: Sample id → its shapes, where one file holds those of all pictures.
+        drawings: Sample id → its shapes, where a file holds those of many pictures.
+        lists: Sample id → name of the file that holds those of many pictures.
     """
 
     storage: Storage
@@ -41,6 +42,7 @@ class Drawings:
     sizes: Mapping[str, tuple[int, int]]
     files: Mapping[str, str]
     drawings: Mapping[str, Drawing]
+    lists: Mapping[str, str]
 
     def read(self, id: str) -> Mask | None:
         """Draw the shapes of a sample; see `foveal.data.files_source.Masks`."""
@@ -60,7 +62,11 @@ class Drawings:
 
     def file(self, id: str) -> str | None:
         """Return the name of the file with the shapes of a sample, where it has one of its own."""
-        return None if self.drawings else self.files.get(id)
+        return None if self.lists else self.files.get(id)
+
+    def list_of(self, id: str) -> str | None:
+        """Return the name of the file that lists a sample with others."""
+        return self.lists.get(id)
 
 
 def read_drawing(storage: Storage, file: str, picture: str, size: tuple[int, int]) -> Drawing:

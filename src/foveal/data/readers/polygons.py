@@ -156,6 +156,7 @@ def _source(
         sizes={look.picture: look.size for look in looks if look.size is not None},
         files={look.picture: look.file for look in looks if look.drawing and look.file},
         drawings=drawings if kind == "COCO" else {},
+        lists=dict(ways) if kind == "COCO" else {},
     )
     others = [name for name in place.listing.files if not name.lower().endswith(".svg")]
     findings = (*shape_findings(looks, alone), *foreign_files(others))

@@ -12,7 +12,7 @@ import math
 from starlette.requests import Request
 from starlette.responses import Response
 
-from foveal.curation.feedback import FolderFull
+from foveal.curation.feedback_folder import FolderFull
 from foveal.errors import FovealError
 from foveal.server.collector import Collector, right_mask, said_of
 from foveal.server.models.served import Served
