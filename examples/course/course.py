@@ -79,7 +79,8 @@ def show(
     rows = -(-len(shown) // columns)
     tallest = max(picture.shape[0] / picture.shape[1] for picture in shown)
     lines = max((str(title).count("\n") + 1 for title in titles), default=0)
-    height = rows * (width / columns * tallest + 0.2 * lines + 0.06)
+    titled_rows = -(-len(titles) // columns)
+    height = rows * (width / columns * tallest + 0.06) + titled_rows * 0.2 * lines
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
     for i, place in enumerate(axes.flat):
         blank(place)
