@@ -17,10 +17,11 @@ from foveal.recipe import AugmentOptions, ModelOptions, Recipe, TrainOptions
 from foveal.tasks.facts import DataFacts
 from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
-from foveal.train.data import PictureReader, WindowLoader, plain_inputs
+from foveal.train.data import Dealt, PictureReader, WindowLoader, plain_inputs
 from foveal.train.precision import Precision
 from foveal.train.records import Measured
 from foveal.train.sampling import WholePictures
+from foveal.train.share import Share
 
 FP32 = Precision("cpu", None, scaled=False)
 CPU = torch.device("cpu")
@@ -52,13 +53,14 @@ def picture_loader(
     seed: int = 0,
     augment: AugmentOptions = PLAIN,
     weights: NDArray[np.float64] | None = None,
+    dealt: Dealt = Share.whole,
 ) -> WindowLoader:
     """Return a loader of whole pictures."""
     sampler = WholePictures(
         reader, indices, batch_size=batch_size, seed=seed, sample_weights=weights
     )
     pictures = PictureReader(reader, Augmenter(augment, (128, 128, 128)), seed=seed)
-    return WindowLoader(pictures, sampler, targets, device=CPU)
+    return WindowLoader(pictures, sampler, targets, device=CPU, dealt=dealt)
 
 
 class TinyNetwork(nn.Module):

@@ -6,10 +6,12 @@ from torch import nn
 
 from foveal.errors import UsageError
 from foveal.recipe import TrainOptions
+from foveal.train.data import Batch
 from foveal.train.defaults import default_lr, label_weights
 from foveal.train.mixup import mix
 from foveal.train.optim import Ema, build_optimizer, plateau_factor, schedule_factor, set_lr
 from foveal.train.records import all_parameters
+from foveal.train.share import Share
 
 
 @pytest.mark.parametrize(
@@ -87,25 +89,26 @@ def test_the_moving_average_copies_batch_statistics():
 def test_mixup_blends_inputs_and_floating_targets_alike():
     images = torch.arange(8.0)[:, None, None, None].expand(8, 3, 2, 2)
     targets = {"y": torch.arange(8.0)[:, None], "id": torch.arange(8), "weight": torch.ones(8)}
-    mixed, mixed_targets = mix((images, targets), 0.4, seed=3)
+    mixed, mixed_targets, _ = mix(Batch(images, targets, Share.whole(8)), 0.4, seed=3)
     assert torch.allclose(mixed[:, 0, 0, 0], mixed_targets["y"][:, 0])
     assert not torch.equal(mixed, images)
     assert torch.equal(mixed_targets["id"], targets["id"])
     assert float(mixed.mean()) == pytest.approx(3.5)
-    again, _ = mix((images, targets), 0.4, seed=3)
+    again = mix(Batch(images, targets, Share.whole(8)), 0.4, seed=3).inputs
     assert torch.equal(again, mixed)
 
 
 def test_mixup_of_feature_maps_blends_each_map():
     maps = (torch.arange(4.0)[:, None], torch.arange(4.0)[:, None] * 10)
-    (first, second), _ = mix((maps, {"y": torch.zeros(4, 2)}), 1.0, seed=1)
+    batch = Batch(maps, {"y": torch.zeros(4, 2)}, Share.whole(4))
+    first, second = mix(batch, 1.0, seed=1).inputs
     assert torch.allclose(first * 10, second)
 
 
 def test_mixup_refuses_targets_that_cannot_be_blended():
     targets = {"text": torch.arange(4), "weight": torch.ones(4)}
     with pytest.raises(UsageError, match=r"train\.mixup"):
-        mix((torch.zeros(4, 3, 2, 2), targets), 0.2, seed=0)
+        mix(Batch(torch.zeros(4, 3, 2, 2), targets, Share.whole(4)), 0.2, seed=0)
 
 
 def test_a_given_learning_rate_wins_and_defaults_grow_with_the_batch():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar, Generic, final
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
@@ -84,6 +87,11 @@ class TaskTraining(ABC, Generic[TaskT]):
     scratch_steps: ClassVar[int] = 300
     """Steps from random weights that it takes, at the least, to learn something useful. Where a
     time budget allows fewer, batch and pictures are made smaller."""
+
+    adds_over_processes: ClassVar[bool] = False
+    """Whether `losses` adds up by `batch_total`, so that every process returns the losses of the
+    whole batch. Where it does not, the batch's loss is the mean of the processes' losses, weighted
+    by their samples: right for a loss that is a plain mean over the samples."""
 
     def __init__(self, task: TaskT) -> None:
         """Keep the task."""
@@ -165,14 +173,42 @@ class TaskTraining(ABC, Generic[TaskT]):
         """
 
 
+_adding: ContextVar[Callable[[Tensor], Tensor] | None] = ContextVar("foveal_adding", default=None)
+
+
+@contextmanager
+def adding_over_processes(add: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Let `batch_total` add by `add` within the block: several processes share each batch."""
+    token = _adding.set(add)
+    try:
+        yield
+    finally:
+        _adding.reset(token)
+
+
+def batch_total(part: Tensor) -> Tensor:
+    """Return the sum of a quantity over the batch, given that of the rows at hand.
+
+    The two differ where several processes share a batch.
+
+    Args:
+        part: Of any shape, but of the same in all processes.
+    """
+    add = _adding.get()
+    return part if add is None else add(part)
+
+
 def weighted_mean(losses: Tensor, weight: Tensor | None) -> Tensor:
-    """Return the mean of the samples' losses, (N,), weighted by the samples' own weights.
+    """Return the mean of the samples' losses over the batch, weighted by the samples' own weights.
 
     Args:
         losses: (N,) float32.
         weight: (N,) float32, or None for 1.
     """
     if weight is None:
-        return losses.mean()
+        if _adding.get() is None:
+            return losses.mean()
+        weight = torch.ones_like(losses)
+    total, weights = batch_total(torch.stack([(losses * weight).sum(), weight.sum()]))
     # A batch whose samples all weigh nothing teaches nothing, rather than NaN.
-    return (losses * weight).sum() / weight.sum().clamp(min=1e-6)
+    return total / weights.clamp(min=1e-6)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foveal.recipe import AugmentOptions
+from foveal.train.share import Share
 from foveal.types import IGNORED
 
 # Rec. 601 luma: the grey that saturation is measured from, as in Pillow's ImageEnhance.
@@ -37,12 +38,16 @@ class Augmenter:
         self.options = options
         self.pad_color = pad_color
 
-    def __call__(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(
+        self, pixels: Tensor, generator: torch.Generator, share: Share | None = None
+    ) -> Tensor:
         """Return the batch, changed.
 
         Args:
             pixels: (N, H, W, 3) uint8 RGB on any device.
             generator: On the CPU; every draw comes from it.
+            share: Which rows of a batch these are: they are changed as within the whole of it.
+                None for all.
 
         Returns:
             (N, 3, H, W) float32 in [0, 255], channels last in memory.
@@ -50,26 +55,28 @@ class Augmenter:
         options = self.options
         if not options.is_on:
             return to_float(pixels)
+        share = share or Share.whole(len(pixels))
         images = pixels.permute(0, 3, 1, 2).contiguous().float()
-        images = self._repaint(self._move(images, generator), generator)
+        images = self._repaint(self._move(images, generator, share), generator, share)
         return images.contiguous(memory_format=torch.channels_last)
 
-    def _repaint(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _repaint(self, images: Tensor, generator: torch.Generator, share: Share) -> Tensor:
         """Return the pictures with colours, sharpness and noise changed."""
         options = self.options
         if not options.is_on:
             return images
-        images = self._recolor(images, generator)
+        images = self._recolor(images, generator, share)
         if options.blur:
             images = self._blur(images, generator)
         if options.noise:
             seed = int(torch.randint(2**62, (), generator=generator))
             # Drawn on the images' device: a normal draw per value is slow on the processor.
             local = torch.Generator(images.device).manual_seed(seed)
-            noise = torch.randn(images.shape, generator=local, device=images.device)
-            images = images.add_(noise, alpha=options.noise * 255)
+            shape = (share.total, *images.shape[1:])
+            noise = torch.randn(shape, generator=local, device=images.device)
+            images = images.add_(share.take(noise), alpha=options.noise * 255)
         if options.erasing:
-            images = self._erase(images, generator)
+            images = self._erase(images, generator, share)
         if options.brightness or options.contrast or options.color or options.noise:
             images = images.clamp_(0, 255)
         return images
@@ -80,6 +87,7 @@ class Augmenter:
         masks: Tensor,
         size: tuple[int, int],
         generator: torch.Generator,
+        share: Share | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the middle of each picture and of its mask, changed alike.
 
@@ -89,13 +97,15 @@ class Augmenter:
             masks: (N, H, W) uint8.
             size: Height and width of the result.
             generator: As for pictures alone.
+            share: As for pictures alone.
 
         Returns:
             (N, 3, *size) float32 in [0, 255], and (N, *size) uint8.
         """
+        share = share or Share.whole(len(pixels))
         images = pixels.permute(0, 3, 1, 2).contiguous().float()
-        images, moved = self._move_both(images, masks, size, generator)
-        images = self._repaint(images, generator)
+        images, moved = self._move_both((images, masks), size, generator, share)
+        images = self._repaint(images, generator, share)
         return images.contiguous(memory_format=torch.channels_last), moved
 
     def margin(self, side: int) -> int:
@@ -114,14 +124,15 @@ class Augmenter:
 
     def _move_both(
         self,
-        images: Tensor,
-        masks: Tensor,
+        both: tuple[Tensor, Tensor],
         size: tuple[int, int],
         generator: torch.Generator,
+        share: Share,
     ) -> tuple[Tensor, Tensor]:
+        images, masks = both
         if not self.options.is_on:
             return _middle(images, size), _middle(masks, size)
-        matrix, shift, mirror_x, mirror_y = self._draw(images.shape[0], generator)
+        matrix, shift, mirror_x, mirror_y = self._draw(generator, share)
         layer = masks[:, None]
         if matrix is None:
             parts = (_middle(images, size), _middle(layer, size))
@@ -132,19 +143,20 @@ class Augmenter:
         labels = torch.where(shown < 0, float(IGNORED), shown).to(torch.uint8)
         return warp(images, matrix, shift, self.pad_color, size=size), labels
 
-    def _move(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        matrix, shift, mirror_x, mirror_y = self._draw(images.shape[0], generator)
+    def _move(self, images: Tensor, generator: torch.Generator, share: Share) -> Tensor:
+        matrix, shift, mirror_x, mirror_y = self._draw(generator, share)
         if matrix is None:
             # Without resampling flips are exact.
             return _flip(_flip(images, mirror_x, 3), mirror_y, 2)
         return warp(images, matrix, shift, self.pad_color)
 
     def _draw(
-        self, count: int, generator: torch.Generator
+        self, generator: torch.Generator, share: Share
     ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
         """Return the matrices and shifts of `warp` (no matrices without resampling) and mirrors."""
         options = self.options
-        draws = torch.rand(count, 8, generator=generator)
+        draws = _draws(8, generator, share)
+        count = len(draws)
         mirror_x = (draws[:, 6] < 0.5) if options.flip_horizontal else None
         mirror_y = (draws[:, 7] < 0.5) if options.flip_vertical else None
         signed = draws * 2 - 1
@@ -167,12 +179,12 @@ class Augmenter:
         )
         return matrix, shift, mirror_x, mirror_y
 
-    def _recolor(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _recolor(self, images: Tensor, generator: torch.Generator, share: Share) -> Tensor:
         options = self.options
         if not (options.brightness or options.contrast or options.color):
             return images
         count, device = images.shape[0], images.device
-        signed = torch.rand(count, 3, generator=generator) * 2 - 1
+        signed = _draws(3, generator, share) * 2 - 1
         brightness = 1 + signed[:, 0] * options.brightness
         contrast = 1 + signed[:, 1] * options.contrast
         color = 1 + signed[:, 2] * options.color
@@ -206,14 +218,14 @@ class Augmenter:
             images = blurred
         return images
 
-    def _erase(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _erase(self, images: Tensor, generator: torch.Generator, share: Share) -> Tensor:
         """Fill one rectangle of a share of the pictures with one random colour.
 
         Random Erasing Data Augmentation, 2017, https://arxiv.org/abs/1708.04896; here both sides
         are drawn independently and the filling is one colour rather than noise.
         """
-        count, _, height, width = images.shape
-        draws = torch.rand(count, 8, generator=generator).to(images.device)
+        _, _, height, width = images.shape
+        draws = _draws(8, generator, share).to(images.device)
         low, high = ERASED_SIDE
         size_y = (low + (high - low) * draws[:, 1]) * height
         size_x = (low + (high - low) * draws[:, 2]) * width
@@ -225,6 +237,11 @@ class Augmenter:
         chosen = draws[:, 0] < self.options.erasing
         mask = (in_y & chosen[:, None])[:, None, :, None] & in_x[:, None, None, :]
         return torch.where(mask, draws[:, 5:8, None, None] * 255, images)
+
+
+def _draws(columns: int, generator: torch.Generator, share: Share) -> Tensor:
+    """Return (n, columns) in [0, 1): the rows of these pictures among those of the whole batch."""
+    return share.take(torch.rand(share.total, columns, generator=generator))
 
 
 def to_float(pixels: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Protocol, TypeAlias, TypeVar, final
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar, final
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from foveal.machine import read_ahead
 from foveal.train.augmentation import Augmenter, to_float
 from foveal.train.sampling import Drawing, Sampler
 from foveal.train.seeds import generator
+from foveal.train.share import Share
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -23,7 +24,24 @@ T = TypeVar("T")
 Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
 """Pictures (N, 3, H, W) float32 in [0, 255], or cached feature maps."""
 
-Batch: TypeAlias = tuple[Inputs, dict[str, Tensor]]
+
+class Batch(NamedTuple):
+    """What one step is done on, or this process's share of it.
+
+    Attributes:
+        inputs: What the network takes.
+        targets: Name → tensor, first axis the sample.
+        share: Which rows of the whole batch these are.
+    """
+
+    inputs: Inputs
+    targets: dict[str, Tensor]
+    share: Share
+
+
+Dealt: TypeAlias = Callable[[int], Share]
+"""Says which rows this process works on, of a batch of so many."""
+
 
 # Two batches ahead hide the jitter of the disk; more only costs memory.
 READ_AHEAD = 2
@@ -52,15 +70,19 @@ class Reader(ABC):
 
     @abstractmethod
     def finish(
-        self, values: tuple[Tensor, ...], targets: dict[str, Tensor], epoch: int, batch: int
+        self,
+        values: tuple[Tensor, ...],
+        targets: dict[str, Tensor],
+        seeds: tuple[int, int],
+        share: Share,
     ) -> Batch:
         """Return the batch.
 
         Args:
             values: What `read` gave, on the device.
             targets: The windows' rows of the targets' tensors, on the device.
-            epoch: Number of the epoch; with the next, the seed of whatever is random.
-            batch: Number of the batch in it.
+            seeds: Number of the epoch and of the batch in it: the seed of whatever is random.
+            share: Which rows of the whole batch these are.
         """
 
 
@@ -97,17 +119,21 @@ class PictureReader(Reader):
         return pixels, torch.from_numpy(self._classes[self._cache.read_masks(windows)])
 
     def finish(
-        self, values: tuple[Tensor, ...], targets: dict[str, Tensor], epoch: int, batch: int
+        self,
+        values: tuple[Tensor, ...],
+        targets: dict[str, Tensor],
+        seeds: tuple[int, int],
+        share: Share,
     ) -> Batch:
         """Augment pictures and masks alike."""
-        draws = generator(self._seed, "augment", epoch, batch)
+        draws = generator(self._seed, "augment", *seeds)
         if self._classes is None:
-            return self._augment(values[0], draws), targets
+            return Batch(self._augment(values[0], draws, share), targets, share)
         pipeline = self._cache.pipeline
         pixels, masks = values
         size = (pipeline.height, pipeline.width)
-        images, masks = self._augment.with_masks(pixels, masks, size, draws)
-        return images, {**targets, "mask": masks}
+        images, masks = self._augment.with_masks(pixels, masks, size, draws, share)
+        return Batch(images, {**targets, "mask": masks}, share)
 
 
 @final
@@ -119,6 +145,7 @@ class WindowLoader:
         sampler: Says which.
         targets: Name → tensor that the draws' positions are rows of.
         device: Where the batches shall be.
+        dealt: Says which rows of each batch are read; by default all.
     """
 
     def __init__(
@@ -128,11 +155,13 @@ class WindowLoader:
         targets: Mapping[str, Tensor],
         *,
         device: torch.device,
+        dealt: Dealt = Share.whole,
     ) -> None:
         self._reader = reader
         self._sampler = sampler
         self._targets = dict(targets)
         self._device = device
+        self._dealt = dealt
 
     @property
     def samples(self) -> int:
@@ -146,26 +175,24 @@ class WindowLoader:
     def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Batch, None, None]:
         """Iterate over the batches of an epoch, from `first_batch` on."""
         drawings = self._sampler.epoch(epoch)[first_batch:]
-        for number, (values, rows) in enumerate(batches_ahead(self._read, drawings), first_batch):
+        read = enumerate(batches_ahead(self._read, drawings), first_batch)
+        for number, (values, rows, share) in read:
             moved = tuple(move(value, self._device) for value in values)
             targets = {name: move(row, self._device) for name, row in rows.items()}
-            yield self._reader.finish(moved, targets, epoch, number)
+            yield self._reader.finish(moved, targets, (epoch, number), share)
 
-    def _read(self, drawing: Drawing) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    def _read(self, drawing: Drawing) -> tuple[tuple[Tensor, ...], dict[str, Tensor], Share]:
         draw = drawing()
-        values = tuple(pin(value, self._device) for value in self._reader.read(draw.windows))
-        rows = torch.from_numpy(draw.positions)
-        return values, {n: pin(t[rows], self._device) for n, t in self._targets.items()}
+        share = self._dealt(len(draw.positions))
+        windows = draw.windows.at(np.arange(share.begin, share.end))
+        values = tuple(pin(value, self._device) for value in self._reader.read(windows))
+        rows = share.take(torch.from_numpy(draw.positions))
+        return values, {n: pin(t[rows], self._device) for n, t in self._targets.items()}, share
 
 
 def plain_inputs(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Return (N, H, W, 3) uint8 model inputs as the network takes them, on the device."""
     return to_float(move(pin(torch.from_numpy(pixels), device), device))
-
-
-def samples_of(inputs: Inputs) -> int:
-    """Return how many samples a batch has."""
-    return len(inputs[0]) if isinstance(inputs, tuple) else len(inputs)
 
 
 def batches_ahead(read: Callable[[S], T], batches: Iterable[S]) -> Generator[T, None, None]:

@@ -26,6 +26,7 @@ from foveal.train.augmentation import Augmenter, to_float
 from foveal.train.data import Batch, Reader, batches_ahead, move
 from foveal.train.precision import Precision
 from foveal.train.seeds import generator
+from foveal.train.share import Share
 
 ITEM_BYTES = 2
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -171,10 +172,14 @@ class FeatureReader(Reader):
         return self._features.read(windows.samples)
 
     def finish(
-        self, values: tuple[Tensor, ...], targets: dict[str, Tensor], epoch: int, batch: int
+        self,
+        values: tuple[Tensor, ...],
+        targets: dict[str, Tensor],
+        seeds: tuple[int, int],
+        share: Share,
     ) -> Batch:
         """Return the maps as float32."""
-        return tuple(value.float() for value in values), targets
+        return Batch(tuple(value.float() for value in values), targets, share)
 
 
 def _views(

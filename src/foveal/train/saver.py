@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from foveal.errors import FovealError
 from foveal.train.checkpoint import Checkpoint, CheckpointStore
+from foveal.train.distributed import Group
 from foveal.train.state import RunState
 
 
@@ -14,21 +16,38 @@ class Saver:
     Args:
         store: Where checkpoints go, or None for nowhere.
         clock: Seconds, never going back.
+        writes: Whether this process writes them; of several that train together one does.
     """
 
-    def __init__(self, store: CheckpointStore | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: CheckpointStore | None, clock: Callable[[], float], *, writes: bool = True
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._writes = writes
         self._started_s = self._saved_s = clock()
         self._cost_s = 0.0
 
-    def latest(self) -> Checkpoint | None:
-        """Return the latest whole checkpoint, if any."""
-        return self._store.load() if self._store else None
+    def latest(self, group: Group) -> Checkpoint | None:
+        """Return the latest whole checkpoint, if any: the same one in all processes of the group.
+
+        Raises:
+            FovealError: When they do not see the same.
+        """
+        checkpoint = self._store.load() if self._store else None
+        steps = -1 if checkpoint is None else int(checkpoint.state["step"])
+        seen = group.gather(steps)
+        if len(set(seen)) > 1:
+            raise FovealError(
+                f"The processes that train together see different checkpoints (steps {seen}).",
+                hint="give --out a folder that all machines share",
+                code="checkpoint_mismatch",
+            )
+        return checkpoint
 
     def clear(self) -> None:
         """Remove the checkpoints of an earlier run."""
-        if self._store:
+        if self._store and self._writes:
             self._store.clear()
 
     def start_at(self, elapsed_s: float) -> None:
@@ -49,7 +68,7 @@ class Saver:
 
     def save(self, state: RunState) -> None:
         """Write a checkpoint."""
-        if self._store is None:
+        if self._store is None or not self._writes:
             return
         begun_s = self._clock()
         state.elapsed_s = self.elapsed_s()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor
 from foveal.errors import FovealError
 from foveal.recipe import TrainOptions
 from foveal.tasks.training import TaskTraining
-from foveal.train.data import Batch, samples_of
+from foveal.train.data import Batch
+from foveal.train.distributed import Group
 from foveal.train.optim import build_optimizer, snapshot
 from foveal.train.pace import Pace
 from foveal.train.records import EpochRecord, FitResult, Measured, Stage, StepRecord, Validate
@@ -43,6 +44,7 @@ class Session:
     label_weights: Tensor | None
     state: RunState
     saver: Saver
+    group: Group = field(default_factory=Group)
     saved_optimizer: dict[str, Any] | None = None
 
     def spend(self, seconds: float, budget_s: float | None) -> None:
@@ -68,7 +70,10 @@ class Session:
         state.optimizer = build_optimizer(state.model, options, stage.lr_factor)
         if state.pace is None:
             total = None if stage.epochs is None else stage.epochs * steps
-            state.pace = Pace(steps, total, self._deadline_s(stage, self._budget_s(options)))
+            deadline_s = self._deadline_s(stage, self._budget_s(options))
+            if deadline_s is not None:
+                (deadline_s,) = self.group.decided(deadline_s)
+            state.pace = Pace(steps, total, deadline_s)
             state.stale, state.stage_best, state.plateau = 0, -math.inf, 1.0
             return state.pace
         if state.pace.steps_per_epoch != steps:
@@ -84,7 +89,11 @@ class Session:
 
     def is_time_up(self, pace: Pace) -> bool:
         """Tell whether the stage has no step left."""
-        return pace.is_finished(self.saver.elapsed_s())
+        elapsed_s = self.saver.elapsed_s()
+        if pace.deadline_s is not None:
+            # All processes must stop at the same step.
+            (elapsed_s,) = self.group.decided(elapsed_s)
+        return pace.is_finished(elapsed_s)
 
     def validated(self, stage: Stage) -> Measured:
         """Measure the model as it is."""
@@ -99,7 +108,7 @@ class Session:
 
     def step_record(self, stage: Stage, pace: Pace, loss: Tensor, batch: Batch) -> StepRecord:
         """Return what callbacks see of the step that was just done."""
-        state, inputs = self.state, batch[0]
+        state = self.state
         elapsed_s = self.saver.elapsed_s()
         return StepRecord(
             stage=stage.name,
@@ -108,8 +117,8 @@ class Session:
             progress=pace.progress,
             loss=loss.detach(),
             lr=state.lr,
-            samples=samples_of(inputs),
-            inputs=inputs,
+            samples=batch.share.total,
+            inputs=batch.inputs,
             elapsed_s=elapsed_s,
             left_s=pace.left_s(elapsed_s),
         )

@@ -36,10 +36,11 @@ from torch import Tensor, nn
 
 from foveal.errors import UsageError
 from foveal.recipe import TrainOptions
-from foveal.tasks.training import TaskTraining
+from foveal.tasks.training import TaskTraining, adding_over_processes
 from foveal.train.callbacks import Callback
 from foveal.train.checkpoint import CheckpointStore
-from foveal.train.data import Batch, samples_of
+from foveal.train.data import Batch
+from foveal.train.distributed import Group
 from foveal.train.interrupt import StopSwitch
 from foveal.train.mixup import mix
 from foveal.train.optim import Ema, plateau_factor, schedule_factor, set_lr, set_modes
@@ -72,6 +73,7 @@ class Trainer:
         begun_s: When the work began, by the clock: what it took until the fit is of the budget.
         schedule: Share of the stage that is done → factor on its learning rate; None takes the
             options' schedule.
+        group: The processes that train together; None for this one alone.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Trainer:
         clock: Callable[[], float] = time.monotonic,
         begun_s: float | None = None,
         schedule: Callable[[float], float] | None = None,
+        group: Group | None = None,
     ) -> None:
         self.options = options
         self.device = device
@@ -96,6 +99,7 @@ class Trainer:
         self._begun_s = begun_s
         self._schedule = schedule or partial(schedule_factor, options.schedule)
         self._switch = StopSwitch()
+        self._group = group or Group()
 
     def stop(self, *, after_epoch: bool = False) -> None:
         """Ask the fit to end after the step, as Ctrl-C does, or the epoch. From any thread."""
@@ -141,6 +145,9 @@ class Trainer:
                     self.run_stage(session, stages[state.stage])
             except KeyboardInterrupt:
                 state.stopped = "interrupted"
+            if state.stopped == "diverged" and self._group.world > 1:
+                # What the other processes hold is lost with them.
+                session.saver.save(state)
             result = session.result()
         for parameter, flag in zip(model.parameters(), trainable, strict=True):
             parameter.requires_grad_(flag)
@@ -179,15 +186,20 @@ class Trainer:
             for batch in batches:
                 if session.is_time_up(pace):
                     break
-                losses, samples = self.train_step(session, stage, pace, forward, batch)
+                losses = self.train_step(session, stage, pace, forward, batch)
                 ended_s = self._synchronised_clock(pace)
-                state.sums.add(losses, samples, ended_s - begun_s)
-                pace.step_done(ended_s - begun_s, session.saver.elapsed_s())
+                seconds, elapsed_s = ended_s - begun_s, session.saver.elapsed_s()
+                if pace.deadline_s is not None:
+                    # The learning rate follows the clock: that of one process.
+                    seconds, elapsed_s = self._group.decided(seconds, elapsed_s)
+                state.sums.add(losses, batch.share.total, seconds)
+                pace.step_done(seconds, elapsed_s)
                 begun_s = ended_s
                 record = session.step_record(stage, pace, losses["loss"], batch)
                 for callback in self._callbacks:
                     callback.step_done(record)
-                if self._switch.asked:
+                (asked,) = self._group.decided(self._switch.asked)
+                if asked:
                     state.stopped = "interrupted"
                     session.saver.save(state)
                     return
@@ -196,25 +208,28 @@ class Trainer:
 
     def train_step(
         self, session: Session, stage: Stage, pace: Pace, forward: Forward, batch: Batch
-    ) -> tuple[dict[str, Tensor], int]:
-        """Do one optimizer step; return the losses, still on the device, and the batch's size."""
+    ) -> dict[str, Tensor]:
+        """Do one optimizer step; return the losses of the whole batch, still on the device."""
         state, options = session.state, self.options
         if state.optimizer is None:
             raise RuntimeError("train_step outside a stage")
-        # Dropout depends on the place in the run alone, so a resumed run drops the same units.
-        seed_all(derive_seed(self._seed, "step", state.epoch, state.batch), self.device)
+        # Dropout depends on the place in the run alone, so a resumed run drops the same units; of
+        # several processes each drops its own.
+        own = (self._group.rank,) if self._group.rank else ()
+        seed_all(derive_seed(self._seed, "step", state.epoch, state.batch, *own), self.device)
         set_lr(state.optimizer, stage.lr * self._schedule(pace.progress) * state.plateau)
         if options.mixup:
-            batch = mix(batch, options.mixup, derive_seed(self._seed, "mixup", state.step))
-        inputs, targets = batch
-        with self.precision.autocast():
-            outputs = forward(state.model, inputs)
+            seed = derive_seed(self._seed, "mixup", state.step)
+            batch = mix(batch, options.mixup, seed, self._group)
+        with self.precision.autocast(), self._group.normalising():
+            outputs = forward(state.model, batch.inputs)
         outputs = {n: o.float() if o.is_floating_point() else o for n, o in outputs.items()}
-        losses = session.training.losses(outputs, targets, options, session.label_weights)
+        losses = self._losses(session, outputs, batch)
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(losses["loss"]).backward()  # type: ignore[no-untyped-call]  # torch
-        state.scaler.unscale_(state.optimizer)
         trained = [p for p in state.model.parameters() if p.requires_grad]
+        self._group.add_gradients(trained)
+        state.scaler.unscale_(state.optimizer)
         torch.nn.utils.clip_grad_norm_(trained, CLIP_NORM)
         state.scaler.step(state.optimizer)
         state.scaler.update()
@@ -222,7 +237,21 @@ class Trainer:
         state.batch += 1
         if state.ema:
             state.ema.update(state.step)
-        return losses, samples_of(inputs)
+        return losses
+
+    def _losses(
+        self, session: Session, outputs: dict[str, Tensor], batch: Batch
+    ) -> dict[str, Tensor]:
+        """Return the losses of the whole batch."""
+        given = (outputs, batch.targets, self.options, session.label_weights)
+        training, group = session.training, self._group
+        if group.world == 1:
+            return training.losses(*given)
+        if training.adds_over_processes:
+            with adding_over_processes(group.total):
+                return training.losses(*given)
+        weight = batch.share.weight
+        return {name: group.total(v * weight) for name, v in training.losses(*given).items()}
 
     def _finish_epoch(self, session: Session, stage: Stage, pace: Pace) -> None:
         state = session.state
@@ -234,7 +263,9 @@ class Trainer:
             return
         begun_s = self._clock()
         measured = session.validated(stage)
-        validation_s = self._clock() - begun_s
+        validation_s, asked, asked_to_finish = self._group.decided(
+            self._clock() - begun_s, self._switch.asked, self._switch.asked_to_finish
+        )
         pace.validation_done(validation_s)
         is_best = state.judge(measured.metrics, session.metric)
         record = session.epoch_record(stage, losses, measured, is_best, validation_s)
@@ -244,8 +275,8 @@ class Trainer:
         state.history.append(record)
         for callback in self._callbacks:
             callback.epoch_done(record)
-        if self._switch.asked or self._switch.asked_to_finish:
-            state.stopped = "interrupted" if self._switch.asked else "asked"
+        if asked or asked_to_finish:
+            state.stopped = "interrupted" if asked else "asked"
             session.saver.save(state)
             return
         session.saver.save_if_due(state, within_epoch=False)
@@ -272,15 +303,18 @@ class Trainer:
             torch.amp.GradScaler(self.device.type, enabled=self.precision.scaled),
         )
         weights = None if label_weights is None else label_weights.to(self.device)
-        saver = Saver(self._checkpoints, self._clock)
-        session = Session(training, stages, validate, metric, weights, state, saver)
+        saver = Saver(self._checkpoints, self._clock, writes=self._group.writes)
+        session = Session(
+            training, stages, validate, metric, weights, state, saver, group=self._group
+        )
         if not resume:
             saver.clear()
-        if resume and (checkpoint := saver.latest()) is not None:
+        if resume and (checkpoint := saver.latest(self._group)) is not None:
             session.saved_optimizer = state.restore(checkpoint)
             logger.info("resumed after step %d (epoch %d)", state.step, state.epoch)
         elif self._begun_s is not None:
-            session.spend(self._clock() - self._begun_s, self.options.budget_s)
+            (spent_s,) = self._group.decided(self._clock() - self._begun_s)
+            session.spend(spent_s, self.options.budget_s)
         saver.start_at(state.elapsed_s)
         for callback in self._callbacks:
             callback.fit_started(model, stages, state.history)
@@ -291,6 +325,8 @@ class Trainer:
     def _forward(self, stage: Stage, pace: Pace) -> Forward:
         is_long = pace.total is None or pace.total - pace.done >= COMPILE_MIN_STEPS
         is_repaid = self.device.type == "cuda" and is_long
+        # Compiled code would not see that batch normalisation spans several processes.
+        is_repaid = is_repaid and self._group.world == 1
         wanted = is_repaid if self.options.compile is None else self.options.compile
         compiled: Forward = torch.compile(stage.forward) if wanted else stage.forward
         return compiled

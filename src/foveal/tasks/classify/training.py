@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ _MAX_LEVELS = 4
 @final
 class ClassifyTraining(TaskTraining[ClassifyTask]):
     """Cross entropy for one label of many, binary cross entropy for several."""
+
+    adds_over_processes: ClassVar[bool] = True
 
     @classmethod
     def choose(cls, recipe: Recipe, facts: DataFacts) -> Recipe:

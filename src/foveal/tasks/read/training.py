@@ -35,6 +35,7 @@ class ReadTraining(TaskTraining[ReadTask]):
     # On 700 captchas of four characters at 48 px, in batches of 32: nothing is read after 40 steps,
     # 15 % after 130, 93 % after 200. At 24 px 250 steps read 4 %: smaller is the last resort.
     scratch_steps: ClassVar[int] = 200
+    adds_over_processes: ClassVar[bool] = True
 
     @classmethod
     def choose(cls, recipe: Recipe, facts: DataFacts) -> Recipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from foveal.tasks.facts import DataFacts
 from foveal.tasks.segment.defaults import choose_recipe, unused_keys
 from foveal.tasks.segment.heads import build_decoder
 from foveal.tasks.segment.task import SegmentTask
-from foveal.tasks.training import Head, TaskTraining
+from foveal.tasks.training import Head, TaskTraining, batch_total
 from foveal.types import IGNORED
 
 MASK, PIXELS = "mask", "pixels"
@@ -33,6 +33,8 @@ class SegmentTraining(TaskTraining[SegmentTask]):
     https://arxiv.org/abs/1606.04797 (Dice); the sum of both as in nnU-Net, 2021,
     https://doi.org/10.1038/s41592-020-01008-z.
     """
+
+    adds_over_processes: ClassVar[bool] = True
 
     @classmethod
     def choose(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
@@ -99,7 +101,8 @@ class SegmentTraining(TaskTraining[SegmentTask]):
         weight = targets.get("weight")
         if weight is not None:
             entropy = entropy * weight[:, None, None]
-        cross_entropy = entropy.sum() / known.sum().clamp(min=1)
+        total, pixels = batch_total(torch.stack([entropy.sum(), known.sum().to(entropy.dtype)]))
+        cross_entropy = total / pixels.clamp(min=1)
         dice = _dice_loss(logits, mask, known)
         return {"loss": cross_entropy + dice, "cross_entropy": cross_entropy, "dice": dice}
 
@@ -108,13 +111,13 @@ def _dice_loss(logits: Tensor, mask: Tensor, known: Tensor) -> Tensor:
     """Return 1 - the mean over the classes of the soft Dice over the whole batch."""
     probabilities = logits.softmax(dim=1) * known[:, None]
     # One class at a time: a one-hot tensor would be as large as the logits, in 8-byte integers.
-    scores = []
+    parts = []
     for label in range(logits.shape[1]):
         truth = (mask == label).to(logits.dtype)
         answer = probabilities[:, label]
-        both = (answer * truth).sum()
-        scores.append((2 * both + _SMOOTH) / (answer.sum() + truth.sum() + _SMOOTH))
-    return 1 - torch.stack(scores).mean()
+        parts.append(torch.stack([(answer * truth).sum(), answer.sum(), truth.sum()]))
+    both, answers, truths = batch_total(torch.stack(parts, dim=1))
+    return 1 - ((2 * both + _SMOOTH) / (answers + truths + _SMOOTH)).mean()
 
 
 TRAINING = SegmentTraining

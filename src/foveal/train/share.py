@@ -1,0 +1,52 @@
+"""Which rows of a batch one of several processes works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The rows of a batch that one process works on.
+
+    Attributes:
+        begin: Its first row.
+        end: The row after its last one.
+        total: Rows of the whole batch.
+        copies: How many processes work on each row: 1, or all of them where a batch has fewer
+            rows than there are processes.
+    """
+
+    begin: int
+    end: int
+    total: int
+    copies: int = 1
+
+    @classmethod
+    def whole(cls, total: int) -> Share:
+        """Return all rows."""
+        return cls(0, total, total)
+
+    @classmethod
+    def of(cls, total: int, rank: int, world: int) -> Share:
+        """Return the rows of process `rank` of `world`; shares differ by at most one row.
+
+        Nobody is left without a row, which most layers refuse: all processes work on the whole of
+        a batch that has fewer rows than there are processes, and count as one.
+        """
+        if total < world:
+            return cls(0, total, total, copies=world)
+        return cls(total * rank // world, total * (rank + 1) // world, total)
+
+    @property
+    def weight(self) -> float:
+        """Return how much a mean over these rows counts in the mean over the batch."""
+        return (self.end - self.begin) / (self.total * self.copies)
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Return this process's rows of something that has a row for each of the batch's."""
+        return rows[self.begin : self.end]
