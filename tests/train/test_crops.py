@@ -81,7 +81,7 @@ def crops(
 
 def batches(loader: WindowLoader, epoch: int = 0, first: int = 0) -> list[tuple[NDArray, NDArray]]:
     found = []
-    for images, targets in loader.epoch(epoch, first):
+    for images, targets, _ in loader.epoch(epoch, first):
         assert isinstance(images, torch.Tensor)
         found.append((images.numpy(), targets["mask"].numpy()))
     return found
@@ -176,7 +176,7 @@ def test_weights_decide_how_often_a_picture_is_taken() -> None:
 
 def test_own_weights_go_with_their_pictures() -> None:
     loader = crops(Pages((64, 64), (64, 64)), PLAIN, own_weights=[1.0, 0.25], batch_size=16)
-    ((images, targets),) = list(loader.epoch(0))
+    ((images, targets, _),) = list(loader.epoch(0))
     assert isinstance(images, torch.Tensor)
     expected = torch.where(images[:, 1, 0, 0] == 0, 1.0, 0.25)
     torch.testing.assert_close(targets["weight"], expected)

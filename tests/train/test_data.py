@@ -48,7 +48,7 @@ def test_a_loader_pairs_pictures_with_their_targets():
     targets = {"y": torch.from_numpy(indices)}
     loader = picture_loader(numbered(10), indices, targets, batch_size=2)
     seen = []
-    for images, targets in loader.epoch(0):
+    for images, targets, _ in loader.epoch(0):
         assert images.shape == (len(targets["y"]), 3, 4, 4)
         assert images.dtype == torch.float32
         assert torch.equal(images[:, 0, 0, 0], targets["y"].float())
@@ -211,7 +211,7 @@ def test_a_loader_of_lines_pairs_pictures_of_their_width_with_their_targets():
     loader = picture_loader(RaggedReader(widths), indices, targets, batch_size=3)
     assert len(loader) == 3
     seen = []
-    for images, targets in loader.epoch(0):
+    for images, targets, _ in loader.epoch(0):
         wide = [widths[i] for i in targets["y"].tolist()]
         assert images.shape == (3, 3, 4, wide[0])
         assert torch.equal(images[:, 0, 0, -1], targets["y"].float())

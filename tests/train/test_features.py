@@ -109,7 +109,7 @@ def test_a_loader_pairs_features_with_targets_and_draws_views(tmp_path):
     features = cached(tmp_path / "f.bin", reader, 10, views=2, augment=augment)
     loader = feature_loader(features, {"y": torch.arange(10)}, batch_size=4, seed=1)
     seen, is_plain = [], []
-    for maps, targets in loader.epoch(0):
+    for maps, targets, _ in loader.epoch(0):
         assert maps[0].dtype == torch.float32
         seen += targets["y"].tolist()
         is_plain += (maps[0][:, 0, 0, 0] == targets["y"]).tolist()

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from foveal.recipe import AugmentOptions, TrainOptions
 from foveal.tasks import get_task, get_training
 from foveal.tasks.training import adding_over_processes
-from foveal.train.data import Batch
 from foveal.train.distributed import Group
 from foveal.train.records import EpochRecord, FitResult, Measured, Stage, StepRecord
 from foveal.train.trainer import Trainer
@@ -61,9 +60,7 @@ def fit(group: Group, options: dict[str, Any], batch_size: int, weights: bool) -
         reader, np.arange(60), targets, batch_size=batch_size, augment=augment, dealt=group.share
     )
     heard = Losses()
-    trainer = Trainer(
-        TrainOptions(**options), device=CPU, seed=1, callbacks=[heard], group=group
-    )
+    trainer = Trainer(TrainOptions(**options), device=CPU, seed=1, callbacks=[heard], group=group)
     epochs = -(-STEPS // len(loader))
     trainer.fit(
         network,

@@ -18,6 +18,7 @@ from foveal.recipe import AugmentOptions
 from foveal.synth import SynthSource, open_synth
 from foveal.train.augmentation import Augmenter
 from foveal.train.data import PictureReader, WindowLoader
+from foveal.train.distributed import Group
 from foveal.train.records import EpochRecord
 from foveal.train.sampling import WholePictures
 from foveal.types import Picture
@@ -78,6 +79,7 @@ def endless(first: Cache) -> Iterator[MakeEndless]:
             every=every,
             epochs=epochs,
             focus=focus,
+            group=Group(),
         )
         made.append(loader)
         return loader
@@ -108,7 +110,7 @@ def test_every_set_is_the_next_part_of_the_stream(endless: MakeEndless, tmp_path
 
 def test_what_is_seen_is_what_the_stream_has_there(endless: MakeEndless, tmp_path: Path) -> None:
     loader = endless(tmp_path, every=1)
-    for images, targets in loader.epoch(2):
+    for images, targets, _ in loader.epoch(2):
         for image, index in zip(images, targets["index"].tolist(), strict=True):
             drawn = Picture.from_array(SOURCE.kind.draw(5, index).pixels)
             pixels, _ = PIPELINE.apply(drawn)

@@ -119,6 +119,10 @@ class Recipe:
             del values["evaluate"]["remember_pictures"]
         if self.data.label_column is None:
             del values["data"]["label_column"]
+        if self.train.devices == 1:
+            del values["train"]["devices"]
+        if self.train.devices_timeout_s == TrainOptions().devices_timeout_s:
+            del values["train"]["devices_timeout_s"]
         return values
 
     def to_yaml(self) -> str:

@@ -164,6 +164,23 @@ class TrainOptions:
     device: Annotated[
         str, About("Where to train: auto, cpu, cuda, cuda:1, mps."), Knob(metavar="DEVICE")
     ] = "auto"
+    devices: Annotated[
+        int,
+        About(
+            "Processes of this machine that train together, each on its share of every batch: on "
+            "graphics cards of their own, or sharing the processor's cores.",
+            ge=1,
+        ),
+        Knob(metavar="N"),
+    ] = 1
+    devices_timeout_s: Annotated[
+        float,
+        About(
+            "With several processes: seconds that one may keep the others waiting before they are "
+            "all started anew from the last checkpoint.",
+            gt=0,
+        ),
+    ] = 600.0
     compile: Annotated[
         bool | None,
         About("Compile the network with torch.compile.", none="long runs on CUDA"),

@@ -211,4 +211,5 @@ def weighted_mean(losses: Tensor, weight: Tensor | None) -> Tensor:
         weight = torch.ones_like(losses)
     total, weights = batch_total(torch.stack([(losses * weight).sum(), weight.sum()]))
     # A batch whose samples all weigh nothing teaches nothing, rather than NaN.
-    return total / weights.clamp(min=1e-6)
+    mean: Tensor = total / weights.clamp(min=1e-6)
+    return mean

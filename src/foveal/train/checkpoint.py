@@ -53,16 +53,22 @@ class CheckpointStore:
         every_s: Seconds between checkpoints within an epoch; those at its end come anyway.
         largest_share: Largest share of the time that checkpoints may take. Beyond it they become
             rarer, which only means more work to repeat after a kill.
+        sweeps: Whether to remove what a killed run left half-written; not where another process
+            may just be writing.
     """
 
     def __init__(
-        self, directory: Path, *, every_s: float = 60.0, largest_share: float = 0.05
+        self,
+        directory: Path,
+        *,
+        every_s: float = 60.0,
+        largest_share: float = 0.05,
+        sweeps: bool = True,
     ) -> None:
-        """Sweep what a killed run left half-written."""
         self.directory = directory
         self.every_s = every_s
         self.largest_share = largest_share
-        if directory.is_dir():
+        if sweeps and directory.is_dir():
             for left in directory.glob(f"{TEMPORARY}*"):
                 shutil.rmtree(left, ignore_errors=True)
 

@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -19,11 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foveal.atomic import atomic_path, write_atomic
+from foveal.atomic import TEMPORARY, atomic_path, write_atomic
 from foveal.console import Progress
 from foveal.data.cache import Cache, Windows
 from foveal.train.augmentation import Augmenter, to_float
 from foveal.train.data import Batch, Reader, batches_ahead, move
+from foveal.train.distributed import Group
 from foveal.train.precision import Precision
 from foveal.train.seeds import generator
 from foveal.train.share import Share
@@ -110,6 +112,7 @@ def cache_features(
     views: int = 1,
     seed: int = 0,
     batch_size: int = 32,
+    group: Group | None = None,
 ) -> FeatureFile:
     """Run the frozen part of a network over pictures and keep what it gives.
 
@@ -126,34 +129,63 @@ def cache_features(
         views: How many views; more than one needs `augment`.
         seed: Seed of the augmentation.
         batch_size: Pictures at a time.
+        group: The processes that train together: each computes some of the batches.
     """
     if views > 1 and augment is None:
         raise ValueError("cache_features: views > 1 needs augment")
+    group = group or Group()
     known = FeatureFile.open(path, key)
-    if known is not None:
+    (is_known,) = group.decided(known is not None)
+    if known is not None and is_known:
         return known
     dtype = precision.storage_dtype
     shapes: tuple[tuple[int, ...], ...] = ()
     progress.start("features", len(indices) * views)
     done = 0
-    with atomic_path(path) as temporary, temporary.open("wb") as file, torch.inference_mode():
-        for number, pixels, view in _views(cache, indices, views, batch_size):
+    with _written_together(path, group) as temporary, temporary.open("r+b") as file:
+        for first, pixels, number, view in _views(cache, indices, views, batch_size, group):
             moved = move(pixels, device)
             if augment is None or view == 0:
                 images = to_float(moved)
             else:
                 images = augment(moved, generator(seed, "view", view, number))
-            with precision.autocast():
+            with torch.inference_mode(), precision.autocast():
                 maps = extract(images)
             shapes = tuple(tuple(m.shape[1:]) for m in maps)
-            file.write(_encode(maps, dtype))
-            done += len(pixels)
-            progress.update(done)
+            encoded = _encode(maps, dtype)
+            file.seek(first * (len(encoded) // len(pixels)))
+            file.write(encoded)
+            done += len(pixels) * group.world
+            progress.update(min(done, len(indices) * views))
     progress.finish()
-    result = FeatureFile(path, len(indices), views, shapes, str(dtype).removeprefix("torch."))
-    header = {"count": result.count, "views": views, "shapes": shapes, "dtype": result.dtype}
-    write_atomic(_header_path(path), json.dumps({**header, "key": key}))
-    return result
+    if group.writes:
+        header = {
+            "count": len(indices),
+            "views": views,
+            "shapes": shapes,
+            "dtype": str(dtype).removeprefix("torch."),
+        }
+        write_atomic(_header_path(path), json.dumps({**header, "key": key}))
+    group.wait()
+    written = FeatureFile.open(path, key)
+    if written is None:
+        raise OSError(f"{path} is not what was just written to it")
+    return written
+
+
+@contextmanager
+def _written_together(path: Path, group: Group) -> Iterator[Path]:
+    """Give the file to write to that becomes `path` once all processes have done their part."""
+    if not group.writes:
+        group.wait()
+        yield path.with_name(f"{TEMPORARY}{path.name}")
+        group.wait()
+        return
+    with atomic_path(path) as temporary:
+        temporary.touch()
+        group.wait()
+        yield temporary
+        group.wait()
 
 
 @final
@@ -183,13 +215,18 @@ class FeatureReader(Reader):
 
 
 def _views(
-    cache: Cache, indices: NDArray[np.int64], views: int, batch_size: int
-) -> Iterator[tuple[int, Tensor, int]]:
+    cache: Cache, indices: NDArray[np.int64], views: int, batch_size: int, group: Group
+) -> Iterator[tuple[int, Tensor, int, int]]:
+    """Yield this process's batches: first row of the file, pictures, number of the batch, view."""
     parts = np.array_split(indices, max(1, -(-len(indices) // batch_size)))
-    for view in range(views):
-        read = batches_ahead(lambda part: torch.from_numpy(cache.read(cache.whole(part))), parts)
-        for number, pixels in enumerate(read):
-            yield number, pixels, view
+    firsts = np.cumsum([0, *(len(part) for part in parts)])
+    all_of_them = [(view, number) for view in range(views) for number in range(len(parts))]
+    own = all_of_them[group.rank :: group.world]
+    read = batches_ahead(
+        lambda each: torch.from_numpy(cache.read(cache.whole(parts[each[1]]))), own
+    )
+    for (view, number), pixels in zip(own, read, strict=True):
+        yield view * len(indices) + int(firsts[number]), pixels, number, view
 
 
 def _encode(maps: tuple[Tensor, ...], dtype: torch.dtype) -> bytes:

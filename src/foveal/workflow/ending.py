@@ -35,13 +35,13 @@ def ending(run: RunDirectory, *, is_new: bool) -> Iterator[None]:
             shutil.rmtree(run.path, ignore_errors=True)
             with suppress(OSError):
                 run.path.parent.rmdir()
-        told = _told(error, run, begun=begun)
-        if told is None:
+        known = told(error, run, begun=begun)
+        if known is None:
             raise
-        raise told from error
+        raise known from error
 
 
-def _told(error: Exception, run: RunDirectory, *, begun: bool) -> FovealError | None:
+def told(error: Exception, run: RunDirectory, *, begun: bool) -> FovealError | None:
     """Return an error for people in place of one that is no bug, or None."""
     again = f"foveal train --resume {run.path}" if begun else "foveal train DATA"
     if isinstance(error, OSError) and error.errno is not None:

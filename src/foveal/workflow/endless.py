@@ -18,6 +18,7 @@ from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
 from foveal.synth import SynthSource
 from foveal.train.data import Batch, Loader
+from foveal.train.distributed import Group
 from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class EndlessLoader:
         every: Epochs on one set, at least 1.
         epochs: How many there will be, or None when nobody knows.
         focus: Share of the characters that are drawn from those confused; see `Kind.favouring`.
+        group: The processes that train together: one draws, the others open what it drew.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class EndlessLoader:
         every: int,
         epochs: int | None,
         focus: float,
+        group: Group,
     ) -> None:
         self._first = first
         self._source = source
@@ -95,6 +98,7 @@ class EndlessLoader:
         self._directory = directory
         self._every = every
         self._focus = focus
+        self._group = group
         self._confused: dict[int, dict[str, int]] = {}
         self._sets = None if epochs is None else -(-epochs // every)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="foveal-draw")
@@ -136,7 +140,7 @@ class EndlessLoader:
         """Iterate over the batches of an epoch, from `first_batch` on."""
         number = epoch // self._every
         loader = self._loader(number)
-        if self._sets is None or number + 1 < self._sets:
+        if self._group.writes and (self._sets is None or number + 1 < self._sets):
             self._draw(number + 1)
         yield from loader.epoch(epoch, first_batch)
 
@@ -144,13 +148,21 @@ class EndlessLoader:
         if number == 0:
             return self._first
         if self._used is None or self._used[0] != number:
-            cache, source = self._draw(number).result()
-            del self._drawn[number]
+            if self._group.writes:
+                cache, source = self._draw(number).result()
+                del self._drawn[number]
+            self._group.wait()
+            if not self._group.writes:
+                cache, source = Cache.open(self._directory_of(number)), self._later(number)
             if self._used is not None:
                 self._used[1].close()
-                shutil.rmtree(self._used[1].directory, ignore_errors=True)
+                if self._group.writes:
+                    shutil.rmtree(self._used[1].directory, ignore_errors=True)
             self._used = (number, cache, self._make(cache, source))
         return self._used[2]
+
+    def _directory_of(self, number: int) -> Path:
+        return self._directory / f"set-{number:06d}"
 
     def _later(self, number: int) -> SynthSource:
         kind = self._source.kind.favouring(self._favoured(number), self._focus)
@@ -167,7 +179,7 @@ class EndlessLoader:
 
     def _build(self, number: int) -> tuple[Cache, SynthSource]:
         source = self._later(number)
-        directory = self._directory / f"set-{number:06d}"
+        directory = self._directory_of(number)
         if Cache.is_complete(directory):  # a killed run had drawn it already
             return Cache.open(directory), source
         cache = Cache.build(

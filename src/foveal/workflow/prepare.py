@@ -205,8 +205,7 @@ def prepare(
     pipeline = pipeline_of(recipe)
     cache = _cache(source, recipe, pipeline, run, progress, resume=resume)
     split, found = _split(source, cache, recipe, run, resume=resume, start=start)
-    raws = [s.raw for s, side in zip(source.samples, split, strict=True) if s.raw and side >= 0]
-    task = get_task(recipe.task).bind(get_task(recipe.task).fit_labels(raws), recipe.task_options)
+    task = _bound(source, split, recipe)
     given = CheckInput(
         source.samples,
         cache.scan,
@@ -217,6 +216,7 @@ def prepare(
     checked = run_checks(given, task=recipe.task)
     findings = (*source.findings, *found, *checked)
     write_json(run.findings, {"findings": [finding.to_json() for finding in findings]})
+    raws = [s.raw for s, side in zip(source.samples, split, strict=True) if s.raw and side >= 0]
     _log_balance(raws, task)
     _log_findings(findings)
     prepared = Prepared(recipe, source, task, pipeline, cache, split, findings, start)
@@ -227,6 +227,36 @@ def prepare(
         shutil.rmtree(run.cache, ignore_errors=True)
         raise
     return prepared
+
+
+def reopen(source: Source, recipe: Recipe, run: RunDirectory, start: Start | None) -> Prepared:
+    """Return what `prepare` has prepared in a run directory, in another process.
+
+    Raises:
+        DataError: When the pictures are no longer those that were prepared, or the run directory
+            is not there.
+    """
+    if not (Cache.is_complete(run.cache) and run.split.is_file()):
+        raise DataError(
+            f"The prepared pictures of the run are not in {run.cache}, seen from here.",
+            hint="give --out a folder that all machines share",
+        )
+    cache = Cache.open(run.cache)
+    if len(cache.sizes) != len(source.samples):
+        raise DataError(
+            f"The data has changed: {len(cache.sizes)} pictures were prepared, and there are "
+            f"{len(source.samples)} now.",
+            hint="foveal train DATA",
+        )
+    split = read_split_csv(run.split, source.samples)
+    task = _bound(source, split, recipe)
+    return Prepared(recipe, source, task, pipeline_of(recipe), cache, split, (), start)
+
+
+def _bound(source: Source, split: NDArray[np.int8], recipe: Recipe) -> Task:
+    """Return the task with the labels of the samples that are used."""
+    raws = [s.raw for s, side in zip(source.samples, split, strict=True) if s.raw and side >= 0]
+    return get_task(recipe.task).bind(get_task(recipe.task).fit_labels(raws), recipe.task_options)
 
 
 def _refuse(prepared: Prepared) -> None:

@@ -19,6 +19,7 @@ from foveal.train.augmentation import Augmenter
 from foveal.train.callbacks import Callback
 from foveal.train.data import Loader
 from foveal.train.defaults import label_weights
+from foveal.train.distributed import Group
 from foveal.train.features import FeatureFile, cache_features
 from foveal.train.precision import choose_precision
 from foveal.train.records import Stage, Validate, forward_head, head_only
@@ -67,6 +68,7 @@ class Planner:
         run: Holds the cached activations.
         device: Where to train.
         progress: Told of the caching of activations.
+        group: The processes that train together.
     """
 
     def __init__(
@@ -78,7 +80,10 @@ class Planner:
         run: RunDirectory,
         device: torch.device,
         progress: Progress,
+        group: Group | None = None,
     ) -> None:
+        group = group or Group()
+        self._group = group
         self._prepared = prepared
         self._units = units
         self._network = network
@@ -86,10 +91,10 @@ class Planner:
         self._progress = progress
         options = prepared.recipe.train
         precision = choose_precision(options.precision, device)
-        self._setting = Setting(training, options, device, precision)
+        self._setting = Setting(training, options, device, precision, group)
         self._options: TrainOptions = options
         self._endless: list[EndlessLoader] = []
-        self._watched = WatchedPictures(prepared, units.validation_windows, run)
+        self._watched = WatchedPictures(prepared, units.validation_windows, run, group)
 
     def plan(self, extensions: tuple[int, ...] = ()) -> Plan:
         """Return the stages of the recipe's strategy, and one for each extension.
@@ -150,6 +155,7 @@ class Planner:
                 every=every,
                 epochs=epochs if is_first else None,
                 focus=self._prepared.recipe.data.focus,
+                group=self._group,
             )
             self._endless.append(endless)
             loader = endless
@@ -223,6 +229,7 @@ class Planner:
             augment=Augmenter(augment, prepared.pipeline.pad_color) if views > 1 else None,
             views=views,
             seed=recipe.seed,
+            group=self._group,
         )
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import final
@@ -19,29 +17,28 @@ from foveal.console import Progress, log_to_file, stop_logging
 from foveal.data.source import Source
 from foveal.errors import RecipeError, UsageError
 from foveal.models.backbones import resolve_backbone
-from foveal.models.network import Network, build_network, head_options, weight_source
+from foveal.models.network import build_network, head_options, weight_source
 from foveal.recipe import Recipe
 from foveal.tasks import get_task, get_training
-from foveal.train.callbacks import ProgressReport, ResultsCsv
 from foveal.train.checkpoint import CheckpointStore
+from foveal.train.distributed import Group
 from foveal.train.precision import choose_device
 from foveal.train.records import FitResult
-from foveal.train.tensorboard import TensorBoard
-from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
 from foveal.workflow.advice import advice
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.ending import ending
 from foveal.workflow.environment import describe_environment
+from foveal.workflow.fitting import Fit, learnt
 from foveal.workflow.lock import working_on
-from foveal.workflow.network import new_network, try_network
+from foveal.workflow.network import try_network
 from foveal.workflow.prepare import Prepared, pipeline_of, prepare, resolve_recipe
+from foveal.workflow.processes import Launch, Task, check_devices, train_here
 from foveal.workflow.rundir import RunDirectory, default_name, write_json
 from foveal.workflow.ship import ship
 from foveal.workflow.sources import open_for
-from foveal.workflow.stages import Planner
-from foveal.workflow.start import Start, warm_network
-from foveal.workflow.state import Begun, read_state, write_state
+from foveal.workflow.start import Start
+from foveal.workflow.state import read_state, write_state
 from foveal.workflow.units import Units
 from foveal.workflow.unused import unused_settings
 
@@ -57,6 +54,7 @@ def run_training(
     progress: Progress,
     start_from: str | Path | None = None,
     finish_on_interrupt: bool = False,
+    launch: Launch | None = None,
 ) -> Path:
     """Train, prove, measure, and return the run directory.
 
@@ -70,6 +68,8 @@ def run_training(
         progress: Told how far the work is.
         start_from: A trained model whose weights are the first ones; None begins with new ones.
         finish_on_interrupt: Make the model of what was learnt so far when Ctrl-C stops the epochs.
+        launch: Where the epochs are trained; None is this machine, in as many processes as the
+            recipe says.
 
     Raises:
         TrainingInterrupted: When Ctrl-C stopped it.
@@ -82,6 +82,7 @@ def run_training(
     start = None if start_from is None else Start.find(start_from)
     source, resolved = resolve_recipe(location, recipe, start)
     _check_network(source, resolved, is_warm=start is not None)
+    launch = _launch(resolved, launch)
     run = RunDirectory.create(out, resolved.task, name)
     with (
         working_on(run),
@@ -105,12 +106,18 @@ def run_training(
         if start is not None:
             for sentence in start.changes(prepared.task.labels).sentences():
                 logger.info("%s", sentence)
-        _work(prepared, run, (), broadcast, _Mode(begun_s, ships_interrupted=finish_on_interrupt))
+        mode = _Mode(begun_s, ships_interrupted=finish_on_interrupt, launch=launch)
+        _work(prepared, run, (), broadcast, mode)
     return run.path
 
 
 def resume_training(
-    path: Path, *, progress: Progress, finish: bool = False, finish_on_interrupt: bool = False
+    path: Path,
+    *,
+    progress: Progress,
+    finish: bool = False,
+    finish_on_interrupt: bool = False,
+    launch: Launch | None = None,
 ) -> Path:
     """Go on with an interrupted run from its last checkpoint; return the run directory.
 
@@ -121,6 +128,7 @@ def resume_training(
         progress: Told how far the work is.
         finish: Train no more: make the model of what was learnt so far.
         finish_on_interrupt: As for `run_training`.
+        launch: As for `run_training`.
 
     Raises:
         BundleError: When there is no such run.
@@ -129,7 +137,11 @@ def resume_training(
     """
     run = RunDirectory.open(path)
     mode = _Mode(
-        monotonic(), resume=True, finish=finish, ships_interrupted=finish or finish_on_interrupt
+        monotonic(),
+        resume=True,
+        finish=finish,
+        ships_interrupted=finish or finish_on_interrupt,
+        launch=launch,
     )
     with working_on(run):
         state = read_state(run)
@@ -144,7 +156,12 @@ def resume_training(
 
 
 def extend_training(
-    path: Path, epochs: int, *, progress: Progress, finish_on_interrupt: bool = False
+    path: Path,
+    epochs: int,
+    *,
+    progress: Progress,
+    finish_on_interrupt: bool = False,
+    launch: Launch | None = None,
 ) -> Path:
     """Train a finished run for more epochs, from its final weights; return the run directory.
 
@@ -153,6 +170,7 @@ def extend_training(
         epochs: How many to add.
         progress: Told how far the work is.
         finish_on_interrupt: As for `run_training`.
+        launch: As for `run_training`.
 
     Raises:
         BundleError: When there is no such run.
@@ -160,7 +178,7 @@ def extend_training(
         UsageError: When the run has not finished, or another process works on it.
     """
     run = RunDirectory.open(path)
-    mode = _Mode(monotonic(), resume=True, ships_interrupted=finish_on_interrupt)
+    mode = _Mode(monotonic(), resume=True, ships_interrupted=finish_on_interrupt, launch=launch)
     with working_on(run):
         state = read_state(run)
         if state["status"] != "done":
@@ -180,23 +198,38 @@ class _Mode:
         resume: Go on from the latest checkpoint.
         finish: Train no more: ship what the checkpoint has.
         ships_interrupted: Ship what was learnt when Ctrl-C stops the epochs.
+        launch: Trains in several processes; None trains in this one.
     """
 
     begun_s: float
     resume: bool = False
     finish: bool = False
     ships_interrupted: bool = False
+    launch: Launch | None = None
 
 
 def _continue(run: RunDirectory, state: JsonObject, progress: Progress, mode: _Mode) -> Path:
     recipe = Recipe.load(run.recipe)
     _check_device(recipe, run)
+    mode = replace(mode, launch=_launch(recipe, mode.launch))
     source = open_for(state["data"], recipe)
     with ending(run, is_new=False), _logging(run), Broadcast(progress, run) as broadcast:
         start = Start.kept_in(run)
         prepared = prepare(source, recipe, run, broadcast, resume=True, start=start)
         _work(prepared, run, tuple(state["extensions"]), broadcast, mode)
     return run.path
+
+
+def _launch(recipe: Recipe, given: Launch | None) -> Launch | None:
+    """Return what trains in several processes; None where one is enough.
+
+    Raises:
+        RecipeError: When this machine cannot do what the recipe says.
+    """
+    if given is not None:
+        return given
+    check_devices(recipe)
+    return train_here if recipe.train.devices > 1 else None
 
 
 def _check_device(recipe: Recipe, run: RunDirectory) -> None:
@@ -218,7 +251,15 @@ def _work(
 ) -> None:
     units = Units(prepared)
     units.write_sheet(run.contact_sheet)
-    network, result = _fit(prepared, units, run, extensions, progress, mode)
+    if mode.finish:
+        network, result = learnt(prepared, units, run)
+    elif mode.launch is not None:
+        mode.launch(Task(run, prepared.recipe, extensions, mode.begun_s), progress)
+        network, result = learnt(prepared, units, run)
+    else:
+        listens = progress.when_asked_to_stop
+        fit = Fit(run, extensions, mode.begun_s, mode.resume, Group(), listens)
+        network, result = fit(prepared, units, progress)
     if result.stopped == "interrupted" and not mode.ships_interrupted:
         raise KeyboardInterrupt
     is_interrupted = mode.finish or result.stopped in ("interrupted", "asked")
@@ -252,52 +293,6 @@ def _kept(result: FitResult) -> str:
     if not result.best_epoch:
         return "no epoch was validated, the weights are those of the last step"
     return f"epoch {result.best_epoch} validated best, its weights are kept"
-
-
-def _fit(
-    prepared: Prepared,
-    units: Units,
-    run: RunDirectory,
-    extensions: tuple[int, ...],
-    progress: Broadcast,
-    mode: _Mode,
-) -> tuple[Network, FitResult]:
-    recipe, task = prepared.recipe, prepared.task
-    device = choose_device(recipe.train.device)
-    training = get_training(recipe.task)(task)
-    if prepared.start is None:
-        network = new_network(training, recipe)
-    else:
-        network = warm_network(training, recipe, prepared.start)
-    planner = Planner(prepared, units, network, training, run, device, progress)
-    plan = planner.no_plan() if mode.finish else planner.plan(extensions)
-    trainer = Trainer(
-        recipe.train,
-        device=device,
-        seed=recipe.seed,
-        clock=monotonic,
-        begun_s=mode.begun_s,
-        callbacks=[
-            ResultsCsv(run.results),
-            TensorBoard(run.tensorboard, settings=recipe.flat()),
-            ProgressReport(progress, task.primary_metric),
-            *planner.listeners,
-            Begun(run, extensions),
-        ],
-        checkpoints=CheckpointStore(run.checkpoints),
-    )
-    progress.when_asked_to_stop(partial(trainer.stop, after_epoch=True))
-    with contextlib.closing(planner):
-        result = trainer.fit(
-            network,
-            training,
-            plan.stages,
-            plan.validation,
-            metric=task.primary_metric,
-            label_weights=plan.label_weights,
-            resume=mode.resume,
-        )
-    return network, result
 
 
 def _check_network(source: Source, recipe: Recipe, *, is_warm: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -38,6 +38,7 @@ from foveal.train.data import (
     batches_ahead,
     plain_inputs,
 )
+from foveal.train.distributed import Group
 from foveal.train.features import FeatureFile, FeatureReader
 from foveal.train.precision import Precision
 from foveal.train.records import Validate, forward_all, forward_head
@@ -71,12 +72,14 @@ class Setting:
         options: The recipe's train section.
         device: Where to train.
         precision: Number format of the forward passes.
+        group: The processes that train together.
     """
 
     training: TaskTraining
     options: TrainOptions
     device: torch.device
     precision: Precision
+    group: Group = field(default_factory=Group)
 
 
 @final
@@ -169,7 +172,13 @@ class Units:
         order = BatchOrder(features.count, size, seed, as_weights(sample_weights))
         sampler = CachedViews(order, features.views)
         targets = self.targets_of_training(setting.training)
-        return WindowLoader(FeatureReader(features), sampler, targets, device=setting.device)
+        return WindowLoader(
+            FeatureReader(features),
+            sampler,
+            targets,
+            device=setting.device,
+            dealt=setting.group.share,
+        )
 
     @property
     def training_samples(self) -> NDArray[np.int64]:
@@ -197,16 +206,21 @@ class Units:
             features: Cached features of `validation_samples`, which the head is run on.
         """
 
-        def pictures() -> Iterator[tuple[Tensor, Truths]]:
-            for batch in self.windows():
-                yield plain_inputs(batch.inputs, setting.device), batch.truths
+        # Whole batches are dealt out, so that each is answered as by one process alone.
+        group = setting.group
+        starts = np.cumsum([0, *(len(windows) for windows in self._val)]).tolist()
+        own = list(zip(starts, self._val, strict=False))[group.rank :: group.world]
 
-        def from_features(file: FeatureFile) -> Iterator[tuple[tuple[Tensor, ...], Truths]]:
-            row = 0
-            for windows in self._val:
-                maps = file.read(np.arange(row, row + len(windows), dtype=np.int64))
-                row += len(windows)
-                yield tuple(m.to(setting.device).float() for m in maps), self._truths(windows)
+        def pictures() -> Iterator[tuple[Tensor, Truths, int]]:
+            read = batches_ahead(self._read, [windows for _, windows in own])
+            for (first, _), batch in zip(own, read, strict=True):
+                yield plain_inputs(batch.inputs, setting.device), batch.truths, first
+
+        def from_features(file: FeatureFile) -> Iterator[tuple[tuple[Tensor, ...], Truths, int]]:
+            for first, windows in own:
+                maps = file.read(np.arange(first, first + len(windows), dtype=np.int64))
+                inputs = tuple(m.to(setting.device).float() for m in maps)
+                yield inputs, self._truths(windows), first
 
         return Validation(
             self._prepared.task,
@@ -216,6 +230,7 @@ class Units:
             setting.precision,
             forward_all if features is None else forward_head,
             heard,
+            group,
         )
 
     def windows(self) -> Iterator[ValidationBatch]:
@@ -303,7 +318,9 @@ class Units:
                 cache, indices, batch_size=size, seed=seed, sample_weights=weights
             )
         reader = PictureReader(cache, augment, seed=seed, classes=self._classes)
-        return WindowLoader(reader, sampler, targets, device=setting.device)
+        return WindowLoader(
+            reader, sampler, targets, device=setting.device, dealt=setting.group.share
+        )
 
     def _collate(self, training: TaskTraining) -> dict[str, Tensor]:
         prepared = self._prepared

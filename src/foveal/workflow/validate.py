@@ -18,6 +18,7 @@ from foveal.tasks.base import Task
 from foveal.tasks.prediction import Prediction
 from foveal.tasks.training import TaskTraining
 from foveal.train.data import Inputs, move
+from foveal.train.distributed import Group
 from foveal.train.precision import Precision
 from foveal.train.records import Forward, Measured
 from foveal.types import Calibration, Frame
@@ -49,22 +50,24 @@ class Validation:
         task: Decodes and measures.
         training: Gives the loss.
         batches: Gives the inputs, on the device, and the truths of all windows in order, each time
-            it is called.
+            it is called; of several processes each gives its own batches.
         options: The recipe's train section.
         precision: Number format of the forward pass.
         forward: How the network is run on the inputs.
         heard: Told of every window: its place in the order, answer, target and row.
+        group: The processes that measure together.
     """
 
     def __init__(
         self,
         task: Task,
         training: TaskTraining,
-        batches: Callable[[], Iterator[tuple[Inputs, Truths]]],
+        batches: Callable[[], Iterator[tuple[Inputs, Truths, int]]],
         options: TrainOptions,
         precision: Precision,
         forward: Forward,
         heard: Heard | None = None,
+        group: Group | None = None,
     ) -> None:
         self._task = task
         self._training = training
@@ -74,36 +77,55 @@ class Validation:
         self._precision = precision
         self._forward = forward
         self._heard = heard
+        self._group = group or Group()
 
     def __call__(self, model: nn.Module) -> Measured:
         """Return the task's metrics, the mean loss of a window as `loss`, and what it confused."""
-        rows: dict[int, NDArray[np.float64]] = {}
+        own: list[NDArray[np.float64]] = []
+        losses: list[tuple[int, float, int]] = []
         confused: Counter[str] = Counter()
-        total, done = torch.zeros(()), 0
         model.eval()
         with torch.inference_mode():
-            for inputs, truths in self._batches():
+            for inputs, truths, first in self._batches():
                 with self._precision.autocast():
                     outputs = self._forward(model, inputs)
                 outputs = {name: value.float() for name, value in outputs.items()}
                 device = next(iter(outputs.values())).device
                 targets = self._training.collate(truths.targets)
                 targets = {name: move(target, device) for name, target in targets.items()}
-                losses = self._training.losses(outputs, targets, self._options, None)
-                total += losses["loss"].cpu() * len(truths.targets)
-                self._measure(outputs, truths, done, rows, confused)
-                done += len(truths.targets)
+                loss = self._training.losses(outputs, targets, self._options, None)["loss"]
+                losses.append((first, float(loss), len(truths.targets)))
+                own.extend(self._measure(outputs, truths, first, confused))
+        return self._joined(own, losses, confused)
+
+    def _joined(
+        self,
+        own: list[NDArray[np.float64]],
+        losses: list[tuple[int, float, int]],
+        confused: Counter[str],
+    ) -> Measured:
+        """Return what all processes measured, added up in the order of the windows."""
+        group = self._group
+        width = max(group.gather(len(own[0]) if own else 0))
+        table = group.joined_rows(torch.from_numpy(np.array(own).reshape(len(own), width))).numpy()
+        rows: dict[int, NDArray[np.float64]] = {}
+        for _, sample, *row in table[np.argsort(table[:, 0], kind="stable")]:
+            values = np.array(row)
+            rows[int(sample)] = rows[int(sample)] + values if int(sample) in rows else values
+        total, done = torch.zeros(()), 0
+        for _, loss, count in sorted(tuple(each) for part in group.gather(losses) for each in part):
+            total += loss * count
+            done += count
+        together: Counter[str] = Counter()
+        for part in group.gather(dict(confused)):
+            together.update(part)
         metrics = self._task.summarise(np.stack(list(rows.values())))
-        return Measured({**metrics, "loss": float(total) / done}, dict(confused))
+        return Measured({**metrics, "loss": float(total) / done}, dict(together))
 
     def _measure(
-        self,
-        outputs: dict[str, Tensor],
-        truths: Truths,
-        begin: int,
-        rows: dict[int, NDArray[np.float64]],
-        confused: Counter[str],
-    ) -> None:
+        self, outputs: dict[str, Tensor], truths: Truths, begin: int, confused: Counter[str]
+    ) -> Iterator[NDArray[np.float64]]:
+        """Yield the place in the order, the sample and the row of every window."""
         arrays = {name: outputs[name].cpu().numpy() for name in self._task.core_outputs}
         predictions = self._task.decode(arrays, truths.frames, Calibration())
         answered = zip(truths.samples.tolist(), predictions, truths.targets, strict=True)
@@ -111,6 +133,6 @@ class Validation:
             row = self._task.measure(prediction, target)
             if self._heard is not None:
                 self._heard(position, prediction, target, row)
-            rows[sample] = rows[sample] + row if sample in rows else row
             if self._task.target_kind == "text":
                 confused.update(misread(prediction.text, target))
+            yield np.concatenate([np.array([position, sample], np.float64), row])

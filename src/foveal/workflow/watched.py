@@ -21,6 +21,7 @@ from foveal.atomic import write_atomic
 from foveal.data.cache import Windows
 from foveal.render import encode_png, thumbnail
 from foveal.tasks.prediction import Prediction
+from foveal.train.distributed import Group
 from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord
 from foveal.types import Image, JsonObject, Picture
 from foveal.workflow.prepare import Prepared
@@ -44,9 +45,12 @@ class WatchedPictures:
         prepared: The data.
         windows: Those of the validation split, in the order in which they are validated.
         run: Where to write.
+        group: The processes that validate together.
     """
 
-    def __init__(self, prepared: Prepared, windows: Sequence[Windows], run: RunDirectory) -> None:
+    def __init__(
+        self, prepared: Prepared, windows: Sequence[Windows], run: RunDirectory, group: Group
+    ) -> None:
         self._prepared = prepared
         self._run = run
         self._has_masks = prepared.task.target_kind == "mask"
@@ -56,7 +60,8 @@ class WatchedPictures:
         self._chosen = {round(at): i for i, at in enumerate(evenly)}
         self._windows = [_single(*places[position]) for position in self._chosen]
         self._pixels: list[Image] = []
-        self._answers: list[JsonObject] = []
+        self._answers: dict[int, JsonObject] = {}
+        self._group = group
 
     def heard(
         self, position: int, prediction: Prediction, target: Any, row: NDArray[np.float64]
@@ -72,8 +77,6 @@ class WatchedPictures:
         number = self._chosen.get(position)
         if number is None:
             return
-        if number == 0:
-            self._answers = []
         task = self._prepared.task
         answer: JsonObject = {
             "answer": prediction.text,
@@ -83,20 +86,22 @@ class WatchedPictures:
         if self._has_masks and self._pixels:
             drawn = prediction.draw(Picture.from_array(self._pixels[number]))
             answer["drawn"] = _data_uri(drawn)
-        self._answers.append(answer)
+        self._answers[number] = answer
 
     def fit_started(
         self, model: nn.Module, stages: Sequence[Stage], history: Sequence[EpochRecord]
     ) -> None:
         """Write the pictures, and forget the epochs that are trained again."""
+        cache = self._prepared.cache
+        # Small before anything is drawn on them: drawing costs by the pixel, in every epoch.
+        self._pixels = [thumbnail(cache.read(window)[0], _SIDE) for window in self._windows]
+        if not self._group.writes:
+            return
         self._run.watch.mkdir(exist_ok=True)
         last = history[-1].epoch if history else 0
         for epoch, path in answered_epochs(self._run).items():
             if epoch > last:
                 path.unlink()
-        cache = self._prepared.cache
-        # Small before anything is drawn on them: drawing costs by the pixel, in every epoch.
-        self._pixels = [thumbnail(cache.read(window)[0], _SIDE) for window in self._windows]
         pictures = [self._picture(*each) for each in zip(self._windows, self._pixels, strict=True)]
         write_atomic(self._run.pictures, json.dumps({"pictures": pictures}))
 
@@ -105,7 +110,13 @@ class WatchedPictures:
 
     def epoch_done(self, record: EpochRecord) -> None:
         """Write the answers of the epoch."""
-        value = {"epoch": record.epoch, "answers": self._answers}
+        parts = self._group.gather(list(self._answers.items()))
+        self._answers = {}
+        if not self._group.writes:
+            return
+        numbered = sorted((each for part in parts for each in part), key=lambda each: each[0])
+        answers = [answer for _, answer in numbered]
+        value = {"epoch": record.epoch, "answers": answers}
         write_atomic(self._run.watch / f"epoch-{record.epoch:04}.json", json.dumps(value))
         forget_some(self._run)
 

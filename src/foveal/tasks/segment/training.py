@@ -117,7 +117,8 @@ def _dice_loss(logits: Tensor, mask: Tensor, known: Tensor) -> Tensor:
         answer = probabilities[:, label]
         parts.append(torch.stack([(answer * truth).sum(), answer.sum(), truth.sum()]))
     both, answers, truths = batch_total(torch.stack(parts, dim=1))
-    return 1 - ((2 * both + _SMOOTH) / (answers + truths + _SMOOTH)).mean()
+    scores: Tensor = (2 * both + _SMOOTH) / (answers + truths + _SMOOTH)
+    return 1 - scores.mean()
 
 
 TRAINING = SegmentTraining
