@@ -54,6 +54,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         budget_s: Time limit of the training in seconds.
         random_state: Random seed; None is 0.
         device: Where to train: `auto`, `cpu`, `cuda`, `mps`.
+        devices: Processes that train together, each on its share of every batch.
         strategy: As for `foveal.train`.
         overrides: Each `key.path=value`; any key of the recipe.
         out: Folder for runs, with reports; None keeps nothing but the model.
@@ -82,6 +83,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         budget_s: float | None = None,
         random_state: int | None = None,
         device: str | None = None,
+        devices: int | None = None,
         strategy: str | None = None,
         overrides: Sequence[str] = (),
         out: str | Path | None = None,
@@ -96,6 +98,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self.budget_s = budget_s
         self.random_state = random_state
         self.device = device
+        self.devices = devices
         self.strategy = strategy
         self.overrides = overrides
         self.out = out

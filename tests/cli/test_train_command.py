@@ -53,7 +53,7 @@ def test_without_options_everything_is_left_to_the_data(calls: Calls) -> None:
 def test_every_knob_reaches_the_public_function(calls: Calls) -> None:
     line = (
         "train photos --task read --epochs 5 --batch-size 16 --image-size 96 "
-        "--backbone cnn3 --lr 0.01 --patience 3 --budget 10m --seed 4 --device cpu "
+        "--backbone cnn3 --lr 0.01 --patience 3 --budget 10m --seed 4 --device cpu --devices 2 "
         "--strategy full --allow-download --label-regex (.+)_ "
         "--name first --out elsewhere --recipe r.yaml --set train.ema=0.99 --set data.layout=table"
     )
@@ -69,6 +69,7 @@ def test_every_knob_reaches_the_public_function(calls: Calls) -> None:
         "budget_s": 600.0,
         "seed": 4,
         "device": "cpu",
+        "devices": 2,
         "strategy": "full",
         "allow_download": True,
         "label_regex": "(.+)_",

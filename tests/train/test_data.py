@@ -61,7 +61,7 @@ def test_an_epoch_taken_up_in_the_middle_goes_on_with_the_same_batches():
     rest = list(tiny_loader().epoch(4, 5))
     assert len(whole) == 8
     assert len(rest) == 3
-    for (images, targets), (again, targets_again) in zip(whole[5:], rest, strict=True):
+    for (images, targets, _), (again, targets_again, _) in zip(whole[5:], rest, strict=True):
         assert torch.equal(images, again)
         assert torch.equal(targets["y"], targets_again["y"])
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from fitting import CPU, TinyTraining, bright_or_dark, picture_loader, tiny_network
@@ -54,8 +55,6 @@ def fit(group: Group, options: dict[str, Any], batch_size: int, weights: bool) -
     augment = AugmentOptions(
         flip_horizontal=True, noise=0.05, erasing=0.3, blur=0.5, **options.pop("augment", {})
     )
-    import numpy as np
-
     loader = picture_loader(
         reader, np.arange(60), targets, batch_size=batch_size, augment=augment, dealt=group.share
     )
@@ -101,7 +100,7 @@ def losses_of(group: Group, task: str) -> dict[str, Any]:
     losses["loss"].backward()
     group.add_gradients([factor])
     gradient = float(factor.grad) if factor.grad is not None else None
-    return {"losses": {n: float(v) for n, v in losses.items()}, "gradient": gradient}
+    return {"losses": {n: float(v.detach()) for n, v in losses.items()}, "gradient": gradient}
 
 
 def norm(group: Group) -> dict[str, Any]:

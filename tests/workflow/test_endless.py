@@ -92,7 +92,7 @@ def endless(first: Cache) -> Iterator[MakeEndless]:
 def seen(loader: EndlessLoader, epoch: int, first_batch: int = 0) -> list[tuple[list[int], bytes]]:
     """Return for each batch the places of its pictures in the stream, and their pixels."""
     batches = loader.epoch(epoch, first_batch)
-    return [(targets["index"].tolist(), pixels.numpy().tobytes()) for pixels, targets in batches]
+    return [(targets["index"].tolist(), pixels.numpy().tobytes()) for pixels, targets, _ in batches]
 
 
 def places(loader: EndlessLoader, epoch: int) -> list[int]:

@@ -35,6 +35,7 @@ def submit(
     budget_s: float | None = None,
     seed: int | None = None,
     device: str | None = None,
+    devices: int | None = None,
     strategy: Literal["auto", "frozen", "staged", "full", "scratch"] | None = None,
     allow_download: bool | None = None,
     label_regex: str | None = None,
@@ -76,6 +77,7 @@ def submit(
         budget_s: Time limit in seconds of reading the pictures and training.
         seed: Random seed.
         device: Where to train, there.
+        devices: Processes that train together, each on its share of every batch.
         strategy: What of the network is trained.
         allow_download: Download pretrained weights that are not there.
         label_regex: Regular expression that finds the label in a file name.

@@ -43,6 +43,7 @@ def train(
     budget_s: float | None = None,
     seed: int | None = None,
     device: str | None = None,
+    devices: int | None = None,
     strategy: Literal["auto", "frozen", "staged", "full", "scratch"] | None = None,
     allow_download: bool | None = None,
     label_regex: str | None = None,
@@ -75,6 +76,7 @@ def train(
             planned for it.
         seed: Random seed of the run.
         device: Where to train: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        devices: Processes that train together, each on its share of every batch.
         strategy: Train the head only (`frozen`), the head and then everything (`staged`),
             everything (`full`), or everything from random weights (`scratch`).
         allow_download: Download pretrained weights that are not on this machine.
@@ -132,6 +134,7 @@ def find_lr(
     backbone: str | None = None,
     seed: int | None = None,
     device: str | None = None,
+    devices: int | None = None,
     strategy: Literal["auto", "frozen", "staged", "full", "scratch"] | None = None,
     label_regex: str | None = None,
     verbose: bool = True,
@@ -153,6 +156,7 @@ def find_lr(
         backbone: Backbone.
         seed: Random seed.
         device: Where to train.
+        devices: Processes that train together, each on its share of every batch.
         strategy: What of the network is trained.
         label_regex: Regular expression that finds the label in a file name.
         verbose: Whether choices and progress are shown, if no `progress` is given.

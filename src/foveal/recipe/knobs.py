@@ -14,7 +14,7 @@ from foveal.recipe.recipe import SETTINGS, Recipe, _flat, _merged, nested
 # the fields of the recipe that are marked as `Knob`.
 _NAMES = (
     *("task", "epochs", "batch_size", "image_size", "backbone", "lr", "patience", "budget_s"),
-    *("seed", "device", "strategy", "allow_download", "label_regex"),
+    *("seed", "device", "devices", "strategy", "allow_download", "label_regex"),
 )
 
 KNOBS = {

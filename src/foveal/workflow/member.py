@@ -75,13 +75,13 @@ def work(order: Order) -> int:
     begun_s = monotonic() - order.spent_s
     outbox = Outbox(order.address)
     run = RunDirectory(Path(order.run))
+    logger, forward = logging.getLogger("foveal"), ForwardLog(outbox)
     try:
         group = Group.joined(timeout_s=order.timeout_s)
         if group.writes:
             # To be said once: what the others say is the same.
-            logger = logging.getLogger("foveal")
             logger.setLevel(logging.INFO)
-            logger.addHandler(ForwardLog(outbox))
+            logger.addHandler(forward)
         recipe = _recipe(run)
         source = open_for(read_state(run)["data"], recipe)
         prepared = reopen(source, recipe, run, Start.kept_in(run))
@@ -99,6 +99,9 @@ def work(order: Order) -> int:
             raise
         outbox.error(known)
         return REFUSED
+    finally:
+        logger.removeHandler(forward)
+        outbox.close()
     return 0
 
 

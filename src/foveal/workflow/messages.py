@@ -115,6 +115,7 @@ class Outbox:
     def __init__(self, address: Address) -> None:
         self._store = address.store("messages")
         self._lock = threading.Lock()
+        self._closed = threading.Event()
 
     def start(self, title: str, total: int | None) -> None:
         """Begin a piece of work."""
@@ -140,7 +141,7 @@ class Outbox:
         """Call `stop` when the training is asked to end, from a thread."""
 
         def ask() -> None:
-            while True:
+            while not self._closed.wait(ASKED_EVERY_S):
                 try:
                     if self._store.check(["stop/step"]):
                         stop()
@@ -148,10 +149,14 @@ class Outbox:
                         stop(after_epoch=True)
                 except RuntimeError:
                     # Nobody is there to take what this process does.
-                    os._exit(_ORPHANED)
-                threading.Event().wait(ASKED_EVERY_S)
+                    if not self._closed.is_set():
+                        os._exit(_ORPHANED)
 
         threading.Thread(target=ask, name="foveal-asked", daemon=True).start()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._closed.set()
 
     def _send(self, kind: str, *values: Any) -> None:
         with self._lock:
