@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import nbclient
-import nbformat
 import pytest
+from in_kernel import error, printed, run_cells, running_kernel, shown
 from nbformat import NotebookNode
 
 pytestmark = [
@@ -18,55 +18,19 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
-BEGIN = """
-import os
-os.chdir({folder!r})
-os.environ["XDG_STATE_HOME"] = {state!r}
-%reset -f
-%reload_ext foveal.notebook
-"""
 Run = Callable[..., list[NotebookNode]]
 
 
 @pytest.fixture(scope="module")
 def kernel() -> Iterator[nbclient.NotebookClient]:
-    """Return a client with a running kernel."""
-    client = nbclient.NotebookClient(
-        nbformat.v4.new_notebook(), timeout=None, kernel_name="python3"
-    )
-    with client.setup_kernel(env=dict(os.environ)):
+    with running_kernel() as client:
         yield client
 
 
 @pytest.fixture
-def run_cells(kernel: nbclient.NotebookClient, tmp_path: Path) -> Run:
+def run(kernel: nbclient.NotebookClient, tmp_path: Path) -> Run:
     """Return what runs cells of a new notebook in its own folder, and returns them."""
-    begin = BEGIN.format(folder=str(tmp_path), state=str(tmp_path / "state"))
-
-    def run(*sources: str, errors: bool = True) -> list[NotebookNode]:
-        cells = [nbformat.v4.new_code_cell(source) for source in (begin, *sources)]
-        kernel.nb = nbformat.v4.new_notebook(cells=cells)
-        kernel.reset_execution_trackers()
-        kernel.allow_errors = errors
-        for index, cell in enumerate(cells):
-            kernel.execute_cell(cell, index)
-        return cells[1:]
-
-    return run
-
-
-def printed(cell: NotebookNode) -> str:
-    return "".join(o.text for o in cell.outputs if o.output_type == "stream")
-
-
-def shown(cell: NotebookNode, kind: str = "text/plain") -> str:
-    return "".join(o.data[kind] for o in cell.outputs if kind in o.get("data", {}))
-
-
-def error(cell: NotebookNode) -> str:
-    """Return the name of the last error of a cell, and what is shown of it."""
-    last = [o for o in cell.outputs if o.output_type == "error"][-1]
-    return f"{last.ename}\n" + "\n".join(last.traceback)
+    return partial(run_cells, kernel, tmp_path)
 
 
 def jobs(folder: Path) -> list[Path]:
@@ -83,9 +47,9 @@ Path(os.environ["FOVEAL_OUTPUT"], "sum.txt").write_text(f"<{numbers.sum()}>")"""
 
 
 def test_collected_cells_run_as_one_job_that_shows_its_log_and_brings_its_files(
-    run_cells: Run, tmp_path: Path
+    run: Run, tmp_path: Path
 ) -> None:
-    data, train, asked = run_cells(
+    data, train, asked = run(
         DATA,
         TRAIN,
         "numbers[0], job.name, str(job.state), str(job.outputs), job.run, job.logs()",
@@ -100,8 +64,8 @@ def test_collected_cells_run_as_one_job_that_shows_its_log_and_brings_its_files(
     assert (tmp_path / "jobs" / "first" / "sum.txt").read_text() == "<10>"
 
 
-def test_a_card_is_drawn_anew_until_the_job_ends(run_cells: Run) -> None:
-    sent, _ = run_cells(
+def test_a_card_is_drawn_anew_until_the_job_ends(run: Run) -> None:
+    sent, _ = run(
         "%%foveal_run --into job\nimport time\nprint('begun', flush=True)\ntime.sleep(2)",
         "job.wait()",
         errors=False,
@@ -110,9 +74,9 @@ def test_a_card_is_drawn_anew_until_the_job_ends(run_cells: Run) -> None:
 
 
 def test_a_failing_cell_fails_its_outer_cell_and_is_not_sent_until_it_runs(
-    run_cells: Run, tmp_path: Path
+    run: Run, tmp_path: Path
 ) -> None:
-    failing, sent, mended, again = run_cells(
+    failing, sent, mended, again = run(
         "%%foveal_code data\nnumbers = 1 / 0",
         "%%foveal_run --wait\nprint(numbers)",
         "%%foveal_code data\nnumbers = [1]",
@@ -132,15 +96,15 @@ def test_a_failing_cell_fails_its_outer_cell_and_is_not_sent_until_it_runs(
     assert len(jobs(tmp_path)) == 1
 
 
-def test_run_all_stops_at_a_failing_cell_and_at_a_failing_job(run_cells: Run) -> None:
+def test_run_all_stops_at_a_failing_cell_and_at_a_failing_job(run: Run) -> None:
     with pytest.raises(nbclient.exceptions.CellExecutionError, match="ZeroDivisionError"):
-        run_cells("%%foveal_code\n1 / 0", errors=False)
+        run("%%foveal_code\n1 / 0", errors=False)
     with pytest.raises(nbclient.exceptions.CellExecutionError, match="on local failed"):
-        run_cells("%%foveal_run --wait\n1 / 0", errors=False)
+        run("%%foveal_run --wait\n1 / 0", errors=False)
 
 
-def test_a_failed_job_says_why_and_shows_the_line_of_the_cell(run_cells: Run) -> None:
-    (failed,) = run_cells("%%foveal_run --wait --name wrong\n\nraise ValueError('no good')")
+def test_a_failed_job_says_why_and_shows_the_line_of_the_cell(run: Run) -> None:
+    (failed,) = run("%%foveal_run --wait --name wrong\n\nraise ValueError('no good')")
     assert "Nothing came" not in shown(failed)
     assert f'In_{failed.execution_count}.py", line 3, in <module>' in shown(failed)
     lines = error(failed).splitlines()
@@ -150,22 +114,22 @@ def test_a_failed_job_says_why_and_shows_the_line_of_the_cell(run_cells: Run) ->
     assert lines[2] == "hint: !foveal jobs logs wrong"
 
 
-def test_a_cell_that_runs_again_replaces_itself(run_cells: Run) -> None:
+def test_a_cell_that_runs_again_replaces_itself(run: Run) -> None:
     named = ["%%foveal_code a\nx = 1", "%%foveal_code b\ny = x", "%%foveal_code a\nx = 2"]
     with_ids = [
         f"get_ipython().run_cell('%%foveal_code\\nz = {value}', cell_id='own', store_history=True)"
         "\nNone"
         for value in (3, 4)
     ]
-    *_, listed, sent = run_cells(
+    *_, listed, sent = run(
         *named, *with_ids, "%foveal_cells", "%%foveal_run --wait\nprint(x, y, z)", errors=False
     )
     assert shown(listed, "text/html").count("<tr>") == 1 + 3
     assert "\n2 2 4" in shown(sent)
 
 
-def test_without_a_name_and_an_id_a_cell_is_told_to_have_a_name(run_cells: Run) -> None:
-    cell, _, listed, cleared = run_cells(
+def test_without_a_name_and_an_id_a_cell_is_told_to_have_a_name(run: Run) -> None:
+    cell, _, listed, cleared = run(
         "%%foveal_code\nx = 1", "%%foveal_code\nx = 1", "%foveal_cells", "%foveal_cells --all"
     )
     assert "%%foveal_code NAME" in printed(cell)
@@ -187,10 +151,8 @@ REFUSED = {
 }
 
 
-def test_what_cannot_work_is_refused_before_anything_is_sent(
-    run_cells: Run, tmp_path: Path
-) -> None:
-    cells = run_cells(*REFUSED)
+def test_what_cannot_work_is_refused_before_anything_is_sent(run: Run, tmp_path: Path) -> None:
+    cells = run(*REFUSED)
     for cell, message in zip(cells, REFUSED.values(), strict=True):
         text = printed(cell) if cell.outputs[-1].output_type == "stream" else error(cell)
         assert message in text
@@ -198,9 +160,9 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(
     assert jobs(tmp_path) == []
 
 
-def test_a_check_that_fails_sends_nothing(run_cells: Run, tmp_path: Path) -> None:
+def test_a_check_that_fails_sends_nothing(run: Run, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("1")
-    _, refused = run_cells(
+    _, refused = run(
         "%%foveal_code data\ntable = open('table.csv').read()",
         "%%foveal_run --check\nprint(table)",
     )
@@ -209,16 +171,16 @@ def test_a_check_that_fails_sends_nothing(run_cells: Run, tmp_path: Path) -> Non
     assert jobs(tmp_path) == []
 
 
-def test_notes_say_what_a_job_leaves_out(run_cells: Run) -> None:
-    (sent,) = run_cells("%%foveal_run --wait\n%matplotlib inline\nprint('done')", errors=False)
+def test_notes_say_what_a_job_leaves_out(run: Run) -> None:
+    (sent,) = run("%%foveal_run --wait\n%matplotlib inline\nprint('done')", errors=False)
     assert (
         printed(sent) == f"left out: cell In[{sent.execution_count}], line 2: %matplotlib inline\n"
     )
 
 
-def test_the_old_names_work_and_say_the_new_line(run_cells: Run, tmp_path: Path) -> None:
-    cells = run_cells(
-        "%%ml_init -projectId my-project -bucket my-bucket -scaleTier BASIC_GPU "
+def test_the_old_names_work_and_say_the_new_line(run: Run, tmp_path: Path) -> None:
+    cells = run(
+        "%%ml_init -projectId my-project -bucket my-bucket -scaleTier BASIC_GPU -image i "
         "-region asia-east1 -runtimeVersion 1.2\n{'install_requires': ['keras', 'Pillow']}",
         "%ml_init -projectId my-project -bucket my-bucket",
         "%%ml_code\nx = 1",
@@ -228,16 +190,16 @@ def test_the_old_names_work_and_say_the_new_line(run_cells: Run, tmp_path: Path)
         "%ml_init -projectId my-project -bucket b -scaleTier BASIC_TPUS",
         "%ml_init -bucket b",
     )
-    init, short, code, run, clouds, body, tier, missing = cells
+    init, short, code, ran, clouds, body, tier, missing = cells
     assert printed(init) == (
         "%%ml_init is now: %foveal_init --project my-project --region asia-east1 --bucket "
-        "my-bucket --machine n1-standard-8 --accelerator NVIDIA_TESLA_T4 --package keras "
+        "my-bucket --machine n1-standard-8 --accelerator NVIDIA_TESLA_T4 --image i --package keras "
         "--package Pillow\n"
     )
     assert "--bucket my-bucket --machine n1-standard-4\n" in printed(short)
     assert printed(code).startswith("%%ml_code is now: %%foveal_code NAME\n")
     # Without `cloud` it runs here.
-    assert printed(run).endswith("\n1\n")
+    assert printed(ran).endswith("\n1\n")
     assert "Expected %%ml_run cloud" in error(clouds)
     assert "Expected a dictionary" in error(body)
     assert not (tmp_path / "evil").exists()
@@ -245,8 +207,8 @@ def test_the_old_names_work_and_say_the_new_line(run_cells: Run, tmp_path: Path)
     assert "-projectId" in printed(missing)
 
 
-def test_the_extension_can_be_unloaded_and_the_magics_have_help(run_cells: Run) -> None:
-    helped, _, gone, again = run_cells(
+def test_the_extension_can_be_unloaded_and_the_magics_have_help(run: Run) -> None:
+    helped, _, gone, again = run(
         "print(get_ipython().find_cell_magic('foveal_run').__doc__)",
         "%unload_ext foveal.notebook",
         "%%foveal_run\n1",

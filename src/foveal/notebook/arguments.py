@@ -77,6 +77,8 @@ def _old_init() -> MagicArgumentParser:
     add("-bucket", required=True)
     add("-region")
     add("-scaleTier", dest="tier", default="BASIC")
+    # Of AI Platform's own images nothing is left: Vertex AI has to be given one.
+    add("-image")
     add("-runtimeVersion", help="has no effect: those images are gone")
     return parser
 
