@@ -27,6 +27,7 @@ PUBLIC = [
     "collect",
     "compare",
     "corrections",
+    "deploy",
     "evaluate",
     "explain",
     "export",

@@ -17,7 +17,7 @@ from foveal.version import __version__
 if TYPE_CHECKING:
     from foveal.api.curation import clean, cleanings, corrections, review
     from foveal.api.data import check, collect, preprocess, split, synth
-    from foveal.api.jobs import jobs, submit
+    from foveal.api.jobs import deploy, jobs, submit
     from foveal.api.models import compare, evaluate, explain, export, load, open_store, predict
     from foveal.api.serving import serve, watch
     from foveal.api.training import extend, find_lr, resume, train
@@ -40,6 +40,7 @@ __all__ = [
     "collect",
     "compare",
     "corrections",
+    "deploy",
     "evaluate",
     "explain",
     "export",
@@ -64,7 +65,7 @@ __all__ = [
 _HOMES = {
     "foveal.api.curation": ("clean", "cleanings", "corrections", "review"),
     "foveal.api.data": ("check", "collect", "preprocess", "split", "synth"),
-    "foveal.api.jobs": ("jobs", "submit"),
+    "foveal.api.jobs": ("deploy", "jobs", "submit"),
     "foveal.api.models": (
         "compare",
         "evaluate",

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from foveal.errors import UsageError
 from foveal.foreign import spelled
 from foveal.model import Model
 
 if TYPE_CHECKING:
     from foveal.jobs.job import Job
     from foveal.jobs.listed import Jobs
+    from foveal.jobs.vertex.models import Deployment
     from foveal.recipe import Recipe
 
 
@@ -137,6 +139,99 @@ def submit(
     # On one machine of the cluster a training needs nothing of Ray.
     together = ("--on", "ray:auto", "--workers", str(workers)) if workers > 1 else ()
     return send(training.work(target, *together), target, options, output=out)
+
+
+@spelled
+def deploy(
+    model: str | Path | Model,
+    *,
+    on: str,
+    image: str,
+    bucket: str,
+    endpoint: str | None = None,
+    machine: str | None = None,
+    accelerator: str | None = None,
+    accelerators: int = 1,
+    replicas: int = 1,
+    max_replicas: int | None = None,
+    service_account: str | None = None,
+    labels: Sequence[str] = (),
+) -> Deployment:
+    """Serve a model at an endpoint of Vertex AI.
+
+    The bundle goes into the bucket and becomes a version of a model there; the endpoint is made
+    where there is none, answers with that version once it is ready, and then drops the one before.
+    What is there already is used, so that a second call finishes what an interrupted one began.
+
+    Args:
+        model: A run, a bundle, or a name in the store, such as `cats@live`, whose alias the version
+            gets too.
+        on: `vertex:PROJECT/REGION`.
+        image: Container image of foveal's server, such as one of `foveal export --to docker`.
+        bucket: Where the model goes, `gs://BUCKET` with or without a path.
+        endpoint: Name of the endpoint; None takes that of the model.
+        machine: Type of machine; None takes `n1-standard-2`.
+        accelerator: Type of accelerator.
+        accelerators: Accelerators of each machine.
+        replicas: Machines that always run.
+        max_replicas: Machines that may run; None takes `replicas`.
+        service_account: Account that the server acts as.
+        labels: Labels by which costs are told apart, each `key=value`.
+
+    Returns:
+        Names of model, version and endpoint, and the `url` that `foveal predict` takes.
+
+    Raises:
+        FovealError: When Vertex AI refuses something.
+        MissingExtraError: When google-auth or gcsfs is not installed.
+        UsageError: For another target than Vertex AI, or a bucket that is none.
+
+    Example:
+        >>> foveal.deploy(
+        ...     "cats@live",
+        ...     on="vertex:my-project/europe-west4",
+        ...     image="europe-docker.pkg.dev/my-project/foveal/serve:1",
+        ...     bucket="gs://my-bucket",
+        ... ).url  # doctest: +SKIP
+    """
+    from foveal.jobs.options import JobOptions
+    from foveal.jobs.target import Target
+    from foveal.jobs.vertex.artifact import upload_bundle
+    from foveal.jobs.vertex.client import Vertex
+    from foveal.jobs.vertex.models import Machines, Served
+    from foveal.jobs.vertex.models import deploy as deploy_there
+    from foveal.store.reference import Reference
+
+    target = Target.parse(on)
+    if target.kind != "vertex":
+        raise UsageError(
+            f"Models are deployed to Vertex AI, not to {target}.",
+            hint="--on vertex:PROJECT/REGION; foveal serve NAME serves on this machine",
+        )
+    options = JobOptions(accelerators=accelerators, labels=tuple(labels))
+    opened = model if isinstance(model, Model) else Model(model)
+    stored = opened.stored
+    name = opened.bundle.name if stored is None else stored.name
+    reference = None if stored is None else Reference.parse(str(model).rpartition("/")[2])
+    alias = None if reference is None else reference.alias
+    artifact = upload_bundle(opened.bundle, bucket, name)
+    served = Served(
+        name,
+        opened.bundle.version,
+        artifact,
+        image,
+        () if alias is None else (alias,),
+        options.label_values,
+    )
+    machines = Machines(
+        machine=machine,
+        accelerator=accelerator,
+        accelerators=accelerators,
+        replicas=replicas,
+        most=max_replicas or replicas,
+        service_account=service_account,
+    )
+    return deploy_there(Vertex.of(target), served, endpoint or name, machines)
 
 
 def jobs() -> Jobs:

@@ -76,6 +76,7 @@ VERBS: dict[str, Verb] = {
     "predict": Verb("foveal.cli.predict", USE, "Predict pictures: files, folders, globs or stdin."),
     "explain": Verb("foveal.cli.explain", USE, "Explain the answer to a picture."),
     "serve": Verb("foveal.cli.serve", USE, "Serve models over HTTP with a web page."),
+    "deploy": Verb("foveal.cli.deploy", USE, "Serve a model at an endpoint of Vertex AI."),
     "export": Verb("foveal.cli.export", USE, "Export a model to another format."),
     "verify": Verb(
         "foveal.cli.verify", USE, "Verify that a model answers on this machine as it was proven to."

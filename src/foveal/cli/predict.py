@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import foveal
+from foveal.cli.asking import is_endpoint, local_pictures, print_answers
 from foveal.cli.options import (
     Debug,
     Engine,
@@ -45,12 +46,13 @@ _CSV_COLUMNS = (
 def predict(
     model: ModelName,
     pictures: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="PICTURE...",
+            show_default=False,
             help="Files, folders or globs; - reads a picture, or one path per line, from stdin.",
         ),
-    ],
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     batch_size: Annotated[
         int,
@@ -76,6 +78,22 @@ def predict(
     max_pixels: MaxPixels = None,
     max_bytes: MaxBytes = None,
     engine: Engine = None,
+    instances: Annotated[
+        Path | None,
+        typer.Option(
+            "--instances",
+            metavar="FILE",
+            help='In place of pictures: a request, {"instances": [{"b64": ...}]}.',
+        ),
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file",
+            metavar="FILE",
+            help="The key for a MODEL that is a URL; default: the variable FOVEAL_KEY.",
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -89,6 +107,23 @@ def predict(
         raise UsageError("--csv and --json cannot be used together.")
     if maps and out is None:
         raise UsageError("--maps needs a folder to write to.", hint="--maps --out DIR")
+    if (instances is None) == (not pictures):
+        raise UsageError(
+            "Pictures or --instances are needed, and not both.", hint="foveal predict MODEL PICTURE"
+        )
+    if is_endpoint(model):
+        _refuse_there({"--out": out, "--csv": as_csv or None, "--engine": engine})
+        print_answers(
+            model,
+            _from_stdin(pictures or []),
+            instances,
+            key_file=key_file,
+            together=batch_size,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
+    asked = list(pictures or []) if instances is None else list(local_pictures(instances))
     opened = foveal.load(
         model,
         max_pixels=max_pixels,
@@ -96,12 +131,12 @@ def predict(
         engine=engine_of(engine, quiet=quiet),
     )
     if out is None:
-        answers = _Counted(_answers(opened, pictures, batch_size))
+        answers = _Counted(_answers(opened, asked, batch_size))
     else:
         progress = _make_progress(streams=as_json or as_csv, quiet=quiet)
         answers = _Counted(
             opened.predict(
-                _files(pictures),
+                _files(asked),
                 batch_size=batch_size,
                 stream=True,
                 out=out,
@@ -127,9 +162,14 @@ def predict(
         raise typer.Exit(1)
 
 
-def _answers(model: Model, pictures: list[str], batch_size: int) -> Iterator[Answer]:
+def _answers(model: Model, pictures: list[Any], batch_size: int) -> Iterator[Answer]:
+    return model.predict(_from_stdin(pictures), batch_size=batch_size, stream=True)
+
+
+def _from_stdin(pictures: list[Any]) -> list[Any]:
+    """Return what is asked about, with - replaced by the picture or the paths on stdin."""
     if "-" not in pictures:
-        return model.predict(pictures, batch_size=batch_size, stream=True)
+        return pictures
     if len(pictures) > 1:
         raise UsageError("- stands for stdin and must be the only PICTURE.")
     data = sys.stdin.buffer.read()
@@ -137,11 +177,20 @@ def _answers(model: Model, pictures: list[str], batch_size: int) -> Iterator[Ans
     # Imported late: it brings numpy, which `foveal --help` does without.
     from foveal.predict.inputs import Given
 
-    given = [Given("-", data)] if paths is None else paths
-    return model.predict(given, batch_size=batch_size, stream=True)
+    return [Given("-", data)] if paths is None else paths
 
 
-def _files(pictures: list[str]) -> list[str]:
+def _refuse_there(options: Mapping[str, object]) -> None:
+    """Raise for options that a model elsewhere has no part in."""
+    for option, value in options.items():
+        if value is not None:
+            raise UsageError(
+                f"{option} needs a model of this machine.",
+                hint=f"leave {option} out, or use --json",
+            )
+
+
+def _files(pictures: list[Any]) -> list[Any]:
     """Return what shall be answered into files; a picture on stdin has no name for them."""
     if "-" not in pictures:
         return pictures

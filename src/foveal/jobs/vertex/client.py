@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from foveal.errors import FovealError, UsageError
 from foveal.extras import import_extra
@@ -65,7 +65,7 @@ class Vertex:
         )
         logging = _address(variables.get(_LOGGING), "https://logging.googleapis.com")
         is_tested = is_loopback(vertex)
-        headers: Callable[[], Mapping[str, str]] = dict if is_tested else _Credentials().headers
+        headers: Callable[[], Mapping[str, str]] = dict if is_tested else google_headers()
         return cls(
             target,
             Service(f"{vertex}/v1", "Vertex AI", headers),
@@ -143,9 +143,13 @@ class Vertex:
         return operation.get("response", {})
 
 
-def segment(text: str) -> str:
-    """Return a text as one part of a path."""
-    return quote(text, safe="")
+def google_headers() -> Callable[[], Mapping[str, str]]:
+    """Return what gives the headers that authorize a request to Google.
+
+    It raises a `MissingExtraError` without google-auth, and a `UsageError` when nobody is logged
+    in.
+    """
+    return _Credentials().headers
 
 
 def _explained(error: ServiceError) -> ServiceError:
