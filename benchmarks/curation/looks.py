@@ -88,12 +88,13 @@ def main() -> None:
     add_out(parser)
     parser.add_argument("--cleanvision-python", type=Path, required=True)
     parser.add_argument("--count", type=int, default=300, help="pictures of each set")
+    parser.add_argument("--sets", nargs="+", default=list(_SETS))
     arguments = parser.parse_args()
     other = Other(arguments.cleanvision_python, ("cleanvision",))
     other.check()
     detail: dict[str, Any] = {"cleanvision": other.version("cleanvision")}
     values: list[float] = []
-    for name in _SETS:
+    for name in arguments.sets:
         with tempfile.TemporaryDirectory() as folder:
             written = write(Path(folder), shared(name), arguments.count)
             found = measure(Path(folder), other, written)

@@ -75,11 +75,12 @@ def main() -> None:
     add_out(parser)
     parser.add_argument("--imagededup-python", type=Path, required=True)
     parser.add_argument("--count", type=int, default=300, help="originals of each set")
+    parser.add_argument("--sets", nargs="+", default=list(_SETS))
     arguments = parser.parse_args()
     other = Other(arguments.imagededup_python, ("numpy", "pywt"))
     detail: dict[str, Any] = {"imagededup": other.version("imagededup")}
     recalls = []
-    for name in _SETS:
+    for name in arguments.sets:
         with tempfile.TemporaryDirectory() as folder:
             count = write(Path(folder) / "all", name, arguments.count)
             detail[name] = measure(Path(folder) / "all", other, count)

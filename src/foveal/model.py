@@ -46,7 +46,8 @@ class Model:
     Args:
         model: A run or its name, a bundle folder, a `.foveal` file, a model in the store (`cats`,
             `cats@live`, `cats:3`), or `imagenet`; several joined by commas vote, each with its
-            own pre-processing. `bundle`, `run`, `stored` and `metrics` are those of the first.
+            own pre-processing. `bundle`, `run`, `stored`, `exports_kept_in` and `metrics` are
+            those of the first.
         max_pixels: Largest height times width of a picture that is decoded; None takes the limit
             of the training.
         max_bytes: Largest size of a file that is decoded; None takes the limit of the training.
@@ -79,6 +80,7 @@ class Model:
         first, *others = voters(model)
         found = find_model(first)
         self.bundle, self.run, self.stored = found.bundle, found.run, found.stored
+        self.exports_kept_in = found.kept_in
         self._given = {"max_pixels": max_pixels, "max_bytes": max_bytes}
         self._engine = engine
         self._limits = replace(
@@ -449,22 +451,25 @@ class Model:
                 run=self.run,
                 data=data,
                 progress=reporting,
+                kept_in=self.exports_kept_in,
             ).path
         finally:
             reporting.finish()
 
     def exports(self) -> list[JsonObject]:
-        """Return what was exported from the model's run, with the proofs; the newest last.
+        """Return what was exported from the model, with the proofs; the newest last.
 
         Each has `to`, `precision`, `version` (of the bundle), `created`, `path`, `bytes` and
-        `proof` (None where the bundle's own network was written). Empty without a run.
+        `proof` (None where the bundle's own network was written). The record is in the run, or
+        beside the version in the store; without either it is empty.
 
         Raises:
-            UsageError: If the record in the run is damaged.
+            StoreError: If the store cannot be reached.
+            UsageError: If the record is damaged.
         """
         from foveal.workflow.exports import exports_of
 
-        return exports_of(self.run)
+        return exports_of(self.exports_kept_in)
 
     @spelled
     def save(self, path: str | Path) -> Path:

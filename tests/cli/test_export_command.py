@@ -101,6 +101,29 @@ def test_a_run_keeps_what_was_exported_with_its_proof(
 
 
 @pytest.mark.usefixtures("proven")
+def test_a_version_in_a_store_keeps_what_was_exported_from_it(
+    tiny_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FOVEAL_STORE", str(tmp_path / "store"))
+    stored = foveal.load(tiny_run).push("tiny")
+    out = tmp_path / "model.bin"
+    assert run(["export", "tiny", "--to", "proven", "--out", str(out)]) == 0
+    (export,) = foveal.load("tiny:1").exports()
+    assert (export["to"], export["path"], export["proof"]["ratio"]) == ("proven", str(out), 1.5)
+    capsys.readouterr()
+    assert run(["models", "show", str(stored)]) == 0
+    assert "some runtime 2" in capsys.readouterr().out
+    assert run(["models", "show", str(stored), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["exports"] == [export]
+    # The version is as whole as before, and a new one has no exports.
+    assert foveal.open_store().problem("tiny", 1) is None
+    assert foveal.load(tiny_run).exports() == []
+
+
+@pytest.mark.usefixtures("proven")
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.checks.mask_fit import MaskFit
+from foveal.checks.text_fit import TextFit
 from foveal.data.resemblance import Copies
 from foveal.data.scan import Scan
 from foveal.data.source import Sample, TargetKind
@@ -50,6 +51,7 @@ class CheckInput:
             was trained on them; None where they were not computed. Zeros for unreadable samples.
         out_of_fold: Answers of models of the other folds; None where they were not computed.
         mask_fit: How masks fit their pictures; None where that was not computed.
+        text_fit: What readers of the other folds make of the texts; None where none read.
         copies: What `find_copies` returns for the usable samples, if it is known already.
     """
 
@@ -61,6 +63,7 @@ class CheckInput:
     features: NDArray[np.float32] | None = None
     out_of_fold: OutOfFold | None = None
     mask_fit: MaskFit | None = None
+    text_fit: TextFit | None = None
     copies: Copies | None = None
 
     def usable(self) -> NDArray[np.int64]:

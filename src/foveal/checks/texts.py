@@ -6,9 +6,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
+
 from foveal.checks.base import CheckInput, check
-from foveal.data.findings import about, finding, plural, quoted
-from foveal.types import SPLIT_NAMES, Finding, Severity
+from foveal.data.findings import SHOWN, about, finding, plural, quoted
+from foveal.types import SPLIT_NAMES, Finding, Severity, Suspect
+from foveal.words import percent
 
 _READ = ("read",)
 # A character in fewer pictures is learnt from one or two, or is a slip of the pen in the labels.
@@ -16,6 +19,8 @@ _RARE = 3
 # A text this many times longer than half of the others, and this many characters, stands out.
 _LONGER_TIMES, _LONGER_BY = 3, 8
 _SHOWN = 8
+# A text is a suspect when it is more likely wrong than right.
+_SUSPECT = 0.5
 _TRAIN = SPLIT_NAMES.index("train")
 # Letters of other scripts that print exactly like the Latin ones below them.
 _LOOK_ALIKE = str.maketrans(
@@ -166,6 +171,43 @@ def look_alike_characters(given: CheckInput) -> Iterator[Finding]:
             _ids(given, fewer),
             hint="write one of the two everywhere",
         )
+
+
+@check("texts.suspect", tasks=_READ)
+def suspect_texts(given: CheckInput) -> Iterator[Finding]:
+    """Texts that are more likely wrong than right, with what was read instead.
+
+    Found with `foveal check --features`: readers that were not trained on a picture read it.
+    """
+    fit = given.text_fit
+    if fit is None:
+        return
+    judged = np.flatnonzero(np.isfinite(fit.wrong))
+    order = judged[np.argsort(-fit.wrong[judged], kind="stable")]
+    doubted = order[fit.wrong[order] >= _SUSPECT].tolist()
+    if not doubted:
+        return
+    suspects = tuple(
+        Suspect(given.samples[i].id, float(fit.wrong[i]), fit.readings[i] or None) for i in doubted
+    )
+    text = (given.samples[doubted[0]].raw or ("",))[0]
+    yield Finding(
+        id="texts.suspect",
+        severity="warning",
+        message=(
+            f"{plural(len(suspects), 'text')} of {len(judged):,} likely wrong: for example "
+            f"{suspects[0].sample} has {text!r} and reads {suspects[0].label or ''!r}."
+        ),
+        samples=tuple(suspect.sample for suspect in suspects[:SHOWN]),
+        count=len(suspects),
+        hint="foveal review DATA shows them",
+        method=(
+            f"readers that were not trained on the picture read {percent(fit.read, 0)} of the "
+            f"texts as given: chance of a wrong text at least {_SUSPECT}; about "
+            f"{fit.wrong[judged].sum():,.0f} of all texts are expected to be wrong"
+        ),
+        suspects=suspects,
+    )
 
 
 def _twin(character: str) -> str:

@@ -32,7 +32,7 @@ def check(
         bool,
         typer.Option(
             "--features",
-            help="Also find wrong labels and outliers, with features of a pretrained network.",
+            help="Also find wrong labels, texts and masks, by models that never saw the picture.",
         ),
     ] = False,
     overrides: Set = None,

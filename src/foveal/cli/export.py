@@ -94,7 +94,14 @@ def export(
     progress = make_progress(quiet=quiet)
     try:
         exported = export_model(
-            opened.bundle, to, out, options=options, run=opened.run, data=data, progress=progress
+            opened.bundle,
+            to,
+            out,
+            options=options,
+            run=opened.run,
+            data=data,
+            progress=progress,
+            kept_in=opened.exports_kept_in,
         )
     finally:
         progress.finish()

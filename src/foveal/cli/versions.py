@@ -8,16 +8,19 @@ from typing import Annotated
 import typer
 
 import foveal
+from foveal.cli.export import exports_table
 from foveal.cli.options import Debug, Json, Quiet, StorePath
 from foveal.cli.output import metric_rows, note, table, wrapped, write, write_json
 from foveal.metrics import Interval
 from foveal.store.changes import kept_result
 from foveal.store.difference import Difference
+from foveal.store.exports import StoredExports
 from foveal.store.record import Record, StoredVersion
 from foveal.store.reference import Reference
 from foveal.store.state import NameState
 from foveal.store.store import Store
 from foveal.types import JsonObject
+from foveal.workflow.exports import exports_of
 from foveal.workflow.stored_runs import compare_versions
 
 # More make a line of labels that nobody reads.
@@ -81,8 +84,10 @@ def show(
         return
     # Opened, so that nothing is said of a damaged one.
     bundle = opened.bundle(version.name, version.version)
+    exports = exports_of(StoredExports(opened.files, version.name, version.version))
     if as_json:
-        write_json({"schema_version": 1, "name": version.name, **_version_json(version, None)})
+        shown = {**_version_json(version, None), "exports": exports}
+        write_json({"schema_version": 1, "name": version.name, **shown})
         return
     lines = [
         ("labels", ", ".join(bundle.task.labels.names[:8])),
@@ -91,6 +96,9 @@ def show(
     _show_version(version, lines)
     if version.record is not None:
         _show_metrics(opened, version, version.record)
+    if exports:
+        write("")
+        write(exports_table(exports))
 
 
 def diff(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import final
+from typing import TypeAlias, final
 
 from foveal.atomic import write_atomic
 from foveal.bundle.bundle import Bundle
@@ -20,12 +20,16 @@ from foveal.export.formats import FORMATS, write_as
 from foveal.export.job import ExportJob, ExportOptions, Pictures
 from foveal.export.proof import Proof
 from foveal.export.upload import check_free, upload
+from foveal.store.exports import StoredExports
 from foveal.types import JsonObject
 from foveal.urls import is_url, local_path
 from foveal.workflow.measure import own_data, part_of
 from foveal.workflow.sources import open_as
 
 EXPORTS_NAME = "exports.json"
+
+KeptIn: TypeAlias = Path | StoredExports
+"""Where the record of a model's exports is: in its run, or beside its version in a store."""
 
 
 @final
@@ -57,8 +61,9 @@ def export_model(
     run: Path | None,
     data: str | Path | None,
     progress: Progress,
+    kept_in: KeptIn | None = None,
 ) -> Exported:
-    """Write a bundle in a format, prove it, and note it in the bundle's run.
+    """Write a bundle in a format, prove it, and note it.
 
     Args:
         bundle: The model.
@@ -66,9 +71,10 @@ def export_model(
         out: What to write, a path or an fsspec URL; None takes the model's name in the working
             directory.
         options: Of the format.
-        run: The bundle's run, if it is at hand: gives the pictures, and keeps the record.
+        run: The bundle's run, if it is at hand: gives the pictures.
         data: Labelled pictures to prove the export on; None takes the validation split of the run.
         progress: Told how far the work is.
+        kept_in: Where the export and its proof are noted; None notes them nowhere.
 
     Raises:
         UsageError: When there is no such format, it does not take the options, or `out` cannot be
@@ -79,8 +85,8 @@ def export_model(
     target = out or bundle.name + FORMATS[to].suffix_for(options)
     job = ExportJob(bundle, options, partial(pictures_of, bundle, run, data), progress)
     exported = _write(job, to, target) if not is_url(target) else _upload(job, to, str(target))
-    if run is not None:
-        _note(run, bundle, exported, options)
+    if kept_in is not None:
+        _note(kept_in, bundle, exported, options)
     return exported
 
 
@@ -124,19 +130,26 @@ def pictures_of(bundle: Bundle, run: Path | None, data: str | Path | None) -> Pi
     return Pictures(source, val, train, limits)
 
 
-def exports_of(run: Path | None) -> list[JsonObject]:
-    """Return what was exported from a run, with the proofs; the last of each format and options.
+def exports_of(kept_in: KeptIn | None) -> list[JsonObject]:
+    """Return what was exported from a model, with the proofs; the last of each format and options.
 
     Raises:
+        StoreError: When the store cannot be reached.
         UsageError: When the record is damaged.
     """
-    path = None if run is None else run / EXPORTS_NAME
-    if path is None or not path.is_file():
+    if kept_in is None:
+        return []
+    if isinstance(kept_in, Path):
+        path = kept_in / EXPORTS_NAME
+        content, location = path.read_bytes() if path.is_file() else None, str(path)
+    else:
+        content, location = kept_in.read(), kept_in.location
+    if content is None:
         return []
     try:
-        exports: list[JsonObject] = json.loads(path.read_text(encoding="utf-8"))["exports"]
+        exports: list[JsonObject] = json.loads(content)["exports"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is damaged.", hint=f"rm {path}") from error
+        raise UsageError(f"{location} is damaged.", hint=f"rm {location}") from error
     return exports
 
 
@@ -153,10 +166,10 @@ def digest_of_files(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _note(run: Path, bundle: Bundle, exported: Exported, options: ExportOptions) -> None:
-    """Keep what was exported, and its proof, in the run."""
+def _note(kept_in: KeptIn, bundle: Bundle, exported: Exported, options: ExportOptions) -> None:
+    """Keep what was exported, and its proof."""
     key = {"to": exported.to, "precision": options.precision}
-    kept = [e for e in exports_of(run) if any(e.get(name) != key[name] for name in key)]
+    kept = [e for e in exports_of(kept_in) if any(e.get(name) != key[name] for name in key)]
     entry: JsonObject = {
         **key,
         "version": bundle.version,
@@ -166,5 +179,8 @@ def _note(run: Path, bundle: Bundle, exported: Exported, options: ExportOptions)
         "sha256": exported.sha256,
         "proof": None if exported.proof is None else exported.proof.to_json(),
     }
-    text = json.dumps({"schema_version": 1, "exports": [*kept, entry]}, indent=1)
-    write_atomic(run / EXPORTS_NAME, text + "\n")
+    text = json.dumps({"schema_version": 1, "exports": [*kept, entry]}, indent=1) + "\n"
+    if isinstance(kept_in, Path):
+        write_atomic(kept_in / EXPORTS_NAME, text)
+    else:
+        kept_in.write(text.encode())

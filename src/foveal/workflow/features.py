@@ -6,7 +6,6 @@ whatever it is called and wherever it is moved.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -34,8 +33,7 @@ from foveal.types import Image
 from foveal.workflow.feature_network import OUTPUT, PIPELINE, feature_model
 from foveal.workflow.mask_fit import judge_masks
 from foveal.workflow.sources import limits_of
-
-logger = logging.getLogger(__name__)
+from foveal.workflow.text_fit import judge_texts
 
 _BATCH = 32
 # Beyond it a number is infinite in the two bytes that are kept.
@@ -62,8 +60,8 @@ def answer(
         fit = judge_masks(given, source, limits_of(recipe), units, progress)
         return replace(given, mask_fit=fit)
     if given.target == "text":
-        logger.warning("of texts nothing is checked with features yet")
-        return given
+        units = _units(given, given.usable())
+        return replace(given, text_fit=judge_texts(given, source, recipe, units, progress))
     kept = compute(source, given.scan.digest, given.scan.ok, limits_of(recipe), cache, progress)
     known = np.array([i for i in np.flatnonzero(given.scan.ok) if kept.has(given.scan.digest[i])])
     known = known.astype(np.int64)

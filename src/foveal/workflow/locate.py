@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from foveal.store.record import StoredVersion
     from foveal.store.reference import Reference
     from foveal.store.store import Store
+    from foveal.workflow.exports import KeptIn
 
 IMAGENET = "imagenet"
 _REGISTRY = "mlflow:"
@@ -34,11 +35,13 @@ class Found:
         bundle: The bundle, opened and verified.
         run: The run directory that it is in, or None.
         stored: Where it is in a store, or None.
+        kept_in: Where its exports are noted, or None.
     """
 
     bundle: Bundle
     run: Path | None = None
     stored: StoredVersion | None = None
+    kept_in: KeptIn | None = None
 
 
 def find_model(model: str | Path) -> Found:
@@ -56,7 +59,8 @@ def find_model(model: str | Path) -> Found:
         return _registered(str(model))
     if _has_model(path):
         _tell_apart(str(model), path)
-        return Found(_open(path), run_of(path))
+        run = run_of(path)
+        return Found(_open(path), run, kept_in=run)
     if str(model) == IMAGENET and not path.exists():
         return Found(Bundle.open(_imagenet()))
     stored = store_of(model)
@@ -64,7 +68,12 @@ def find_model(model: str | Path) -> Found:
         return Found(_open(path))
     store, reference = stored
     version = store.resolve(reference)
-    return Found(store.bundle(version.name, version.version), None, version)
+    bundle = store.bundle(version.name, version.version)
+    # Imported late, with what it needs of the store.
+    from foveal.store.exports import StoredExports
+
+    kept_in = StoredExports(store.files, version.name, version.version)
+    return Found(bundle, None, version, kept_in)
 
 
 def in_store(
