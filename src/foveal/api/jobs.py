@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,9 @@ from foveal.model import Model
 if TYPE_CHECKING:
     from foveal.jobs.job import Job
     from foveal.jobs.listed import Jobs
+    from foveal.jobs.options import JobOptions
+    from foveal.jobs.target import Target
+    from foveal.jobs.training import Training
     from foveal.jobs.vertex.models import Deployment
     from foveal.recipe import Recipe
 
@@ -111,34 +114,62 @@ def submit(
     """
     given = locals()
     # Imported late, as in every public function.
-    from foveal.jobs.options import JobOptions
     from foveal.jobs.submit import submit as send
-    from foveal.jobs.target import Target
-    from foveal.jobs.training import Training
-    from foveal.recipe import KNOBS, make_recipe
-    from foveal.settings import settings_of
     from foveal.urls import is_url
-    from foveal.workflow.rundir import default_name
 
-    target = Target.parse(on)
-    options = JobOptions(
-        **{name: given[name] for name in settings_of(JobOptions) if name != "labels"},
-        labels=tuple(labels),
-    )
-    options.check(target)
-    knobs = {name: value for name, value in given.items() if name in KNOBS}
-    training = Training(
-        str(data),
-        make_recipe(recipe, overrides, knobs),
-        default_name(str(data)) if name is None else name,
-        _bundle_of(start_from),
-        finish_on_interrupt,
-    )
+    target, options, training = _asked(given)
     if target.kind == "local" and not is_url(out or ""):
         out = Path(out or "runs").absolute()
     # On one machine of the cluster a training needs nothing of Ray.
     together = ("--on", "ray:auto", "--workers", str(workers)) if workers > 1 else ()
     return send(training.work(target, *together), target, options, output=out)
+
+
+def write_manifest(
+    data: str, on: str, settings: Mapping[str, Any], folder: Path | None = None
+) -> tuple[Path, str]:
+    """Write the file of a training for Kubernetes, Slurm or SkyPilot.
+
+    Args:
+        data: As for `submit`.
+        on: `k8s`, `slurm` or `sky`.
+        settings: Further arguments of `submit`.
+        folder: Folder to write; None takes one that is named like the run.
+
+    Returns:
+        The folder, and the command that sends the job.
+    """
+    from foveal.jobs.manifests import write_manifest as write
+
+    target, options, training = _asked({**settings, "data": data, "on": on})
+    out = settings.get("out")
+    folder = folder or Path(f"{training.name}-{target}")
+    return folder, write(training, target, options, None if out is None else str(out), folder)
+
+
+def _asked(given: Mapping[str, Any]) -> tuple[Target, JobOptions, Training]:
+    """Return what the arguments of `submit` mean."""
+    from foveal.jobs.options import JobOptions
+    from foveal.jobs.target import Target
+    from foveal.jobs.training import Training
+    from foveal.recipe import KNOBS, make_recipe
+    from foveal.settings import settings_of
+    from foveal.workflow.rundir import default_name
+
+    target, data, name = Target.parse(given["on"]), str(given["data"]), given.get("name")
+    machines = {name: given[name] for name in settings_of(JobOptions) if name in given}
+    machines["labels"] = tuple(machines.get("labels", ()))
+    options = JobOptions(**machines)
+    options.check(target)
+    knobs = {name: value for name, value in given.items() if name in KNOBS}
+    training = Training(
+        data,
+        make_recipe(given.get("recipe"), given.get("overrides", ()), knobs),
+        default_name(data) if name is None else name,
+        _bundle_of(given.get("start_from")),
+        given.get("finish_on_interrupt", False),
+    )
+    return target, options, training
 
 
 @spelled

@@ -12,7 +12,7 @@ import typer
 import foveal
 from foveal.cli.knobs import given_of, options_of, with_options
 from foveal.cli.options import seconds
-from foveal.cli.output import METRIC_HEAD, note, write_json
+from foveal.cli.output import METRIC_HEAD, note, write, write_json
 from foveal.errors import FovealError, UsageError
 from foveal.jobs.job import Job, JobState
 from foveal.jobs.options import JobOptions
@@ -81,6 +81,20 @@ def refuse_machines(options: Mapping[str, Any], *, detach: bool) -> None:
     flags = [settings_of(JobOptions)[name].flags[0] for name in options]
     for flag in [*flags, *(["--detach"] if detach else [])]:
         raise UsageError(f"{flag} needs --on.", hint=f"foveal train DATA --on local {flag}")
+
+
+def say_written(
+    data: str, on: str, settings: Mapping[str, Any], *, as_json: bool, quiet: bool
+) -> None:
+    """Write the file of a training for another scheduler, and say the command."""
+    from foveal.api.jobs import write_manifest
+
+    folder, command = write_manifest(data, on, settings)
+    if as_json:
+        write_json({"schema_version": 1, "folder": str(folder), "command": command})
+        return
+    note(f"written  {folder}", quiet=quiet)
+    write(command)
 
 
 def sent(

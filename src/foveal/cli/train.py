@@ -20,6 +20,7 @@ from foveal.cli.elsewhere import (
     job_options,
     refuse_going_on,
     refuse_machines,
+    say_written,
     sent,
     with_job_options,
 )
@@ -29,6 +30,7 @@ from foveal.cli.output import metric_table, note, wrapped, write, write_json
 from foveal.cli.signals import termination_as_interrupt
 from foveal.console import show_log
 from foveal.errors import TrainingInterrupted, UsageError
+from foveal.jobs.target import Target
 from foveal.progress import make_progress
 from foveal.recipe.knobs import KNOBS, make_recipe
 
@@ -135,6 +137,9 @@ def train(
         refuse_going_on({**going, "--find-lr": find_lr or None}, on)
         _refuse_addition(data, given.get("epochs"))
         settings = {**about, **given, **stops, **machines}
+        if Target.parse(on).is_file:
+            say_written(str(data), on, settings, as_json=as_json, quiet=quiet)
+            return
         job = sent(str(data), on, settings, detach=detach, as_json=as_json, quiet=quiet)
         if not detach:
             model = followed(job, out or Path("runs"), quiet=quiet)

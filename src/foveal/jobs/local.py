@@ -51,7 +51,8 @@ class LocalJob(Job):
         folder = register.path(record.name).absolute()
         try:
             files = folder / _FILES
-            _put(work, files)
+            files.mkdir()
+            work.write_files(files)
             results = output or str(folder / _OUTPUT)
             argv = work.command(results, sys.executable)
             record = replace(record, command=argv, output=results)
@@ -135,20 +136,6 @@ class LocalJob(Job):
             link.symlink_to(own[0].resolve())
             return self.place(shown, out)
         return self.place(self.folder / _OUTPUT, out)
-
-
-def _put(work: Work, folder: Path) -> None:
-    """Write the files that the work reads."""
-    folder.mkdir()
-    for name, content in work.files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        elif content.is_dir():
-            shutil.copytree(content, path)
-        else:
-            shutil.copyfile(content, path)
 
 
 def _start(folder: Path, output: str) -> None:

@@ -88,12 +88,12 @@ class JobOptions:
                 raise UsageError(f"{flag} has no effect on {target}.", hint=f"leave {flag} out")
 
 
-_FILES = frozenset({"workers", "image", "machine", "accelerator", "accelerators", "timeout_s"})
+_ANY = frozenset({"machine", "accelerator", "accelerators", "timeout_s"})
 _TAKEN = {
     "local": frozenset[str](),
     "ray": frozenset({"workers"}),
     "vertex": frozenset(settings_of(JobOptions)),
-    "k8s": _FILES,
-    "slurm": _FILES,
-    "sky": _FILES | {"spot"},
+    "k8s": _ANY | {"image", "service_account"},
+    "slurm": _ANY,
+    "sky": _ANY | {"image", "spot"},
 }

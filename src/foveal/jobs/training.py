@@ -46,7 +46,8 @@ class Training:
             UsageError: When there are no such data, or the network is code of the user's own.
         """
         files: dict[str, Path | bytes] = {_RECIPE: self.recipe.given_yaml().encode()}
-        is_here = target.kind == "local"
+        # A cluster of Slurm shares its folders with the machine that one sends from.
+        is_here = target.kind in ("local", "slurm")
         if not is_here:
             self._refuse_own_code(target)
         data = self.data

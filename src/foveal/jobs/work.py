@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,3 +56,15 @@ class Work:
         """Return the command, with results going to `output`."""
         args = (arg.replace(OUTPUT, output) for arg in self.args)
         return (python, "-m", self.module, *args)
+
+    def write_files(self, folder: Path) -> None:
+        """Write the files that it reads into a folder."""
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            elif content.is_dir():
+                shutil.copytree(content, path)
+            else:
+                shutil.copyfile(content, path)
