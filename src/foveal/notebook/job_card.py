@@ -16,13 +16,19 @@ from foveal.notebook.cards import model_html
 from foveal.render.markup import table_html
 
 _MOST_FILES = 12
-_PRE = (
+# In reverse, so that where the log is longer than this, its end is seen.
+_LOG = (
     "margin:8px 0;padding:8px 12px;border:1px solid #8884;border-radius:8px;max-height:22em;"
-    "overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere"
+    "overflow:auto;display:flex;flex-direction:column-reverse"
 )
+_PRE = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere"
+# Seen on light and on dark pages.
 _COLOURS = {
-    JobState.SUCCEEDED: "#0b7a55",
-    JobState.FAILED: "#c8321f",
+    None: "#888",
+    JobState.QUEUED: "#888",
+    JobState.RUNNING: "#3f76e8",
+    JobState.SUCCEEDED: "#159a6c",
+    JobState.FAILED: "#dc4632",
     JobState.STOPPED: "#c77a12",
 }
 
@@ -55,13 +61,13 @@ class Snapshot:
         return "\n".join(lines + ([self.trouble] if self.trouble else []))
 
     def _repr_html_(self) -> str:
-        colour = _COLOURS.get(self.state, "") if self.state else ""
-        style = f' style="color:{colour}"' if colour else ""
+        dot = f'<span style="color:{_COLOURS[self.state]}">●</span>'
         head = (
-            f"<div><strong>{escape(self.name)}</strong> on {escape(self.target)}: "
-            f"<strong{style}>{escape(self.state or 'unknown')}</strong></div>"
+            f"<div>{dot} <strong>{escape(self.name)}</strong> on {escape(self.target)}: "
+            f"<strong>{escape(self.state or 'unknown')}</strong></div>"
         )
-        log = f'<pre style="{_PRE}">{escape(chr(10).join(self.tail))}</pre>' if self.tail else ""
+        lines = escape("\n".join(self.tail))
+        log = f'<div style="{_LOG}"><pre style="{_PRE}">{lines}</pre></div>' if lines else ""
         trouble = f"<p>{escape(self.trouble)}</p>" if self.trouble else ""
         return head + log + trouble + (outputs_html(self.outputs) if self.outputs else "")
 

@@ -149,6 +149,9 @@ class SentJob:
     def _following(self) -> threading.Thread:
         """Return the thread that reads the log, and fetches when the job has ended."""
         if self._reader is None:
+            # The log is read from its beginning.
+            self._tail.clear()
+            self._trouble = ""
             self._reader = threading.Thread(target=self._follow, name="foveal-log", daemon=True)
             self._reader.start()
         return self._reader
