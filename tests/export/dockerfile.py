@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Places in the image; here they lie below the replay's folder.
-_PLACES = re.compile(r"(?<![\w.])/(opt/foveal|build|audit|model)(?=[/\s\"':]|$)")
+_PLACES = re.compile(
+    r"(?<![\w.])/(opt/foveal|build|audit|model|wheels|work|home/foveal)(?=[/\s\"':]|$)"
+)
 
 
 def instructions(text: str) -> Iterator[tuple[str, str]]:
@@ -23,6 +25,24 @@ def instructions(text: str) -> Iterator[tuple[str, str]]:
         if line.strip():
             word, _, rest = line.partition(" ")
             yield word, rest.strip()
+
+
+def steps(text: str, target: str) -> Iterator[tuple[str, str]]:
+    """Yield the instructions that make one stage, those of the stages that it takes from first."""
+    stages: dict[str, tuple[str, list[tuple[str, str]]]] = {}
+    for word, rest in instructions(text):
+        if word == "FROM":
+            base, _, name = rest.partition(" AS ")
+            stages[name] = (base, [])
+        elif stages:
+            stages[name][1].append((word, rest))
+    base, own = stages[target]
+    for word, rest in own:
+        if word == "COPY" and (found := re.match(r"--from=(\S+)", rest)):
+            yield from steps(text, found[1])
+    if base in stages:
+        yield from steps(text, base)
+    yield from own
 
 
 def last(text: str, word: str) -> str:
@@ -42,11 +62,16 @@ class Replay:
 
     context: Path
     root: Path
+    file: str = "Dockerfile"
+    target: str | None = None
 
     @property
     def text(self) -> str:
-        """The Dockerfile."""
-        return (self.context / "Dockerfile").read_text()
+        """The Dockerfile, of which nothing is left but what makes the target, if there is one."""
+        text = (self.context / self.file).read_text()
+        if self.target is None:
+            return text
+        return "".join(f"{word} {rest}\n" for word, rest in steps(text, self.target))
 
     def build(self) -> None:
         """Run what RUN and COPY say; both stages have the Python that runs here."""
@@ -54,19 +79,24 @@ class Replay:
         for word, rest in instructions(self.text):
             if word == "WORKDIR":
                 here = Path(self.placed(rest))
-                here.mkdir(parents=True)
+                here.mkdir(parents=True, exist_ok=True)
             elif word == "RUN":
                 # What pip has downloaded for other tests need not be downloaded again, nor need
                 # what is not imported be compiled: half of the time.
-                command = self.placed(rest).replace("--no-cache-dir", "--no-compile")
+                command = self.placed(rest).replace(
+                    "install --no-cache-dir", "install --no-compile"
+                )
+                command = command.replace("--no-cache-dir", "")
                 command = re.sub(r"\bpython (?=-m)", f"{shlex.quote(sys.executable)} ", command)
                 done = subprocess.run(
                     ["/bin/sh", "-c", command], cwd=here, capture_output=True, text=True
                 )
                 assert done.returncode == 0, f"{command}\n{done.stderr}"
             elif word == "COPY" and "--from=build" not in rest:
-                source, target = (part.rstrip("/") for part in rest.split())
-                self._copy(self.context / source, here / self.placed(target))
+                *sources, target = (part.rstrip("/") for part in rest.split())
+                for source in sources:
+                    to = here / self.placed(target)
+                    self._copy(self.context / source, to / source if target == "." else to)
 
     def _copy(self, source: Path, target: Path) -> None:
         if source.is_dir():
