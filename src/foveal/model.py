@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final, overload
 
@@ -27,6 +27,7 @@ from foveal.workflow.locate import find_model
 from foveal.workflow.names import voters
 
 if TYPE_CHECKING:
+    from foveal.cluster.predict import AnswerFiles
     from foveal.evaluate.evaluate import Evaluation
     from foveal.explain.evidence import Explanation
     from foveal.metrics import Interval
@@ -295,6 +296,65 @@ class Model:
 
     __call__ = predict
 
+    @spelled
+    def predict_on(
+        self,
+        on: str,
+        pictures: PictureLike | Iterable[Any],
+        out: str | Path,
+        *,
+        format: str | None = None,
+        workers: int | None = None,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+        verbose: bool = True,
+    ) -> AnswerFiles:
+        """Answer many pictures on a Ray cluster, into files.
+
+        Call it again after anything went wrong: what is in the files is not answered twice.
+
+        Args:
+            on: `ray:local` starts a cluster on this machine, `ray:auto` joins the one that it
+                belongs to.
+            pictures: Files, folders, globs, archives or URLs, which each machine has to see.
+            out: Folder or URL for the files `part-000000.jsonl`, …, with a record for each picture
+                in order; a picture that cannot be read has one with an `error`.
+            format: `jsonl` or `parquet`; None takes the ending of `out`, or else `jsonl`.
+            workers: Actors that answer, each on one core; None takes all cores.
+            batch_size: Pictures run through the network together.
+            progress: Receives the progress.
+            verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
+
+        Raises:
+            MissingExtraError: If Ray, or what a URL needs, is not installed.
+            UsageError: If there is no cluster, or `out` has other answers or cannot be written to.
+            DataError: For a folder without pictures, or one that a machine does not see.
+
+        Example:
+            >>> files = model.predict_on("ray:local", "photos/", "answers")  # doctest: +SKIP
+            >>> [record["label"] for record in files.records()]  # doctest: +SKIP
+            ['cat', 'dog']
+        """
+        # Imported late: most models answer here.
+        from foveal.cluster.predict import answer_on
+        from foveal.cluster.shards import format_of
+        from foveal.jobs.target import Target
+
+        target, form = Target.parse(on), format_of(format, str(out))
+        reporting = shown_progress(progress, verbose=verbose)
+        return answer_on(
+            target,
+            [model.bundle for model in (self, *self._others)],
+            list(read_each(pictures)),
+            str(out),
+            limits=self._limits,
+            engine=self._engine,
+            form=form,
+            workers=workers,
+            batch_size=batch_size,
+            progress=reporting,
+        )
+
     def predict_proba(
         self, pictures: Iterable[Any], *, batch_size: int = 32
     ) -> NDArray[np.float32]:
@@ -325,6 +385,8 @@ class Model:
         label_regex: str | None = None,
         progress: Progress | None = None,
         verbose: bool = True,
+        on: str | None = None,
+        workers: int | None = None,
     ) -> Evaluation:
         """Evaluate the model on labelled data, through the code that serves it.
 
@@ -337,6 +399,9 @@ class Model:
                 or else its first.
             progress: Receives the progress.
             verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
+            on: `ray:local` answers on a Ray cluster of this machine, `ray:auto` on the one that it
+                belongs to; None answers here. The metrics and the report are made here.
+            workers: With `on`: actors that answer, each on one core; None takes all cores.
 
         Raises:
             DataError: If no labelled picture can be read.
@@ -349,6 +414,14 @@ class Model:
         """
         from foveal.workflow.measure import measure
 
+        elsewhere = None
+        if on is not None:
+            from foveal.cluster.evaluate import MeasureOn
+            from foveal.jobs.target import Target
+
+            target = Target.parse(on)
+            bundles = tuple(model.bundle for model in (self, *self._others))
+            elsewhere = partial(MeasureOn, target, bundles, self._limits, self._engine, workers)
         reporting = shown_progress(progress, verbose=verbose)
         try:
             return measure(
@@ -359,6 +432,7 @@ class Model:
                 out=Path(out) if out is not None else None,
                 progress=reporting,
                 label_regex=label_regex,
+                elsewhere=elsewhere,
             )
         finally:
             reporting.finish()

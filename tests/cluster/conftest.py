@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from running_ray import RunningRay
 
+from foveal.cluster.connect import import_ray
+
 
 @pytest.fixture(scope="session")
 def running_ray() -> Iterator[RunningRay]:
@@ -28,13 +30,11 @@ def running_ray() -> Iterator[RunningRay]:
         # Ray reads it once, perhaps before this, and sets it itself for a cluster that it starts.
         patch.setenv("RAY_AUTH_MODE", "")
         patch.delenv("RAY_AUTH_MODE")
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
         with warnings.catch_warnings():
             # Of its own making: sockets that are closed late, names that are deprecated.
             warnings.simplefilter("ignore")
-            import ray
-
+            ray = import_ray()
             # More cores than there are: they only count what may run at once.
             context = ray.init(
                 address="local",
@@ -51,3 +51,10 @@ def running_ray() -> Iterator[RunningRay]:
             )
         finally:
             ray.shutdown()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let Ray warn of itself: of names that it deprecates and still uses, of open sockets."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.filterwarnings("ignore"))

@@ -11,7 +11,7 @@ import typer
 
 import foveal
 from foveal.cli.knobs import given_of, options_of, with_options
-from foveal.cli.options import seconds
+from foveal.cli.options import ELSEWHERE, seconds
 from foveal.cli.output import METRIC_HEAD, note, write, write_json
 from foveal.errors import FovealError, UsageError
 from foveal.jobs.job import Job, JobState
@@ -21,8 +21,6 @@ from foveal.urls import is_url
 
 if TYPE_CHECKING:
     from foveal.model import Model
-
-ELSEWHERE = "On another machine"
 
 On = Annotated[
     str | None,

@@ -18,9 +18,12 @@ from foveal.cli.options import (
     MaxBytes,
     MaxPixels,
     ModelName,
+    OnRay,
     Out,
     Quiet,
+    Workers,
     engine_of,
+    refuse_without_on,
 )
 from foveal.cli.output import metric_table, note, wrapped, write, write_json
 from foveal.progress import make_progress
@@ -37,6 +40,8 @@ def evaluate(
     max_pixels: MaxPixels = None,
     max_bytes: MaxBytes = None,
     engine: Engine = None,
+    on: OnRay = None,
+    workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -46,6 +51,8 @@ def evaluate(
 
     Every metric has a 95 % interval. --out writes report.html, metrics.json and predictions.csv.
     """
+    if on is None:
+        refuse_without_on({"--workers": workers})
     progress = make_progress(quiet=quiet)
     try:
         opened = foveal.load(
@@ -54,7 +61,9 @@ def evaluate(
             max_bytes=max_bytes,
             engine=engine_of(engine, quiet=quiet),
         )
-        evaluation = opened.evaluate(data, split=split, out=out, progress=progress, **knobs)
+        evaluation = opened.evaluate(
+            data, split=split, out=out, progress=progress, on=on, workers=workers, **knobs
+        )
     finally:
         progress.finish()
     values = evaluation.to_json()

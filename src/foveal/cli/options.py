@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -85,3 +86,37 @@ StorePath = Annotated[
         "--store", metavar="STORE", help="Folder or URL; default: FOVEAL_STORE, else models."
     ),
 ]
+ELSEWHERE = "On another machine"
+"""Heading of the options that say where work is done."""
+
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="TARGET",
+        help="Where: ray:local (a Ray cluster of this machine's cores) or ray:auto (the cluster "
+        "that it belongs to).",
+        rich_help_panel=ELSEWHERE,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        help="With --on: processes that answer, each on one core; default: all cores.",
+        rich_help_panel=ELSEWHERE,
+    ),
+]
+
+
+def refuse_without_on(options: Mapping[str, object]) -> None:
+    """Raise where an option is given that only `--on ray` gives a meaning.
+
+    Raises:
+        UsageError: Naming the first.
+    """
+    for option, value in options.items():
+        if value is not None:
+            raise UsageError(f"{option} needs --on.", hint=f"--on ray:local {option} {value}")

@@ -14,17 +14,22 @@ import typer
 import foveal
 from foveal.cli.asking import is_endpoint, local_pictures, print_answers
 from foveal.cli.options import (
+    ELSEWHERE,
     Debug,
     Engine,
     Json,
     MaxBytes,
     MaxPixels,
     ModelName,
+    OnRay,
     Quiet,
+    Workers,
     engine_of,
+    refuse_without_on,
 )
 from foveal.cli.output import note, table, write, write_json
 from foveal.errors import UsageError
+from foveal.urls import shown
 
 if TYPE_CHECKING:
     from foveal.console import Progress
@@ -61,12 +66,13 @@ def predict(
         ),
     ] = 32,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--out",
             "-o",
             metavar="DIR",
-            help="Folder for masks (STEM.png) and drawn answers (STEM_overlay.jpg).",
+            help="Folder for masks (STEM.png) and drawn answers (STEM_overlay.jpg); with --on, "
+            "folder or URL for the records.",
         ),
     ] = None,
     maps: Annotated[
@@ -94,6 +100,17 @@ def predict(
             help="The key for a MODEL that is a URL; default: the variable FOVEAL_KEY.",
         ),
     ] = None,
+    on: OnRay = None,
+    workers: Workers = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="With --on: jsonl or parquet; default: the ending of --out, or else jsonl.",
+            rich_help_panel=ELSEWHERE,
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -102,6 +119,8 @@ def predict(
 
     A picture that cannot be read gives an error line, and exit status 1 at the end; the others are
     still answered. --out writes masks, and the pictures with the answers drawn on them.
+
+    With --on, Ray answers into files of records at --out; the same command goes on where it ended.
     """
     if as_csv and as_json:
         raise UsageError("--csv and --json cannot be used together.")
@@ -112,7 +131,7 @@ def predict(
             "Pictures or --instances are needed, and not both.", hint="foveal predict MODEL PICTURE"
         )
     if is_endpoint(model):
-        _refuse_there({"--out": out, "--csv": as_csv or None, "--engine": engine})
+        _refuse_there({"--on": on, "--out": out, "--csv": as_csv or None, "--engine": engine})
         print_answers(
             model,
             _from_stdin(pictures or []),
@@ -130,6 +149,16 @@ def predict(
         max_bytes=max_bytes,
         engine=engine_of(engine, quiet=quiet),
     )
+    if on is not None:
+        if as_csv or maps or out is None:
+            raise UsageError(
+                "With --on, records go into files at --out, and neither --csv nor --maps is known.",
+                hint=f"--on {on} --out answers",
+            )
+        settings = {"workers": workers, "format": form, "batch_size": batch_size}
+        _answer_on(opened, on, _files(asked), out, settings, as_json=as_json, quiet=quiet)
+        return
+    refuse_without_on({"--workers": workers, "--format": form})
     if out is None:
         answers = _Counted(_answers(opened, asked, batch_size))
     else:
@@ -159,6 +188,29 @@ def predict(
         note(f"{answers.total - answers.failed} answers written to {out}", quiet=quiet)
     if answers.failed:
         note(f"{answers.failed} of {answers.total} pictures could not be read", quiet=quiet)
+        raise typer.Exit(1)
+
+
+def _answer_on(
+    model: Model,
+    on: str,
+    pictures: list[str],
+    out: str,
+    settings: Mapping[str, Any],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Answer into files on a cluster, and say what came of it."""
+    progress = _make_progress(streams=as_json, quiet=quiet)
+    files = model.predict_on(on, pictures, out, progress=progress, **settings)
+    if as_json:
+        write_json(files.to_json())
+    else:
+        written = files.pictures - files.failed
+        note(f"{written} answers written to {shown(files.location)}", quiet=quiet)
+    if files.failed:
+        note(f"{files.failed} of {files.pictures} pictures could not be read", quiet=quiet)
         raise typer.Exit(1)
 
 
@@ -196,7 +248,7 @@ def _files(pictures: list[Any]) -> list[Any]:
         return pictures
     paths = _as_paths(sys.stdin.buffer.read()) if len(pictures) == 1 else None
     if paths is None:
-        raise UsageError("--out takes files, folders and globs, or paths on stdin.")
+        raise UsageError("--out takes files, folders, globs and URLs, or paths on stdin.")
     return paths
 
 

@@ -56,7 +56,6 @@ def import_ray() -> Any:
     Raises:
         MissingExtraError: If it is not installed.
     """
-    # Read by the processes that it starts, too.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     return import_extra("ray", "ray", "Work on a cluster needs Ray")
 
@@ -76,7 +75,8 @@ def _begin(ray: Any, target: Target, cores: int | None) -> None:
             "This machine belongs to no Ray cluster that answers.",
             hint="ray start --head, or --on ray:local",
         ) from error
-    except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
+    # Ray raises all kinds, some of them plain exceptions.
+    except Exception as error:
         (first, *_) = str(error).strip().splitlines() or [type(error).__name__]
         raise FovealError(f"Ray did not start or let this process in: {first}") from error
 

@@ -31,6 +31,7 @@ from foveal.evaluate.frames import (
 )
 from foveal.evaluate.limit import below, calibrate_limit
 from foveal.evaluate.measure import (
+    Measure,
     MeasuredSamples,
     MeasureOptions,
     measure,
@@ -163,6 +164,7 @@ def evaluate_bundle(
     progress: Progress | None = None,
     unsure_accuracy: float | None = None,
     near_copies: bool = True,
+    measuring: Measure = measure,
 ) -> Evaluation:
     """Measure a bundle on a source, through the same code that serves it.
 
@@ -181,13 +183,14 @@ def evaluate_bundle(
             the evaluation's manifest holds it, and its answers are judged by it.
         near_copies: Whether near copies of pictures that were trained on count as trained on. A
             split has been looked at more closely than hashes can.
+        measuring: Answers the samples; other machines may do that.
 
     Raises:
         DataError: When not one sample could be measured.
     """
     chosen = options or MeasureOptions()
     task, shown = predictor.task, progress or NoProgress()
-    measured = measure(
+    measured = measuring(
         predictor,
         source,
         source.samples if samples is None else samples,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,26 @@ class MeasuredSamples:
     failures: tuple[Failure, ...]
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is found about one sample.
+
+    Attributes:
+        sample: The sample.
+        prediction: The answer, without maps.
+        row: (K,) float64, see `foveal.tasks.base.Rows`.
+        digest: Digest of its file.
+        look: See `foveal.bundle.trained_on.look_at`; 0 where it was not computed.
+    """
+
+    sample: Sample
+    prediction: Prediction
+    row: NDArray[np.float64]
+    digest: bytes
+    look: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     sample: Sample
@@ -116,6 +136,22 @@ class _Prepared:
     frame: Frame
     digest: bytes
     look: int
+
+
+class Measure(Protocol):
+    """Answers every sample; see `measure`."""
+
+    def __call__(
+        self,
+        predictor: Predictor,
+        source: Source,
+        samples: Sequence[Sample],
+        *,
+        batch_size: int,
+        progress: Progress,
+        with_looks: bool = True,
+    ) -> MeasuredSamples:
+        """Return the answers to the samples that could be measured."""
 
 
 def measure(
@@ -143,13 +179,27 @@ def measure(
     Raises:
         DataError: When not one sample could be measured.
     """
-    task = predictor.task
-    measured: list[tuple[Sample, Prediction, bytes]] = []
-    looks: list[int] = []
-    rows: list[NDArray[np.float64]] = []
-    failures: list[Failure] = []
     progress.start("evaluate", len(samples))
-    done = 0
+    found: list[Measured | Failure] = []
+    items = measure_each(predictor, source, samples, batch_size=batch_size, with_looks=with_looks)
+    for item in items:
+        found.append(item)
+        if len(found) % batch_size == 0 or len(found) == len(samples):
+            progress.update(len(found))
+    progress.finish()
+    return join(predictor.task, source, found)
+
+
+def measure_each(
+    predictor: Predictor,
+    source: Source,
+    samples: Sequence[Sample],
+    *,
+    batch_size: int,
+    with_looks: bool = True,
+) -> Iterator[Measured | Failure]:
+    """Yield what is found about each sample, in order; see `measure`."""
+    task = predictor.task
     with_looks = with_looks and any(bundle.trained_on for bundle in predictor.bundles)
     prepare = partial(_prepare, predictor, source, with_look=with_looks)
     is_tiled = any(bundle.pipeline.is_tiled for bundle in predictor.bundles)
@@ -159,31 +209,48 @@ def measure(
         closing(read_ahead(prepare, samples, workers=available_cores(), ahead=together)) as items,
     ):
         while batch := list(islice(items, together)):
-            done += len(batch)
-            failures += [item for item in batch if isinstance(item, Failure)]
             good = [item for item in batch if not isinstance(item, Failure)]
             try:
-                answers = predictor.predict_inputs(
-                    [item.input for item in good], [item.frame for item in good]
+                answers = iter(
+                    predictor.predict_inputs(
+                        [item.input for item in good], [item.frame for item in good]
+                    )
                 )
             except ImageError as error:
                 # Raised by the damaged part of a picture that is read in parts, and runs alone.
-                failures.append(Failure(good[0].sample.id, error.error_code, error.message))
-                answers, good = [], []
-            for item, prediction in zip(good, answers, strict=True):
-                rows.append(task.measure(prediction, item.target))
-                looks.append(item.look)
-                measured.append((item.sample, prediction.without_maps(), item.digest))
-            progress.update(done)
-    progress.finish()
+                yield Failure(good[0].sample.id, error.error_code, error.message)
+                continue
+            for item in batch:
+                if isinstance(item, Failure):
+                    yield item
+                    continue
+                prediction = next(answers)
+                row = task.measure(prediction, item.target)
+                light = prediction.without_maps()
+                yield Measured(item.sample, light, row, item.digest, item.look)
+
+
+def join(task: Task, source: Source, found: Iterable[Measured | Failure]) -> MeasuredSamples:
+    """Put together what was found about samples, in their order.
+
+    Raises:
+        DataError: When not one could be measured.
+    """
+    measured: list[Measured] = []
+    failures: list[Failure] = []
+    for item in found:
+        if isinstance(item, Failure):
+            failures.append(item)
+        else:
+            measured.append(item)
     if not measured:
         raise _nothing_measured(task, source, failures)
     return MeasuredSamples(
-        samples=tuple(item[0] for item in measured),
-        predictions=tuple(item[1] for item in measured),
-        rows=np.stack(rows),
-        digests=tuple(item[2] for item in measured),
-        looks=np.array(looks, np.uint64),
+        samples=tuple(item.sample for item in measured),
+        predictions=tuple(item.prediction for item in measured),
+        rows=np.stack([item.row for item in measured]),
+        digests=tuple(item.digest for item in measured),
+        looks=np.array([item.look for item in measured], np.uint64),
         failures=tuple(failures),
     )
 

@@ -1,4 +1,4 @@
-"""What a person hands over to be predicted: paths, archives, globs, bytes, arrays, lists."""
+"""What a person hands over to be predicted: paths, URLs, archives, globs, bytes, arrays, lists."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from foveal.data.decode import DecodeLimits, read_file, to_rgb
 from foveal.data.names import is_archive, is_hidden, is_picture_name
 from foveal.errors import DataError, UsageError
 from foveal.types import Image, Picture
+from foveal.urls import is_url, shown
 
 if TYPE_CHECKING:
-    from foveal.data.archive import ArchiveStorage
+    from foveal.data.storage import Storage
 
 PictureLike: TypeAlias = str | PathLike[str] | bytes | NDArray[Any] | PILImage.Image | BinaryIO
 """One picture: a path, the bytes of a file, an open file, an array, or a Pillow image."""
@@ -34,9 +35,9 @@ _CHANNELS = (1, 3, 4)
 @final
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in an archive, read when its turn comes."""
+    """A file in an archive or behind a URL, read when its turn comes."""
 
-    archive: ArchiveStorage
+    storage: Storage
     name: str
 
 
@@ -47,8 +48,8 @@ class Given:
 
     Attributes:
         source: What names it in the record of its answer.
-        content: The path of a file or its place in an archive, the bytes of one, or a picture in
-            memory.
+        content: The path of a file or its place in an archive or behind a URL, the bytes of one,
+            or a picture in memory.
     """
 
     source: str
@@ -62,7 +63,7 @@ def file_bytes(content: str | bytes | Member, limits: DecodeLimits) -> bytes:
         ImageError: When it cannot be read, or is over the limit.
     """
     if isinstance(content, Member):
-        return content.archive.read(content.name, limits)
+        return content.storage.read(content.name, limits)
     return content if isinstance(content, bytes) else read_file(Path(content), limits)
 
 
@@ -70,6 +71,8 @@ def is_one(pictures: Any) -> bool:
     """Return whether this is one picture; a folder, a zip, a glob and a list are several."""
     pictures = _plain(pictures)
     if isinstance(pictures, (str, PathLike)):
+        if is_url(str(pictures)):
+            return is_picture_name(str(pictures))
         path = Path(pictures)
         return not path.is_dir() and not has_wildcard(path) and not is_archive(path)
     if isinstance(pictures, np.ndarray):
@@ -86,7 +89,8 @@ def read_one(picture: Any) -> Given:
     if isinstance(picture, Given):
         return picture
     if isinstance(picture, (str, PathLike)):
-        return Given(str(picture), str(picture))
+        name = str(picture)
+        return _one_behind(name) if is_url(name) else Given(name, name)
     if isinstance(picture, (bytes, bytearray)):
         return Given("picture", bytes(picture))
     if isinstance(picture, PILImage.Image):
@@ -214,6 +218,9 @@ def _as_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
 def _flat(pictures: Any) -> Iterator[Given]:
     pictures = _plain(pictures)
     if isinstance(pictures, (str, PathLike)):
+        if is_url(str(pictures)):
+            yield from _behind(str(pictures))
+            return
         for name in expand([pictures]):
             yield from _members(Path(name)) if is_archive(Path(name)) else [Given(name, name)]
     elif is_one(pictures):
@@ -237,6 +244,32 @@ def _members(path: Path) -> Iterator[Given]:
         raise DataError(f"There are no pictures in the archive {path}.")
     for name in names:
         yield Given(archive.locate(name), Member(archive, name))
+
+
+def _behind(url: str) -> Iterator[Given]:
+    """Yield the pictures of a folder behind a URL, or the file that is there."""
+    # Imported late, as above.
+    from foveal.data.locate import open_storage
+
+    storage = open_storage(url)
+    kind = storage.kind()
+    if kind != "folder":
+        if kind == "missing":
+            raise storage.missing()
+        yield _one_behind(url)
+        return
+    names = [name for name in storage.listing().files if is_picture_name(name)]
+    if not names:
+        raise DataError(f"There are no pictures at {storage.location}.")
+    for name in names:
+        yield Given(storage.locate(name), Member(storage, name))
+
+
+def _one_behind(url: str) -> Given:
+    from foveal.data.locate import open_storage
+
+    folder, name = open_storage(url).parent()
+    return Given(shown(url), Member(folder, name))
 
 
 def _plain(pictures: Any) -> Any:

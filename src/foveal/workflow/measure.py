@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,8 @@ from foveal.data.source import ReadAnything, Sample, Source
 from foveal.destination import check_folder, writing
 from foveal.errors import DataError, UsageError
 from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
-from foveal.evaluate.measure import MeasureOptions
+from foveal.evaluate.measure import Measure, MeasureOptions
+from foveal.evaluate.measure import measure as measure_samples
 from foveal.predict.predictor import Predictor
 from foveal.recipe import Recipe
 from foveal.types import SPLIT_NAMES
@@ -32,6 +33,7 @@ def measure(
     out: Path | None,
     progress: Progress,
     label_regex: str | None = None,
+    elsewhere: Callable[[str | Path, ReadAnything], Measure] | None = None,
 ) -> Evaluation:
     """Measure a bundle on labelled data.
 
@@ -43,6 +45,8 @@ def measure(
         out: Folder for the report, the metrics and the predictions; None writes nothing.
         progress: Told how far the work is.
         label_regex: Finds the label in a file's name; None takes any layout.
+        elsewhere: Gives what answers the samples of a source on other machines, from where that is
+            and how it is read; None answers here.
 
     Raises:
         UsageError: For an unknown split, no data and no run, or where `out` cannot be written to.
@@ -67,6 +71,7 @@ def measure(
         findings=source.findings,
         progress=progress,
         near_copies=split is None or run is None,
+        measuring=measure_samples if elsewhere is None else elsewhere(data, options),
     )
     if out is not None:
         with writing(out):
