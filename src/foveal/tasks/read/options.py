@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, final
 
+from foveal.errors import RecipeError
 from foveal.settings import About
 from foveal.tasks.read.constraint import Expression, allows
-from foveal.types import JsonObject
+from foveal.types import JsonObject, Labels
 
 # Fewer texts than this say little about what all of them look like.
 _ENOUGH_TEXTS = 20
@@ -65,3 +66,19 @@ def _common_grammar(texts: Sequence[str]) -> str:
         if all(allows(grammar, text) for text in texts):
             return name
     return ""
+
+
+def check_words(options: ReadOptions, labels: Labels) -> None:
+    """Refuse words that hold what no picture shows.
+
+    Raises:
+        RecipeError: For a word that is empty, or has a character outside the alphabet.
+    """
+    known = frozenset(labels.names)
+    for word in options.words:
+        if not word or not known.issuperset(word):
+            raise RecipeError(
+                f"Invalid word {word!r}. Expected only characters that occur in the labels: "
+                f"{''.join(labels.names[:60])!r}.",
+                hint="""--set 'task_options.words=["0042", "ON"]'""",
+            )

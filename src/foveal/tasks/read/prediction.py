@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import final
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from foveal.errors import TargetError
 from foveal.pipeline import resample_to_original
-from foveal.tasks.prediction import Prediction
+from foveal.tasks.prediction import Prediction, joint_doubts
 from foveal.tasks.read.characters import Alignment, Character, confidence_color
 from foveal.types import Frame, Image, JsonObject, Labels, Picture
 
@@ -205,3 +207,18 @@ def _around_peak(looked: NDArray[np.float32]) -> tuple[int, int]:
     before, after = low[low < peak], low[low > peak]
     first = int(before[-1]) + 1 if len(before) else 0
     return first, int(after[0]) if len(after) else len(looked)
+
+
+def elected(predictions: Sequence[Reading]) -> Reading:
+    """Return the text for which the confidences of those that read it add up to most."""
+    support: defaultdict[str, float] = defaultdict(float)
+    for prediction in predictions:
+        support[prediction.text] += prediction.confidence
+    text = max(support, key=lambda text: support[text])
+    said = [prediction for prediction in predictions if prediction.text == text]
+    surest = max(said, key=lambda prediction: prediction.confidence)
+    return replace(
+        surest,
+        confidence=support[text] / len(predictions),
+        **joint_doubts(said),
+    )

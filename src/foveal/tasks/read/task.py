@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, final
 
@@ -24,16 +24,16 @@ from foveal.tasks.base import (
     Rows,
     Task,
 )
-from foveal.tasks.prediction import joint_doubts
 from foveal.tasks.read import analysis
 from foveal.tasks.read.calibrate import fit_temperature, fitted_on
 from foveal.tasks.read.constraint import Constraint, allows, make_constraint
 from foveal.tasks.read.ctc import log_probability, position_log_probability
 from foveal.tasks.read.decoding import decode_text
 from foveal.tasks.read.expression import value_of
-from foveal.tasks.read.options import ReadOptions, choose_options
+from foveal.tasks.read.options import ReadOptions, check_words, choose_options
 from foveal.tasks.read.places import place_characters
-from foveal.tasks.read.prediction import Reading, character_index
+from foveal.tasks.read.prediction import Reading, character_index, elected
+from foveal.tasks.read.schema import reading_schema
 from foveal.types import (
     Calibration,
     Frame,
@@ -96,18 +96,8 @@ class ReadTask(Task[Target, Reading]):
                 "The head `positions` needs the number of positions.",
                 hint="--set task_options.length=4",
             )
-        self._check_words()
+        check_words(self.options, self.labels)
         self._constraint  # noqa: B018  # built here, so that a bad pattern is known at once
-
-    def _check_words(self) -> None:
-        known = frozenset(self.labels.names)
-        for word in self.options.words:
-            if not word or not known.issuperset(word):
-                raise RecipeError(
-                    f"Invalid word {word!r}. Expected only characters that occur in the labels: "
-                    f"{''.join(self.labels.names[:60])!r}.",
-                    hint="""--set 'task_options.words=["0042", "ON"]'""",
-                )
 
     @cached_property
     def _constraint(self) -> Constraint | None:
@@ -262,33 +252,7 @@ class ReadTask(Task[Target, Reading]):
 
     def json_schema(self) -> JsonObject:
         """Return the schema of a text with its characters, and of the value of an expression."""
-        text, number = {"type": "string"}, {"type": "number"}
-        share = {"type": "number", "minimum": 0, "maximum": 1}
-        character = {
-            "char": {"enum": list(self.labels.names)},
-            "confidence": share,
-            "x0": {"description": "Left edge, in pixels of the upright picture", **number},
-            "x1": {"description": "Right edge, end open", **number},
-        }
-        characters = {
-            "type": "object",
-            "required": list(character),
-            "properties": character,
-            "additionalProperties": False,
-        }
-        properties: JsonObject = {
-            "text": text,
-            "confidence": share,
-            "unsure": {"type": "boolean"},
-            "characters": {"type": "array", "items": characters},
-        }
-        required = list(properties)
-        if self._has_value:
-            required.append("value")
-            why = "The exact value, an integer or a fraction; null where there is none"
-            properties["value"] = {"description": why, "type": ["string", "null"]}
-            properties["value_error"] = {"description": "Why there is no value", **text}
-        return {"type": "object", "required": required, "properties": properties}
+        return reading_schema(self.labels, has_value=self._has_value)
 
     def agreement(self, first: Reading, second: Reading) -> tuple[float, float]:
         """Compare texts, and the probabilities of all characters in all columns."""
@@ -299,17 +263,7 @@ class ReadTask(Task[Target, Reading]):
 
     def vote(self, predictions: Sequence[Reading]) -> Reading:
         """Take the text for which the confidences of those that read it add up to most."""
-        support: defaultdict[str, float] = defaultdict(float)
-        for prediction in predictions:
-            support[prediction.text] += prediction.confidence
-        text = max(support, key=lambda text: support[text])
-        said = [prediction for prediction in predictions if prediction.text == text]
-        surest = max(said, key=lambda prediction: prediction.confidence)
-        return replace(
-            surest,
-            confidence=support[text] / len(predictions),
-            **joint_doubts(said),
-        )
+        return elected(predictions)
 
     def draw_target(self, picture: Picture, target: Target) -> Image:
         """Return the picture: its text is words."""
