@@ -45,6 +45,7 @@ PUBLIC = [
     "submit",
     "synth",
     "train",
+    "tune",
     "watch",
 ]
 FUNCTIONS = [name for name in PUBLIC if name.islower() and name != "__version__"]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from foveal.api.models import compare, evaluate, explain, export, load, open_store, predict
     from foveal.api.serving import serve, watch
     from foveal.api.training import extend, find_lr, resume, train
+    from foveal.api.tuning import tune
     from foveal.errors import FovealError
     from foveal.model import Answer, Answers, Model
 
@@ -58,6 +59,7 @@ __all__ = [
     "submit",
     "synth",
     "train",
+    "tune",
     "watch",
 ]
 
@@ -77,6 +79,7 @@ _HOMES = {
     ),
     "foveal.api.serving": ("serve", "watch"),
     "foveal.api.training": ("extend", "find_lr", "resume", "train"),
+    "foveal.api.tuning": ("tune",),
     "foveal.errors": ("FovealError",),
     "foveal.model": ("Answer", "Answers", "Model"),
 }

@@ -107,3 +107,24 @@ def log_shown(stream: Literal["stderr", "stdout"]) -> Iterator[None]:
         logger.setLevel(before)
         for other in others:
             logger.addHandler(other)
+
+
+@contextmanager
+def only_shown(*modules: str) -> Iterator[None]:
+    """Show messages of some modules only, and errors of all, while a block runs.
+
+    Files of log lines still get everything.
+    """
+
+    def is_wanted(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR or record.name.startswith(modules)
+
+    logger = logging.getLogger("foveal")
+    handlers = [handler for handler in logger.handlers if isinstance(handler, _LogHandler)]
+    for handler in handlers:
+        handler.addFilter(is_wanted)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(is_wanted)

@@ -106,7 +106,7 @@ def train(
     before = start_from.bundle.path if isinstance(start_from, Model) else start_from
 
     def work(to: Progress) -> Path:
-        made: Path = _training().run_training(
+        made: Path = load_training().run_training(
             data,
             given,
             out=Path(out),
@@ -174,7 +174,7 @@ def find_lr(
         >>> foveal.train("photos/", lr=rates.suggested)  # doctest: +SKIP
     """
     given = _recipe_of(locals())
-    _training()
+    load_training()
     from foveal.workflow.find_lr import find_learning_rate
 
     to = shown_progress(progress, verbose=verbose)
@@ -210,7 +210,7 @@ def resume(
     """
 
     def work(to: Progress) -> Path:
-        made: Path = _training().resume_training(
+        made: Path = load_training().resume_training(
             Path(run), progress=to, finish=finish, finish_on_interrupt=finish_on_interrupt
         )
         return made
@@ -240,7 +240,7 @@ def extend(
         raise UsageError(f"Invalid epochs. Expected at least 1. Received: {epochs}.")
 
     def work(to: Progress) -> Path:
-        made: Path = _training().extend_training(
+        made: Path = load_training().extend_training(
             Path(run), epochs, progress=to, finish_on_interrupt=finish_on_interrupt
         )
         return made
@@ -277,7 +277,12 @@ def _followed(
         return model
 
 
-def _training() -> Any:
+def load_training() -> Any:
+    """Return the module that trains.
+
+    Raises:
+        MissingExtraError: When torch is not installed.
+    """
     # Threads that wait by spinning fight over the cores of a machine that does anything else
     # beside: with one other busy process two of them train at a tenth of the speed of sleeping
     # ones, which alone cost under a tenth. Read by OpenMP when torch is first imported.

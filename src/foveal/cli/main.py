@@ -70,6 +70,7 @@ VERBS: dict[str, Verb] = {
     "synth": Verb("foveal.cli.data", DATA, "Draw labelled pictures of text into a folder."),
     "preprocess": Verb("foveal.cli.preprocess", DATA, "Cut pages into lines of text."),
     "train": Verb("foveal.cli.train", MAKE, "Train a model on a folder of pictures."),
+    "tune": Verb("foveal.cli.tune", MAKE, "Look for a better recipe within a budget."),
     "watch": Verb("foveal.cli.watch", MAKE, "Watch a training on a live web page."),
     "evaluate": Verb("foveal.cli.measure", MAKE, "Evaluate a model on labelled pictures."),
     "compare": Verb("foveal.cli.measure", MAKE, "Compare runs."),

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         roc_curve,
         threshold_sweep,
     )
+    from foveal.metrics.seeds import difference_over_seeds, student_t
     from foveal.metrics.segmentation import (
         OverlapScores,
         boundary_scores,
@@ -75,6 +76,7 @@ __all__ = [
     "confusion",
     "count_scores",
     "coverage_curve",
+    "difference_over_seeds",
     "edit_script",
     "expected_calibration_error",
     "fit_temperature",
@@ -95,6 +97,7 @@ __all__ = [
     "roc_curve",
     "sigmoid",
     "softmax",
+    "student_t",
     "summarise_with_intervals",
     "threshold_sweep",
     "wilson",
@@ -107,6 +110,7 @@ _MODULES = (
     "intervals",
     "limit",
     "ranking",
+    "seeds",
     "segmentation",
     "text",
 )

@@ -73,6 +73,11 @@ def read_overrides(overrides: Iterable[str], *, example: str) -> dict[str, Any]:
     return merged
 
 
+def override_keys(overrides: Iterable[str]) -> frozenset[str]:
+    """Return the dotted keys that overrides set; see `read_overrides`."""
+    return frozenset(override.partition("=")[0].strip() for override in overrides)
+
+
 def _read_override(override: str, example: str) -> dict[str, Any]:
     # Imported late: `foveal train --help` reads none.
     import yaml

@@ -123,6 +123,9 @@ class Recipe:
             del values["train"]["devices"]
         if self.train.devices_timeout_s == TrainOptions().devices_timeout_s:
             del values["train"]["devices_timeout_s"]
+        for name in ("beta1", "beta2"):
+            if values["train"][name] == getattr(TrainOptions(), name):
+                del values["train"][name]
         return values
 
     def to_yaml(self) -> str:

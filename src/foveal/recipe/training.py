@@ -114,6 +114,12 @@ class TrainOptions:
     ] = None
     weight_decay: Annotated[float, About("Weight decay.", ge=0)] = 0.02
     momentum: Annotated[float, About("Momentum of `sgd`.", ge=0, lt=1)] = 0.9
+    beta1: Annotated[float, About("Decay of the mean of the gradients (`adamw`).", ge=0, lt=1)] = (
+        0.9
+    )
+    beta2: Annotated[
+        float, About("Decay of the mean of the squared gradients (`adamw`).", ge=0, lt=1)
+    ] = 0.999
     schedule: Annotated[
         Literal["one_cycle", "steps", "plateau", "constant"],
         About(

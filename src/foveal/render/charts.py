@@ -29,8 +29,8 @@ class Series:
     Attributes:
         name: For the legend; "" shows none.
         points: (across, up) in the chart's units, in drawing order.
-        style: `line`, `points` (line with marks), `bars` (columns from 0, `width` wide) or
-            `guide` (thin and dashed).
+        style: `line`, `points` (line with marks), `marks` (without a line), `bars` (columns from
+            0, `width` wide) or `guide` (thin and dashed).
         width: Width of a bar, in units of the horizontal axis.
     """
 
@@ -234,8 +234,8 @@ def _line(points: Sequence[tuple[float, float]], style: str, color: str) -> str:
         'stroke-linejoin="round" stroke-linecap="round"/>'
     )
     # A line of one point cannot be seen.
-    shown = points if style == "points" or len(points) == 1 else []
-    return line + "".join(
+    shown = points if style in ("points", "marks") or len(points) == 1 else []
+    return ("" if style == "marks" else line) + "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.4" fill="{color}"/>' for x, y in shown
     )
 

@@ -79,7 +79,8 @@ def build_optimizer(
     if options.optimizer == "sgd":
         nesterov = options.momentum > 0
         return torch.optim.SGD(parts, lr=1.0, momentum=options.momentum, nesterov=nesterov)
-    return torch.optim.AdamW(parts, lr=1.0, fused=True)
+    betas = (options.beta1, options.beta2)
+    return torch.optim.AdamW(parts, lr=1.0, betas=betas, fused=True)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -121,7 +121,7 @@ def _check_fit(recipe: Recipe) -> None:
 
 
 def resolve_recipe(
-    location: str, recipe: Recipe, start: Start | None = None
+    location: str, recipe: Recipe, start: Start | None = None, *, source: Source | None = None
 ) -> tuple[Source, Recipe]:
     """Open a source and choose what the recipe leaves open.
 
@@ -129,6 +129,7 @@ def resolve_recipe(
         location: Of the source.
         recipe: As the user gave it.
         start: The model that the training starts from, whose settings are taken.
+        source: What is there, where it was opened before with the same settings of reading.
 
     Raises:
         DataError: When nothing there is labelled, or nothing can be read.
@@ -138,7 +139,7 @@ def resolve_recipe(
         recipe = start.lay_under(recipe)
     recipe = with_task(recipe, location)
     _check_fit(recipe)
-    source = open_for(location, recipe)
+    source = open_for(location, recipe) if source is None else source
     raws = [sample.raw for sample in source.samples if sample.raw is not None]
     if not raws:
         raise _no_labels(source, location)

@@ -65,6 +65,9 @@ def _unread(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]:
         yield "train.head_is_enough", f"nothing comes after the head (train.strategy = {strategy})"
     if train.optimizer != "sgd":
         yield "train.momentum", f"train.optimizer = {train.optimizer} has none"
+    else:
+        for key in ("train.beta1", "train.beta2"):
+            yield key, "train.optimizer = sgd has none"
     if not train.augment.is_on:
         for key in _AUGMENT[1:]:
             yield key, "augmentation is off (train.augment.enabled = false)"

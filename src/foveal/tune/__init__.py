@@ -1,0 +1,1 @@
+"""Look for a better recipe within a budget, and prove it against the default one."""

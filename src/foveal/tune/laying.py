@@ -1,0 +1,121 @@
+"""Lay out the runs of a study: recipe, split and decoded pictures, before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, final
+
+import yaml
+
+from foveal.atomic import atomic_path, locked, write_atomic
+from foveal.console import Progress
+from foveal.data.cache import Cache
+from foveal.recipe import Recipe
+from foveal.tune.folder import StudyFolder
+from foveal.tune.resolving import Resolver
+from foveal.workflow.environment import describe_environment
+from foveal.workflow.prepare import pipeline_of, prepare
+from foveal.workflow.rundir import RunDirectory, write_json
+from foveal.workflow.state import write_state
+
+
+@final
+class Layout:
+    """Lays out the runs of a study, all with one split, pictures decoded once for each size.
+
+    Args:
+        folder: The study.
+        location: Where its data is.
+    """
+
+    def __init__(self, folder: StudyFolder, location: str) -> None:
+        self._folder = folder
+        self._location = location
+
+    def begin(self, resolver: Resolver, progress: Progress) -> None:
+        """Decode the pictures for the default recipe, check them, and fix the split.
+
+        Raises:
+            DataError: When a check finds what training cannot work with.
+        """
+        run = self._folder.fixed
+        run.path.mkdir(parents=True, exist_ok=True)
+        run.recipe.write_text(resolver.default.to_yaml(), encoding="utf-8")
+        prepared = prepare(resolver.source, resolver.default, run, progress, resume=True)
+        prepared.cache.close()
+        self.share(run)
+        shutil.rmtree(run.cache, ignore_errors=True)
+
+    def lay(self, run: RunDirectory, recipe: Recipe) -> None:
+        """Make the directory of a run, unless it is there; its recipe comes last."""
+        if run.recipe.is_file():
+            return
+        run.path.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self._folder.fixed.split, run.split)
+        write_json(run.environment, describe_environment())
+        write_state(run, self._location, ())
+        write_atomic(run.recipe, recipe.to_yaml(), durable=True)
+
+    def share(self, run: RunDirectory) -> None:
+        """Give the pictures that a run has decoded to the others of the same pre-processing."""
+        shared = self._decoded(run)
+        with locked(self._folder.path / "decoded.lock"):
+            if Cache.is_complete(shared) or not Cache.is_complete(run.cache):
+                return
+            shared.parent.mkdir(exist_ok=True)
+            with atomic_path(shared) as temporary:
+                _link(run.cache, temporary)
+
+    def take(self, run: RunDirectory) -> None:
+        """Give a run the pictures that another one has decoded, where there are some."""
+        shared = self._decoded(run)
+        if Cache.is_complete(run.cache) or not Cache.is_complete(shared):
+            return
+        with atomic_path(run.cache) as temporary:
+            _link(shared, temporary)
+
+    def _decoded(self, run: RunDirectory) -> Path:
+        recipe = Recipe.load(run.recipe)
+        # All that decoding depends on beside the data.
+        about = [pipeline_of(recipe).to_json(), recipe.data.max_pixels, recipe.data.max_bytes]
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+        return self._folder.decoded / digest[:16]
+
+
+def _link(folder: Path, copy: Path) -> None:
+    """Make a folder with the same files: nothing is written twice where the disk can share it."""
+    copy.mkdir(parents=True)
+    for file in folder.iterdir():
+        if not file.is_file():
+            # Features and drawn sets are a run's own.
+            continue
+        try:
+            os.link(file, copy / file.name)
+        except OSError:
+            shutil.copyfile(file, copy / file.name)
+
+
+def given_yaml(recipe: Recipe) -> str:
+    """Return what was given of a recipe as YAML, without what is only the default."""
+    values = recipe.to_dict()
+    reasons = values.pop("reasons")
+    layer: dict[str, Any] = {"reasons": reasons} if reasons else {}
+    for key in sorted(recipe.given):
+        if not key.startswith("reasons."):
+            _copy(values, layer, key.split("."))
+    return yaml.safe_dump(layer, sort_keys=False, allow_unicode=True)
+
+
+def _copy(values: dict[str, Any], layer: dict[str, Any], parts: list[str]) -> None:
+    """Copy a nested value; what is not there is what `to_dict` leaves out, a default."""
+    first, *rest = parts
+    if first not in values:
+        return
+    if rest and isinstance(values[first], dict):
+        _copy(values[first], layer.setdefault(first, {}), rest)
+    else:
+        layer[first] = list(values[first]) if isinstance(values[first], tuple) else values[first]

@@ -1,0 +1,66 @@
+"""From the values of a trial to its recipe: everything else is chosen as `foveal train` does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import final
+
+from foveal.data.source import Source
+from foveal.errors import UsageError
+from foveal.recipe import Recipe
+from foveal.tune.declare import declare, recipe_layer
+from foveal.tune.space import Space, Value
+from foveal.workflow.prepare import resolve_recipe
+
+
+@final
+class Resolver:
+    """The data, the default recipe, and the recipes of trials.
+
+    Args:
+        location: Where the data is.
+        given: The recipe as the user gave it.
+
+    Raises:
+        DataError: When nothing there is labelled.
+        UsageError: When the recipe has a time budget of its own.
+
+    Attributes:
+        source: The pictures.
+        default: What `foveal train` would take.
+    """
+
+    def __init__(self, location: str, given: Recipe) -> None:
+        if given.train.budget_s is not None:
+            raise UsageError(
+                "Trials are compared after the same epochs, and the recipe has a time limit for "
+                "each training (train.budget_s).",
+                hint="leave train.budget_s out of the recipe; --epochs limits each trial",
+            )
+        self._location = location
+        self._given = given
+        self.source: Source
+        self.default: Recipe
+        self.source, self.default = resolve_recipe(location, given)
+
+    def recipe(self, values: dict[str, Value], *, seed: int | None = None) -> Recipe:
+        """Return the resolved recipe of a trial.
+
+        Args:
+            values: Key → value, as of `Space.ask`.
+            seed: In place of the recipe's own.
+
+        Raises:
+            FovealError: When the values do not go together.
+        """
+        layered = self._given.overlaid(recipe_layer(self.default, values))
+        _, recipe = resolve_recipe(self._location, layered, source=self.source)
+        return recipe if seed is None else replace(recipe, seed=seed)
+
+    def space(self, fixed: frozenset[str]) -> Space:
+        """Return what is searched around the default recipe.
+
+        Args:
+            fixed: Keys that were given one by one and are not searched.
+        """
+        return declare(self.default, fixed, self.recipe)

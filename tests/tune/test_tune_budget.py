@@ -1,0 +1,111 @@
+"""How much of a budget the comparison needs, and when a trial stops for it."""
+
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from foveal.errors import UsageError
+from foveal.tune.budget import Times, too_short, words
+from foveal.tune.limits import Limits, Watch
+from foveal.tune.state import comparison
+
+
+@dataclass
+class Step:
+    left_s: float | None
+
+
+def times(default_s=10.0, best_s=None, compared=None, workers=1):
+    return Times(default_s, best_s, compared or {}, comparison(7), workers)
+
+
+def test_the_comparison_is_pairs_of_three_seeds():
+    assert [name for name, _ in comparison(7)] == [
+        "default-1",
+        "trial-7-1",
+        "default-2",
+        "trial-7-2",
+        "default-3",
+        "trial-7-3",
+    ]
+
+
+def test_before_anything_is_measured_a_quarter_more_than_the_trial_is_reserved():
+    assert times().reserve_s() == pytest.approx(1.1 * 6 * 12.5)
+
+
+def test_what_was_measured_is_reserved():
+    known = times(default_s=10, best_s=16, compared={"default-1": 14.0})
+    # Two more of the default at 14 s, and three of the other, which takes 6 s longer.
+    assert known.reserve_s() == pytest.approx(1.1 * (2 * 14 + 3 * 20))
+
+
+def test_workers_share_the_comparison():
+    assert times(workers=3).reserve_s() == pytest.approx(1.1 * 6 * 12.5 / 3)
+    assert times(workers=100).reserve_s() == pytest.approx(1.1 * 12.5)
+
+
+def test_nothing_is_reserved_when_all_is_compared():
+    assert times(compared={name: 1.0 for name, _ in comparison(7)}).reserve_s() == 0
+
+
+def test_a_budget_that_is_too_short_says_what_a_trial_took_and_what_would_do():
+    error = too_short(60, 10, 95, again="foveal tune --resume S --budget {}")
+    assert "one trial of the default recipe takes about 10 s" in error.message
+    assert "budget of 60 s is too short" in error.message
+    assert "at least 2 min" in error.message
+    assert error.hint == "foveal tune --resume S --budget 120s, or a smaller --epochs"
+    assert error.error_code == "budget_too_short"
+
+
+def test_a_budget_without_room_for_another_trial_is_refused():
+    limits = Limits(deadline=time.time() + 80, budget_s=100)
+    with pytest.raises(UsageError, match="too short"):
+        limits.check(times())
+    Limits(deadline=time.time() + 1000, budget_s=1000).check(times())
+    Limits().check(times())
+
+
+def watch(left_s, *, is_default=False, asked=False, **known):
+    limits = Limits(deadline=time.time() + left_s, budget_s=left_s)
+    return Watch(limits, times(**known), lambda: asked, is_default=is_default)
+
+
+def test_a_trial_stops_when_the_comparison_must_begin():
+    ended = watch(50)
+    assert ended(None)
+    assert ended.why == "time"
+    assert not watch(200)(None)
+
+
+def test_the_trial_of_the_default_recipe_is_never_stopped_for_that():
+    assert not watch(50, is_default=True)(None)
+
+
+def test_a_trial_that_cannot_end_in_time_is_stopped_once_that_is_sure():
+    slow = watch(200)
+    asked = [slow(Step(500.0)) for _ in range(20)]
+    assert asked == [False] * 19 + [True]
+    assert slow.why == "slow"
+
+
+def test_a_default_recipe_that_cannot_be_compared_is_stopped():
+    short = watch(200, is_default=True, default_s=None)
+    assert any(short(Step(100.0)) for _ in range(20))
+    assert short.why == "short"
+    assert short.trial_s == pytest.approx(100, abs=5)
+
+
+def test_a_command_that_is_interrupted_stops_its_trial():
+    stopped = watch(1000, asked=True)
+    assert stopped(Step(1.0))
+    assert stopped.why == "asked"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(4.25, "4.2 s"), (59, "59 s"), (300, "5 min"), (3600, "60 min"), (4 * 3600, "4 h 0 min")],
+)
+def test_times_are_said_as_people_say_them(seconds, said):
+    assert words(seconds) == said

@@ -1,0 +1,97 @@
+"""The journal: the default recipe first, trials taken up again, lines that were cut off."""
+
+import pytest
+
+from foveal.tune.journal import FileLock, Journal, is_default, mend
+from foveal.tune.space import Choice, Range, Space
+
+SPACE = Space(
+    (
+        Range("train.lr", "Rate.", 0.001, None, 1e-4, 1e-2, log=True),
+        Choice("pipeline.image_size", "Side.", 32, None, (24, 32)),
+    ),
+    {},
+)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / "journal.log", SPACE, 9)
+
+
+def test_the_first_trial_is_the_default_recipe(journal):
+    trial, values = journal.ask(0)
+    assert values == {"train.lr": 0.001, "pipeline.image_size": 32}
+    assert is_default(trial)
+    other, values = journal.ask(1)
+    assert not is_default(other)
+    assert SPACE.holds(values)
+
+
+def test_the_first_trial_is_the_default_recipe_also_where_a_file_left_it_out(tmp_path):
+    narrow = SPACE.narrowed({"train.lr": [0.002, 0.003]})
+    journal = Journal(tmp_path / "journal.log", narrow, 9)
+    trial, values = journal.ask(0)
+    assert is_default(trial)
+    assert values["train.lr"] == 0.001
+    _, values = journal.ask(1)
+    assert values["train.lr"] in (0.002, 0.003)
+
+
+def test_a_trial_is_taken_up_with_its_values_by_another_process(journal, tmp_path):
+    journal.ask(0)
+    trial, values = journal.ask(1)
+    again = Journal(tmp_path / "journal.log", SPACE, 9)
+    taken, same = again.take_up(trial._trial_id)
+    assert same == values
+    assert taken.number == trial.number
+    assert len(again.trials()) == 2
+
+
+def test_a_rung_that_was_judged_is_not_counted_twice(journal, tmp_path):
+    journal.ask(0)
+    trial, _ = journal.ask(1)
+    journal.judge(trial, 1, 0.5)
+    again = Journal(tmp_path / "journal.log", SPACE, 9)
+    taken, _ = again.take_up(trial._trial_id)
+    again.judge(taken, 1, 0.7)
+    assert again.trials()[1].intermediate_values == {1: 0.5}
+
+
+def test_the_worst_are_given_up_and_the_default_never(journal):
+    trials = [journal.ask(seed)[0] for seed in range(40)]
+    for trial in reversed(trials):
+        journal.judge(trial, 1, 0.9)
+    late = [journal.ask(seed)[0] for seed in range(40, 60)]
+    judged = [journal.judge(trial, 1, 0.1) for trial in late]
+    # Of the brackets of Hyperband some judge later.
+    assert any(judged)
+    assert not all(judged)
+    assert not journal.judge(trials[0], 3, 0.0)
+
+
+@pytest.mark.parametrize("cut", [b"", b'{"op_code":5,"trial', b"\x00"])
+def test_a_line_that_was_cut_off_by_a_kill_is_dropped(journal, tmp_path, cut):
+    journal.ask(0)
+    path = tmp_path / "journal.log"
+    with path.open("ab") as file:
+        file.write(cut)
+    again = Journal(path, SPACE, 9)
+    again.ask(1)
+    assert [t.number for t in Journal(path, SPACE, 9).trials()] == [0, 1]
+
+
+def test_a_journal_of_one_cut_line_is_empty(tmp_path):
+    path = tmp_path / "journal.log"
+    path.write_bytes(b'{"op_code"')
+    mend(path)
+    assert path.read_bytes() == b""
+
+
+def test_the_lock_is_free_after_it_was_released(tmp_path):
+    path = tmp_path / "journal.log"
+    path.touch()
+    for _ in range(2):
+        lock = FileLock(path)
+        assert lock.acquire()
+        lock.release()
