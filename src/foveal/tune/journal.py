@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -73,6 +75,34 @@ def mend(journal: Path) -> None:
 
 
 @final
+class _Drawing:
+    """A trial of Optuna that seeds the sampler anew before each value that is drawn.
+
+    Args:
+        trial: The trial.
+        reseed: Told what is drawn next.
+    """
+
+    def __init__(self, trial: Any, reseed: Callable[[str], None]) -> None:
+        self._trial = trial
+        self._reseed = reseed
+        reseed("")
+        # What is drawn together is drawn now.
+        _ = trial.relative_params
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float:
+        """Draw a number."""
+        self._reseed(name)
+        return float(self._trial.suggest_float(name, low, high, log=log))
+
+    def suggest_categorical(self, name: str, choices: list[Value]) -> Value:
+        """Draw one of several values."""
+        self._reseed(name)
+        value: Value = self._trial.suggest_categorical(name, choices)
+        return value
+
+
+@final
 class Journal:
     """The trials of a study.
 
@@ -81,11 +111,13 @@ class Journal:
         space: What is searched.
         rungs: The largest resource of a trial, in parts of its training; 1 judges none before
             its end.
+        seed: Of what is drawn.
     """
 
-    def __init__(self, path: Path, space: Space, rungs: int) -> None:
+    def __init__(self, path: Path, space: Space, rungs: int, seed: int = 0) -> None:
         self._package = package = optuna()
         self._space = space
+        self._seed = seed
         backend = package.storages.journal
         with _quiet():
             storage = package.storages.JournalStorage(
@@ -110,16 +142,9 @@ class Journal:
         trials: list[Any] = self.study.get_trials(deepcopy=False)
         return [trial for trial in trials if trial.state is not self.states.WAITING]
 
-    def ask(self, seed: int) -> tuple[Any, dict[str, Value]]:
-        """Begin a trial; return it and its values. The first one has those of the default recipe.
-
-        Args:
-            seed: Of what is drawn.
-        """
+    def ask(self) -> tuple[Any, dict[str, Value]]:
+        """Begin a trial; return it and its values: of the first, those of the default recipe."""
         with _quiet():
-            self.study.sampler = self._package.samplers.TPESampler(
-                n_startup_trials=_RANDOM_FIRST, constant_liar=True, seed=seed
-            )
             if not self.study.get_trials(deepcopy=False):
                 held = {d.key: d.default for d in self._space if d.holds(d.default)}
                 values = {key: v for key, v in self._space.default.items() if key in held}
@@ -127,13 +152,25 @@ class Journal:
             return self.take_up(self.study.ask()._trial_id)
 
     def take_up(self, trial_id: int) -> tuple[Any, dict[str, Value]]:
-        """Return a running trial and its values; what it had not drawn yet is drawn now."""
+        """Return a running trial and its values.
+
+        What it had not drawn yet is drawn as it would have been: each value has a seed of its own.
+        """
         with _quiet():
             trial = self._package.trial.Trial(self.study, trial_id)
             if trial.user_attrs.get(_DEFAULT):
                 self._space.ask_default(trial)
                 return trial, self._space.default
-            return trial, self._space.ask(trial)
+            drawing = _Drawing(trial, partial(self._reseed, trial.number))
+            return trial, self._space.ask(drawing)
+
+    def _reseed(self, number: int, key: str) -> None:
+        digest = hashlib.sha256(f"{self._seed}/{number}/{key}".encode()).digest()
+        self.study.sampler = self._package.samplers.TPESampler(
+            n_startup_trials=_RANDOM_FIRST,
+            constant_liar=True,
+            seed=int.from_bytes(digest[:4], "big"),
+        )
 
     def judge(self, trial: Any, rung: int, value: float) -> bool:
         """Report what a trial has reached; return whether it is given up.

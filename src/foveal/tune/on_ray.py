@@ -35,7 +35,7 @@ def work_on_ray(
     with connected(target) as ray:
         task = ray.remote(num_cpus=1, max_retries=0)(_work)
         path, about = str(folder.path.resolve()), limits.to_json()
-        left = [task.remote(path, about, index) for index in range(limits.workers)]
+        left = [task.remote(path, about) for _ in range(limits.workers)]
         try:
             while left:
                 done, left = ray.wait(left, timeout=_POLL_S)
@@ -50,10 +50,10 @@ def work_on_ray(
         look()
 
 
-def _work(path: str, limits: JsonObject, index: int) -> JsonObject | None:
+def _work(path: str, limits: JsonObject) -> JsonObject | None:
     """Work as one of the workers; return what it could not do."""
     try:
-        Worker(StudyFolder(Path(path)), Limits(**limits), index, NoProgress(), lambda: False).run()
+        Worker(StudyFolder(Path(path)), Limits(**limits), NoProgress(), lambda: False).run()
     except FovealError as error:
         return {**error.to_json(), "status": error.exit_status}
     except KeyboardInterrupt:

@@ -132,7 +132,7 @@ def main(arguments: list[str]) -> int:
     folder = StudyFolder(path)
     try:
         _listen()
-        Worker(folder, limits, index, NoProgress(), lambda: False).run()
+        Worker(folder, limits, NoProgress(), lambda: False).run()
     except KeyboardInterrupt:
         # The command has ended, or wants this; what was done is kept.
         return 0

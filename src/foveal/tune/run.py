@@ -285,4 +285,4 @@ def _run_workers(
     elif limits.workers > 1:
         work_in_processes(folder, limits, look=Announcer(folder, progress))
     else:
-        Worker(folder, limits, 0, progress, lambda: False, resolver=resolver).run()
+        Worker(folder, limits, progress, lambda: False, resolver=resolver).run()

@@ -46,7 +46,6 @@ class Worker:
     Args:
         folder: The study.
         limits: What the command may take.
-        index: Which of the command's workers this is.
         progress: Told how far a training is.
         asked: Tells whether the command was interrupted.
     """
@@ -55,7 +54,6 @@ class Worker:
         self,
         folder: StudyFolder,
         limits: Limits,
-        index: int,
         progress: Progress,
         asked: Callable[[], bool],
         *,
@@ -64,12 +62,12 @@ class Worker:
         about = folder.read_about()
         self._folder = folder
         self._limits = limits
-        self._index = index
         self._progress = progress
         self._asked = asked
         self._resolver = resolver or Resolver(about["data"], Recipe.load(folder.given))
         self._space = space_from_json(about["space"])
-        self._journal = Journal(folder.journal, self._space, about["rungs"])
+        seed = self._resolver.default.seed
+        self._journal = Journal(folder.journal, self._space, about["rungs"], seed)
         self._layout = Layout(folder, about["data"])
         self._rungs: int = about["rungs"]
 
@@ -134,7 +132,7 @@ class Worker:
         if left is not None:
             trial, values = self._journal.take_up(left._trial_id)
         elif self._has_room(state):
-            trial, values = self._journal.ask(self._seed(state))
+            trial, values = self._journal.ask()
             self._hold_trial(trial.number, held)
         else:
             return None
@@ -144,10 +142,6 @@ class Worker:
     def _has_room(self, state: State) -> bool:
         most = math.inf if self._limits.trials is None else self._limits.trials
         return len(state.trials) < min(most, self._space.size)
-
-    def _seed(self, state: State) -> int:
-        # Another one for each trial and worker: a command that goes on shall not draw the same.
-        return (self._resolver.default.seed + 1009 * len(state.trials) + self._index) % 2**31
 
     def _hold_trial(self, number: int, held: ExitStack) -> bool:
         """Lock a trial; return whether that was possible."""
