@@ -10,7 +10,7 @@ from foveal.console import NoProgress
 from foveal.recipe import Recipe, make_recipe
 from foveal.train.checkpoint import CheckpointStore
 from foveal.tune.folder import StudyFolder
-from foveal.tune.laying import Layout, given_yaml
+from foveal.tune.laying import Layout
 from foveal.tune.resolving import Resolver
 from foveal.tune.rungs import PartedTraining, last_stage_epochs, rungs_of
 
@@ -115,7 +115,7 @@ def test_what_was_given_survives_being_written_down(tmp_path):
         {"epochs": 3, "seed": 5, "task": "classify"},
     )
     path = tmp_path / "given.yaml"
-    path.write_text(given_yaml(given))
+    path.write_text(given.given_yaml())
     again = Recipe.load(path)
     assert again == given
     assert again.given == given.given

@@ -7,9 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, final
-
-import yaml
+from typing import final
 
 from foveal.atomic import atomic_path, locked, write_atomic
 from foveal.console import Progress
@@ -97,25 +95,3 @@ def _link(folder: Path, copy: Path) -> None:
             os.link(file, copy / file.name)
         except OSError:
             shutil.copyfile(file, copy / file.name)
-
-
-def given_yaml(recipe: Recipe) -> str:
-    """Return what was given of a recipe as YAML, without what is only the default."""
-    values = recipe.to_dict()
-    reasons = values.pop("reasons")
-    layer: dict[str, Any] = {"reasons": reasons} if reasons else {}
-    for key in sorted(recipe.given):
-        if not key.startswith("reasons."):
-            _copy(values, layer, key.split("."))
-    return yaml.safe_dump(layer, sort_keys=False, allow_unicode=True)
-
-
-def _copy(values: dict[str, Any], layer: dict[str, Any], parts: list[str]) -> None:
-    """Copy a nested value; what is not there is what `to_dict` leaves out, a default."""
-    first, *rest = parts
-    if first not in values:
-        return
-    if rest and isinstance(values[first], dict):
-        _copy(values[first], layer.setdefault(first, {}), rest)
-    else:
-        layer[first] = list(values[first]) if isinstance(values[first], tuple) else values[first]

@@ -23,7 +23,7 @@ from foveal.tune.clock import Clock
 from foveal.tune.conclusion import conclude
 from foveal.tune.folder import SCHEMA_VERSION, StudyFolder
 from foveal.tune.journal import optuna
-from foveal.tune.laying import Layout, given_yaml
+from foveal.tune.laying import Layout
 from foveal.tune.limits import Limits
 from foveal.tune.processes import work_in_processes
 from foveal.tune.resolving import Resolver
@@ -195,7 +195,7 @@ def _about(
 ) -> JsonObject:
     location = data if "://" in data or data.startswith("synth:") else str(Path(data).resolve())
     searched = space_json(space)
-    identity = [location, given_yaml(given), sorted(fixed), searched]
+    identity = [location, given.given_yaml(), sorted(fixed), searched]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     task = get_task(resolver.default.task)
     bound = task.bind(
@@ -235,7 +235,7 @@ def _begin(
     resolver: Resolver,
     progress: Progress,
 ) -> None:
-    write_atomic(folder.given, given_yaml(given))
+    write_atomic(folder.given, given.given_yaml())
     write_atomic(folder.space, space_yaml(space))
     Layout(folder, about["data"]).begin(resolver, progress)
     folder.write(folder.about, about)
