@@ -148,7 +148,7 @@ class Service:
             if tried == _TRIES or not (again or error.status in _NOT_BEGUN):
                 raise error
             pause = delay if delay is not None else _FIRST_WAIT_S * 2 ** (tried - 1)
-            logger.info("%s; trying again in %.0f s", error.message, pause)
+            logger.warning("%s; trying again in %.0f s", error.message.rstrip("."), pause)
             # Not a secret: so that many clients do not come back at once.
             self.wait(min(_LONGEST_WAIT_S, pause) * (1 + random.random() / 2))  # noqa: S311
 

@@ -63,7 +63,7 @@ def submit(
 
     Args:
         data: The pictures. Where the job runs elsewhere, a folder or file of this machine is sent
-            along, up to 100 MB on Ray and 2 GB on Vertex AI; a URL is read there.
+            along, up to 90 MB on Ray and 2 GB on Vertex AI; a URL is read there.
         on: `local` (in the background of this machine), `ray://HOST` (a Ray cluster, by the address
             of its dashboard), or `vertex:PROJECT/REGION` (Vertex AI).
         name: Name of the run and the job.
