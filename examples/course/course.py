@@ -6,6 +6,7 @@ Everything that a chapter is about stands in its notebook.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -25,11 +26,26 @@ DIVERGING = LinearSegmentedColormap.from_list(
     "diverging", [BLUE, "#a9b8e3", PAPER, "#efb08f", ORANGE]
 )
 
+# Where real pictures may be. Resolved here: `start` changes the working directory.
+_DATA = [
+    Path(place).resolve()
+    for place in (os.environ.get("COURSE_DATA"), Path(__file__).parent / "data")
+    if place
+]
+_folder: tempfile.TemporaryDirectory[str] | None = None
+
 THINGS = ("boat", "car", "cat", "dog", "fish", "flower", "house", "mushroom", "tree", "umbrella")
 
 
-def style() -> None:
-    """Set how figures look: on paper of their own, so that they read on light and dark pages."""
+def start() -> None:
+    """Begin a chapter: in a new folder, so that it can be run again, and with legible figures.
+
+    Figures are on paper of their own, so that they read on light and on dark pages. The folder is
+    deleted when the notebook's process ends.
+    """
+    global _folder
+    _folder = tempfile.TemporaryDirectory(prefix="foveal-course-")
+    os.chdir(_folder.name)
     plt.rcParams.update(
         {
             "figure.facecolor": PAPER,
@@ -100,12 +116,12 @@ def blank(axes: Axes) -> None:
 def folder(name: str, kinds: Sequence[str], count: int, size: int = 32) -> Path:
     """Return a folder with one folder of pictures for each class.
 
-    The real data set if it is on this machine, in `data/NAME` or in `$COURSE_DATA/NAME`; otherwise
-    `count` drawn pictures of each kind in `drawn/NAME`.
+    The real data set if it is on this machine, in `$COURSE_DATA/NAME` or in `data/NAME` beside this
+    module; otherwise `count` drawn pictures of each kind in `drawn/NAME`.
     """
-    for root in (os.environ.get("COURSE_DATA"), "data"):
-        if root and (Path(root) / name).is_dir():
-            return Path(root) / name
+    for root in _DATA:
+        if (root / name).is_dir():
+            return root / name
     drawn = Path("drawn") / name
     for kind in kinds:
         (drawn / kind).mkdir(parents=True, exist_ok=True)
