@@ -43,6 +43,7 @@ class SentJob:
         self._trouble = ""
         self._fetching = threading.Lock()
         self._reader: threading.Thread | None = None
+        self._cards: list[threading.Thread] = []
 
     @property
     def name(self) -> str:
@@ -93,6 +94,10 @@ class SentJob:
         reader = self._following()
         while reader.is_alive():
             reader.join(_EVERY_S)
+        # The notebook may end now, and would keep a card of a job that runs.
+        for card in self._cards:
+            card.join()
+        self._cards.clear()
         state = self.state
         if state is JobState.SUCCEEDED:
             return self
@@ -145,6 +150,7 @@ class SentJob:
                 target=self._refresh, args=(handle, reader), name="foveal-card", daemon=True
             )
             refresh.start()
+            self._cards.append(refresh)
 
     def _following(self) -> threading.Thread:
         """Return the thread that reads the log, and fetches when the job has ended."""
