@@ -96,7 +96,8 @@ def test_what_comes_into_view_has_the_padding_colour():
 EVERYTHING = {
     "rotation": 30, "zoom": 0.3, "shear": 10, "shift": 0.2, "flip_horizontal": True,
     "flip_vertical": True, "brightness": 0.5, "contrast": 0.5, "color": 0.5, "blur": 1.0,
-    "noise": 0.2, "erasing": 0.5,
+    "noise": 0.2, "erasing": 0.5, "stretch": 0.5, "tint": 0.3, "fade": 0.6, "invert": 0.5,
+    "stroke": 1.5, "shade": 0.5,
 }  # fmt: skip
 
 
@@ -176,3 +177,65 @@ def test_erasing_fills_one_rectangle_of_some_pictures():
         rows, columns = mask.any(1), mask.any(0)
         assert torch.equal(mask, rows[:, None] & columns[None])
         assert 2 <= int(rows.sum()) <= 9
+
+
+def test_stretching_makes_a_shape_wider_or_higher_and_keeps_its_area():
+    pixels = torch.zeros(200, 40, 40, 3, dtype=torch.uint8)
+    pixels[:, 14:26, 14:26] = 255
+    images = augment(pixels, stretch=1.0)
+    lit = images[:, 0] > 127
+    wide, high = lit.any(1).sum(1).float(), lit.any(2).sum(1).float()
+    ratio = wide / high
+    assert float(ratio.max()) > 1.7 and float(ratio.min()) < 0.6
+    assert float(ratio.max()) <= 2.2
+    areas = lit.sum((1, 2)).float()
+    assert abs(float(areas.mean()) - 144) < 12
+
+
+def test_fading_goes_towards_the_padding_colour_and_no_further():
+    pixels = torch.full((100, 4, 4, 3), 255, dtype=torch.uint8)
+    images = augment(pixels, fade=0.5)
+    pad = torch.tensor(PAD, dtype=torch.float32)
+    kept = (images[:, :, 0, 0] - pad) / (255 - pad)
+    assert torch.allclose(kept, kept[:, :1].expand_as(kept), atol=1e-4)
+    assert 0.5 <= float(kept.min()) < 0.6
+    assert 0.9 < float(kept.max()) <= 1
+
+
+def test_inverted_pictures_are_negatives():
+    pixels = pictures(count=200)
+    images = augment(pixels, invert=0.5)
+    plain = to_float(pixels)
+    is_negative = torch.isclose(images, 255 - plain, atol=1e-3).all((1, 2, 3))
+    is_plain = torch.isclose(images, plain, atol=1e-3).all((1, 2, 3))
+    assert (is_negative | is_plain).all()
+    assert 70 < int(is_negative.sum()) < 130
+
+
+def test_a_tint_multiplies_each_colour_by_its_own_factor():
+    images = augment(torch.full((100, 2, 2, 3), 100, dtype=torch.uint8), tint=0.3)
+    factors = images[:, :, 0, 0] / 100
+    assert 0.7 <= float(factors.min()) < 0.75
+    assert 1.25 < float(factors.max()) <= 1.3
+    assert float((factors.max(1).values - factors.min(1).values).median()) > 0.1
+
+
+@pytest.mark.parametrize("is_dark", [True, False])
+def test_strokes_grow_and_shrink_by_at_most_the_pixels_asked_for(is_dark):
+    ground, ink = (255, 0) if is_dark else (0, 255)
+    pixels = torch.full((200, 21, 21, 3), ground, dtype=torch.uint8)
+    pixels[:, :, 8:13] = ink
+    images = augment(pixels, stroke=1.5)
+    # Width of the bar in pixels, grey ones in part.
+    width = ((images[:, 0, 10] - ground) / (ink - ground)).sum(1)
+    assert 2 <= float(width.min()) < 2.4
+    assert 7.6 < float(width.max()) <= 8
+    assert abs(float(width.mean()) - 5) < 0.5
+
+
+def test_shading_takes_light_away_at_one_side():
+    images = augment(torch.full((100, 16, 16, 3), 200, dtype=torch.uint8), shade=0.6)
+    assert float(images.max()) <= 200
+    assert 80 <= float(images.min()) < 110
+    # No picture is darker everywhere.
+    assert float(images.amax((1, 2, 3)).min()) > 170

@@ -24,6 +24,10 @@ class AugmentOptions:
     shift: Annotated[
         float, About("Share of the side, drawn from [-shift, shift].", ge=0, le=0.5)
     ] = 0.06
+    stretch: Annotated[
+        float,
+        About("How much wider or higher, up to 1 + stretch times, drawn evenly.", ge=0, le=2),
+    ] = 0.0
     flip_horizontal: Annotated[bool | None, About("Mirror half of the pictures left to right.")] = (
         None
     )
@@ -37,6 +41,31 @@ class AugmentOptions:
     color: Annotated[
         float, About("Saturation factor, drawn from [1 - color, 1 + color].", ge=0, le=1)
     ] = 0.1
+    tint: Annotated[
+        float, About("Factor of each colour, drawn from [1 - tint, 1 + tint].", ge=0, le=1)
+    ] = 0.0
+    fade: Annotated[
+        float,
+        About(
+            "Share of the difference from the padding colour that is taken away, drawn from "
+            "[0, fade].",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.0
+    invert: Annotated[
+        float, About("Share of the pictures whose colours are inverted.", ge=0, le=1)
+    ] = 0.0
+    stroke: Annotated[
+        float,
+        About(
+            "Pixels by which dark parts grow or shrink, drawn from [-stroke, stroke].", ge=0, le=4
+        ),
+    ] = 0.0
+    shade: Annotated[
+        float,
+        About("Share of the light that is missing at one side, drawn from [0, shade].", ge=0, le=1),
+    ] = 0.0
     blur: Annotated[
         float, About("Share of the batches that is blurred (Gaussian, 3 or 5 pixels).", ge=0, le=1)
     ] = 0.0

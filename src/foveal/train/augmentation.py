@@ -14,15 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foveal.recipe import AugmentOptions
+from foveal.train.repaint import repaint
 from foveal.train.share import Share
 from foveal.types import IGNORED
-
-# Rec. 601 luma: the grey that saturation is measured from, as in Pillow's ImageEnhance.
-LUMA = (0.299, 0.587, 0.114)
-# Side of an erased rectangle as a share of the picture's side.
-ERASED_SIDE = (0.1, 0.4)
-BLUR_SIGMAS = ((1, 0.8), (2, 1.2))
-"""(radius in pixels, standard deviation in pixels) of the 3x3 and the 5x5 kernel."""
 
 
 class Augmenter:
@@ -57,29 +51,9 @@ class Augmenter:
             return to_float(pixels)
         share = share or Share.whole(len(pixels))
         images = pixels.permute(0, 3, 1, 2).contiguous().float()
-        images = self._repaint(self._move(images, generator, share), generator, share)
+        images = self._move(images, generator, share)
+        images = repaint(images, options, self.pad_color, generator, share)
         return images.contiguous(memory_format=torch.channels_last)
-
-    def _repaint(self, images: Tensor, generator: torch.Generator, share: Share) -> Tensor:
-        """Return the pictures with colours, sharpness and noise changed."""
-        options = self.options
-        if not options.is_on:
-            return images
-        images = self._recolor(images, generator, share)
-        if options.blur:
-            images = self._blur(images, generator)
-        if options.noise:
-            seed = int(torch.randint(2**62, (), generator=generator))
-            # Drawn on the images' device: a normal draw per value is slow on the processor.
-            local = torch.Generator(images.device).manual_seed(seed)
-            shape = (share.total, *images.shape[1:])
-            noise = torch.randn(shape, generator=local, device=images.device)
-            images = images.add_(share.take(noise), alpha=options.noise * 255)
-        if options.erasing:
-            images = self._erase(images, generator, share)
-        if options.brightness or options.contrast or options.color or options.noise:
-            images = images.clamp_(0, 255)
-        return images
 
     def with_masks(
         self,
@@ -105,7 +79,7 @@ class Augmenter:
         share = share or Share.whole(len(pixels))
         images = pixels.permute(0, 3, 1, 2).contiguous().float()
         images, moved = self._move_both((images, masks), size, generator, share)
-        images = self._repaint(images, generator, share)
+        images = repaint(images, self.options, self.pad_color, generator, share)
         return images.contiguous(memory_format=torch.channels_last), moved
 
     def margin(self, side: int) -> int:
@@ -115,12 +89,14 @@ class Augmenter:
             return side
         angle = math.radians(min(45.0, options.rotation))
         turned = math.cos(angle) + math.sin(angle) + math.tan(math.radians(options.shear))
-        return math.ceil(side * (turned / (1 - options.zoom) + options.shift * 2)) + 2
+        zoomed = (1 - options.zoom) / math.sqrt(1 + options.stretch)
+        return math.ceil(side * (turned / zoomed + options.shift * 2)) + 2
 
     @property
     def _resamples(self) -> bool:
         options = self.options
-        return bool(options.rotation or options.zoom or options.shear or options.shift)
+        moved = options.rotation, options.zoom, options.shear, options.shift, options.stretch
+        return any(moved)
 
     def _move_both(
         self,
@@ -155,21 +131,27 @@ class Augmenter:
     ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
         """Return the matrices and shifts of `warp` (no matrices without resampling) and mirrors."""
         options = self.options
-        draws = _draws(8, generator, share)
-        count = len(draws)
-        mirror_x = (draws[:, 6] < 0.5) if options.flip_horizontal else None
-        mirror_y = (draws[:, 7] < 0.5) if options.flip_vertical else None
-        signed = draws * 2 - 1
+        drawn = share.draws(8, generator)
+        count = len(drawn)
+        mirror_x = (drawn[:, 6] < 0.5) if options.flip_horizontal else None
+        mirror_y = (drawn[:, 7] < 0.5) if options.flip_vertical else None
+        signed = drawn * 2 - 1
         shift = signed[:, 4:6] * options.shift * 2
         if not self._resamples:
             return None, shift, mirror_x, mirror_y
         angle = torch.deg2rad(signed[:, 0] * options.rotation)
-        zoom = 1 + signed[:, 1] * options.zoom
+        zoom = (1 + signed[:, 1] * options.zoom)[:, None].repeat(1, 2)
+        if options.stretch:
+            wider = share.draws(2, generator)
+            factor = (1 + options.stretch) ** wider[:, 0]
+            # Of the two axes one is drawn out, and both by its root: the size stays about alike.
+            is_wide = (wider[:, 1] < 0.5).float() * 2 - 1
+            zoom = zoom * torch.stack([factor ** (is_wide / 2), factor ** (-is_wide / 2)], 1)
         shear = torch.tan(torch.deg2rad(signed[:, 2] * options.shear))
         flip_x = torch.where(mirror_x, -1.0, 1.0) if mirror_x is not None else torch.ones(count)
         flip_y = torch.where(mirror_y, -1.0, 1.0) if mirror_y is not None else torch.ones(count)
-        cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
-        # Output pixel → input pixel, around the centre: rotation * shear * flip, in pixels.
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        # Output pixel → input pixel, around the centre: zoom * rotation * shear * flip, in pixels.
         matrix = torch.stack(
             [
                 torch.stack([cos * flip_x, (cos * shear - sin) * flip_y], 1),
@@ -177,71 +159,7 @@ class Augmenter:
             ],
             1,
         )
-        return matrix, shift, mirror_x, mirror_y
-
-    def _recolor(self, images: Tensor, generator: torch.Generator, share: Share) -> Tensor:
-        options = self.options
-        if not (options.brightness or options.contrast or options.color):
-            return images
-        count, device = images.shape[0], images.device
-        signed = _draws(3, generator, share) * 2 - 1
-        brightness = 1 + signed[:, 0] * options.brightness
-        contrast = 1 + signed[:, 1] * options.contrast
-        color = 1 + signed[:, 2] * options.color
-        luma = torch.tensor(LUMA)
-        # Saturation, brightness and contrast are each affine in the colour, so one 3x3 matrix
-        # and an offset do all three in one pass over the pixels.
-        saturation = color[:, None, None] * torch.eye(3) + (1 - color)[:, None, None] * luma
-        matrix = (saturation * (brightness * contrast)[:, None, None]).to(device)
-        mean = images.mean((2, 3)) @ luma.to(device)
-        offset = mean * (brightness * (1 - contrast)).to(device)
-        flat = images.flatten(2)
-        offsets = offset[:, None, None].expand(count, 3, 1)
-        return torch.baddbmm(offsets, matrix, flat).view_as(images)
-
-    def _blur(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        draws = torch.rand(2, generator=generator)
-        if draws[0] >= self.options.blur:
-            return images
-        radius, sigma = BLUR_SIGMAS[int(draws[1] < 0.5)]
-        bell = [math.exp(-(d**2) / (2 * sigma**2)) for d in range(-radius, radius + 1)]
-        kernel = [value / sum(bell) for value in bell]
-        # Sums of shifted views: a depthwise convolution takes five times as long on the processor.
-        for axis, padding in ((3, (radius, radius, 0, 0)), (2, (0, 0, radius, radius))):
-            padded = F.pad(images, padding, mode="replicate")
-            size = images.shape[axis]
-            blurred = padded.narrow(axis, radius, size) * kernel[radius]
-            for step in range(1, radius + 1):
-                sides = padded.narrow(axis, radius - step, size)
-                sides = sides + padded.narrow(axis, radius + step, size)
-                blurred = blurred.add_(sides, alpha=kernel[radius + step])
-            images = blurred
-        return images
-
-    def _erase(self, images: Tensor, generator: torch.Generator, share: Share) -> Tensor:
-        """Fill one rectangle of a share of the pictures with one random colour.
-
-        Random Erasing Data Augmentation, 2017, https://arxiv.org/abs/1708.04896; here both sides
-        are drawn independently and the filling is one colour rather than noise.
-        """
-        _, _, height, width = images.shape
-        draws = _draws(8, generator, share).to(images.device)
-        low, high = ERASED_SIDE
-        size_y = (low + (high - low) * draws[:, 1]) * height
-        size_x = (low + (high - low) * draws[:, 2]) * width
-        top, left = draws[:, 3] * (height - size_y), draws[:, 4] * (width - size_x)
-        ys = torch.arange(height, device=images.device)[None]
-        xs = torch.arange(width, device=images.device)[None]
-        in_y = (ys >= top[:, None]) & (ys < (top + size_y)[:, None])
-        in_x = (xs >= left[:, None]) & (xs < (left + size_x)[:, None])
-        chosen = draws[:, 0] < self.options.erasing
-        mask = (in_y & chosen[:, None])[:, None, :, None] & in_x[:, None, None, :]
-        return torch.where(mask, draws[:, 5:8, None, None] * 255, images)
-
-
-def _draws(columns: int, generator: torch.Generator, share: Share) -> Tensor:
-    """Return (n, columns) in [0, 1): the rows of these pictures among those of the whole batch."""
-    return share.take(torch.rand(share.total, columns, generator=generator))
+        return matrix / zoom[:, :, None], shift, mirror_x, mirror_y
 
 
 def to_float(pixels: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from torch import Tensor
 
 
@@ -50,3 +51,7 @@ class Share:
     def take(self, rows: Tensor) -> Tensor:
         """Return this process's rows of something that has a row for each of the batch's."""
         return rows[self.begin : self.end]
+
+    def draws(self, columns: int, generator: torch.Generator) -> Tensor:
+        """Return (n, columns) in [0, 1): these rows of what is drawn for the whole batch."""
+        return self.take(torch.rand(self.total, columns, generator=generator))

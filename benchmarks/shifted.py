@@ -1,0 +1,211 @@
+"""Pictures as other sources have them: grey or inverted ink, frames, stretching, JPEG, light, …
+
+Each shift has three degrees. The ink shifts know nothing of letters: whatever differs from the
+ground, which is the median colour of the picture's edge, counts as ink.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from PIL import Image as PILImage
+from PIL import ImageFilter
+
+Rng = np.random.Generator
+Shift = Callable[[PILImage.Image, int, Rng], PILImage.Image]
+
+DEGREES = (0, 1, 2)
+
+
+def ground_of(image: PILImage.Image) -> np.ndarray:
+    """Return the median colour of the picture's edge, (3,) float."""
+    pixels = np.asarray(image, np.float64)
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    median: np.ndarray = np.median(edge, axis=0)
+    return median
+
+
+def _of(pixels: np.ndarray) -> PILImage.Image:
+    return PILImage.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+
+
+def _filled(ground: np.ndarray) -> tuple[int, int, int]:
+    red, green, blue = (int(value) for value in np.rint(ground))
+    return red, green, blue
+
+
+def grey(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Ink that stands out less from its ground."""
+    ground = ground_of(image)
+    return _of(ground + (np.asarray(image, np.float64) - ground) * (0.6, 0.4, 0.25)[degree])
+
+
+def inverted(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Light ink on a dark ground, which stands out less by degrees."""
+    return (
+        grey(_of(255 - np.asarray(image, np.float64)), degree, rng)
+        if degree
+        else _of(255 - np.asarray(image, np.float64))
+    )
+
+
+def contrast(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Less contrast, around the mean colour."""
+    pixels = np.asarray(image, np.float64)
+    mean = pixels.mean((0, 1))
+    return _of(mean + (pixels - mean) * (0.6, 0.4, 0.25)[degree])
+
+
+def frame_filling(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Ink that fills its frame: cut to the ink with a margin of 10, 5 and 0 % of its size."""
+    far = np.abs(np.asarray(image, np.float64) - ground_of(image)).max(2)
+    ys, xs = np.nonzero(far > max(24.0, 0.4 * far.max()))
+    if not len(ys):
+        return image
+    margin = round((0.1, 0.05, 0.0)[degree] * max(np.ptp(ys), np.ptp(xs)))
+    box = (xs.min() - margin, ys.min() - margin, xs.max() + 1 + margin, ys.max() + 1 + margin)
+    wide, high = int(box[2] - box[0]), int(box[3] - box[1])
+    canvas = PILImage.new("RGB", (max(2, wide), max(2, high)), _filled(ground_of(image)))
+    canvas.paste(image, (-int(box[0]), -int(box[1])))
+    return canvas
+
+
+def near(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Show only the middle, as from nearer by: 80, 65 and 50 % of both sides."""
+    share = (0.8, 0.65, 0.5)[degree]
+    width, height = image.size
+    left, top = width * (1 - share) / 2, height * (1 - share) / 2
+    return image.crop((int(left), int(top), int(width - left), int(height - top)))
+
+
+def small(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Show it small, somewhere on a larger ground: 1.5, 2 and 3 times the sides."""
+    times = (1.5, 2.0, 3.0)[degree]
+    width, height = image.size
+    size = (round(width * times), round(height * times))
+    canvas = PILImage.new("RGB", size, _filled(ground_of(image)))
+    place = (int(rng.integers(size[0] - width + 1)), int(rng.integers(size[1] - height + 1)))
+    canvas.paste(image, place)
+    return canvas
+
+
+def stretched(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Wider or higher by 1.3, 1.6 and 2."""
+    factor = (1.3, 1.6, 2.0)[degree]
+    width, height = image.size
+    is_wider = bool(rng.integers(2))
+    size = (round(width * factor), height) if is_wider else (width, round(height * factor))
+    return image.resize(size, PILImage.Resampling.BICUBIC)
+
+
+def _stroke(image: PILImage.Image, share: float) -> PILImage.Image:
+    """Grow the ink by a share of the width of its strokes, or shrink it by a negative one."""
+    times = 4
+    large = image.resize((image.width * times, image.height * times), PILImage.Resampling.BICUBIC)
+    is_dark = np.asarray(image, np.float64).mean() < ground_of(image).mean()
+    grow, shrink = ImageFilter.MinFilter, ImageFilter.MaxFilter
+    if not is_dark:
+        grow, shrink = shrink, grow
+    # An edge that moves inwards by a pixel takes the perimeter off the area of a stroke.
+    area, inner = (_ink(large), _ink(large.filter(shrink(3))))
+    width = 2 * area / max(area - inner, 1.0)
+    radius = max(1, round(abs(share) * width / 2))
+    filtered = large.filter((grow if share > 0 else shrink)(2 * radius + 1))
+    return filtered.resize(image.size, PILImage.Resampling.BOX)
+
+
+def _ink(image: PILImage.Image) -> float:
+    """Return the pixels that are ink, grey ones in part."""
+    far = np.abs(np.asarray(image, np.float64) - ground_of(image)).max(2)
+    return float(far.sum() / max(float(far.max()), 1.0))
+
+
+def bold(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Strokes wider by 30, 60 and 100 %."""
+    return _stroke(image, (0.3, 0.6, 1.0)[degree])
+
+
+def thin(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Strokes narrower by 25, 40 and 55 %."""
+    return _stroke(image, (-0.25, -0.4, -0.55)[degree])
+
+
+def jpeg(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """JPEG of quality 30, 15 and 7."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=(30, 15, 7)[degree])
+    return PILImage.open(buffer).convert("RGB")
+
+
+def blur(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Gaussian blur of 1, 2 and 3 % of the shorter side."""
+    return image.filter(ImageFilter.GaussianBlur((0.01, 0.02, 0.03)[degree] * min(image.size)))
+
+
+def noise(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Gaussian noise of 5, 10 and 20 % of the range of values."""
+    pixels = np.asarray(image, np.float64)
+    return _of(pixels + rng.normal(0, (0.05, 0.1, 0.2)[degree] * 255, pixels.shape))
+
+
+def rotated(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Turned by 8, 16 and 24 degrees, to either side; the whole picture stays in view."""
+    angle = (8, 16, 24)[degree] * (1 if rng.integers(2) else -1)
+    return image.rotate(
+        angle, PILImage.Resampling.BICUBIC, expand=True, fillcolor=_filled(ground_of(image))
+    )
+
+
+def background(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Ink on other paper: tinted, shaded from side to side, and with a texture."""
+    pixels = np.asarray(image, np.float64)
+    height, width = pixels.shape[:2]
+    tint = rng.uniform(0.75, 1.0, 3)
+    paper = np.broadcast_to(tint, pixels.shape)
+    if degree >= 1:
+        ramp = np.linspace(1.0, 0.55, width)[None, :, None]
+        paper = paper * (ramp if rng.integers(2) else ramp[:, ::-1])
+    if degree == 2:
+        coarse = rng.uniform(0.6, 1.0, (6, 6)).astype(np.float32)
+        texture = PILImage.fromarray(coarse).resize((width, height), PILImage.Resampling.BICUBIC)
+        paper = paper * np.asarray(texture)[:, :, None]
+    return _of(pixels * paper)
+
+
+def colour_cast(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Warmer or colder light: red and blue apart by 1.3, 1.8 and 2.5."""
+    apart = (1.3, 1.8, 2.5)[degree] ** 0.5
+    red, blue = (apart, 1 / apart) if rng.integers(2) else (1 / apart, apart)
+    return _of(np.asarray(image, np.float64) * (red, 1.0, blue))
+
+
+def dark(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Less light: 60, 40 and 25 % of it."""
+    return _of(np.asarray(image, np.float64) * (0.6, 0.4, 0.25)[degree])
+
+
+_BOTH: dict[str, Shift] = {
+    "JPEG": jpeg,
+    "blur": blur,
+    "noise": noise,
+    "rotation": rotated,
+    "stretched": stretched,
+    "small": small,
+    "colour cast": colour_cast,
+}
+
+INK: Mapping[str, Shift] = {
+    **_BOTH,
+    "grey": grey,
+    "inverted": inverted,
+    "frame-filling": frame_filling,
+    "thin": thin,
+    "bold": bold,
+    "background": background,
+}
+"""Shifts of pictures of ink."""
+
+PHOTOGRAPHS: Mapping[str, Shift] = {**_BOTH, "contrast": contrast, "near": near, "dark": dark}
+"""Shifts of photographs."""
