@@ -7,6 +7,7 @@ import torch
 from foveal.recipe import AugmentOptions
 from foveal.train.augmentation import Augmenter, to_float, warp
 from foveal.train.seeds import generator
+from foveal.train.share import Share
 
 OFF = {
     "rotation": 0, "zoom": 0, "shear": 0, "shift": 0, "flip_horizontal": False,
@@ -239,3 +240,12 @@ def test_shading_takes_light_away_at_one_side():
     assert 80 <= float(images.min()) < 110
     # No picture is darker everywhere.
     assert float(images.amax((1, 2, 3)).min()) > 170
+
+
+@pytest.mark.parametrize("key", EVERYTHING)
+def test_a_share_of_a_batch_is_changed_as_within_the_whole(key):
+    pixels = pictures(count=8)
+    changed = Augmenter(AugmentOptions(**{**OFF, key: EVERYTHING[key]}), PAD)
+    whole = changed(pixels, generator(3))
+    part = changed(pixels[3:6], generator(3), Share(3, 6, 8))
+    assert torch.allclose(part, whole[3:6], atol=1e-3)

@@ -24,6 +24,22 @@ from foveal.recipe.sections import (
 from foveal.recipe.training import TrainOptions
 from foveal.settings import About, Knob, parse_section, settings_of
 
+# Younger than the first runs: key → what it was before it could be chosen.
+_YOUNGER: Mapping[str, Any] = {
+    "data.label_column": None,
+    "evaluate.remember_pictures": True,
+    "train.devices": 1,
+    "train.devices_timeout_s": TrainOptions().devices_timeout_s,
+    "train.beta1": 0.9,
+    "train.beta2": 0.999,
+    "train.augment.stretch": 0.0,
+    "train.augment.fade": 0.0,
+    "train.augment.tint": 0.0,
+    "train.augment.invert": 0.0,
+    "train.augment.stroke": 0.0,
+    "train.augment.shade": 0.0,
+}
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -113,19 +129,15 @@ class Recipe:
         """Return plain values, in the order of the sections."""
         values = asdict(self)
         del values["given"]
-        # Younger than the first runs: left out where it is as it always was, so that their digests,
-        # by which a resumed run finds its cached features, stay the same.
-        if self.evaluate.remember_pictures:
-            del values["evaluate"]["remember_pictures"]
-        if self.data.label_column is None:
-            del values["data"]["label_column"]
-        if self.train.devices == 1:
-            del values["train"]["devices"]
-        if self.train.devices_timeout_s == TrainOptions().devices_timeout_s:
-            del values["train"]["devices_timeout_s"]
-        for name in ("beta1", "beta2"):
-            if values["train"][name] == getattr(TrainOptions(), name):
-                del values["train"][name]
+        # Left out where they are as they always were, so that the digests of the first runs, by
+        # which a resumed run finds its cached features, stay the same.
+        for key, as_before in _YOUNGER.items():
+            *sections, name = key.split(".")
+            section = values
+            for part in sections:
+                section = section[part]
+            if section[name] == as_before:
+                del section[name]
         return values
 
     def to_yaml(self) -> str:

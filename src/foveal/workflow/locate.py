@@ -14,10 +14,10 @@ from foveal.errors import BundleError, StoreError, nearest
 from foveal.workflow.names import located, run_of, runs
 
 if TYPE_CHECKING:
+    from foveal.store.exports import StoredExports
     from foveal.store.record import StoredVersion
     from foveal.store.reference import Reference
     from foveal.store.store import Store
-    from foveal.workflow.exports import KeptIn
 
 IMAGENET = "imagenet"
 _REGISTRY = "mlflow:"
@@ -41,7 +41,7 @@ class Found:
     bundle: Bundle
     run: Path | None = None
     stored: StoredVersion | None = None
-    kept_in: KeptIn | None = None
+    kept_in: Path | StoredExports | None = None
 
 
 def find_model(model: str | Path) -> Found:
