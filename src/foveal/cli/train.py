@@ -33,6 +33,7 @@ from foveal.errors import TrainingInterrupted, UsageError
 from foveal.jobs.target import Target
 from foveal.progress import make_progress
 from foveal.recipe.knobs import KNOBS, make_recipe
+from foveal.urls import is_url, local_path
 
 if TYPE_CHECKING:
     from foveal.model import Model
@@ -80,7 +81,8 @@ def train(
         str | None, typer.Option(help="Name of the run; default: that of the data.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for runs; default: runs.")
+        str | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder or URL for runs; default: runs."),
     ] = None,
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A recipe file (YAML).")
@@ -142,7 +144,8 @@ def train(
             return
         job = sent(str(data), on, settings, detach=detach, as_json=as_json, quiet=quiet)
         if not detach:
-            model = followed(job, out or Path("runs"), quiet=quiet)
+            folder = Path("runs") if out is None or is_url(out) else local_path(out)
+            model = followed(job, folder, quiet=quiet)
             _print(model, time.perf_counter() - began, as_json=as_json, quiet=quiet)
         return
     refuse_machines(machines, detach=detach)
