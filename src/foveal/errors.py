@@ -178,10 +178,10 @@ class TrainingInterrupted(KeyboardInterrupt):
     """A training that Ctrl-C stopped; its run can go on.
 
     Args:
-        run: The run directory.
+        run: The run directory, or the URL behind which the run is kept.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: str | Path) -> None:
         super().__init__(f"the training was interrupted; continue with foveal.resume({str(run)!r})")
         self.run = run
 

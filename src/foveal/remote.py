@@ -182,6 +182,12 @@ class Remote:
         except (FileNotFoundError, NotADirectoryError):
             return
 
+    def names(self) -> list[str]:
+        """Return the names directly in the folder, of files and folders."""
+        self.forget()
+        found = self._ask("list", "", "ls", self.root or "/", detail=False)
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
+
     def forget(self) -> None:
         """Drop what the file system remembers of listings: others may have written."""
         self.files.invalidate_cache()
@@ -251,6 +257,9 @@ def open_url(url: str) -> Remote:
         ) from error
     except ValueError as error:
         raise UsageError(f"Cannot open {shown(url)}: {error}") from error
+    if _CLOUDS.get(scheme) == "s3fs":
+        # An instance of foveal's own, because of its options.
+        files.retries = 1
     return Remote(url, files, root.rstrip("/"))
 
 

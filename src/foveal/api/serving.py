@@ -185,7 +185,8 @@ def watch(
     process than the training; a run that has ended can be looked at too.
 
     Args:
-        run: The run directory, or the name of a run in `runs`.
+        run: The run directory, the name of a run in `runs`, or the URL of a run, which is then
+            looked at every five seconds.
         host: Address to listen on.
         port: Port to listen on; 0 chooses a free one.
         on_ready: Called with the URL once the server answers.
@@ -196,9 +197,10 @@ def watch(
     """
     from foveal.server.options import ServerOptions
     from foveal.server.training_page import watch as run_server
+    from foveal.workflow.remote_run import followed
     from foveal.workflow.rundir import RunDirectory
 
-    directory = RunDirectory.open(located(run))
     # Whoever asks for another address than this machine's wants the page seen from there.
     options = ServerOptions(host=host, port=port, insecure=True)
-    run_server(directory, options, on_ready=on_ready)
+    with followed(run) as path:
+        run_server(RunDirectory.open(located(path)), options, on_ready=on_ready)

@@ -58,7 +58,8 @@ def train(
     Args:
         data: A folder, archive, table, array file or URL; see the page of each task for layouts.
         name: Name of the run; None takes that of the data.
-        out: Folder for runs.
+        out: Folder for runs, or an fsspec URL such as `s3://bucket/runs`: then the run goes there
+            while it is trained, checkpoints too, and can be resumed from any machine.
         recipe: A recipe or the path of a recipe file; None chooses everything from the data.
         overrides: Each `key.path=value`, as after `--set`; any key of the recipe.
         start_from: Trained model whose weights are the first ones: a run, a bundle, or a name in
@@ -109,7 +110,7 @@ def train(
         made: Path = load_training().run_training(
             data,
             given,
-            out=Path(out),
+            out=out,
             name=name,
             progress=to,
             start_from=before,
@@ -176,10 +177,11 @@ def find_lr(
     given = _recipe_of(locals())
     load_training()
     from foveal.workflow.find_lr import find_learning_rate
+    from foveal.workflow.remote_run import Runs
 
     to = shown_progress(progress, verbose=verbose)
     try:
-        return find_learning_rate(data, given, out=Path(out), name=name, progress=to)
+        return find_learning_rate(data, given, out=Runs.at(out).folder, name=name, progress=to)
     finally:
         to.finish()
 
@@ -196,7 +198,7 @@ def resume(
     """Continue an interrupted training from its last checkpoint.
 
     Args:
-        run: The run directory.
+        run: The run directory, or its URL.
         finish: Train no more, but make the model of what was learnt so far; the run can still be
             continued.
         finish_on_interrupt: As for `train`.
@@ -211,7 +213,7 @@ def resume(
 
     def work(to: Progress) -> Path:
         made: Path = load_training().resume_training(
-            Path(run), progress=to, finish=finish, finish_on_interrupt=finish_on_interrupt
+            run, progress=to, finish=finish, finish_on_interrupt=finish_on_interrupt
         )
         return made
 
@@ -230,7 +232,7 @@ def extend(
     """Train a finished run for more epochs, from its final weights.
 
     Args:
-        run: Directory of the finished run, which then has the new model.
+        run: Directory or URL of the finished run, which then has the new model.
         epochs: Number of epochs to add.
         finish_on_interrupt: As for `train`.
         verbose: Whether progress and the result are shown, if no `progress` is given.
@@ -241,7 +243,7 @@ def extend(
 
     def work(to: Progress) -> Path:
         made: Path = load_training().extend_training(
-            Path(run), epochs, progress=to, finish_on_interrupt=finish_on_interrupt
+            run, epochs, progress=to, finish_on_interrupt=finish_on_interrupt
         )
         return made
 

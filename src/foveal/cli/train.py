@@ -33,7 +33,8 @@ from foveal.errors import TrainingInterrupted, UsageError
 from foveal.jobs.target import Target
 from foveal.progress import make_progress
 from foveal.recipe.knobs import KNOBS, make_recipe
-from foveal.urls import is_url, local_path
+from foveal.urls import is_url, local_path, shown
+from foveal.workflow.rundir import kept_at
 
 if TYPE_CHECKING:
     from foveal.model import Model
@@ -46,13 +47,13 @@ _Data = Annotated[
     typer.Argument(metavar="DATA", help="Folder, zip, tar, table, .npz file, URL, or synth:KIND."),
 ]
 _Resume = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--resume", metavar="RUN", help="Continue an interrupted run.", rich_help_panel=GO_ON
     ),
 ]
 _Continue = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--continue",
         metavar="RUN",
@@ -63,7 +64,7 @@ _Continue = Annotated[
 
 
 _Finish = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--finish",
         metavar="RUN",
@@ -176,7 +177,7 @@ def train(
 
 
 def _model(
-    data: str | None, going: Mapping[str, Path | None], given: dict[str, Any], **how: Any
+    data: str | None, going: Mapping[str, str | None], given: dict[str, Any], **how: Any
 ) -> Model:
     """Train, or go on with the run that one of the options `going` names; `how` is for both."""
     named = [(option, run) for option, run in going.items() if run is not None]
@@ -223,7 +224,7 @@ def _refuse(option: str, data: str | None, given: Mapping[str, Any]) -> None:
 _FLAGS = {"overrides": "--set", "start_from": "--from"}
 
 
-def _asked(epochs: int | None, run: Path) -> int:
+def _asked(epochs: int | None, run: str) -> int:
     if epochs is None:
         raise UsageError(
             "--continue needs the number of epochs to add.",
@@ -244,7 +245,7 @@ def _print_rates(found: LearningRates, *, as_json: bool, quiet: bool) -> None:
 def _print(model: Model, took_s: float, *, as_json: bool, quiet: bool) -> None:
     bundle = str(model.bundle.path)
     metrics = {name: value.to_json() for name, value in model.metrics.items()}
-    run = str(model.run) if model.run is not None else None
+    run = None if model.run is None else shown(kept_at(model.run) or model.run)
     if as_json:
         write_json(
             {

@@ -52,6 +52,14 @@ class DataOptions:
         str | None,
         About("Column of a table that holds the labels.", none="found by its name"),
     ] = None
+    sample: Annotated[
+        int | None,
+        About(
+            "Take about this many of the pictures, at least one of each label, drawn by the seed.",
+            none="all",
+            ge=1,
+        ),
+    ] = None
     max_pixels: Annotated[int, About("Larger pictures are not decoded, but reported.", ge=1)] = (
         50_000_000
     )

@@ -43,7 +43,7 @@ def ending(run: RunDirectory, *, is_new: bool) -> Iterator[None]:
 
 def told(error: Exception, run: RunDirectory, *, begun: bool) -> FovealError | None:
     """Return an error for people in place of one that is no bug, or None."""
-    again = f"foveal train --resume {run.path}" if begun else "foveal train DATA"
+    again = f"foveal train --resume {run.place}" if begun else "foveal train DATA"
     if isinstance(error, OSError) and error.errno is not None:
         where = error.filename or run.path
         return FovealError(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, final
 from foveal.bundle.bundle import MANIFEST_NAME, Bundle
 from foveal.destination import cache_directory
 from foveal.errors import BundleError, StoreError, nearest
+from foveal.urls import is_url
+from foveal.workflow.fetched import fetched
 from foveal.workflow.names import located, run_of, runs
 
 if TYPE_CHECKING:
@@ -51,9 +53,12 @@ def find_model(model: str | Path) -> Found:
 
     Raises:
         BundleError: When nothing is there, or what is there is not a bundle.
+        RemoteError: When it is at a URL and cannot be fetched.
         StoreError: When the store does not have it.
         UsageError: When runs of several tasks have the name.
     """
+    if is_url(model) and (copy := fetched(str(model))) is not None:
+        return Found(_open(copy), run_of(copy))
     path = located(model)
     if str(model).startswith(_REGISTRY) and not path.exists():
         return _registered(str(model))

@@ -15,9 +15,13 @@ from foveal.destination import check_folder
 from foveal.errors import BundleError, UsageError
 from foveal.names import is_name
 from foveal.types import JsonObject
+from foveal.urls import shown
 from foveal.workflow.names import located
 
 logger = logging.getLogger(__name__)
+
+REMOTE_NAME = "remote.json"
+"""In the copy of a run that is kept behind a URL: which one."""
 
 _EPOCH_FILE = re.compile(r"epoch-(\d+)\.json")
 
@@ -77,6 +81,12 @@ class RunDirectory:
         if not run.recipe.is_file():
             raise BundleError(f"There is no run at {path}: it has no recipe.yaml.")
         return run
+
+    @property
+    def place(self) -> str:
+        """Return where the run is kept, for people: its URL, or else its path."""
+        url = kept_at(self.path)
+        return str(self.path) if url is None else shown(url)
 
     @property
     def name(self) -> str:
@@ -214,6 +224,25 @@ class RunDirectory:
     def metrics(self) -> Path:
         """Metrics of the bundle on validation."""
         return self.path / "metrics.json"
+
+
+def kept_at(path: Path) -> str | None:
+    """Return the URL behind which a run is kept that this machine has a copy of, or None."""
+    return noted(path).get("url")
+
+
+def note_kept_at(path: Path, url: str, **more: str) -> None:
+    """Note in the copy of a run behind which URL it is kept, and more, beside what is noted."""
+    write_atomic(path / REMOTE_NAME, json.dumps({**noted(path), "url": url, **more}))
+
+
+def noted(path: Path) -> dict[str, str]:
+    """Return what `note_kept_at` noted; nothing for a run that is kept where it is."""
+    try:
+        found: dict[str, str] = json.loads((path / REMOTE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 def answered_epochs(run: RunDirectory) -> dict[int, Path]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import heapq
+from dataclasses import replace
 from pathlib import Path
 
 from foveal.curation.feedback import is_collected
@@ -12,6 +15,7 @@ from foveal.errors import DataError
 from foveal.recipe import Recipe
 from foveal.synth import is_synth, kind_of, open_synth
 from foveal.tasks import get_task
+from foveal.types import RawTarget
 
 
 def target_kind_of(recipe: Recipe) -> TargetKind:
@@ -48,7 +52,40 @@ def open_for(location: str | Path, recipe: Recipe) -> Source:
         RecipeError: For a bad regular expression.
         UsageError: When there is no such task.
     """
-    return open_as(location, read_options(recipe))
+    source = open_as(location, read_options(recipe))
+    return source if recipe.data.sample is None else drawn(source, recipe.data.sample, recipe.seed)
+
+
+def drawn(source: Source, count: int, seed: int) -> Source:
+    """Return a source with about so many of its samples, in their order.
+
+    Every label, as it is found, keeps its share, and at least one sample. Which ones they are
+    follows from their ids and the seed alone, so that nearly the same ones are drawn when the
+    data has grown.
+
+    Args:
+        source: All samples.
+        count: About how many are wanted.
+        seed: Random seed.
+    """
+    samples = source.samples
+    if count >= len(samples):
+        return source
+    groups: dict[RawTarget | None, list[int]] = {}
+    for at, sample in enumerate(samples):
+        groups.setdefault(sample.raw, []).append(at)
+    key = seed.to_bytes(8, "little", signed=True)
+
+    def rank(at: int) -> bytes:
+        return hashlib.blake2b(samples[at].id.encode(), digest_size=8, key=key).digest()
+
+    chosen: list[int] = []
+    for members in groups.values():
+        wanted = max(1, round(count * len(members) / len(samples)))
+        chosen += heapq.nsmallest(wanted, members, key=rank)
+    chosen.sort()
+    words = f"{source.layout}, of which {len(chosen):,} are drawn"
+    return replace(source, samples=tuple(samples[at] for at in chosen), layout=words)
 
 
 def read_options(recipe: Recipe) -> ReadAnything:

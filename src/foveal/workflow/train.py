@@ -34,6 +34,7 @@ from foveal.workflow.lock import working_on
 from foveal.workflow.network import try_network
 from foveal.workflow.prepare import Prepared, pipeline_of, prepare, resolve_recipe
 from foveal.workflow.processes import Launch, Task, check_devices, train_here
+from foveal.workflow.remote_run import Runs, at_hand, kept
 from foveal.workflow.rundir import RunDirectory, default_name, write_json
 from foveal.workflow.ship import ship
 from foveal.workflow.sources import open_for
@@ -49,7 +50,7 @@ def run_training(
     data: str | Path,
     recipe: Recipe,
     *,
-    out: Path,
+    out: str | Path,
     name: str | None,
     progress: Progress,
     start_from: str | Path | None = None,
@@ -63,7 +64,7 @@ def run_training(
     Args:
         data: The source's location.
         recipe: As the user gave it.
-        out: Folder of the runs.
+        out: Folder of the runs, a path or an fsspec URL.
         name: Name of the run, or None for the data's.
         progress: Told how far the work is.
         start_from: A trained model whose weights are the first ones; None begins with new ones.
@@ -78,14 +79,16 @@ def run_training(
     begun_s = monotonic()
     location = str(data)
     name = default_name(location) if name is None else name
-    RunDirectory.check(out, name)
+    runs = Runs.at(out)
+    RunDirectory.check(runs.folder, name)
     start = None if start_from is None else Start.find(start_from)
     source, resolved = resolve_recipe(location, recipe, start)
     _check_network(source, resolved, is_warm=start is not None)
     launch = _launch(resolved, launch)
-    run = RunDirectory.create(out, resolved.task, name)
+    run = runs.create(resolved.task, name)
     with (
         working_on(run),
+        kept(run, is_new=True),
         ending(run, is_new=True),
         _logging(run),
         Broadcast(progress, run) as broadcast,
@@ -95,7 +98,7 @@ def run_training(
         write_state(run, location, ())
         if start is not None:
             start.keep_in(run)
-        logger.info("to watch it on a live page: foveal watch %s", run.path)
+        logger.info("to watch it on a live page: foveal watch %s", run.place)
         chosen = resolved.flat()
         for key, why in resolved.reasons.items():
             logger.info("%s = %s: %s", key, _yaml(chosen.get(key)), why)
@@ -112,7 +115,7 @@ def run_training(
 
 
 def resume_training(
-    path: Path,
+    path: str | Path,
     *,
     progress: Progress,
     finish: bool = False,
@@ -124,7 +127,7 @@ def resume_training(
     A finished run is left as it is.
 
     Args:
-        path: The run directory.
+        path: The run directory, or the URL of a run.
         progress: Told how far the work is.
         finish: Train no more: make the model of what was learnt so far.
         finish_on_interrupt: As for `run_training`.
@@ -135,7 +138,7 @@ def resume_training(
         TrainingInterrupted: When Ctrl-C stopped it.
         UsageError: When nothing was learnt that could be finished, or another process works on it.
     """
-    run = RunDirectory.open(path)
+    run = RunDirectory.open(at_hand(path))
     mode = _Mode(
         monotonic(),
         resume=True,
@@ -143,7 +146,7 @@ def resume_training(
         ships_interrupted=finish or finish_on_interrupt,
         launch=launch,
     )
-    with working_on(run):
+    with working_on(run), kept(run):
         state = read_state(run)
         if state["status"] == "done":
             return run.path
@@ -156,7 +159,7 @@ def resume_training(
 
 
 def extend_training(
-    path: Path,
+    path: str | Path,
     epochs: int,
     *,
     progress: Progress,
@@ -166,7 +169,7 @@ def extend_training(
     """Train a finished run for more epochs, from its final weights; return the run directory.
 
     Args:
-        path: The run directory.
+        path: The run directory, or the URL of a run.
         epochs: How many to add.
         progress: Told how far the work is.
         finish_on_interrupt: As for `run_training`.
@@ -177,9 +180,9 @@ def extend_training(
         TrainingInterrupted: When Ctrl-C stopped it.
         UsageError: When the run has not finished, or another process works on it.
     """
-    run = RunDirectory.open(path)
+    run = RunDirectory.open(at_hand(path))
     mode = _Mode(monotonic(), resume=True, ships_interrupted=finish_on_interrupt, launch=launch)
-    with working_on(run):
+    with working_on(run), kept(run):
         state = read_state(run)
         if state["status"] != "done":
             hint = f"foveal train --resume {path}"
@@ -279,7 +282,7 @@ def _work(
         best_epoch=result.best_epoch,
     )
     if is_interrupted:
-        logger.info("to train on: foveal train --resume %s", run.path)
+        logger.info("to train on: foveal train --resume %s", run.place)
 
 
 def _yaml(value: object) -> str:

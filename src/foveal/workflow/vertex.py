@@ -5,15 +5,14 @@ https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirement
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 from foveal.errors import BundleError, UsageError
-from foveal.remote import open_url
-from foveal.urls import is_url, local_path
+from foveal.urls import is_url, local_path, shown
+from foveal.workflow.fetched import fetched
 
 # Any of these says that Vertex AI started this process.
 _SIGNS = ("AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "AIP_HEALTH_ROUTE", "AIP_ENDPOINT_ID")
@@ -69,24 +68,11 @@ def fetched_model(uri: str) -> Path:
     Raises:
         BundleError: When nothing is there.
         MissingExtraError: When the URL's kind needs a package that is not installed.
+        RemoteError: When it cannot be fetched.
         UsageError: When the URL is of no known kind.
     """
-    path = _copied(uri) if is_url(uri) else local_path(uri)
-    if not path.exists():
-        raise BundleError(f"There is no model at {uri} (AIP_STORAGE_URI).")
+    path = fetched(uri) if is_url(uri) else local_path(uri)
+    if path is None or not path.exists():
+        raise BundleError(f"There is no model at {shown(uri)} (AIP_STORAGE_URI).")
     archives = sorted(path.glob("*.foveal")) if path.is_dir() else []
     return archives[0] if len(archives) == 1 and not (path / "bundle.json").exists() else path
-
-
-def _copied(uri: str) -> Path:
-    remote = open_url(uri)
-    # Kept as long as the container: its workers open it as often as they are replaced.
-    folder = Path(tempfile.mkdtemp(prefix="foveal-model-"))
-    try:
-        if remote.files.isfile(remote.root):
-            remote.files.get_file(remote.root, str(folder / Path(remote.root).name))
-        else:
-            remote.files.get(f"{remote.root}/", f"{folder}/", recursive=True)
-    except (OSError, ValueError) as error:
-        raise BundleError(f"The model at {uri} cannot be fetched: {error}") from error
-    return folder
