@@ -74,7 +74,7 @@ def test_every_knob_reaches_the_public_function(calls: Calls) -> None:
         "allow_download": True,
         "label_regex": "(.+)_",
         "name": "first",
-        "out": Path("elsewhere"),
+        "out": "elsewhere",
         "recipe": Path("r.yaml"),
         "overrides": ["train.ema=0.99", "data.layout=table"],
     }
@@ -107,12 +107,12 @@ def test_a_budget_that_is_no_duration_is_refused(
 
 def test_resume_goes_on_with_a_run(calls: Calls) -> None:
     assert run(["train", "--resume", "runs/classify/photos"]) == 0
-    assert calls.made == [("resume", (Path("runs/classify/photos"),), {})]
+    assert calls.made == [("resume", ("runs/classify/photos",), {})]
 
 
 def test_finish_makes_the_model_of_an_interrupted_run(calls: Calls) -> None:
     assert run(["train", "--finish", "runs/classify/photos"]) == 0
-    assert calls.made == [("resume", (Path("runs/classify/photos"),), {"finish": True})]
+    assert calls.made == [("resume", ("runs/classify/photos",), {"finish": True})]
 
 
 @pytest.mark.parametrize("line", ["photos", "--resume run", "--continue run --epochs +5"])
@@ -124,7 +124,7 @@ def test_what_an_interrupt_does_is_chosen_beforehand(line: str, calls: Calls) ->
 @pytest.mark.parametrize("epochs", ["+5", "5"])
 def test_continue_adds_epochs_to_a_run(epochs: str, calls: Calls) -> None:
     assert run(["train", "--continue", "runs/classify/photos", "--epochs", epochs]) == 0
-    assert calls.made == [("extend", (Path("runs/classify/photos"), 5), {})]
+    assert calls.made == [("extend", ("runs/classify/photos", 5), {})]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_json_ends_with_one_object(calls: Calls, capsys: pytest.CaptureFixture[s
     assert value.pop("seconds") >= 0
     assert value == {
         "schema_version": 1,
-        "run": str(Path("runs/classify/photos")),
+        "run": "runs/classify/photos",
         "bundle": str(Path("runs/classify/photos/bundle")),
         "metrics": METRICS,
         "usable": True,

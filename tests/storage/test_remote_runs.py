@@ -20,6 +20,7 @@ from failing import FailingProxy
 from safetensors.numpy import load_file
 
 import foveal
+import foveal.workflow.followed
 import foveal.workflow.lease
 import foveal.workflow.remote_run
 from foveal.bundle import Bundle
@@ -32,9 +33,10 @@ from foveal.train.callbacks import ProgressReport
 from foveal.train.records import StepRecord
 from foveal.urls import MANIFEST_NAME
 from foveal.workflow.fetched import fetched
+from foveal.workflow.followed import followed
 from foveal.workflow.lease import LEASE_NAME, Lease
 from foveal.workflow.locate import find_model
-from foveal.workflow.remote_run import STOP_NAME, at_hand, followed
+from foveal.workflow.remote_run import STOP_NAME, at_hand
 from foveal.workflow.rundir import kept_at
 
 pytestmark = pytest.mark.slow
@@ -47,6 +49,7 @@ EPOCHS = 8
 def _another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Begin with an empty cache; called, go on with another empty one."""
     monkeypatch.setattr(foveal.workflow.lease, "DIES_AFTER_S", 0.2)
+    monkeypatch.setattr(foveal.workflow.followed, "LOOK_S", 0.02)
 
     def leave() -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / uuid.uuid4().hex))

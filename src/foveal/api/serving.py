@@ -197,7 +197,7 @@ def watch(
     """
     from foveal.server.options import ServerOptions
     from foveal.server.training_page import watch as run_server
-    from foveal.workflow.remote_run import followed
+    from foveal.workflow.followed import followed
     from foveal.workflow.rundir import RunDirectory
 
     # Whoever asks for another address than this machine's wants the page seen from there.

@@ -109,7 +109,7 @@ def at_hand(location: str | Path) -> Path:
     with working_on(RunDirectory(path)):
         if noted(path).get("state") != state.digest:
             logger.info("fetching the run %s", shown(url))
-            state = sync_down(url, path, keeps=_stays)
+            state = sync_down(url, path, keeps=stays)
             note_kept_at(path, url, state=state.digest)
     return path
 
@@ -143,7 +143,7 @@ def kept(run: RunDirectory, *, is_new: bool = False) -> Iterator[None]:
         if not run.path.exists():
             keeper.remote.delete(recursive=True)
             raise
-        with _no_worse(url):
+        with no_worse(url):
             keeper.finish()
         if isinstance(error, TrainingInterrupted):
             raise TrainingInterrupted(shown(url)) from error
@@ -175,7 +175,7 @@ class _Keeper:
         # Of a new run it is taken already, with the name.
         self.lease.id = noted(run.path).get("lease", self.lease.id)
         self.is_lost = False
-        self._upload = Upload(run.path, remote, skips=_stays, is_fixed=_is_fixed)
+        self._upload = Upload(run.path, remote, skips=stays, is_fixed=_is_fixed)
         self._ended = Event()
         self._thread = Thread(target=self._work, name="foveal-keeper", daemon=True)
         self._sent: set[str] = set()
@@ -246,51 +246,7 @@ class _Keeper:
             note_kept_at(self.run.path, self.remote.url, lease=self.lease.id, state=state.digest)
 
 
-@contextmanager
-def followed(location: str | Path) -> Iterator[Path]:
-    """Give a copy of a run at a URL that is brought up to date in the block, to be looked at.
-
-    A request to stop that is put into the copy goes to whoever works on the run. A path is given
-    back as it is.
-
-    Raises:
-        BundleError: When there is no such run.
-    """
-    if not is_url(location):
-        yield Path(location)
-        return
-    url = str(location).rstrip("/")
-    remote = open_url(url)
-    folder = cache_directory() / "watched" / _digest(url)
-    ended = Event()
-    run = RunDirectory(folder)
-
-    def follow() -> None:
-        while not ended.wait(5 * LOOK_S):
-            with _no_worse(url):
-                if run.stop_request.exists():
-                    remote.write(b"", STOP_NAME)
-                    run.stop_request.unlink()
-                sync_down(url, folder, skips=_is_heavy, keeps=_stays)
-
-    try:
-        sync_down(url, folder, skips=_is_heavy, keeps=_stays)
-    except FileNotFoundError as error:
-        raise BundleError(f"There is no run at {shown(url)}.") from error
-    thread = Thread(target=follow, name="foveal-follow", daemon=True)
-    thread.start()
-    try:
-        yield folder
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _is_heavy(name: str) -> bool:
-    return name.startswith(("checkpoints/", "tensorboard/", "start/"))
-
-
-def _stays(name: str) -> bool:
+def stays(name: str) -> bool:
     """Tell whether a file of a run stays on this machine."""
     return name.split("/")[0] in ("cache", "run.lock", REMOTE_NAME) or name == "watch/stop"
 
@@ -300,7 +256,7 @@ def _is_fixed(name: str) -> bool:
 
 
 @contextmanager
-def _no_worse(url: str) -> Iterator[None]:
+def no_worse(url: str) -> Iterator[None]:
     """Say what failed behind a URL where something else matters more."""
     try:
         yield
@@ -309,8 +265,9 @@ def _no_worse(url: str) -> Iterator[None]:
 
 
 def _folder_of(out: str) -> Path:
-    return cache_directory() / "runs" / _digest(out)
+    return cache_directory() / "runs" / digest_of_url(out)
 
 
-def _digest(url: str) -> str:
+def digest_of_url(url: str) -> str:
+    """Return the name of the folder of a URL in the cache."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]
