@@ -240,3 +240,24 @@ def test_training_shows_what_was_chosen_and_quiet_only_warnings(
     said = capsys.readouterr().err.splitlines()
     assert said.count("chosen model.backbone: it is ink") == 1
     assert said.count("warning: 2 pictures cannot be read") == 2
+
+
+@pytest.mark.parametrize("target", ["ray:local", "ray:auto"])
+def test_ray_that_this_process_joins_is_handed_to_the_public_function(
+    calls: Calls, target: str
+) -> None:
+    assert run(["train", "photos", "--on", target, "--workers", "2"]) == 0
+    assert calls.made[0][2] == {"on": target, "workers": 2}
+
+
+def test_a_run_goes_on_in_ray(calls: Calls) -> None:
+    assert run(["train", "--resume", "runs/a", "--on", "ray:auto", "--workers", "3"]) == 0
+    assert calls.made[0][2] == {"on": "ray:auto", "workers": 3}
+
+
+def test_what_ends_with_the_command_cannot_be_left_alone(
+    calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "photos", "--on", "ray:local", "--detach"]) == 2
+    assert "ends with this command" in capsys.readouterr().err
+    assert not calls.made

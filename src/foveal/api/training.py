@@ -15,6 +15,7 @@ from foveal.console import NoProgress, Progress
 from foveal.errors import MissingExtraError, UsageError
 from foveal.extras import install_extra
 from foveal.foreign import spelled
+from foveal.jobs.target import Target
 from foveal.model import Model, shown_progress
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def train(
     allow_download: bool | None = None,
     label_regex: str | None = None,
     finish_on_interrupt: bool = False,
+    on: str | None = None,
+    workers: int = 1,
     verbose: bool = True,
     progress: Progress | None = None,
 ) -> Model:
@@ -85,6 +88,10 @@ def train(
             else its first.
         finish_on_interrupt: When Ctrl-C stops the epochs, make the model of what was learnt so
             far; otherwise stop, and `resume` continues.
+        on: Where the epochs are trained: `ray:local` starts Ray on this machine, `ray:auto` uses
+            the cluster that this process is in; None is this process and its `devices`. To send
+            the whole training elsewhere, see `submit`.
+        workers: Processes that train together on Ray.
         verbose: Whether choices, progress and the result are shown, if no `progress` is given.
         progress: Receives the progress.
 
@@ -106,6 +113,8 @@ def train(
     given = _recipe_of(locals())
     before = start_from.bundle.path if isinstance(start_from, Model) else start_from
 
+    launch = _launch_of(on, workers)
+
     def work(to: Progress) -> Path:
         made: Path = load_training().run_training(
             data,
@@ -115,6 +124,7 @@ def train(
             progress=to,
             start_from=before,
             finish_on_interrupt=finish_on_interrupt,
+            launch=launch,
         )
         return made
 
@@ -192,6 +202,8 @@ def resume(
     *,
     finish: bool = False,
     finish_on_interrupt: bool = False,
+    on: str | None = None,
+    workers: int = 1,
     verbose: bool = True,
     progress: Progress | None = None,
 ) -> Model:
@@ -202,6 +214,8 @@ def resume(
         finish: Train no more, but make the model of what was learnt so far; the run can still be
             continued.
         finish_on_interrupt: As for `train`.
+        on: As for `train`.
+        workers: As for `train`.
         verbose: Whether progress and the result are shown, if no `progress` is given.
         progress: Receives the progress.
 
@@ -211,9 +225,15 @@ def resume(
         UsageError: If there is no checkpoint to `finish`.
     """
 
+    launch = _launch_of(on, workers)
+
     def work(to: Progress) -> Path:
         made: Path = load_training().resume_training(
-            run, progress=to, finish=finish, finish_on_interrupt=finish_on_interrupt
+            run,
+            progress=to,
+            finish=finish,
+            finish_on_interrupt=finish_on_interrupt,
+            launch=launch,
         )
         return made
 
@@ -226,6 +246,8 @@ def extend(
     epochs: int,
     *,
     finish_on_interrupt: bool = False,
+    on: str | None = None,
+    workers: int = 1,
     verbose: bool = True,
     progress: Progress | None = None,
 ) -> Model:
@@ -235,15 +257,19 @@ def extend(
         run: Directory or URL of the finished run, which then has the new model.
         epochs: Number of epochs to add.
         finish_on_interrupt: As for `train`.
+        on: As for `train`.
+        workers: As for `train`.
         verbose: Whether progress and the result are shown, if no `progress` is given.
         progress: Receives the progress.
     """
     if epochs < 1:
         raise UsageError(f"Invalid epochs. Expected at least 1. Received: {epochs}.")
 
+    launch = _launch_of(on, workers)
+
     def work(to: Progress) -> Path:
         made: Path = load_training().extend_training(
-            run, epochs, progress=to, finish_on_interrupt=finish_on_interrupt
+            run, epochs, progress=to, finish_on_interrupt=finish_on_interrupt, launch=launch
         )
         return made
 
@@ -277,6 +303,31 @@ def _followed(
         logger.info("%s on validation: %s", primary.replace("_", " "), model.metrics[primary])
         logger.info("report: %s", (model.run or model.bundle.path) / "report.html")
         return model
+
+
+def _launch_of(on: str | None, workers: int) -> Any:
+    """Return what trains on Ray; None where nothing was said of it.
+
+    Raises:
+        UsageError: For a target that a training is sent to as a whole.
+    """
+    if on is None:
+        if workers != 1:
+            raise UsageError(
+                "workers are processes on Ray and need a target.",
+                hint=f'on="ray:local", workers={workers}; or devices={workers}',
+            )
+        return None
+    target = Target.parse(on)
+    if not target.is_joined:
+        raise UsageError(
+            f"A training is sent to {target} as a whole.",
+            hint=f'foveal.submit(data, on="{target}")',
+        )
+    load_training()
+    from foveal.cluster.train import on_ray
+
+    return on_ray(target, workers)
 
 
 def load_training() -> Any:

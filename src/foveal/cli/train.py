@@ -136,7 +136,12 @@ def train(
     about = {argument: value for argument, value in about.items() if value is not None}
     stops = {"finish_on_interrupt": True} if finish_on_interrupt else {}
     going = {"--resume": resume, "--continue": extend, "--finish": finish}
-    if on is not None:
+    is_joined = on is not None and Target.parse(on).is_joined
+    if is_joined and detach:
+        raise UsageError(
+            f"--detach: {on} ends with this command.", hint="--on local, or --on ray://HOST"
+        )
+    if on is not None and not is_joined:
         refuse_going_on({**going, "--find-lr": find_lr or None}, on)
         _refuse_addition(data, given.get("epochs"))
         settings = {**about, **given, **stops, **machines}
@@ -149,9 +154,14 @@ def train(
             model = followed(job, folder, quiet=quiet)
             _print(model, time.perf_counter() - began, as_json=as_json, quiet=quiet)
         return
+    how: dict[str, Any] = {"progress": progress, **stops}
+    if is_joined:
+        how |= {"on": on, "workers": machines.pop("workers", 1)}
     refuse_machines(machines, detach=detach)
     try:
         if find_lr:
+            if is_joined:
+                refuse_going_on({"--find-lr": find_lr}, str(on))
             named = [
                 option for option, run in {**going, "--from": start_from}.items() if run is not None
             ]
@@ -164,7 +174,7 @@ def train(
             _print_rates(found, as_json=as_json, quiet=quiet)
             return
         with termination_as_interrupt() as ending:
-            model = _model(data, going, {**about, **given}, progress=progress, **stops)
+            model = _model(data, going, {**about, **given}, **how)
     except TrainingInterrupted as stop:
         progress.finish()
         sys.stderr.write(

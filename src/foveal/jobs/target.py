@@ -68,6 +68,11 @@ class Target:
         """Tell whether a file is written instead of work being sent."""
         return self.kind in self.FILES
 
+    @property
+    def is_joined(self) -> bool:
+        """Tell whether the process that was asked does the work itself, with the help of Ray."""
+        return self.kind == "ray" and self.address in ("local", "auto")
+
     def __str__(self) -> str:
         """Return what `parse` reads."""
         if self.kind == "vertex":
