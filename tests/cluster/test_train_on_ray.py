@@ -28,7 +28,13 @@ from foveal.workflow.processes import Task
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.state import write_state
 
-pytestmark = pytest.mark.slow
+# Ray itself uses what it calls deprecated, and closes sockets late.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 LETTERS = "synth:letters?count=80&characters=abcd"
 AUTO = Target("ray", address="auto")

@@ -62,6 +62,13 @@ def test_all_processes_end_with_the_same_weights_to_the_bit(several: list[Any]) 
         assert all(each[case]["weights"] == several[0][case]["weights"] for each in several)
 
 
+def test_a_budget_ends_at_one_step_by_the_clock_of_the_first_process(several: list[Any]) -> None:
+    first = several[0]["budget"]
+    assert first["stopped"] == "budget"
+    assert first["steps"] > 20
+    assert all(each["budget"] == first for each in several)
+
+
 @pytest.mark.parametrize("task", ["classify", "read", "segment"])
 def test_losses_and_gradients_are_those_of_the_whole_batch(
     alone: Any, several: list[Any], task: str

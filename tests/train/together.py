@@ -72,6 +72,30 @@ def fit(group: Group, options: dict[str, Any], batch_size: int, weights: bool) -
     return {"losses": heard.values, "weights": sums}
 
 
+def budgeted(group: Group) -> dict[str, Any]:
+    """Train until a budget ends, by clocks that go at another speed in each process."""
+    now_s = 0.0
+
+    def clock() -> float:
+        nonlocal now_s
+        now_s += 0.01 * (1 + group.rank)
+        return now_s
+
+    reader, y = bright_or_dark(60)
+    loader = picture_loader(reader, np.arange(60), {"y": y}, batch_size=9, dealt=group.share)
+    options = TrainOptions(budget_s=4.0)
+    trainer = Trainer(options, device=CPU, seed=1, clock=clock, group=group)
+    result = trainer.fit(
+        tiny_network(),
+        TinyTraining(None),
+        [Stage("full", loader, None, 0.02)],
+        lambda model: Measured({"accuracy": 0.0}),
+        metric="accuracy",
+    )
+    rates = [record.lr for record in result.history]
+    return {"steps": result.steps, "stopped": result.stopped, "rates": rates}
+
+
 def losses_of(group: Group, task: str) -> dict[str, Any]:
     """Compute a task's losses and the gradient of a shared factor on random outputs."""
     torch.manual_seed(3)
@@ -163,6 +187,7 @@ def main(folder: Path, rank: int, world: int) -> None:
         "plain": fit(group, {}, 9, weights=False),
         "weighted": fit(group, {"mixup": 0.4, "ema": 0.9, "optimizer": "sgd"}, 9, weights=True),
         "tiny": fit(group, {"mixup": 0.4}, 2, weights=False),
+        "budget": budgeted(group),
         "norm": norm(group),
         **{task: losses_of(group, task) for task in ("classify", "read", "segment")},
         "exchanges": exchanges(group),

@@ -71,7 +71,7 @@ def close(found: list[dict[str, float]], wanted: list[dict[str, float]]) -> None
     assert len(found) == len(wanted)
     for mine, theirs in zip(found, wanted, strict=True):
         for name in theirs.keys() - {"pictures_per_s"}:
-            assert mine[name] == pytest.approx(theirs[name], abs=1e-4, nan_ok=True), name
+            assert mine[name] == pytest.approx(theirs[name], rel=1e-4, abs=1e-4, nan_ok=True), name
 
 
 def final(run: RunDirectory) -> dict[str, torch.Tensor]:
@@ -122,8 +122,8 @@ CASES = {
     "masks": ("discs", (), {"strategy": "scratch", "backbone": "fovea", "image_size": 64}),
     "features": (
         "shapes",
-        ("train.head_epochs=2", "train.head_is_enough=2", "train.head_lr=0.01"),
-        {"strategy": "staged", "backbone": "efficientnet_lite0", "image_size": 32, "epochs": 1},
+        (),
+        {"strategy": "frozen", "backbone": "efficientnet_lite0", "image_size": 32, "epochs": 2},
     ),
 }
 
@@ -235,16 +235,6 @@ def test_a_request_to_stop_is_heard_by_all(tmp_path: Path) -> None:
     _, result = learnt(prepared, Units(prepared), task.run)
     assert result.stopped == "asked"
     assert len(rows(task.run)) < 500
-
-
-def test_a_budget_ends_all_processes_at_the_same_step(tmp_path: Path) -> None:
-    task, prepared = begun(
-        tmp_path, LETTERS, "data.fresh_every=0", strategy="scratch", budget_s=6.0, epochs=None
-    )
-    trained(task)
-    _, result = learnt(prepared, Units(prepared), task.run)
-    assert result.stopped == "budget"
-    assert result.steps > 0
 
 
 @pytest.mark.parametrize(
