@@ -117,7 +117,8 @@ CASES = {
     "text": (
         "synth:captcha?count=60&length=2&alphabet=01",
         ("data.fresh_every=0",),
-        {"strategy": "scratch"},
+        # The loss of a sequence falls so steeply that later epochs magnify the order of sums.
+        {"strategy": "scratch", "epochs": 1},
     ),
     "masks": ("discs", (), {"strategy": "scratch", "backbone": "fovea", "image_size": 64}),
     "features": (
