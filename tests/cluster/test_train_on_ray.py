@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -89,6 +90,7 @@ def kill_one(task: Task) -> None:
 def test_a_killed_worker_changes_nothing_to_the_bit(
     running_ray: RunningRay, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, logger="foveal")
     whole, task = begun(tmp_path / "whole"), begun(tmp_path / "killed")
     trained(whole)
     killer = threading.Thread(target=kill_one, args=(task,), daemon=True)
