@@ -7,14 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foveal.errors import UsageError
 from foveal.foreign import spelled
 from foveal.model import Model
 from foveal.workflow.names import located
 
 if TYPE_CHECKING:
+    from foveal.predict import Predictor
     from foveal.server.models.loader import Offer
 
-_NOT_OPTIONS = ("models", "store", "canary", "shadow", "on_ready")
+_NOT_OPTIONS = ("models", "store", "canary", "shadow", "on", "replicas", "on_ready")
 
 
 @spelled
@@ -23,6 +25,8 @@ def serve(
     store: str | Path | None = None,
     canary: Sequence[str] = (),
     shadow: Sequence[str] = (),
+    on: str | None = None,
+    replicas: int | str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     on_ready: Callable[[str], None] | None = None,
@@ -82,6 +86,9 @@ def serve(
         store: Path or URL of the store that the names are in; None takes the default one.
         canary: `NAME:VERSION=SHARE%`, versions that answer a share of the requests.
         shadow: `NAME:VERSION`, versions whose answers are compared and never sent.
+        on: `ray:local` serves on a Ray cluster of this machine, `ray:auto` on the one that it
+            belongs to, with replicas behind Ray's proxies; None serves from this process.
+        replicas: With `on`: how many, `2`, or `1:4` for as many as the requests in flight need.
         host: Address to listen on.
         port: Port to listen on; 0 chooses a free one.
         on_ready: Called with the URL once the server answers.
@@ -149,6 +156,20 @@ def serve(
     options["keys"] = None if insecure and keys is None else existing_keys_file(options["keys"])
     # What is wrong with them is said before a model is read, which takes longer.
     checked = ServerOptions(**options)
+    if on is not None:
+        from foveal.cluster.serve import Replicas, serve_on
+        from foveal.jobs.target import Target
+        from foveal.server.models.offer import Wanted
+
+        places = [model.bundle.path if isinstance(model, Model) else model for model in models]
+        asked = Wanted(places, None if store is None else str(store), canary, shadow)
+        count = Replicas.parse(str(1 if replicas is None else replicas))
+        serve_on(Target.parse(on), asked, _open, checked, count, on_ready=on_ready)
+        return
+    if replicas is not None:
+        raise UsageError(
+            "Replicas are those of a Ray cluster.", hint="--on ray:local, or --workers"
+        )
 
     def open_models() -> Offer:
         from foveal.server.models.offer import Wanted, make_offer
@@ -157,7 +178,7 @@ def serve(
         opened = {id(model): model.predictor for model in models if isinstance(model, Model)}
         named = [model for model in models if not isinstance(model, Model)]
         wanted = Wanted(named, None if store is None else str(store), canary, shadow)
-        offer = make_offer(wanted, lambda path: Model(path).predictor, in_store)
+        offer = make_offer(wanted, _open, in_store)
         given = {predictor.bundle.name: predictor for predictor in opened.values()}
         return replace(offer, fixed={**given, **offer.fixed})
 
@@ -169,6 +190,10 @@ def serve(
     from foveal.server.run import serve as run_server
 
     run_server(open_models(), checked, on_ready=on_ready)
+
+
+def _open(path: str | Path) -> Predictor:
+    return Model(path).predictor
 
 
 def watch(

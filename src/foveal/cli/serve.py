@@ -13,7 +13,16 @@ import typer
 import foveal
 from foveal.access import existing_keys_file
 from foveal.cli.knobs import given_of, options_of, with_options
-from foveal.cli.options import Debug, Json, Quiet, StorePath, engine_of
+from foveal.cli.options import (
+    ELSEWHERE,
+    Debug,
+    Json,
+    OnRay,
+    Quiet,
+    StorePath,
+    engine_of,
+    refuse_without_on,
+)
 from foveal.cli.output import note, write, write_json
 from foveal.errors import UsageError
 from foveal.machine import available_cores
@@ -43,9 +52,7 @@ def _processes(text: str) -> int:
     )
 
 
-@with_options(
-    options_of(ServerOptions, {"workers": _processes}, {"workers": "auto"}), after="shadow"
-)
+@with_options(options_of(ServerOptions, {"workers": _processes}, {}), after="shadow")
 def serve(
     models: Models = None,
     store: StorePath = None,
@@ -63,6 +70,16 @@ def serve(
             help="Compare the answers of a version, without sending them; repeatable.",
         ),
     ] = None,
+    on: OnRay = None,
+    replicas: Annotated[
+        str | None,
+        typer.Option(
+            "--replicas",
+            metavar="N|MIN:MAX",
+            help="With --on: processes that answer; MIN:MAX: as many as requests in flight need.",
+            rich_help_panel=ELSEWHERE,
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -75,6 +92,9 @@ def serve(
     the variables AIP_* say where to listen and where the model is.
     """
     given = _given(settings, quiet=quiet)
+    if on is None:
+        refuse_without_on({"--replicas": replicas})
+        given.setdefault("workers", _processes("auto"))
     vertex = vertex_settings(os.environ)
     if vertex is not None:
         given = _under_vertex(given, vertex)
@@ -93,6 +113,8 @@ def serve(
         store=store,
         canary=canary or (),
         shadow=shadow or (),
+        on=on,
+        replicas=replicas,
         on_ready=lambda url: _announce(url, about, checked, as_json=as_json, quiet=quiet),
         **given,
     )

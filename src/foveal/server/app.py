@@ -156,7 +156,7 @@ def _named_routes(options: ServerOptions) -> Iterator[Route]:
 
 async def _publish(state: ServerState) -> None:
     """Keep what this worker says to the others fresh: any of them may be asked for the metrics."""
-    while state.options.workers > 1:
+    while state.options.runtime_dir is not None:
         state.telemetry.publish()
         await asyncio.sleep(_PUBLISH_S)
 

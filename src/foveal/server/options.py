@@ -53,7 +53,7 @@ class ServerOptions:
 
     workers: Annotated[
         int,
-        About("Processes that answer; auto: one for each core.", gt=0),
+        About("Processes that answer; auto, the default of the command: one for each core.", gt=0),
         Knob(metavar="N|auto"),
     ] = 1
     # A worker's network thread waits for nothing, and runs each second at least. The opening of
