@@ -12,6 +12,7 @@ import onnx
 import pytest
 from drawing import DrawFolder, brightness_model, tiny_manifest
 
+import foveal
 from foveal.bundle.bundle import Bundle
 from foveal.errors import NetworkError, ParityError, UnknownOperatorError, UsageError
 from foveal.export.coreml import conversion, lossy, write
@@ -221,3 +222,10 @@ def test_an_unknown_operation_of_a_program_is_named(exported: tuple[Path, Proof]
 def test_what_is_no_package_is_said(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match="is no program for Core ML"):
         read_program(tmp_path)
+
+
+def test_a_package_needs_the_ending_that_it_is_read_by(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Expected \.mlpackage") as caught:
+        foveal.load(tiny_bundle.path).export("coreml", out=tmp_path / "model")
+    assert caught.value.hint == f"--out {tmp_path / 'model'}.mlpackage"
+    assert not list(tmp_path.iterdir())

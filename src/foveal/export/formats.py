@@ -42,6 +42,7 @@ class Format:
             be done.
         app_suffix: Ending of the name where an application is written around the model.
         main: Of a folder, the file without which nothing reads it: a store gets it last.
+        is_told_by_name: Whether what reads it goes by the ending of its name.
     """
 
     summary: str
@@ -55,6 +56,7 @@ class Format:
     verify: Callable[[ExportJob, Path], Proof] | None = None
     app_suffix: str | None = None
     main: str = ""
+    is_told_by_name: bool = False
 
     def suffix_for(self, options: ExportOptions) -> str:
         """Return the ending of the name of what is written with some options."""
@@ -229,6 +231,7 @@ FORMATS.add(
         precisions=("fp32", "fp16", "int8"),
         options=("with_app", "without_pictures"),
         app_suffix="-ios",
+        is_told_by_name=True,
         verify=_verify_coreml,
         needs=(package("coremltools", extra="coreml"), package("onnx", extra="coreml")),
     ),

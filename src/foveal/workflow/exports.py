@@ -78,11 +78,17 @@ def export_model(
 
     Raises:
         UsageError: When there is no such format, it does not take the options, or `out` cannot be
-            written.
+            written or has not the ending by which the format is known.
         MissingExtraError: When a package that the format needs is not installed.
         ParityError: When what was written answers differently; nothing is left of it.
     """
-    target = out or bundle.name + FORMATS[to].suffix_for(options)
+    suffix = FORMATS[to].suffix_for(options)
+    target = out or bundle.name + suffix
+    if FORMATS[to].is_told_by_name and not options.with_app and not str(target).endswith(suffix):
+        raise UsageError(
+            f"{to} is read by the ending of its name. Expected {suffix}. Received: {target}.",
+            hint=f"--out {target}{suffix}",
+        )
     job = ExportJob(bundle, options, partial(pictures_of, bundle, run, data), progress)
     exported = _write(job, to, target) if not is_url(target) else _upload(job, to, str(target))
     if kept_in is not None:
