@@ -100,7 +100,7 @@ def test_serve_spells_out_every_option_of_the_server() -> None:
     parameters = inspect.signature(foveal.serve).parameters
     hints = get_type_hints(ServerOptions)
     options = {field.name: field.default for field in fields(ServerOptions)}
-    others = {"models", "store", "canary", "shadow", "on_ready"}
+    others = {"models", "store", "canary", "shadow", "on", "replicas", "on_ready"}
     spelled = {n: p for n, p in parameters.items() if n not in others}
     assert {name: parameter.default for name, parameter in spelled.items()} == options
     served = get_type_hints(foveal.serve, localns={"Model": foveal.Model})
