@@ -17,7 +17,7 @@ ENTRY = re.compile(r"^### `(\w+)`$", re.M)
 # What a finding may be about; its name is this, a dot and a word.
 _FINDING = re.compile(
     r"(arrays|data|evaluate|fonts|images|install|labels|machine|masks|names|plugin|polygons|split"
-    r"|table|weights)\.(?!csv$|tsv$|txt$|jsonl?$|ndjson$|safetensors$)[a-z_]+"
+    r"|table|texts|weights)\.(?!csv$|tsv$|txt$|jsonl?$|ndjson$|safetensors$)[a-z_]+"
 )
 _FINDING_ROW = re.compile(r"^\| `([a-z]+\.[a-z_]+)` \|", re.M)
 _RECIPE_KEYS = {"data.group_regex", "data.label_regex"}
