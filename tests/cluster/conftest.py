@@ -58,3 +58,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.filterwarnings("ignore"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End Ray after the last test of this folder: its idle processes take a part of a core."""
+    folder = Path(__file__).parent
+    if (nextitem is None or folder not in nextitem.path.parents) and "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
