@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import final
@@ -260,8 +261,15 @@ def _work(
         mode.launch(Task(run, prepared.recipe, extensions, mode.begun_s), progress)
         network, result = learnt(prepared, units, run)
     else:
-        listens = progress.when_asked_to_stop
-        fit = Fit(run, extensions, mode.begun_s, mode.resume, Group(), listens)
+        # The page asks for the end of the epoch; what was learnt is shipped.
+        fit = Fit(
+            run,
+            extensions,
+            mode.begun_s,
+            mode.resume,
+            Group(),
+            lambda stop: progress.when_asked_to_stop(partial(stop, after_epoch=True)),
+        )
         network, result = fit(prepared, units, progress)
     if result.stopped == "interrupted" and not mode.ships_interrupted:
         raise KeyboardInterrupt
