@@ -14,7 +14,7 @@ import pytest
 from foveal.bundle import Bundle
 from foveal.bundle.container import TRAINED_ON_NAME
 from foveal.bundle.trained_on import TrainedOn
-from foveal.data.source import Loaded, Sample
+from foveal.data.source import Loaded, Sample, Source
 from foveal.errors import DataError, ImageError, MissingExtraError
 from foveal.evaluate import Evaluation, MeasureOptions, evaluate_bundle
 from foveal.evaluate.report import marked
@@ -24,13 +24,14 @@ from foveal.types import Finding, Picture
 DARK, BRIGHT = 40, 220
 
 
-@dataclass
-class DrawnSource:
+@dataclass(frozen=True, kw_only=True)
+class DrawnSource(Source):
     """Flat grey pictures: what the brightness model calls a circle when dark, else a square."""
 
     greys: dict[str, int | None]
     samples: tuple[Sample, ...]
     location: str = "memory"
+    layout: str = "drawn"
     findings: tuple[Finding, ...] = ()
     loads: list[str] = field(default_factory=list)
     alive: list[int] = field(default_factory=list)
@@ -228,9 +229,8 @@ def test_groups_are_measured_by_themselves_the_surest_weakness_first(
 ) -> None:
     source = many(right=12, wrong=4)
     names = ["ann"] * 10 + ["bob"] * 6
-    source.samples = tuple(
-        replace(sample, group=name) for sample, name in zip(source.samples, names, strict=True)
-    )
+    named = zip(source.samples, names, strict=True)
+    source = replace(source, samples=tuple(replace(s, group=name) for s, name in named))
 
     groups = evaluate_bundle(predictor, source, options=FAST).groups
 

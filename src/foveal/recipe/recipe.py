@@ -27,6 +27,7 @@ from foveal.settings import About, Knob, parse_section, settings_of
 # Younger than the first runs: key → what it was before it could be chosen.
 _YOUNGER: Mapping[str, Any] = {
     "data.label_column": None,
+    "data.sample": None,
     "evaluate.remember_pictures": True,
     "train.devices": 1,
     "train.devices_timeout_s": TrainOptions().devices_timeout_s,
