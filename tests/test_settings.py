@@ -87,7 +87,7 @@ def test_serve_in_python_spells_out_every_field_of_the_server_with_its_default()
         given = str | Path if kind is Path else kind
         assert hints[field.name] == (given | None if is_open else given), field.name
         assert f"\n    {field.name}: " in arguments
-    others = {"models", "store", "canary", "shadow", "on_ready"}
+    others = {"models", "store", "canary", "shadow", "on", "replicas", "on_ready"}
     assert set(parameters) - others == {field.name for field in fields(ServerOptions)}
 
 
