@@ -31,6 +31,7 @@ from foveal.predict.engine import OnnxEngine
 from foveal.train.callbacks import ProgressReport
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.records import StepRecord
+from foveal.workflow import fitting
 from foveal.workflow import ship as shipping
 from foveal.workflow import train as training
 
@@ -333,9 +334,10 @@ def test_the_budget_counts_from_the_beginning_of_the_work(
 
     now_s = [100.0]
     prepare = training.prepare
-    monkeypatch.setattr(training, "monotonic", lambda: now_s[0])
+    for module in (training, fitting):
+        monkeypatch.setattr(module, "monotonic", lambda: now_s[0])
     monkeypatch.setattr(training, "prepare", slowly)
-    monkeypatch.setattr(training, "Trainer", trainer)
+    monkeypatch.setattr(fitting, "Trainer", trainer)
     with pytest.raises(Reached) as caught:
         foveal.train(photos, out=tmp_path, budget_s=60, overrides=SMALL)
     assert caught.value.args == (40,)
