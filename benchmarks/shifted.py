@@ -44,11 +44,8 @@ def grey(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
 
 def inverted(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
     """Light ink on a dark ground, which stands out less by degrees."""
-    return (
-        grey(_of(255 - np.asarray(image, np.float64)), degree, rng)
-        if degree
-        else _of(255 - np.asarray(image, np.float64))
-    )
+    negative = _of(255 - np.asarray(image, np.float64))
+    return grey(negative, degree, rng) if degree else negative
 
 
 def contrast(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,8 @@ except ImportError:  # Windows: there, bundles are read and not written.
 
 TEMPORARY = ".tmp-"
 """How the name of what is not whole yet begins."""
+# Digits of a process id in a lock file.
+_LONGEST_PID = 20
 
 
 @contextmanager
@@ -78,6 +80,39 @@ def locked(path: Path) -> Iterator[None]:
     try:
         hold(descriptor)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def owned(path: Path, busy: Callable[[str], Exception]) -> Iterator[None]:
+    """Lock a file in the block, and write into it which process has it.
+
+    The system ends the lock with the process, however that ends.
+
+    Args:
+        path: A file for the lock alone; made when it is not there, and left behind.
+        busy: From the id of the process that has it, or `unknown`, to what is raised then.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if not hold(descriptor, wait=False):
+            raise busy(os.read(descriptor, _LONGEST_PID).decode("ascii", "replace") or "unknown")
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether some process has a file locked; one that is not there is not."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not hold(descriptor, wait=False)
     finally:
         os.close(descriptor)
 

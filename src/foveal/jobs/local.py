@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
-from foveal.atomic import hold, write_atomic
+from foveal.atomic import hold, is_held, write_atomic
 from foveal.jobs.job import Job, JobState
 from foveal.jobs.process import started_at
 from foveal.jobs.register import Record, Register
@@ -73,10 +73,10 @@ class LocalJob(Job):
     def state(self) -> JobState:
         """Look how far it is."""
         # The lock first: a job that ends in between has written how before it lets the lock go.
-        is_held = _is_held(self.folder / _LOCK)
+        is_running = is_held(self.folder / _LOCK)
         ended = _read(self.folder / ENDED)
         if ended is None:
-            return JobState.RUNNING if is_held else JobState.FAILED
+            return JobState.RUNNING if is_running else JobState.FAILED
         if ended["status"] == 0:
             return JobState.SUCCEEDED
         return JobState.STOPPED if ended["status"] in _INTERRUPTED else JobState.FAILED
@@ -169,17 +169,6 @@ def _environment(output: str) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        return not hold(descriptor, wait=False)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: Path) -> Any:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from foveal.atomic import hold, write_atomic
+from foveal.atomic import owned, write_atomic
 from foveal.errors import BundleError, UsageError
 from foveal.types import JsonObject
 from foveal.workflow.rundir import RunDirectory
 
-_LONGEST_PID = 20
 SCHEMA_VERSION = 1
 
 
@@ -138,26 +135,19 @@ class StudyFolder:
         """Write a JSON file of the study whole or not at all."""
         write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False), durable=True)
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
+    def working(self) -> AbstractContextManager[None]:
         """Keep other commands from working on the study too; ends with the process.
 
         Raises:
             UsageError: `study_busy` when another one works on it.
         """
-        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            if not hold(descriptor, wait=False):
-                other = os.read(descriptor, _LONGEST_PID).decode("ascii", "replace")
-                raise UsageError(
-                    f"Another process (process id {other or 'unknown'}) works on the study "
-                    f"{self.path}.",
-                    hint="wait for it, or give this one another --name; --workers N shares one "
-                    "study between processes",
-                    code="study_busy",
-                )
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, str(os.getpid()).encode())
-            yield
-        finally:
-            os.close(descriptor)
+
+        def busy(other: str) -> UsageError:
+            return UsageError(
+                f"Another process (process id {other}) works on the study {self.path}.",
+                hint="wait for it, or give this one another --name; --workers N shares one study "
+                "between processes",
+                code="study_busy",
+            )
+
+        return owned(self.lock, busy)

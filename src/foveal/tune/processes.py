@@ -16,6 +16,7 @@ from typing import IO
 
 from foveal.console import NoProgress, show_log
 from foveal.errors import FovealError, UsageError
+from foveal.machine import available_cores
 from foveal.tune.folder import StudyFolder
 from foveal.tune.limits import Limits
 from foveal.tune.work import Worker
@@ -61,7 +62,7 @@ def _start(
     _failed(folder, index).unlink(missing_ok=True)
     environment = dict(os.environ)
     # Workers share the cores; each would take all of them otherwise.
-    cores = max(1, len(os.sched_getaffinity(0)) // limits.workers)
+    cores = max(1, available_cores() // limits.workers)
     environment.setdefault("OMP_NUM_THREADS", str(cores))
     return subprocess.Popen(  # noqa: S603  # our own module
         [
