@@ -81,7 +81,7 @@ def test_waiting_brings_the_results_and_tells_where_they_are(tmp_path: Path) -> 
 
 
 def test_a_job_without_results_is_no_trouble() -> None:
-    job = SentJob(Scripted(JobState.SUCCEEDED, ["done"], NothingYet("Nothing came.")), Path("out"))
+    job = SentJob(Scripted(JobState.SUCCEEDED, ["done"], NothingYet("task")), Path("out"))
     assert repr(job.wait()) == "task on ray://head: succeeded\ndone"
     assert job.outputs is None
 
@@ -94,7 +94,7 @@ def test_results_that_cannot_be_brought_are_told_on_the_card() -> None:
 
 
 def test_a_job_that_fails_or_is_stopped_fails_who_waits() -> None:
-    nothing = NothingYet("Nothing came.")
+    nothing = NothingYet("task")
     job = SentJob(Scripted(JobState.FAILED, ["one", "two"], nothing), Path("out"))
     with pytest.raises(JobFailed, match=r"on ray://head failed: out of memory; two$"):
         job.wait()

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from foveal.errors import FovealError, UsageError
+from foveal.jobs.results import NothingYet
 from foveal.jobs.send import BEGIN, END, MISSING, MOST_BYTES, TOO_LARGE
 
 
@@ -23,7 +24,8 @@ def unpack(lines: Iterable[str], folder: Path, job: str) -> None:
         job: Whose results they are, for messages.
 
     Raises:
-        UsageError: When nothing came of the job yet, or too much to come this way.
+        NothingYet: When nothing came of the job.
+        UsageError: When too much came of it to come this way.
         FovealError: When something is missing in between.
     """
     packed, is_inside, digest = bytearray(), False, ""
@@ -31,9 +33,7 @@ def unpack(lines: Iterable[str], folder: Path, job: str) -> None:
         words = line.split()
         first = words[0] if words else ""
         if first == MISSING:
-            raise UsageError(
-                f"Nothing came of the job {job} yet.", hint=f"foveal jobs logs {job} -f"
-            )
+            raise NothingYet(job)
         if first == TOO_LARGE:
             raise UsageError(
                 f"The results of {job} have {int(words[1]) / 1e6:,.0f} MB; at most "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foveal.errors import UsageError
+from foveal.jobs.results import NothingYet
 from foveal.listing import names_below
 from foveal.mirror import sync_down
 from foveal.remote import open_url
@@ -22,7 +22,7 @@ def fetched(url: str, folder: Path, job: str) -> None:
         job: Whose they are, for messages.
 
     Raises:
-        UsageError: When nothing is there.
+        NothingYet: When nothing is there.
         RemoteError: When it cannot be read.
     """
     remote = open_url(url)
@@ -37,17 +37,4 @@ def fetched(url: str, folder: Path, job: str) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             remote.get(target, name)
     if not names:
-        raise UsageError(
-            f"Nothing came of the job {job} yet: {shown(url)} is empty.",
-            hint=f"foveal jobs logs {job} -f",
-        )
-
-
-def uploaded(file: Path, url: str) -> None:
-    """Put a file behind a URL.
-
-    Raises:
-        RemoteError: When it cannot be written.
-        MissingExtraError: When the URL's kind needs a package that is not installed.
-    """
-    open_url(url).put(file)
+        raise NothingYet(job, f": {shown(url)} is empty")

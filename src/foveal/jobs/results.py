@@ -16,9 +16,19 @@ _RUN_FILES = ("recipe.yaml", "run.json")
 
 
 class NothingYet(UsageError):
-    """A job of which nothing came so far."""
+    """A job of which nothing came so far.
+
+    Args:
+        job: Its name.
+        where: Where nothing is, as a clause.
+    """
 
     code = "job_nothing_yet"
+
+    def __init__(self, job: str, where: str = "") -> None:
+        super().__init__(
+            f"Nothing came of the job {job} yet{where}.", hint=f"foveal jobs logs {job} -f"
+        )
 
 
 def runs_in(folder: Path) -> Iterator[Path]:
@@ -49,10 +59,7 @@ def place(found: Path, out: Path, record: Record, register: Register) -> Path:
     parts = [run.relative_to(found) for run in runs]
     if not runs:
         if not found.is_dir() or not any(found.iterdir()):
-            raise NothingYet(
-                f"Nothing came of the job {record.name} yet.",
-                hint=f"foveal jobs logs {record.name} -f",
-            )
+            raise NothingYet(record.name)
         runs, parts = [found], [Path(record.name)]
     check_folder(out)
     places = dict(record.facts.get("fetched", {}))

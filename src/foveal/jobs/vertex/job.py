@@ -15,13 +15,14 @@ from foveal.jobs.job import Job, JobState
 from foveal.jobs.options import JobOptions
 from foveal.jobs.package import Package
 from foveal.jobs.register import Record, Register
-from foveal.jobs.remote_results import fetched, uploaded
+from foveal.jobs.remote_results import fetched
 from foveal.jobs.sdist import write_sdist
 from foveal.jobs.target import Target
 from foveal.jobs.vertex.client import Vertex
 from foveal.jobs.vertex.logs import Entries
 from foveal.jobs.vertex.specs import JOB_LABEL, custom_job
 from foveal.jobs.work import OUTPUT_VARIABLE, Work
+from foveal.remote import open_url
 from foveal.rest import ServiceError
 from foveal.urls import is_url
 
@@ -99,7 +100,7 @@ class VertexJob(Job):
                 extras = (*work.extras, "cloud")
                 needs = work.requirements
                 file = write_sdist(package, Path(folder), extras=extras, needs=needs)
-                uploaded(file, archive)
+                open_url(archive).put(file)
             made = vertex.create("customJobs", body, lambda: _made(vertex, label))
             record = register.update(record.name, resource=made["name"])
         except BaseException:
