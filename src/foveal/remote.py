@@ -150,7 +150,11 @@ class Remote:
         self._ask("write", name, "put_file", str(path), self._placed(name), size=size)
 
     def get(self, path: Path, name: str = "") -> None:
-        """Download a file, part by part; `path` is written as the parts come."""
+        """Download a file, part by part; `path` is written as the parts come.
+
+        The folder that it goes to is made where there is none.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             start = 0
             while part := self._part(name, start, start + PART_BYTES):

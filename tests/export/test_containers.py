@@ -137,7 +137,7 @@ def test_foveal_understands_the_commands_of_its_services() -> None:
     verb, *arguments = found["serve"]["command"]
     assert verb == "serve"
     context = context_of(verb, serve, arguments)
-    assert str(context.params["store"]) == "/work/store"
+    assert str(context.params["store"]) == "/project/store"
     options = ServerOptions()
     grace = float(found["serve"]["stop_grace_period"].removesuffix("s"))
     assert grace > options.drain_delay_s + options.drain_s + 5
@@ -181,7 +181,7 @@ def run_service(name: str, folder: Path, python: Path) -> None:
     port = str(free_port())
 
     def here(word: str) -> str:
-        return word.replace(inside, port).replace("/work", str(folder))
+        return word.replace(inside, port).replace("/project", str(folder))
 
     entry, *arguments = map(here, [*service["entrypoint"], *service["command"]])
     # Of these processes the user is root where the tests run as root.
@@ -264,7 +264,7 @@ def test_the_serving_image_has_no_torch_serves_a_store_and_ends(
     foveal_program = replayed.command("ENTRYPOINT")
     made = [*foveal_program, "keys", "create", "client", "--keys", str(keys)]
     subprocess.run(made, env=environment, check=True, capture_output=True)
-    placed = {"/work/store": str(tmp_path / "store"), "/run/secrets/foveal_keys": str(keys)}
+    placed = {"/project/store": str(tmp_path / "store"), "/run/secrets/foveal_keys": str(keys)}
     command = [*foveal_program, "serve", *(placed.get(word, word) for word in arguments)]
     server = subprocess.Popen(
         [*command, "--port", str(port)],

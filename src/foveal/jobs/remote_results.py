@@ -33,8 +33,6 @@ def fetched(url: str, folder: Path, job: str) -> None:
         sync_down(below(url, run.rstrip("/")), folder / run)
     for name in names:
         if not name.startswith(tuple(runs)):
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            remote.get(target, name)
+            remote.get(folder / name, name)
     if not names:
         raise NothingYet(job, f": {shown(url)} is empty")

@@ -73,9 +73,7 @@ def _is_not_needed(name: str) -> bool:
 
 def _fetch_bundle(remote: Remote, folder: Path) -> None:
     for name in names_below(remote):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remote.get(path, name)
+        remote.get(folder / name, name)
     # What arrived damaged must not stay.
     Bundle.open(folder)
 
