@@ -115,7 +115,11 @@ def is_refused(error: BaseException) -> bool:
 
 
 def status_of(error: BaseException) -> int | None:
-    """Return the HTTP status that an error is about, or None."""
+    """Return the HTTP status that an error is about, or None.
+
+    What made a client say that a connection broke is no answer of the server, even where it has a
+    status: aiohttp's parser gives 400 to a body that ends too early.
+    """
     for each in _chain(error):
         answer = getattr(each, "response", None)
         if isinstance(answer, dict):
@@ -125,6 +129,8 @@ def status_of(error: BaseException) -> int | None:
         for status in (found, getattr(each, "status", None), getattr(each, "code", None)):
             if str(status).isdecimal() and 100 <= int(str(status)) < 600:
                 return int(str(status))
+        if not _PASSING_ERRORS.isdisjoint(_names(each)):
+            return None
     return None
 
 
