@@ -46,7 +46,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 def with_job_options(function: FunctionT) -> FunctionT:
     """Make options of what a job can run on, in place of a verb's `**` argument."""
-    made = options_of(JobOptions, {"timeout_s": seconds}, {}, panel=ELSEWHERE)
+    made = options_of(JobOptions, {"timeout_s": seconds}, panel=ELSEWHERE)
     return with_options(made, after="detach")(function)
 
 

@@ -59,7 +59,6 @@ def with_knobs(*names: str, panel: str | None = None) -> Callable[[FunctionT], F
 def options_of(
     section: type[Any],
     readers: Mapping[str, Callable[[str], Any]],
-    defaults: Mapping[str, str],
     *,
     panel: str | None = None,
 ) -> list[inspect.Parameter]:
@@ -68,11 +67,10 @@ def options_of(
     Args:
         section: A frozen dataclass.
         readers: Field → how the command line reads it, where that is not by its type.
-        defaults: Field → what stands for it on the command line unless it is given.
         panel: Heading of the options in the help.
     """
     return [
-        _option(name, setting, panel, readers.get(name), defaults.get(name))
+        _option(name, setting, panel, readers.get(name))
         for name, setting in settings_of(section).items()
         if setting.knob is not None
     ]
@@ -125,7 +123,6 @@ def _option(
     setting: Setting,
     panel: str | None,
     reader: Callable[[str], Any] | None,
-    default: str | None = None,
 ) -> inspect.Parameter:
     kind = setting.kind
     if get_origin(kind) is Literal:
@@ -134,14 +131,14 @@ def _option(
         kind = list[str]
     knob = setting.knob or Knob()
     option = typer.Option(
-        default,
+        None,
         *setting.flags,
         help=setting.help,
         metavar=None if kind is bool else knob.metavar,
         min=knob.least,
         max=knob.most,
         rich_help_panel=panel,
-        show_default=default is not None,
+        show_default=False,
         parser=reader,
     )
     return inspect.Parameter(

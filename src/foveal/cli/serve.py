@@ -52,7 +52,7 @@ def _processes(text: str) -> int:
     )
 
 
-@with_options(options_of(ServerOptions, {"workers": _processes}, {}), after="shadow")
+@with_options(options_of(ServerOptions, {"workers": _processes}), after="shadow")
 def serve(
     models: Models = None,
     store: StorePath = None,
