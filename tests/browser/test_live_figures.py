@@ -58,6 +58,8 @@ def test_the_figures_ask_for_a_key_and_show_an_alarm(browser, tmp_path: Path) ->
         assert problems == []
         other = browser.new_page()
         other.goto(f"{handle.url}/live")
+        # Keys pressed before the dialog is there would be lost.
+        expect(other.get_by_label("Key", exact=True)).to_be_focused()
         other.keyboard.type("fv_wrong")
         other.keyboard.press("Enter")
         expect(other.locator(".key-why")).to_contain_text("unknown")
