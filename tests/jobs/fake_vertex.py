@@ -262,6 +262,12 @@ class FakeVertex:
             self._run(job)
         return job
 
+    def lose_machine(self, name: str) -> None:
+        """Take the machine of a job away, and start its worker again on another one."""
+        os.killpg(self.processes[name].pid, 9)
+        self.processes[name].wait()
+        self._run(self.resources[name])
+
     def _run(self, job: dict[str, Any]) -> None:
         spec = job["jobSpec"]["workerPoolSpecs"][0]["containerSpec"]
         place = Path(tempfile.mkdtemp(dir=self.folder))
@@ -271,7 +277,8 @@ class FakeVertex:
         environment = {**os.environ, **given, "CLOUD_ML_JOB_ID": job["name"].rpartition("/")[2]}
         # The container has the packages, not the code of the checkout.
         environment["PYTHONPATH"] = ""
-        with (place / "log.txt").open("wb") as log:
+        path = Path(job.get("_log", place / "log.txt"))
+        with path.open("ab") as log:
             process = subprocess.Popen(
                 command,
                 cwd=place,
@@ -282,7 +289,7 @@ class FakeVertex:
             )
         self.processes[job["name"]] = process
         job["state"] = "JOB_STATE_RUNNING"
-        job["_log"] = str(place / "log.txt")
+        job["_log"] = str(path)
 
     def _cancel(self, name: str, body: Any) -> Any:
         check(body or {}, {"name": str})

@@ -56,10 +56,16 @@ def test_a_job_of_kubernetes(write: Write) -> None:
     assert yaml.safe_load(config["data"]["recipe.yaml"])["train"]["epochs"] == 3
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["command"] == [
+    *first, key, many, devices = container["command"]
+    assert first == [
         *("python", "-m", "foveal", "train", "gs://b/My_Photos", "--recipe", "recipe.yaml"),
-        *("--name", "My_Photos", "--out", "gs://b/runs", "--devices", "2"),
+        *("--name", "My_Photos", "--out", "gs://b/runs", "--resume-key"),
     ]
+    # A pod that its node lost begins anew with the key of this training alone.
+    assert (len(key), many, devices) == (32, "--devices", "2")
+    assert job["spec"]["backoffLimit"] == 0
+    (rule,) = job["spec"]["podFailurePolicy"]["rules"]
+    assert rule["action"] == "Ignore"
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 2
     assert pod["nodeSelector"] == {
         "node.kubernetes.io/instance-type": "n1-standard-8",
@@ -90,6 +96,7 @@ def test_a_script_of_slurm(write: Write, tmp_path: Path) -> None:
         "#SBATCH --time=01:30:00",
         "#SBATCH --partition=gpu",
         "#SBATCH --signal=TERM@300",
+        "#SBATCH --requeue",
     ):
         assert f"{line}\n" in script
     # Options are read up to the first command.
@@ -107,11 +114,13 @@ def test_a_script_of_slurm(write: Write, tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines() == [
+    *said, option, key = done.stdout.splitlines()
+    assert said == [
         str(tmp_path / "first-slurm"),
         *("python", "-m", "foveal", "train", str(tmp_path / "my photos")),
         *("--recipe", "recipe.yaml", "--name", "first", "--out", str(tmp_path / "runs")),
     ]
+    assert (option, len(key)) == ("--resume-key", 32)
     assert Recipe.load(folder / "recipe.yaml").train.epochs == 3
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from fake_vertex import CUSTOM_JOB, FakeVertex, Refused, check
 
+import foveal
 from foveal.errors import UsageError
 from foveal.jobs import Job, JobOptions, JobState, Target, Work
 from foveal.jobs.package import Package
@@ -21,6 +23,8 @@ from foveal.jobs.submit import find_job, submit
 from foveal.jobs.vertex.client import Vertex
 from foveal.jobs.vertex.specs import custom_job
 from foveal.jobs.work import OUTPUT
+from foveal.mirror import read_state
+from foveal.remote import open_url
 from foveal.rest import ServiceError
 
 pytestmark = pytest.mark.slow
@@ -94,6 +98,38 @@ def test_a_job_is_what_was_asked_for(send: Send, vertex: FakeVertex) -> None:
     assert job.state() is JobState.QUEUED
     made["state"] = "JOB_STATE_EXPIRED"
     assert job.state() is JobState.FAILED
+
+
+def test_a_training_whose_machine_is_taken_away_goes_on(
+    vertex: FakeVertex, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    job = foveal.submit(
+        "synth:letters?count=40&characters=ab",
+        on=str(TARGET),
+        image=IMAGE,
+        bucket=bucket,
+        spot=True,
+        name="letters",
+        epochs=60,
+        backbone="cnn2",
+        image_size=16,
+        overrides=["data.fresh_every=0"],
+    )
+    remote = open_url(str(job.to_json()["output"])).child("classify/letters")
+    while (state := read_state(remote)) is None or not any(
+        name.startswith("checkpoints/") for name in state.files
+    ):
+        assert job.state() is JobState.RUNNING, "\n".join(job.logs())
+        time.sleep(0.05)
+    vertex.lose_machine(job.to_json()["resource"])
+    assert job.wait() is JobState.SUCCEEDED
+    log = "\n".join(job.logs())
+    assert "resumed after step" in log
+    run = job.fetch(tmp_path / "runs")
+    assert run.name == "letters"
+    assert len((run / "results.csv").read_text().splitlines()) == 61
 
 
 def test_stopping_and_failing(send: Send) -> None:

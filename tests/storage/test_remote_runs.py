@@ -208,6 +208,37 @@ def test_killed_and_resumed_on_an_empty_machine_it_ends_with_the_same_weights(
     assert not any(name.startswith(PARTS) for name in names)
 
 
+def test_the_same_command_goes_on_with_the_run_of_its_key_on_another_machine(
+    trained: str, bucket_of_module: str, photos: str, _another_machine: Callable[[], None]
+) -> None:
+    out = f"{bucket_of_module}/spot"
+    lost = foveal.workflow.remote_run.Runs.at(out).create("classify", "photos")
+    shutil.rmtree(lost.path)
+    asked = ["train", photos, "--out", out, "--resume-key", "job-1", "--quiet"]
+    asked += ["--epochs", str(EPOCHS), *(w for s in SMALL for w in ("--set", s))]
+    command = [sys.executable, "-c", TRAIN_AND_DIE, "after", *asked]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+    _another_machine()
+    assert run_command(asked) == 0
+    _another_machine()
+    # The first name was taken by a start that was lost before it had brought anything there.
+    run = at_hand(f"{out}/classify/photos-2")
+    assert len((run / "results.csv").read_text().splitlines()) == EPOCHS + 1
+    assert "resumed after step" in (run / "train.log").read_text()
+    assert _are_same(run, at_hand(trained))
+    names = names_below(open_url(out))
+    assert not [name for name in names if name.startswith("classify/photos-3")]
+    # Once more, nothing is left to do; with another key it is another run.
+    before = read_state(open_url(f"{out}/classify/photos-2"))
+    assert run_command(asked) == 0
+    assert read_state(open_url(f"{out}/classify/photos-2")) == before
+    other = ["job-2" if word == "job-1" else word for word in asked]
+    assert run_command([*other, "--epochs", "1"]) == 0
+    assert read_state(open_url(f"{out}/classify/photos-3")) is not None
+
+
 def test_ctrl_c_names_the_url_and_the_run_goes_on(
     bucket_of_module: str,
     photos: str,

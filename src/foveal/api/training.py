@@ -49,6 +49,7 @@ def train(
     allow_download: bool | None = None,
     label_regex: str | None = None,
     finish_on_interrupt: bool = False,
+    resume_key: str | None = None,
     on: str | None = None,
     workers: int = 1,
     verbose: bool = True,
@@ -88,6 +89,9 @@ def train(
             else its first.
         finish_on_interrupt: When Ctrl-C stops the epochs, make the model of what was learnt so
             far; otherwise stop, and `resume` continues.
+        resume_key: Go on with the run that was begun with the same key, if `out` has one, as
+            `resume` does; else begin it. For programs that are started again after a machine was
+            lost.
         on: Where the epochs are trained: `ray:local` starts Ray on this machine, `ray:auto` uses
             the cluster that this process is in; None is this process and its `devices`. To send
             the whole training elsewhere, see `submit`.
@@ -124,6 +128,7 @@ def train(
             progress=to,
             start_from=before,
             finish_on_interrupt=finish_on_interrupt,
+            resume_key=resume_key,
             launch=launch,
         )
         return made

@@ -113,6 +113,16 @@ def train(
             help="When Ctrl-C stops the epochs, make the model of what was learnt so far.",
         ),
     ] = False,
+    resume_key: Annotated[
+        str | None,
+        typer.Option(
+            "--resume-key",
+            metavar="KEY",
+            help="Continue the run that was begun with this key, or else begin it: for jobs that "
+            "are started again.",
+            rich_help_panel=GO_ON,
+        ),
+    ] = None,
     on: On = None,
     detach: Detach = False,
     as_json: Json = False,
@@ -132,7 +142,7 @@ def train(
     given = {name: value for name, value in knobs.items() if name in KNOBS and value is not None}
     machines = job_options(knobs)
     about: dict[str, Any] = {"name": name, "out": out, "recipe": recipe, "overrides": overrides}
-    about["start_from"] = start_from
+    about |= {"start_from": start_from, "resume_key": resume_key}
     about = {argument: value for argument, value in about.items() if value is not None}
     stops = {"finish_on_interrupt": True} if finish_on_interrupt else {}
     going = {"--resume": resume, "--continue": extend, "--finish": finish}
@@ -142,7 +152,8 @@ def train(
             f"--detach: {on} ends with this command.", hint="--on local, or --on ray://HOST"
         )
     if on is not None and not is_joined:
-        refuse_going_on({**going, "--find-lr": find_lr or None}, on)
+        alone = {"--find-lr": find_lr or None, "--resume-key": resume_key}
+        refuse_going_on({**going, **alone}, on)
         _refuse_addition(data, given.get("epochs"))
         settings = {**about, **given, **stops, **machines}
         if Target.parse(on).is_file:
@@ -162,9 +173,8 @@ def train(
         if find_lr:
             if is_joined:
                 refuse_going_on({"--find-lr": find_lr}, str(on))
-            named = [
-                option for option, run in {**going, "--from": start_from}.items() if run is not None
-            ]
+            other = {**going, "--from": start_from, "--resume-key": resume_key}
+            named = [option for option, given_ in other.items() if given_ is not None]
             if named:
                 raise UsageError(f"--find-lr cannot be used together with {named[0]}.")
             _refuse_addition(data, given.get("epochs"))
@@ -231,7 +241,7 @@ def _refuse(option: str, data: str | None, given: Mapping[str, Any]) -> None:
         )
 
 
-_FLAGS = {"overrides": "--set", "start_from": "--from"}
+_FLAGS = {"overrides": "--set", "start_from": "--from", "resume_key": "--resume-key"}
 
 
 def _asked(epochs: int | None, run: str) -> int:

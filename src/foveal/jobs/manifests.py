@@ -96,8 +96,16 @@ class _Kubernetes:
             "data": {_RECIPE: _recipe(self._work).decode()},
         }
         spec: dict[str, Any] = {
-            # Once more would be another run: an interrupted one goes on with --resume.
+            # What failed would fail again. A pod that its node lost is started anew, and goes on.
             "backoffLimit": 0,
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "Ignore",
+                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    }
+                ]
+            },
             "template": {"metadata": {"labels": labels}, "spec": self._pod(name)},
         }
         if self._options.timeout_s is not None:
@@ -191,7 +199,8 @@ class _Slurm:
             "--mem=16G",
             # Before the time is over, to the training itself: it writes a checkpoint.
             "--signal=TERM@300",
-            "--no-requeue",
+            # After a node failed or was needed for others: the training goes on.
+            "--requeue",
         ]
         if options.machine is not None:
             lines.append(f"--partition={options.machine}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
@@ -27,6 +28,7 @@ class Training:
         name: Name of the run.
         start_from: Bundle whose weights are the first ones; None begins with new ones.
         finish_on_interrupt: Make the model of what was learnt when the job is stopped.
+        key: Of this training alone, by which a job that is started again finds its run.
     """
 
     data: str
@@ -34,6 +36,7 @@ class Training:
     name: str
     start_from: Path | None = None
     finish_on_interrupt: bool = False
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def work(self, target: Target, *more: str) -> Work:
         """Return it as work for a target.
@@ -67,6 +70,8 @@ class Training:
             *("train", data, "--recipe", _RECIPE, "--name", self.name, "--out", OUTPUT),
             *start,
             *(["--finish-on-interrupt"] if self.finish_on_interrupt else []),
+            # Those start a job again whose machine was lost; elsewhere only a person does.
+            *(["--resume-key", self.key] if target.kind not in ("local", "ray") else []),
             *more,
         )
         extras = ("train", *(("ray",) if target.kind == "ray" else ()))

@@ -104,6 +104,11 @@ class RunDirectory:
         return self.path / "run.json"
 
     @property
+    def key(self) -> Path:
+        """The key that the run was begun with, if with any; see `workflow.begun`."""
+        return self.path / "resume-key.txt"
+
+    @property
     def lock(self) -> Path:
         """Locked by the process that works on the run; see `workflow.lock`."""
         return self.path / "run.lock"

@@ -27,6 +27,7 @@ from foveal.train.precision import choose_device
 from foveal.train.records import FitResult
 from foveal.types import JsonObject
 from foveal.workflow.advice import advice
+from foveal.workflow.begun import begun_before, check_key
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.ending import ending
 from foveal.workflow.environment import describe_environment
@@ -56,6 +57,7 @@ def run_training(
     progress: Progress,
     start_from: str | Path | None = None,
     finish_on_interrupt: bool = False,
+    resume_key: str | None = None,
     launch: Launch | None = None,
 ) -> Path:
     """Train, prove, measure, and return the run directory.
@@ -70,6 +72,8 @@ def run_training(
         progress: Told how far the work is.
         start_from: A trained model whose weights are the first ones; None begins with new ones.
         finish_on_interrupt: Make the model of what was learnt so far when Ctrl-C stops the epochs.
+        resume_key: Go on with the run that was begun with the same key, if there is one, as
+            `resume_training` does.
         launch: Where the epochs are trained; None is this machine, in as many processes as the
             recipe says.
 
@@ -82,8 +86,20 @@ def run_training(
     name = default_name(location) if name is None else name
     runs = Runs.at(out)
     RunDirectory.check(runs.folder, name)
+    if resume_key is not None:
+        check_key(resume_key)
     start = None if start_from is None else Start.find(start_from)
     source, resolved = resolve_recipe(location, recipe, start)
+    if resume_key is not None and (
+        begun := begun_before(runs, recipe, resolved.task, name, resume_key)
+    ):
+        return resume_training(
+            begun,
+            progress=progress,
+            finish_on_interrupt=finish_on_interrupt,
+            data=location,
+            launch=launch,
+        )
     _check_network(source, resolved, is_warm=start is not None)
     launch = _launch(resolved, launch)
     run = runs.create(resolved.task, name)
@@ -97,6 +113,8 @@ def run_training(
         run.recipe.write_text(resolved.to_yaml(), encoding="utf-8")
         write_json(run.environment, describe_environment())
         write_state(run, location, ())
+        if resume_key is not None:
+            run.key.write_text(resume_key, encoding="utf-8")
         if start is not None:
             start.keep_in(run)
         logger.info("to watch it on a live page: foveal watch %s", run.place)
@@ -121,6 +139,7 @@ def resume_training(
     progress: Progress,
     finish: bool = False,
     finish_on_interrupt: bool = False,
+    data: str | None = None,
     launch: Launch | None = None,
 ) -> Path:
     """Go on with an interrupted run from its last checkpoint; return the run directory.
@@ -132,6 +151,7 @@ def resume_training(
         progress: Told how far the work is.
         finish: Train no more: make the model of what was learnt so far.
         finish_on_interrupt: As for `run_training`.
+        data: Where the pictures are by now; None where they were.
         launch: As for `run_training`.
 
     Raises:
@@ -150,7 +170,11 @@ def resume_training(
     with working_on(run), kept(run):
         state = read_state(run)
         if state["status"] == "done":
+            logger.info("the run %s has ended; nothing is left to do", run.place)
             return run.path
+        if data is not None:
+            write_state(run, data, tuple(state["extensions"]))
+            state = read_state(run)
         if finish and not CheckpointStore(run.checkpoints).names():
             raise UsageError(
                 f"The run {path} has no checkpoint yet, so there is nothing to make a model of.",
