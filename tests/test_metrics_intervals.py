@@ -172,6 +172,13 @@ def test_two_models_that_never_differ_may_still_differ_a_little() -> None:
     assert (interval.low, interval.value, interval.high) == pytest.approx((-reach, 0, reach))
 
 
+def test_two_models_cannot_differ_by_more_than_all() -> None:
+    interval = metrics.paired_difference([1], [0])
+
+    assert (interval.low, interval.value) == (-1, -1)
+    assert -1 < interval.high < 0
+
+
 def test_paired_difference_of_nothing_is_undefined() -> None:
     assert math.isnan(metrics.paired_difference([], []).value)
 

@@ -78,7 +78,7 @@ def test_masks_and_overlays_are_written_and_records_hold_their_paths(
     mask = pixels_of(out / "two.png")
     assert np.array_equal(mask, (half_light(50, 60)[..., 0] > 127).astype(np.uint8))
     assert pixels_of(out / "two_overlay.jpg").shape[:2] == (50, 60)
-    assert "3 answers written to" in streams.err
+    assert f"answers written to {out}: 3\n" in streams.err
     assert "predict  100 %" in streams.err
 
 
@@ -145,7 +145,7 @@ def test_readings_keep_their_place_in_the_original_when_they_are_drawn(
     [
         (["--maps"], "--maps needs a folder"),
         (["--out", "HERE"], "overwrite the pictures"),
-        (["--out", "HERE/one.png"], "Cannot write"),
+        (["--out", "HERE/one.png"], "one.png is not a folder"),
     ],
     ids=["maps need a folder", "the pictures' own folder", "a file"],
 )

@@ -154,6 +154,11 @@ def test_one_picture_is_a_source_without_labels(tmp_path: Path) -> None:
     assert source.load(source.samples[0], LIMITS).picture.width == 4
 
 
+def test_an_empty_path_is_not_the_current_folder() -> None:
+    with pytest.raises(DataError, match="The path of the data is empty"):
+        open_source("")
+
+
 def test_a_missing_path_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(DataError, match=r"photo does not exist") as caught:

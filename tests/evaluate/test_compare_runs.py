@@ -157,6 +157,11 @@ def test_one_run_cannot_be_compared(tmp_path: Path) -> None:
         compare([write_run(tmp_path / "a", pictures(1, 0))])
 
 
+def test_a_run_that_is_not_there_cannot_be_compared(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="There is no run at"):
+        compare([write_run(tmp_path / "a", pictures(1, 0)), tmp_path / "b"])
+
+
 def test_runs_of_different_tasks_cannot_be_compared(tmp_path: Path) -> None:
     first = write_run(tmp_path / "a", pictures(1, 0))
     second = write_run(tmp_path / "b", pictures(1, 0), task="read")

@@ -13,7 +13,7 @@ from PIL import Image as PILImage
 
 import foveal
 from foveal.bundle import Bundle
-from foveal.errors import MissingExtraError, UsageError
+from foveal.errors import DataError, MissingExtraError, UsageError
 from foveal.evaluate.evaluate import Evaluation
 from foveal.model import Model
 
@@ -98,6 +98,19 @@ def test_evaluations_are_compared_picture_by_picture(
         foveal.compare([Model(tiny_bundle.path), evaluation])
 
 
+def test_a_run_that_is_not_there_is_named_with_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs" / "classify" / "ants").mkdir(parents=True)
+    (tmp_path / "runs" / "classify" / "ants" / "recipe.yaml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="There is no run at antz") as caught:
+        foveal.compare("antz", "ants")
+    assert caught.value.hint == "did you mean ants?"
+    with pytest.raises(DataError, match="There is no run at c3"):
+        foveal.compare("c3", "ants")
+
+
 def test_what_python_shows_is_one_line(
     tiny_bundle: Bundle, tiny_reader: Bundle, photos: Path, evaluation: Evaluation
 ) -> None:
@@ -105,6 +118,7 @@ def test_what_python_shows_is_one_line(
     answer = model(picture)
     for value in (
         *(model, answer, answer.prediction, answer.picture, model(photos), evaluation),
+        answer.probs,
         *(model.explain(picture), Model(tiny_reader.path)(picture).prediction),
         *(evaluation.mistakes, foveal.compare(evaluation, evaluation), foveal.check(photos)),
     ):

@@ -65,6 +65,7 @@ def test_answers_are_a_sequence(model: Model, photos: Path) -> None:
     assert answers.probs.shape == (6, 2)
     assert answers.probs.argmax(axis=1).tolist() == [0, 0, 0, 1, 1, 1]
     assert repr(answers) == "Answers(6 pictures: circle 3, square 3)"
+    assert repr(answers[:1]) == "Answers(1 picture: circle 1)"
     assert repr(answers[:0]) == "Answers(0 pictures)"
     assert json.loads(json.dumps(answers.records)) == answers.records
 
@@ -122,6 +123,17 @@ def test_empty_places_are_errors_and_empty_lists_are_not(model: Model, tmp_path:
         model(tmp_path)
     with pytest.raises(DataError, match="No file matches"):
         model(tmp_path / "*.png")
+
+
+def test_an_empty_path_is_not_the_current_folder(
+    model: Model, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    with pytest.raises(ImageError, match="path of the picture is empty"):
+        model("")
+    answers = model(["", "circle/0.png"])
+    assert answers[0].error is not None and "is empty" in answers[0].error.message
+    assert answers[1].label == "circle"
 
 
 def test_an_answer_has_its_classes_in_every_form(model: Model, photos: Path) -> None:

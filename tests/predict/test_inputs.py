@@ -130,6 +130,11 @@ def test_lists_folders_globs_and_what_lies_in_them_are_several(tmp_path: Path) -
     assert sources([]) == []
 
 
+def test_an_empty_string_is_a_picture_that_cannot_be_read() -> None:
+    assert is_one("")
+    assert [given.source for given in read_each(["", "a.png"])] == ["", "a.png"]
+
+
 def test_a_string_is_never_read_letter_by_letter() -> None:
     assert is_one("photos/cat.jpg")
     assert [given.source for given in read_each("photos/cat.jpg")] == ["photos/cat.jpg"]

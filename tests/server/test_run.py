@@ -129,9 +129,11 @@ def test_a_draining_server_is_alive_but_not_ready(predictor: Predictor) -> None:
 def test_a_stopped_server_does_not_answer_and_may_be_stopped_again(predictor: Predictor) -> None:
     server = start_in_thread({"tiny": predictor}, port=0)
     assert server.is_running
+    assert repr(server) == f"ServerHandle({server.url!r})"
     server.stop()
     server.stop()
     assert not server.is_running
+    assert repr(server) == "ServerHandle(stopped)"
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/healthz", timeout=None)
 

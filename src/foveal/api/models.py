@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from foveal.console import Progress
 from foveal.destination import check_folder, writing
-from foveal.errors import UsageError
+from foveal.errors import DataError, UsageError
 from foveal.foreign import spelled
 from foveal.model import Model
 from foveal.predict.engine import ONNX_RUNTIME
-from foveal.workflow.locate import store_of
+from foveal.workflow.locate import near_name, store_of
 from foveal.workflow.names import located
 
 if TYPE_CHECKING:
@@ -159,8 +159,14 @@ def _measured(run: Any) -> Any:
     if not isinstance(run, (str, Path)):
         return run
     path = located(run)
-    if path.exists() or (stored := store_of(run)) is None:
+    if path.exists():
         return path
+    if (stored := store_of(run)) is None:
+        near = near_name(path.name)
+        raise DataError(
+            f"There is no run at {path}.",
+            hint=f"did you mean {near}?" if near else "foveal train DATA",
+        )
     from foveal.workflow.stored_runs import stored_run
 
     store, reference = stored

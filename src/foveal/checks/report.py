@@ -9,6 +9,7 @@ from typing import Any, Self, final
 
 from foveal.atomic import write_atomic
 from foveal.checks.page import render_inline, render_page
+from foveal.data.findings import plural
 from foveal.data.source import Source, TargetKind
 from foveal.destination import check_file, writing
 from foveal.errors import DataError
@@ -51,7 +52,8 @@ class CheckReport:
     def __repr__(self) -> str:
         """Return one line."""
         return (
-            f"CheckReport({self.location}: {self.samples} pictures, {len(self.findings)} findings)"
+            f"CheckReport({self.location}: {plural(self.samples, 'picture')}, "
+            f"{plural(len(self.findings), 'finding')})"
         )
 
     def to_json(self) -> JsonObject:

@@ -185,7 +185,7 @@ def predict(
         # With files to write the table waits for the end, or it would run through the bar.
         _write_table(answers if out is None else list(answers))
     if out is not None:
-        note(f"{answers.total - answers.failed} answers written to {out}", quiet=quiet)
+        note(f"answers written to {out}: {answers.total - answers.failed}", quiet=quiet)
     if answers.failed:
         note(f"{answers.failed} of {answers.total} pictures could not be read", quiet=quiet)
         raise typer.Exit(1)
@@ -208,7 +208,7 @@ def _answer_on(
         write_json(files.to_json())
     else:
         written = files.pictures - files.failed
-        note(f"{written} answers written to {shown(files.location)}", quiet=quiet)
+        note(f"answers written to {shown(files.location)}: {written}", quiet=quiet)
     if files.failed:
         note(f"{files.failed} of {files.pictures} pictures could not be read", quiet=quiet)
         raise typer.Exit(1)

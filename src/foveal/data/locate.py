@@ -20,8 +20,11 @@ def open_storage(location: str | Path) -> Storage:
     Raises:
         MissingExtraError: When the URL's kind needs a package that is not installed.
         UsageError: When the URL is of no known kind.
-        DataError: When the archive is damaged, or the path is a pipe or a device.
+        DataError: When the path is empty or a pipe or a device, or the archive is damaged.
     """
+    if location == "":
+        # For a path that would be the current folder.
+        raise DataError("The path of the data is empty.", hint="foveal train FOLDER")
     if is_url(location):
         return RemoteStorage(open_url(str(location)))
     path = local_path(location)

@@ -207,11 +207,15 @@ def _known(evaluation: Results, name: str) -> ComparedRun:
 
 def _read(path: Path, name: str) -> ComparedRun:
     file = path / "metrics.json"
+    if not path.exists():
+        raise DataError(f"There is no run at {path}.", hint=_HINT)
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
         values["task"], values["samples"], values["metrics"].items()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{path} has no readable metrics.json: {error!r}", hint=_HINT) from error
+    except OSError as error:
+        raise DataError(f"Cannot read {file}: {error.strerror}.", hint=_HINT) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{file} is not what foveal writes.", hint=_HINT) from error
     recipe: dict[str, Any] = {}
     if (path / "recipe.yaml").is_file():
         try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
+from foveal.data.findings import plural
 from foveal.metrics import Interval, holm, mcnemar, paired_difference
 from foveal.types import JsonObject
 
@@ -54,7 +55,8 @@ class PairedTest:
         difference = self.difference
         verdict = "more" if self.p_value < 0.05 else "no more"
         return (
-            f"{self.run} against {self.baseline} on {self.common} common pictures: "
+            f"{self.run} against {self.baseline} on "
+            f"{plural(self.common, 'common picture')}: "
             f"{100 * difference.value:+.2f} points ({100 * difference.low:+.2f} to "
             f"{100 * difference.high:+.2f}), {self.gained} gained, {self.lost} lost, "
             f"p = {self.p_value:.2g} (McNemar): {verdict} than chance explains."

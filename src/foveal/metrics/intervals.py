@@ -237,11 +237,11 @@ def paired_difference(
     """Return mean(second - first) with a bootstrap interval over the paired samples.
 
     Where all differences are the same, a resample cannot vary; then the interval reaches as far
-    to both sides as the Wilson limit of no success in N trials.
+    to both sides as the Wilson limit of no success in N trials, though not beyond [-1, 1].
 
     Args:
-        first: (N,) value of each sample under the first model.
-        second: (N,) value of the same samples under the second model.
+        first: (N,) value of each sample under the first model, in [0, 1].
+        second: (N,) value of the same samples under the second model, in [0, 1].
         resamples: How many.
         seed: Seed of the draws.
         confidence: Confidence level of the interval.
@@ -253,7 +253,8 @@ def paired_difference(
     distinct, counts = np.unique(differences, return_counts=True)
     if distinct.size == 1:
         reach = wilson(0, differences.size, confidence=confidence)[1]
-        return Interval(float(distinct[0]), float(distinct[0]) - reach, float(distinct[0]) + reach)
+        value = float(distinct[0])
+        return Interval(value, max(-1.0, value - reach), min(1.0, value + reach))
     generator = np.random.default_rng(seed)
     shares = counts / counts.sum()
     means = generator.multinomial(differences.size, shares, resamples) @ distinct

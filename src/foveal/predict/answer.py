@@ -19,7 +19,7 @@ from foveal.atomic import atomic_path, write_atomic
 from foveal.errors import FovealError, UsageError
 from foveal.foreign import missing_attribute, spelled
 from foveal.predict.copies import small_copy, whole_picture
-from foveal.predict.inputs import Given, Member, file_bytes
+from foveal.predict.inputs import Given, Member, file_bytes, refuse_empty
 from foveal.predict.predictor import Predictor
 from foveal.tasks.prediction import Prediction
 from foveal.types import Image, JsonObject, Mask, Picture, Raster
@@ -30,6 +30,11 @@ _COPY_PX = 2048
 
 class Probabilities(NDArray[np.float32]):
     """One probability for each class, (C,) float32, in the order of `model.labels`."""
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        shown = np.array2string(np.asarray(self), separator=", ", precision=4, threshold=10)
+        return f"Probabilities({' '.join(shown.split())})"
 
     @property
     def top1(self) -> int:
@@ -304,6 +309,7 @@ def open_given(predictor: Predictor, given: Given) -> Raster:
         return given.content
     if isinstance(given.content, Member):
         return predictor.open(file_bytes(given.content, predictor.limits))
+    refuse_empty(given.content)
     return predictor.open(given.content)
 
 

@@ -11,6 +11,7 @@ from typing import Any, final, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.data.findings import plural
 from foveal.errors import UsageError
 from foveal.extras import import_extra
 from foveal.foreign import missing_attribute
@@ -134,7 +135,8 @@ class Answers(Sequence[Answer]):
         said += [f"{len(counts) - _NAMED} other"] * (len(counts) > _NAMED)
         errors = len(self) - counts.total()
         said += [f"{errors} could not be read"] * bool(errors)
-        return f"Answers({len(self)} pictures" + (f": {', '.join(said)})" if said else ")")
+        pictures = plural(len(self), "picture")
+        return f"Answers({pictures}: {', '.join(said)})" if said else f"Answers({pictures})"
 
     def __getattr__(self, name: str) -> Any:
         """Say how what each answer has is taken from all of them."""

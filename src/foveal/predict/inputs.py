@@ -15,7 +15,7 @@ from PIL import Image as PILImage
 
 from foveal.data.decode import DecodeLimits, read_file, to_rgb
 from foveal.data.names import is_archive, is_hidden, is_picture_name
-from foveal.errors import DataError, UsageError
+from foveal.errors import DataError, ImageError, UsageError
 from foveal.types import Image, Picture
 from foveal.urls import is_url, shown
 
@@ -64,7 +64,18 @@ def file_bytes(content: str | bytes | Member, limits: DecodeLimits) -> bytes:
     """
     if isinstance(content, Member):
         return content.storage.read(content.name, limits)
+    refuse_empty(content)
     return content if isinstance(content, bytes) else read_file(Path(content), limits)
+
+
+def refuse_empty(content: str | bytes) -> None:
+    """Raise for an empty path, which for the system is the current folder.
+
+    Raises:
+        ImageError: When it is one.
+    """
+    if content == "":
+        raise ImageError("The path of the picture is empty.")
 
 
 def is_one(pictures: Any) -> bool:
@@ -73,6 +84,9 @@ def is_one(pictures: Any) -> bool:
     if isinstance(pictures, (str, PathLike)):
         if is_url(str(pictures)):
             return is_picture_name(str(pictures))
+        if pictures == "":
+            # For a path that would be the current folder.
+            return True
         path = Path(pictures)
         return not path.is_dir() and not has_wildcard(path) and not is_archive(path)
     if isinstance(pictures, np.ndarray):
@@ -126,15 +140,17 @@ def expand(pictures: Iterable[str | PathLike[str]]) -> Iterator[str]:
     """Yield the files that paths, folders and globs stand for, in sorted order within each.
 
     A name that is a file is taken as it is, whatever its ending; in folders only picture
-    endings count and hidden files are passed over. A path that does not exist is yielded too:
-    reading it gives its error where the caller can report it.
+    endings count and hidden files are passed over. A path that is empty or does not exist is
+    yielded too: reading it gives its error where the caller can report it.
 
     Raises:
         DataError: For a folder that holds no pictures, or a glob that matches nothing.
     """
     for picture in pictures:
         path = Path(picture)
-        if path.is_dir():
+        if picture == "":
+            yield ""
+        elif path.is_dir():
             try:
                 found = sorted(
                     str(p)

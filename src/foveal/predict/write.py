@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.console import Progress
+from foveal.destination import check_folder, writing
 from foveal.errors import UsageError
 from foveal.predict.answer import Answer
 from foveal.predict.files import Drawing, Sketch, answer_sketched
@@ -60,10 +61,9 @@ def write_answers(
             f"{predictor.bundle.name} gives no masks, so there are no probability maps.",
             hint="foveal explain MODEL PICTURE shows what an answer is based on",
         )
-    try:
+    check_folder(out)
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(out, error) from error
     place = out.resolve()
     files = (Path(given.content) for given in pictures if isinstance(given.content, str))
     if any(file.resolve().parent == place for file in files):
@@ -136,10 +136,8 @@ class _Writer:
 
     def _save(self, name: str, content: bytes) -> str:
         path = self.out / name
-        try:
+        with writing(path):
             path.write_bytes(content)
-        except OSError as error:
-            raise _cannot_write(path, error) from error
         return str(path)
 
 
@@ -164,7 +162,3 @@ def _map(heat: NDArray[np.float32]) -> bytes:
     grey = np.empty(heat.shape, np.uint8)
     np.rint(heat * np.float32(255), out=grey, casting="unsafe")
     return encode_png(grey)
-
-
-def _cannot_write(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"Cannot write {path}: {error.strerror}.")

@@ -44,6 +44,10 @@ class ServerHandle:
         self._thread = thread
         self._state = state
 
+    def __repr__(self) -> str:
+        """Return one line: where it answers."""
+        return f"ServerHandle({self.url!r})" if self.is_running else "ServerHandle(stopped)"
+
     @property
     def grpc_port(self) -> int | None:
         """Where it answers over gRPC; None where it does not."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+from foveal.data.findings import plural
 from foveal.metrics import Interval, paired_difference
 from foveal.store.answers import AnswerTable
 from foveal.types import JsonObject
@@ -63,7 +64,8 @@ class Difference:
             return f"{name} {self.words}, unpaired: no pictures are known that both answered"
         counts = f"{self.gained} better, {self.lost} worse"
         left = f", {self.left_out} left out that one was trained on" if self.left_out else ""
-        return f"{name} {self.words} on {self.pictures} common pictures: {counts}{left}"
+        common = plural(self.pictures, "common picture")
+        return f"{name} {self.words} on {common}: {counts}{left}"
 
     def to_json(self) -> JsonObject:
         """Return JSON values."""

@@ -110,6 +110,7 @@ class ProgressReport:
         self._metric = metric
         self._clock = clock
         self._stage: str | None = None
+        self._last: StepRecord | None = None
         self._shown_s = 0.0
         self._samples = 0
         self._rate = ""
@@ -125,17 +126,23 @@ class ProgressReport:
     def step_done(self, step: StepRecord) -> None:
         """Report when the last report is old enough."""
         if step.stage != self._stage:
+            self._close()
             self._open(step.stage)
+        self._last = step
         self._samples += step.samples
         now = self._clock()
         if now - self._shown_s < REPORT_EVERY_S:
             return
         self._rate = f"{self._samples / (now - self._shown_s):.0f}/s"
         self._shown_s, self._samples = now, 0
+        self._report(step)
+
+    def _report(self, step: StepRecord) -> None:
         fields = {"epoch": str(step.epoch), "loss": f"{float(step.loss):.3f}"}
         if self._value:
             fields[self._metric] = self._value
-        fields["rate"] = self._rate
+        if self._rate:
+            fields["rate"] = self._rate
         if step.left_s is not None:
             fields["left"] = format_seconds(step.left_s)
         self._progress.update(round(step.progress * 1000), fields)
@@ -148,13 +155,16 @@ class ProgressReport:
 
     def fit_ended(self, result: FitResult) -> None:
         """Close the last stage."""
-        if self._stage is not None:
+        self._close()
+
+    def _close(self) -> None:
+        """Leave the bar of a stage where its last step was, however soon that came."""
+        if self._last is not None:
+            self._report(self._last)
             self._progress.finish()
-            self._stage = None
+        self._stage = self._last = None
 
     def _open(self, stage: str) -> None:
-        if self._stage is not None:
-            self._progress.finish()
         self._stage = stage
         self._shown_s, self._samples = self._clock(), 0
         # Thousandths: under a budget the number of steps is not known beforehand.

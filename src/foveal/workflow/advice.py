@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foveal.bundle.manifest import Manifest
+from foveal.data.findings import plural
 from foveal.evaluate.limit import LEAST_SHOWN
 from foveal.metrics import pictures_needed
 from foveal.recipe import Recipe
@@ -25,7 +26,7 @@ def advice(manifest: Manifest, recipe: Recipe, result: FitResult) -> str | None:
     if manifest.calibration.not_usable is None:
         return None
     if not manifest.baseline.get("is_beaten", True):
-        said = f"Nothing was learnt that can be shown, after {result.steps:,} steps."
+        said = f"Nothing was learnt that can be shown, after {plural(result.steps, 'step')}."
         ways = _to_learn(recipe, result)
     elif (manifest.calibration.pictures or 0) < pictures_needed(LEAST_SHOWN):
         said = "There are too few validation pictures to show what was learnt."

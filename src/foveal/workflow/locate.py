@@ -160,7 +160,7 @@ def _tell_apart(model: str, path: Path) -> None:
 
 
 def _open(path: Path) -> Bundle:
-    if not path.exists() and (near := nearest(path.name, _names())):
+    if not path.exists() and (near := near_name(path.name)):
         raise BundleError(f"There is no model at {path}.", hint=f"did you mean {near}?")
     if (path / "bundle" / MANIFEST_NAME).is_file():
         return Bundle.open(path / "bundle")
@@ -172,11 +172,11 @@ def _open(path: Path) -> Bundle:
     return Bundle.open(path)
 
 
-def _names() -> list[str]:
-    """Return what a mistyped name may have meant: runs, and models in the default store."""
+def near_name(name: str) -> str | None:
+    """Return what a mistyped name may have meant: a run, or a model in the default store."""
     from foveal.store.store import Store
 
-    return [*(run.name for run in runs()), *Store.open().names()]
+    return nearest(name, [*(run.name for run in runs()), *Store.open().names()])
 
 
 def _imagenet() -> Path:
