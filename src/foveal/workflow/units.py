@@ -42,6 +42,7 @@ from foveal.train.distributed import Group
 from foveal.train.features import FeatureFile, FeatureReader
 from foveal.train.precision import Precision
 from foveal.train.records import Validate, forward_all, forward_head
+from foveal.train.resident import keep_on_device
 from foveal.train.sampling import (
     BatchOrder,
     CachedViews,
@@ -317,7 +318,8 @@ class Units:
             sampler = WholePictures(
                 cache, indices, batch_size=size, seed=seed, sample_weights=weights
             )
-        reader = PictureReader(cache, augment, seed=seed, classes=self._classes)
+        pictures = PictureReader(cache, augment, seed=seed, classes=self._classes)
+        reader = keep_on_device(pictures, cache, indices, setting.device)
         return WindowLoader(
             reader, sampler, targets, device=setting.device, dealt=setting.group.share
         )
