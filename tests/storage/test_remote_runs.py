@@ -25,7 +25,7 @@ import foveal.workflow.lease
 import foveal.workflow.remote_run
 from foveal.bundle import Bundle
 from foveal.cli.main import run as run_command
-from foveal.errors import BundleError, RemoteError, TrainingInterrupted, UsageError
+from foveal.errors import BundleError, RemoteError, StoreError, TrainingInterrupted, UsageError
 from foveal.listing import names_below
 from foveal.mirror import PARTS, Upload, read_state, sync_up
 from foveal.remote import open_url
@@ -34,9 +34,10 @@ from foveal.train.records import StepRecord
 from foveal.urls import MANIFEST_NAME
 from foveal.workflow.fetched import fetched
 from foveal.workflow.followed import followed
+from foveal.workflow.keeper import STOP_NAME
 from foveal.workflow.lease import LEASE_NAME, Lease
 from foveal.workflow.locate import find_model
-from foveal.workflow.remote_run import STOP_NAME, at_hand
+from foveal.workflow.remote_run import at_hand
 from foveal.workflow.rundir import kept_at
 
 pytestmark = pytest.mark.slow
@@ -119,6 +120,23 @@ def test_it_is_loaded_evaluated_and_exported_from_there(
     assert open_url(out).kind() == "file"
 
 
+def test_runs_at_urls_are_compared(
+    trained: str, bucket_of_module: str, photos: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = f"{bucket_of_module}/shorter"
+    foveal.train(photos, out=out, epochs=1, overrides=SMALL)
+    other = f"{out}/classify/photos"
+    assert run_command(["compare", trained, other, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert [run["run"] for run in values["runs"]] == [trained, other]
+    assert [run["recipe"] for run in values["runs"]] == [
+        {"train.epochs": epochs} for epochs in (EPOCHS, 1)
+    ]
+    assert values["tests"][0]["common"] > 0
+    with pytest.raises(StoreError, match="nothing"):
+        foveal.compare(trained, f"{out}/classify/nothing")
+
+
 def test_a_bundle_and_a_file_of_one_at_urls_are_models(
     bucket: str, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -153,12 +171,12 @@ def test_a_damaged_bundle_is_not_kept(bucket: str, tiny_bundle: Bundle) -> None:
 # when all its objects are there, before or after its manifest is.
 TRAIN_AND_DIE = """
 import os, signal, sys
-import foveal.workflow.remote_run
+import foveal.workflow.keeper
 from foveal.cli.main import run
 from foveal.remote import Remote
 from foveal.urls import MANIFEST_NAME
 
-foveal.workflow.remote_run.LOOK_S = 0.01
+foveal.workflow.keeper.LOOK_S = 0.01
 when, *arguments = sys.argv[1:]
 real, states = Remote.write, 0
 

@@ -14,6 +14,8 @@ from foveal.errors import DataError, UsageError
 from foveal.foreign import spelled
 from foveal.model import Model
 from foveal.predict.engine import ONNX_RUNTIME
+from foveal.urls import is_url, local_path, shown
+from foveal.workflow.fetched import fetched
 from foveal.workflow.locate import near_name, store_of
 from foveal.workflow.names import located
 
@@ -122,14 +124,15 @@ def compare(
     """Compare runs, models or evaluations: what differs, with a paired test.
 
     Args:
-        *runs: Run directories, folders written by `evaluate`, models whose run is at hand,
-            models in the store (`cats:3`), or evaluations; one after another or as a list. The
-            first is the baseline.
+        *runs: Run directories or their URLs, folders written by `evaluate`, models whose run is at
+            hand, models in the store (`cats:3`), or evaluations; one after another or as a list.
+            The first is the baseline.
         out: Folder for the table; None writes nothing.
 
     Raises:
         UsageError: For fewer than two, or different tasks.
         DataError: If a run has no readable metrics and predictions.
+        RemoteError: If a run behind a URL cannot be fetched.
 
     Example:
         >>> foveal.compare("runs/classify/a", "runs/classify/b")  # doctest: +SKIP
@@ -140,7 +143,13 @@ def compare(
     if out is not None:
         check_folder(Path(out))
     listed = [run for item in runs for run in (item if isinstance(item, (list, tuple)) else [item])]
-    comparison = compare_runs([_measured(run) for run in listed])
+    found = [_measured(run) for run in listed]
+    places = {
+        path: shown(run)
+        for path, run in zip(found, listed, strict=True)
+        if isinstance(run, (str, Path)) and is_url(run)
+    }
+    comparison = compare_runs(found, places)
     if out is not None:
         with writing(Path(out)):
             comparison.write(Path(out))
@@ -158,7 +167,9 @@ def _measured(run: Any) -> Any:
         return run.run
     if not isinstance(run, (str, Path)):
         return run
-    path = located(run)
+    if is_url(run) and (copy := fetched(str(run))) is not None:
+        return copy
+    path = located(local_path(run))
     if path.exists():
         return path
     if (stored := store_of(run)) is None:

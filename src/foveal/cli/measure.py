@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -84,7 +83,7 @@ def evaluate(
 
 def compare(
     runs: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(metavar="RUN...", help="Two or more runs; the first is the baseline."),
     ],
     out: Out = None,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, final
 
 import yaml
@@ -157,12 +158,15 @@ class Comparison:
         return [test.sentence for test in self.tests]
 
 
-def compare(runs: Sequence[Path | Results | ComparedRun]) -> Comparison:
+def compare(
+    runs: Sequence[Path | Results | ComparedRun], places: Mapping[Path, str] = MappingProxyType({})
+) -> Comparison:
     """Read runs and test every one against the first, picture by picture.
 
     Args:
         runs: Run directories, folders that `evaluate` wrote, evaluations, or what was read from
             elsewhere; the first is the baseline.
+        places: Run directory → where it is for people, if it is a copy.
 
     Raises:
         UsageError: For fewer than two runs, or runs of different tasks.
@@ -175,7 +179,11 @@ def compare(runs: Sequence[Path | Results | ComparedRun]) -> Comparison:
         )
     last = [run.manifest.name if isinstance(run, Results) else run.name for run in runs]
     names = [
-        name if last.count(name) == 1 else str(run) if isinstance(run, Path) else f"{name} {i}"
+        name
+        if last.count(name) == 1
+        else places.get(run, str(run))
+        if isinstance(run, Path)
+        else f"{name} {i}"
         for i, (run, name) in enumerate(zip(runs, last, strict=True), 1)
     ]
     read = [

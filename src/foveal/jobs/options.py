@@ -85,7 +85,11 @@ class JobOptions:
         for name, setting in settings_of(JobOptions).items():
             if name not in _TAKEN[target.kind] and getattr(self, name) != setting.default:
                 flag = setting.flags[0]
-                raise UsageError(f"{flag} has no effect on {target}.", hint=f"leave {flag} out")
+                hint = f"leave {flag} out"
+                if name == "workers":
+                    hint = "--accelerators 4 trains on four of one machine; several machines need "
+                    hint += "a Ray cluster: --on ray://HOST"
+                raise UsageError(f"{flag} has no effect on {target}.", hint=hint)
 
 
 _ANY = frozenset({"machine", "accelerator", "accelerators", "timeout_s"})

@@ -12,7 +12,8 @@ from foveal.errors import BundleError
 from foveal.mirror import sync_down
 from foveal.remote import open_url
 from foveal.urls import is_url, shown
-from foveal.workflow.remote_run import STOP_NAME, digest_of_url, no_worse, stays
+from foveal.workflow.keeper import STOP_NAME
+from foveal.workflow.remote_run import digest_of_url, no_worse, stays
 from foveal.workflow.rundir import RunDirectory
 
 LOOK_S = 5.0

@@ -6,34 +6,27 @@ run is kept. Everything goes up but what can be made again (`cache/`).
 
 from __future__ import annotations
 
-import _thread
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from threading import Event, Thread
 from typing import final
 
 from foveal.destination import cache_directory
 from foveal.errors import BundleError, RemoteError, TrainingInterrupted
-from foveal.mirror import Upload, read_state, sweep, sync_down
-from foveal.remote import Remote, open_url
+from foveal.mirror import read_state
+from foveal.remote import open_url
 from foveal.urls import MANIFEST_NAME, below, is_url, local_path, shown
-from foveal.workflow.lease import RENEW_S, Lease
+from foveal.workflow.keeper import Keeper, bring
+from foveal.workflow.lease import Lease
 from foveal.workflow.lock import working_on
-from foveal.workflow.rundir import REMOTE_NAME, RunDirectory, kept_at, note_kept_at, noted
+from foveal.workflow.rundir import REMOTE_NAME, RunDirectory, kept_at, note_kept_at
 
 logger = logging.getLogger(__name__)
-
-STOP_NAME = "foveal.stop"
-# How often the folder is looked at for a new checkpoint, and how old the log behind the URL gets.
-LOOK_S = 1.0
-SEND_S = 30.0
 
 
 @final
@@ -107,10 +100,7 @@ def at_hand(location: str | Path) -> Path:
         )
     path.mkdir(parents=True, exist_ok=True)
     with working_on(RunDirectory(path)):
-        if noted(path).get("state") != state.digest:
-            logger.info("fetching the run %s", shown(url))
-            state = sync_down(url, path, keeps=stays)
-            note_kept_at(path, url, state=state.digest)
+        bring(url, path, state=state, stays=stays)
     return path
 
 
@@ -132,7 +122,7 @@ def kept(run: RunDirectory, *, is_new: bool = False) -> Iterator[None]:
     if url is None:
         yield
         return
-    keeper = _Keeper(run, open_url(url))
+    keeper = Keeper(_Run(run), open_url(url))
     keeper.begin(is_new=is_new)
     try:
         yield
@@ -160,99 +150,56 @@ def kept(run: RunDirectory, *, is_new: bool = False) -> Iterator[None]:
 
 
 @final
-class _Keeper:
-    """The thread that brings a run behind its URL.
+class _Run:
+    """A run as something that is kept behind a URL.
 
     Args:
         run: The run.
-        remote: Its URL.
     """
 
-    def __init__(self, run: RunDirectory, remote: Remote) -> None:
-        self.run = run
-        self.remote = remote
-        self.lease = Lease(remote, run.path)
-        # Of a new run it is taken already, with the name.
-        self.lease.id = noted(run.path).get("lease", self.lease.id)
-        self.is_lost = False
-        self._upload = Upload(run.path, remote, skips=stays, is_fixed=_is_fixed)
-        self._ended = Event()
-        self._thread = Thread(target=self._work, name="foveal-keeper", daemon=True)
-        self._sent: set[str] = set()
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
 
-    def begin(self, *, is_new: bool) -> None:
-        """Take the run and start the thread."""
-        if not is_new:
-            self.lease.take()
-            sweep(self.remote)
-        self._thread.start()
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self._run.path
 
-    def end(self) -> None:
-        """Stop the thread; what it does is finished first."""
-        self._ended.set()
-        self._thread.join()
+    @property
+    def stop_request(self) -> Path:
+        """Asks for the end of the epoch."""
+        return self._run.stop_request
 
-    def finish(self) -> None:
-        """Send the last state, under the files' own names where the run has ended, and let go."""
-        self._send(final=self._is_done())
-        # What attempts left that did not get as far as a manifest.
-        sweep(self.remote)
-        self.lease.release()
+    def stays(self, name: str) -> bool:
+        """Tell whether a file stays on this machine."""
+        return stays(name)
 
-    def _is_done(self) -> bool:
+    def is_fixed(self, name: str) -> bool:
+        """Tell whether a file never changes once it is there."""
+        return name.startswith(("checkpoints/", "bundle/", "start/"))
+
+    def has_begun(self) -> bool:
+        """Tell whether the pictures were looked at."""
+        return self._run.findings.is_file()
+
+    def marks(self) -> frozenset[str]:
+        """Return the names of the checkpoints."""
+        if not self._run.checkpoints.is_dir():
+            return frozenset()
+        return frozenset(path.name for path in self._run.checkpoints.glob("checkpoint-*"))
+
+    def is_done(self) -> bool:
+        """Tell whether the training has ended."""
         try:
-            state = json.loads(self.run.state.read_text(encoding="utf-8"))
+            state = json.loads(self._run.state.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
         return state.get("status") in ("done", "interrupted")
-
-    def _work(self) -> None:
-        renewed = sent = time.monotonic()
-        while not self._ended.wait(LOOK_S):
-            now = time.monotonic()
-            try:
-                if now - renewed > RENEW_S:
-                    renewed = now
-                    self._renew()
-                names = self._checkpoints()
-                # What is written before that is written again by whoever goes on.
-                if self.run.findings.is_file() and (names - self._sent or now - sent > SEND_S):
-                    sent = now
-                    self._send()
-                    self._sent = names
-            except RemoteError as error:
-                sent = now
-                logger.warning("%s The training goes on; it is tried again.", error.message)
-            if self.is_lost:
-                _thread.interrupt_main()
-                return
-
-    def _checkpoints(self) -> set[str]:
-        if not self.run.checkpoints.is_dir():
-            return set()
-        return {path.name for path in self.run.checkpoints.glob("checkpoint-*")}
-
-    def _renew(self) -> None:
-        self.is_lost = not self.lease.renew()
-        if self.remote.kind(STOP_NAME) == "file":
-            self.run.stop_request.touch()
-            self.remote.delete(STOP_NAME)
-
-    def _send(self, *, final: bool = False) -> None:
-        state = self._upload.send(final=final, is_ours=self.lease.is_ours)
-        if state is None:
-            self.is_lost = True
-        else:
-            note_kept_at(self.run.path, self.remote.url, lease=self.lease.id, state=state.digest)
 
 
 def stays(name: str) -> bool:
     """Tell whether a file of a run stays on this machine."""
     return name.split("/")[0] in ("cache", "run.lock", REMOTE_NAME) or name == "watch/stop"
-
-
-def _is_fixed(name: str) -> bool:
-    return name.startswith(("checkpoints/", "bundle/", "start/"))
 
 
 @contextmanager
