@@ -179,6 +179,21 @@ def test_equal_bytes_are_kept_once_also_across_classes(
     assert any(reason.startswith("listed under ") for reason in collected.left)
 
 
+def test_an_address_of_two_classes_that_failed_for_the_moment_is_asked_for_by_the_next_call(
+    site: Site, recipe: Write, tmp_path: Path, hurried: None
+) -> None:
+    site.page("/phone/1", ["/shared.png"])
+    site.page("/laptop/1", ["/shared.png"])
+    site.status("/shared.png", (503, {}), then=lambda h: h.give(picture(2), "image/png"))
+    out = tmp_path / "photos"
+    path = recipe("phone", "laptop", tries=1)
+    first = foveal.collect(path, out, allow_private=True, verbose=False)
+    assert first.kept == 0
+    second = foveal.collect(path, out, allow_private=True, verbose=False)
+    assert second.kept == 1
+    assert [row["outcome"] for row in rows_of(out)].count("kept") == 1
+
+
 def test_a_host_that_asks_to_wait_is_left_alone_for_so_long(
     site: Site, recipe: Write, tmp_path: Path
 ) -> None:

@@ -65,7 +65,10 @@ class Known:
             self.pages[key] = PageContents.from_json(record)
         elif kind == "picture":
             self.pictures[key] = record
-            self.classes.setdefault(record["address"], record["class"])
+            # Its own class may have no record yet: the process was killed, or the host failed.
+            self.classes.setdefault(
+                record["address"], record.get("listed_under") or record["class"]
+            )
             if record["outcome"] == "kept":
                 self.files[record["sha256"]] = record["file"]
 

@@ -182,15 +182,15 @@ class Collector:
         job = Job("picture", entry.picture, listing.label, page, dict(entry.fields))
         other = self._known.classes.setdefault(entry.picture, listing.label)
         if other != listing.label:
-            self._leave(job, f"listed under {other} too")
+            self._leave(job, f"listed under {other} too", listed_under=other)
         elif entry.problem is not None:
             self._leave(job, entry.problem)
         else:
             listing.pending += 1
             self._put(job)
 
-    def _leave(self, job: Job, reason: str) -> None:
-        record = {**self._record("picture", job), "outcome": "left", "reason": reason}
+    def _leave(self, job: Job, reason: str, **more: str) -> None:
+        record = {**self._record("picture", job), "outcome": "left", "reason": reason, **more}
         self._tasks.create_task(self._commit(record))
 
     async def _fetch(self, job: Job, listing: Listing) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,8 +52,9 @@ class Collector:
         try:
             # For its owner: the pictures are other people's.
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (path / ".writable").touch()
-            (path / ".writable").unlink()
+            # Without a name: the workers of a server try it at the same time.
+            with tempfile.TemporaryFile(dir=path):
+                pass
         except OSError as error:
             raise UsageError(f"Cannot keep feedback in {path}: {error.strerror}.") from error
         room = Room(

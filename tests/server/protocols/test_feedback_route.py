@@ -281,6 +281,21 @@ def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path, predictor:
         ServerOptions(collect=tmp_path, collect_rate="many")
 
 
+def test_workers_that_start_at_once_do_not_meet_in_the_folder(
+    collecting: Callable[..., httpx.Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = Path.unlink
+
+    def meanwhile_gone(path: Path, missing_ok: bool = False) -> None:
+        # What another worker, which tries the same folder, has removed first.
+        if path.parent == tmp_path / "kept":
+            unlink(path, missing_ok=True)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", meanwhile_gone)
+    assert collecting().get("/readyz").is_success
+
+
 def test_the_folder_is_for_its_owner(
     collecting: Callable[..., httpx.Client], tmp_path: Path
 ) -> None:
