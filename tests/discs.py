@@ -27,7 +27,7 @@ def draw_discs(discs: Sequence[Disc], size: tuple[int, int], seed: int = 0) -> t
     Args:
         discs: What to draw, later ones over earlier ones.
         size: (height, width).
-        seed: Of the texture.
+        seed: Seed of the texture.
 
     Returns:
         (H, W, 3) uint8 RGB, and (H, W) positions in `DISCS`.

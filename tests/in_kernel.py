@@ -38,7 +38,7 @@ def run_cells(
     Args:
         kernel: A running one; nothing is left in it of what it ran before.
         folder: Where it runs; jobs are kept below it.
-        *sources: Of the cells.
+        *sources: What stands in the cells.
         errors: Go on after a cell that fails.
     """
     begin = _BEGIN.format(folder=str(folder), state=str(folder / "state"))

@@ -10,7 +10,7 @@ class RunningRay:
     """The Ray that the tests share; this process is connected to it.
 
     Attributes:
-        address: Of the head, `HOST:PORT`; what RAY_ADDRESS means.
+        address: Where its head is, `HOST:PORT`; what RAY_ADDRESS means.
         dashboard: Where its Jobs API answers, as `http://127.0.0.1:PORT`.
         token: That a request to the dashboard carries as `Authorization: Bearer TOKEN`.
     """

@@ -1,6 +1,7 @@
-"""The import contract that import-linter does not check: no torch where foveal runs."""
+"""What neither ruff nor import-linter checks about the source: contracts, names and words."""
 
 import json
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -115,6 +116,17 @@ def test_importing_foveal_loads_nothing_else() -> None:
 def test_no_module_is_named_after_nothing_in_particular() -> None:
     vague = {"utils", "util", "helpers", "common", "misc", "manager"}
     assert [p for p in SOURCE.rglob("*.py") if p.stem in vague] == []
+
+
+def test_no_line_about_an_argument_begins_with_of() -> None:
+    of = re.compile(r"^ +\*{0,2}\w+: Of .*", re.M)
+    tests = Path(__file__).parent
+    lines = {
+        f"{path}: {line.strip()}"
+        for path in (*SOURCE.rglob("*.py"), *tests.rglob("*.py"))
+        for line in of.findall(path.read_text())
+    }
+    assert lines == set()
 
 
 def test_no_modules_import_each_other_not_even_for_their_types() -> None:

@@ -41,7 +41,7 @@ class ServiceError(FovealError):
 
     Args:
         message: One line: who, and what it said.
-        status: Of its answer; 0 when there was none.
+        status: HTTP status of its answer; 0 when there was none.
         hint: What to do about it.
     """
 
@@ -122,7 +122,7 @@ class Service:
         """Return the body of an answer; what fails in passing is tried again.
 
         Args:
-            method: Of HTTP.
+            method: HTTP method.
             path: Below the service's address.
             body: What is sent.
             repeatable: Whether it does no harm when it arrives twice; what is not is only repeated

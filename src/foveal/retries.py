@@ -65,9 +65,9 @@ def insist(work: Callable[[], T], url: str, doing: str) -> T:
         doing: As in `Cannot read URL`: `read`, `write`, `list`.
 
     Raises:
-        FileNotFoundError: Of `work`, at once.
-        FileExistsError: Of `work`, at once.
-        NotADirectoryError: Of `work`, at once.
+        FileNotFoundError: When `work` raises it; it is not asked again.
+        FileExistsError: Likewise.
+        NotADirectoryError: Likewise.
         RemoteError: When it failed otherwise, or for too long.
     """
     began = time.monotonic()

@@ -45,7 +45,7 @@ class Answered:
     Attributes:
         logits: (N, K) float32, up to a constant of each row.
         noise: What they say about the labels.
-        shrinkage: Of the covariance.
+        shrinkage: How far the covariance was shrunk, in [0, 1].
     """
 
     logits: Floats

@@ -59,7 +59,7 @@ class Replicas:
     """How many replicas there are.
 
     Attributes:
-        least: At any time; at least 1.
+        least: Fewest replicas at any time; at least 1.
         most: Under load; at least `least`.
     """
 

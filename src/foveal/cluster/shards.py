@@ -74,7 +74,7 @@ class Format(ABC):
         """Return the content of a file.
 
         Args:
-            records: Of the answers.
+            records: The answers as JSON.
             texts: What the answers say, in words; None for errors.
         """
 

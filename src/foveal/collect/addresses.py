@@ -25,7 +25,7 @@ def normal(address: str, base: str = "", encoding: str = "utf-8") -> str:
     Args:
         address: As it stands in a page; relative to `base`.
         base: Address that it is relative to.
-        encoding: That of the page, in which queries are sent.
+        encoding: The page's encoding, in which queries are sent.
 
     Raises:
         AddressError: When it is none of http or https, has no host, or holds a password.

@@ -30,8 +30,8 @@ class Answer:
     """What a host answered, with the body of a success alone.
 
     Attributes:
-        address: That was asked for.
-        status: Of HTTP.
+        address: URL that was asked for.
+        status: HTTP status.
         headers: Name in lower case → value; the first of each name.
         body: Unpacked.
     """
@@ -53,7 +53,7 @@ class FetchError(Exception):
     Args:
         reason: In a few words, for a table.
         passes: Whether it may work later.
-        status: Of HTTP, where there was an answer.
+        status: HTTP status, where there was an answer.
         wait_s: How long the host asks to wait, in seconds.
     """
 

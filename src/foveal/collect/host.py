@@ -27,7 +27,7 @@ class Job:
         address: Where it is.
         label: Its class.
         page: Address of the page that it was found on; empty for a start and a list.
-        fields: Of its entry.
+        fields: Other columns of its row in the list that it stands in.
     """
 
     kind: Literal["page", "picture"]

@@ -24,7 +24,7 @@ class Listed:
     """A row of the table.
 
     Attributes:
-        address: Of the picture, as it stands there.
+        address: URL of the picture, as it stands there.
         label: Its class.
         fields: The other columns.
     """

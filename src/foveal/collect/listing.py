@@ -52,7 +52,7 @@ class Listing:
         """Add a page, unless it leads back to one that was there before.
 
         Args:
-            address: Of the page.
+            address: URL of the page.
             page: Where the link to it is; empty for a start.
         """
         if address in self._seen:

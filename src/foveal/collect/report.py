@@ -29,7 +29,7 @@ class FirstPage:
 
     Attributes:
         label: The class.
-        address: Of the page.
+        address: URL of the page.
         contents: What it lists, or None.
         problem: Why it could not be read, or None.
     """

@@ -38,7 +38,7 @@ class Verdict:
     """What a person decided about one correction.
 
     Attributes:
-        id: Of the feedback.
+        id: The id of the feedback.
         action: What to do.
         label: The label that was accepted; None for that of the feedback, and for other actions.
         into: Where it was merged into; None for other actions.

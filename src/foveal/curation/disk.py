@@ -27,7 +27,7 @@ class Identity:
     """What a file is, so that a change of it is noticed.
 
     Attributes:
-        sha256: Of its bytes; of a symbolic link, of where it leads.
+        sha256: sha256 of its bytes; for a symbolic link, of where it leads.
         size: In bytes.
         mtime_ns: When it was changed last, in nanoseconds.
         mode: Kind and permissions.

@@ -34,7 +34,7 @@ class Said:
         version: The model's version, as in its answers.
         target: What the model answers with.
         answer: What it answered: class names, or one text; empty for a mask.
-        confidence: Of the answer.
+        confidence: How confident the answer was.
         unsure: Whether the answer was marked as unsure.
         truth: What the picture is, or says; None where nobody said it, and for masks.
         right: Whether the answer is right; None where nobody said anything.
@@ -70,7 +70,7 @@ class Feedback:
     Attributes:
         id: From 1 on; unique in the folder.
         at: When it was kept, in UTC.
-        sha256: Of the picture's file.
+        sha256: sha256 of the picture's file.
         image: Path of the picture in the folder.
         mask: Path of the mask that was said to be right; None for none.
         stored: Bytes of the files that were new.

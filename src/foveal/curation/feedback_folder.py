@@ -44,7 +44,7 @@ class Room:
     """How much may be kept.
 
     Attributes:
-        max_bytes: Of all pictures and masks.
+        max_bytes: Bytes that all pictures and masks may take.
         max_count: Lines of the log.
         max_per_key: Lines that one API key may send.
         unsure_share: Share of bytes and lines that pictures which nobody said anything about may

@@ -34,12 +34,12 @@ def laid_out(name: str, steps: Sequence[str], limits: DecodeLimits) -> Callable[
     """Return a function from a picture file to the same after page steps.
 
     Args:
-        name: Of the file; `can_lay_out` says that it can be written.
+        name: The file's name; `can_lay_out` says that it can be written.
         steps: As a recipe writes them; see `foveal.page.STEPS`.
         limits: Limits of the picture.
 
     Raises:
-        DataError: By the function, for a file that cannot be decoded.
+        DataError: When the function is called with a file that cannot be decoded.
     """
     kind, options = _FORMATS[PurePosixPath(name).suffix.lower()]
 

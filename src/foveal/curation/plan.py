@@ -94,7 +94,7 @@ class Plan:
     """What a cleaning will do.
 
     Attributes:
-        changes: That can be made, in the order given.
+        changes: Those that can be made, in the order given.
         passed_over: Why not → the samples concerned.
         moves: Files that move.
         edits: Files that get new content.

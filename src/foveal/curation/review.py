@@ -180,7 +180,7 @@ class Review:
 
         Args:
             queue: Its number.
-            positions: Of the suspects in it.
+            positions: Where the suspects stand in it.
             action: What to do; not `undo`.
             label: For `relabel`: the new label or text; None takes what is suggested for each.
 

@@ -44,7 +44,7 @@ class _Span:
 
     Attributes:
         line: Number of the line that it ends on, from 1.
-        start: Of its first character.
+        start: Where its first character is.
         end: After its line ending.
         label: Start and end of its label as it is written; None where it has none.
         write: From a label to how it is written there.

@@ -28,7 +28,7 @@ class FileFacts:
 
     Attributes:
         format: Such as `JPEG`; empty where it is unknown.
-        size_bytes: Of the file.
+        size_bytes: Size of the file.
         quality: 1 to 100, the quality setting of libjpeg that has quantisation tables as coarse;
             0 for other formats.
         maker: Camera and software as EXIF states them; empty where it does not.

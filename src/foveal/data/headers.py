@@ -35,7 +35,7 @@ class ImageHeader:
     """What the first bytes of a picture say.
 
     Attributes:
-        format: By its content, whatever the file is called.
+        format: What its content says, whatever the file is called.
         height: Upright, in pixels.
         width: Upright, in pixels.
         orientation: EXIF orientation, 1-8, of the stored pixels.

@@ -41,7 +41,7 @@ class Format:
         verify: Repeats the proof of what was written, for `foveal verify`; None where that cannot
             be done.
         app_suffix: Ending of the name where an application is written around the model.
-        main: Of a folder, the file without which nothing reads it: a store gets it last.
+        main: The file of a folder without which nothing reads it: a store gets it last.
         is_told_by_name: Whether what reads it goes by the ending of its name.
     """
 

@@ -22,7 +22,7 @@ class ExportOptions:
     """What may be asked of a format; each says which of these it takes.
 
     Attributes:
-        precision: Of the network's numbers.
+        precision: How many bits the network's numbers have.
         with_app: Also write an application around the model.
         gpu: For machines with a graphics processor.
         without_pictures: Leave out the validation pictures that an application checks itself with.

@@ -115,7 +115,7 @@ def answer_calls(handlers: Mapping[str, Handler]) -> None:
     Errors of foveal's own are given back to who called; others end the process.
 
     Args:
-        handlers: By name; each takes and gives arrays by name.
+        handlers: Name → handler, which takes and gives arrays by name.
     """
     back = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # Whatever libraries print must not get between the answers.

@@ -19,7 +19,7 @@ def unpack(lines: Iterable[str], folder: Path, job: str) -> None:
     """Write the files that were sent into a folder.
 
     Args:
-        lines: Of the log.
+        lines: The job's log.
         folder: Where they go; made here.
         job: Whose results they are, for messages.
 

@@ -83,7 +83,7 @@ class Register:
     """The folders of the jobs.
 
     Args:
-        folder: That they are in; None takes the user's own.
+        folder: Where they are kept; None takes the user's own.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

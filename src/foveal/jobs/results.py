@@ -47,7 +47,7 @@ def place(found: Path, out: Path, record: Record, register: Register) -> Path:
     Args:
         found: What came of it, on this machine.
         out: Folder for runs.
-        record: Of the job, which says where a former call put it.
+        record: The job's record, which says where a former call put it.
         register: Where that is written down.
 
     Raises:

@@ -24,10 +24,11 @@ class Target:
     Attributes:
         kind: `local` is a process of its own on this machine; `ray` a Ray cluster; `vertex` jobs
             of Vertex AI; `k8s`, `slurm` and `sky` are files for other schedulers.
-        address: Of a Ray cluster: `local` starts one on this machine, `auto` is the one that this
-            process belongs to, and anything else is the host of its head, with or without a port.
-        project: Of Google's cloud.
-        region: Of Google's cloud.
+        address: Where a Ray cluster is: `local` starts one on this machine, `auto` is the one that
+            this process belongs to, and anything else is the host of its head, with or without a
+            port.
+        project: Id of the Google Cloud project.
+        region: Google Cloud region, such as `us-central1`.
     """
 
     kind: Kind

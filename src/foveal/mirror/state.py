@@ -24,7 +24,7 @@ class Kept:
     """A file in a manifest.
 
     Attributes:
-        sha256: Of its content, in hexadecimal digits.
+        sha256: sha256 of its content, in hexadecimal digits.
         size: In bytes.
         object: Name of the object that holds it, relative to the URL.
     """
@@ -41,7 +41,7 @@ class State:
 
     Attributes:
         files: Name → what is kept of it.
-        digest: Of the manifest itself: another state has another one.
+        digest: Digest of the manifest itself: another state has another one.
     """
 
     files: Mapping[str, Kept] = field(default_factory=dict)

@@ -160,7 +160,7 @@ def sync_up(folder: Path, url: str) -> None:
 
     Args:
         folder: The folder.
-        url: Of the folder to be, on any file system of fsspec.
+        url: Where the folder is to be, on any file system of fsspec.
 
     Raises:
         MissingExtraError: When the URL's kind needs a package that is not installed.

@@ -16,7 +16,7 @@ def framed_html(url: str, *, title: str, height_px: int = 720) -> str:
     """Return the page at a URL in a frame, and what to do where the browser cannot reach it.
 
     Args:
-        url: Of a server on the machine of the kernel.
+        url: Page of a server on the kernel's machine.
         title: What the frame holds, for screen readers.
         height_px: Height of the frame.
     """

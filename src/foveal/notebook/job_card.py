@@ -39,7 +39,7 @@ class Snapshot:
     """A job at one moment; renders as HTML and as text.
 
     Attributes:
-        name: Of the job.
+        name: Name of the job.
         target: Where it is.
         state: How far it is; None where nobody answered.
         tail: The last lines of its log.

@@ -26,8 +26,8 @@ class NotebookSettings:
     Attributes:
         on: Where jobs go, as `--on` takes it; None is `vertex` where there is a project, and
             `local` otherwise.
-        project: Of Google's cloud.
-        region: Of Google's cloud.
+        project: Id of the Google Cloud project.
+        region: Google Cloud region.
         bucket: Where packages and results go, with or without `gs://`.
         machine: Type of machine.
         accelerator: Type of accelerator.

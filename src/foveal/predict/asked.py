@@ -86,8 +86,8 @@ class Endpoint:
     """A model that is served elsewhere.
 
     Args:
-        url: Of TensorFlow Serving's form, `https://HOST/v1/models/NAME` with or without
-            `:predict`, of Vertex AI's, or of anything else that takes `instances`.
+        url: One of TensorFlow Serving, `https://HOST/v1/models/NAME` with or without `:predict`;
+            one of Vertex AI; or any other that takes `instances`.
         key: Sent as `Authorization: Bearer`; None sends that of `FOVEAL_KEY` if there is one.
             Vertex AI gets Google's application default credentials.
 

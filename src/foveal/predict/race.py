@@ -60,7 +60,7 @@ def fastest(times: Times, first: str) -> str:
     """Return the engine that takes the least time, or `first` where none is clearly faster.
 
     Args:
-        times: Of a race.
+        times: How long each engine took.
         first: The engine that others are compared with.
     """
     best, least = first, 1 - _SAVING

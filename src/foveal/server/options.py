@@ -319,7 +319,7 @@ class ServerOptions:
         """Refuse to listen where others can ask, unless they need a key or it was allowed.
 
         Args:
-            address: That is listened on, beyond loopback.
+            address: Where the server listens, beyond loopback.
 
         Raises:
             UsageError: When whoever reaches the address could use the models.

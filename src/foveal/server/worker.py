@@ -33,7 +33,7 @@ def work(
 
     Args:
         open_models: Gives the models.
-        options: With a runtime directory.
+        options: Must name a runtime directory.
         number: Place of this worker; one that replaces it goes on with its counters.
         listener: Accepts the connections.
         channel: Tells the supervisor that the worker answers, or why it cannot start.

@@ -16,8 +16,8 @@ class StoredExports:
     """The record of a version's exports.
 
     Attributes:
-        files: Of the store.
-        name: Of the model.
+        files: The store's files.
+        name: Name of the model.
         version: The version.
     """
 

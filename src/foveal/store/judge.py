@@ -90,7 +90,7 @@ def check_not_worse(
     """Raise when a version is worse on the test set than the one that it is to replace.
 
     Args:
-        difference: Of the new version to the present one.
+        difference: How the new version differs from the present one.
         test: The test set.
         versions: The present version and the new one, as users type them.
         alias: The alias that is to move.

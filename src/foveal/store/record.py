@@ -47,7 +47,8 @@ class Record:
         metrics: Validation metrics: name → {"value", "low", "high"}.
         primary_metric: Name of the one that versions are compared by.
         difference: To the parent, see `Difference.to_json`; None without one.
-        differences: Of every metric to the parent's, unpaired: name → {"value", "low", "high"}.
+        differences: How every metric differs from the parent's, unpaired: name → {"value", "low",
+            "high"}.
         files: File name → {"sha256", "bytes"} of every file of the bundle.
         note: What the publisher wrote about it.
     """

@@ -71,7 +71,7 @@ class TestSet:
         label_regex: Finds the label in a file name; None where it is not there.
         digest: sha256 over the pictures and their labels.
         pictures: How many there are.
-        tolerance: By how much the primary metric may be worse, in [0, 1].
+        tolerance: How much worse the primary metric may be, in [0, 1].
         when: UTC time at which it was pinned, ISO 8601.
         who: Who pinned it.
     """

@@ -50,7 +50,7 @@ class Distribution:
 
         Args:
             predictions: The answers.
-            target_kind: That of the task.
+            target_kind: The task's kind of target.
         """
         counted = Counter(kind_of(prediction, target_kind) for prediction in predictions)
         kinds = dict(counted.most_common(_KINDS))

@@ -192,7 +192,7 @@ def batch_total(part: Tensor) -> Tensor:
     The two differ where several processes share a batch.
 
     Args:
-        part: Of any shape, but of the same in all processes.
+        part: A tensor of any shape, which is the same in all processes.
     """
     add = _adding.get()
     return part if add is None else add(part)

@@ -44,7 +44,7 @@ def check_task(
     Args:
         name: Name of the task.
         raws: Six raw targets of the kind that it takes, one of them twice.
-        backbones: On which its network is exported and proven.
+        backbones: Backbones on which its network is exported and proven.
 
     Raises:
         AssertionError: With the promise that it does not keep.

@@ -39,7 +39,7 @@ class Augmenter:
 
         Args:
             pixels: (N, H, W, 3) uint8 RGB on any device.
-            generator: On the CPU; every draw comes from it.
+            generator: Every draw comes from it; on the CPU.
             share: Which rows of a batch these are: they are changed as within the whole of it.
                 None for all.
 

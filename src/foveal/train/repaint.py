@@ -36,7 +36,7 @@ def repaint(
         images: (N, 3, H, W) float32 in [0, 255]; may be changed in place.
         options: Ranges and shares.
         ground: RGB in [0, 255], what `fade` fades to.
-        generator: On the CPU; every draw comes from it.
+        generator: Every draw comes from it; on the CPU.
         share: Which rows of a batch these are.
     """
     if not options.is_on:

@@ -111,7 +111,7 @@ class Journal:
         space: What is searched.
         rungs: The largest resource of a trial, in parts of its training; 1 judges none before
             its end.
-        seed: Of what is drawn.
+        seed: Seed of the values that are drawn.
     """
 
     def __init__(self, path: Path, space: Space, rungs: int, seed: int = 0) -> None:

@@ -80,7 +80,7 @@ class Watch:
         trial_s: How long the trial takes in all, as estimated when it was to stop.
 
     Args:
-        limits: Of the command.
+        limits: Time and trials that the command may take.
         times: What is known about how long things take.
         asked: Tells whether the command was interrupted.
         is_default: Whether this is the trial of the default recipe, which all others need.

@@ -91,7 +91,7 @@ def comparison(number: int | None) -> list[tuple[str, bool]]:
     """Return the trainings of the comparison, pair by pair, and whether each is of the default.
 
     Args:
-        number: Of the trial that is compared; None where it is not known.
+        number: Number of the trial that is compared; None where it is not known.
     """
     other = "other" if number is None else f"trial-{number}"
     return [

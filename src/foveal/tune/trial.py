@@ -67,9 +67,9 @@ class TrialWork:
         One that is stopped stays as it is, to be taken up again.
 
         Args:
-            trial: Of Optuna; its run is locked.
+            trial: Optuna's trial; its run is locked.
             values: What it tries.
-            limits: Of the command.
+            limits: Time and trials that the command may take.
             times: What is known about how long things take.
             progress: Told how far the training is.
             asked: Tells whether the command was interrupted.

@@ -23,7 +23,7 @@ class Verdict:
         trial: Number of the trial that was compared with the default recipe; None where there was
             none to compare.
         default: The metric of the default recipe on validation, for each seed.
-        best: That of the other one.
+        best: The same of the other one.
         difference: The mean difference, with its 95 % interval; NaN where nothing was compared.
         pictures: How many pictures both answered.
         planned: How many seeds there should have been.

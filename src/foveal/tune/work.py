@@ -160,7 +160,7 @@ class Worker:
 
         Args:
             state: A look at the study.
-            number: Of the trial that is compared; None while only the default recipe can be.
+            number: Number of the trial that is compared; None while only the default recipe can be.
             held: Keeps the lock.
             most: How many of them are looked at; None for all.
         """

@@ -134,7 +134,7 @@ def beside_before(
 
     Args:
         start: The model before.
-        evaluation: Of the new one, on the validation pictures.
+        evaluation: How the new model does on the validation pictures.
         prepared: The data.
         progress: Told how far the work is.
     """

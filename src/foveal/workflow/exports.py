@@ -70,7 +70,7 @@ def export_model(
         to: Name of the format.
         out: What to write, a path or an fsspec URL; None takes the model's name in the working
             directory.
-        options: Of the format.
+        options: What is asked of the format.
         run: The bundle's run, if it is at hand: gives the pictures.
         data: Labelled pictures to prove the export on; None takes the validation split of the run.
         progress: Told how far the work is.

@@ -30,7 +30,7 @@ class Checked:
     Attributes:
         report: What was found.
         source: The data, opened as they were for the check.
-        recipe: With which they were opened.
+        recipe: The recipe that they were opened with.
     """
 
     report: CheckReport

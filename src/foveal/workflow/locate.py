@@ -88,7 +88,7 @@ def in_store(
 
     Args:
         model: As for `find_model`.
-        location: Of the store that names are in; None finds what `find_model` would open.
+        location: Where the store is that has the name; None finds what `find_model` would open.
 
     Raises:
         StoreError: When a store behind a URL cannot be reached.

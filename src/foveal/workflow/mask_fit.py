@@ -43,8 +43,8 @@ def judge_masks(
 
     Args:
         given: The samples.
-        source: Of the same samples.
-        limits: Of files and pictures.
+        source: Where the same samples are read from.
+        limits: What is too large to be read.
         units: (N,) pictures of one number are never on both sides of a fit.
         progress: Hears of the pictures read.
     """

@@ -109,7 +109,7 @@ class Outbox:
     """A process's end; a `Progress`.
 
     Args:
-        address: Of the store.
+        address: Where the store is.
     """
 
     def __init__(self, address: Address) -> None:

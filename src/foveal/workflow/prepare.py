@@ -45,7 +45,7 @@ class Prepared:
     """A source that is ready to be trained on.
 
     Attributes:
-        recipe: With no automatic value left.
+        recipe: The recipe, with no automatic value left.
         source: The pictures and their labels.
         task: Bound to the labels found.
         pipeline: The pre-processing.
@@ -126,7 +126,7 @@ def resolve_recipe(
     """Open a source and choose what the recipe leaves open.
 
     Args:
-        location: Of the source.
+        location: Where the source is, as the user gave it.
         recipe: As the user gave it.
         start: The model that the training starts from, whose settings are taken.
         source: What is there, where it was opened before with the same settings of reading.

@@ -35,7 +35,7 @@ class Runs:
     """Where runs are made.
 
     Attributes:
-        folder: On this machine.
+        folder: A folder on this machine.
         url: Where they are kept; None where that is the folder.
     """
 

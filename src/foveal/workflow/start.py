@@ -137,7 +137,7 @@ class Start:
         """Return a resolved recipe with the model's settings, and rates that keep what it learnt.
 
         Args:
-            resolved: With no automatic value left.
+            resolved: The recipe, with no automatic value left.
             given: Keys that the user gave.
             samples: How many labelled pictures there are.
         """

@@ -63,7 +63,7 @@ def judge_texts(
 
     Args:
         given: The samples.
-        source: Of the same samples.
+        source: Where the same samples are read from.
         recipe: How they are read.
         units: (N,) pictures of one number are never on both sides of a fit.
         progress: Hears of the training.

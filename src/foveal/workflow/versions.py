@@ -79,7 +79,7 @@ def pin_test_set(
         data: As for `foveal evaluate`.
         split: Use only this part of the data.
         label_regex: Finds the label in a file name.
-        tolerance: By how much the primary metric of a new version may be worse, in [0, 1].
+        tolerance: How much worse the primary metric of a new version may be, in [0, 1].
         progress: Told how far the work is.
 
     Raises:

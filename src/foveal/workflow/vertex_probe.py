@@ -30,7 +30,7 @@ def probe(url: str, settings: VertexSettings | None) -> Iterator[Finding]:
     """Yield a finding for each step; no further ones after a step without which nothing works.
 
     Args:
-        url: Of the server, `http://127.0.0.1:8080`.
+        url: Where the server is, such as `http://127.0.0.1:8080`.
         settings: The routes that Vertex AI would ask; None for those that it takes by itself.
 
     Raises:

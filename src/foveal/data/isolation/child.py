@@ -34,7 +34,7 @@ def main(descriptor: int) -> None:
     """Start and end decoders as the server commands; end with it.
 
     Args:
-        descriptor: Of the socket on which commands come.
+        descriptor: File descriptor of the socket on which commands come.
     """
     # Those of the terminal are for the server, which ends this process when it ends.
     for signum in (signal.SIGINT, signal.SIGTERM):

@@ -186,7 +186,7 @@ class _Process:
     """One process that decodes.
 
     Attributes:
-        number: By which the first process knows it.
+        number: What the first process knows it by.
         channel: To ask it.
         memory: Descriptor of memory that it shares: for the file, and then for the pixels.
     """

@@ -74,7 +74,7 @@ class _Place:
 
     Attributes:
         name: Name of the file.
-        role: By its folder.
+        role: What its folder says it is.
         folders: All folders on its way but the one that says the role; sides by their short names.
         stem: Without its ending and the number of its channel.
         channel: Channel of an nnU-Net picture, else empty.

@@ -50,9 +50,9 @@ def convert(
 
     Args:
         bundle: The model.
-        precision: Of the program; with int8, weights have 8 bits and the rest has 16.
+        precision: What the program computes in; with int8, weights have 8 bits and the rest has 16.
         package: What to write.
-        temperature: That its probabilities are calibrated with; None takes the bundle's.
+        temperature: Calibrates its probabilities; None takes the bundle's.
 
     Raises:
         UnknownOperatorError: When the network holds an operator that is not known here.

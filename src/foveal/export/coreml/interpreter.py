@@ -27,7 +27,7 @@ class ProgramEngine:
 
     Args:
         program: The program of a package that `foveal export --to coreml` wrote.
-        temperature: Of the calibration that is part of the program.
+        temperature: The temperature that is part of the program.
         multi_label: Whether its probabilities are of labels one by one.
 
     Raises:

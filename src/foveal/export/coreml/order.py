@@ -23,18 +23,18 @@ class Order:
     Attributes:
         network: Path of the ONNX network.
         package: Path of the package, where nothing is yet.
-        height: Of the model input, in pixels.
+        height: Height of the model input, in pixels.
         widths: Widths of model inputs that it takes, ascending.
         outputs: Outputs of the network, in their order; `logits` are given as `probabilities`
             where there is an activation.
         activation: What makes probabilities of the logits; None leaves them as they are.
         temperature: The logits are divided by it first.
-        precision: Of the computation; with int8, weights have 8 bits and the rest has 16.
-        meanings: Of the input and the outputs, in words, for Xcode.
-        summary: Of the model, in words.
+        precision: What it computes in; with int8, weights have 8 bits and the rest has 16.
+        meanings: What the input and each output are, in words, for Xcode.
+        summary: What the model does, in words.
         author: Who made it.
         licence: Licences of the weights.
-        version: Of the bundle.
+        version: The bundle's version.
     """
 
     network: str

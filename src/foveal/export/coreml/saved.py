@@ -58,8 +58,8 @@ class Operation:
         kind: Its name in MIL.
         inputs: For each of its inputs, the values; names of variables, or constants.
         outputs: Names of what it gives.
-        halves: Of each output, whether its numbers have 16 bits.
-        value: Of a constant, its value.
+        halves: For each output, whether its numbers have 16 bits.
+        value: What a constant holds; None for other operations.
     """
 
     kind: str

@@ -28,8 +28,8 @@ def locked(wheel: Path, extras: tuple[str, ...], *, gpu: bool) -> str:
     """Return the content of the lock; asks the package index for hashes.
 
     Args:
-        wheel: Of foveal; it is named by its path below the lock's folder, `wheels/`.
-        extras: Of foveal.
+        wheel: foveal's own wheel; the lock names it by its path below its folder, `wheels/`.
+        extras: foveal's extras to install.
         gpu: Take ONNX Runtime with CUDA, and CUDA's libraries.
 
     Raises:

@@ -16,7 +16,7 @@ def uv(arguments: Sequence[str], folder: Path, failed: str) -> str:
     """Run uv in a folder and return what it prints.
 
     Args:
-        arguments: Of uv.
+        arguments: What is typed after `uv`.
         folder: Where it runs; not in a project, so that no project's settings count.
         failed: What could not be done, as an error's message begins.
 

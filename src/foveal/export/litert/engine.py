@@ -20,7 +20,7 @@ class LitertEngine:
 
     Args:
         model: The file.
-        signatures: Of the file.
+        signatures: The file's signatures.
         threads: Threads of one run.
 
     Raises:

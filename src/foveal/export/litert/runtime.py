@@ -30,9 +30,9 @@ class LitertProcess:
     """A LiteRT file that runs in a worker: an engine.
 
     Args:
-        worker: Of this module.
+        worker: A process that runs this module.
         model: The file.
-        signatures: Of the file.
+        signatures: The file's signatures.
     """
 
     def __init__(self, worker: Worker, model: bytes, signatures: Sequence[Signature]) -> None:

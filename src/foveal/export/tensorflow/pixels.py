@@ -24,7 +24,7 @@ def model_input(data: Any, pipeline: Pipeline, max_pixels: int) -> Any:
     Args:
         data: A scalar string.
         pipeline: Not `tile`, and without steps.
-        max_pixels: Of the largest picture that is decoded.
+        max_pixels: Pixels of the largest picture that is decoded.
     """
     pixels, height, width = decoded(_bytes(data), pipeline, max_pixels)
     pixels.set_shape([None, None, 3])
@@ -37,7 +37,7 @@ def decoded(data: Any, pipeline: Pipeline, max_pixels: int) -> tuple[Any, Any, A
     Args:
         data: A scalar string, the file.
         pipeline: Says how small a JPEG may be decoded.
-        max_pixels: Of the largest picture that is decoded.
+        max_pixels: Pixels of the largest picture that is decoded.
     """
     head = tf.strings.substr(data, 0, 3)
     is_jpeg = head == b"\xff\xd8\xff"

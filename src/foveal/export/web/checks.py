@@ -29,7 +29,7 @@ class Check:
     """A picture with the answer that is expected of it.
 
     Attributes:
-        name: Of the file in the app.
+        name: What the file is called in the app.
         data: Its content.
         expected: `text`, `confidence` and `unsure`.
     """

@@ -35,7 +35,7 @@ def draw_icon(side: int, share: float) -> bytes:
 
     Args:
         side: In pixels.
-        share: Of the side that the mark takes.
+        share: How much of the side the mark takes, in (0, 1].
     """
     large = side * _FINER
     image = PILImage.new("RGB", (large, large), _GROUND)

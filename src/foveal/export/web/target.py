@@ -37,9 +37,9 @@ class WebTarget:
         server: Serves the app, which has begun to ask it for pictures.
         process: Runs the app.
         place: Where.
-        task: Of the bundle, which decodes what the network gave once more.
-        calibration: Of the bundle.
-        limits: Of the bundle.
+        task: The bundle's task, which decodes what the network gave once more.
+        calibration: The bundle's calibration.
+        limits: The bundle's limits on pictures.
     """
 
     def __init__(

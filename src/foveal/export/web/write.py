@@ -168,7 +168,7 @@ def add_proof(bundle: Bundle, pictures: Pictures | None, proof: Proof, out: Path
     Args:
         bundle: The model.
         pictures: Where the pictures of the check come from; None takes drawn inputs instead.
-        proof: That the app answers as the bundle does.
+        proof: Proves that the app answers as the bundle does.
         out: The app.
     """
     _write_model_json(bundle, out, proof)

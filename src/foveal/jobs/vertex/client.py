@@ -38,7 +38,7 @@ class Vertex:
     Attributes:
         target: Which.
         service: Its REST interface, version 1.
-        logging: That of Cloud Logging, version 2.
+        logging: Cloud Logging, version 2.
         wait: Waits the given seconds between questions; tests replace it.
     """
 
@@ -87,7 +87,7 @@ class Vertex:
         Args:
             kind: Such as `customJobs`.
             filter_: Which of them, as the interface words it.
-            parent: Of what; None takes the project's region.
+            parent: Full name of the resource that they belong to; None takes the project's region.
         """
         query = {"pageSize": _PAGE, **({"filter": filter_} if filter_ else {})}
         while True:

@@ -31,12 +31,12 @@ class Served:
     """A bundle in a bucket, and the image that serves it.
 
     Attributes:
-        name: Of the model.
-        version: Of the bundle.
+        name: Name of the model.
+        version: The bundle's version.
         artifact: URL of the folder that holds it.
         image: Container image of foveal's server.
-        aliases: Of the version.
-        labels: By which costs are told apart.
+        aliases: Names by which this version can be asked for.
+        labels: Labels of the resource, by which costs are told apart.
     """
 
     name: str

@@ -195,7 +195,8 @@ def admin_act(request: Request, act: str, **details: object) -> Iterator[Caller]
     """Run the block as an act of administration, and write it down when it ends.
 
     Args:
-        request: Of a key with the scope `admin`, from a program or from this server's own page.
+        request: Sent with a key that has the scope `admin`, by a program or by the server's own
+            page.
         act: What is done, such as `promote`.
         **details: What exactly, such as `model="photos", version=4`; they stand in the log.
 

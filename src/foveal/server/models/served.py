@@ -105,7 +105,7 @@ class Canary:
 
     Attributes:
         version: Its number.
-        share: Of these requests, in (0, 1].
+        share: How much of these requests it answers, in (0, 1].
     """
 
     version: int

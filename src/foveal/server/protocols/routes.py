@@ -67,7 +67,7 @@ def with_extras(answer: Reply, expected: str | None = None) -> JsonObject:
     """Return the record of an answer, with whether it is the expected one and its explanation.
 
     Args:
-        answer: With its explanation, if one was asked for.
+        answer: The answer, including its explanation if one was asked for.
         expected: What the picture should be, if that was asked.
     """
     record = answer.record

@@ -41,7 +41,7 @@ class RequestNotes:
     Attributes:
         request_id: The client's, or one of the server's.
         caller: Who sends it.
-        trace_id: Of a W3C `traceparent`; empty without one.
+        trace_id: Trace id in the W3C `traceparent`; empty without one.
         model: Name of the model that was asked.
         version: Version of that model; 0 for none.
         timeout_s: How long its client waits, in seconds; None when it does not say.

@@ -25,7 +25,7 @@ class Sent:
     Attributes:
         picture: The file.
         model: Name; None where it was not given.
-        version: Of the answer that the client has seen; None where it was not given.
+        version: The version whose answer the client has seen; None where it was not given.
         label: Class names; None where none were given.
         text: What the picture says; None where that was not given.
         right: Whether the answer is right; None where that was not given.

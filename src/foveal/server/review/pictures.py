@@ -55,7 +55,7 @@ class Pictures:
 
     Args:
         source: The pictures.
-        limits: Of what is decoded.
+        limits: What is too large to be decoded.
         predictor: Explains its answers; None for no evidence maps.
     """
 

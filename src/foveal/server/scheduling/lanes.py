@@ -26,7 +26,7 @@ class Lane:
     """Threads that take pictures in fair order and work on them.
 
     Args:
-        name: Of the threads.
+        name: What the threads are called.
         threads: How many.
         work: Called in a thread with pictures of one model.
         most: Most pictures of one call.
@@ -60,7 +60,7 @@ class Lane:
         """Start the threads.
 
         Args:
-            niceness: By how much the system shall prefer other threads; only Linux can do that.
+            niceness: How much the system shall prefer other threads; only Linux can do that.
         """
         self._threads = [
             threading.Thread(

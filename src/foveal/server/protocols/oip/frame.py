@@ -34,7 +34,7 @@ def parse_infer(
         body: The whole body.
         lengths: Values of the header that says how many bytes of it are JSON; 0 for a raw request,
             whose body is the picture.
-        signature: Of the model that is asked.
+        signature: What the model takes and gives.
         limit: Most pictures.
 
     Raises:

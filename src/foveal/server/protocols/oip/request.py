@@ -61,10 +61,10 @@ def checked_request(
     """Return the request, held to what the model takes and gives.
 
     Args:
-        id: Of the request.
+        id: The client's id for the request.
         inputs: What came.
         outputs: What is asked for; None for all.
-        parameters: Of the request.
+        parameters: What the request sets for all its inputs.
         signature: What the model takes and gives.
         limit: Most pictures.
 

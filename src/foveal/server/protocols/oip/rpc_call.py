@@ -26,8 +26,8 @@ class Call:
 
     Args:
         state: The server's shared state.
-        name: Of the method.
-        context: Of the call.
+        name: Name of the method that is called.
+        context: What gRPC passes with the call.
     """
 
     def __init__(self, state: ServerState, name: str, context: Context) -> None:

@@ -29,7 +29,7 @@ def parse_infer(message: Message, signature: Signature, limit: int) -> InferRequ
 
     Args:
         message: The request.
-        signature: Of the model that is asked.
+        signature: What the model takes and gives.
         limit: Most pictures.
 
     Raises:
@@ -54,7 +54,7 @@ def encode_infer(
 
     Args:
         asked: What is answered.
-        signature: Of the model.
+        signature: What the model takes and gives.
         replies: The answers.
         raw: Whether elements are sent as raw bytes.
     """
