@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import logging
-import random
 import time
 import urllib.error
 import urllib.request
@@ -20,15 +19,13 @@ from typing import IO, Any, final
 from urllib.parse import urlsplit
 
 from foveal.errors import FovealError, UsageError
+from foveal.retries import PASSING_STATUS, waits
 
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 60.0
-# Waits of 1, 2, 4, 8, 16 s and up to half as much again.
-_TRIES = 6
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
-# What may go better in a moment: too many requests, and a server that is down or restarts.
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+# The waits between tries are at most 2, 4, 8, 16 and 32 s, beside what a service asks for.
+_FIRST_WAIT_S, _LONGEST_ASKED_S = 2.0, 30.0
 # Of these a server has not begun the work, so that whatever was asked can be asked again.
 _NOT_BEGUN = frozenset({429, 503})
 _LARGEST_ANSWER = 1 << 30
@@ -43,13 +40,17 @@ class ServiceError(FovealError):
         message: One line: who, and what it said.
         status: HTTP status of its answer; 0 when there was none.
         hint: What to do about it.
+        wait_s: How long it asks to wait before the next request, in seconds.
     """
 
     code = "service_failed"
 
-    def __init__(self, message: str, *, status: int = 0, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int = 0, hint: str | None = None, wait_s: float = 0.0
+    ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.wait_s = wait_s
 
 
 @final
@@ -135,38 +136,36 @@ class Service:
         headers = {"Accept": "application/json", **self.headers()}
         if body is not None:
             headers["Content-Type"] = kind
-        tried = 0
+        request = urllib.request.Request(  # noqa: S310 - the scheme was checked
+            self.url + path, data=body, headers=headers, method=method
+        )
+        pauses = waits(_FIRST_WAIT_S)
         while True:
-            tried += 1
-            request = urllib.request.Request(  # noqa: S310 - the scheme was checked
-                self.url + path, data=body, headers=headers, method=method
-            )
-            error, delay = self._once(request)
-            if isinstance(error, bytes):
-                return error
-            again = repeatable and (error.status in _PASSING or not error.status)
-            if tried == _TRIES or not (again or error.status in _NOT_BEGUN):
-                raise error
-            pause = delay if delay is not None else _FIRST_WAIT_S * 2 ** (tried - 1)
-            logger.warning("%s; trying again in %.0f s", error.message.rstrip("."), pause)
-            # Not a secret: so that many clients do not come back at once.
-            self.wait(min(_LONGEST_WAIT_S, pause) * (1 + random.random() / 2))  # noqa: S311
+            try:
+                return self._once(request)
+            except ServiceError as error:
+                pause = next(pauses, None)
+                again = repeatable and (error.status in PASSING_STATUS or not error.status)
+                if pause is None or not (again or error.status in _NOT_BEGUN):
+                    raise
+                pause += min(_LONGEST_ASKED_S, error.wait_s)
+                logger.warning("%s; trying again in %.0f s", error.message.rstrip("."), pause)
+            self.wait(pause)
 
-    def _once(self, request: urllib.request.Request) -> tuple[bytes | ServiceError, float | None]:
-        """Return the body or what went wrong, and how long the service asks to wait."""
+    def _once(self, request: urllib.request.Request) -> bytes:
         try:
             with _OPENER.open(request, timeout=self.timeout_s) as response:
                 data: bytes = response.read(_LARGEST_ANSWER + 1)
         except urllib.error.HTTPError as error:
             with error:
                 said = error.read(1 << 16)
-            return self._refused(error.code, said, error.headers), _asked_wait(error.headers)
+            raise self._refused(error.code, said, error.headers) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
-            return ServiceError(f"{self.name} cannot be reached at {self.url}: {reason}"), None
+            raise ServiceError(f"{self.name} cannot be reached at {self.url}: {reason}") from error
         if len(data) > _LARGEST_ANSWER:
-            return ServiceError(f"{self.name} gave more than {_LARGEST_ANSWER >> 20} MiB."), None
-        return data, None
+            raise ServiceError(f"{self.name} gave more than {_LARGEST_ANSWER >> 20} MiB.")
+        return data
 
     def _refused(self, status: int, said: bytes, headers: Message) -> ServiceError:
         if 300 <= status < 400:
@@ -176,7 +175,11 @@ class Service:
                 status=status,
                 hint="give the address that it redirects to, if that is to be trusted",
             )
-        return ServiceError(f"{self.name} answered {status}: {_words(said)}", status=status)
+        return ServiceError(
+            f"{self.name} answered {status}: {_words(said)}",
+            status=status,
+            wait_s=_asked_wait(headers),
+        )
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -236,6 +239,6 @@ def _words(said: bytes) -> str:
     return plain[:_SHOWN] or "nothing"
 
 
-def _asked_wait(headers: Message) -> float | None:
+def _asked_wait(headers: Message) -> float:
     value = headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else None
+    return float(value) if value.isascii() and value.isdigit() else 0.0

@@ -23,7 +23,8 @@ FIRST_WAIT_S = 0.5
 # No attempt begins later, however slowly the ones before it failed.
 PATIENCE_S = 180.0
 
-_PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""What may go better in a moment: too many requests, and a server that is down or restarts."""
 _REFUSED_STATUS = frozenset({401, 403})
 _PASSING_ERRNO = frozenset(
     number
@@ -52,12 +53,24 @@ _CREDENTIALS_ERRORS = frozenset(
 )
 
 
+def waits(first_s: float) -> Iterator[float]:
+    """Yield how long to wait between `ATTEMPTS` attempts, in seconds.
+
+    The longest wait doubles each time. Each is between half of it and all of it, so that many
+    machines do not come back together.
+
+    Args:
+        first_s: The longest first one.
+    """
+    for number in range(ATTEMPTS - 1):
+        yield first_s * 2**number * random.uniform(0.5, 1)  # noqa: S311 - no secret
+
+
 def insist(work: Callable[[], T], url: str, doing: str) -> T:
     """Return what `work` returns, which is asked again when it fails for a moment.
 
     That is: statuses 408, 429 and 5xx, connections that break, and no answer in time. It is asked
-    up to `ATTEMPTS` times; the waits double from `FIRST_WAIT_S`, each times a random share, so
-    that many machines do not come back together.
+    up to `ATTEMPTS` times; see `waits` for the time in between.
 
     Args:
         work: Asks a file system of fsspec; may be repeated.
@@ -71,22 +84,22 @@ def insist(work: Callable[[], T], url: str, doing: str) -> T:
         RemoteError: When it failed otherwise, or for too long.
     """
     began = time.monotonic()
-    wait_s = FIRST_WAIT_S
-    for attempt in range(1, ATTEMPTS + 1):
+    pauses, attempts = waits(FIRST_WAIT_S), 1
+    while True:
         try:
             return work()
         except (FileNotFoundError, FileExistsError, NotADirectoryError, RemoteError):
             raise
         except Exception as error:  # The clients share no base class of errors.
-            is_late = attempt == ATTEMPTS or time.monotonic() - began > PATIENCE_S
-            if is_late or not is_passing(error):
-                raise _told(error, url, doing, attempt) from error
+            pause = next(pauses, None)
+            is_late = time.monotonic() - began > PATIENCE_S
+            if pause is None or is_late or not is_passing(error):
+                raise _told(error, url, doing, attempts) from error
             logger.info(
                 "cannot %s %s for the moment (%s): trying again", doing, shown(url), reason(error)
             )
-        time.sleep(wait_s * random.random())  # noqa: S311 - no secret
-        wait_s *= 2
-    raise AssertionError("unreachable")
+        time.sleep(pause)
+        attempts += 1
 
 
 def is_passing(error: BaseException) -> bool:
@@ -94,7 +107,7 @@ def is_passing(error: BaseException) -> bool:
     if is_refused(error):
         return False
     if (status := status_of(error)) is not None:
-        return status in _PASSING_STATUS
+        return status in PASSING_STATUS
     return any(
         isinstance(each, (TimeoutError, ConnectionError, EOFError))
         or (isinstance(each, OSError) and each.errno in _PASSING_ERRNO)
