@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -143,6 +144,24 @@ class Remote:
         mode = {"mode": "create"} if is_new else {}
         path = self._placed(name)
         self._ask("write", name, "pipe_file", path, content, size=len(content), **mode)
+
+    def claim(self, content: bytes, name: str) -> bool:
+        """Create a file, and return whether it is there with this content and no other.
+
+        Args:
+            content: All of it; nobody else writes the same.
+            name: Its name.
+        """
+        # File systems that cannot create exclusively would overwrite what somebody else has there;
+        # where the answer to a first attempt was lost, the second finds what the first wrote.
+        self.forget()
+        if self.info(name) is None:
+            with suppress(FileExistsError):
+                self.write(content, name, is_new=True)
+        try:
+            return self.read(name) == content
+        except FileNotFoundError:
+            return False
 
     def put(self, path: Path, name: str = "") -> None:
         """Upload a file of this machine."""

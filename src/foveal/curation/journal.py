@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
 
-from foveal.atomic import hold
+from foveal.atomic import owned
 from foveal.console import NoProgress, Progress
 from foveal.curation import disk, steps
 from foveal.curation.lines import line_of
@@ -81,17 +80,8 @@ class Journal:
             UsageError: `data_busy` when another process does.
         """
         self._journal.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            if not hold(descriptor, wait=False):
-                raise UsageError(
-                    f"Another process is cleaning {self._data}.",
-                    hint="wait until it has ended",
-                    code="data_busy",
-                )
+        with owned(self._folder / "lock", self._busy):
             yield
-        finally:
-            os.close(descriptor)
 
     def history(self) -> list[Cleaning]:
         """Return all cleanings, the first one first.
@@ -184,6 +174,13 @@ class Journal:
             )
         self._undo(self._home(applied[-1]), all_done=True)
         return applied[-1]
+
+    def _busy(self, process: str) -> UsageError:
+        return UsageError(
+            f"Another process ({process}) is cleaning {self._data}.",
+            hint="wait until it has ended",
+            code="data_busy",
+        )
 
     def _home(self, cleaning: Cleaning) -> Path:
         return self._journal / f"{cleaning.number:04d}"

@@ -55,8 +55,3 @@ class Workspace:
     def review(self) -> Path:
         """Return the log of decisions; see `foveal.curation.decisions`."""
         return self.path / "review.jsonl"
-
-    @property
-    def quarantine(self) -> Path:
-        """Return the folder that pictures are moved to instead of being deleted."""
-        return self.path / "quarantine"

@@ -163,9 +163,3 @@ def is_store(path: Path) -> bool:
     """Tell whether a folder has a name with a version below it."""
     files = LocalFiles(path)
     return any(any(files.numbers(name).values()) for name in files.names())
-
-
-def has_versions(path: Path) -> bool:
-    """Tell whether a folder has numbered bundles, as that of a name in a store has."""
-    files = LocalFiles(path.parent)
-    return any(files.numbers(path.name).values())

@@ -102,11 +102,8 @@ class RemoteFiles(StoreFiles):
     def _create(self, name: str, path: str) -> bool:
         """Create a file that only its creator wrote; False when somebody else has."""
         mine = json.dumps({"id": uuid.uuid4().hex, "when": time.time()}).encode()
-        with suppress(FileExistsError), self._asking():
-            self._remote.write(mine, f"{name}/{path}", is_new=True)
-        # Where a file system cannot create exclusively, the last writer has it; where the answer
-        # to the first attempt was lost, the second found what the first had written.
-        return self.read(name, path) == mine
+        with self._asking():
+            return self._remote.claim(mine, f"{name}/{path}")
 
     def delete(self, name: str, path: str) -> None:
         """Remove a file or a folder, its `bundle.json` first, so that no half is ever seen."""

@@ -57,11 +57,6 @@ class Reached:
     is_stopped: bool
     history: tuple[EpochRecord, ...]
 
-    @property
-    def last_epoch_s(self) -> float:
-        """Return how long the last epoch took, in seconds."""
-        return self.history[-1].seconds if self.history else math.nan
-
 
 def rungs_of(epochs: int) -> int:
     """Return the largest resource of a training whose last stage has so many epochs: 1, 3 or 9."""

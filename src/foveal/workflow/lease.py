@@ -7,7 +7,6 @@ import logging
 import socket
 import time
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
@@ -46,12 +45,7 @@ class Lease:
 
     def claim(self) -> bool:
         """Take the lease of a run that nobody has begun; return whether it is ours."""
-        # Not every server knows how to create exclusively.
-        if self._held() is not None:
-            return self.is_ours()
-        with suppress(FileExistsError):
-            self.remote.write(self._content(), LEASE_NAME, is_new=True)
-        return self.is_ours()
+        return self.remote.claim(self._content(), LEASE_NAME)
 
     def take(self) -> None:
         """Take the lease of a run that goes on, when whoever had it is gone.
