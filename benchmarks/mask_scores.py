@@ -13,7 +13,7 @@ from PIL import Image as PILImage
 
 from foveal.metrics import Interval, bootstrap, overlap_scores
 from foveal.tasks.segment import analysis
-from foveal.tasks.segment.options import SegmentOptions
+from foveal.tasks.segment.options import SegmentOptions, counted_labels
 from mask_sets import Pictures
 
 Rows = NDArray[np.float64]
@@ -59,7 +59,8 @@ def compare(plain: Rows, ours: Rows, labels: tuple[str, ...]) -> dict[str, Any]:
         ours: (N, K) rows of foveal on the same pictures.
         labels: Of both.
     """
-    summarise = partial(analysis.summarise, labels=labels)
+    counted = counted_labels(labels, with_background=False)
+    summarise = partial(analysis.summarise, classes=len(labels), counted=counted)
     width = plain.shape[1]
 
     def difference(rows: Rows) -> dict[str, float]:

@@ -232,6 +232,9 @@ class Frame:
 NEVER_SURE = 2.0
 """A limit that no confidence reaches: every answer is `unsure`."""
 
+MOST_OFFSET = 4.0
+"""Largest offset of a label, up or down: odds of 55 to 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -254,6 +257,8 @@ class Calibration:
         wanted_accuracy: The share that was wanted, or None.
         pictures: Number of validation pictures behind the limit, or None.
         not_usable: Why every answer is unsure, as a sentence; None where the limit is of use.
+        offsets: Per-label log odds (masks only) that are added to the tempered logits before the
+            label of a pixel is chosen; probabilities are without them. Empty for none.
     """
 
     temperature: float = 1.0
@@ -267,6 +272,7 @@ class Calibration:
     wanted_accuracy: float | None = None
     pictures: int | None = None
     not_usable: str | None = None
+    offsets: tuple[float, ...] = ()
 
 
 @final

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from foveal.data.decode import DecodeLimits
-from foveal.types import NEVER_SURE, Calibration, JsonObject, TensorSpec
+from foveal.types import MOST_OFFSET, NEVER_SURE, Calibration, JsonObject, TensorSpec
 
 # What training fits is in [0.02, 50]. Logits divided by less are no longer numbers of 32 bits.
 _TEMPERATURES = (1e-6, 1e6)
@@ -77,13 +77,12 @@ def calibration(data: JsonObject, classes: int) -> Calibration:
         read["unsure_below"] = _number(data["unsure_below"], "unsure_below", 0, 1)
     elif "unsure_below" in data:
         read["unsure_below"] = NEVER_SURE
-    for name in ("thresholds", "smallest", "holes"):
+    for name, one in _PER_LABEL.items():
         given = _list(data.get(name, []), name)
         if len(given) not in (0, classes):
             raise ValueError(
                 f"{name} must have one value for each of {classes} labels, received {len(given)}"
             )
-        one = _threshold if name == "thresholds" else _area
         read[name] = tuple(one(value, f"each of {name}") for value in given)
     for name in _SHARES:
         if data.get(name) is not None:
@@ -182,3 +181,16 @@ def _threshold(value: Any, name: str) -> float:
 
 def _area(value: Any, name: str) -> int:
     return _integer(value, name, least=0)
+
+
+def _offset(value: Any, name: str) -> float:
+    return _number(value, name, -MOST_OFFSET, MOST_OFFSET)
+
+
+# Values of the calibration that are empty or have one for each label.
+_PER_LABEL: dict[str, Callable[[Any, str], Any]] = {
+    "thresholds": _threshold,
+    "smallest": _area,
+    "holes": _area,
+    "offsets": _offset,
+}

@@ -24,6 +24,8 @@ class DataFacts:
         single_characters: Whether every label is one character.
         longest_target: Characters of the longest label.
         is_drawn: Whether the pictures are drawn for the training, as many as are wanted.
+        background_share: Share of the known pixels of some masks that are background; None without
+            masks, and where no class is called so.
     """
 
     samples: int
@@ -35,6 +37,7 @@ class DataFacts:
     single_characters: bool
     longest_target: int
     is_drawn: bool = False
+    background_share: float | None = None
 
     @property
     def is_ink(self) -> bool:

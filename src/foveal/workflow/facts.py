@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import final
@@ -15,12 +15,14 @@ from foveal.data.source import Sample, Source
 from foveal.errors import DataError, FovealError
 from foveal.synth import SynthSource
 from foveal.tasks.facts import DataFacts
-from foveal.types import Picture, Raster, RawTarget
+from foveal.types import BACKGROUND, IGNORED, Picture, Raster, RawTarget
 
 # Enough that the median is within a few percent, and under a second to decode.
 _LOOK_AT = 256
 # Side of the part that is looked at of pictures with masks.
 _MIDDLE_SIDE = 512
+# Masks that are counted, and pixels after which no further one is read: a slide alone has more.
+_MASKS, _MASK_PIXELS = 32, 1 << 26
 # Chroma (largest minus smallest channel, of 255) under which a picture counts as grey.
 _GREY_CHROMA = 24
 # A pixel this close to the border's colour is ground, not ink.
@@ -65,7 +67,28 @@ def look(source: Source, limits: DecodeLimits, raws: Iterable[RawTarget]) -> Dat
         single_characters=longest == 1,
         longest_target=longest,
         is_drawn=isinstance(source, SynthSource),
+        background_share=_background_share(source, chosen),
     )
+
+
+def _background_share(source: Source, samples: Sequence[Sample]) -> float | None:
+    """Return the share of the background in the masks of some samples, evenly spread."""
+    if BACKGROUND not in source.classes:
+        return None
+    place = source.classes.index(BACKGROUND)
+    step = max(1, len(samples) // _MASKS)
+    known = background = seen = 0
+    for sample in samples[::step]:
+        if seen >= _MASK_PIXELS:
+            break
+        try:
+            mask = source.mask(sample)
+        except FovealError:
+            continue  # Counted and reported when the cache is built.
+        seen += mask.size
+        known += int(np.count_nonzero(mask != IGNORED))
+        background += int(np.count_nonzero(mask == place))
+    return background / known if known else None
 
 
 @final

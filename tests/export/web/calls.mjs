@@ -39,6 +39,11 @@ const CALLS = {
   },
   classify: ({ bundle, logits }) => classify.answerClassify(bundle, { logits: floats(logits) }),
   evidence: ({ bundle, evidence, frame, label }) => [...classify.evidenceMap(bundle, floats(evidence), frame, label)],
+  segment: ({ bundle, logits }) => {
+    const { dims, data } = floats(logits);
+    const { mask, confidence } = segment.answerSegment(bundle, data, dims[1], dims[2]);
+    return { mask: [...mask], confidence };
+  },
   value: ({ text: written }) => expression.valueOf(written),
   tidy: ({ mask, classes, limits }) => {
     const { height, width, data } = pixelsOf(mask);

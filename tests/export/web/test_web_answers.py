@@ -190,3 +190,19 @@ def test_tiles_are_joined_alike(
     assert said["each"] == values.values
     assert said["confidence"] == pytest.approx(answer.confidence, abs=1e-5)
     assert np.mean(np.reshape(said["mask"], (height, width)) == answer.mask) > 0.999
+
+
+@pytest.mark.parametrize("offsets", [(), (0.0, 0.75), (-0.5, 1.25, 0.0)])
+def test_pixels_are_decided_alike_with_offsets_and_without(
+    offsets: tuple[float, ...], call: Call
+) -> None:
+    labels = ("background", "a", "b")[: len(offsets) or 2]
+    logits = np.random.default_rng(7).normal(0, 2, (len(labels), 40, 50)).astype(np.float32)
+    calibration = Calibration(temperature=1.4, offsets=offsets)
+    collector = MaskCollector((40, 50), labels, calibration)
+    collector.add(0, {"logits": logits})
+    answer = collector.finish()
+    bundle = {"labels": labels, "calibration": asdict(calibration)}
+    (said,) = call([{"call": "segment", "bundle": bundle, "logits": tensor(logits)}])
+    assert np.array_equal(np.reshape(said["mask"], (40, 50)), answer.known_mask())
+    assert said["confidence"] == pytest.approx(answer.confidence, abs=1e-6)

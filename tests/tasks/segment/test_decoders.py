@@ -121,6 +121,16 @@ def test_rare_classes_weigh_more() -> None:
     assert second > first and first + second == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize(("share", "counts"), [(None, False), (0.5, False), (0.49, True)])
+def test_a_background_that_is_the_smaller_part_counts(share: float | None, counts: bool) -> None:
+    recipe = chosen(facts=replace(FACTS, background_share=share))
+    assert recipe.task_options == ({"count_background": True} if counts else {})
+    declined = chosen(
+        "task_options.count_background=false", facts=replace(FACTS, background_share=share)
+    )
+    assert declined.task_options == {"count_background": False}
+
+
 def chosen(*overrides: str, facts: DataFacts = FACTS) -> Recipe:
     return TRAINING.choose(make_recipe(None, overrides, {"task": "segment"}), facts)
 

@@ -15,7 +15,6 @@ from foveal.tasks.segment.counting import confusion_counts
 from foveal.tasks.segment.patches import Kind, tidy
 from foveal.types import IGNORED, Calibration, Frame, Mask
 
-NAMES = ("background", "cell")
 SIDE = 40
 FRAME = Frame((SIDE, SIDE), (SIDE, SIDE), (1.0, 1.0), (0.0, 0.0))
 
@@ -47,7 +46,7 @@ def fit(
     answers: list[Mask], truths: list[Mask], *, postprocess: bool = True, size: int = 3
 ) -> Calibration:
     made = batches(*(says(answer) for answer in answers), size=size)
-    return fit_calibration(made, truths, NAMES, postprocess=postprocess)
+    return fit_calibration(made, truths, 2, (1,), postprocess=postprocess)
 
 
 def test_specks_and_holes_are_cleared_by_the_smallest_area_that_does() -> None:
@@ -90,7 +89,7 @@ def test_the_temperature_makes_the_probabilities_of_pixels_honest() -> None:
         truths.append(truth)
         # Answers that are right for 80 % of the pixels and claim a log odds of 6.
         logits.append(says(np.where(is_wrong, 1 - truth, truth).astype(np.uint8), 6.0))
-    calibration = fit_calibration(batches(*logits), truths, NAMES, postprocess=False)
+    calibration = fit_calibration(batches(*logits), truths, 2, (1,), postprocess=False)
     assert calibration.temperature == pytest.approx(6 / np.log(0.8 / 0.2), rel=0.05)
 
 

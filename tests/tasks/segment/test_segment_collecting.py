@@ -44,22 +44,34 @@ def collected(
     classes=st.integers(2, 4),
     temperature=st.floats(0.1, 10),
     keeps=st.booleans(),
+    moves=st.booleans(),
 )
 def test_a_mask_is_the_likeliest_label_and_its_confidence_the_mean_probability(
-    seed: int, classes: int, temperature: float, keeps: bool
+    seed: int, classes: int, temperature: float, keeps: bool, moves: bool
 ) -> None:
     logits = random_logits(seed, classes)
-    answer = collected(
-        logits, Calibration(temperature), ends=(4,), maps=np.float32 if keeps else None
-    )
+    offsets = np.random.default_rng(seed).uniform(-2, 2, classes) * moves
+    calibration = Calibration(temperature, offsets=tuple(offsets.tolist()) if moves else ())
+    answer = collected(logits, calibration, ends=(4,), maps=np.float32 if keeps else None)
     expected = metrics.softmax(np.moveaxis(logits, 0, -1) / np.float32(temperature))
-    assert np.array_equal(answer.known_mask(), logits.argmax(axis=0))
-    assert answer.confidence == pytest.approx(float(expected.max(axis=-1).mean()), abs=1e-5)
-    assert answer.pixels == tuple(
-        int((logits.argmax(axis=0) == label).sum()) for label in range(classes)
-    )
+    scores = np.moveaxis(logits, 0, -1).astype(np.float64) / temperature + offsets
+    labels = scores.argmax(axis=-1)
+    assert np.array_equal(answer.known_mask(), labels)
+    likelihood = np.take_along_axis(expected, labels[..., None], -1)
+    assert answer.confidence == pytest.approx(float(likelihood.mean()), abs=1e-5)
+    assert answer.pixels == tuple(int((labels == label).sum()) for label in range(classes))
     if answer.probabilities is not None:
         assert np.allclose(np.moveaxis(answer.probabilities, 0, -1), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [-0.3, 0.0, 0.7])
+def test_maps_do_not_change_a_mask_of_two_labels(offset: float) -> None:
+    logits = random_logits(3, 2, 200, 200)
+    # Sums and differences of these are rounded: exactly where a label changes, too.
+    logits[1, :100] = logits[0, :100] - np.float32(offset * 1.3)
+    calibration = Calibration(1.3, offsets=(0.0, offset) if offset else ())
+    with_maps = collected(logits, calibration, maps=np.float16)
+    assert with_maps == collected(logits, calibration)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

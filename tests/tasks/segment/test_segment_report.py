@@ -26,7 +26,7 @@ def details_of(*pairs: tuple[str, str], names: tuple[str, ...] = NAMES) -> JsonO
         return np.array([[IGNORED if c == "x" else int(c) for c in digits]], np.uint8)
 
     rows = [row(mask(a), mask(t), 0.9, classes=len(names), boundary_px=1) for a, t in pairs]
-    details = analyse(np.stack(rows), names)
+    details = analyse(np.stack(rows), names, tuple(range(1, len(names))))
     read: JsonObject = json.loads(json.dumps(details, allow_nan=False))
     return read
 
@@ -139,7 +139,7 @@ def test_one_label_beside_the_background_is_drawn_once() -> None:
 
 
 def test_no_rows_are_no_crash() -> None:
-    details = analyse(np.empty((0, 2 * 2 + 4 * 2 + 2)), NAMES)
+    details = analyse(np.empty((0, 2 * 2 + 4 * 2 + 2)), NAMES, (1,))
     assert details["classes"][1]["dice"] is None
     assert not math.isnan(details["empty"]["pictures"])
     assert sections_of(details)

@@ -141,6 +141,19 @@ def test_empty_masks_are_treated_explicitly(
     assert found["dice"] == pytest.approx(expected, nan_ok=True), reason
 
 
+def test_the_background_counts_where_it_is_asked_for() -> None:
+    truth, answer = mask("0111"), mask("0011")
+    both = scores(task(count_background=True), (answer, truth))
+    assert both["dice"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert both["dice_global"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    bound = task(count_background=True)
+    rows = np.stack([bound.measure(answered(bound, mask("1111")), truth)])
+    # Cells everywhere: Dice 6/7 of the cells, 0 of the background that is missed.
+    assert bound.summarise(bound.baseline([()], rows).rows)["dice"] == pytest.approx(3 / 7)
+    table = bound.analyse([], [], rows)["classes"]
+    assert [entry["counted"] for entry in table] == [True, True]
+
+
 def test_labels_without_a_background_all_count() -> None:
     truth, answer = mask("0111"), mask("0011")
     # Label 0: 2·1 / (1 + 2); label 1: 2·2 / (3 + 2).
@@ -249,6 +262,22 @@ def test_bundles_vote_by_the_mean_of_their_probabilities() -> None:
     p, q = 1 / (1 + math.exp(-4)), 1 / (1 + math.exp(-1))
     assert joined.confidence == pytest.approx((p + 1 - q) / 2, abs=1e-6)
     assert joined.pixels == (1, 1)
+
+
+def test_votes_are_decided_with_the_mean_of_the_offsets() -> None:
+    # A probability of 0.4 for cells: with odds of 2 to 1 in their favour they are answered.
+    logits = np.array([0.0, math.log(0.4 / 0.6)], np.float32)[None, :, None, None]
+    plain, keen = (
+        task().decode({"logits": logits}, [whole_frame((1, 1))], calibration)[0]
+        for calibration in (PLAIN, Calibration(offsets=(0.0, math.log(2))))
+    )
+    assert (plain.known_mask().item(), keen.known_mask().item()) == (0, 1)
+    assert task().vote([keen, keen]).known_mask().item() == 1
+    # The root of 2 to 1 is not enough: 0.4 x 1.41 < 0.6.
+    joined = task().vote([plain, keen])
+    assert joined.known_mask().item() == 0
+    assert joined.offsets == pytest.approx((0.0, math.log(2) / 2))
+    assert task().vote([keen, keen]).confidence == pytest.approx(0.4, abs=1e-6)
 
 
 def test_without_maps_most_masks_win_and_the_first_breaks_a_tie() -> None:

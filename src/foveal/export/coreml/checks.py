@@ -83,16 +83,16 @@ def _expected_tile(predictor: Predictor, pixels: Image) -> JsonObject:
     beyond = ((0, pipeline.height - height), (0, pipeline.width - width), (0, 0))
     model_input = np.pad(pixels, beyond, mode="reflect")
     logits: NDArray[np.float32] = predictor.outputs(model_input[None])["logits"][0]
-    shares = metrics.softmax(
-        np.moveaxis(logits, 0, -1)[:height, :width]
-        / np.float32(predictor.bundle.manifest.calibration.temperature)
-    )
-    labels = predictor.task.labels.names
-    counts = np.bincount(shares.argmax(-1).ravel(), minlength=len(labels))
+    calibration, labels = predictor.bundle.manifest.calibration, predictor.task.labels.names
+    tempered = np.moveaxis(logits, 0, -1)[:height, :width] / np.float32(calibration.temperature)
+    offsets = np.array(calibration.offsets or (0.0,) * len(labels))
+    chosen = (tempered + offsets).argmax(-1)
+    shares = np.take_along_axis(metrics.softmax(tempered), chosen[..., None], -1)
+    counts = np.bincount(chosen.ravel(), minlength=len(labels))
     if labels[0] == BACKGROUND:
         counts[0] = 0
     return {
         "text": labels[int(counts.argmax())] if counts.any() else "",
-        "confidence": float(shares.max(-1).mean()),
+        "confidence": float(shares.mean()),
         "input": hashlib.sha256(model_input.tobytes()).hexdigest(),
     }

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from foveal import metrics
 from foveal.tasks.segment.boundary import boundary_counts
 from foveal.tasks.segment.counting import confusion_counts
-from foveal.tasks.segment.options import counted_labels
 from foveal.types import Mask
 
 ROW_LAYOUT = """Sums over pixels: the C x C confusion (true labels by answered ones), then for each
@@ -88,20 +87,22 @@ def picture_dice(confusion: NDArray[np.float64], counted: tuple[int, ...]) -> ND
     return metrics.mean_known(metrics.overlap_scores(confusion).dice[..., counted])
 
 
-def summarise(rows: NDArray[np.float64], labels: tuple[str, ...]) -> dict[str, float]:
+def summarise(
+    rows: NDArray[np.float64], classes: int, counted: tuple[int, ...]
+) -> dict[str, float]:
     """Return the metrics of many rows, all in [0, 1]; NaN where undefined.
 
-    dice, iou, precision, recall, f1, boundary_f1: the mean over the labels beside the background
-    that a picture shows or is answered to show, then over the pictures that have any such label.
+    dice, iou, precision, recall, f1, boundary_f1: the mean over the counted labels that a picture
+    shows or is answered to show, then over the pictures that have any such label.
     pixel_accuracy: the mean over the pictures. Those with `_global`: from the counts of all
     pictures together. f1 is that of pixels, which is the Dice coefficient under another name.
 
     Args:
         rows: (N, K), see `ROW_LAYOUT`.
-        labels: The C names.
+        classes: C.
+        counted: Positions of the labels that count.
     """
-    counts = take_apart(rows, len(labels))
-    counted = counted_labels(labels)
+    counts = take_apart(rows, classes)
     each = _means(counts.confusion, counted)
     boundary = metrics.mean_known(metrics.boundary_scores(counts.boundary)[..., counted])
     total = _means(counts.confusion.sum(axis=0), counted)
@@ -126,14 +127,16 @@ def _means(
     }
 
 
-def baseline(rows: NDArray[np.float64], labels: tuple[str, ...]) -> tuple[int, NDArray[np.float64]]:
+def baseline(
+    rows: NDArray[np.float64], classes: int, counted: tuple[int, ...]
+) -> tuple[int, NDArray[np.float64]]:
     """Return the label that, answered everywhere, has the best mean Dice, and its rows.
 
     Args:
         rows: (N, K), see `ROW_LAYOUT`.
-        labels: The C names.
+        classes: C.
+        counted: Positions of the labels that count.
     """
-    classes, counted = len(labels), counted_labels(labels)
     counts = take_apart(rows, classes)
     truth = counts.confusion.sum(axis=2)
     said = np.zeros((classes, *counts.confusion.shape))

@@ -1,4 +1,4 @@
-"""Fit the temperature and choose the areas to clear, in one pass over the validation pictures."""
+"""Fit the temperature, choose offsets and areas to clear: one pass over the validation pictures."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from foveal import metrics
 from foveal.errors import TargetError
 from foveal.tasks.base import OutputBatch
 from foveal.tasks.segment.analysis import picture_dice
-from foveal.tasks.segment.collecting import CHUNK_PX, decide
-from foveal.tasks.segment.counting import confusion_counts, strips
-from foveal.tasks.segment.options import counted_labels
+from foveal.tasks.segment.counting import confusion_counts
+from foveal.tasks.segment.offsets import Gaps, choose_offsets
 from foveal.tasks.segment.patches import Kind, clear, find_patches
 from foveal.types import IGNORED, Calibration, Mask
 
@@ -61,44 +60,48 @@ class _Sampled:
 def fit_calibration(
     batches: Iterable[OutputBatch],
     targets: Sequence[Mask],
-    labels: tuple[str, ...],
+    classes: int,
+    counted: tuple[int, ...],
     *,
     postprocess: bool,
 ) -> Calibration:
     """Fit on validation outputs; the batches are gone through once.
 
     The temperature is that of single pixels (`foveal.metrics.fit_temperature`), on an even sample
-    of all pictures. The areas are chosen greedily, label by label, by the mean Dice over the
-    pictures.
+    of all pictures. First the offsets, then the areas are chosen greedily, label by label, by the
+    mean Dice over the pictures.
 
     Args:
         batches: `logits`, (n, C, H, W) of whole pictures or parts of them, and their frames.
         targets: Masks of the same sizes, in the order of the batches.
-        labels: The C names.
-        postprocess: Whether areas are chosen.
+        classes: C.
+        counted: Positions of the labels whose mean Dice is to be large.
+        postprocess: Whether offsets and areas are chosen.
 
     Raises:
         TargetError: When a mask differs in size from the network's map.
     """
-    packed, sampled = _gather(batches, targets)
+    gaps, sampled = _gather(batches, targets)
     temperature = _fit_temperature(sampled)
-    confusion = _confusions(packed, targets, len(labels))
-    smallest: tuple[int, ...] = ()
-    holes: tuple[int, ...] = ()
-    if postprocess:
-        smallest, holes = _choose_areas(packed, targets, confusion, labels)
+    if not postprocess:
+        return Calibration(temperature=temperature)
+    offsets = choose_offsets(gaps, targets, counted, temperature)
+    in_logits = [offset * temperature for offset in offsets or (0.0,) * classes]
+    packed = [_Packed.of(one.mask(in_logits)) for one in gaps]
+    smallest, holes = _choose_areas(packed, targets, classes, counted)
     return Calibration(
         temperature=temperature,
         smallest=smallest if any(smallest) else (),
         holes=holes if any(holes) else (),
+        offsets=offsets,
     )
 
 
 def _gather(
     batches: Iterable[OutputBatch], targets: Sequence[Mask]
-) -> tuple[list[_Packed], list[_Sampled]]:
-    """Keep of each picture its mask and the logits of some pixels; all of them do not fit."""
-    packed: list[_Packed] = []
+) -> tuple[list[Gaps], list[_Sampled]]:
+    """Keep of each picture gaps between logits, and the logits of some pixels; all do not fit."""
+    gaps: list[Gaps] = []
     sampled: list[_Sampled] = []
     for i, logits in enumerate(_single(batches)):
         truth = targets[i]
@@ -107,29 +110,14 @@ def _gather(
                 f"The mask of validation picture {i} has {truth.shape} pixels. "
                 f"Expected {logits.shape[1:]}."
             )
-        packed.append(_Packed.of(_answer(logits)))
+        gaps.append(Gaps.of(logits))
         sampled.append(_sample(logits, truth, len(targets), i))
-    return packed, sampled
-
-
-def _confusions(
-    packed: Sequence[_Packed], targets: Sequence[Mask], classes: int
-) -> NDArray[np.float64]:
-    counts = [confusion_counts(p.mask(), targets[i], classes) for i, p in enumerate(packed)]
-    return np.stack(counts).astype(np.float64)
+    return gaps, sampled
 
 
 def _single(batches: Iterable[OutputBatch]) -> Iterator[NDArray[np.float32]]:
     for outputs, _ in batches:
         yield from outputs["logits"]
-
-
-def _answer(logits: NDArray[np.float32]) -> Mask:
-    _, height, width = logits.shape
-    mask = np.empty((height, width), np.uint8)
-    for start, end in strips(height, width, CHUNK_PX):
-        decide(logits[:, start:end], 1.0, mask[start:end])
-    return mask
 
 
 def _sample(logits: NDArray[np.float32], truth: Mask, pictures: int, number: int) -> _Sampled:
@@ -154,18 +142,19 @@ def _fit_temperature(sampled: Sequence[_Sampled]) -> float:
 def _choose_areas(
     packed: list[_Packed],
     targets: Sequence[Mask],
-    confusion: NDArray[np.float64],
-    labels: tuple[str, ...],
+    classes: int,
+    counted: tuple[int, ...],
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the smallest areas and the holes of each label, in the order in which `tidy` works.
 
     Args:
         packed: The answers; those that a chosen area changes are replaced.
         targets: The truth.
-        confusion: (N, C, C) of each picture, brought up to date with each choice.
-        labels: The C names.
+        classes: C.
+        counted: Positions of the labels whose mean Dice is to be large.
     """
-    classes, counted = len(labels), counted_labels(labels)
+    counts = [confusion_counts(one.mask(), targets[i], classes) for i, one in enumerate(packed)]
+    confusion = np.stack(counts).astype(np.float64)
     chosen: dict[Kind, list[int]] = {"smallest": [], "holes": []}
     for kind in chosen:
         for label in range(classes):

@@ -61,9 +61,7 @@ class MaskCollector:
         for start, end in strips(rows, width, CHUNK_PX):
             place = slice(top + start, top + end)
             maps = None if self._maps is None else self._maps[:, place]
-            self._sure += decide(
-                logits[:, start:end], self._calibration.temperature, self._mask[place], maps
-            )
+            self._sure += decide(logits[:, start:end], self._calibration, self._mask[place], maps)
 
     def finish(self) -> Segmentation:
         """Return the prediction, its small patches and holes cleared away.
@@ -84,32 +82,36 @@ class MaskCollector:
             unsure=confidence < calibration.unsure_below,
             probabilities=self._maps,
             labels=self._labels,
+            offsets=calibration.offsets,
         )
 
 
 def decide(
-    logits: NDArray[np.float32], temperature: float, mask: Mask, maps: Maps | None = None
+    logits: NDArray[np.float32],
+    calibration: Calibration,
+    mask: Mask,
+    maps: Maps | None = None,
 ) -> float:
-    """Write the likeliest label of each pixel, and return the sum of its probabilities.
+    """Write the label of each pixel, and return the sum of the probabilities of these labels.
+
+    The label is the likeliest one after the offsets of the calibration are added; probabilities
+    are without the offsets.
 
     Args:
         logits: (C, rows, W), not changed.
-        temperature: Logits are divided by it.
-        mask: (rows, W), written; of equal logits the first label's.
+        calibration: Its temperature and offsets.
+        mask: (rows, W), written; of equal scores the first label's.
         maps: (C, rows, W), written with the probabilities; None for none.
     """
+    offsets = _in_logits(calibration, len(logits))
     if len(logits) == 2 and maps is None:
-        return _decide_two(logits, temperature, mask)
-    best = logits[0].astype(np.float32)
-    mask[:] = 0
-    for label in range(1, len(logits)):
-        np.copyto(mask, np.uint8(label), where=logits[label] > best)
-        np.maximum(best, logits[label], out=best)
-    sharpness = np.float32(1 / temperature)
-    total = np.zeros_like(best)
-    power = np.empty_like(best)
+        return _decide_two(logits, calibration.temperature, offsets, mask)
+    chosen = _choose(logits, offsets, mask)
+    sharpness = np.float32(1 / calibration.temperature)
+    total = np.zeros_like(chosen)
+    power = np.empty_like(chosen)
     for label in range(len(logits)):
-        _power(logits[label], best, sharpness, out=power)
+        _power(logits[label], chosen, sharpness, out=power)
         total += power
         if maps is not None:
             maps[label] = power
@@ -119,11 +121,49 @@ def decide(
     return float(total.sum(dtype=np.float64))
 
 
-def _decide_two(logits: NDArray[np.float32], temperature: float, mask: Mask) -> float:
+def _in_logits(calibration: Calibration, classes: int) -> NDArray[np.float32]:
+    """Return what is added to the logits of each label, (C,), all 0 for no offsets."""
+    offsets = calibration.offsets or (0.0,) * classes
+    return np.array([offset * calibration.temperature for offset in offsets], np.float32)
+
+
+def _choose(
+    logits: NDArray[np.float32], offsets: NDArray[np.float32], mask: Mask
+) -> NDArray[np.float32]:
+    """Write the label with the largest sum of logit and offset; return the logits of these."""
+    if len(logits) == 2:
+        # As `_decide_two` has it, to the last bit: maps must not change a mask.
+        is_second = mask.view(np.bool_)
+        np.greater(logits[1] - logits[0], offsets[0] - offsets[1], out=is_second)
+        likelier: NDArray[np.float32] = np.where(is_second, logits[1], logits[0])
+        return likelier.astype(np.float32, copy=False)
+    chosen: NDArray[np.float32] = logits[0].astype(np.float32)
+    best = chosen + offsets[0]
+    mask[:] = 0
+    for label in range(1, len(logits)):
+        score = logits[label] + offsets[label]
+        is_better = score > best
+        np.copyto(mask, np.uint8(label), where=is_better)
+        np.copyto(chosen, logits[label], where=is_better)
+        np.maximum(best, score, out=best)
+    return chosen
+
+
+def _decide_two(
+    logits: NDArray[np.float32], temperature: float, offsets: NDArray[np.float32], mask: Mask
+) -> float:
     """Do the same for two labels: the softmax is a sigmoid of their difference."""
     difference: Any = logits[1] - logits[0]
-    np.greater(difference, 0, out=mask.view(np.bool_))
-    np.abs(difference, out=difference)
+    least = offsets[0] - offsets[1]
+    np.greater(difference, least, out=mask.view(np.bool_))
+    # How far the label that was chosen is ahead, or behind where an offset decided.
+    if least == 0:
+        np.abs(difference, out=difference)
+    else:
+        sign = mask.astype(np.float32)
+        sign *= np.float32(2)
+        sign -= np.float32(1)
+        difference *= sign
     difference *= np.float32(-1 / temperature)
     np.exp(difference, out=difference)
     difference += np.float32(1)

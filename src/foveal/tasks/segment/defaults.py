@@ -33,6 +33,9 @@ _AUGMENT = AugmentOptions(
     contrast=0.0,
     color=0.0,
 )
+# With less, the masks may show it, such as lines between cells that are 255: the Dice of the cells
+# is high however many lines are missed.
+_LEAST_BACKGROUND = 0.5
 # Crops seen in all when neither epochs nor a budget are given.
 _CROPS = 8000
 
@@ -45,7 +48,7 @@ def choose_recipe(recipe: Recipe, facts: DataFacts) -> Recipe:
             divide.
     """
     _refuse(recipe)
-    for choose in (_geometry, _network, _augmentation, _schedule):
+    for choose in (_metric, _geometry, _network, _augmentation, _schedule):
         recipe = recipe.filled(choose(recipe, facts))
     return recipe
 
@@ -82,6 +85,16 @@ def _refuse(recipe: Recipe) -> None:
                 f"Invalid pipeline.{name}. Expected a multiple of {_SIDE_STEP}. Received: {side}.",
                 hint=f"--set pipeline.{name}={_SIDE_STEP * max(1, round(side / _SIDE_STEP))}",
             )
+
+
+def _metric(recipe: Recipe, facts: DataFacts) -> Recipe:
+    share = facts.background_share
+    if share is None or share >= _LEAST_BACKGROUND:
+        return Recipe()
+    why = f"it is {100 * share:.0f} % of the pixels of the masks: what is drawn may be its shapes"
+    return Recipe(
+        task_options={"count_background": True}, reasons={"task_options.count_background": why}
+    )
 
 
 def _geometry(recipe: Recipe, facts: DataFacts) -> Recipe:

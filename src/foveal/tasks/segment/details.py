@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from foveal import metrics
 from foveal.tasks.segment.analysis import RIGHT_DICE, Counts, picture_dice, take_apart
-from foveal.tasks.segment.options import counted_labels
 from foveal.types import JsonObject
 
 _SCORES = ("dice", "iou", "precision", "recall")
@@ -18,12 +17,15 @@ _POINTS = 2000
 _FEW_PICTURES = 10
 
 
-def analyse(rows: NDArray[np.float64], labels: tuple[str, ...]) -> JsonObject:
+def analyse(
+    rows: NDArray[np.float64], labels: tuple[str, ...], counted: tuple[int, ...]
+) -> JsonObject:
     """Return the details of an evaluation as JSON values (NaN is null).
 
     Args:
         rows: (N, K), see `analysis.ROW_LAYOUT`.
         labels: The C names.
+        counted: Positions of the labels that count.
 
     Returns:
         `classes` (a table), `confusion` (pixels), `pictures` (Dice of each, sorted, with its
@@ -31,7 +33,6 @@ def analyse(rows: NDArray[np.float64], labels: tuple[str, ...]) -> JsonObject:
         (sentences for people).
     """
     counts = take_apart(rows, len(labels))
-    counted = counted_labels(labels)
     details: JsonObject = {
         "classes": _class_table(counts, labels, counted),
         "confusion": {

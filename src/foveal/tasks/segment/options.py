@@ -31,8 +31,19 @@ class SegmentOptions:
         ),
     ] = 2
     postprocess: Annotated[
-        bool, About("Choose the smallest area and the holes to fill on validation.")
+        bool,
+        About(
+            "Choose the offsets between labels, the smallest area and the holes to fill on "
+            "validation."
+        ),
     ] = True
+    count_background: Annotated[
+        bool,
+        About(
+            "Let the background count in the means over labels; chosen where it is the smaller "
+            "part of the masks."
+        ),
+    ] = False
 
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
@@ -40,14 +51,15 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(names), key=_rank))
 
 
-def counted_labels(names: tuple[str, ...]) -> tuple[int, ...]:
-    """Return the positions of the labels that count in means: all but the background.
+def counted_labels(names: tuple[str, ...], *, with_background: bool) -> tuple[int, ...]:
+    """Return the positions of the labels that count in means: all, or all but the background.
 
     Where there is nothing but background, that counts.
     """
-    return tuple(i for i, name in enumerate(names) if name != BACKGROUND) or tuple(
-        range(len(names))
-    )
+    everything = tuple(range(len(names)))
+    if with_background:
+        return everything
+    return tuple(i for i in everything if names[i] != BACKGROUND) or everything
 
 
 def _rank(name: str) -> tuple[bool, list[tuple[bool, int, str]], str]:

@@ -21,19 +21,21 @@ _NAMED = 3
 @final
 @dataclass(frozen=True, repr=False)
 class Segmentation(Prediction):
-    """The answer to one picture; its confidence is the mean of the largest probabilities.
+    """The answer to one picture; its confidence is the mean probability of the pixels' labels.
 
     Attributes:
         pixels: How many pixels each label has.
         size: (height, width) of the mask.
         probabilities: (C, H, W) calibrated, original pixels; None unless asked for.
         labels: The C names.
+        offsets: What was added to the log odds of each label before one was chosen; empty for none.
     """
 
     pixels: tuple[int, ...]
     size: tuple[int, int]
     probabilities: Maps | None
     labels: tuple[str, ...]
+    offsets: tuple[float, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         """Compare the masks, not the probabilities."""

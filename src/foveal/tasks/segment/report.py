@@ -70,12 +70,13 @@ def _classes(entries: Sequence[JsonObject]) -> ReportSection:
         )
         for e in ranked
     )
+    uncounted = ", ".join(entry["label"] for entry in entries if not entry["counted"])
+    left_out = f"; {uncounted} counts in no mean over classes" if uncounted else ""
     titles = ("Dice = F1", "IoU", "precision", "recall")
     return ReportSection(
         title="Classes",
         note="Above the mean over pictures, in which a small picture counts as much as a large "
-        "one; below all pixels of all pictures together. Worst first; the background counts in "
-        "no mean over classes.",
+        f"one; below all pixels of all pictures together. Worst first{left_out}.",
         tables=(
             (("class", "pictures that hold it", *titles, "boundary F1"), means),
             (("class", "true pixels", "answered pixels", *titles), totals),
@@ -131,7 +132,7 @@ def _certainty(details: JsonObject) -> ReportSection:
     ]
     right = details["right_dice"]
     note = (
-        "The confidence of a picture is the mean over its pixels of the largest probability. "
+        "The confidence of a picture is the mean over its pixels of the answer's probability. "
         f"A picture is called right from a Dice of {percent(right)} on."
     )
     if not points:

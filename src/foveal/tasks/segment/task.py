@@ -56,10 +56,12 @@ class SegmentTask(TiledTask[Target, Segmentation]):
     primary_metric: ClassVar[str] = "dice"
     decoding: ClassVar[str] = (
         "Join the logits of the tiles with Gaussian weights, and scale them to the size of the "
-        "picture. The label of a pixel is that of its largest logit, the first of equal ones; then "
+        "picture. The label of a pixel is that of its largest logits / calibration.temperature + "
+        "calibration.offsets, the first of equal ones, without offsets where these are empty; then "
         "patches and holes smaller than calibration.smallest and calibration.holes are filled. The "
-        "confidence is the mean over the pixels of the largest softmax of logits / "
-        "calibration.temperature. An answer is unsure when its confidence is below "
+        "confidence is the mean over the pixels of the softmax of logits / "
+        "calibration.temperature at the pixel's label before patches and holes are filled. "
+        "An answer is unsure when its confidence is below "
         "calibration.unsure_below or unfamiliarity, where the network gives it, is above 1 for "
         "more than a quarter of the tiles."
     )
@@ -147,6 +149,11 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         return mask if is_same else table[mask]
 
     @property
+    def counted(self) -> tuple[int, ...]:
+        """Return the positions of the labels that count in means over labels."""
+        return counted_labels(self.labels.names, with_background=self.options.count_background)
+
+    @property
     def core_outputs(self) -> tuple[str, ...]:
         """Return the only output's name."""
         return ("logits",)
@@ -199,24 +206,28 @@ class SegmentTask(TiledTask[Target, Segmentation]):
 
     def summarise(self, rows: Rows) -> dict[str, float]:
         """Return dice, iou, boundary_f1, … over pictures and `_global`; see `analysis`."""
-        return analysis.summarise(rows, self.labels.names)
+        return analysis.summarise(rows, len(self.labels), self.counted)
 
     def is_correct(self, rows: Rows) -> NDArray[np.bool_]:
         """Return which pictures are right as `right_when` says; see `analysis.is_right`."""
         counts = analysis.take_apart(rows, len(self.labels))
-        return analysis.is_right(counts.confusion, counted_labels(self.labels.names))
+        return analysis.is_right(counts.confusion, self.counted)
 
     def fit_calibration(
         self, batches: Iterable[OutputBatch], targets: Sequence[Target]
     ) -> Calibration:
-        """Fit the temperature of the pixels and the areas to clear."""
+        """Fit the temperature of the pixels, the offsets of the labels and the areas to clear."""
         return calibrate.fit_calibration(
-            batches, targets, self.labels.names, postprocess=self.options.postprocess
+            batches,
+            targets,
+            len(self.labels),
+            self.counted,
+            postprocess=self.options.postprocess,
         )
 
     def baseline(self, raws: Sequence[RawTarget], rows: Rows) -> Baseline:
         """Return the label that has the best mean Dice when it is answered everywhere."""
-        label, constant = analysis.baseline(rows, self.labels.names)
+        label, constant = analysis.baseline(rows, len(self.labels), self.counted)
         return Baseline(self.labels.names[label], constant)
 
     def json_schema(self) -> JsonObject:
@@ -287,7 +298,7 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         """Return tables by class, the confusion, Dice by picture and what empty masks got."""
         from foveal.tasks.segment.details import analyse
 
-        return analyse(rows, self.labels.names)
+        return analyse(rows, self.labels.names, self.counted)
 
     def report_sections(self, details: JsonObject) -> list[ReportSection]:
         """Return the task's sections of the report."""

@@ -16,19 +16,23 @@ from foveal.types import Mask
 def vote(predictions: Sequence[Segmentation]) -> Segmentation:
     """Take the mean of the probabilities, or, where one has none, what most masks say.
 
-    Where as many masks say one label as another, that of the first bundle that says one of them
-    is taken.
+    With probabilities, the mean of the bundles' offsets is added to the log odds before a label is
+    chosen, as each bundle does with its own. Where as many masks say one label as another, that of
+    the first bundle that says one of them is taken.
 
     Args:
         predictions: At least one, of the same picture and labels.
     """
     first = predictions[0]
+    offsets = _mean_offsets(predictions)
     maps = [p.probabilities for p in predictions if p.probabilities is not None]
     if len(maps) == len(predictions):
         mean = sum(m.astype(np.float32) for m in maps[1:]) + maps[0].astype(np.float32)
         probabilities = mean / np.float32(len(maps))
-        mask = probabilities.argmax(axis=0).astype(np.uint8)
-        confidence = float(probabilities.max(axis=0).mean(dtype=np.float64))
+        weights = np.exp(np.array(offsets or (0.0,) * len(first.labels), np.float32))
+        mask = (probabilities * weights[:, None, None]).argmax(axis=0).astype(np.uint8)
+        chosen = np.take_along_axis(probabilities, mask[None].astype(np.intp), axis=0)
+        confidence = float(chosen.mean(dtype=np.float64))
     else:
         probabilities = None
         mask = _majority([p.known_mask() for p in predictions], len(first.labels))
@@ -40,7 +44,14 @@ def vote(predictions: Sequence[Segmentation]) -> Segmentation:
         confidence=min(1.0, confidence),
         **joint_doubts(predictions),
         probabilities=probabilities,
+        offsets=offsets,
     )
+
+
+def _mean_offsets(predictions: Sequence[Segmentation]) -> tuple[float, ...]:
+    none = (0.0,) * len(predictions[0].labels)
+    means = np.mean([p.offsets or none for p in predictions], axis=0)
+    return tuple(means.tolist()) if means.any() else ()
 
 
 def _majority(masks: Sequence[Mask], classes: int) -> Mask:

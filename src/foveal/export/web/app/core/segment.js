@@ -15,7 +15,8 @@ export function answerSegment(bundle, logits, height, width) {
   const { labels, calibration } = bundle;
   const size = height * width;
   const mask = new Uint8Array(size);
-  const sure = labels.length === 2 ? decideTwo(logits, calibration.temperature, mask) : decide(logits, calibration.temperature, mask);
+  const decision = labels.length === 2 ? decideTwo : decide;
+  const sure = decision(logits, calibration.temperature, inLogits(calibration, labels.length), mask);
   tidy(mask, height, width, labels.length, calibration);
   const confidence = Math.min(1, sure / Math.max(1, size));
   const pixels = new Array(labels.length).fill(0);
@@ -31,15 +32,27 @@ export function answerSegment(bundle, logits, height, width) {
   };
 }
 
-/** Write the likeliest label of each pixel, the first of equal ones; return the sum of its probabilities. */
-function decide(logits, temperature, mask) {
+/** What is added to the logits of each label: all 0 where the bundle has no offsets. */
+function inLogits({ temperature, offsets = [] }, classes) {
+  return Float32Array.from({ length: classes }, (_, c) => (offsets[c] ?? 0) * temperature);
+}
+
+/**
+ * Write the label of each pixel, the first of those with the largest sum of logit and offset; return the sum of the
+ * probabilities of these labels, which are without the offsets.
+ */
+function decide(logits, temperature, offsets, mask) {
   const size = mask.length;
   const sharpness = Math.fround(1 / temperature);
   const classes = logits.length / size;
   let sure = 0;
   for (let i = 0; i < size; i++) {
     let best = 0;
-    for (let c = 1; c < classes; c++) if (logits[c * size + i] > logits[best * size + i]) best = c;
+    let most = Math.fround(logits[i] + offsets[0]);
+    for (let c = 1; c < classes; c++) {
+      const score = Math.fround(logits[c * size + i] + offsets[c]);
+      if (score > most) [best, most] = [c, score];
+    }
     mask[i] = best;
     let total = 0;
     for (let c = 0; c < classes; c++) total += Math.exp((logits[c * size + i] - logits[best * size + i]) * sharpness);
@@ -49,13 +62,14 @@ function decide(logits, temperature, mask) {
 }
 
 /** The same for two labels: the softmax is a sigmoid of their difference. */
-function decideTwo(logits, temperature, mask) {
+function decideTwo(logits, temperature, offsets, mask) {
   const size = mask.length;
+  const least = Math.fround(offsets[0] - offsets[1]);
   let sure = 0;
   for (let i = 0; i < size; i++) {
     const difference = Math.fround(logits[size + i] - logits[i]);
-    mask[i] = difference > 0 ? 1 : 0;
-    sure += 1 / (1 + Math.exp(-Math.abs(difference) / temperature));
+    mask[i] = difference > least ? 1 : 0;
+    sure += 1 / (1 + Math.exp((mask[i] ? -difference : difference) / temperature));
   }
   return sure;
 }

@@ -49,6 +49,7 @@
  * @property {number[]} thresholds
  * @property {number[]} smallest
  * @property {number[]} holes
+ * @property {number[]} [offsets] Missing in bundles of before.
  */
 
 export {};

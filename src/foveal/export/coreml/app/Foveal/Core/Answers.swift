@@ -100,6 +100,7 @@ struct Answering: Sendable {
         let logits = try Self.wanted("logits", outputs)
         let mask = Masks.of(
             logits, temperature: description.calibration.temperature,
+            offsets: description.calibration.offsets ?? [],
             rows: frame.rows, columns: frame.columns)
         var counts = [Int](repeating: 0, count: description.labels.count)
         for label in mask.labels {

@@ -6,6 +6,8 @@ struct Description: Decodable, Sendable {
         let temperature: Double
         let unsureBelow: Double
         let thresholds: [Double]
+        /// Missing in descriptions of before; empty for none.
+        let offsets: [Double]?
     }
 
     struct Options: Decodable, Sendable {

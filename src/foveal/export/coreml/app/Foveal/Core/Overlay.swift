@@ -5,11 +5,15 @@ struct Masks {
     let rows: Int
     let columns: Int
     let labels: [Int]
-    /// The mean, over all pixels, of the largest probability.
+    /// The mean, over all pixels, of the probability of the pixel's label.
     let confidence: Double
 
-    static func of(_ logits: Output, temperature: Double, rows: Int, columns: Int) -> Masks {
+    /// The label is that of the largest logit / temperature + offset, the first of equal ones.
+    static func of(
+        _ logits: Output, temperature: Double, offsets: [Double], rows: Int, columns: Int
+    ) -> Masks {
         let (classes, width) = (logits.shape[0], logits.shape[2])
+        let added = (0..<classes).map { offsets.isEmpty ? 0 : offsets[$0] * temperature }
         let plane = logits.shape[1] * width
         var labels = [Int](repeating: 0, count: rows * columns)
         var sum = 0.0
@@ -17,9 +21,12 @@ struct Masks {
             for column in 0..<columns {
                 let at = row * width + column
                 var best = 0
-                for label in 0..<classes
-                where logits.values[label * plane + at] > logits.values[best * plane + at] {
-                    best = label
+                var largest = -Double.infinity
+                for label in 0..<classes {
+                    let score = Double(logits.values[label * plane + at]) + added[label]
+                    if score > largest {
+                        (best, largest) = (label, score)
+                    }
                 }
                 let most = Double(logits.values[best * plane + at])
                 var total = 0.0
