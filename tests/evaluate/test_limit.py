@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from foveal.bundle.promise import promise
-from foveal.evaluate.baseline import compare_baseline
-from foveal.evaluate.limit import below, calibrate_limit
+from foveal.evaluate.baseline import BaselineComparison, compare_baseline
+from foveal.evaluate.limit import below, calibrate_limit, not_better
+from foveal.metrics import Interval
 from foveal.tasks.classify.task import Classification, ClassifyTask
 from foveal.types import NEVER_SURE, Calibration, Frame, Labels
 
@@ -49,6 +50,15 @@ def test_a_strong_model_promises_what_is_wanted() -> None:
     assert promise(calibration, ClassifyTask).startswith(
         "At least 99 % of the answers that are not unsure"
     )
+
+
+def test_a_gain_that_no_report_shows_is_none() -> None:
+    def compared(gain: float) -> BaselineComparison:
+        return BaselineComparison("ant", {"accuracy": 0.5}, Interval(gain, gain, gain))
+
+    assert not compared(0.0004).is_beaten
+    assert "the model gets +0.0 points" in not_better(insects(), compared(-0.0001))
+    assert compared(0.001).is_beaten
 
 
 def test_few_pictures_promise_what_they_show_and_name_the_goal() -> None:

@@ -134,6 +134,6 @@ def not_better(task: Task, baseline: BaselineComparison) -> str:
     gain = baseline.difference
     return (
         f"It is not shown to be better than answering “{baseline.answer}” to every picture, which "
-        f"gets {title} {100 * constant:.1f} %; the model gets {100 * gain.value:+.1f} points "
-        f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f})."
+        f"gets {title} {100 * constant:.1f} %; the model gets {100 * gain.value:+z.1f} points "
+        f"({100 * gain.low:+z.1f} to {100 * gain.high:+z.1f})."
     )

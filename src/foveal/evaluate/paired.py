@@ -57,8 +57,8 @@ class PairedTest:
         return (
             f"{self.run} against {self.baseline} on "
             f"{plural(self.common, 'common picture')}: "
-            f"{100 * difference.value:+.2f} points ({100 * difference.low:+.2f} to "
-            f"{100 * difference.high:+.2f}), {self.gained} gained, {self.lost} lost, "
+            f"{100 * difference.value:+z.2f} points ({100 * difference.low:+z.2f} to "
+            f"{100 * difference.high:+z.2f}), {self.gained} gained, {self.lost} lost, "
             f"p = {self.p_value:.2g} (McNemar): {verdict} than chance explains."
         )
 

@@ -280,8 +280,8 @@ def _refuse_lossy(
     title = task.metric_words[task.primary_metric].title
     raise ParityError(
         f"Fewer digits cost this network too much: {why}. {title} on {count} validation pictures "
-        f"goes from {values[0]:.2%} to {values[1]:.2%} ({100 * difference.value:+.2f} points, "
-        f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}); "
+        f"goes from {values[0]:.2%} to {values[1]:.2%} ({100 * difference.value:+z.2f} points, "
+        f"95 % interval {100 * difference.low:+z.2f} to {100 * difference.high:+z.2f}); "
         f"{agreement:.2%} of the answers stay. Nothing was written.",
         hint="leave the precision out, or show it on more labelled pictures: --data FOLDER",
     )

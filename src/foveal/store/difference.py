@@ -160,4 +160,4 @@ def subtract(second: Interval, first: Interval) -> Interval:
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:+.2f}"
+    return f"{100 * share:+z.2f}"

@@ -109,4 +109,4 @@ def _answers(folder: StudyFolder, name: str, metric: str) -> AnswerTable:
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:+.2f}"
+    return f"{100 * share:+z.2f}"

@@ -85,7 +85,8 @@ class BesideBefore:
             said.append(
                 f"on {self.samples} pictures with known labels, {self.metric.lower()} was "
                 f"{percent(self.before.value)} before and is {percent(self.after.value)} now: "
-                f"{100 * self.difference.value:+.1f} points ({low:+.1f} to {high:+.1f}), {verdict}"
+                f"{100 * self.difference.value:+z.1f} points ({low:+z.1f} to {high:+z.1f}), "
+                f"{verdict}"
             )
         if self.on_new is not None:
             said.append(
@@ -124,7 +125,7 @@ def _shown(value: Interval | None) -> str:
 def _points(value: Interval | None) -> str:
     if value is None:
         return "-"
-    return f"{100 * value.value:+.1f} points ({100 * value.low:+.1f} to {100 * value.high:+.1f})"
+    return f"{100 * value.value:+z.1f} points ({100 * value.low:+z.1f} to {100 * value.high:+z.1f})"
 
 
 def beside_before(
