@@ -13,6 +13,7 @@ from PIL import Image as PILImage
 from foveal.bundle import Bundle
 from foveal.predict import Predictor
 from foveal.server import ServerHandle, start_in_thread
+from foveal.words import percent
 
 pytestmark = pytest.mark.browser
 
@@ -99,6 +100,25 @@ def test_a_model_that_is_not_usable_yet_says_why(page) -> None:
     expect(page.locator("#about")).to_contain_text(why)
     page.set_input_files("#choose", [GREY])
     expect(page.locator(".unsure-note")).to_contain_text(why)
+
+    def foreign(route) -> None:
+        answer = route.fetch().json()
+        route.fulfill(json=answer | {"unsure": True, "reasons": ["confidence", "unfamiliar"]})
+
+    page.route("**/predict/**", foreign)
+    page.click("#clear")
+    page.set_input_files("#choose", [GREY])
+    expect(page.locator(".unsure-note")).to_contain_text(f"{why} And this picture is unlike")
+
+
+def test_a_figure_has_the_digits_of_the_terminal(page) -> None:
+    shares = [*(i / 800 for i in range(801)), 0.9996, 0.99999, 0.0625, 1 / 3]
+    said = page.evaluate(
+        "async (all) => { const { figure } = await import('/static/words.js');"
+        " return all.map(figure); }",
+        shares,
+    )
+    assert said == [percent(share) for share in shares]
 
 
 def test_several_pictures_each_get_an_answer_in_order(page) -> None:

@@ -80,7 +80,7 @@ def test_the_page_says_what_the_model_reads(page) -> None:
     about = page.locator("#about").text_content().replace("\u2060", "")
     assert about == (
         "reader reads texts of 3 characters: A–C. It takes lines of any width, up to 16 times the "
-        "height, at 16 pixels high. Right for 98 % (95 to 100 %) of its validation pictures."
+        "height, at 16 pixels high. Right for 98.0 % (95.0 to 100.0 %) of its validation pictures."
     )
     page.get_by_label("Model").select_option("sums")
     expect(page.locator("#about")).to_contain_text("3 characters: / 0 1.")

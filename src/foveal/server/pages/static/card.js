@@ -98,8 +98,11 @@ export class Card {
   }
 
   unsureText() {
-    if (!this.model.usable) return `${this.model.promise} This is a best guess. Please look yourself.`;
     const whys = this.answer.reasons.map((reason) => this.why(reason));
+    if (!this.model.usable) {
+      const foreign = this.answer.reasons.includes("unfamiliar") ? ` And ${this.why("unfamiliar")}.` : "";
+      return `${this.model.promise}${foreign} This is a best guess. Please look yourself.`;
+    }
     return `Unsure. This is a best guess: ${whys.join(", and ")}. Please look yourself.`;
   }
 

@@ -1,6 +1,7 @@
 // The page of live figures: asks for the counts, and shows what has happened between two answers.
 
 import { fetchWithKey } from "./key.js";
+import { counted } from "./words.js";
 
 const EVERY_MS = 2000;
 const KEPT = 60;
@@ -119,7 +120,7 @@ function versionPart(version) {
   const part = element("div", null, "version");
   const title = element("h3", `Version ${version.version}`);
   title.append(...version.roles.map((role) => element("span", role, role === "current" ? "badge is-live" : "badge")));
-  part.append(title, element("p", `${version.answers.toLocaleString("en")} pictures answered`, "muted small"));
+  part.append(title, element("p", `${counted(version.answers, "picture")} answered`, "muted small"));
   const compared = version.agreement;
   if (compared.pictures || compared.busy || compared.failed) part.append(element("p", agreementWords(compared)));
   if (!version.validation) {
@@ -135,7 +136,7 @@ function versionPart(version) {
 function agreementWords(compared) {
   const parts = [];
   if (compared.pictures) {
-    parts.push(`Agrees with the current version on ${share(compared.alike, compared.pictures)} of ${compared.pictures.toLocaleString("en")} pictures`);
+    parts.push(`Agrees with the current version on ${share(compared.alike, compared.pictures)} of ${counted(compared.pictures, "picture")}`);
     parts.push(`mean agreement ${(compared.mean_sum / compared.pictures).toFixed(3)}`);
   }
   if (compared.busy) parts.push(`${compared.busy.toLocaleString("en")} not compared while the server was busy`);

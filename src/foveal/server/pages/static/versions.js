@@ -1,6 +1,7 @@
 // The page of models and versions: shows what the store has, and moves aliases for administrators.
 
 import { fetchWithKey } from "./key.js";
+import { figure as percent, measured } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -120,8 +121,7 @@ async function download(made, button) {
 
 function figure(name, metric, isPrimary) {
   const box = element("div");
-  const range = metric.low === null || metric.low === undefined ? "" : ` (${percent(metric.low)} to ${percent(metric.high)})`;
-  box.append(element("dt", name.replaceAll("_", " ") + (isPrimary ? " (primary)" : "")), element("dd", percent(metric.value) + range));
+  box.append(element("dt", name.replaceAll("_", " ") + (isPrimary ? " (primary)" : "")), element("dd", measured(metric)));
   return box;
 }
 
@@ -203,6 +203,5 @@ function element(tag, text = null, kind = "") {
 }
 
 const day = (when) => when.slice(0, 16).replace("T", " ");
-const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
 
 load();

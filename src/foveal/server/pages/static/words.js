@@ -26,6 +26,25 @@ export function percent(share) {
   return `${value.toFixed(digits)} %`;
 }
 
+// A measured figure, in the digits of the report and the terminal: `foveal.words.percent`.
+export function figure(share) {
+  if (typeof share !== "number" || !Number.isFinite(share)) return "–";
+  const value = 100 * share;
+  // Python rounds a half to the even digit. Of the halves of a tenth, only .25 and .75 are exact.
+  const text = ((4 * value) % 4 === 1 ? value - 0.01 : value).toFixed(1);
+  return `${share < 1 && Number(text) >= 100 ? "99.9" : text} %`;
+}
+
+// "97.5 % (95.5 to 98.6 %)"
+export function measured({ value, low, high }) {
+  const known = typeof low === "number" && typeof high === "number";
+  return known ? `${figure(value)} (${figure(low).slice(0, -2)} to ${figure(high)})` : figure(value);
+}
+
+export function counted(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 export function aboutModel(model) {
   if (model.target === "mask") return marks(model);
   const measure = model.metrics[model.primary_metric];
@@ -81,14 +100,4 @@ export function listed(names) {
   if (names.length === 1) return names[0];
   if (names.length > 6) return `${names.length} classes`;
   return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
-}
-
-function measured({ value, low, high }) {
-  const known = typeof low === "number" && typeof high === "number";
-  return known ? `${percent(value)} (${tenths(low)} to ${tenths(high)} %)` : percent(value);
-}
-
-// Cut, not rounded: 99.96 is not 100.
-function tenths(share) {
-  return Math.floor(1000 * share + 1e-6) / 10;
 }
