@@ -71,8 +71,16 @@ def test_nothing_is_chosen_where_answers_are_right() -> None:
     assert chosen([cautious(seed, 4.0) for seed in range(4)]) == ()
 
 
-def test_two_pictures_are_too_few() -> None:
-    assert chosen([cautious(seed, -0.5) for seed in range(2)]) == ()
+def test_two_pictures_are_enough_where_they_agree() -> None:
+    held_back = [cautious(seed, -0.5) for seed in range(2)]
+    assert chosen(held_back)[1] >= 1.5
+    let_through = cautious(1, 5.0)
+    let_through[0][1] += 4.75
+    assert chosen([held_back[0], let_through]) == ()
+
+
+def test_one_picture_is_too_few() -> None:
+    assert chosen([cautious(0, -0.5)]) == ()
 
 
 def test_what_only_one_picture_gains_from_is_not_chosen() -> None:
@@ -137,7 +145,7 @@ def slow_search(
                 table[i, j] = mean_dice([pair], Calibration(offsets=tuple(now)), counted)
         left_out = [np.delete(table, i, axis=0).mean(axis=0).round(9).argmax() for i in range(4)]
         gains = [table[i, best] - table[i, 0] for i, best in enumerate(left_out)]
-        if np.mean(gains) >= 0.002:
+        if np.mean(gains) >= 0.002 and np.sign(gains).sum() > 0:
             offsets[label] = tried[int(table.mean(axis=0).round(9).argmax())]
     return tuple(offsets)
 

@@ -30,9 +30,9 @@ _PER_LOGIT, _MOST_GAP = 8, 64
 # other down.
 _MOST_LOGITS = _MOST_GAP / _PER_LOGIT / 2
 # An offset is chosen on all pictures but one and judged on that one, in turn. A mean gain in Dice
-# of less than this is as likely chance, and so is any of two pictures.
+# of less than this is as likely chance, and so is one to which more pictures lose than gain.
 _LEAST_GAIN = 0.002
-_LEAST_PICTURES = 3
+_LEAST_PICTURES = 2
 
 
 @final
@@ -125,8 +125,8 @@ def _best(dice: NDArray[np.float64], distance: NDArray[np.float64]) -> int:
     total = ordered.sum(axis=0)
     others = (total - ordered).round(9).argmax(axis=1)
     gain = ordered[np.arange(len(ordered)), others] - ordered[:, 0]
-    best = int(total.round(9).argmax()) if gain.mean() >= _LEAST_GAIN else 0
-    return int(order[best])
+    is_shown = gain.mean() >= _LEAST_GAIN and np.sign(gain).sum() > 0
+    return int(order[total.round(9).argmax() if is_shown else 0])
 
 
 def _confusions(
