@@ -1,7 +1,8 @@
 """Pictures as other sources have them: grey or inverted ink, frames, stretching, JPEG, light, …
 
 Each shift has three degrees. The ink shifts know nothing of letters: whatever differs from the
-ground, which is the median colour of the picture's edge, counts as ink.
+ground, which is the median colour of the picture's edge, counts as ink. The shifts apart are of
+kinds that no augmentation imitates: they tell whether what was chosen by the others carries over.
 """
 
 from __future__ import annotations
@@ -183,6 +184,102 @@ def dark(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
     return _of(np.asarray(image, np.float64) * (0.6, 0.4, 0.25)[degree])
 
 
+def perspective(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Seen from aside: each corner moves inwards by up to 10, 18 and 26 % of both sides."""
+    width, height = image.size
+    # From the upper left one counter-clockwise, and how far each moves.
+    corners = np.array([(0, 0), (0, height), (width, height), (width, 0)], np.float64)
+    inwards = np.array([(1, 1), (1, -1), (-1, -1), (-1, 1)]) * (width, height)
+    moved = corners + inwards * rng.uniform(0, (0.1, 0.18, 0.26)[degree], (4, 2))
+    rows, values = [], []
+    for (x, y), (from_x, from_y) in zip(moved, corners, strict=True):
+        rows += [
+            (x, y, 1, 0, 0, 0, -from_x * x, -from_x * y),
+            (0, 0, 0, x, y, 1, -from_y * x, -from_y * y),
+        ]
+        values += [from_x, from_y]
+    return image.transform(
+        image.size,
+        PILImage.Transform.PERSPECTIVE,
+        np.linalg.solve(np.array(rows), np.array(values)).tolist(),
+        PILImage.Resampling.BICUBIC,
+        fillcolor=_filled(ground_of(image)),
+    )
+
+
+def _ink_colour(image: PILImage.Image) -> np.ndarray:
+    """Return the colour that differs most from the ground, (3,) float."""
+    pixels = np.asarray(image, np.float64).reshape(-1, 3)
+    colour: np.ndarray = pixels[np.abs(pixels - ground_of(image)).sum(1).argmax()]
+    return colour
+
+
+def ruled(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Lines across the paper, 30, 50 and 70 % as dark as the ink."""
+    pixels, ground, ink = np.asarray(image, np.float64), ground_of(image), _ink_colour(image)
+    height = len(pixels)
+    apart = max(4, round(height * rng.uniform(0.15, 0.25)))
+    thick = max(1, round(height * 0.02))
+    ys = np.arange(height) + int(rng.integers(apart))
+    line = ground + (ink - ground) * (0.3, 0.5, 0.7)[degree]
+    # Of a line and ink the one further from the ground is seen.
+    is_line = (ys % apart < thick)[:, None] & (
+        np.abs(pixels - ground).sum(2) < np.abs(line - ground).sum()
+    )
+    return _of(np.where(is_line[:, :, None], line, pixels))
+
+
+def blots(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Dirt: 2, 5 and 10 round blots of the ink's colour, 2 to 5 % of the shorter side across."""
+    pixels, ink = np.asarray(image, np.float64).copy(), _ink_colour(image)
+    height, width = pixels.shape[:2]
+    ys, xs = np.mgrid[:height, :width] + 0.5
+    for _ in range((2, 5, 10)[degree]):
+        y, x = rng.uniform(0, (height, width))
+        radius = max(0.6, rng.uniform(0.01, 0.025) * min(height, width))
+        pixels[(ys - y) ** 2 + (xs - x) ** 2 <= radius**2] = ink
+    return _of(pixels)
+
+
+def two_toned(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Only ground and ink, as from a fax, at 100, 75 and 50 % of the resolution."""
+    share = (1.0, 0.75, 0.5)[degree]
+    size = image.size
+    coarse = image.resize([max(4, round(side * share)) for side in size], PILImage.Resampling.BOX)
+    ground, ink = ground_of(image), _ink_colour(image)
+    far = np.abs(np.asarray(coarse, np.float64) - ground).sum(2)
+    is_ink = far > np.abs(ink - ground).sum() / 2
+    fax = _of(np.where(is_ink[:, :, None], ink, ground))
+    return fax.resize(size, PILImage.Resampling.NEAREST)
+
+
+def framed(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """A black edge outside one or two sides, as of a scanner: 3, 6 and 10 % wide."""
+    width, height = image.size
+    x, y = (max(1, round(side * (0.03, 0.06, 0.1)[degree])) for side in image.size)
+    sides = rng.permutation(4)[: int(rng.integers(1, 3))]
+    left, top, right, bottom = (int(amount * (i in sides)) for i, amount in enumerate((x, y, x, y)))
+    canvas = PILImage.new("RGB", (width + left + right, height + top + bottom), (16, 16, 16))
+    canvas.paste(image, (left, top))
+    return canvas
+
+
+def covered(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """A grey square over 20, 35 and 50 % of the shorter side, anywhere."""
+    pixels = np.asarray(image, np.float64).copy()
+    height, width = pixels.shape[:2]
+    side = round((0.2, 0.35, 0.5)[degree] * min(height, width))
+    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+    pixels[top : top + side, left : left + side] = 128
+    return _of(pixels)
+
+
+def few_tones(image: PILImage.Image, degree: int, rng: Rng) -> PILImage.Image:
+    """Only 6, 4 and 3 tones of each colour."""
+    steps = (5, 3, 2)[degree]
+    return _of(np.rint(np.asarray(image, np.float64) / 255 * steps) * 255 / steps)
+
+
 _BOTH: dict[str, Shift] = {
     "JPEG": jpeg,
     "blur": blur,
@@ -206,3 +303,19 @@ INK: Mapping[str, Shift] = {
 
 PHOTOGRAPHS: Mapping[str, Shift] = {**_BOTH, "contrast": contrast, "near": near, "dark": dark}
 """Shifts of photographs."""
+
+INK_APART: Mapping[str, Shift] = {
+    "perspective": perspective,
+    "ruled": ruled,
+    "blots": blots,
+    "two-toned": two_toned,
+    "framed": framed,
+}
+"""Shifts of pictures of ink by which nothing was chosen."""
+
+PHOTOGRAPHS_APART: Mapping[str, Shift] = {
+    "perspective": perspective,
+    "covered": covered,
+    "few tones": few_tones,
+}
+"""Shifts of photographs by which nothing was chosen."""

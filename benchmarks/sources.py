@@ -94,7 +94,7 @@ def measure(
         options = [*arguments.train_option, "--seed", str(seed)]
         trained = foveal_command.train(data, folder / "runs", "sources", options)
         model = foveal.load(trained.json["bundle"])
-        answers = [model.predict(item.path) for item in left_out]
+        answers = model.predict([item.path for item in left_out], verbose=False)
     is_wrong = [a.text != item.label for a, item in zip(answers, left_out, strict=True)]
     sure = sum(w and not a.unsure for w, a in zip(is_wrong, answers, strict=True))
     n = len(left_out)

@@ -97,8 +97,8 @@ def test_what_comes_into_view_has_the_padding_colour():
 EVERYTHING = {
     "rotation": 30, "zoom": 0.3, "shear": 10, "shift": 0.2, "flip_horizontal": True,
     "flip_vertical": True, "brightness": 0.5, "contrast": 0.5, "color": 0.5, "blur": 1.0,
-    "noise": 0.2, "erasing": 0.5, "stretch": 0.5, "tint": 0.3, "fade": 0.6, "invert": 0.5,
-    "stroke": 1.5, "shade": 0.5,
+    "noise": 0.2, "erasing": 0.5, "stretch": 0.5, "shrink": 1.0, "tint": 0.3,
+    "fade": 0.6, "invert": 0.5, "stroke": 1.5, "shade": 0.5,
 }  # fmt: skip
 
 
@@ -180,17 +180,63 @@ def test_erasing_fills_one_rectangle_of_some_pictures():
         assert 2 <= int(rows.sum()) <= 9
 
 
-def test_stretching_makes_a_shape_wider_or_higher_and_keeps_its_area():
-    pixels = torch.zeros(200, 40, 40, 3, dtype=torch.uint8)
-    pixels[:, 14:26, 14:26] = 255
-    images = augment(pixels, stretch=1.0)
+def lit_box(images):
+    """Return width, height, left, top of what is lit in pictures, each (N,)."""
     lit = images[:, 0] > 127
-    wide, high = lit.any(1).sum(1).float(), lit.any(2).sum(1).float()
-    ratio = wide / high
-    assert float(ratio.max()) > 1.7 and float(ratio.min()) < 0.6
-    assert float(ratio.max()) <= 2.2
-    areas = lit.sum((1, 2)).float()
-    assert abs(float(areas.mean()) - 144) < 12
+    columns, rows = lit.any(1).float(), lit.any(2).float()
+    return columns.sum(1), rows.sum(1), columns.argmax(1), rows.argmax(1)
+
+
+def test_stretching_makes_a_shape_narrower_or_lower_and_never_both():
+    pixels = torch.full((200, 40, 40, 3), 255, dtype=torch.uint8)
+    images = augment(pixels, stretch=1.0)
+    wide, high, left, top = lit_box(images)
+    assert float(torch.maximum(wide, high).min()) == 40
+    assert 20 <= float(wide.min()) <= 23
+    assert 20 <= float(high.min()) <= 23
+    # It lies anywhere between the sides.
+    assert len(set(left[wide < 30].tolist())) > 5
+    assert len(set(top[high < 30].tolist())) > 5
+
+
+def test_a_shrunk_picture_keeps_its_proportions_and_lies_whole_anywhere_in_its_frame():
+    pixels = torch.full((300, 60, 40, 3), 255, dtype=torch.uint8)
+    images = augment(pixels, shrink=2.0)
+    wide, high, left, top = lit_box(images)
+    assert torch.all((high / wide - 1.5).abs() < 0.25)
+    assert 13 <= float(wide.min()) <= 16
+    assert 35 < float(wide.max()) <= 40
+    small = wide < 20
+    assert int(left[small].min()) <= 4
+    assert int((left + wide)[small].max()) >= 36
+    assert int(top[small].min()) <= 6
+    # Nothing of it is cut off: the lit area is that of the whole picture, scaled.
+    areas = (images[:, 0] > 127).sum((1, 2)).float()
+    assert torch.allclose(areas, wide * high, rtol=0.02)
+
+
+def test_a_line_of_one_pixel_is_as_light_as_its_area_says_when_it_is_shrunk():
+    pixels = torch.zeros(200, 60, 60, 3, dtype=torch.uint8)
+    pixels[:, 30] = 255
+    lines = Augmenter(AugmentOptions(**{**OFF, "shrink": 2.0}), (0, 0, 0))(pixels, generator(0))
+    light = lines[:, 0].sum((1, 2)) / (255 * 60)
+    share = (lines[:, 0].amax(1) > 4).float().mean(1)
+    assert float(share.min()) < 0.36
+    # Of every third row alone, a line would be three times as light as it should be, or not seen.
+    assert torch.all((light / share**2 - 1).abs() < 0.4)
+
+
+def test_a_shrunk_crop_keeps_its_middle_and_its_mask_follows():
+    pixels = torch.zeros(50, 64, 64, 3, dtype=torch.uint8)
+    pixels[:, 24:40, 24:40] = 255
+    masks = (pixels[..., 0] > 0).to(torch.uint8)
+    augmenter = Augmenter(AugmentOptions(**{**OFF, "shrink": 1.0}), (0, 0, 0))
+    images, moved = augmenter.with_masks(pixels, masks, (32, 32), generator(0))
+    wide, high, left, top = lit_box(images)
+    assert torch.all((left + wide / 2 - 16).abs() <= 1)
+    assert torch.all((top + high / 2 - 16).abs() <= 1)
+    # But for its edge, where one is blended and the other is not.
+    assert torch.all(((moved == 1) ^ (images[:, 0] > 127)).sum((1, 2)) <= 2 * (wide + high))
 
 
 def test_fading_goes_towards_the_padding_colour_and_no_further():

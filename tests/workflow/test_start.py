@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,21 @@ def test_the_new_model_remembers_what_the_one_before_was_trained_on(
     assert new is not None
     assert set(old.content.tolist()) < set(new.content.tolist())
     assert np.all(np.diff(new.content) > 0)
+
+
+def test_pictures_are_changed_as_they_were_but_for_what_is_given(shapes: foveal.Model) -> None:
+    start = Start.find(run_of(shapes))
+    old = start.recipe
+    chosen = replace(old.train.augment, fade=0.7, stretch=1.0, rotation=3.0)
+    resolved = replace(
+        old,
+        train=replace(old.train, augment=chosen),
+        reasons={"train.augment.fade": "other sources", "train.epochs": "enough"},
+    )
+    settled = start.settle(resolved, frozenset({"train.augment.rotation"}), 60)
+    assert settled.train.augment == replace(old.train.augment, rotation=3.0)
+    assert "train.augment.fade" not in settled.reasons
+    assert "train.epochs" in settled.reasons
 
 
 def test_given_sides_stay_and_are_warned_of(

@@ -21,7 +21,7 @@ from foveal.recipe.sections import (
     PipelineOptions,
     SplitOptions,
 )
-from foveal.recipe.training import TrainOptions
+from foveal.recipe.training import AugmentOptions, TrainOptions
 from foveal.settings import About, Knob, parse_section, settings_of
 
 # Younger than the first runs: key → what it was before it could be chosen.
@@ -34,6 +34,7 @@ _YOUNGER: Mapping[str, Any] = {
     "train.beta1": 0.9,
     "train.beta2": 0.999,
     "train.augment.stretch": 0.0,
+    "train.augment.shrink": 0.0,
     "train.augment.fade": 0.0,
     "train.augment.tint": 0.0,
     "train.augment.invert": 0.0,
@@ -94,7 +95,8 @@ class Recipe:
         Raises:
             RecipeError: Naming the key, and the nearest known one where it is unknown.
         """
-        return parse_section(cls, data)._giving(_leaves(data))
+        leaves = frozenset(_leaves(data))
+        return parse_section(cls, data)._giving(leaves | _settled_by(leaves))
 
     def overlaid(self, layer: Mapping[str, Any]) -> Self:
         """Return the recipe with the values of a mapping in place of its own.
@@ -167,6 +169,16 @@ class Recipe:
         data = self.to_dict()
         del data["reasons"]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _settled_by(leaves: frozenset[str]) -> frozenset[str]:
+    """Return younger keys of the augmentation when all others are there: a run's recipe.
+
+    Such a recipe leaves them out where they are off, and they must not be chosen anew.
+    """
+    section = "train.augment."
+    names = {section + each.name for each in fields(AugmentOptions)}
+    return frozenset(names & _YOUNGER.keys() if names - _YOUNGER.keys() <= leaves else ())
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:

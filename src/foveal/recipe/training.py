@@ -26,7 +26,18 @@ class AugmentOptions:
     ] = 0.06
     stretch: Annotated[
         float,
-        About("How much wider or higher, up to 1 + stretch times, drawn evenly.", ge=0, le=2),
+        About(
+            "How much narrower or lower, down to 1 / (1 + stretch) times, drawn evenly.", ge=0, le=2
+        ),
+    ] = 0.0
+    shrink: Annotated[
+        float,
+        About(
+            "How much smaller, down to 1 / (1 + shrink) times, drawn evenly; a whole picture then "
+            "lies anywhere in its frame.",
+            ge=0,
+            le=4,
+        ),
     ] = 0.0
     flip_horizontal: Annotated[bool | None, About("Mirror half of the pictures left to right.")] = (
         None

@@ -14,9 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foveal.recipe import AugmentOptions
-from foveal.train.repaint import repaint
+from foveal.train.repaint import repaint, thicken
 from foveal.train.share import Share
 from foveal.types import IGNORED
+
+# Pictures that are shrunk by more are softened first: strokes of one pixel would break up.
+_SOFTENED = 1.5
 
 
 class Augmenter:
@@ -50,7 +53,7 @@ class Augmenter:
         if not options.is_on:
             return to_float(pixels)
         share = share or Share.whole(len(pixels))
-        images = pixels.permute(0, 3, 1, 2).contiguous().float()
+        images = self._floats(pixels, generator, share)
         images = self._move(images, generator, share)
         images = repaint(images, options, self.pad_color, generator, share)
         return images.contiguous(memory_format=torch.channels_last)
@@ -77,7 +80,7 @@ class Augmenter:
             (N, 3, *size) float32 in [0, 255], and (N, *size) uint8.
         """
         share = share or Share.whole(len(pixels))
-        images = pixels.permute(0, 3, 1, 2).contiguous().float()
+        images = self._floats(pixels, generator, share)
         images, moved = self._move_both((images, masks), size, generator, share)
         images = repaint(images, self.options, self.pad_color, generator, share)
         return images.contiguous(memory_format=torch.channels_last), moved
@@ -89,14 +92,21 @@ class Augmenter:
             return side
         angle = math.radians(min(45.0, options.rotation))
         turned = math.cos(angle) + math.sin(angle) + math.tan(math.radians(options.shear))
-        zoomed = (1 - options.zoom) / math.sqrt(1 + options.stretch)
+        zoomed = (1 - options.zoom) / (1 + options.stretch) / (1 + options.shrink)
         return math.ceil(side * (turned / zoomed + options.shift * 2)) + 2
 
     @property
     def _resamples(self) -> bool:
         options = self.options
-        moved = options.rotation, options.zoom, options.shear, options.shift, options.stretch
-        return any(moved)
+        names = "rotation", "zoom", "shear", "shift", "stretch", "shrink"
+        return any(getattr(options, name) for name in names)
+
+    def _floats(self, pixels: Tensor, generator: torch.Generator, share: Share) -> Tensor:
+        """Return the pictures with their strokes changed: before they are shrunk, if they are."""
+        images = pixels.permute(0, 3, 1, 2).contiguous().float()
+        if self.options.is_on and self.options.stroke:
+            images = thicken(images, self.options.stroke, generator, share)
+        return images
 
     def _move_both(
         self,
@@ -108,7 +118,7 @@ class Augmenter:
         images, masks = both
         if not self.options.is_on:
             return _middle(images, size), _middle(masks, size)
-        matrix, shift, mirror_x, mirror_y = self._draw(generator, share)
+        matrix, shift, mirror_x, mirror_y = self._draw(generator, share, is_whole=False)
         layer = masks[:, None]
         if matrix is None:
             parts = (_middle(images, size), _middle(layer, size))
@@ -120,16 +130,25 @@ class Augmenter:
         return warp(images, matrix, shift, self.pad_color, size=size), labels
 
     def _move(self, images: Tensor, generator: torch.Generator, share: Share) -> Tensor:
-        matrix, shift, mirror_x, mirror_y = self._draw(generator, share)
+        matrix, shift, mirror_x, mirror_y = self._draw(generator, share, is_whole=True)
         if matrix is None:
             # Without resampling flips are exact.
             return _flip(_flip(images, mirror_x, 3), mirror_y, 2)
+        if self.options.shrink:
+            images = _soften(images, matrix)
         return warp(images, matrix, shift, self.pad_color)
 
     def _draw(
-        self, generator: torch.Generator, share: Share
+        self, generator: torch.Generator, share: Share, *, is_whole: bool
     ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
-        """Return the matrices and shifts of `warp` (no matrices without resampling) and mirrors."""
+        """Return the matrices and shifts of `warp` (no matrices without resampling) and mirrors.
+
+        Args:
+            generator: Of every draw.
+            share: Which rows of a batch these are.
+            is_whole: Whole pictures, which lie anywhere in their frames when they are shrunk;
+                crops do anyway.
+        """
         options = self.options
         drawn = share.draws(8, generator)
         count = len(drawn)
@@ -141,12 +160,12 @@ class Augmenter:
             return None, shift, mirror_x, mirror_y
         angle = torch.deg2rad(signed[:, 0] * options.rotation)
         zoom = (1 + signed[:, 1] * options.zoom)[:, None].repeat(1, 2)
-        if options.stretch:
-            wider = share.draws(2, generator)
-            factor = (1 + options.stretch) ** wider[:, 0]
-            # Of the two axes one is drawn out, and both by its root: the size stays about alike.
-            is_wide = (wider[:, 1] < 0.5).float() * 2 - 1
-            zoom = zoom * torch.stack([factor ** (is_wide / 2), factor ** (-is_wide / 2)], 1)
+        if options.shrink or options.stretch:
+            times = self._smaller(share.draws(3, generator))
+            zoom = zoom / times
+            if is_whole:
+                # Its centre is at most so far from the frame's that it fits.
+                shift = shift + (share.draws(2, generator) * 2 - 1) * (times - 1)
         shear = torch.tan(torch.deg2rad(signed[:, 2] * options.shear))
         flip_x = torch.where(mirror_x, -1.0, 1.0) if mirror_x is not None else torch.ones(count)
         flip_y = torch.where(mirror_y, -1.0, 1.0) if mirror_y is not None else torch.ones(count)
@@ -160,6 +179,14 @@ class Augmenter:
             1,
         )
         return matrix / zoom[:, :, None], shift, mirror_x, mirror_y
+
+    def _smaller(self, drawn: Tensor) -> Tensor:
+        """Return by how much the width and the height are divided, (N, 2) from (N, 3) draws."""
+        options = self.options
+        times = (1 + options.shrink) ** drawn[:, :1]
+        is_width = (drawn[:, 1:2] < 0.5).float()
+        exponents = torch.cat([is_width, 1 - is_width], 1) * drawn[:, 2:3]
+        return times * (1 + options.stretch) ** exponents
 
 
 def to_float(pixels: Tensor) -> Tensor:
@@ -212,6 +239,15 @@ def warp(
     mode = "nearest" if nearest else "bilinear"
     sampled = F.grid_sample(images - color, grid, mode=mode, align_corners=False)
     return sampled.add_(color)
+
+
+def _soften(images: Tensor, matrix: Tensor) -> Tensor:
+    """Blur what will be shrunk, which may be in place: `warp` looks at four pixels, not at all."""
+    much = torch.nonzero(torch.linalg.det(matrix) > _SOFTENED**2)[:, 0].to(images.device)
+    if len(much) and min(images.shape[2:]) >= 2:
+        halves = F.avg_pool2d(images[much], 2, ceil_mode=True)
+        images[much] = F.interpolate(halves, size=images.shape[2:], mode="bilinear")
+    return images
 
 
 def _centres(count: int, size: int, device: torch.device) -> Tensor:

@@ -41,8 +41,6 @@ def repaint(
     """
     if not options.is_on:
         return images
-    if options.stroke:
-        images = _thicken(images, options.stroke, generator, share)
     images = _recolor(images, options, ground, generator, share)
     if options.shade:
         images = _shade(images, options.shade, generator, share)
@@ -62,8 +60,15 @@ def repaint(
     return images
 
 
-def _thicken(images: Tensor, most: float, generator: torch.Generator, share: Share) -> Tensor:
-    """Let dark parts grow, or shrink, by a part of a pixel or several, each picture by its own."""
+def thicken(images: Tensor, most: float, generator: torch.Generator, share: Share) -> Tensor:
+    """Let dark parts grow, or shrink, by a part of a pixel or several, each picture by its own.
+
+    Args:
+        images: (N, 3, H, W) float32; changed in place.
+        most: Pixels.
+        generator: On the CPU; every draw comes from it.
+        share: Which rows of a batch these are.
+    """
     amount = (share.draws(1, generator)[:, 0] * 2 - 1) * most
     for sign in (1, -1):
         chosen = torch.nonzero(amount * sign > 0)[:, 0]
@@ -72,9 +77,20 @@ def _thicken(images: Tensor, most: float, generator: torch.Generator, share: Sha
         part = images[chosen.to(images.device)] * -sign
         for step in range(math.ceil(most)):
             weight = (amount[chosen].abs() - step).clamp(0, 1).to(images.device)
-            grown = F.max_pool2d(part, 3, stride=1, padding=1)
-            part = torch.lerp(part, grown, weight[:, None, None, None])
+            part = torch.lerp(part, _largest(part), weight[:, None, None, None])
         images[chosen.to(images.device)] = part * -sign
+    return images
+
+
+def _largest(images: Tensor) -> Tensor:
+    """Return the largest of the 3 x 3 values around each: `max_pool2d` takes 20 times as long."""
+    for axis in (2, 3):
+        size = images.shape[axis]
+        largest = images.clone()
+        for to, of in ((0, 1), (1, 0)):
+            part = largest.narrow(axis, to, size - 1)
+            torch.maximum(part, images.narrow(axis, of, size - 1), out=part)
+        images = largest
     return images
 
 

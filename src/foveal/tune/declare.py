@@ -16,7 +16,11 @@ from foveal.tune.space import Choice, Dimension, Range, Space, Value, When
 
 AUGMENTATION = "augmentation"
 """Stands for all strengths of augmentation at once: a factor on those of the default recipe."""
-STRENGTHS = ("rotation", "zoom", "shear", "shift", "brightness", "contrast", "color")
+# Not `invert`: twice as many as half of the pictures are all of them.
+STRENGTHS = (
+    "rotation", "zoom", "shear", "shift", "stretch", "shrink", "brightness", "contrast", "color",
+    "tint", "fade", "stroke", "shade", "blur", "noise",
+)  # fmt: skip
 
 _SCRATCH = ("fovea", "cnn3")
 _LITES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import final
 
@@ -25,7 +25,7 @@ from foveal.bundle.trained_on import TrainedOn
 from foveal.errors import RecipeError, UsageError, WeightsError
 from foveal.models.backbones import resolve_backbone
 from foveal.models.network import Network, build_network, head_options
-from foveal.recipe import SETTINGS, Recipe, TrainOptions
+from foveal.recipe import SETTINGS, AugmentOptions, Recipe, TrainOptions
 from foveal.tasks import get_training
 from foveal.tasks.training import TaskTraining
 from foveal.train.defaults import Part, default_lr
@@ -154,6 +154,11 @@ class Start:
             anew = max(15, min(150, round(60_000 / max(1, samples))))
             train = replace(train, epochs=max(5, round(anew * _WARM_EPOCHS)))
             reasons["train.epochs"] = "a third of a training from random weights"
+        # Also what was off, and would be chosen today.
+        said = {each.name: f"train.augment.{each.name}" for each in fields(AugmentOptions)}
+        own = {name: getattr(train.augment, name) for name, key in said.items() if key in given}
+        train = replace(train, augment=replace(old.train.augment, **own))
+        reasons = {key: why for key, why in reasons.items() if key not in said.values()}
         return replace(
             resolved,
             task_options=dict(old.task_options),
