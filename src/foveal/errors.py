@@ -6,9 +6,9 @@ Everything the library raises on purpose derives from `FovealError`; anything el
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class FovealError(Exception):
@@ -33,6 +33,21 @@ class FovealError(Exception):
     def to_json(self) -> dict[str, str | None]:
         """Return the error as the `error` object of the predictions contract."""
         return {"code": self.error_code, "message": self.message, "hint": self.hint}
+
+    def packed(self) -> dict[str, str | None]:
+        """Return the error for another process; see `unpacked`."""
+        return {"kind": type(self).__name__, **self.to_json()}
+
+
+def unpacked(error: Mapping[str, Any]) -> FovealError:
+    """Return the error that another process packed; of the base class where its own is unknown."""
+    kinds, left = {}, [FovealError]
+    while left:
+        kind = left.pop()
+        kinds[kind.__name__] = kind
+        left += kind.__subclasses__()
+    kind = kinds.get(error["kind"], FovealError)
+    return kind(error["message"], hint=error["hint"], code=error["code"])
 
 
 class UsageError(FovealError):

@@ -40,15 +40,22 @@ class ServiceError(FovealError):
         message: One line: who, and what it said.
         status: HTTP status of its answer; 0 when there was none.
         hint: What to do about it.
+        code: Overrides `service_failed`.
         wait_s: How long it asks to wait before the next request, in seconds.
     """
 
     code = "service_failed"
 
     def __init__(
-        self, message: str, *, status: int = 0, hint: str | None = None, wait_s: float = 0.0
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        hint: str | None = None,
+        code: str | None = None,
+        wait_s: float = 0.0,
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, code=code)
         self.status = status
         self.wait_s = wait_s
 

@@ -23,6 +23,7 @@ from foveal.errors import DataError, FovealError, RecipeError
 from foveal.recipe import make_recipe
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.distributed import Group
+from foveal.workers import started
 from foveal.workflow import processes
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.fitting import Fit, learnt
@@ -83,21 +84,20 @@ def final(run: RunDirectory) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def disturbed(
-    monkeypatch: pytest.MonkeyPatch, act: Callable[[list[subprocess.Popen[str]]], None]
+    monkeypatch: pytest.MonkeyPatch, act: Callable[[list[subprocess.Popen[bytes]]], None]
 ) -> Iterator[list[int]]:
     """Call `act` from a thread with the processes of the first attempt; give what was started."""
-    started = processes._started
     attempts: list[int] = []
 
     @contextmanager
-    def watched(order: Any, count: int) -> Iterator[list[subprocess.Popen[str]]]:
-        with started(order, count) as found:
-            attempts.append(count)
+    def watched(module: str, orders: list[Any]) -> Iterator[list[subprocess.Popen[bytes]]]:
+        with started(module, orders) as found:
+            attempts.append(len(orders))
             if len(attempts) == 1:
                 threading.Thread(target=act, args=(found,), daemon=True).start()
             yield found
 
-    monkeypatch.setattr(processes, "_started", watched)
+    monkeypatch.setattr(processes, "started", watched)
     yield attempts
 
 
@@ -159,7 +159,7 @@ def test_a_killed_process_changes_nothing_to_the_bit(
     trained(whole)
     task, prepared = begun(tmp_path / "killed", LETTERS, "data.fresh_every=1", strategy="scratch")
 
-    def kill(found: list[subprocess.Popen[str]]) -> None:
+    def kill(found: list[subprocess.Popen[bytes]]) -> None:
         when(task.run, 1)
         os.kill(found[rank].pid, signal.SIGKILL)
 
@@ -188,7 +188,7 @@ def test_a_process_that_stands_still_is_not_waited_for(
         epochs=2,
     )
 
-    def stop(found: list[subprocess.Popen[str]]) -> None:
+    def stop(found: list[subprocess.Popen[bytes]]) -> None:
         when(task.run, 1)
         os.kill(found[1].pid, signal.SIGSTOP)
 
@@ -204,15 +204,14 @@ def test_processes_that_die_again_and_again_are_an_error_that_says_how_to_go_on(
 ) -> None:
     task, _ = begun(tmp_path, LETTERS, "data.fresh_every=0", strategy="scratch")
     monkeypatch.setattr(processes, "RESTARTS", 1)
-    started = processes._started
 
     @contextmanager
-    def killed(order: Any, count: int) -> Iterator[list[subprocess.Popen[str]]]:
-        with started(order, count) as found:
+    def killed(module: str, orders: list[Any]) -> Iterator[list[subprocess.Popen[bytes]]]:
+        with started(module, orders) as found:
             found[1].kill()
             yield found
 
-    monkeypatch.setattr(processes, "_started", killed)
+    monkeypatch.setattr(processes, "started", killed)
     with pytest.raises(FovealError, match="ended by SIGKILL") as caught:
         trained(task)
     assert caught.value.hint == f"foveal train --resume {task.run.path}"

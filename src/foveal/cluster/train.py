@@ -16,6 +16,7 @@ import socket
 import struct
 import threading
 import time
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -130,7 +131,7 @@ def _trainer(ray: Any, order: Order, workers: int, on_cards: bool) -> Any:
     each = {"CPU": max(1, cores // workers), **({"GPU": 1} if on_cards else {})}
     return DataParallelTrainer(
         _work,
-        train_loop_config={"order": order.to_json()},
+        train_loop_config={"order": asdict(order)},
         scaling_config=ScalingConfig(
             num_workers=workers, use_gpu=on_cards, resources_per_worker=each
         ),

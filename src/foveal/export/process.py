@@ -22,8 +22,7 @@ from typing import IO, Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal import errors
-from foveal.errors import FovealError
+from foveal.errors import FovealError, unpacked
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Handler: TypeAlias = Callable[[Arrays], Arrays]
@@ -76,8 +75,7 @@ class Worker:
                 hint="free some memory, and run the command again",
             ) from error
         if (wrong := head.get("error")) is not None:
-            kind = getattr(errors, wrong["kind"], FovealError)
-            raise kind(wrong["message"], hint=wrong["hint"], code=wrong["code"])
+            raise unpacked(wrong)
         return answered
 
     def close(self) -> None:
@@ -128,8 +126,7 @@ def answer_calls(handlers: Mapping[str, Handler]) -> None:
         try:
             _send(back, {}, handlers[head["call"]](arrays))
         except FovealError as error:
-            wrong = {**error.to_json(), "kind": type(error).__name__}
-            _send(back, {"error": wrong}, {})
+            _send(back, {"error": error.packed()}, {})
 
 
 def pack_files(files: list[bytes]) -> Arrays:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from foveal.cluster.connect import connected
 from foveal.console import NoProgress
-from foveal.errors import FovealError, UsageError
+from foveal.errors import FovealError, unpacked
 from foveal.jobs.target import Target
 from foveal.tune.folder import StudyFolder
 from foveal.tune.limits import Limits
@@ -41,7 +41,8 @@ def work_on_ray(
                 done, left = ray.wait(left, timeout=_POLL_S)
                 look()
                 for one in done:
-                    _raise(ray.get(one))
+                    if (error := ray.get(one)) is not None:
+                        raise unpacked(error)
         except KeyboardInterrupt:
             for one in left:
                 ray.cancel(one)
@@ -55,15 +56,8 @@ def _work(path: str, limits: JsonObject) -> JsonObject | None:
     try:
         Worker(StudyFolder(Path(path)), Limits(**limits), NoProgress(), lambda: False).run()
     except FovealError as error:
-        return {**error.to_json(), "status": error.exit_status}
+        return error.packed()
     except KeyboardInterrupt:
         # The command, which was interrupted, has asked for it.
         return None
     return None
-
-
-def _raise(told: JsonObject | None) -> None:
-    if told is None:
-        return
-    kind = UsageError if told["status"] == UsageError.exit_status else FovealError
-    raise kind(told["message"], hint=told["hint"], code=told["code"])

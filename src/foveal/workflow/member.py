@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
-import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import final
@@ -21,6 +20,8 @@ from foveal.machine import share_cores
 from foveal.recipe import Recipe
 from foveal.train.distributed import Group, LostError
 from foveal.train.precision import choose_device
+from foveal.types import JsonObject
+from foveal.workers import take_order
 from foveal.workflow.ending import told
 from foveal.workflow.fitting import Fit
 from foveal.workflow.messages import Address, ForwardLog, Outbox
@@ -58,16 +59,14 @@ class Order:
     device: str
     timeout_s: float
 
-    def to_json(self) -> str:
-        """Return it for the process's standard input."""
-        return json.dumps(asdict(self))
-
     @classmethod
-    def from_json(cls, text: str) -> Order:
-        """Return what `to_json` wrote."""
-        value = json.loads(text)
-        address, extensions = Address(**value.pop("address")), tuple(value.pop("extensions"))
-        return cls(address=address, extensions=extensions, **value)
+    def from_json(cls, values: JsonObject) -> Order:
+        """Return the order of which these are the fields."""
+        more = {
+            "address": Address(**values["address"]),
+            "extensions": tuple(values["extensions"]),
+        }
+        return cls(**{**values, **more})
 
 
 def work(order: Order) -> int:
@@ -116,14 +115,14 @@ def _recipe(run: RunDirectory) -> Recipe:
 
 def main() -> int:
     """Join the processes that standard input names, and train."""
-    first = json.loads(sys.stdin.readline())
-    # The input ends with the process that keeps it open, however that ends.
-    threading.Thread(target=_until_left, name="foveal-left", daemon=True).start()
+    first = take_order(partial(os._exit, LOST))
     order = Order.from_json(first["order"])
     rank, world = first["rank"], first["world"]
     share_cores(world)
     if order.device == "cuda":
         torch.cuda.set_device(rank)
+    # All are on this machine: other networks' names and walls do not matter.
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
     backend = "nccl" if choose_device(order.device).type == "cuda" else "gloo"
     try:
         dist.init_process_group(
@@ -136,12 +135,6 @@ def main() -> int:
     except RuntimeError:
         return LOST
     return work(order)
-
-
-def _until_left() -> None:
-    while sys.stdin.readline():
-        pass
-    os._exit(LOST)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any, final
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from foveal.console import Progress
-from foveal.errors import FovealError
+from foveal.errors import FovealError, unpacked
 from foveal.types import JsonObject
 
 logger = logging.getLogger(__name__)
@@ -98,8 +98,7 @@ class Inbox:
             name, level, text = values
             logging.getLogger(name).log(level, "%s", text)
         elif kind == "error":
-            words, hint, code, name = values
-            self.error = _named_error(name)(words, hint=hint, code=code)
+            self.error = unpacked(*values)
         else:
             getattr(progress, kind)(*values)
 
@@ -135,7 +134,7 @@ class Outbox:
 
     def error(self, error: FovealError) -> None:
         """Say why the training cannot go on."""
-        self._send("error", error.message, error.hint, error.error_code, type(error).__name__)
+        self._send("error", error.packed())
 
     def listen(self, stop: Callable[..., None]) -> None:
         """Call `stop` when the training is asked to end, from a thread."""
@@ -175,13 +174,3 @@ class ForwardLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Hand one on."""
         self._outbox.log(record)
-
-
-def _named_error(name: str) -> type[FovealError]:
-    """Return the class of an error by its name."""
-    known, left = {}, [FovealError]
-    while left:
-        each = left.pop()
-        known[each.__name__] = each
-        left += each.__subclasses__()
-    return known.get(name, FovealError)

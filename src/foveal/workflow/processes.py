@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from time import monotonic
 from typing import TypeAlias, final
 
 import torch
 
 from foveal.errors import FovealError, RecipeError
-from foveal.machine import available_cores
 from foveal.recipe import Recipe
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.interrupt import StopSwitch
 from foveal.train.precision import choose_device
+from foveal.workers import started
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.member import LOST, REFUSED, Order
 from foveal.workflow.messages import Inbox
@@ -145,7 +139,9 @@ def _attempt(task: Task, progress: Broadcast, switch: StopSwitch) -> str | None:
     inbox = Inbox(_LOOPBACK)
     progress.when_asked_to_stop(partial(inbox.ask, after_epoch=True))
     device = choose_device(task.recipe.train.device).type
-    with _started(task.order(inbox, device), task.recipe.train.devices) as processes:
+    order, count = asdict(task.order(inbox, device)), task.recipe.train.devices
+    orders = [{"order": order, "rank": rank, "world": count} for rank in range(count)]
+    with started("foveal.workflow.member", orders) as processes:
         first_s: float | None = None
         while True:
             inbox.pump(progress)
@@ -178,42 +174,3 @@ def _what_died(statuses: list[int | None]) -> str:
             why = ", perhaps for want of memory" if name == "SIGKILL" else ""
             return f"training process {rank} was ended by {name}{why}"
     return "a training process did not answer in time"
-
-
-@contextlib.contextmanager
-def _started(order: Order, count: int) -> Iterator[list[subprocess.Popen[str]]]:
-    """Start the processes, and end them with the block."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": os.environ.get(
-            "OMP_NUM_THREADS", str(max(1, available_cores() // count))
-        ),
-        # All are on this machine: other networks' names and walls do not matter.
-        "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path]),
-    }
-    processes: list[subprocess.Popen[str]] = []
-    try:
-        for rank in range(count):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "foveal.workflow.member"],
-                stdin=subprocess.PIPE,
-                text=True,
-                env=environment,
-                # Ctrl-C in a terminal is for the process that the user started.
-                start_new_session=True,
-            )
-            processes.append(process)
-            if process.stdin is not None:
-                first = {"order": order.to_json(), "rank": rank, "world": count}
-                process.stdin.write(f"{json.dumps(first)}\n")
-                process.stdin.flush()
-        yield processes
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            if process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    process.stdin.close()
