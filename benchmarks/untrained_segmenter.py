@@ -28,7 +28,7 @@ from foveal.tasks import get_task, get_training
 from foveal.tasks.facts import DataFacts
 from foveal.types import Calibration, Labels
 from foveal.workflow.choose import resolve
-from foveal.workflow.prepare import pipeline_of
+from foveal.workflow.resolve import pipeline_of
 
 TASK = "segment"
 LABELS = ("background", "foreground")

@@ -11,7 +11,8 @@ import pytest
 
 from foveal.bundle import Bundle
 from foveal.cli.main import run
-from foveal.data.decode import DEFAULT_LIMITS, read_file
+from foveal.data.decode import DEFAULT_LIMITS
+from foveal.data.picture_file import read_file
 from foveal.special import special_kind
 
 

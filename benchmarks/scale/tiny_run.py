@@ -13,8 +13,9 @@ from foveal.recipe import Recipe, make_recipe
 from foveal.train.distributed import Group
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.fitting import Fit
-from foveal.workflow.prepare import prepare, reopen, resolve_recipe
+from foveal.workflow.prepare import prepare, reopen
 from foveal.workflow.processes import Task, train_here
+from foveal.workflow.resolve import resolve_recipe
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.sources import open_for
 from foveal.workflow.state import read_state, write_state

@@ -24,8 +24,9 @@ from foveal.jobs.target import Target
 from foveal.recipe import make_recipe
 from foveal.train.checkpoint import CheckpointStore
 from foveal.workflow.broadcast import Broadcast
-from foveal.workflow.prepare import prepare, resolve_recipe
+from foveal.workflow.prepare import prepare
 from foveal.workflow.processes import Task
+from foveal.workflow.resolve import resolve_recipe
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.state import write_state
 

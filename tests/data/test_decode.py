@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.data import decode as decode_module
-from foveal.data.decode import DecodeLimits, decode, decode_array, read_file, to_rgb
+from foveal.data.decode import DecodeLimits, decode, decode_array, to_rgb
 from foveal.data.headers import read_header
+from foveal.data.picture_file import read_file
 from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError
 
 LIMITS = DecodeLimits(max_bytes=10_000_000, max_pixels=1_000_000)

@@ -15,9 +15,10 @@ from PIL import Image as PILImage
 from PIL import ImageDraw, ImageEnhance
 
 from foveal.data import near as near_module
-from foveal.data.decode import DecodeLimits, decode, read_file
+from foveal.data.decode import DecodeLimits, decode
 from foveal.data.hashing import THUMB, Fingerprint, fingerprint, normalised, texture
 from foveal.data.near import MAX_DIFFERENCE, MIN_SPREAD, together
+from foveal.data.picture_file import read_file
 from foveal.data.scan import Scan
 
 LIMITS = DecodeLimits(max_bytes=10_000_000, max_pixels=10_000_000)

@@ -20,7 +20,8 @@ from foveal.data.decode import DecodeLimits
 from foveal.data.source import Opened, Sample, Source
 from foveal.errors import ImageError, ImageTooLargeError, UsageError
 from foveal.evaluate.examples import make_examples
-from foveal.evaluate.measure import measure, time_single
+from foveal.evaluate.latency import time_single
+from foveal.evaluate.measure import measure
 from foveal.explain.evidence import explain_evidence, explain_occlusion
 from foveal.predict import Predictor, copies
 from foveal.predict.copies import small_copy

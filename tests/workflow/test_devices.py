@@ -27,8 +27,9 @@ from foveal.workers import started
 from foveal.workflow import processes
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.fitting import Fit, learnt
-from foveal.workflow.prepare import Prepared, prepare, resolve_recipe
+from foveal.workflow.prepare import Prepared, prepare
 from foveal.workflow.processes import Task, check_devices, train_here
+from foveal.workflow.resolve import resolve_recipe
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.state import write_state
 from foveal.workflow.units import Units

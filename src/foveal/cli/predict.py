@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import foveal
+from foveal.cli.answers import CountedAnswers, write_csv, write_table
 from foveal.cli.asking import is_endpoint, local_pictures, print_answers
 from foveal.cli.options import (
     ELSEWHERE,
@@ -27,7 +26,7 @@ from foveal.cli.options import (
     engine_of,
     refuse_without_on,
 )
-from foveal.cli.output import note, table, write, write_json
+from foveal.cli.output import note, write_json
 from foveal.errors import UsageError
 from foveal.urls import shown
 
@@ -35,17 +34,6 @@ if TYPE_CHECKING:
     from foveal.console import Progress
     from foveal.model import Model
     from foveal.predict.answer import Answer
-
-# Rows of the table that are laid out together: wide enough columns, and soon on the screen.
-_ROWS_TOGETHER = 256
-_SHOWN_SCORES = 5
-_BAR_WIDTH = 24
-# Stands for the empty text of an answer that says nothing.
-_NONE = "(none)"
-_CSV_COLUMNS = (
-    *("source", "answer", "confidence", "unsure", "reasons", "unfamiliarity"),
-    *("error", "model", "version", "ms"),
-)
 
 
 def predict(
@@ -160,10 +148,10 @@ def predict(
         return
     refuse_without_on({"--workers": workers, "--format": form})
     if out is None:
-        answers = _Counted(_answers(opened, asked, batch_size))
+        answers = CountedAnswers(_answers(opened, asked, batch_size))
     else:
         progress = _make_progress(streams=as_json or as_csv, quiet=quiet)
-        answers = _Counted(
+        answers = CountedAnswers(
             opened.predict(
                 _files(asked),
                 batch_size=batch_size,
@@ -180,10 +168,10 @@ def predict(
     elif as_csv:
         task = opened.bundle.task
         # Of masks and texts there is no score for each label.
-        _write_csv(answers, task.labels.names if task.target_kind == "labels" else ())
+        write_csv(answers, task.labels.names if task.target_kind == "labels" else ())
     else:
         # With files to write the table waits for the end, or it would run through the bar.
-        _write_table(answers if out is None else list(answers))
+        write_table(answers if out is None else list(answers))
     if out is not None:
         note(f"answers written to {out}: {answers.total - answers.failed}", quiet=quiet)
     if answers.failed:
@@ -272,63 +260,3 @@ def _as_paths(data: bytes) -> list[str] | None:
     if not lines:
         raise UsageError("Nothing was given on stdin.", hint="foveal predict MODEL - < picture.jpg")
     return lines
-
-
-class _Counted:
-    """Passes answers on, counts them, and says the failed ones on stderr."""
-
-    def __init__(self, answers: Iterable[Answer]) -> None:
-        self._answers = answers
-        self.total = 0
-        self.failed = 0
-
-    def __iter__(self) -> Iterator[Answer]:
-        for answer in self._answers:
-            self.total += 1
-            if answer.error is not None:
-                self.failed += 1
-                sys.stderr.write(f"error: {answer.source}: {answer.error.message}\n")
-            yield answer
-
-
-def _write_csv(answers: Iterable[Answer], labels: Sequence[str]) -> None:
-    columns = (*_CSV_COLUMNS, *(f"score:{label}" for label in labels))
-    writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for answer in answers:
-        if answer.error is not None:
-            values = {"error": answer.error.message}
-        else:
-            values = {"answer": answer.text or _NONE}
-            scores = answer.record.get("scores", {})
-            values |= {f"score:{label}": share for label, share in scores.items()}
-            values["reasons"] = "|".join(answer.record.get("reasons", ()))
-        writer.writerow({**answer.record, **values})
-
-
-def _write_table(answers: Iterable[Answer]) -> None:
-    iterator = iter(answers)
-    while chunk := list(islice(iterator, _ROWS_TOGETHER)):
-        good = [(a.prediction, a.source) for a in chunk if a.error is None]
-        if not good:
-            continue
-        rows = [
-            (
-                prediction.text or _NONE,
-                f"{100 * prediction.confidence:.1f} %",
-                prediction.doubt,
-                source,
-            )
-            for prediction, source in good
-        ]
-        write(table(("answer", "confidence", "", "picture"), rows))
-        if len(chunk) == 1 and good[0][0].scores:
-            _write_scores(good[0][0].scores)
-
-
-def _write_scores(scores: Mapping[str, float]) -> None:
-    write("")
-    best = list(scores.items())[:_SHOWN_SCORES]
-    width = max(len(name) for name, _ in best)
-    for name, share in best:
-        write(f"{name:<{width}}  {100 * share:5.1f} %  {'█' * round(share * _BAR_WIDTH)}".rstrip())

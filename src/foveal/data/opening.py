@@ -7,8 +7,9 @@ import mmap
 from pathlib import Path
 from typing import cast
 
-from foveal.data.decode import DecodeLimits, decode, reading
+from foveal.data.decode import DecodeLimits, decode
 from foveal.data.headers import read_header, sniff
+from foveal.data.picture_file import reading
 from foveal.data.source import DIGEST_BYTES, Opened, digest_of
 from foveal.data.storage import LocalStorage, Storage
 from foveal.data.tiff.raster import is_tiff_name, open_tiff

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from foveal.data.decode import DecodeLimits, missing_path, read_file
+from foveal.data.decode import DecodeLimits
 from foveal.data.names import is_hidden
+from foveal.data.picture_file import missing_path, read_file
 from foveal.errors import DataError
 
 

@@ -29,14 +29,9 @@ from foveal.evaluate.frames import (
     mistakes_of,
     plot_confusion,
 )
+from foveal.evaluate.latency import time_single
 from foveal.evaluate.limit import below, calibrate_limit
-from foveal.evaluate.measure import (
-    Measure,
-    MeasuredSamples,
-    MeasureOptions,
-    measure,
-    time_single,
-)
+from foveal.evaluate.measure import Measure, MeasuredSamples, MeasureOptions, measure
 from foveal.evaluate.recognise import recognised, trained_on_finding
 from foveal.evaluate.report import render_report
 from foveal.evaluate.results import Results

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from foveal.bundle.manifest import Manifest
 from foveal.evaluate.baseline import BaselineComparison
 from foveal.evaluate.examples import Example
-from foveal.evaluate.measure import Failure, Latency, MeasuredSamples
+from foveal.evaluate.latency import Latency
+from foveal.evaluate.measure import Failure, MeasuredSamples
 from foveal.evaluate.recognise import trained_on_sentence
 from foveal.metrics import Interval
 from foveal.tasks.base import Task

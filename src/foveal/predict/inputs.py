@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from foveal.data.decode import DecodeLimits, read_file, to_rgb
+from foveal.data.decode import DecodeLimits, to_rgb
 from foveal.data.names import is_archive, is_hidden, is_picture_name
+from foveal.data.picture_file import read_file
 from foveal.errors import DataError, ImageError, UsageError
 from foveal.types import Image, Picture
 from foveal.urls import is_url, shown

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.bundle.bundle import Bundle
-from foveal.data.decode import DecodeLimits, Decoder, decode, read_file
+from foveal.data.decode import DecodeLimits, Decoder, decode
+from foveal.data.picture_file import read_file
 from foveal.errors import BundleError, UsageError
 from foveal.predict.copies import whole_picture
 from foveal.predict.engine import CheckedEngine, Engine, OnnxEngine

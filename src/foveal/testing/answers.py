@@ -19,7 +19,7 @@ from foveal.tasks.base import Task
 from foveal.tasks.facts import DataFacts
 from foveal.types import Calibration, Frame, Outputs, Picture, RawTarget
 from foveal.workflow.choose import resolve
-from foveal.workflow.prepare import pipeline_of
+from foveal.workflow.resolve import pipeline_of
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from foveal.tasks import get_task, get_training
 from foveal.testing.answers import Answers, answer
 from foveal.testing.expect import expect
 from foveal.types import Calibration, Labels, RawTarget
-from foveal.workflow.prepare import pipeline_of
+from foveal.workflow.resolve import pipeline_of
 
 # Targets that are class names to one task and texts to another.
 _RAWS: tuple[RawTarget, ...] = (("ab",), ("b",), ("ba",), ("ab",), ("aab",), ("b",))

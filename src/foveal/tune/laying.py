@@ -16,7 +16,8 @@ from foveal.recipe import Recipe
 from foveal.tune.folder import StudyFolder
 from foveal.tune.resolving import Resolver
 from foveal.workflow.environment import describe_environment
-from foveal.workflow.prepare import pipeline_of, prepare
+from foveal.workflow.prepare import prepare
+from foveal.workflow.resolve import pipeline_of
 from foveal.workflow.rundir import RunDirectory, write_json
 from foveal.workflow.state import write_state
 

@@ -10,7 +10,7 @@ from foveal.errors import UsageError
 from foveal.recipe import Recipe
 from foveal.tune.declare import declare, recipe_layer
 from foveal.tune.space import Space, Value
-from foveal.workflow.prepare import resolve_recipe
+from foveal.workflow.resolve import resolve_recipe
 
 
 @final

@@ -29,7 +29,8 @@ from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
 from foveal.workflow.choose import HEAD_EPOCHS
 from foveal.workflow.network import new_network
-from foveal.workflow.prepare import Prepared, prepare, resolve_recipe
+from foveal.workflow.prepare import Prepared, prepare
+from foveal.workflow.resolve import resolve_recipe
 from foveal.workflow.rundir import RunDirectory, default_name
 from foveal.workflow.stages import Planner
 from foveal.workflow.units import Units

@@ -1,4 +1,4 @@
-"""From a location to everything that training needs: choices made, pictures decoded and split."""
+"""From a source and a resolved recipe to all that training needs: pictures decoded and split."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -18,21 +18,18 @@ from foveal.console import Progress
 from foveal.data.cache import Cache
 from foveal.data.source import Sample, Source
 from foveal.data.split import assign_splits, read_split_csv, write_split_csv
-from foveal.errors import DataError, RecipeError, WeightsError
+from foveal.errors import DataError
 from foveal.machine import available_cores
-from foveal.models.lite import wheel_file
 from foveal.pipeline import Pipeline
 from foveal.recipe import Recipe
-from foveal.tasks import get_task, get_training
+from foveal.tasks import get_task
 from foveal.tasks.base import Task
 from foveal.types import Finding, RawTarget
-from foveal.workflow.choose import resolve
-from foveal.workflow.facts import look
+from foveal.workflow.resolve import pipeline_of
 from foveal.workflow.retained import keep_trained_on
 from foveal.workflow.rundir import RunDirectory, write_json
-from foveal.workflow.sources import limits_of, open_for, target_kind_of, with_task
+from foveal.workflow.sources import limits_of, target_kind_of
 from foveal.workflow.start import Start
-from foveal.workflow.within_budget import fit_to_budget
 
 logger = logging.getLogger(__name__)
 
@@ -88,97 +85,6 @@ def raw_target(sample: Sample) -> RawTarget:
     if sample.raw is None:
         raise DataError(f"The sample {sample.id} has no label.")
     return sample.raw
-
-
-def pipeline_of(recipe: Recipe) -> Pipeline:
-    """Return the pre-processing of a resolved recipe."""
-    options = recipe.pipeline
-    if (
-        options.height is None
-        or options.width is None
-        or options.pad_color is None
-        or options.fit is None
-    ):
-        raise DataError("The recipe is not resolved: it names no image size.")
-    return Pipeline(
-        options.height,
-        options.width,
-        options.fit,
-        options.pad_color,
-        options.steps or (),
-        scale=options.scale,
-        overlap=options.overlap,
-        flips=options.flips,
-    )
-
-
-def _check_fit(recipe: Recipe) -> None:
-    if recipe.pipeline.fit == "tile" and target_kind_of(recipe) != "mask":
-        raise RecipeError(
-            f"pipeline.fit=tile answers every pixel; {recipe.task} answers pictures as a whole.",
-            hint="--task segment, or --set pipeline.fit=pad",
-        )
-
-
-def resolve_recipe(
-    location: str, recipe: Recipe, start: Start | None = None, *, source: Source | None = None
-) -> tuple[Source, Recipe]:
-    """Open a source and choose what the recipe leaves open.
-
-    Args:
-        location: Where the source is, as the user gave it.
-        recipe: As the user gave it.
-        start: The model that the training starts from, whose settings are taken.
-        source: What is there, where it was opened before with the same settings of reading.
-
-    Raises:
-        DataError: When nothing there is labelled, or nothing can be read.
-    """
-    given = recipe.given
-    if start is not None:
-        recipe = start.lay_under(recipe)
-    recipe = with_task(recipe, location)
-    _check_fit(recipe)
-    source = open_for(location, recipe) if source is None else source
-    raws = [sample.raw for sample in source.samples if sample.raw is not None]
-    if not raws:
-        raise _no_labels(source, location)
-    task_type = get_task(recipe.task)
-    options, reasons = task_type.choose_options(raws)
-    recipe = recipe.filled(Recipe(task_options=options, reasons=reasons))
-    # Wrong options are known before the first picture is decoded.
-    labels = task_type.fit_labels(raws)
-    task_type.bind(labels, recipe.task_options)
-    facts = look(source, limits_of(recipe), raws)
-    training = get_training(recipe.task)
-    choose = partial(
-        resolve, facts=facts, training=training, pretrained_at_hand=_pretrained_at_hand()
-    )
-    resolved = choose(recipe)
-    if recipe.train.budget_s is not None:
-        task = task_type.bind(labels, recipe.task_options)
-        resolved = fit_to_budget(recipe, resolved, facts, training(task), choose)
-    if start is not None:
-        resolved = start.settle(resolved, given, len(raws))
-    return source, resolved
-
-
-def _no_labels(source: Source, location: str) -> DataError:
-    errors = [finding for finding in source.findings if finding.severity == "error"]
-    if errors:
-        return DataError(errors[0].message, hint=errors[0].hint, code=errors[0].id)
-    return DataError(
-        f"No picture in {location} has a label: found {source.layout}.",
-        hint="put the pictures of each class into a folder of its own, or add labels.csv",
-    )
-
-
-def _pretrained_at_hand() -> bool:
-    try:
-        wheel_file(0)
-    except WeightsError:
-        return False
-    return True
 
 
 def prepare(

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import final
 
 from foveal.console import Progress
-from foveal.data.decode import DEFAULT_LIMITS, decode, read_file
+from foveal.data.decode import DEFAULT_LIMITS, decode
+from foveal.data.picture_file import read_file
 from foveal.errors import ImageError, UsageError
 from foveal.machine import available_cores
 from foveal.page import Stage, parse_steps, run_steps, show_steps

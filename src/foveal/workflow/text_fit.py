@@ -38,7 +38,8 @@ from foveal.words import percent
 from foveal.workflow.choose import resolve
 from foveal.workflow.facts import look
 from foveal.workflow.network import new_network
-from foveal.workflow.prepare import TRAIN, VAL, Prepared, pipeline_of
+from foveal.workflow.prepare import TRAIN, VAL, Prepared
+from foveal.workflow.resolve import pipeline_of
 from foveal.workflow.sources import limits_of
 from foveal.workflow.units import Setting, Units
 

@@ -12,15 +12,10 @@ from pathlib import Path
 from time import monotonic
 from typing import final
 
-import torch
-
 from foveal.console import Progress, log_to_file, stop_logging
-from foveal.data.source import Source
 from foveal.errors import RecipeError, UsageError
-from foveal.models.backbones import resolve_backbone
-from foveal.models.network import build_network, head_options, weight_source
 from foveal.recipe import Recipe
-from foveal.tasks import get_task, get_training
+from foveal.tasks import get_training
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.distributed import Group
 from foveal.train.precision import choose_device
@@ -33,10 +28,10 @@ from foveal.workflow.ending import ending
 from foveal.workflow.environment import describe_environment
 from foveal.workflow.fitting import Fit, learnt
 from foveal.workflow.lock import working_on
-from foveal.workflow.network import try_network
-from foveal.workflow.prepare import Prepared, pipeline_of, prepare, resolve_recipe
+from foveal.workflow.prepare import Prepared, prepare
 from foveal.workflow.processes import Launch, Task, check_devices, train_here
 from foveal.workflow.remote_run import Runs, at_hand, kept
+from foveal.workflow.resolve import check_network, resolve_recipe
 from foveal.workflow.rundir import RunDirectory, default_name, write_json
 from foveal.workflow.ship import ship
 from foveal.workflow.sources import open_for
@@ -100,7 +95,7 @@ def run_training(
             data=location,
             launch=launch,
         )
-    _check_network(source, resolved, is_warm=start is not None)
+    check_network(source, resolved, is_warm=start is not None)
     launch = _launch(resolved, launch)
     run = runs.create(resolved.task, name)
     with (
@@ -328,26 +323,6 @@ def _kept(result: FitResult) -> str:
     if not result.best_epoch:
         return "no epoch was validated, the weights are those of the last step"
     return f"epoch {result.best_epoch} validated best, its weights are kept"
-
-
-def _check_network(source: Source, recipe: Recipe, *, is_warm: bool) -> None:
-    """Stop before any work when size, head or weights do not fit or are not at hand."""
-    spec = resolve_backbone(recipe.model.backbone)
-    height, width = recipe.pipeline.height, recipe.pipeline.width
-    if height is not None and width is not None:
-        spec.check_size(height, width)
-    task_type = get_task(recipe.task)
-    labels = task_type.fit_labels(sample.raw for sample in source.samples if sample.raw)
-    task = task_type.bind(labels, recipe.task_options)
-    options = head_options(spec, recipe.model)
-    training = get_training(recipe.task)(task)
-    training.build_head(spec.channels, spec.strides, options)
-    if ":" in recipe.model.backbone:
-        with torch.random.fork_rng(devices=[]):
-            network = build_network(training, recipe.model, pretrained=False)
-            try_network(network, task, pipeline_of(recipe))
-    if recipe.model.pretrained and spec.pretrained and not is_warm:
-        spec.build(weight_source(recipe.model, pretrained=True))
 
 
 @contextmanager

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.data.boundary import refusing
-from foveal.data.decode import DecodeLimits, reading
+from foveal.data.decode import DecodeLimits
 from foveal.data.exif import swaps_sides, turn_upright
 from foveal.data.headers import read_header, sniff
+from foveal.data.picture_file import reading
 from foveal.data.tiff.colors import TiffColors, find_colors
 from foveal.data.tiff.directory import read_directory
 from foveal.data.tiff.segments import Segments, find_segments

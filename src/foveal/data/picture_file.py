@@ -1,0 +1,60 @@
+"""Read picture files: what may go wrong names the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from foveal.data.limits import DecodeLimits
+from foveal.errors import ImageError, nearest
+from foveal.special import special_kind
+
+
+def read_file(path: Path, limits: DecodeLimits) -> bytes:
+    """Return the bytes of a picture file.
+
+    Raises:
+        ImageTooLargeError: When it is over the limit; it is not read then.
+        ImageError: When it is missing or cannot be read.
+    """
+    with reading(path), path.open("rb") as file:
+        # One byte more than allowed tells a file that grew, or a pipe, from one that fits.
+        data = file.read(limits.max_bytes + 1)
+        if len(data) > limits.max_bytes:
+            limits.check_bytes(max(path.stat().st_size, len(data)))
+        return data
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what may go wrong while a picture file is read into errors that name it.
+
+    Raises:
+        ImageError: When it is missing or cannot be read.
+    """
+    if (kind := special_kind(path)) is not None:
+        raise ImageError(f"{path} is {kind}. Expected a picture file.")
+    try:
+        yield
+    except FileNotFoundError as error:
+        message, hint = missing_path(path)
+        raise ImageError(message, hint=hint, code="image_missing") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{path} is a folder. Expected a picture.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ImageError(f"Cannot read {path}: {reason}.") from error
+
+
+def missing_path(path: Path) -> tuple[str, str | None]:
+    """Return a sentence and a hint for a path that does not exist: the nearest name beside it."""
+    parent = path.parent
+    while not parent.is_dir() and parent != parent.parent:
+        path, parent = parent, parent.parent
+    try:
+        beside = [entry.name for entry in parent.iterdir() if not entry.name.startswith(".")]
+    except OSError:
+        beside = []
+    near = nearest(path.name, beside)
+    return f"{path} does not exist.", f"did you mean {parent / near}?" if near else None
