@@ -14,7 +14,7 @@ from foveal.train.distributed import Group
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.fitting import Fit
 from foveal.workflow.prepare import prepare, reopen
-from foveal.workflow.processes import Task, train_here
+from foveal.workflow.processes import RunToTrain, train_here
 from foveal.workflow.resolve import resolve_recipe
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.sources import open_for
@@ -33,7 +33,7 @@ def prepared_run(folder: Path, data: str, settings: tuple[str, ...], knobs: dict
     return folder
 
 
-def copied(run: Path, to: Path, devices: int) -> Task:
+def copied(run: Path, to: Path, devices: int) -> RunToTrain:
     """Return a copy of a prepared run as something to train in so many processes."""
     shutil.copytree(run, to)
     copy = RunDirectory(to)
@@ -42,10 +42,10 @@ def copied(run: Path, to: Path, devices: int) -> Task:
         f"devices: {recipe.train.devices}", f"devices: {devices}"
     )
     copy.recipe.write_text(text, encoding="utf-8")
-    return Task(copy, Recipe.load(copy.recipe), (), monotonic())
+    return RunToTrain(copy, Recipe.load(copy.recipe), (), monotonic())
 
 
-def train_in_several(task: Task) -> None:
+def train_in_several(task: RunToTrain) -> None:
     """Train in the processes that the recipe names."""
     with Broadcast(NoProgress(), task.run) as progress:
         train_here(task, progress)

@@ -38,7 +38,7 @@ from foveal.errors import FovealError  # noqa: E402
 from foveal.jobs.target import Target  # noqa: E402
 from foveal.train.checkpoint import CheckpointStore  # noqa: E402
 from foveal.workflow.broadcast import Broadcast  # noqa: E402
-from foveal.workflow.processes import Task  # noqa: E402
+from foveal.workflow.processes import RunToTrain  # noqa: E402
 from outcome import Outcome, add_out, note, report  # noqa: E402
 
 NAMES, ADDRESSES, PORT = ("fv2m-a", "fv2m-b"), ("10.77.0.1", "10.77.0.2"), 6399
@@ -96,7 +96,7 @@ def main() -> None:
     )
 
 
-def trial(cluster: Cluster, task: Task, victim: str, after_s: float, wanted: str) -> str:
+def trial(cluster: Cluster, task: RunToTrain, victim: str, after_s: float, wanted: str) -> str:
     """Train with a kill after some seconds, and return how it ended."""
     killer = threading.Timer(after_s, cluster.kill, (victim, task.run.path))
     killer.start()
@@ -139,7 +139,7 @@ def train(run: Path) -> None:
     from foveal.workflow.rundir import RunDirectory
 
     directory = RunDirectory(run)
-    task = Task(directory, Recipe.load(directory.recipe), (), time.monotonic())
+    task = RunToTrain(directory, Recipe.load(directory.recipe), (), time.monotonic())
     try:
         with Broadcast(NoProgress(), directory) as progress:
             on_ray(Target("ray", address="auto"), 2)(task, progress)
@@ -148,7 +148,7 @@ def train(run: Path) -> None:
         raise SystemExit(1) from None
 
 
-def digest(task: Task) -> str:
+def digest(task: RunToTrain) -> str:
     """Return the sha256 of the last weights."""
     checkpoint = CheckpointStore(task.run.checkpoints).load()
     parts = hashlib.sha256()

@@ -25,7 +25,7 @@ from foveal.recipe import make_recipe
 from foveal.train.checkpoint import CheckpointStore
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.prepare import prepare
-from foveal.workflow.processes import Task
+from foveal.workflow.processes import RunToTrain
 from foveal.workflow.resolve import resolve_recipe
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.state import write_state
@@ -42,7 +42,7 @@ LETTERS = "synth:letters?count=80&characters=abcd"
 AUTO = Target("ray", address="auto")
 
 
-def begun(folder: Path, **knobs: Any) -> Task:
+def begun(folder: Path, **knobs: Any) -> RunToTrain:
     """Return a run that is prepared and not trained."""
     settings = ("data.fresh_every=1", "model.dropout=0", "train.precision=fp32")
     options = {"epochs": 3, "batch_size": 12, "device": "cpu", "strategy": "scratch", **knobs}
@@ -51,10 +51,10 @@ def begun(folder: Path, **knobs: Any) -> Task:
     run.recipe.write_text(recipe.to_yaml(), encoding="utf-8")
     write_state(run, LETTERS, ())
     prepare(source, recipe, run, NoProgress()).cache.close()
-    return Task(run, recipe, (), monotonic())
+    return RunToTrain(run, recipe, (), monotonic())
 
 
-def trained(task: Task, workers: int = 2) -> None:
+def trained(task: RunToTrain, workers: int = 2) -> None:
     with Broadcast(NoProgress(), task.run) as progress:
         on_ray(AUTO, workers)(task, progress)
 
@@ -66,7 +66,7 @@ def final(run: RunDirectory) -> dict[str, torch.Tensor]:
     return weights
 
 
-def workers_of(task: Task) -> list[int]:
+def workers_of(task: RunToTrain) -> list[int]:
     """Return the process ids of the Ray workers that have the run's cache open."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -79,7 +79,7 @@ def workers_of(task: Task) -> list[int]:
     return found
 
 
-def kill_one(task: Task) -> None:
+def kill_one(task: RunToTrain) -> None:
     while not task.run.results.is_file():
         threading.Event().wait(0.05)
     while not (found := workers_of(task)):

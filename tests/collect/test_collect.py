@@ -297,7 +297,7 @@ def test_waiting_for_a_free_connection_is_no_time_of_the_host(
     site.answers["/stall"] = lambda handler: site.release.wait() and None
     site.file("/good", b"good", "text/plain")
 
-    async def both() -> tuple[BaseException | fetch.Answer, ...]:
+    async def both() -> tuple[BaseException | fetch.Response, ...]:
         options = {"user_agent": "test", "timeout_s": 1.0, "allow_private": True}
         async with fetch.Client(**options) as client:  # type: ignore[arg-type]
             asked = (
@@ -308,7 +308,7 @@ def test_waiting_for_a_free_connection_is_no_time_of_the_host(
 
     stalled, good = asyncio.run(both())
     assert isinstance(stalled, fetch.FetchError)
-    assert isinstance(good, fetch.Answer)
+    assert isinstance(good, fetch.Response)
     assert good.body == b"good"
 
 

@@ -13,7 +13,7 @@ from website import picture
 
 from foveal.collect import network, pictures
 from foveal.collect.addresses import AddressError, is_public, normal
-from foveal.collect.fetch import Answer, FetchError
+from foveal.collect.fetch import FetchError, Response
 from foveal.collect.host import Host
 from foveal.collect.network import PublicBackend, RefusedHostError
 from foveal.collect.pages import read_page
@@ -146,16 +146,16 @@ def test_any_text_is_an_address_or_refused(text: str, base: str) -> None:
 
 
 def allowed(
-    rules: Rules | Answer | FetchError, address: str, agent: str = "foveal"
+    rules: Rules | Response | FetchError, address: str, agent: str = "foveal"
 ) -> str | float | None:
     """Return why an address may not be fetched, or the delay."""
     asked: list[str] = []
 
-    async def fetch(address: str) -> Answer:
+    async def fetch(address: str) -> Response:
         asked.append(address)
         if isinstance(rules, FetchError):
             raise rules
-        assert isinstance(rules, Answer)
+        assert isinstance(rules, Response)
         return rules
 
     async def learnt(origin: str, rules: Rules) -> None: ...
@@ -201,7 +201,10 @@ def test_robots_txt_is_understood(text: str, path: str, wanted: str | float | No
 @pytest.mark.parametrize(
     ("answer", "wanted"),
     [
-        (Answer("", 200, {}, b"\xef\xbb\xbfUser-agent: *\nDisallow: /"), "forbidden by robots.txt"),
+        (
+            Response("", 200, {}, b"\xef\xbb\xbfUser-agent: *\nDisallow: /"),
+            "forbidden by robots.txt",
+        ),
         (FetchError("HTTP 404", status=404), None),
         (FetchError("HTTP 403", status=403), None),
         (FetchError("HTTP 503", passes=True, status=503), "robots.txt: HTTP 503"),
@@ -212,7 +215,7 @@ def test_robots_txt_is_understood(text: str, path: str, wanted: str | float | No
     ],
 )
 def test_a_robots_txt_that_is_not_there_allows_and_one_that_fails_forbids(
-    answer: Answer | FetchError, wanted: str | None
+    answer: Response | FetchError, wanted: str | None
 ) -> None:
     assert allowed(answer, "http://x/a") == wanted
 

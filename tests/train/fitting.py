@@ -19,7 +19,7 @@ from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
 from foveal.train.data import Dealt, PictureReader, WindowLoader, plain_inputs
 from foveal.train.precision import Precision
-from foveal.train.records import Measured
+from foveal.train.records import Validated
 from foveal.train.sampling import WholePictures
 from foveal.train.share import Share
 
@@ -158,13 +158,13 @@ def tiny_network(seed: int = 0) -> TinyNetwork:
     return TinyNetwork()
 
 
-def accuracy(model: nn.Module) -> Measured:
+def accuracy(model: nn.Module) -> Validated:
     """Measure on pictures that the loaders do not have."""
     reader, targets = bright_or_dark(64, seed=99)
     images = plain_inputs(reader.pixels, CPU)
     with torch.inference_mode():
         logits = model(images)["logits"]
-    return Measured({"accuracy": float((logits.argmax(1) == targets.argmax(1)).float().mean())})
+    return Validated({"accuracy": float((logits.argmax(1) == targets.argmax(1)).float().mean())})
 
 
 def weights_of(model: nn.Module) -> dict[str, NDArray[Any]]:

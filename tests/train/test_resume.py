@@ -11,7 +11,7 @@ from fitting import CPU, TinyTraining, accuracy, tiny_loader, tiny_network, weig
 from foveal.errors import FovealError
 from foveal.recipe import TrainOptions
 from foveal.train.checkpoint import Checkpoint, CheckpointStore
-from foveal.train.records import FitResult, Measured, Stage
+from foveal.train.records import FitResult, Stage, Validated
 from foveal.train.trainer import Trainer
 
 HERE = Path(__file__).parent
@@ -176,7 +176,7 @@ def test_a_run_killed_when_its_patience_had_just_ended_trains_no_further(tmp_pat
         def fit_ended(self, result): ...
 
     def never_better(model):
-        return Measured({"accuracy": 0.5})
+        return Validated({"accuracy": 0.5})
 
     def run(patience):
         store = CheckpointStore(tmp_path, largest_share=float("inf"))

@@ -17,7 +17,7 @@ from fitting import (
 from foveal.errors import FovealError, UsageError
 from foveal.recipe import TrainOptions
 from foveal.train.checkpoint import CheckpointStore
-from foveal.train.records import Measured, Stage, head_only
+from foveal.train.records import Stage, Validated, head_only
 from foveal.train.trainer import Trainer
 
 
@@ -110,7 +110,7 @@ def test_the_best_weights_are_kept_when_later_ones_are_worse():
 
     def validate(model):
         seen.append(weights_of(model))
-        return Measured({"accuracy": next(scores)})
+        return Validated({"accuracy": next(scores)})
 
     model = tiny_network()
     result, _ = fit(model, [Stage("full", tiny_loader(), 3, 0.03)], validate)
@@ -125,7 +125,7 @@ def test_equal_metrics_are_told_apart_by_the_loss_and_then_by_age():
 
     def validate(model):
         value, loss = next(metrics)
-        return Measured({"accuracy": value, "loss": loss})
+        return Validated({"accuracy": value, "loss": loss})
 
     result, _ = fit(tiny_network(), [Stage("full", tiny_loader(), 4, 0.03)], validate)
     assert [r.is_best for r in result.history] == [True, True, False, True]
@@ -135,7 +135,7 @@ def test_patience_ends_a_stage_after_so_many_epochs_without_improvement():
     scores = iter([0.5, 0.6, 0.6, 0.55, 0.4])
 
     def validate(model):
-        return Measured({"accuracy": next(scores)})
+        return Validated({"accuracy": next(scores)})
 
     result, _ = fit(tiny_network(), [Stage("full", tiny_loader(), 9, 0.03)], validate, patience=2)
     assert result.stopped == "patience"
@@ -146,7 +146,7 @@ def test_a_plateau_lowers_the_learning_rate_by_its_factor():
     scores = iter([0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4])
 
     def validate(model):
-        return Measured({"accuracy": next(scores)})
+        return Validated({"accuracy": next(scores)})
 
     stages = [Stage("full", tiny_loader(), 8, 0.01)]
     result, _ = fit(tiny_network(), stages, validate, schedule="plateau")
@@ -161,7 +161,7 @@ def test_the_moving_average_is_what_is_validated_and_kept():
 
     def validate(shown):
         seen.append(shown)
-        return Measured({"accuracy": 0.5})
+        return Validated({"accuracy": 0.5})
 
     fit(model, [Stage("full", tiny_loader(), 1, 0.03)], validate, ema=0.99)
     assert seen[0] is not model
@@ -239,7 +239,7 @@ def test_a_metric_that_validate_does_not_give_is_refused():
         fit(
             tiny_network(),
             [Stage("full", tiny_loader(), 1, 0.03)],
-            lambda model: Measured({"other": 1.0}),
+            lambda model: Validated({"other": 1.0}),
         )
 
 
@@ -263,7 +263,7 @@ def timed_fit(stages, step_s, validation_s, budget_s, slow_from=10**9, spent_s=N
 
     def validate(model):
         clock.now_s += validation_s
-        return Measured({"accuracy": 0.5})
+        return Validated({"accuracy": 0.5})
 
     listener = Listener(lambda step: None)
     options = TrainOptions(budget_s=budget_s)

@@ -18,7 +18,7 @@ from foveal.recipe import AugmentOptions, TrainOptions
 from foveal.tasks import get_task, get_training
 from foveal.tasks.training import adding_over_processes
 from foveal.train.distributed import Group
-from foveal.train.records import EpochRecord, FitResult, Measured, Stage, StepRecord
+from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord, Validated
 from foveal.train.trainer import Trainer
 from foveal.types import Labels
 
@@ -65,7 +65,7 @@ def fit(group: Group, options: dict[str, Any], batch_size: int, weights: bool) -
         network,
         TinyTraining(None),
         [Stage("full", loader, epochs, 0.02)],
-        lambda model: Measured({"accuracy": 0.0}),
+        lambda model: Validated({"accuracy": 0.0}),
         metric="accuracy",
     )
     sums = [float(p.detach().double().sum()) for p in network.state_dict().values()]
@@ -89,7 +89,7 @@ def budgeted(group: Group) -> dict[str, Any]:
         tiny_network(),
         TinyTraining(None),
         [Stage("full", loader, None, 0.02)],
-        lambda model: Measured({"accuracy": 0.0}),
+        lambda model: Validated({"accuracy": 0.0}),
         metric="accuracy",
     )
     rates = [record.lr for record in result.history]

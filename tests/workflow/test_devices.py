@@ -28,7 +28,7 @@ from foveal.workflow import processes
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.fitting import Fit, learnt
 from foveal.workflow.prepare import Prepared, prepare
-from foveal.workflow.processes import Task, check_devices, train_here
+from foveal.workflow.processes import RunToTrain, check_devices, train_here
 from foveal.workflow.resolve import resolve_recipe
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.state import write_state
@@ -44,7 +44,7 @@ LETTERS = "synth:letters?count=80&characters=abcd"
 
 def begun(
     folder: Path, data: str, *settings: str, devices: int = 2, **knobs: Any
-) -> tuple[Task, Prepared]:
+) -> tuple[RunToTrain, Prepared]:
     """Return a run that is prepared and not trained."""
     options = {"epochs": 3, "batch_size": 12, "device": "cpu", "devices": devices, **knobs}
     source, recipe = resolve_recipe(data, make_recipe(None, (*EXACT, *settings), options))
@@ -52,10 +52,10 @@ def begun(
     run.recipe.write_text(recipe.to_yaml(), encoding="utf-8")
     write_state(run, data, ())
     prepared = prepare(source, recipe, run, NoProgress())
-    return Task(run, recipe, (), monotonic()), prepared
+    return RunToTrain(run, recipe, (), monotonic()), prepared
 
 
-def trained(task: Task) -> None:
+def trained(task: RunToTrain) -> None:
     with Broadcast(NoProgress(), task.run) as progress:
         train_here(task, progress)
 

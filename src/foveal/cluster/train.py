@@ -32,7 +32,7 @@ from foveal.train.interrupt import StopSwitch
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.member import LOST, Order, work
 from foveal.workflow.messages import Inbox
-from foveal.workflow.processes import RESTARTS, Launch, Task, check_shares
+from foveal.workflow.processes import RESTARTS, Launch, RunToTrain, check_shares
 
 logger = logging.getLogger(__name__)
 
@@ -51,25 +51,25 @@ def on_ray(target: Target, workers: int) -> Launch:
         workers: Processes, each with its share of every batch.
     """
 
-    def launch(task: Task, progress: Broadcast) -> None:
-        check_shares(task.recipe, workers)
+    def launch(training: RunToTrain, progress: Broadcast) -> None:
+        check_shares(training.recipe, workers)
         with connected(target) as ray:
-            _train(ray, task, workers, progress)
+            _train(ray, training, workers, progress)
 
     return launch
 
 
-def _train(ray: Any, task: Task, workers: int, progress: Broadcast) -> None:
+def _train(ray: Any, training: RunToTrain, workers: int, progress: Broadcast) -> None:
     """Train until the fit has ended.
 
     Raises:
         FovealError: When workers were lost again and again, or the training cannot go on.
         KeyboardInterrupt: When Ctrl-C was pressed twice.
     """
-    on_cards = _on_cards(ray, task.recipe.train.device, workers)
+    on_cards = _on_cards(ray, training.recipe.train.device, workers)
     inbox = Inbox(ray.util.get_node_ip_address())
     progress.when_asked_to_stop(partial(inbox.ask, after_epoch=True))
-    trainer = _trainer(ray, task.order(inbox, "cuda" if on_cards else "cpu"), workers, on_cards)
+    trainer = _trainer(ray, training.order(inbox, "cuda" if on_cards else "cpu"), workers, on_cards)
     failures: list[Exception] = []
 
     def fit() -> None:
@@ -94,7 +94,7 @@ def _train(ray: Any, task: Task, workers: int, progress: Broadcast) -> None:
         (first, *_) = str(failures[0]).strip().splitlines() or [type(failures[0]).__name__]
         raise FovealError(
             f"The training on Ray stopped: {first}",
-            hint=f"foveal train --resume {task.run.path}",
+            hint=f"foveal train --resume {training.run.path}",
             code="process_lost",
         ) from failures[0]
 

@@ -26,7 +26,7 @@ _ANY_DEFLATE = 32 + zlib.MAX_WBITS
 
 @final
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What a host answered, with the body of a success alone.
 
     Attributes:
@@ -117,7 +117,9 @@ class Client:
         """Close all connections."""
         await self._pool.aclose()
 
-    async def get(self, address: str, *, accept: str, most_bytes: int, cut: bool = False) -> Answer:
+    async def get(
+        self, address: str, *, accept: str, most_bytes: int, cut: bool = False
+    ) -> Response:
         """Send one request and return its answer, also one that says no or leads elsewhere.
 
         Args:
@@ -148,7 +150,7 @@ class Client:
             # Hosts and headers that cannot be written into a request.
             raise FetchError("not an address") from error
 
-    async def _get(self, address: str, accept: str, most_bytes: int, cut: bool) -> Answer:
+    async def _get(self, address: str, accept: str, most_bytes: int, cut: bool) -> Response:
         wants_picture = accept.startswith("image/")
         sent = {
             "User-Agent": self._agent,
@@ -164,7 +166,7 @@ class Client:
             received: dict[str, str] = {}
             for name, value in response.headers:
                 received.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
-            answer = Answer(address, response.status, received, b"")
+            answer = Response(address, response.status, received, b"")
             if answer.status in _PASSING:
                 wait_s = retry_after(received.get("retry-after"), datetime.now(UTC))
                 raise FetchError(
@@ -175,10 +177,10 @@ class Client:
             if wants_picture:
                 _check_type(answer)
             body = await self._body(response, answer, most_bytes, cut)
-            return Answer(address, answer.status, received, body)
+            return Response(address, answer.status, received, body)
 
     async def _body(
-        self, response: httpcore.Response, answer: Answer, most_bytes: int, cut: bool
+        self, response: httpcore.Response, answer: Response, most_bytes: int, cut: bool
     ) -> bytes:
         """Return the body, unpacked; no more than one byte too many is ever held."""
         stated = answer.headers.get("content-length", "")
@@ -208,7 +210,7 @@ def _too_large(status: int) -> FetchError:
     return FetchError("too many bytes", status=status)
 
 
-def _check_type(answer: Answer) -> None:
+def _check_type(answer: Response) -> None:
     """Refuse what says itself that it is no picture; what says nothing is looked at later."""
     major, _, minor = answer.content_type.partition("/")
     is_text = major == "text" and minor != "plain"
@@ -216,7 +218,7 @@ def _check_type(answer: Answer) -> None:
         raise FetchError(f"not a picture: {answer.content_type[:40]}", status=answer.status)
 
 
-def _unpacker(answer: Answer) -> zlib._Decompress | None:
+def _unpacker(answer: Response) -> zlib._Decompress | None:
     encoding = answer.headers.get("content-encoding", "").strip().lower()
     if encoding in ("", "identity"):
         return None

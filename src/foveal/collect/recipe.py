@@ -82,7 +82,7 @@ class Options:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class CollectRecipe:
     """What to collect.
 
     Attributes:
@@ -108,7 +108,7 @@ class Recipe:
         return tuple(self.options.fields or names)
 
 
-def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(path: Path, overrides: Iterable[str] = ()) -> CollectRecipe:
     """Read a recipe, or a table of addresses and labels.
 
     Args:
@@ -125,10 +125,10 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
             listed = read_list(path, reserved=COLUMNS)
             for row in listed:
                 check_class(row.label)
-            return Recipe(classes={}, listed=listed, options=_options(given))
+            return CollectRecipe(classes={}, listed=listed, options=_options(given))
         loaded = _merged(_load(path), given)
         classes = loaded.pop("classes", None)
-        return Recipe(classes=_classes(classes), listed=(), options=_options(loaded))
+        return CollectRecipe(classes=_classes(classes), listed=(), options=_options(loaded))
     except FovealError as error:
         if str(path) in error.message:
             raise

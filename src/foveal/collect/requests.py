@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import final
 
 from foveal.collect.addresses import AddressError, host_of, normal
-from foveal.collect.fetch import TOO_MANY_REDIRECTS, Answer, Client, FetchError
+from foveal.collect.fetch import TOO_MANY_REDIRECTS, Client, FetchError, Response
 from foveal.collect.host import Host
 from foveal.collect.recipe import Options
 from foveal.collect.robots import MAX_BYTES, Robots, Rules
@@ -44,7 +44,7 @@ class Requests:
         agent = options.user_agent.partition("/")[0].strip()
         self._robots = Robots(agent, self._fetch_robots, rules, learnt)
 
-    async def fetch(self, address: str, *, accept: str, most_bytes: int) -> Answer:
+    async def fetch(self, address: str, *, accept: str, most_bytes: int) -> Response:
         """Return the answer of a success, redirects followed.
 
         Raises:
@@ -52,12 +52,12 @@ class Requests:
         """
         return await self._fetch(address, accept, most_bytes, is_robots=False)
 
-    async def _fetch_robots(self, address: str) -> Answer:
+    async def _fetch_robots(self, address: str) -> Response:
         return await self._fetch(address, "text/plain, */*;q=0.1", MAX_BYTES, is_robots=True)
 
     async def _fetch(
         self, address: str, accept: str, most_bytes: int, *, is_robots: bool
-    ) -> Answer:
+    ) -> Response:
         for _ in range(_MOST_REDIRECTS + 1):
             if self._options.robots and not is_robots:
                 delay = await self._robots.check(address)
@@ -75,7 +75,7 @@ class Requests:
                 raise FetchError(f"redirected to {error}", status=answer.status) from error
         raise FetchError(TOO_MANY_REDIRECTS)
 
-    async def _ask(self, address: str, accept: str, most_bytes: int, *, cut: bool) -> Answer:
+    async def _ask(self, address: str, accept: str, most_bytes: int, *, cut: bool) -> Response:
         """Send a request, again after failures that pass."""
         host = self.hosts[host_of(address)]
         problem = FetchError("not asked for")

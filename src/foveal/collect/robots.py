@@ -11,7 +11,7 @@ from typing import final
 from protego import Protego
 
 from foveal.collect.addresses import origin_of
-from foveal.collect.fetch import TOO_MANY_REDIRECTS, Answer, FetchError
+from foveal.collect.fetch import TOO_MANY_REDIRECTS, FetchError, Response
 
 # RFC 9309, section 2.5: at least this much is read. What follows is passed over.
 MAX_BYTES = 512_000
@@ -45,7 +45,7 @@ class Robots:
     def __init__(
         self,
         user_agent: str,
-        fetch: Callable[[str], Awaitable[Answer]],
+        fetch: Callable[[str], Awaitable[Response]],
         known: dict[str, Rules],
         learnt: Callable[[str, Rules], Awaitable[None]],
     ) -> None:

@@ -10,13 +10,13 @@ from typing import final
 
 from foveal.collect.addresses import AddressError, host_of, normal
 from foveal.collect.committer import Committer
-from foveal.collect.fetch import Answer, Client, FetchError
+from foveal.collect.fetch import Client, FetchError, Response
 from foveal.collect.host import Host, Job
 from foveal.collect.journal import Journal, Record
 from foveal.collect.listing import Listing
 from foveal.collect.pages import Entry, PageContents, read_page
 from foveal.collect.pictures import look_at
-from foveal.collect.recipe import Recipe
+from foveal.collect.recipe import CollectRecipe
 from foveal.collect.report import INTERRUPTED, Collected, count_classes, write_provenance
 from foveal.collect.requests import Requests
 from foveal.collect.robots import Rules
@@ -40,7 +40,9 @@ class Collector:
         update: Read listing pages again that were read in a call before.
     """
 
-    def __init__(self, recipe: Recipe, client: Client, journal: Journal, *, update: bool) -> None:
+    def __init__(
+        self, recipe: CollectRecipe, client: Client, journal: Journal, *, update: bool
+    ) -> None:
         self.new = 0
         self.done = 0
         self._recipe = recipe
@@ -233,7 +235,7 @@ class Collector:
         await self._committer.add(record, body)
         self._known.take(record)
 
-    def _record(self, kind: str, job: Job, answer: Answer | None = None) -> Record:
+    def _record(self, kind: str, job: Job, answer: Response | None = None) -> Record:
         record: Record = {
             "kind": kind,
             "class": job.label,

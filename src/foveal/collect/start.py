@@ -14,7 +14,7 @@ from foveal.atomic import sync
 from foveal.collect.fetch import Client, FetchError
 from foveal.collect.journal import Journal
 from foveal.collect.pages import read_page
-from foveal.collect.recipe import Recipe
+from foveal.collect.recipe import CollectRecipe
 from foveal.collect.report import INTERRUPTED, Collected, CollectingInterrupted, FirstPage
 from foveal.collect.requests import Requests
 from foveal.collect.robots import Rules
@@ -28,7 +28,7 @@ _LOOK_EVERY_S = 0.2
 
 
 def collect_pictures(
-    recipe: Recipe, out: Path, *, update: bool, allow_private: bool, progress: Progress
+    recipe: CollectRecipe, out: Path, *, update: bool, allow_private: bool, progress: Progress
 ) -> Collected:
     """Collect into a folder, or go on with what is there.
 
@@ -69,7 +69,9 @@ def collect_pictures(
     return collected
 
 
-def look_at_first_pages(recipe: Recipe, *, allow_private: bool, progress: Progress) -> Collected:
+def look_at_first_pages(
+    recipe: CollectRecipe, *, allow_private: bool, progress: Progress
+) -> Collected:
     """Read the first page of each class, and nothing else; no file is written.
 
     Args:
@@ -98,7 +100,9 @@ def look_at_first_pages(recipe: Recipe, *, allow_private: bool, progress: Progre
     return Collected(out=None, received=received, seconds=seconds, pages=tuple(pages))
 
 
-async def _first_page(requests: Requests, recipe: Recipe, label: str, address: str) -> FirstPage:
+async def _first_page(
+    requests: Requests, recipe: CollectRecipe, label: str, address: str
+) -> FirstPage:
     try:
         answer = await requests.fetch(address, accept=PAGE_TYPES, most_bytes=PAGE_BYTES)
         kind = answer.headers.get("content-type")
@@ -110,7 +114,7 @@ async def _first_page(requests: Requests, recipe: Recipe, label: str, address: s
         return FirstPage(label, address, None, error.reason)
 
 
-def _client(recipe: Recipe, *, allow_private: bool) -> Client:
+def _client(recipe: CollectRecipe, *, allow_private: bool) -> Client:
     return Client(
         user_agent=recipe.options.user_agent,
         timeout_s=recipe.options.timeout,

@@ -50,7 +50,7 @@ class Labelled(ABC):
 
 @final
 @dataclass(frozen=True, slots=True)
-class Labels(Labelled):
+class ClassFolders(Labelled):
     """A folder for each class.
 
     Attributes:

@@ -15,7 +15,7 @@ from typing import final
 
 from foveal.curation.corrections import Correction, note_merged
 from foveal.curation.feedback import Feedback
-from foveal.curation.labelled import Labelled, Labels, MaskFolders, TableOfLabels
+from foveal.curation.labelled import ClassFolders, Labelled, MaskFolders, TableOfLabels
 from foveal.curation.lines import Format, append_lines, opened_to_append, read_lines
 from foveal.curation.workspace import Workspace
 from foveal.data.files_source import FileSource, FolderLabels, TableLabels
@@ -185,7 +185,7 @@ def _opened(
         return source.samples, MaskFolders(into, *parents, source.masks.values)
     if isinstance(source.labelled_by, FolderLabels):
         prefix = PurePosixPath(*PurePosixPath(first.id).parts[: source.labelled_by.depth])
-        return source.samples, Labels(into, prefix)
+        return source.samples, ClassFolders(into, prefix)
     if isinstance(source.labelled_by, TableLabels):
         if len(source.labelled_by.files) > 1 or source.labelled_by.column is not None:
             raise DataError(f"The labels in {into} are in several tables or columns.", hint=hint)
@@ -201,4 +201,4 @@ def _new(into: Path, target: TargetKind, corrections: Sequence[Correction]) -> L
         return MaskFolders.new(into, next(iter(classes), ()))
     if target == "text" or any(len(one.label or ()) != 1 for one in corrections):
         return TableOfLabels.new(into, target)
-    return Labels(into, PurePosixPath())
+    return ClassFolders(into, PurePosixPath())

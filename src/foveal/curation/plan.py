@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self, final
 
 from foveal.curation.names import Names, is_folder_name
-from foveal.curation.pages import can_lay_out, laid_out
+from foveal.curation.page_files import can_lay_out, laid_out
 from foveal.curation.prepare import Edit, Move
 from foveal.curation.shapes import shape_edits
 from foveal.curation.tables import table_edits

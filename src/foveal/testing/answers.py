@@ -23,7 +23,7 @@ from foveal.workflow.resolve import pipeline_of
 
 
 @dataclass(frozen=True)
-class Answers:
+class UntrainedAnswers:
     """What the task's own untrained network says of some drawn pictures."""
 
     task: Task
@@ -42,7 +42,7 @@ class Answers:
         return np.stack([*map(self.task.measure, self.predictions, self.targets)])
 
 
-def answer(name: str, raws: Sequence[RawTarget], backbone: str | None) -> Answers:
+def answer(name: str, raws: Sequence[RawTarget], backbone: str | None) -> UntrainedAnswers:
     """Return the answers on a backbone, or on the one that the task chooses."""
     kind, training = get_task(name), get_training(name)
     task = kind.bind(kind.fit_labels(raws), kind.choose_options(raws)[0])
@@ -66,7 +66,9 @@ def answer(name: str, raws: Sequence[RawTarget], backbone: str | None) -> Answer
     outputs = TorchEngine(network.eval()).run(inputs)
     targets = [_target(task, raw, frame) for raw, frame in zip(raws, frames, strict=True)]
     found = task.decode(outputs, frames, Calibration())
-    return Answers(task, recipe, pictures, raws, targets, inputs, frames, network, outputs, found)
+    return UntrainedAnswers(
+        task, recipe, pictures, raws, targets, inputs, frames, network, outputs, found
+    )
 
 
 def _pictures(count: int) -> list[Picture]:

@@ -20,7 +20,7 @@ from foveal.models.torch_engine import TorchEngine
 from foveal.predict.engine import OnnxEngine
 from foveal.recipe import TrainOptions
 from foveal.tasks import get_task, get_training
-from foveal.testing.answers import Answers, answer
+from foveal.testing.answers import UntrainedAnswers, answer
 from foveal.testing.expect import expect
 from foveal.types import Calibration, Labels, RawTarget
 from foveal.workflow.resolve import pipeline_of
@@ -100,7 +100,7 @@ def _check_itself(name: str, raws: Sequence[RawTarget]) -> None:
     expect(_raises(TargetError, task.parse_target, ("never seen",)), "foreign targets are refused")
 
 
-def _check_outputs(answers: Answers) -> None:
+def _check_outputs(answers: UntrainedAnswers) -> None:
     recipe, task = answers.recipe, answers.task
     train = recipe.train
     chosen = train.epochs and train.batch_size and train.lr and train.strategy != "auto"
@@ -121,7 +121,7 @@ def _check_outputs(answers: Answers) -> None:
         expect(task.agreement(first, second) == (1, 0), "core outputs are enough to decode")
 
 
-def _check_predictions(answers: Answers) -> None:
+def _check_predictions(answers: UntrainedAnswers) -> None:
     task, predictions = answers.task, answers.predictions
     for picture, prediction in zip(answers.pictures, predictions, strict=True):
         record = prediction.to_json()
@@ -141,7 +141,7 @@ def _check_predictions(answers: Answers) -> None:
     expect(0 <= same <= 1 and difference >= 0, "agreement is a share and a distance")
 
 
-def _check_schema(answers: Answers) -> None:
+def _check_schema(answers: UntrainedAnswers) -> None:
     jsonschema = import_extra("jsonschema", "dev", "Checking a schema needs jsonschema")
     schema = {**answers.task.json_schema(), "additionalProperties": False}
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -153,7 +153,7 @@ def _check_schema(answers: Answers) -> None:
         expect(not any(map(validator.is_valid, wrong)), "nothing else is what the schema says")
 
 
-def _check_metrics(answers: Answers) -> None:
+def _check_metrics(answers: UntrainedAnswers) -> None:
     task, rows = answers.task, answers.rows()
     expect(rows.dtype == np.float64 and rows.ndim == 2, "a row is float64 numbers")
     metrics = task.summarise(rows)
@@ -176,7 +176,7 @@ def _check_metrics(answers: Answers) -> None:
     expect(gained[0] == gained[1], "the baseline does not depend on the order of the samples")
 
 
-def _check_calibration(answers: Answers) -> None:
+def _check_calibration(answers: UntrainedAnswers) -> None:
     task = answers.task
     batches = [
         ({key: value[part] for key, value in answers.outputs.items()}, answers.frames[part])
@@ -190,7 +190,7 @@ def _check_calibration(answers: Answers) -> None:
     expect(count == len(answers.frames), "each picture has its answer")
 
 
-def _check_support(answers: Answers) -> None:
+def _check_support(answers: UntrainedAnswers) -> None:
     prediction, original = answers.predictions[0], answers.frames[0].original
     for label in answers.task.labels.names:
         expect(0 <= prediction.support(label) <= 1, "support is in [0, 1]")
@@ -201,7 +201,7 @@ def _check_support(answers: Answers) -> None:
         expect(_raises(TargetError, function, "?"), "a foreign label is refused")
 
 
-def _check_report(answers: Answers) -> None:
+def _check_report(answers: UntrainedAnswers) -> None:
     task = answers.task
     kept = [prediction.without_maps() for prediction in answers.predictions]
     for light, whole in zip(kept, answers.predictions, strict=True):
@@ -219,7 +219,7 @@ def _check_report(answers: Answers) -> None:
             expect(text and svg.lstrip().startswith("<"), "a figure is SVG, with a text")
 
 
-def _check_training(answers: Answers) -> None:
+def _check_training(answers: UntrainedAnswers) -> None:
     task, count = answers.task, len(answers.targets)
     training = get_training(task.name)(task)
     tensors = training.collate(answers.targets)
@@ -238,7 +238,7 @@ def _check_training(answers: Answers) -> None:
     expect(all(len(tensor) == 0 for tensor in none), "there may be no targets")
 
 
-def _check_export(answers: Answers) -> None:
+def _check_export(answers: UntrainedAnswers) -> None:
     task = answers.task
     shipped = OnnxEngine(export_onnx(answers.network, task, pipeline_of(answers.recipe)), threads=1)
     batch = ProofBatch([str(raw) for raw in answers.raws], answers.inputs, answers.frames)

@@ -12,7 +12,7 @@ from foveal.train.data import Inputs, Loader
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Validated:
     """What a validation gave.
 
     Attributes:
@@ -25,7 +25,7 @@ class Measured:
     confused: dict[str, int] = field(default_factory=dict)
 
 
-Validate: TypeAlias = Callable[[nn.Module], Measured]
+Validate: TypeAlias = Callable[[nn.Module], Validated]
 """Measures the model (in eval mode, no gradients) on the validation split."""
 
 Forward: TypeAlias = Callable[[nn.Module, Inputs], dict[str, Tensor]]

@@ -18,7 +18,7 @@ from foveal.train.data import Batch
 from foveal.train.distributed import Group
 from foveal.train.optim import build_optimizer, snapshot
 from foveal.train.pace import Pace
-from foveal.train.records import EpochRecord, FitResult, Measured, Stage, StepRecord, Validate
+from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord, Validate, Validated
 from foveal.train.saver import Saver
 from foveal.train.state import Best, RunState
 
@@ -95,7 +95,7 @@ class Session:
             (elapsed_s,) = self.group.decided(elapsed_s)
         return pace.is_finished(elapsed_s)
 
-    def validated(self, stage: Stage) -> Measured:
+    def validated(self, stage: Stage) -> Validated:
         """Measure the model as it is."""
         model = self.state.shown_model
         model.eval()
@@ -127,7 +127,7 @@ class Session:
         self,
         stage: Stage,
         losses: dict[str, float],
-        measured: Measured,
+        measured: Validated,
         is_best: bool,
         validation_s: float,
     ) -> EpochRecord:

@@ -24,7 +24,7 @@ from foveal.tasks import get_training
 from foveal.train.callbacks import Callback, ProgressReport
 from foveal.train.data import Batch, Loader
 from foveal.train.precision import choose_device
-from foveal.train.records import EpochRecord, FitResult, Measured, Stage, StepRecord, Validate
+from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord, Validate, Validated
 from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
 from foveal.workflow.choose import HEAD_EPOCHS
@@ -226,7 +226,7 @@ def _ramp(
         steps = _Steps(last.loader)
         rising = replace(last, loader=steps, epochs=1, lr=LOWEST, skip_from=None, validate=None)
         # Nothing is compared: the only epoch is the last.
-        unmeasured = Measured({task.primary_metric: 0.0})
+        unmeasured = Validated({task.primary_metric: 0.0})
         ratio = HIGHEST / LOWEST
         result = fit([rising], lambda _: unmeasured, recorder, lambda done: ratio**done)
     if result.stopped == "interrupted" and not recorder.has_diverged:

@@ -37,7 +37,7 @@ _LOOPBACK = "127.0.0.1"
 
 @final
 @dataclass(frozen=True, slots=True)
-class Task:
+class RunToTrain:
     """What is to be trained.
 
     Attributes:
@@ -64,7 +64,7 @@ class Task:
         )
 
 
-Launch: TypeAlias = Callable[[Task, Broadcast], None]
+Launch: TypeAlias = Callable[[RunToTrain, Broadcast], None]
 """Trains until the fit has ended, in other processes; what came of it is the last checkpoint."""
 
 
@@ -103,7 +103,7 @@ def check_shares(recipe: Recipe, processes: int) -> None:
         )
 
 
-def train_here(task: Task, progress: Broadcast) -> None:
+def train_here(training: RunToTrain, progress: Broadcast) -> None:
     """Train in `train.devices` processes of this machine; a `Launch`.
 
     When one dies or does not answer, all are started anew from the last checkpoint.
@@ -115,31 +115,31 @@ def train_here(task: Task, progress: Broadcast) -> None:
     switch = StopSwitch()
     left, steps = RESTARTS, -1
     with switch.listening():
-        while (died := _attempt(task, progress, switch)) is not None:
-            known = CheckpointStore(task.run.checkpoints, sweeps=False).names()
+        while (died := _attempt(training, progress, switch)) is not None:
+            known = CheckpointStore(training.run.checkpoints, sweeps=False).names()
             latest = int(known[-1].rpartition("-")[2]) if known else 0
             left, steps = (RESTARTS if latest > steps >= 0 else left), latest
             if left == 0:
                 raise FovealError(
                     f"The training stopped: {died}, for the {RESTARTS + 1}th time in a row.",
-                    hint=f"foveal train --resume {task.run.path}",
+                    hint=f"foveal train --resume {training.run.path}",
                     code="process_lost",
                 )
             left -= 1
             logger.warning(
                 "%s: all %d start anew from the last checkpoint (%d more times without progress)",
                 died,
-                task.recipe.train.devices,
+                training.recipe.train.devices,
                 left,
             )
 
 
-def _attempt(task: Task, progress: Broadcast, switch: StopSwitch) -> str | None:
+def _attempt(training: RunToTrain, progress: Broadcast, switch: StopSwitch) -> str | None:
     """Train until the end, and return None; or what happened when a process died."""
     inbox = Inbox(_LOOPBACK)
     progress.when_asked_to_stop(partial(inbox.ask, after_epoch=True))
-    device = choose_device(task.recipe.train.device).type
-    order, count = asdict(task.order(inbox, device)), task.recipe.train.devices
+    device = choose_device(training.recipe.train.device).type
+    order, count = asdict(training.order(inbox, device)), training.recipe.train.devices
     orders = [{"order": order, "rank": rank, "world": count} for rank in range(count)]
     with started("foveal.workflow.member", orders) as processes:
         first_s: float | None = None

@@ -27,7 +27,7 @@ from foveal.workflow.endless import EndlessLoader
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.sources import limits_of
-from foveal.workflow.units import Setting, Units
+from foveal.workflow.units import TrainSetup, Units
 from foveal.workflow.watched import WatchedPictures
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Planner:
         self._progress = progress
         options = prepared.recipe.train
         precision = choose_precision(options.precision, device)
-        self._setting = Setting(training, options, device, precision, group)
+        self._setting = TrainSetup(training, options, device, precision, group)
         self._options: TrainOptions = options
         self._endless: list[EndlessLoader] = []
         self._watched = WatchedPictures(prepared, units.validation_windows, run, group)

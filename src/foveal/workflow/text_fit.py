@@ -32,7 +32,7 @@ from foveal.tasks.read.training import LENGTH, TEXT
 from foveal.tasks.training import TaskTraining
 from foveal.train.data import plain_inputs
 from foveal.train.precision import choose_device, choose_precision
-from foveal.train.records import EpochRecord, FitResult, Measured, Stage, StepRecord
+from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord, Validated
 from foveal.train.trainer import Trainer
 from foveal.words import percent
 from foveal.workflow.choose import resolve
@@ -41,7 +41,7 @@ from foveal.workflow.network import new_network
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.resolve import pipeline_of
 from foveal.workflow.sources import limits_of
-from foveal.workflow.units import Setting, Units
+from foveal.workflow.units import TrainSetup, Units
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class _Readers:
         self._training: TaskTraining = get_training(recipe.task)(task)
         device = choose_device(recipe.train.device)
         precision = choose_precision(recipe.train.precision, device)
-        self._setting = Setting(self._training, recipe.train, device, precision)
+        self._setting = TrainSetup(self._training, recipe.train, device, precision)
         self._readings: dict[int, str] = {}
         self._likelihoods: dict[int, NDArray[np.float64]] = {}
 
@@ -216,8 +216,8 @@ class _Readers:
         return torch.stack(found, dim=1).double().numpy()
 
 
-def _nothing(model: nn.Module) -> Measured:
-    return Measured({"none": 0.0})
+def _nothing(model: nn.Module) -> Validated:
+    return Validated({"none": 0.0})
 
 
 @final

@@ -29,7 +29,7 @@ from foveal.workflow.environment import describe_environment
 from foveal.workflow.fitting import Fit, learnt
 from foveal.workflow.lock import working_on
 from foveal.workflow.prepare import Prepared, prepare
-from foveal.workflow.processes import Launch, Task, check_devices, train_here
+from foveal.workflow.processes import Launch, RunToTrain, check_devices, train_here
 from foveal.workflow.remote_run import Runs, at_hand, kept
 from foveal.workflow.resolve import check_network, resolve_recipe
 from foveal.workflow.rundir import RunDirectory, default_name, write_json
@@ -277,7 +277,7 @@ def _work(
     if mode.finish:
         network, result = learnt(prepared, units, run)
     elif mode.launch is not None:
-        mode.launch(Task(run, prepared.recipe, extensions, mode.begun_s), progress)
+        mode.launch(RunToTrain(run, prepared.recipe, extensions, mode.begun_s), progress)
         network, result = learnt(prepared, units, run)
     else:
         # The page asks for the end of the epoch; what was learnt is shipped.

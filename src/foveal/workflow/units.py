@@ -65,7 +65,7 @@ _VALIDATION_PIXELS = 1 << 20
 
 @final
 @dataclass(frozen=True)
-class Setting:
+class TrainSetup:
     """What units need beside the data.
 
     Attributes:
@@ -136,12 +136,12 @@ class Units:
             self._tensors = self._collate(training)
         return self._tensors
 
-    def loader(self, setting: Setting, sample_weights: Tensor | None) -> Loader:
+    def loader(self, setting: TrainSetup, sample_weights: Tensor | None) -> Loader:
         """Return the batches of training."""
         targets = self.targets_of_training(setting.training)
         return self._loader(self._cache, self._train, targets, setting, sample_weights)
 
-    def later_loader(self, setting: Setting) -> Callable[[Cache, SynthSource], Loader]:
+    def later_loader(self, setting: TrainSetup) -> Callable[[Cache, SynthSource], Loader]:
         """Return what makes the loader of a later set of drawn pictures."""
         task = self._prepared.task
 
@@ -165,7 +165,7 @@ class Units:
         return make
 
     def feature_loader(
-        self, features: FeatureFile, setting: Setting, sample_weights: Tensor | None
+        self, features: FeatureFile, setting: TrainSetup, sample_weights: Tensor | None
     ) -> Loader:
         """Return the batches of training from cached features of `training_samples`."""
         size = setting.options.batch_size or 1
@@ -197,7 +197,7 @@ class Units:
         return self._val
 
     def validation(
-        self, setting: Setting, heard: Heard, features: FeatureFile | None = None
+        self, setting: TrainSetup, heard: Heard, features: FeatureFile | None = None
     ) -> Validate:
         """Return what measures a network on the validation split.
 
@@ -293,7 +293,7 @@ class Units:
         cache: Cache,
         indices: NDArray[np.int64],
         targets: dict[str, Tensor],
-        setting: Setting,
+        setting: TrainSetup,
         sample_weights: Tensor | None,
     ) -> Loader:
         pipeline, seed = self._prepared.pipeline, self._prepared.recipe.seed

@@ -20,7 +20,7 @@ from foveal.tasks.training import TaskTraining
 from foveal.train.data import Inputs, move
 from foveal.train.distributed import Group
 from foveal.train.precision import Precision
-from foveal.train.records import Forward, Measured
+from foveal.train.records import Forward, Validated
 from foveal.types import Calibration, Frame
 
 Heard: TypeAlias = Callable[[int, Prediction, Any, NDArray[np.float64]], None]
@@ -79,7 +79,7 @@ class Validation:
         self._heard = heard
         self._group = group or Group()
 
-    def __call__(self, model: nn.Module) -> Measured:
+    def __call__(self, model: nn.Module) -> Validated:
         """Return the task's metrics, the mean loss of a window as `loss`, and what it confused."""
         own: list[NDArray[np.float64]] = []
         losses: list[tuple[int, float, int]] = []
@@ -103,7 +103,7 @@ class Validation:
         own: list[NDArray[np.float64]],
         losses: list[tuple[int, float, int]],
         confused: Counter[str],
-    ) -> Measured:
+    ) -> Validated:
         """Return what all processes measured, added up in the order of the windows."""
         group = self._group
         width = max(group.gather(len(own[0]) if own else 0))
@@ -120,7 +120,7 @@ class Validation:
         for part in group.gather(dict(confused)):
             together.update(part)
         metrics = self._task.summarise(np.stack(list(rows.values())))
-        return Measured({**metrics, "loss": float(total) / done}, dict(together))
+        return Validated({**metrics, "loss": float(total) / done}, dict(together))
 
     def _measure(
         self, outputs: dict[str, Tensor], truths: Truths, begin: int, confused: Counter[str]

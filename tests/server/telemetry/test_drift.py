@@ -13,7 +13,7 @@ from drawing import brightness_model, tiny_manifest
 from foveal.bundle import Bundle
 from foveal.predict import Predictor
 from foveal.server import ServerHandle, start_in_thread
-from foveal.server.telemetry.drift import WINDOW_S, Answers, DriftWatch
+from foveal.server.telemetry.drift import WINDOW_S, AnswerCounts, DriftWatch
 from foveal.tasks.distribution import Distribution
 
 # Half of validation was circles, half squares, all of them sure.
@@ -80,7 +80,7 @@ def test_what_was_answered_over_an_hour_ago_no_longer_counts(
     watch.look()
     now[0] = WINDOW_S
     ask(handle, bright_jpeg, 3)
-    kinds, _ = watch.last_hour(served, Answers.of(state.telemetry.families()))
+    kinds, _ = watch.last_hour(served, AnswerCounts.of(state.telemetry.families()))
     assert kinds == {"square": 3}
 
 

@@ -16,7 +16,7 @@ from foveal.server.models.served import Served, Versions
 from foveal.server.pages import templating
 from foveal.server.request.responses import json_response
 from foveal.server.state import ServerState
-from foveal.server.telemetry.drift import Answers
+from foveal.server.telemetry.drift import AnswerCounts
 from foveal.types import JsonObject
 
 _SECONDS = "foveal_request_duration_seconds"
@@ -38,7 +38,7 @@ def figures(request: Request) -> Response:
         for route in request.app.routes
         if isinstance(route, Route) and "POST" in (route.methods or ())
     } - {"promote", "rollback", "reload"}
-    answers = Answers.of(families)
+    answers = AnswerCounts.of(families)
     return json_response(
         {
             "schema_version": 1,
@@ -74,7 +74,7 @@ def figures(request: Request) -> Response:
 
 
 def _version(
-    state: ServerState, versions: Versions, served: Served, answers: Answers, samples: _Samples
+    state: ServerState, versions: Versions, served: Served, answers: AnswerCounts, samples: _Samples
 ) -> JsonObject:
     kinds, bins = state.drift.last_hour(served, answers)
     reference = served.predictor.bundle.manifest.answers

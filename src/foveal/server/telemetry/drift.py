@@ -28,7 +28,7 @@ WINDOW_S = 3600.0
 
 @final
 @dataclass(slots=True)
-class Answers:
+class AnswerCounts:
     """What versions have answered since the server began.
 
     Attributes:
@@ -41,7 +41,7 @@ class Answers:
     bins: defaultdict[_Version, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     @classmethod
-    def of(cls, families: Iterable[Metric]) -> Answers:
+    def of(cls, families: Iterable[Metric]) -> AnswerCounts:
         """Read them from the metrics of all workers."""
         answers = cls()
         tables = {"foveal_answers_total": ("kind", answers.kinds)}
@@ -76,12 +76,12 @@ class DriftWatch:
         self._families = families
         self._telemetry = telemetry
         self._clock = clock
-        self._past: deque[tuple[float, Answers]] = deque()
+        self._past: deque[tuple[float, AnswerCounts]] = deque()
         self._alarms: set[tuple[str, int, Aspect]] = set()
 
     def look(self) -> None:
         """Remember what has been answered by now, and raise or end alarms."""
-        answers = Answers.of(self._families())
+        answers = AnswerCounts.of(self._families())
         for served in self._models.all():
             for aspect, found in self.shifts(served, answers).items():
                 self._telemetry.set_drift(
@@ -90,7 +90,7 @@ class DriftWatch:
                 self._say(served, aspect, found)
         self._past.append((self._clock(), answers))
 
-    def shifts(self, served: Served, answers: Answers) -> Mapping[Aspect, Shift]:
+    def shifts(self, served: Served, answers: AnswerCounts) -> Mapping[Aspect, Shift]:
         """Return how far the last hour's answers of a version are from those on validation.
 
         Empty for bundles that do not know what was answered then.
@@ -104,7 +104,7 @@ class DriftWatch:
             "confidences": shift_of_bins(reference.confidences, bins),
         }
 
-    def last_hour(self, served: Served, answers: Answers) -> tuple[Counter[str], list[int]]:
+    def last_hour(self, served: Served, answers: AnswerCounts) -> tuple[Counter[str], list[int]]:
         """Return the last hour's counts of kinds, and of the bins of confidence."""
         version = (served.name, str(served.version))
         then = self._an_hour_ago()
@@ -113,14 +113,14 @@ class DriftWatch:
         up_to = [below[str(bound)] for bound in CONFIDENCE_BOUNDS]
         return kinds, [high - low for low, high in zip((0, *up_to), up_to, strict=False)]
 
-    def _an_hour_ago(self) -> Answers:
+    def _an_hour_ago(self) -> AnswerCounts:
         """Return what had been answered when the window began; nothing while it is not full."""
         begin = self._clock() - WINDOW_S
         while len(self._past) > 1 and self._past[1][0] <= begin:
             self._past.popleft()
         if self._past and self._past[0][0] <= begin:
             return self._past[0][1]
-        return Answers()
+        return AnswerCounts()
 
     def _say(self, served: Served, aspect: Aspect, found: Shift) -> None:
         key = (served.name, served.version, aspect)
