@@ -98,7 +98,7 @@ EVERYTHING = {
     "rotation": 30, "zoom": 0.3, "shear": 10, "shift": 0.2, "flip_horizontal": True,
     "flip_vertical": True, "brightness": 0.5, "contrast": 0.5, "color": 0.5, "blur": 1.0,
     "noise": 0.2, "erasing": 0.5, "stretch": 0.5, "shrink": 1.0, "tint": 0.3,
-    "fade": 0.6, "invert": 0.5, "stroke": 1.5, "shade": 0.5,
+    "fade": 0.6, "invert": 0.5, "stroke": 1.5, "shade": 0.5, "stain": 0.4,
 }  # fmt: skip
 
 
@@ -286,6 +286,66 @@ def test_shading_takes_light_away_at_one_side():
     assert 80 <= float(images.min()) < 110
     # No picture is darker everywhere.
     assert float(images.amax((1, 2, 3)).min()) > 170
+
+
+def stained(*amounts):
+    """A pixel with these amounts of haematoxylin, eosin and DAB, (1, 1, 1, 3) uint8."""
+    densities = np.array([(0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78)])
+    densities /= np.linalg.norm(densities, axis=1, keepdims=True)
+    values = 256 * np.exp(-np.array(amounts) @ densities) - 1
+    return torch.from_numpy(values.round().astype(np.uint8)[None, None, None])
+
+
+def test_a_stain_becomes_more_or_less_and_keeps_its_colour():
+    pixels = stained(1.2, 0, 0).repeat(64, 1, 1, 1)
+    images = augment(pixels, stain=0.5)[:, :, 0, 0]
+    before = -torch.log((pixels[:, 0, 0].float() + 1) / 256)
+    ratios = -torch.log((images + 1) / 256) / before
+    # One factor for the three colours of one stain, and many factors in all.
+    assert float((ratios.amax(1) - ratios.amin(1)).max()) < 0.02
+    assert 0.49 <= float(ratios.min()) < 0.6 and 1.4 < float(ratios.max()) <= 1.51
+
+
+def test_what_is_not_stained_stays_white():
+    white = torch.full((4, 2, 2, 3), 255, dtype=torch.uint8)
+    assert torch.allclose(augment(white, stain=0.5), to_float(white), atol=1e-3)
+
+
+@pytest.mark.parametrize("options", [{}, {"flip_horizontal": True, "flip_vertical": True}])
+def test_an_elastic_warp_moves_pixels_smoothly_and_no_further_than_asked(options):
+    most, side = 6.0, 96
+    changed = Augmenter(AugmentOptions(**{**OFF, **options, "elastic": most}), PAD)
+    wide = changed.margin(side)
+    assert side + 2 * most <= wide <= side + 2 * most + 3
+    # Pictures whose colours say where each pixel is.
+    rows, columns = torch.meshgrid(torch.arange(wide), torch.arange(wide), indexing="ij")
+    pixels = torch.stack([columns, rows, rows], -1).to(torch.uint8).repeat(8, 1, 1, 1)
+    images, _ = changed.with_masks(
+        pixels, torch.zeros(8, wide, wide, dtype=torch.uint8), (side, side), generator(5)
+    )
+    off = (wide - side) / 2
+    own = torch.arange(side).float() + off
+    mirrored = wide - 1 - own
+    straight = torch.stack([own, mirrored]) if options else own[None]
+    # Of the two directions that a flip may give, the one that is nearer as a whole.
+    moved = (images[:, 0, None] - straight[:, None, :]).abs()
+    moves = moved.amax((2, 3)).amin(1)
+    assert float(moves.max()) <= most + 0.51
+    assert float(moves.min()) > 0.5
+    steps = images[:, 0].diff(dim=-1).abs()
+    assert float((steps - 1).abs().max()) < 0.6
+
+
+def test_a_mask_is_bent_as_its_picture_is():
+    changed = Augmenter(AugmentOptions(**{**OFF, "elastic": 8.0}), PAD)
+    wide = changed.margin(96)
+    rows, columns = np.mgrid[:wide, :wide]
+    disc = torch.from_numpy((rows - wide / 2) ** 2 + (columns - wide / 2) ** 2 < 900)
+    masks = disc.to(torch.uint8).repeat(4, 1, 1)
+    pixels = (255 * masks)[..., None].repeat(1, 1, 1, 3)
+    images, moved = changed.with_masks(pixels, masks, (96, 96), generator(2))
+    assert float(((images[:, 0] > 127) == (moved == 1)).float().mean()) > 0.995
+    assert not torch.equal(moved[0], moved[1])
 
 
 @pytest.mark.parametrize("key", EVERYTHING)

@@ -40,6 +40,8 @@ _YOUNGER: Mapping[str, Any] = {
     "train.augment.invert": 0.0,
     "train.augment.stroke": 0.0,
     "train.augment.shade": 0.0,
+    "train.augment.elastic": 0.0,
+    "train.augment.stain": 0.0,
 }
 
 

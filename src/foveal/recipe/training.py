@@ -77,6 +77,24 @@ class AugmentOptions:
         float,
         About("Share of the light that is missing at one side, drawn from [0, shade].", ge=0, le=1),
     ] = 0.0
+    elastic: Annotated[
+        float,
+        About(
+            "With `fit: tile`: pixels by which points of a grid are moved, drawn from "
+            "[-elastic, elastic]; what lies between follows smoothly.",
+            ge=0,
+            le=32,
+        ),
+    ] = 0.0
+    stain: Annotated[
+        float,
+        About(
+            "Factor of each stain (haematoxylin, eosin and the rest) in pictures of tissue, drawn "
+            "from [1 - stain, 1 + stain].",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.0
     blur: Annotated[
         float, About("Share of the batches that is blurred (Gaussian, 3 or 5 pixels).", ge=0, le=1)
     ] = 0.0

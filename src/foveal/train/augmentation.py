@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foveal.recipe import AugmentOptions
+from foveal.train.elastic import displacements
 from foveal.train.repaint import repaint, thicken
 from foveal.train.share import Share
 from foveal.types import IGNORED
@@ -88,12 +89,13 @@ class Augmenter:
     def margin(self, side: int) -> int:
         """Return the side of the square that a crop of `side` pixels is turned and zoomed in."""
         options = self.options
-        if not options.is_on or not self._resamples:
+        if not options.is_on or not (self._resamples or options.elastic):
             return side
         angle = math.radians(min(45.0, options.rotation))
         turned = math.cos(angle) + math.sin(angle) + math.tan(math.radians(options.shear))
         zoomed = (1 - options.zoom) / (1 + options.stretch) / (1 + options.shrink)
-        return math.ceil(side * (turned / zoomed + options.shift * 2)) + 2
+        moved = options.shift * 2 * side + 2 * options.elastic
+        return math.ceil(side * turned / zoomed + moved) + 2
 
     @property
     def _resamples(self) -> bool:
@@ -120,14 +122,19 @@ class Augmenter:
             return _middle(images, size), _middle(masks, size)
         matrix, shift, mirror_x, mirror_y = self._draw(generator, share, is_whole=False)
         layer = masks[:, None]
+        bent = None
+        if self.options.elastic:
+            bent = displacements(size, self.options.elastic, generator, share)
+            if matrix is None:
+                matrix = _flips_as_matrix(len(bent), mirror_x, mirror_y)
         if matrix is None:
             parts = (_middle(images, size), _middle(layer, size))
             moved = [_flip(_flip(x, mirror_x, 3), mirror_y, 2) for x in parts]
             return moved[0], moved[1][:, 0]
         # Shifted by one, so that 0, which comes in from outside, differs from the first class.
-        shown = warp(layer.float() + 1, matrix, shift, (0,), size=size, nearest=True)[:, 0] - 1
-        labels = torch.where(shown < 0, float(IGNORED), shown).to(torch.uint8)
-        return warp(images, matrix, shift, self.pad_color, size=size), labels
+        shown = warp(layer.float() + 1, matrix, shift, (0,), size=size, bent=bent, nearest=True)
+        labels = torch.where(shown < 1, float(IGNORED), shown - 1)[:, 0].to(torch.uint8)
+        return warp(images, matrix, shift, self.pad_color, size=size, bent=bent), labels
 
     def _move(self, images: Tensor, generator: torch.Generator, share: Share) -> Tensor:
         matrix, shift, mirror_x, mirror_y = self._draw(generator, share, is_whole=True)
@@ -144,7 +151,7 @@ class Augmenter:
         """Return the matrices and shifts of `warp` (no matrices without resampling) and mirrors.
 
         Args:
-            generator: Of every draw.
+            generator: On the CPU; every draw comes from it.
             share: Which rows of a batch these are.
             is_whole: Whole pictures, which lie anywhere in their frames when they are shrunk;
                 crops do anyway.
@@ -201,6 +208,7 @@ def warp(
     pad_color: tuple[int, ...],
     *,
     size: tuple[int, int] | None = None,
+    bent: Tensor | None = None,
     nearest: bool = False,
 ) -> Tensor:
     """Resample a batch bilinearly under one affine map per picture.
@@ -212,6 +220,7 @@ def warp(
         shift: (N, 2) float32 on the CPU: (x, y), added to the result, as a share of half a side.
         pad_color: Value of every channel outside the pictures.
         size: Height and width of the middle part that is wanted; None wants all of it.
+        bent: (N, 2, *size) in input pixels, (x, y), added to where each pixel is taken from.
         nearest: Take the nearest value rather than a mean, for masks.
 
     Returns:
@@ -234,6 +243,9 @@ def warp(
         ],
         -1,
     )
+    if bent is not None:
+        half = torch.tensor([width / 2, height / 2], device=images.device)
+        grid = grid + bent.to(images.device).permute(0, 2, 3, 1) / half
     # grid_sample pads with zero, so zero is made to mean the padding colour.
     color = torch.tensor(pad_color, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
     mode = "nearest" if nearest else "bilinear"
@@ -248,6 +260,15 @@ def _soften(images: Tensor, matrix: Tensor) -> Tensor:
         halves = F.avg_pool2d(images[much], 2, ceil_mode=True)
         images[much] = F.interpolate(halves, size=images.shape[2:], mode="bilinear")
     return images
+
+
+def _flips_as_matrix(count: int, mirror_x: Tensor | None, mirror_y: Tensor | None) -> Tensor:
+    """Return the matrices of `warp` that mirror and do nothing else."""
+    signs = [
+        torch.ones(count) if mirror is None else torch.where(mirror, -1.0, 1.0)
+        for mirror in (mirror_x, mirror_y)
+    ]
+    return torch.diag_embed(torch.stack(signs, 1))
 
 
 def _centres(count: int, size: int, device: torch.device) -> Tensor:

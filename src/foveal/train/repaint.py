@@ -10,6 +10,7 @@ from torch import Tensor
 
 from foveal.recipe import AugmentOptions
 from foveal.train.share import Share
+from foveal.train.stain import restain
 
 # Rec. 601 luma: the grey that saturation is measured from, as in Pillow's ImageEnhance.
 LUMA = (0.299, 0.587, 0.114)
@@ -41,6 +42,8 @@ def repaint(
     """
     if not options.is_on:
         return images
+    if options.stain:
+        images = restain(images, options.stain, generator, share)
     images = _recolor(images, options, ground, generator, share)
     if options.shade:
         images = _shade(images, options.shade, generator, share)

@@ -85,7 +85,7 @@ def choose_offsets(
     They are chosen label by label, the first label's staying 0.
 
     Args:
-        gaps: Of the validation pictures.
+        gaps: Those of the validation pictures.
         targets: The truth.
         counted: Positions of the labels whose mean Dice is to be large.
         temperature: Logits are divided by it.
