@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.drawing import draw_shape
+from drawing import draw_shape
 
 import foveal
 from foveal.curation.workspace import Workspace

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as PILImage
 
 from foveal.recipe import Recipe, make_recipe
-from foveal.workflow.prepare import resolve_recipe
+from foveal.workflow.resolve import resolve_recipe
 
 
 def write_masks(root: Path, *shares: float) -> Path:

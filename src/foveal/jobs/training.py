@@ -28,7 +28,7 @@ class Training:
         name: Name of the run.
         start_from: Bundle whose weights are the first ones; None begins with new ones.
         finish_on_interrupt: Make the model of what was learnt when the job is stopped.
-        key: Of this training alone, by which a job that is started again finds its run.
+        key: What a job that is started again finds its run by; no other training has it.
     """
 
     data: str

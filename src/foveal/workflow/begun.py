@@ -22,8 +22,8 @@ def begun_before(runs: Runs, recipe: Recipe, task: str, name: str, key: str) -> 
     Args:
         runs: Where runs are made.
         recipe: As the user gave it.
-        task: Of the run.
-        name: Of the run; it may have got a number.
+        task: The run's task.
+        name: Name that the run was to have; it may have got a number.
         key: What the run was begun with.
 
     Raises:
