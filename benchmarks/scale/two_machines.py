@@ -188,7 +188,24 @@ class Cluster:
             if node is None or node.poll() is not None:
                 self._end(index)
                 self._nodes[index] = self._begin(index)
-                time.sleep(8)
+        self._wait_for_both()
+
+    def _wait_for_both(self) -> None:
+        """Wait until the cluster has both machines: a user would not resume before."""
+        count = "import ray; ray.init(); print(sum(n['Alive'] for n in ray.nodes()))"
+        for _ in range(30):
+            time.sleep(4)
+            done = subprocess.run(
+                ["ip", "netns", "exec", NAMES[0], sys.executable, "-c", count],
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=LONGEST_S,
+                check=False,
+            )
+            if done.stdout.strip() == "2":
+                return
+        raise RuntimeError("the cluster was not repaired within two minutes")
 
     def kill(self, victim: str, run: Path) -> None:
         """Kill a worker that has the run open, or all processes of a machine."""

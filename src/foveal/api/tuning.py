@@ -63,10 +63,10 @@ def tune(
         workers: How many trainings at a time, each in a process of its own.
         space: YAML file that narrows the search space; `foveal tune DATA --show-space` prints it.
         on: Where the workers run: `local`, `ray:local` or `ray:auto`.
-        resume: Go on with the study in this folder, with what it was begun with; a larger budget
-            or more trials may be given.
+        resume: Go on with the study in this folder or at this URL, with what it was begun with; a
+            larger budget or more trials may be given.
         name: Name of the study; None takes that of the data.
-        out: Folder for runs; the study is in `tune/<task>/<name>` there.
+        out: Folder for runs, or an fsspec URL; the study is in `tune/<task>/<name>` there.
         recipe: A recipe or the path of a recipe file that the default recipe is made from.
         overrides: Each `key.path=value`; these and the settings below are fixed, not searched.
         task: `classify`, `read` or `segment`.
@@ -119,7 +119,7 @@ def tune(
             asked,
             fixed=fixed,
             space_file=None if space is None else Path(space),
-            out=Path(out),
+            out=out,
             name=name,
             progress=to,
         )
@@ -132,7 +132,7 @@ def tune(
         found = work(drawn)
         drawn.finish()
         logger.info("%s", found.sentence)
-        logger.info("report: %s", found.study / "report.html")
+        logger.info("report: %s/report.html", found.place)
         return found
 
 

@@ -66,10 +66,11 @@ def tune(
         str | None, typer.Option(help="Name of the study; default: that of the data.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for runs; default: runs.")
+        str | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder or URL for runs; default: runs."),
     ] = None,
     resume: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--resume", metavar="STUDY", help="Go on with a study, from its folder."),
     ] = None,
     recipe: Annotated[
@@ -135,7 +136,7 @@ def _refuse(data: str | None, given: dict[str, Any]) -> None:
 
 
 def _again(found: Tuning) -> str:
-    return f"foveal tune --resume {found.study}"
+    return f"foveal tune --resume {found.place}"
 
 
 def _print(found: Tuning, *, as_json: bool, quiet: bool) -> None:
@@ -186,9 +187,9 @@ def _note_files(found: Tuning, *, quiet: bool) -> None:
     from foveal.tune.result import summary
 
     of = "" if found.budget_s is None else f" of {words(found.budget_s)}"
-    note(f"\nstudy   {found.study}   ({words(found.seconds)}{of})", quiet=quiet)
+    note(f"\nstudy   {found.place}   ({words(found.seconds)}{of})", quiet=quiet)
     note(f"        {summary(found.trials)}", quiet=quiet)
-    note(f"report  {found.study}/report.html", quiet=quiet)
+    note(f"report  {found.place}/report.html", quiet=quiet)
     note(f"next    foveal train DATA --recipe {found.recipe}", quiet=quiet)
     if found.bundle is not None:
-        note(f"        foveal predict {found.study} PICTURE", quiet=quiet)
+        note(f"        foveal predict {found.place} PICTURE", quiet=quiet)

@@ -11,7 +11,8 @@ from typing import final
 from foveal.atomic import owned, write_atomic
 from foveal.errors import BundleError, UsageError
 from foveal.types import JsonObject
-from foveal.workflow.rundir import RunDirectory
+from foveal.urls import shown
+from foveal.workflow.rundir import RunDirectory, kept_at
 
 SCHEMA_VERSION = 1
 
@@ -22,6 +23,12 @@ class StudyFolder:
     """The paths of a study; `path` is `runs/tune/<task>/<name>`."""
 
     path: Path
+
+    @property
+    def place(self) -> str:
+        """Where the study is kept, for people: its URL, or else its path."""
+        url = kept_at(self.path)
+        return str(self.path) if url is None else shown(url)
 
     @property
     def about(self) -> Path:
@@ -144,7 +151,7 @@ class StudyFolder:
 
         def busy(other: str) -> UsageError:
             return UsageError(
-                f"Another process (process id {other}) works on the study {self.path}.",
+                f"Another process (process id {other}) works on the study {self.place}.",
                 hint="wait for it, or give this one another --name; --workers N shares one study "
                 "between processes",
                 code="study_busy",

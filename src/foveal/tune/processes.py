@@ -67,8 +67,8 @@ def _told(folder: StudyFolder, status: int) -> FovealError:
     lines = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()
     last = lines[-1] if lines else "it said nothing"
     return FovealError(
-        f"A worker of the study {folder.path} ended with status {status}: {last}",
-        hint=f"see {folder.log}; to continue: foveal tune --resume {folder.path}",
+        f"A worker of the study {folder.place} ended with status {status}: {last}",
+        hint=f"see {folder.log}; to continue: foveal tune --resume {folder.place}",
         code="worker_died",
     )
 

@@ -22,7 +22,7 @@ class Tuning:
     """What `foveal.tune` has found.
 
     Attributes:
-        study: Folder of the study.
+        study: Folder of the study; of one at a URL, the folder in which it was worked on.
         metric: The metric that recipes are compared by, on validation; larger is better.
         verdict: Whether the best recipe is better than the default one, and by how much.
         trials: All trials, by number; the first is the default recipe.
@@ -43,6 +43,11 @@ class Tuning:
     seconds: float
     budget_s: float | None
     interrupted: bool
+
+    @property
+    def place(self) -> str:
+        """Where the study is kept: its URL, or else its folder."""
+        return StudyFolder(self.study).place
 
     @property
     def is_better(self) -> bool:
@@ -92,7 +97,7 @@ class Tuning:
         """Return JSON values."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "study": str(self.study),
+            "study": self.place,
             "metric": self.metric,
             **self.verdict.to_json(),
             "sentence": self.sentence,
@@ -107,7 +112,7 @@ class Tuning:
 
     def __repr__(self) -> str:
         """Return the result in one line."""
-        return f"Tuning({self.study}: {len(self.trials)} trials, {self.sentence})"
+        return f"Tuning({self.place}: {len(self.trials)} trials, {self.sentence})"
 
     def _repr_html_(self) -> str:
         """Return the report in a frame of its own, so that its style stays inside."""

@@ -23,6 +23,7 @@ from foveal.tune.clock import Clock
 from foveal.tune.conclusion import conclude
 from foveal.tune.folder import SCHEMA_VERSION, StudyFolder
 from foveal.tune.journal import optuna
+from foveal.tune.kept import kept, located, place_for
 from foveal.tune.laying import Layout
 from foveal.tune.limits import Limits
 from foveal.tune.processes import work_in_processes
@@ -33,12 +34,10 @@ from foveal.tune.space import Space
 from foveal.tune.spacefile import narrowed_by, space_json, space_yaml
 from foveal.tune.work import Worker
 from foveal.types import JsonObject
+from foveal.workflow.remote_run import Runs
 from foveal.workflow.rundir import default_name
 
 logger = logging.getLogger(__name__)
-
-FOLDER = "tune"
-"""Of the studies, among the runs."""
 
 
 @final
@@ -101,7 +100,7 @@ def run_tuning(
     *,
     fixed: frozenset[str],
     space_file: Path | None,
-    out: Path,
+    out: str | Path,
     name: str | None,
     progress: Progress,
 ) -> Tuning:
@@ -113,7 +112,7 @@ def run_tuning(
         asked: How long it may take.
         fixed: Keys that were given one by one and are not searched.
         space_file: YAML that narrows the space.
-        out: Folder of the runs.
+        out: Folder of the runs, a path or an fsspec URL.
         name: Name of the study, or None for the data's.
         progress: Told how far the work is.
 
@@ -135,7 +134,14 @@ def run_tuning(
             f"Invalid study name {name!r}. Expected letters, digits, '.', '_', '-'.",
             hint="foveal tune DATA --name first-try",
         )
-    check_folder(out)
+    runs = Runs.at(out)
+    check_folder(runs.folder)
+    if runs.url is not None and asked.on.address == "auto":
+        raise UsageError(
+            "A study that is kept at a URL is worked on in a folder of this machine, which the "
+            "others of a cluster do not see.",
+            hint="--out FOLDER that all machines share, or --on ray:local",
+        )
     with only_shown(*_SHOWN):
         resolver = Resolver(str(data), given)
         space = resolver.space(fixed)
@@ -148,8 +154,8 @@ def run_tuning(
                 code="space_invalid",
             )
         about = _about(str(data), resolver, given, space, fixed)
-        folder = _folder(out / FOLDER / resolver.default.task, name, about)
-        with folder.working():
+        folder = _folder(runs, resolver.default.task, name, about)
+        with folder.working(), kept(folder):
             if not folder.about.is_file():
                 _begin(folder, about, given, space, resolver, progress)
             return _work(folder, asked, begun_s, progress, resolver)
@@ -159,35 +165,29 @@ def resume_tuning(study: str | Path, asked: Asked, *, progress: Progress) -> Tun
     """Go on with a study; return what it found.
 
     Args:
-        study: Its folder, or its name in `runs/tune`.
+        study: Its folder or URL, or its name in `runs/tune`.
         asked: How long it may take; what is None is as it was.
         progress: Told how far the work is.
 
     Raises:
         BundleError: When there is no such study.
+        RemoteError: When it is at a URL and cannot be fetched.
         UsageError: As for `run_tuning`.
     """
     begun_s = time.monotonic()
     optuna()
-    folder = StudyFolder(_located(Path(study)))
+    folder = located(study)
     about = folder.read_about()
     before = about["asked"]
     if asked.budget_s is None and asked.trials is None:
         asked = replace(asked, budget_s=before["budget_s"], trials=before["trials"])
-    with only_shown(*_SHOWN), folder.working():
+    with only_shown(*_SHOWN), folder.working(), kept(folder):
         resolver = Resolver(about["data"], Recipe.load(folder.given))
         return _work(folder, asked, begun_s, progress, resolver)
 
 
 # The rest says of each training what is of interest only where there is one.
 _SHOWN = ("foveal.tune", "foveal.train.interrupt")
-
-
-def _located(path: Path) -> Path:
-    if path.exists() or len(path.parts) > 1:
-        return path
-    found = sorted(Path("runs").glob(f"{FOLDER}/*/{path.name}"))
-    return found[0] if len(found) == 1 else path
 
 
 def _about(
@@ -213,16 +213,15 @@ def _about(
     }
 
 
-def _folder(parent: Path, name: str, about: JsonObject) -> StudyFolder:
+def _folder(runs: Runs, task: str, name: str, about: JsonObject) -> StudyFolder:
     """Return the study that the same command began, or a place for a new one."""
     number = 1
     while True:
-        folder = StudyFolder(parent / (name if number == 1 else f"{name}-{number}"))
+        folder = place_for(runs, task, name if number == 1 else f"{name}-{number}")
         if not folder.about.is_file():
-            folder.path.mkdir(parents=True, exist_ok=True)
             return folder
         if folder.read_about()["identity"] == about["identity"]:
-            logger.info("going on with the study %s", folder.path)
+            logger.info("going on with the study %s", folder.place)
             return folder
         number += 1
 
@@ -260,7 +259,7 @@ def _work(
             budget_s=asked.budget_s,
             trials=asked.trials,
             workers=asked.workers,
-            again=f"foveal tune --resume {folder.path} --budget {{}}",
+            again=f"foveal tune --resume {folder.place} --budget {{}}",
         )
         try:
             _run_workers(folder, limits, asked, progress, resolver)

@@ -68,7 +68,9 @@ def _fetch_run(remote: Remote, folder: Path) -> None:
 
 
 def _is_not_needed(name: str) -> bool:
-    return name.startswith(("checkpoints/", "tensorboard/", "start/", "watch/"))
+    # Of a study, its trainings.
+    mine = ("checkpoints/", "tensorboard/", "start/", "watch/", "trials/", "compared/")
+    return name.startswith(mine)
 
 
 def _fetch_bundle(remote: Remote, folder: Path) -> None:
