@@ -4,11 +4,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 
 import foveal
 from foveal.bundle.onnx_check import check_onnx
 from foveal.export.onnx import export_onnx
 from foveal.models.backbones import resolve_backbone
+from foveal.models.cnn import Blocks
 from foveal.models.network import Network, build_network
 from foveal.models.torch_engine import TorchEngine
 from foveal.pipeline import Pipeline
@@ -71,6 +73,20 @@ def test_exporting_leaves_the_network_as_it_was() -> None:
     assert trained.training
     assert all(torch.equal(tensor, before[n]) for n, tensor in trained.state_dict().items())
     assert all(p.requires_grad for p in trained.parameters())
+
+
+def test_relu6_is_exported_as_one_operator_and_left_in_the_network() -> None:
+    built = network()
+    first = nn.Sequential(nn.Conv2d(3, 32, 3, 2, 1), nn.ReLU6(inplace=True))
+    built.backbone = Blocks([first, nn.Sequential(nn.Conv2d(32, 32, 3, 2, 1), nn.ReLU6())])
+    inputs = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), np.uint8)
+
+    model = export_onnx(built, TASK, Pipeline(24, 24))
+
+    assert [n.op_type for n in onnx.load_from_string(model).graph.node].count("Clip") == 2
+    found, expected = OnnxEngine(model, threads=1).run(inputs), TorchEngine(built).run(inputs)
+    np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-4)
+    assert isinstance(first[1], nn.ReLU6)
 
 
 def test_backbones_side_by_side_export() -> None:

@@ -43,6 +43,18 @@ class _Shipped(nn.Module):
         return tuple(outputs[name] for name in self.names)
 
 
+@final
+class _Clamp(nn.Module):
+    """ReLU6 as the exporter translates it at once.
+
+    It takes `hardtanh` apart first, with comparisons of shapes that are a fifth of the time of an
+    export of EfficientNet-Lite 0. The graph and its numbers are the same.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.clamp(maps, 0.0, 6.0)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence what the exporter says about itself; everything else is still heard."""
@@ -92,6 +104,10 @@ def export_outputs(network: Network, names: tuple[str, ...], pipeline: Pipeline)
     shipped = _Shipped(copy.deepcopy(network).float().cpu(), names)
     # The memory order in which it was trained is of no use to ONNX Runtime.
     shipped = shipped.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    for module in [*shipped.modules()]:
+        for name, part in module.named_children():
+            if type(part) is nn.ReLU6:
+                setattr(module, name, _Clamp())
     # Two pictures: torch.export would take a batch of one as a constant.
     example = torch.zeros((2, *pipeline.example_size, 3), dtype=torch.uint8)
     is_recurrent = any(isinstance(module, nn.RNNBase) for module in shipped.modules())
