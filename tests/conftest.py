@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,22 @@ settings.register_profile("foveal", deadline=None)
 settings.load_profile("foveal")
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# What takes minutes, the longest first.
+_LONGEST = (
+    "tests/cluster/",
+    "tests/notebook/test_reading_notebook.py",
+    "tests/export/test_tensorflow_network.py",
+    "tests/notebook/test_course.py",
+    "tests/contracts/",
+    "tests/notebook/",
+)
+# Files whose tests share nothing but their code.
+_APART = (
+    "tests/notebook/test_course.py",
+    "tests/contracts/test_backbones.py",
+    "tests/contracts/test_tasks.py",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,6 +67,38 @@ def _runtime_of_web_apps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if folder.is_dir():
             patch.setenv("FOVEAL_ONNXRUNTIME_WEB", str(folder))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exports_in_less_time() -> Iterator[None]:
+    """Take half of the time of an export to ONNX, with which each of hundreds of trainings ends.
+
+    The exporter makes its table of operators anew for every network: a third of the time of a small
+    one. And `coverage` is called for each line that is run, also in packages that it does not
+    measure; the exporter is so many lines of Python that this doubles its time.
+    """
+    # Where tests are collected that train, torch has been imported by now.
+    if "torch" not in sys.modules:
+        yield
+        return
+    import torch
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    export, table = torch.onnx.export, functools.cache(ONNXRegistry.from_torchlib)
+
+    @functools.wraps(export)
+    def untraced(*args: Any, **options: Any) -> Any:
+        tracer = sys.gettrace()
+        sys.settrace(None)
+        try:
+            return export(*args, **options)
+        finally:
+            sys.settrace(tracer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(table))
+        patch.setattr(torch.onnx, "export", untraced)
         yield
 
 
@@ -130,12 +179,17 @@ def tiny_masks(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep each file in one worker, and in one of them all that share a Ray."""
+    """Keep each file in one worker, and in one of them all that share a Ray.
+
+    Long tests that share nothing go to the workers one by one.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
+            if file in _APART:
+                return nodeid
             return "tests/cluster" if file.startswith("tests/cluster/") else file
 
     return Scheduling(config, log)
@@ -145,7 +199,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take long: at the end, the other workers would wait for them."""
     marks = ("slow", "browser", "index")
     long = {item.path for item in items if any(map(item.get_closest_marker, marks))}
-    items.sort(key=lambda item: item.path not in long)
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        ranks = (i for i, start in enumerate(_LONGEST) if item.nodeid.startswith(start))
+        return next(ranks, len(_LONGEST)), item.path not in long
+
+    items.sort(key=place)
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
