@@ -315,14 +315,15 @@ class Model:
 
         Args:
             on: `ray:local` starts a cluster on this machine, `ray:auto` joins the one that it
-                belongs to.
-            pictures: Files, folders, globs, archives or URLs, which each machine has to see.
+                belongs to. `ray://HOST` sends the work to another cluster as a job, and waits.
+            pictures: Files, folders, globs, archives or URLs, which each machine has to see; for
+                `ray://HOST` URLs.
             out: Folder or URL for the files `part-000000.jsonl`, …, with a record for each picture
                 in order; a picture that cannot be read has one with an `error`.
             format: `jsonl` or `parquet`; None takes the ending of `out`, or else `jsonl`.
             workers: Actors that answer, each on one core; None takes all cores.
             batch_size: Pictures run through the network together.
-            progress: Receives the progress.
+            progress: Receives the progress; the log of a job goes to `foveal.cluster.sent` instead.
             verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
 
         Raises:
@@ -341,6 +342,19 @@ class Model:
         from foveal.jobs.target import Target
 
         target, form = Target.parse(on), format_of(format, str(out))
+        if target.kind == "ray" and not target.is_joined:
+            from foveal.cluster.sent import answer_there
+
+            options = {"format": form, "workers": workers, "batch_size": batch_size}
+            options |= {"engine": None if self._engine == ONNX_RUNTIME else self._engine}
+            listed = pictures if isinstance(pictures, (list, tuple)) else [pictures]
+            return answer_there(
+                target,
+                [model.bundle for model in (self, *self._others)],
+                [str(each) for each in listed],
+                str(out),
+                {**options, **self._given},
+            )
         reporting = shown_progress(progress, verbose=verbose)
         return answer_on(
             target,

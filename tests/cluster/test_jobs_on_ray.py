@@ -1,5 +1,6 @@
 """Jobs through the dashboard of a real Ray, without importing ray."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from drawing import DrawFolder
 from running_ray import RunningRay
 
 import foveal
+from foveal.bundle import Bundle
 from foveal.cli.main import run
 from foveal.jobs import JobState, Target, Work
 from foveal.jobs.register import Register
@@ -46,6 +48,35 @@ def test_a_training_comes_back_from_a_cluster(
     assert job.state() is JobState.SUCCEEDED
     # Data that were sent along are those that are here.
     assert (tmp_path / "runs/classify/photos/run.json").is_file()
+
+
+def test_answers_are_made_by_a_cluster_that_this_machine_is_no_part_of(
+    running_ray: RunningRay,
+    tiny_bundle: Bundle,
+    draw_folder: DrawFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    draw_folder(tmp_path / "photos", n=3, size=16)
+    (tmp_path / "photos" / "circle" / "broken.png").write_bytes(b"no picture")
+    # A file system that the machines share, as they would a bucket.
+    pictures, out = f"local://{tmp_path}/photos", f"local://{tmp_path}/answers"
+    given = ["predict", str(tiny_bundle.path), pictures, "--on", on(running_ray), "--out", out]
+    # As here, a picture that cannot be read gives the exit status 1; the job has ended well.
+    assert run([*given, "--workers", "2", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["out"], found["pictures"], found["failed"]) == (out, 7, 1)
+    files = foveal.load(tiny_bundle.path).predict_on(on(running_ray), pictures, out)
+    records = list(files.records())
+    assert [record["source"] for record in records if "error" in record] == [
+        f"{pictures}/circle/broken.png"
+    ]
+    good = [record for record in records if "error" not in record]
+    assert {record["version"] for record in good} == {tiny_bundle.version}
+    assert len(good) == 6
+
+    assert run([*given[:2], str(tmp_path / "photos"), *given[3:]]) == 2
+    assert "do not see the folders of this one" in capsys.readouterr().err
 
 
 def test_a_job_is_stopped_and_its_failure_is_said(running_ray: RunningRay) -> None:

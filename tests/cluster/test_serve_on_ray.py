@@ -27,12 +27,23 @@ pytestmark = pytest.mark.slow
 PICTURE = encode_png(np.asarray(draw_shape("circle", np.random.default_rng(0), 16)))
 
 
+# `foveal`, with replicas that are added and removed after a second instead of minutes.
+HASTY = """
+import sys
+import foveal.cluster.serve as serve
+from foveal.cli.main import run
+
+serve._ADD_AFTER_S = serve._REMOVE_AFTER_S = serve._AVERAGED_S = 1.0
+sys.exit(run(sys.argv[1:]))
+"""
+
+
 @contextmanager
 def serving(
-    running_ray: RunningRay, *args: str, log: Path
+    running_ray: RunningRay, *args: str, log: Path, program: tuple[str, str] = ("-m", "foveal")
 ) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Run `foveal serve --on ray:auto`; give its URL and the process, and end it by SIGTERM."""
-    command = [sys.executable, "-m", "foveal", "serve", *args, "--on", "ray:auto", "--port", "0"]
+    command = [sys.executable, *program, "serve", *args, "--on", "ray:auto", "--port", "0"]
     command += ["--drain-delay", "0", "--json"]
     environment = {**os.environ, "RAY_ADDRESS": running_ray.address}
     with (
@@ -117,6 +128,42 @@ def test_replicas_follow_the_store_and_are_replaced_without_a_failed_request(
         assert 'foveal_requests_total{route="predict",status="200"}' in metrics
         assert httpx.get(f"{url}/readyz").status_code == 200
         assert "x-request-id" in httpx.get(f"{url}/models").headers
+
+
+def test_replicas_are_added_under_load_and_removed_after_it(
+    running_ray: RunningRay, tmp_path: Path
+) -> None:
+    serve = pytest.importorskip("ray.serve")
+    bundle = Bundle.write(
+        tmp_path / "cats", tiny_manifest(name="cats"), {"model.onnx": brightness_model()}
+    )
+    given = (str(bundle.path), "--replicas", "1:2")
+    waiting = threading.Event()
+
+    def running() -> int:
+        waiting.wait(0.1)
+        return int(
+            serve.status()
+            .applications["foveal"]
+            .deployments["server"]
+            .replica_states.get("RUNNING", 0)
+        )
+
+    with serving(running_ray, *given, log=tmp_path / "log", program=("-c", HASTY)) as (url, _):
+        assert running() == 1
+        # Twice as many requests in flight as one replica is to have.
+        asking = [Asking(url) for _ in range(16)]
+        for each in asking:
+            each.start()
+        try:
+            while running() < 2:
+                assert not any(each.failed for each in asking)
+        finally:
+            for each in asking:
+                each.end()
+        while running() > 1:
+            assert httpx.get(f"{url}/readyz").status_code == 200
+        assert not [text for each in asking for text in each.failed]
 
 
 def test_the_limits_are_those_of_foveal_serve(

@@ -27,6 +27,7 @@ from foveal.cli.options import (
     refuse_without_on,
 )
 from foveal.cli.output import note, write_json
+from foveal.console import show_messages
 from foveal.errors import UsageError
 from foveal.urls import shown
 
@@ -190,6 +191,8 @@ def _answer_on(
     quiet: bool,
 ) -> None:
     """Answer into files on a cluster, and say what came of it."""
+    # What a job on another cluster says.
+    show_messages("foveal.cluster.sent", wanted=not quiet)
     progress = _make_progress(streams=as_json, quiet=quiet)
     files = model.predict_on(on, pictures, out, progress=progress, **settings)
     if as_json:

@@ -37,7 +37,7 @@ def connected(target: Target, *, cores: int | None = None) -> Iterator[Any]:
     if target.kind != "ray" or target.address not in ("local", "auto"):
         raise UsageError(
             f"This process cannot connect to {target}. Expected ray:local or ray:auto.",
-            hint="--on ray:local",
+            hint="--on ray:auto, on a machine of that cluster; or --on ray:local",
         )
     ray = import_ray()
     if ray.is_initialized():

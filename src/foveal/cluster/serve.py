@@ -48,6 +48,11 @@ _LISTENING_S = 15.0
 # Requests in flight that a replica shall have on average: with fewer, batches stay small; with
 # more, requests wait for batches before theirs.
 _IN_FLIGHT = 8
+# How long there must be more than that before a replica is added, which takes about ten seconds to
+# start, and how long fewer before one is removed. Ray's own 30 s let a queue grow long meanwhile.
+_ADD_AFTER_S, _REMOVE_AFTER_S = 10.0, 300.0
+# Over which requests in flight are averaged.
+_AVERAGED_S = 10.0
 # Requests beyond the pictures that a replica takes at once: it refuses them itself, and says when
 # to come again; pages and probes are among them too.
 _BEYOND = 64
@@ -208,6 +213,9 @@ def _deployment(serve: Any, work: _Work, replicas: Replicas) -> Any:
                 "min_replicas": replicas.least,
                 "max_replicas": replicas.most,
                 "target_ongoing_requests": _IN_FLIGHT,
+                "upscale_delay_s": _ADD_AFTER_S,
+                "downscale_delay_s": _REMOVE_AFTER_S,
+                "look_back_period_s": _AVERAGED_S,
             }
         }
     made = serve.deployment(

@@ -188,15 +188,23 @@ class ShardFolder:
         if there is None:
             self._write(MANIFEST, json.dumps(asdict(manifest), indent=1).encode() + b"\n")
             return
-        try:
-            found = Manifest(**json.loads(there))
-        except (ValueError, TypeError) as error:
-            raise DataError(f"{self.shown}/{MANIFEST} is not that of answers.") from error
+        found = self._parsed(there)
         if found != manifest:
             raise UsageError(
                 f"{self.shown} has answers of {_difference(found, manifest)}.",
                 hint="--out with another name, or remove the folder",
             )
+
+    def manifest(self) -> Manifest:
+        """Return what the folder was begun with.
+
+        Raises:
+            DataError: If there is nothing, or it cannot be read.
+        """
+        there = self._read(MANIFEST)
+        if there is None:
+            raise DataError(f"There are no answers in {self.shown}: {MANIFEST} is missing.")
+        return self._parsed(there)
 
     def check_seen(self, manifest: Manifest) -> None:
         """Find that this machine sees the folder that was begun on another.
@@ -277,6 +285,12 @@ class ShardFolder:
         if self._remote is None:
             for left in self._folder.glob(f"{TEMPORARY}*"):
                 left.unlink(missing_ok=True)
+
+    def _parsed(self, content: bytes) -> Manifest:
+        try:
+            return Manifest(**json.loads(content))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{self.shown}/{MANIFEST} is not that of answers.") from error
 
     def _read(self, name: str) -> bytes | None:
         try:

@@ -1,0 +1,93 @@
+"""Answer many pictures by a job on a cluster that this machine is no part of.
+
+The job is `foveal predict MODEL URL --on ray:auto --out URL` on the head; the model is sent along.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+
+from foveal.bundle.bundle import Bundle
+from foveal.cluster.predict import AnswerFiles
+from foveal.cluster.shards import ShardFolder
+from foveal.errors import FovealError, UsageError
+from foveal.jobs.submit import submit
+from foveal.jobs.target import Target
+from foveal.jobs.work import OUTPUT, Work
+from foveal.types import JsonObject
+from foveal.urls import is_url
+
+logger = logging.getLogger(__name__)
+
+_NAME = "predict"
+
+
+def answer_there(
+    target: Target,
+    bundles: Sequence[Bundle],
+    pictures: Sequence[str],
+    out: str,
+    options: Mapping[str, object],
+) -> AnswerFiles:
+    """Send the job, log what it says until its end, and return the files that came of it.
+
+    Args:
+        target: `ray://HOST`.
+        bundles: The model; several vote.
+        pictures: URLs of files and folders, which each machine of the cluster reads.
+        out: URL for the files of records.
+        options: Further options of `foveal predict`; None is not given.
+
+    Raises:
+        UsageError: For pictures or files of this machine.
+        FovealError: When the cluster cannot be reached, or the job fails.
+    """
+    for location, what in (*((each, "pictures") for each in pictures), (out, "records")):
+        if not is_url(location):
+            raise UsageError(
+                f"The machines of {target} do not see the folders of this one, and {what} are to "
+                f"be at {location}.",
+                hint=f"foveal predict MODEL s3://BUCKET/PICTURES --on {target} "
+                "--out s3://BUCKET/ANSWERS",
+            )
+    models = {f"models/{i}/{b.path.name}": b.path for i, b in enumerate(bundles)}
+    given = [
+        word
+        for name, value in options.items()
+        if value is not None
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    args = ("predict", ",".join(models), *pictures, "--on", "ray:auto", "--out", OUTPUT, "--json")
+    job = submit(Work(_NAME, "foveal", (*args, *given), dict(models)), target, output=out)
+    counts: JsonObject | None = None
+    try:
+        for line in job.logs(follow=True):
+            if (found := _counts(line)) is not None:
+                counts = found
+            else:
+                logger.info("%s", line)
+    except KeyboardInterrupt:
+        logger.warning("the job goes on: foveal jobs logs %s -f", job.name)
+        logger.warning("to end it: foveal jobs stop %s", job.name)
+        raise
+    # Pictures that could not be read are counted, and no failure of the job.
+    if counts is None:
+        why = f": {said}" if (said := job.why()) else ""
+        raise FovealError(
+            f"The job {job.name} {job.state()}{why}.", hint=f"foveal jobs logs {job.name}"
+        )
+    folder = ShardFolder(out)
+    return AnswerFiles(out, counts["pictures"], counts["failed"], folder.manifest())
+
+
+def _counts(line: str) -> JsonObject | None:
+    """Return what the command prints when it has ended, if this line is it."""
+    if not line.startswith("{"):
+        return None
+    try:
+        found: JsonObject = json.loads(line)
+    except ValueError:
+        return None
+    return found if {"pictures", "failed", "files"} <= found.keys() else None
