@@ -84,8 +84,10 @@ def take_order(when_left: Callable[[], None]) -> Any:
     order = json.loads(sys.stdin.buffer.readline())
 
     def wait() -> None:
-        # Nothing more comes; the input ends with the process that keeps it open.
-        sys.stdin.buffer.read()
+        # Nothing more comes; the input ends with the process that keeps it open. Python cannot end
+        # while a thread waits in `sys.stdin` itself.
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
         when_left()
 
     threading.Thread(target=wait, name="foveal-left", daemon=True).start()
