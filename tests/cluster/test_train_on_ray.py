@@ -80,7 +80,8 @@ def workers_of(task: RunToTrain) -> list[int]:
 
 
 def kill_one(task: RunToTrain) -> None:
-    while not task.run.results.is_file():
+    # The first follows the first epoch, and the row of that in results.csv.
+    while not CheckpointStore(task.run.checkpoints, sweeps=False).names():
         threading.Event().wait(0.05)
     while not (found := workers_of(task)):
         threading.Event().wait(0.05)
