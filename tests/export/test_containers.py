@@ -26,6 +26,7 @@ import pytest
 import typer
 import yaml
 from dockerfile import Replay, instructions, last, steps
+from uncounted import uncounted
 
 import foveal
 from foveal.bundle import Bundle
@@ -49,7 +50,7 @@ def program(name: str) -> str:
 
 def lint(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [program(name), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=uncounted(), capture_output=True, text=True, check=False)
 
 
 def lint_compose(path: Path) -> subprocess.CompletedProcess[str]:

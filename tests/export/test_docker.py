@@ -32,6 +32,7 @@ from drawing import DrawFolder, draw_shape
 from hypothesis import given
 from hypothesis import strategies as st
 from tinted import tint_manifest, tint_model
+from uncounted import uncounted
 
 import foveal
 from foveal import wheel
@@ -79,7 +80,8 @@ def program(name: str) -> str:
 
 def lint(*command: str | Path) -> subprocess.CompletedProcess[str]:
     name, *arguments = map(str, command)
-    return subprocess.run([program(name), *arguments], capture_output=True, text=True, check=False)
+    whole = [program(name), *arguments]
+    return subprocess.run(whole, env=uncounted(), capture_output=True, text=True, check=False)
 
 
 def test_the_folder_holds_the_model_and_all_that_builds_it(

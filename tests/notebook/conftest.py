@@ -8,11 +8,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from uncounted import NOT_COUNTED
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-# Trainings take up to twice as long where each line is counted, and what examples run of foveal is
-# counted where it is tested.
-_NOT_COUNTED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 sys.path.insert(0, str(EXAMPLES))
 import refresh  # noqa: E402
 
@@ -27,7 +25,8 @@ def run_notebook(tmp_path: Path) -> Callable[..., list[nbformat.NotebookNode]]:
     def run(name: str, **variables: str) -> list[nbformat.NotebookNode]:
         notebook = nbformat.read(EXAMPLES / name, as_version=4)
         shown = [refresh.kinds(cell) for cell in refresh.code_cells(notebook)]
-        cells = refresh.code_cells(refresh.execute(notebook, tmp_path, **_NOT_COUNTED, **variables))
+        # What examples run of foveal is counted where it is tested.
+        cells = refresh.code_cells(refresh.execute(notebook, tmp_path, **NOT_COUNTED, **variables))
         for stored, cell in zip(shown, cells, strict=True):
             assert refresh.kinds(cell) == stored, f"make notebooks: {cell.source}"
         return cells

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tinted import tint_manifest, tint_model
+from uncounted import uncounted
 
 from foveal.access import KeyFile
 from foveal.bundle import Bundle
@@ -40,7 +41,9 @@ def _run(folder: Path, url: str, *options: str) -> subprocess.CompletedProcess[s
     program = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(_CONFIG)]
     command = [*program, "run", f"{url}/openapi.json"]
     fixed = ["--no-color", "--seed", "1", "--generation-database", "none"]
-    return subprocess.run([*command, *fixed, *options], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [*command, *fixed, *options], env=uncounted(), capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.slow
