@@ -24,7 +24,7 @@ from foveal.pipeline import Pipeline
 from foveal.recipe import Recipe
 from foveal.tasks import get_task
 from foveal.tasks.base import Task
-from foveal.types import Finding, RawTarget
+from foveal.types import IGNORED, Finding, RawTarget
 from foveal.workflow.resolve import pipeline_of
 from foveal.workflow.retained import keep_trained_on
 from foveal.workflow.rundir import RunDirectory, write_json
@@ -74,6 +74,18 @@ class Prepared:
     def weights(self) -> NDArray[np.float32]:
         """Return (N,) the samples' own weights."""
         return np.array([sample.weight for sample in self.source.samples], np.float32)
+
+    @cached_property
+    def classes_of_masks(self) -> NDArray[np.uint8] | None:
+        """Return (256,) position in the source's classes → class of the task, for tiles alone."""
+        if not self.pipeline.is_tiled:
+            return None
+        classes = np.full(256, IGNORED, np.uint8)
+        for i, name in enumerate(self.source.classes):
+            position = self.task.labels.index(name)
+            if position is not None:
+                classes[i] = position
+        return classes
 
 
 def raw_target(sample: Sample) -> RawTarget:

@@ -23,11 +23,12 @@ from foveal.train.distributed import Group
 from foveal.train.features import FeatureFile, cache_features
 from foveal.train.precision import choose_precision
 from foveal.train.records import Stage, Validate, forward_head, head_only
+from foveal.workflow.batches import TrainSetup
 from foveal.workflow.endless import EndlessLoader
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.sources import limits_of
-from foveal.workflow.units import TrainSetup, Units
+from foveal.workflow.units import Units
 from foveal.workflow.watched import WatchedPictures
 
 logger = logging.getLogger(__name__)
@@ -129,18 +130,18 @@ class Planner:
         if self._options.balance != "sampling":
             return None
         training = self._setting.training
-        targets = self._units.targets_of_training(training)
+        targets = self._units.batches.targets(training)
         return training.sample_weights(targets)
 
     def _label_weights(self) -> Tensor | None:
         if self._options.balance != "weights":
             return None
         training = self._setting.training
-        counts = training.class_counts(self._units.targets_of_training(training))
+        counts = training.class_counts(self._units.batches.targets(training))
         return label_weights(counts)
 
     def _full_stage(self, name: str, epochs: int | None, rate: float | None) -> Stage:
-        loader: Loader = self._units.loader(self._setting, self._sample_weights())
+        loader: Loader = self._units.batches.loader(self._setting, self._sample_weights())
         source, every = self._prepared.source, self._prepared.recipe.data.fresh_every
         if isinstance(source, SynthSource) and every:
             # Epochs are counted over all stages: only of the first is the last one known.
@@ -148,7 +149,7 @@ class Planner:
             endless = EndlessLoader(
                 loader,
                 source,
-                self._units.later_loader(self._setting),
+                self._units.batches.later_loader(self._setting),
                 pipeline=self._prepared.pipeline,
                 limits=limits_of(self._prepared.recipe),
                 directory=self._run.sets,
@@ -180,7 +181,7 @@ class Planner:
         setting, weights = self._setting, self._sample_weights()
         if not self._units.repeats:
             # Crops differ every time: the backbone is run, but not trained.
-            loader = self._units.loader(setting, weights)
+            loader = self._units.batches.loader(setting, weights)
             return Stage(
                 name,
                 loader,
@@ -197,7 +198,7 @@ class Planner:
             self._network.head.standardise(tuple(m.float() for m in train.read(known)))
         return Stage(
             name,
-            self._units.feature_loader(train, setting, weights),
+            self._units.batches.feature_loader(train, setting, weights),
             epochs,
             _required(rate),
             lr_factor=head_only,
@@ -219,7 +220,7 @@ class Planner:
         return cache_features(
             network.reduced_features,
             prepared.cache,
-            self._units.training_samples if is_train else self._units.validation_samples,
+            self._units.batches.samples if is_train else self._units.validation_samples,
             self._run.features / name,
             key=f"{recipe.digest()}:{name}",
             # Without gradients bf16 is faster wherever the processor has it.

@@ -35,13 +35,14 @@ from foveal.train.precision import choose_device, choose_precision
 from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord, Validated
 from foveal.train.trainer import Trainer
 from foveal.words import percent
+from foveal.workflow.batches import TrainSetup
 from foveal.workflow.choose import resolve
 from foveal.workflow.facts import look
 from foveal.workflow.network import new_network
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.resolve import pipeline_of
 from foveal.workflow.sources import limits_of
-from foveal.workflow.units import TrainSetup, Units
+from foveal.workflow.units import Units
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ class _Readers:
         return self._readings, self._likelihoods
 
     def _trained(self, units: Units, number: int) -> Network:
-        loader = units.loader(self._setting, None)
+        loader = units.batches.loader(self._setting, None)
         epochs = max(1, round(_STEPS / len(loader)))
         network = new_network(self._training, self._recipe)
         steps = epochs * len(loader)

@@ -1,57 +1,37 @@
-"""The samples of a run as windows: batches to train on, windows to validate and prove on.
+"""The samples of a run as windows: to validate and to prove on, beside the batches to train on.
 
-An ordinary picture is one window, its model input. A tiled one is cropped at random for training,
-and covered by tiles for validation. The pipeline's fit decides, here and nowhere else.
+An ordinary picture is one window, its model input; a tiled one is covered by tiles.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foveal.data.cache import Cache, Windows
-from foveal.errors import TargetError
+from foveal.data.cache import Windows
 from foveal.export.job import Pictures
 from foveal.export.joined import joined_maps
 from foveal.export.prove import ProofBatch
 from foveal.predict.engine import Engine
-from foveal.recipe import TrainOptions
-from foveal.synth import SynthSource
 from foveal.tasks.base import OutputBatch
-from foveal.tasks.training import TaskTraining
-from foveal.train.augmentation import Augmenter
-from foveal.train.crops import CropPlan, RandomCrops
 from foveal.train.data import (
-    Loader,
-    PictureReader,
-    WindowLoader,
-    as_weights,
     batches_ahead,
     plain_inputs,
 )
-from foveal.train.distributed import Group
-from foveal.train.features import FeatureFile, FeatureReader
-from foveal.train.precision import Precision
+from foveal.train.features import FeatureFile
 from foveal.train.records import Validate, forward_all, forward_head
-from foveal.train.resident import keep_on_device
 from foveal.train.sampling import (
-    BatchOrder,
-    CachedViews,
-    Sampler,
-    WholePictures,
     windows_in_order,
 )
-from foveal.types import IGNORED
-from foveal.workflow.prepare import TRAIN, VAL, Prepared, raw_target
+from foveal.workflow.batches import TrainingBatches, TrainSetup
+from foveal.workflow.prepare import VAL, Prepared
 from foveal.workflow.sheet import write_sheet
 from foveal.workflow.sources import limits_of
 from foveal.workflow.validate import Heard, Truths, Validation
@@ -61,26 +41,6 @@ logger = logging.getLogger(__name__)
 # Windows and pixels that are run together without gradients: more than with them fit.
 _VALIDATION_BATCH = 128
 _VALIDATION_PIXELS = 1 << 20
-
-
-@final
-@dataclass(frozen=True)
-class TrainSetup:
-    """What units need beside the data.
-
-    Attributes:
-        training: The task's torch half.
-        options: The recipe's train section.
-        device: Where to train.
-        precision: Number format of the forward passes.
-        group: The processes that train together.
-    """
-
-    training: TaskTraining
-    options: TrainOptions
-    device: torch.device
-    precision: Precision
-    group: Group = field(default_factory=Group)
 
 
 @final
@@ -103,6 +63,9 @@ class ValidationBatch:
 class Units:
     """The samples of a run.
 
+    Attributes:
+        batches: Makes the batches of training.
+
     Args:
         prepared: The data.
     """
@@ -111,80 +74,19 @@ class Units:
         """Lay the windows of the validation split out."""
         self._prepared = prepared
         self._cache = prepared.cache
-        self._train = prepared.indices(TRAIN)
+        self.batches = TrainingBatches(prepared)
         self._val = windows_in_order(
             self._cache,
             prepared.indices(VAL),
             pixels=_VALIDATION_PIXELS,
             most=_VALIDATION_BATCH,
         )
-        self._tensors: dict[str, Tensor] | None = None
         self._known: dict[bytes, Truths] = {}
 
     @property
     def repeats(self) -> bool:
         """Whether every epoch has the same windows, so that their features can be kept."""
         return not self._prepared.pipeline.is_tiled
-
-    def targets_of_training(self, training: TaskTraining) -> dict[str, Tensor]:
-        """Return the targets of the training split, first axis the sample.
-
-        They are what `class_counts` and `sample_weights` take. The masks of tiled pictures stay in
-        the cache: of them there is `pixels`, (n, C) float32, how much of each class each has.
-        """
-        if self._tensors is None:
-            self._tensors = self._collate(training)
-        return self._tensors
-
-    def loader(self, setting: TrainSetup, sample_weights: Tensor | None) -> Loader:
-        """Return the batches of training."""
-        targets = self.targets_of_training(setting.training)
-        return self._loader(self._cache, self._train, targets, setting, sample_weights)
-
-    def later_loader(self, setting: TrainSetup) -> Callable[[Cache, SynthSource], Loader]:
-        """Return what makes the loader of a later set of drawn pictures."""
-        task = self._prepared.task
-
-        def make(cache: Cache, source: SynthSource) -> Loader:
-            targets: list[Any] = []
-            usable: list[int] = []
-            for i, sample in enumerate(source.samples):
-                try:
-                    targets.append(task.parse_target(raw_target(sample)))
-                except TargetError as error:
-                    # A character that the first pictures did not have, or a longer text.
-                    logger.warning("%s is not trained on: %s", sample.id, error.message)
-                else:
-                    usable.append(i)
-            tensors = setting.training.collate(targets)
-            weights = None
-            if setting.options.balance == "sampling":
-                weights = setting.training.sample_weights(tensors)
-            return self._loader(cache, np.array(usable, np.int64), tensors, setting, weights)
-
-        return make
-
-    def feature_loader(
-        self, features: FeatureFile, setting: TrainSetup, sample_weights: Tensor | None
-    ) -> Loader:
-        """Return the batches of training from cached features of `training_samples`."""
-        size = setting.options.batch_size or 1
-        seed = self._prepared.recipe.seed
-        order = BatchOrder(features.count, size, seed, as_weights(sample_weights))
-        sampler = CachedViews(order, features.views)
-        targets = self.targets_of_training(setting.training)
-        return WindowLoader(
-            FeatureReader(features),
-            sampler,
-            targets,
-            device=setting.device,
-            dealt=setting.group.share,
-        )
-
-    @property
-    def training_samples(self) -> NDArray[np.int64]:
-        """Return the positions of the samples that are trained on."""
-        return self._train
 
     @property
     def validation_samples(self) -> NDArray[np.int64]:
@@ -286,79 +188,7 @@ class Units:
 
     def write_sheet(self, path: Path) -> None:
         """Write a picture of some training samples as the network gets them."""
-        write_sheet(self._prepared, self._train, path)
-
-    def _loader(
-        self,
-        cache: Cache,
-        indices: NDArray[np.int64],
-        targets: dict[str, Tensor],
-        setting: TrainSetup,
-        sample_weights: Tensor | None,
-    ) -> Loader:
-        pipeline, seed = self._prepared.pipeline, self._prepared.recipe.seed
-        augment = Augmenter(setting.options.augment, pipeline.pad_color)
-        size, weights = setting.options.batch_size or 1, as_weights(sample_weights)
-        sampler: Sampler
-        if pipeline.is_tiled:
-            plan = CropPlan(
-                indices=indices,
-                size=(pipeline.height, pipeline.width),
-                side=augment.margin,
-                batch_size=size,
-                rare=self._rare,
-                foreground=setting.options.foreground,
-                seed=seed,
-                sample_weights=weights,
-            )
-            sampler = RandomCrops(cache, plan)
-            # The crops' own masks are read with them.
-            targets = {name: t for name, t in targets.items() if name == "weight"}
-        else:
-            sampler = WholePictures(
-                cache, indices, batch_size=size, seed=seed, sample_weights=weights
-            )
-        pictures = PictureReader(cache, augment, seed=seed, classes=self._classes)
-        reader = keep_on_device(pictures, cache, indices, setting.device)
-        return WindowLoader(
-            reader, sampler, targets, device=setting.device, dealt=setting.group.share
-        )
-
-    def _collate(self, training: TaskTraining) -> dict[str, Tensor]:
-        prepared = self._prepared
-        if self._classes is None:
-            tensors = training.collate(prepared.targets(self._train))
-        else:
-            found = self._cache.pixels[self._train]
-            pixels = np.zeros((len(found), len(prepared.task.labels)), np.float32)
-            for column, label in zip(found.T, self._classes.tolist(), strict=False):
-                if label != IGNORED:
-                    pixels[:, label] += column
-            tensors = {"pixels": torch.from_numpy(pixels)}
-        weights = prepared.weights[self._train]
-        if np.all(weights == 1.0):
-            return tensors
-        return {**tensors, "weight": torch.from_numpy(weights)}
-
-    @cached_property
-    def _classes(self) -> NDArray[np.uint8] | None:
-        """Return (256,) position in the source's classes → class of the task, for tiles alone."""
-        if not self._prepared.pipeline.is_tiled:
-            return None
-        classes = np.full(256, IGNORED, np.uint8)
-        for i, name in enumerate(self._prepared.source.classes):
-            position = self._prepared.task.labels.index(name)
-            if position is not None:
-                classes[i] = position
-        return classes
-
-    @property
-    def _rare(self) -> tuple[int, ...]:
-        """Return the positions in the source's classes of all but the most frequent one."""
-        totals = self._cache.pixels[self._train].sum(axis=0)
-        names, labels = self._prepared.source.classes, self._prepared.task.labels
-        known = [i for i, name in enumerate(names) if labels.index(name) is not None]
-        return tuple(i for i in known if totals[i] and i != int(totals.argmax()))
+        write_sheet(self._prepared, self.batches.samples, path)
 
     def _read(self, windows: Windows) -> ValidationBatch:
         ids = [self._prepared.source.samples[i].id for i in windows.samples]
@@ -368,8 +198,8 @@ class Units:
         return ValidationBatch(ids, self._cache.read(windows), self._truths(windows))
 
     def _truths(self, windows: Windows) -> Truths:
-        if self._classes is not None:
-            masks = list(self._classes[self._cache.read_masks(windows)])
+        if (classes := self._prepared.classes_of_masks) is not None:
+            masks = list(classes[self._cache.read_masks(windows)])
             return Truths(windows.samples, self._cache.frames(windows), masks)
         # Ordinary pictures make the same batches in every epoch: their labels are parsed once.
         key = windows.samples.tobytes()
