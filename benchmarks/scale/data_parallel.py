@@ -3,7 +3,7 @@
 Pictures a second of training alone, of the epochs after the first, on drawn letters: nothing but
 the other way of using the same two cores can make a difference.
 
-    python benchmarks/scale/data_parallel.py [--rounds 5] [--out FILE]
+    python benchmarks/scale/data_parallel.py [--rounds 5] [--count 1000] [--out FILE]
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def main() -> None:
         train_in_one(arguments.one)
         return
     for name, knobs in CASES.items():
-        report(compared(name, knobs, arguments.rounds), arguments.out)
+        report(compared(name, knobs, arguments.rounds, arguments.count), arguments.out)
 
 
-def compared(name: str, knobs: dict[str, object], rounds: int) -> Outcome:
+def compared(name: str, knobs: dict[str, object], rounds: int, count: int) -> Outcome:
     """Return the ratios of one network."""
     settings = ("data.fresh_every=0", "train.precision=fp32")
     ones: list[float] = []
@@ -53,7 +53,7 @@ def compared(name: str, knobs: dict[str, object], rounds: int) -> Outcome:
         folder = Path(scratch)
         ready = prepared_run(
             folder / "ready",
-            "synth:letters?count=1000",
+            f"synth:letters?count={count}",
             settings,
             {"epochs": EPOCHS, "strategy": "scratch", "device": "cpu", "devices": 2, **knobs},
         )
@@ -75,7 +75,7 @@ def compared(name: str, knobs: dict[str, object], rounds: int) -> Outcome:
         values=tuple(b / a for a, b in zip(ones, twos, strict=True)),
         target=0.9,
         judged_by="median",
-        detail={"one_per_s": ones, "two_per_s": twos, "epochs": EPOCHS},
+        detail={"one_per_s": ones, "two_per_s": twos, "epochs": EPOCHS, "pictures": count},
     )
 
 
@@ -83,6 +83,7 @@ def parse_arguments() -> argparse.Namespace:
     """Return the options."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--count", type=int, default=1000, help="pictures that are drawn")
     options.add_argument("--one", type=Path, help="train this run in this process (internal)")
     add_out(options)
     return options.parse_args()
