@@ -19,6 +19,7 @@ from foveal.tune.journal import Journal
 from foveal.tune.limits import Limits
 from foveal.tune.processes import work_in_processes
 from foveal.tune.run import Asked, resume_tuning
+from foveal.tune.rungs import PartedTraining
 from foveal.tune.spacefile import space_from_json
 
 pytestmark = pytest.mark.slow
@@ -157,6 +158,18 @@ def test_ctrl_c_ends_with_what_there_is_and_the_study_goes_on(photos, tmp_path, 
     assert [row.number for row in going.trials] == [0, 1, 2]
     assert not going.interrupted
     assert going.trials[0].state == "trained"
+
+
+def test_ctrl_c_while_an_ended_trial_is_tidied_up_leaves_it_ended(photos, tmp_path, monkeypatch):
+    without_comparison(monkeypatch)
+
+    def forget(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PartedTraining, "forget", forget)
+    stopped = study(photos, tmp_path, trials=3, epochs=1)
+    assert stopped.interrupted
+    assert [row.state for row in stopped.trials] == ["trained"]
 
 
 def test_a_budget_that_is_too_short_says_what_a_trial_takes(photos, tmp_path):

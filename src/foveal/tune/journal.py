@@ -181,6 +181,11 @@ class Journal:
             trial.report(value, rung)
             return not trial.user_attrs.get(_DEFAULT) and bool(trial.should_prune())
 
+    def is_running(self, trial: Any) -> bool:
+        """Tell whether a trial has not ended yet."""
+        running = self.states.RUNNING
+        return any(t.number == trial.number and t.state is running for t in self.trials())
+
     def note(self, trial: Any, **about: Any) -> None:
         """Keep facts about a trial."""
         for name, value in about.items():

@@ -97,7 +97,9 @@ class TrialWork:
                 with ending(run, is_new=False):
                     self._parts(trial, run, progress, watch)
         except TrainingInterrupted as stop:
-            self._journal.note(trial, attempts=attempts - 1, seconds=round(watch.seconds, 3))
+            # Ctrl-C may come when the trial has ended and is only tidied up.
+            if self._journal.is_running(trial):
+                self._journal.note(trial, attempts=attempts - 1, seconds=round(watch.seconds, 3))
             raise KeyboardInterrupt from stop
         except FovealError as error:
             if is_default(trial) or error.error_code == "stopped_by_system":
