@@ -32,6 +32,7 @@ _LONGEST = (
     "tests/notebook/test_reading_notebook.py",
     "tests/export/test_tensorflow_network.py",
     "tests/notebook/test_course.py",
+    "tests/test_docs.py",
     "tests/contracts/",
     "tests/notebook/",
 )
