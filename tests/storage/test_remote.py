@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from failing import HALF, LOST, RESET, SLOW, FailingProxy
+from fsspec.implementations.memory import MemoryFileSystem
 
 import foveal.remote
 import foveal.retries
@@ -42,6 +43,30 @@ def test_a_file_is_written_read_and_removed(bucket: str, tmp_path: Path) -> None
     assert remote.kind() == "missing"
     with pytest.raises(FileNotFoundError):
         remote.read("up")
+
+
+def test_what_is_claimed_is_the_first_ones_alone(bucket: str) -> None:
+    one, other = open_url(bucket), open_url(bucket)
+    assert one.claim(b"one", "claim")
+    assert not other.claim(b"other", "claim")
+    assert one.claim(b"one", "claim")
+    assert other.read("claim") == b"one"
+
+
+def test_a_claim_is_not_overwritten_where_nothing_is_created_exclusively(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = MemoryFileSystem.pipe_file
+    monkeypatch.setattr(
+        MemoryFileSystem, "pipe_file", lambda self, path, value, mode=None: write(self, path, value)
+    )
+    remote = open_url("memory://claims")
+    try:
+        assert remote.claim(b"one", "claim")
+        assert not remote.claim(b"other", "claim")
+        assert remote.read("claim") == b"one"
+    finally:
+        remote.delete(recursive=True)
 
 
 def test_an_empty_file_and_one_of_several_parts(bucket: str, tmp_path: Path) -> None:
