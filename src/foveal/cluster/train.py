@@ -91,12 +91,18 @@ def _train(ray: Any, training: RunToTrain, workers: int, progress: Broadcast) ->
     if inbox.error is not None:
         raise inbox.error
     if failures:
-        (first, *_) = str(failures[0]).strip().splitlines() or [type(failures[0]).__name__]
         raise FovealError(
-            f"The training on Ray stopped: {first}",
+            f"The training on Ray stopped: {_said(failures[0])}",
             hint=f"foveal train --resume {training.run.path}",
             code="process_lost",
         ) from failures[0]
+
+
+def _said(error: Exception) -> str:
+    """Return the first sentence of one of Ray's errors, whose first line may only announce it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return first or type(error).__name__
 
 
 def _on_cards(ray: Any, device: str, workers: int) -> bool:

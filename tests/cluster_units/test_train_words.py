@@ -1,0 +1,22 @@
+"""What is said of Ray's errors."""
+
+import pytest
+
+from foveal.cluster.train import _said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("The actor is gone.\nTraceback: ...", "The actor is gone."),
+        # A line that only announces what follows says nothing.
+        (
+            "Training failed due to controller error:\n\n  The node died.\nmore",
+            "Training failed due to controller error: The node died.",
+        ),
+        ("Training failed:", "Training failed:"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_the_first_sentence_of_an_error(text: str, said: str) -> None:
+    assert _said(RuntimeError(text)) == said
