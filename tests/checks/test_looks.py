@@ -89,6 +89,11 @@ def test_pages_of_ink_are_not_bright() -> None:
     )
 
 
+def test_of_pages_that_are_bright_alike_only_a_washed_out_one_is_found() -> None:
+    forms = {"brightness": [0.915] * 40, "shadow": [0.16] * 39 + [0.65]}
+    assert [s.sample for s in found(looked_at(40, **forms))["images.bright"].suspects] == ["39.png"]
+
+
 def test_without_contrast_nothing_is_blurred() -> None:
     given = looked_at(40, sharpness=[0.0], highlight=[0.5], shadow=[0.45], information=[0.3])
     assert list(found(given)) == ["images.low_information"]

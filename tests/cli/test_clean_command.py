@@ -74,6 +74,21 @@ def test_a_review_is_applied_shown_first_and_undone(photos: Path, capsys: Captur
     assert len(report.changes) == 2
 
 
+def test_the_plan_tells_the_new_labels_of_pictures_with_long_names(
+    photos: Path, capsys: Captured
+) -> None:
+    long = "0123456789abcdef" * 2
+    for name in ("a", "b"):
+        (photos / "cat/0.png").with_name(f"{name}{long}.png").write_bytes(
+            (photos / "cat/0.png").read_bytes() + name.encode()
+        )
+        decide(photos, f"cat/{name}{long}.png", "relabel", "dog")
+    assert run(["clean", str(photos), "--dry-run"]) == 0
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.split("  ")[-1].startswith("cat/a0123456789ab….png → dog")
+    assert len(row) < 80
+
+
 def test_a_terminal_is_asked(
     photos: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,7 +202,7 @@ def test_an_archive_other_than_zip_and_tar_is_to_be_unpacked(tmp_path: Path) -> 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"is a file. Expected a folder"):
+    with pytest.raises(DataError, match=r"is a file\. Expected.* an archive \(\.zip, \.tar\)"):
         open_source(tmp_path / "notes.txt")
 
 

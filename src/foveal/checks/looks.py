@@ -31,6 +31,8 @@ _SHARP = 0.34
 _PRINT = 0.9
 _DARK = 0.4
 _BRIGHT, _BRIGHT_SHADOW = 0.85, 0.8
+# Pages of one layout are bright alike, and have no spread: what is odd is that far over the median.
+_BRIGHT_FACTOR = 1.15
 # A part of the set's median under which a measure is odd even where the whole set is low.
 _PART = 0.6
 _INFORMATION_PART = 0.3
@@ -97,12 +99,15 @@ def judge_bright(scan: Scan, positions: NDArray[np.int64]) -> Judged:
     low, high = _quartiles(mean)
     # A page with ink is as bright as an overexposed photograph: only beside others is it odd.
     limit = max(_BRIGHT, high + _WHISKER * (high - low))
+    values = np.hypot(shadow / _BRIGHT_SHADOW, mean / limit)
+    most = max(1.0, _BRIGHT_FACTOR * _median(values))
     return Judged(
-        np.hypot(shadow / _BRIGHT_SHADOW, mean / limit),
+        values / most,
         "The shadows (the darkest pixels of 99 % of the blocks) as a share of "
         f"{_BRIGHT_SHADOW} of white, and the mean as a share of {limit:.2f}, have squares with a "
-        f"sum over 1. The limit of the mean is {_BRIGHT}, or {_WHISKER} quartile ranges over the "
-        "upper quartile of the set where that is more.",
+        f"sum over {most**2:.2f}. The limit of the mean is {_BRIGHT}, or {_WHISKER} quartile "
+        "ranges over the upper quartile of the set where that is more; that of the sum is 1, or "
+        f"{_BRIGHT_FACTOR**2:.2f} times the median of the set where that is more.",
     )
 
 

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from pathlib import PurePosixPath
 from typing import Literal, Self, TypeAlias, final
 
 from foveal.curation.journal import Cleaning
@@ -22,6 +23,8 @@ STEPS = "steps"
 """Stands for the id of a finding where page steps were asked for."""
 _WORDS = {"quarantine": "to quarantine", "relabel": "to another label", "lay out": "laid out again"}
 _EXAMPLES = 2
+# The row and a new label fit into a terminal of 80 columns.
+_MOST_OF_A_STEM = 14
 _HEADER = ("found by", "what is done", "pictures", "for example")
 
 
@@ -115,7 +118,15 @@ class CleanReport:
 
 def _examples(changes: list[Change]) -> str:
     shown = [
-        f"{change.sample} → {change.label}" if change.action == "relabel" else change.sample
+        _short(change.sample) + (f" → {change.label}" if change.action == "relabel" else "")
         for change in changes[:_EXAMPLES]
     ]
     return ", ".join(shown) + (", …" if len(changes) > _EXAMPLES else "")
+
+
+def _short(sample: str) -> str:
+    """Return a name with its folder and ending: `foveal collect` gives names of 32 digits."""
+    path = PurePosixPath(sample)
+    if len(path.stem) <= _MOST_OF_A_STEM:
+        return sample
+    return str(path.with_name(f"{path.stem[: _MOST_OF_A_STEM - 1]}…{path.suffix}"))

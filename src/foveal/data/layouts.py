@@ -121,7 +121,7 @@ def _unknown_file(location: str, name: str) -> DataError:
         )
     return DataError(
         f"{location} is a file. Expected a folder of pictures, a table (.csv, .jsonl), "
-        "arrays (.npz, .npy) or Parquet.",
+        "arrays (.npz, .npy), Parquet, or an archive (.zip, .tar).",
         hint="foveal train DATA expects DATA/<class>/*.jpg",
     )
 
