@@ -1,4 +1,4 @@
-"""Print answers: as a table, or as CSV."""
+"""Print answers: as a table, as CSV, or as JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from foveal.cli.output import table, write
+from foveal.cli.output import table, write, write_json
 
 if TYPE_CHECKING:
     from foveal.predict.answer import Answer
@@ -41,6 +41,13 @@ class CountedAnswers:
                 self.failed += 1
                 sys.stderr.write(f"error: {answer.source}: {answer.error.message}\n")
             yield answer
+
+
+def write_records(answers: Iterable[Answer]) -> None:
+    """Print the record of each answer as a line of JSON, as soon as it is there."""
+    for answer in answers:
+        write_json(answer.record)
+        sys.stdout.flush()
 
 
 def write_csv(answers: Iterable[Answer], labels: Sequence[str]) -> None:

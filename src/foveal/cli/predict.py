@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import foveal
-from foveal.cli.answers import CountedAnswers, write_csv, write_table
+from foveal.cli.answers import CountedAnswers, write_csv, write_records, write_table
 from foveal.cli.asking import is_endpoint, local_pictures, print_answers
 from foveal.cli.options import (
     ELSEWHERE,
@@ -34,7 +34,6 @@ from foveal.urls import shown
 if TYPE_CHECKING:
     from foveal.console import Progress
     from foveal.model import Model
-    from foveal.predict.answer import Answer
 
 
 def predict(
@@ -116,9 +115,8 @@ def predict(
     if maps and out is None:
         raise UsageError("--maps needs a folder to write to.", hint="--maps --out DIR")
     if (instances is None) == (not pictures):
-        raise UsageError(
-            "Pictures or --instances are needed, and not both.", hint="foveal predict MODEL PICTURE"
-        )
+        hint = "foveal predict MODEL PICTURE"
+        raise UsageError("Pictures or --instances are needed, and not both.", hint=hint)
     if is_endpoint(model):
         _refuse_there({"--on": on, "--out": out, "--csv": as_csv or None, "--engine": engine})
         print_answers(
@@ -149,23 +147,15 @@ def predict(
         return
     refuse_without_on({"--workers": workers, "--format": form})
     if out is None:
-        answers = CountedAnswers(_answers(opened, asked, batch_size))
+        streamed = opened.predict(_from_stdin(asked), batch_size=batch_size, stream=True)
     else:
         progress = _make_progress(streams=as_json or as_csv, quiet=quiet)
-        answers = CountedAnswers(
-            opened.predict(
-                _files(asked),
-                batch_size=batch_size,
-                stream=True,
-                out=out,
-                maps=maps,
-                progress=progress,
-            )
+        streamed = opened.predict(
+            _files(asked), batch_size=batch_size, stream=True, out=out, maps=maps, progress=progress
         )
+    answers = CountedAnswers(streamed)
     if as_json:
-        for answer in answers:
-            write_json(answer.record)
-            sys.stdout.flush()
+        write_records(answers)
     elif as_csv:
         task = opened.bundle.task
         # Of masks and texts there is no score for each label.
@@ -203,10 +193,6 @@ def _answer_on(
     if files.failed:
         note(f"{files.failed} of {files.pictures} pictures could not be read", quiet=quiet)
         raise typer.Exit(1)
-
-
-def _answers(model: Model, pictures: list[Any], batch_size: int) -> Iterator[Answer]:
-    return model.predict(_from_stdin(pictures), batch_size=batch_size, stream=True)
 
 
 def _from_stdin(pictures: list[Any]) -> list[Any]:
