@@ -32,7 +32,7 @@ help:
 	@echo "make docs-site   build the documentation as HTML (build/site)"
 	@echo "make notebooks  run the example notebooks and store their outputs"
 	@echo "make fuzz    look for inputs that break the readers (SECONDS=60 for each harness)"
-	@echo "make bench-serving  the server beside Flask, LitServe, BentoML, MLServer and Ray Serve, and a soak (an hour)"
+	@echo "make bench-serving  the server beside five others, a soak, swaps, slow and hostile clients (two hours)"
 	@echo "make bench   the benchmarks (hours; needs the pictures that benchmarks/README.md names)"
 
 $(BIN)/python:
@@ -127,9 +127,16 @@ fuzz: $(VENV)/.dev
 	$(BIN)/python fuzz/run_fuzz.py $(HARNESS) --seconds $(SECONDS)
 
 # Installs the other servers from the package index into environments of their own.
+SERVED := build/bench-serving
 bench-serving: $(VENV)/.train
 	$(BIN)/python benchmarks/serving/compare.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/serving/soak.py $(SOAK_ARGS)
+	$(BIN)/python benchmarks/serving/swaps.py $(SWAPS_ARGS)
+	rm -rf $(SERVED) && mkdir -p $(SERVED)
+	$(BIN)/python benchmarks/serving/untrained_classifiers.py $(SERVED)
+	$(BIN)/python benchmarks/serving/wire.py $(SERVED)/lite0
+	$(BIN)/python benchmarks/serving/hostile.py $(HOSTILE_ARGS)
+	$(BIN)/python benchmarks/serving/hostile_http.py $(SERVED)/lite0 $(HOSTILE_HTTP_ARGS)
 
 clean:
 	rm -rf $(VENV) $(LOWEST) .coverage build dist demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -58,6 +58,9 @@ def test_a_near_name_is_shown(place: Path) -> None:
     with pytest.raises(BundleError) as caught:
         find_model("buterflies")
     assert caught.value.hint == "did you mean butterflies?"
+    with pytest.raises(BundleError, match=r"no run at buterflies\.") as caught:
+        RunDirectory.open(Path("buterflies"))
+    assert caught.value.hint == "did you mean butterflies?"
     with pytest.raises(BundleError, match="There is no bundle at moths"):
         foveal.load("moths")
 

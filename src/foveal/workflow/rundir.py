@@ -12,11 +12,11 @@ from typing import final
 from foveal.atomic import write_atomic
 from foveal.data.names import without_archive_suffix
 from foveal.destination import check_folder
-from foveal.errors import BundleError, UsageError
+from foveal.errors import BundleError, UsageError, nearest
 from foveal.names import is_name
 from foveal.types import JsonObject
 from foveal.urls import shown
-from foveal.workflow.names import located
+from foveal.workflow.names import located, runs
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,11 @@ class RunDirectory:
         """
         run = cls(located(path))
         if not run.recipe.is_file():
-            raise BundleError(f"There is no run at {path}: it has no recipe.yaml.")
+            near = nearest(path.name, (other.name for other in runs()))
+            why = ": it has no recipe.yaml" if path.exists() else ""
+            raise BundleError(
+                f"There is no run at {path}{why}.", hint=f"did you mean {near}?" if near else None
+            )
         return run
 
     @property
