@@ -213,7 +213,10 @@ def test_the_api_is_described_for_masks(masks: httpx.Client) -> None:
         schemas["Prediction.discs"]["properties"],
         schemas["Prediction.tiny"]["properties"],
     )
-    assert {"classes", "size", "mask"} <= set(discs)
+    assert set(discs) == {
+        *("classes", "size", "mask", "confidence", "unsure", "reasons", "unfamiliarity"),
+        *("source", "model", "version", "ms", "explanation", "expected", "matches"),
+    }
     assert [form["required"] for form in discs["mask"]["oneOf"]] == [["png_b64"], ["rle"]]
     assert "mask" not in tiny
     parameters = document["paths"]["/predict/{model}"]["post"]["parameters"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -69,9 +70,18 @@ def test_an_administrator_promotes_and_rolls_back(
     with client_of(handle, keys, "admin") as client:
         moved = client.post("/admin/models/shapes/promote", json={"version": 2})
         assert moved.status_code == 200, moved.text
-        assert {"alias": "live", "before": 1, "version": 2, "who": "admin"}.items() <= (
-            moved.json().items()
-        )
+        move = moved.json()
+        assert datetime.fromisoformat(move.pop("when")).tzinfo == UTC
+        assert move == {
+            "schema_version": 1,
+            "alias": "live",
+            "before": 1,
+            "version": 2,
+            "action": "promote",
+            "who": "admin",
+            "forced": False,
+            "test": None,
+        }
         # At once: it does not wait for the next look at the store.
         until(lambda: models["shapes"].current == 2)
         back = client.post("/admin/models/shapes/rollback", json={})
