@@ -11,7 +11,7 @@ and without the offsets that were chosen on validation, patches and holes left a
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ def parse_arguments() -> argparse.Namespace:
     made.add_argument("--repeats", type=int, default=1, help="trainings, each with its seed")
     made.add_argument("--first-seed", type=int, default=0)
     made.add_argument("--run", type=Path, action="append", default=[], help="trained on this part")
+    made.add_argument("--without-flips", action="store_true", help="no mirrored tiles: a fifth")
     made.add_argument("--runs", type=Path, default=None, help="keep the runs in this folder")
     return made.parse_args()
 
@@ -66,7 +67,11 @@ def measure(pictures: Pictures, arguments: argparse.Namespace) -> Outcome:
         folder = Path(place).resolve() / pictures.claim
         _, test = write_parts(pictures, shared(pictures.data, arguments.data), folder)
         for run in arguments.run or trained(pictures, folder, arguments):
-            trials.append(decide_all(pictures, find_model(run).bundle, test))
+            trials.append(
+                decide_all(
+                    pictures, find_model(run).bundle, test, with_flips=not arguments.without_flips
+                )
+            )
             said = {name: round(100 * one["dice"], 2) for name, one in trials[-1]["ways"].items()}
             note(f"  {pictures.claim} {run.name}: Dice {said}, {trials[-1]['calibration']}")
     gains = [100 * (t["ways"][OFFSETS]["dice"] - t["ways"][LIKELIEST]["dice"]) for t in trials]
@@ -97,39 +102,48 @@ def trained(pictures: Pictures, folder: Path, arguments: argparse.Namespace) -> 
     ]
 
 
-def decide_all(pictures: Pictures, bundle: Bundle, test: Sequence[Path]) -> dict[str, Any]:
+def decide_all(
+    pictures: Pictures, bundle: Bundle, test: Sequence[Path], *, with_flips: bool
+) -> dict[str, Any]:
     """Return what each way of deciding gets on the test pictures."""
     predictor = Predictor(bundle)
     task, calibration = predictor.task, bundle.manifest.calibration
     engine = OnnxEngine(bundle.read("model.onnx"))
-    plain = replace(bundle.pipeline, flips="none")
-    moved = Calibration(calibration.temperature, offsets=calibration.offsets)
-    ways: Mapping[str, tuple[Tiler, Calibration]] = {
-        LIKELIEST: (Tiler(engine, plain), Calibration(calibration.temperature)),
-        OFFSETS: (Tiler(engine, plain), moved),
-        FLIPS: (Tiler(engine, replace(plain, flips="all")), moved),
-    }
+    likeliest = Calibration(calibration.temperature)
+    moved = replace(likeliest, offsets=calibration.offsets)
+    plain = Tiler(engine, replace(bundle.pipeline, flips="none"))
+    # What a tiler gives is decided in several ways.
+    ways = [(plain, {LIKELIEST: likeliest, OFFSETS: moved})]
+    if with_flips:
+        ways.append((Tiler(engine, replace(bundle.pipeline, flips="all")), {FLIPS: moved}))
     names = task.labels.names
     of_names = {v: names.index(n) for v, n in pictures.classes.items()}
-    rows: dict[str, list[Rows]] = {way: [] for way in ways}
+    rows: dict[str, list[Rows]] = {way: [] for _, decided in ways for way in decided}
     for path in test:
         raster = Picture.from_array(np.asarray(PILImage.open(path).convert("RGB")))
         values = np.asarray(PILImage.open(path.parents[1] / "masks" / f"{path.stem}.png"))
         truth = np.vectorize(of_names.get, otypes=[np.uint8])(values)
-        for way, (tiler, calibrated) in ways.items():
-            collector = MaskCollector((raster.height, raster.width), names, calibrated)
+        for tiler, decided in ways:
+            collectors = {
+                way: MaskCollector((raster.height, raster.width), names, one)
+                for way, one in decided.items()
+            }
             for top, band in tiler.bands(raster, ["logits"]):
-                collector.add(top, band)
-            rows[way].append(task.measure(collector.finish(), truth))
+                for collector in collectors.values():
+                    collector.add(top, band)
+            for way, collector in collectors.items():
+                rows[way].append(task.measure(collector.finish(), truth))
     scored = {
         way: scores(np.stack(found), task.labels.names, task.counted) for way, found in rows.items()
     }
+    gains = {"gain_of_offsets": gain(rows[OFFSETS], rows[LIKELIEST], task.counted, len(names))}
+    if with_flips:
+        gains["gain_of_flips"] = gain(rows[FLIPS], rows[OFFSETS], task.counted, len(names))
     return {
         "backbone": bundle.manifest.backbone,
         "calibration": {"temperature": calibration.temperature, "offsets": calibration.offsets},
         "ways": scored,
-        "gain_of_offsets": gain(rows[OFFSETS], rows[LIKELIEST], task.counted, len(names)),
-        "gain_of_flips": gain(rows[FLIPS], rows[OFFSETS], task.counted, len(names)),
+        **gains,
     }
 
 
