@@ -2,6 +2,7 @@ import math
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 from fitting import (
@@ -365,3 +366,66 @@ def test_a_stage_without_a_share_runs_its_epochs_after_the_budget_is_spent():
     result, _, _ = timed_fit(stages, 1.0, 2.0, 20)
     assert [record.stage for record in result.history][-2:] == ["more", "more"]
     assert result.stopped == "finished"
+
+
+def told_bright_from_dark(model):
+    """Set the head to weights with which the network knows every picture."""
+    known = tiny_network()
+    fit(known, [Stage("full", tiny_loader(), 6, 0.03)])
+    model.load_state_dict(known.state_dict())
+    return {"loss": 0.25}
+
+
+def test_a_stage_may_fit_without_steps():
+    model = tiny_network()
+    stages = [Stage("head", tiny_loader(), 1, 0.1, fit=told_bright_from_dark)]
+    result, listener = fit(model, stages)
+    (record,) = listener.epochs
+    assert (record.stage, record.epoch, record.step, record.is_best) == ("head", 1, 0, True)
+    assert record.losses == {"loss": 0.25}
+    assert result.best_metrics == {"accuracy": 1.0}
+    assert result.stopped == "finished"
+    assert accuracy(model).metrics["accuracy"] == 1.0
+
+
+def test_the_moving_average_begins_with_what_was_fitted():
+    model = tiny_network()
+    stages = [Stage("head", tiny_loader(), 1, 0.1, fit=told_bright_from_dark)]
+    result, _ = fit(model, stages, ema=0.999)
+    assert result.best_metrics == {"accuracy": 1.0}
+
+
+def test_what_was_fitted_is_kept_where_steps_only_make_it_worse():
+    model = tiny_network()
+    stages = [
+        Stage("head", tiny_loader(), 1, 0.1, fit=told_bright_from_dark),
+        Stage("full", tiny_loader(), 2, 30.0),
+    ]
+    result, _ = fit(model, stages)
+    assert result.best_metrics == {"accuracy": 1.0}
+    assert accuracy(model).metrics["accuracy"] == 1.0
+
+
+def test_a_resumed_run_does_not_fit_again(tmp_path):
+    calls = []
+
+    def counted(model):
+        calls.append(1)
+        return told_bright_from_dark(model)
+
+    stages = [
+        Stage("head", tiny_loader(), 1, 0.1, fit=counted),
+        Stage("full", tiny_loader(), 2, 0.001),
+    ]
+    whole = tiny_network()
+    fit(whole, stages)
+    store = CheckpointStore(tmp_path)
+    asks = Listener(lambda step: killed.stop())
+    killed = Trainer(TrainOptions(), device=CPU, checkpoints=store, callbacks=[asks])
+    killed.fit(tiny_network(), TinyTraining(None), stages, accuracy, metric="accuracy")
+    resumed = tiny_network()
+    trainer = Trainer(TrainOptions(), device=CPU, checkpoints=store)
+    trainer.fit(resumed, TinyTraining(None), stages, accuracy, metric="accuracy", resume=True)
+    assert len(calls) == 2
+    again = weights_of(resumed)
+    assert all(np.array_equal(value, again[name]) for name, value in weights_of(whole).items())

@@ -105,6 +105,8 @@ def test_there_are_as_many_rungs_as_epochs_allow(epochs, rungs):
 def test_a_frozen_backbone_is_judged_by_the_epochs_of_its_head():
     recipe = make_recipe(None, ["train.head_epochs=7"], {"strategy": "frozen", "epochs": 2})
     assert last_stage_epochs(recipe) == 7
+    fitted = make_recipe(None, ["train.head_solver=lbfgs"], {"strategy": "frozen", "epochs": 2})
+    assert last_stage_epochs(fitted) == 1
     assert last_stage_epochs(make_recipe(None, [], {"strategy": "staged", "epochs": 2})) == 2
 
 

@@ -152,3 +152,10 @@ def test_a_size_that_would_be_overruled_is_refused(task: str) -> None:
 @pytest.mark.parametrize("task", list(TASKS))
 def test_every_reason_belongs_to_a_key(task: str) -> None:
     assert chosen(PHOTOS, f"task={task}").reasons.keys() <= SETTINGS.keys()
+
+
+@pytest.mark.parametrize("other", ["task=segment", "model.hidden=64"])
+def test_a_head_that_is_not_linear_cannot_be_fitted_at_once(other: str) -> None:
+    assert chosen(PHOTOS, "train.head_solver=lbfgs").train.head_solver == "lbfgs"
+    with pytest.raises(RecipeError, match="head_solver=lbfgs fits a linear head"):
+        chosen(PHOTOS, "train.head_solver=lbfgs", other)

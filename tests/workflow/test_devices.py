@@ -127,6 +127,11 @@ CASES = {
         (),
         {"strategy": "frozen", "backbone": "efficientnet_lite0", "image_size": 32, "epochs": 2},
     ),
+    "fitted": (
+        "shapes",
+        ("train.head_solver=lbfgs",),
+        {"strategy": "frozen", "backbone": "efficientnet_lite0", "image_size": 32},
+    ),
 }
 
 

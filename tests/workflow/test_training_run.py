@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import signal
@@ -37,6 +38,10 @@ from foveal.workflow import train as training
 
 pytestmark = pytest.mark.slow
 
+FITTED = (
+    *("model.backbone=cnn2", "pipeline.image_size=16", "model.hidden=0"),
+    "train.head_solver=lbfgs",
+)
 SMALL = ("train.batch_size=16", "pipeline.image_size=16", "model.backbone=cnn2")
 
 
@@ -58,6 +63,11 @@ def weights(run: Path) -> dict[str, np.ndarray]:
 def run_of(model: foveal.Model) -> Path:
     assert model.run is not None
     return model.run
+
+
+def stages_of(model: foveal.Model) -> list[str]:
+    with (run_of(model) / "results.csv").open(newline="", encoding="utf-8") as file:
+        return [row["stage"] for row in csv.DictReader(file)]
 
 
 def test_a_training_learns_and_writes_everything_that_is_documented(model: foveal.Model) -> None:
@@ -317,6 +327,31 @@ def test_frozen_features_are_cached_and_a_head_is_trained(photos: Path, tmp_path
     trained = foveal.train(photos, out=tmp_path, strategy="staged", epochs=1, overrides=overrides)
     assert {row["epoch"] for row in trained.history()} >= {1, 2}
     assert trained.metrics["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("labels", ["one", "several"])
+def test_the_head_on_frozen_features_is_fitted_at_once(
+    draw_folder: DrawFolder, tmp_path: Path, labels: str
+) -> None:
+    root = draw_folder(tmp_path / "photos", n=30)
+    if labels == "several":
+        rows = ["image,label"]
+        rows += [f"circle/{i}.png,round|dark" for i in range(30)]
+        rows += [f"square/{i}.png,dark" if i % 2 else f"square/{i}.png," for i in range(30)]
+        (root / "labels.csv").write_text("\n".join(rows))
+    trained = foveal.train(root, out=tmp_path / "runs", strategy="frozen", overrides=FITTED)
+    (row,) = trained.history()
+    assert stages_of(trained) == ["head"]
+    assert (row["step"], row["best"]) == (0, 1)
+    # Random filters tell circles from squares well enough; chance answers half of them.
+    assert trained.metrics["accuracy"] > 0.7
+    assert "the head: in cross-validation on" in (run_of(trained) / "train.log").read_text()
+
+
+def test_an_extension_of_a_fitted_head_trains_it_in_steps(photos: Path, tmp_path: Path) -> None:
+    trained = foveal.train(photos, out=tmp_path, strategy="frozen", overrides=FITTED)
+    longer = foveal.extend(run_of(trained), 2)
+    assert stages_of(longer) == ["head", "more", "more"]
 
 
 def test_the_budget_counts_from_the_beginning_of_the_work(

@@ -31,6 +31,7 @@ _YOUNGER: Mapping[str, Any] = {
     "evaluate.remember_pictures": True,
     "train.devices": 1,
     "train.devices_timeout_s": TrainOptions().devices_timeout_s,
+    "train.head_solver": "steps",
     "train.beta1": 0.9,
     "train.beta2": 0.999,
     "train.augment.stretch": 0.0,

@@ -166,6 +166,13 @@ class TrainOptions:
             gt=0,
         ),
     ] = 0.97
+    head_solver: Annotated[
+        Literal["steps", "lbfgs"],
+        About(
+            "How the head on the frozen backbone is fitted: in epochs of steps, or by L-BFGS until "
+            "it converges, with the L2 penalty that cross-validation finds best."
+        ),
+    ] = "steps"
     head_lr: Annotated[
         float | None,
         About("Peak learning rate of the head on the frozen backbone (frozen and staged).", gt=0),

@@ -48,6 +48,26 @@ class Head(nn.Module, ABC):
             A dict with exactly the names of `task.output_specs()`.
         """
 
+    def rows(self, reduced: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return standardised features of which, side by side, the logits are an affine map.
+
+        For each level (N, D_i) float32, the finest first. Only of a head that is linear in what
+        `reduce` gave.
+
+        Args:
+            reduced: What `reduce` gave.
+        """
+        raise NotImplementedError
+
+    def set_map(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the affine map from `rows` to the logits.
+
+        Args:
+            weight: (C, sum of D_i) float32.
+            bias: (C,) float32.
+        """
+        raise NotImplementedError
+
 
 class LevelsHead(Head):
     """A head that uses some of the feature maps and has nothing to standardise.
@@ -93,9 +113,21 @@ class TaskTraining(ABC, Generic[TaskT]):
     whole batch. Where it does not, the batch's loss is the mean of the processes' losses, weighted
     by their samples: right for a loss that is a plain mean over the samples."""
 
+    has_labels: ClassVar[bool] = False
+    """Whether `labels` says which labels apply to a picture as a whole, so that a linear head can
+    be fitted as a logistic regression."""
+
     def __init__(self, task: TaskT) -> None:
         """Keep the task."""
         self.task = task
+
+    def labels(self, targets: dict[str, Tensor]) -> tuple[Tensor, bool]:
+        """Return which labels apply, (N, C) float32, and whether that may be any number of them.
+
+        Args:
+            targets: What `collate` gave.
+        """
+        raise NotImplementedError
 
     @classmethod
     @abstractmethod

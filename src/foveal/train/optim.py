@@ -116,6 +116,12 @@ class Ema:
         self._buffers = list(zip(self.model.buffers(), model.buffers(), strict=True))
 
     @torch.no_grad()
+    def restart(self) -> None:
+        """Take the weights as they are for the average."""
+        for mean, value in (*self._pairs, *self._buffers):
+            mean.copy_(value)
+
+    @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after step number `step` (from 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))

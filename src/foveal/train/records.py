@@ -30,6 +30,9 @@ Validate: TypeAlias = Callable[[nn.Module], Validated]
 
 Forward: TypeAlias = Callable[[nn.Module, Inputs], dict[str, Tensor]]
 
+FitAtOnce: TypeAlias = Callable[[nn.Module], dict[str, float]]
+"""Fits some of the model in place, without steps, and returns the losses."""
+
 Stopped: TypeAlias = Literal["finished", "patience", "budget", "interrupted", "asked", "diverged"]
 
 
@@ -72,6 +75,8 @@ class Stage:
         skip_from: The stage is left out when the best value of the metric so far is at least this.
         budget_share: Share of the time left, relative to the shares of this and all later stages;
             None for a stage that the budget does not bind.
+        fit: Instead of epochs of steps: called once, and then the model is validated. The same
+            weights come out whenever it is called, so a resumed run calls it again.
     """
 
     name: str
@@ -83,6 +88,7 @@ class Stage:
     validate: Validate | None = None
     skip_from: float | None = None
     budget_share: float | None = 1.0
+    fit: FitAtOnce | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ from foveal.train.mixup import mix
 from foveal.train.optim import Ema, plateau_factor, schedule_factor, set_lr, set_modes
 from foveal.train.pace import Pace
 from foveal.train.precision import choose_precision, use_threads
-from foveal.train.records import FitResult, Forward, Stage, Validate
+from foveal.train.records import FitAtOnce, FitResult, Forward, Stage, Validate
 from foveal.train.saver import Saver
 from foveal.train.seeds import derive_seed, seed_all
 from foveal.train.session import Session
@@ -162,6 +162,9 @@ class Trainer:
             logger.info("stage %s left out: the metric is at least %s", stage.name, stage.skip_from)
             state.stage += 1
             return
+        if stage.fit is not None:
+            self._fit_at_once(session, stage, stage.fit)
+            return
         pace = session.open_stage(stage, self.options)
         forward = self._forward(stage, pace)
         # An epoch whose last step is done but whose validation is not comes from a checkpoint.
@@ -176,6 +179,25 @@ class Trainer:
         state.stage += 1
         state.pace = state.optimizer = None
         session.saver.save(state)
+
+    def _fit_at_once(self, session: Session, stage: Stage, fit: FitAtOnce) -> None:
+        state = session.state
+        state.stale, state.stage_best, state.plateau = 0, -math.inf, 1.0
+        begun_s = self._clock()
+        losses = fit(state.model)
+        if state.ema:
+            state.ema.restart()
+        state.sums.add(
+            {name: torch.tensor(loss) for name, loss in losses.items()},
+            stage.loader.samples,
+            self._clock() - begun_s,
+        )
+        # Before what may save: a run that goes on from there must not fit again.
+        state.stage += 1
+        self._finish_epoch(session, stage, Pace(1, 1, None))
+        if not state.is_broken_off:
+            state.stopped = "finished"
+            session.saver.save(state)
 
     def run_epoch(self, session: Session, stage: Stage, pace: Pace, forward: Forward) -> None:
         """Train on the rest of the current epoch, then validate and record it."""

@@ -227,7 +227,8 @@ def _rates(default: Recipe) -> Iterator[Dimension]:
         ("train.lr", train.lr, _WHOLE),
     ):
         rate = value or train.lr
-        if rate is None:
+        is_fitted = key == "train.head_lr" and train.head_solver == "lbfgs"
+        if rate is None or is_fitted:
             continue
         low, high = (float(f"{rate * factor:.1g}") for factor in _RATES)
         yield Range(key, SETTINGS[key].help, rate, (_STRATEGY, ways), low, high, log=True)

@@ -68,8 +68,10 @@ def rungs_of(epochs: int) -> int:
 
 def last_stage_epochs(recipe: Recipe) -> int:
     """Return the epochs of the last stage of a resolved recipe, in which trainings are judged."""
-    epochs = recipe.train.head_epochs if recipe.train.strategy == "frozen" else recipe.train.epochs
-    return epochs or 1
+    train = recipe.train
+    if train.strategy != "frozen":
+        return train.epochs or 1
+    return (train.head_epochs or 1) if train.head_solver == "steps" else 1
 
 
 @final

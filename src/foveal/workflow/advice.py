@@ -26,7 +26,9 @@ def advice(manifest: Manifest, recipe: Recipe, result: FitResult) -> str | None:
     if manifest.calibration.not_usable is None:
         return None
     if not manifest.baseline.get("is_beaten", True):
-        said = f"Nothing was learnt that can be shown, after {plural(result.steps, 'step')}."
+        # A head that was fitted at once took no steps.
+        after = f", after {plural(result.steps, 'step')}" if result.steps else ""
+        said = f"Nothing was learnt that can be shown{after}."
         ways = _to_learn(recipe, result)
     elif (manifest.calibration.pictures or 0) < pictures_needed(LEAST_SHOWN):
         said = "There are too few validation pictures to show what was learnt."

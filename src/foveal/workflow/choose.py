@@ -55,10 +55,21 @@ def resolve(
         recipe = recipe.filled(choose(recipe, facts))
     if "model.hidden" not in training.unused(recipe):
         recipe = recipe.filled(Recipe(model=ModelOptions(hidden=_spec(recipe).hidden)))
+    _check_solver(recipe, training)
     if device.type == "cpu":
         recipe = recipe.filled(_precision(recipe))
     _check_size(recipe.pipeline)
     return recipe
+
+
+def _check_solver(recipe: Recipe, training: type[TaskTraining]) -> None:
+    if recipe.train.head_solver == "lbfgs" and (recipe.model.hidden or not training.has_labels):
+        raise RecipeError(
+            "train.head_solver=lbfgs fits a linear head that says which labels a picture has; the "
+            f"head of {recipe.task} is "
+            + ("another one." if not training.has_labels else "not linear (model.hidden)."),
+            hint="--set train.head_solver=steps",
+        )
 
 
 def _check_size(options: PipelineOptions) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -25,6 +26,7 @@ from foveal.train.precision import choose_precision
 from foveal.train.records import Stage, Validate, forward_head, head_only
 from foveal.workflow.batches import TrainSetup
 from foveal.workflow.endless import EndlessLoader
+from foveal.workflow.head_fit import fit_head
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.sources import limits_of
@@ -196,7 +198,7 @@ class Planner:
         if name == "head" and self._prepared.start is None:
             known = np.arange(min(train.count, _STANDARDISE_ON), dtype=np.int64)
             self._network.head.standardise(tuple(m.float() for m in train.read(known)))
-        return Stage(
+        stage = Stage(
             name,
             self._units.batches.feature_loader(train, setting, weights),
             epochs,
@@ -206,6 +208,21 @@ class Planner:
             validate=self._units.validation(setting, self._watched.heard, val),
             budget_share=_HEAD_SHARE,
         )
+        # An extension is asked for in epochs.
+        if name != "head" or self._options.head_solver == "steps":
+            return stage
+        fit = partial(
+            fit_head,
+            prepared=self._prepared,
+            training=setting.training,
+            features=train,
+            targets=self._units.batches.targets(setting.training),
+            sample_weights=weights,
+            label_weights=self._label_weights(),
+            progress=self._progress,
+            group=self._group,
+        )
+        return replace(stage, epochs=1, fit=fit)
 
     def _features(self, side: int) -> FeatureFile:
         prepared = self._prepared

@@ -13,7 +13,16 @@ from foveal.tasks.training import TaskTraining
 from foveal.workflow.choose import HEAD_EPOCHS
 
 _TILED = ("pipeline.scale", "pipeline.overlap", "pipeline.flips", "train.foreground")
-_HEAD_ALONE = ("train.head_epochs", "train.head_lr", "train.feature_views")
+_HEAD_ALONE = (
+    *("train.head_epochs", "train.head_lr", "train.head_solver"),
+    "train.feature_views",
+)
+# What a head that is fitted at once does not read; the latter, where nothing else is trained.
+_OF_STEPS = ("train.head_epochs", "train.head_lr")
+_OF_LOOP = (
+    *("train.epochs", "train.lr", "train.optimizer", "train.schedule", "train.weight_decay"),
+    *("train.mixup", "train.label_smoothing", "train.patience", "train.ema", "model.dropout"),
+)
 _FILES = ("data.layout", "data.group_regex", "data.label_regex")
 _AUGMENT = tuple(f"train.augment.{name}" for name in settings_of(AugmentOptions))
 
@@ -53,12 +62,15 @@ def _unread(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]:
     if recipe.pipeline.fit != "tile":
         for key in _TILED:
             yield key, f"the pictures are not cut into tiles (pipeline.fit = {recipe.pipeline.fit})"
-    if strategy == "frozen":
+    if strategy in ("frozen", "staged") and train.head_solver == "lbfgs":
+        for key in (*_OF_STEPS, *(_OF_LOOP if strategy == "frozen" else ())):
+            yield key, "the head is not trained in steps (train.head_solver = lbfgs)"
+    elif strategy == "frozen":
         if train.head_epochs != train.epochs:
             yield "train.epochs", "the backbone stays frozen and train.head_epochs is given"
         if train.head_lr != train.lr:
             yield "train.lr", "the backbone stays frozen and train.head_lr is given"
-    elif strategy != "staged":
+    if strategy not in ("frozen", "staged"):
         for key in _HEAD_ALONE:
             yield key, f"the head is not trained alone (train.strategy = {strategy})"
     if strategy != "staged":

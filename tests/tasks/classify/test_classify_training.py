@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from foveal.recipe import TrainOptions
+from foveal.recipe import ModelOptions, TrainOptions
 from foveal.tasks.classify.task import ClassifyTask
 from foveal.tasks.classify.training import MULTI_HOT, ONE_HOT, TRAINING
+from foveal.train.logistic import Rows, fit_regression
 from foveal.types import Labels
 
 LABELS = Labels(("ant", "bee", "cat"))
@@ -124,3 +125,48 @@ def test_bfloat16_logits_are_scored_in_float32() -> None:
     loss = LOSSES({"logits": torch.zeros(1, 3).bfloat16()}, targets, PLAIN, None)["loss"]
 
     assert loss.dtype == torch.float32
+
+
+@pytest.mark.parametrize("factors", [None, (1.0, 3.0, 0.5)], ids=["alike", "weighted"])
+@pytest.mark.parametrize("task", [SINGLE, MULTI], ids=["one", "several"])
+def test_a_fitted_head_has_the_least_loss_and_penalty(
+    task: ClassifyTask, factors: tuple[float, ...] | None
+) -> None:
+    rng = np.random.default_rng(0)
+    maps = torch.from_numpy(rng.standard_normal((40, 5, 1, 1)).astype(np.float32))
+    labels = np.eye(3)[rng.integers(0, 3, 40)].astype(np.float32)
+    if task is MULTI:
+        labels = (rng.random((40, 3)) < 0.4).astype(np.float32)
+    training = TRAINING(task)
+    head = training.build_head((2, 3), (16, 32), ModelOptions(hidden=0, dropout=0.0))
+    head.standardise((maps,))
+    targets = {**training.collate(list(labels)), "weight": torch.linspace(0.5, 2, 40)}
+    known, several = training.labels(targets)
+    weights = None if factors is None else torch.tensor(factors)
+    levels = head.rows((maps,))
+    assert [level.shape[1] for level in levels] == [2, 3]
+    rows = Rows(
+        torch.cat(levels, dim=1),
+        known,
+        targets["weight"],
+        torch.zeros(40, dtype=torch.int64),
+        several,
+        label_weights=weights,
+    )
+    fitted = fit_regression(rows, (0.05,))
+    head.set_map(fitted.weight, fitted.bias)
+
+    loss = training.losses(head((maps,)), targets, PLAIN, weights)["loss"]
+    slopes = head.get_parameter("evidence.weight")
+    # The head's own features are standardised inside it, so its weights are those penalised.
+    (loss + 0.05 / 2 * slopes.square().sum()).backward()
+    for name in ("evidence.weight", "evidence.bias"):
+        gradient = head.get_parameter(name).grad
+        assert gradient is not None
+        assert gradient.abs().max() < 1e-3, name
+
+
+def test_a_head_with_a_hidden_layer_is_no_affine_map() -> None:
+    head = TRAINING(SINGLE).build_head((2, 3), (16, 32), ModelOptions(hidden=4, dropout=0.0))
+    with pytest.raises(NotImplementedError, match="hidden layer"):
+        head.rows((torch.zeros(1, 3, 1, 1),))

@@ -42,6 +42,7 @@ class EvidenceHead(Head):
         super().__init__()
         self.levels = 1 if hidden else len(channels)
         used = channels[-self.levels :]
+        self.channels = used
         self.hidden = (
             nn.Sequential(nn.Conv2d(used[-1], hidden, 1), nn.ReLU()) if hidden else nn.Identity()
         )
@@ -81,6 +82,19 @@ class EvidenceHead(Head):
         scale = torch.where(std > _MIN_STD, 1.0 / std.clamp(min=_MIN_STD), torch.zeros_like(std))
         self.mean.copy_(rows.mean(dim=0))
         self.scale.copy_(scale)
+
+    def rows(self, reduced: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return standardised features of which, side by side, the logits are an affine map."""
+        if not self.is_linear:
+            raise NotImplementedError("a head with a hidden layer is no affine map")
+        rows = (reduced[0].float().flatten(1) - self.mean) * self.scale
+        return torch.split(rows, list(self.channels), dim=1)
+
+    def set_map(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the affine map from `rows` to the logits."""
+        with torch.no_grad():
+            self.evidence.weight.copy_(weight[:, :, None, None])
+            self.evidence.bias.copy_(bias)  # type: ignore[union-attr]  # bias=True: never None
 
     def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Return `logits` (N, C) and `evidence` (N, C, h, w), both float32 or wider.

@@ -32,6 +32,7 @@ class ClassifyTraining(TaskTraining[ClassifyTask]):
     """Cross entropy for one label of many, binary cross entropy for several."""
 
     adds_over_processes: ClassVar[bool] = True
+    has_labels: ClassVar[bool] = True
 
     @classmethod
     def choose(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
@@ -62,6 +63,10 @@ class ClassifyTraining(TaskTraining[ClassifyTask]):
         stacked = np.stack(targets) if len(targets) else np.zeros((0, classes), np.float32)
         name = MULTI_HOT if self.task.options.multi_label else ONE_HOT
         return {name: torch.from_numpy(stacked.astype(np.float32))}
+
+    def labels(self, targets: dict[str, Tensor]) -> tuple[Tensor, bool]:
+        """Return which labels apply, and whether that may be any number of them."""
+        return _labels(targets), MULTI_HOT in targets
 
     def class_counts(self, targets: dict[str, Tensor]) -> Tensor:
         """Return (C,) float32: in how many samples each class applies."""
