@@ -173,6 +173,8 @@ class Cluster:
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_ADDRESS": f"{ADDRESSES[0]}:{PORT}",
             "OMP_NUM_THREADS": "1",
+            # Nobody repairs the cluster before the training has given up, which takes minutes else.
+            "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "10",
         }
         self._folder = folder
         self._nodes: list[subprocess.Popen[bytes] | None] = [None, None]

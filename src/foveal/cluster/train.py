@@ -37,6 +37,9 @@ from foveal.workflow.processes import RESTARTS, Launch, RunToTrain, check_shares
 logger = logging.getLogger(__name__)
 
 _EVERY_S = 0.1
+# How often Ray looks for room for all workers, a minute each, after a machine was lost: by itself
+# it would wait for ever, and say nothing.
+_TRIES_TO_PLACE = 5
 # Asks the kernel for the address of a network interface.
 _SIOCGIFADDR = 0x8915
 
@@ -145,7 +148,9 @@ def _trainer(ray: Any, order: Order, workers: int, on_cards: bool) -> Any:
             # Ray takes up a run of the same name.
             name=f"foveal-{secrets.token_hex(8)}",
             storage_path=str(Path(order.run) / "cache" / "ray"),
-            failure_config=FailureConfig(max_failures=RESTARTS),
+            failure_config=FailureConfig(
+                max_failures=RESTARTS, controller_failure_limit=_TRIES_TO_PLACE
+            ),
         ),
     )
 
