@@ -27,14 +27,16 @@ class AugmentOptions:
     stretch: Annotated[
         float,
         About(
-            "How much narrower or lower, down to 1 / (1 + stretch) times, drawn evenly.", ge=0, le=2
+            "How much narrower or lower half of the pictures are, down to 1 / (1 + stretch) times.",
+            ge=0,
+            le=2,
         ),
     ] = 0.0
     shrink: Annotated[
         float,
         About(
-            "How much smaller, down to 1 / (1 + shrink) times, drawn evenly; a whole picture then "
-            "lies anywhere in its frame.",
+            "How much smaller half of the pictures are, down to 1 / (1 + shrink) times; a whole "
+            "picture then lies anywhere in its frame.",
             ge=0,
             le=4,
         ),

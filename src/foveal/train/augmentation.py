@@ -188,11 +188,15 @@ class Augmenter:
         return matrix / zoom[:, :, None], shift, mirror_x, mirror_y
 
     def _smaller(self, drawn: Tensor) -> Tensor:
-        """Return by how much the width and the height are divided, (N, 2) from (N, 3) draws."""
+        """Return by how much the width and the height are divided, (N, 2) from (N, 3) draws.
+
+        Half of the pictures keep their size and half their proportions, so that what is at hand
+        is still learnt best.
+        """
         options = self.options
-        times = (1 + options.shrink) ** drawn[:, :1]
+        times = (1 + options.shrink) ** (2 * drawn[:, :1] - 1).clamp(min=0)
         is_width = (drawn[:, 1:2] < 0.5).float()
-        exponents = torch.cat([is_width, 1 - is_width], 1) * drawn[:, 2:3]
+        exponents = torch.cat([is_width, 1 - is_width], 1) * (2 * drawn[:, 2:3] - 1).clamp(min=0)
         return times * (1 + options.stretch) ** exponents
 
 
