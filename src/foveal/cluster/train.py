@@ -133,7 +133,8 @@ def _on_cards(ray: Any, device: str, workers: int) -> bool:
 
 
 def _trainer(ray: Any, order: Order, workers: int, on_cards: bool) -> Any:
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.v2.api.config import FailureConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
     cores = int(ray.cluster_resources().get("CPU", workers))
