@@ -59,6 +59,8 @@ def fit(group: Group, options: dict[str, Any], batch_size: int, weights: bool) -
         reader, np.arange(60), targets, batch_size=batch_size, augment=augment, dealt=group.share
     )
     heard = Losses()
+    # What is exact to 1e-4 is single precision; some processors would take bfloat16 by themselves.
+    options = {"precision": "fp32", **options}
     trainer = Trainer(TrainOptions(**options), device=CPU, seed=1, callbacks=[heard], group=group)
     epochs = -(-STEPS // len(loader))
     trainer.fit(
