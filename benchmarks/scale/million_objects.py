@@ -32,6 +32,8 @@ from PIL import Image
 
 _PAGE = 1000
 _BUCKET = "pictures"
+# Different pictures of each class.
+_VARIANTS = 16
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><Name>pictures</Name>'
 
 
@@ -84,10 +86,11 @@ class FakeListing:
         return f"{_HEAD}{more}<KeyCount>{end - start}</KeyCount>{contents}</ListBucketResult>"
 
 
-def picture(label: int) -> bytes:
-    """Return a small picture that shows its class."""
-    rng = np.random.default_rng(label)
-    pixels = np.full((12, 12, 3), rng.integers(0, 256, 3), np.uint8)
+def picture(label: int, variant: int) -> bytes:
+    """Return a small picture that shows its class; pictures that are alike stay on one side."""
+    colour = np.random.default_rng(label).integers(0, 256, 3)
+    noise = np.random.default_rng((label, variant)).integers(0, 256, (12, 12, 3))
+    pixels = ((colour + noise) // 2).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
@@ -96,7 +99,7 @@ def picture(label: int) -> bytes:
 def serve(objects: int, classes: int) -> ThreadingHTTPServer:
     """Start the server in threads of this process."""
     listing = FakeListing(objects, classes)
-    pictures = [picture(label) for label in range(classes)]
+    pictures = [[picture(label, i) for i in range(_VARIANTS)] for label in range(classes)]
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -108,7 +111,9 @@ def serve(objects: int, classes: int) -> ThreadingHTTPServer:
                 self._answer(200, listing.page(query).encode(), "application/xml")
                 return
             label = url.path.split("class-")[-1][:3]
-            content = pictures[int(label)] if label.isdecimal() else b""
+            photo = url.path.removesuffix(".png").rpartition("-")[2]
+            known = label.isdecimal() and photo.isdecimal()
+            content = pictures[int(label)][int(photo) % _VARIANTS] if known else b""
             self._answer(206 if self.headers.get("Range") else 200, content, "image/png")
 
         def do_HEAD(self) -> None:
