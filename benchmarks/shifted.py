@@ -298,6 +298,7 @@ INK: Mapping[str, Shift] = {
     "thin": thin,
     "bold": bold,
     "background": background,
+    "ruled": ruled,
 }
 """Shifts of pictures of ink."""
 
@@ -306,7 +307,6 @@ PHOTOGRAPHS: Mapping[str, Shift] = {**_BOTH, "contrast": contrast, "near": near,
 
 INK_APART: Mapping[str, Shift] = {
     "perspective": perspective,
-    "ruled": ruled,
     "blots": blots,
     "two-toned": two_toned,
     "framed": framed,

@@ -99,6 +99,7 @@ EVERYTHING = {
     "flip_vertical": True, "brightness": 0.5, "contrast": 0.5, "color": 0.5, "blur": 1.0,
     "noise": 0.2, "erasing": 0.5, "stretch": 0.5, "shrink": 1.0, "tint": 0.3,
     "fade": 0.6, "invert": 0.5, "stroke": 1.5, "shade": 0.5, "stain": 0.4,
+    "lines": 0.7,
 }  # fmt: skip
 
 
@@ -294,6 +295,20 @@ def test_shading_takes_light_away_at_one_side():
     assert 80 <= float(images.min()) < 110
     # No picture is darker everywhere.
     assert float(images.amax((1, 2, 3)).min()) > 170
+
+
+def test_lines_are_parallel_and_leave_most_of_a_share_of_the_pictures_as_they_are():
+    images = augment(torch.full((400, 40, 40, 3), 128, dtype=torch.uint8), lines=0.5)
+    is_line = (images != 128).any(1).double()
+    ruled = is_line.sum((1, 2)) > 0
+    # Half of 400, a standard deviation of which is 10.
+    assert 160 < int(ruled.sum()) < 240
+    # The thickest and closest lines: 2 px and what they touch, every 4 px.
+    assert 0.02 < float(is_line[ruled].mean((1, 2)).min()) < 0.3
+    assert float(is_line[ruled].mean((1, 2)).max()) < 0.8
+    # Lines along a side fill rows or columns; of those in any direction no row is full.
+    full = torch.maximum(is_line.mean(1).amax(1), is_line.mean(2).amax(1))[ruled]
+    assert float((full > 0.5).double().mean()) > 0.5
 
 
 def stained(*amounts):

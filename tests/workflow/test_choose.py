@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
 
 from foveal.errors import RecipeError
-from foveal.recipe import SETTINGS, Recipe, make_recipe
+from foveal.recipe import SETTINGS, AugmentOptions, Recipe, make_recipe
 from foveal.tasks import TASKS, get_training
+from foveal.tasks.classify.ink import INK
 from foveal.tasks.facts import DataFacts
 from foveal.workflow.choose import resolve
 
@@ -23,7 +25,9 @@ PHOTOS = DataFacts(
     single_characters=False,
     longest_target=6,
 )
-LETTERS = replace(PHOTOS, samples=500, median_side=60, ink_share=0.9, single_characters=True)
+LETTERS = replace(
+    PHOTOS, samples=500, median_side=60, ink_share=0.9, single_characters=True, stroke=0.2
+)
 
 
 def chosen(facts: DataFacts, *overrides: str, at_hand: bool = True) -> Recipe:
@@ -44,6 +48,59 @@ def test_ink_on_paper_gets_a_small_network_from_scratch_and_no_flips() -> None:
     assert recipe.train.strategy == "scratch"
     assert recipe.train.augment.flip_horizontal is False
     assert "letters" in recipe.reasons["train.augment.flip_horizontal"]
+
+
+LETTERS_OF_INK = replace(INK, enabled=True, flip_horizontal=False)
+
+
+def test_ink_is_changed_as_other_sources_have_it() -> None:
+    assert chosen(LETTERS).train.augment == LETTERS_OF_INK
+    assert chosen(PHOTOS).train.augment.fade == 0
+    assert chosen(PHOTOS).train.augment.invert == 0
+
+
+@pytest.mark.parametrize(("dark", "inverted"), [(1.0, 0.4), (0.97, 0.4), (0.03, 0.4), (0.6, 0.0)])
+def test_ink_is_inverted_where_all_of_it_is_dark_or_all_is_light(
+    dark: float, inverted: float
+) -> None:
+    recipe = chosen(replace(LETTERS, dark_share=dark))
+    assert recipe.train.augment.invert == inverted
+    assert ("not inverted" in recipe.reasons["train.augment.fade"]) == (inverted == 0)
+
+
+def test_ink_that_does_not_fill_its_frame_is_not_shrunk() -> None:
+    recipe, unshrunk = chosen(replace(LETTERS, ink_extent=0.4)), replace(LETTERS_OF_INK, shrink=0.0)
+    assert recipe.train.augment == unshrunk
+    assert "not shrunk" in recipe.reasons["train.augment.fade"]
+    assert chosen(LETTERS, "train.augment.shrink=0").train.augment == replace(
+        LETTERS_OF_INK, shrink=0.0
+    )
+
+
+def test_strokes_are_changed_by_a_fifth_and_thin_ones_are_left_alone() -> None:
+    assert chosen(replace(LETTERS, stroke=0.1)).train.augment.stroke == 1.28
+    thin = replace(LETTERS, stroke=0.05)
+    assert chosen(thin).train.augment == AugmentOptions(enabled=True, flip_horizontal=False)
+    assert chosen(thin, "pipeline.image_size=128").train.augment.fade == INK.fade
+
+
+def test_the_recipe_of_a_run_is_repeated_as_it_was(tmp_path: Path) -> None:
+    # Before there were these keys, or with one of them off: neither is in the file.
+    settings = [f"train.augment.{name}=0" for name in ("fade", "invert", "shrink", "stretch")]
+    others = [f"train.augment.{name}=0" for name in ("tint", "stroke", "shade", "blur", "noise")]
+    recipe = chosen(LETTERS, *settings, *others)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml(), encoding="utf-8")
+    assert "fade" not in path.read_text(encoding="utf-8").partition("reasons")[0]
+    again = resolve(Recipe.load(path), LETTERS, get_training("classify"), pretrained_at_hand=True)
+    assert again.train.augment == recipe.train.augment
+    assert again.digest() == recipe.digest()
+
+
+def test_masks_of_ink_are_left_to_their_task() -> None:
+    overrides = ("task=segment", "model.backbone=fovea")
+    ink = replace(LETTERS, single_characters=False)
+    assert chosen(ink, *overrides).train.augment == chosen(PHOTOS, *overrides).train.augment
 
 
 def test_without_installed_weights_the_reason_names_the_package() -> None:

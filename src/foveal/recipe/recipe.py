@@ -41,6 +41,7 @@ _YOUNGER: Mapping[str, Any] = {
     "train.augment.invert": 0.0,
     "train.augment.stroke": 0.0,
     "train.augment.shade": 0.0,
+    "train.augment.lines": 0.0,
     "train.augment.elastic": 0.0,
     "train.augment.stain": 0.0,
 }

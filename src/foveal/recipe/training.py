@@ -79,6 +79,14 @@ class AugmentOptions:
         float,
         About("Share of the light that is missing at one side, drawn from [0, shade].", ge=0, le=1),
     ] = 0.0
+    lines: Annotated[
+        float,
+        About(
+            "Share of the pictures that parallel lines are drawn across, as on ruled paper.",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.0
     elastic: Annotated[
         float,
         About(

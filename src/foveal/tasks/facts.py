@@ -26,6 +26,9 @@ class DataFacts:
         is_drawn: Whether the pictures are drawn for the training, as many as are wanted.
         background_share: Share of the known pixels of some masks that are background; None without
             masks, and where no class is called so.
+        dark_share: Share of the pictures of ink whose ink is darker than its ground.
+        ink_extent: Median of the longer side that ink covers, as a share of the picture's side.
+        stroke: Median width of the strokes of ink, as a share of the picture's longer side.
     """
 
     samples: int
@@ -38,6 +41,9 @@ class DataFacts:
     longest_target: int
     is_drawn: bool = False
     background_share: float | None = None
+    dark_share: float = 1.0
+    ink_extent: float = 1.0
+    stroke: float = 0.1
 
     @property
     def is_ink(self) -> bool:

@@ -16,6 +16,10 @@ from foveal.train.stain import restain
 LUMA = (0.299, 0.587, 0.114)
 # Side of an erased rectangle as a share of the picture's side.
 ERASED_SIDE = (0.1, 0.4)
+# Between two lines, as a share of the picture's longer side; and the width of a line in pixels.
+LINE_SPACING, LINE_WIDTH = (0.1, 0.5), (0.7, 2.0)
+# How much of what is below a line it covers.
+LINE_OPACITY = (0.2, 0.9)
 BLUR_SIGMAS = ((1, 0.8), (2, 1.2))
 """(radius in pixels, standard deviation in pixels) of the 3x3 and the 5x5 kernel."""
 
@@ -45,6 +49,8 @@ def repaint(
     if options.stain:
         images = restain(images, options.stain, generator, share)
     images = _recolor(images, options, ground, generator, share)
+    if options.lines:
+        images = _rule(images, options.lines, generator, share)
     if options.shade:
         images = _shade(images, options.shade, generator, share)
     if options.blur:
@@ -175,6 +181,38 @@ def _erase(images: Tensor, part: float, generator: torch.Generator, share: Share
     chosen = drawn[:, 0] < part
     mask = (in_y & chosen[:, None])[:, None, :, None] & in_x[:, None, None, :]
     return torch.where(mask, drawn[:, 5:8, None, None] * 255, images)
+
+
+def _rule(images: Tensor, part: float, generator: torch.Generator, share: Share) -> Tensor:
+    """Draw parallel lines of one colour across a share of the pictures.
+
+    Two thirds of them lie nearly along a side, as those of paper and of forms do; the others in any
+    direction.
+    """
+    count, _, height, width = images.shape
+    drawn = share.draws(10, generator).to(images.device)
+    along_side = torch.round(drawn[:, 1]) * (math.pi / 2) + (drawn[:, 2] - 0.5) * 0.1
+    angle = torch.where(drawn[:, 3] < 2 / 3, along_side, drawn[:, 2] * math.pi)
+    spacing = _between(LINE_SPACING, drawn[:, 4]) * max(height, width)
+    across = torch.arange(width, device=images.device, dtype=images.dtype)
+    down = torch.arange(height, device=images.device, dtype=images.dtype)
+    place = (
+        torch.sin(angle)[:, None, None] * across
+        + torch.cos(angle)[:, None, None] * down[:, None]
+        + (drawn[:, 5] * spacing)[:, None, None]
+    )
+    distance = (place % spacing[:, None, None] - spacing[:, None, None] / 2).abs()
+    # A pixel is covered in part where the edge of a line crosses it.
+    reach = (_between(LINE_WIDTH, drawn[:, 6]) + 1) / 2
+    cover = (reach[:, None, None] - distance).clamp_(0, 1)
+    opacity = _between(LINE_OPACITY, drawn[:, 0] / part) * (drawn[:, 0] < part)
+    colour = drawn[:, 7:10].reshape(count, 3, 1, 1) * 255
+    return torch.lerp(images, colour, (cover * opacity[:, None, None])[:, None])
+
+
+def _between(ends: tuple[float, float], drawn: Tensor) -> Tensor:
+    """Return what lies so far between two ends, for draws in [0, 1)."""
+    return ends[0] + (ends[1] - ends[0]) * drawn
 
 
 def _shade(images: Tensor, most: float, generator: torch.Generator, share: Share) -> Tensor:

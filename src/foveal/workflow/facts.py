@@ -25,6 +25,8 @@ _MIDDLE_SIDE = 512
 _MASKS, _MASK_PIXELS = 32, 1 << 26
 # Chroma (largest minus smallest channel, of 255) under which a picture counts as grey.
 _GREY_CHROMA = 24
+# Side at which the width of strokes is measured: strokes of a pixel are still seen.
+_STROKE_SIDE = 400
 # A pixel this close to the border's colour is ground, not ink.
 _GROUND_DISTANCE = 40
 
@@ -68,6 +70,7 @@ def look(source: Source, limits: DecodeLimits, raws: Iterable[RawTarget]) -> Dat
         longest_target=longest,
         is_drawn=isinstance(source, SynthSource),
         background_share=_background_share(source, chosen),
+        **_facts_of_ink([one.ink for one in seen if one.ink is not None]),
     )
 
 
@@ -100,11 +103,39 @@ class _Seen:
     width: int
     border: NDArray[np.float64]
     is_ink: bool
+    ink: _Ink | None
 
     @classmethod
     def of(cls, picture: Picture) -> _Seen:
         pixels = picture.pixels
-        return cls(picture.height, picture.width, _border(pixels), _is_ink(pixels))
+        is_ink, ink = _look_for_ink(pixels)
+        return cls(picture.height, picture.width, _border(pixels), is_ink, ink)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Ink:
+    """The ink of a picture.
+
+    Attributes:
+        is_dark: Whether it is darker than its ground.
+        extent: The longer of the sides that it covers, each as a share of the picture's.
+        stroke: Width of its strokes, as a share of the longer side.
+    """
+
+    is_dark: bool
+    extent: float
+    stroke: float
+
+
+def _facts_of_ink(inks: list[_Ink]) -> dict[str, float]:
+    if not inks:
+        return {}
+    return {
+        "dark_share": float(np.mean([ink.is_dark for ink in inks])),
+        "ink_extent": float(np.median([ink.extent for ink in inks])),
+        "stroke": float(np.median([ink.stroke for ink in inks])),
+    }
 
 
 def _middle(raster: Raster) -> Picture:
@@ -120,11 +151,32 @@ def _border(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     return color
 
 
-def _is_ink(pixels: NDArray[np.uint8]) -> bool:
+def _look_for_ink(pixels: NDArray[np.uint8]) -> tuple[bool, _Ink | None]:
+    """Return whether a picture is of ink on plain ground, and its ink where some stands out."""
     small = pixels[:: max(1, pixels.shape[0] // 64), :: max(1, pixels.shape[1] // 64)].astype(int)
     chroma = small.max(axis=2) - small.min(axis=2)
     grey = small.mean(axis=2)
     # Ground by its own most frequent tone, which a vignette or a cropped glyph does not move.
     tone = int(np.bincount((grey // 16).astype(int).ravel(), minlength=17).argmax()) * 16 + 8
-    ground = np.abs(grey - tone) < _GROUND_DISTANCE
-    return bool(np.median(chroma) < _GREY_CHROMA and ground.mean() > 0.5)
+    is_far = np.abs(grey - tone) >= _GROUND_DISTANCE
+    if np.median(chroma) >= _GREY_CHROMA or is_far.mean() >= 0.5:
+        return False, None
+    if not is_far.any():
+        return True, None
+    extents = [
+        (np.ptp(places) + 1) / side
+        for places, side in zip(is_far.nonzero(), grey.shape, strict=True)
+    ]
+    # By the border: bold letters cover more than half of their frames.
+    is_dark = bool(grey.mean() < _border(pixels).mean())
+    return True, _Ink(is_dark, float(max(extents)), _stroke(pixels, tone))
+
+
+def _stroke(pixels: NDArray[np.uint8], tone: int) -> float:
+    """Return the width of strokes as a share of the longer side: twice the area by the edge."""
+    step = max(1, max(pixels.shape[:2]) // _STROKE_SIDE)
+    is_far = np.abs(pixels[::step, ::step].mean(axis=2) - tone) >= _GROUND_DISTANCE
+    framed = np.pad(is_far, 1)
+    is_inner = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:] & is_far
+    edge = int(is_far.sum() - is_inner.sum())
+    return 2 * float(is_far.sum()) / max(1, edge) / float(max(is_far.shape))

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
 from foveal.tasks.classify.head import EvidenceHead
+from foveal.tasks.classify.ink import choose_ink
 from foveal.tasks.classify.task import ClassifyTask
 from foveal.tasks.facts import DataFacts
 from foveal.tasks.training import Head, TaskTraining, weighted_mean
@@ -36,8 +37,8 @@ class ClassifyTraining(TaskTraining[ClassifyTask]):
 
     @classmethod
     def choose(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
-        """Leave everything to the defaults of all tasks."""
-        return recipe
+        """Choose how ink is changed; the rest is left to the defaults of all tasks."""
+        return recipe.filled(choose_ink(recipe, facts))
 
     @classmethod
     def unused(cls, recipe: Recipe) -> dict[str, str]:

@@ -1,0 +1,59 @@
+"""How pictures of ink are changed in training: as those of other sources differ from them.
+
+What was measured is in docs/decisions/0040.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from foveal.recipe import AugmentOptions, Recipe, TrainOptions
+from foveal.tasks.facts import DataFacts
+
+INK = AugmentOptions(
+    rotation=16.0,
+    zoom=0.15,
+    stretch=1.0,
+    shrink=2.0,
+    tint=0.3,
+    fade=0.75,
+    invert=0.4,
+    stroke=2.0,
+    shade=0.4,
+    lines=0.25,
+    blur=0.25,
+    noise=0.08,
+)
+# Side of the model input of ink, where it is not given.
+_SMALL_SIDE = 64
+# Of the width of a stroke, so much is added or taken away at most; a third is seen to be bold.
+_STROKE_PART = 0.2
+# Pixels of the model input. Of thinner strokes nothing is left when they are shrunk and faded.
+_THIN = 4.0
+# So many pictures must be dark on light, or light on dark, for all to count as alike.
+_ALIKE = 0.95
+# Ink that covers a larger part of its frame was cut out, so that its size in it tells nothing.
+_FILLING = 0.65
+
+
+def choose_ink(recipe: Recipe, facts: DataFacts) -> Recipe:
+    """Return what pictures of ink are changed by, and why; nothing for others and thin strokes.
+
+    Where pictures differ in a way that may tell the classes apart, it is left as it is.
+
+    Args:
+        recipe: As the user gave it.
+        facts: What a sample of the pictures says.
+    """
+    stroke_px = facts.stroke * (recipe.pipeline.image_size or _SMALL_SIDE)
+    if not facts.is_ink or stroke_px < _THIN:
+        return Recipe()
+    options = replace(INK, stroke=min(INK.stroke, round(_STROKE_PART * stroke_px, 2)))
+    why = "other sources have ink of other strength, colour, width and size"
+    if _ALIKE > facts.dark_share > 1 - _ALIKE:
+        options = replace(options, invert=0.0)
+        why += "; not inverted: some of it is light on dark, which may tell classes apart"
+    if facts.ink_extent < _FILLING:
+        options = replace(options, shrink=0.0)
+        why += "; not shrunk: it does not fill its frame, and its size may tell classes apart"
+    return Recipe(train=TrainOptions(augment=options), reasons={"train.augment.fade": why})
