@@ -124,6 +124,12 @@ def test_what_is_no_picture_or_has_no_class_is_refused() -> None:
         FovealClassifier().fit(X, ["a|b", "c", "c", "d"])
 
 
+@pytest.mark.parametrize("given", ["photos/a.png", Path("photos"), b"\x89PNG"])
+def test_one_picture_is_not_read_letter_by_letter(fitted: FovealClassifier, given: object) -> None:
+    with pytest.raises(UsageError, match="Expected pictures, an array or a list of them"):
+        fitted.predict(given)
+
+
 def test_without_scikit_learn_the_extra_is_named() -> None:
     code = (
         "import sys\n"

@@ -190,6 +190,12 @@ def _own_folder(estimator: FovealClassifier) -> Path:
 
 
 def _pictures(given: Iterable[Any]) -> list[Given]:
+    if isinstance(given, (str, bytes, Path)):
+        # A text is a sequence of letters, and would be read as so many paths.
+        raise UsageError(
+            f"Expected pictures, an array or a list of them. Received: {given!r:.60}.",
+            hint="classifier.predict([path]) for one; sorted(folder.glob('*.jpg')) for many",
+        )
     if isinstance(given, np.ndarray) and given.ndim == 2:
         raise UsageError(
             f"Expected pictures, (N, H, W) or (N, H, W, 3). Received: {given.shape}.",
