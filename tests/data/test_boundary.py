@@ -130,3 +130,10 @@ def test_a_false_size_of_an_array_is_refused_before_memory_is_taken() -> None:
     data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
     with pytest.raises(ImageError, match=r"pixels. Expected at most 1,000,000"):
         decode_mask(data, LIMITS)
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_number_that_is_too_large_is_told_of_the_file(read: Callable[[bytes], Any]) -> None:
+    with pytest.raises(ImageError) as caught:
+        read(FAR_TIFF)
+    assert "Python" not in str(caught.value)

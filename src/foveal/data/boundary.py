@@ -42,6 +42,9 @@ def refusing(problem: str) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     """Return what an error says, in one short line that a terminal can show."""
+    if isinstance(error, OverflowError):
+        # Python speaks of its own numbers, not of the file's.
+        return "a number in it is too large"
     words = "".join(c if c.isprintable() else " " for c in str(error)).split()
     reason = " ".join(words).rstrip(".") or type(error).__name__
     return reason if len(reason) <= _MAX_REASON else f"{reason[:_MAX_REASON]}…"
