@@ -221,7 +221,8 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path: Path) -> None:
         tracemalloc.stop()
         return most
 
-    few, many = peak(200), peak(2000)
+    # The rest of the process may allocate meanwhile: the least of some trials is the cache's own.
+    few, many = (min(peak(count) for _ in range(3)) for count in (200, 2000))
     # 1800 more pictures are 22 MB; what is kept of each is far under a kilobyte.
     assert many - few < 1800 * 500
 
