@@ -60,6 +60,7 @@ def test_a_study_is_worked_on_by_tasks_and_ends_with_its_comparison(
     assert foveal.load(found.study).labels == ("circle", "square")
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_ends_the_tasks_and_the_same_call_goes_on(
     running_ray: RunningRay, photos: Path
 ) -> None:
@@ -71,14 +72,9 @@ def test_ctrl_c_ends_the_tasks_and_the_same_call_goes_on(
             ended.wait(0.05)
         signal.raise_signal(signal.SIGINT)
 
-    # A shell that begins the tests in the background lets them ignore Ctrl-C.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     pressing = threading.Thread(target=press, daemon=True)
     pressing.start()
-    try:
-        found = tuned(photos, trials=2, epochs=12)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    found = tuned(photos, trials=2, epochs=12)
     pressing.join()
     assert found.interrupted
     again = tuned(photos, trials=2, epochs=12)

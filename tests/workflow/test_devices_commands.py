@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +60,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = trained(tmp_path_factory.mktemp("whole")).run
     assert run is not None
     return run
-
-
-@pytest.fixture
-def hears_ctrl_c() -> Iterator[None]:
-    """Start processes that hear Ctrl-C, also where the tests run in the background of a shell."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")

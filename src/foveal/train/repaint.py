@@ -170,9 +170,8 @@ def _erase(images: Tensor, part: float, generator: torch.Generator, share: Share
     """
     _, _, height, width = images.shape
     drawn = share.draws(8, generator).to(images.device)
-    low, high = ERASED_SIDE
-    size_y = (low + (high - low) * drawn[:, 1]) * height
-    size_x = (low + (high - low) * drawn[:, 2]) * width
+    size_y = _between(ERASED_SIDE, drawn[:, 1]) * height
+    size_x = _between(ERASED_SIDE, drawn[:, 2]) * width
     top, left = drawn[:, 3] * (height - size_y), drawn[:, 4] * (width - size_x)
     ys = torch.arange(height, device=images.device)[None]
     xs = torch.arange(width, device=images.device)[None]
