@@ -12,6 +12,7 @@ import httpx
 import pytest
 from rawhttp import connect, exchange, read_all, statuses
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -178,6 +179,13 @@ def small_app(options: ServerOptions) -> Starlette:
         client = request.client.host if request.client else "none"
         return Response(f"{client} {request.url.scheme}")
 
+    async def tidy(_: Request) -> Response:
+        async def later() -> None:
+            await asyncio.sleep(0.2)
+            app.state.is_tidy = True
+
+        return Response("answered", background=BackgroundTask(later))
+
     app = Starlette(
         routes=[
             Route("/stream", stream),
@@ -186,6 +194,7 @@ def small_app(options: ServerOptions) -> Starlette:
             Route("/broken", broken),
             Route("/split", split),
             Route("/forwarded", forwarded),
+            Route("/tidy", tidy),
         ]
     )
     app.state.foveal = SmallState(options)
@@ -247,6 +256,14 @@ def test_a_bug_of_the_application_is_500_and_never_half_an_answer(
     assert statuses(exchange(url, get(b"/failing"))) == [500]
     assert statuses(exchange(url, get(b"/split"))) == [500]
     assert b"0\r\n\r\n" not in exchange(url, get(b"/broken"))
+
+
+def test_what_is_left_to_do_after_an_answer_is_done_before_the_end() -> None:
+    options = ServerOptions(port=0)
+    app = small_app(options)
+    with start_app(app, options) as handle:
+        assert statuses(exchange(handle.url, get(b"/tidy"))) == [200]
+    assert app.state.is_tidy
 
 
 @pytest.mark.parametrize(

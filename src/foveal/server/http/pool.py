@@ -167,12 +167,16 @@ class Pool:
             self._telemetry.connections(len(self._connections))
 
     async def drain(self, limit_s: float) -> None:
-        """Let requests in flight finish, then close every connection."""
+        """Let requests in flight finish, then close every connection.
+
+        A request may have its answer and yet not be done: it closes the file that it sent, or
+        removes it.
+        """
         self.is_draining = True
         for connection in list(self._idle):
             connection.close()
         end = self.now() + limit_s
-        while self._connections and self.now() < end:
+        while (self._connections or self._tasks) and self.now() < end:
             await asyncio.sleep(_SWEEP_S / 10)
         for connection in list(self._connections):
             connection.abort()
