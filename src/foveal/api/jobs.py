@@ -188,7 +188,7 @@ def deploy(
     service_account: str | None = None,
     labels: Sequence[str] = (),
 ) -> Deployment:
-    """Serve a model at an endpoint of Vertex AI.
+    """Deploy a model to a Vertex AI endpoint.
 
     The bundle goes into the bucket and becomes a version of a model there; the endpoint is made
     where there is none, answers with that version once it is ready, and then drops the one before.

@@ -26,28 +26,30 @@ def clean(
     ],
     auto: Annotated[
         bool,
-        typer.Option("--auto", help="Deal with findings of `foveal check` too, by cautious rules."),
+        typer.Option("--auto", help="Also act on findings of `foveal check`, by cautious rules."),
     ] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="FINDING", help="Deal with this one alone; repeatable."),
+        typer.Option(
+            "--only", metavar="FINDING", help="Act on this kind of finding only; repeatable."
+        ),
     ] = None,
     steps: Annotated[
         list[str] | None,
         typer.Option(
             "--step",
             metavar="NAME[:SIZE]",
-            help="Lay the pictures that stay out again by this page step, such as trim or margin; "
-            "repeatable, see foveal preprocess.",
+            help="Apply this page step, such as trim or margin, to the pictures that "
+            "stay; repeatable, see foveal preprocess.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
+        bool, typer.Option("--dry-run", help="Show the plan and change nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Undo the last cleaning.")] = False,
     history: Annotated[
-        bool, typer.Option("--history", help="List the cleanings of these data.")
+        bool, typer.Option("--history", help="List the past cleanings of the data.")
     ] = False,
     overrides: Set = None,
     as_json: Json = False,
@@ -55,10 +57,10 @@ def clean(
     debug: Debug = False,
     **knobs: Any,
 ) -> None:
-    """Do what was decided about pictures, or undo it.
+    """Apply decisions about pictures, or undo them.
 
-    Takes the decisions of `foveal review`, and with --auto what cautious
-    rules make of the findings of `foveal check`. Shows the plan and asks.
+    Applies the decisions of `foveal review` and, with --auto, cautious rules
+    for the findings of `foveal check`. Shows the plan and asks first.
     Nothing is deleted: pictures are moved to DATA/.foveal/quarantine.
     """
     _one_of(undo=undo, history=history, cleaning=auto or bool(only or steps) or dry_run or yes)

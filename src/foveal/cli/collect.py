@@ -26,7 +26,7 @@ def collect(
     recipe: Annotated[
         str,
         typer.Argument(
-            metavar="RECIPE", help="YAML that says where to look, or a table: address,label."
+            metavar="RECIPE", help="YAML recipe, or a table with the columns address and label."
         ),
     ],
     out: Annotated[
@@ -34,15 +34,17 @@ def collect(
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Show what the first page of each class lists; keep none."),
+        typer.Option(
+            "--dry-run", help="Show what the first page of each class lists; download no pictures."
+        ),
     ] = False,
     update: Annotated[
-        bool, typer.Option("--update", help="Read listing pages again, for what is new on them.")
+        bool, typer.Option("--update", help="Read the listing pages again to find new pictures.")
     ] = False,
     allow_private: Annotated[
         bool,
         typer.Option(
-            "--allow-private", help="Connect to this machine and to private networks too."
+            "--allow-private", help="Also connect to this machine and to private networks."
         ),
     ] = False,
     overrides: Set = None,
@@ -64,17 +66,17 @@ def collect(
       fields: {title: h3, price: .price}
       limits: {pages: 20, pictures: 500, bytes: 1GB, time: 1h}
 
-    Killed or stopped, the same command goes on and fetches nothing twice.
-    Bytes are kept as they came, equal ones once; DIR/provenance.csv says
-    where each picture is from.
+    If it is stopped or killed, run the same command again: it continues and
+    downloads nothing twice. Files are kept as they came, duplicates once;
+    DIR/provenance.csv records where each picture came from.
 
-    Polite: robots.txt is obeyed, a host is asked about once a second, and
-    Retry-After is honoured. Put an address where you can be reached into
+    Polite: robots.txt is obeyed, each host gets about one request a second,
+    and Retry-After is honoured. Put an address where you can be reached into
     user_agent.
 
-    Legal: that a page is public is no licence for its pictures. Read the
-    terms of the site, and mind copyright and the data of persons before you
-    publish the pictures or a model of them.
+    Legal: that a page is public does not license its pictures. Read the terms
+    of the site, and respect copyright and personal data before you publish
+    the pictures or a model trained on them.
     """
     progress = make_progress(quiet=quiet)
     with termination_as_interrupt() as ending:

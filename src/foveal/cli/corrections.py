@@ -35,34 +35,39 @@ def corrections(
         list[int] | None, typer.Option(metavar="ID", help="Accept a correction; repeatable.")
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Accept all new ones that nobody contradicts.")
+        bool, typer.Option("--all", help="Accept all new corrections that nobody contradicts.")
     ] = False,
     reject: Annotated[
         list[int] | None, typer.Option(metavar="ID", help="Reject a correction; repeatable.")
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What the accepted ones are, instead of what was said."),
+        typer.Option(
+            metavar="NAME", help="Label for the accepted corrections, in place of their own."
+        ),
     ] = None,
     merge: Annotated[
         Path | None,
-        typer.Option(metavar="INTO", help="Add all accepted ones to a labelled set."),
+        typer.Option(metavar="INTO", help="Add all accepted corrections to a labelled set."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only those about one model.")
+        str | None,
+        typer.Option(metavar="NAME", help="Show only corrections of this model's answers."),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a page that shows them with their pictures."),
+        typer.Option(
+            metavar="FILE", help="Write a page that shows the corrections with their pictures."
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Go through what was said about a served model's answers.
+    """Review the feedback on a served model's answers.
 
-    Wrong answers come first, then those of which the model was least sure. Merging adds pictures
-    and labels to a set, and changes nothing that is there.
+    Wrong answers come first, then the least certain ones. Merging adds
+    pictures and labels to a set, and changes nothing that is already there.
     """
     if every and accept:
         raise UsageError("--all and --accept cannot be used together.")

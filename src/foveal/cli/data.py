@@ -25,14 +25,17 @@ def check(
     page: Annotated[
         Path | None,
         typer.Option(
-            "--report", metavar="FILE", help="Write a page with the pictures, such as check.html."
+            "--report",
+            metavar="FILE",
+            help="Write the findings and their pictures to an HTML page, such as check.html.",
         ),
     ] = None,
     features: Annotated[
         bool,
         typer.Option(
             "--features",
-            help="Also find wrong labels, texts and masks, by models that never saw the picture.",
+            help="Also look for wrong labels, texts and masks, with models that were not "
+            "trained on the picture.",
         ),
     ] = False,
     overrides: Set = None,
@@ -44,7 +47,7 @@ def check(
     """Check pictures without training.
 
     Reports the layout, the balance of the classes, and pictures that are unreadable, repeated or
-    suspicious. The exit status is 3 if a training on them would be refused.
+    suspicious. The exit status is 3 if `foveal train` would refuse the data.
     """
     if page is not None:
         # Before the pictures are looked at, which may take minutes.
@@ -107,7 +110,7 @@ def synth(
 ) -> None:
     """Draw labelled pictures of text into a folder.
 
-    Pass the folder to `foveal train` as it is.
+    `foveal train` reads the folder as it is.
     """
     progress = make_progress(quiet=quiet)
     try:

@@ -14,17 +14,23 @@ from foveal.cli.output import note, write, write_json
 def deploy(
     model: ModelName,
     on: Annotated[
-        str, typer.Option("--on", metavar="vertex:PROJECT/REGION", help="Where it is served.")
+        str,
+        typer.Option(
+            "--on", metavar="vertex:PROJECT/REGION", help="Project and region of the endpoint."
+        ),
     ],
     image: Annotated[
         str, typer.Option("--image", metavar="URI", help="Container image of foveal's server.")
     ],
     bucket: Annotated[
-        str, typer.Option("--bucket", metavar="URL", help="Where the model goes: gs://BUCKET.")
+        str,
+        typer.Option("--bucket", metavar="URL", help="Bucket to upload the model to: gs://BUCKET."),
     ],
     endpoint: Annotated[
         str | None,
-        typer.Option("--endpoint", metavar="NAME", help="Endpoint; default: that of the model."),
+        typer.Option(
+            "--endpoint", metavar="NAME", help="Name of the endpoint; default: the model's name."
+        ),
     ] = None,
     machine: Annotated[
         str | None, typer.Option("--machine", metavar="TYPE", help="Type of machine.")
@@ -33,29 +39,35 @@ def deploy(
         str | None, typer.Option("--accelerator", metavar="TYPE", help="Type of accelerator.")
     ] = None,
     accelerators: Annotated[
-        int, typer.Option("--accelerators", metavar="N", min=1, help="Of each machine.")
+        int, typer.Option("--accelerators", metavar="N", min=1, help="Accelerators per machine.")
     ] = 1,
     replicas: Annotated[
-        int, typer.Option("--replicas", metavar="N", min=1, help="Machines that always run.")
+        int,
+        typer.Option("--replicas", metavar="N", min=1, help="Machines that are always running."),
     ] = 1,
     max_replicas: Annotated[
-        int | None, typer.Option("--max-replicas", metavar="N", min=1, help="That may run.")
+        int | None,
+        typer.Option("--max-replicas", metavar="N", min=1, help="Maximum number of machines."),
     ] = None,
     service_account: Annotated[
         str | None,
-        typer.Option("--service-account", metavar="ACCOUNT", help="That the server acts as."),
+        typer.Option(
+            "--service-account", metavar="ACCOUNT", help="Account that the server runs as."
+        ),
     ] = None,
     labels: Annotated[
         list[str] | None,
-        typer.Option("--label", metavar="KEY=VALUE", help="For the costs; repeatable."),
+        typer.Option(
+            "--label", metavar="KEY=VALUE", help="Label for attributing costs; repeatable."
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Serve a model at an endpoint of Vertex AI.
+    """Deploy a model to a Vertex AI endpoint.
 
-    What is there already is used; what the endpoint answered with before is taken down at the end.
+    Existing resources are reused; the version that served before is undeployed at the end.
     """
     deployed = foveal.deploy(
         model,

@@ -27,8 +27,8 @@ On = Annotated[
     typer.Option(
         "--on",
         metavar="TARGET",
-        help="Where: local (in the background), ray:local, ray://HOST, vertex:PROJECT/REGION; k8s, "
-        "slurm and sky write a file.",
+        help="Where to run: local (in the background), ray:local, ray://HOST, "
+        "vertex:PROJECT/REGION; k8s, slurm and sky write a file to submit.",
         rich_help_panel=ELSEWHERE,
     ),
 ]
@@ -36,7 +36,7 @@ Detach = Annotated[
     bool,
     typer.Option(
         "--detach",
-        help="With --on: return at once; foveal jobs follows it.",
+        help="With --on: return at once; follow the job with foveal jobs.",
         rich_help_panel=ELSEWHERE,
     ),
 ]

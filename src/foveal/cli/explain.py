@@ -18,7 +18,7 @@ def explain(
     model: ModelName,
     picture: Annotated[str, typer.Argument(metavar="PICTURE", help="Picture file.")],
     label: Annotated[
-        str | None, typer.Option(help="Label to explain; default: that of the answer.")
+        str | None, typer.Option(help="Label to explain; default: the predicted one.")
     ] = None,
     method: Annotated[
         str, typer.Option(help="evidence (the model's own map) or occlusion (slower).")
@@ -37,7 +37,7 @@ def explain(
 ) -> None:
     """Explain the answer to a picture.
 
-    Writes a PNG: for a classifier, the picture under a heat map of what speaks for the label; for
+    Writes a PNG: for a classifier, the picture under a heat map of the evidence for the label; for
     a reader, which column was read as which character; for a segmentation model, the mask.
     """
     target = out or Path(f"{Path(picture).stem}.explained.png")

@@ -39,22 +39,24 @@ def export(
             "--out",
             "-o",
             metavar="PATH",
-            help="What to write, a path or a URL (s3://, gs://); default: named like the model.",
+            help="Path or URL (s3://, gs://) to write to; default: named after the model.",
         ),
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Quantise it, calibrated on training pictures.")
+        bool, typer.Option("--int8", help="Quantise to int8, calibrated on training pictures.")
     ] = False,
-    fp16: Annotated[bool, typer.Option("--fp16", help="Write its numbers with 16 bits.")] = False,
+    fp16: Annotated[
+        bool, typer.Option("--fp16", help="Store the weights as 16-bit floats.")
+    ] = False,
     with_app: Annotated[
-        bool, typer.Option("--with-app", help="Also write an application around it.")
+        bool, typer.Option("--with-app", help="Also write an app that uses the model.")
     ] = False,
-    gpu: Annotated[bool, typer.Option("--gpu", help="Write it for graphics processors.")] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Build for GPUs.")] = False,
     without_pictures: Annotated[
         bool,
         typer.Option(
             "--without-pictures",
-            help="Leave out the validation pictures with which an application checks itself.",
+            help="Leave out the validation pictures that an app checks itself with.",
         ),
     ] = False,
     data: Annotated[
@@ -62,14 +64,12 @@ def export(
         typer.Option(
             "--data",
             metavar="DATA",
-            help="Labelled pictures to prove it on; default: the run's validation split.",
+            help="Labelled pictures to prove the export on; default: the run's validation split.",
         ),
     ] = None,
     list_: Annotated[
         bool,
-        typer.Option(
-            "--list", help="List the formats, and what was exported from MODEL if it is given."
-        ),
+        typer.Option("--list", help="List the formats and, if MODEL is given, its exports."),
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -77,7 +77,7 @@ def export(
 ) -> None:
     """Export a model to another format.
 
-    What was written is proven to answer alike, or it is not written.
+    An export that does not give the same answers as the model is not written.
     """
     if list_:
         _list(model, as_json=as_json, quiet=quiet)

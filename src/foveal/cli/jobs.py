@@ -15,21 +15,21 @@ from foveal.errors import FovealError
 from foveal.jobs.job import Job, JobState
 from foveal.jobs.submit import find_job
 
-jobs = typer.Typer(help="Follow, stop and fetch what was sent away with --on.")
+jobs = typer.Typer(help="Follow, stop and fetch jobs that were started with --on.")
 
 _Name = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.")]
 
 
 @jobs.callback(invoke_without_command=True)
 def _default(context: typer.Context) -> None:
-    """Follow, stop and fetch what was sent away with --on."""
+    "Follow, stop and fetch jobs that were started with --on."
     if context.invoked_subcommand is None:
         write(context.get_help())
 
 
 @jobs.command("list")
 def listed(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
-    """List the jobs that were sent from this machine."""
+    """List the jobs that were started from this machine."""
     known = foveal.jobs()
     if as_json:
         write_json({"schema_version": 1, "jobs": [_json(job) for job in known]})
@@ -43,7 +43,7 @@ def listed(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) ->
 
 @jobs.command("show")
 def show(name: _Name, as_json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
-    """Show what is known of a job."""
+    """Show the details of a job."""
     facts = find_job(name).to_json()
     if as_json:
         write_json(facts)
@@ -61,7 +61,7 @@ def show(name: _Name, as_json: Json = False, quiet: Quiet = False, debug: Debug 
 def logs(
     name: _Name,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Wait for more until the job has ended.")
+        bool, typer.Option("--follow", "-f", help="Keep printing new lines until the job ends.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -69,7 +69,7 @@ def logs(
 ) -> None:
     """Print the log of a job.
 
-    With -f, Ctrl-C ends the following and leaves the job alone.
+    With -f, Ctrl-C stops printing; the job continues.
     """
     job = find_job(name)
     for line in job.logs(follow=follow):
@@ -84,7 +84,7 @@ def logs(
 
 @jobs.command("stop")
 def stop(name: _Name, as_json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
-    """Ask a job to end; a training keeps what it has learnt."""
+    """Stop a job; a training keeps what it has learnt."""
     job = find_job(name)
     before = job.state()
     job.stop()
@@ -106,7 +106,7 @@ def fetch(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Bring what came of a job to this machine; a second call brings what is new."""
+    """Download the results of a job; later calls download only what is new."""
     job = find_job(name)
     path = job.fetch(out)
     if as_json:

@@ -36,29 +36,34 @@ def _default(context: typer.Context) -> None:
 
 @keys.command("create")
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will use it; stands in logs.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Who will use the key; this name appears in logs.")
+    ],
     scope: Annotated[
         list[str] | None,
         typer.Option(help="predict (default), feedback, admin or metrics; repeatable."),
     ] = None,
     rate: Annotated[
         str | None,
-        typer.Option(metavar="N/UNIT", help="Most requests, such as 5/s, 100/min, 1000/h."),
+        typer.Option(metavar="N/UNIT", help="Limit on requests, such as 5/s, 100/min, 1000/h."),
     ] = None,
     concurrent: Annotated[
-        int | None, typer.Option(metavar="N", help="Most requests at the same time.")
+        int | None, typer.Option(metavar="N", help="Limit on requests at the same time.")
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Valid for 12h, 90d, 2w, 1y; default: ever.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Lifetime, such as 12h, 90d, 2w or 1y; default: no expiry."
+        ),
     ] = None,
     keys_file: _File = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Create a key and print it. It is shown this once: only its hash is kept.
+    """Create a key and print it, once: only its hash is kept.
 
-    A running server knows it within a second.
+    A running server accepts it within a second.
     """
     file = KeyFile(keys_file or default_keys_file())
     check_audit(audit_path(file.path))
@@ -88,7 +93,7 @@ def list_keys(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """List the keys: who has them, what they may do, and whether they still work."""
+    """List the keys with their users, scopes and status."""
     file = KeyFile(keys_file or default_keys_file())
     known = file.read().values()
     if as_json:

@@ -62,28 +62,32 @@ VERBS: dict[str, Verb] = {
     ),
     "check": Verb("foveal.cli.data", DATA, "Check pictures without training."),
     "review": Verb("foveal.cli.review", DATA, "Go through the suspects of a check on a web page."),
-    "clean": Verb("foveal.cli.clean", DATA, "Do what was decided about pictures, or undo it."),
+    "clean": Verb("foveal.cli.clean", DATA, "Apply decisions about pictures, or undo them."),
     "corrections": Verb(
-        "foveal.cli.corrections", DATA, "Go through what was said about a served model's answers."
+        "foveal.cli.corrections", DATA, "Review the feedback on a served model's answers."
     ),
-    "split": Verb("foveal.cli.split", DATA, "Divide pictures into folders train, val and test."),
+    "split": Verb("foveal.cli.split", DATA, "Split pictures into the folders train, val and test."),
     "synth": Verb("foveal.cli.data", DATA, "Draw labelled pictures of text into a folder."),
     "preprocess": Verb("foveal.cli.preprocess", DATA, "Cut pages into lines of text."),
     "train": Verb("foveal.cli.train", MAKE, "Train a model on a folder of pictures."),
-    "tune": Verb("foveal.cli.tune", MAKE, "Look for a better recipe within a budget."),
+    "tune": Verb("foveal.cli.tune", MAKE, "Search for a better recipe within a budget."),
     "watch": Verb("foveal.cli.watch", MAKE, "Watch a training on a live web page."),
     "evaluate": Verb("foveal.cli.measure", MAKE, "Evaluate a model on labelled pictures."),
     "compare": Verb("foveal.cli.measure", MAKE, "Compare runs."),
     "predict": Verb("foveal.cli.predict", USE, "Predict pictures: files, folders, globs or stdin."),
     "explain": Verb("foveal.cli.explain", USE, "Explain the answer to a picture."),
     "serve": Verb("foveal.cli.serve", USE, "Serve models over HTTP with a web page."),
-    "deploy": Verb("foveal.cli.deploy", USE, "Serve a model at an endpoint of Vertex AI."),
+    "deploy": Verb("foveal.cli.deploy", USE, "Deploy a model to a Vertex AI endpoint."),
     "export": Verb("foveal.cli.export", USE, "Export a model to another format."),
     "verify": Verb(
-        "foveal.cli.verify", USE, "Verify that a model answers on this machine as it was proven to."
+        "foveal.cli.verify", USE, "Verify that a model gives its proven answers on this machine."
     ),
-    "models": Verb("foveal.cli.models", USE, "Keep versions of models in a store; list backbones."),
-    "jobs": Verb("foveal.cli.jobs", TOOLS, "Follow, stop and fetch what was sent away with --on."),
+    "models": Verb(
+        "foveal.cli.models", USE, "Manage versions of models in a store; list backbones."
+    ),
+    "jobs": Verb(
+        "foveal.cli.jobs", TOOLS, "Follow, stop and fetch jobs that were started with --on."
+    ),
     "keys": Verb("foveal.cli.keys", TOOLS, "Create, list and revoke the API keys of a server."),
     "doctor": Verb(
         "foveal.cli.doctor",

@@ -14,7 +14,7 @@ from foveal.errors import MissingExtraError
 from foveal.extras import install_extra
 from foveal.types import JsonObject
 
-models = typer.Typer(help="Keep versions of models in a store; list backbones.")
+models = typer.Typer(help="Manage versions of models in a store; list backbones.")
 models.command("push")(push)
 models.command("list")(listed)
 models.command("show")(show)
@@ -28,7 +28,7 @@ models.command("prune")(prune)
 
 @models.callback(invoke_without_command=True)
 def _default(context: typer.Context) -> None:
-    """Keep versions of models in a store; list backbones."""
+    "Manage versions of models in a store; list backbones."
     if context.invoked_subcommand is None:
         write(context.get_help())
 

@@ -94,8 +94,8 @@ OnRay = Annotated[
     typer.Option(
         "--on",
         metavar="TARGET",
-        help="Where: ray:local (a Ray cluster of this machine's cores) or ray:auto (the cluster "
-        "that it belongs to).",
+        help="Where to run: ray:local (a Ray cluster on the cores of this machine) "
+        "or ray:auto (the cluster that this machine belongs to).",
         rich_help_panel=ELSEWHERE,
     ),
 ]
@@ -105,7 +105,7 @@ Workers = Annotated[
         "--workers",
         metavar="N",
         min=1,
-        help="With --on: processes that answer, each on one core; default: all cores.",
+        help="With --on: worker processes, one core each; default: all cores.",
         rich_help_panel=ELSEWHERE,
     ),
 ]

@@ -49,9 +49,7 @@ def predict(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     batch_size: Annotated[
         int,
-        typer.Option(
-            "--batch-size", "--batch", min=1, help="Pictures run through the network together."
-        ),
+        typer.Option("--batch-size", "--batch", min=1, help="Pictures per forward pass."),
     ] = 32,
     out: Annotated[
         str | None,
@@ -77,7 +75,7 @@ def predict(
         typer.Option(
             "--instances",
             metavar="FILE",
-            help='In place of pictures: a request, {"instances": [{"b64": ...}]}.',
+            help='Send this request instead of pictures: {"instances": [{"b64": ...}]}.',
         ),
     ] = None,
     key_file: Annotated[
@@ -85,7 +83,8 @@ def predict(
         typer.Option(
             "--key-file",
             metavar="FILE",
-            help="The key for a MODEL that is a URL; default: the variable FOVEAL_KEY.",
+            help="File with the API key for a MODEL that is a URL; default: the variable "
+            "FOVEAL_KEY.",
         ),
     ] = None,
     on: OnRay = None,
@@ -95,7 +94,7 @@ def predict(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="With --on: jsonl or parquet; default: the ending of --out, or else jsonl.",
+            help="With --on: jsonl or parquet; default: by the ending of --out, else jsonl.",
             rich_help_panel=ELSEWHERE,
         ),
     ] = None,
@@ -108,7 +107,7 @@ def predict(
     A picture that cannot be read gives an error line, and exit status 1 at the end; the others are
     still answered. --out writes masks, and the pictures with the answers drawn on them.
 
-    With --on, Ray answers into files of records at --out; the same command goes on where it ended.
+    With --on, Ray writes records to --out; the same command continues where it stopped.
     """
     if as_csv and as_json:
         raise UsageError("--csv and --json cannot be used together.")

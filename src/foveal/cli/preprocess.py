@@ -36,7 +36,7 @@ def preprocess(
         ),
     ] = None,
     each: Annotated[
-        bool, typer.Option("--each", help="Also write the result of every step, and an overview.")
+        bool, typer.Option("--each", help="Also write the result of each step, and an overview.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,

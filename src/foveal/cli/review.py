@@ -19,7 +19,7 @@ def review(
     data: Data,
     model: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="Show the answers and the evidence of this model."),
+        typer.Option(metavar="MODEL", help="Show this model's answers and evidence maps."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
@@ -33,9 +33,9 @@ def review(
 ) -> None:
     """Go through the suspects of a check on a web page.
 
-    Keep, relabel, quarantine or skip each by a key or a click. Decisions are written at once; the
-    pictures stay as they are until `foveal clean` applies them. Data that were not checked, or that
-    changed since, are checked first.
+    Keep, relabel, quarantine or skip each picture with a key or a click. Decisions are saved at
+    once; the pictures stay as they are until `foveal clean` applies them. Data that have not been
+    checked, or have changed since, are checked first.
     """
     progress = make_progress(quiet=quiet)
     try:

@@ -34,8 +34,8 @@ Models = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[MODEL]...",
-        help="Runs, bundles, .foveal files, or NAME, NAME@ALIAS, NAME:VERSION of the store; a,b,c "
-        "vote. Without any, all of --store.",
+        help="Runs, bundles, .foveal files, or NAME, NAME@ALIAS, NAME:VERSION in the "
+        "store; a,b,c vote. Default: all models in --store.",
     ),
 ]
 
@@ -67,7 +67,7 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="NAME:VERSION",
-            help="Compare the answers of a version, without sending them; repeatable.",
+            help="Compare the answers of a version without sending them; repeatable.",
         ),
     ] = None,
     on: OnRay = None,
@@ -76,7 +76,7 @@ def serve(
         typer.Option(
             "--replicas",
             metavar="N|MIN:MAX",
-            help="With --on: processes that answer; MIN:MAX: as many as requests in flight need.",
+            help="With --on: number of replicas; MIN:MAX scales it with the requests in flight.",
             rich_help_panel=ELSEWHERE,
         ),
     ] = None,
@@ -87,9 +87,9 @@ def serve(
 ) -> None:
     """Serve models over HTTP with a web page.
 
-    Drop, paste or photograph pictures on the page. A model of the store goes on being what the
-    store says; `kill -HUP` looks at once. Stop the server with Ctrl-C. In a container of Vertex AI,
-    the variables AIP_* say where to listen and where the model is.
+    Drop, paste or photograph pictures on the page. Models from a store are updated when the store
+    changes; `kill -HUP` checks at once. Stop the server with Ctrl-C. In a Vertex AI container, the
+    variables AIP_* give the address and the model.
     """
     given = _given(settings, quiet=quiet)
     if on is None:

@@ -28,22 +28,23 @@ class _Link(StrEnum):
 @with_knobs("task", "label_regex", "seed")
 def split(
     data: Data,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="TREE", help="Folder to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="TREE", help="Folder to write to.")],
     val: Annotated[float, typer.Option(help="Share of the pictures for validation.")] = 0.2,
-    test: Annotated[float, typer.Option(help="Share that is kept for testing.")] = 0.0,
+    test: Annotated[float, typer.Option(help="Share of the pictures for testing.")] = 0.0,
     size: Annotated[
         str | None,
         typer.Option(
             metavar="PX",
-            help="Make pictures smaller: 64 for the longer side, or 64x48 for exactly this width "
-            "and height.",
+            help="Shrink pictures: 64 for the longer side, or 64x48 for exactly this "
+            "width and height.",
         ),
     ] = None,
     link: Annotated[_Link, typer.Option(help="Copy files, or link to them.")] = _Link.COPY,
     look: Annotated[
         bool,
         typer.Option(
-            help="Open every picture, so that copies stay together; --no-look is for very many."
+            help="Open every picture, so that duplicates stay together; use --no-look "
+            "for very large sets."
         ),
     ] = True,
     overrides: Set = None,
@@ -52,10 +53,10 @@ def split(
     debug: Debug = False,
     **knobs: Any,
 ) -> None:
-    """Divide pictures into folders train, val and test.
+    """Split pictures into the folders train, val and test.
 
-    Writes class folders as Keras and YOLO read them; a labels.csv for texts,
-    images and masks for segmentation. Groups and near-copies stay together.
+    Writes class folders as Keras and YOLO read them; a labels.csv for texts;
+    images and masks for segmentation. Groups and near-duplicates stay together.
     """
     progress = make_progress(quiet=quiet)
     try:

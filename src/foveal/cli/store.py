@@ -25,7 +25,8 @@ Alias = Annotated[str, typer.Option("--alias", metavar="ALIAS", help="The alias.
 def push(
     model: ModelName,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Name in the store; default: its own.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Name in the store; default: the model's own name."),
     ] = None,
     store: StorePath = None,
     to: Annotated[
@@ -39,7 +40,7 @@ def push(
         ),
     ] = None,
     remark: Annotated[
-        str, typer.Option("--note", metavar="TEXT", help="Remark that is kept with the version.")
+        str, typer.Option("--note", metavar="TEXT", help="Note to keep with the version.")
     ] = "",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -87,15 +88,21 @@ def pin(
         str | None, typer.Option(help="Use only this part of the data: train, val or test.")
     ] = None,
     label_regex: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="Finds the label in a file name.")
+        str | None,
+        typer.Option(
+            metavar="REGEX", help="Regular expression that finds the label in a file name."
+        ),
     ] = None,
     tolerance: Annotated[
         float,
         typer.Option(
-            min=0, max=99, metavar="POINTS", help="Accept versions that are worse by up to this."
+            min=0,
+            max=99,
+            metavar="POINTS",
+            help="Accept versions that are worse by at most this much.",
         ),
     ] = 0.0,
-    none: Annotated[bool, typer.Option("--none", help="Pin no test set any more.")] = False,
+    none: Annotated[bool, typer.Option("--none", help="Remove the pinned test set.")] = False,
     store: StorePath = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -134,7 +141,10 @@ def promote(
     version: Version,
     alias: Alias = LIVE,
     force: Annotated[
-        bool, typer.Option("--force", help="Even if it is worse on the pinned test set.")
+        bool,
+        typer.Option(
+            "--force", help="Promote even if the version is worse on the pinned test set."
+        ),
     ] = False,
     store: StorePath = None,
     as_json: Json = False,
@@ -189,9 +199,11 @@ def remove(
 def prune(
     name: Name,
     keep: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Number of the newest versions that stay.")
+        int, typer.Option(min=1, metavar="N", help="Number of newest versions to keep.")
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")
+    ] = False,
     store: StorePath = None,
     as_json: Json = False,
     quiet: Quiet = False,

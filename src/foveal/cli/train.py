@@ -68,7 +68,7 @@ _Finish = Annotated[
     typer.Option(
         "--finish",
         metavar="RUN",
-        help="Make the model of an interrupted run from what was learnt so far.",
+        help="Make the model of an interrupted run from what it has learnt so far.",
         rich_help_panel=GO_ON,
     ),
 ]
@@ -79,15 +79,13 @@ _Finish = Annotated[
 def train(
     data: _Data = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the run; default: that of the data.")
+        str | None, typer.Option(help="Name of the run; default: the name of the data.")
     ] = None,
     out: Annotated[
         str | None,
         typer.Option("--out", "-o", metavar="DIR", help="Folder or URL for runs; default: runs."),
     ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A recipe file (YAML).")
-    ] = None,
+    recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="Recipe file (YAML).")] = None,
     overrides: Set = None,
     resume: _Resume = None,
     extend: _Continue = None,
@@ -96,13 +94,13 @@ def train(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="Start from a trained model; its labels may grow and shrink.",
+            help="Start from a trained model; labels may be added and dropped.",
         ),
     ] = None,
     find_lr: Annotated[
         bool,
         typer.Option(
-            "--find-lr", help="Only look for a learning rate: up to 100 steps, a plot, and no run."
+            "--find-lr", help="Only search for a learning rate: up to 100 steps and a plot, no run."
         ),
     ] = False,
     finish: _Finish = None,
@@ -110,7 +108,7 @@ def train(
         bool,
         typer.Option(
             "--finish-on-interrupt",
-            help="When Ctrl-C stops the epochs, make the model of what was learnt so far.",
+            help="On Ctrl-C, make the model from what has been learnt so far.",
         ),
     ] = False,
     resume_key: Annotated[
@@ -118,8 +116,8 @@ def train(
         typer.Option(
             "--resume-key",
             metavar="KEY",
-            help="Continue the run that was begun with this key, or else begin it: for jobs that "
-            "are started again.",
+            help="Continue the run that was started with this key, or start it: for jobs "
+            "that may be restarted.",
             rich_help_panel=GO_ON,
         ),
     ] = None,
@@ -132,7 +130,7 @@ def train(
 ) -> None:
     """Train a model on a folder of pictures.
 
-    The run has the bundle, the report, the metrics, and the recipe that produced them.
+    The run holds the model bundle, the report, the metrics, and the recipe that produced them.
     """
     began = time.perf_counter()
     if not quiet and not debug:

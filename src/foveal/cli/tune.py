@@ -43,11 +43,11 @@ def tune(
             "--budget",
             metavar="1h",
             parser=seconds,
-            help="Time limit of the whole study, the comparison at its end included.",
+            help="Time limit for the whole study, including the final comparison.",
         ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(metavar="N", help="Recipes that are tried at most.")
+        int | None, typer.Option(metavar="N", help="Maximum number of recipes to try.")
     ] = None,
     workers: Annotated[
         int, typer.Option(metavar="N", help="Processes that train at the same time.")
@@ -63,7 +63,7 @@ def tune(
         typer.Option(metavar="TARGET", help="Where the workers run: local, ray:local, ray:auto."),
     ] = "local",
     name: Annotated[
-        str | None, typer.Option(help="Name of the study; default: that of the data.")
+        str | None, typer.Option(help="Name of the study; default: the name of the data.")
     ] = None,
     out: Annotated[
         str | None,
@@ -71,10 +71,10 @@ def tune(
     ] = None,
     resume: Annotated[
         str | None,
-        typer.Option("--resume", metavar="STUDY", help="Go on with a study, from its folder."),
+        typer.Option("--resume", metavar="STUDY", help="Continue the study in this folder."),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A recipe file (YAML) to begin with.")
+        Path | None, typer.Option(metavar="FILE", help="Recipe file (YAML) to start from.")
     ] = None,
     overrides: Set = None,
     as_json: Json = False,
@@ -82,9 +82,9 @@ def tune(
     debug: Debug = False,
     **knobs: Any,
 ) -> None:
-    """Look for a better recipe within a budget.
+    """Search for a better recipe within a budget.
 
-    The first trial is the default recipe. In the end, it is compared with the best other one.
+    The first trial is the default recipe; at the end it is compared with the best of the others.
     """
     about = {"name": name, "out": out, "recipe": recipe, "overrides": overrides, **knobs}
     given: dict[str, Any] = {key: value for key, value in about.items() if value is not None}

@@ -22,7 +22,7 @@ def verify(
     ],
     against: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="The model that it was made from."),
+        typer.Option(metavar="MODEL", help="Model that the exported file was made from."),
     ] = None,
     data: Annotated[
         str | None,
@@ -34,7 +34,7 @@ def verify(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Verify that a model answers on this machine as it was proven to.
+    """Verify that a model gives its proven answers on this machine.
 
     The exit status is 0 if it does, 1 if it does not.
     """

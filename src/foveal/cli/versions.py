@@ -102,8 +102,8 @@ def show(
 
 
 def diff(
-    first: Annotated[str, typer.Argument(metavar="NAME:VERSION", help="The baseline.")],
-    second: Annotated[str, typer.Argument(metavar="NAME:VERSION", help="Compared with it.")],
+    first: Annotated[str, typer.Argument(metavar="NAME:VERSION", help="Version to compare with.")],
+    second: Annotated[str, typer.Argument(metavar="NAME:VERSION", help="Version to judge.")],
     store: StorePath = None,
     as_json: Json = False,
     quiet: Quiet = False,

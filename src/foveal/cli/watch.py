@@ -13,7 +13,9 @@ from foveal.cli.output import note, write, write_json
 
 
 def watch(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run or its name; at work, or ended.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run or its name; running or finished.")
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
@@ -24,8 +26,8 @@ def watch(
 ) -> None:
     """Watch a training on a live web page.
 
-    Curves, validation pictures as their answers change, findings, and a button that stops the
-    training after the current epoch. Ctrl-C here ends the page, not the training.
+    Shows curves, validation pictures as their answers change, findings, and a button that stops the
+    training after the current epoch. Ctrl-C here closes the page; the training continues.
     """
 
     def announce(url: str) -> None:

@@ -20,7 +20,7 @@ class JobOptions:
     """What a job runs on; each target takes what it has, and refuses the rest."""
 
     workers: Annotated[
-        int, About("Processes that train together, on all the machines.", ge=1), Knob(metavar="N")
+        int, About("Processes that train together, over all machines.", ge=1), Knob(metavar="N")
     ] = 1
     machine: Annotated[
         str | None, About("Type of machine, such as n1-standard-8."), Knob(metavar="TYPE")
@@ -28,29 +28,29 @@ class JobOptions:
     accelerator: Annotated[
         str | None, About("Type of accelerator, such as NVIDIA_TESLA_T4."), Knob(metavar="TYPE")
     ] = None
-    accelerators: Annotated[
-        int, About("Accelerators of each machine.", ge=1), Knob(metavar="N")
-    ] = 1
+    accelerators: Annotated[int, About("Accelerators per machine.", ge=1), Knob(metavar="N")] = 1
     image: Annotated[
         str | None, About("Container image that the job runs in."), Knob(metavar="URI")
     ] = None
     bucket: Annotated[
-        str | None, About("Where package and results go: gs://BUCKET."), Knob(metavar="URL")
+        str | None,
+        About("Bucket for the package and the results: gs://BUCKET."),
+        Knob(metavar="URL"),
     ] = None
     spot: Annotated[
-        bool, About("Take machines that can be taken away at any time, for less money."), Knob()
+        bool, About("Use cheaper machines that can be taken away at any time."), Knob()
     ] = False
     service_account: Annotated[
-        str | None, About("Account that the job acts as."), Knob(metavar="ACCOUNT")
+        str | None, About("Account that the job runs as."), Knob(metavar="ACCOUNT")
     ] = None
     labels: Annotated[
         tuple[str, ...],
-        About("Label by which costs are told apart; repeatable."),
+        About("Label for attributing costs; repeatable."),
         Knob(("--label",), metavar="KEY=VALUE"),
     ] = ()
     timeout_s: Annotated[
         float | None,
-        About("Longest time that it may run, such as 12h.", gt=0),
+        About("Time limit for the job, such as 12h.", gt=0),
         Knob(("--timeout",), metavar="DURATION"),
     ] = None
 

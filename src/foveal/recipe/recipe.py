@@ -69,7 +69,7 @@ class Recipe:
     model: ModelOptions = field(default_factory=ModelOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
-    reasons: Annotated[dict[str, str], About("Why each automatic choice was made.")] = field(
+    reasons: Annotated[dict[str, str], About("Reasons for the automatic choices.")] = field(
         default_factory=dict
     )
     given: frozenset[str] = field(default=frozenset(), init=False, compare=False, repr=False)

@@ -27,7 +27,7 @@ class AugmentOptions:
     stretch: Annotated[
         float,
         About(
-            "How much narrower or lower half of the pictures are, down to 1 / (1 + stretch) times.",
+            "Narrow or flatten half of the pictures, down to 1 / (1 + stretch) of their size.",
             ge=0,
             le=2,
         ),
@@ -35,8 +35,8 @@ class AugmentOptions:
     shrink: Annotated[
         float,
         About(
-            "How much smaller half of the pictures are, down to 1 / (1 + shrink) times; a whole "
-            "picture then lies anywhere in its frame.",
+            "Shrink half of the pictures, down to 1 / (1 + shrink) of their size, and place them "
+            "anywhere in the frame.",
             ge=0,
             le=4,
         ),
@@ -60,8 +60,7 @@ class AugmentOptions:
     fade: Annotated[
         float,
         About(
-            "Share of the difference from the padding colour that is taken away, drawn from "
-            "[0, fade].",
+            "Share by which pixels move towards the padding colour, drawn from [0, fade].",
             ge=0,
             le=1,
         ),
@@ -77,12 +76,12 @@ class AugmentOptions:
     ] = 0.0
     shade: Annotated[
         float,
-        About("Share of the light that is missing at one side, drawn from [0, shade].", ge=0, le=1),
+        About("Share of the light that is missing on one side, drawn from [0, shade].", ge=0, le=1),
     ] = 0.0
     lines: Annotated[
         float,
         About(
-            "Share of the pictures that parallel lines are drawn across, as on ruled paper.",
+            "Share of the pictures with parallel lines drawn across them, as on ruled paper.",
             ge=0,
             le=1,
         ),
@@ -90,8 +89,8 @@ class AugmentOptions:
     elastic: Annotated[
         float,
         About(
-            "With `fit: tile`: pixels by which points of a grid are moved, drawn from "
-            "[-elastic, elastic]; what lies between follows smoothly.",
+            "With `fit: tile`: pixels by which the points of a grid are moved, drawn from "
+            "[-elastic, elastic]; the displacement between them is interpolated.",
             ge=0,
             le=32,
         ),
@@ -99,14 +98,14 @@ class AugmentOptions:
     stain: Annotated[
         float,
         About(
-            "Factor of each stain (haematoxylin, eosin and the rest) in pictures of tissue, drawn "
-            "from [1 - stain, 1 + stain].",
+            "Factor of each stain (haematoxylin, eosin and the remainder) in pictures of tissue, "
+            "drawn from [1 - stain, 1 + stain].",
             ge=0,
             le=1,
         ),
     ] = 0.0
     blur: Annotated[
-        float, About("Share of the batches that is blurred (Gaussian, 3 or 5 pixels).", ge=0, le=1)
+        float, About("Share of the batches that are blurred (Gaussian, 3 or 5 pixels).", ge=0, le=1)
     ] = 0.0
     noise: Annotated[
         float,
@@ -139,18 +138,16 @@ class TrainOptions:
     ] = "auto"
     epochs: Annotated[
         int | None,
-        About(
-            "Epochs of training the whole network; of the head, if the backbone stays frozen.", ge=1
-        ),
+        About("Epochs for the whole network, or for the head if the backbone stays frozen.", ge=1),
         Knob(metavar="N"),
     ] = None
     head_epochs: Annotated[
         int | None,
-        About("Epochs of the head on the frozen backbone (frozen and staged).", ge=1),
+        About("Epochs for the head on the frozen backbone (frozen and staged).", ge=1),
     ] = None
     batch_size: Annotated[
         int | None,
-        About("Pictures in a training step.", ge=1),
+        About("Pictures per training step.", ge=1),
         Knob(("--batch-size", "--batch"), "N"),
     ] = None
     optimizer: Annotated[Literal["adamw", "sgd"], About("Optimizer.")] = "adamw"
@@ -162,8 +159,8 @@ class TrainOptions:
     feature_views: Annotated[
         int,
         About(
-            "Views of each training picture whose features are cached for the head: the first as "
-            "it is, the others augmented.",
+            "Views of each training picture whose features are cached for the head: the first "
+            "unchanged, the others augmented.",
             ge=1,
             le=32,
         ),
@@ -179,8 +176,8 @@ class TrainOptions:
     head_solver: Annotated[
         Literal["steps", "lbfgs"],
         About(
-            "How the head on the frozen backbone is fitted: in epochs of steps, or by L-BFGS until "
-            "it converges, with the L2 penalty that cross-validation finds best."
+            "How to fit the head on the frozen backbone: by epochs of gradient steps, or by "
+            "L-BFGS until convergence, with the L2 penalty chosen by cross-validation."
         ),
     ] = "steps"
     head_lr: Annotated[
@@ -189,21 +186,26 @@ class TrainOptions:
     ] = None
     weight_decay: Annotated[float, About("Weight decay.", ge=0)] = 0.02
     momentum: Annotated[float, About("Momentum of `sgd`.", ge=0, lt=1)] = 0.9
-    beta1: Annotated[float, About("Decay of the mean of the gradients (`adamw`).", ge=0, lt=1)] = (
-        0.9
-    )
+    beta1: Annotated[
+        float, About("Decay of the running mean of the gradients (`adamw`).", ge=0, lt=1)
+    ] = 0.9
     beta2: Annotated[
-        float, About("Decay of the mean of the squared gradients (`adamw`).", ge=0, lt=1)
+        float, About("Decay of the running mean of the squared gradients (`adamw`).", ge=0, lt=1)
     ] = 0.999
     schedule: Annotated[
         Literal["one_cycle", "steps", "plateau", "constant"],
         About(
-            "How the learning rate changes; `steps` is the full rate for two thirds of a stage, "
-            "then a tenth of it."
+            "Learning-rate schedule; `steps` is the full rate for two thirds of a stage, then a "
+            "tenth of it."
         ),
     ] = "one_cycle"
     label_smoothing: Annotated[
-        float, About("Share of each target that goes to the other labels.", ge=0, lt=1)
+        float,
+        About(
+            "Label smoothing: share of each target that is spread over the other labels.",
+            ge=0,
+            lt=1,
+        ),
     ] = 0.05
     mixup: Annotated[float, About("Alpha of the Beta distribution of MixUp; 0 is off.", ge=0)] = 0.0
     ema: Annotated[
@@ -212,12 +214,15 @@ class TrainOptions:
     ] = None
     balance: Annotated[
         Literal["none", "weights", "sampling"],
-        About("Give rare labels larger losses (weights), or show them more often (sampling)."),
+        About(
+            "How to balance the labels: larger losses for rare ones (weights), or "
+            "more frequent samples (sampling)."
+        ),
     ] = "none"
     foreground: Annotated[
         float,
         About(
-            "With `fit: tile`: share of the crops that is centred on a pixel of a class other "
+            "With `fit: tile`: share of the crops that are centred on a pixel of a class other "
             "than the most frequent one.",
             ge=0,
             le=1,
@@ -231,7 +236,7 @@ class TrainOptions:
     budget_s: Annotated[
         float | None,
         About(
-            "Time limit of reading and training; the learning rates are planned for it.",
+            "Time limit for reading and training; the learning-rate schedule fits it.",
             gt=0,
             none="no limit",
         ),
@@ -240,7 +245,7 @@ class TrainOptions:
     augment: AugmentOptions = AugmentOptions()
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "bf16_head"],
-        About("Number format of forward passes; `bf16_head` is bf16 for the head alone."),
+        About("Number format of forward passes; `bf16_head` uses bf16 for the head alone."),
     ] = "auto"
     device: Annotated[
         str, About("Where to train: auto, cpu, cuda, cuda:1, mps."), Knob(metavar="DEVICE")
@@ -248,8 +253,8 @@ class TrainOptions:
     devices: Annotated[
         int,
         About(
-            "Processes of this machine that train together, each on its share of every batch: on "
-            "graphics cards of their own, or sharing the processor's cores.",
+            "Processes on this machine that train together, each on its share of every batch: on "
+            "GPUs of their own, or on a share of the CPU cores.",
             ge=1,
         ),
         Knob(metavar="N"),
@@ -257,8 +262,8 @@ class TrainOptions:
     devices_timeout_s: Annotated[
         float,
         About(
-            "With several processes: seconds that one may keep the others waiting before they are "
-            "all started anew from the last checkpoint.",
+            "With several processes: seconds that one may keep the others waiting before all "
+            "restart from the last checkpoint.",
             gt=0,
         ),
     ] = 600.0

@@ -45,28 +45,28 @@ class ServerOptions:
         Knob(least=0, most=65535),
     ] = None
     health_route: Annotated[
-        str | None, About("Another path that says whether traffic may come, also without a key.")
+        str | None, About("Another path for the readiness check, which needs no key.")
     ] = None
     predict_route: Annotated[
-        str | None, About("Another path that answers Vertex AI's `instances` with the one model.")
+        str | None, About("Another path for Vertex AI's `instances`, answered by the only model.")
     ] = None
 
     workers: Annotated[
         int,
-        About("Processes that answer; auto, the default of the command: one for each core.", gt=0),
+        About("Worker processes; auto, the default of the command: one per core.", gt=0),
         Knob(metavar="N|auto"),
     ] = 1
     # A worker's network thread waits for nothing, and runs each second at least. The opening of
     # models is not watched.
     worker_timeout_s: Annotated[
         float,
-        About("Replace a process that is silent for so many seconds.", gt=0),
+        About("Replace a worker that has not responded for this many seconds.", gt=0),
         Knob(("--worker-timeout",), least=2),
     ] = 30.0
     # Unless given, as many as the process has cores for itself.
     threads: Annotated[
         int | None,
-        About("Threads of each that answer; default: its share of the cores.", gt=0),
+        About("Inference threads per worker; default: its share of the cores.", gt=0),
         Knob(least=1),
     ] = None
     # None takes that of each model, which is ONNX Runtime unless it was opened with another.
@@ -79,16 +79,18 @@ class ServerOptions:
         Knob(metavar="NAME"),
     ] = None
     # A crash, a hang or a memory bomb in an image library then takes nothing but that picture.
-    isolate_decoding: Annotated[bool, About("Decode in sandboxed processes."), Knob()] = False
+    isolate_decoding: Annotated[bool, About("Decode pictures in sandboxed processes."), Knob()] = (
+        False
+    )
     # The slowest that the limits let pass takes 2 s on an idle machine.
     decode_timeout_s: Annotated[
         float,
-        About("Seconds that a picture may take there; default: 10.", gt=0),
+        About("Seconds that a sandboxed process may take for a picture; default: 10.", gt=0),
         Knob(("--decode-timeout",), least=0.1),
     ] = 10.0
 
     max_batch: Annotated[
-        int, About("Largest number of pictures run together.", gt=0), Knob(least=1)
+        int, About("Maximum number of pictures in a batch.", gt=0), Knob(least=1)
     ] = 16
     # A 24-megapixel JPEG is 12 MB at most, and base64 in JSON adds a third.
     max_body_bytes: Annotated[
@@ -99,43 +101,49 @@ class ServerOptions:
     # Larger ones are refused from their header, before decoding.
     max_pixels: Annotated[
         int | None,
-        About("Refuse pictures of more pixels; default: as in training.", gt=0),
+        About("Refuse pictures with more pixels; default: as in training.", gt=0),
         Knob(least=1),
     ] = None
     body_timeout_s: Annotated[
-        float, About("Time to receive a body, besides what it takes at `min_bytes_per_s`.", gt=0)
+        float,
+        About(
+            "Seconds to receive a body, beyond the time that it takes at `min_bytes_per_s`.", gt=0
+        ),
     ] = 30.0
     header_timeout_s: Annotated[
-        float, About("Time to receive the head of a request, however it trickles.", gt=0)
+        float, About("Seconds to receive the whole head of a request.", gt=0)
     ] = 5.0
     keep_alive_s: Annotated[
-        float, About("How long a connection may wait for its next request.", gt=0)
+        float, About("Seconds that a connection may wait for its next request.", gt=0)
     ] = 15.0
     # The slowest mobile uplink: a photo of 4 MB takes two minutes.
     min_bytes_per_s: Annotated[
-        int, About("Who sends or reads more slowly for long is cut off.", gt=0)
+        int, About("Clients that stay slower than this are disconnected.", gt=0)
     ] = 32 * 1024
     # The one that has been idle the longest makes room for a new one.
     max_connections: Annotated[
         int | None,
-        About("Connections at once.", gt=0, none="what open files allow, up to 8192"),
+        About(
+            "Maximum number of open connections.", gt=0, none="what open files allow, up to 8192"
+        ),
     ] = None
     max_client_connections: Annotated[
-        int | None, About("Connections of one address at once.", gt=0, none="half of all")
+        int | None,
+        About("Maximum number of open connections per address.", gt=0, none="half of all"),
     ] = None
     deadline_s: Annotated[
         float,
         About("Seconds after which a request is answered with 504.", gt=0),
         Knob(("--deadline",)),
     ] = 30.0
-    queue_items: Annotated[int, About("Pictures that may be in work at once; then 503.", gt=0)] = (
-        256
-    )
+    queue_items: Annotated[
+        int, About("Pictures that may be in progress at once; beyond, 503.", gt=0)
+    ] = 256
     queue_bytes: Annotated[
-        int, About("Bytes of bodies that may be in memory at once; then 503.", gt=0)
+        int, About("Bytes of request bodies that may be in memory at once; beyond, 503.", gt=0)
     ] = 256 * 1024 * 1024
     max_instances: Annotated[
-        int, About("Pictures in one request of the TF Serving route.", gt=0)
+        int, About("Maximum number of pictures in a request of the TF Serving route.", gt=0)
     ] = 64
 
     # Besides those of the loopback; `*` allows any. Beyond loopback, none given allows any too.
@@ -151,87 +159,99 @@ class ServerOptions:
     ] = ()
     tls_cert: Annotated[
         Path | None,
-        About("PEM certificate chain, to speak HTTPS.", none="plain HTTP"),
+        About("PEM certificate chain; enables HTTPS.", none="plain HTTP"),
         Knob(metavar="FILE"),
     ] = None
-    tls_key: Annotated[Path | None, About("PEM key of the certificate."), Knob(metavar="FILE")] = (
-        None
-    )
+    tls_key: Annotated[
+        Path | None, About("PEM private key of the certificate."), Knob(metavar="FILE")
+    ] = None
     # Addresses or networks; their X-Forwarded-Proto too.
     trusted_proxies: Annotated[
         tuple[str, ...],
-        About("Proxy whose X-Forwarded-For is believed; repeatable."),
+        About("Proxy whose X-Forwarded-For header is trusted; repeatable."),
         Knob(("--trusted-proxy",), metavar="ADDRESS"),
     ] = ()
 
     # A listing and a small read; what is promoted answers a second later.
     poll_s: Annotated[
-        float, About("How often each store is asked for new versions and aliases.", gt=0)
+        float, About("Seconds between checks of each store for new versions and aliases.", gt=0)
     ] = 1.0
     # What routes requests here asks for readiness every few seconds.
     drain_delay_s: Annotated[
         float,
-        About("Seconds to go on accepting after SIGTERM; default: 5."),
+        About("Seconds to keep accepting requests after SIGTERM; default: 5."),
         Knob(("--drain-delay",), least=0),
     ] = 5.0
-    drain_s: Annotated[
-        float, About("How long requests in flight may take to finish after that.")
-    ] = 30.0
+    drain_s: Annotated[float, About("Seconds that requests in flight may then take to finish.")] = (
+        30.0
+    )
 
     keys: Annotated[
         Path | None,
-        About("API keys to ask for; default: FOVEAL_KEYS, or those of `foveal keys create`."),
+        About(
+            "File of the API keys to require; default: FOVEAL_KEYS, or the file of "
+            "`foveal keys create`."
+        ),
         Knob(metavar="FILE"),
     ] = None
-    insecure: Annotated[bool, About("Answer anyone, without keys, on any address."), Knob()] = False
+    insecure: Annotated[bool, About("Answer requests without keys, on any address."), Knob()] = (
+        False
+    )
     app: Annotated[
         bool,
-        About("Offer each model at /app as an app for phones, which holds the model."),
+        About("Offer each model at /app as a phone app that runs the model on the phone."),
         Knob(),
     ] = False
     access_log: Annotated[
         str | None,
-        About("Add a JSON line for each request; - is stdout."),
+        About("Append a JSON line per request to this file; - is stdout."),
         Knob(metavar="FILE"),
     ] = None
     audit_log: Annotated[
         Path | None,
-        About("Add a line for each change; default: beside the keys."),
+        About(
+            "Append a JSON line per administrative change to this file; default: beside the keys."
+        ),
         Knob(metavar="FILE"),
     ] = None
 
     collect: Annotated[
         Path | None,
-        About("Keep feedback and its pictures here; the page says so.", none="nothing"),
+        About(
+            "Keep feedback and its pictures in this folder; the page tells users so.",
+            none="nothing",
+        ),
         Knob(metavar="DIR"),
     ] = None
     collect_unsure: Annotated[
-        bool, About("Keep the pictures of unsure answers too, unasked."), Knob()
+        bool, About("Also keep the pictures of unsure answers that got no feedback."), Knob()
     ] = False
     collect_new_labels: Annotated[
-        bool, About("Take classes and characters that the model lacks."), Knob()
+        bool, About("Accept feedback with classes and characters that the model lacks."), Knob()
     ] = False
     # Someone who looks at a picture every twelve seconds.
     collect_rate: Annotated[
-        str, About("Feedback that one client may send; default: 300/h."), Knob(metavar="N/UNIT")
+        str, About("Limit on feedback per client; default: 300/h."), Knob(metavar="N/UNIT")
     ] = "300/h"
     # Ten thousand photographs of 100 KB.
     collect_max_bytes: Annotated[
         int,
-        About("MiB of files to keep; default: 1024.", gt=0),
+        About("Maximum size of the folder in MiB; default: 1024.", gt=0),
         Knob(("--collect-max-mb",), least=1, unit=1024 * 1024),
     ] = 1024 * 1024 * 1024
     collect_max_count: Annotated[
-        int, About("Entries to keep; default: 10000.", gt=0), Knob(least=1)
+        int, About("Maximum number of entries to keep; default: 10000.", gt=0), Knob(least=1)
     ] = 10_000
     # No client fills the folder alone.
     collect_max_per_key: Annotated[
-        int, About("Entries to keep of one API key; default: 2000.", gt=0), Knob(least=1)
+        int,
+        About("Maximum number of entries to keep per API key; default: 2000.", gt=0),
+        Knob(least=1),
     ] = 2_000
 
     runtime_dir: Annotated[
         Path | None,
-        About("Directory for what several workers share.", none="one that ends with the server"),
+        About("Directory for files that the workers share.", none="one that ends with the server"),
     ] = None
 
     def __post_init__(self) -> None:
