@@ -26,7 +26,13 @@ PHOTOS = DataFacts(
     longest_target=6,
 )
 LETTERS = replace(
-    PHOTOS, samples=500, median_side=60, ink_share=0.9, single_characters=True, stroke=0.2
+    PHOTOS,
+    samples=500,
+    median_side=60,
+    median_height=60,
+    ink_share=0.9,
+    single_characters=True,
+    stroke=0.2,
 )
 
 
@@ -82,6 +88,19 @@ def test_strokes_are_changed_by_a_fifth_and_thin_ones_are_left_alone() -> None:
     thin = replace(LETTERS, stroke=0.05)
     assert chosen(thin).train.augment == AugmentOptions(enabled=True, flip_horizontal=False)
     assert chosen(thin, "pipeline.image_size=128").train.augment.fade == INK.fade
+
+
+def test_strokes_are_as_wide_as_in_the_model_input() -> None:
+    small = replace(LETTERS, median_side=30, median_height=30)
+    recipe = chosen(small)
+    assert (recipe.pipeline.height, recipe.train.augment.stroke) == (32, 1.28)
+    assert chosen(small, "pipeline.image_size=64").train.augment.stroke == 2
+    # 0.1 of 32 px are thin, 0.1 of 64 px are not.
+    assert chosen(replace(small, stroke=0.1)).train.augment.fade == 0
+    # The longer side of what is as high as wide fits into 32 px, that of what is low into 64.
+    sides = ("pipeline.height=32", "pipeline.width=64")
+    assert chosen(LETTERS, *sides).train.augment.stroke == 1.28
+    assert chosen(replace(LETTERS, median_height=30), *sides).train.augment.stroke == 2
 
 
 def test_the_recipe_of_a_run_is_repeated_as_it_was(tmp_path: Path) -> None:

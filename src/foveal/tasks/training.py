@@ -146,6 +146,19 @@ class TaskTraining(ABC, Generic[TaskT]):
         """
 
     @classmethod
+    def choose_sized(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
+        """Fill in what depends on the size of the model input, which is chosen by then.
+
+        Args:
+            recipe: With the backbone and the sides of the model input.
+            facts: What a sample of the pictures says.
+
+        Returns:
+            As `choose`.
+        """
+        return recipe
+
+    @classmethod
     @abstractmethod
     def unused(cls, recipe: Recipe) -> dict[str, str]:
         """Return key of the recipe → why the task does not read it, under a resolved recipe.

@@ -51,7 +51,9 @@ def resolve(
     device = choose_device(recipe.train.device)
     recipe = training.choose(recipe, facts)
     recipe = recipe.filled(_backbone(recipe, facts, pretrained_at_hand))
-    for choose in (_image_size, _padding, _flips, _strategy, _weights, _schedule):
+    recipe = recipe.filled(_image_size(recipe, facts))
+    recipe = training.choose_sized(recipe, facts)
+    for choose in (_padding, _flips, _strategy, _weights, _schedule):
         recipe = recipe.filled(choose(recipe, facts))
     if "model.hidden" not in training.unused(recipe):
         recipe = recipe.filled(Recipe(model=ModelOptions(hidden=_spec(recipe).hidden)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from foveal.recipe import AugmentOptions, Recipe, TrainOptions
+from foveal.recipe import AugmentOptions, PipelineOptions, Recipe, TrainOptions
 from foveal.tasks.facts import DataFacts
 
 INK = AugmentOptions(
@@ -24,8 +24,6 @@ INK = AugmentOptions(
     blur=0.25,
     noise=0.08,
 )
-# Side of the model input of ink, where it is not given.
-_SMALL_SIDE = 64
 # Of the width of a stroke, so much is added or taken away at most; a third is seen to be bold.
 _STROKE_PART = 0.2
 # Pixels of the model input. Of thinner strokes nothing is left when they are shrunk and faded.
@@ -36,16 +34,16 @@ _ALIKE = 0.95
 _FILLING = 0.65
 
 
-def choose_ink(recipe: Recipe, facts: DataFacts) -> Recipe:
+def choose_ink(pipeline: PipelineOptions, facts: DataFacts) -> Recipe:
     """Return what pictures of ink are changed by, and why; nothing for others and thin strokes.
 
     Where pictures differ in a way that may tell the classes apart, it is left as it is.
 
     Args:
-        recipe: As the user gave it.
+        pipeline: With the sides of the model input.
         facts: What a sample of the pictures says.
     """
-    stroke_px = facts.stroke * (recipe.pipeline.image_size or _SMALL_SIDE)
+    stroke_px = facts.stroke * _longer_side(pipeline, facts)
     if not facts.is_ink or stroke_px < _THIN:
         return Recipe()
     options = replace(INK, stroke=min(INK.stroke, round(_STROKE_PART * stroke_px, 2)))
@@ -57,3 +55,9 @@ def choose_ink(recipe: Recipe, facts: DataFacts) -> Recipe:
         options = replace(options, shrink=0.0)
         why += "; not shrunk: it does not fill its frame, and its size may tell classes apart"
     return Recipe(train=TrainOptions(augment=options), reasons={"train.augment.fade": why})
+
+
+def _longer_side(pipeline: PipelineOptions, facts: DataFacts) -> float:
+    """Return how many pixels of the model input the longer side of the median picture has."""
+    height, width = pipeline.height or 0, pipeline.width or 0
+    return min(width, height * facts.median_side / facts.median_height)

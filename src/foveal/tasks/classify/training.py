@@ -37,8 +37,13 @@ class ClassifyTraining(TaskTraining[ClassifyTask]):
 
     @classmethod
     def choose(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
-        """Choose how ink is changed; the rest is left to the defaults of all tasks."""
-        return recipe.filled(choose_ink(recipe, facts))
+        """Leave everything to the defaults of all tasks."""
+        return recipe
+
+    @classmethod
+    def choose_sized(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
+        """Choose how ink is changed, by the width of its strokes in the model input."""
+        return recipe.filled(choose_ink(recipe.pipeline, facts))
 
     @classmethod
     def unused(cls, recipe: Recipe) -> dict[str, str]:
