@@ -29,6 +29,8 @@ from outcome import Outcome, add_out, report
 
 _CHROMIUM = "/usr/bin/chromium"
 _MEGABYTE = 1e6
+# Of a network whose speed is limited: a mobile one's.
+_LATENCY_MS = 40
 # Loads the model on the main thread and answers pictures one after the other.
 _ANSWER = """async ([files]) => {
   const begun = performance.now();
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--app", type=Path, help="its app, if it was exported already")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--throttle", type=float, default=4.0)
+    parser.add_argument("--megabits", type=float, help="a second, of the network; default: all")
     options = parser.parse_args()
     model = foveal.load(options.run)
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +68,10 @@ def main() -> None:
         files = sorted((app / "check").glob("[0-9]*"))
         pictures = [base64.b64encode(path.read_bytes()).decode() for path in files]
         with hosted(app) as address:
-            slow = [measured(address, pictures, options.throttle) for _ in range(options.rounds)]
+            slow = [
+                measured(address, pictures, options.throttle, options.megabits)
+                for _ in range(options.rounds)
+            ]
             quick = [measured(address, pictures * 3, 1.0) for _ in range(options.rounds)]
         network = (app / "model" / "model.onnx").stat().st_size
         shown = sum(path.stat().st_size for path in files)
@@ -76,7 +82,8 @@ def main() -> None:
     report(
         Outcome(
             claim="web",
-            what=f"first answer in Chromium slowed down {options.throttle:g} times",
+            what=f"first answer in Chromium slowed down {options.throttle:g} times"
+            + (f", over {options.megabits:g} Mbit/s" if options.megabits else ""),
             unit="s",
             values=firsts,
             target=3.0,
@@ -97,7 +104,9 @@ def main() -> None:
     )
 
 
-def measured(address: str, pictures: list[str], throttle: float) -> dict[str, Any]:
+def measured(
+    address: str, pictures: list[str], throttle: float, megabits: float | None = None
+) -> dict[str, Any]:
     """Answer pictures in a fresh browser."""
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
@@ -105,6 +114,11 @@ def measured(address: str, pictures: list[str], throttle: float) -> dict[str, An
         page.goto(f"{address}LICENSES.txt")
         session = page.context.new_cdp_session(page)
         session.send("Emulation.setCPUThrottlingRate", {"rate": throttle})
+        if megabits is not None:
+            session.send("Network.enable")
+            rate = megabits * 1e6 / 8
+            speed = {"downloadThroughput": rate, "uploadThroughput": rate, "latency": _LATENCY_MS}
+            session.send("Network.emulateNetworkConditions", {"offline": False, **speed})
         said: dict[str, Any] = page.evaluate(_ANSWER, [pictures])
         browser.close()
     return said

@@ -50,6 +50,11 @@ def test_the_figures_ask_for_a_key_and_show_an_alarm(browser, tmp_path: Path) ->
                 "(2.36, over 0.24, 60 answers)."
             ]
         )
+        for said in (
+            "Answers differ from validation by 2.36",
+            "Confidence differs from validation",
+        ):
+            expect(page.locator(".version")).to_contain_text(said)
         tiles = page.locator("#tiles > div")
         expect(tiles.first).to_have_text("Pictures answered60")
         expect(page.locator("#statuses dt").first).to_have_text("200, answered")
@@ -65,3 +70,17 @@ def test_the_figures_ask_for_a_key_and_show_an_alarm(browser, tmp_path: Path) ->
         expect(other.locator(".key-why")).to_contain_text("unknown")
         other.keyboard.press("Escape")
         expect(other.locator("#error")).to_contain_text("unknown")
+
+
+def test_without_answers_no_difference_is_claimed(browser, tmp_path: Path) -> None:
+    reference = Distribution({"1 characters": 4, "12 characters": 16}, (0,) * 9 + (20,))
+    manifest = replace(tiny_manifest(), answers=reference)
+    bundle = Bundle.write(tmp_path / "tiny", manifest, {"model.onnx": brightness_model()})
+    with start_in_thread({"tiny": Predictor(bundle)}, port=0) as handle:
+        page = browser.new_page()
+        page.goto(f"{handle.url}/live")
+        version = page.locator(".version")
+        expect(version).to_contain_text("Answers: none in the last hour")
+        expect(version).not_to_contain_text("differ")
+        expect(version.locator(".name").first).to_have_text("12 characters")
+        expect(version.locator(".name").nth(1)).to_have_text("1 character")

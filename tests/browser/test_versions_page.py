@@ -46,6 +46,33 @@ def test_an_administrator_downloads_an_export(browser, tiny_bundle: Bundle, tmp_
         expect(page.locator("#said")).to_have_text("tiny.onnx is downloaded")
 
 
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("classify", "99.9 % of 4 validation pictures answered alike in LiteRT 2.3"),
+        ("segment", "99.9 % of the pixels of 4 validation pictures answered alike in LiteRT 2.3"),
+    ],
+)
+def test_a_proof_says_of_what_its_share_is(
+    browser, tiny_bundle: Bundle, task: str, said: str
+) -> None:
+    proof = {"label_agreement": 0.9996, "samples": 4, "runtime": "LiteRT 2.3"}
+    export = {"to": "litert", "precision": "fp32", "bytes": 1, "proof": proof, "download": "/"}
+
+    def exported(route) -> None:
+        answer = route.fetch().json()
+        answer["task"] = task
+        answer["versions"][0]["exports"] = [export]
+        route.fulfill(json=answer)
+
+    with start_in_thread({"tiny": Predictor(tiny_bundle)}, port=0) as handle:
+        page = browser.new_page()
+        page.route("**/models/tiny", exported)
+        page.goto(f"{handle.url}/versions")
+        item = page.get_by_role("list", name="Exports").get_by_role("listitem")
+        expect(item).to_have_text(f"litert, fp32 (0.0 MB): {said}")
+
+
 def test_an_administrator_promotes_and_rolls_back_by_keyboard(browser, tmp_path: Path) -> None:
     store = Store.open(tmp_path / "models")
     store.push(write_bundle(tmp_path / "one"), "shapes", answers=answers("1100"))

@@ -102,3 +102,26 @@ def test_a_folder_that_is_a_store_is_served_whole(tmp_path: Path) -> None:
         server.send_signal(signal.SIGINT)
         server.communicate()
     assert [model["name"] for model in models] == ["shapes"]
+
+
+def test_a_name_that_a_run_and_the_store_have_is_told_apart_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bundle = write_bundle(tmp_path / "runs" / "classify" / "ants" / "bundle")
+    (tmp_path / "runs" / "classify" / "ants" / "recipe.yaml").write_text("task: classify\n")
+    Store.open(tmp_path / "models").push(bundle, "ants")
+    with subprocess.Popen(
+        [sys.executable, "-m", "foveal", "serve", "ants", "--port", "0", "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("http://")
+        server.send_signal(signal.SIGINT)
+        _, errors = server.communicate()
+
+    said = "warning: ants means runs/classify/ants here; the one in the store is models/ants"
+    assert errors.splitlines().count(said) == 1
+    assert "means" not in errors.replace(said, "")

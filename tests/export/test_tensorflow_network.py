@@ -74,12 +74,12 @@ def export(task: Any, training: Any, backbone: str, pipeline: Pipeline) -> bytes
     return export_onnx(network, task, pipeline)
 
 
-def unknown_operator() -> bytes:
+def unknown_operator(name: str) -> bytes:
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 8, 8, 3])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
     nodes = [
         helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT),
-        helper.make_node("Det", ["x"], ["logits"], name="the_node"),
+        helper.make_node("Det", ["x"], ["logits"], name=name),
     ]
     graph = helper.make_graph(nodes, "g", [image], [logits])
     return onnx.ModelProto.SerializeToString(
@@ -115,7 +115,8 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i, (count, wide) in enumerate(zip((1, 3, 2), widths, strict=True)):
             inputs = rng.integers(0, 256, (count, height, wide, 3), np.uint8)
             np.save(folder / f"{name}-{i}.npy", inputs)
-    (folder / "unknown.onnx").write_bytes(unknown_operator())
+    (folder / "unknown.onnx").write_bytes(unknown_operator("the_node"))
+    (folder / "unnamed.onnx").write_bytes(unknown_operator(""))
     (folder / "ceiling.onnx").write_bytes(ceiling_pool())
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     program = [sys.executable, str(TESTS / "running_tensorflow.py"), str(folder)]
@@ -150,6 +151,14 @@ def test_an_operator_that_is_not_known_is_named(answered: Path) -> None:
     assert (answered / "unknown.txt").read_text() == (
         "operator_unknown: The network uses the operator Det (node 'the_node'), which foveal "
         "cannot write in TensorFlow."
+    )
+
+
+@pytest.mark.slow
+def test_an_operator_without_a_name_of_its_own_is_named_alone(answered: Path) -> None:
+    assert (answered / "unnamed.txt").read_text() == (
+        "operator_unknown: The network uses the operator Det, which foveal cannot write in "
+        "TensorFlow."
     )
 
 

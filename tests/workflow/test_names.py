@@ -90,7 +90,8 @@ def test_a_path_comes_before_a_stored_model_and_says_so(
     write_bundle(place / "ants", 0.6)
     foveal.open_store().push(write_bundle(place / "tiny", 0.9), "ants")
     assert foveal.load("ants").metrics["accuracy"] == 0.6
-    assert caplog.messages == ["ants is ants here, and not the one in the store"]
+    assert caplog.messages == ["ants means ants here; the one in the store is models/ants"]
+    assert foveal.load("models/ants").metrics["accuracy"] == 0.9
     assert foveal.load("ants:1").metrics["accuracy"] == 0.9
 
 

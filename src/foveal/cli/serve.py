@@ -27,7 +27,9 @@ from foveal.cli.output import note, write, write_json
 from foveal.errors import UsageError
 from foveal.machine import available_cores
 from foveal.server.options import ServerOptions
+from foveal.urls import is_url
 from foveal.workflow.locate import in_store, is_store
+from foveal.workflow.names import located
 from foveal.workflow.vertex import VertexSettings, fetched_model, vertex_settings
 
 Models = Annotated[
@@ -109,7 +111,7 @@ def serve(
     about = [_about(model, store) for model in models or ()]
 
     foveal.serve(
-        *(models or ()),
+        *(_settled(model, store) for model in models or ()),
         store=store,
         canary=canary or (),
         shadow=shadow or (),
@@ -190,3 +192,11 @@ def _about(model: str, store: str | None) -> dict[str, str]:
         return {"model": bundle.name, "version": bundle.version}
     found = stored[0].resolve(stored[1])
     return {"model": found.name, "version": str(found.version)}
+
+
+def _settled(model: str, store: str | None) -> str:
+    """Return the path that a name means, so that no worker says again what else it may mean."""
+    if "," in model or is_url(model) or in_store(model, store) is not None:
+        return model
+    path = located(model)
+    return str(path.absolute()) if path.exists() else model

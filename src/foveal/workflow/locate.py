@@ -155,8 +155,9 @@ def _tell_apart(model: str, path: Path) -> None:
     """Say which one a name means that the store has as well."""
     # The store may be out of reach, which is no matter for a path.
     with suppress(StoreError):
-        if "/" not in model and store_of(model) is not None:
-            logger.warning("%s is %s here, and not the one in the store", model, path)
+        if "/" not in model and (stored := store_of(model)) is not None:
+            other = f"{stored[0].location.rstrip('/')}/{model}"
+            logger.warning("%s means %s here; the one in the store is %s", model, path, other)
 
 
 def _open(path: Path) -> Bundle:

@@ -11,6 +11,7 @@ const load = (name) => import(new URL(`core/${name}.js`, app).href);
 const [classify, decoding, expression, patches, pipelines, reading, resizing, tiles, segment] = await Promise.all(
   ["classify", "decode", "expression", "patches", "pipeline", "read", "resize", "tiles", "segment"].map(load),
 );
+const { loadModel } = await load("load");
 const LIMITS = { max_bytes: 1e9, max_pixels: 1e9 };
 const digest = ({ height, width, data }) => [height, width, createHash("sha256").update(data).digest("hex")];
 const noOther = async () => {
@@ -23,6 +24,31 @@ const floats = ({ dims, data }) => {
 };
 
 const CALLS = {
+  // The order in which a model is loaded, whose network arrives when the runtime has started.
+  async load_order() {
+    const order = [];
+    let arrive;
+    const network = new Promise((resolve) => (arrive = resolve));
+    const create = async (bytes) => {
+      order.push(bytes.length === 3 ? "network" : Buffer.from(bytes).toString("base64"));
+      if (order.length === 1) arrive(new Uint8Array(3));
+      return { release: async () => order.push("released") };
+    };
+    const ort = { env: { wasm: {} }, InferenceSession: { create } };
+    const files = { "model/model.json": new TextEncoder().encode('{"outputs": [], "task": "classify"}'), "runtime/ort.wasm.bin": new Uint8Array(9) };
+    // A network that is waited for first would never come.
+    const late = new Promise((_, reject) => setTimeout(() => reject(new Error("the runtime waits for the network")), 5000).unref());
+    await Promise.race([loadModel(async (path) => files[path] ?? network, ort, noOther), late]);
+    return { order, threads: ort.env.wasm.numThreads, program: ort.env.wasm.wasmBinary.length };
+  },
+  async load_without_network() {
+    const ort = { env: { wasm: {} }, InferenceSession: { create: () => new Promise(() => {}) } };
+    const read = async (path) => {
+      if (path === "model/model.onnx") throw new Error(`${path}: 404`);
+      return new Uint8Array(9);
+    };
+    return loadModel(read, ort, noOther).then(() => "loaded", (error) => error.message);
+  },
   async prepare({ path, pipeline }) {
     const bytes = new Uint8Array(await readFile(path));
     const picture = await decoding.decode(bytes, LIMITS, pipelines.decodeSize(pipeline), noOther);

@@ -65,6 +65,27 @@ def test_a_path_is_opened_and_without_models_a_whole_store_is_served(
 def test_a_canary_that_makes_no_sense_is_refused(store: Store, canary: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_offer(Wanted(["shapes"], store.location, [canary]), opened, in_store)
+    with pytest.raises(UsageError, match=message):
+        make_offer(Wanted((), store.location, [canary]), opened, in_store)
+
+
+@pytest.mark.parametrize(
+    ("canary", "message"),
+    [
+        ("tiny:2=5%", "tiny:2 is a version in a store, but tiny is served from a path"),
+        ("shapes:2=5%", "shapes:2 is a version in a store, but no model is served from one"),
+    ],
+)
+def test_a_canary_beside_a_model_from_a_path_says_how_to_serve_the_stored_one(
+    tiny_bundle: Bundle, canary: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        make_offer(Wanted([tiny_bundle.path], canaries=[canary]), opened, in_store)
+    assert caught.value.hint == f"foveal serve {canary.split(':')[0]}@live --canary {canary}"
+    shadow = canary.removesuffix("=5%")
+    with pytest.raises(UsageError, match=message) as caught:
+        make_offer(Wanted([tiny_bundle.path], shadows=[shadow]), opened, in_store)
+    assert caught.value.hint == f"foveal serve {shadow.split(':')[0]}@live --shadow {shadow}"
 
 
 def test_a_canary_that_the_store_lacks_ends_the_start(store: Store) -> None:

@@ -116,6 +116,23 @@ def test_acts_that_make_no_sense_are_refused_and_change_nothing(
     assert store.state("shapes").aliases == {"live": 1}
 
 
+@pytest.mark.parametrize(
+    ("alias", "status", "reason"),
+    [
+        ("never", 404, "'shapes' has no alias 'never'."),
+        ("live", 409, "shapes@live has no earlier version."),
+    ],
+)
+def test_a_rollback_that_is_impossible_says_why(
+    handle: ServerHandle, keys: Keys, alias: str, status: int, reason: str
+) -> None:
+    with client_of(handle, keys, "admin") as client:
+        answer = client.post("/admin/models/shapes/rollback", json={"alias": alias})
+    assert (answer.status_code, answer.json()) == (status, {"error": reason})
+    last = json.loads(audit_path(keys.path).read_text().splitlines()[-1])
+    assert (last["outcome"], last["why"]) == ("failed", reason)
+
+
 def test_a_version_that_nobody_measured_is_refused_unless_forced(
     handle: ServerHandle, keys: Keys, store: Store
 ) -> None:

@@ -70,11 +70,11 @@ class Node:
         axes = self.get("axes", default)
         return None if axes is None else [int(axis) for axis in axes]
 
-    def refusal(self, how: str) -> UnknownOperatorError:
+    def refusal(self, how: str = "") -> UnknownOperatorError:
         """Return the error for a use of an operator that is not known."""
+        used = f"{self.op} {how}" if how else self.op
         return UnknownOperatorError(
-            f"The network uses the operator {self.op} {how}, which foveal cannot write in "
-            "TensorFlow.",
+            f"The network uses the operator {used}, which foveal cannot write in TensorFlow.",
             hint="foveal export RUN --to onnx, or train with another --backbone",
         )
 

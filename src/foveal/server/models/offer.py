@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
@@ -36,6 +36,13 @@ class Wanted:
     store: str | None = None
     canaries: Sequence[str] = ()
     shadows: Sequence[str] = ()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Versioned:
+    name: str
+    number: int
 
 
 @final
@@ -84,7 +91,7 @@ def make_offer(
         texts = [re.split("[:=]", text)[0] for text in (*wanted.canaries, *wanted.shadows)]
         for name in {*texts} & {*whole.names()}:
             names[name] = _Name(whole, [Reference(name)])
-    _add_canaries(names, wanted)
+    _add_canaries(names, wanted, fixed, whole.names() if whole is not None else ())
     followed = tuple(
         Followed(known.store, name, tuple(known.choices), known.canary, known.shadow)
         for name, known in names.items()
@@ -92,26 +99,44 @@ def make_offer(
     return Offer(fixed, followed, whole)
 
 
-def _add_canaries(names: dict[str, _Name], wanted: Wanted) -> None:
+def _add_canaries(
+    names: dict[str, _Name], wanted: Wanted, fixed: Collection[str], others: Sequence[str]
+) -> None:
+    def followed(version: _Versioned, option: str) -> _Name:
+        if version.name not in names:
+            raise _not_followed(version, option, {*names, *others}, fixed)
+        return names[version.name]
+
     for text in wanted.canaries:
         match = _SHARE.fullmatch(text)
         share = float(match[2]) / 100 if match else 0.0
         if match is None or not 0 < share <= 1:
             raise _invalid("--canary", "NAME:VERSION=SHARE%, such as cats:4=5%", text)
-        version, known = _version_of(match[1], names, "--canary", "cats:4=5%")
-        known.canary = Canary(version, share)
+        version = _version_of(match[1], "--canary", "cats:4=5%")
+        followed(version, f"--canary {text}").canary = Canary(version.number, share)
     for text in wanted.shadows:
-        version, known = _version_of(text, names, "--shadow", "cats:4")
-        known.shadow = version
+        version = _version_of(text, "--shadow", "cats:4")
+        followed(version, f"--shadow {text}").shadow = version.number
 
 
-def _version_of(text: str, names: dict[str, _Name], option: str, example: str) -> tuple[int, _Name]:
+def _version_of(text: str, option: str, example: str) -> _Versioned:
     reference = Reference.parse(text)
     if reference is None or reference.version is None:
         raise _invalid(option, f"the number of a version, such as {example}", text)
-    if reference.name not in names:
-        raise UsageError(unknown_name("stored model", reference.name, names))
-    return reference.version, names[reference.name]
+    return _Versioned(reference.name, reference.version)
+
+
+def _not_followed(
+    wanted: _Versioned, option: str, stored: Collection[str], fixed: Collection[str]
+) -> UsageError:
+    is_fixed = wanted.name in fixed
+    if stored and not is_fixed:
+        return UsageError(unknown_name("stored model", wanted.name, stored))
+    served = f"{wanted.name} is served from a path" if is_fixed else "no model is served from one"
+    return UsageError(
+        f"{wanted.name}:{wanted.number} is a version in a store, but {served}.",
+        hint=f"foveal serve {wanted.name}@live {option}",
+    )
 
 
 def _invalid(option: str, expected: str, text: str) -> UsageError:

@@ -147,10 +147,11 @@ function agreementWords(compared) {
 function drift(title, now, then, found) {
   const box = element("div", null, "stack");
   const line = element("p");
-  line.append(element("b", title), ` differ from validation by ${found.index.toFixed(2)} `);
+  const [nowAll, thenAll] = [sum(now), sum(then)];
+  const said = title === "Answers" ? "differ" : "differs";
+  line.append(element("b", title), nowAll ? ` ${said} from validation by ${found.index.toFixed(2)} ` : ": none in the last hour ");
   line.append(element("span", found.alarm ? "shifted" : `alarm above ${found.limit.toFixed(2)}`, found.alarm ? "badge is-warn" : "badge"));
   box.append(line);
-  const [nowAll, thenAll] = [sum(now), sum(then)];
   const names = Object.keys({ ...then, ...now }).filter((name) => now[name] || then[name]);
   const shown = title === "Answers" ? names.sort((a, b) => (then[b] ?? 0) - (then[a] ?? 0)).slice(0, 8) : names;
   const pairs = element("div", null, "pairs");
@@ -158,7 +159,8 @@ function drift(title, now, then, found) {
     const [a, b] = [(now[name] ?? 0) / Math.max(1, nowAll), (then[name] ?? 0) / Math.max(1, thenAll)];
     const both = element("span", null, "both");
     both.append(track(a, "track"), track(b, "track then"));
-    pairs.append(element("span", name, "name"), both, element("span", `${percent(a)}, was ${percent(b)}`, "muted"));
+    // Bundles hold the names as they count them.
+    pairs.append(element("span", name === "1 characters" ? "1 character" : name, "name"), both, element("span", `${percent(a)}, was ${percent(b)}`, "muted"));
   }
   const key = element("p", null, "key-of muted small");
   key.append(element("span", `last hour (${nowAll.toLocaleString("en")})`), element("span", `validation (${thenAll.toLocaleString("en")})`, "then"));

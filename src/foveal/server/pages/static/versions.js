@@ -85,7 +85,9 @@ function exported(model, made) {
   const row = element("li");
   const size = `${(made.bytes / 1e6).toFixed(1)} MB`;
   const proof = made.proof;
-  const said = proof ? `${percent(proof.label_agreement)} of ${proof.samples} validation pictures answered alike in ${proof.runtime}` : "the network of this version itself";
+  // Of masks, the share is that of the pixels.
+  const what = model.task === "segment" ? "the pixels of " : "";
+  const said = proof ? `${percent(proof.label_agreement)} of ${what}${proof.samples} validation pictures answered alike in ${proof.runtime}` : "the network of this version itself";
   const words = element("span");
   words.append(element("strong", `${made.to}, ${made.precision}`), ` (${size}): ${said}`);
   row.append(words);
