@@ -42,10 +42,11 @@ class DrawnSource(Source):
 
 
 def doubted(
-    n: int = 12, *, target: TargetKind = "labels", broken: int | None = None
+    n: int = 12, *, target: TargetKind = "labels", broken: int | None = None, stem: str = ""
 ) -> tuple[DrawnSource, CheckReport]:
     """Return n pictures that look like another class, the third of them as outliers too."""
-    names = [f"{LABELS[i % 3]}/{'broken' if i == broken else ''}{i:05}.png" for i in range(n)]
+    stems = [f"{stem}{'broken' if i == broken else ''}{i:05}" for i in range(n)]
+    names = [f"{LABELS[i % 3]}/{stem}.png" for i, stem in enumerate(stems)]
     raws = [(f"TEXT{i}",) if target == "text" else (LABELS[i % 3],) for i in range(n)]
     samples = tuple(Sample(name, raw) for name, raw in zip(names, raws, strict=True))
     suggested = [f"TEXT{i + 1}" if target == "text" else LABELS[(i + 1) % 3] for i in range(n)]

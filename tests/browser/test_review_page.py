@@ -34,9 +34,14 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Opened]:
     with contextlib.ExitStack() as stack:
 
         def open_page(
-            n: int = 6, *, target: Any = "labels", broken: int | None = None, **context: Any
+            n: int = 6,
+            *,
+            target: Any = "labels",
+            broken: int | None = None,
+            stem: str = "",
+            **context: Any,
         ) -> tuple[Any, ReviewSession]:
-            source, report = doubted(n, target=target, broken=broken)
+            source, report = doubted(n, target=target, broken=broken, stem=stem)
             session = stack.enter_context(reviewed(source, report, tmp_path / "review.jsonl"))
             tabs = stack.enter_context(contextlib.closing(browser.new_context(**context)))
             page = tabs.new_page()
@@ -84,6 +89,13 @@ def test_a_whole_review_takes_a_key_for_each_picture(opened: Opened) -> None:
     page.get_by_role("button", name="Outliers").click()
     expect(page.locator("#done")).to_have_text("2")
     expect(page.locator("#of")).to_have_text("of 2, 1 skipped")
+
+
+def test_the_keys_that_run_a_cell_decide_nothing(opened: Opened) -> None:
+    page, session = opened(6)
+    press(page, "Shift+Enter Control+Enter Alt+Enter Enter")
+    expect(page.locator("#done")).to_have_text("1")
+    assert actions(session) == [("00000", "dog")]
 
 
 def test_undo_goes_back_an_act_at_a_time_and_says_so(opened: Opened) -> None:
@@ -146,6 +158,13 @@ def test_letters_are_typed_where_a_class_is_asked_for(opened: Opened) -> None:
     expect(page.locator("#tile-0 .tile-badge")).to_have_text("→ horse")
     expect(page.locator("#grid")).to_be_focused()
     assert actions(session) == [("00000", "horse")]
+
+
+def test_the_name_of_a_collected_picture_fits_where_a_class_is_asked_for(opened: Opened) -> None:
+    page, _ = opened(3, stem="f" * 60)
+    press(page, "l")
+    fits = "(d) => d.open && d.scrollWidth <= d.clientWidth"
+    assert page.locator("#label").evaluate(fits)
 
 
 def test_a_name_that_no_class_can_have_is_told(opened: Opened) -> None:

@@ -76,6 +76,8 @@ def test_a_review_is_decided_in_its_cell_and_ends_with_the_kernel(
             page.goto(f"http://localhost:{port}/")
             frame = page.frame_locator("iframe")
             expect(frame.locator(".tile-error")).to_contain_text("Not a picture")
+            # The keys are still the notebook's, which runs the next cell by Shift and Enter.
+            assert page.evaluate("document.activeElement.tagName") == "BODY"
             frame.locator("#grid").press("q")
             expect(frame.locator("#done")).to_have_text("1")
             # A page from elsewhere shows nothing.

@@ -34,7 +34,8 @@ async function begin() {
   listQueues(about.queues);
   const first = suspects.counts.findIndex((_, queue) => leftOf(queue) > 0);
   await choose(Math.max(0, first));
-  byId("grid").focus({ preventScroll: true });
+  // In the cell of a notebook the next keys are the notebook's, until someone clicks here.
+  if (window.parent === window) byId("grid").focus({ preventScroll: true });
   setInterval(() => document.hidden || suspects.poll().catch(complain), POLL_MS);
   document.addEventListener("visibilitychange", () => document.hidden || suspects.poll().catch(complain));
 }
@@ -284,7 +285,10 @@ function pressed(event) {
     event.preventDefault();
     // Not off the list, in whichever direction: the last row may be short.
     if (place >= 0 && place < suspects.count || key.startsWith("Page")) grid.move(place, { extend: event.shiftKey && !large.isOpen });
-  } else if (isFree && key === "Enter") act(event, ACTS.suggested);
+  } else if (isFree && key === "Enter") {
+    // With Shift it runs a cell.
+    if (!event.shiftKey) act(event, ACTS.suggested);
+  }
   else if (isFree && key === " ") act(event, ACTS.open);
   else if (key === "Escape" && !large.isOpen) grid.chooseNone();
   else if (keysOn && !event.repeat && LETTERS[key.toLowerCase()]) act(event, LETTERS[key.toLowerCase()]);
