@@ -123,13 +123,36 @@ def test_pictures_that_were_not_measured_are_not_judged() -> None:
     assert found(given) == {}
 
 
-def test_features_find_further_copies() -> None:
+def test_pictures_of_the_same_features_are_similar_and_no_copies() -> None:
     given = looked_at(40)
     features = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
     features[9] = features[4]
-    finding = found(replace(given, features=features))["images.near_duplicate"]
+    findings = found(replace(given, features=features))
+    assert "images.near_duplicate" not in findings
+    finding = findings["images.similar"]
+    assert (finding.severity, finding.count) == ("info", 2)
     assert [(s.sample, s.like) for s in finding.suspects] == [
         ("4.png", ("9.png",)),
         ("9.png", ("4.png",)),
     ]
     assert finding.method is not None and "features" in finding.method
+
+
+def test_of_copies_one_stands_for_all_among_similar_pictures() -> None:
+    given = looked_at(40)
+    features = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
+    features[[9, 20]] = features[4]
+    given.scan.digest[20] = given.scan.digest[4]
+    findings = found(replace(given, features=features))
+    assert [s.sample for s in findings["images.near_duplicate"].suspects] == ["4.png", "20.png"]
+    assert [s.sample for s in findings["images.similar"].suspects] == ["4.png", "9.png"]
+
+
+def test_print_of_the_same_features_is_not_similar() -> None:
+    given = looked_at(40)
+    features = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
+    features[9] = features[4]
+    # Black on white, as a letter in two fonts.
+    given.scan.small[9] = 255
+    given.scan.small[9, :8] = 0
+    assert found(replace(given, features=features)) == {}

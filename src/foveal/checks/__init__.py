@@ -1,7 +1,7 @@
 """Checks: pure functions under dotted ids, from what was scanned to findings."""
 
 from foveal.checks.base import CHECKS, CheckInput, run_checks
-from foveal.checks.images import near_duplicate, unreadable
+from foveal.checks.images import near_duplicate, similar, unreadable
 from foveal.checks.labels import class_balance, imbalance, one_class, single_picture
 from foveal.checks.looks import blurred, bright, dark, low_information, odd_aspect, odd_size
 from foveal.checks.masks import suspect_masks
@@ -28,6 +28,7 @@ __all__ = [
     "one_class",
     "outliers",
     "run_checks",
+    "similar",
     "single_picture",
     "size_shortcut",
     "suspect_labels",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+import numpy as np
+
 from foveal.checks.base import CheckInput, check
 from foveal.data.findings import about, finding, plural
 from foveal.data.near import MAX_DIFFERENCE, MIN_SPREAD, together
@@ -17,6 +19,7 @@ from foveal.data.resemblance import (
     alike,
     copies_suspected,
     find_copies,
+    is_print,
 )
 from foveal.data.texts import kinds_of
 from foveal.types import Finding, Suspect
@@ -26,10 +29,6 @@ _LAID_OVER = (
     f"; and, of at most {MOST:,} pictures, whole or cropped by 5 or 10 % on each side, upright or "
     f"mirrored (under one label), those that differ in at most {DIFFERENCE} "
     f"({DIFFERENCE_OF_PRINT} for print) when laid over each other"
-)
-_FEATURES = (
-    f"; and, of at most {MOST_FEATURES:,} pictures, features whose differences from the mean have "
-    f"a cosine of {ALIKE_FEATURES} or more"
 )
 
 
@@ -62,14 +61,13 @@ def near_duplicate(given: CheckInput) -> Iterator[Finding]:
     They are kept on one side of the split. Where their labels differ, one of them is wrong, or
     the picture is a placeholder.
     """
-    sets = _sets_of_copies(given)
+    sets = [positions for positions in _sets_of_copies(given) if len(positions) > 1]
     if not sets:
         return
     copies = sum(len(positions) - 1 for positions in sets)
     method = (
         f"Equal files; perceptual hashes that differ in at most {given.near_distance} of 64 bits "
-        f"and thumbnails in at most {MAX_DIFFERENCE}{_LAID_OVER if given.near_distance else ''}"
-        f"{_FEATURES if given.features is not None and given.near_distance else ''}."
+        f"and thumbnails in at most {MAX_DIFFERENCE}{_LAID_OVER if given.near_distance else ''}."
     )
     yield finding(
         "images.near_duplicate",
@@ -107,10 +105,41 @@ def _sets_of_copies(given: CheckInput) -> list[list[int]]:
         known = find_copies(given.samples, given.scan, usable, given.target, given.near_distance)
     kinds = kinds_of(given.samples) if given.target == "text" else None
     pairs = known.pairs.tolist()
-    if given.features is not None and given.near_distance and given.target != "text":
-        pairs += alike(given.features, usable).tolist()
-    found = together(given.scan, usable, given.near_distance, pairs, kinds).sets(usable)
-    return [positions for positions in found if len(positions) > 1]
+    return together(given.scan, usable, given.near_distance, pairs, kinds).sets(usable)
+
+
+@check("images.similar")
+def similar(given: CheckInput) -> Iterator[Finding]:
+    """Pictures with nearly the same features: copies that were turned or cut at one side, or not.
+
+    Found with `foveal check --features`. Pictures of one kind of thing, such as two laptops on
+    white, are among them, so it is for a person to say which are copies. Print is left out: to the
+    network, letters of two fonts are the same.
+    """
+    if given.features is None or given.target == "text" or not given.near_distance:
+        return
+    # Of copies one stands for all.
+    firsts = np.array([positions[0] for positions in _sets_of_copies(given)], np.int64)
+    judged = firsts[~is_print(given.scan.small[firsts])]
+    pairs = alike(given.features, judged).tolist()
+    joined = together(given.scan, judged, given.near_distance, pairs).sets(judged)
+    sets = [positions for positions in joined if len(positions) > 1]
+    if not sets:
+        return
+    members = [given.samples[i].id for positions in sets for i in positions]
+    yield finding(
+        "images.similar",
+        "info",
+        f"{len(members):,} pictures look nearly like another one: they may be copies.",
+        members,
+        hint="foveal review DATA shows them side by side",
+        method=(
+            f"of at most {MOST_FEATURES:,} pictures, features of a pretrained network whose "
+            f"differences from the mean have a cosine of {ALIKE_FEATURES} or more; print is left "
+            "out"
+        ),
+        suspects=copies_suspected(given.samples, given.scan, sets),
+    )
 
 
 def _all_contradict(given: CheckInput) -> bool:

@@ -20,6 +20,7 @@ _TITLES = {
     "images.blank": "One colour",
     "images.near_duplicate": "Near-duplicates",
     "images.outlier": "Outliers",
+    "images.similar": "Similar pictures",
     "images.two_labels": "Two labels of one picture",
     "labels.suspect": "Labels in doubt",
     "masks.suspect": "Masks in doubt",

@@ -97,7 +97,7 @@ def find_copies(
         return Copies(np.zeros((0, 2), np.int64), is_complete=False)
     kinds = kinds_of(samples)[members]
     looks = scan.small[members]
-    limits = np.where(_two_tones(looks) >= _TWO_TONES, DIFFERENCE_OF_PRINT, DIFFERENCE)
+    limits = np.where(is_print(looks), DIFFERENCE_OF_PRINT, DIFFERENCE)
     found = [np.zeros((0, 2), np.int64)]
     for crop, one, other, is_mirrored in _correlated(looks):
         alike = kinds[one] == kinds[other]
@@ -110,7 +110,7 @@ def find_copies(
 
 
 def alike(features: NDArray[np.float32], positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return pairs of samples with nearly the same features: turned a little, cut at one side.
+    """Return pairs of samples with nearly the same features: copies that were turned or cut, say.
 
     The cosine is taken between differences from the mean of the set, in blocks, so that memory does
     not grow with the square of the pictures.
@@ -138,6 +138,16 @@ def alike(features: NDArray[np.float32], positions: NDArray[np.int64]) -> NDArra
             wanted = one < other
             found.append(positions[np.stack([one[wanted], other[wanted]], axis=1)])
     return np.concatenate(found)
+
+
+def is_print(looks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return (n,) whether pictures are in two tones, as print is.
+
+    Args:
+        looks: (n, side, side) grey thumbnails, the scan's `small`.
+    """
+    shares: NDArray[np.bool_] = _two_tones(looks) >= _TWO_TONES
+    return shares
 
 
 def copies_suspected(
