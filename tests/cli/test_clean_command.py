@@ -240,7 +240,10 @@ def test_the_report_shows_itself(photos: Path) -> None:
     assert "&lt;dog&gt;" in report._repr_html_()
     done = foveal.clean(photos, confirm=lambda plan: plan.summary == report.summary)
     assert (done.state, done.number) == ("applied", 1)
-    assert [one.state for one in foveal.cleanings(photos)] == ["applied"]
+    (cleaning,) = foveal.cleanings(photos)
+    assert cleaning.state == "applied"
+    begun = f"{cleaning.at:%Y-%m-%d %H:%M}"
+    assert repr(cleaning) == f"Cleaning(1, {begun} UTC, applied: 1 change)"
     assert foveal.clean(photos, undo=True).state == "undone"
     with pytest.raises(UsageError, match="Undoing brings back all"):
         foveal.clean(photos, undo=True, auto=True)

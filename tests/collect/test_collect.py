@@ -68,6 +68,24 @@ def test_pages_are_followed_and_the_bytes_kept(site: Site, recipe: Write, tmp_pa
     assert site.agents == {f"foveal/{foveal.__version__}"}
 
 
+def test_a_notebook_shows_what_was_collected_and_why_the_rest_was_not(
+    site: Site, recipe: Write, tmp_path: Path
+) -> None:
+    site.listing("phone", pages=2, each=3)
+    del site.answers["/phone/1-1.png"]
+    path = recipe("phone", fields={"title": "h3"})
+    listed = foveal.collect(path, dry_run=True, allow_private=True, verbose=False)
+    assert repr(listed) == "Collected(first pages only: 3 pictures listed)"
+    assert f"{site.address}/phone/1-0.png" in listed._repr_html_()
+    out = tmp_path / "photos"
+    collected = foveal.collect(path, out, allow_private=True, verbose=False)
+    assert repr(collected) == f"Collected({out}: 5 pictures, 5 new)"
+    assert collected.rows() == [("phone", "2", "5", "0", "1")]
+    html = collected._repr_html_()
+    assert "HTTP 404" in html
+    assert "<table" in html
+
+
 def test_the_folder_can_be_trained_on_at_once(site: Site, recipe: Write, tmp_path: Path) -> None:
     site.listing("phone", pages=1, each=4)
     site.listing("laptop", pages=1, each=3, seed=50_000)

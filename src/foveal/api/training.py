@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -351,10 +348,6 @@ def load_training() -> Any:
         raise MissingExtraError(
             "Training needs torch, which is not installed.", hint=install_extra("train")
         ) from error
-    with warnings.catch_warnings(), contextlib.suppress(ImportError):
-        # What timm needs warns in every notebook that lacks widgets, which foveal does not use.
-        warnings.filterwarnings("ignore", message="IProgress not found")
-        import_module("tqdm.auto")
     from foveal.workflow import train as training
 
     return training

@@ -101,8 +101,8 @@ def render_inline(report: Reported) -> str:
     """Return what a check found as HTML for a notebook: no style sheet, no script."""
     pictures = _Pictures(report.source, _SIDE_INLINE)
     parts = [
-        f"<strong>{escape(report.location)}</strong>: {plural(report.samples, 'picture')}, "
-        f"{escape(report.layout)}. {escape(_tally(report.findings))}"
+        f"<strong>{escape(report.location)}</strong>: {escape(report.layout)}. "
+        f"{escape(_tally(report.findings))}"
     ]
     for finding in report.findings:
         method = f' title="{escape(finding.method)}"' if finding.method else ""

@@ -104,7 +104,9 @@ def collect(
         if not any(page.contents and page.contents.entries for page in collected.pages):
             raise _no_pictures(recipe, collected.pages)
     elif not collected.kept:
-        raise DataError("Not one picture was collected.", hint=f"foveal collect {recipe} --dry-run")
+        private = " --allow-private" if allow_private else ""
+        hint = f"foveal collect {recipe} --dry-run{private}"
+        raise DataError("Not one picture was collected.", hint=hint)
     elif collected.stopped is None:
         note(f"next    foveal check {collected.out}", quiet=quiet)
 
@@ -133,14 +135,9 @@ def _show(collected: Collected, *, as_json: bool, quiet: bool) -> None:
         write("\n".join(_page_lines(page)))
     if collected.out is None:
         return
-    rows = [
-        (name, f"{c.pages:,}", f"{c.kept:,}", f"{c.copies:,}", f"{sum(c.left.values()):,}")
-        for name, c in collected.classes.items()
-    ]
-    write(table(("class", "pages", "kept", "copies", "left out"), rows))
+    write(table(collected.header, collected.rows()))
     if collected.left:
-        reasons = [(f"{count:,}", reason) for reason, count in collected.left.most_common()]
-        write(f"\n{table(('left out', 'because'), reasons)}")
+        write(f"\n{table(collected.reasons_header, collected.reasons())}")
     size = f"{collected.received / 1e6:,.1f} MB in {collected.seconds:,.0f} s"
     write(f"\n{collected.new:,} new, {collected.kept:,} in all in {collected.out}; {size}")
     for line in _notes(collected.notes):

@@ -7,16 +7,20 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 from foveal.atomic import write_atomic
 from foveal.collect.journal import Known, Record
 from foveal.collect.pages import PageContents
 from foveal.collect.recipe import COLUMNS
+from foveal.data.findings import plural
+from foveal.render.markup import table_html
 from foveal.types import JsonObject
 
 PROVENANCE = "provenance.csv"
+_PAGE_HEADER = ("class", "page", "pictures", "the first", "its fields", "next page")
 INTERRUPTED = "it was interrupted"
 # Spreadsheets take a cell that begins with one of these for a formula, and run it.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -38,6 +42,20 @@ class FirstPage:
     address: str
     contents: PageContents | None
     problem: str | None = None
+
+    def row(self) -> tuple[str, ...]:
+        """Return what a table shows."""
+        if self.contents is None:
+            return self.label, self.address, f"not read: {self.problem}", "", "", ""
+        first = self.contents.entries[0] if self.contents.entries else None
+        return (
+            self.label,
+            self.address,
+            f"{len(self.contents.entries):,}",
+            first.picture if first else "",
+            "; ".join(f"{name}: {text}" for name, text in first.fields.items()) if first else "",
+            self.contents.next or "",
+        )
 
     def to_json(self) -> JsonObject:
         """Return JSON values."""
@@ -74,7 +92,7 @@ class ClassCount:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Collected:
     """A collection as far as it has got.
 
@@ -89,6 +107,9 @@ class Collected:
         pages: First pages, when only these were asked for.
     """
 
+    header: ClassVar = ("class", "pages", "kept", "copies", "left out")
+    reasons_header: ClassVar = ("left out", "because")
+
     out: Path | None
     classes: Mapping[str, ClassCount] = field(default_factory=dict)
     new: int = 0
@@ -97,6 +118,36 @@ class Collected:
     stopped: str | None = None
     notes: tuple[str, ...] = ()
     pages: tuple[FirstPage, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        if self.out is None:
+            listed = sum(len(page.contents.entries) for page in self.pages if page.contents)
+            return f"Collected(first pages only: {plural(listed, 'picture')} listed)"
+        ending = "" if self.stopped is None else f", not finished: {self.stopped}"
+        return f"Collected({self.out}: {plural(self.kept, 'picture')}, {self.new:,} new{ending})"
+
+    def _repr_html_(self) -> str:
+        tables = []
+        if self.pages:
+            tables.append(table_html(_PAGE_HEADER, [page.row() for page in self.pages]))
+        if self.classes:
+            tables.append(table_html(self.header, self.rows()))
+        if self.left:
+            tables.append(table_html(self.reasons_header, self.reasons()))
+        notes = [f"<p>{escape(text)}</p>" for text in self.notes]
+        return f"<p>{escape(repr(self))}</p>" + "".join([*tables, *notes])
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return a row for each class, below `header`."""
+        return [
+            (name, f"{c.pages:,}", f"{c.kept:,}", f"{c.copies:,}", f"{sum(c.left.values()):,}")
+            for name, c in self.classes.items()
+        ]
+
+    def reasons(self) -> list[tuple[str, str]]:
+        """Return why pictures are not there, below `reasons_header`, the most frequent first."""
+        return [(f"{count:,}", reason) for reason, count in self.left.most_common()]
 
     @property
     def kept(self) -> int:

@@ -24,6 +24,7 @@ from foveal.curation.lines import line_of
 from foveal.curation.manifest import Manifest, read_lines
 from foveal.curation.prepare import Edit, Move, prepare
 from foveal.curation.steps import Rename, Step
+from foveal.data.findings import plural
 from foveal.errors import DataError, UsageError
 from foveal.types import JsonObject
 
@@ -34,7 +35,7 @@ _SHOWN = 5
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Cleaning:
     """One cleaning of the data.
 
@@ -49,6 +50,11 @@ class Cleaning:
     at: datetime
     state: State
     about: JsonObject
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        what = plural(len(self.about["changes"]), "change")
+        return f"Cleaning({self.number}, {self.at:%Y-%m-%d %H:%M} UTC, {self.state}: {what})"
 
     def to_json(self) -> JsonObject:
         """Return JSON values."""

@@ -9,7 +9,10 @@ ignores.)
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -73,4 +76,8 @@ def import_smp() -> Any:
 
 def _import(name: str, need: str) -> Any:
     _declare_operators()
+    with warnings.catch_warnings(), contextlib.suppress(ImportError):
+        # What timm needs warns in every notebook that lacks widgets, which foveal does not use.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import_module("tqdm.auto")
     return import_extra(name, "train", need)
