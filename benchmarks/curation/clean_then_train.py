@@ -5,7 +5,7 @@ whose labels a check of all pictures doubts. Labels of the rest may be flipped a
 are trained alike: on the rest as it is, and on the rest after `foveal check --features` and
 `foveal clean --auto`. Measured: the difference of their accuracies on the held-out fifth.
 
-    python benchmarks/curation/clean_then_train.py --flips 0 0.1
+    python benchmarks/curation/clean_then_train.py --flips 0 0.1 --set train.strategy=frozen
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +23,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 import foveal
+from foveal.cli.options import seconds
 from outcome import Outcome, add_out, note, report, shared
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--set", default="laptop_phone")
+    parser.add_argument("--data", default="laptop_phone")
     parser.add_argument("--flips", type=float, nargs="+", default=[0.0])
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--budget", default=None, help="of each training, such as 3m")
+    parser.add_argument("--budget", type=seconds, default=None, help="of each training, as 3m")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     add_out(parser)
     options = parser.parse_args()
     for share in options.flips:
         runs = []
         for seed in range(options.seeds):
             with tempfile.TemporaryDirectory() as work:
-                runs.append(one(options.set, share, seed, options.budget, Path(work)))
+                runs.append(one(options, share, seed, Path(work)))
             note(f"flips {share:.0%}, seed {seed}: {runs[-1]}")
         report(
             Outcome(
-                claim=f"clean_then_train_{options.set}_{round(100 * share)}",
+                claim=f"clean_then_train_{options.data}_{round(100 * share)}",
                 what=f"accuracy after clean --auto minus before, {share:.0%} of labels flipped",
                 unit="share",
                 values=tuple(run["after"] - run["before"] for run in runs),
@@ -53,9 +56,9 @@ def main() -> None:
         )
 
 
-def one(name: str, share: float, seed: int, budget: str | None, work: Path) -> dict[str, Any]:
+def one(options: argparse.Namespace, share: float, seed: int, work: Path) -> dict[str, Any]:
     """Train before and after a cleaning, and measure both."""
-    data = shared(name)
+    data = shared(options.data)
     tree, dirty, tidy, held = (work / part for part in ("tree", "dirty", "tidy", "held"))
     foveal.split(data, tree, val=0.2, seed=seed, verbose=False)
     doubted = suspects_in(tree)
@@ -68,11 +71,12 @@ def one(name: str, share: float, seed: int, budget: str | None, work: Path) -> d
     shutil.copytree(dirty, tidy)
     foveal.check(tidy, features=True, verbose=False)
     cleaned = foveal.clean(tidy, auto=True, verbose=False)
-    settings: dict[str, Any] = {"out": work / "runs", "seed": seed, "verbose": False}
-    if budget is not None:
-        settings["budget"] = budget
-    before = foveal.train(dirty, name="before", **settings).evaluate(held, verbose=False)
-    after = foveal.train(tidy, name="after", **settings).evaluate(held, verbose=False)
+    settings: dict[str, Any] = {"overrides": options.overrides, "seed": seed, "verbose": False}
+    if options.budget is not None:
+        settings["budget_s"] = options.budget
+    runs = work / "runs"
+    before = foveal.train(dirty, out=runs, name="before", **settings).evaluate(held, verbose=False)
+    after = foveal.train(tidy, out=runs, name="after", **settings).evaluate(held, verbose=False)
     differences = np.asarray(after.correct, np.float64) - np.asarray(before.correct, np.float64)
     spread = differences.std() / np.sqrt(len(differences))
     return {
@@ -81,7 +85,7 @@ def one(name: str, share: float, seed: int, budget: str | None, work: Path) -> d
         "half_of_interval": float(1.96 * spread),
         "held_out": len(differences),
         "trained_on": sum(1 for _ in dirty.rglob("*.jpg")),
-        "cleaned": repr(cleaned),
+        "cleaned": dict(Counter(f"{c.finding}: {c.action}" for c in cleaned.changes)),
     }
 
 
