@@ -34,6 +34,11 @@ _SMALL_NUMBERS = (
 _BATCHES_AHEAD = 3
 # An epoch's evaluation may take so long; starting processes anew costs a second.
 _IDLE_S = 120
+# Parameters of glibc's mallopt, from its malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_KEEPING = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1}
+# What glibc itself comes to where blocks of 32 MiB are freed.
+_USUAL = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20}
 # Processes that share the cores. A fact about this process, set once when it starts.
 _sharing = 1
 
@@ -52,14 +57,36 @@ def return_memory() -> None:
     It keeps a heap for each thread, and gives back only the free end of it: a few large pictures
     in several threads leave hundreds of megabytes behind.
     """
-    if (trim := _malloc_trim()) is not None:
+    if (trim := _of_libc("malloc_trim")) is not None:
         trim(0)
 
 
-@lru_cache(maxsize=1)
-def _malloc_trim() -> Callable[[int], int] | None:
+@contextmanager
+def keeping_memory() -> Iterator[None]:
+    """Have the C library reuse large blocks of memory, where it is glibc.
+
+    It gives blocks over 32 MiB back to the system when they are freed. Each step of a training
+    allocates the same tensors again, and the system would fill new pages with zeros each time.
+    At the end, what is free is given back.
+    """
+    set_option = _of_libc("mallopt") if platform.libc_ver()[0] == "glibc" else None
+    if set_option is None:
+        yield
+        return
+    for name, value in _KEEPING.items():
+        set_option(name, value)
     try:
-        found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        yield
+    finally:
+        for name, value in _USUAL.items():
+            set_option(name, value)
+        return_memory()
+
+
+@lru_cache
+def _of_libc(name: str) -> Callable[..., int] | None:
+    try:
+        found: Callable[..., int] | None = getattr(ctypes.CDLL(None), name, None)
     except (OSError, TypeError):
         return None
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ import torch
 from foveal.errors import RecipeError
 from foveal.machine import available_cores, has_bf16
 from foveal.recipe import SETTINGS
+from foveal.train.depthwise import FastDepthwise
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,14 @@ class Precision:
         if self.dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device, self.dtype)
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Return the context for a forward pass that is followed by its gradients."""
+        has_slow_gradients = self.device == "cpu" and self.dtype is torch.bfloat16
+        fast = FastDepthwise() if has_slow_gradients else contextlib.nullcontext()
+        with self.autocast(), fast:
+            yield
 
     @property
     def storage_dtype(self) -> torch.dtype:

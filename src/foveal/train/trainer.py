@@ -243,7 +243,10 @@ class Trainer:
         if options.mixup:
             seed = derive_seed(self._seed, "mixup", state.step)
             batch = mix(batch, options.mixup, seed, self._group)
-        with self.precision.autocast(), self._group.normalising():
+        # A compiled forward pass has its own gradients.
+        is_plain = forward is stage.forward
+        numbers = self.precision.training() if is_plain else self.precision.autocast()
+        with numbers, self._group.normalising():
             outputs = forward(state.model, batch.inputs)
         outputs = {n: o.float() if o.is_floating_point() else o for n, o in outputs.items()}
         losses = self._losses(session, outputs, batch)

@@ -17,6 +17,7 @@ from torch import nn
 
 from foveal.console import Progress
 from foveal.errors import FovealError
+from foveal.machine import keeping_memory
 from foveal.recipe import Recipe
 from foveal.render.charts import Axis, Series, curve_chart
 from foveal.render.markup import page_html
@@ -188,6 +189,7 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
     return float(f"{math.sqrt(rates[steep[0]] * rates[steep[-1]]):.2g}")
 
 
+@keeping_memory()
 def _ramp(
     prepared: Prepared, run: RunDirectory, progress: Progress
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import final
 
 from foveal.console import NoProgress, Progress
+from foveal.machine import keeping_memory
 from foveal.models.network import Network
 from foveal.tasks import get_training
 from foveal.train.callbacks import Callback, ProgressReport, ResultsCsv
@@ -49,6 +50,7 @@ class Fit:
     group: Group
     listens: Callable[[Callable[..., None]], None]
 
+    @keeping_memory()
     def __call__(
         self, prepared: Prepared, units: Units, progress: Progress
     ) -> tuple[Network, FitResult]:

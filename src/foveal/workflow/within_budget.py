@@ -10,6 +10,7 @@ from typing import final
 
 import torch
 
+from foveal.machine import keeping_memory
 from foveal.models.backbones import resolve_backbone
 from foveal.models.network import Network, build_network
 from foveal.recipe import PipelineOptions, Recipe, TrainOptions
@@ -103,6 +104,7 @@ def fit_to_budget(
     return again(_with(recipe, resolved, choice, side, why))
 
 
+@keeping_memory()
 def time_network(recipe: Recipe, training: TaskTraining) -> Speed:
     """Time the network of a resolved recipe, without weights, on random pictures."""
     device = choose_device(recipe.train.device)
@@ -125,7 +127,7 @@ def time_network(recipe: Recipe, training: TaskTraining) -> Speed:
 
 
 def _step(network: Network, images: torch.Tensor, recipe: Recipe, device: torch.device) -> None:
-    with choose_precision(recipe.train.precision, device).autocast():
+    with choose_precision(recipe.train.precision, device).training():
         outputs = network(images)
     total = torch.stack([output.float().mean() for output in outputs.values()]).sum()
     total.backward()  # type: ignore[no-untyped-call]

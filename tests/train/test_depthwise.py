@@ -1,0 +1,127 @@
+"""Gradients of depthwise convolutions: those of float32, within what bf16 rounds away."""
+
+from __future__ import annotations
+
+from unittest.mock import Mock
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from foveal.train import depthwise, precision
+from foveal.train.depthwise import FastDepthwise
+from foveal.train.precision import Precision, choose_precision
+
+BF16 = Precision("cpu", torch.bfloat16, scaled=False)
+
+
+def gradients(conv: nn.Conv2d, pictures: Tensor, numbers: Precision) -> dict[str, Tensor]:
+    """Return the output and all gradients of one training step."""
+    pictures = pictures.clone().requires_grad_()
+    conv.zero_grad()
+    with numbers.training():
+        output = conv(pictures)
+    weight = torch.linspace(-1, 1, output.numel()).reshape(output.shape)
+    (output.float() * weight).sum().backward()
+    found = {"output": output.detach().float(), "inputs": pictures.grad}
+    return found | {name: parameter.grad for name, parameter in conv.named_parameters()}
+
+
+def is_near(found: Tensor, expected: Tensor) -> bool:
+    """Tell whether a tensor differs by the rounding of bf16 only."""
+    return bool((found - expected).norm() <= 0.01 * expected.norm() + 1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    channels=st.integers(2, 20),
+    height=st.integers(1, 19),
+    width=st.integers(1, 19),
+    kernel=st.integers(3, 8),
+    stride=st.integers(1, 4),
+    padding=st.integers(0, 7),
+    bias=st.booleans(),
+)
+def test_they_are_those_of_float32(
+    channels: int, height: int, width: int, kernel: int, stride: int, padding: int, bias: bool
+) -> None:
+    padding = min(padding, kernel - 1)
+    if min(height, width) + 2 * padding < kernel:
+        return
+    torch.manual_seed(0)
+    conv = nn.Conv2d(channels, channels, kernel, stride, padding, groups=channels, bias=bias).to(
+        memory_format=torch.channels_last
+    )
+    pictures = torch.randn(3, channels, height, width).to(memory_format=torch.channels_last)
+    # What bf16 can hold, so that only the computation differs.
+    pictures = pictures.bfloat16().float()
+    conv.weight.data = conv.weight.data.bfloat16().float()
+    expected = gradients(conv, pictures, Precision("cpu", None, scaled=False))
+    found = gradients(conv, pictures, BF16)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert is_near(found[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("options", "is_taken"),
+    [
+        ({"kernel_size": 5, "padding": 2}, True),
+        ({"kernel_size": 3, "stride": 2, "padding": 1}, True),
+        ({"kernel_size": 3, "padding": 1}, False),
+        ({"kernel_size": 1}, False),
+        ({"kernel_size": 5, "padding": 4, "dilation": 2}, False),
+        ({"kernel_size": (5, 3), "padding": (2, 1)}, False),
+        ({"kernel_size": 5, "stride": (2, 1)}, False),
+        ({"kernel_size": 5, "padding": "same"}, False),
+        ({"kernel_size": 5, "padding": 2, "groups": 4}, False),
+        ({"kernel_size": 5, "padding": 2, "groups": 1}, False),
+    ],
+)
+def test_only_slow_convolutions_are_taken(
+    options: dict[str, object], is_taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conv = nn.Conv2d(8, 8, **{"groups": 8, **options})  # type: ignore[arg-type]
+    taken = Mock(wraps=depthwise._of_weight)
+    monkeypatch.setattr(depthwise, "_of_weight", taken)
+    found = gradients(conv, torch.randn(2, 8, 9, 9), BF16)
+    assert taken.called == is_taken
+    expected = gradients(conv, torch.randn(2, 8, 9, 9), Precision("cpu", None, scaled=False))
+    assert found.keys() == expected.keys()
+
+
+def test_nothing_changes_where_no_gradient_is_wanted() -> None:
+    conv = nn.Conv2d(4, 4, 5, padding=2, groups=4)
+    pictures = torch.randn(2, 4, 9, 9)
+    with torch.no_grad(), BF16.autocast():
+        expected = conv(pictures)
+    with torch.no_grad(), BF16.training():
+        assert torch.equal(conv(pictures), expected)
+    frozen = conv.requires_grad_(False)
+    with BF16.training():
+        assert not frozen(pictures).requires_grad
+
+
+def test_a_second_derivative_is_refused_and_not_wrong() -> None:
+    weight = torch.randn(4, 1, 5, 5, requires_grad=True)
+    pictures = torch.randn(2, 4, 9, 9, requires_grad=True)
+    with BF16.training():
+        output = F.conv2d(pictures, weight, None, (1, 1), (2, 2), (1, 1), 4)
+    (first,) = torch.autograd.grad(output.float().square().sum(), pictures, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()  # type: ignore[no-untyped-call]  # torch
+
+
+@pytest.mark.parametrize("option", ["fp32", "bf16"])
+def test_they_are_taken_in_bf16_on_a_processor_alone(
+    option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = choose_precision(option, torch.device("cpu"))  # type: ignore[arg-type]
+    made = Mock(wraps=FastDepthwise)
+    monkeypatch.setattr(precision, "FastDepthwise", made)
+    with chosen.training():
+        pass
+    assert made.called == (option == "bf16")
