@@ -12,10 +12,10 @@ from PIL import Image as PILImage
 
 from foveal.bundle.bundle import Bundle
 from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
-from foveal.data.source import Loaded, Sample, Source
+from foveal.data.source import Loaded, Sample, Source, TargetKind
 from foveal.errors import ParityError, UsageError
 from foveal.export.job import ExportJob, Pictures
-from foveal.export.proof import TargetAnswer, prove_engine, prove_target
+from foveal.export.proof import Proof, TargetAnswer, prove_engine, prove_target
 from foveal.predict.engine import Engine, OnnxEngine
 from foveal.predict.predictor import Predictor
 from foveal.types import Outputs, Picture
@@ -117,3 +117,18 @@ def test_a_job_without_pictures_says_how_to_name_some(tiny_bundle: Bundle) -> No
     with pytest.raises(UsageError, match="is proven on validation pictures") as error:
         ExportJob(tiny_bundle).needed_pictures("A SavedModel is proven")
     assert error.value.hint is not None and "--data" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("agreement", "samples", "target", "said"),
+    [
+        (1.0, 70, "labels", "100.00 % of 70 pictures"),
+        (1.0, 1, "text", "100.00 % of 1 picture"),
+        # Two pixels of a million: not all of them.
+        (0.999998, 4, "mask", "99.99 % of the pixels of 4 pictures"),
+    ],
+)
+def test_a_proof_says_of_what_its_share_is(
+    agreement: float, samples: int, target: TargetKind, said: str
+) -> None:
+    assert Proof("LiteRT", samples, agreement, 0.0).agreement(target) == said

@@ -168,9 +168,8 @@ def _words(exported: Exported, target: TargetKind) -> str:
     words = f"{exported.bytes / 1e6:.1f} MB"
     if (proof := exported.proof) is None:
         return words
-    what = "the pixels of " if target == "mask" else ""
     return (
-        f"{words}; in {proof.runtime} {percent(proof.label_agreement)} of {what}{proof.samples} "
-        f"validation pictures are answered alike, probabilities differ by at most "
+        f"{words}; in {proof.runtime} answers agree for "
+        f"{proof.agreement(target, 'validation picture')}, probabilities differ by at most "
         f"{proof.max_probability_difference:.0e}"
     )

@@ -10,12 +10,15 @@ from typing import Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.data.findings import plural
+from foveal.data.source import TargetKind
 from foveal.errors import NetworkError, ParityError
 from foveal.export.job import ExportJob, Pictures
 from foveal.predict.engine import Engine
 from foveal.predict.predictor import Predictor
 from foveal.tasks.agreement import Comparison
 from foveal.types import JsonObject, Outputs
+from foveal.words import percent
 
 _BATCH = 16
 
@@ -42,6 +45,16 @@ class Proof:
     max_probability_difference: float
     identical_inputs: float | None = None
     measured: JsonObject = field(default_factory=dict)
+
+    def agreement(self, target: TargetKind, picture: str = "picture") -> str:
+        """Return how much is answered alike, such as `100.0 % of 70 pictures`.
+
+        Args:
+            target: What the task answers with: of masks, the share is one of pixels.
+            picture: What the pictures are called.
+        """
+        what = "the pixels of " if target == "mask" else ""
+        return f"{percent(self.label_agreement, 2)} of {what}{plural(self.samples, picture)}"
 
     def to_json(self) -> JsonObject:
         """Return the proof as it stands in exports and in the list of a run's exports."""

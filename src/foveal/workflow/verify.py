@@ -123,8 +123,8 @@ def verify_export(
             except ParityError as error:
                 return [Check("export", False, error.message)]
             words = (
-                f"In {proof.runtime}, {proof.label_agreement:.2%} of {proof.samples} pictures are "
-                f"answered as by {against.name}."
+                f"In {proof.runtime}, answers agree with {against.name} for "
+                f"{proof.agreement(against.task.target_kind)}."
             )
             return [Check("export", True, words, proof.to_json())]
     raise UsageError(f"{path} is no export that can be verified.")
@@ -181,8 +181,8 @@ def _compared(job: ExportJob, bundle: Bundle, pictures: Pictures) -> Check:
     except ParityError as error:
         return Check("pictures", False, error.message.replace(" Nothing was written.", ""))
     words = (
-        f"{proof.label_agreement:.2%} of {proof.samples} pictures are answered as by "
-        f"{job.bundle.name} {job.bundle.version}."
+        f"Answers agree with {job.bundle.name} {job.bundle.version} for "
+        f"{proof.agreement(bundle.task.target_kind)}."
     )
     return Check("pictures", True, words, proof.to_json())
 
