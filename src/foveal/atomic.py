@@ -106,7 +106,7 @@ def owned(path: Path, busy: Callable[[str], Exception]) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether some process has a file locked; one that is not there is not."""
+    """Return whether some process has a file locked; one that is not there is not."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Logging set-up and the `Progress` protocol. The library logs and reports; it never draws."""
+"""Logging and the `Progress` protocol. The library reports progress but never displays it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Literal, Protocol
 
 
 class Progress(Protocol):
-    """What long work reports to. The command line draws it; the library's default ignores it."""
+    """Receives the progress of long-running work, which the command line displays."""
 
     def start(self, title: str, total: int | None) -> None:
-        """Begin a piece of work of `total` steps (None when unknown)."""
+        """Begin a task of `total` steps; None if the number is unknown."""
 
     def update(self, done: int, fields: dict[str, str] | None = None) -> None:
-        """Say that `done` steps are finished so far, with named values to show."""
+        """Report that `done` steps are finished so far, with named values to show."""
 
     def finish(self) -> None:
-        """End the current piece of work."""
+        """End the current task."""
 
 
 class NoProgress:
-    """Ignores every report."""
+    """A `Progress` that ignores all reports."""
 
     def start(self, title: str, total: int | None) -> None:
         """Ignore."""
@@ -37,7 +37,7 @@ class NoProgress:
 
 
 def log_to_file(path: Path) -> logging.Handler:
-    """Send foveal's own log lines (INFO and up) to `path` and return the handler.
+    """Write foveal's log records of level INFO and above to `path`, and return the handler.
 
     The caller removes the handler with `stop_logging` when the run ends.
     """
@@ -51,26 +51,26 @@ def log_to_file(path: Path) -> logging.Handler:
 
 
 def stop_logging(handler: logging.Handler) -> None:
-    """Detach and close a handler that `log_to_file` returned."""
+    """Detach and close a handler returned by `log_to_file`."""
     logging.getLogger("foveal").removeHandler(handler)
     handler.close()
 
 
 class _LogHandler(logging.Handler):
-    """Writes to whatever the stream is now, so that a progress bar can keep its place."""
+    """Writes to the current standard error stream, so that a progress bar stays in place."""
 
     def __init__(self, level: int, stream: Literal["stderr", "stdout"] = "stderr") -> None:
         super().__init__(level)
         self._stream = stream
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the record as a line for people."""
+        """Print the record as a readable line."""
         name = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
         getattr(sys, self._stream).write(f"{name}{record.getMessage()}\n")
 
 
 def show_log(level: int) -> None:
-    """Send foveal's messages from `level` up to stderr; the last call counts."""
+    """Write foveal's messages of `level` and above to stderr; the last call takes effect."""
     logger = logging.getLogger("foveal")
     for handler in [h for h in logger.handlers if isinstance(h, _LogHandler)]:
         logger.removeHandler(handler)
@@ -80,7 +80,7 @@ def show_log(level: int) -> None:
 
 
 def show_messages(module: str, *, wanted: bool) -> None:
-    """Send the messages of one module to stderr from INFO up, or no longer; see `show_log`."""
+    """Start or stop writing the INFO messages of one module to stderr; see `show_log`."""
     logger = logging.getLogger(module)
     logger.handlers = [h for h in logger.handlers if not isinstance(h, _LogHandler)]
     all_of_it = logging.getLogger("foveal").handlers
@@ -91,7 +91,7 @@ def show_messages(module: str, *, wanted: bool) -> None:
 
 @contextmanager
 def log_shown(stream: Literal["stderr", "stdout"]) -> Iterator[None]:
-    """Show foveal's messages, from INFO up, while a block runs."""
+    """Show foveal's messages of level INFO and above within a block."""
     logger = logging.getLogger("foveal")
     others = [handler for handler in logger.handlers if isinstance(handler, _LogHandler)]
     handler, before = _LogHandler(logging.INFO, stream), logger.level
@@ -111,9 +111,9 @@ def log_shown(stream: Literal["stderr", "stdout"]) -> Iterator[None]:
 
 @contextmanager
 def only_shown(*modules: str) -> Iterator[None]:
-    """Show messages of some modules only, and errors of all, while a block runs.
+    """Show only the messages of some modules, and errors of all modules, within a block.
 
-    Files of log lines still get everything.
+    Log files still receive all messages.
     """
 
     def is_wanted(record: logging.LogRecord) -> bool:

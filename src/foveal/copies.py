@@ -51,7 +51,7 @@ class Copies:
         The variable `FOVEAL_REMOTE_CACHE_GB` says how large they may become, 10 GB without it.
 
         Raises:
-            UsageError: When the variable is no number.
+            UsageError: If the variable is no number.
         """
         given = os.environ.get(LIMIT_VARIABLE, "")
         try:
@@ -83,7 +83,7 @@ class Copies:
         return content
 
     def has(self, key: str) -> bool:
-        """Tell whether there is something under a key, without reading it."""
+        """Return whether there is something under a key, without reading it."""
         return bool(self.limit) and self._path(key).is_file()
 
     def _path(self, key: str) -> Path:

@@ -26,7 +26,7 @@ def check_file(path: Path) -> None:
     """Raise unless the file can be written; nothing is left behind.
 
     Raises:
-        UsageError: When a folder is there, or its own folder is missing or cannot be written to.
+        UsageError: If a folder is there, or its own folder is missing or cannot be written to.
     """
     if path.is_dir():
         raise UsageError(f"Cannot write {path}: a folder is there.", hint=f"--out {path / 'NAME'}")
@@ -43,7 +43,7 @@ def check_folder(path: Path) -> None:
     """Raise unless files can be written to the folder, which need not be there yet.
 
     Raises:
-        UsageError: When a file is there or above it, or it cannot be written to.
+        UsageError: If a file is there or above it, or it cannot be written to.
     """
     there = path.absolute()
     while not os.path.lexists(there):

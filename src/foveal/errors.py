@@ -1,6 +1,7 @@
-"""The errors a user can cause, each with a code, an exit status, an HTTP status and a hint.
+"""Exceptions for errors that users can cause, with code, exit status, HTTP status and hint.
 
-Everything the library raises on purpose derives from `FovealError`; anything else is a bug.
+All exceptions that the library raises on purpose derive from `FovealError`; any other exception is
+a bug.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 
 
 class FovealError(Exception):
-    """Base of every error that foveal raises on purpose.
+    """Base class of all exceptions that foveal raises on purpose.
 
     Args:
         message: One line: what is wrong and where (file, sample, key).
@@ -35,12 +36,12 @@ class FovealError(Exception):
         return {"code": self.error_code, "message": self.message, "hint": self.hint}
 
     def packed(self) -> dict[str, str | None]:
-        """Return the error for another process; see `unpacked`."""
+        """Return the error as values that can be sent to another process; see `unpacked`."""
         return {"kind": type(self).__name__, **self.to_json()}
 
 
 def unpacked(error: Mapping[str, Any]) -> FovealError:
-    """Return the error that another process packed; of the base class where its own is unknown."""
+    """Return the error that another process packed; a `FovealError` if its class is unknown."""
     kinds, left = {}, [FovealError]
     while left:
         kind = left.pop()
@@ -51,7 +52,7 @@ def unpacked(error: Mapping[str, Any]) -> FovealError:
 
 
 class UsageError(FovealError):
-    """A wrong option, key or combination of arguments."""
+    """Raised for an invalid option, key or combination of arguments."""
 
     code = "usage"
     exit_status = 2
@@ -59,13 +60,13 @@ class UsageError(FovealError):
 
 
 class RecipeError(UsageError):
-    """An unknown key or a value out of range in a recipe."""
+    """Raised for an unknown key or a value out of range in a recipe."""
 
     code = "recipe_invalid"
 
 
 class DataError(FovealError):
-    """A source that cannot be trained on or evaluated."""
+    """Raised for data that cannot be used for training or evaluation."""
 
     code = "data_invalid"
     exit_status = 3
@@ -73,47 +74,47 @@ class DataError(FovealError):
 
 
 class TargetError(DataError):
-    """A sample whose label cannot be understood."""
+    """Raised for a sample with an invalid label."""
 
     code = "target_invalid"
 
 
 class ImageError(DataError):
-    """A picture that cannot be decoded."""
+    """Raised for a picture that cannot be decoded."""
 
     code = "image_unreadable"
 
 
 class ImageFormatError(ImageError):
-    """A file that is not a picture of a supported format."""
+    """Raised for a file that is not a picture in a supported format."""
 
     code = "image_format"
     http_status = 415
 
 
 class ImageTooLargeError(ImageError):
-    """A picture over the limit on bytes or pixels; it was not decoded."""
+    """Raised for a picture over the limit on bytes or pixels, before it is decoded."""
 
     code = "image_too_large"
     http_status = 413
 
 
 class ImageMemoryError(ImageError):
-    """A picture for which the memory did not suffice; with more of it, it may be a good one."""
+    """Raised if memory runs out while a picture is decoded; the picture itself may be valid."""
 
     code = "image_memory"
     http_status = 503
 
 
 class BundleError(FovealError):
-    """A bundle that cannot be opened; `error_code` is bundle_invalid, _unsafe or _too_new."""
+    """Raised for a bundle that cannot be opened, as bundle_invalid, _unsafe or _too_new."""
 
     code = "bundle_invalid"
     exit_status = 4
 
 
 class StoreError(FovealError):
-    """A model, version or alias that a store does not have, or a store that cannot be read."""
+    """Raised for a model, version or alias that is not in the store, or an unreadable store."""
 
     code = "store_unknown"
     exit_status = 4
@@ -121,7 +122,7 @@ class StoreError(FovealError):
 
 
 class PromotionRefused(StoreError):
-    """A version that is worse on the pinned test set than the one that it would replace."""
+    """Raised if a version is worse on the pinned test set than the one that it would replace."""
 
     code = "store_refused"
     exit_status = 1
@@ -129,41 +130,41 @@ class PromotionRefused(StoreError):
 
 
 class NetworkError(FovealError):
-    """A network that failed, or gave what is no answer: NaN, infinity, or another shape."""
+    """Raised if a network fails or returns an invalid output: NaN, infinity, or a wrong shape."""
 
     code = "network_failed"
     exit_status = 4
 
 
 class ParityError(FovealError):
-    """The exported model does not answer like the trained one; nothing was written."""
+    """Raised if an exported model answers differently from the trained one; nothing is written."""
 
     code = "parity_failed"
     exit_status = 4
 
 
 class UnknownOperatorError(FovealError):
-    """A network with an operator that an export has no counterpart for; nothing was written."""
+    """Raised for a network with an operator that an export does not support; nothing is written."""
 
     code = "operator_unknown"
     exit_status = 4
 
 
 class WeightsError(FovealError):
-    """Pretrained weights that are not at hand, or that do not fit the backbone."""
+    """Raised for pretrained weights that are missing or do not fit the backbone."""
 
     code = "weights_missing"
     exit_status = 4
 
 
 class RemoteError(FovealError):
-    """Something behind a URL that cannot be read or written.
+    """Raised if a URL cannot be read from or written to.
 
     Args:
         message: One line: what is wrong and where.
         hint: What to do about it.
-        code: `remote_refused` without the right, `remote_unreachable` when it may work later.
-        why: The reason alone, for a message that names something else.
+        code: `remote_refused` if permission is missing, `remote_unreachable` if it may work later.
+        why: The reason alone, for use in other messages.
     """
 
     code = "remote_failed"
@@ -177,23 +178,23 @@ class RemoteError(FovealError):
 
 
 class MissingExtraError(FovealError):
-    """A feature whose optional dependency is not installed."""
+    """Raised if an optional dependency is not installed."""
 
     code = "extra_missing"
     exit_status = 2
 
 
 class PluginError(FovealError):
-    """Something that another package adds to foveal and that does not work."""
+    """Raised for a plug-in that does not work."""
 
     code = "plugin_broken"
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """A training that Ctrl-C stopped; its run can go on.
+    """Raised if Ctrl-C stops a training; its run can be resumed.
 
     Args:
-        run: The run directory, or the URL behind which the run is kept.
+        run: Directory or URL of the run.
     """
 
     def __init__(self, run: str | Path) -> None:
@@ -206,7 +207,7 @@ _NEAR = 0.65
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is closest to `name`, or None when none is near."""
+    """Return the known name closest to `name`, or None if none is close."""
     names = list(known)
     matches = difflib.get_close_matches(name, names, n=1, cutoff=_NEAR)
     # Letters in the wrong order are near to people, and far by what they have in common in order.
@@ -215,7 +216,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
-    """Return the standard sentence for an unknown name, with the nearest known one."""
+    """Return the standard message for an unknown name, with the closest known one."""
     names = sorted(known)
     near = nearest(name, names)
     guess = f" Did you mean {near!r}?" if near else ""

@@ -20,7 +20,7 @@ def import_extra(module: str, extra: str, need: str) -> Any:
         need: What needs which package, such as `Pre-processing pages needs OpenCV`.
 
     Raises:
-        MissingExtraError: When it, or a package that it imports, is not installed.
+        MissingExtraError: If it, or a package that it imports, is not installed.
     """
     try:
         return import_module(module)

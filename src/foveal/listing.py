@@ -39,8 +39,8 @@ def pages(remote: Remote) -> Iterator[Page]:
     """Yield all that lies below a folder, files and folders in any order.
 
     Raises:
-        FileNotFoundError: When there is no such folder.
-        RemoteError: When it cannot be listed.
+        FileNotFoundError: If there is no such folder.
+        RemoteError: If it cannot be listed.
     """
     remote.forget()
     one_page = _REQUESTS.get(remote.scheme)

@@ -118,7 +118,7 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 
 
 def has_bf16(cpuinfo: Path = _CPUINFO) -> bool:
-    """Tell whether the processor multiplies bf16 numbers in hardware."""
+    """Return whether the processor multiplies bf16 numbers in hardware."""
     return not _BF16_FLAGS.isdisjoint(_features(cpuinfo))
 
 

@@ -50,7 +50,7 @@ class FovealPyfunc:
             cannot be read has an `error`.
 
         Raises:
-            UsageError: When there is no column of pictures.
+            UsageError: If there is no column of pictures.
         """
         pictures = [self._read(picture) for picture in _pictures(model_input)]
         return self.model.predict(pictures, verbose=False).to_pandas()

@@ -1,4 +1,4 @@
-"""A trained model in Python: call it, evaluate it, explain it, look inside it, serve it."""
+"""A trained model in Python: predict, evaluate, explain, inspect, export and serve."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ __all__ = ["Answer", "Answers", "Model", "PictureLike"]
 
 @final
 class Model:
-    """A trained model: a bundle, and the run it came from if there is one.
+    """A trained model: a bundle, and the run that it comes from if that is available.
 
-    It can be pickled, by its path: another process opens the same bundle.
+    Models are pickled by path: another process opens the same bundle.
 
     Args:
         model: A run or its name, a bundle folder, a `.foveal` file, a model in the store (`cats`,
-            `cats@live`, `cats:3`), or `imagenet`; several joined by commas vote, each with its
-            own pre-processing. `bundle`, `run`, `stored`, `exports_kept_in` and `metrics` are
+            `cats@live`, `cats:3`), or `imagenet`; several joined by commas vote, each with its own
+            pre-processing. `bundle`, `run`, `stored`, `exports_kept_in` and `metrics` are then
             those of the first.
-        max_pixels: Largest height times width of a picture that is decoded; None takes the limit
-            of the training.
-        max_bytes: Largest size of a file that is decoded; None takes the limit of the training.
-        engine: What runs the network: `onnxruntime`, `openvino`, `openvino-bf16`, `cuda`,
-            `tensorrt`, or `auto`, which takes the fastest that is installed. Any but `onnxruntime`
-            first has to answer the bundle's proof pictures as that does.
+        max_pixels: Largest picture that is decoded, in pixels (height times width); None takes the
+            limit of the training.
+        max_bytes: Largest file that is decoded, in bytes; None takes the limit of the training.
+        engine: Inference engine: `onnxruntime`, `openvino`, `openvino-bf16`, `cuda`, `tensorrt`, or
+            `auto`, which takes the fastest one installed. Any engine but `onnxruntime` is first
+            compared with it on the proof pictures of the bundle.
 
     Raises:
-        BundleError: If nothing is there, or it is not a bundle.
-        UsageError: If there is no such engine; when it is used, if it cannot compute here, or if
+        BundleError: If there is no model, or it is not a valid bundle.
+        UsageError: If the engine is unknown; on first use, if it cannot run on this machine, or if
             models that vote differ in task or labels.
-        MissingExtraError: When it is used, if the engine is not installed.
-        ParityError: When it is used, if the engine answers differently.
+        MissingExtraError: On first use, if the engine is not installed.
+        ParityError: On first use, if the answers of the engine differ.
     """
 
     def __init__(
@@ -93,40 +93,40 @@ class Model:
         self._others = [Model(other, **self._given, engine=engine) for other in others]
 
     def __repr__(self) -> str:
-        """Name the model, its task and where it lies."""
+        """Return the name of the model, its task and its path."""
         if self._others:
             names = ", ".join(repr(model.bundle.name) for model in (self, *self._others))
             return f"Model({names} vote, task={self.task!r})"
         return f"Model({self.bundle.name!r}, task={self.task!r}, {self.bundle.path})"
 
     def __reduce__(self) -> tuple[Callable[..., Model], tuple[str, dict[str, int | None], str]]:
-        """Pickle the path: of the run if there is one, else of the bundle."""
+        """Pickle the path of the run if there is one, or else of the bundle."""
         models = (self, *self._others)
         paths = [str((model.run or model.bundle.path).resolve()) for model in models]
         return _reopen, (",".join(paths), self._given, self._engine)
 
     def __getattr__(self, name: str) -> Any:
-        """Say what to type instead of what other libraries have."""
+        """Raise an AttributeError that suggests the right name."""
         raise missing_attribute("model", "model", name, dir(type(self)))
 
     @property
     def task(self) -> str:
-        """`classify`, `read` or `segment`, or the task of a plug-in."""
+        """The task: `classify`, `read`, `segment`, or the task of a plug-in."""
         return self.bundle.manifest.task
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes, or the alphabet of a reader; outputs are in this order."""
+        """The classes, or the alphabet of a reader, in the order of the outputs."""
         return self.bundle.task.labels.names
 
     @property
     def names(self) -> dict[int, str]:
-        """Position → label, as Ultralytics has it."""
+        """Position → label, as in Ultralytics."""
         return dict(enumerate(self.labels))
 
     @property
     def metrics(self) -> dict[str, Interval]:
-        """Metrics on validation: floats that print as `97.5 % (95.5 to 98.6)`."""
+        """Validation metrics: floats that print as `97.5 % (95.5 to 98.6)`."""
         # Imported late: `foveal predict` needs no metrics.
         from foveal.metrics import Interval
 
@@ -134,7 +134,7 @@ class Model:
         return {name: Interval.from_json(value) for name, value in stored.items()}
 
     def info(self) -> JsonObject:
-        """Return what the model is: name, task, labels, input, metrics, engine, where it lies."""
+        """Return a description: name, task, labels, input, metrics, engine, paths."""
         # Imported late: `foveal predict` needs none of that.
         from foveal.predict.choice import facts_of
 
@@ -220,31 +220,31 @@ class Model:
         verbose: bool = True,
         progress: Progress | None = None,
     ) -> Answer | Answers | Iterator[Answer]:
-        """Answer one picture or several; `model(...)` is the same.
+        """Answer one or several pictures; `model(...)` is the same.
 
-        One picture gives an `Answer`. A folder, a glob, or a list gives `Answers`, in order; one of
-        them that cannot be read has an answer with an `error`, and the others are answered.
+        One picture gives an `Answer`. A folder, a glob or a list gives `Answers`, in order. The
+        answer to a picture that cannot be read has an `error`; the others are answered.
 
         Args:
             pictures: A path, the bytes of a picture file, an open file, an array ((H, W) grey,
                 (H, W, 3) RGB or (H, W, 4) RGBA; uint8, or floats in [0, 1]), a Pillow image, a
                 folder, a glob, or a list, tuple or generator of any of these.
-            stream: Return an iterator that answers while it is read, for more pictures than fit in
-                memory.
-            batch_size: Pictures run through the network together; tiled pictures run one by one.
-            out: Folder for `<stem>.png` (the mask, if the model gives masks) and
-                `<stem>_overlay.jpg` (the answer drawn on the picture), whose paths are then in the
+            stream: Return an iterator that answers lazily, for more pictures than fit in memory.
+            batch_size: Number of pictures run through the network together; tiled pictures are run
+                one by one.
+            out: Folder for `<stem>.png` (the mask, if the model predicts masks) and
+                `<stem>_overlay.jpg` (the answer drawn on the picture); their paths are added to the
                 records. None writes nothing.
-            maps: With `out`: also write the probability of each label in grey, 255 for 1, as
-                `<stem>_<label>.png`.
-            verbose: Whether several pictures show a bar in a terminal or notebook.
-            progress: Receives the progress instead.
+            maps: With `out`: also write the probability map of each label as `<stem>_<label>.png`,
+                in grey levels from 0 to 255.
+            verbose: Whether to show a progress bar for several pictures in a terminal or notebook.
+            progress: Receives the progress instead of the progress bar.
 
         Raises:
             ImageError: If one picture is given and cannot be read.
-            DataError: For a folder without pictures, or a glob that matches nothing.
-            UsageError: For what is no picture, if `out` cannot be written or contains the pictures
-                themselves, or if `maps` is given without `out`.
+            DataError: If a folder has no pictures, or a glob matches nothing.
+            UsageError: If an argument is not a picture, `out` cannot be written to or contains the
+                pictures themselves, or `maps` is given without `out`.
 
         Example:
             >>> model.predict("cat.jpg").label  # doctest: +SKIP
@@ -309,27 +309,30 @@ class Model:
         progress: Progress | None = None,
         verbose: bool = True,
     ) -> AnswerFiles:
-        """Answer many pictures on a Ray cluster, into files.
+        """Answer many pictures on a Ray cluster, and write the answers to files.
 
-        Call it again after anything went wrong: what is in the files is not answered twice.
+        Repeating an interrupted call continues it: no picture is answered twice.
 
         Args:
-            on: `ray:local` starts a cluster on this machine, `ray:auto` joins the one that it
-                belongs to. `ray://HOST` sends the work to another cluster as a job, and waits.
-            pictures: Files, folders, globs, archives or URLs, which each machine has to see; for
-                `ray://HOST` URLs.
-            out: Folder or URL for the files `part-000000.jsonl`, …, with a record for each picture
-                in order; a picture that cannot be read has one with an `error`.
-            format: `jsonl` or `parquet`; None takes the ending of `out`, or else `jsonl`.
-            workers: Actors that answer, each on one core; None takes all cores.
-            batch_size: Pictures run through the network together.
-            progress: Receives the progress; the log of a job goes to `foveal.cluster.sent` instead.
-            verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
+            on: `ray:local` starts a cluster on this machine, `ray:auto` joins the cluster that it
+                belongs to, and `ray://HOST` submits a job to another cluster and waits for it.
+            pictures: Files, folders, globs, archives or URLs that every machine can read; only URLs
+                for `ray://HOST`.
+            out: Folder or URL for the files `part-000000.jsonl`, …, which hold one record per
+                picture, in order; the record of a picture that cannot be read has an `error`.
+            format: `jsonl` or `parquet`; None takes the extension of `out`, or else `jsonl`.
+            workers: Number of actors, each on one core; None takes all cores.
+            batch_size: Number of pictures run through the network together.
+            progress: Receives the progress; for `ray://HOST`, the log of the job goes to the logger
+                `foveal.cluster.sent` instead.
+            verbose: Whether to show a progress bar in a terminal or notebook, if no `progress` is
+                given.
 
         Raises:
-            MissingExtraError: If Ray, or what a URL needs, is not installed.
-            UsageError: If there is no cluster, or `out` has other answers or cannot be written to.
-            DataError: For a folder without pictures, or one that a machine does not see.
+            MissingExtraError: If Ray, or a package that a URL needs, is not installed.
+            UsageError: If there is no cluster, or `out` holds other answers or cannot be written
+                to.
+            DataError: If a folder has no pictures, or a machine cannot read it.
 
         Example:
             >>> files = model.predict_on("ray:local", "photos/", "answers")  # doctest: +SKIP
@@ -372,18 +375,18 @@ class Model:
     def predict_proba(
         self, pictures: Iterable[Any], *, batch_size: int = 32
     ) -> NDArray[np.float32]:
-        """Return the probabilities of every class for several pictures.
+        """Return the calibrated probability of each class for several pictures.
 
         Args:
             pictures: As for `predict`; a single picture counts as a list of one.
-            batch_size: Pictures run through the network together.
+            batch_size: Number of pictures run through the network together.
 
         Returns:
             (N, C) float32, in the order of `labels`.
 
         Raises:
             ImageError: If one of the pictures cannot be read.
-            UsageError: If the task does not give classes.
+            UsageError: If the task does not predict classes.
         """
         answers = self.predict(pictures, stream=True, batch_size=batch_size)
         rows = [np.asarray(answer.probs) for answer in answers]
@@ -402,24 +405,27 @@ class Model:
         on: str | None = None,
         workers: int | None = None,
     ) -> Evaluation:
-        """Evaluate the model on labelled data, through the code that serves it.
+        """Evaluate the model on labelled data, with the same code that serves it.
 
         Args:
-            data: Labelled data in any layout that training accepts, or `synth:KIND`; None takes
-                the validation part of what the model was trained on.
-            split: Use only `train`, `val` or `test`, if the data has these parts.
-            out: Folder for report.html, metrics.json and predictions.csv; None writes nothing.
+            data: Labelled data in any layout that training accepts, or `synth:KIND`; None takes the
+                validation split of the training.
+            split: Use only the part `train`, `val` or `test` of the data, if it has these parts.
+            out: Folder for `report.html`, `metrics.json` and `predictions.csv`; None writes
+                nothing.
             label_regex: Regular expression that finds the label in a file name: its group `text`,
                 or else its first.
             progress: Receives the progress.
-            verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
-            on: `ray:local` answers on a Ray cluster of this machine, `ray:auto` on the one that it
-                belongs to; None answers here. The metrics and the report are made here.
-            workers: With `on`: actors that answer, each on one core; None takes all cores.
+            verbose: Whether to show a progress bar in a terminal or notebook, if no `progress` is
+                given.
+            on: `ray:local` starts a Ray cluster on this machine, `ray:auto` joins the cluster that
+                it belongs to; None answers in this process. Metrics and report are always computed
+                in this process.
+            workers: With `on`: number of actors, each on one core; None takes all cores.
 
         Raises:
-            DataError: If no labelled picture can be read.
-            UsageError: Without `data`, if the run of the model is not at hand.
+            DataError: If there is no labelled picture that can be read.
+            UsageError: If `data` is None and the run of the model is not available.
 
         Example:
             >>> evaluation = model.evaluate("held-out")  # doctest: +SKIP
@@ -461,12 +467,14 @@ class Model:
 
         Args:
             picture: As for calling the model.
-            label: Label or character to explain; None explains the answer as a whole (for a text,
-                its alignment).
-            method: `evidence` (the model's own map) or `occlusion` (slower, independent).
+            label: Label or character to explain; None explains the whole answer (for a text, its
+                alignment).
+            method: `evidence` (the evidence map of the model itself) or `occlusion` (slower, but
+                independent of the model's architecture).
 
         Raises:
             TargetError: If the model does not know the label.
+            UsageError: If the method is unknown, or does not apply to the model.
         """
         from foveal.explain.evidence import explain_evidence, explain_occlusion
 
@@ -490,33 +498,32 @@ class Model:
         progress: Progress | None = None,
         verbose: bool = True,
     ) -> Path | str:
-        """Export the bundle to another format, proven equal in the runtime that its users have.
+        """Export the model to another format, and verify it in the runtime of that format.
 
         Args:
             to: Name of the format; `foveal export --list` shows them all.
             out: File or folder to write, or an fsspec URL such as `s3://models/photos`; None takes
-                the model's name with the ending of the format, in the working directory.
-            int8: Quantise the network to whole numbers of 8 bits, calibrated on pictures of the
+                the name of the model with the extension of the format, in the working directory.
+            int8: Quantise the network to 8-bit integers, calibrated on training pictures.
+            fp16: Convert the network to half precision.
+            with_app: Also write an app that contains the model.
+            gpu: Export for machines with a GPU.
+            without_pictures: Omit the validation pictures with which an app checks itself.
+            data: Labelled pictures to verify the export on; None takes the validation split of the
                 training.
-            fp16: Write the network's numbers with 16 bits.
-            with_app: Also write an application around the model.
-            gpu: Write it for machines with a graphics processor.
-            without_pictures: Leave out the validation pictures with which an application checks
-                itself.
-            data: Labelled pictures to prove the export on; None takes the validation split of the
-                model's run.
             progress: Receives the progress.
-            verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
+            verbose: Whether to show a progress bar in a terminal or notebook, if no `progress` is
+                given.
 
         Returns:
             The path that was written, or the URL.
 
         Raises:
-            UsageError: If there is no such format, it does not take an option, `out` cannot be
+            UsageError: If the format is unknown or does not support an option, `out` cannot be
                 written, or several models vote.
             MissingExtraError: If a package that the format needs is not installed.
-            ParityError: If what was written answers differently from the bundle; nothing is left
-                of it.
+            ParityError: If the answers of the export differ from those of the bundle; nothing is
+                written then.
         """
         # Imported late: most models are not exported.
         from foveal.export.job import options_of
@@ -545,15 +552,15 @@ class Model:
             reporting.finish()
 
     def exports(self) -> list[JsonObject]:
-        """Return what was exported from the model, with the proofs; the newest last.
+        """Return the exports of the model and their verification, newest last.
 
-        Each has `to`, `precision`, `version` (of the bundle), `created`, `path`, `bytes` and
-        `proof` (None where the bundle's own network was written). The record is in the run, or
-        beside the version in the store; without either it is empty.
+        Each has the keys `to`, `precision`, `version` (of the bundle), `created`, `path`, `bytes`
+        and `proof` (None if the network of the bundle itself was written). They are recorded in the
+        run, or beside the version in the store; without either, the list is empty.
 
         Raises:
             StoreError: If the store cannot be reached.
-            UsageError: If the record is damaged.
+            UsageError: If the record of the exports is damaged.
         """
         from foveal.workflow.exports import exports_of
 
@@ -561,7 +568,7 @@ class Model:
 
     @spelled
     def save(self, path: str | Path) -> Path:
-        """Write the model as one file, which `foveal.load` opens on any machine.
+        """Write the model to one file, which `foveal.load` opens on any machine.
 
         Args:
             path: File to write, such as `photos.foveal`.
@@ -570,7 +577,7 @@ class Model:
             The path that was written.
 
         Raises:
-            UsageError: If a folder is there.
+            UsageError: If `path` is a folder.
         """
         return Path(self.export("foveal", path))
 
@@ -583,17 +590,17 @@ class Model:
         note: str = "",
         progress: Progress | None = None,
     ) -> StoredVersion:
-        """Publish the model in a store, as the next version of a name.
+        """Publish the model in a store as the next version of a name.
 
-        If a test set is pinned there, the new version is measured on it.
+        If a test set is pinned there, the new version is evaluated on it.
 
         Args:
             name: Name in the store; None takes the model's own.
-            store: The store, or its path or URL; None takes the variable `FOVEAL_STORE`, or else
-                `models`. `mlflow:URI` publishes in the MLflow registry at that URI.
-            parent: The version to compare it with; None takes the current one.
-            note: A remark that is kept with the version.
-            progress: Receives the progress of that.
+            store: Store, or its path or URL; None takes the environment variable `FOVEAL_STORE`, or
+                else the folder `models`. `mlflow:URI` publishes in the MLflow registry at that URI.
+            parent: Version to compare it with; None takes the current one.
+            note: A remark that is stored with the version.
+            progress: Receives the progress of the evaluation.
 
         Raises:
             UsageError: If several models vote, or the store cannot be written to.
@@ -629,7 +636,7 @@ class Model:
         insecure: bool = False,
         collect: str | Path | None = None,
     ) -> ServerHandle:
-        """Serve the model and its web page in a thread, and return at once.
+        """Serve the model and its web page from a thread, and return at once.
 
         Args:
             host: Address to listen on.
@@ -642,7 +649,8 @@ class Model:
             A handle with `.url` and `.stop()`.
 
         Raises:
-            UsageError: For an address that others can reach, without keys and without `insecure`.
+            UsageError: If other machines can reach the address and neither `keys` nor `insecure` is
+                given.
         """
         from foveal.access import existing_keys_file
         from foveal.server.run import start_in_thread
@@ -660,7 +668,7 @@ class Model:
         )
 
     def check_alone(self, done: str) -> None:
-        """Raise unless this is one model; `done` says what is done to one alone."""
+        """Raise a UsageError if several models vote; `done` is the verb of the message."""
         if self._others:
             raise UsageError(
                 f"Models that vote are {done} one by one.",
@@ -676,16 +684,16 @@ class Model:
         return [{k: float(v) for k, v in row.items() if _is_number(v)} for row in rows]
 
     def layers(self) -> list[tuple[str, str, tuple[int, ...]]]:
-        """Return (name, type, output shape) of every layer of the network. Needs torch."""
+        """Return (name, type, output shape) of every layer of the network. Requires torch."""
         from foveal.explain.layers import list_layers
 
         return list_layers(self._network, self.bundle.pipeline.example_size)
 
     def features(self, picture: PictureLike, layer: str) -> NDArray[np.float32]:
-        """Return the output of a layer for a picture, without the batch axis. Needs torch.
+        """Return the output of a layer for a picture, without the batch axis. Requires torch.
 
         Raises:
-            UsageError: If the network has no such layer; the message names the nearest.
+            UsageError: If the network has no such layer; the message suggests the closest name.
         """
         from foveal.explain.layers import layer_features
 
@@ -716,7 +724,7 @@ class Model:
 
 
 def shown_progress(progress: Progress | None, *, verbose: bool) -> Progress:
-    """Return what the progress goes to."""
+    """Return the object that receives the progress."""
     if progress is not None or not verbose:
         return progress or NoProgress()
     # Imported late: what draws bars takes longer to load than a small picture to answer.

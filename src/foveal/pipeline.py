@@ -86,7 +86,7 @@ class Pipeline:
         """Return where an original of (height, width) pixels lies in the model input.
 
         Raises:
-            ImageError: When it is too wide for `line`.
+            ImageError: If it is too wide for `line`.
         """
         if self.is_tiled:
             return Frame((height, width), (height, width), (1.0, 1.0), (0.0, 0.0))
@@ -126,7 +126,7 @@ class Pipeline:
         For `tile` that is the picture itself: it is cut where the network is run.
 
         Raises:
-            ImageError: When it is too wide for `line`.
+            ImageError: If it is too wide for `line`.
         """
         if self.is_tiled:
             return picture.pixels, self.frame(picture.height, picture.width)

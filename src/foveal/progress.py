@@ -1,4 +1,4 @@
-"""Progress for people: a bar on a terminal or in a notebook, a line now and then elsewhere."""
+"""Progress displays: a bar in a terminal or notebook, and occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ DRAW_EVERY_S = 0.2
 
 
 def make_progress(*, quiet: bool) -> Progress:
-    """Return what draws progress on stderr: a bar, lines, or nothing."""
+    """Return a progress display for stderr: a bar, lines, or none."""
     if quiet:
         return NoProgress()
     return BarProgress() if sys.stderr.isatty() else LineProgress()
 
 
 def live_progress() -> Progress:
-    """Return what draws a bar in a notebook or on a terminal, and nothing anywhere else."""
+    """Return a progress bar in a notebook or terminal, and no display anywhere else."""
     if in_notebook():
         return NotebookProgress()
     return BarProgress() if sys.stderr.isatty() else NoProgress()
@@ -52,7 +52,7 @@ def live_progress() -> Progress:
 
 @contextmanager
 def followed() -> Iterator[Progress]:
-    """Show foveal's messages, and give what draws the progress between them."""
+    """Show foveal's messages, and yield a progress display that is drawn between them."""
     drawn = live_progress()
     if isinstance(drawn, NoProgress):
         drawn = LineProgress()
@@ -64,7 +64,7 @@ def followed() -> Iterator[Progress]:
 
 
 def in_notebook() -> bool:
-    """Return whether this is the kernel of a notebook, which shows HTML."""
+    """Return whether this process is the kernel of a notebook, which renders HTML."""
     kernel = sys.modules.get("ipykernel.zmqshell")
     ipython = sys.modules.get("IPython")
     if kernel is None or ipython is None:
@@ -73,7 +73,7 @@ def in_notebook() -> bool:
 
 
 class NotebookProgress:
-    """A bar in the output of a cell: what was done stays, a line for each piece of work."""
+    """A progress bar in the output of a cell; each finished task remains as a line."""
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -85,20 +85,20 @@ class NotebookProgress:
         self._began = self._drawn = 0.0
 
     def start(self, title: str, total: int | None) -> None:
-        """Begin a piece of work of `total` steps (None when unknown)."""
+        """Begin a task of `total` steps; None if the number is unknown."""
         self.finish()
         self._title, self._total, self._steps, self._fields = title, total, 0, {}
         self._began = time.monotonic()
         self._draw(self._bar())
 
     def update(self, done: int, fields: dict[str, str] | None = None) -> None:
-        """Say that `done` steps are finished so far, with named values to show."""
+        """Report that `done` steps are finished so far, with named values to show."""
         self._steps, self._fields = done, fields or self._fields
         if self._title is not None and time.monotonic() - self._drawn >= DRAW_EVERY_S:
             self._draw(self._bar())
 
     def finish(self) -> None:
-        """End the current piece of work."""
+        """End the current task."""
         if self._title is not None:
             words = [_shown(self._fields), f"{time.monotonic() - self._began:.0f} s"]
             self._done.append("  ".join([self._title, *filter(None, words)]))
@@ -127,15 +127,15 @@ class NotebookProgress:
 
 
 class _Share(ProgressColumn):
-    """How much is done: a percentage, or a count where the total is unknown."""
+    """Column with the percentage done, or with the count if the total is unknown."""
 
     def render(self, task: Task) -> Text:
-        """Return it with the width of `100 %`, so that what follows stays in its place."""
+        """Return the text, padded to the width of `100 %`."""
         return Text(f"{_share(int(task.completed), task.total):>5}", "progress.percentage")
 
 
 class _Clock(ProgressColumn):
-    """The time left, by the work itself or by the rate so far; at the end the time taken."""
+    """Column with the estimated time left; at the end, the time taken."""
 
     def render(self, task: Task) -> Text:
         """Return minutes and seconds."""
@@ -150,7 +150,7 @@ class _Clock(ProgressColumn):
 
 
 class BarProgress:
-    """A bar with the share that is done, named values, and the time left, at the end the time."""
+    """A bar with the share that is done, named values, and the time left or, at the end, taken."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
@@ -159,7 +159,7 @@ class BarProgress:
         self._task: TaskID | None = None
 
     def start(self, title: str, total: int | None) -> None:
-        """Begin a piece of work of `total` steps (None when unknown)."""
+        """Begin a task of `total` steps; None if the number is unknown."""
         self.finish()
         self._bar = RichBar(
             *([] if self._is_narrow else [SpinnerColumn()]),
@@ -174,7 +174,7 @@ class BarProgress:
         self._bar.start()
 
     def update(self, done: int, fields: dict[str, str] | None = None) -> None:
-        """Say that `done` steps are finished so far, with named values to show."""
+        """Report that `done` steps are finished so far, with named values to show."""
         if self._bar is None or self._task is None:
             return
         if fields:
@@ -186,7 +186,7 @@ class BarProgress:
             self._bar.update(self._task, completed=done)
 
     def finish(self) -> None:
-        """End the current piece of work."""
+        """End the current task."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, ended=True)
             self._bar.stop()
@@ -194,7 +194,7 @@ class BarProgress:
 
 
 class LineProgress:
-    """One line when work begins, one every ten seconds, one when it is done."""
+    """Prints a line when a task begins, every ten seconds, and when it is done."""
 
     def __init__(self) -> None:
         self._title: str | None = None
@@ -204,13 +204,13 @@ class LineProgress:
         self._began = self._said = 0.0
 
     def start(self, title: str, total: int | None) -> None:
-        """Begin a piece of work of `total` steps (None when unknown)."""
+        """Begin a task of `total` steps; None if the number is unknown."""
         self.finish()
         self._title, self._total, self._done, self._fields = title, total, 0, {}
         self._began = self._said = time.monotonic()
 
     def update(self, done: int, fields: dict[str, str] | None = None) -> None:
-        """Say that `done` steps are finished so far, with named values to show."""
+        """Report that `done` steps are finished so far, with named values to show."""
         self._done = done
         self._fields = fields or self._fields
         if self._title is not None and time.monotonic() - self._said >= LINE_EVERY_S:
@@ -218,7 +218,7 @@ class LineProgress:
             self._print("")
 
     def finish(self) -> None:
-        """End the current piece of work."""
+        """End the current task."""
         if self._title is not None:
             self._print(f"  ({time.monotonic() - self._began:.1f} s)")
             self._title = None
@@ -235,14 +235,14 @@ class LineProgress:
 
 
 def _share(done: int, total: float | None) -> str:
-    """Return `25 %`; without a total the count, and nothing while nothing is counted."""
+    """Return `25 %`, or the count if the total is unknown; empty before the first step."""
     if total is None:
         return f"{done:,}" if done else ""
     return f"{100 * done // max(1, int(total))} %"
 
 
 def _shown(fields: dict[str, str]) -> str:
-    """Return the named values in a line; a rate has its unit and needs no name."""
+    """Return the named values as text; a rate is shown with its unit instead of its name."""
     return "  ".join(
         value if name == "rate" else f"{name} {value}"
         for name, value in fields.items()

@@ -1,8 +1,8 @@
-"""Tables by name: what foveal brings, and what other packages add to it by entry points.
+"""Registries of named items: foveal's own, and those that plug-ins add by entry points.
 
-Entry points are looked for only when a name is asked for that foveal does not bring, or when
-names are listed: neither `import foveal` nor a prediction pays for them. A plug-in that does not
-work is named, and stops nothing but what asked for it.
+Entry points are searched only when an unknown name is requested or the names are listed, so that
+neither `import foveal` nor a prediction pays for them. A broken plug-in is reported by name, and
+only affects code that requests it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ logger = logging.getLogger(__name__)
 @final
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An entry point of another package.
+    """An entry point of a plug-in package.
 
     Attributes:
-        group: Such as `foveal.backbones`.
-        name: The name that it adds.
-        value: Where it lies: `package.module:attribute`, or `package.module`.
-        package: The distribution that declares it.
+        group: Entry-point group, such as `foveal.backbones`.
+        name: Name of the added item.
+        value: Object reference: `package.module:attribute`, or `package.module`.
+        package: Distribution that declares the entry point.
         version: Version of the distribution.
     """
 
@@ -44,12 +44,12 @@ class Plugin:
 
 
 class Registry(Generic[T]):
-    """Names of one kind of thing: foveal's own, added at import, and those of plug-ins.
+    """The named items of one kind: foveal's own, registered at import, and those of plug-ins.
 
     Args:
-        kind: What is registered, as it appears in errors ("backbone").
-        item_type: What an entry must be an instance of.
-        group: Group of the entry points by which packages add entries; None takes none.
+        kind: Name of the kind for error messages, such as "backbone".
+        item_type: Type that items must be instances of.
+        group: Entry-point group of plug-ins; None allows no plug-ins.
     """
 
     def __init__(self, kind: str, item_type: type[Any], *, group: str | None = None) -> None:
@@ -63,7 +63,7 @@ class Registry(Generic[T]):
         """Register `item` under `name` and return it.
 
         Raises:
-            ValueError: When the name is taken.
+            ValueError: If the name is taken.
         """
         if name in self._own:
             raise ValueError(f"Invalid {self.kind} registration: {name!r} is taken already.")
@@ -72,7 +72,7 @@ class Registry(Generic[T]):
 
     @cached_property
     def plugins(self) -> tuple[Plugin, ...]:
-        """Every entry point of the group, whether it works or not, by name and package."""
+        """All entry points of the group, working or not, sorted by name and package."""
         if self.group is None:
             return ()
         # 70 ms, which those who use only what foveal brings do not pay.
@@ -86,10 +86,10 @@ class Registry(Generic[T]):
         return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.package)))
 
     def load(self, plugin: Plugin) -> T:
-        """Return what an entry point names.
+        """Load the object of an entry point.
 
         Raises:
-            PluginError: When its name is taken, its code fails, or it is of another type.
+            PluginError: If its name is taken, its code fails, or the object has the wrong type.
         """
         if plugin not in self._loaded:
             if plugin.name in self._own:
@@ -109,12 +109,12 @@ class Registry(Generic[T]):
 
     @contextmanager
     def blaming(self, name: str) -> Iterator[None]:
-        """Name the plug-in when code of the entry `name` raises anything but a `FovealError`.
+        """Raise a PluginError if code of the item `name` raises anything but a `FovealError`.
 
-        Errors of foveal's own entries pass as they are: they are bugs.
+        Exceptions of foveal's own items are not changed: they are bugs.
 
         Raises:
-            PluginError: In place of what the plug-in raised.
+            PluginError: In place of the exception of the plug-in.
         """
         try:
             yield
@@ -125,7 +125,7 @@ class Registry(Generic[T]):
             raise self._broken(plugin, _in_a_line(error)) from error
 
     def works(self) -> Iterator[tuple[str, T]]:
-        """Yield every name and its entry; log a warning for each plug-in that does not work."""
+        """Yield every name and item; log a warning for each broken plug-in."""
         yield from self._own.items()
         for plugin in self.plugins:
             try:
@@ -136,11 +136,11 @@ class Registry(Generic[T]):
                 yield plugin.name, item
 
     def __getitem__(self, name: str) -> T:
-        """Return the entry called `name`.
+        """Return the item called `name`.
 
         Raises:
-            UsageError: When there is none; the message names the nearest.
-            PluginError: When it is a plug-in's and does not work.
+            UsageError: If there is none; the message suggests the closest name.
+            PluginError: If it belongs to a plug-in that does not work.
         """
         if name in self._own:
             return self._own[name]
@@ -151,7 +151,7 @@ class Registry(Generic[T]):
         return self.load(plugin)
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether `name` is registered, by foveal or by a plug-in that may be broken."""
+        """Return whether `name` is registered by foveal or by a plug-in, which may be broken."""
         return name in self._own or any(plugin.name == name for plugin in self.plugins)
 
     def __iter__(self) -> Iterator[str]:
@@ -159,7 +159,7 @@ class Registry(Generic[T]):
         return iter(dict.fromkeys([*self._own, *(plugin.name for plugin in self.plugins)]))
 
     def __len__(self) -> int:
-        """Return how many names there are."""
+        """Return the number of names."""
         return len(list(iter(self)))
 
     def _find(self, name: str) -> Plugin | None:

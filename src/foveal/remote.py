@@ -259,8 +259,8 @@ def open_url(url: str) -> Remote:
     """Return what a URL names, which need not be there yet.
 
     Raises:
-        MissingExtraError: When the URL's kind needs a package that is not installed.
-        UsageError: When the URL is of no known kind.
+        MissingExtraError: If the protocol of the URL needs a package that is not installed.
+        UsageError: If the protocol of the URL is unknown.
     """
     scheme = url.partition("://")[0]
     if scheme in ("gs", "gcs") and os.environ.get("STORAGE_EMULATOR_HOST"):

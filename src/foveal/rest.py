@@ -83,7 +83,7 @@ class Service:
         """Check the address.
 
         Raises:
-            UsageError: When it is none.
+            UsageError: If it is none.
         """
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -93,7 +93,7 @@ class Service:
         """Return the JSON of a path.
 
         Raises:
-            ServiceError: When it cannot be had.
+            ServiceError: If it cannot be had.
         """
         return _parsed(self.ask("GET", _with_query(path, query)), self.name)
 
@@ -106,7 +106,7 @@ class Service:
             repeatable: Whether it does no harm when it arrives twice.
 
         Raises:
-            ServiceError: When it is refused, or not answered.
+            ServiceError: If it is refused, or not answered.
         """
         return _parsed(self.ask("POST", path, _encoded(body), repeatable=repeatable), self.name)
 
@@ -114,7 +114,7 @@ class Service:
         """Delete what is at a path, and return the JSON of the answer.
 
         Raises:
-            ServiceError: When it is refused, or not answered.
+            ServiceError: If it is refused, or not answered.
         """
         return _parsed(self.ask("DELETE", path), self.name)
 
@@ -138,7 +138,7 @@ class Service:
             kind: Type of the body.
 
         Raises:
-            ServiceError: When it is refused, or not answered at the last try.
+            ServiceError: If it is refused, or not answered at the last try.
         """
         headers = {"Accept": "application/json", **self.headers()}
         if body is not None:
@@ -208,7 +208,7 @@ _OPENER = urllib.request.build_opener(_NoRedirects)
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether an address is of this machine alone."""
+    """Return whether an address is of this machine alone."""
     return urlsplit(url).hostname in _LOOPBACK
 
 

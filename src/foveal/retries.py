@@ -78,10 +78,10 @@ def insist(work: Callable[[], T], url: str, doing: str) -> T:
         doing: As in `Cannot read URL`: `read`, `write`, `list`.
 
     Raises:
-        FileNotFoundError: When `work` raises it; it is not asked again.
+        FileNotFoundError: If `work` raises it; it is not asked again.
         FileExistsError: Likewise.
         NotADirectoryError: Likewise.
-        RemoteError: When it failed otherwise, or for too long.
+        RemoteError: If it failed otherwise, or for too long.
     """
     began = time.monotonic()
     pauses, attempts = waits(FIRST_WAIT_S), 1
@@ -103,7 +103,7 @@ def insist(work: Callable[[], T], url: str, doing: str) -> T:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Tell whether an error of a remote file system may be gone at the next attempt."""
+    """Return whether an error of a remote file system may be gone at the next attempt."""
     if is_refused(error):
         return False
     if (status := status_of(error)) is not None:
@@ -117,7 +117,7 @@ def is_passing(error: BaseException) -> bool:
 
 
 def is_refused(error: BaseException) -> bool:
-    """Tell whether an error says that credentials are missing or do not suffice."""
+    """Return whether an error says that credentials are missing or do not suffice."""
     return (
         isinstance(error, PermissionError)
         or status_of(error) in _REFUSED_STATUS

@@ -1,4 +1,4 @@
-"""What a setting says about itself: its type, bounds, one line of help, whether it is everyday.
+"""Metadata of settings: type, bounds, help text, and whether it is a command-line option.
 
 Settings are the fields of frozen dataclasses: the recipe's sections and the options of a task.
 Checks, error messages, options of the command line, keyword arguments and documentation are made
@@ -45,15 +45,15 @@ _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 @final
 class About(NamedTuple):
-    """What an annotated field says about itself.
+    """Metadata of an annotated field.
 
     Attributes:
-        help: One line.
-        ge: Least value of a number.
-        gt: Value that a number exceeds.
-        le: Largest value of a number.
-        lt: Value that a number stays below.
-        none: What the default None stands for.
+        help: Help text, one line.
+        ge: Smallest allowed number.
+        gt: Exclusive lower bound.
+        le: Largest allowed number.
+        lt: Exclusive upper bound.
+        none: Meaning of the default None.
     """
 
     help: str
@@ -66,14 +66,14 @@ class About(NamedTuple):
 
 @final
 class Knob(NamedTuple):
-    """Marks a field that is an option of the command line and an argument in Python.
+    """Marks a field that is both a command-line option and a Python argument.
 
     Attributes:
-        flags: Names of the option; none takes the field's.
-        metavar: What stands for the value in the help; None takes the type's.
+        flags: Names of the option; empty takes the name of the field.
+        metavar: Placeholder of the value in the help; None takes that of the type.
         least: Smallest value of the option, where the command line checks it.
         most: Largest value of the option.
-        unit: What 1 of the option stands for: of one in MiB, 1024 * 1024.
+        unit: Factor from the option to the setting, such as 1024 * 1024 for an option in MiB.
     """
 
     flags: tuple[str, ...] = ()
@@ -88,11 +88,11 @@ class Setting(NamedTuple):
     """A key of the recipe, or of a task's options.
 
     Attributes:
-        key: Dotted, such as `train.lr`.
-        kind: Its type, without None.
-        default: The value where none is given; None or `auto` is chosen from the data.
+        key: Dotted key, such as `train.lr`.
+        kind: Type, without None.
+        default: Default value; None or `auto` is chosen from the data.
         about: Bounds and help.
-        knob: Present for everyday settings.
+        knob: Present if the setting is an everyday one.
     """
 
     key: str
@@ -108,24 +108,24 @@ class Setting(NamedTuple):
 
     @property
     def help(self) -> str:
-        """Return one line about it."""
+        """Return the help text, one line."""
         return self.about.help
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Return the options of the command line; none where it is no knob."""
+        """Return the command-line options; empty if the setting is not an everyday one."""
         if self.knob is None:
             return ()
         return self.knob.flags or ("--" + self.name.replace("_", "-"),)
 
     @property
     def where(self) -> str:
-        """Return the key as errors name it, with its option: `'train.lr' (--lr)`."""
+        """Return the key with its option for error messages: `'train.lr' (--lr)`."""
         return f"'{self.key}'" + (f" ({self.flags[0]})" if self.flags else "")
 
     @property
     def expected(self) -> str:
-        """Return what a value must be: `a number > 0`."""
+        """Return a description of valid values, such as `a number > 0`."""
         if get_origin(self.kind) is Literal:
             return "one of " + ", ".join(str(value) for value in get_args(self.kind))
         limits = [
@@ -136,12 +136,12 @@ class Setting(NamedTuple):
         return f"{_WORDS[self.kind]} {' and '.join(limits)}".strip()
 
     def read(self, value: Any) -> Any:
-        """Return a plain value, as read from YAML or JSON, as the setting has it.
+        """Convert a plain value, as read from YAML or JSON, to the type of the setting.
 
         A number may be text (`1e-3` is text in YAML) and a tuple a list.
 
         Raises:
-            RecipeError: When it has another type or is out of bounds.
+            RecipeError: If the value has the wrong type or is out of bounds.
         """
         try:
             found = _as_kind(self.kind, value)
@@ -170,16 +170,16 @@ class Setting(NamedTuple):
 
 
 def parse_section(section: type[SectionT], data: Mapping[str, Any], prefix: str = "") -> SectionT:
-    """Check a mapping and return it as a section.
+    """Validate a mapping and return it as a section.
 
     Args:
-        section: A frozen dataclass; its fields are sections themselves or annotated with `About`.
-        data: Plain values, as read from YAML; sections of it are mappings too.
-        prefix: What keys begin with in errors, such as `task_options.`.
+        section: A frozen dataclass whose fields are sections or annotated with `About`.
+        data: Plain values, as read from YAML; subsections are mappings too.
+        prefix: Prefix of the keys in error messages, such as `task_options.`.
 
     Raises:
-        RecipeError: For an unknown key (names the nearest) or a value of the wrong type or out of
-            bounds.
+        RecipeError: If a key is unknown (the message suggests the closest), or a value has the
+            wrong type or is out of bounds.
     """
     known = _fields(cast(Hashable, section), prefix)
     values: dict[str, Any] = {}
@@ -201,7 +201,7 @@ def parse_section(section: type[SectionT], data: Mapping[str, Any], prefix: str 
 
 
 def settings_of(section: type[Any], prefix: str = "") -> dict[str, Setting]:
-    """Return dotted key → setting for every field of a section, those of its sections included."""
+    """Return dotted key → setting for every field of a section and its subsections."""
     settings: dict[str, Setting] = {}
     for name, field in _fields(cast(Hashable, section), prefix).items():
         if isinstance(field, Setting):
@@ -233,11 +233,11 @@ def _field(field: Field[Any], hint: Any, prefix: str) -> Setting | type[Any]:
 
 
 def _as_kind(kind: Any, value: Any) -> Any:
-    """Return a value as a type has it.
+    """Convert a value to a type.
 
     Raises:
-        TypeError: When it has another type.
-        ValueError: When it is text that is no number.
+        TypeError: If the value has another type.
+        ValueError: If the value is text that is not a number.
     """
     plain = get_origin(kind) or kind
     if plain is Literal:

@@ -1,4 +1,4 @@
-"""foveal as an estimator of scikit-learn: for pipelines, cross-validation and searches."""
+"""A scikit-learn estimator, for pipelines, cross-validation and parameter searches."""
 
 from __future__ import annotations
 
@@ -38,31 +38,30 @@ _BUNDLE = "model.foveal"
 
 @final
 class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # it has no types
-    """Classifier of pictures with the interface of scikit-learn.
+    """Image classifier with the interface of scikit-learn.
 
-    `fit` trains like `foveal.train`, which chooses what is None from the data, and divides the
-    pictures into those it trains on and those it validates on. A fitted estimator is pickled with
-    its model.
+    `fit` trains like `foveal.train`: arguments that are None are chosen from the data, and some of
+    the pictures are set aside for validation. A fitted estimator is pickled with its model.
 
     Args:
-        epochs: Epochs of training the whole network; of the head, if the backbone stays frozen.
-        batch_size: Pictures in a training step.
+        epochs: Number of epochs for the whole network, or for the head if the backbone is frozen.
+        batch_size: Number of pictures in a training step.
         image_size: Side of the model input, in pixels.
         backbone: As for `foveal.train`.
         lr: Peak learning rate.
         patience: Stop early after this many epochs without improvement.
         budget_s: Time limit of the training in seconds.
-        random_state: Random seed; None is 0.
-        device: Where to train: `auto`, `cpu`, `cuda`, `mps`.
-        devices: Processes that train together, each on its share of every batch.
+        random_state: Random seed; None takes 0.
+        device: Device to train on: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        devices: Number of processes that train together, each on its share of every batch.
         strategy: As for `foveal.train`.
-        overrides: Each `key.path=value`; any key of the recipe.
-        out: Folder for runs, with reports; None keeps nothing but the model.
-        verbose: Whether choices and progress are shown.
+        overrides: Settings of the recipe, each as `key.path=value`; any key is allowed.
+        out: Folder for runs with their reports; None keeps only the model.
+        verbose: Whether to show the choices and the progress.
 
     Attributes:
-        classes_: (C,) the classes, sorted.
-        model_: The `foveal.Model`; `model_.metrics` are those of its validation pictures.
+        classes_: (C,) sorted class labels.
+        model_: The fitted `foveal.Model`; `model_.metrics` are its validation metrics.
 
     Example:
         >>> from foveal.sklearn import FovealClassifier
@@ -105,19 +104,20 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self.verbose = verbose
 
     def fit(self, X: Iterable[Any], y: ArrayLike) -> Self:
-        """Train on pictures.
+        """Train a model on labelled pictures.
 
         Args:
-            X: An array (N, H, W) or (N, H, W, 3), or N paths, arrays or Pillow images.
-            y: (N,) class of each picture.
+            X: Array (N, H, W) or (N, H, W, 3), or N paths, arrays or Pillow images; arrays as for
+                `foveal.Model.predict`.
+            y: (N,) class labels.
 
         Returns:
-            The estimator.
+            The fitted estimator.
 
         Raises:
-            DataError: If the pictures cannot be trained on.
-            UsageError: For what is no picture.
-            ValueError: If X and y differ in length, or y has no classes.
+            DataError: If the pictures cannot be used for training.
+            UsageError: If an element of X is not a picture.
+            ValueError: If X and y differ in length, or y does not hold class labels.
         """
         targets: NDArray[Any] = column_or_1d(y, warn=True)
         check_classification_targets(targets)
@@ -143,13 +143,27 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         return self
 
     def predict(self, X: Iterable[Any]) -> NDArray[Any]:
-        """Return the most likely class of each picture, (N,)."""
+        """Return the most likely class of each picture, (N,).
+
+        Args:
+            X: As for `fit`.
+
+        Raises:
+            ImageError: If a picture cannot be read.
+        """
         chances = self.predict_proba(X)
         classes: NDArray[Any] = self.classes_[chances.argmax(axis=1)]
         return classes
 
     def predict_proba(self, X: Iterable[Any]) -> NDArray[np.float32]:
-        """Return the calibrated probabilities, (N, C) in the order of `classes_`."""
+        """Return the calibrated probabilities, (N, C), in the order of `classes_`.
+
+        Args:
+            X: As for `fit`.
+
+        Raises:
+            ImageError: If a picture cannot be read.
+        """
         check_is_fitted(self)
         # The model sorts its labels as text: "10" before "2".
         labels = self.model_.labels
@@ -158,7 +172,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         return chances
 
     def __sklearn_tags__(self) -> Tags:
-        """Say that X are pictures."""
+        """Declare that X holds pictures."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
@@ -166,7 +180,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the parameters, and the model as the bytes of its file."""
+        """Return the parameters, and the model as bytes."""
         state = dict(super().__getstate__())
         if "model_" in state:
             with tempfile.TemporaryDirectory(prefix="foveal-") as folder:
@@ -174,7 +188,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Write the model's file to a folder of its own, and open it."""
+        """Write the model to a temporary folder, and open it."""
         super().__setstate__(state)
         if "model_" in state:
             path = _own_folder(self) / _BUNDLE
@@ -183,7 +197,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
 
 
 def _own_folder(estimator: FovealClassifier) -> Path:
-    """Return a new folder, which is deleted with the estimator."""
+    """Return a new temporary folder that is deleted with the estimator."""
     folder = tempfile.mkdtemp(prefix="foveal-")
     weakref.finalize(estimator, shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
@@ -206,7 +220,7 @@ def _pictures(given: Iterable[Any]) -> list[Given]:
 
 
 def _write(pictures: Sequence[Given], labels: Sequence[str], folder: Path) -> None:
-    """Write a table of the pictures, and those that are in memory as files beside it."""
+    """Write a table of the pictures, and the pictures in memory as files beside it."""
     if wrong := [label for label in labels if "|" in label or not label.strip()]:
         raise ValueError(f"Invalid class {wrong[0]!r}. Expected text without '|'.")
     folder.mkdir()

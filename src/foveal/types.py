@@ -1,4 +1,4 @@
-"""The few shapes that everything passes round. Holds no logic beyond geometry."""
+"""The types that all modules share. They contain no logic beyond geometry."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RawTarget: TypeAlias = tuple[str, ...]
 
 
 class Raster(Protocol):
-    """A picture that can be read in parts, so that it need not be in memory as a whole."""
+    """A picture that is read in parts, so that it never has to fit into memory."""
 
     @property
     def height(self) -> int:
@@ -53,12 +53,12 @@ class Raster(Protocol):
         """Return the width in pixels."""
 
     def read(self, top: int, left: int, height: int, width: int) -> Image:
-        """Return a part that lies wholly inside the picture, (height, width, 3) uint8 RGB.
+        """Return a region inside the picture, (height, width, 3) uint8 RGB.
 
         May be called from several threads. The array may be a view and must not be changed.
 
         Raises:
-            ImageError: When that part is damaged.
+            ImageError: If that region is damaged.
         """
 
 
@@ -83,7 +83,7 @@ class Picture:
         return cls(pixels=pixels, height=int(pixels.shape[0]), width=int(pixels.shape[1]))
 
     def read(self, top: int, left: int, height: int, width: int) -> Image:
-        """Return a part; see `Raster`. Only for pictures that were decoded at full scale."""
+        """Return a region; see `Raster`. Only for pictures that were decoded at full scale."""
         if self.pixels.shape[:2] != (self.height, self.width):
             raise ValueError("the picture was decoded at a reduced scale")
         return self.pixels[top : top + height, left : left + width]
@@ -102,18 +102,18 @@ class Labels:
 
     @classmethod
     def of(cls, names: Iterable[str]) -> Labels:
-        """Return the labels in sorted order without repetition."""
+        """Return the distinct labels in sorted order."""
         return cls(tuple(sorted(set(names))))
 
     def index(self, name: str) -> int | None:
-        """Return the position of `name`, or None when it is not a label."""
+        """Return the position of `name`, or None if it is not a label."""
         return self._index.get(name)
 
     def position(self, name: str) -> int:
         """Return the position of `name`.
 
         Raises:
-            TargetError: When it is not a label; names the nearest.
+            TargetError: If it is not a label; the message suggests the closest one.
         """
         index = self.index(name)
         if index is None:
@@ -127,7 +127,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """Name, element type and shape of a tensor; None marks an axis of any length."""
+    """Name, element type and shape of a tensor; None stands for an axis of any length."""
 
     name: str
     dtype: Literal["uint8", "float32"]
@@ -136,7 +136,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A box that was cut out of a picture, and where it stands in the strip made of such boxes.
+    """A box cut out of a picture, and its position in the strip made of such boxes.
 
     Attributes:
         x0: Left edge in the original, in pixels.
@@ -164,10 +164,10 @@ class Frame:
     Attributes:
         original: (height, width) of the original picture, in pixels.
         input: (height, width) of the model input, in pixels.
-        scale: (y, x) model-input pixels per content pixel.
+        scale: (y, x), in model-input pixels per content pixel.
         offset: (top, left) of the content's corner in model-input pixels; negative when cropped.
-        strip: (height, width) of the strip in pixels of the original's scale, or None.
-        pieces: What the strip is made of, left to right; empty without a strip.
+        strip: (height, width) of the strip, in pixels at the scale of the original, or None.
+        pieces: The pieces of the strip from left to right; empty without a strip.
     """
 
     original: tuple[int, int]
@@ -179,7 +179,7 @@ class Frame:
 
     @property
     def content(self) -> tuple[int, int]:
-        """Return (height, width) of what was scaled into the model input."""
+        """Return (height, width) of the content."""
         return self.strip or self.original
 
     def box_in_input(self) -> tuple[float, float, float, float]:
@@ -206,7 +206,7 @@ class Frame:
         return row - piece.y + piece.y0, min(column - piece.x + piece.x0, float(piece.x1))
 
     def for_copy(self, height: int, width: int) -> Frame:
-        """Return the frame of the same model input as seen from a copy of another size."""
+        """Return the frame of the same model input for a copy of the picture of another size."""
         if (height, width) == self.original:
             return self
         sy, sx = height / self.original[0], width / self.original[1]
@@ -238,27 +238,26 @@ MOST_OFFSET = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How logits become calibrated probabilities; fitted on validation, stored in the bundle.
+    """Parameters of the calibration, fitted on the validation split and stored in the bundle.
 
     Attributes:
         temperature: Logits are divided by it before softmax or sigmoid; > 0.
-        unsure_below: Answers with a confidence under this are `unsure`; in [0, 1], or
-            `NEVER_SURE`.
+        unsure_below: Answers with a confidence below this are `unsure`; in [0, 1], or `NEVER_SURE`.
         thresholds: Per-label decision thresholds (multi-label only), else empty.
         stated_accuracy: Accuracy on validation among answers that are not unsure, or None.
         coverage: Share of validation pictures that are not unsure, or None.
-        smallest: Per-label area in original pixels (masks only): smaller patches are given to
-            what surrounds them. Empty for none.
+        smallest: Per-label area in original pixels (masks only): smaller patches take the label
+            that surrounds them. Empty for none.
         holes: Per-label area in original pixels (masks only): smaller holes in a label's patches
             are filled. Empty for none.
-        shown_accuracy: Least share of the answers that are not unsure which is right on pictures
-            like those of validation, at a confidence of 95 %; None where nothing is promised, and
-            in bundles from before this was tested.
-        wanted_accuracy: The share that was wanted, or None.
-        pictures: Number of validation pictures behind the limit, or None.
-        not_usable: Why every answer is unsure, as a sentence; None where the limit is of use.
-        offsets: Per-label log odds (masks only) that are added to the tempered logits before the
-            label of a pixel is chosen; probabilities are without them. Empty for none.
+        shown_accuracy: Lower 95 % confidence bound of the accuracy among answers that are not
+            unsure, on pictures like those of the validation split; None if nothing is guaranteed,
+            and in bundles from before this was tested.
+        wanted_accuracy: The accuracy that was asked for, or None.
+        pictures: Number of validation pictures that the limit is based on, or None.
+        not_usable: Why every answer is unsure, as a sentence; None if the limit is usable.
+        offsets: Per-label log odds (masks only) that are added to the scaled logits before the
+            label of a pixel is chosen; they do not change the probabilities. Empty for none.
     """
 
     temperature: float = 1.0
@@ -278,13 +277,13 @@ class Calibration:
 @final
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A sample that a check doubts, for `foveal review` and `foveal clean`.
+    """A suspicious sample found by a check, for `foveal review` and `foveal clean`.
 
     Attributes:
         sample: Id of the sample.
-        score: How much it is doubted: in [0, 1], comparable within one finding.
-        label: Label (or text) that looks right in place of the sample's own; None for no opinion.
-        like: Ids of pictures to look at beside it, such as those that it is a copy of.
+        score: How suspicious the sample is, in [0, 1]; comparable within one finding.
+        label: Suggested label (or text) in place of the sample's own; None for no suggestion.
+        like: Ids of pictures to compare it with, such as its duplicates.
     """
 
     sample: str
@@ -293,7 +292,7 @@ class Suspect:
     like: tuple[str, ...] = ()
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "sample": self.sample,
             "score": round(self.score, 6),
@@ -306,24 +305,24 @@ class Suspect:
         """Return what `to_json` wrote.
 
         Raises:
-            KeyError: When a key is missing.
+            KeyError: If a key is missing.
         """
         return cls(value["sample"], value["score"], value["label"], tuple(value["like"]))
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that a person should know about their data.
+    """A finding about the data.
 
     Attributes:
         id: Dotted id of the check, e.g. `images.unreadable`.
         severity: `error` stops training, `warning` may cost accuracy, `info` is good to know.
-        message: One sentence with the count in it.
-        samples: Ids of some samples concerned (at most 20).
-        count: How many samples are concerned in all.
+        message: One sentence that states the count.
+        samples: Ids of at most 20 affected samples.
+        count: Number of all affected samples.
         hint: What to do about it.
-        method: How it was found, with the threshold; None where the message says it.
-        suspects: All samples that a person should look at one by one, the most doubted first.
+        method: How it was found, with the threshold; None if the message says so.
+        suspects: All samples to review one by one, most suspicious first.
     """
 
     id: str
@@ -336,7 +335,7 @@ class Finding:
     suspects: tuple[Suspect, ...] = ()
 
     def to_json(self) -> JsonObject:
-        """Return JSON values, without the suspects."""
+        """Return the fields except `suspects` as JSON values."""
         return {
             "id": self.id,
             "severity": self.severity,

@@ -18,7 +18,7 @@ _SECRET = re.compile(
 
 
 def is_url(location: str | Path) -> bool:
-    """Tell whether a location is behind a URL; `file://` names a path of this machine."""
+    """Return whether a location is behind a URL; `file://` names a path of this machine."""
     text = str(location)
     return "://" in text and not text.startswith("file://")
 

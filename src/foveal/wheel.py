@@ -36,7 +36,7 @@ def write_wheel(folder: Path) -> Path:
     """Write foveal's wheel into a folder and return its path.
 
     Raises:
-        UsageError: When foveal is not installed as a package.
+        UsageError: If foveal is not installed as a package.
     """
     return _written(wheel_files(), folder)
 
@@ -45,7 +45,7 @@ def wheel_files() -> dict[str, bytes]:
     """Return path → content of everything in foveal's wheel.
 
     Raises:
-        UsageError: When foveal is not installed as a package.
+        UsageError: If foveal is not installed as a package.
     """
     project = _PACKAGE.parents[1] / "pyproject.toml"
     if project.is_file():

@@ -30,7 +30,7 @@ def append_audit(path: Path, act: str, entry: Mapping[str, Any]) -> None:
         entry: Who, from where, what exactly, and the outcome. Never a key.
 
     Raises:
-        FovealError: When it cannot be written.
+        FovealError: If it cannot be written.
     """
     time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     line = json.dumps({"time": time, "act": act, **entry}, ensure_ascii=True, default=str)
@@ -44,7 +44,7 @@ def check_audit(path: Path) -> None:
     """Raise unless the log can be added to: what cannot be written down is not done.
 
     Raises:
-        FovealError: When it cannot be written.
+        FovealError: If it cannot be written.
     """
     with _appending(path):
         pass

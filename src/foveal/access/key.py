@@ -158,7 +158,7 @@ class Key:
         """Return the key of an entry in the file.
 
         Raises:
-            UsageError: When it is none; the message names the field.
+            UsageError: If it is none; the message names the field.
         """
         if not isinstance(entry, dict):
             raise UsageError("Expected an object for each key.")

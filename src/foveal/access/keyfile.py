@@ -40,7 +40,7 @@ def existing_keys_file(given: Path | None) -> Path | None:
         given: The file that was asked for; None takes the default one, if it is there.
 
     Raises:
-        UsageError: When a file was asked for, by name or by `FOVEAL_KEYS`, that is not there.
+        UsageError: If a file was asked for, by name or by `FOVEAL_KEYS`, that is not there.
     """
     path = given or default_keys_file()
     if path.is_file():
@@ -67,7 +67,7 @@ class KeyFile:
         """Return id → key, in the order of their creation; empty when there is no file.
 
         Raises:
-            UsageError: When the file cannot be understood, or anyone may write to it.
+            UsageError: If the file cannot be understood, or anyone may write to it.
         """
         try:
             with self.path.open("rb") as file:
@@ -128,7 +128,7 @@ class KeyFile:
                 where it should not be.
 
         Raises:
-            UsageError: When there is no such key.
+            UsageError: If there is no such key.
         """
         now = datetime.now(UTC).replace(microsecond=0)
         with self._changing() as keys:

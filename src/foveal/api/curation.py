@@ -1,4 +1,4 @@
-"""Decide about data and change it: nothing is deleted, and everything can be undone."""
+"""Review data and clean them: nothing is deleted, and everything can be undone."""
 
 from __future__ import annotations
 
@@ -34,32 +34,33 @@ def review(
 ) -> ReviewSession:
     """Go through the suspects of the last check on a web page.
 
-    Data that were not checked yet, or that changed since, are checked first, with features where
-    the last check had them. The page is served by a thread: the function returns at once, and
-    `review.wait()` waits for Ctrl-C. In a notebook the page shows in the cell. Each decision is
-    written at once to a log beside the data; the data stay as they are until `foveal clean` applies
-    it.
+    Data that have not been checked, or have changed since, are checked first; features are computed
+    if the last check computed them. The page is served from a thread: the function returns at once,
+    and `review.wait()` blocks until Ctrl-C. In a notebook, the page is shown in the cell. Each
+    decision is written to a log beside the data at once; the data are not changed until `foveal
+    clean` applies the decisions.
 
     Args:
         data: As for `train`.
-        model: Model whose answers and evidence are shown beside a picture; None shows none.
-        task: Task that the data is for; None takes that of the last check, else `classify`.
-        overrides: Each `key.path=value`, as after `--set`.
+        model: Model whose answer and evidence are shown beside each picture; None shows neither.
+        task: Task of the data; None takes that of the last check, or `classify`.
+        overrides: Settings of the recipe, each as `key.path=value`.
         label_regex: Regular expression whose first group is the label in a file name.
         host: Address to listen on.
         port: Port to listen on; 0 chooses a free one.
-        allowed_hosts: Names that a `Host` header may have besides the loopback's, such as that of a
-            proxy in front; `*` allows any.
-        verbose: Whether a check shows a bar in a terminal or notebook, if no `progress` is given.
-        progress: Receives the progress of a check.
+        allowed_hosts: Names accepted in the `Host` header besides those of the loopback interface,
+            such as the name of a reverse proxy; `*` accepts any.
+        verbose: Whether to show the progress of a check in a terminal or notebook, if no `progress`
+            is given.
+        progress: Receives the progress of the check.
 
     Returns:
-        The review, with `.url`, `.decisions` (sample → decision), `.wait()` and `.close()`; a
-        context manager that closes it.
+        The review, with `.url`, `.decisions` (sample → decision), `.wait()` and `.close()`. It is
+        also a context manager, which closes the review on exit.
 
     Raises:
         DataError: If there are no pictures.
-        UsageError: If the address cannot be listened on.
+        UsageError: If the server cannot listen on the address.
 
     Example:
         >>> review = foveal.review("photos")  # doctest: +SKIP
@@ -125,34 +126,37 @@ def clean(
     verbose: bool = True,
     progress: Progress | None = None,
 ) -> CleanReport:
-    """Do what a review decided: move pictures to quarantine, give others another label.
+    """Apply the decisions of a review: move pictures to quarantine and change labels.
 
-    A cleaning is done whole or not at all, also when the process is killed, and nothing is
-    deleted: pictures go to `.foveal/quarantine/` in the folder.
+    A cleaning is applied completely or not at all, even if the process is killed. Nothing is
+    deleted: pictures are moved to `.foveal/quarantine/` in the folder.
 
     Args:
-        data: A folder of pictures, or a table in one.
-        auto: Deal with findings of `foveal.check` too, by the rules in
-            `foveal.curation.rules.RULES`; what a person decided comes first.
-        only: Ids of findings, such as `["images.near_duplicate"]`; then nothing else is dealt
-            with.
-        steps: Page steps, such as `["grey", "threshold", "trim", "margin"]`, that all pictures go
-            through which stay; see `foveal.page.STEPS`. They keep their names and formats.
+        data: Folder of pictures, or a table in one.
+        auto: Also resolve the findings of `foveal.check` by the rules in
+            `foveal.curation.rules.RULES`; decisions of the review take precedence.
+        only: Ids of the findings to resolve, such as `["images.near_duplicate"]`; None resolves
+            all.
+        steps: Page steps, such as `["grey", "threshold", "trim", "margin"]`, applied to every
+            picture that stays; see `foveal.page.STEPS`. Names and formats of the files do not
+            change.
         dry_run: Only return what would be done.
-        undo: Bring back everything as it was before the last cleaning, instead of cleaning.
-        confirm: Given the plan, returns whether to go on; None goes on.
+        undo: Undo the last cleaning instead of cleaning.
+        confirm: Called with the plan; returns whether to apply it. None applies it without asking.
         task: As for `foveal.check`; None takes that of the last check.
         overrides: As for `foveal.check`.
         label_regex: As for `foveal.check`.
-        verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
-        progress: Receives the progress of a check, where the last one is out of date.
+        verbose: Whether to show a progress bar in a terminal or notebook, if no `progress` is
+            given.
+        progress: Receives the progress of the check that is run if the last one is out of date.
 
     Returns:
-        What was done. Its `changes` hold every sample; a notebook shows it as a table.
+        What was done; `changes` lists every sample. A notebook shows it as a table.
 
     Raises:
-        DataError: For data that cannot be changed in place, and where files changed meanwhile.
-        UsageError: When nothing is decided, nothing can be undone, or another process is cleaning.
+        DataError: If the data cannot be changed in place, or files changed in the meantime.
+        UsageError: If there are no decisions, nothing can be undone, or another process is cleaning
+            the data.
 
     Example:
         >>> foveal.clean("photos", auto=True, dry_run=True)  # doctest: +SKIP
@@ -187,13 +191,13 @@ def clean(
 
 
 def cleanings(data: str | Path) -> list[Cleaning]:
-    """Return the cleanings of some data, the first one first.
+    """Return the cleanings of a data set, oldest first.
 
     Args:
         data: As for `clean`.
 
     Raises:
-        DataError: For data that cannot be changed in place.
+        DataError: If the data cannot be changed in place.
     """
     from foveal.workflow.clean import cleanings_of
 
@@ -209,29 +213,29 @@ def corrections(
     label: str | None = None,
     merge: str | Path | None = None,
 ) -> Corrections:
-    """Go through what people said about the answers of a served model.
+    """Review the feedback that users gave on the answers of a served model.
 
-    Those come first that are worth the most: answers that someone called wrong, then those of which
-    the model was least sure. Accepted ones can be merged into a labelled set, whose pictures and
-    labels stay as they are; the same merge twice adds nothing.
+    The most valuable corrections come first: answers that a user called wrong, then the answers
+    with the lowest confidence. Accepted corrections can be merged into a labelled data set, whose
+    own pictures and labels are not changed; merging them again adds nothing.
 
     Args:
-        folder: Folder that `serve(collect=...)` keeps feedback in.
-        model: Only what was said about this model; None takes all models.
-        accept: Ids to accept; `"all"` takes those that are new, of which it is known what they
-            are, and of which nobody says something else.
+        folder: Folder in which `serve(collect=...)` stores the feedback.
+        model: Name of a model, to select the feedback on it; None selects all models.
+        accept: Ids to accept; `"all"` accepts every new correction whose label is known and not
+            contradicted by other feedback.
         reject: Ids to reject.
-        label: What the accepted ones really are, instead of what was said; several classes are
-            joined by `|`.
-        merge: Class folders, a table, or pictures with masks, to add all accepted ones to; made
-            when it is not there.
+        label: Label of the accepted corrections in place of the one that the user gave; several
+            classes are joined by `|`.
+        merge: Data set to which all accepted corrections are added: class folders, a table, or
+            pictures with masks. It is created if it does not exist.
 
     Returns:
-        The corrections as they are now, and what was merged.
+        The corrections after the changes, and what was merged.
 
     Raises:
-        DataError: If there is no feedback, or the set cannot be added to.
-        UsageError: For an unknown id or model, or an accepted one of which nobody knows what it is.
+        DataError: If there is no feedback, or nothing can be added to the data set.
+        UsageError: If an id or model is unknown, or an accepted correction has no label.
 
     Example:
         >>> foveal.corrections("kept")  # doctest: +SKIP

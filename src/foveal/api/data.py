@@ -1,4 +1,4 @@
-"""Look at data, draw it and prepare it."""
+"""Check, collect, draw, pre-process and split data."""
 
 from __future__ import annotations
 
@@ -32,22 +32,23 @@ def check(
     verbose: bool = True,
     progress: Progress | None = None,
 ) -> CheckReport:
-    """Check data without training: layout, balance, unreadable and repeated pictures.
+    """Check data without training: layout, class balance, unreadable and duplicate pictures.
 
     Args:
         data: As for `train`.
-        task: Task that the data is for; None takes that of KIND for `synth:KIND`, else `classify`.
-        overrides: Each `key.path=value`, as after `--set`.
+        task: Task of the data; None takes `classify`, or the task of KIND for `synth:KIND`.
+        overrides: Settings of the recipe, each as `key.path=value`.
         label_regex: Regular expression whose first group is the label in a file name.
-        features: Also compute features of every picture with the packaged backbone, for labels
-            that look wrong and pictures that belong to no class. They are kept for the next time.
-        verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
+        features: Also compute features of every picture with the packaged backbone, to find labels
+            that look wrong and pictures that belong to no class. The features are cached.
+        verbose: Whether to show a progress bar in a terminal or notebook, if no `progress` is
+            given.
         progress: Receives the progress.
 
     Raises:
         DataError: If there are no pictures.
-        MissingExtraError: If `features` are wanted and torch is not installed.
-        WeightsError: If `features` are wanted and the backbone's weights are not installed.
+        MissingExtraError: If `features` is set and torch is not installed.
+        WeightsError: If `features` is set and the weights of the backbone are not installed.
     """
     from foveal.recipe import make_recipe
     from foveal.workflow.check import check_source
@@ -61,7 +62,7 @@ def check(
 
 
 def network_answers() -> AddAnswers:
-    """Import what computes features and out-of-fold answers for checks.
+    """Return the function that computes features and out-of-fold answers for checks.
 
     Raises:
         MissingExtraError: If torch is not installed.
@@ -89,32 +90,32 @@ def collect(
     verbose: bool = True,
     progress: Progress | None = None,
 ) -> Collected:
-    """Collect pictures from listing pages, or from a list of addresses, into class folders.
+    """Download pictures from listing pages, or from a list of URLs, into class folders.
 
-    The bytes are kept as they came, equal ones once. `provenance.csv` beside the class folders says
-    where each picture is from. A call that was ended, in whatever way, is continued by the same
-    call: what was fetched is not fetched again. robots.txt is obeyed, and a host is asked slowly.
+    Files are stored unchanged, and identical files only once. `provenance.csv` beside the class
+    folders records the source of each picture. Repeating an interrupted call continues it: nothing
+    is downloaded twice. robots.txt is respected, and requests to a host are rate-limited.
 
     Args:
-        recipe: YAML that says where to look (docs/curate/collect.md), or a table with the columns
-            address and label (.csv, .tsv, .jsonl).
-        out: The folder to write to; None is allowed with `dry_run`.
-        dry_run: Read the first page of each class, and return what it lists as `.pages`.
-        update: Read listing pages again that a call before has read, for what is new on them.
-        allow_private: Connect to addresses of private networks and of this machine too.
-        overrides: Keys of the recipe, each `limits.pages=5`.
-        verbose: Whether a terminal or notebook shows the progress, if no `progress` is given.
+        recipe: YAML file that describes the listing pages (see docs/curate/collect.md), or a table
+            with the columns address and label (.csv, .tsv, .jsonl).
+        out: Folder to write to; may be None with `dry_run`.
+        dry_run: Only read the first page of each class, and return its contents as `.pages`.
+        update: Read listing pages again that an earlier call has read, to find new pictures.
+        allow_private: Also connect to addresses of private networks and of this machine.
+        overrides: Settings of the recipe, such as `limits.pages=5`.
+        verbose: Whether to show the progress in a terminal or notebook, if no `progress` is given.
         progress: Receives the progress.
 
     Returns:
-        What there is of each class, and why the rest was not kept.
+        The number of pictures of each class, and why others were not kept.
 
     Raises:
-        RecipeError: For a recipe or list that is wrong; it names the key or the line.
-        UsageError: For a folder that cannot be written to, or that another process collects into.
-        MissingExtraError: When a package of `foveal[collect]` is not installed.
-        KeyboardInterrupt: After Ctrl-C, a `CollectingInterrupted` with what there is as
-            `.collected`.
+        RecipeError: If the recipe or list is invalid; the message names the key or line.
+        UsageError: If the folder cannot be written to, or another process is collecting into it.
+        MissingExtraError: If a package of `foveal[collect]` is not installed.
+        KeyboardInterrupt: After Ctrl-C, as `CollectingInterrupted`, whose `.collected` holds the
+            result so far.
 
     Example:
         >>> foveal.collect("ads.yaml", "photos").kept  # doctest: +SKIP
@@ -156,18 +157,19 @@ def synth(
     """Draw labelled pictures of text into a folder that `train` accepts as it is.
 
     Args:
-        kind: What to draw: `captcha`, `letters`, `arithmetic` or `formula`.
-        out: The folder to write to; it must be empty or not exist.
+        kind: Kind of text: `captcha`, `letters`, `arithmetic`, `formula`, or the kind of a plug-in.
+        out: Folder to write to; must be empty or not exist.
         count: Number of pictures.
-        seed: Random seed; the same seed gives the same pictures, for any number of workers.
-        options: Options of the kind as text, such as `{"length": "4..6"}`.
+        seed: Random seed; the same seed gives the same pictures with any number of workers.
+        options: Options of the kind, as strings, such as `{"length": "4..6"}`.
         workers: Number of processes; 0 uses all cores.
-        verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
+        verbose: Whether to show a progress bar in a terminal or notebook, if no `progress` is
+            given.
         progress: Receives the progress.
 
     Raises:
-        UsageError: For an unknown kind or option, or a folder that is not empty.
-        DataError: If no font on this machine has the characters.
+        UsageError: If the kind or an option is unknown, or the folder is not empty.
+        DataError: If no font on this machine has the required characters.
 
     Example:
         >>> foveal.synth("captcha", "plates", options={"length": "4..6"})  # doctest: +SKIP
@@ -198,23 +200,24 @@ def preprocess(
     """Clean pages and cut them into lines of text, in parallel.
 
     Args:
-        pictures: One or several paths of files or folders, or globs.
-        steps: Such as `["grey", "median:5", "threshold", "lines"]`; None takes
-            `foveal.page.DEFAULT_STEPS`, which finds lines on clean and noisy pages.
+        pictures: A path or glob, or several: files, or folders of pictures.
+        steps: Page steps, such as `["grey", "median:5", "threshold", "lines"]`; None takes
+            `foveal.page.DEFAULT_STEPS`, which find the lines of clean and noisy pages.
         out: Folder for the results as PNG files; None keeps them in memory.
-        each: With `out`: also write the result of every step and an overview, in a folder for
-            each picture.
-        verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
+        each: With `out`: also write the result of each step and an overview, in one folder per
+            picture.
+        verbose: Whether to show a progress bar in a terminal or notebook, if no `progress` is
+            given.
         progress: Receives the progress.
 
     Returns:
-        One result for each picture, in order, with `.image`, `.pieces` and `.stages` (the result of
-        each step), or `.error` if it cannot be read. Renders in a notebook as its stages.
+        One result per picture, in order, with `.image`, `.pieces` and `.stages` (the result of each
+        step), or with `.error` if the picture cannot be read. A notebook shows the stages.
 
     Raises:
-        RecipeError: For an unknown step.
+        RecipeError: If a step is unknown.
         MissingExtraError: If OpenCV is not installed.
-        DataError: For a folder without pictures.
+        DataError: If a folder has no pictures.
 
     Example:
         >>> page = foveal.preprocess("page.png", steps=["grey", "median:5"])[0]  # doctest: +SKIP
@@ -251,36 +254,38 @@ def split(
     verbose: bool = True,
     progress: Progress | None = None,
 ) -> Divided:
-    """Divide data into folders `train`, `val` and `test`, as Keras and YOLO read them.
+    """Split data into the folders `train`, `val` and `test`, as Keras and YOLO expect them.
 
-    Each side has class folders; for texts and several labels at once, the pictures and a
-    `labels.csv`; for masks, `images`, `masks` and one `classes.txt`. Every label gets its share on
-    each side. Groups, copies and near-copies stay together, and a side that the data state stays.
-    The folder is there whole or not at all; the data stay as they are.
+    Each part has class folders; for texts and multi-label data, the pictures and a `labels.csv`;
+    for masks, `images`, `masks` and one `classes.txt`. The split is stratified by label. Groups,
+    duplicates and near-duplicates stay in one part, and parts that the data define already are
+    kept. The folder is written completely or not at all, and the data are not changed.
 
     Args:
-        data: As for `train`: any layout, an archive, arrays, a URL.
-        out: The folder to write; it must be empty or not exist.
-        val: Share of the pictures for validation.
-        test: Share that is kept for testing.
-        size: Longer side in pixels that pictures get at most, or (height, width) that they get
-            whatever their proportions; then they are PNG files. None leaves them as they are.
-        link: `copy`, or `hard` or `symbolic` links to the files.
-        look: Open every picture to find copies and what is unreadable. Without it, very many
-            files are divided by their names and groups alone.
-        seed: Another seed, another split; None takes that of the recipe, 0.
+        data: As for `train`: a folder in any layout, an archive, arrays or a URL.
+        out: Folder to write; must be empty or not exist.
+        val: Share of the pictures used for validation, in (0, 1).
+        test: Share of the pictures used for testing, in [0, 1).
+        size: Limit on the longer side of the pictures, in pixels, or their (height, width), which
+            ignores the aspect ratio. Pictures are then written as PNG files. None copies the files
+            unchanged.
+        link: `copy` copies the files; `hard` and `symbolic` link to them.
+        look: Open every picture to find duplicates and unreadable files. False splits by names and
+            groups alone, which is faster for very many files.
+        seed: Random seed of the split; None takes that of the recipe, 0.
         task: As for `check`; None takes that of the last check.
         overrides: As for `check`.
         label_regex: As for `check`.
-        verbose: Whether a terminal or notebook shows a bar, if no `progress` is given.
+        verbose: Whether to show a progress bar in a terminal or notebook, if no `progress` is
+            given.
         progress: Receives the progress.
 
     Returns:
-        What was written where; a notebook shows it as a table.
+        The number of pictures of each class in each part; a notebook shows it as a table.
 
     Raises:
-        DataError: When there is nothing to divide, or a label cannot be the name of a folder.
-        UsageError: For shares that leave nothing to train on, or a folder that is not empty.
+        DataError: If there are no pictures to split, or a label cannot be the name of a folder.
+        UsageError: If the shares leave nothing to train on, or the folder is not empty.
 
     Example:
         >>> foveal.split("photos", "photos-split", val=0.2, test=0.1)  # doctest: +SKIP

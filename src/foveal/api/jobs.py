@@ -1,4 +1,4 @@
-"""Send work away, and find it again."""
+"""Submit jobs and deployments, and find them again."""
 
 from __future__ import annotations
 
@@ -56,55 +56,55 @@ def submit(
     labels: Sequence[str] = (),
     timeout_s: float | None = None,
 ) -> Job:
-    """Send a training to where it is to be done, and return at once.
+    """Submit a training as a job, and return at once.
 
-    The arguments up to `finish_on_interrupt` are those of `train`, but for `on` and `out`. Those
-    after it are for clusters and clouds, which refuse what they do not have.
+    The arguments up to `finish_on_interrupt` are those of `train`, except for `on` and `out`. Those
+    after it are for clusters and clouds; a target that does not support one raises an error.
 
     Args:
-        data: The pictures. Where the job runs elsewhere, a folder or file of this machine is sent
-            along, up to 90 MB on Ray and 2 GB on Vertex AI; a URL is read there.
-        on: `local` (in the background of this machine), `ray://HOST` (a Ray cluster, by the address
-            of its dashboard), or `vertex:PROJECT/REGION` (Vertex AI).
-        name: Name of the run and the job.
-        out: Folder or URL for runs, there; None takes `runs` on this machine, or a folder that
-            `Job.fetch` knows.
+        data: The pictures. If the job runs elsewhere, a local folder or file is uploaded with it,
+            up to 90 MB for Ray and 2 GB for Vertex AI; a URL is read by the job.
+        on: `local` (a background process on this machine), `ray://HOST` (a Ray cluster, by the
+            address of its dashboard), or `vertex:PROJECT/REGION` (Vertex AI).
+        name: Name of the run and of the job; None takes that of the data.
+        out: Folder or URL for runs, as seen by the job; None takes `runs` on this machine, or a
+            folder from which `Job.fetch` downloads.
         recipe: A recipe or the path of a recipe file.
-        overrides: Each `key.path=value`.
-        start_from: Trained model whose weights are the first ones.
+        overrides: Settings of the recipe, each as `key.path=value`.
+        start_from: Trained model whose weights initialise the training.
         task: `classify`, `read` or `segment`.
-        epochs: Epochs.
-        batch_size: Pictures in a training step.
-        image_size: Model input in pixels.
-        backbone: Backbone.
+        epochs: Number of epochs.
+        batch_size: Number of pictures in a training step.
+        image_size: Size of the model input, in pixels; see `train`.
+        backbone: Backbone; see `train`.
         lr: Peak learning rate.
         patience: Stop early after this many epochs without improvement.
-        budget_s: Time limit in seconds of reading the pictures and training.
+        budget_s: Time limit in seconds for reading the pictures and training.
         seed: Random seed.
-        device: Where to train, there.
-        devices: Processes that train together, each on its share of every batch.
-        strategy: What of the network is trained.
-        allow_download: Download pretrained weights that are not there.
+        device: Device to train on, where the job runs.
+        devices: Number of processes that train together, each on its share of every batch.
+        strategy: Which parts of the network are trained.
+        allow_download: Download pretrained weights that are missing.
         label_regex: Regular expression that finds the label in a file name.
-        finish_on_interrupt: When the job is stopped, make the model of what was learnt so far.
-        workers: Processes that train together, on all the machines.
-        machine: Type of machine, such as `n1-standard-8`.
-        accelerator: Type of accelerator, such as `NVIDIA_TESLA_T4`.
-        accelerators: Accelerators of each machine.
+        finish_on_interrupt: When the job is stopped, finish with the model trained so far.
+        workers: Number of processes that train together, over all machines.
+        machine: Machine type, such as `n1-standard-8`.
+        accelerator: Accelerator type, such as `NVIDIA_TESLA_T4`.
+        accelerators: Number of accelerators in each machine.
         image: Container image that the job runs in.
-        bucket: Where package and results go, `gs://BUCKET` with or without a path.
-        spot: Take machines that can be taken away at any time, for less money.
-        service_account: Account that the job acts as.
+        bucket: Bucket for the package and the results, `gs://BUCKET` with or without a path.
+        spot: Use spot machines, which are cheaper and can be reclaimed at any time.
+        service_account: Service account that the job runs as.
         labels: Labels by which costs are told apart, each `key=value`.
-        timeout_s: Longest time that it may run, in seconds.
+        timeout_s: Time limit of the job, in seconds.
 
     Returns:
-        The job; in a notebook it shows how far it is and the end of its log.
+        The job; a notebook shows its state and the end of its log.
 
     Raises:
-        UsageError: For a target that is none, or an option that it does not have.
-        RecipeError: For an unknown key or a value out of range.
-        FovealError: When the target cannot be reached, or refuses the job.
+        UsageError: If the target is invalid, or does not support an option.
+        RecipeError: If a key is unknown or a value out of range.
+        FovealError: If the target cannot be reached or rejects the job.
 
     Example:
         >>> job = foveal.submit("photos", on="local", epochs=5)  # doctest: +SKIP
@@ -128,16 +128,16 @@ def submit(
 def write_manifest(
     data: str, on: str, settings: Mapping[str, Any], folder: Path | None = None
 ) -> tuple[Path, str]:
-    """Write the file of a training for Kubernetes, Slurm or SkyPilot.
+    """Write the manifest of a training for Kubernetes, Slurm or SkyPilot.
 
     Args:
         data: As for `submit`.
         on: `k8s`, `slurm` or `sky`.
         settings: Further arguments of `submit`.
-        folder: Folder to write; None takes one that is named like the run.
+        folder: Folder to write; None takes one with the name of the run.
 
     Returns:
-        The folder, and the command that sends the job.
+        The folder, and the command that submits the job.
     """
     from foveal.jobs.manifests import write_manifest as write
 
@@ -148,7 +148,7 @@ def write_manifest(
 
 
 def _asked(given: Mapping[str, Any]) -> tuple[Target, JobOptions, Training]:
-    """Return what the arguments of `submit` mean."""
+    """Return the training that the arguments of `submit` describe."""
     from foveal.jobs.options import JobOptions
     from foveal.jobs.target import Target
     from foveal.jobs.training import Training
@@ -190,32 +190,33 @@ def deploy(
 ) -> Deployment:
     """Deploy a model to a Vertex AI endpoint.
 
-    The bundle goes into the bucket and becomes a version of a model there; the endpoint is made
-    where there is none, answers with that version once it is ready, and then drops the one before.
-    What is there already is used, so that a second call finishes what an interrupted one began.
+    The bundle is uploaded to the bucket and registered as a version of a model. The endpoint is
+    created if it does not exist; it switches to the new version once that is ready, and the
+    previous version is undeployed. Existing resources are reused, so repeating an interrupted call
+    completes it.
 
     Args:
         model: A run, a bundle, or a name in the store, such as `cats@live`, whose alias the version
             gets too.
-        on: `vertex:PROJECT/REGION`.
+        on: Target, `vertex:PROJECT/REGION`.
         image: Container image of foveal's server, such as one of `foveal export --to docker`.
-        bucket: Where the model goes, `gs://BUCKET` with or without a path.
+        bucket: Bucket for the model, `gs://BUCKET` with or without a path.
         endpoint: Name of the endpoint; None takes that of the model.
-        machine: Type of machine; None takes `n1-standard-2`.
-        accelerator: Type of accelerator.
-        accelerators: Accelerators of each machine.
-        replicas: Machines that always run.
-        max_replicas: Machines that may run; None takes `replicas`.
-        service_account: Account that the server acts as.
+        machine: Machine type; None takes `n1-standard-2`.
+        accelerator: Accelerator type, such as `NVIDIA_TESLA_T4`; None uses none.
+        accelerators: Number of accelerators in each machine.
+        replicas: Smallest number of machines.
+        max_replicas: Largest number of machines; None takes `replicas`.
+        service_account: Service account that the server runs as.
         labels: Labels by which costs are told apart, each `key=value`.
 
     Returns:
         Names of model, version and endpoint, and the `url` that `foveal predict` takes.
 
     Raises:
-        FovealError: When Vertex AI refuses something.
-        MissingExtraError: When google-auth or gcsfs is not installed.
-        UsageError: For another target than Vertex AI, or a bucket that is none.
+        FovealError: If Vertex AI rejects a request.
+        MissingExtraError: If google-auth or gcsfs is not installed.
+        UsageError: If the target is not Vertex AI, or the bucket is invalid.
 
     Example:
         >>> foveal.deploy(
@@ -266,10 +267,10 @@ def deploy(
 
 
 def jobs() -> Jobs:
-    """Return the jobs that this machine knows: those that were sent from it.
+    """Return the jobs that were submitted from this machine.
 
     Returns:
-        The jobs, the oldest first; by name too: `foveal.jobs()["photos"]`.
+        The jobs, oldest first; they can also be indexed by name, as in `foveal.jobs()["photos"]`.
 
     Example:
         >>> foveal.jobs()["photos"].fetch()  # doctest: +SKIP

@@ -35,7 +35,7 @@ def _opened(model: str | Path | Model) -> Model:
 def _of_model(
     method: Callable[Concatenate[Model, P], R],
 ) -> Callable[Concatenate[str | Path | Model, P], R]:
-    """Return a method of `Model`, which has the documentation, as a function that opens it."""
+    """Return a method of `Model` as a function that opens the model first."""
 
     @wraps(method)
     def function(model: str | Path | Model, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -68,16 +68,16 @@ def load(
     Args:
         model: A run or its name, a bundle folder, a `.foveal` file, a model in the store (`cats`,
             `cats@live`, `cats:3`), or `imagenet`; several joined by commas vote.
-        max_pixels: Largest height times width of a picture that is decoded; None takes the
-            limit that the model was trained under.
-        max_bytes: Largest size of a file that is decoded; None takes the limit of the training.
-        engine: What runs the network: `onnxruntime`, `openvino`, `openvino-bf16`, `cuda`,
-            `tensorrt`, or `auto`, which takes the fastest that is installed. Any but `onnxruntime`
-            first has to answer the bundle's proof pictures as that does, when the model is used.
+        max_pixels: Largest picture that is decoded, in pixels (height times width); None takes the
+            limit of the training.
+        max_bytes: Largest file that is decoded, in bytes; None takes the limit of the training.
+        engine: Inference engine: `onnxruntime`, `openvino`, `openvino-bf16`, `cuda`, `tensorrt`, or
+            `auto`, which takes the fastest one installed. Any engine but `onnxruntime` is first
+            compared with it on the proof pictures of the bundle, when the model is first used.
 
     Raises:
-        BundleError: If nothing is there, or it is not a bundle.
-        UsageError: If there is no such engine.
+        BundleError: If there is no model, or it is not a valid bundle.
+        UsageError: If the engine is unknown.
 
     Example:
         >>> foveal.load("runs/classify/photos")("cat.jpg").headline  # doctest: +SKIP
@@ -87,16 +87,16 @@ def load(
 
 
 def open_store(location: str | Path | None = None, *, progress: Progress | None = None) -> Store:
-    """Open a store, which keeps versions of models under names.
+    """Open a model store, which keeps versions of models under names.
 
     Args:
-        location: Path or fsspec URL, which need not be there yet; None takes the variable
-            `FOVEAL_STORE`, or else `models`.
-        progress: Receives the progress where versions are measured on a pinned test set.
+        location: Path or fsspec URL, which need not exist yet; None takes the environment variable
+            `FOVEAL_STORE`, or else the folder `models`.
+        progress: Receives the progress when versions are evaluated on a pinned test set.
 
     Raises:
-        MissingExtraError: If the URL's kind needs a package that is not installed.
-        UsageError: If the URL is of no known kind.
+        MissingExtraError: If the protocol of the URL needs a package that is not installed.
+        UsageError: If the protocol of the URL is unknown.
 
     Example:
         >>> store = foveal.open_store("models")  # doctest: +SKIP
@@ -121,16 +121,16 @@ def compare(
     *runs: str | Path | Model | Evaluation | Sequence[str | Path | Model | Evaluation],
     out: str | Path | None = None,
 ) -> Comparison:
-    """Compare runs, models or evaluations: what differs, with a paired test.
+    """Compare runs, models or evaluations with a paired test.
 
     Args:
-        *runs: Run directories or their URLs, folders written by `evaluate`, models whose run is at
-            hand, models in the store (`cats:3`), or evaluations; one after another or as a list.
-            The first is the baseline.
-        out: Folder for the table; None writes nothing.
+        *runs: Run directories or their URLs, folders written by `evaluate`, models whose run is
+            available, models in the store (`cats:3`), or evaluations, as separate arguments or as a
+            list. The first is the baseline.
+        out: Folder for `compare.json`, `compare.md` and `compare.html`; None writes nothing.
 
     Raises:
-        UsageError: For fewer than two, or different tasks.
+        UsageError: If there are fewer than two, or their tasks differ.
         DataError: If a run has no readable metrics and predictions.
         RemoteError: If a run behind a URL cannot be fetched.
 
@@ -157,7 +157,7 @@ def compare(
 
 
 def _measured(run: Any) -> Any:
-    """Return what `evaluate.compare` reads: a path, or an evaluation."""
+    """Return a run as `evaluate.compare` takes it: a path, or an evaluation."""
     if isinstance(run, Model):
         if run.run is None:
             raise UsageError(

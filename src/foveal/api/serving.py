@@ -1,4 +1,4 @@
-"""Serve models, and watch a training, over HTTP."""
+"""Serve models and watch trainings over HTTP."""
 
 from __future__ import annotations
 
@@ -76,75 +76,87 @@ def serve(
 ) -> None:
     """Serve models over HTTP, with a web page, until interrupted.
 
-    A model of a store goes on being what the store says: when an alias is promoted, or a newer
-    version is published where none has the alias `live`, that is loaded and answers instead.
+    Models from a store are kept up to date: when an alias is promoted, or a newer version of a name
+    without the alias `live` is published, that version is loaded and replaces the current one.
 
     `model.serve()` serves in a thread instead, and returns at once.
 
     Args:
-        *models: As for `load`. Without any, all of the store is served.
-        store: Path or URL of the store that the names are in; None takes the default one.
-        canary: `NAME:VERSION=SHARE%`, versions that answer a share of the requests.
-        shadow: `NAME:VERSION`, versions whose answers are compared and never sent.
-        on: `ray:local` serves on a Ray cluster of this machine, `ray:auto` on the one that it
-            belongs to, with replicas behind Ray's proxies; None serves from this process.
-        replicas: With `on`: how many, `2`, or `1:4` for as many as the requests in flight need.
+        *models: As for `load`. Without any, all models of the store are served.
+        store: Path or URL of the model store; None takes the default one.
+        canary: Versions that answer a share of the requests, each as `NAME:VERSION=SHARE%`.
+        shadow: Versions whose answers are compared but never sent, each as `NAME:VERSION`.
+        on: `ray:local` starts a Ray cluster on this machine, `ray:auto` joins the cluster that it
+            belongs to; both serve from replicas behind Ray's proxies. None serves from this
+            process.
+        replicas: With `on`: number of replicas, such as `2`, or a range, such as `1:4`, scaled with
+            the number of requests in flight.
         host: Address to listen on.
         port: Port to listen on; 0 chooses a free one.
-        on_ready: Called with the URL once the server answers.
-        grpc_port: Port for the Open Inference Protocol over gRPC; None serves HTTP alone.
-        health_route: Another path that says whether traffic may come.
-        predict_route: Another path that answers Vertex AI's `instances` with the one model.
-        max_body_bytes: Largest request body.
-        max_pixels: Pictures of more pixels are refused; None takes the limit of the training.
-        body_timeout_s: Time to receive a body, besides that which it takes at `min_bytes_per_s`.
-        header_timeout_s: Time to receive the head of a request.
-        keep_alive_s: How long a connection may wait for its next request.
-        min_bytes_per_s: Who sends or reads more slowly for long is cut off.
-        max_connections: Connections at once; None takes what open files allow, up to 8192.
-        max_client_connections: Connections of one address at once; None allows half of all.
+        on_ready: Called with the URL once the server is ready.
+        grpc_port: Port for the Open Inference Protocol over gRPC; None serves HTTP only.
+        health_route: Additional path for readiness checks.
+        predict_route: Additional path that answers `instances` of Vertex AI, if one model is
+            served.
+        max_body_bytes: Largest request body, in bytes.
+        max_pixels: Largest picture that is decoded, in pixels; None takes the limit of the
+            training.
+        body_timeout_s: Time limit for receiving a body, in addition to its size divided by
+            `min_bytes_per_s`.
+        header_timeout_s: Time limit for receiving the header of a request.
+        keep_alive_s: Time after which an idle connection is closed.
+        min_bytes_per_s: Clients that send or read more slowly than this for long are disconnected.
+        max_connections: Largest number of open connections; None takes as many as the limit on open
+            files allows, up to 8192.
+        max_client_connections: Largest number of open connections of one address; None takes half
+            of `max_connections`.
         tls_cert: PEM file of the certificate chain; None for plain HTTP.
-        tls_key: PEM file of its key. Both are read again at SIGHUP.
-        trusted_proxies: Addresses or networks of proxies whose `X-Forwarded-For` is believed.
-        deadline_s: Time from the body to the answer; then 504.
-        queue_items: Pictures that may be in work at once; then 503.
-        queue_bytes: Bytes of bodies that may be in memory at once; then 503.
-        max_instances: Pictures in one request of the TF Serving route.
-        max_batch: Most pictures of one run of the network.
-        workers: Processes that answer, each with the model in its memory. More than one are only
-            started by a program that has not opened a model before.
-        worker_timeout_s: A worker process that is silent for so long is replaced.
-        threads: Threads of each process that decode pictures and run networks; None takes all
-            cores, shared among the processes.
-        engine: As for `load`; None leaves each model its own.
-        isolate_decoding: Decode in sandboxed processes, so that a crash, a hang or a memory bomb
-            in an image library takes nothing with it but that picture.
-        decode_timeout_s: Longest time that a picture may take there.
-        allowed_hosts: Names that a `Host` header may have besides the loopback's; `*` allows any.
-        allowed_origins: Web origins besides the server's own that may post.
-        poll_s: How often a store is asked for new versions and aliases.
-        drain_delay_s: After SIGTERM, how long to go on accepting while `/readyz` says no.
-        drain_s: How long requests in flight may take to finish after that.
-        keys: File of API keys (`foveal keys create`), one of which each request has to have; None
-            takes `FOVEAL_KEYS` or the user's own file, if there is one.
-        insecure: Answer anyone who reaches the server, without keys, on a public address too.
-        access_log: File to add a JSON line to for each request; `-` is standard output.
-        audit_log: File to add a line to for each act of administration; None is one beside the
-            keys.
-        app: Offer each model as an app at `/app`, which holds the model: whoever opens it takes it
-            along.
-        collect: Folder to keep feedback in, with the pictures. None keeps
-            nothing, and neither the page nor `POST /feedback` ask for any.
-        collect_unsure: Keep the pictures of unsure answers too.
-        collect_new_labels: Take classes and characters that the model does not know.
-        collect_rate: How often one client may send feedback, as `300/h`.
-        collect_max_bytes: Bytes of all files that are kept.
-        collect_max_count: Entries that are kept.
-        collect_max_per_key: Entries that are kept of one API key.
-        runtime_dir: Directory for what several processes share; None makes one that ends with them.
+        tls_key: PEM file of its private key. Both files are read again on SIGHUP.
+        trusted_proxies: Addresses or networks of proxies whose `X-Forwarded-For` is trusted.
+        deadline_s: Time limit from the body to the answer, after which the status is 504.
+        queue_items: Largest number of pictures in progress; further requests get 503.
+        queue_bytes: Largest size of all request bodies in memory, in bytes; further requests get
+            503.
+        max_instances: Largest number of pictures in one request of the TF Serving route.
+        max_batch: Largest number of pictures in one run of the network.
+        workers: Number of worker processes, each with its own copy of the models. More than one can
+            only be started by a program that has not opened a model yet.
+        worker_timeout_s: Time after which an unresponsive worker process is replaced.
+        threads: Number of threads in each process that decode pictures and run networks; None
+            divides the cores among the processes.
+        engine: As for `load`; None keeps the engine of each model.
+        isolate_decoding: Decode in sandboxed processes, so that a crash, a hang or excessive memory
+            use in an image library affects only that picture.
+        decode_timeout_s: Time limit for decoding one picture there.
+        allowed_hosts: Names accepted in the `Host` header besides those of the loopback interface;
+            `*` accepts any.
+        allowed_origins: Web origins, besides the server's own, that may send POST requests.
+        poll_s: Interval at which the store is checked for new versions and aliases.
+        drain_delay_s: Time after SIGTERM during which requests are still accepted while `/readyz`
+            fails.
+        drain_s: Time limit for requests in flight to finish after that.
+        keys: File of API keys (`foveal keys create`); each request must carry one of them. None
+            takes the file that `FOVEAL_KEYS` names or the user's own, if there is one.
+        insecure: Serve without keys, even on a public address.
+        access_log: File to which a JSON line is appended for each request; `-` is standard output.
+        audit_log: File to which a line is appended for each administrative action; None takes one
+            beside the key file.
+        app: Offer each model as a web app at `/app`. The app contains the model, so anyone who
+            opens it can copy the model.
+        collect: Folder in which feedback and its pictures are stored. None stores nothing and
+            disables feedback on the page and `POST /feedback`.
+        collect_unsure: Also store the pictures of unsure answers.
+        collect_new_labels: Accept classes and characters that the model does not know.
+        collect_rate: Rate limit for the feedback of one client, such as `300/h`.
+        collect_max_bytes: Largest size of all stored files, in bytes.
+        collect_max_count: Largest number of stored entries.
+        collect_max_per_key: Largest number of stored entries for one API key.
+        runtime_dir: Directory for the files that worker processes share; None creates a temporary
+            one.
 
     Raises:
-        UsageError: For an address that others can reach, without keys and without `insecure`.
+        UsageError: If other machines can reach the address and neither `keys` nor `insecure` is
+            given, or the server cannot listen on it.
     """
     given = {name: value for name, value in locals().items() if name not in _NOT_OPTIONS}
     from foveal.access import existing_keys_file
@@ -205,20 +217,20 @@ def watch(
 ) -> None:
     """Show a training on a live web page until interrupted.
 
-    The page has the learning curves, some validation pictures and how each epoch answers them,
+    The page shows the learning curves, some validation pictures with the answers after each epoch,
     the findings, and a button that stops the training after the current epoch. Call it in another
-    process than the training; a run that has ended can be looked at too.
+    process than the training. Finished runs can be viewed as well.
 
     Args:
-        run: The run directory, the name of a run in `runs`, or the URL of a run, which is then
-            looked at every five seconds.
+        run: Run directory, name of a run in `runs`, or URL of a run, which is polled every five
+            seconds.
         host: Address to listen on.
         port: Port to listen on; 0 chooses a free one.
-        on_ready: Called with the URL once the server answers.
+        on_ready: Called with the URL once the server is ready.
 
     Raises:
         BundleError: If there is no such run.
-        UsageError: If the address cannot be listened on.
+        UsageError: If the server cannot listen on the address.
     """
     from foveal.server.options import ServerOptions
     from foveal.server.training_page import watch as run_server

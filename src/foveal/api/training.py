@@ -1,4 +1,4 @@
-"""Train: from pictures to a model."""
+"""Train, resume and extend models."""
 
 from __future__ import annotations
 
@@ -54,57 +54,59 @@ def train(
 ) -> Model:
     """Train a model on a folder of pictures.
 
-    What is None is chosen from the data and the machine; every choice is shown with its reason.
+    Arguments that are None are chosen from the data and the machine, and every choice is shown with
+    its reason.
 
     Args:
-        data: A folder, archive, table, array file or URL; see the page of each task for layouts.
+        data: Folder, archive, table, array file or URL; see the page of each task for the layouts.
         name: Name of the run; None takes that of the data.
-        out: Folder for runs, or an fsspec URL such as `s3://bucket/runs`: then the run goes there
-            while it is trained, checkpoints too, and can be resumed from any machine.
-        recipe: A recipe or the path of a recipe file; None chooses everything from the data.
-        overrides: Each `key.path=value`, as after `--set`; any key of the recipe.
-        start_from: Trained model whose weights are the first ones: a run, a bundle, or a name in
-            the store. Its backbone and its pre-processing are taken; labels that it knows keep what
-            was learnt, others are added or dropped. None begins with new weights.
-        task: `classify`, `read` or `segment`; None takes `classify`, or what `synth:KIND` is for.
-        epochs: Epochs of training the whole network; of the head, if the backbone stays frozen.
-        batch_size: Pictures in a training step.
-        image_size: Model input in pixels: side of the square (classify) or of a tile (segment),
-            height of a line (read).
-        backbone: Backbone, several joined by commas, or your own as `package.module:make`.
-        lr: Peak learning rate; also the head's, unless `train.head_lr` is given.
+        out: Folder for runs, or an fsspec URL such as `s3://bucket/runs`: the run and its
+            checkpoints are then uploaded during the training, and can be resumed from any machine.
+        recipe: Recipe or the path of a recipe file; None chooses everything from the data.
+        overrides: Settings of the recipe, each as `key.path=value`; any key is allowed.
+        start_from: Trained model whose weights initialise the training: a run, a bundle, or a name
+            in the store. Its backbone and pre-processing are used. Labels that it knows keep their
+            weights; others are added or removed. None starts without one.
+        task: `classify`, `read` or `segment`; None takes `classify`, or the task of `synth:KIND`.
+        epochs: Number of epochs for the whole network, or for the head if the backbone is frozen.
+        batch_size: Number of pictures in a training step.
+        image_size: Size of the model input, in pixels: side of the square (classify) or of a tile
+            (segment), height of a line (read).
+        backbone: Name of a backbone, several names joined by commas, or your own as
+            `package.module:make`.
+        lr: Peak learning rate, also of the head unless `train.head_lr` is given.
         patience: Stop early after this many epochs without improvement.
-        budget_s: Time limit in seconds of reading the pictures and training; the learning rates are
-            planned for it.
+        budget_s: Time limit in seconds for reading the pictures and training; the learning rate
+            schedule is fitted to it.
         seed: Random seed of the run.
-        device: Where to train: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        devices: Processes that train together, each on its share of every batch.
+        device: Device to train on: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        devices: Number of processes that train together, each on its share of every batch.
         strategy: Train the head only (`frozen`), the head and then everything (`staged`),
             everything (`full`), or everything from random weights (`scratch`).
         allow_download: Download pretrained weights that are not on this machine.
         label_regex: Regular expression that finds the label in a file name: its group `text`, or
             else its first.
-        finish_on_interrupt: When Ctrl-C stops the epochs, make the model of what was learnt so
-            far; otherwise stop, and `resume` continues.
-        resume_key: Go on with the run that was begun with the same key, if `out` has one, as
-            `resume` does; else begin it. For programs that are started again after a machine was
-            lost.
-        on: Where the epochs are trained: `ray:local` starts Ray on this machine, `ray:auto` uses
-            the cluster that this process is in; None is this process and its `devices`. To send
-            the whole training elsewhere, see `submit`.
-        workers: Processes that train together on Ray.
-        verbose: Whether choices, progress and the result are shown, if no `progress` is given.
+        finish_on_interrupt: When Ctrl-C stops the epochs, finish with the model trained so far.
+            Otherwise the training stops, and `resume` continues it.
+        resume_key: Resume the run in `out` that was started with the same key, or start one if
+            there is none. For jobs that are restarted after a machine is lost.
+        on: Where the epochs are trained: `ray:local` starts Ray on this machine, `ray:auto` joins
+            the cluster that this process is in, None trains in this process on its `devices`. To
+            run the whole training elsewhere, see `submit`.
+        workers: Number of processes that train together on Ray.
+        verbose: Whether to show the choices, the progress and the result, if no `progress` is
+            given.
         progress: Receives the progress.
 
     Returns:
         The trained model; `.run` is the run directory.
 
     Raises:
-        DataError: If the data cannot be trained on.
-        RecipeError: For an unknown key or a value out of range.
-        UsageError: For an unknown argument, or a setting that is given twice.
-        ParityError: If the exported network does not answer like the trained one.
-        TrainingInterrupted: If Ctrl-C stopped it; its `run` can be resumed.
+        DataError: If the data cannot be used for training.
+        RecipeError: If a key is unknown or a value out of range.
+        UsageError: If an argument is unknown, or a setting is given twice.
+        ParityError: If the answers of the exported network differ from those of the trained one.
+        TrainingInterrupted: If Ctrl-C stopped the training; its `run` can be resumed.
 
     Example:
         >>> model = foveal.train("photos/", epochs=3)  # doctest: +SKIP
@@ -153,34 +155,36 @@ def find_lr(
     verbose: bool = True,
     progress: Progress | None = None,
 ) -> LearningRates:
-    """Look for a learning rate: train at most 100 steps while it rises, and see the loss fall.
+    """Find a learning rate with a range test of at most 100 steps.
 
-    All arguments are those of `train`. Nothing is kept but the plot, in the folder for runs.
+    The learning rate rises while the loss is recorded (Cyclical Learning Rates for Training Neural
+    Networks, 2017, https://arxiv.org/abs/1506.01186). All arguments are those of `train`. Only the
+    plot is kept, in the folder for runs.
 
     Args:
         data: The pictures.
-        name: Name of the run to be.
+        name: Name of the run that the test is for; None takes that of the data.
         out: Folder for runs.
-        recipe: A recipe or the path of a recipe file.
-        overrides: Each `key.path=value`.
+        recipe: Recipe or the path of a recipe file.
+        overrides: Settings of the recipe, each as `key.path=value`.
         task: `classify`, `read` or `segment`.
-        batch_size: Pictures in a training step.
-        image_size: Model input in pixels.
+        batch_size: Number of pictures in a training step.
+        image_size: Size of the model input, in pixels.
         backbone: Backbone.
         seed: Random seed.
-        device: Where to train.
-        devices: Processes that train together, each on its share of every batch.
-        strategy: What of the network is trained.
+        device: Device to train on.
+        devices: Number of processes that train together, each on its share of every batch.
+        strategy: Which parts of the network are trained.
         label_regex: Regular expression that finds the label in a file name.
-        verbose: Whether choices and progress are shown, if no `progress` is given.
+        verbose: Whether to show the choices and the progress, if no `progress` is given.
         progress: Receives the progress.
 
     Returns:
-        The suggestion, the curve, and the path of the plot; renders in a notebook as the curve.
+        The suggested rate, the curve, and the path of the plot; a notebook shows the curve.
 
     Raises:
-        DataError: If the data cannot be trained on.
-        FovealError: If the loss falls at no learning rate.
+        DataError: If the data cannot be used for training.
+        FovealError: If the loss does not fall at any learning rate.
 
     Example:
         >>> rates = foveal.find_lr("photos/")  # doctest: +SKIP
@@ -212,18 +216,18 @@ def resume(
     """Continue an interrupted training from its last checkpoint.
 
     Args:
-        run: The run directory, or its URL.
-        finish: Train no more, but make the model of what was learnt so far; the run can still be
-            continued.
+        run: Run directory or its URL.
+        finish: Finish with the model trained so far instead of training further; the run can still
+            be resumed later.
         finish_on_interrupt: As for `train`.
         on: As for `train`.
         workers: As for `train`.
-        verbose: Whether progress and the result are shown, if no `progress` is given.
+        verbose: Whether to show the progress and the result, if no `progress` is given.
         progress: Receives the progress.
 
     Raises:
         BundleError: If there is no such run.
-        TrainingInterrupted: If Ctrl-C stopped it.
+        TrainingInterrupted: If Ctrl-C stopped the training.
         UsageError: If there is no checkpoint to `finish`.
     """
 
@@ -256,12 +260,12 @@ def extend(
     """Train a finished run for more epochs, from its final weights.
 
     Args:
-        run: Directory or URL of the finished run, which then has the new model.
+        run: Directory or URL of the finished run; its model is replaced by the new one.
         epochs: Number of epochs to add.
         finish_on_interrupt: As for `train`.
         on: As for `train`.
         workers: As for `train`.
-        verbose: Whether progress and the result are shown, if no `progress` is given.
+        verbose: Whether to show the progress and the result, if no `progress` is given.
         progress: Receives the progress.
     """
     if epochs < 1:
@@ -279,7 +283,7 @@ def extend(
 
 
 def _recipe_of(arguments: Mapping[str, Any]) -> Recipe:
-    """Return the recipe that is given by the arguments of a function that takes one and knobs."""
+    """Return the recipe made of `recipe`, `overrides` and the everyday settings."""
     from foveal.recipe import KNOBS, make_recipe
 
     knobs = {name: value for name, value in arguments.items() if name in KNOBS}
@@ -289,10 +293,10 @@ def _recipe_of(arguments: Mapping[str, Any]) -> Recipe:
 def _followed(
     work: Callable[[Progress], Path], progress: Progress | None, *, verbose: bool
 ) -> Model:
-    """Return the model of the run that `work` gives.
+    """Run `work` and return the model of its run.
 
-    Unless someone else listens, a terminal, a notebook or a log sees what was chosen, how far the
-    work is, and what came out.
+    Unless a `progress` is given, the choices, the progress and the result are shown in the
+    terminal, notebook or log.
     """
     if progress is not None or not verbose:
         return Model(work(progress or NoProgress()))
@@ -308,10 +312,10 @@ def _followed(
 
 
 def _launch_of(on: str | None, workers: int) -> Any:
-    """Return what trains on Ray; None where nothing was said of it.
+    """Return the launcher that trains on Ray; None if `on` is None.
 
     Raises:
-        UsageError: For a target that a training is sent to as a whole.
+        UsageError: If the target only takes whole trainings; see `submit`.
     """
     if on is None:
         if workers != 1:
@@ -333,10 +337,10 @@ def _launch_of(on: str | None, workers: int) -> Any:
 
 
 def load_training() -> Any:
-    """Return the module that trains.
+    """Return the module that runs trainings.
 
     Raises:
-        MissingExtraError: When torch is not installed.
+        MissingExtraError: If torch is not installed.
     """
     # Threads that wait by spinning fight over the cores of a machine that does anything else
     # beside: with one other busy process two of them train at a tenth of the speed of sleeping

@@ -1,4 +1,4 @@
-"""Tune: look for a better recipe."""
+"""Search for a better recipe."""
 
 from __future__ import annotations
 
@@ -48,52 +48,54 @@ def tune(
     verbose: bool = True,
     progress: Progress | None = None,
 ) -> Tuning:
-    """Look for a better recipe within a budget, and prove it against the default one.
+    """Search for a better recipe within a budget, and compare it with the default one.
 
-    The first trial is the recipe that `train` would take. Others are drawn by Optuna, trained rung
-    by rung and given up where they fall behind. At the end the default recipe and the best other
-    one are trained on three seeds each; that the default stays is a result too. All have one
-    split, and its test side is never looked at. The same call goes on with a study that was
-    stopped, at whatever moment.
+    The first trial is the recipe that `train` would use. Optuna proposes the others, which are
+    trained in rungs of increasing budget and pruned when they fall behind. At the end, the default
+    recipe and the best other one are trained with three seeds each; the default may win. All trials
+    share one split, whose test part is never used. Repeating an interrupted call continues the
+    study.
 
     Args:
-        data: A folder, archive, table, array file or URL; see the page of each task for layouts.
-        budget_s: Wall-clock seconds of the whole study, the comparison at its end included.
-        trials: How many recipes are tried at most.
-        workers: How many trainings at a time, each in a process of its own.
+        data: Folder, archive, table, array file or URL; see the page of each task for the layouts.
+        budget_s: Wall-clock budget of the whole study in seconds, including the comparison at the
+            end.
+        trials: Largest number of recipes to try.
+        workers: Number of parallel trainings, each in its own process.
         space: YAML file that narrows the search space; `foveal tune DATA --show-space` prints it.
-        on: Where the workers run: `local`, `ray:local` or `ray:auto`.
-        resume: Go on with the study in this folder or at this URL, with what it was begun with; a
-            larger budget or more trials may be given.
+        on: Where the workers run: `local`, `ray:local` or `ray:auto`; see `train`.
+        resume: Folder or URL of a study to continue, with its original settings; the budget and the
+            number of trials may be raised.
         name: Name of the study; None takes that of the data.
-        out: Folder for runs, or an fsspec URL; the study is in `tune/<task>/<name>` there.
-        recipe: A recipe or the path of a recipe file that the default recipe is made from.
-        overrides: Each `key.path=value`; these and the settings below are fixed, not searched.
+        out: Folder or fsspec URL for runs; the study is written to `tune/<task>/<name>` there.
+        recipe: Recipe or the path of a recipe file, from which the default recipe is made.
+        overrides: Settings of the recipe, each as `key.path=value`. These and the settings below
+            are fixed, not searched.
         task: `classify`, `read` or `segment`.
-        epochs: Epochs of each training.
-        batch_size: Pictures in a training step.
-        image_size: Model input in pixels.
-        backbone: Backbone.
+        epochs: Number of epochs of each training.
+        batch_size: Number of pictures in a training step.
+        image_size: Size of the model input, in pixels; see `train`.
+        backbone: Backbone; see `train`.
         lr: Peak learning rate.
-        patience: Stop a training early after this many epochs without improvement.
-        seed: Random seed of the trials; the comparison takes the three that follow it.
-        device: Where to train.
-        strategy: What of the network is trained.
+        patience: Number of epochs without improvement after which a training stops early.
+        seed: Random seed of the trials; the comparison uses the three following seeds.
+        device: Device to train on.
+        strategy: Which parts of the network are trained.
         allow_download: Download pretrained weights that are not on this machine.
         label_regex: Regular expression that finds the label in a file name.
-        verbose: Whether trials, progress and the result are shown, if no `progress` is given.
+        verbose: Whether to show the trials, the progress and the result, if no `progress` is given.
         progress: Receives the progress.
 
     Returns:
-        The verdict, the trials and the recipe that came out; after Ctrl-C what there is, and
-        `interrupted`.
+        The verdict, the trials and the resulting recipe; after Ctrl-C, the results so far, with
+        `interrupted` set.
 
     Raises:
-        DataError: If the data cannot be trained on.
+        DataError: If the data cannot be used for training.
         MissingExtraError: If Optuna is not installed.
-        RecipeError: For an unknown key, or a space that is not within the whole one.
-        UsageError: For a budget that is too short for a single comparison, or when another process
-            works on the study.
+        RecipeError: If a key is unknown, or the space is not part of the full search space.
+        UsageError: If the budget is too short for a single comparison, or another process is
+            working on the study.
 
     Example:
         >>> found = foveal.tune("photos/", budget_s=3600)  # doctest: +SKIP
@@ -137,7 +139,7 @@ def tune(
 
 
 def search_space(data: str | Path, **about: Any) -> str:
-    """Return what `tune` would search for some data, as YAML; `about` is what it would be given."""
+    """Return the space that `tune` would search, as YAML; `about` holds its arguments."""
     given, fixed = _given({"recipe": None, "overrides": (), **about})
     load_training()
     from foveal.tune.run import show_space
@@ -147,7 +149,7 @@ def search_space(data: str | Path, **about: Any) -> str:
 
 
 def _given(arguments: Mapping[str, Any]) -> tuple[Recipe, frozenset[str]]:
-    """Return the recipe that is given by arguments, and the keys that were given one by one."""
+    """Return the recipe made of the arguments, and the keys that were given individually."""
     from foveal.recipe import KNOBS, make_recipe
     from foveal.recipe.knobs import override_keys
 

@@ -124,7 +124,7 @@ class Bundle:
             files: Name → content; names are fixed by the format.
 
         Raises:
-            BundleError: When the manifest or the model would not pass `open`.
+            BundleError: If the manifest or the model would not pass `open`.
         """
         if not is_name(manifest.name):
             raise BundleError(
@@ -157,7 +157,7 @@ class Bundle:
         """Return the content of a file of the bundle: what was verified when it was opened.
 
         Raises:
-            BundleError: When the bundle has no such file, or it was changed since.
+            BundleError: If the bundle has no such file, or it was changed since.
         """
         if name != MANIFEST_NAME and name not in self.manifest.files:
             raise BundleError(f"{self.path} has no file {name!r}.")
@@ -173,7 +173,7 @@ class Bundle:
         """Return the serialised ONNX model: what was verified when it was opened.
 
         Raises:
-            BundleError: When it was changed since.
+            BundleError: If it was changed since.
         """
         # Most bundles are opened to be run, once: then it need not be read and hashed again.
         model: bytes | None = self.__dict__.pop(_MODEL, None)
@@ -210,7 +210,7 @@ class Bundle:
         """Return drawn inputs and what the network gave for them; None where there are none.
 
         Raises:
-            BundleError: When they do not fit the bundle.
+            BundleError: If they do not fit the bundle.
         """
         if PROOF_NAME not in self.manifest.files:
             return None

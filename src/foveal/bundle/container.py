@@ -35,7 +35,7 @@ def list_files(path: Path) -> set[str]:
     """Return the names of the files of a bundle.
 
     Raises:
-        BundleError: When it is neither a folder nor a zip, or holds links, pipes, a name twice, or
+        BundleError: If it is neither a folder nor a zip, or holds links, pipes, a name twice, or
             more than a bundle may hold.
     """
     if (kind := special_kind(path)) is not None:
@@ -48,7 +48,7 @@ def read_file(path: Path, name: str) -> bytes:
     """Return the content of a file of a bundle.
 
     Raises:
-        BundleError: When it cannot be read.
+        BundleError: If it cannot be read.
     """
     with _reading(path, name), _opened(path, name) as file:
         return file.read()
@@ -58,7 +58,7 @@ def sha256_of(path: Path, name: str) -> str:
     """Return the digest of a file of a bundle, without having it in memory as a whole.
 
     Raises:
-        BundleError: When it cannot be read.
+        BundleError: If it cannot be read.
     """
     with _reading(path, name), _opened(path, name) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -68,7 +68,7 @@ def size_of(path: Path, name: str) -> int:
     """Return the size of a file of a bundle, in bytes.
 
     Raises:
-        BundleError: When it is not there.
+        BundleError: If it is not there.
     """
     with _reading(path, name):
         if path.is_dir():

@@ -53,7 +53,7 @@ class ProofInputs:
             specs: The bundle's outputs; those that only explain may be missing.
 
         Raises:
-            BundleError: When it is anything else.
+            BundleError: If it is anything else.
         """
         try:
             arrays = _arrays(data)

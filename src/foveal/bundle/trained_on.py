@@ -74,7 +74,7 @@ class TrainedOn:
         """Read what `to_bytes` wrote.
 
         Raises:
-            BundleError: When it is not that.
+            BundleError: If it is not that.
         """
         if len(data) % _RECORD.itemsize:
             raise BundleError(

@@ -1,4 +1,4 @@
-"""Checks: pure functions under dotted ids, from what was scanned to findings."""
+"""Checks of data: pure functions from a scan to findings, registered under dotted ids."""
 
 from foveal.checks.base import CHECKS, CheckInput, run_checks
 from foveal.checks.images import near_duplicate, similar, unreadable

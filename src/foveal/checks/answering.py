@@ -1,4 +1,4 @@
-"""From features and labels to answers of models that were not trained on the sample."""
+"""Compute out-of-fold answers from features and labels."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ FEWEST = 20
 def answer_out_of_fold(
     features: Floats, raws: Sequence[RawTarget | None], units: NDArray[np.int64]
 ) -> OutOfFold | None:
-    """Answer every labelled sample by models of the folds that it is not in.
+    """Answer every labelled sample with a model fitted to the other folds.
 
-    Where no sample has several labels the scores of a row are chances of the classes, which sum to
-    1; else each is the chance that the label applies.
+    If no sample has several labels, each row holds class probabilities, which sum to 1; otherwise
+    each score is the probability that the label applies.
 
     Args:
-        features: (N, D) as `foveal.checks.folds.compress` gives them.
+        features: (N, D) float32 from `foveal.checks.folds.compress`.
         raws: Labels of each sample; None for one that is left out.
-        units: (N,) Samples of one number stay in one fold: groups and near-duplicates.
+        units: (N,) unit of each sample, which stays in one fold: groups and near-duplicates.
 
     Returns:
-        None where there are too few pictures or only one class.
+        The answers; None if there are too few pictures or only one class.
     """
     known = np.flatnonzero([raw is not None for raw in raws])
     labels = sorted({name for raw in raws if raw is not None for name in raw})

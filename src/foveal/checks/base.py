@@ -1,4 +1,4 @@
-"""The table of checks and what a check is given."""
+"""The registry of checks, and their input."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SEVERITIES = ("error", "warning", "info")
 @final
 @dataclass(frozen=True)
 class OutOfFold:
-    """What models answer to samples that they were not trained on.
+    """Answers of models to samples that they were not trained on.
 
     Attributes:
-        labels: Names of the columns.
-        scores: (N, K) float32 probabilities, rows in the order of the samples; a row of NaN for a
-            sample that was not answered.
+        labels: Labels of the columns.
+        scores: (N, K) float32 probabilities in the order of the samples; NaN for samples that were
+            not answered.
     """
 
     labels: tuple[str, ...]
@@ -39,20 +39,20 @@ class OutOfFold:
 @final
 @dataclass(frozen=True)
 class CheckInput:
-    """What a check may look at.
+    """The input of a check.
 
     Attributes:
         samples: Samples of the source.
         scan: Scan of the same samples.
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
-        near_distance: In bits, up to which pictures count as near-duplicates.
-        target: What a label is.
-        features: (N, D) float32, one row for each sample, of a pretrained network or of one that
-            was trained on them; None where they were not computed. Zeros for unreadable samples.
-        out_of_fold: Answers of models of the other folds; None where they were not computed.
-        mask_fit: How masks fit their pictures; None where that was not computed.
-        text_fit: What readers of the other folds make of the texts; None where none read.
-        copies: What `find_copies` returns for the usable samples, if it is known already.
+        near_distance: Largest distance of near-duplicates, in bits of the perceptual hash.
+        target: Kind of label.
+        features: (N, D) float32 features of a network, pretrained or trained on the data; zeros for
+            unreadable samples; None if they were not computed.
+        out_of_fold: Out-of-fold answers; None if they were not computed.
+        mask_fit: Fit of the masks to their pictures; None if it was not computed.
+        text_fit: Out-of-fold readings of the texts; None if they were not computed.
+        copies: Result of `find_copies` for the usable samples, if it is already known.
     """
 
     samples: tuple[Sample, ...]
@@ -78,10 +78,10 @@ CheckFunction: TypeAlias = Callable[[CheckInput], Iterator[Finding]]
 @final
 @dataclass(frozen=True)
 class Check:
-    """A check and the tasks that it is for.
+    """A check and the tasks that it applies to.
 
     Attributes:
-        run: Yields the findings; its docstring is the help text.
+        run: Function that yields the findings; its docstring is the help text.
         tasks: Names of tasks, or None for all.
     """
 
@@ -98,8 +98,8 @@ def check(
     """Register a check under a dotted id.
 
     Args:
-        id: Its findings carry it, or an id that begins like it.
-        tasks: Names of the tasks it is for, or None for all.
+        id: Id of the check; the ids of its findings start with it.
+        tasks: Names of the tasks that it applies to, or None for all.
     """
 
     def register(function: CheckFunction) -> CheckFunction:
@@ -110,11 +110,11 @@ def check(
 
 
 def run_checks(given: CheckInput, *, task: str = "classify") -> list[Finding]:
-    """Run every check that is for a task and return the findings, the most severe first.
+    """Run all checks of a task and return the findings, most severe first.
 
     Args:
-        given: What is known of the samples.
-        task: What is to be learnt.
+        given: Input of the checks.
+        task: Name of the task.
     """
     findings = [
         finding
@@ -134,5 +134,5 @@ def _run(name: str, check: Check, given: CheckInput) -> list[Finding]:
 
 
 def most_severe_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings by severity; those of one severity keep their order."""
+    """Return findings sorted by severity; the order within a severity is kept."""
     return sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity))

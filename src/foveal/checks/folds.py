@@ -1,11 +1,11 @@
-"""Answers of light models to samples that they were not trained on, fold by fold.
+"""Out-of-fold answers of discriminant analysis.
 
 The model is linear discriminant analysis on features of a pretrained network: class means and one
 covariance, shrunk towards a sphere (A Simple Unified Framework for Detecting Out-of-Distribution
 Samples and Adversarial Attacks, 2018, https://arxiv.org/abs/1807.03888, fits the same Gaussians).
-It is computed rather than trained, and wrong labels move it less than they move a logistic
-regression (docs/measured.md). Deviations: principal components first, a shrinkage chosen by the
-likelihood of the answers, and samples whose label is doubted count less when it is fitted again.
+It has a closed form, and wrong labels affect it less than a logistic regression (docs/measured.md).
+Deviations: principal components first, a shrinkage chosen by the likelihood of the answers, and
+    samples with a suspicious label count less when it is fitted again.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _LEAST_SPREAD = 0.1
 @final
 @dataclass(frozen=True)
 class Answered:
-    """Answers to all samples.
+    """Out-of-fold answers to all samples.
 
     Attributes:
-        logits: (N, K) float32, up to a constant of each row.
-        noise: What they say about the labels.
-        shrinkage: How far the covariance was shrunk, in [0, 1].
+        logits: (N, K) float32, up to a constant per row.
+        noise: Noise model of the labels.
+        shrinkage: Shrinkage of the covariance, in [0, 1].
     """
 
     logits: Floats
@@ -56,14 +56,14 @@ class Answered:
 def compress(
     read: Callable[[NDArray[np.int64]], Floats], count: int, components: int = _COMPONENTS
 ) -> Floats:
-    """Return standardised features in their principal components, (N, at most `components`).
+    """Return the principal components of standardised features, (N, at most `components`).
 
-    Their mean square length is 1. No label is looked at.
+    The mean squared norm of the rows is 1. Labels are not used.
 
     Args:
-        read: Positions -> (n, D) features, which need not be in memory all at once.
-        count: How many rows there are.
-        components: How many components are kept.
+        read: Returns the (n, D) features at some positions; they need not all be in memory.
+        count: Number of rows.
+        components: Number of components to keep.
     """
     if not count:
         return np.zeros((0, components), np.float32)
@@ -86,13 +86,13 @@ def compress(
 def deal_folds(
     labels: NDArray[np.int64], units: NDArray[np.int64], *, folds: int = FOLDS, seed: int = 0
 ) -> NDArray[np.int64]:
-    """Return (N,) the fold of each sample: units whole, every label spread over all folds.
+    """Return the fold of each sample, (N,), stratified by label, with units kept together.
 
     Args:
-        labels: (N,) of each sample.
-        units: (N,) Samples of one number stay in one fold.
-        folds: How many folds.
-        seed: Another seed, other folds.
+        labels: (N,) label of each sample.
+        units: (N,) unit of each sample, which stays in one fold.
+        folds: Number of folds.
+        seed: Random seed.
     """
     _, first, unit = np.unique(units, return_index=True, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(first))
@@ -107,13 +107,13 @@ def deal_folds(
 def answer_classes(
     features: Floats, labels: NDArray[np.int64], classes: int, fold: NDArray[np.int64]
 ) -> Answered:
-    """Answer every sample by a model of the other folds, for one label each.
+    """Answer every sample with a model of the other folds, for one label per sample.
 
     Args:
-        features: (N, D) as `compress` gives them.
+        features: (N, D) float32 from `compress`.
         labels: (N,) in [0, classes).
-        classes: How many there are.
-        fold: (N,) of each sample.
+        classes: Number of classes.
+        fold: (N,) fold of each sample.
     """
     trusted = np.ones(len(labels), np.bool_)
 
@@ -134,15 +134,15 @@ def answer_classes(
 
 
 def answer_each(features: Floats, several: NDArray[np.bool_], fold: NDArray[np.int64]) -> Floats:
-    """Return (N, K) float32: the chance that each label applies, by models of the other folds.
+    """Return the out-of-fold probability that each label applies, (N, K) float32.
 
-    One discriminant for each label, all with one covariance. Its answers are turned into chances
-    with the same model of noise, label by label.
+    Each label has one discriminant; all share one covariance. Answers become probabilities by the
+    same noise model, label by label.
 
     Args:
-        features: (N, D) as `compress` gives them.
-        several: (N, K) which labels were given.
-        fold: (N,) of each sample.
+        features: (N, D) float32 from `compress`.
+        several: (N, K) whether each label was given.
+        fold: (N,) fold of each sample.
     """
     chances = np.empty(several.shape, np.float32)
     everything = np.ones(len(fold), np.bool_)
@@ -165,7 +165,7 @@ def _out_of_fold(
     fold: NDArray[np.int64],
     trusted: NDArray[np.bool_],
 ) -> Floats:
-    """Return (N, K) what models fitted to the trusted samples of the other folds give."""
+    """Return the outputs of models fitted to the trusted samples of the other folds, (N, K)."""
     parts: list[tuple[NDArray[np.bool_], Floats]] = []
     for number in range(int(fold.max(initial=0)) + 1):
         inside = fold == number
@@ -180,7 +180,7 @@ def _out_of_fold(
 def _discriminant(
     features: Floats, labels: NDArray[np.int64], classes: int, shrinkage: float
 ) -> tuple[Floats, Floats]:
-    """Return the (D, K) slopes and (K,) offsets of linear discriminants."""
+    """Return the slopes, (D, K), and offsets, (K,), of linear discriminants."""
     counts = np.bincount(labels, minlength=classes).astype(np.float64)
     means = np.zeros((classes, features.shape[1]))
     np.add.at(means, labels, features)
@@ -197,7 +197,7 @@ def _discriminant(
 
 
 def _discriminant_each(features: Floats, several: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return the (D, K) slopes and (K,) offsets of one discriminant for each label."""
+    """Return the slopes, (D, K), and offsets, (K,), of one discriminant for each label."""
     with_label, count = several.sum(axis=0).astype(np.float64), float(len(several))
     sums = several.T.astype(np.float64) @ features
     everything = features.sum(axis=0)

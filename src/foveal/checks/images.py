@@ -56,10 +56,10 @@ def unreadable(given: CheckInput) -> Iterator[Finding]:
 
 @check("images.near_duplicate")
 def near_duplicate(given: CheckInput) -> Iterator[Finding]:
-    """Pictures that are equal or look the same.
+    """Pictures that are identical or look the same.
 
-    They are kept on one side of the split. Where their labels differ, one of them is wrong, or
-    the picture is a placeholder.
+    They are kept in one part of the split. If their labels differ, one of them is wrong, or the
+    picture is a placeholder.
     """
     sets = [positions for positions in _sets_of_copies(given) if len(positions) > 1]
     if not sets:
@@ -143,7 +143,7 @@ def similar(given: CheckInput) -> Iterator[Finding]:
 
 
 def _all_contradict(given: CheckInput) -> bool:
-    """Return whether every picture has an equal one, byte for byte, under another label."""
+    """Return whether every picture has an identical file under another label."""
     labels: defaultdict[bytes, set[tuple[str, ...] | None]] = defaultdict(set)
     for i in given.usable().tolist():
         labels[given.scan.digest[i].tobytes()].add(given.samples[i].raw)
@@ -152,7 +152,7 @@ def _all_contradict(given: CheckInput) -> bool:
 
 @check("images.blank")
 def blank(given: CheckInput) -> Iterator[Finding]:
-    """Pictures of nearly one colour: nothing can be learnt from them."""
+    """Pictures of nearly one colour, from which nothing can be learnt."""
     usable = given.usable().tolist()
     empty = [given.samples[i].id for i in usable if given.scan.spread[i] < _BLANK]
     yield from about(

@@ -19,7 +19,7 @@ _MANY, _MOST, _OWN = 10, 0.8, 2
 
 
 def class_balance(given: CheckInput) -> dict[str, dict[str, int]]:
-    """Return label → side → number of pictures, in the order of the labels' names."""
+    """Return label → part → number of pictures, sorted by label."""
     counts: dict[str, Counter[str]] = {}
     for i in given.usable().tolist():
         side = SPLIT_NAMES[given.split[i]] if given.split[i] >= 0 else "unused"
@@ -34,7 +34,7 @@ def _totals(given: CheckInput) -> Counter[str]:
 
 @check("labels.one_class", tasks=(*_CLASSIFY, "segment"))
 def one_class(given: CheckInput) -> Iterator[Finding]:
-    """A single class: there is nothing to tell apart."""
+    """A single class: there is nothing to distinguish."""
     totals = _totals(given)
     if len(totals) == 1:
         name, count = next(iter(totals.items()))
@@ -52,7 +52,7 @@ def one_class(given: CheckInput) -> Iterator[Finding]:
 
 @check("labels.texts", tasks=_CLASSIFY)
 def texts(given: CheckInput) -> Iterator[Finding]:
-    """Labels that look like what is written in the pictures: nearly every picture has its own."""
+    """Labels that look like transcriptions: nearly every picture has its own."""
     totals = _totals(given)
     own = [name for name, count in totals.items() if count <= _OWN]
     if len(totals) < _MANY or len(own) < _MOST * len(totals):
@@ -71,7 +71,7 @@ def texts(given: CheckInput) -> Iterator[Finding]:
 
 @check("labels.few_pictures", tasks=_CLASSIFY)
 def few_pictures(given: CheckInput) -> Iterator[Finding]:
-    """Classes with a handful of pictures: too few to learn from, and to measure."""
+    """Classes with too few pictures for training and evaluation."""
     few = sorted(name for name, count in _totals(given).items() if 1 < count < _ENOUGH)
     words = f"with fewer than {_ENOUGH} pictures, too few to learn and to measure: {quoted(few)}."
     hint = f"add pictures of them, {_ENOUGH} at least and better 50"
@@ -80,7 +80,7 @@ def few_pictures(given: CheckInput) -> Iterator[Finding]:
 
 @check("labels.single_picture", tasks=_CLASSIFY)
 def single_picture(given: CheckInput) -> Iterator[Finding]:
-    """Classes with one picture: it is trained on, so the class is never measured."""
+    """Classes with one picture, which is used for training, so that the class is not evaluated."""
     rare = sorted(name for name, count in _totals(given).items() if count == 1)
     words = f"with one picture only, trained on but never measured: {quoted(rare)}."
     hint = "add pictures of them"
@@ -89,7 +89,7 @@ def single_picture(given: CheckInput) -> Iterator[Finding]:
 
 @check("labels.imbalance", tasks=_CLASSIFY)
 def imbalance(given: CheckInput) -> Iterator[Finding]:
-    """A class far rarer than the commonest."""
+    """A class far rarer than the most frequent one."""
     totals = _totals(given)
     if len(totals) < 2:
         return
@@ -108,7 +108,7 @@ def imbalance(given: CheckInput) -> Iterator[Finding]:
 
 @check("labels.missing")
 def missing(given: CheckInput) -> Iterator[Finding]:
-    """Samples without a label: they are left out."""
+    """Samples without a label, which are left out."""
     bare = [sample.id for sample in given.samples if sample.raw is None]
     if bare and len(bare) == len(given.samples):
         yield finding(
@@ -124,7 +124,7 @@ def missing(given: CheckInput) -> Iterator[Finding]:
 
 @check("labels.not_measured", tasks=_CLASSIFY)
 def not_measured(given: CheckInput) -> Iterator[Finding]:
-    """Classes of which no picture is held out, although they have several."""
+    """Classes with several pictures, none of which is held out."""
     balance = class_balance(given)
     unseen = [
         label

@@ -1,9 +1,9 @@
-"""Checks of what single pictures look like: blurred, dark, bright, empty, of an odd size.
+"""Checks of single pictures: blurred, dark, bright, empty, of an unusual size.
 
-Each is judged by a ratio: how far a measure is beyond its limit, from 1 on a picture is found. Some
-limits depend on the set, because a fixed one fails: a page of ink is as bright as an overexposed
-photograph, letters in two tones hold fewer bits than any photograph, and what size is odd is a
-matter of the others. Where a set as a whole is soft or dark, only the worst of it is found.
+Each is judged by the ratio of a measure to its limit; a picture is found from 1 on. Some limits
+depend on the data set, because a fixed one fails: a page of ink is as bright as an overexposed
+photograph, letters in two tones hold fewer bits than any photograph, and an unusual size depends on
+the other pictures. If a whole data set is soft or dark, only the worst pictures are found.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ _MANY = 0.1
 @final
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """How far pictures are beyond a limit.
+    """Ratios of pictures to a limit.
 
     Attributes:
-        ratios: (n,) from 1 on a picture is found; NaN where it cannot be judged.
-        method: How it was judged, with the limit.
+        ratios: (n,) ratios; a picture is found from 1 on. NaN if it cannot be judged.
+        method: Description of the method, with the limit.
     """
 
     ratios: Ratios
@@ -112,7 +112,7 @@ def judge_bright(scan: Scan, positions: NDArray[np.int64]) -> Judged:
 
 
 def judge_information(scan: Scan, positions: NDArray[np.int64]) -> Judged:
-    """Judge how much information some pictures of a scan hold."""
+    """Judge the information content of some pictures of a scan."""
     values = scan.measure("information")[positions].astype(np.float64)
     limit = _INFORMATION_PART * _median(values)
     return Judged(
@@ -154,7 +154,7 @@ def bright(given: CheckInput) -> Iterator[Finding]:
 
 @check("images.low_information")
 def low_information(given: CheckInput) -> Iterator[Finding]:
-    """Pictures that show far less than the others: flat, or nearly empty."""
+    """Pictures with far less detail than the others: flat, or nearly empty."""
     words = "with far less to see than in the others."
     yield from _found(given, "images.low_information", judge_information, words)
 
@@ -212,12 +212,12 @@ def _odd(logs: Ratios, factor: float, what: str, unit: str) -> Judged:
 
 
 def _limit(values: Ratios, fixed: float, part: float) -> float:
-    """Return a fixed limit, or a part of the median where the whole set is low."""
+    """Return a fixed limit, or a share of the median if the whole data set is low."""
     return min(fixed, part * _median(values))
 
 
 def _below(values: Ratios, limit: float) -> Ratios:
-    """Return limit / value; NaN stays."""
+    """Return limit / value; NaN is kept."""
     return limit / np.maximum(values, 1e-3 * limit + 1e-9)
 
 

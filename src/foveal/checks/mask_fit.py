@@ -1,8 +1,8 @@
-"""How well masks fit their pictures: what a model of pixels says that never saw the picture.
+"""Fit of masks to their pictures, judged by a pixel model of the other folds.
 
-The model is a ridge regression from what surrounds a pixel (colours at two scales, contrast, edges,
-and their products) to its class, fitted to the pictures of other folds. A mask that lies where it
-belongs fits its scores better than the same mask moved, mirrored or turned.
+The model is a ridge regression from the surroundings of a pixel (colours at two scales, contrast,
+edges, and their products) to its class, fitted to the pictures of other folds. A correct mask fits
+its scores better than the same mask shifted, flipped or rotated.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _TINY = 1e-6
 @final
 @dataclass(frozen=True)
 class MaskFit:
-    """How masks fit, one row for each sample; NaN for those that were not judged.
+    """Fit of the masks, one row per sample; NaN for samples that were not judged.
 
     Attributes:
-        own: (N,) float32: mean score of its own class in a mask's pixels, where each class counts
-            the same, in standard deviations of the picture's scores.
-        best: (N,) float32: the same of the best of the moved, mirrored and turned masks.
-        found: (N,) float32, in [0, 1]: share of the pixels that the model takes for another class
-            than the ground.
-        marked: (N,) float32, in [0, 1]: share that the mask marks so.
-        change: What the best of the others is, in words.
+        own: (N,) float32, mean score of the labelled class over the pixels, balanced over the
+            classes, in standard deviations of the picture's scores.
+        best: (N,) float32, the same for the best of the shifted, flipped and rotated masks.
+        found: (N,) float32 in [0, 1], share of the pixels that the model assigns to another class
+            than the background.
+        marked: (N,) float32 in [0, 1], share of the pixels that the mask assigns to one.
+        change: The best change of the mask, in words.
     """
 
     own: Floats
@@ -63,18 +63,18 @@ class MaskFit:
 @final
 @dataclass(frozen=True, slots=True)
 class PixelSums:
-    """What the pixels of a picture add to a fit.
+    """Sums over the pixels of a picture for a least-squares fit.
 
     Attributes:
-        products: (K, D, D): for each class, the sum of the outer products of `describe`.
-        counts: (K,) pixels of each class.
+        products: (K, D, D), sum of the outer products of `describe` for each class.
+        counts: (K,) number of pixels of each class.
     """
 
     products: NDArray[np.float64]
     counts: NDArray[np.int64]
 
     def plus(self, other: PixelSums) -> PixelSums:
-        """Return the sums over both."""
+        """Return the sum of both."""
         return PixelSums(self.products + other.products, self.counts + other.counts)
 
 
@@ -84,7 +84,7 @@ def sum_pixels(pixels: Image, mask: Mask, classes: int) -> PixelSums:
     Args:
         pixels: (H, W, 3) uint8 RGB.
         mask: (H, W) of the same size.
-        classes: How many there are.
+        classes: Number of classes.
     """
     values = describe(pixels)
     rows, flat = values.reshape(-1, values.shape[2]), mask.reshape(-1)
@@ -98,7 +98,7 @@ def sum_pixels(pixels: Image, mask: Mask, classes: int) -> PixelSums:
 
 
 def solve(sums: Sequence[PixelSums]) -> Floats | None:
-    """Return (D, K) weights, in which each class counts the same; None where one does not occur."""
+    """Return the class-balanced weights, (D, K); None if a class does not occur."""
     if not sums:
         return None
     counts = np.sum([each.counts for each in sums], axis=0)
@@ -114,10 +114,10 @@ def solve(sums: Sequence[PixelSums]) -> Floats | None:
 
 
 def describe(pixels: Image) -> Floats:
-    """Return (H, W, D) what surrounds each pixel of (H, W, 3) uint8 RGB; the last is 1.
+    """Return features of each pixel, (H, W, D), for (H, W, 3) uint8 RGB; the last is 1.
 
-    Colours are relative to the picture's mean and spread, so that another stain or light is no
-    other picture.
+    Colours are standardised by the mean and spread of the picture, so that stain and lighting have
+    no effect.
     """
     picture = PILImage.fromarray(pixels)
     near = np.asarray(picture.filter(ImageFilter.GaussianBlur(_NEAR)), np.float32)
@@ -167,8 +167,8 @@ def fit_mask(pixels: Image, mask: Mask, weights: Floats, ground: int) -> Fit:
     Args:
         pixels: (H, W, 3) uint8 RGB.
         mask: (H, W) of the same size.
-        weights: (D, K), fitted to other pictures.
-        ground: The class of what is not looked for.
+        weights: (D, K) weights fitted to other pictures.
+        ground: Position of the background class.
     """
     scores = describe(pixels) @ weights
     found = float((scores.argmax(axis=2) != ground).mean())
@@ -209,7 +209,7 @@ def _turned(mask: Mask) -> Iterator[tuple[str, Mask]]:
 
 
 def _moved(at: Sequence[np.intp], shape: tuple[int, ...]) -> str:
-    """Return where to a mask is moved, in shares of the picture."""
+    """Return the shifts of a mask, as shares of the picture."""
     shares = [
         100 * (place - size if place > size / 2 else place) / size
         for place, size in zip(at, shape, strict=True)

@@ -24,10 +24,10 @@ _FINDS = 0.5
 
 @check("masks.suspect", tasks=("segment",))
 def suspect_masks(given: CheckInput) -> Iterator[Finding]:
-    """Masks that fit their picture better somewhere else, and empty ones of pictures that are not.
+    """Masks that fit their picture better elsewhere, and empty masks of non-empty pictures.
 
-    Found with `foveal check --features`: a model of pixels that never saw the picture scores it,
-    and the mask is moved, mirrored and turned over the scores.
+    Found with `foveal check --features`: a pixel model of the other folds scores the picture, and
+    the mask is shifted, flipped and rotated over the scores.
     """
     fit = given.mask_fit
     if fit is None:
@@ -72,7 +72,7 @@ def suspect_masks(given: CheckInput) -> Iterator[Finding]:
 
 
 def _empty(fit: MaskFit) -> NDArray[np.bool_]:
-    """Return which masks mark nearly nothing although the model finds as much as in others."""
+    """Return which masks are nearly empty although the model finds as much as in others."""
     known = np.isfinite(fit.found)
     usual, usual_found = np.median(fit.marked[known]), np.median(fit.found[known])
     with np.errstate(invalid="ignore"):

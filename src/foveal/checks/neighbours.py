@@ -1,6 +1,6 @@
-"""Nearest pictures in features, and how far a picture is from all others.
+"""Nearest neighbours in feature space, and outliers.
 
-Only blocks of the distances are in memory, and of very many pictures some stand for all.
+Distances are computed in blocks, and very large data sets are sampled.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ _TINY = 1e-6
 @final
 @dataclass(frozen=True)
 class Outlying:
-    """How far pictures are from all others.
+    """Outlier scores of pictures.
 
     Attributes:
-        score: (N,) float32, the chance that a distance is not one of the tail of the others.
-        distance: (N,) float32, to the third nearest picture that is no copy.
+        score: (N,) float32, probability that the distance does not belong to the tail of the
+            others.
+        distance: (N,) float32, distance to the third nearest picture that is not a duplicate.
     """
 
     score: Floats
@@ -44,7 +45,7 @@ class Outlying:
 
 
 def nearest(asked: Floats, among: Floats, count: int) -> NDArray[np.int64]:
-    """Return (n, at most `count`) rows of `among` by falling cosine with each row of `asked`."""
+    """Return the rows of `among` most similar to each row of `asked` by cosine, (n, `count`)."""
     kept = min(count, len(among))
     found = np.empty((len(asked), kept), np.int64)
     others = _normal(among).T
@@ -58,19 +59,20 @@ def nearest(asked: Floats, among: Floats, count: int) -> NDArray[np.int64]:
 
 
 def outlyingness(features: Floats, digests: NDArray[np.uint8]) -> Outlying | None:
-    """Say of each picture how far it is from all others; None for too few.
+    """Return an outlier score for each picture; None for too few pictures.
 
     The score is one minus a local share of false discoveries (Large-Scale Simultaneous Hypothesis
     Testing: The Choice of a Null Hypothesis, 2004, https://doi.org/10.1198/016214504000000089):
-    of the pictures that are as far, the share that a normal distribution of the logarithms, fitted
-    to their middle, does not explain. So the threshold follows the set.
+        among the pictures at this distance, the share that a normal distribution of the log
+        distances, fitted to their middle, does not explain. So the threshold adapts to the data
+        set.
 
-    Distances are Euclidean in features whose variances are made equal, so that the few directions
-    in which all pictures differ most do not hide a foreign one.
+    Distances are Euclidean in whitened features, so that the few directions in which all pictures
+    differ most do not hide an outlier.
 
     Args:
         features: (N, D) float32, principal components.
-        digests: (N, 16) uint8 of the files: a copy is not another picture.
+        digests: (N, 16) uint8 digests of the files, by which duplicates are excluded.
     """
     _, first = np.unique(digests.view("V16").ravel(), return_index=True)
     if len(first) < _FEWEST:
@@ -95,7 +97,7 @@ def outlyingness(features: Floats, digests: NDArray[np.uint8]) -> Outlying | Non
 
 
 def _whitened(features: Floats) -> Floats:
-    """Return the components of features, each with nearly the variance 1."""
+    """Return the components of features, each with a variance of nearly 1."""
     kept = features[:, : max(1, len(features) // 2)]
     variance = kept.var(axis=0)
     white: Floats = kept / np.sqrt((1 - _SHARED) * variance + _SHARED * variance.mean() + _TINY)
@@ -105,7 +107,7 @@ def _whitened(features: Floats) -> Floats:
 def _to_third(
     features: Floats, some: Floats, digests: NDArray[np.uint8], known: NDArray[np.uint8]
 ) -> Floats:
-    """Return (N,) the distance to the third nearest of some that is no copy."""
+    """Return the distance to the third nearest row that is not a duplicate, (N,)."""
     squares = np.empty(len(features), np.float32)
     lengths = (some**2).sum(axis=1)
     codes, known_codes = (d.view("<u8")[:, 0] for d in (digests, known))

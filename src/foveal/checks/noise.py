@@ -1,14 +1,14 @@
-"""How labels came to be wrong: a noise model, and from it the chance that each label is wrong.
+"""A noise model of labels, and the probability that each label is wrong.
 
-A label is drawn from a transition matrix of the true class, and the answers of models that were
-not trained on a sample give its true class a probability. Both are fitted to the labels at once by
+A label is drawn from a transition matrix of the true class, and the answers of models that were not
+trained on a sample give its true class a probability. Both are fitted to the labels at once by
 expectation maximisation (Maximum Likelihood Estimation of Observer Error-Rates Using the EM
 Algorithm, 1979, https://doi.org/10.2307/2346806, with the model in place of other observers). The
 matrix starts from the confident joint (Confident Learning: Estimating Uncertainty in Dataset
 Labels, 2021, https://arxiv.org/abs/1911.00068). Deviations: the posterior of each sample in place
-of a number of samples to prune, so that a score is a chance; rare transitions are shrunk towards
-one common rate; and the answers' temperature is fitted with the matrix, because folds and shrunk
-covariances leave them over- or underconfident.
+of a number of samples to prune, so that a score is a probability; rare transitions are shrunk
+towards one common rate; and the temperature of the answers is fitted with the matrix, because folds
+and shrunk covariances leave them over- or underconfident.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _TINY = 1e-12
 @final
 @dataclass(frozen=True)
 class Noise:
-    """What the answers say about the labels.
+    """The fitted noise model.
 
     Attributes:
-        wrong: (N,) float32, the chance that a sample's label is wrong.
-        other: (N,) int64, the likeliest class but the given one.
-        probabilities: (N, K) float32, calibrated chances of the classes before the label is seen.
-        transitions: (K, K) float64, row: true class, column: the label given.
-        temperature: What the logits were divided by.
+        wrong: (N,) float32, probability that the label of a sample is wrong.
+        other: (N,) int64, most likely class other than the given one.
+        probabilities: (N, K) float32, calibrated class probabilities before the label is seen.
+        transitions: (K, K) float64, probability of the given label (column) for a true class (row).
+        temperature: Divisor of the logits.
         likelihood: Mean log-likelihood of the labels.
     """
 
@@ -59,11 +59,11 @@ class Noise:
 
 
 def fit_noise(logits: Floats, labels: NDArray[np.int64], *, is_calibrated: bool = False) -> Noise:
-    """Fit temperature and transitions to the labels.
+    """Fit the temperature and the transitions to the labels.
 
     Args:
-        logits: (N, K) of models that were not trained on the sample; K at least 2.
-        labels: (N,) in [0, K).
+        logits: (N, K) out-of-fold logits; K at least 2.
+        labels: (N,) given labels, in [0, K).
         is_calibrated: Keep the temperature at 1.
     """
     count, classes = logits.shape
@@ -95,21 +95,21 @@ def fit_noise(logits: Floats, labels: NDArray[np.int64], *, is_calibrated: bool 
 
 
 def softmax(logits: Floats) -> Floats:
-    """Return probabilities of each row, float32."""
+    """Return the softmax of each row, float32."""
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities: Floats = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
     return probabilities
 
 
 def _uniform(classes: int, rate: float) -> NDArray[np.float64]:
-    """Return transitions that make every label wrong at one rate, to any other class."""
+    """Return transitions that change every label at one rate, to any other class."""
     matrix = np.full((classes, classes), rate / max(1, classes - 1))
     np.fill_diagonal(matrix, 1 - rate)
     return matrix
 
 
 def _shrunk(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the transitions of (K, K) counts: few of them say little of their row."""
+    """Return the transitions of (K, K) counts, shrunk for rows with few samples."""
     total = counts.sum() + _TINY
     rate = float(np.clip(1 - np.trace(counts) / total, _LEAST_RATE, _MOST_RATE))
     weight = min(_MOST_PRIOR, _PRIOR * max(1, len(counts) - 1))
@@ -121,7 +121,7 @@ def _shrunk(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 def _expected(
     logits: Floats, labels: NDArray[np.int64], transitions: NDArray[np.float64], temperature: float
 ) -> NDArray[np.float64]:
-    """Return (K, K) how many samples of each true class carry each label."""
+    """Return the expected number of samples of each true class with each label, (K, K)."""
     classes = logits.shape[1]
     counts = np.zeros((classes, classes))
     for start in range(0, len(labels), _ROWS):
@@ -135,7 +135,7 @@ def _expected(
 def _confident_joint(probabilities: Floats, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return (K, K) counts of confident answers by the label given.
 
-    An answer is confident when it reaches the mean of those of its class's own samples.
+    An answer is confident if it reaches the mean of the samples labelled with its class.
     """
     classes = probabilities.shape[1]
     counts = np.bincount(labels, minlength=classes)
@@ -153,7 +153,7 @@ def _confident_joint(probabilities: Floats, labels: NDArray[np.int64]) -> NDArra
 def _temperature(
     logits: Floats, labels: NDArray[np.int64], transitions: NDArray[np.float64]
 ) -> float:
-    """Return the temperature under which the labels are likeliest."""
+    """Return the temperature that maximises the likelihood of the labels."""
     given = transitions.T[labels]
 
     def likelihood(temperature: float) -> float:

@@ -1,4 +1,4 @@
-"""What a check found as one self-contained page, and as cells of a notebook, with the pictures."""
+"""Render the report of a check as a self-contained page and in a notebook."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _QUALITY = 80
 
 
 class Reported(Protocol):
-    """What is shown of a `foveal.checks.report.CheckReport`, which renders by this module."""
+    """The part of `foveal.checks.report.CheckReport` that is rendered."""
 
     @property
     def location(self) -> str: ...  # noqa: D102
@@ -53,17 +53,17 @@ class Reported(Protocol):
 @final
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A picture of a finding as the page shows it.
+    """A picture of a finding, as shown on the page.
 
     Attributes:
-        sample: Id.
-        image: The thumbnail, PNG or JPEG.
-        label: Its label in words; empty for none.
-        suggested: The label that looks right, or None.
-        beside: Thumbnail of the picture that it is like, or None.
-        beside_sample: Id of that.
-        beside_label: Label of that where it is another one.
-        more: How many further ones it is like.
+        sample: Id of the sample.
+        image: Thumbnail, PNG or JPEG.
+        label: Label in words; "" for none.
+        suggested: Suggested label, or None.
+        beside: Thumbnail of a similar picture, or None.
+        beside_sample: Id of that picture.
+        beside_label: Label of that picture, if it differs.
+        more: Number of further similar pictures.
     """
 
     sample: str
@@ -77,7 +77,7 @@ class Shown:
 
 
 def render_page(report: Reported) -> str:
-    """Return what a check found as one HTML document."""
+    """Return the report of a check as an HTML document."""
     pictures = _Pictures(report.source, _SIDE)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -98,7 +98,7 @@ def render_page(report: Reported) -> str:
 
 
 def render_inline(report: Reported) -> str:
-    """Return what a check found as HTML for a notebook: no style sheet, no script."""
+    """Return the report of a check as HTML for a notebook, without style sheet and script."""
     pictures = _Pictures(report.source, _SIDE_INLINE)
     parts = [
         f"<strong>{escape(report.location)}</strong>: {escape(report.layout)}. "
@@ -136,7 +136,7 @@ def _inline(picture: Shown) -> str:
 
 @final
 class _Pictures:
-    """Thumbnails of a source's pictures, each made once; none without a source."""
+    """Thumbnails of the pictures of a source, each created once; none without a source."""
 
     def __init__(self, source: Source | None, side: int) -> None:
         self._source, self._side = source, side
@@ -145,7 +145,7 @@ class _Pictures:
         self._thumbnail = lru_cache(maxsize=None)(self._made)
 
     def of(self, finding: Finding, most: int) -> list[Shown]:
-        """Return the first pictures of a finding that can be shown."""
+        """Return the first displayable pictures of a finding."""
         suspects: Sequence[Suspect] = finding.suspects or [Suspect(s, 1.0) for s in finding.samples]
         shown: list[Shown] = []
         said: set[str] = set()
@@ -216,7 +216,7 @@ def _tally(findings: Sequence[Finding]) -> str:
 
 
 def _rest(finding: Finding, shown: Sequence[Shown]) -> str:
-    """Return what is said below the pictures of a finding; nothing where all are shown."""
+    """Return the line below the pictures of a finding; empty if all are shown."""
     named = len({suspect.sample for suspect in finding.suspects}) or len(finding.samples)
     visible = {id for picture in shown for id in (picture.sample, picture.beside_sample) if id}
     if shown and named > len(visible):

@@ -1,4 +1,4 @@
-"""What a check of a source found, and the file that keeps it for `review` and `clean`."""
+"""The report of a check, and the file that stores it for `review` and `clean`."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _VERSION = 1
 @final
 @dataclass(frozen=True, repr=False)
 class CheckReport:
-    """What was found.
+    """The report of `foveal.check`.
 
     Attributes:
         location: Location of the data.
-        layout: How it is laid out, in words.
-        samples: How many pictures.
-        target: What a label is.
-        balance: Label, or length of the text → side → number of pictures.
-        characters: The different characters of the texts; empty for labels.
-        findings: The most severe first.
-        settings: Dotted key of the recipe → value, of what was given about reading the data.
-        features: Whether the checks that look at features of a network were run.
-        stamp: What `foveal.data.stamp.stamp_of` said of the data; "" where it was not asked.
-        source: The data, for their pictures; not kept in a file.
+        layout: Layout of the data, in words.
+        samples: Number of pictures.
+        target: Kind of label.
+        balance: Label, or length of the text → part → number of pictures.
+        characters: The distinct characters of the texts; empty for other labels.
+        findings: Findings, most severe first.
+        settings: Settings given for reading the data: dotted key of the recipe → value.
+        features: Whether features of a network were computed for the checks.
+        stamp: Stamp of the data from `foveal.data.stamp.stamp_of`, or "".
+        source: The data, from which pictures are shown; not saved.
     """
 
     location: str
@@ -50,14 +50,14 @@ class CheckReport:
     source: Source | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
-        """Return one line."""
+        """Return a summary in one line."""
         return (
             f"CheckReport({self.location}: {plural(self.samples, 'picture')}, "
             f"{plural(len(self.findings), 'finding')})"
         )
 
     def to_json(self) -> JsonObject:
-        """Return the report as `check --json` prints it, with all suspects."""
+        """Return the output of `check --json`, with all suspects."""
         return {
             "schema_version": _VERSION,
             "data": self.location,
@@ -76,10 +76,10 @@ class CheckReport:
         }
 
     def write(self, path: str | Path) -> None:
-        """Write what was found as one HTML page with the pictures in it.
+        """Write the report as a self-contained HTML page.
 
         Raises:
-            UsageError: When the file cannot be written.
+            UsageError: If the file cannot be written.
         """
         target = Path(path)
         check_file(target)
@@ -91,16 +91,16 @@ class CheckReport:
         return render_inline(self)
 
     def save(self, path: Path) -> None:
-        """Write the report as JSON; what is there is replaced."""
+        """Write the report as JSON; an existing file is replaced."""
         # In ASCII: names of files need not be valid Unicode.
         write_atomic(path, json.dumps(self.to_json()))
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote.
+        """Read a report that `save` wrote.
 
         Raises:
-            DataError: When it is not such a file.
+            DataError: If the file is not a report.
         """
         try:
             value = json.loads(path.read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
-"""Can the labels be told without looking at what the pictures show?
+"""Find shortcuts: measures that predict the labels without the content of the pictures.
 
-A model takes the easiest way: the size through the padding, the background of a studio, the quality
-of the JPEGs of one website. Each such measure alone is made a classifier: its values are put into
-bins, and a bin is answered by the class that is the most frequent in it, by cross-validation.
+Models learn the easiest cue: the size through the padding, the background of a studio, the JPEG
+quality of one website. Each such measure is turned into a classifier: its values are binned, and
+each bin predicts its most frequent class, with cross-validation.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _Z = 1.96
 @final
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How well one measure tells the classes.
+    """How well one measure predicts the classes.
 
     Attributes:
-        name: The measure, in words.
-        accuracy: Mean over the classes of the share that is told right, in [0, 1].
+        name: Name of the measure, in words.
+        accuracy: Balanced accuracy (mean recall of the classes), in [0, 1].
         low: Lower end of its 95 % interval.
         high: Upper end.
     """
@@ -56,10 +56,10 @@ class Told:
 
 @check("data.size_shortcut", tasks=("classify",))
 def size_shortcut(given: CheckInput) -> Iterator[Finding]:
-    """The pictures' height, width, aspect ratio or exact size tells the classes apart.
+    """Classes that can be predicted from the height, width, aspect ratio or exact size.
 
-    A model may learn the size (through the padding) rather than what is shown, and fail on
-    pictures from elsewhere. Quote the accuracy beside this baseline.
+    A model may learn the size (through the padding) rather than the content, and fail on pictures
+    from other sources. Compare its accuracy with this baseline.
     """
     hint = "quote the accuracy beside this baseline; test on pictures of equal size"
     yield from _shortcut(given, "data.size_shortcut", "size", "warning", hint)
@@ -67,16 +67,16 @@ def size_shortcut(given: CheckInput) -> Iterator[Finding]:
 
 @check("data.background_shortcut", tasks=("classify",))
 def background_shortcut(given: CheckInput) -> Iterator[Finding]:
-    """The colour of the surroundings, or a frame, tells the classes apart."""
+    """Classes that can be predicted from the colour of the background, or from a frame."""
     hint = "add pictures of each class before other backgrounds, or cut the frames off"
     yield from _shortcut(given, "data.background_shortcut", "surroundings", "warning", hint)
 
 
 @check("data.file_shortcut", tasks=("classify",))
 def file_shortcut(given: CheckInput) -> Iterator[Finding]:
-    """What the files say besides the picture tells the classes apart: they come from two sources.
+    """Classes that can be predicted from file properties, because they come from two sources.
 
-    A model sees the traces of it, such as those of the JPEG quality.
+    A model sees traces of them, such as those of the JPEG quality.
     """
     hint = "collect each class from every source, or save all files again in one way"
     yield from _shortcut(given, "data.file_shortcut", "file", "warning", hint)
@@ -84,9 +84,9 @@ def file_shortcut(given: CheckInput) -> Iterator[Finding]:
 
 @check("data.look_shortcut", tasks=("classify",))
 def look_shortcut(given: CheckInput) -> Iterator[Finding]:
-    """Brightness, colourfulness, sharpness or contrast alone tells the classes apart.
+    """Classes that can be predicted from brightness, colourfulness, sharpness or contrast.
 
-    That may be what the classes are about, or how their pictures were taken.
+    This may be the actual difference between the classes, or how their pictures were taken.
     """
     hint = "if the classes are not about that: add pictures of each class taken in other ways"
     yield from _shortcut(given, "data.look_shortcut", "look", "info", hint)
@@ -127,12 +127,12 @@ def _shortcut(
 
 
 def tell(name: str, bins: Bins, classes: NDArray[np.int64]) -> Told:
-    """Measure how well bins tell classes.
+    """Measure how well bins predict classes.
 
     Args:
-        name: The measure, in words.
-        bins: (n,) from 0 on.
-        classes: (n,) from 0 on.
+        name: Name of the measure, in words.
+        bins: (n,) bin of each picture, from 0.
+        classes: (n,) class of each picture, from 0.
     """
     count, width = int(classes.max()) + 1, int(bins.max()) + 1
     folds = _folds(classes)
@@ -155,7 +155,7 @@ def tell(name: str, bins: Bins, classes: NDArray[np.int64]) -> Told:
 
 
 def _classes(given: CheckInput) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the positions of the pictures of all classes but the rarest, and their classes."""
+    """Return the positions and classes of the pictures of all classes except rare ones."""
     usable = given.usable()
     raws = [given.samples[i].raw for i in usable.tolist()]
     counts = Counter(raws)
@@ -166,7 +166,7 @@ def _classes(given: CheckInput) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _folds(classes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Deal the pictures of each class out to the folds, at random but always alike."""
+    """Distribute the pictures of each class over the folds, with a fixed seed."""
     shuffled = np.random.default_rng(0).permutation(len(classes))
     order = shuffled[np.argsort(classes[shuffled], kind="stable")]
     folds = np.empty(len(classes), np.int64)
@@ -175,7 +175,7 @@ def _folds(classes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _measures(scan: Scan, positions: NDArray[np.int64], group: Group) -> Iterator[tuple[str, Bins]]:
-    """Yield (the measure in words, (n,) bins of its values)."""
+    """Yield the name of each measure and the bins of its values, (n,)."""
     height, width = scan.sizes[positions].astype(np.float64).T
     if group == "size":
         yield "height", _binned(height)
@@ -203,7 +203,7 @@ def _measures(scan: Scan, positions: NDArray[np.int64], group: Group) -> Iterato
 
 
 def _binned(values: NDArray[np.float64]) -> Bins:
-    """Return the bins of values between their quantiles; what is unknown has one of its own."""
+    """Return quantile bins of the values; unknown values have their own bin."""
     known = values[~np.isnan(values)]
     if not len(known):
         return np.zeros(len(values), np.int64)
@@ -215,7 +215,7 @@ def _binned(values: NDArray[np.float64]) -> Bins:
 
 
 def _named(values: NDArray[np.int32] | NDArray[np.int64]) -> Bins:
-    """Return a bin for each of the commonest values, and one for the others."""
+    """Return one bin for each of the most frequent values, and one for the others."""
     names, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = np.empty(len(names), np.int64)
     ranks[np.argsort(-counts, kind="stable")] = np.arange(len(names))

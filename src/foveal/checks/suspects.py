@@ -1,4 +1,4 @@
-"""Labels that look wrong, and pictures that belong to no class: from features and answers."""
+"""Checks for wrong labels and for pictures that belong to no class."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _HELD_OUT = (
 def suspect_labels(given: CheckInput) -> Iterator[Finding]:
     """Labels that are more likely wrong than right, with the class that the picture looks like.
 
-    Found with `foveal check --features`: models that were not trained on a picture answer it, and
-    a model of how labels go wrong is fitted to the answers (confident learning).
+    Found with `foveal check --features`: models of the other folds answer each picture, and a noise
+    model of the labels is fitted to the answers (confident learning).
     """
     answers = given.out_of_fold
     if answers is None:
@@ -78,7 +78,7 @@ def suspect_labels(given: CheckInput) -> Iterator[Finding]:
 
 @check("images.outlier", tasks=("classify",))
 def outliers(given: CheckInput) -> Iterator[Finding]:
-    """Pictures that are far from all others: they may belong to no class.
+    """Pictures far from all others, which may belong to no class.
 
     Found with `foveal check --features`.
     """
@@ -116,12 +116,12 @@ def outliers(given: CheckInput) -> Iterator[Finding]:
 @final
 @dataclass(frozen=True)
 class _Doubts:
-    """What is doubted of the samples that were answered.
+    """Doubts about the labels of the answered samples.
 
     Attributes:
-        wrong: (n,) the chance that a label is wrong; 0 where it is not judged.
-        labels: What looks right in its place.
-        target: (n,) number of the class that it looks like.
+        wrong: (n,) probability that a label is wrong; 0 if it was not judged.
+        labels: Suggested labels.
+        target: (n,) position of the class that each picture resembles.
     """
 
     wrong: NDArray[np.float32]
@@ -130,7 +130,7 @@ class _Doubts:
 
 
 def _doubt_class(given: CheckInput, answers: OutOfFold, known: NDArray[np.int64]) -> _Doubts:
-    """Doubt the one label of each sample."""
+    """Judge the single label of each sample."""
     number = {name: i for i, name in enumerate(answers.labels)}
     labels = np.array([number[(given.samples[i].raw or ("",))[0]] for i in known.tolist()])
     logits = np.log(answers.scores[known] + _LEAST)
@@ -143,7 +143,7 @@ def _doubt_class(given: CheckInput, answers: OutOfFold, known: NDArray[np.int64]
 
 
 def _doubt_each(given: CheckInput, answers: OutOfFold, known: NDArray[np.int64]) -> _Doubts:
-    """Doubt each of several labels by itself: one that is given, or one that is missing."""
+    """Judge each of several labels separately, whether it is given or missing."""
     number = {name: i for i, name in enumerate(answers.labels)}
     wrong = np.zeros((len(known), len(number)), np.float32)
     several = np.zeros(wrong.shape, np.bool_)

@@ -1,11 +1,11 @@
-"""How likely texts are wrong, from what readers that never saw the picture make of it.
+"""The probability that texts are wrong, from readers trained on the other folds.
 
-A text was given rightly, with the probability that a reader gives it, or wrongly: with a slip of
-one character, or as some other text. Readers are too sure at times, so that what is right is
-taken from two temperatures of theirs: the higher one still tells what looks alike from what does
-not. How often each happens, and both temperatures, are those under which the texts given are
-likeliest. So a text is not wrong because another was read, but because the reader finds it less
-likely than people make mistakes.
+A given text is right, with the probability that a reader assigns to it, or wrong: with a slip of
+one character, or as some other text. Readers are overconfident at times, so the probability of a
+right text is a mixture of two temperatures; the higher one still separates what looks alike from
+what does not. The rates of all cases and both temperatures maximise the likelihood of the given
+texts. So a text is suspicious not because another was read, but because the reader finds it less
+likely than a human mistake.
 
 After the mixtures of confident learning and of Dawid and Skene, see `foveal.checks.noise`.
 """
@@ -37,12 +37,12 @@ _TINY = 1e-30
 @final
 @dataclass(frozen=True)
 class TextFit:
-    """What readers made of texts, one entry for each sample.
+    """Readings of texts, one entry per sample.
 
     Attributes:
-        readings: What was read; "" for samples that were not judged.
-        wrong: (N,) float32, the chance that the text given is wrong; NaN where it was not judged.
-        read: Share of the judged samples that were read as their texts say.
+        readings: Text that was read; "" for samples that were not judged.
+        wrong: (N,) float32, probability that the given text is wrong; NaN if it was not judged.
+        read: Share of the judged samples whose reading equals the given text.
     """
 
     readings: tuple[str, ...]
@@ -57,13 +57,13 @@ def doubt_texts(
     best: NDArray[np.float64],
     characters: int,
 ) -> Floats:
-    """Return (N,) the chance that each text is wrong.
+    """Return the probability that each text is wrong, (N,).
 
     Args:
-        texts: As given.
-        readings: As read.
-        given: (N, T) log probability of the text given at each of `TEMPERATURES`.
-        best: (N, T) the same of the reading.
+        texts: Given texts.
+        readings: Texts that were read.
+        given: (N, T) log probability of the given text at each of `TEMPERATURES`.
+        best: (N, T) log probability of the reading.
         characters: Size of the alphabet.
     """
     slip, other = _chances_of_mistakes(texts, readings, characters)
@@ -79,7 +79,7 @@ def doubt_texts(
 
 
 def _mixed(parts: NDArray[np.float64]) -> tuple[float, Floats]:
-    """Return the log likelihood at the best rates of the parts, and the chances of the last two."""
+    """Return the log likelihood at the best mixture, and the posteriors of the last two parts."""
     rates = np.array(_FIRST_RATES)
     for _ in range(_ROUNDS):
         joint = rates[:, None] * parts
@@ -93,10 +93,10 @@ def _mixed(parts: NDArray[np.float64]) -> tuple[float, Floats]:
 def _chances_of_mistakes(
     texts: Sequence[str], readings: Sequence[str], characters: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (N,) twice: how likely each text is by a slip, and as some other text.
+    """Return the probability of each text by a slip, (N,), and as some other text, (N,).
 
-    A slip leaves out, puts in or exchanges one character of what was read, or swaps two that stand
-    side by side, each as likely; any other text of the set is as likely as the next.
+    A slip deletes, inserts or replaces one character of the reading, or swaps two adjacent ones,
+    all equally likely; all other texts of the data set are equally likely.
     """
     lengths = np.array([len(reading) for reading in readings], np.float64)
     ways = lengths * characters + (lengths + 1) * characters + 2 * lengths
@@ -105,7 +105,7 @@ def _chances_of_mistakes(
 
 
 def is_one_slip(text: str, other: str) -> bool:
-    """Return whether one character was left out, put in or exchanged, or two neighbours swapped."""
+    """Return whether the texts differ by one edit, or by two swapped adjacent characters."""
     if text == other or abs(len(text) - len(other)) > 1:
         return False
     start = next(

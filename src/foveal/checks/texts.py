@@ -30,7 +30,7 @@ _LOOK_ALIKE = str.maketrans(
 
 
 def length_balance(given: CheckInput) -> dict[str, dict[str, int]]:
-    """Return length of the text → side → number of pictures, the shortest first."""
+    """Return length of the text → part → number of pictures, shortest first."""
     counts: dict[int, Counter[str]] = {}
     for i, text in _texts(given):
         side = SPLIT_NAMES[given.split[i]] if given.split[i] >= 0 else "unused"
@@ -39,7 +39,7 @@ def length_balance(given: CheckInput) -> dict[str, dict[str, int]]:
 
 
 def characters(given: CheckInput) -> str:
-    """Return the different characters of the texts, sorted."""
+    """Return the distinct characters of the texts, sorted."""
     return "".join(sorted({character for _, text in _texts(given) for character in text}))
 
 
@@ -51,7 +51,7 @@ def _texts(given: CheckInput) -> Iterator[tuple[int, str]]:
 
 
 def _where(given: CheckInput) -> dict[str, list[int]]:
-    """Return character → positions of the samples that hold it."""
+    """Return character → positions of the samples that contain it."""
     found: dict[str, list[int]] = {}
     for i, text in _texts(given):
         for character in set(text):
@@ -64,7 +64,7 @@ def _ids(given: CheckInput, positions: Iterable[int]) -> list[str]:
 
 
 def _named(character: str) -> str:
-    """Return a character with its code point and name: two that print alike can be told apart."""
+    """Return a character with its code point and name, to distinguish look-alikes."""
     name = unicodedata.name(character, "no name").lower()
     return f"{character!r} (U+{ord(character):04X}, {name})"
 
@@ -86,7 +86,7 @@ def one_text(given: CheckInput) -> Iterator[Finding]:
 
 @check("labels.rare_characters", tasks=_READ)
 def rare_characters(given: CheckInput) -> Iterator[Finding]:
-    """Characters in hardly any picture: learnt badly, or a slip in the labels."""
+    """Characters in very few pictures, which are learnt badly or are mistakes in the labels."""
     where = _where(given)
     rare = [c for c in sorted(where) if len(where[c]) < _RARE]
     yield from _with_characters(
@@ -101,7 +101,7 @@ def rare_characters(given: CheckInput) -> Iterator[Finding]:
 
 @check("labels.untrained_characters", tasks=_READ)
 def untrained_characters(given: CheckInput) -> Iterator[Finding]:
-    """Characters that stand in held-out pictures only: they can never be read."""
+    """Characters that occur only in held-out pictures, which can never be read."""
     where = _where(given)
     unseen = [c for c in sorted(where) if not (given.split[where[c]] == _TRAIN).any()]
     yield from _with_characters(
@@ -122,7 +122,7 @@ def _with_characters(
     words: str,
     hint: str,
 ) -> Iterator[Finding]:
-    """Yield the finding `N characters words` about the samples that hold one of them."""
+    """Yield the finding `N characters words` about the samples that contain one of them."""
     if where:
         message = f"{plural(len(where), 'character')} {words}: {quoted(list(where), _SHOWN)}."
         ids = _ids(given, sorted(set().union(*where.values())))
@@ -141,7 +141,7 @@ def outer_spaces(given: CheckInput) -> Iterator[Finding]:
 
 @check("labels.text_lengths", tasks=_READ)
 def text_lengths(given: CheckInput) -> Iterator[Finding]:
-    """Texts far longer than most: often two labels in one, or a sentence among words."""
+    """Texts far longer than most, often two labels in one or a sentence among words."""
     lengths = sorted(len(text) for _, text in _texts(given))
     if not lengths:
         return
@@ -155,7 +155,7 @@ def text_lengths(given: CheckInput) -> Iterator[Finding]:
 
 @check("labels.look_alike_characters", tasks=_READ)
 def look_alike_characters(given: CheckInput) -> Iterator[Finding]:
-    """Characters of two scripts that print alike, such as a Latin and a Cyrillic A."""
+    """Characters of two scripts that look alike, such as a Latin and a Cyrillic A."""
     where = _where(given)
     for character in sorted(where):
         twin = _twin(character)
@@ -177,7 +177,7 @@ def look_alike_characters(given: CheckInput) -> Iterator[Finding]:
 def suspect_texts(given: CheckInput) -> Iterator[Finding]:
     """Texts that are more likely wrong than right, with what was read instead.
 
-    Found with `foveal check --features`: readers that were not trained on a picture read it.
+    Found with `foveal check --features`: readers of the other folds read each picture.
     """
     fit = given.text_fit
     if fit is None:
@@ -211,7 +211,7 @@ def suspect_texts(given: CheckInput) -> Iterator[Finding]:
 
 
 def _twin(character: str) -> str:
-    """Return the plain character that one prints like, or itself."""
+    """Return the plain character that a character looks like, or the character itself."""
     wide = unicodedata.normalize("NFKC", character)
     is_wide = unicodedata.east_asian_width(character) in "FH" and len(wide) == 1
     return wide if is_wide else character.translate(_LOOK_ALIKE)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def is_endpoint(model: str) -> bool:
-    """Tell whether MODEL is the address of a server."""
+    """Return whether MODEL is the address of a server."""
     return model.startswith(("http://", "https://"))
 
 
@@ -35,7 +35,7 @@ def print_answers(
     """Ask a server about pictures or with a whole request, and print what it answers.
 
     Raises:
-        ServiceError: When it cannot be reached, or refuses.
+        ServiceError: If it cannot be reached, or refuses.
         UsageError: For an address that is none.
         Exit: With status 1 when a picture has no answer.
     """

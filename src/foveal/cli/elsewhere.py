@@ -128,7 +128,7 @@ def followed(job: Job, out: Path, *, quiet: bool) -> Model:
     Ctrl-C ends the following only.
 
     Raises:
-        FovealError: When the job failed or was stopped.
+        FovealError: If the job failed or was stopped.
     """
     try:
         is_shown = not quiet

@@ -79,7 +79,7 @@ def _verb(args: Sequence[str], verbs: Mapping[str, str]) -> str:
     """Return foveal's verb for another tool's.
 
     Raises:
-        UsageError: When there is none.
+        UsageError: If there is none.
     """
     verb = args[0]
     if verb in _SAME:

@@ -108,8 +108,8 @@ def answer_on(
         engine: What runs the network.
         form: A key of `FORMATS`.
         workers: Actors that answer, at most, each on one core; None takes all cores.
-        batch_size: Pictures in one run of the network.
-        progress: Told how far the work is.
+        batch_size: Number of pictures in one run of the network.
+        progress: Receives the progress.
 
     Raises:
         MissingExtraError: If Ray, or what a URL needs, is not installed.

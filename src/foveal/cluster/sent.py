@@ -42,7 +42,7 @@ def answer_there(
 
     Raises:
         UsageError: For pictures or files of this machine.
-        FovealError: When the cluster cannot be reached, or the job fails.
+        FovealError: If the cluster cannot be reached, or the job fails.
     """
     for location, what in (*((each, "pictures") for each in pictures), (out, "records")):
         if not is_url(location):

@@ -112,7 +112,7 @@ def serve_on(
     Raises:
         MissingExtraError: If Ray is not installed.
         UsageError: For an option that Ray Serve has no part for, or where no cluster answers.
-        FovealError: When the replicas do not start.
+        FovealError: If the replicas do not start.
     """
     _check(options)
     share = Path(tempfile.gettempdir()) / f"foveal-serve-{os.getpid()}"
@@ -235,7 +235,7 @@ def _deploy(ray: Any, serve: Any, deployment: Any) -> None:
     """Have the replicas be those of a deployment; older ones are replaced one after another.
 
     Raises:
-        FovealError: When they do not start.
+        FovealError: If they do not start.
     """
     try:
         serve.run(deployment, name=APP, route_prefix="/", blocking=False)
@@ -249,7 +249,7 @@ def _check_listening(host: str, port: int) -> None:
     """Find that Ray Serve was started before, at another address, which it keeps.
 
     Raises:
-        UsageError: When nothing listens at this one.
+        UsageError: If nothing listens at this one.
     """
     end = time.monotonic() + _LISTENING_S
     while True:

@@ -162,8 +162,8 @@ class ShardFolder:
         location: Path or URL, which need not be there yet.
 
     Raises:
-        MissingExtraError: If the URL's kind needs a package that is not installed.
-        UsageError: If the URL is of no known kind.
+        MissingExtraError: If the protocol of the URL needs a package that is not installed.
+        UsageError: If the protocol of the URL is unknown.
     """
 
     def __init__(self, location: str) -> None:

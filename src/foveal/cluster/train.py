@@ -66,8 +66,8 @@ def _train(ray: Any, training: RunToTrain, workers: int, progress: Broadcast) ->
     """Train until the fit has ended.
 
     Raises:
-        FovealError: When workers were lost again and again, or the training cannot go on.
-        KeyboardInterrupt: When Ctrl-C was pressed twice.
+        FovealError: If workers were lost again and again, or the training cannot go on.
+        KeyboardInterrupt: If Ctrl-C was pressed twice.
     """
     on_cards = _on_cards(ray, training.recipe.train.device, workers)
     inbox = Inbox(ray.util.get_node_ip_address())
@@ -109,10 +109,10 @@ def _said(error: Exception) -> str:
 
 
 def _on_cards(ray: Any, device: str, workers: int) -> bool:
-    """Tell whether each worker gets a graphics card.
+    """Return whether each worker gets a graphics card.
 
     Raises:
-        RecipeError: When the cluster has too few of what was asked for.
+        RecipeError: If the cluster has too few of what was asked for.
     """
     there = ray.cluster_resources()
     cards, cores = int(there.get("GPU", 0)), int(there.get("CPU", 0))

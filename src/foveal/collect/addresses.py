@@ -28,7 +28,7 @@ def normal(address: str, base: str = "", encoding: str = "utf-8") -> str:
         encoding: The page's encoding, in which queries are sent.
 
     Raises:
-        AddressError: When it is none of http or https, has no host, or holds a password.
+        AddressError: If it is none of http or https, has no host, or holds a password.
     """
     # Browsers drop these.
     text = "".join(c for c in address.strip() if c not in "\t\n\r")

@@ -29,7 +29,7 @@ class Committer:
         A caller that is cancelled meanwhile does not take them back.
 
         Raises:
-            OSError: When the disk refuses.
+            OSError: If the disk refuses.
         """
         done = asyncio.get_running_loop().create_future()
         self._waiting.append((record, body, done))

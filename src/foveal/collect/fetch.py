@@ -129,7 +129,7 @@ class Client:
             cut: Return the beginning of a longer body.
 
         Raises:
-            FetchError: When there is no whole answer, or it passes by its status.
+            FetchError: If there is no whole answer, or it passes by its status.
         """
         try:
             # Waiting for one of the connections to be free is no time that a host takes.

@@ -59,7 +59,7 @@ class Host:
         """Wait until a request may be sent.
 
         Raises:
-            FetchError: When the host is left alone until the next call.
+            FetchError: If the host is left alone until the next call.
         """
         loop = asyncio.get_running_loop()
         while self.closed is None:

@@ -90,8 +90,8 @@ class Journal:
         folder: The folder of pictures; made when it is not there.
 
     Raises:
-        UsageError: When another process collects into it.
-        DataError: When a whole line of the log is none of ours.
+        UsageError: If another process collects into it.
+        DataError: If a whole line of the log is none of ours.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -42,7 +42,7 @@ def read_list(path: Path, *, reserved: Collection[str]) -> tuple[Listed, ...]:
         reserved: Names that other columns cannot have.
 
     Raises:
-        RecipeError: When it cannot be read, a column is missing, or a row has no label.
+        RecipeError: If it cannot be read, a column is missing, or a row has no label.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:

@@ -47,9 +47,9 @@ class PublicBackend(httpcore.AsyncNetworkBackend):
         """Connect to a host by one of the addresses that are allowed, in their order.
 
         Raises:
-            RefusedHostError: When none is allowed.
-            UnknownHostError: When it has none.
-            httpcore.ConnectError: When none of them answers.
+            RefusedHostError: If none is allowed.
+            UnknownHostError: If it has none.
+            httpcore.ConnectError: If none of them answers.
         """
         found = await addresses_of(host, port)
         allowed = [a for a in found if self._allow_private or is_public(a)]
@@ -83,7 +83,7 @@ async def addresses_of(host: str, port: int) -> list[Address]:
     """Return the addresses of a host, each once.
 
     Raises:
-        UnknownHostError: When there is none.
+        UnknownHostError: If there is none.
     """
     loop = asyncio.get_running_loop()
     try:

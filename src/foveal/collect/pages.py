@@ -56,7 +56,7 @@ class PageContents:
     next: str | None
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         entries = [[e.picture, dict(e.fields), e.problem] for e in self.entries]
         return {"entries": entries, "items": self.items, "next": self.next}
 
@@ -79,7 +79,7 @@ def read_page(
         options: The selectors.
 
     Raises:
-        RecipeError: When a selector cannot be evaluated.
+        RecipeError: If a selector cannot be evaluated.
     """
     encoding, text = html_to_unicode(content_type, body)
     base = get_base_url(text, address)

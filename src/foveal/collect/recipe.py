@@ -271,7 +271,7 @@ def check_class(name: str) -> None:
     """Raise unless a folder that readers see can have the name.
 
     Raises:
-        RecipeError: When it cannot.
+        RecipeError: If it cannot.
     """
     if (
         not name

@@ -1,4 +1,4 @@
-"""What a collection brought, class by class, and why the rest was not kept."""
+"""The result of a collection by class, and why pictures were not kept."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 @final
 @dataclass(frozen=True, slots=True)
 class FirstPage:
-    """What the first page of a class lists; nothing of it was fetched.
+    """The contents of the first listing page of a class; no picture was downloaded.
 
     Attributes:
         label: The class.
         address: URL of the page.
-        contents: What it lists, or None.
-        problem: Why it could not be read, or None.
+        contents: Contents of the page, or None.
+        problem: Why the page could not be read, or None.
     """
 
     label: str
@@ -58,7 +58,7 @@ class FirstPage:
         )
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         listed = self.contents
         return {
             "class": self.label,
@@ -76,13 +76,13 @@ class FirstPage:
 @final
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """What there is of a class, from this call and all before.
+    """Counts of a class over this call and all earlier ones.
 
     Attributes:
-        pages: Listing pages that were read.
-        kept: Pictures in its folder, as far as nobody moved them.
-        copies: Pictures whose bytes are those of one that was kept.
-        left: Reason → number of pictures that are not there.
+        pages: Number of listing pages that were read.
+        kept: Number of pictures in its folder, unless they were moved.
+        copies: Number of pictures identical to one that was kept.
+        left: Reason → number of pictures that were not kept.
     """
 
     pages: int
@@ -94,17 +94,17 @@ class ClassCount:
 @final
 @dataclass(frozen=True, repr=False)
 class Collected:
-    """A collection as far as it has got.
+    """The result of a collection, complete or partial.
 
     Attributes:
-        out: The folder; None when only first pages were looked at.
-        classes: Class → what there is of it.
-        new: Pictures that this call added.
-        received: Bytes that this call received.
-        seconds: How long this call took.
-        stopped: Why it ended before everything was there, or None.
-        notes: What a person should know: limits, loops, pages that could not be read.
-        pages: First pages, when only these were asked for.
+        out: The folder; None for a dry run.
+        classes: Class → its counts.
+        new: Number of pictures that this call added.
+        received: Number of bytes that this call received.
+        seconds: Duration of this call, in seconds.
+        stopped: Why the call ended before the collection was complete, or None.
+        notes: Notes on limits, loops and unreadable pages.
+        pages: First pages, for a dry run.
     """
 
     header: ClassVar = ("class", "pages", "kept", "copies", "left out")
@@ -151,16 +151,16 @@ class Collected:
 
     @property
     def kept(self) -> int:
-        """Return how many pictures there are."""
+        """Number of pictures kept."""
         return sum(count.kept for count in self.classes.values())
 
     @property
     def left(self) -> Counter[str]:
-        """Return reason → number of pictures that are not there."""
+        """Reason → number of pictures that were not kept."""
         return sum((Counter(count.left) for count in self.classes.values()), Counter())
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "schema_version": 1,
             "out": str(self.out) if self.out else None,
@@ -179,10 +179,10 @@ class Collected:
 
 
 class CollectingInterrupted(KeyboardInterrupt):
-    """A collection that Ctrl-C stopped; the same call goes on with it.
+    """Raised if Ctrl-C stops a collection; repeating the call continues it.
 
     Args:
-        collected: What there is.
+        collected: The result so far.
     """
 
     def __init__(self, collected: Collected) -> None:
@@ -193,12 +193,12 @@ class CollectingInterrupted(KeyboardInterrupt):
 def count_classes(
     known: Known, labels: Sequence[str], pages: Mapping[str, int]
 ) -> dict[str, ClassCount]:
-    """Return what there is of each class.
+    """Return the counts of each class.
 
     Args:
         known: What the log says.
-        labels: The classes of the recipe; others that the log knows follow.
-        pages: Class → listing pages that were read.
+        labels: Classes of the recipe; other classes of the log follow.
+        pages: Class → number of listing pages that were read.
     """
     kept: Counter[str] = Counter()
     copies: Counter[str] = Counter()
@@ -221,12 +221,12 @@ def count_classes(
 
 
 def write_provenance(folder: Path, known: Known, fields: Sequence[str]) -> None:
-    """Write `provenance.csv`: a row for each address of a picture, made from the log.
+    """Write `provenance.csv` from the log, with one row per URL of a picture.
 
     Args:
-        folder: Where to.
+        folder: Folder to write to.
         known: What the log says.
-        fields: Columns after those of every picture; those of the log follow.
+        fields: Columns after the fixed ones; further columns of the log follow.
     """
     names = dict.fromkeys(fields)
     for record in known.pictures.values():
@@ -246,7 +246,7 @@ def _row(record: Record, names: Mapping[str, None]) -> list[str]:
 
 
 def as_cell(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula; numbers stay as they are."""
+    """Return a text that spreadsheets do not evaluate as a formula; numbers are unchanged."""
     if not text.startswith(_FORMULA):
         return text
     try:

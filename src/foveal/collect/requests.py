@@ -48,7 +48,7 @@ class Requests:
         """Return the answer of a success, redirects followed.
 
         Raises:
-            FetchError: When there is none.
+            FetchError: If there is none.
         """
         return await self._fetch(address, accept, most_bytes, is_robots=False)
 

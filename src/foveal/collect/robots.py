@@ -60,7 +60,7 @@ class Robots:
         """Raise unless an address may be fetched; return the seconds between two requests.
 
         Raises:
-            FetchError: When robots.txt forbids it, or fails in a way that forbids everything.
+            FetchError: If robots.txt forbids it, or fails in a way that forbids everything.
         """
         origin = origin_of(address)
         async with self._locks.setdefault(origin, asyncio.Lock()):

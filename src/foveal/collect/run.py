@@ -73,7 +73,7 @@ class Collector:
         """Collect until everything is there, a limit is reached, or the task is cancelled.
 
         Raises:
-            OSError: When the disk refuses; what was collected is there.
+            OSError: If the disk refuses; what was collected is there.
         """
         began = time.monotonic()
         try:

@@ -45,7 +45,7 @@ def to_xpath(text: str) -> str:
     """Return the XPath of a selector, looking below the element that it is given.
 
     Raises:
-        SelectorError: When it is no CSS selector.
+        SelectorError: If it is no CSS selector.
     """
     text = text.strip()
     if text != "." and not text.startswith(_XPATH):

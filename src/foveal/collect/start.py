@@ -40,8 +40,8 @@ def collect_pictures(
         progress: Receives the progress, in this thread.
 
     Raises:
-        UsageError: When the folder cannot be written to, or another process collects into it.
-        DataError: When its log is damaged.
+        UsageError: If the folder cannot be written to, or another process collects into it.
+        DataError: If its log is damaged.
         CollectingInterrupted: After Ctrl-C; everything fetched until then is kept.
     """
     check_folder(out)

@@ -1,4 +1,4 @@
-"""What a cleaning does or did, for people and programs."""
+"""The report of a cleaning, planned or done."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _HEADER = ("found by", "what is done", "pictures", "for example")
 @final
 @dataclass(frozen=True, repr=False)
 class CleanReport:
-    """What is, was or will be done to data.
+    """The report of `foveal.clean`.
 
     Attributes:
         data: Location of the data.
-        state: `planned` when nothing has been done.
-        changes: What becomes of samples.
-        passed_over: Why not → samples that stay as they are although something was decided.
-        notes: What else to know, as sentences.
-        number: Number of the cleaning; None when nothing has been done.
+        state: State of the cleaning; `planned` if nothing has been done.
+        changes: The change of each sample.
+        passed_over: Reason → samples that are not changed although a decision exists.
+        notes: Further notes, as sentences.
+        number: Number of the cleaning; None if nothing has been done.
     """
 
     data: str
@@ -51,13 +51,13 @@ class CleanReport:
 
     @classmethod
     def of(cls, data: str, cleaning: Cleaning) -> Self:
-        """Return what a cleaning did, or what was undone."""
+        """Return the report of a cleaning that was applied or undone."""
         changes = tuple(map(Change.from_json, cleaning.about["changes"]))
         state: State = "applied" if cleaning.state == "applied" else "undone"
         return cls(data, state, changes, {}, (), cleaning.number)
 
     def to_json(self) -> JsonObject:
-        """Return what `clean --json` prints."""
+        """Return the output of `clean --json`."""
         return {
             "schema_version": 1,
             "data": self.data,
@@ -70,7 +70,7 @@ class CleanReport:
 
     @property
     def summary(self) -> str:
-        """Return how many pictures are moved, relabelled and laid out, in words."""
+        """Return the numbers of pictures moved, relabelled and processed, in words."""
         counts: Counter[str] = Counter(change.action for change in self.changes)
         parts = [
             f"{plural(counts[action], 'picture')} {words}"
@@ -80,7 +80,7 @@ class CleanReport:
         return " and ".join(parts) or "nothing to do"
 
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """Return a row for each finding and what is done about it; see `header`."""
+        """Return a row for each finding with its resolution; see `header`."""
         groups: defaultdict[tuple[str, str], list[Change]] = defaultdict(list)
         for change in self.changes:
             by = STEPS if change.action == "lay out" else change.finding or REVIEW
@@ -92,12 +92,12 @@ class CleanReport:
 
     @property
     def header(self) -> tuple[str, str, str, str]:
-        """Return the heads of the columns of `rows`."""
+        """Column headers of `rows`."""
         return _HEADER
 
     @property
     def left(self) -> list[str]:
-        """Return a line for each reason why samples are passed over."""
+        """One line per reason for which samples are not changed."""
         return [
             f"{plural(len(samples), 'picture')} passed over: {why} ({samples[0]}"
             + (", …)" if len(samples) > 1 else ")")
@@ -105,7 +105,7 @@ class CleanReport:
         ]
 
     def __repr__(self) -> str:
-        """Return one line."""
+        """Return a summary in one line."""
         return f"CleanReport({self.data}, {self.state}: {self.summary})"
 
     def _repr_html_(self) -> str:
@@ -125,7 +125,7 @@ def _examples(changes: list[Change]) -> str:
 
 
 def _short(sample: str) -> str:
-    """Return a name with its folder and ending: `foveal collect` gives names of 32 digits."""
+    """Return a shortened file name; `foveal collect` writes names of 32 digits."""
     path = PurePosixPath(sample)
     if len(path.stem) <= _MOST_OF_A_STEM:
         return sample

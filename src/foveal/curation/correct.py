@@ -81,7 +81,7 @@ def correct(
         into: A labelled set to merge all accepted ones into.
 
     Raises:
-        DataError: When there is no feedback.
+        DataError: If there is no feedback.
         UsageError: For an unknown id or model.
     """
     looks = accept == () and not reject and into is None

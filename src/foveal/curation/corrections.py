@@ -1,7 +1,6 @@
-"""Corrections: feedback that a person goes through, the most telling first.
+"""Corrections: feedback for review, most informative first.
 
-What a person decides about them stands in `verdicts.jsonl` beside the feedback, which is never
-changed.
+Decisions about them are stored in `verdicts.jsonl` beside the feedback, which is never changed.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ _NEAR_BITS = 8
 @final
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a person decided about one correction.
+    """The decision about a correction.
 
     Attributes:
-        id: The id of the feedback.
-        action: What to do.
-        label: The label that was accepted; None for that of the feedback, and for other actions.
-        into: Where it was merged into; None for other actions.
-        at: When, in UTC.
+        id: Id of the feedback.
+        action: The decision.
+        label: Accepted label; None for that of the feedback, and for other actions.
+        into: Data set that it was merged into; None for other actions.
+        at: Time of the decision, in UTC.
     """
 
     id: int
@@ -52,7 +51,7 @@ class Verdict:
     at: datetime
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "id": self.id,
             "action": self.action,
@@ -66,8 +65,8 @@ class Verdict:
         """Return what `to_json` wrote.
 
         Raises:
-            KeyError: When a key is missing.
-            ValueError: When a value is not allowed.
+            KeyError: If a key is missing.
+            ValueError: If a value is not allowed.
         """
         if value["action"] not in get_args(_Action):
             raise ValueError(f"action is {value['action']!r}")
@@ -82,14 +81,14 @@ _FORMAT = Format("a verdict", Verdict.from_json, "remove the line")
 @final
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One thing that was said, and what became of it.
+    """One piece of feedback, and its state.
 
     Attributes:
-        feedback: What was said.
-        state: What a person decided.
-        label: What the picture is: as accepted, or else as said; None where nobody knows.
-        like: Ids of others whose pictures are near copies of this one.
-        contradicted: Whether someone else says something else of the same picture.
+        feedback: The feedback.
+        state: State of the decision.
+        label: Label as accepted, or else as given in the feedback; None if unknown.
+        like: Ids of corrections with near-duplicate pictures.
+        contradicted: Whether other feedback on the same picture contradicts it.
     """
 
     feedback: Feedback
@@ -105,11 +104,11 @@ class Correction:
 
     @property
     def can_be_merged(self) -> bool:
-        """Whether it is known what to teach: a label, a text, or a mask that is right."""
+        """Whether the correct target is known: a label, a text, or a confirmed mask."""
         return self.label is not None or self.feedback.mask is not None
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             **self.feedback.to_json(),
             "state": self.state,
@@ -120,16 +119,16 @@ class Correction:
 
 
 def read_corrections(path: Path, *, look: bool = True) -> list[Correction]:
-    """Return the corrections in a folder, those first that a person should look at first.
+    """Return the corrections in a folder, most important first.
 
-    New ones come first; of these, answers that someone called wrong, then the least confident.
+    New ones come first; among these, answers that a user called wrong, then the least confident.
 
     Args:
-        path: Folder that `foveal serve --collect` wrote.
-        look: Whether near copies are found, for which the new pictures are decoded.
+        path: Folder written by `foveal serve --collect`.
+        look: Whether to find near-duplicates, for which the new pictures are decoded.
 
     Raises:
-        DataError: When there is no feedback, or it cannot be read.
+        DataError: If there is no feedback, or it cannot be read.
     """
     if not (path / LOG_NAME).is_file():
         raise DataError(
@@ -173,7 +172,7 @@ def _picture(one: Correction) -> tuple[str, str]:
 
 
 def _with_copies(path: Path, found: list[Correction]) -> list[Correction]:
-    """Find near copies among the new ones, as checks do: by hash, then by thumbnail."""
+    """Find near-duplicates among the new ones by hash and thumbnail, as the checks do."""
     new = [i for i, one in enumerate(found) if one.state == "new"]
     seen: dict[str, Any] = {}
     for i in new:
@@ -213,16 +212,16 @@ def decide(
     action: Literal["accept", "reject"],
     label: tuple[str, ...] | None = None,
 ) -> None:
-    """Write down what a person decided.
+    """Store a decision about corrections.
 
     Args:
-        path: The folder.
-        corrections: About which.
-        action: What was decided.
-        label: What the pictures are, where that is not what was said.
+        path: Folder of the feedback.
+        corrections: The corrections.
+        action: The decision.
+        label: Label of the pictures, if it differs from the feedback.
 
     Raises:
-        UsageError: When it is not known what an accepted one is, or it has been merged already.
+        UsageError: If an accepted correction has no label, or has already been merged.
     """
     for one in corrections:
         if one.state == "merged":
@@ -241,7 +240,7 @@ def decide(
 
 
 def note_merged(path: Path, ids: Iterable[int], into: Path) -> None:
-    """Write down which corrections were merged, and where."""
+    """Store which corrections were merged into which data set."""
     now = datetime.now(UTC)
     _append(path, (Verdict(id, "merge", None, str(into), now) for id in ids))
 

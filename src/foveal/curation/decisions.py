@@ -40,7 +40,7 @@ class Decision:
     at: datetime
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "sample": self.sample,
             "action": self.action,
@@ -54,8 +54,8 @@ class Decision:
         """Return what `to_json` wrote.
 
         Raises:
-            KeyError: When a key is missing.
-            ValueError: When a value is not allowed.
+            KeyError: If a key is missing.
+            ValueError: If a value is not allowed.
         """
         action, label = value["action"], value["label"]
         if action not in get_args(Action):
@@ -89,7 +89,7 @@ class Decisions:
         """Return sample → the decision that holds, in the order of the first about each.
 
         Raises:
-            DataError: When a whole line is not a decision.
+            DataError: If a whole line is not a decision.
         """
         standing = Standing(self._path)
         standing.refresh()
@@ -135,7 +135,7 @@ class Standing:
         """Read what was appended, and return the samples that it is about.
 
         Raises:
-            DataError: When a whole line is not a decision.
+            DataError: If a whole line is not a decision.
         """
         try:
             with self._path.open("rb") as file:

@@ -43,8 +43,8 @@ class Identity:
         """Look at a file; a link is not followed.
 
         Raises:
-            DataError: When it is neither a file nor a link.
-            OSError: When it cannot be read.
+            DataError: If it is neither a file nor a link.
+            OSError: If it cannot be read.
         """
         status = path.lstat()
         digest = hashlib.sha256()
@@ -79,7 +79,7 @@ class Identity:
         return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "sha256": self.sha256,
             "size": self.size,
@@ -97,7 +97,7 @@ def rename(source: Path, target: Path) -> None:
     """Give a file another name, in the same file system; nothing is replaced.
 
     Raises:
-        FileExistsError: When something has that name already.
+        FileExistsError: If something has that name already.
     """
     if is_there(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))

@@ -86,7 +86,7 @@ class Feedback:
     said: Said
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         said = self.said
         return {
             "id": self.id,
@@ -114,8 +114,8 @@ class Feedback:
         """Return what `to_json` wrote.
 
         Raises:
-            KeyError: When a key is missing.
-            ValueError: When a value is not allowed.
+            KeyError: If a key is missing.
+            ValueError: If a value is not allowed.
         """
         for name, allowed in (("target", get_args(TargetKind)), ("origin", get_args(Origin))):
             if value[name] not in allowed:
@@ -153,13 +153,13 @@ def read_feedback(path: Path) -> Iterator[Feedback]:
     """Yield the feedback in a folder, in the order in which it came.
 
     Raises:
-        DataError: When a whole line is not feedback.
+        DataError: If a whole line is not feedback.
     """
     return read_lines(path / LOG_NAME, FORMAT)
 
 
 def is_collected(location: str | Path) -> bool:
-    """Tell whether a location is a folder of `foveal serve --collect`."""
+    """Return whether a location is a folder of `foveal serve --collect`."""
     if is_url(location):
         return False
     folder = local_path(location)

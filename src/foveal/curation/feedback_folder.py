@@ -98,7 +98,7 @@ class FeedbackFolder:
         clock: Gives the time.
 
     Raises:
-        DataError: When the folder's log cannot be read.
+        DataError: If the folder's log cannot be read.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class FeedbackFolder:
             The id, and whether it is new: who says the same twice is told the first id.
 
         Raises:
-            FolderFull: When there is no room for it.
-            OSError: When it cannot be written; then nothing is kept.
+            FolderFull: If there is no room for it.
+            OSError: If it cannot be written; then nothing is kept.
         """
         sha256 = hashlib.sha256(picture).hexdigest()
         with self._lock, opened_to_append(self._path / LOG_NAME) as file:

@@ -1,9 +1,9 @@
-"""Cleanings that are done whole or not at all, and can be undone.
+"""Atomic cleanings that can be undone.
 
-A cleaning has a folder of its own, `journal/0001`, with the list of its steps. The folder is there
-whole, and on the disk, before the first step is taken; from then on the disk itself says how far
-the steps are. A cleaning, or an undoing, that was interrupted is undone: data are never left half
-cleaned. Nothing is deleted: what is replaced is kept in the folder of the cleaning.
+Each cleaning has its own folder, such as `journal/0001`, with the list of its steps. The folder is
+complete and synced to disk before the first step is taken; from then on, the files themselves show
+which steps are done. An interrupted cleaning or undo is rolled back, so data are never left half
+cleaned. Nothing is deleted: replaced files are kept in the folder of the cleaning.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Cleaning:
     """One cleaning of the data.
 
     Attributes:
-        number: 1 for the first.
+        number: Number of the cleaning, from 1.
         at: When it was begun, in UTC.
         state: What has become of it.
-        about: What it was to do, for people and programs.
+        about: Description of the cleaning, as JSON values.
     """
 
     number: int
@@ -57,22 +57,22 @@ class Cleaning:
         return f"Cleaning({self.number}, {self.at:%Y-%m-%d %H:%M} UTC, {self.state}: {what})"
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         at = self.at.isoformat(timespec="seconds")
         return {"cleaning": self.number, "at": at, "state": self.state, **self.about}
 
 
 @final
 class Journal:
-    """The cleanings of some data.
+    """The cleanings of a data set.
 
     Args:
         data: The folder of the data.
-        folder: Where the journal is kept: in that folder, hidden.
+        folder: Folder of the journal, hidden in the folder of the data.
     """
 
     def __init__(self, data: Path, folder: Path) -> None:
-        """Remember where; nothing is read yet."""
+        """Set the folders; nothing is read yet."""
         self._data = data
         self._folder = folder
         self._journal = folder / "journal"
@@ -80,20 +80,20 @@ class Journal:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes from cleaning the same data.
+        """Lock the data against cleaning by other processes.
 
         Raises:
-            UsageError: `data_busy` when another process does.
+            UsageError: `data_busy` if another process holds the lock.
         """
         self._journal.mkdir(parents=True, exist_ok=True)
         with owned(self._folder / "lock", self._busy):
             yield
 
     def history(self) -> list[Cleaning]:
-        """Return all cleanings, the first one first.
+        """Return all cleanings, oldest first.
 
         Raises:
-            DataError: When the file of one cannot be understood.
+            DataError: If the file of a cleaning is damaged.
         """
         if not self._journal.is_dir():
             return []
@@ -106,19 +106,19 @@ class Journal:
         edits: Sequence[Edit],
         progress: Progress | None = None,
     ) -> Cleaning:
-        """Move files and replace contents: all, or when something fails, nothing.
+        """Move files and replace contents, completely or, if a step fails, not at all.
 
-        Call within `alone`.
+        Must be called within `alone`.
 
         Args:
-            about: What is done, for `history`.
-            moves: Files to move; no two have one name, before or after.
-            edits: Files that get new content; none of them moves.
-            progress: Receives the progress; None tells nobody.
+            about: Description of the cleaning, for `history`.
+            moves: Files to move; names must be unique before and after.
+            edits: Files with new contents; none of them may be moved.
+            progress: Receives the progress, or None.
 
         Raises:
-            DataError: When a file is gone or has changed meanwhile.
-            OSError: When the system refuses something: no rights, no space.
+            DataError: If a file is missing or has changed in the meantime.
+            OSError: If the system refuses an operation, such as for lack of permission or space.
         """
         number = 1 + max((c.number for c in self.history()), default=0)
         home = self._journal / f"{number:04d}"
@@ -149,15 +149,15 @@ class Journal:
         return cleaning
 
     def recover(self) -> Cleaning | None:
-        """Undo the cleaning that was interrupted, if one was, or end an interrupted undoing.
+        """Roll back an interrupted cleaning, if there is one, or complete an interrupted undo.
 
-        Call within `alone`.
+        Must be called within `alone`.
 
         Returns:
             What was undone.
 
         Raises:
-            DataError: When files have changed meanwhile; then nothing is done.
+            DataError: If files have changed in the meantime; then nothing is done.
         """
         last = next(iter(self.history()[-1:]), None)
         if last is None or last.state != "interrupted":
@@ -166,11 +166,11 @@ class Journal:
         return last
 
     def undo(self) -> Cleaning:
-        """Undo the last cleaning that is not undone yet. Call within `alone`.
+        """Undo the last cleaning that has not been undone. Must be called within `alone`.
 
         Raises:
-            UsageError: When there is none.
-            DataError: When files have changed since; then nothing is done.
+            UsageError: If there is no such cleaning.
+            DataError: If files have changed since; then nothing is done.
         """
         applied = [cleaning for cleaning in self.history() if cleaning.state == "applied"]
         if not applied:
@@ -192,7 +192,7 @@ class Journal:
         return self._journal / f"{cleaning.number:04d}"
 
     def _times(self, taken: Sequence[Step]) -> dict[str, int]:
-        """Return when the folders that will change were changed last."""
+        """Return the modification times of the folders that will change."""
         paths = {name: self._data / name for name in steps.folders_of(list(taken))}
         return {name: path.stat().st_mtime_ns for name, path in paths.items() if path.is_dir()}
 
@@ -232,7 +232,7 @@ class Journal:
             self._say(home, state="undone")
 
     def _unchanged(self, header: JsonObject, status: Sequence[JsonObject]) -> list[str]:
-        """Return the folders that nobody else has changed since: these get their times back."""
+        """Return the folders unchanged by others, whose modification times are restored."""
         before: dict[str, int] = header["times"]
         last = status[-1] if status else {}
         if "restore" in last:

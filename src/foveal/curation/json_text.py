@@ -15,7 +15,7 @@ def members_of(text: str) -> dict[str, tuple[int, int, Any]]:
     """Return key in lower case → start, end and value of each member of a JSON object.
 
     Raises:
-        ValueError: When it is none.
+        ValueError: If it is none.
     """
     found: dict[str, tuple[int, int, Any]] = {}
     at = _after_space(text, 0)
@@ -39,7 +39,7 @@ def elements_of(text: str, start: int) -> Iterator[tuple[int, int, Any]]:
     """Yield start, end and value of each element of the JSON array that begins at `start`.
 
     Raises:
-        ValueError: When it is damaged.
+        ValueError: If it is damaged.
     """
     at = _after_space(text, start + 1)
     while text[at : at + 1] != "]":

@@ -39,7 +39,7 @@ class Labelled(ABC):
         """Add the picture of a correction, and then what it is; nothing is overwritten.
 
         Raises:
-            DataError: When the set cannot have it.
+            DataError: If the set cannot have it.
         """
 
     @final

@@ -81,7 +81,7 @@ class Format(Generic[T]):
         """Return what a line holds.
 
         Raises:
-            DataError: When it is something else.
+            DataError: If it is something else.
         """
         try:
             return self.read(json.loads(line))

@@ -50,7 +50,7 @@ class Merged:
     conflicting: dict[int, tuple[str, tuple[str, ...]]]
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "into": str(self.into),
             "added": {str(id): name for id, name in self.added.items()},
@@ -71,7 +71,7 @@ def merge(corrections: Sequence[Correction], folder: Path, into: Path) -> Merged
         into: Class folders, a table or pictures with masks; made when it is not there or empty.
 
     Raises:
-        DataError: When the set cannot be added to.
+        DataError: If the set cannot be added to.
         UsageError: For corrections of several models that answer with different things.
     """
     kinds = {one.feedback.said.target for one in corrections}

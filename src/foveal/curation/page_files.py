@@ -39,7 +39,7 @@ def laid_out(name: str, steps: Sequence[str], limits: DecodeLimits) -> Callable[
         limits: Limits of the picture.
 
     Raises:
-        DataError: When the function is called with a file that cannot be decoded.
+        DataError: If the function is called with a file that cannot be decoded.
     """
     kind, options = _FORMATS[PurePosixPath(name).suffix.lower()]
 

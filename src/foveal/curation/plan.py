@@ -45,7 +45,7 @@ class Change:
     was: str | None = None
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "sample": self.sample,
             "action": self.action,
@@ -60,7 +60,7 @@ class Change:
         """Return what `to_json` wrote.
 
         Raises:
-            KeyError: When a key is missing.
+            KeyError: If a key is missing.
         """
         return cls(
             value["sample"],
@@ -129,7 +129,7 @@ def make_plan(
         layout: How pictures are laid out that nothing else is wanted of; None leaves them.
 
     Raises:
-        DataError: When a label cannot be written into a table.
+        DataError: If a label cannot be written into a table.
     """
     planner = _Planner(source, data, target)
     for change in wanted:

@@ -59,7 +59,7 @@ def unless_changed(path: Path, before: bytes, content: bytes, now: bytes) -> byt
     """Return the content to be of a file that is still as it was before.
 
     Raises:
-        DataError: When it is not.
+        DataError: If it is not.
     """
     if now != before:
         raise DataError(f"{path} has changed meanwhile.", hint="try again")
@@ -85,8 +85,8 @@ def prepare(
         progress: Told how many files are read and written.
 
     Raises:
-        DataError: When a file is gone, or lies in another file system than its new place.
-        OSError: When something cannot be read or written.
+        DataError: If a file is gone, or lies in another file system than its new place.
+        OSError: If something cannot be read or written.
     """
     for folder in (draft, draft / "old", draft / "new"):
         disk.make_folder(folder)

@@ -1,4 +1,4 @@
-"""The suspects of a check, one kind of finding at a time, and what was decided about them."""
+"""The suspects of a check by kind of finding, and the decisions about them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _LONGEST_LABEL = 1000
 @final
 @dataclass(frozen=True)
 class Act:
-    """What one press of a key changed.
+    """The changes of one user action.
 
     Attributes:
         samples: Ids of the samples whose decision changed.
-        passed_over: How many were left as they are since nothing is suggested for them.
+        passed_over: Number of samples that were skipped because nothing is suggested for them.
     """
 
     samples: tuple[str, ...]
@@ -38,27 +38,27 @@ class Act:
 
 @final
 class Review:
-    """A review that is under way. May be used from several threads.
+    """A review in progress. Thread-safe.
 
     Args:
-        source: The data.
-        report: What a check found in them.
-        path: The log of the decisions; see `foveal.curation.decisions`.
+        source: The data to review.
+        report: Report of a check of the data.
+        path: Log of the decisions; see `foveal.curation.decisions`.
 
     Attributes:
-        source: The data.
-        report: What the check found.
-        path: The log.
-        queues: One for each finding that is about single samples.
-        labels: Names of the classes; empty where labels are texts or masks.
+        source: The data to review.
+        report: Report of the check.
+        path: Log of the decisions.
+        queues: One queue for each finding about individual samples.
+        labels: Class names; empty if the labels are texts or masks.
         takes_several: Whether a sample may have several labels, joined by `|`.
 
     Raises:
-        DataError: When the log is damaged.
+        DataError: If the log is damaged.
     """
 
     def __init__(self, source: Source, report: CheckReport, path: Path) -> None:
-        """Read the decisions that there are."""
+        """Read the existing decisions."""
         self.source, self.report, self.path = source, report, path
         self._numbers = {sample.id: number for number, sample in enumerate(source.samples)}
         found = ((finding, self._suspects(finding)) for finding in report.findings)
@@ -91,21 +91,21 @@ class Review:
 
     @property
     def target(self) -> TargetKind:
-        """What a label is."""
+        """Kind of label."""
         return self.report.target
 
     @property
     def session(self) -> str:
-        """Changes when what a page knows is no longer worth anything."""
+        """Identifier of the session, which changes when the state of open pages becomes invalid."""
         return f"{self._token}-{self._generation}"
 
     @property
     def version(self) -> int:
-        """How many changes of decisions there were in this session."""
+        """Number of changes of decisions in this session."""
         return len(self._changes)
 
     def refresh(self) -> None:
-        """Read what others decided since."""
+        """Read new decisions of other processes."""
         with self._lock:
             changed = self._standing.refresh()
             if self._standing.generation != self._generation:
@@ -126,7 +126,7 @@ class Review:
                 self._counts[number][decision.action] += 1
 
     def decisions(self) -> dict[str, Decision]:
-        """Return sample → the decision that holds."""
+        """Return sample → current decision."""
         with self._lock:
             self.refresh()
             return dict(self._standing.decisions)
@@ -136,21 +136,21 @@ class Review:
         return self._standing.decisions.get(sample)
 
     def counts(self, queue: int) -> dict[str, int]:
-        """Return action → how many of a queue's suspects it was decided for, as last read."""
+        """Return action → number of suspects of a queue with that decision, as last read."""
         with self._lock:
             return {action: count for action, count in self._counts[queue].items() if count}
 
     def changed_since(self, version: int) -> tuple[str, ...]:
-        """Return the samples whose decisions changed after a version of this session."""
+        """Return the samples whose decisions changed after a given version of this session."""
         with self._lock:
             return tuple(dict.fromkeys(self._changes[version:]))
 
     def number(self, sample: str) -> int | None:
-        """Return the position of a sample in the source; None where it is not in it."""
+        """Return the position of a sample in the source, or None."""
         return self._numbers.get(sample)
 
     def label_of(self, sample: Sample) -> str | None:
-        """Return the label or text of a sample as a person reads it."""
+        """Return the label or text of a sample in readable form."""
         if sample.raw is None:
             return None
         if self.target == "mask":
@@ -158,7 +158,7 @@ class Review:
         return "|".join(sample.raw)
 
     def best_copies(self, queue: int) -> frozenset[str]:
-        """Return the pictures of a queue of copies that `foveal clean --auto` would keep."""
+        """Return the pictures of a queue of duplicates that `foveal clean --auto` would keep."""
         with self._lock:
             if queue not in self._best_copies:
                 found = self.queues[queue].finding
@@ -166,7 +166,7 @@ class Review:
             return self._best_copies[queue]
 
     def next_open(self, queue: int, position: int) -> int | None:
-        """Return the first undecided position from one on, going round; None where all are."""
+        """Return the next undecided position, cyclically, or None if there is none."""
         suspects, decided = self.queues[queue].suspects, self._standing.decisions
         for i in chain(range(position, len(suspects)), range(min(position, len(suspects)))):
             if suspects[i].sample not in decided:
@@ -176,16 +176,16 @@ class Review:
     def decide(
         self, queue: int, positions: Iterable[int], action: Action, label: str | None = None
     ) -> Act:
-        """Write a decision about suspects of a queue.
+        """Store a decision about suspects of a queue.
 
         Args:
-            queue: Its number.
-            positions: Where the suspects stand in it.
-            action: What to do; not `undo`.
-            label: For `relabel`: the new label or text; None takes what is suggested for each.
+            queue: Number of the queue.
+            positions: Positions of the suspects in the queue.
+            action: The action; must not be `undo`.
+            label: For `relabel`: the new label or text; None takes the suggestion for each.
 
         Raises:
-            UsageError: For a label that there cannot be.
+            UsageError: If the label is invalid.
         """
         if action == "relabel" and self.target == "mask":
             raise UsageError("A mask has no label to change. Keep the picture or quarantine it.")
@@ -218,7 +218,7 @@ class Review:
         return Decision(suspect.sample, "relabel", wanted, finding, at)
 
     def undo(self, samples: Sequence[str] | None = None) -> Act:
-        """Take decisions back: the last about each of some samples, or else the last act."""
+        """Undo the last decision about each of some samples, or else the last action."""
         with self._lock:
             self.refresh()
             if samples is None:
@@ -231,7 +231,7 @@ class Review:
             return Act(tuple(decided))
 
     def _now(self) -> datetime:
-        """Return the time, later than that of all decisions before: acts are told apart by it."""
+        """Return the time, later than all earlier decisions; it identifies an action."""
         now = datetime.now(UTC)
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         latest = self._standing.latest

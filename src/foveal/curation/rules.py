@@ -195,7 +195,7 @@ def by_rules(
         The changes, and sentences about findings whose rule was not applied.
 
     Raises:
-        UsageError: When `only` names a finding without a rule.
+        UsageError: If `only` names a finding without a rule.
     """
     for name in only:
         if name not in RULES:

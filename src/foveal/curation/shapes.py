@@ -26,7 +26,7 @@ def shape_edits(
         without: Name of a file → ids of the samples that are left out of it.
 
     Raises:
-        DataError: When an edit is made whose file has changed since.
+        DataError: If an edit is made whose file has changed since.
     """
     if not without:
         return

@@ -33,7 +33,7 @@ def really(one: Correction) -> str:
 
 
 def corrections_html(folder: Path, corrections: Iterable[Correction]) -> str:
-    """Return the first corrections as HTML, each with its picture; near copies once.
+    """Return the first corrections as HTML, each with its picture; near-duplicates once.
 
     Args:
         folder: Where they are.

@@ -27,7 +27,7 @@ class MakeFolder:
     path: str
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {"make": self.path}
 
 
@@ -51,7 +51,7 @@ class Rename:
     into_journal: bool = False
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "from": self.source,
             "to": self.target,
@@ -78,7 +78,7 @@ def step_from_json(value: dict[str, Any]) -> Step:
     """Return the step that `to_json` wrote.
 
     Raises:
-        KeyError: When a key is missing.
+        KeyError: If a key is missing.
     """
     if "make" in value:
         return MakeFolder(value["make"])
@@ -90,7 +90,7 @@ def take(step: Step, data: Path) -> None:
     """Do a step.
 
     Raises:
-        OSError: When the system refuses it, or something else is in its place.
+        OSError: If the system refuses it, or something else is in its place.
     """
     if isinstance(step, MakeFolder):
         disk.make_folder(data / step.path)
@@ -127,7 +127,7 @@ def undo(steps: list[Step], data: Path) -> None:
     """Undo the steps that the disk says are done, the last first.
 
     Raises:
-        OSError: When the system refuses it.
+        OSError: If the system refuses it.
     """
     for step in reversed(steps):
         if isinstance(step, MakeFolder):

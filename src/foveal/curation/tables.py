@@ -78,7 +78,7 @@ def edited_table(
         column: Which column holds the labels; None finds it by its name.
 
     Raises:
-        DataError: When the table cannot be read, or a label cannot be written into it.
+        DataError: If the table cannot be read, or a label cannot be written into it.
     """
     text = decode_table(name, data)
     spans = {span.line: span for span in _spans(name, text, target, column)}
@@ -146,7 +146,7 @@ def _verify(name: str, wanted: list[Row | BadRow], found: list[Row | BadRow]) ->
     """Read the new table as training will, rather than trust what was written.
 
     Raises:
-        DataError: When it does not say what it should.
+        DataError: If it does not say what it should.
     """
     if len(wanted) == len(found):
         pairs = zip(wanted, found, strict=True)

@@ -45,7 +45,7 @@ class ArchiveStorage(Storage):
         path: The archive; what it is its name says.
 
     Raises:
-        DataError: When it is none, or a name in it points outside or occurs twice.
+        DataError: If it is none, or a name in it points outside or occurs twice.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,7 +112,7 @@ class ArchiveStorage(Storage):
         return Listing(tuple(sorted(self._members)), tuple(sorted(self._folders)))
 
     def is_file(self, name: str) -> bool:
-        """Tell whether a name is a file."""
+        """Return whether a name is a file."""
         return name in self._members
 
     def read(self, name: str, limits: DecodeLimits) -> bytes:

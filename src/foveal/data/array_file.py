@@ -48,7 +48,7 @@ class ArrayFile:
         """Return the rows [start, stop).
 
         Raises:
-            DataError: When the file ends before them.
+            DataError: If the file ends before them.
         """
         size = (stop - start) * self._row_bytes
         data = self._read_at(start * self._row_bytes, size)
@@ -66,7 +66,7 @@ def open_npy(path: Path) -> ArrayFile:
     """Open a `.npy` file.
 
     Raises:
-        DataError: When it is no such file, or holds Python objects.
+        DataError: If it is no such file, or holds Python objects.
     """
     try:
         with path.open("rb") as file:
@@ -84,7 +84,7 @@ def open_npz(path: Path) -> dict[str, ArrayFile]:
     into memory when first needed.
 
     Raises:
-        DataError: When it is no such archive, or holds Python objects.
+        DataError: If it is no such archive, or holds Python objects.
     """
     arrays = {}
     try:

@@ -39,7 +39,7 @@ class PictureArray:
         """Find out the layout and the range of an array.
 
         Raises:
-            DataError: When it cannot be pictures.
+            DataError: If it cannot be pictures.
         """
         shape = array.shape
         is_first = len(shape) == 4 and shape[3] not in _CHANNELS and shape[1] in _CHANNELS

@@ -24,7 +24,7 @@ def refusing(problem: str) -> Iterator[None]:
         problem: What could not be done, without a full stop: "The GIF picture cannot be decoded".
 
     Raises:
-        ImageMemoryError: When the memory did not suffice.
+        ImageMemoryError: If the memory did not suffice.
         ImageError: For any other exception. Errors that foveal raises on purpose stay as they are.
     """
     try:

@@ -44,8 +44,8 @@ def check_cost(data: bytes, header: ImageHeader, limits: DecodeLimits) -> None:
     """Refuse a picture that is too large, or that costs far more than others of its size.
 
     Raises:
-        ImageTooLargeError: When it is over the limits.
-        ImageError: When it is over what no limit allows.
+        ImageTooLargeError: If it is over the limits.
+        ImageError: If it is over what no limit allows.
     """
     limits.check_size(header.height, header.width)
     if header.largest is not None:
@@ -99,7 +99,7 @@ def essential(data: bytes, header: ImageHeader) -> bytes:
     """Return the picture without what its pixels do not need; see the head of this module.
 
     Raises:
-        ImageError: When it has more blocks than any writer makes.
+        ImageError: If it has more blocks than any writer makes.
     """
     if header.format == "PNG":
         return _essential_png(data)

@@ -120,7 +120,7 @@ class Cache:
                 needs less; None for every pixel.
 
         Raises:
-            DataError: When the disk has not enough room.
+            DataError: If the disk has not enough room.
         """
         with atomic_path(directory) as temporary:
             temporary.mkdir(parents=True)
@@ -139,7 +139,7 @@ class Cache:
 
     @classmethod
     def is_complete(cls, directory: Path) -> bool:
-        """Tell whether `build` has finished there, in this version's layout."""
+        """Return whether `build` has finished there, in this version's layout."""
         return _header(directory) is not None
 
     @classmethod
@@ -147,7 +147,7 @@ class Cache:
         """Open what `build` made.
 
         Raises:
-            DataError: When it is not whole.
+            DataError: If it is not whole.
         """
         header = _header(directory)
         if header is None:

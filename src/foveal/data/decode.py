@@ -99,10 +99,10 @@ def decode(
             then be decoded at 1/2, 1/4 or 1/8, but never below twice that size.
 
     Raises:
-        ImageTooLargeError: When the limits forbid decoding.
-        ImageFormatError: When it is no picture of a supported format or depth.
-        ImageMemoryError: When the memory does not suffice.
-        ImageError: When it is damaged.
+        ImageTooLargeError: If the limits forbid decoding.
+        ImageFormatError: If it is no picture of a supported format or depth.
+        ImageMemoryError: If the memory does not suffice.
+        ImageError: If it is damaged.
     """
     limits.check_bytes(len(data))
     header = read_header(data)
@@ -172,8 +172,8 @@ def open_with_pillow(data: bytes, header: ImageHeader, limits: DecodeLimits) -> 
     """Open a picture whose size and cost were checked; nothing is decoded yet.
 
     Raises:
-        ImageTooLargeError: When its first frame is larger than its header says.
-        ImageFormatError: When the package for its format is not installed.
+        ImageTooLargeError: If its first frame is larger than its header says.
+        ImageFormatError: If the package for its format is not installed.
     """
     image = plugin(header.format)(io.BytesIO(essential(data, header)))
     # A GIF's frame may be larger than the canvas that its header states.
@@ -197,7 +197,7 @@ def plugin(kind: Format) -> Opener:
     """Return what opens a format.
 
     Raises:
-        ImageFormatError: When its package is not installed.
+        ImageFormatError: If its package is not installed.
     """
     if kind != "HEIC":
         return PLUGINS[kind]
@@ -262,7 +262,7 @@ def decode_array(values: NDArray[np.uint8], limits: DecodeLimits) -> Picture:
         limits: Checked first.
 
     Raises:
-        ImageTooLargeError: When the limits forbid it.
+        ImageTooLargeError: If the limits forbid it.
         ImageFormatError: For another shape.
     """
     limits.check_bytes(values.nbytes)

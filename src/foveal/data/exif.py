@@ -71,7 +71,7 @@ def maker_of(block: Buffer) -> str:
 
 
 def swaps_sides(orientation: int) -> bool:
-    """Tell whether the orientation exchanges height and width."""
+    """Return whether the orientation exchanges height and width."""
     return orientation >= 5
 
 

@@ -27,7 +27,7 @@ class Masks(Protocol):
         """Return the mask of a sample, or None where it has none that can be used.
 
         Raises:
-            ImageError: When it cannot be decoded or holds an unknown value.
+            ImageError: If it cannot be decoded or holds an unknown value.
         """
 
     def file(self, id: str) -> str | None:

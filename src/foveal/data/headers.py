@@ -61,8 +61,8 @@ def read_header(data: bytes) -> ImageHeader:
         data: The file, or enough of its beginning.
 
     Raises:
-        ImageFormatError: When it is no picture of a supported format.
-        ImageError: When the header is cut off or contradicts itself.
+        ImageFormatError: If it is no picture of a supported format.
+        ImageError: If the header is cut off or contradicts itself.
     """
     kind = sniff(data)
     if kind is None:

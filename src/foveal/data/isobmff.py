@@ -60,8 +60,8 @@ def read_boxes(data: bytes) -> BoxedHeader:
     """Return what the boxes say of the primary picture.
 
     Raises:
-        ImageError: When they are damaged or state no size.
-        struct.error: When they are cut off.
+        ImageError: If they are damaged or state no size.
+        struct.error: If they are cut off.
     """
     meta = _find(data, b"meta", 0, len(data))
     if meta is None:

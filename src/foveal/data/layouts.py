@@ -24,7 +24,7 @@ def open_source(location: str | Path, options: SourceOptions | None = None) -> S
         options: What the recipe and the task say, or None to find out everything.
 
     Raises:
-        DataError: When nothing is there, or nothing that can be read.
+        DataError: If nothing is there, or nothing that can be read.
         RecipeError: For an unknown layout or a bad regular expression.
     """
     options = options or ReadAnything()

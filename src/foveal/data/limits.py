@@ -34,7 +34,7 @@ class DecodeLimits:
         """Refuse a file of more than `max_bytes`.
 
         Raises:
-            ImageTooLargeError: When it is larger.
+            ImageTooLargeError: If it is larger.
         """
         if size > self.max_bytes:
             raise ImageTooLargeError(
@@ -46,7 +46,7 @@ class DecodeLimits:
         """Refuse a picture of more than `max_pixels`, or with a side that no camera makes.
 
         Raises:
-            ImageTooLargeError: When it is larger.
+            ImageTooLargeError: If it is larger.
         """
         if height * width > self.max_pixels:
             raise ImageTooLargeError(

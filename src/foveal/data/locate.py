@@ -18,9 +18,9 @@ def open_storage(location: str | Path) -> Storage:
     """Return the storage that a path, an archive or an fsspec URL names.
 
     Raises:
-        MissingExtraError: When the URL's kind needs a package that is not installed.
-        UsageError: When the URL is of no known kind.
-        DataError: When the path is empty or a pipe or a device, or the archive is damaged.
+        MissingExtraError: If the protocol of the URL needs a package that is not installed.
+        UsageError: If the protocol of the URL is unknown.
+        DataError: If the path is empty or a pipe or a device, or the archive is damaged.
     """
     if location == "":
         # For a path that would be the current folder.

@@ -36,22 +36,22 @@ _LITTER = frozenset(
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder name is hidden, or left behind by a system or an upload."""
+    """Return whether a file or folder name is hidden, or left behind by a system or an upload."""
     return name.startswith(".") or name.lower() in _LITTER
 
 
 def is_picture_name(name: str) -> bool:
-    """Tell whether a name ends like a picture of a supported format; its content may differ."""
+    """Return whether a name ends like a picture of a supported format; its content may differ."""
     return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 def is_foreign_picture_name(name: str) -> bool:
-    """Tell whether a name ends like a picture of a format that is not supported."""
+    """Return whether a name ends like a picture of a format that is not supported."""
     return PurePosixPath(name).suffix.lower() in FOREIGN_SUFFIXES
 
 
 def is_tar_name(name: str) -> bool:
-    """Tell whether a name ends like a tar archive that is read in place."""
+    """Return whether a name ends like a tar archive that is read in place."""
     return name.lower().endswith(_TARS)
 
 

@@ -67,7 +67,7 @@ def together(
     Args:
         scan: Scan of all samples.
         positions: Positions of the samples to look at.
-        distance: In bits of the perceptual hash.
+        distance: Largest distance, in bits of the perceptual hash.
         known: Pairs of samples that belong together whatever they look like.
         kinds: (N,) Samples of different kinds never look the same, though they may be byte-equal;
             None when all are of one kind. Two texts in one typeface differ in little but the text.

@@ -27,7 +27,7 @@ def open_picture(storage: Storage, name: str, limits: DecodeLimits) -> Opened:
         limits: Limits for what is decoded whole.
 
     Raises:
-        ImageError: When it cannot be read or decoded.
+        ImageError: If it cannot be read or decoded.
     """
     if is_tiff_name(name) and isinstance(storage, LocalStorage):
         path = storage.path / name
@@ -45,7 +45,7 @@ def picture_size(storage: Storage, name: str, limits: DecodeLimits) -> tuple[int
         limits: Limits for a file that is not on this machine; it is read whole.
 
     Raises:
-        ImageError: When it is missing or has no header.
+        ImageError: If it is missing or has no header.
     """
     if not isinstance(storage, LocalStorage):
         header = read_header(storage.read(name, limits))

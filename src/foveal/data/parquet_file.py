@@ -32,8 +32,8 @@ class ParquetFile:
         path: The file.
 
     Raises:
-        MissingExtraError: When pyarrow is not installed.
-        DataError: When it is no Parquet file.
+        MissingExtraError: If pyarrow is not installed.
+        DataError: If it is no Parquet file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +55,7 @@ class ParquetFile:
         """Return the column with the bytes of pictures: binary, or a struct with a field `bytes`.
 
         Raises:
-            DataError: When there is none, or several and none is called like pictures.
+            DataError: If there is none, or several and none is called like pictures.
         """
         found = [str(f.name) for f in self._schema if self._is_struct(f) or _is_bytes(f)]
         named = [name for name in _PICTURES for other in found if other.lower() == name]
@@ -87,7 +87,7 @@ class ParquetFile:
         """Return all values of a column.
 
         Raises:
-            DataError: When they cannot be read.
+            DataError: If they cannot be read.
         """
         with self._reading():
             values: list[Any] = self._file.read(columns=[column]).column(0).to_pylist()
@@ -99,7 +99,7 @@ class ParquetFile:
         """Return the bytes of the picture of a row, or None where it has none.
 
         Raises:
-            DataError: When they cannot be read.
+            DataError: If they cannot be read.
         """
         with self._lock, self._reading():
             group = bisect_right(self._starts, row) - 1

@@ -15,8 +15,8 @@ def read_file(path: Path, limits: DecodeLimits) -> bytes:
     """Return the bytes of a picture file.
 
     Raises:
-        ImageTooLargeError: When it is over the limit; it is not read then.
-        ImageError: When it is missing or cannot be read.
+        ImageTooLargeError: If it is over the limit; it is not read then.
+        ImageError: If it is missing or cannot be read.
     """
     with reading(path), path.open("rb") as file:
         # One byte more than allowed tells a file that grew, or a pipe, from one that fits.
@@ -31,7 +31,7 @@ def reading(path: Path) -> Iterator[None]:
     """Turn what may go wrong while a picture file is read into errors that name it.
 
     Raises:
-        ImageError: When it is missing or cannot be read.
+        ImageError: If it is missing or cannot be read.
     """
     if (kind := special_kind(path)) is not None:
         raise ImageError(f"{path} is {kind}. Expected a picture file.")

@@ -69,7 +69,7 @@ class RemoteStorage(Storage):
         return Listing(self._names, tuple(shown_folders))
 
     def is_file(self, name: str) -> bool:
-        """Tell whether a name is a file."""
+        """Return whether a name is a file."""
         return self._listed(name) is not None or self._remote.kind(name) == "file"
 
     def stamp(self, name: str) -> bytes | None:

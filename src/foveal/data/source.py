@@ -139,7 +139,7 @@ class Source(ABC):
         """Read and decode a sample; see `foveal.data.decode.decode`.
 
         Raises:
-            ImageError: When it cannot be read or decoded.
+            ImageError: If it cannot be read or decoded.
         """
 
     def expecting(
@@ -152,7 +152,7 @@ class Source(ABC):
         """Open a sample for reading in parts; what cannot be read in parts is decoded whole.
 
         Raises:
-            ImageError: When it cannot be read or decoded.
+            ImageError: If it cannot be read or decoded.
         """
         loaded = self.load(sample, limits)
         return Opened(loaded.picture, loaded.digest)
@@ -161,7 +161,7 @@ class Source(ABC):
         """Return the file of a sample; of a source that has none, a PNG of the picture.
 
         Raises:
-            ImageError: When it cannot be read.
+            ImageError: If it cannot be read.
         """
         return encode_png(self.load(sample, limits).picture.pixels)
 
@@ -176,8 +176,8 @@ class Source(ABC):
         Values are positions in `classes`, or `IGNORED`.
 
         Raises:
-            ImageError: When it is missing, cannot be decoded or holds an unknown value.
-            DataError: When the source has no masks.
+            ImageError: If it is missing, cannot be decoded or holds an unknown value.
+            DataError: If the source has no masks.
         """
         raise self.no_masks()
 

@@ -69,7 +69,7 @@ def assign_splits(
         scan: Scan of the same samples.
         shares: How large the parts shall be.
         seed: Another seed, another split.
-        near_distance: In bits of the perceptual hash.
+        near_distance: Largest distance, in bits of the perceptual hash.
         target: What a label is.
         copies: What `find_copies` returns for the usable samples, if it is known already.
 
@@ -126,7 +126,7 @@ def find_units(
         samples: Samples of the source.
         scan: Scan of the same samples.
         positions: (n,) positions of the usable samples.
-        near_distance: In bits of the perceptual hash.
+        near_distance: Largest distance, in bits of the perceptual hash.
         target: What a label is.
         copies: What `find_copies` returns for them.
     """
@@ -234,7 +234,7 @@ def _no_validation(share: float) -> Finding:
 
 
 def _crosses(positions: Sequence[int], stated: NDArray[np.int8], keys: Sequence[object]) -> bool:
-    """Tell whether two samples of one key (None is no key) stand on different sides."""
+    """Return whether two samples of one key (None is no key) stand on different sides."""
     sides: dict[object, set[int]] = defaultdict(set)
     for i, key in zip(positions, keys, strict=True):
         if key is not None:
@@ -259,7 +259,7 @@ def read_split_csv(path: Path, samples: Sequence[Sample]) -> NDArray[np.int8]:
     """Read what `write_split_csv` wrote, for the same samples.
 
     Raises:
-        DataError: When it is no such file, or the samples are no longer those of the file.
+        DataError: If it is no such file, or the samples are no longer those of the file.
     """
     known: dict[str, int] = {"": UNUSED}
     known.update({name: i for i, name in enumerate(SPLIT_NAMES)})

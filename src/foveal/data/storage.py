@@ -60,14 +60,14 @@ class Storage(ABC):
 
     @abstractmethod
     def is_file(self, name: str) -> bool:
-        """Tell whether a relative (or, on this machine, absolute) name is a file."""
+        """Return whether a relative (or, on this machine, absolute) name is a file."""
 
     @abstractmethod
     def read(self, name: str, limits: DecodeLimits) -> bytes:
         """Return the bytes of a file.
 
         Raises:
-            ImageError: When it is missing, unreadable or over the limit.
+            ImageError: If it is missing, unreadable or over the limit.
         """
 
     def expecting(self, names: Iterable[str], limits: DecodeLimits) -> AbstractContextManager[None]:
@@ -137,7 +137,7 @@ class LocalStorage(Storage):
                     files.append(name)
 
     def is_file(self, name: str) -> bool:
-        """Tell whether a name is a file."""
+        """Return whether a name is a file."""
         return (self.path / name).is_file()
 
     def read(self, name: str, limits: DecodeLimits) -> bytes:

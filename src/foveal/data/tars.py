@@ -47,7 +47,7 @@ class TarFiles:
         path: The archive; how it is compressed its first bytes say.
 
     Raises:
-        DataError: When it is no whole archive, or unpacks to far more than its size.
+        DataError: If it is no whole archive, or unpacks to far more than its size.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,7 +69,7 @@ class TarFiles:
         """Yield its files and folders, in their order.
 
         Raises:
-            DataError: When it is damaged, or lists too many.
+            DataError: If it is damaged, or lists too many.
         """
         # The longest that any header, name or table of holes in it may be.
         bounded = _Bounded(self._file)
@@ -96,7 +96,7 @@ class TarFiles:
         """Return the bytes of a file.
 
         Raises:
-            EOFError: When the archive ends before.
+            EOFError: If the archive ends before.
         """
         with self._lock:
             self._file.seek(member.place)

@@ -23,7 +23,7 @@ class ZipFiles:
         path: The archive.
 
     Raises:
-        DataError: When it is no whole zip archive.
+        DataError: If it is no whole zip archive.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +49,7 @@ class ZipFiles:
         """Return the bytes of a file.
 
         Raises:
-            ImageError: When it is encrypted.
+            ImageError: If it is encrypted.
         """
         if member.place.flag_bits & _ENCRYPTED:
             raise ImageError(f"{member.name} is encrypted.")
@@ -65,8 +65,8 @@ def open_zip(path: Path, *, max_directory_bytes: int) -> zipfile.ZipFile:
             ten times that in memory.
 
     Raises:
-        zipfile.BadZipFile: When it is no such archive.
-        OSError: When the system refuses it.
+        zipfile.BadZipFile: If it is no such archive.
+        OSError: If the system refuses it.
     """
     try:
         with path.open("rb") as file:

@@ -43,7 +43,7 @@ class BaselineComparison:
         return self.difference.low >= LEAST_GAIN
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "answer": self.answer,
             "metrics": {k: v if np.isfinite(v) else None for k, v in self.metrics.items()},

@@ -1,4 +1,4 @@
-"""Compare runs: what differs in the recipe, the metrics, the curves, and a paired test."""
+"""Compare runs: recipes, metrics, learning curves, and a paired test."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class ComparedRun:
     """One run of a comparison.
 
     Attributes:
-        name: Last part of the path; the whole path where that is ambiguous.
+        name: Last part of the path, or the whole path if that is ambiguous.
         path: Path of the run.
-        values: What its `metrics.json` holds.
-        recipe: Dotted key → value; empty where there is no recipe.yaml.
+        values: Contents of its `metrics.json`.
+        recipe: Dotted key → value; empty if there is no recipe.yaml.
         correct: Picture → whether the answer was right.
-        history: The rows of its `results.csv`; empty where there is none.
+        history: Rows of its `results.csv`; empty if there is none.
     """
 
     name: str
@@ -50,12 +50,12 @@ class ComparedRun:
 @final
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Several runs beside each other; the first is the baseline.
+    """Comparison of several runs; the first is the baseline.
 
     Attributes:
-        runs: At least two.
-        differing: Recipe keys whose values are not the same in all runs.
-        tests: One for every run but the first.
+        runs: The runs, at least two.
+        differing: Recipe keys whose values differ between the runs.
+        tests: Paired test of every run but the first against the first.
     """
 
     runs: tuple[ComparedRun, ...]
@@ -63,12 +63,12 @@ class Comparison:
     tests: tuple[PairedTest, ...]
 
     def __repr__(self) -> str:
-        """Return one line; `print(comparison.table)` shows all."""
+        """Return a summary in one line; `print(comparison.table)` prints the comparison."""
         return f"Comparison({', '.join(run.name for run in self.runs)})"
 
     @property
     def table(self) -> str:
-        """Return the comparison as aligned text: a column for each run."""
+        """The comparison as a text table with one column per run."""
         rows = [self._header, *self._settings, *self._metrics]
         widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
         lines = [
@@ -85,7 +85,7 @@ class Comparison:
         return "\n".join([*table, "", *(f"- {sentence}" for sentence in self._sentences()), ""])
 
     def to_json(self) -> JsonObject:
-        """Return what `compare --json` prints."""
+        """Return the output of `compare --json`."""
         return {
             "schema_version": 1,
             "task": self.runs[0].values["task"],
@@ -103,7 +103,7 @@ class Comparison:
         }
 
     def write(self, out: Path) -> None:
-        """Write `compare.json`, `compare.md` and `compare.html` into a folder."""
+        """Write `compare.json`, `compare.md` and `compare.html` to a folder."""
         out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
         (out / "compare.json").write_text(text + "\n", encoding="utf-8")
@@ -112,7 +112,7 @@ class Comparison:
         (out / "compare.html").write_text(page, encoding="utf-8")
 
     def _repr_html_(self) -> str:
-        """Return the tables, the sentences and the curves, for a notebook and the page."""
+        """Return the tables, sentences and curves as HTML, for a notebook and the page."""
         sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in self._sentences())
         parts = [table_html(self._header, self._metrics), f"<ul>{sentences}</ul>"]
         if self._settings:
@@ -161,16 +161,16 @@ class Comparison:
 def compare(
     runs: Sequence[Path | Results | ComparedRun], places: Mapping[Path, str] = MappingProxyType({})
 ) -> Comparison:
-    """Read runs and test every one against the first, picture by picture.
+    """Read runs and test each against the first, paired by picture.
 
     Args:
-        runs: Run directories, folders that `evaluate` wrote, evaluations, or what was read from
-            elsewhere; the first is the baseline.
-        places: Run directory → where it is for people, if it is a copy.
+        runs: Run directories, folders written by `evaluate`, evaluations, or runs already read; the
+            first is the baseline.
+        places: Run directory → location to show, if the directory is a copy.
 
     Raises:
-        UsageError: For fewer than two runs, or runs of different tasks.
-        DataError: When a run has no readable metrics.json or predictions.csv.
+        UsageError: If there are fewer than two runs, or their tasks differ.
+        DataError: If a run has no readable metrics.json or predictions.csv.
     """
     if len(runs) < 2:
         raise UsageError(

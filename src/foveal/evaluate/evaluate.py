@@ -1,4 +1,4 @@
-"""Evaluate a bundle on labelled data: metrics with intervals, findings, pictures, report."""
+"""Evaluate a bundle on labelled data: metrics with intervals, findings, and the report."""
 
 from __future__ import annotations
 
@@ -46,27 +46,27 @@ from foveal.types import Finding
 @final
 @dataclass(frozen=True, repr=False)
 class Evaluation(Results):
-    """What a bundle does on labelled data, and how it is shown; see `Results` for its values."""
+    """The evaluation of a model on labelled data; see `Results` for its attributes."""
 
     @property
     def mistakes(self) -> Mistakes:
-        """The wrong answers, the surest first: a sequence with `to_pandas()`."""
+        """The wrong answers, most confident first; a sequence with `to_pandas()`."""
         return mistakes_of(self)
 
     @property
     def confusion(self) -> Any:
-        """A data frame of counts: a row for each true class, a column for each answer.
+        """The confusion matrix as a data frame: rows are true classes, columns are answers.
 
-        Of masks, pixels are counted.
+        For masks, pixels are counted.
 
         Raises:
             MissingExtraError: If pandas is not installed.
-            UsageError: If the answers are not classes.
+            UsageError: If the task does not predict classes.
         """
         return confusion_frame(self)
 
     def to_pandas(self) -> Any:
-        """Return a data frame with a row for each picture, as `predictions.csv` has it.
+        """Return a data frame with one row per picture and the columns of `predictions.csv`.
 
         Raises:
             MissingExtraError: If pandas is not installed.
@@ -74,19 +74,19 @@ class Evaluation(Results):
         return answers_frame(self)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the confusion of the classes, and return the axes.
+        """Draw the confusion matrix, and return the axes.
 
         Args:
-            ax: Axes of matplotlib to draw on; None makes some.
+            ax: matplotlib axes to draw on; None creates new ones.
 
         Raises:
             MissingExtraError: If matplotlib is not installed.
-            UsageError: If the answers are not classes.
+            UsageError: If the task does not predict classes.
         """
         return plot_confusion(self, ax)
 
     def __repr__(self) -> str:
-        """Return one line: the primary metric, how many pictures, and mistakes or the worst."""
+        """Return the primary metric, the number of pictures and of mistakes, in one line."""
         name = self.task.primary_metric
         tail = f"{self.samples - int(self.correct.sum())} mistakes"
         if self.degree is not None:
@@ -97,27 +97,27 @@ class Evaluation(Results):
         )
 
     def __getattr__(self, name: str) -> Any:
-        """Say what to type instead of what other libraries have."""
+        """Raise an AttributeError that suggests the right name."""
         raise missing_attribute("evaluation", "evaluation", name, dir(type(self)))
 
     def to_html(self, *, results: Path | None = None, more: Sequence[ReportSection] = ()) -> str:
-        """Return the report: one HTML document that needs nothing else.
+        """Return the report as a self-contained HTML document.
 
         Args:
-            results: A run's `results.csv`, for the training curves.
-            more: Sections that come first.
+            results: `results.csv` of a run, for the training curves.
+            more: Sections to put first.
         """
         return render_report(self, results=results, more=more)
 
     def write(
         self, out: Path, *, results: Path | None = None, more: Sequence[ReportSection] = ()
     ) -> None:
-        """Write `report.html`, `metrics.json` and `predictions.csv` into a folder.
+        """Write `report.html`, `metrics.json` and `predictions.csv` to a folder.
 
         Args:
-            out: The folder; made when it is not there.
-            results: A run's `results.csv`, for the training curves.
-            more: Sections of the report that come first.
+            out: The folder, which is created if it does not exist.
+            results: `results.csv` of a run, for the training curves.
+            more: Sections to put first in the report.
         """
         out.mkdir(parents=True, exist_ok=True)
         write_predictions(self, out / "predictions.csv")
@@ -129,7 +129,7 @@ class Evaluation(Results):
         """Show the whole report in a notebook.
 
         Raises:
-            MissingExtraError: Where IPython is not installed.
+            MissingExtraError: If IPython is not installed.
         """
         try:
             from IPython.display import display
@@ -141,7 +141,7 @@ class Evaluation(Results):
         display(self)  # type: ignore[no-untyped-call]
 
     def _repr_html_(self) -> str:
-        """Return the report in a frame of its own, so that its style stays inside."""
+        """Return the report in an iframe, which isolates its style sheet."""
         return (
             '<iframe title="foveal report" style="width:100%;height:860px;border:0" '
             f'srcdoc="{escape(self.to_html())}"></iframe>'
@@ -161,27 +161,27 @@ def evaluate_bundle(
     near_copies: bool = True,
     measuring: Measure = measure,
 ) -> Evaluation:
-    """Measure a bundle on a source, through the same code that serves it.
+    """Evaluate a bundle on a source, with the same code that serves it.
 
-    A sample that cannot be decoded, has no label or one that the bundle does not know is counted
-    and listed in `failures`; the metrics are over the others.
+    Samples that cannot be decoded, have no label, or have one that the bundle does not know are
+    listed in `failures`; the metrics are computed over the others.
 
     Args:
-        predictor: The opened bundle.
+        predictor: Predictor of the bundle.
         source: The labelled pictures.
-        samples: Those of the source to measure; None takes all.
-        split: What part of the source these are, where they are one.
-        options: How.
-        findings: What is known about the data already; shown in the report.
-        progress: Told how far the work is.
-        unsure_accuracy: Choose the bundle's `unsure` limit on these answers, for this accuracy:
-            the evaluation's manifest holds it, and its answers are judged by it.
-        near_copies: Whether near copies of pictures that were trained on count as trained on. A
-            split has been looked at more closely than hashes can.
-        measuring: Answers the samples; other machines may do that.
+        samples: Samples of the source to evaluate on; None takes all.
+        split: Name of the split that they form, or None.
+        options: Evaluation section of the recipe.
+        findings: Findings about the data to show in the report.
+        progress: Receives the progress.
+        unsure_accuracy: Accuracy for which to choose the `unsure` limit of the bundle on these
+            answers; the answers are judged by it, and the manifest of the evaluation holds it.
+        near_copies: Whether near-duplicates of training pictures count as trained on. Not needed
+            for a split, which has been searched for them more thoroughly.
+        measuring: Answers the samples, perhaps on other machines.
 
     Raises:
-        DataError: When not one sample could be measured.
+        DataError: If no sample could be evaluated.
     """
     chosen = options or MeasureOptions()
     task, shown = predictor.task, progress or NoProgress()
@@ -252,7 +252,7 @@ def _with_limit(
     baseline: BaselineComparison,
     unsure_accuracy: float,
 ) -> tuple[Manifest, MeasuredSamples]:
-    """Choose the limit of `unsure` on these answers, and judge them by it."""
+    """Choose the `unsure` limit on these answers, and apply it to them."""
     calibration = calibrate_limit(
         manifest.calibration,
         task,
@@ -274,7 +274,7 @@ def _shown(
     degree: NDArray[np.float64] | None,
     options: MeasureOptions,
 ) -> tuple[Sequence[int], Sequence[int]]:
-    """Return the positions of the worst answers to show, and of the best."""
+    """Return the positions of the worst and of the best answers to show."""
     if degree is not None:
         return choose_lowest(degree, options.worst), []
     worst = choose_worst(confidence, correct, options.worst)

@@ -25,7 +25,7 @@ def read_history(results: Path) -> History:
     """Return the rows of a run's `results.csv`; none where there is no such file.
 
     Raises:
-        DataError: When the file is no table of epochs.
+        DataError: If the file is no table of epochs.
     """
     if not results.is_file():
         return ()

@@ -29,7 +29,7 @@ class MeasureOptions:
     """How an evaluation is made.
 
     Attributes:
-        batch_size: Pictures in one run of the network.
+        batch_size: Number of pictures in one run of the network.
         resamples: Number of bootstrap samples.
         seed: Seed of the bootstrap.
         worst: Mistakes that the report shows.
@@ -140,13 +140,13 @@ def measure(
         predictor: Answers.
         source: The labelled pictures.
         samples: Those of the source to answer.
-        batch_size: Pictures in one run of the network.
-        progress: Told how far the work is.
+        batch_size: Number of pictures in one run of the network.
+        progress: Receives the progress.
         with_looks: Whether to note how pictures look, where a bundle knows how those looked that
             it was trained on.
 
     Raises:
-        DataError: When not one sample could be measured.
+        DataError: If not one sample could be measured.
     """
     progress.start("evaluate", len(samples))
     found: list[Measured | Failure] = []
@@ -203,7 +203,7 @@ def join(task: Task, source: Source, found: Iterable[Measured | Failure]) -> Mea
     """Put together what was found about samples, in their order.
 
     Raises:
-        DataError: When not one could be measured.
+        DataError: If not one could be measured.
     """
     measured: list[Measured] = []
     failures: list[Failure] = []
@@ -228,7 +228,7 @@ def open_picture(predictor: Predictor, source: Source, sample: Sample) -> Raster
     """Open a sample as serving would: same limits, same reduced scale, in parts for tiles.
 
     Raises:
-        ImageError: When it cannot be decoded.
+        ImageError: If it cannot be decoded.
     """
     return _open(predictor, source, sample).raster
 
@@ -237,8 +237,8 @@ def target_of(task: Task, source: Source, sample: Sample) -> Any:
     """Return what is true of a labelled sample.
 
     Raises:
-        TargetError: When it holds something that is not a label.
-        ImageError: When its mask cannot be read.
+        TargetError: If it holds something that is not a label.
+        ImageError: If its mask cannot be read.
     """
     if task.target_kind == "mask":
         return task.parse_target(source.classes, source.mask(sample))

@@ -36,7 +36,7 @@ class PairedTest:
     p_value: float | None
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "run": self.run,
             "baseline": self.baseline,

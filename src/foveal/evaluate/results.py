@@ -1,4 +1,4 @@
-"""What an evaluation found, as values and as JSON."""
+"""The results of an evaluation, as attributes and as JSON."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ _LISTED = 100
 
 @dataclass(frozen=True)
 class Results:
-    """What a bundle does on labelled data.
+    """The results of an evaluation.
 
     Attributes:
         task: The bound task.
         manifest: Manifest of the bundle.
         version: Version of the bundle.
         location: Location of the data.
-        split: Which part of it was measured, `train`, `val` or `test`; None for all of it.
-        measured: The answers, their rows, and what could not be measured.
+        split: Evaluated part of the data, `train`, `val` or `test`; None for all.
+        measured: The answers, their rows of counts, and the samples that failed.
         correct: (N,) whether each answer was right.
-        confidence: (N,) of each answer, in [0, 1].
-        unsure: (N,) whether the model said that it is unsure.
-        trained_on: (N,) whether each picture, or a near copy, was trained on; None where the
-            bundle does not say.
+        confidence: (N,) confidence of each answer, in [0, 1].
+        unsure: (N,) whether each answer is unsure.
+        trained_on: (N,) whether each picture or a near-duplicate was trained on; None if the bundle
+            does not record it.
         metrics: Name → value with its 95 % interval.
-        degree: (N,) how right each answer is, by the primary metric, in [0, 1]; None where answers
-            are right or wrong.
-        certainty: See `foveal.evaluate.certainty`.
-        baseline: The model beside the best answer that is the same for every picture.
-        groups: The primary metric of each group of the source, lowest first.
-        details: What the task's `analyse` says.
-        findings: What a person should know.
-        latency: Latency for single pictures, or None when it was not measured.
-        size_bytes: Size of the network's file.
-        worst: The surest mistakes.
-        best: The surest right answers.
+        degree: (N,) primary metric of each answer, in [0, 1]; None if answers are simply right or
+            wrong.
+        certainty: Calibration and the `unsure` limit; see `foveal.evaluate.certainty`.
+        baseline: Comparison with the best constant answer.
+        groups: Primary metric of each group of the source, lowest first.
+        details: Details of the task, from `Task.analyse`.
+        findings: Findings about the data and the model.
+        latency: Latency for single pictures; None if it was not measured.
+        size_bytes: Size of the network file, in bytes.
+        worst: The most confident mistakes.
+        best: The most confident right answers.
     """
 
     task: Task
@@ -76,29 +76,29 @@ class Results:
 
     @property
     def samples(self) -> int:
-        """Return how many samples were measured."""
+        """Number of evaluated samples."""
         return len(self.measured.samples)
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """Return the samples that could not be measured."""
+        """The samples that could not be evaluated."""
         return self.measured.failures
 
     @property
     def unfamiliar(self) -> int | None:
-        """Return how many pictures are unlike the training; None where the bundle does not say."""
+        """Number of unfamiliar pictures; None if the bundle does not measure familiarity."""
         known = [p for p in self.measured.predictions if p.unfamiliarity is not None]
         return sum("unfamiliar" in p.reasons for p in known) if known else None
 
     @property
     def warning(self) -> str | None:
-        """Return a sentence about pictures that were trained on, if there are any."""
+        """A warning about pictures that were trained on, if there are any."""
         if self.trained_on is None or not self.trained_on.any():
             return None
         return trained_on_sentence(int(self.trained_on.sum()), self.samples)
 
     def to_json(self) -> JsonObject:
-        """Return what `metrics.json` holds and `evaluate --json` prints."""
+        """Return the contents of `metrics.json`, which `evaluate --json` prints."""
         return {
             "schema_version": SCHEMA_VERSION,
             "task": self.task.name,

@@ -1,4 +1,4 @@
-"""`predictions.csv`: a row a picture; written for people and read again by `compare`."""
+"""Write and read `predictions.csv`, with one row per picture."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def target_text(sample: Sample) -> str:
 def write_predictions(evaluation: Results, path: Path) -> None:
     """Write the table: image, target, ..., correct, trained_on, degree, scores.
 
-    Where answers are right to a degree, that is a column named after the primary metric. Scores,
-    for tasks that give them, are one column a label, in the bundle's order.
+    For answers that are right to a degree, one column holds the primary metric. Scores, for tasks
+    that have them, are one column per label, in the order of the bundle.
     """
     measured, names = evaluation.measured, evaluation.task.labels.names
     has_scores = bool(measured.predictions[0].scores)
@@ -65,7 +65,7 @@ def read_correct(path: Path) -> dict[str, bool]:
     """Return image → whether the answer was right.
 
     Raises:
-        DataError: When the table is missing or not as `write_predictions` writes it.
+        DataError: If the table is missing or malformed.
     """
     return {row["image"]: row["correct"] == "1" for row in _rows(path, "correct")}
 

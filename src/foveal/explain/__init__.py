@@ -1,1 +1,1 @@
-"""Why the model answers so: evidence maps, occlusion (no torch), layer features (torch)."""
+"""Explain answers: evidence maps and occlusion (without torch), layer features (with torch)."""

@@ -1,4 +1,4 @@
-"""The evidence map over the picture, and occlusion as an independent check of it. No torch."""
+"""Explain answers by evidence maps, and by occlusion as an independent check. No torch."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _BATCH = 32
 @final
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """Why a picture got its answer.
+    """The explanation of an answer.
 
     Attributes:
         prediction: The answer.
-        label: The label that the heat map speaks for; "" when the answer says nothing.
-        heat: (H, W) float32 in [0, 1], original pixels; 1 is the strongest evidence.
-        overlay: (H', W', 3) uint8 RGB: the picture under the heat map, or, when no label was
-            asked for, the answer as its task draws it (a text with its alignment), which may
-            have a size of its own.
+        label: The explained label; "" for an empty answer.
+        heat: (H, W) float32 in [0, 1], in original pixels; 1 is the strongest evidence.
+        overlay: (H', W', 3) uint8 RGB: the picture with the heat map on it, or, if no label was
+            given, the answer as its task draws it (such as a text with its alignment), which may
+            differ from the picture in size.
     """
 
     prediction: Prediction
@@ -46,15 +46,15 @@ class Explanation:
 def explain_evidence(
     predictor: Predictor, picture: Picture, label: str | None = None
 ) -> Explanation:
-    """Explain an answer by the model's own evidence map.
+    """Explain an answer by the evidence map of the model.
 
     Args:
         predictor: Answers the picture.
         picture: The picture.
-        label: The label to explain; None explains the answer as a whole.
+        label: Label to explain; None explains the whole answer.
 
     Raises:
-        TargetError: For a label that the model does not know.
+        TargetError: If the model does not know the label.
     """
     prediction = predictor.predict([picture], explain=True)[0]
     if label is not None:
@@ -72,21 +72,21 @@ def explain_evidence(
 def explain_occlusion(
     predictor: Predictor, picture: Picture, label: str | None = None, *, patches: int = 8
 ) -> Explanation:
-    """Explain an answer by covering one place after another and watching the confidence fall.
+    """Explain an answer by covering patches of the picture and measuring the drop in confidence.
 
     Visualizing and Understanding Convolutional Networks, 2013, https://arxiv.org/abs/1311.2901.
-    Slower than the evidence map (patches squared runs) and independent of it.
+    Slower than the evidence map (patches squared predictions) and independent of it.
 
     Args:
         predictor: Answers the picture.
         picture: The picture.
-        label: The label to explain; None takes the answer's own.
-        patches: The model input is covered in a grid of this many squares a side.
+        label: Label to explain; None takes the main label of the answer.
+        patches: Number of patches along each side of the model input.
 
     Raises:
-        TargetError: For a label that the model does not know, or when nothing was answered.
-        UsageError: When the model answers tile by tile: each patch would cost a whole picture; or
-            when several models vote.
+        TargetError: If the model does not know the label, or the answer is empty.
+        UsageError: If the model answers tile by tile, where each patch would cost a whole picture,
+            or several models vote.
     """
     if predictor.pipeline.is_tiled:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Look inside a trained network: its layers, and what any of them makes of a picture."""
+"""Inspect a trained network: its layers and their outputs for a picture."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from foveal.models.torch_engine import to_images
 def list_layers(network: Network, size: tuple[int, int]) -> list[tuple[str, str, tuple[int, ...]]]:
     """Return (name, type, output shape) of every layer, in the order in which they run.
 
-    Layers are the modules without parts of their own (convolutions, activations, …) and the
-    blocks that hold them, if what they give is one tensor.
+    Layers are the modules without children (convolutions, activations, …) and the blocks that
+    contain them, if their output is one tensor.
 
     Args:
-        network: Any.
+        network: Any module.
         size: (height, width) of the model input, in pixels.
 
     Returns:
@@ -35,18 +35,18 @@ def list_layers(network: Network, size: tuple[int, int]) -> list[tuple[str, str,
 
 
 def layer_features(network: Network, inputs: NDArray[np.uint8], layer: str) -> NDArray[np.float32]:
-    """Return what a layer gives for some pictures.
+    """Return the output of a layer for some pictures.
 
     Args:
-        network: Any.
+        network: Any module.
         inputs: (N, H, W, 3) uint8 RGB, after the pipeline.
-        layer: A name of `list_layers`.
+        layer: Name of a layer, from `list_layers`.
 
     Returns:
         (N, C, H', W') float32, or (N, C).
 
     Raises:
-        UsageError: For a layer that the network does not have; the message shows the nearest.
+        UsageError: If the network has no such layer; the message suggests the closest name.
     """
     modules = dict(network.named_modules())
     if not layer or layer not in modules:
@@ -62,7 +62,7 @@ def layer_features(network: Network, inputs: NDArray[np.uint8], layer: str) -> N
 def _run(
     network: Network, inputs: NDArray[np.uint8], modules: Iterable[tuple[str, nn.Module]]
 ) -> dict[str, Tensor]:
-    """Return the output of each module that gives one tensor, in the order in which they end."""
+    """Return the output of each module that returns one tensor, in order of completion."""
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> torch.utils.hooks.RemovableHandle:

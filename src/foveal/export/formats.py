@@ -96,11 +96,11 @@ def write_as(job: ExportJob, to: str, out: Path) -> Proof | None:
     """Write a model in the format called `to`, whole or not at all, and return its proof.
 
     Raises:
-        UsageError: When there is no such format, it does not take the options, a folder would be
+        UsageError: If there is no such format, it does not take the options, a folder would be
             replaced, or `out` cannot be written.
-        MissingExtraError: When a package that it needs is not installed.
-        ParityError: When what was written answers differently; nothing is left of it.
-        PluginError: When it is a plug-in's and does not work.
+        MissingExtraError: If a package that it needs is not installed.
+        ParityError: If what was written answers differently; nothing is left of it.
+        PluginError: If it is a plug-in's and does not work.
     """
     written = FORMATS[to]
     _check_options(to, written, job)

@@ -46,9 +46,9 @@ def int8_bundle(job: ExportJob) -> Iterator[tuple[Bundle, Proof]]:
     validation pictures.
 
     Raises:
-        MissingExtraError: When a package is missing.
-        UsageError: When there are no pictures.
-        ParityError: When it would lose too much, or is not faster on this machine.
+        MissingExtraError: If a package is missing.
+        UsageError: If there are no pictures.
+        ParityError: If it would lose too much, or is not faster on this machine.
     """
     pictures = job.needed_pictures("A quantised network is calibrated and proven")
     inputs = range_inputs(job, pictures)
@@ -89,7 +89,7 @@ def _fastest_accepted(
     """Return the fastest quantised network that keeps the metric, and is faster here at all.
 
     Raises:
-        ParityError: When there is none; says why.
+        ParityError: If there is none; says why.
     """
     core = job.bundle.task.core_outputs
     original = job.bundle.model_bytes()

@@ -47,7 +47,7 @@ def options_of(
     """Return the options that were asked for one by one.
 
     Raises:
-        UsageError: When two precisions were.
+        UsageError: If two precisions were.
     """
     if int8 and fp16:
         raise UsageError("Expected one precision. Received: int8 and fp16.", hint="leave one out")
@@ -100,7 +100,7 @@ class ExportJob:
         options: What was asked for.
         find_pictures: Returns the pictures to prove it on and to calibrate with, or None when
             there are none at hand. Called only by formats that need them.
-        progress: Told how far the work is.
+        progress: Receives the progress.
     """
 
     bundle: Bundle
@@ -115,7 +115,7 @@ class ExportJob:
             need: What needs them, as a sentence begins: `A SavedModel is proven`.
 
         Raises:
-            UsageError: When there are none.
+            UsageError: If there are none.
         """
         pictures = self.find_pictures()
         if pictures is None:

@@ -118,7 +118,7 @@ def accept(job: ExportJob, pictures: Pictures, engine: Engine, runtime: str) -> 
         runtime: Name and version of what it runs in.
 
     Raises:
-        ParityError: When it loses more than a point of the task's primary metric, or may lose more
+        ParityError: If it loses more than a point of the task's primary metric, or may lose more
             by the 95 % interval of the paired pictures; or fewer than 98 % of the answers stay. The
             message has the figures.
     """
@@ -181,8 +181,8 @@ def prove_described(job: ExportJob, engine: Engine, described: JsonObject, runti
         runtime: Name and version of what it runs in.
 
     Raises:
-        UsageError: When there are no pictures.
-        ParityError: When it answers differently; with fewer digits, when it loses too much.
+        UsageError: If there are no pictures.
+        ParityError: If it answers differently; with fewer digits, when it loses too much.
     """
     pictures = job.needed_pictures("An export is verified")
     if described.get("proof", {}).get("precision") != "int8":

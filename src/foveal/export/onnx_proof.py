@@ -19,8 +19,8 @@ def verify_onnx(job: ExportJob, path: Path) -> Proof:
     """Let an exported ONNX file answer pictures as the bundle does.
 
     Raises:
-        UsageError: When it is not one that foveal exported, or there are no pictures.
-        ParityError: When it answers differently; in int8, when it loses too much.
+        UsageError: If it is not one that foveal exported, or there are no pictures.
+        ParityError: If it answers differently; in int8, when it loses too much.
     """
     model = path.read_bytes()
     engine = OnnxEngine(model)

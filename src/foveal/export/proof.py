@@ -101,7 +101,7 @@ def prove_target(job: ExportJob, pictures: Pictures, target: Target) -> Proof:
     """Give an exported model the validation pictures, as files, and compare all its answers.
 
     Raises:
-        ParityError: When an answer differs, or a probability differs by more than 0.01 or is not a
+        ParityError: If an answer differs, or a probability differs by more than 0.01 or is not a
             number, or there are no pictures. The message names the first differing pictures.
     """
     predictor = Predictor(job.bundle)
@@ -180,7 +180,7 @@ def _proof(comparison: Comparison, runtime: str, identical_inputs: float | None 
     """Return what was found.
 
     Raises:
-        ParityError: When an answer differs, or there is none.
+        ParityError: If an answer differs, or there is none.
     """
     if not comparison.count:
         raise ParityError("The export cannot be proven: no validation picture can be read.")

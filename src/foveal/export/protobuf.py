@@ -23,7 +23,7 @@ def read_fields(view: memoryview) -> Fields:
     """Return the fields of a message.
 
     Raises:
-        ValueError: When it is none.
+        ValueError: If it is none.
     """
     found: dict[int, list[FieldValue]] = defaultdict(list)
     for number, value, _ in _walk(view):
@@ -35,7 +35,7 @@ def as_bytes(value: FieldValue) -> memoryview:
     """Return the bytes of a field.
 
     Raises:
-        ValueError: When it is a number.
+        ValueError: If it is a number.
     """
     if isinstance(value, int):
         raise ValueError("a number where a message belongs")
@@ -46,7 +46,7 @@ def as_text(value: FieldValue) -> str:
     """Return the text of a field.
 
     Raises:
-        ValueError: When it is none.
+        ValueError: If it is none.
     """
     return bytes(as_bytes(value)).decode()
 

@@ -62,7 +62,7 @@ def prove(
         `max_unfamiliarity_difference`.
 
     Raises:
-        ParityError: When any answer differs, a probability or an unfamiliarity differs by more than
+        ParityError: If any answer differs, a probability or an unfamiliarity differs by more than
             0.01 or is not a number, or there are no pictures. The message names the first
             differing pictures.
     """

@@ -70,7 +70,7 @@ def quantised(
         scheme: How values become integers.
 
     Raises:
-        MissingExtraError: When the `onnx` package is not installed.
+        MissingExtraError: If the `onnx` package is not installed.
     """
     need = "Quantising needs the package onnx"
     onnx = import_extra("onnx", "train", need)

@@ -35,7 +35,7 @@ def range_inputs(job: ExportJob, pictures: Pictures) -> list[NDArray[np.uint8]]:
     """Return model inputs of training pictures, each (1, H, W, 3) uint8; of tiles, one each.
 
     Raises:
-        ParityError: When not one can be read.
+        ParityError: If not one can be read.
     """
     predictor = Predictor(job.bundle, limits=pictures.limits)
     samples = range_samples(pictures)

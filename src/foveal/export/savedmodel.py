@@ -43,9 +43,9 @@ def write_savedmodel(job: ExportJob, out: Path) -> Proof:
         out: The folder to be; the model is in `1` below, as TensorFlow Serving wants it.
 
     Raises:
-        UsageError: When the model does what has no place in a graph, or there are no pictures.
-        UnknownOperatorError: When the network has an operator without a counterpart.
-        ParityError: When it answers differently.
+        UsageError: If the model does what has no place in a graph, or there are no pictures.
+        UnknownOperatorError: If the network has an operator without a counterpart.
+        ParityError: If it answers differently.
     """
     bundle = job.bundle
     check_can_be_saved(bundle)
@@ -71,8 +71,8 @@ def verify_savedmodel(job: ExportJob, path: Path) -> Proof:
         path: The folder.
 
     Raises:
-        ParityError: When it answers differently.
-        UsageError: When there are no pictures, or there is no SavedModel.
+        ParityError: If it answers differently.
+        UsageError: If there are no pictures, or there is no SavedModel.
     """
     if not (path / VERSION / "saved_model.pb").is_file():
         raise UsageError(f"{path} holds no SavedModel that foveal wrote.")

@@ -14,9 +14,9 @@ def check_free(url: str) -> Remote:
     """Return what the URL names, before the work whose result would be lost.
 
     Raises:
-        MissingExtraError: When the URL's kind needs a package that is not installed.
-        RemoteError: When it cannot be read.
-        UsageError: When it is of no known kind, or something is there already.
+        MissingExtraError: If the protocol of the URL needs a package that is not installed.
+        RemoteError: If it cannot be read.
+        UsageError: If it is of no known kind, or something is there already.
     """
     remote = open_url(url)
     if remote.info() is not None:
@@ -36,7 +36,7 @@ def upload(path: Path, remote: Remote, main: str) -> None:
         main: Path, in a folder, of the file that makes it complete, which is copied last.
 
     Raises:
-        RemoteError: When it cannot be written.
+        RemoteError: If it cannot be written.
     """
     files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
     files.sort(key=lambda file: file == path / main)

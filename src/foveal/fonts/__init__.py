@@ -54,7 +54,7 @@ def font_files(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def can_draw(path: Path, characters: str) -> bool:
-    """Tell whether the font file has a visible glyph of its own for each of `characters`."""
+    """Return whether the font file has a visible glyph of its own for each of `characters`."""
     wanted = set(characters)
     try:
         font = ImageFont.truetype(str(path), _PROBE_SIZE_PX)

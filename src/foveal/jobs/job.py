@@ -1,4 +1,4 @@
-"""A job: work that was handed to another process, a cluster or a cloud."""
+"""Jobs: work that runs in another process, on a cluster or in a cloud."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TAIL = 8
 
 
 class JobState(StrEnum):
-    """How far a job is."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -30,16 +30,16 @@ class JobState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Tell whether nothing more will happen."""
+        """Whether the job has ended."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.STOPPED)
 
 
 class Job(ABC):
-    """One job, wherever it is; each kind of target has its own.
+    """A job; each kind of target has its own subclass.
 
     Args:
-        record: What this machine knows of it.
-        register: The jobs that this machine knows.
+        record: Local record of the job.
+        register: Register of the jobs of this machine.
     """
 
     def __init__(self, record: Record, register: Register) -> None:
@@ -48,58 +48,55 @@ class Job(ABC):
 
     @property
     def name(self) -> str:
-        """Name under which it is found again; unique among the jobs that this machine knows."""
+        """Name of the job; unique among the jobs of this machine."""
         return self.record.name
 
     @property
     def target(self) -> Target:
-        """Where it is."""
+        """Target that the job runs on."""
         return self.record.target
 
     @abstractmethod
     def state(self) -> JobState:
-        """Ask how far it is."""
+        """Query and return the state of the job."""
 
     @abstractmethod
     def logs(self, *, follow: bool = False) -> Iterator[str]:
-        """Return the lines of its log, each without the newline.
+        """Yield the lines of the log, without newlines.
 
         Args:
-            follow: Wait for more until the job has ended.
+            follow: Wait for new lines until the job has ended.
         """
 
     @abstractmethod
     def stop(self) -> None:
-        """Ask it to end; a training writes a checkpoint before it does.
-
-        One that has ended is left alone.
-        """
+        """Stop the job; a training writes a checkpoint first. No effect on a finished job."""
 
     @abstractmethod
     def fetch(self, out: str | Path = "runs") -> Path:
-        """Bring what came of it to a folder of this machine, and return its path there.
+        """Download the results to a folder of this machine, and return their path.
 
-        A second call brings what is new.
+        Repeated calls download only what is new.
 
         Args:
-            out: Folder for runs; made where there is none.
+            out: Folder for runs, which is created if it does not exist.
 
         Raises:
-            UsageError: When nothing came of it yet.
+            UsageError: If there are no results yet.
         """
 
     def why(self) -> str:
-        """Return what is known of why it failed; empty where nothing is."""
+        """Return why the job failed, as far as known; "" if unknown."""
         return ""
 
     def wait(self) -> JobState:
-        """Follow the job until it has ended, and return how it did."""
+        """Wait until the job has ended, and return its final state."""
         for _ in self.logs(follow=True):
             pass
         return self.state()
 
     def to_json(self) -> JsonObject:
-        """Return what is known of it: `name`, `target`, `state`, `created` and what is its own."""
+        """Return `name`, `target`, `state`, `created` and target-specific fields."""
         known = self.record.to_json()
         facts = known.pop("facts")
         state = self.state()
@@ -107,11 +104,11 @@ class Job(ABC):
         return {**known, "state": str(state), **({"why": why} if why else {}), **facts}
 
     def __repr__(self) -> str:
-        """Name the job, where it is and how far."""
+        """Return the name, target and state in one line."""
         return f"Job({self.name!r}, on={str(self.target)!r}, {self._state_words()})"
 
     def _repr_html_(self) -> str:
-        """Return how far it is and the end of its log, for a notebook."""
+        """Return the state and the end of the log as HTML."""
         # Imported late: what draws tables brings numpy.
         from html import escape
 
@@ -131,7 +128,7 @@ class Job(ABC):
         return f"<strong>{escape(self.name)}</strong>{table_html(('', ''), facts)}{log}"
 
     def place(self, found: Path, out: str | Path) -> Path:
-        """Copy what came of it, which is on this machine, to a folder for runs; see `results`."""
+        """Copy the results, which are on this machine, to a folder for runs; see `results`."""
         self.record = self.register.read(self.name)
         path = place(found, Path(out), self.record, self.register)
         self.record = self.register.read(self.name)

@@ -1,4 +1,4 @@
-"""The jobs of this machine as Python and a notebook show them."""
+"""The list of jobs, as Python and notebooks show it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _THREADS = 8
 
 @final
 class Jobs:
-    """Jobs, by place and by name.
+    """A sequence of jobs, indexed by position or by name.
 
     Args:
-        jobs: The oldest first.
+        jobs: The jobs, oldest first.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -29,14 +29,14 @@ class Jobs:
         return len(self._jobs)
 
     def __iter__(self) -> Iterator[Job]:
-        """Return the jobs, the oldest first."""
+        """Iterate over the jobs, oldest first."""
         return iter(self._jobs)
 
     def __getitem__(self, key: int | str) -> Job:
-        """Return the job at a place, or of a name.
+        """Return the job at a position or with a name.
 
         Raises:
-            UsageError: When there is none of that name.
+            UsageError: If there is no job with that name.
         """
         if isinstance(key, int):
             return self._jobs[key]
@@ -46,23 +46,23 @@ class Jobs:
         raise UsageError(unknown_name("job", key, [job.name for job in self._jobs]))
 
     def states(self) -> list[str]:
-        """Ask how far each is; what cannot be asked is `unknown`."""
+        """Query the state of each job; jobs that cannot be queried are `unknown`."""
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="foveal-jobs") as pool:
             return list(pool.map(_state, self._jobs))
 
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """Return name, target, state and the time of sending (UTC) of each."""
+        """Return name, target, state and time of submission (UTC) of each job."""
         return [
             (job.name, str(job.target), state, job.record.created[:16].replace("T", " "))
             for job, state in zip(self._jobs, self.states(), strict=True)
         ]
 
     def __repr__(self) -> str:
-        """Return a line for each."""
+        """Return one line per job."""
         return "\n".join("  ".join(row) for row in self.rows()) or "no jobs"
 
     def _repr_html_(self) -> str:
-        """Return a table."""
+        """Return the jobs as an HTML table."""
         # Imported late: what draws tables brings numpy.
         from foveal.render.markup import table_html
 

@@ -45,7 +45,7 @@ class LocalJob(Job):
             output: Folder for its results; None takes one in the job's own folder.
 
         Raises:
-            UsageError: When the user's state folder cannot be written to.
+            UsageError: If the user's state folder cannot be written to.
         """
         record = register.add(Record.new(work.name, Target("local")))
         folder = register.path(record.name).absolute()

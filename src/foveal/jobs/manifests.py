@@ -42,7 +42,7 @@ def write_manifest(
         folder: The folder to be.
 
     Raises:
-        UsageError: When the folder is there, or something is missing that only its user knows.
+        UsageError: If the folder is there, or something is missing that only its user knows.
     """
     if folder.exists():
         raise UsageError(f"Cannot write {folder}: it is there already.", hint="--name with another")

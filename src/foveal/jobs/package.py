@@ -39,7 +39,7 @@ class Package:
             where: What takes no more, for the message.
 
         Raises:
-            UsageError: When it has more.
+            UsageError: If it has more.
         """
         files = dict(_flat(work.files))
         sizes = {name: _size(data) for name, data in files.items()}

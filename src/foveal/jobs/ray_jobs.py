@@ -74,8 +74,8 @@ class RayJob(Job):
                 head, from which `fetch` brings them.
 
         Raises:
-            ServiceError: When the cluster cannot be reached, or refuses the job.
-            UsageError: When there is too much to send.
+            ServiceError: If the cluster cannot be reached, or refuses the job.
+            UsageError: If there is too much to send.
         """
         service = dashboard(target)
         package = Package.of(work, limit_mb=_LIMIT_MB, where="a Ray cluster")

@@ -24,9 +24,9 @@ def unpack(lines: Iterable[str], folder: Path, job: str) -> None:
         job: Whose results they are, for messages.
 
     Raises:
-        NothingYet: When nothing came of the job.
-        UsageError: When too much came of it to come this way.
-        FovealError: When something is missing in between.
+        NothingYet: If nothing came of the job.
+        UsageError: If too much came of it to come this way.
+        FovealError: If something is missing in between.
     """
     packed, is_inside, digest = bytearray(), False, ""
     for line in lines:

@@ -97,7 +97,7 @@ class Register:
         """Add a job, and return it under a name that no other has.
 
         Raises:
-            UsageError: When the user's state folder cannot be written to.
+            UsageError: If the user's state folder cannot be written to.
         """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ class Register:
         """Return the record of a job.
 
         Raises:
-            UsageError: When there is no such job.
+            UsageError: If there is no such job.
         """
         path = self.path(name) / _RECORD
         if not is_name(name) or not path.is_file():

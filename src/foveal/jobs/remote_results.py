@@ -22,8 +22,8 @@ def fetched(url: str, folder: Path, job: str) -> None:
         job: Whose they are, for messages.
 
     Raises:
-        NothingYet: When nothing is there.
-        RemoteError: When it cannot be read.
+        NothingYet: If nothing is there.
+        RemoteError: If it cannot be read.
     """
     remote = open_url(url)
     folder.mkdir(parents=True, exist_ok=True)

@@ -51,8 +51,8 @@ def place(found: Path, out: Path, record: Record, register: Register) -> Path:
         register: Where that is written down.
 
     Raises:
-        NothingYet: When nothing came of it.
-        UsageError: When `out` cannot be written to.
+        NothingYet: If nothing came of it.
+        UsageError: If `out` cannot be written to.
     """
     # What other modules write beside runs is theirs to name.
     runs = list(runs_in(found)) if record.command[2:3] == ("foveal",) else []

@@ -57,7 +57,7 @@ def find_job(name: str, register: Register | None = None) -> Job:
     """Return the job of a name.
 
     Raises:
-        UsageError: When this machine knows none.
+        UsageError: If this machine knows none.
     """
     register = register or Register()
     return _job(register.read(name), register)

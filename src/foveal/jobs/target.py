@@ -1,4 +1,4 @@
-"""Where work is to be done: what is given after `--on`."""
+"""Targets of jobs: the values of `--on`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?")
 @final
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where work is to be done.
+    """The target of a job.
 
     Attributes:
-        kind: `local` is a process of its own on this machine; `ray` a Ray cluster; `vertex` jobs
-            of Vertex AI; `k8s`, `slurm` and `sky` are files for other schedulers.
-        address: Where a Ray cluster is: `local` starts one on this machine, `auto` is the one that
-            this process belongs to, and anything else is the host of its head, with or without a
-            port.
+        kind: `local` is a separate process on this machine, `ray` a Ray cluster, `vertex` Vertex
+            AI; `k8s`, `slurm` and `sky` are manifests for other schedulers.
+        address: Address of a Ray cluster: `local` starts one on this machine, `auto` joins the one
+            that this process belongs to; anything else is the host of its head node, with or
+            without a port.
         project: Id of the Google Cloud project.
         region: Google Cloud region, such as `us-central1`.
     """
@@ -43,10 +43,10 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Read what is given after `--on`.
+        """Parse the value of `--on`.
 
         Raises:
-            UsageError: For anything else; the hint is how it may have been meant.
+            UsageError: If the value is invalid; the hint suggests a correction.
         """
         if text in cls.FILES or text == "local":
             return cls(_kind(text))
@@ -66,16 +66,16 @@ class Target:
 
     @property
     def is_file(self) -> bool:
-        """Tell whether a file is written instead of work being sent."""
+        """Whether a manifest is written instead of a job being submitted."""
         return self.kind in self.FILES
 
     @property
     def is_joined(self) -> bool:
-        """Tell whether the process that was asked does the work itself, with the help of Ray."""
+        """Whether the calling process does the work itself, with the help of Ray."""
         return self.kind == "ray" and self.address in ("local", "auto")
 
     def __str__(self) -> str:
-        """Return what `parse` reads."""
+        """Return the value that `parse` accepts."""
         if self.kind == "vertex":
             return f"vertex:{self.project}/{self.region}"
         if self.kind != "ray":

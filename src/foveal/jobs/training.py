@@ -46,7 +46,7 @@ class Training:
             more: Further arguments of `foveal train`.
 
         Raises:
-            UsageError: When there are no such data, or the network is code of the user's own.
+            UsageError: If there are no such data, or the network is code of the user's own.
         """
         files: dict[str, Path | bytes] = {_RECIPE: self.recipe.given_yaml().encode()}
         # A cluster of Slurm shares its folders with the machine that one sends from.

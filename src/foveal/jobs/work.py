@@ -44,7 +44,7 @@ class Work:
         """Check the name, which becomes that of folders.
 
         Raises:
-            UsageError: When it cannot be one.
+            UsageError: If it cannot be one.
         """
         if not is_name(self.name):
             raise UsageError(

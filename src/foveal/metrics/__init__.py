@@ -1,6 +1,6 @@
-"""Metrics, intervals, tests and calibration. numpy only; knows no task, no picture and no file.
+"""Metrics, confidence intervals, tests and calibration on numpy arrays.
 
-Read when they are first used: a prediction needs two functions of them.
+Submodules are imported on first use, because a prediction needs only two functions.
 """
 
 from __future__ import annotations

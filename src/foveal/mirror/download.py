@@ -42,10 +42,10 @@ def sync_down(
         The state that was fetched.
 
     Raises:
-        FileNotFoundError: When there is no manifest.
-        MissingExtraError: When the URL's kind needs a package that is not installed.
-        RemoteError: When it cannot be read, or a file is not what the manifest says.
-        UsageError: When the URL is of no known kind.
+        FileNotFoundError: If there is no manifest.
+        MissingExtraError: If the protocol of the URL needs a package that is not installed.
+        RemoteError: If it cannot be read, or a file is not what the manifest says.
+        UsageError: If the protocol of the URL is unknown.
     """
     remote = open_url(url)
     for attempt in range(1, _STATES + 1):

@@ -49,7 +49,7 @@ class State:
 
     @property
     def is_final(self) -> bool:
-        """Tell whether every file lies under its own name."""
+        """Whether every file lies under its own name."""
         return all(kept.object == name for name, kept in self.files.items())
 
 
@@ -57,7 +57,7 @@ def read_state(remote: Remote) -> State | None:
     """Return the state behind a URL, or None where there is none.
 
     Raises:
-        RemoteError: When it cannot be read, or is no manifest of ours.
+        RemoteError: If it cannot be read, or is no manifest of ours.
     """
     try:
         content = remote.read(MANIFEST_NAME)

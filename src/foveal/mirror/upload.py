@@ -58,7 +58,7 @@ class Upload:
             The state; None when it is not ours to write any more.
 
         Raises:
-            RemoteError: When it cannot be written; the state behind the URL stays as it was.
+            RemoteError: If it cannot be written; the state behind the URL stays as it was.
         """
         before = read_state(self.remote) or State()
         files = self._upload(before)
@@ -163,9 +163,9 @@ def sync_up(folder: Path, url: str) -> None:
         url: Where the folder is to be, on any file system of fsspec.
 
     Raises:
-        MissingExtraError: When the URL's kind needs a package that is not installed.
-        RemoteError: When it cannot be written.
-        UsageError: When the URL is of no known kind.
+        MissingExtraError: If the protocol of the URL needs a package that is not installed.
+        RemoteError: If it cannot be written.
+        UsageError: If the protocol of the URL is unknown.
     """
     remote = open_url(url)
     Upload(folder, remote).send(final=True)

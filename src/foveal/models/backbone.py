@@ -1,4 +1,4 @@
-"""What a backbone is, and the table of those that foveal knows without building anything."""
+"""The interface of backbones, and the registry of those that foveal knows."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ Triple: TypeAlias = tuple[float, float, float]
 
 
 class Backbone(nn.Module, ABC):
-    """A fully convolutional network from pictures to feature maps, finest first."""
+    """A fully convolutional network that maps pictures to feature maps, finest first."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return feature maps, finest first; the last is what a classifier looks at.
+        """Return the feature maps, finest first; a classifier uses the last.
 
         Args:
-            images: (N, 3, H, W) floating point, RGB, normalised with the spec's mean and std.
+            images: (N, 3, H, W) floating point, RGB, normalised with the mean and std of the spec.
 
         Returns:
-            For each i (N, channels[i], ~H / row_strides[i], ~W / strides[i]).
+            Tensors (N, channels[i], ~H / row_strides[i], ~W / strides[i]).
         """
 
 
 @dataclass(frozen=True, slots=True)
 class BackboneSpec:
-    """Everything about a backbone that can be known without building it.
+    """The properties of a backbone that are known without building it.
 
     Attributes:
-        name: As `--backbone` takes it.
-        build: Makes the backbone; WeightsError when the weights asked for are not at hand.
+        name: Name, as for `--backbone`.
+        build: Builds the backbone; raises WeightsError if the requested weights are missing.
         channels: Number of channels of each feature map.
-        strides: Model-input pixels per feature-map pixel, of each feature map; along the width
-            where they differ.
-        mean: RGB in [0, 1], subtracted from the picture.
-        std: RGB in [0, 1], the picture is divided by it afterwards.
+        strides: Model-input pixels per feature-map pixel, of each feature map; along the width if
+            height and width differ.
+        mean: RGB in [0, 1], subtracted from the pixels.
+        std: RGB in [0, 1], by which they are divided afterwards.
         paper: Title, year, URL.
-        licence: SPDX id of the weights (of the code where there are none).
+        licence: SPDX id of the weights, or of the code if there are none.
         pretrained: Whether pretrained weights exist.
-        default_size: Side of the model input that it was made for, in pixels.
+        default_size: Side of the model input that it was designed for, in pixels.
         min_size: Smallest side of the model input, in pixels.
-        weights: Where the pretrained weights come from, for the licence line.
-        hidden: Channels of the head's hidden layer when the recipe does not say; 0 for none.
-        dropout: Dropout of the head that goes with it.
-        row_strides: The strides along the height, where they differ from `strides`; else empty.
-        parts: The backbones that are concatenated, if this is several of them.
-        is_depthwise: Whether most of the time goes into depthwise convolutions, whose gradients
-            processors compute faster in float32 than in bf16.
+        weights: Source of the pretrained weights, for the licence notice.
+        hidden: Default number of channels of the head's hidden layer; 0 for none.
+        dropout: Default dropout of the head.
+        row_strides: Strides along the height if they differ from `strides`, else empty.
+        parts: Specs of the parts of a concatenated backbone.
+        is_depthwise: Whether most of the time is spent in depthwise convolutions, whose gradients
+            CPUs compute faster in float32 than in bf16.
     """
 
     name: str
@@ -82,7 +82,7 @@ class BackboneSpec:
         """Check that a model input of (height, width) pixels is large enough.
 
         Raises:
-            UsageError: When it is not.
+            UsageError: If it is too small.
         """
         if min(height, width) < self.min_size:
             raise UsageError(
@@ -92,7 +92,7 @@ class BackboneSpec:
             )
 
     def licences(self, *, pretrained: bool) -> list[JsonObject]:
-        """Return a licence entry for each set of foreign weights in use."""
+        """Return a licence entry for each set of third-party weights in use."""
         if not (pretrained and self.pretrained):
             return []
         if self.parts:

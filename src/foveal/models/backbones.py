@@ -1,4 +1,4 @@
-"""Find a backbone by name: the table, any of timm's, the user's own, or several of them."""
+"""Find backbones by name: registered ones, those of timm, custom ones, or several."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def resolve_backbone(name: str) -> BackboneSpec:
             commas.
 
     Raises:
-        UsageError: For an unknown name, with the nearest, or a network that gives no feature
-            maps.
-        PluginError: When it is a plug-in's and does not work.
+        UsageError: If the name is unknown (the message suggests the closest), or the network does
+            not return feature maps.
+        PluginError: If it belongs to a plug-in that does not work.
     """
     names = [part.strip() for part in name.split(",")]
     if not all(names):

@@ -1,9 +1,9 @@
-"""Small CNNs that are trained from scratch, as fully convolutional backbones.
+"""Small fully convolutional networks that are trained from scratch.
 
-`cnn2`, `cnn3` and `lenet5` are those of textbooks and tutorials. They end where the original
-flattens: the "dense" layer after it becomes a 1x1 convolution in the head
-(`BackboneSpec.hidden`), so that the logits stay the mean of an evidence map. What the dense layer
-knew about positions is given up, and with it most of its weights.
+`cnn2`, `cnn3` and `lenet5` are those of textbooks and tutorials. They end before the flattening of
+the original: the dense layer after it becomes a 1x1 convolution in the head
+(`BackboneSpec.hidden`), so that the logits are the mean of an evidence map. This gives up the
+dependence on position, and with it most of the weights.
 
 `fovea`, for 32 to 128 px, costs about what `cnn3` costs and learns more in the same time: the
 first convolution already halves the size (full-resolution maps are what the tutorials' network
@@ -39,7 +39,7 @@ _READER_WIDTHS = (32, 64, 128, 192)
 
 @final
 class Blocks(Backbone):
-    """Blocks one after the other; the output of each is a feature map."""
+    """A sequence of blocks; the output of each is a feature map."""
 
     def __init__(self, blocks: Iterable[nn.Module]) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Blocks(Backbone):
 
 @final
 class Stages(Backbone):
-    """A stem that halves the size, then stages that do so and refine it."""
+    """A stem that halves the resolution, followed by stages that halve and refine it."""
 
     def __init__(self, stem: nn.Module, stages: Iterable[nn.Module]) -> None:
         super().__init__()

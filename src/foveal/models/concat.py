@@ -14,11 +14,11 @@ from foveal.models.backbone import Backbone, BackboneSpec, WeightSource
 
 @final
 class ConcatBackbone(Backbone):
-    """The last feature maps of several backbones, at the finest of their sizes.
+    """The concatenated last feature maps of several backbones, at the finest resolution.
 
     Args:
-        backbones: At least two.
-        specs: Theirs.
+        backbones: The backbones, at least two.
+        specs: Specs of the backbones.
     """
 
     def __init__(self, backbones: Sequence[Backbone], specs: Sequence[BackboneSpec]) -> None:
@@ -32,10 +32,10 @@ class ConcatBackbone(Backbone):
                 self.register_buffer(f"{name}{index}", tensor, persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return one map: (N, sum of channels, h, w) of the finest last map.
+        """Return one map, (N, sum of channels, h, w), of the size of the finest last map.
 
         Args:
-            images: (N, 3, H, W) in [0, 1], RGB: not normalised, each backbone does so itself.
+            images: (N, 3, H, W) in [0, 1], RGB; each backbone is given its own normalisation.
         """
         maps: list[Tensor] = []
         for index, backbone in enumerate(self.backbones):

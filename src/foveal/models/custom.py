@@ -1,4 +1,4 @@
-"""A torch network of the user's own as a backbone: `--backbone package.module:make`."""
+"""Custom torch networks as backbones: `--backbone package.module:make`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _HINT = "see docs/plugins.md, A network of your own"
 
 @final
 class CustomBackbone(Backbone):
-    """A network that was not written for foveal.
+    """A custom network wrapped as a backbone.
 
     Args:
-        net: Takes (N, 3, H, W) and returns a feature map, or several, finest first.
+        net: Module that takes (N, 3, H, W) and returns one or several feature maps, finest first.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -42,15 +42,15 @@ class CustomBackbone(Backbone):
 
 
 def custom_spec(name: str) -> BackboneSpec:
-    """Return the spec of a network that is named by where its code lies.
+    """Return the spec of a network given by its import path.
 
     Args:
         name: `package.module:make`, importable or in the working directory. `make()` returns an
-            `nn.Module`, whose channels and strides are found by running it; or it is a
-            `BackboneSpec`, which says them.
+            `nn.Module`, whose channels and strides are found by running it; or `make` is a
+            `BackboneSpec`, which states them.
 
     Raises:
-        UsageError: When it cannot be imported or does not give feature maps.
+        UsageError: If it cannot be imported or does not return feature maps.
     """
     made = _import(name)
     if isinstance(made, BackboneSpec):
@@ -89,7 +89,7 @@ def custom_spec(name: str) -> BackboneSpec:
 
 
 class _Misfit(Exception):
-    """Holds what was expected and what was received."""
+    """Raised with the expected and the received shape."""
 
 
 def _misfit(name: str, expected: str, received: str) -> UsageError:
@@ -121,9 +121,9 @@ def _import(name: str) -> Any:
 def _probe(
     make: Callable[[], Any],
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]:
-    """Return channels, strides along the width and the height, and the smallest side that works.
+    """Return channels, strides along width and height, and the smallest side that works.
 
-    Kept by function: choosing a recipe asks for a spec many times.
+    Cached, because choosing a recipe requests a spec many times.
     """
     # The random numbers of a run do not depend on whether its network was looked at before.
     with torch.random.fork_rng(devices=[]), torch.inference_mode():

@@ -1,17 +1,16 @@
-"""How unlike the pictures of the training a picture is: a distance in the space of the features.
+"""Familiarity: the distance of a picture from the training pictures in feature space.
 
-At each level of the backbone the mean and the root mean square of every channel over all
-positions are compared with those of the training pictures, by the Mahalanobis distance: A Simple
-Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks, 2018,
-https://arxiv.org/abs/1807.03888.
-Deviations, each measured (docs/decisions/0017): roots of both, whose distributions have shorter
-tails; one distribution for all classes; and instead of a weighted sum over the levels,
-whose weights would have to be learnt on foreign pictures, each level has a limit of its own, and
-one that is exceeded is enough. Early levels see that a picture is noise, empty or a drawing; late
-ones that it shows something else.
+At each level of the backbone the mean and the root mean square of every channel over all positions
+are compared with those of the training pictures, by the Mahalanobis distance: A Simple Unified
+Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks, 2018,
+https://arxiv.org/abs/1807.03888. Deviations, each measured (docs/decisions/0017): square roots of
+both, whose distributions have shorter tails; one distribution for all classes; and instead of a
+weighted sum over the levels, whose weights would have to be learnt from out-of-distribution
+pictures, each level has its own limit, and exceeding one is enough. Early levels detect that a
+picture is noise, empty or a drawing; late ones that it shows something else.
 
-The limits are those that a given share of pictures like the ones trained on exceeds by chance.
-They are estimated on held-out pictures alone, because a network knows what it was trained on.
+A given share of in-distribution pictures exceeds the limits by chance. They are estimated on
+held-out pictures only, because a network is biased towards the pictures that it was trained on.
 """
 
 from __future__ import annotations
@@ -40,12 +39,13 @@ _FOLDS = 3
 
 @final
 class Familiarity(nn.Module):
-    """Says how unlike the training pictures a picture is: up to 1, it is familiar.
+    """Computes the distance of pictures from the training pictures: up to 1, a picture is familiar.
 
-    Its numbers are part of the exported graph, not of the saved weights, which they follow from.
+    Its parameters are part of the exported graph, but not of the saved weights, which determine
+    them.
 
     Args:
-        levels: One for each feature map of the backbone.
+        levels: One level for each feature map of the backbone.
     """
 
     def __init__(self, levels: Sequence[Level]) -> None:
@@ -56,7 +56,7 @@ class Familiarity(nn.Module):
         """Return (N,) float32, at least 0: the largest of the levels' distances.
 
         Args:
-            features: The backbone's feature maps, each (N, C_i, H_i, W_i).
+            features: Feature maps of the backbone, each (N, C_i, H_i, W_i).
         """
         pooled = pool(features)
         distances = [level(x) for level, x in zip(self.levels, pooled, strict=True)]
@@ -68,11 +68,11 @@ class Level(nn.Module):
     """The distance at one level, in units of its limit.
 
     Args:
-        centre: (C,) float32, means of what `pool` gives of the training pictures.
+        centre: (C,) float32, means of the pooled features of the training pictures.
         scale: (C,) float32, 1 / their standard deviations.
         directions: (C, D) float32, orthonormal: the first principal components.
         precisions: (D,) float32, 1 / the variance along each, and last, (D + 1,), along all others.
-        limit: The distance that is 1.
+        limit: Distance that is scaled to 1.
     """
 
     centre: Tensor
@@ -104,7 +104,7 @@ class Level(nn.Module):
         """Fit the distribution of the training pictures.
 
         Args:
-            pooled: (N, C) float32, what `pool` gave for them; N at least 2.
+            pooled: (N, C) float32, their output of `pool`; N at least 2.
         """
         rows = pooled.double()
         centre, spread = rows.mean(dim=0), rows.std(dim=0)
@@ -123,7 +123,7 @@ class Level(nn.Module):
         """Return (N,) float32, at least 0.
 
         Args:
-            pooled: (N, C) float32.
+            pooled: (N, C) float32, output of `pool`.
         """
         standard = (pooled - self.centre) * self.scale
         along = standard @ self.directions
@@ -134,7 +134,7 @@ class Level(nn.Module):
 
 
 def pool(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return what is compared of each level: (N, 2 C) float32.
+    """Return the pooled statistics of each level, (N, 2 C) float32.
 
     The roots of the mean of each channel over all positions, and of its root mean square.
 
@@ -158,14 +158,14 @@ def fit_familiarity(
     *,
     refused: float,
 ) -> Familiarity:
-    """Fit the distances to the training pictures, and their limits without any foreign picture.
+    """Fit the distances to the training pictures, and the limits to held-out pictures.
 
     Args:
-        training: What `pool` gave for windows of the training pictures, (N, C_i) for each level;
-            N at least 2.
-        samples: (N,) the picture that each is a window of.
-        held_out: The same of pictures that were not trained on, (M, C_i); M may be 0.
-        refused: Share of pictures like these that may be unfamiliar.
+        training: Output of `pool` for windows of the training pictures, (N, C_i) for each level; N
+            at least 2.
+        samples: (N,) picture of each window.
+        held_out: The same for held-out pictures, (M, C_i); M may be 0.
+        refused: Share of in-distribution pictures that may be marked unfamiliar, in (0, 1).
     """
     levels = [Level.fit(rows) for rows in training]
     distances = np.stack(
@@ -183,16 +183,16 @@ def fit_familiarity(
 
 
 def upper_limit(distances: NDArray[np.float64], share: float) -> float:
-    """Return what a further distance exceeds with a probability of at most `share`.
+    """Return the limit that a new distance exceeds with a probability of at most `share`.
 
     The order statistic that conformal prediction takes, which holds for any distribution: A Gentle
     Introduction to Conformal Prediction and Distribution-Free Uncertainty Quantification, 2021,
-    https://arxiv.org/abs/2107.07511. Of so few that there is none, the largest or, where that is
-    more, the limit of prediction of a log-normal distribution.
+    https://arxiv.org/abs/2107.07511. If there are too few distances for it, the largest one or the
+    prediction limit of a log-normal distribution, whichever is larger.
 
     Args:
-        distances: (N,), each above 0; N at least 2.
-        share: In (0, 1).
+        distances: (N,) distances, each above 0; N at least 2.
+        share: Probability, in (0, 1).
     """
     ordered = np.sort(distances)
     count = len(ordered)
@@ -205,7 +205,7 @@ def upper_limit(distances: NDArray[np.float64], share: float) -> float:
 
 
 def _student(share: float, freedom: int) -> float:
-    """Return what a variable with Student's t distribution exceeds with a probability of `share`.
+    """Return the quantile of Student's t distribution that is exceeded with probability `share`.
 
     The first terms of its expansion, Handbook of Mathematical Functions, 1964, 26.7.5.
     """
@@ -217,15 +217,14 @@ def _student(share: float, freedom: int) -> float:
 
 
 def _like_new(fitted: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the distances of pictures as if none of them had been trained on.
+    """Return the distances of pictures, corrected as if none had been trained on.
 
-    The network knows the pictures that it was trained on, so that even for a distribution that
-    leaves them out they are nearer than new ones. How much nearer, the few new ones tell; how the
-    distances are spread, the many others.
+    Training pictures are nearer than new ones even to a distribution that leaves them out. The few
+    new pictures determine by how much; the many training pictures determine the spread.
 
     Args:
-        fitted: (N,) of training pictures, from distributions that leave them out.
-        new: (M,) of held-out pictures.
+        fitted: (N,) distances of training pictures from distributions that leave them out.
+        new: (M,) distances of held-out pictures.
     """
     if not len(new):
         return fitted
@@ -234,7 +233,7 @@ def _like_new(fitted: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[
 
 
 def _cross_fitted(rows: Tensor, samples: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return (N,): the distance of each row from a distribution fitted without its picture."""
+    """Return the distance of each row from a distribution fitted without its picture, (N,)."""
     found, which = np.unique(samples, return_inverse=True)
     folds = np.random.default_rng(0).permutation(len(found)) % _FOLDS
     distances = np.empty(len(rows), np.float64)

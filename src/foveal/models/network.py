@@ -1,4 +1,4 @@
-"""A network: normalisation, backbone and head in one module that takes pictures in [0, 255]."""
+"""The network: normalisation, backbone and head in one module, for pictures in [0, 255]."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:  # tasks are built on models: only the checker may look up to 
 
 @final
 class Network(nn.Module):
-    """Pictures in, the task's outputs out.
+    """Computes the outputs of a task for pictures.
 
     Args:
-        backbone: Gives feature maps.
-        head: Turns the tuple of feature maps into a dict of outputs.
-        mean: RGB in [0, 1] that the backbone wants subtracted.
-        std: RGB in [0, 1] that it wants divided by.
+        backbone: Returns feature maps.
+        head: Maps the tuple of feature maps to a dict of outputs.
+        mean: RGB in [0, 1], subtracted from the pixels.
+        std: RGB in [0, 1], by which they are divided.
     """
 
     mean: Tensor
@@ -64,7 +64,7 @@ class Network(nn.Module):
         return maps
 
     def reduced_features(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the least of the feature maps from which the head gives the same answer.
+        """Return the feature maps, reduced as far as the head allows; see `Head.reduce`.
 
         Args:
             images: (N, 3, H, W) float32 in [0, 255], RGB.
@@ -82,7 +82,7 @@ class Network(nn.Module):
 
 
 def weight_source(options: ModelOptions, *, pretrained: bool) -> WeightSource:
-    """Return where weights may come from under the recipe's model section."""
+    """Return the allowed sources of weights under the recipe's model section."""
     if not pretrained:
         return "none"
     return "download" if options.allow_download else "local"
@@ -92,14 +92,14 @@ def build_network(training: TaskTraining, options: ModelOptions, *, pretrained: 
     """Build the network of a task.
 
     Args:
-        training: The task's torch half, which makes the head.
-        options: The recipe's model section; `hidden` None takes what suits the backbone.
-        pretrained: Whether to start from pretrained weights where the backbone has any; False
-            when a state dict is loaded next.
+        training: Torch half of the task, which builds the head.
+        options: Model section of the recipe; `hidden` None takes the default of the backbone.
+        pretrained: Whether to start from pretrained weights if the backbone has any; False if a
+            state dict is loaded next.
 
     Raises:
-        UsageError: For an unknown backbone.
-        WeightsError: When pretrained weights are wanted but not at hand.
+        UsageError: If the backbone is unknown.
+        WeightsError: If pretrained weights are requested but missing.
     """
     spec = resolve_backbone(options.backbone)
     backbone = spec.build(weight_source(options, pretrained=pretrained))
@@ -111,7 +111,7 @@ def build_network(training: TaskTraining, options: ModelOptions, *, pretrained: 
 
 
 def head_options(spec: BackboneSpec, options: ModelOptions) -> ModelOptions:
-    """Return the options with the hidden layer that goes with a backbone, unless one is given."""
+    """Return the options with the default hidden layer of a backbone, unless one is given."""
     if options.hidden is not None:
         return options
     return replace(options, hidden=spec.hidden)

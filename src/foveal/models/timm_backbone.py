@@ -1,7 +1,7 @@
-"""Any convolutional network of timm as a backbone; weights only from where they may come.
+"""Convolutional networks of timm as backbones.
 
 timm (https://github.com/huggingface/pytorch-image-models) is Apache-2.0; each set of weights has
-its own licence, which the spec names.
+its own licence, which the spec states.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class TimmBackbone(Backbone):
     """The multi-scale feature maps of a timm network.
 
     Args:
-        net: Made with `features_only=True`.
+        net: Network created with `features_only=True`.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -43,15 +43,15 @@ class TimmBackbone(Backbone):
 
 @cache
 def timm_names() -> frozenset[str]:
-    """Return the names of all of timm's models."""
+    """Return the names of all models of timm."""
     return frozenset(import_timm().list_models())
 
 
 def timm_spec(name: str) -> BackboneSpec:
-    """Return the spec of a timm model without allocating its weights.
+    """Return the spec of a model of timm without allocating its weights.
 
     Raises:
-        UsageError: When the model gives no feature maps, or takes pictures of one size only.
+        UsageError: If the model does not return feature maps, or only takes pictures of one size.
     """
     try:
         with torch.device("meta"):
@@ -95,7 +95,7 @@ def _origin(config: dict[str, Any]) -> str:
 
 
 def cached_weights(config: dict[str, Any]) -> Path | None:
-    """Return the weights file of a timm model in the local caches, or None.
+    """Return the weights file of a model of timm in the local caches, or None.
 
     Args:
         config: timm's `pretrained_cfg`.

@@ -1,4 +1,4 @@
-"""Run a network in torch the way ONNX Runtime runs its export: uint8 in, float32 arrays out."""
+"""Run a network in torch with the interface of the ONNX engine: uint8 in, float32 out."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def to_images(inputs: NDArray[np.uint8], device: torch.device) -> Tensor:
 
 @final
 class TorchEngine:
-    """The `Engine` protocol on a network in float32, in evaluation mode.
+    """An `Engine` that runs a torch network in float32 and evaluation mode.
 
     Args:
-        network: Put into evaluation mode for each run and back into its mode afterwards.
+        network: Network, which is set to evaluation mode for each run and restored afterwards.
     """
 
     def __init__(self, network: Network) -> None:

@@ -1,10 +1,10 @@
-"""Import timm and what is built on it, also beside a torchvision that does not fit the torch.
+"""Import timm and packages built on it, even with a torchvision that does not match torch.
 
-torchvision has no CPU wheel on some indices: its extension (built for CUDA) then fails to load
-beside a CPU torch, and `import torchvision` raises because it wants to describe operators that
-nobody declared. Declaring their schemas is enough: timm's networks never call them. Tried with
-torch 2.13.0, torchvision 0.28.0, timm 1.0.29. (`torch.library` carries no annotations, hence the
-ignores.)
+torchvision has no CPU wheel on some indexes: its extension (built for CUDA) then fails to load with
+a CPU build of torch, and `import torchvision` raises because it registers fake kernels for
+undeclared operators. Declaring their schemas is enough, because timm's networks never call them.
+Tried with torch 2.13.0, torchvision 0.28.0, timm 1.0.29. (`torch.library` carries no annotations,
+hence the ignores.)
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def extension_loads() -> bool:
-    """Return whether torchvision's compiled operators load (or torchvision is not there at all)."""
+    """Return whether torchvision's compiled operators load; True if it is not installed."""
     spec = find_spec("torchvision")
     if spec is None or spec.origin is None:
         return True
@@ -43,7 +43,7 @@ def extension_loads() -> bool:
 
 @cache
 def _declare_operators() -> torch.library.Library | None:
-    """Declare the operators that are missing; the library object must outlive its schemas."""
+    """Declare the missing operators; the library object must outlive its schemas."""
     if extension_loads():
         return None
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -59,7 +59,7 @@ def import_timm() -> Any:
     """Return the module `timm`. Imported on demand: it takes seconds, and small CNNs need none.
 
     Raises:
-        MissingExtraError: When timm is not installed.
+        MissingExtraError: If timm is not installed.
     """
     return _import("timm", "This backbone needs timm and torchvision")
 
@@ -69,7 +69,7 @@ def import_smp() -> Any:
     """Return the module `segmentation_models_pytorch`, which imports timm.
 
     Raises:
-        MissingExtraError: When it is not installed.
+        MissingExtraError: If it is not installed.
     """
     return _import("segmentation_models_pytorch", "This decoder needs segmentation-models-pytorch")
 

@@ -1,4 +1,4 @@
-"""Save and load a network's weights as safetensors: plain tensors, nothing executable."""
+"""Save and load the weights of a network as safetensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foveal.models.network import Network
 
 
 def save_weights(network: Network) -> bytes:
-    """Return the network's state (parameters and running statistics) as a safetensors file."""
+    """Return the state of the network (parameters and running statistics) as a safetensors file."""
     # Copies: tensors in channels_last order or sharing memory are refused otherwise.
     state = {
         name: tensor.detach().cpu().contiguous().clone()
@@ -21,11 +21,11 @@ def save_weights(network: Network) -> bytes:
 
 
 def load_weights(network: Network, data: bytes) -> None:
-    """Load what `save_weights` returned; every tensor must be there and fit.
+    """Load weights that `save_weights` returned.
 
     Raises:
-        WeightsError: Naming the first tensor that is missing, unknown, or of another shape or
-            type.
+        WeightsError: If a tensor is missing, unknown, or of another shape or type; the message
+            names the first.
     """
     try:
         state: dict[str, Tensor] = load(data)

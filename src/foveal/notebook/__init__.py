@@ -1,4 +1,4 @@
-"""How answers, models, curves, layers and features render inline in a notebook, and its magics.
+"""Rendering of answers, models, curves, layers and features in notebooks, and magics.
 
 from foveal import notebook
 notebook.curves(model)
@@ -49,5 +49,5 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Take the magics away, and forget what they collected: `%unload_ext foveal.notebook`."""
+    """Unregister the magics, and drop the collected cells: `%unload_ext foveal.notebook`."""
     _LOADED.pop(id(shell)).unregister()

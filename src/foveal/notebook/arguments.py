@@ -1,4 +1,4 @@
-"""What the magics take: parsers whose errors IPython shows in one line."""
+"""Argument parsers of the magics, whose errors IPython shows in one line."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ PARSERS = {
 
 
 def parsed(name: str, line: str) -> Namespace:
-    """Return the arguments of a magic.
+    """Parse the arguments of a magic.
 
     Raises:
-        IPython.core.error.UsageError: For arguments that it does not have.
+        IPython.core.error.UsageError: If an argument is unknown or invalid.
     """
     found: Namespace = PARSERS[name].parse_argstring(line)  # type: ignore[no-untyped-call]
     return found

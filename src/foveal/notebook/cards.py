@@ -1,4 +1,4 @@
-"""A model as a card: what it is, and how good it was."""
+"""Model cards: description and validation metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from foveal.words import percent
 
 
 def model_html(bundle: Bundle, exports: Sequence[JsonObject] = ()) -> str:
-    """Return what a model is, how good it was on validation, and what was exported from it."""
+    """Return the description, validation metrics and exports of a model as HTML."""
     manifest, pipeline = bundle.manifest, bundle.manifest.pipeline
     size = (
         f"{pipeline.height} px high, up to {pipeline.width} px wide"

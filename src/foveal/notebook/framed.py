@@ -1,4 +1,4 @@
-"""A page of a server of this process, in a cell."""
+"""Show a page of a server of this process in a cell."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ proxy gives both under one name."""
 
 
 def framed_html(url: str, *, title: str, height_px: int = 720) -> str:
-    """Return the page at a URL in a frame, and what to do where the browser cannot reach it.
+    """Return an iframe for a page, and advice for browsers that cannot reach it.
 
     Args:
-        url: Page of a server on the kernel's machine.
-        title: What the frame holds, for screen readers.
-        height_px: Height of the frame.
+        url: URL of a page on the machine of the kernel.
+        title: Title of the frame, for screen readers.
+        height_px: Height of the frame, in pixels.
     """
     shown = escape(url)
     port = escape(url.rsplit(":", 1)[-1].rstrip("/"))

@@ -1,4 +1,4 @@
-"""Curves, layers, features and page stages inline: what a person writes in a cell."""
+"""Show curves, layers, features and page stages in a cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STAGE_PX = 420
 
 
 class Trained(Protocol):
-    """What is shown of a `foveal.Model`, which renders itself with this package."""
+    """The part of `foveal.Model` that is rendered."""
 
     @property
     def run(self) -> Path | None: ...  # noqa: D102
@@ -36,7 +36,7 @@ class Trained(Protocol):
 @final
 @dataclass(frozen=True)
 class Inline:
-    """HTML that renders as the value of a cell.
+    """HTML that a notebook renders.
 
     Attributes:
         html: The markup.
@@ -49,26 +49,26 @@ class Inline:
 
 
 def curves(model: Trained) -> Inline:
-    """Show the training curves of a model's run."""
+    """Show the learning curves of a model's run."""
     return Inline(history_html(model.run))
 
 
 def layers(model: Trained) -> Inline:
-    """Show the layers of the trained network with the shapes of what they give. Needs torch."""
+    """Show the layers of the trained network with their output shapes. Requires torch."""
     return Inline(layers_html(model.layers()))
 
 
 def features(model: Trained, picture: Any, layer: str, *, limit: int = 32) -> Inline:
-    """Show what a layer makes of a picture: its most varied channels. Needs torch.
+    """Show the output of a layer for a picture: its most varied channels. Requires torch.
 
     Args:
         model: The model.
         picture: As for calling the model.
-        layer: A name that `layers` shows.
-        limit: Channels to show, at most.
+        layer: Name of a layer, as shown by `layers`.
+        limit: Largest number of channels to show.
 
     Raises:
-        UsageError: For a layer that the network does not have, or that has no maps.
+        UsageError: If the network has no such layer, or the layer has no maps.
     """
     return Inline(features_html(model.features(picture, layer), limit=limit))
 
@@ -77,7 +77,7 @@ def history_html(run: Path | None) -> str:
     """Return the losses and the validation metrics over the epochs, as two figures.
 
     Args:
-        run: The run directory, `Model.run`; None says that there is none.
+        run: Run directory, `Model.run`, or None.
     """
     section = training_section(run / "results.csv") if run is not None else None
     if section is None:
@@ -89,7 +89,7 @@ def history_html(run: Path | None) -> str:
 
 
 def layers_html(layers: Sequence[tuple[str, str, tuple[int, ...]]]) -> str:
-    """Return the table of `Model.layers()`.
+    """Return the result of `Model.layers()` as an HTML table.
 
     Args:
         layers: (name, type, output shape without the batch axis) each.
@@ -99,14 +99,14 @@ def layers_html(layers: Sequence[tuple[str, str, tuple[int, ...]]]) -> str:
 
 
 def features_html(features: NDArray[np.float32], *, limit: int = 32) -> str:
-    """Return the channels of a layer as a picture, with how many of them are shown.
+    """Return the channels of a layer as a picture with a caption.
 
     Args:
-        features: (C, H, W) of `Model.features(picture, layer)`.
-        limit: Channels to show, at most.
+        features: (C, H, W) from `Model.features(picture, layer)`.
+        limit: Largest number of channels to show.
 
     Raises:
-        UsageError: When the layer has no maps.
+        UsageError: If the layer has no maps.
     """
     sheet = features_figure(features, limit=limit)
     words = f"{min(limit, len(features))} of {len(features)} channels, the most varied first"
@@ -114,17 +114,17 @@ def features_html(features: NDArray[np.float32], *, limit: int = 32) -> str:
 
 
 def features_figure(features: NDArray[np.float32], *, limit: int = 32) -> Image:
-    """Draw the channels of a layer that vary most over the picture, each on its own scale.
+    """Draw the channels of a layer with the largest variance, each on its own scale.
 
     Args:
-        features: (C, H, W) of `Model.features(picture, layer)`.
-        limit: Channels to draw, at most.
+        features: (C, H, W) from `Model.features(picture, layer)`.
+        limit: Largest number of channels to draw.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        UsageError: When the layer has no maps: its features are one number a channel.
+        UsageError: If the layer has no maps, only one number per channel.
     """
     if features.ndim != 3:
         raise UsageError(
@@ -147,7 +147,7 @@ def _stretched(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def stages_html(stages: Sequence[Stage]) -> str:
-    """Return every stage with its step and what it found, in order.
+    """Return all stages in order, with their steps and findings.
 
     Args:
         stages: Result of `foveal.page.show_steps`.
@@ -163,5 +163,5 @@ def stages_html(stages: Sequence[Stage]) -> str:
 
 
 def failed_html(error: FovealError) -> str:
-    """Return the sentence that says why there is nothing to show."""
+    """Return an error message as HTML."""
     return f"<p>{escape(error.message)}</p>"

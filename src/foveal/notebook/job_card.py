@@ -1,4 +1,4 @@
-"""A job as a card: where it is, how far, the end of its log, and what came of it."""
+"""Job cards: target, state, end of the log, and results."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _COLOURS = {
 @final
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A job at one moment; renders as HTML and as text.
+    """The state of a job at one time; renders as HTML and as text.
 
     Attributes:
         name: Name of the job.
-        target: Where it is.
-        state: How far it is; None where nobody answered.
-        tail: The last lines of its log.
-        outputs: Where what came of it lies on this machine.
-        trouble: What went wrong with asking it or fetching from it.
+        target: Target of the job.
+        state: State of the job; None if it could not be queried.
+        tail: Last lines of the log.
+        outputs: Local path of the results.
+        trouble: Error of querying the job or fetching its results.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Snapshot:
     trouble: str = ""
 
     def __repr__(self) -> str:
-        """Return the state, and the log's end."""
+        """Return the state and the end of the log."""
         lines = [f"{self.name} on {self.target}: {self.state or 'unknown'}", *self.tail]
         lines += [f"results: {self.outputs}"] if self.outputs else []
         return "\n".join(lines + ([self.trouble] if self.trouble else []))
@@ -73,7 +73,7 @@ class Snapshot:
 
 
 def outputs_html(outputs: Path) -> str:
-    """Return the model that a folder holds as its card, and its files otherwise."""
+    """Return the card of the model in a folder, or else the list of its files."""
     run = run_in(outputs)
     if run is not None:
         try:
@@ -93,7 +93,7 @@ def outputs_html(outputs: Path) -> str:
 
 
 def run_in(outputs: Path) -> Path | None:
-    """Return the run in a folder that was written to last and has a bundle."""
+    """Return the most recently written run in a folder that has a bundle."""
     manifests = outputs.rglob(f"bundle/{MANIFEST_NAME}")
     latest: Sequence[Path] = sorted(manifests, key=lambda path: path.stat().st_mtime_ns)
     return latest[-1].parents[1] if latest else None

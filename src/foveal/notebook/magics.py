@@ -1,4 +1,4 @@
-"""The magics: cells are collected, and sent as one job.
+"""IPython magics that collect cells and submit them as one job.
 
 %load_ext foveal.notebook
 %foveal_init --on vertex:my-project/europe-west4 --bucket my-bucket
@@ -38,10 +38,10 @@ OUT = Path("jobs")
 
 @final
 class NotebookMagics:
-    """The magics of one kernel, and what they have collected.
+    """The magics of one kernel, and the cells that they have collected.
 
     Args:
-        shell: Where they are registered.
+        shell: IPython shell in which they are registered.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -51,14 +51,14 @@ class NotebookMagics:
         self._now: ExecutionInfo | None = None
 
     def register(self) -> None:
-        """Make the magics known."""
+        """Register the magics."""
         for (kind, name), function in self._functions().items():
             function.__doc__ = arguments.PARSERS[name].format_help()
             self._shell.magics_manager.register_function(function, kind, name)
         self._shell.events.register("pre_run_cell", self._remember)
 
     def unregister(self) -> None:
-        """Take them away again."""
+        """Unregister the magics."""
         for kind, name in self._functions():
             self._shell.magics_manager.magics[kind].pop(name, None)
         self._shell.events.unregister("pre_run_cell", self._remember)
@@ -77,18 +77,18 @@ class NotebookMagics:
         return {key: _in_one_line(function) for key, function in found.items()}
 
     def _remember(self, info: ExecutionInfo) -> None:
-        """Keep which cell runs; what a magic runs inside of it has no id."""
+        """Record which cell is running; code that a magic runs inside it has no id."""
         self._now = info
 
     def init(self, line: str) -> None:
-        """Set where jobs go and what they need."""
+        """Set the target of jobs and their requirements."""
         given = arguments.parsed("foveal_init", line)
         check_requirements(given.package, "--package")
         self._settings = NotebookSettings.from_arguments(given, given.package)
         _say(f"Jobs go to {self._settings.target()}.")
 
     def cells(self, line: str) -> Inline | None:
-        """Show the collected cells, or forget some."""
+        """Show the collected cells, or drop some of them."""
         given = arguments.parsed("foveal_cells", line)
         if given.all:
             self._cells.clear()
@@ -105,28 +105,28 @@ class NotebookMagics:
         return Inline(table_html(("cell", "lines", ""), rows))
 
     def code(self, line: str, cell: str) -> None:
-        """Store a cell, and run it here."""
+        """Collect a cell, and run it here."""
         given = arguments.parsed("foveal_code", line)
         self._collect(given.name, f"%%foveal_code {line}".rstrip(), cell, runs=not given.no_run)
 
     def run(self, line: str, cell: str) -> SentJob:
-        """Send the collected cells and this one as one job."""
+        """Submit the collected cells and this one as one job."""
         given = arguments.parsed("foveal_run", line)
         return self._send(f"%%foveal_run {line}".rstrip(), cell, given)
 
     def ml_init(self, line: str, cell: str = "") -> None:
-        """Do what `%%ml_init` did."""
+        """Run an `%%ml_init` of cloudml-magic."""
         given = old.parsed(line, cell)
         self._settings = given
         _say(f"%%ml_init is now: {given.line()}")
 
     def ml_code(self, line: str, cell: str) -> None:
-        """Do what `%%ml_code` did."""
+        """Run an `%%ml_code` of cloudml-magic."""
         _say("%%ml_code is now: %%foveal_code NAME")
         self._collect(None, "%%ml_code", cell, runs=True)
 
     def ml_run(self, line: str, cell: str) -> SentJob | None:
-        """Do what `%%ml_run` did."""
+        """Run an `%%ml_run` of cloudml-magic."""
         if old.goes_to_cloud(line):
             target = self._settings.target("vertex")
             _say(f"%%ml_run cloud is now: %%foveal_run --on {target}")
@@ -154,7 +154,7 @@ class NotebookMagics:
         result.raise_error()
 
     def _identity(self, name: str | None, source: str) -> tuple[str, str]:
-        """Return what makes a cell the same when it runs again, and what people call it."""
+        """Return a key that identifies a cell across runs, and its display name."""
         if name:
             return f"name {name}", name
         shown = self._number()
@@ -165,7 +165,7 @@ class NotebookMagics:
         return f"source {source}", shown
 
     def _number(self) -> str:
-        """Return the number of the cell that runs, as the notebook shows it."""
+        """Return the number of the running cell, as the notebook shows it."""
         history = self._shell.history_manager
         return f"In[{len(history.input_hist_raw) - 1 if history else 1}]"
 
@@ -203,7 +203,7 @@ def _work(program: Program, name: str | None) -> Work:
 
 
 def _in_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function whose foveal errors a notebook shows without a traceback."""
+    """Wrap a function so that notebooks show its foveal errors without a traceback."""
 
     @functools.wraps(function)
     def called(*args: str) -> Any:
@@ -224,7 +224,7 @@ def _errors_in_one_line() -> Iterator[None]:
 
 
 def _shown_as(error: BaseException | None, line: str) -> None:
-    """Let IPython show a line for an error whose traceback says nothing more."""
+    """Let IPython show a single line for an error whose traceback is of no use."""
     if error is not None:
         error._render_traceback_ = line.splitlines  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""`%%ml_init`, `%%ml_code` and `%%ml_run` of cloudml-magic: what their arguments mean today."""
+"""Arguments of `%%ml_init`, `%%ml_code` and `%%ml_run` of cloudml-magic."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _BODY = "{'install_requires': ['keras', 'h5py']}"
 
 
 def parsed(line: str, cell: str) -> NotebookSettings:
-    """Return the settings that an old `%%ml_init` asks for.
+    """Return the settings of an old `%%ml_init`.
 
     Args:
-        line: Its options.
-        cell: A dictionary with `install_requires`, or nothing.
+        line: Options of the magic.
+        cell: A dictionary with `install_requires`, or empty.
 
     Raises:
-        UsageError: For a body that is none, or a tier that there never was.
+        UsageError: If the body is invalid, or the tier is unknown.
     """
     given = arguments.parsed("ml_init", line)
     if given.tier not in _TIERS:
@@ -40,10 +40,10 @@ def parsed(line: str, cell: str) -> NotebookSettings:
 
 
 def goes_to_cloud(line: str) -> bool:
-    """Return whether `%%ml_run` sends the cell.
+    """Return whether `%%ml_run` submits the cell.
 
     Raises:
-        UsageError: For anything but `cloud` and nothing.
+        UsageError: If the argument is neither `cloud` nor empty.
     """
     word = line.strip()
     if word not in ("", "cloud"):

@@ -1,4 +1,4 @@
-"""A job that was sent from a notebook: its card is drawn anew while it works."""
+"""A job submitted from a notebook, whose card is updated while it runs."""
 
 from __future__ import annotations
 
@@ -18,21 +18,20 @@ _EVERY_S = 1.0
 
 
 class JobFailed(FovealError):
-    """A job that a notebook waited for and that did not succeed."""
+    """Raised if a job that a notebook waited for did not succeed."""
 
     code = "job_failed"
 
 
 @final
 class SentJob:
-    """A job, as the value of a cell: state, end of the log, and what came of it.
+    """A job as the value of a cell: state, end of the log, and results.
 
-    Wherever it is displayed, it is drawn anew until the job has ended. Then what came of it is
-    fetched.
+    Every display is updated until the job has ended. Then the results are fetched.
 
     Args:
         job: The job.
-        out: Folder that results are fetched to.
+        out: Folder to which results are fetched.
     """
 
     def __init__(self, job: Job, out: Path) -> None:
@@ -47,22 +46,22 @@ class SentJob:
 
     @property
     def name(self) -> str:
-        """Under which `foveal jobs` finds it."""
+        """Name of the job in `foveal jobs`."""
         return self.job.name
 
     @property
     def state(self) -> JobState:
-        """How far it is; asks where it runs."""
+        """State of the job, as queried from the target."""
         return self.job.state()
 
     @property
     def outputs(self) -> Path | None:
-        """Where what came of it lies on this machine; None until it was fetched."""
+        """Local path of the results; None until they are fetched."""
         return self._outputs
 
     @property
     def run(self) -> Path | None:
-        """The run among the results, for `foveal.load`; None where there is none."""
+        """The run among the results, for `foveal.load`, or None."""
         return run_in(self._outputs) if self._outputs else None
 
     def logs(self) -> str:
@@ -70,26 +69,26 @@ class SentJob:
         return "\n".join(self.job.logs())
 
     def stop(self) -> None:
-        """Ask it to end; a training writes a checkpoint before it does."""
+        """Stop the job; a training writes a checkpoint first."""
         self.job.stop()
 
     def fetch(self) -> Path:
-        """Bring what came of it, again if it works on, and return where it lies.
+        """Fetch the results, again if the job is still running, and return their path.
 
         Raises:
-            UsageError: When nothing came of it yet.
+            UsageError: If there are no results yet.
         """
         with self._fetching:
             self._outputs = self.job.fetch(self._out)
         return self._outputs
 
     def wait(self) -> SentJob:
-        """Wait until it has ended, and fetch what came of it.
+        """Wait until the job has ended, and fetch the results.
 
-        Interrupting the kernel ends the waiting, not the job.
+        Interrupting the kernel stops waiting, but not the job.
 
         Raises:
-            JobFailed: When it did not succeed, or nobody answers.
+            JobFailed: If the job did not succeed, or cannot be reached.
         """
         reader = self._following()
         while reader.is_alive():
@@ -114,7 +113,7 @@ class SentJob:
         )
 
     def snapshot(self) -> Snapshot:
-        """Return how it is now."""
+        """Return the current state."""
         state, trouble = None, self._trouble
         try:
             state = self.state
@@ -130,7 +129,7 @@ class SentJob:
         )
 
     def _as_here(self, line: str) -> str:
-        """Return a line of the log with results where they were fetched to."""
+        """Return a line of the log with paths of results replaced by local ones."""
         there = self.job.record.output
         return line.replace(there, str(self._outputs)) if there and self._outputs else line
 
@@ -139,7 +138,7 @@ class SentJob:
         return repr(self.snapshot())
 
     def _ipython_display_(self) -> None:
-        """Draw the card, and draw it anew until the job has ended."""
+        """Show the card, and update it until the job has ended."""
         # Imported late: IPython is there when this is called.
         from IPython.display import display
 
@@ -153,7 +152,7 @@ class SentJob:
             self._cards.append(refresh)
 
     def _following(self) -> threading.Thread:
-        """Return the thread that reads the log, and fetches when the job has ended."""
+        """Return the thread that reads the log, and fetches the results when the job has ended."""
         if self._reader is None:
             # The log is read from its beginning.
             self._tail.clear()

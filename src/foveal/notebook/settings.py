@@ -1,4 +1,4 @@
-"""Where the jobs of a notebook go: what `%foveal_init` sets and `%%foveal_run` uses."""
+"""Job settings of a notebook, which `%foveal_init` sets and `%%foveal_run` uses."""
 
 from __future__ import annotations
 
@@ -21,23 +21,22 @@ REGION = "us-central1"
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookSettings:
-    """What holds for all jobs of a notebook.
+    """Settings of all jobs of a notebook.
 
     Attributes:
-        on: Where jobs go, as `--on` takes it; None is `vertex` where there is a project, and
-            `local` otherwise.
+        on: Target of jobs, as for `--on`; None takes `vertex` if a project is set, or else `local`.
         project: Id of the Google Cloud project.
         region: Google Cloud region.
-        bucket: Where packages and results go, with or without `gs://`.
-        machine: Type of machine.
-        accelerator: Type of accelerator.
-        accelerators: How many of them.
-        image: Container image that jobs run in.
-        spot: Take machines that may be taken away, for less money.
-        service_account: Account that jobs act as.
-        requirements: `auto` takes packages from the imports, `none` takes none, anything else is
-            a file with them.
-        packages: More packages.
+        bucket: Bucket for packages and results, with or without `gs://`.
+        machine: Machine type.
+        accelerator: Accelerator type.
+        accelerators: Number of accelerators.
+        image: Container image of the jobs.
+        spot: Use spot machines, which are cheaper and can be reclaimed at any time.
+        service_account: Service account of the jobs.
+        requirements: `auto` derives packages from the imports, `none` installs none; anything else
+            is the path of a requirements file.
+        packages: Further packages.
     """
 
     on: str | None = None
@@ -55,10 +54,10 @@ class NotebookSettings:
 
     @classmethod
     def from_arguments(cls, given: Namespace, packages: Sequence[str] = ()) -> NotebookSettings:
-        """Return what the arguments of a magic say, checked as far as that needs nobody else.
+        """Return the settings given as arguments of a magic, after local validation.
 
         Raises:
-            UsageError: For a target that is none, or requirements that cannot be read.
+            UsageError: If the target is invalid, or the requirements cannot be read.
         """
         known = {each.name for each in fields(cls)}
         values = {name: value for name, value in vars(given).items() if name in known}
@@ -68,13 +67,13 @@ class NotebookSettings:
         return settings
 
     def target(self, on: str | None = None) -> Target:
-        """Return where a job goes.
+        """Return the target of a job.
 
         Args:
-            on: As `--on` takes it; `vertex` is the project that was set. None takes the default.
+            on: As for `--on`; `vertex` takes the project that is set. None takes the default.
 
         Raises:
-            UsageError: For anything else, and for `vertex` without a project.
+            UsageError: If the target is invalid, or `vertex` is given without a project.
         """
         chosen = on or self.on or ("vertex" if self.project else "local")
         if chosen != "vertex":
@@ -87,10 +86,10 @@ class NotebookSettings:
         return Target.parse(f"vertex:{self.project}/{self.region or REGION}")
 
     def options(self, target: Target) -> JobOptions:
-        """Return what a job runs on; a process of this machine needs nothing of it.
+        """Return the options of a job; none for a local process.
 
         Raises:
-            UsageError: For an option that the target does not have.
+            UsageError: If the target does not support an option.
         """
         if target.kind == "local":
             return JobOptions()
@@ -111,21 +110,21 @@ class NotebookSettings:
 
     @property
     def is_automatic(self) -> bool:
-        """Whether packages are taken from the imports."""
+        """Whether packages are derived from the imports."""
         return self.requirements == "auto"
 
     def requirement_lines(self) -> tuple[str, ...]:
-        """Return the packages that were given.
+        """Return the given packages.
 
         Raises:
-            UsageError: When the file with them cannot be read.
+            UsageError: If the requirements file cannot be read.
         """
         named = self.requirements in ("auto", "none")
         listed = () if named else read_requirements(Path(self.requirements))
         return (*listed, *self.packages)
 
     def line(self) -> str:
-        """Return the magic that sets this."""
+        """Return the magic that makes these settings."""
         words = ["%foveal_init"]
         for each in fields(self):
             value = getattr(self, each.name)

@@ -11,6 +11,6 @@ def opencv() -> Any:
     """Return the module `cv2`.
 
     Raises:
-        MissingExtraError: When it is not installed.
+        MissingExtraError: If it is not installed.
     """
     return import_extra("cv2", "page", "Pre-processing pages needs OpenCV")

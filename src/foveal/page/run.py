@@ -84,8 +84,8 @@ def run_steps(pixels: Image, steps: Sequence[str]) -> tuple[Image, tuple[Piece, 
         and `median` made of the page, not the ink.
 
     Raises:
-        RecipeError: When the steps cannot be read.
-        MissingExtraError: When OpenCV is not installed.
+        RecipeError: If the steps cannot be read.
+        MissingExtraError: If OpenCV is not installed.
     """
     state = _State(pixels)
     for step in parse_steps(steps):
@@ -99,8 +99,8 @@ def show_steps(pixels: Image, steps: Sequence[str]) -> list[Stage]:
     The boxes that `lines` finds are drawn on a stage of their own, `boxes`, before the strip.
 
     Raises:
-        RecipeError: When the steps cannot be read.
-        MissingExtraError: When OpenCV is not installed.
+        RecipeError: If the steps cannot be read.
+        MissingExtraError: If OpenCV is not installed.
     """
     stages = []
     state = _State(pixels)

@@ -1,4 +1,4 @@
-"""Prediction with ONNX Runtime: no torch."""
+"""Prediction with ONNX Runtime, without torch."""
 
 from foveal.predict.engine import Engine, OnnxEngine
 from foveal.predict.predictor import Predictor

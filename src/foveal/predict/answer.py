@@ -32,7 +32,7 @@ class Probabilities(NDArray[np.float32]):
     """One probability for each class, (C,) float32, in the order of `model.labels`."""
 
     def __repr__(self) -> str:
-        """Return one line."""
+        """Return a summary in one line."""
         shown = np.array2string(np.asarray(self), separator=", ", precision=4, threshold=10)
         return f"Probabilities({' '.join(shown.split())})"
 
@@ -55,15 +55,15 @@ class Probabilities(NDArray[np.float32]):
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Answer:
-    """The answer to one picture. It prints as a few words and renders in a notebook.
+    """The answer to one picture. `str` gives a short text; a notebook shows the picture.
 
-    It has all attributes of its prediction: `answer.label`, `answer.text`, `answer.characters`.
-    A picture of a folder that cannot be read has an answer too, whose `error` says why; what such
-    an answer does not have raises that error.
+    It has all attributes of its prediction, such as `answer.label`, `answer.text` or
+    `answer.characters`. The answer to a picture that cannot be read has an `error`, which is raised
+    when another attribute is used.
 
     Attributes:
-        source: What was answered: the path as it was given.
-        record: The answer as JSON values, or `{"source", "error"}`.
+        source: The path of the picture, as it was given.
+        record: The answer as JSON values, or a dict with the keys `source` and `error`.
         error: Why there is no answer, or None.
 
     Example:
@@ -85,14 +85,14 @@ class Answer:
 
     @property
     def prediction(self) -> Prediction:
-        """The prediction of the task. Its maps are kept only where one picture was answered."""
+        """The prediction of the task. Its maps are kept only if a single picture was answered."""
         if self._prediction is None:
             raise self.error or FovealError(f"{self.source} has no answer.")
         return self._prediction
 
     @property
     def confidence(self) -> float:
-        """How sure the model is, in [0, 1]."""
+        """Confidence of the answer, in [0, 1]."""
         return self.prediction.confidence
 
     @property
@@ -102,7 +102,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The class, what was read, or the labels of a mask with their shares."""
+        """The class, the text, or the labels of a mask with their shares."""
         return self.prediction.text
 
     @property
@@ -136,7 +136,7 @@ class Answer:
 
     @property
     def picture(self) -> Picture:
-        """The picture, or a small copy of it; read again if it is not in memory."""
+        """The picture, or a small copy of it; it is read again if it is not in memory."""
         return self._look()[0]
 
     @property
@@ -153,10 +153,10 @@ class Answer:
         """Draw the picture with its answer.
 
         Args:
-            ax: Axes of matplotlib to draw on; None makes some.
+            ax: matplotlib axes to draw on; None creates new ones.
 
         Returns:
-            The axes; without matplotlib, a Pillow image, which a notebook shows.
+            The axes, or a Pillow image if matplotlib is not installed.
         """
         try:
             from matplotlib import pyplot
@@ -169,7 +169,7 @@ class Answer:
         return ax
 
     def show(self) -> None:
-        """Show the picture with its answer: in the notebook, else with the system's viewer."""
+        """Show the picture with its answer in the notebook or in the system's image viewer."""
         from foveal.progress import in_notebook
 
         if in_notebook():
@@ -187,7 +187,7 @@ class Answer:
             path: File to write: `.jpg`, `.png`, …, or `.json`.
 
         Raises:
-            UsageError: For an ending that is not known, or a place that cannot be written.
+            UsageError: If the extension is unknown, or the file cannot be written.
         """
         target = Path(path)
         try:
@@ -208,23 +208,23 @@ class Answer:
         return target
 
     def to_json(self) -> JsonObject:
-        """Return the record."""
+        """Return `record`, the answer as JSON values."""
         return self.record
 
     def light(self) -> Answer:
-        """Return the answer without what can be made again from its picture: one of many."""
+        """Return the answer without its maps, which can be computed again from the picture."""
         if self._prediction is None:
             return self
         return replace(self, _prediction=self._prediction.without_maps(), _shown=None)
 
     def __str__(self) -> str:
-        """Return the answer as a few words."""
+        """Return the answer as a short text."""
         if self.error is not None:
             return f"error: {self.error.message}"
         return self.prediction.headline
 
     def __repr__(self) -> str:
-        """Return one line."""
+        """Return a summary in one line."""
         return f"Answer({str(self)!r}, source={self.source!r})"
 
     def __getattr__(self, name: str) -> Any:
@@ -239,19 +239,19 @@ class Answer:
             raise missing_attribute("answer", kind, name, dir(self)) from None
 
     def __dir__(self) -> list[str]:
-        """List the attributes for completion, those of the prediction too."""
+        """Return the names of the attributes, including those of the prediction."""
         own = set(object.__dir__(self)) | set(dir(self._prediction))
         return sorted(name for name in own if not name.startswith("_"))
 
     def __iter__(self) -> NoReturn:
-        """Say what to type instead of a loop."""
+        """Raise a TypeError that says what to type instead of a loop."""
         raise TypeError(
             "One picture has one answer, not a list: use answer.label, answer.confidence, "
             "answer.top(5) or answer.probs; model([picture]) gives a list."
         )
 
     def __getitem__(self, key: object) -> NoReturn:
-        """Say what to type instead of an index."""
+        """Raise a TypeError that says what to type instead of an index."""
         self.__iter__()
 
     def _repr_html_(self) -> str:
@@ -281,13 +281,13 @@ class Answer:
 
 
 def answer_one(predictor: Predictor, given: Given) -> Answer:
-    """Answer one picture, and keep what explains the answer.
+    """Answer one picture, and keep the maps that explain the answer.
 
     A TIFF that exceeds the limits is read in parts. Its answer has no heat map, and `.picture`
     and `.overlay` are small copies.
 
     Raises:
-        ImageError: When it cannot be decoded.
+        ImageError: If the picture cannot be decoded.
     """
     raster = open_given(predictor, given)
     start = time.perf_counter()
@@ -303,7 +303,7 @@ def open_given(predictor: Predictor, given: Given) -> Raster:
     """Open a picture.
 
     Raises:
-        ImageError: When it cannot be decoded.
+        ImageError: If the picture cannot be decoded.
     """
     if isinstance(given.content, Picture):
         return given.content
@@ -323,6 +323,6 @@ def explained(predictor: Predictor, raster: Raster) -> tuple[Picture, Prediction
 
 
 def failed(predictor: Predictor, given: Given, error: FovealError) -> Answer:
-    """Return what stands for the answer to a picture that could not be answered."""
+    """Return the answer that stands for a picture that could not be answered."""
     record = {"source": given.source, "error": error.to_json()}
     return Answer(given.source, record, error, given, predictor, None)

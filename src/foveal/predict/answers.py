@@ -1,4 +1,4 @@
-"""The answers to several pictures: a sequence that keeps no pixels."""
+"""The answers to several pictures: a sequence without pixels."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _NAMED = 3
 class Answers(Sequence[Answer]):
     """The answers to several pictures, in order.
 
-    Memory does not grow with the pixels: an answer keeps its record, and opens its picture again
-    when it is shown. Pictures that were given in memory stay there.
+    Memory use does not depend on the size of the pictures: an answer keeps its record, and reads
+    its picture again when it is drawn. Pictures that were passed in memory stay in memory.
 
     Args:
         answers: One for each picture.
@@ -50,7 +50,7 @@ class Answers(Sequence[Answer]):
     @overload
     def __getitem__(self, key: slice) -> Answers: ...
     def __getitem__(self, key: int | slice) -> Answer | Answers:
-        """Return one answer, or those of a slice."""
+        """Return one answer, or the answers of a slice."""
         chosen = self._answers[key]
         return Answers(chosen) if isinstance(chosen, tuple) else chosen
 
@@ -60,7 +60,7 @@ class Answers(Sequence[Answer]):
 
     @property
     def failed(self) -> Answers:
-        """Those that have an `error` in place of an answer."""
+        """The answers that have an `error`."""
         return Answers(answer for answer in self if answer.error is not None)
 
     @property
@@ -80,8 +80,8 @@ class Answers(Sequence[Answer]):
     def to_pandas(self) -> Any:
         """Return a data frame with a row for each picture.
 
-        The columns are `source`, `answer`, `confidence`, `unsure`, `error`, and for classes a
-        `score:` column each.
+        The columns are `source`, `answer`, `confidence`, `unsure`, `error`, and for classes one
+        column `score:<class>` each.
 
         Raises:
             MissingExtraError: If pandas is not installed.
@@ -93,10 +93,10 @@ class Answers(Sequence[Answer]):
         return pandas.DataFrame(rows, columns=list(names))
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write each picture with its answer into a folder, as `<number>_<stem>.jpg`.
+        """Write each picture with its answer to a folder, as `<number>_<stem>.jpg`.
 
         Raises:
-            UsageError: If the folder cannot be written.
+            UsageError: If the folder cannot be written to.
         """
         return [
             answer.save(Path(folder) / f"{i:05}_{Path(answer.source).stem}.jpg")
@@ -105,10 +105,10 @@ class Answers(Sequence[Answer]):
         ]
 
     def plot(self, limit: int = 12) -> Any:
-        """Draw the first pictures with their answers as one picture.
+        """Draw the first pictures with their answers on one sheet.
 
         Args:
-            limit: Number of pictures, at most.
+            limit: Largest number of pictures.
 
         Returns:
             A Pillow image, which a notebook shows.
@@ -129,7 +129,7 @@ class Answers(Sequence[Answer]):
         return PILImage.fromarray(sheet)
 
     def __repr__(self) -> str:
-        """Return one line: how many answers there are, and the most frequent."""
+        """Return the number of answers and the most frequent ones, in one line."""
         counts = Counter(answer.text or "nothing" for answer in self if answer.error is None)
         said = [f"{text} {count}" for text, count in counts.most_common(_NAMED)]
         said += [f"{len(counts) - _NAMED} other"] * (len(counts) > _NAMED)
@@ -139,7 +139,7 @@ class Answers(Sequence[Answer]):
         return f"Answers({pictures}: {', '.join(said)})" if said else f"Answers({pictures})"
 
     def __getattr__(self, name: str) -> Any:
-        """Say how what each answer has is taken from all of them."""
+        """Raise an AttributeError that says how to get an attribute of each answer."""
         raise missing_attribute("answers", "sequence of answers", name, dir(type(self)))
 
     def _repr_html_(self) -> str:

@@ -92,7 +92,7 @@ class Endpoint:
             Vertex AI gets Google's application default credentials.
 
     Raises:
-        UsageError: When it is no address, or a key would be sent in the clear.
+        UsageError: If it is no address, or a key would be sent in the clear.
     """
 
     def __init__(self, url: str, *, key: str | None = None) -> None:

@@ -136,8 +136,8 @@ def choose(predictor: Predictor, asked: str, shared: Path | None = None) -> Engi
 
     Raises:
         UsageError: For an unknown name; `engine_unavailable` for what cannot compute here.
-        MissingExtraError: When it is not installed.
-        ParityError: When it answers differently.
+        MissingExtraError: If it is not installed.
+        ParityError: If it answers differently.
     """
     check_engine(asked)
     known = facts_of(predictor.engine)
@@ -210,7 +210,7 @@ def prove(predictor: Predictor, engine: Engine, name: str) -> JsonObject:
         `samples`, `label_agreement` and `max_probability_difference`, as of an export.
 
     Raises:
-        ParityError: When an answer differs, or a probability by more than 0.01.
+        ParityError: If an answer differs, or a probability by more than 0.01.
     """
     other = Predictor(predictor.bundle, engine=engine, limits=predictor.limits)
     inputs = _inputs(predictor)

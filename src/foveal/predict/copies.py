@@ -26,7 +26,7 @@ def small_copy(raster: Raster, side: int) -> Picture:
         side: In pixels.
 
     Raises:
-        ImageError: When a part of the picture is damaged.
+        ImageError: If a part of the picture is damaged.
     """
     scale = min(1.0, side / max(raster.height, raster.width))
     height, width = max(1, round(raster.height * scale)), max(1, round(raster.width * scale))
@@ -47,7 +47,7 @@ def whole_picture(raster: Raster) -> Picture:
     """Return a picture that is in memory.
 
     Raises:
-        ImageError: When a part of the picture is damaged.
+        ImageError: If a part of the picture is damaged.
     """
     if isinstance(raster, Picture):
         return raster

@@ -57,7 +57,7 @@ class OnnxEngine:
         threads: Threads of one run.
 
     Raises:
-        BundleError: When ONNX Runtime refuses the model.
+        BundleError: If ONNX Runtime refuses the model.
         UsageError: `engine_unavailable` when a provider cannot compute here.
     """
 
@@ -148,7 +148,7 @@ class CheckedEngine:
         """Return the outputs called `names` (all when None) for (N, H, W, 3) uint8 RGB.
 
         Raises:
-            NetworkError: When one of them is not finite, or has another shape than it must.
+            NetworkError: If one of them is not finite, or has another shape than it must.
         """
         outputs = self._engine.run(inputs, names)
         for name, values in outputs.items():

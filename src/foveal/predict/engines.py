@@ -92,7 +92,7 @@ def check_providers(name: str, provider: str) -> None:
     """Raise unless the installed ONNX Runtime was built with a provider.
 
     Raises:
-        MissingExtraError: When it was not; the hint installs the one that was.
+        MissingExtraError: If it was not; the hint installs the one that was.
     """
     # Imported late: it starts a thread, and the supervisor of a server's workers forks.
     import onnxruntime as ort

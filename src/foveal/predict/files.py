@@ -80,7 +80,7 @@ def answer_pictures(
         predictor: Answers the pictures.
         pictures: What was given.
         batch_size: Pictures in one run of the network; those of a tiled pipeline run alone.
-        progress: Told how far the work is.
+        progress: Receives the progress.
     """
     reporting = progress or NoProgress()
     reporting.start("predict", len(pictures) if isinstance(pictures, Sized) else None)
@@ -105,7 +105,7 @@ def answer_sketched(
     Args:
         predictor: Answers the pictures.
         pictures: What was given.
-        batch_size: Pictures in one run of the network.
+        batch_size: Number of pictures in one run of the network.
         drawing: What is needed to draw the answers; None when they are not drawn.
     """
     together = 1 if predictor.pipeline.is_tiled else batch_size

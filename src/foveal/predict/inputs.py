@@ -61,7 +61,7 @@ def file_bytes(content: str | bytes | Member, limits: DecodeLimits) -> bytes:
     """Return the bytes of a picture file.
 
     Raises:
-        ImageError: When it cannot be read, or is over the limit.
+        ImageError: If it cannot be read, or is over the limit.
     """
     if isinstance(content, Member):
         return content.storage.read(content.name, limits)
@@ -73,7 +73,7 @@ def refuse_empty(content: str | bytes) -> None:
     """Raise for an empty path, which for the system is the current folder.
 
     Raises:
-        ImageError: When it is one.
+        ImageError: If it is one.
     """
     if content == "":
         raise ImageError("The path of the picture is empty.")

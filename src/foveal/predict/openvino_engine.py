@@ -28,7 +28,7 @@ def openvino() -> Any:
     """Return the package openvino, imported without the part of it that sends statistics.
 
     Raises:
-        MissingExtraError: When it is not installed.
+        MissingExtraError: If it is not installed.
     """
     is_free = _CONVERTER not in sys.modules
     if is_free:
@@ -54,9 +54,9 @@ class OpenVinoEngine:
         threads: Threads of one run.
 
     Raises:
-        MissingExtraError: When OpenVINO is not installed.
+        MissingExtraError: If OpenVINO is not installed.
         UsageError: `engine_unavailable` when the processor does not compute in that precision.
-        BundleError: When OpenVINO refuses the model.
+        BundleError: If OpenVINO refuses the model.
     """
 
     def __init__(

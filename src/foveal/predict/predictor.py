@@ -56,9 +56,9 @@ class Predictor:
         decoder: Decodes the pictures; a server may do that in other processes.
 
     Raises:
-        BundleError: When the network's outputs are not those of the bundle's task.
-        MissingExtraError: When the bundle reads pages and OpenCV is not installed.
-        UsageError: When the bundles that vote differ in task or labels.
+        BundleError: If the network's outputs are not those of the bundle's task.
+        MissingExtraError: If the bundle reads pages and OpenCV is not installed.
+        UsageError: If the bundles that vote differ in task or labels.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Predictor:
         else is decoded as a whole and falls under the limits.
 
         Raises:
-            ImageError: When it is not a picture, damaged, or over the limits.
+            ImageError: If it is not a picture, damaged, or over the limits.
         """
         if isinstance(source, bytes):
             return self.decode(source)
@@ -132,7 +132,7 @@ class Predictor:
         """Decode the bytes of a picture file, at a reduced scale where that loses nothing.
 
         Raises:
-            ImageError: When it is not a picture, damaged, or over the limits.
+            ImageError: If it is not a picture, damaged, or over the limits.
         """
         return self.decoder(data, self.limits, min_size=self.decode_size)
 
@@ -140,7 +140,7 @@ class Predictor:
         """Return the model input of a picture, (height, width, 3) uint8, and its frame.
 
         Raises:
-            ImageError: When it is wider than the model reads.
+            ImageError: If it is wider than the model reads.
         """
         return self.pipeline.apply(picture)
 
@@ -164,7 +164,7 @@ class Predictor:
             explain: Also give the outputs that only explanations need.
 
         Raises:
-            NetworkError: When what it gives is no answer.
+            NetworkError: If what it gives is no answer.
         """
         return self._checked.run(inputs, None if explain else self._wanted)
 

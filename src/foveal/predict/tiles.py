@@ -78,7 +78,7 @@ class Tiler:
             pixels. Bands leave no gap and do not overlap; arrays are valid until the next one.
 
         Raises:
-            ImageError: When a part of the picture is damaged.
+            ImageError: If a part of the picture is damaged.
         """
         small = scaled(raster, self._pipeline.scale)
         bands = self._bands(small, names, each)

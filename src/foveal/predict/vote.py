@@ -14,7 +14,7 @@ def check_question(first: Bundle, other: Bundle) -> None:
     """Raise unless both bundles answer the same question.
 
     Raises:
-        UsageError: When they differ in task or labels.
+        UsageError: If they differ in task or labels.
     """
     if (first.manifest.task, first.task.labels) != (other.manifest.task, other.task.labels):
         raise UsageError(
@@ -38,7 +38,7 @@ def check_widths(bundles: Sequence[Bundle], raster: Raster) -> None:
     Known before it is among others in a batch, which would fail with it.
 
     Raises:
-        ImageError: When it is too wide.
+        ImageError: If it is too wide.
     """
     for bundle in bundles:
         if bundle.pipeline.is_ragged:

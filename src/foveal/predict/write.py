@@ -49,11 +49,11 @@ def write_answers(
         pictures: What was given.
         out: The folder; made if it is not there. Answers of earlier runs are replaced.
         maps: Also write `<stem>_<label>.png` for each label: grey, 255 where the answer is sure.
-        batch_size: Pictures in one run of the network.
-        progress: Told how far the work is.
+        batch_size: Number of pictures in one run of the network.
+        progress: Receives the progress.
 
     Raises:
-        UsageError: When the folder cannot be written or holds the pictures themselves, or when
+        UsageError: If the folder cannot be written or holds the pictures themselves, or when
             maps are asked of a bundle that answers without masks.
     """
     if maps and not predictor.pipeline.is_tiled:
@@ -106,7 +106,7 @@ class _Writer:
         """Write the files of an answer; return it with their paths in its record.
 
         Raises:
-            UsageError: When the folder cannot be written.
+            UsageError: If the folder cannot be written.
         """
         prediction = answer.prediction
         record, labels = dict(answer.record), self.predictor.task.labels.names

@@ -91,12 +91,12 @@ def create_app(offered: Offered, options: ServerOptions | None = None) -> Starle
     Models are warmed up and threads started when the server starts the application's lifespan.
 
     Args:
-        offered: Name in the routes → predictor; or an offer, which may follow stores.
+        offered: Name in the routes → predictor, or an offer, which may follow stores.
         options: Limits; the defaults suit one machine.
 
     Raises:
         UsageError: For no model, or a name that cannot stand in a route.
-        FovealError: When a model of a store cannot be loaded, or grpcio is missing for a gRPC port.
+        FovealError: If a model of a store cannot be loaded, or grpcio is missing for a gRPC port.
     """
     options = options or ServerOptions()
     state = ServerState(offered, options)

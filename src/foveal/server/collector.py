@@ -42,8 +42,8 @@ class Collector:
         telemetry: Counts what was said.
 
     Raises:
-        DataError: When what is in the folder cannot be read.
-        UsageError: When nothing can be written there.
+        DataError: If what is in the folder cannot be read.
+        UsageError: If nothing can be written there.
     """
 
     def __init__(

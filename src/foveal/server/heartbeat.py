@@ -19,7 +19,7 @@ class Heartbeat:
     """A count that two processes share: made by the supervisor before it forks the worker.
 
     Args:
-        clock: Gives seconds.
+        clock: Clock that returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

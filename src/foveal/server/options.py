@@ -342,7 +342,7 @@ class ServerOptions:
             address: Where the server listens, beyond loopback.
 
         Raises:
-            UsageError: When whoever reaches the address could use the models.
+            UsageError: If whoever reaches the address could use the models.
         """
         if self.keys is None and not self.insecure:
             reached = address or "this machine"

@@ -1,4 +1,4 @@
-"""Run the server: blocking with a clean drain on SIGTERM, or in a thread beside a notebook."""
+"""Run the server: blocking, with a graceful drain on SIGTERM, or in a thread."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _SIGHUP: int | None = getattr(signal, "SIGHUP", None)
 
 @final
 class ServerHandle:
-    """A server that runs in a thread of this process.
+    """A server running in a thread of this process.
 
     Attributes:
-        url: Where it answers, e.g. `http://127.0.0.1:8000`.
+        url: Base URL, such as `http://127.0.0.1:8000`.
     """
 
     def __init__(self, url: str, server: HttpServer, thread: threading.Thread, state: Any) -> None:
@@ -45,31 +45,31 @@ class ServerHandle:
         self._state = state
 
     def __repr__(self) -> str:
-        """Return one line: where it answers."""
+        """Return the URL in one line."""
         return f"ServerHandle({self.url!r})" if self.is_running else "ServerHandle(stopped)"
 
     @property
     def grpc_port(self) -> int | None:
-        """Where it answers over gRPC; None where it does not."""
+        """Port of the gRPC server, or None."""
         port: int | None = self._state.grpc_port
         return port
 
     @property
     def is_running(self) -> bool:
-        """Whether the server still answers."""
+        """Whether the server is running."""
         return self._thread.is_alive()
 
     def drain(self) -> None:
-        """Say "not ready" from now on, and ask clients to close their connections."""
+        """Report "not ready" from now on, and ask clients to close their connections."""
         self._state.draining = True
 
     def reload(self) -> None:
-        """Look at once for new versions of the models, at replaced bundles, and at TLS files."""
+        """Reload changed bundles, new versions of the models and the TLS files now."""
         self._state.reload()
         self._server.reload_tls()
 
     def stop(self) -> None:
-        """Stop accepting, finish what is in flight, and end the thread. May be called twice."""
+        """Stop accepting requests, finish those in flight, and end the thread. Idempotent."""
         self.drain()
         self._server.stop()
         self._thread.join()
@@ -86,16 +86,16 @@ class ServerHandle:
 def start_in_thread(
     offered: Offered, options: ServerOptions | None = None, **changes: Any
 ) -> ServerHandle:
-    """Start a server and return when it is ready.
+    """Start a server, and return when it is ready.
 
     Args:
-        offered: Name in the routes → predictor; or an offer, which may follow stores.
-        options: Address and limits; port 0 takes a free one.
+        offered: Name in the routes → predictor, or an offer, which may follow stores.
+        options: Address and limits; port 0 chooses a free one.
         **changes: Fields of `ServerOptions` that differ from `options`.
 
     Raises:
-        UsageError: For an unknown option, or when the address cannot be listened on.
-        FovealError: When the server does not start.
+        UsageError: If an option is unknown, or the server cannot listen on the address.
+        FovealError: If the server fails to start.
     """
     options = (options or ServerOptions()).changed(changes)
     return start_app(create_app(offered, options), options)
@@ -107,17 +107,17 @@ def start_app(
     listener: socket.socket | None = None,
     beat: Callable[[], None] | None = None,
 ) -> ServerHandle:
-    """Start the server of an application and return when it is ready.
+    """Start the server of an application, and return when it is ready.
 
     Args:
-        app: Its `state.foveal` has the flag `draining`.
-        options: Address and times.
-        listener: Accepts the connections; None opens the address of the options.
-        beat: Called each second by the thread of the network, for as long as that runs.
+        app: Application whose `state.foveal` has the flag `draining`.
+        options: Address and timeouts.
+        listener: Listening socket; None opens the address of the options.
+        beat: Called every second by the network thread while it runs.
 
     Raises:
-        UsageError: When the address cannot be listened on, or the TLS files cannot be used.
-        FovealError: When the server does not start.
+        UsageError: If the server cannot listen on the address, or the TLS files are invalid.
+        FovealError: If the server fails to start.
     """
     tls = TlsFiles.of(options.tls_cert, options.tls_key)
     listener = listener or listen(options)[0]
@@ -150,20 +150,20 @@ def serve(
     on_ready: Callable[[str], None] | None = None,
     **changes: Any,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C, then drain: say "not ready", finish what is in flight.
+    """Serve until SIGTERM or Ctrl-C, then drain: report "not ready", finish requests in flight.
 
-    Returns normally after a drain, so that a process ends with exit status 0. A second signal
-    ends the process at once. Call it from the main thread.
+    Returns normally after a drain, so that the process exits with status 0. A second signal ends
+    the process immediately. Must be called from the main thread.
 
     Args:
-        offered: Name in the routes → predictor; or an offer, which may follow stores.
+        offered: Name in the routes → predictor, or an offer, which may follow stores.
         options: Address and limits.
-        on_ready: Called with the URL once the server answers.
+        on_ready: Called with the URL once the server is ready.
         **changes: Fields of `ServerOptions` that differ from `options`.
 
     Raises:
-        UsageError: For an unknown option, or when the address cannot be listened on.
-        FovealError: When the server does not start.
+        UsageError: If an option is unknown, or the server cannot listen on the address.
+        FovealError: If the server fails to start.
     """
     options = (options or ServerOptions()).changed(changes)
     run_until_asked(lambda: start_in_thread(offered, options), options, on_ready, reloads=True)
@@ -178,19 +178,20 @@ def run_until_asked(
     is_wanted: Callable[[], bool] = lambda: True,
     reloads: bool = False,
 ) -> None:
-    """Start a server, and drain it when a signal asks for that.
+    """Start a server, and drain it on a signal.
 
-    SIGTERM comes from what also routes requests here: the server goes on accepting for
-    `drain_delay_s`, until that has heard of it. Ctrl-C comes from a person, who wants the end now.
+    SIGTERM comes from an orchestrator that also routes requests: the server keeps accepting for
+    `drain_delay_s`, until the router has noticed. Ctrl-C comes from a user, who wants to stop at
+    once.
 
     Args:
-        start: Starts the server.
-        options: Times of the drain.
-        on_ready: Called with the URL once the server answers.
-        at_once: The signal that drains without the delay.
-        is_wanted: Asked twice a second; the server is drained when it says no.
-        reloads: Whether SIGHUP reloads models and TLS files. When the terminal is closed, which
-            sends it too, the server ends.
+        start: Function that starts the server.
+        options: Timeouts of the drain.
+        on_ready: Called with the URL once the server is ready.
+        at_once: Signal that drains without the delay.
+        is_wanted: Called twice a second; the server is drained when it returns False.
+        reloads: Whether SIGHUP reloads models and TLS files. If SIGHUP comes from a closed
+            terminal, the server ends.
     """
     asked: list[int] = []
     wake = threading.Event()
@@ -231,7 +232,7 @@ def run_until_asked(
 
 
 def has_terminal() -> bool:
-    """Return whether this process has a terminal that is still there."""
+    """Return whether this process still has a terminal."""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | getattr(os, "O_NOCTTY", 0)))
     except OSError:

@@ -38,7 +38,7 @@ class ServerState:
 
     Raises:
         UsageError: For no model, or a name that cannot stand in a route.
-        FovealError: When a model of a store cannot be loaded.
+        FovealError: If a model of a store cannot be loaded.
     """
 
     def __init__(self, offered: Offered, options: ServerOptions) -> None:

@@ -76,7 +76,7 @@ def supervise(
         on_ready: Called with the URL once all workers answer.
 
     Raises:
-        UsageError: When the address cannot be listened on, or this process cannot fork safely.
+        UsageError: If the address cannot be listened on, or this process cannot fork safely.
         FovealError: The first worker's, when the models cannot be opened.
     """
     if "fork" not in multiprocessing.get_all_start_methods():
@@ -117,7 +117,7 @@ class Supervisor:
         """Start the workers and keep them alive until a signal asks for the end.
 
         Raises:
-            FovealError: When no worker can start.
+            FovealError: If no worker can start.
         """
         url = url_of(self._options, self._slots[0].listener)
         is_announced = False

@@ -76,7 +76,7 @@ def watch(
     Args:
         run: The run, which another process may be training.
         options: Address.
-        on_ready: Called with the URL once the server answers.
+        on_ready: Called with the URL once the server is ready.
     """
     app = create_watch_app(run, options)
     run_until_asked(lambda: start_app(app, options), options, on_ready)

@@ -59,7 +59,7 @@ class AnswerTable:
             metric: The primary metric: its column is read where there is one.
 
         Raises:
-            DataError: When it is not as an evaluation writes it.
+            DataError: If it is not as an evaluation writes it.
         """
         return cls(
             {
@@ -79,7 +79,7 @@ class AnswerTable:
         """Read what `to_bytes` gave.
 
         Raises:
-            DataError: When it is not that.
+            DataError: If it is not that.
         """
         return cls.from_predictions(content, "value")
 

@@ -126,8 +126,8 @@ def test_result(
     """Return how a version did on a test set, measured unless it was before.
 
     Raises:
-        PromotionRefused: When it was not measured and is not to be.
-        StoreError: When the pictures have changed.
+        PromotionRefused: If it was not measured and is not to be.
+        StoreError: If the pictures have changed.
     """
     if (known := kept_result(files, name, version, test)) is not None:
         return known

@@ -68,7 +68,7 @@ class Difference:
         return f"{name} {self.words} on {common}: {counts}{left}"
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "metric": self.metric,
             "difference": self.value.to_json(),

@@ -34,7 +34,7 @@ class StoredExports:
         """Return the record, or None where nothing was exported.
 
         Raises:
-            StoreError: When the store cannot be reached.
+            StoreError: If the store cannot be reached.
         """
         return self.files.read(self.name, f"{self.version}/{_NAME}")
 
@@ -42,6 +42,6 @@ class StoredExports:
         """Replace the record.
 
         Raises:
-            StoreError: When the store cannot be written to.
+            StoreError: If the store cannot be written to.
         """
         self.files.write(self.name, f"{self.version}/{_NAME}", content)

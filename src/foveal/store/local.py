@@ -160,6 +160,6 @@ def _sweep(folder: Path) -> None:
 
 
 def is_store(path: Path) -> bool:
-    """Tell whether a folder has a name with a version below it."""
+    """Return whether a folder has a name with a version below it."""
     files = LocalFiles(path)
     return any(any(files.numbers(name).values()) for name in files.names())

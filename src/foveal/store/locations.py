@@ -22,8 +22,8 @@ def open_files(location: str | Path | None = None) -> StoreFiles:
         location: Path or fsspec URL; None takes `FOVEAL_STORE`, or else `models`.
 
     Raises:
-        MissingExtraError: When the URL's kind needs a package that is not installed.
-        UsageError: When the URL is of no known kind.
+        MissingExtraError: If the protocol of the URL needs a package that is not installed.
+        UsageError: If the protocol of the URL is unknown.
     """
     text = str(location or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE)
     if is_url(text):

@@ -35,8 +35,8 @@ def push_to_registry(bundle: Bundle, name: str, target: str, *, note: str = "") 
         note: Description of the version.
 
     Raises:
-        MissingExtraError: When MLflow is not installed.
-        StoreError: When the registry refuses, or cannot be reached.
+        MissingExtraError: If MLflow is not installed.
+        StoreError: If the registry refuses, or cannot be reached.
     """
     mlflow = _mlflow()
     with _asking(target):
@@ -69,9 +69,9 @@ def fetch_from_registry(model: str) -> tuple[Bundle, StoredVersion]:
     cache.
 
     Raises:
-        MissingExtraError: When MLflow is not installed.
-        StoreError: When there is no such version, or the registry cannot be reached.
-        BundleError: When it is not one that foveal published, or damaged.
+        MissingExtraError: If MLflow is not installed.
+        StoreError: If there is no such version, or the registry cannot be reached.
+        BundleError: If it is not one that foveal published, or damaged.
     """
     mlflow = _mlflow()
     with _asking(PREFIX):

@@ -48,7 +48,7 @@ def describe(
         note: What the publisher writes about it.
 
     Raises:
-        UsageError: When the parent is of another task.
+        UsageError: If the parent is of another task.
     """
     manifest, metric = bundle.manifest, bundle.task.primary_metric
     difference, differences = None, {}

@@ -1,6 +1,6 @@
-"""What a store knows about a version beside its bundle: `.version.json` in its folder.
+"""The record of a version: `.version.json` in its folder.
 
-The name is hidden since a bundle has no other files than its own.
+The file is hidden because a bundle must not contain foreign files.
 """
 
 from __future__ import annotations
@@ -30,27 +30,28 @@ _TYPES = {
 @final
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How a version came to be.
+    """The origin of a version.
 
     Attributes:
-        bundle: Version of the bundle: 12 hexadecimal digits of the sha256 of `bundle.json`.
-        model: Name that the bundle gives itself.
+        bundle: Version of the bundle: the first 12 hexadecimal digits of the SHA-256 of
+            `bundle.json`.
+        model: Name of the model in the bundle.
         task: Name of the task.
-        created: When the bundle was written; UTC, ISO 8601.
+        created: Time at which the bundle was written; UTC, ISO 8601.
         trained_by: Version of foveal that wrote the bundle.
-        pushed: When the version was published; UTC, ISO 8601.
+        pushed: Time at which the version was published; UTC, ISO 8601.
         pushed_by: Version of foveal that published it.
-        who: Who published it.
-        parent: The version that it was compared with; None for a first one.
-        data: Fingerprint and sizes of the data trained on.
-        recipe_digest: sha256 of the recipe.
+        who: Name of the user who published it.
+        parent: Version that it was compared with; None for the first one.
+        data: Fingerprint and sizes of the training data.
+        recipe_digest: SHA-256 of the recipe.
         metrics: Validation metrics: name → {"value", "low", "high"}.
-        primary_metric: Name of the one that versions are compared by.
-        difference: To the parent, see `Difference.to_json`; None without one.
-        differences: How every metric differs from the parent's, unpaired: name → {"value", "low",
-            "high"}.
-        files: File name → {"sha256", "bytes"} of every file of the bundle.
-        note: What the publisher wrote about it.
+        primary_metric: Name of the metric by which versions are compared.
+        difference: Difference to the parent, see `Difference.to_json`; None without a parent.
+        differences: Unpaired difference of each metric to that of the parent: name → {"value",
+            "low", "high"}.
+        files: Files of the bundle: name → {"sha256", "bytes"}.
+        note: Remark of the publisher.
     """
 
     bundle: str
@@ -72,20 +73,20 @@ class Record:
     note: str = ""
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
     def to_bytes(self) -> bytes:
-        """Return the file."""
+        """Return the contents of the file."""
         values = {"schema_version": _SCHEMA, **self.to_json()}
         return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
     @classmethod
     def from_bytes(cls, content: bytes, location: str) -> Record:
-        """Read the file.
+        """Parse the contents of the file.
 
         Raises:
-            StoreError: When it is damaged, or a later foveal wrote it.
+            StoreError: If it is damaged, or was written by a later version of foveal.
         """
         try:
             values = json.loads(content)
@@ -110,9 +111,9 @@ class StoredVersion:
 
     Attributes:
         name: The name.
-        version: The version.
+        version: Number of the version.
         aliases: Its aliases.
-        record: How it came to be; None for a bundle that somebody copied into the store.
+        record: Its record; None for a bundle that was copied into the store by hand.
     """
 
     name: str
@@ -121,7 +122,7 @@ class StoredVersion:
     record: Record | None
 
     def __repr__(self) -> str:
-        """Return what a user types, such as `cats:3`."""
+        """Return the reference, such as `cats:3`."""
         return f"{self.name}:{self.version}"
 
 

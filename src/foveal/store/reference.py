@@ -51,7 +51,7 @@ class Reference:
         """Return the reference that a text must be.
 
         Raises:
-            UsageError: When it is none.
+            UsageError: If it is none.
         """
         reference = cls.parse(text)
         if reference is None:
@@ -71,7 +71,7 @@ def check_name(name: str) -> str:
     """Return the name of a model, which is also that of a folder and of a route.
 
     Raises:
-        UsageError: When it is none.
+        UsageError: If it is none.
     """
     if not is_name(name):
         raise UsageError(
@@ -85,7 +85,7 @@ def check_alias(alias: str) -> str:
     """Return the name of an alias.
 
     Raises:
-        UsageError: When it is none.
+        UsageError: If it is none.
     """
     if not _ALIAS.fullmatch(alias):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""`aliases.json`: which version each alias of a name is, and how it came to that."""
+"""`aliases.json`: the aliases of a name and their history."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _MOVE = {"alias": str, "when": str, "who": str, "forced": bool, "test": (dict, t
 @final
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One change of an alias.
+    """A change of an alias.
 
     Attributes:
         alias: The alias.
-        before: The version that it was; None if it is new.
-        version: The version that it is now.
-        action: How it was changed.
+        before: Previous version; None if the alias is new.
+        version: New version.
+        action: Kind of change.
         when: UTC time, ISO 8601.
-        who: Who did it.
-        forced: Whether the version was worse, or was not compared, and `--force` was given.
-        test: How the two did on the pinned test set; None where they were not compared.
+        who: Name of the user.
+        forced: Whether `--force` was needed, because the version was worse or was not compared.
+        test: Results of both versions on the pinned test set; None if they were not compared.
     """
 
     alias: str
@@ -56,24 +56,24 @@ class Move:
     test: JsonObject | None = None
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class TestSet:
-    """Labelled pictures that every version of a name is measured on before it is promoted.
+    """The labelled pictures on which every version of a name is evaluated before its promotion.
 
     Attributes:
         data: Path or URL of the data.
-        split: Which part of it, `train`, `val` or `test`; None takes all.
-        label_regex: Finds the label in a file name; None where it is not there.
-        digest: sha256 over the pictures and their labels.
-        pictures: How many there are.
-        tolerance: How much worse the primary metric may be, in [0, 1].
-        when: UTC time at which it was pinned, ISO 8601.
-        who: Who pinned it.
+        split: Part of the data, `train`, `val` or `test`; None takes all.
+        label_regex: Regular expression that finds the label in a file name, or None.
+        digest: SHA-256 over the pictures and their labels.
+        pictures: Number of pictures.
+        tolerance: Allowed decrease of the primary metric, in [0, 1].
+        when: Time at which it was pinned; UTC, ISO 8601.
+        who: Name of the user who pinned it.
     """
 
     __test__ = False  # pytest would take it for a class of tests.
@@ -88,19 +88,19 @@ class TestSet:
     who: str
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Aliases:
-    """What `aliases.json` holds.
+    """The contents of `aliases.json`.
 
     Attributes:
         aliases: Alias → version.
-        history: Every change of an alias, the oldest first.
-        removed: Versions that are no more; their numbers are not given again.
+        history: All changes of aliases, oldest first.
+        removed: Numbers of removed versions, which are not used again.
         test: The pinned test set, if there is one.
     """
 
@@ -111,7 +111,7 @@ class Aliases:
 
     @property
     def highest(self) -> int:
-        """The highest version that is known from here to have been given; 0 for none."""
+        """The highest version number known to this file; 0 for none."""
         moved = (move.version for move in self.history)
         return max((*moved, *self.removed), default=0)
 
@@ -121,7 +121,7 @@ class Aliases:
         return replace(self, aliases=aliases, history=(*self.history, move))
 
     def earlier(self, alias: str) -> list[int]:
-        """Return the versions that an alias can be rolled back to, the latest first."""
+        """Return the versions that an alias can be rolled back to, latest first."""
         behind: list[int] = []
         for move in self.history:
             if move.alias != alias:
@@ -135,7 +135,7 @@ class Aliases:
         return behind[::-1]
 
     def to_bytes(self) -> bytes:
-        """Return the file."""
+        """Return the contents of the file."""
         values = {
             "schema_version": _SCHEMA,
             "aliases": dict(self.aliases),
@@ -147,10 +147,10 @@ class Aliases:
 
     @classmethod
     def from_bytes(cls, content: bytes, location: str) -> Aliases:
-        """Read the file.
+        """Parse the contents of the file.
 
         Raises:
-            StoreError: When it is damaged, or a later foveal wrote it.
+            StoreError: If it is damaged, or was written by a later version of foveal.
         """
         try:
             values = json.loads(content)
@@ -176,14 +176,14 @@ class Aliases:
 @final
 @dataclass(frozen=True, slots=True)
 class NameState:
-    """What a store has under a name at one moment; two are equal when nothing has changed.
+    """The state of a name at one time; two states are equal if nothing has changed.
 
     Attributes:
         name: The name.
-        versions: The versions that are whole, ascending. Whether their content is undamaged is
-            found when they are opened.
+        versions: The complete versions in ascending order. They are verified only when they are
+            opened.
         aliases: Alias → version.
-        history: Every change of an alias, the oldest first.
+        history: All changes of aliases, oldest first.
         test: The pinned test set, if there is one.
     """
 
@@ -195,7 +195,7 @@ class NameState:
 
     @property
     def current(self) -> int | None:
-        """The version that the name alone stands for: alias `live`, else the newest."""
+        """The version that the name alone stands for: that of the alias `live`, or the newest."""
         return self.aliases.get(LIVE, max(self.versions, default=None))
 
     def aliases_of(self, version: int) -> tuple[str, ...]:
@@ -204,10 +204,10 @@ class NameState:
 
 
 def read_aliases(files: StoreFiles, name: str) -> Aliases:
-    """Return what `aliases.json` of a name says; empty where there is none.
+    """Return the contents of `aliases.json` of a name; empty if there is none.
 
     Raises:
-        StoreError: When it is damaged.
+        StoreError: If it is damaged.
     """
     content = files.read(name, ALIASES_NAME)
     if content is None:
@@ -216,10 +216,10 @@ def read_aliases(files: StoreFiles, name: str) -> Aliases:
 
 
 def look(files: StoreFiles, name: str) -> NameState:
-    """Return what there is under a name now.
+    """Return the current state of a name.
 
     Raises:
-        StoreError: When `aliases.json` is damaged.
+        StoreError: If `aliases.json` is damaged.
     """
     for _ in range(_LOOKS):
         aliases, numbers = read_aliases(files, name), files.numbers(name)
@@ -232,12 +232,12 @@ def look(files: StoreFiles, name: str) -> NameState:
 
 
 def now() -> str:
-    """Return the UTC time, ISO 8601."""
+    """Return the current UTC time, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def user_name() -> str:
-    """Return who is at work here, for the history."""
+    """Return the name of the current user, for the history."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
@@ -252,11 +252,11 @@ def _version(value: Any) -> int:
 
 
 def check_types(values: JsonObject, types: Mapping[str, Any]) -> JsonObject:
-    """Return what was read from a file, if each value is of the type that is expected of it.
+    """Return values read from a file after checking their types.
 
     Raises:
-        TypeError: When one is not.
-        KeyError: When one is missing.
+        TypeError: If a value has another type.
+        KeyError: If a key is missing.
     """
     for name, expected in types.items():
         if not isinstance(values[name], expected):

@@ -1,4 +1,4 @@
-"""A store of models: find versions and open them, publish, promote, roll back, remove."""
+"""The model store: find and open versions, publish, promote, roll back and remove them."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ logger = logging.getLogger(__name__)
 class Store:
     """Versions of models under names.
 
-    What is read may change at any moment: other processes publish and promote. Nothing half is
-    ever seen.
+    The contents may change at any time, because other processes publish and promote as well.
+    Incomplete versions are never visible.
 
     Args:
-        files: Where they are; `Store.open` takes a path or a URL.
-        measure: Measures versions that are to be promoted; None refuses those that were not
-            measured on the pinned test set before.
+        files: Storage backend; `Store.open` creates it from a path or a URL.
+        measure: Evaluates versions before they are promoted; None refuses versions that have not
+            been evaluated on the pinned test set.
     """
 
     def __init__(self, files: StoreFiles, *, measure: Measure | None = None) -> None:
@@ -50,20 +50,21 @@ class Store:
         self.measure = measure
 
     def __repr__(self) -> str:
-        """Return where it is."""
+        """Return the location."""
         return f"Store({self.location!r})"
 
     @classmethod
     def open(cls, location: str | Path | None = None, *, measure: Measure | None = None) -> Store:
-        """Return the store at a path or an fsspec URL, which need not be there yet.
+        """Open the store at a path or an fsspec URL, which need not exist yet.
 
         Args:
-            location: Path or URL; None takes the variable `FOVEAL_STORE`, or else `models`.
-            measure: As for `Store`; `foveal.open_store` gives one.
+            location: Path or URL; None takes the environment variable `FOVEAL_STORE`, or else the
+                folder `models`.
+            measure: As for `Store`; `foveal.open_store` passes one.
 
         Raises:
-            MissingExtraError: When the URL's kind needs a package that is not installed.
-            UsageError: When the URL is of no known kind.
+            MissingExtraError: If the protocol of the URL needs a package that is not installed.
+            UsageError: If the protocol of the URL is unknown.
         """
         return cls(open_files(location), measure=measure)
 
@@ -78,21 +79,21 @@ class Store:
         return tuple(name for name in names if any(self.files.numbers(name).values()))
 
     def state(self, name: str) -> NameState:
-        """Return which versions and aliases a name has now; cheap enough for every second.
+        """Return the current versions and aliases of a name; cheap enough to call every second.
 
         Raises:
-            StoreError: When `aliases.json` is damaged.
+            StoreError: If `aliases.json` is damaged.
         """
         return look(self.files, name)
 
     def resolve(self, reference: str | Reference) -> StoredVersion:
-        """Return the version that `cats`, `cats@live` or `cats:3` stands for.
+        """Return the version that a reference such as `cats`, `cats@live` or `cats:3` names.
 
         A name alone stands for its alias `live`, or else for its newest version.
 
         Raises:
-            UsageError: When the text is no such reference.
-            StoreError: When there is none.
+            UsageError: If the text is not a valid reference.
+            StoreError: If there is no such version.
         """
         reference = Reference.read(reference) if isinstance(reference, str) else reference
         state = self.state(reference.name)
@@ -108,10 +109,10 @@ class Store:
         return self._stored(state, number)
 
     def versions(self, name: str) -> tuple[StoredVersion, ...]:
-        """Return the versions of a name that are whole, ascending.
+        """Return the complete versions of a name in ascending order.
 
         Raises:
-            StoreError: When there is no such name.
+            StoreError: If there is no such name.
         """
         state = self.state(name)
         if not state.versions:
@@ -119,28 +120,28 @@ class Store:
         return tuple(self._stored(state, number) for number in state.versions)
 
     def bundle(self, name: str, version: int) -> Bundle:
-        """Open and verify a version; one behind a URL is copied to the cache of this machine.
+        """Open and verify a version; a version at a URL is first downloaded to the cache.
 
         Raises:
-            BundleError: When it is damaged.
-            StoreError: When it is not there.
+            BundleError: If it is damaged.
+            StoreError: If it is not there.
         """
         return open_bundle(self.files, name, version)
 
     def problem(self, name: str, version: int) -> str | None:
-        """Return what is wrong with a version, or None; every file is read."""
+        """Return what is wrong with a version, or None; reads every file."""
         return problem_of(self.files, name, version)
 
     def record(self, name: str, version: int) -> Record | None:
-        """Return how a version came to be; None for a bundle that somebody copied there.
+        """Return the record of a version; None for a bundle that was copied there by hand.
 
         Raises:
-            StoreError: When the record is damaged.
+            StoreError: If the record is damaged.
         """
         return read_record(self.files, name, version)
 
     def answers(self, name: str, version: int) -> AnswerTable | None:
-        """Return how a version answered its validation pictures, where that is known."""
+        """Return the answers of a version to its validation pictures, if they are known."""
         content = self.files.read(name, f"{version}/{ANSWERS_NAME}")
         return None if content is None else AnswerTable.from_bytes(content)
 
@@ -157,14 +158,15 @@ class Store:
 
         Args:
             bundle: The bundle.
-            name: The name; a new one is made.
-            answers: Its answers to the validation pictures, for the paired difference.
-            parent: The version to compare it with; None takes the current one.
-            note: A remark that is kept with the version.
+            name: The name, which is created if it does not exist.
+            answers: Answers of the bundle to its validation pictures, for the paired difference.
+            parent: Version to compare it with; None takes the current one.
+            note: A remark that is stored with the version.
 
         Raises:
-            UsageError: For an invalid name, another task, or a store that cannot be written to.
-            StoreError: When there is no such parent.
+            UsageError: If the name is invalid or used for another task, or the store cannot be
+                written to.
+            StoreError: If the parent does not exist.
         """
         state = self.state(check_name(name))
         number = parent or state.current
@@ -185,19 +187,20 @@ class Store:
     ) -> Move:
         """Point an alias at a version.
 
-        If a test set is pinned, this version and the one that the alias points at now are measured
-        on it, unless they were before.
+        If a test set is pinned, this version and the one that the alias points at are evaluated on
+        it, unless they have been before.
 
         Args:
-            reference: The version.
-            alias: The alias; a new one is made.
-            force: Do it although the version is worse, or cannot be compared; the history says so.
-            who: Who does it, for the history; None takes the user of this machine.
+            reference: Version, such as `cats:3`.
+            alias: The alias, which is created if it does not exist.
+            force: Promote even if the version is worse or cannot be compared; the history records
+                this.
+            who: User name for the history; None takes the current user.
 
         Raises:
-            PromotionRefused: When the version is worse on the pinned test set.
-            StoreError: When it is not there, or could not be compared.
-            BundleError: When it is damaged.
+            PromotionRefused: If the version is worse on the pinned test set.
+            StoreError: If the version does not exist, or could not be compared.
+            BundleError: If it is damaged.
         """
         stored = self.resolve(reference)
         return changes.promote(
@@ -211,55 +214,55 @@ class Store:
         )
 
     def rollback(self, name: str, alias: str = LIVE, *, who: str | None = None) -> Move:
-        """Point an alias back at the version that it was before it was promoted.
+        """Point an alias at its previous version again.
 
-        Versions that are gone or damaged are passed over, and named in the log. Nothing is
-        measured: a rollback must always be possible.
+        Versions that are missing or damaged are skipped and logged. Nothing is evaluated: a
+        rollback must always be possible.
 
         Raises:
-            StoreError: When there is no such alias, or no earlier version of it.
+            StoreError: If there is no such alias, or no earlier version of it.
         """
         return changes.rollback(self.files, name, alias, who=who or user_name())
 
     def remove(self, reference: str | Reference) -> StoredVersion:
-        """Remove a version; its number is not given again.
+        """Remove a version; its number is not used again.
 
         Raises:
-            UsageError: When it has an alias.
-            StoreError: When it is not there.
+            UsageError: If the version has an alias.
+            StoreError: If it is not there.
         """
         stored = self.resolve(reference)
         changes.remove(self.files, stored.name, stored.version)
         return stored
 
     def prune(self, name: str, keep: int, *, dry_run: bool = False) -> tuple[int, ...]:
-        """Remove old versions, and return which.
+        """Remove old versions, and return their numbers.
 
         Args:
             name: The name.
-            keep: Number of the newest versions that stay. Those with an alias, and those that a
-                rollback would go to, stay as well.
-            dry_run: Remove nothing.
+            keep: Number of the newest versions to keep. Versions with an alias, and targets of a
+                rollback, are kept as well.
+            dry_run: Only return what would be removed.
         """
         self.resolve(Reference(name))
         return (changes.prunable if dry_run else changes.prune)(self.files, name, keep)
 
     def pin(self, name: str, test: TestSet | None) -> None:
-        """Pin the test set that versions are compared on before they are promoted.
+        """Pin the test set on which versions are compared before they are promoted.
 
         Args:
             name: The name.
-            test: The test set; None pins none any more.
+            test: The test set; None removes the pinned one.
         """
         self.resolve(Reference(name))
         changes.pin(self.files, name, test)
 
     def test_result(self, name: str, version: int) -> TestResult | None:
-        """Return how a version does on the pinned test set; None where none is pinned.
+        """Return the result of a version on the pinned test set; None if none is pinned.
 
         Raises:
-            StoreError: When it was not measured and this store measures none, or the pictures are
-                not those that were pinned.
+            StoreError: If the version has not been evaluated and this store cannot evaluate it, or
+                the pictures differ from those that were pinned.
         """
         test = self.read_aliases(name).test
         return (
@@ -269,10 +272,10 @@ class Store:
         )
 
     def read_aliases(self, name: str) -> Aliases:
-        """Return what `aliases.json` says; empty where there is none.
+        """Return the contents of `aliases.json`; empty if there is none.
 
         Raises:
-            StoreError: When it is damaged.
+            StoreError: If it is damaged.
         """
         return read_aliases(self.files, name)
 

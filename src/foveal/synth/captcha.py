@@ -167,7 +167,7 @@ def _package() -> Package:
     """Load the copy, so that nothing changes for others who import the package.
 
     Raises:
-        MissingExtraError: When it is not installed.
+        MissingExtraError: If it is not installed.
     """
     try:
         spec = importlib.util.find_spec("captcha.image")

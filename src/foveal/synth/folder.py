@@ -38,11 +38,11 @@ def write_folder(
         count: How many pictures, at least 1.
         seed: Same seed, same fonts installed: same pictures, byte for byte.
         workers: Processes; 0 takes all cores. Does not change the pictures.
-        progress: Told how far the work is.
+        progress: Receives the progress.
 
     Raises:
         UsageError: For a folder that is not empty or cannot be written to, or a count under 1.
-        DataError: When this machine has no font that can draw them.
+        DataError: If this machine has no font that can draw them.
     """
     if count < 1:
         raise UsageError(f"Invalid count. Expected at least 1. Received: {count}.")

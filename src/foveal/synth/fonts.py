@@ -38,7 +38,7 @@ def find_fonts(characters: str, folders: Sequence[Path] | None = None) -> list[P
         folders: Where to look; None looks where this machine keeps fonts.
 
     Raises:
-        DataError: When there is no such font.
+        DataError: If there is no such font.
     """
     looked_at = list(font_folders() if folders is None else folders)
     by_name: dict[str, Path] = {}
@@ -96,7 +96,7 @@ def plain_fonts(characters: str) -> list[Path]:
     operators, would put on the picture what the label does not say.
 
     Raises:
-        DataError: When there is no font at all.
+        DataError: If there is no font at all.
     """
     fonts = find_fonts(characters)
     return [font for font in fonts if font.name.startswith(_PLAIN)] or fonts

@@ -56,8 +56,8 @@ class Kind(ABC):
         """Return the same kind with its fonts found; only such a kind can draw.
 
         Raises:
-            DataError: When this machine has no font that can draw the characters.
-            MissingExtraError: When a package that it draws with is not installed.
+            DataError: If this machine has no font that can draw the characters.
+            MissingExtraError: If a package that it draws with is not installed.
         """
 
     def favouring(self, confused: Mapping[str, int], share: float) -> Self:

@@ -73,7 +73,7 @@ def make_source(
         location: As the user gave it; None for `synth:` and the kind's name.
 
     Raises:
-        DataError: When this machine has no font that can draw them.
+        DataError: If this machine has no font that can draw them.
     """
     prepared = kind.prepared()
     samples = tuple(
@@ -93,7 +93,7 @@ def make_source(
 
 
 def is_synth(location: object) -> bool:
-    """Tell whether a location names pictures to be drawn."""
+    """Return whether a location names pictures to be drawn."""
     return isinstance(location, str) and location.startswith(PREFIX)
 
 
@@ -113,7 +113,7 @@ def open_synth(location: str) -> SynthSource:
 
     Raises:
         UsageError: For an unknown kind or option, or a wrong value.
-        DataError: When this machine has no font that can draw them.
+        DataError: If this machine has no font that can draw them.
     """
     kind, seed, count, first = _parse(location)
     return make_source(kind, seed=seed, count=count, first=first, location=location)

@@ -1,4 +1,4 @@
-"""Tasks: one folder each. `get_task` finds the torch-free half, `get_training` the torch half."""
+"""Tasks, one folder each. `get_task` returns the torch-free half, `get_training` the torch half."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def get_task(name: str) -> type[Task]:
     """Return the torch-free half of the task called `name`.
 
     Raises:
-        UsageError: When there is no such task.
-        PluginError: When it is a plug-in's and does not work.
+        UsageError: If the task is unknown.
+        PluginError: If it belongs to a plug-in that does not work.
     """
     task: type[Task] = _half(name, "task", "TASK")
     return task
@@ -39,8 +39,8 @@ def get_training(name: str) -> type[TaskTraining]:
     """Return the torch half of the task called `name`.
 
     Raises:
-        UsageError: When there is no such task.
-        PluginError: When it is a plug-in's and does not work.
+        UsageError: If the task is unknown.
+        PluginError: If it belongs to a plug-in that does not work.
     """
     training: type[TaskTraining] = _half(name, "training", "TRAINING")
     return training

@@ -1,4 +1,4 @@
-"""Do two networks answer alike? The gate of every proof, and the comparison behind it."""
+"""Compare the answers of two networks, for the verification of exports."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _NAMED = 5
 
 @final
 class Comparison:
-    """Pairs of answers to the same pictures, compared one by one.
+    """Comparison of pairs of answers to the same pictures.
 
     Attributes:
         count: Number of pictures.
-        largest: Largest difference of a probability; infinite where one is not a number.
-        differing: Names of the pictures that are answered differently, each with the two answers.
+        largest: Largest difference of a probability; infinite if one is NaN.
+        differing: Names of the pictures with different answers, each with both answers.
     """
 
     def __init__(self, task: Task) -> None:
@@ -48,11 +48,11 @@ class Comparison:
 
         Args:
             name: Name of the picture.
-            expected: The answer.
-            said: The answer that should be the same.
-            is_same: False where it is known already that they differ.
-            drift: Difference of another output, which may not exceed `TOLERANCE` either.
-            words: The two answers, as the refusal has them; None makes it of their headlines.
+            expected: The reference answer.
+            said: The answer to compare with it.
+            is_same: False if the answers are already known to differ.
+            drift: Difference of another output, which must not exceed `TOLERANCE` either.
+            words: Both answers as text, for the error message; None takes their headlines.
         """
         share, difference = self._task.agreement(expected, said)
         share = share if is_same else 0.0
@@ -67,11 +67,11 @@ class Comparison:
 
     @property
     def agreement(self) -> float:
-        """Return the mean share of the answers that is the same."""
+        """Mean share of the answers that is equal."""
         return self._shares / self.count
 
     def refusal(self, kind: str) -> str:
-        """Return in how many of the pictures, of which kind, the answers differ, and the first."""
+        """Return the number of pictures with different answers, and the first of them, as text."""
         named = "; ".join(self.differing[:_NAMED])
         more = len(self.differing) - _NAMED
         return (
@@ -81,7 +81,7 @@ class Comparison:
         )
 
     def to_json(self) -> JsonObject:
-        """Return the figures of a proof."""
+        """Return the results of the comparison as JSON values."""
         return {
             "samples": self.count,
             "label_agreement": self.agreement,

@@ -1,7 +1,8 @@
-"""What a task must say about itself, without torch. Everything shared is written against this.
+"""The interface of tasks, without torch, which all shared code is written against.
 
 A task is one folder: `task.py` holds `TASK` (a subclass of `Task`), `training.py` holds `TRAINING`
-(see `foveal.tasks.training`). Data, trainer, bundle, server and report know no task by name.
+(see `foveal.tasks.training`). Data, trainer, bundle, server and report do not refer to any task by
+name.
 """
 
 from __future__ import annotations
@@ -60,9 +61,9 @@ class ReportSection:
 
     Attributes:
         title: Heading.
-        note: One or two sentences on how to read it.
-        tables: Each (header, rows) of strings.
-        figures: Each (alternative text, SVG document).
+        note: One or two sentences that explain the section.
+        tables: Tables, each as (header, rows) of strings.
+        figures: Figures, each as (alternative text, SVG document).
     """
 
     title: str
@@ -76,8 +77,8 @@ class Baseline:
     """The best answer that is the same for every picture.
 
     Attributes:
-        answer: As `Prediction.text` would say it.
-        rows: (N, K) what `Task.measure` would give for it.
+        answer: The answer, as in `Prediction.text`.
+        rows: (N, K) rows of `Task.measure` for it.
     """
 
     answer: str
@@ -85,7 +86,7 @@ class Baseline:
 
 
 class MetricWords(NamedTuple):
-    """What people are told of a metric."""
+    """Display texts of a metric."""
 
     title: str
     meaning: str
@@ -103,7 +104,7 @@ class Task(ABC, Generic[TargetT, PredictionT]):
 
     Attributes:
         labels: Class names, or the alphabet.
-        options: An instance of `options_type`.
+        options: Options, an instance of `options_type`.
     """
 
     name: ClassVar[str]
@@ -129,148 +130,147 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     @classmethod
     @abstractmethod
     def fit_labels(cls, raws: Iterable[RawTarget]) -> Labels:
-        """Return the labels found in the raw targets of a source."""
+        """Return the labels of a source from its raw targets."""
 
     @classmethod
     @abstractmethod
     def choose_options(cls, raws: Iterable[RawTarget]) -> tuple[JsonObject, dict[str, str]]:
-        """Return the options that the raw targets call for, and the reason for each key."""
+        """Choose options from the raw targets, and return them with the reason for each key."""
 
     @abstractmethod
     def parse_target(self, raw: RawTarget, mask: Mask | None = None) -> TargetT:
         """Return the target of one sample.
 
         Args:
-            raw: Class names or a text; beside a mask the names that its values stand for.
-            mask: Where `target_kind` is `mask`: positions in `raw`, or `IGNORED`.
+            raw: Class names or a text; for a mask, the names of its values.
+            mask: If `target_kind` is `mask`: (H, W) positions in `raw`, or `IGNORED`.
 
         Raises:
-            TargetError: When it holds something that is not a label.
+            TargetError: If it contains something that is not a label.
         """
 
     @property
     @abstractmethod
     def core_outputs(self) -> tuple[str, ...]:
-        """Return the names of the outputs that `decode` needs; the others serve explanations."""
+        """Return the names of the outputs that `decode` needs; others are for explanations only."""
 
     @abstractmethod
     def output_specs(self) -> tuple[TensorSpec, ...]:
-        """Return what the exported network must give, batch axis first."""
+        """Return the specs of the outputs of the exported network, batch axis first."""
 
     @abstractmethod
     def decode(
         self, outputs: Outputs, frames: Sequence[Frame], calibration: Calibration
     ) -> list[PredictionT]:
-        """Turn network outputs into predictions, with results in original pixels."""
+        """Convert network outputs to predictions, with results in original pixels."""
 
     @abstractmethod
     def measure(self, prediction: PredictionT, target: TargetT) -> NDArray[np.float64]:
-        """Return one row for one sample; see `Rows`."""
+        """Return the row of counts of one sample, (K,); see `Rows`."""
 
     @abstractmethod
     def summarise(self, rows: Rows) -> dict[str, float]:
-        """Return the metrics of many rows; holds `primary_metric`. NaN where undefined."""
+        """Return the metrics of many rows, including `primary_metric`; NaN if undefined."""
 
     @abstractmethod
     def is_correct(self, rows: Rows) -> NDArray[np.bool_]:
-        """Return, for each row, whether the whole answer was right."""
+        """Return whether the whole answer was right, for each row."""
 
     @abstractmethod
     def fit_calibration(
         self, batches: Iterable[OutputBatch], targets: Sequence[TargetT]
     ) -> Calibration:
-        """Fit temperature and thresholds on validation outputs.
+        """Fit the temperature and thresholds on validation outputs.
 
-        The `unsure` limit is chosen for all tasks alike, once the bundle is measured.
+        The `unsure` limit is chosen in the same way for all tasks, once the bundle is evaluated.
 
         Args:
-            batches: The outputs and frames of all validation samples. They may be read from disk or
-                computed as they are iterated over, so nothing is kept that is not needed.
+            batches: Outputs and frames of all validation samples. They may be read from disk or
+                computed during the iteration, so keep only what is needed.
             targets: Targets of all validation samples, in the order of the batches.
         """
 
     @abstractmethod
     def baseline(self, raws: Sequence[RawTarget], rows: Rows) -> Baseline:
-        """Return what the best answer that is the same for every picture gets.
+        """Return the best constant answer, with its rows.
 
         Args:
-            raws: What is true of each sample, as readers found it; at least one.
-            rows: What `measure` gave for the model's answers to them.
+            raws: Raw targets of the samples; at least one.
+            rows: (N, K) rows of `measure` for the answers of the model.
         """
 
     @abstractmethod
     def json_schema(self) -> JsonObject:
-        """Return the JSON schema, 2020-12, of what `Prediction.to_json` gives: an object."""
+        """Return the JSON schema (2020-12) of the object that `Prediction.to_json` returns."""
 
     @abstractmethod
     def agreement(self, first: PredictionT, second: PredictionT) -> tuple[float, float]:
         """Compare two answers to one picture.
 
         Returns:
-            The share of the answer that is the same (0 or 1 where it has no parts), and the
+            The share of the answer that is equal (0 or 1 for an answer without parts), and the
             largest difference of a probability.
         """
 
     @abstractmethod
     def vote(self, predictions: Sequence[PredictionT]) -> PredictionT:
-        """Join the answers of several bundles to one picture; at least one."""
+        """Combine the answers of one or more bundles to one picture."""
 
     @abstractmethod
     def draw_target(self, picture: Picture, target: TargetT) -> Image:
-        """Return the picture with its target drawn on it; as it is where the target is words."""
+        """Return the picture with its target drawn on it; unchanged if the target is text."""
 
     @abstractmethod
     def draw_beside(
         self, picture: Picture, prediction: PredictionT, target: TargetT
     ) -> tuple[tuple[str, Image], ...]:
-        """Return what the report shows beside a picture: a few words on each drawing, and it.
+        """Return the drawings that the report shows beside a picture, each with a short caption.
 
-        A colour in front of a word, as in `#009e73 right, #d55e00 wrong`, is shown as a mark of
-        that colour.
+        A colour before a word in the caption, as in `#009e73 right, #d55e00 wrong`, is shown as a
+        mark of that colour.
         """
 
     @abstractmethod
     def analyse(
         self, predictions: Sequence[PredictionT], raws: Sequence[RawTarget], rows: Rows
     ) -> JsonObject:
-        """Return the task's own details for `metrics.json` (confusion, per-class tables, …).
+        """Return the task-specific details for `metrics.json` (confusion, per-class tables, …).
 
         Args:
-            predictions: Without their maps, see `Prediction.without_maps`.
-            raws: What is true, as readers found it: class names, or a text.
-            rows: What `measure` gave for each.
+            predictions: Predictions without their maps, see `Prediction.without_maps`.
+            raws: Raw targets: class names, or a text.
+            rows: (N, K) rows of `measure`.
         """
 
     @abstractmethod
     def report_sections(self, details: JsonObject) -> list[ReportSection]:
-        """Turn what `analyse` returned into sections of the report."""
+        """Return the sections of the report for the details from `analyse`."""
 
     @classmethod
     def bind(cls, labels: Labels, options: Mapping[str, Any]) -> Self:
-        """Build the task from plain values.
+        """Create the task from plain values.
 
         Raises:
-            RecipeError: For an unknown option (names the nearest), or a value of the wrong type or
-                out of bounds.
+            RecipeError: If an option is unknown (the message suggests the closest), or a value has
+                the wrong type or is out of bounds.
         """
         bound = parse_section(cls.options_type, options, "task_options.")
         return cls(labels=labels, options=bound)
 
 
 class Collector(Protocol[PredictionT_co]):
-    """Takes the maps of one picture from top to bottom and ends in the prediction.
+    """Collects the maps of one picture from top to bottom, and returns the prediction.
 
-    So a picture of any size is answered in the memory of a band of its rows.
+    Memory use is that of a band of rows, for pictures of any size.
     """
 
     def add(self, top: int, outputs: Outputs) -> None:
-        """Take the next band.
+        """Add the next band.
 
         Args:
-            top: First row of the band, in the original's pixels; bands leave no gap and do not
-                overlap.
-            outputs: Each core output, (C, rows, W) float32 in the original's pixels. Not to be
-                kept: the arrays are used again.
+            top: First row of the band, in original pixels; bands are contiguous and do not overlap.
+            outputs: Core outputs, each (C, rows, W) float32 in original pixels. The arrays are
+                reused, so they must not be kept.
         """
 
     def finish(self) -> PredictionT_co:
@@ -279,22 +279,22 @@ class Collector(Protocol[PredictionT_co]):
 
 @dataclass(frozen=True)
 class TiledTask(Task[TargetT, PredictionT]):
-    """A task that answers every pixel: its outputs are maps, and pictures may be of any size.
+    """A task that predicts every pixel: its outputs are maps, and pictures may have any size.
 
-    Its rows are sums: those of a picture's parts add up to the picture's own.
+    Its rows are additive: the rows of the parts of a picture sum to the row of the picture.
     """
 
     @abstractmethod
     def collect(
         self, frame: Frame, calibration: Calibration, *, explain: bool = False
     ) -> Collector[PredictionT]:
-        """Return what takes the network's maps of one picture and ends in its prediction.
+        """Return a collector for the maps of one picture.
 
         Args:
             frame: Frame of the whole picture.
             calibration: Calibration of the bundle.
-            explain: Whether the prediction shall hold what `Prediction.heat` needs.
+            explain: Whether to keep what `Prediction.heat` needs.
 
         Raises:
-            MissingExtraError: When a package is missing that this calibration needs.
+            MissingExtraError: If a package that this calibration needs is not installed.
         """

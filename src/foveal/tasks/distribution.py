@@ -1,4 +1,4 @@
-"""What a model answers, counted: on validation and in use; and how far the two differ."""
+"""Distributions of answers, on validation and in production, and the shift between them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _LEAST = 50
 @final
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """How often each kind of answer was given, and with how much confidence.
+    """Counts of kinds of answers, and histogram of confidences.
 
     Attributes:
-        kinds: Kind of answer, see `kind_of` → count.
+        kinds: Kind of answer (see `kind_of`) → count.
         confidences: Counts of the bins of `CONFIDENCE_BOUNDS`.
     """
 
@@ -46,7 +46,7 @@ class Distribution:
 
     @classmethod
     def of(cls, predictions: Sequence[Prediction], target_kind: str) -> Self:
-        """Count answers; the rarest kinds are joined.
+        """Count answers; the rarest kinds are merged.
 
         Args:
             predictions: The answers.
@@ -60,15 +60,15 @@ class Distribution:
         return cls(kinds, tuple(bins[i] for i in range(len(CONFIDENCE_BOUNDS))))
 
     def to_json(self) -> JsonObject:
-        """Return what a bundle keeps."""
+        """Return the values that a bundle stores."""
         return {"kinds": dict(self.kinds), "confidences": list(self.confidences)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what a bundle keeps.
+        """Read the values that a bundle stores.
 
         Raises:
-            ValueError: When it is not as `to_json` gives it.
+            ValueError: If the values are malformed.
         """
         kinds, confidences = data["kinds"], data["confidences"]
         counts = [*kinds.values(), *confidences]
@@ -85,12 +85,12 @@ class Distribution:
 @final
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """How far two distributions differ.
+    """The shift between two distributions.
 
     Attributes:
         index: Population stability index: the sum of (q - p) ln(q / p) over all kinds.
-        limit: What it must exceed to be an alarm: a large shift, and no chance.
-        samples: How many answers were compared with those of validation.
+        limit: Limit above which the shift is large and significant.
+        samples: Number of answers that were compared with those on validation.
     """
 
     index: float
@@ -99,14 +99,15 @@ class Shift:
 
     @property
     def is_alarm(self) -> bool:
-        """Whether the shift is large, and larger than chance explains."""
+        """Whether the shift is large and statistically significant."""
         return self.samples >= _LEAST and self.index > self.limit
 
 
 def kind_of(prediction: Prediction, target_kind: str) -> str:
-    """Return the kind that an answer is counted as.
+    """Return the kind under which an answer is counted.
 
-    A label; of a mask the label with the largest area beside the background; of a text its length.
+    For a class its label, for a mask the largest label except the background, for a text its
+    length.
     """
     if target_kind == "text":
         length = len(prediction.text)
@@ -118,17 +119,18 @@ def kind_of(prediction: Prediction, target_kind: str) -> str:
 
 
 def shift(reference: Mapping[str, int], seen: Mapping[str, int]) -> Shift:
-    """Return how far what was seen differs from a reference.
+    """Return the shift between observed counts and a reference.
 
-    The index has, where nothing changed, about the distribution of (1/n + 1/m) times chi-squared
-    with one degree of freedom less than there are kinds: B. Yurdakul, "Statistical Properties of
-    Population Stability Index", 2018, https://scholarworks.wmich.edu/dissertations/3208. The limit
-    is its quantile of 0.999, or 0.2 if that is more. Half a count is added to each kind, so that
-    one which never occurs gives no infinity.
+    Under the null hypothesis, the index is distributed approximately as (1/n + 1/m) times
+    chi-squared, with one degree of freedom less than the number of kinds: B. Yurdakul, "Statistical
+    Properties of Population Stability Index", 2018,
+    https://scholarworks.wmich.edu/dissertations/3208. The limit is its 0.999 quantile, or 0.2 if
+    that is larger. Half a count is added to each kind, so that a kind that never occurs does not
+    give infinity.
 
     Args:
-        reference: Kind → count. What is not in it counts as `OTHER`.
-        seen: Kind → count.
+        reference: Kind → count; other kinds count as `OTHER`.
+        seen: Kind → observed count.
     """
     known = {kind: count for kind, count in reference.items() if kind != OTHER}
     others = sum(count for kind, count in seen.items() if kind not in known)
@@ -139,7 +141,7 @@ def shift(reference: Mapping[str, int], seen: Mapping[str, int]) -> Shift:
 
 
 def shift_of_bins(reference: Iterable[int], seen: Iterable[int]) -> Shift:
-    """Return how far counts of bins differ from a reference; bins empty in both do not count."""
+    """Return the shift between histograms; bins that are empty in both are ignored."""
     return _index([pair for pair in zip(reference, seen, strict=True) if any(pair)])
 
 
@@ -157,6 +159,6 @@ def _index(pairs: Sequence[tuple[int, int]]) -> Shift:
 
 
 def _chi_squared(freedom: int) -> float:
-    """Return the quantile of 0.999 by Wilson and Hilferty; 3 % too much at 1, else within 1 %."""
+    """Return the 0.999 quantile by Wilson and Hilferty; 3 % too large at 1, else within 1 %."""
     part = 2 / (9 * freedom)
     return freedom * (1 - part + _QUANTILE * sqrt(part)) ** 3

@@ -12,23 +12,24 @@ INK_SHARE = 0.68
 @final
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """What a sample of the pictures says, before anything is chosen.
+    """Statistics of a sample of the pictures, from which settings are chosen.
 
     Attributes:
-        samples: Pictures in the source.
+        samples: Number of pictures in the source.
         median_side: Median of the longer side, in pixels.
         median_height: Median height, in pixels.
         widest: Largest width / height.
-        pad_color: Median RGB of the pictures' borders.
-        ink_share: Share of pictures that look like ink on paper: grey, and mostly ground.
+        pad_color: Median RGB of the borders of the pictures.
+        ink_share: Share of pictures that look like ink on paper: grey, and mostly background.
         single_characters: Whether every label is one character.
-        longest_target: Characters of the longest label.
-        is_drawn: Whether the pictures are drawn for the training, as many as are wanted.
-        background_share: Share of the known pixels of some masks that are background; None without
-            masks, and where no class is called so.
-        dark_share: Share of the pictures of ink whose ink is darker than its ground.
-        ink_extent: Median of the longer side that ink covers, as a share of the picture's side.
-        stroke: Median width of the strokes of ink, as a share of the picture's longer side.
+        longest_target: Number of characters of the longest label.
+        is_drawn: Whether the pictures are drawn on demand during the training.
+        background_share: Share of background among the labelled pixels of some masks; None without
+            masks or without a class of that name.
+        dark_share: Share of the ink pictures whose ink is darker than the background.
+        ink_extent: Median of the longer side of the ink's bounding box, as a share of the picture's
+            side.
+        stroke: Median stroke width of ink, as a share of the picture's longer side.
     """
 
     samples: int
@@ -47,5 +48,5 @@ class DataFacts:
 
     @property
     def is_ink(self) -> bool:
-        """Whether the pictures are writing, print or line drawing rather than photographs."""
+        """Whether the pictures are writing, print or line drawings rather than photographs."""
         return self.ink_share > INK_SHARE

@@ -1,4 +1,4 @@
-"""The answer to one picture, as everything beside its own task sees it."""
+"""The interface of predictions, which all tasks share."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _LIMIT = 1.0
 
 @dataclass(frozen=True, repr=False)
 class Prediction(ABC):
-    """An answer. Each task has one subclass, a final frozen dataclass.
+    """The prediction for one picture. Each task has one subclass, a final frozen dataclass.
 
     Attributes:
-        confidence: In [0, 1].
+        confidence: Calibrated confidence, in [0, 1].
         unsure: Whether the answer should not be relied on, for one of the `reasons`. A task decides
-            by the confidence; `judged` adds how familiar the picture is.
-        mask: (H, W) uint8 positions in the task's labels, original pixels; None for an answer
-            that is not a mask, and in `without_maps`.
-        reasons: Why it is unsure; empty exactly when it is not.
-        unfamiliarity: How unlike the training pictures the picture is, from 0 on: up to 1 it is
-            familiar. None from a bundle that does not say.
+            by the confidence; `judged` adds the familiarity of the picture.
+        mask: (H, W) uint8 positions in the labels of the task, in original pixels; None for an
+            answer that is not a mask, and after `without_maps`.
+        reasons: Why the answer is unsure; empty if and only if it is not.
+        unfamiliarity: Distance of the picture from the training pictures, at least 0; up to 1, the
+            picture is familiar. None if the bundle does not measure it.
     """
 
     confidence: float
@@ -44,16 +44,16 @@ class Prediction(ABC):
     unfamiliarity: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Say why, where a task says no more than that it is unsure."""
+        """Set `reasons` if the task only sets `unsure`."""
         if self.unsure and not self.reasons:
             object.__setattr__(self, "reasons", ("confidence",))
 
     @final
     def judged(self, unfamiliarity: float) -> Self:
-        """Return the same answer, unsure if the picture is unfamiliar.
+        """Return the same answer, marked unsure if the picture is unfamiliar.
 
         Args:
-            unfamiliarity: How unlike the training pictures it is; see the attribute.
+            unfamiliarity: See the attribute.
         """
         # Not-a-number is not familiar either.
         if unfamiliarity <= _LIMIT:
@@ -63,21 +63,18 @@ class Prediction(ABC):
 
     @final
     def __repr__(self) -> str:
-        """Return one line, without the maps."""
+        """Return a summary in one line."""
         return f"{type(self).__name__}({self.headline!r})"
 
     @property
     @abstractmethod
     def text(self) -> str:
-        """The answer as text: class names joined by `|`, what was read, a mask's labels and shares.
-
-        "" when it says nothing.
-        """
+        """The answer as text: classes joined by `|`, text, or the labels of a mask; may be ""."""
 
     @property
     @abstractmethod
     def summary(self) -> str:
-        """The answer and how sure it is, in a few words for people: `cat 98.1 %`."""
+        """The answer with its confidence, such as `cat 98.1 %`."""
 
     @property
     @final
@@ -88,7 +85,7 @@ class Prediction(ABC):
     @property
     @final
     def doubt(self) -> str:
-        """`unsure`, `unsure (unfamiliar)`, or "" for an answer that is sure."""
+        """`unsure`, `unsure (unfamiliar)`, or "" for an answer that is not unsure."""
         if not self.unsure:
             return ""
         return "unsure (unfamiliar)" if "unfamiliar" in self.reasons else "unsure"
@@ -96,38 +93,35 @@ class Prediction(ABC):
     @property
     @abstractmethod
     def scores(self) -> Mapping[str, float]:
-        """Label → probability, most likely first; empty when the answer is not one of the labels.
-
-        Texts and masks consist of many labels: theirs is empty.
-        """
+        """Label → probability, most likely first; empty for texts and masks."""
 
     @property
     @abstractmethod
     def main_label(self) -> str | None:
-        """The label that an explanation speaks for unless told otherwise; None for no answer."""
+        """The label that is explained by default; None for an empty answer."""
 
     @abstractmethod
     def says(self, text: str) -> bool:
-        """Return whether the answer is this text, or this label is one of those it names."""
+        """Return whether the answer is this text or contains this label."""
 
     @abstractmethod
     def support(self, label: str) -> float:
-        """Return how much speaks for a label, in [0, 1].
+        """Return the evidence for a label as one number, in [0, 1].
 
         Raises:
-            TargetError: For a name that is not a label.
+            TargetError: If the name is not a label.
         """
 
     @abstractmethod
     def heat(self, label: str | None = None) -> NDArray[np.float32]:
-        """Return the evidence for a label over the original's pixels, (H, W) float32 in [0, 1].
+        """Return the evidence for a label, (H, W) float32 in [0, 1], in original pixels.
 
         Args:
-            label: None takes `main_label`.
+            label: Label to explain; None takes `main_label`.
 
         Raises:
-            TargetError: For a name that is not a label, when there is nothing to explain, or when
-                the answer was not asked for with `explain=True`.
+            TargetError: If the name is not a label, there is nothing to explain, or the answer was
+                computed without `explain=True`.
         """
 
     @abstractmethod
@@ -135,27 +129,24 @@ class Prediction(ABC):
         """Return the picture with the answer drawn on it, (H, W, 3) uint8 RGB.
 
         Args:
-            picture: The one that was answered, or the copy whose frame was answered.
+            picture: The answered picture, or the copy whose frame was answered.
         """
 
     @abstractmethod
     def to_json(self) -> JsonObject:
-        """Return what the task's `json_schema` describes; the mask is added by who sends it."""
+        """Return the answer as the task's `json_schema` describes it, without the mask."""
 
     @abstractmethod
     def to_html(self) -> str:
-        """Return how sure each part of the answer is, for a notebook; "" for no parts."""
+        """Return the confidence of each part of the answer as HTML; "" if it has no parts."""
 
     @abstractmethod
     def without_maps(self) -> Self:
-        """Return the same answer without what only draws and explains it: an evaluation keeps it.
-
-        Its text, summary, scores and JSON stay.
-        """
+        """Return the same answer without its maps. Text, summary, scores and JSON do not change."""
 
 
 class Doubts(TypedDict):
-    """The fields of a prediction that say whether it can be relied on."""
+    """The fields of a prediction that describe its reliability."""
 
     unsure: bool
     reasons: tuple[Reason, ...]
@@ -163,7 +154,7 @@ class Doubts(TypedDict):
 
 
 def joint_doubts(predictions: Sequence[Prediction]) -> Doubts:
-    """Return what several bundles' answers to one picture say together: unsure if most are.
+    """Return the joint reliability of several bundles' answers to one picture, by majority.
 
     Args:
         predictions: At least one.
@@ -182,7 +173,7 @@ def joint_doubts(predictions: Sequence[Prediction]) -> Doubts:
 
 
 def doubts_json(prediction: Prediction) -> JsonObject:
-    """Return what is said beside the task's own JSON; `DOUBTS_SCHEMA` describes it."""
+    """Return the reliability as JSON values; `DOUBTS_SCHEMA` describes them."""
     said: JsonObject = {}
     if prediction.reasons:
         said["reasons"] = list(prediction.reasons)

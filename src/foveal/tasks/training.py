@@ -1,4 +1,4 @@
-"""What a task must say about its training: the torch half of the abstraction."""
+"""The interface of tasks for training: the torch half."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ TaskT = TypeVar("TaskT", bound=Task, default=Any)
 
 
 class Head(nn.Module, ABC):
-    """From a backbone's feature maps to the task's outputs."""
+    """Computes the outputs of a task from the feature maps of a backbone."""
 
     @abstractmethod
     def reduce(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Return the least of the feature maps that gives the same core outputs.
+        """Reduce the feature maps as far as possible without changing the core outputs.
 
-        It is what is cached while the backbone is frozen.
+        The result is cached while the backbone is frozen.
         """
 
     @abstractmethod
     def standardise(self, reduced: tuple[Tensor, ...]) -> None:
-        """Adapt to the spread of cached features, before the head is trained on them.
+        """Standardise cached features before the head is trained on them.
 
         Args:
-            reduced: What `reduce` gave for many training pictures.
+            reduced: Output of `reduce` for many training pictures.
         """
 
     @abstractmethod
     def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Return the outputs for feature maps, or for what `reduce` made of them.
+        """Return the outputs for feature maps or for their reduction by `reduce`.
 
         Args:
-            features: Each (N, C_i, H / s_i, W / s_i), finest first.
+            features: Feature maps, each (N, C_i, H / s_i, W / s_i), finest first.
 
         Returns:
             A dict with exactly the names of `task.output_specs()`.
         """
 
     def rows(self, reduced: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Return standardised features of which, side by side, the logits are an affine map.
+        """Return standardised features whose concatenation gives the logits by an affine map.
 
-        For each level (N, D_i) float32, the finest first. Only of a head that is linear in what
-        `reduce` gave.
+        One (N, D_i) float32 tensor per level, finest first. Only for heads that are linear in the
+        result of `reduce`.
 
         Args:
-            reduced: What `reduce` gave.
+            reduced: Output of `reduce`.
         """
         raise NotImplementedError
 
@@ -63,17 +63,17 @@ class Head(nn.Module, ABC):
         """Set the affine map from `rows` to the logits.
 
         Args:
-            weight: (C, sum of D_i) float32.
-            bias: (C,) float32.
+            weight: Weights, (C, sum of D_i) float32.
+            bias: Biases, (C,) float32.
         """
         raise NotImplementedError
 
 
 class LevelsHead(Head):
-    """A head that uses some of the feature maps and has nothing to standardise.
+    """A head that uses some of the feature maps and standardises nothing.
 
     Args:
-        levels: Positions of the maps that are used, finest first; negative ones from the end.
+        levels: Positions of the maps to use, finest first; negative positions count from the end.
     """
 
     def __init__(self, levels: Sequence[int]) -> None:
@@ -82,23 +82,23 @@ class LevelsHead(Head):
 
     @final
     def reduce(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Return the maps that are used."""
+        """Return the maps to use."""
         if len(features) == len(self.levels):
             return features
         return tuple(features[i] for i in self.levels)
 
     @final
     def standardise(self, reduced: tuple[Tensor, ...]) -> None:
-        """Do nothing: the batch normalisation after the first layer adapts by itself."""
+        """Do nothing: batch normalisation after the first layer adapts to the features."""
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Return values of less than 32 bits as float32, others as they are."""
+    """Convert tensors of less than 32 bits to float32, and return others unchanged."""
     return values.float() if values.element_size() < 4 else values
 
 
 class TaskTraining(ABC, Generic[TaskT]):
-    """Builds the head, the targets' tensors and the losses of one task.
+    """Builds the head, the target tensors and the losses of a task.
 
     Args:
         task: The bound task.
@@ -118,31 +118,31 @@ class TaskTraining(ABC, Generic[TaskT]):
     be fitted as a logistic regression."""
 
     def __init__(self, task: TaskT) -> None:
-        """Keep the task."""
+        """Store the task."""
         self.task = task
 
     def labels(self, targets: dict[str, Tensor]) -> tuple[Tensor, bool]:
-        """Return which labels apply, (N, C) float32, and whether that may be any number of them.
+        """Return which labels apply, (N, C) float32, and whether any number of them may apply.
 
         Args:
-            targets: What `collate` gave.
+            targets: Output of `collate`.
         """
         raise NotImplementedError
 
     @classmethod
     @abstractmethod
     def choose(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
-        """Fill in what this task wants of a recipe; the rest is chosen for all tasks alike.
+        """Choose the task-specific settings of a recipe; the others are chosen for all tasks alike.
 
         Args:
-            recipe: As the user gave it, with the task's options.
-            facts: What a sample of the pictures says.
+            recipe: Recipe of the user, with the options of the task.
+            facts: Statistics of the pictures.
 
         Returns:
-            The recipe with choices and their reasons laid under it; see `Recipe.filled`.
+            The recipe, completed with the choices and their reasons; see `Recipe.filled`.
 
         Raises:
-            RecipeError: For a combination that the task cannot train.
+            RecipeError: If the task cannot train with this combination of settings.
         """
 
     @classmethod
@@ -161,9 +161,9 @@ class TaskTraining(ABC, Generic[TaskT]):
     @classmethod
     @abstractmethod
     def unused(cls, recipe: Recipe) -> dict[str, str]:
-        """Return key of the recipe → why the task does not read it, under a resolved recipe.
+        """Return the keys of a resolved recipe that the task ignores, each with the reason.
 
-        A user who gave such a key is warned.
+        A user who set such a key is warned.
         """
 
     @abstractmethod
@@ -173,28 +173,28 @@ class TaskTraining(ABC, Generic[TaskT]):
         strides: tuple[int, ...],
         options: ModelOptions,
     ) -> Head:
-        """Return the module from a backbone's feature maps to the outputs.
+        """Return the module that maps the feature maps of a backbone to the outputs.
 
         Args:
-            channels: Channels of each feature map that the backbone gives.
+            channels: Number of channels of each feature map.
             strides: Model-input pixels per feature-map pixel, of each feature map.
-            options: The recipe's model section.
+            options: Model section of the recipe.
         """
 
     @abstractmethod
     def collate(self, targets: Sequence[Any]) -> dict[str, Tensor]:
-        """Return the targets of ALL given samples as tensors, first axis the sample.
+        """Return the targets of all given samples as tensors, samples on the first axis.
 
-        Called once per split; batches are then taken by indexing.
+        Called once per split; batches are taken by indexing.
         """
 
     @abstractmethod
     def class_counts(self, targets: dict[str, Tensor]) -> Tensor:
-        """Return (C,) float32: how often each label occurs, for weights or balanced sampling."""
+        """Return the number of occurrences of each label, (C,) float32, for class weights."""
 
     @abstractmethod
     def sample_weights(self, targets: dict[str, Tensor]) -> Tensor:
-        """Return (N,) float32: how often a sample is drawn when sampling is balanced."""
+        """Return the weight of each sample for balanced sampling, (N,) float32."""
 
     @abstractmethod
     def losses(
@@ -207,14 +207,14 @@ class TaskTraining(ABC, Generic[TaskT]):
         """Return the losses of a batch.
 
         Args:
-            outputs: What the network gave.
-            targets: The batch's part of `collate`; under MixUp its floating-point tensors are
-                already mixed. `weight`, (N,) float32, is the samples' own weight.
-            options: The recipe's train section (label smoothing).
-            label_weights: (C,) float32 or None.
+            outputs: Outputs of the network.
+            targets: Batch of the targets from `collate`; with MixUp, floating-point tensors are
+                already mixed. `weight`, (N,) float32, holds the sample weights.
+            options: Train section of the recipe (label smoothing).
+            label_weights: Class weights, (C,) float32, or None.
 
         Returns:
-            A dict whose `loss` is the scalar to minimise; the rest is logged.
+            A dict whose `loss` is the scalar to minimise; other entries are logged.
         """
 
 
@@ -223,7 +223,7 @@ _adding: ContextVar[Callable[[Tensor], Tensor] | None] = ContextVar("foveal_addi
 
 @contextmanager
 def adding_over_processes(add: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Let `batch_total` add by `add` within the block: several processes share each batch."""
+    """Let `batch_total` sum over processes by `add` within the block."""
     token = _adding.set(add)
     try:
         yield
@@ -232,23 +232,23 @@ def adding_over_processes(add: Callable[[Tensor], Tensor]) -> Iterator[None]:
 
 
 def batch_total(part: Tensor) -> Tensor:
-    """Return the sum of a quantity over the batch, given that of the rows at hand.
+    """Return the sum of a quantity over the batch, given its sum over the local rows.
 
-    The two differ where several processes share a batch.
+    The two differ if several processes share a batch.
 
     Args:
-        part: A tensor of any shape, which is the same in all processes.
+        part: Local sum, a tensor whose shape is the same in all processes.
     """
     add = _adding.get()
     return part if add is None else add(part)
 
 
 def weighted_mean(losses: Tensor, weight: Tensor | None) -> Tensor:
-    """Return the mean of the samples' losses over the batch, weighted by the samples' own weights.
+    """Return the weighted mean of the sample losses over the batch.
 
     Args:
-        losses: (N,) float32.
-        weight: (N,) float32, or None for 1.
+        losses: Loss of each sample, (N,) float32.
+        weight: Sample weights, (N,) float32; None for 1.
     """
     if weight is None:
         if _adding.get() is None:

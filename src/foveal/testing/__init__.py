@@ -1,7 +1,8 @@
-"""The contracts of what can be added to foveal, as functions for the tests of a plug-in.
+"""Contract tests for plug-ins.
 
-Each raises `AssertionError` with the promise that is not kept. foveal's own parts pass the same.
-Nothing else in foveal imports this package; training ones need the `train` extra.
+Each function raises an `AssertionError` that states the violated contract. foveal's own parts pass
+the same tests. Nothing else in foveal imports this package; tests of training require the `train`
+extra.
 
     from foveal.testing import check_backbone
 

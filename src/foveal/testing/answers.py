@@ -24,7 +24,7 @@ from foveal.workflow.resolve import pipeline_of
 
 @dataclass(frozen=True)
 class UntrainedAnswers:
-    """What the task's own untrained network says of some drawn pictures."""
+    """Answers of an untrained network of a task to drawn pictures."""
 
     task: Task
     recipe: Recipe
@@ -38,12 +38,12 @@ class UntrainedAnswers:
     predictions: Sequence[Any]
 
     def rows(self) -> NDArray[np.float64]:
-        """Return what `measure` gives for each."""
+        """Return the rows of `Task.measure`."""
         return np.stack([*map(self.task.measure, self.predictions, self.targets)])
 
 
 def answer(name: str, raws: Sequence[RawTarget], backbone: str | None) -> UntrainedAnswers:
-    """Return the answers on a backbone, or on the one that the task chooses."""
+    """Return the answers with a backbone, or with the one that the task chooses."""
     kind, training = get_task(name), get_training(name)
     task = kind.bind(kind.fit_labels(raws), kind.choose_options(raws)[0])
     facts = DataFacts(
@@ -72,7 +72,7 @@ def answer(name: str, raws: Sequence[RawTarget], backbone: str | None) -> Untrai
 
 
 def _pictures(count: int) -> list[Picture]:
-    """Return (32, 48) pictures of noise with a bright square, each of its own size."""
+    """Return (32, 48) noise pictures with a bright square, each of a different size."""
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, 100, (count, 32, 48, 3)).astype(np.uint8)
     for i, pixels in enumerate(drawn):
@@ -81,7 +81,7 @@ def _pictures(count: int) -> list[Picture]:
 
 
 def _fit(pipeline: Pipeline, picture: Picture) -> tuple[NDArray[np.uint8], Frame]:
-    """Return one input of the network: of a tiled picture, its first tile."""
+    """Return one input of the network; for a tiled pipeline, the first tile."""
     if pipeline.is_tiled:
         tile = picture.read(0, 0, pipeline.height, pipeline.width)
         return tile, pipeline.frame(*tile.shape[:2])

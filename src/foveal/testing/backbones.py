@@ -1,4 +1,4 @@
-"""What every backbone promises."""
+"""Contract tests of backbones."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _SIZES = ((64, 64), (96, 64))
 
 
 def check_backbone(name: str, *, export: bool = True) -> None:
-    """Check what a backbone says of itself, its maps, gradients, precision and export.
+    """Check the spec, feature maps, gradients, precision and export of a backbone.
 
     Args:
-        name: As `--backbone` takes it.
-        export: Whether to export it too, which takes up to a minute for a deep one.
+        name: Name, as for `--backbone`.
+        export: Whether to check the export too, which takes up to a minute for a deep backbone.
 
     Raises:
-        AssertionError: With the promise that it does not keep.
+        AssertionError: If the backbone violates the contract; the message says how.
     """
     spec = resolve_backbone(name)
     _check_spec(spec, name)

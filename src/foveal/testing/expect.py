@@ -1,9 +1,9 @@
-"""The one way in which a contract is found to be broken."""
+"""The assertion of the contract tests."""
 
 from __future__ import annotations
 
 
 def expect(holds: object, promise: str) -> None:
-    """Raise `AssertionError` with the promise unless it holds. `python -O` does not skip it."""
+    """Raise an `AssertionError` unless a condition holds, even under `python -O`."""
     if not holds:
         raise AssertionError(promise)

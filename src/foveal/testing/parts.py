@@ -1,4 +1,4 @@
-"""What every check, drawn kind and export format promises."""
+"""Contract tests of checks, kinds of drawn pictures and export formats."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from foveal.types import Severity
 
 
 def check_check(id: str) -> None:
-    """Check that a check explains itself, and looks at good, bad and no samples alike.
+    """Check the docstring of a check, and that it handles good, bad and no samples.
 
     Args:
-        id: Under which it is registered.
+        id: Id under which it is registered.
 
     Raises:
-        AssertionError: With the promise that it does not keep.
+        AssertionError: If the contract is violated; the message says how.
     """
     check = CHECKS[id]
     expect(check.run.__doc__, "the docstring says what is looked for")
@@ -52,7 +52,7 @@ def check_check(id: str) -> None:
 
 
 def _facts(count: int, target: TargetKind) -> CheckInput:
-    """Return facts of which every third picture is unreadable and every fourth has no label."""
+    """Return an input in which every third picture is unreadable and every fourth unlabelled."""
     rng = np.random.default_rng(0)
     scan = Scan.empty(count)
     scan.ok[:] = np.arange(count) % 3 > 0
@@ -67,14 +67,14 @@ def _facts(count: int, target: TargetKind) -> CheckInput:
 
 
 def check_synth(kind: str) -> None:
-    """Check that a kind draws what it says, the same in any order and process.
+    """Check that a kind draws its targets, reproducibly in any order and process.
 
     Args:
         kind: Name of the kind.
 
     Raises:
-        AssertionError: With the promise that it does not keep.
-        DataError: When this machine has no fonts for it.
+        AssertionError: If the contract is violated; the message says how.
+        DataError: If this machine lacks the fonts.
     """
     plain = KINDS[kind]
     expect(plain.name == kind, f"a kind is registered under its own name, not {plain.name!r}")
@@ -100,14 +100,14 @@ def check_synth(kind: str) -> None:
 
 
 def check_export(name: str, model: str | Path | Model) -> None:
-    """Check that a format writes one file or folder, the same each time, and nothing beside it.
+    """Check that a format writes one file or folder, reproducibly, and nothing else.
 
     Args:
         name: Name of the format.
-        model: Any model that it can write.
+        model: Any model that it can export.
 
     Raises:
-        AssertionError: With the promise that it does not keep.
+        AssertionError: If the contract is violated; the message says how.
     """
     entry = FORMATS[name]
     expect(entry.summary and "\n" not in entry.summary, "it says in a line what it is")

@@ -1,4 +1,4 @@
-"""What every task promises."""
+"""Contract tests of tasks."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ get_task(sys.argv[1])
 def check_task(
     name: str, *, raws: Sequence[RawTarget] = _RAWS, backbones: Sequence[str] = ("fovea",)
 ) -> None:
-    """Check what a task says of itself, its answers, metrics, calibration, losses and export.
+    """Check the declarations, answers, metrics, calibration, losses and export of a task.
 
     Args:
         name: Name of the task.
-        raws: Six raw targets of the kind that it takes, one of them twice.
-        backbones: Backbones on which its network is exported and proven.
+        raws: Six raw targets of the kind that it accepts, one of them twice.
+        backbones: Backbones with which its network is exported and verified.
 
     Raises:
-        AssertionError: With the promise that it does not keep.
+        AssertionError: If the contract is violated; the message says how.
     """
     _check_import(name)
     _check_itself(name, raws)

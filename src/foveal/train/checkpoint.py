@@ -98,7 +98,7 @@ class CheckpointStore:
         """Return the latest checkpoint that is whole, or None when there is none at all.
 
         Raises:
-            FovealError: When there are checkpoints but all are damaged.
+            FovealError: If there are checkpoints but all are damaged.
         """
         names = self.names()
         for name in reversed(names):

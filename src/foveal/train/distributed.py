@@ -61,7 +61,7 @@ class Group:
 
     @property
     def writes(self) -> bool:
-        """Tell whether this is the process that writes files and decides."""
+        """Whether this is the process that writes files and decides."""
         return self.rank == 0
 
     def share(self, total: int) -> Share:

@@ -26,7 +26,7 @@ def mix(batch: Batch, alpha: float, seed: int, group: Group | None = None) -> Ba
             blended with may be in another process.
 
     Raises:
-        UsageError: When the task has no target that can be blended.
+        UsageError: If the task has no target that can be blended.
     """
     inputs, targets, share = batch
     blended = {name for name, t in targets.items() if t.is_floating_point() and name != "weight"}

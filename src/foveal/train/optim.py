@@ -62,7 +62,7 @@ def build_optimizer(
     `factor` by which `set_lr` multiplies.
 
     Raises:
-        UsageError: When nothing is left to train.
+        UsageError: If nothing is left to train.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

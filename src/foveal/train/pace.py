@@ -56,11 +56,11 @@ class Pace:
         return min(cap, max(0.0, self.deadline_s - elapsed_s - validation_s) / with_share)
 
     def is_finished(self, elapsed_s: float) -> bool:
-        """Tell whether the stage has no whole step left (rounded)."""
+        """Return whether the stage has no whole step left (rounded)."""
         return self.steps_left(elapsed_s) < 0.5
 
     def is_out_of_time(self) -> bool:
-        """Tell whether steps of the plan are left, so that only the budget ended the stage."""
+        """Return whether steps of the plan are left, so that only the budget ended the stage."""
         return self.deadline_s is not None and (self.total is None or self.done < self.total)
 
     def left_s(self, elapsed_s: float) -> float | None:

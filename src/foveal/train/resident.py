@@ -65,7 +65,7 @@ def keep_on_device(
         reader: Reads whole pictures of `cache`.
         cache: The pictures.
         indices: (n,) int64, those that are trained on.
-        device: Where to train.
+        device: Device to train on.
     """
     pipeline = cache.pipeline
     if device.type != "cuda" or pipeline.is_tiled or pipeline.is_ragged:

@@ -32,7 +32,7 @@ class Saver:
         """Return the latest whole checkpoint, if any: the same one in all processes of the group.
 
         Raises:
-            FovealError: When they do not see the same.
+            FovealError: If they do not see the same.
         """
         checkpoint = self._store.load() if self._store else None
         steps = -1 if checkpoint is None else int(checkpoint.state["step"])

@@ -63,8 +63,8 @@ class Session:
         """Freeze, build the optimizer and plan the schedule, or take up those of the checkpoint.
 
         Raises:
-            UsageError: When the stage trains nothing.
-            FovealError: When the checkpoint was made with other batches.
+            UsageError: If the stage trains nothing.
+            FovealError: If the checkpoint was made with other batches.
         """
         state, steps = self.state, len(stage.loader)
         state.optimizer = build_optimizer(state.model, options, stage.lr_factor)
@@ -88,7 +88,7 @@ class Session:
         return state.pace
 
     def is_time_up(self, pace: Pace) -> bool:
-        """Tell whether the stage has no step left."""
+        """Return whether the stage has no step left."""
         elapsed_s = self.saver.elapsed_s()
         if pace.deadline_s is not None:
             # All processes must stop at the same step.
@@ -150,7 +150,7 @@ class Session:
         """Put the best weights into the model and return what came out.
 
         Raises:
-            FovealError: When the training diverged before there were any.
+            FovealError: If the training diverged before there were any.
         """
         state = self.state
         if state.best is None:

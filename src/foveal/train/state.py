@@ -104,7 +104,7 @@ class RunState:
 
     @property
     def is_broken_off(self) -> bool:
-        """Tell whether the fit must end although stages are left."""
+        """Whether the fit must end although stages are left."""
         return self.stopped in ("interrupted", "asked", "diverged")
 
     @property
@@ -116,7 +116,7 @@ class RunState:
         return float(group["lr"]) / float(group["factor"])
 
     def is_good_enough(self, skip_from: float | None) -> bool:
-        """Tell whether a stage that has not begun need not: the metric is high enough already."""
+        """Return whether a stage that has not begun need not: the metric is high enough already."""
         if skip_from is None or self.best is None or self.pace is not None:
             return False
         return self.best.score[0] >= skip_from

@@ -65,7 +65,7 @@ class Trainer:
 
     Args:
         options: The recipe's train section.
-        device: Where to train.
+        device: Device to train on.
         seed: Seed of dropout and MixUp; the loaders have their own.
         callbacks: Hear what happens, in order.
         checkpoints: Where to write checkpoints, or None for none.
@@ -129,7 +129,7 @@ class Trainer:
 
         Raises:
             UsageError: For a stage without an end or without a trainable parameter.
-            FovealError: When the loss became infinite before any validation.
+            FovealError: If the loss became infinite before any validation.
         """
         if any(stage.epochs is None for stage in stages) and self.options.budget_s is None:
             raise UsageError(

@@ -126,7 +126,7 @@ class StudyFolder:
         """Return what the study was begun with.
 
         Raises:
-            BundleError: When there is no study.
+            BundleError: If there is no study.
         """
         try:
             about: JsonObject = json.loads(self.about.read_text(encoding="utf-8"))

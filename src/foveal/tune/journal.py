@@ -27,7 +27,7 @@ def optuna() -> Any:
     """Return the package.
 
     Raises:
-        MissingExtraError: When it is not installed.
+        MissingExtraError: If it is not installed.
     """
     module = import_extra("optuna", "tune", "Tuning needs Optuna")
     # It writes to the terminal by itself otherwise.
@@ -182,7 +182,7 @@ class Journal:
             return not trial.user_attrs.get(_DEFAULT) and bool(trial.should_prune())
 
     def is_running(self, trial: Any) -> bool:
-        """Tell whether a trial has not ended yet."""
+        """Return whether a trial has not ended yet."""
         running = self.states.RUNNING
         return any(t.number == trial.number and t.state is running for t in self.trials())
 
@@ -198,7 +198,7 @@ class Journal:
 
 
 def is_default(trial: Any) -> bool:
-    """Tell whether a trial is that of the default recipe."""
+    """Return whether a trial is that of the default recipe."""
     return bool(trial.user_attrs.get(_DEFAULT))
 
 

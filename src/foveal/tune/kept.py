@@ -27,7 +27,7 @@ def place_for(runs: Runs, task: str, name: str) -> StudyFolder:
     """Return the folder of a study of that name, with what is behind its URL if it has one.
 
     Raises:
-        RemoteError: When it cannot be fetched.
+        RemoteError: If it cannot be fetched.
     """
     folder = StudyFolder(runs.folder / FOLDER / task / name)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -43,8 +43,8 @@ def study_at(url: str) -> StudyFolder:
     """Return the study behind a URL, fetched.
 
     Raises:
-        BundleError: When there is none.
-        RemoteError: When it cannot be fetched.
+        BundleError: If there is none.
+        RemoteError: If it cannot be fetched.
     """
     parts = url.rstrip("/").rsplit("/", 3)
     is_study = len(parts) == 4 and parts[1] == FOLDER and "://" in parts[0]
@@ -64,7 +64,7 @@ def kept(folder: StudyFolder) -> Iterator[None]:
     One that has none is left alone. Enter it with the study locked.
 
     Raises:
-        RemoteError: When it cannot be brought there in the end; it stays on this machine.
+        RemoteError: If it cannot be brought there in the end; it stays on this machine.
         UsageError: `run_busy` when another machine works on it.
     """
     url = kept_at(folder.path)
@@ -95,7 +95,7 @@ def _finish(keeper: Keeper, folder: StudyFolder, url: str) -> None:
 
 
 def stays(name: str) -> bool:
-    """Tell whether a file of a study stays on this machine."""
+    """Return whether a file of a study stays on this machine."""
     parts = name.split("/")
     return parts[0] in ("decoded", REMOTE_NAME) or "cache" in parts or name.endswith(".lock")
 
@@ -104,8 +104,8 @@ def located(study: str | Path) -> StudyFolder:
     """Return the study at a path or URL, or of a name in `runs/tune`.
 
     Raises:
-        BundleError: When there is none at the URL.
-        RemoteError: When it cannot be fetched.
+        BundleError: If there is none at the URL.
+        RemoteError: If it cannot be fetched.
     """
     if is_url(study):
         return study_at(str(study))
@@ -134,15 +134,15 @@ class _Study:
         return self._folder.path / "stop"
 
     def stays(self, name: str) -> bool:
-        """Tell whether a file stays on this machine."""
+        """Return whether a file stays on this machine."""
         return stays(name)
 
     def is_fixed(self, name: str) -> bool:
-        """Tell whether a file never changes once it is there."""
+        """Return whether a file never changes once it is there."""
         return "checkpoints" in name.split("/") or "bundle" in name.split("/")
 
     def has_begun(self) -> bool:
-        """Tell whether pictures are decoded and split."""
+        """Return whether pictures are decoded and split."""
         return self._folder.about.is_file()
 
     def marks(self) -> frozenset[str]:
@@ -153,7 +153,7 @@ class _Study:
         return frozenset((*done, str(size)))
 
     def is_done(self) -> bool:
-        """Tell whether the study has ended."""
+        """Return whether the study has ended."""
         try:
             result = json.loads(self._folder.result.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -39,7 +39,7 @@ class Layout:
         """Decode the pictures for the default recipe, check them, and fix the split.
 
         Raises:
-            DataError: When a check finds what training cannot work with.
+            DataError: If a check finds what training cannot work with.
         """
         run = self._folder.fixed
         run.path.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ def work_on_ray(
 
     Raises:
         FovealError: What a worker raised.
-        KeyboardInterrupt: When Ctrl-C stopped it.
+        KeyboardInterrupt: If Ctrl-C stopped it.
     """
     with connected(target) as ray:
         task = ray.remote(num_cpus=1, max_retries=0)(_work)

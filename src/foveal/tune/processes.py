@@ -37,7 +37,7 @@ def work_in_processes(folder: StudyFolder, limits: Limits, *, look: Callable[[],
 
     Raises:
         FovealError: What a worker raised, or when one died.
-        KeyboardInterrupt: When Ctrl-C stopped it; the workers have ended then.
+        KeyboardInterrupt: If Ctrl-C stopped it; the workers have ended then.
     """
     with folder.log.open("ab") as log:
         orders = [

@@ -22,8 +22,8 @@ class Resolver:
         given: The recipe as the user gave it.
 
     Raises:
-        DataError: When nothing there is labelled.
-        UsageError: When the recipe has a time budget of its own.
+        DataError: If nothing there is labelled.
+        UsageError: If the recipe has a time budget of its own.
 
     Attributes:
         source: The pictures.
@@ -51,7 +51,7 @@ class Resolver:
             seed: In place of the recipe's own.
 
         Raises:
-            FovealError: When the values do not go together.
+            FovealError: If the values do not go together.
         """
         layered = self._given.overlaid(recipe_layer(self.default, values))
         _, recipe = resolve_recipe(self._location, layered, source=self.source)

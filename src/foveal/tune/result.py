@@ -1,4 +1,4 @@
-"""What a study has found: the verdict, the trials, and the recipe that came out."""
+"""The result of a study: the verdict, the trials, and the resulting recipe."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from foveal.types import JsonObject
 @final
 @dataclass(frozen=True)
 class Tuning:
-    """What `foveal.tune` has found.
+    """The result of `foveal.tune`.
 
     Attributes:
-        study: Folder of the study; of one at a URL, the folder in which it was worked on.
-        metric: The metric that recipes are compared by, on validation; larger is better.
+        study: Folder of the study; for a study at a URL, its local working folder.
+        metric: Validation metric by which recipes are compared; larger is better.
         verdict: Whether the best recipe is better than the default one, and by how much.
         trials: All trials, by number; the first is the default recipe.
-        importances: Setting → share of the differences in the metric that goes with it alone;
-            empty with too few trials.
-        space: What was searched.
-        seconds: What the study took, over all commands.
-        budget_s: The budget; None without one.
-        interrupted: Whether it was stopped before its end.
+        importances: Setting → share of the variance of the metric that it explains alone; empty
+            with too few trials.
+        space: The search space.
+        seconds: Duration of the study over all calls, in seconds.
+        budget_s: Budget in seconds, or None.
+        interrupted: Whether the study was stopped before its end.
     """
 
     study: Path
@@ -46,42 +46,42 @@ class Tuning:
 
     @property
     def place(self) -> str:
-        """Where the study is kept: its URL, or else its folder."""
+        """Location of the study: its URL, or else its folder."""
         return StudyFolder(self.study).place
 
     @property
     def is_better(self) -> bool:
-        """Whether the best recipe was proven better than the default one."""
+        """Whether the best recipe is significantly better than the default one."""
         return self.verdict.is_better
 
     @property
     def recipe(self) -> Path:
-        """The recipe that came out: the best one where it is better, else the default one."""
+        """The resulting recipe: the best one if it is better, or else the default one."""
         return StudyFolder(self.study).recipe
 
     @property
     def bundle(self) -> Path | None:
-        """A model trained by that recipe; None before the comparison."""
+        """A model trained with that recipe; None before the comparison."""
         path = StudyFolder(self.study).bundle
         return path if path.is_dir() else None
 
     @property
     def sentence(self) -> str:
-        """Return the result in words."""
+        """The result as a sentence."""
         if self.interrupted:
             return "interrupted before the comparison: nothing is decided"
         return self.verdict.sentence
 
     @property
     def best(self) -> Row | None:
-        """The trial that was compared, or the best complete one of another recipe so far."""
+        """The trial that was compared, or else the best complete one so far except the default."""
         if self.verdict.trial is not None:
             return self.trials[self.verdict.trial]
         ended = [t for t in self.trials if t.state == "trained" and not t.is_default]
         return max(ended, key=lambda row: row.value or 0.0, default=None)
 
     def changes(self) -> list[tuple[str, str, str]]:
-        """Return key, default value and best value of what the best recipe does otherwise."""
+        """Return key, default value and best value of the settings that the best recipe changes."""
         if self.best is None:
             return []
         plain: dict[str, Value] = {d.key: d.default for d in self.space}
@@ -94,7 +94,7 @@ class Tuning:
         return found
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "schema_version": SCHEMA_VERSION,
             "study": self.place,
@@ -111,7 +111,7 @@ class Tuning:
         }
 
     def __repr__(self) -> str:
-        """Return the result in one line."""
+        """Return a summary in one line."""
         return f"Tuning({self.place}: {len(self.trials)} trials, {self.sentence})"
 
     def _repr_html_(self) -> str:
@@ -124,7 +124,7 @@ class Tuning:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Return how many trials ended how: `12 trials: 5 trained, 7 given up`."""
+    """Return the numbers of trials by outcome: `12 trials: 5 trained, 7 given up`."""
     counts = {state: sum(row.state == state for row in rows) for state in _ORDER}
     listed = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     return f"{len(rows)} {'trial' if len(rows) == 1 else 'trials'}: {listed}"

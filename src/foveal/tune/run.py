@@ -114,10 +114,10 @@ def run_tuning(
         space_file: YAML that narrows the space.
         out: Folder of the runs, a path or an fsspec URL.
         name: Name of the study, or None for the data's.
-        progress: Told how far the work is.
+        progress: Receives the progress.
 
     Raises:
-        DataError: When the data cannot be trained on.
+        DataError: If the data cannot be trained on.
         RecipeError: For a space that is not within the whole one.
         UsageError: For a budget that is too short, or when another process works on the study.
     """
@@ -167,11 +167,11 @@ def resume_tuning(study: str | Path, asked: Asked, *, progress: Progress) -> Tun
     Args:
         study: Its folder or URL, or its name in `runs/tune`.
         asked: How long it may take; what is None is as it was.
-        progress: Told how far the work is.
+        progress: Receives the progress.
 
     Raises:
-        BundleError: When there is no such study.
-        RemoteError: When it is at a URL and cannot be fetched.
+        BundleError: If there is no such study.
+        RemoteError: If it is at a URL and cannot be fetched.
         UsageError: As for `run_tuning`.
     """
     begun_s = time.monotonic()

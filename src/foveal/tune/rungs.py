@@ -86,11 +86,11 @@ class PartedTraining:
         run: Has the resolved recipe and the split; its checkpoints, where there are some, are
             taken up.
         source: The pictures.
-        progress: Told how far the work is.
+        progress: Receives the progress.
         stop: Asked after every step; a training that is to stop keeps its checkpoint.
 
     Raises:
-        StoppedBefore: When it is to stop before anything is trained.
+        StoppedBefore: If it is to stop before anything is trained.
     """
 
     def __init__(

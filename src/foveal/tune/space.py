@@ -37,7 +37,7 @@ class Dimension(ABC):
 
     @abstractmethod
     def holds(self, value: Any) -> bool:
-        """Tell whether a value lies in it."""
+        """Return whether a value lies in it."""
 
     @abstractmethod
     def ask(self, trial: Any) -> Value:
@@ -51,7 +51,7 @@ class Dimension(ABC):
             asked: What a file says: a value, a list of values, or `low` and `high`.
 
         Raises:
-            RecipeError: When it is none of these, or holds what this one does not.
+            RecipeError: If it is none of these, or holds what this one does not.
         """
 
     @abstractmethod
@@ -87,7 +87,7 @@ class Range(Dimension):
     log: bool = False
 
     def holds(self, value: Any) -> bool:
-        """Tell whether a number lies between both ends."""
+        """Return whether a number lies between both ends."""
         return _is_number(value) and self.low <= value <= self.high
 
     def ask(self, trial: Any) -> float:
@@ -131,7 +131,7 @@ class Choice(Dimension):
     options: tuple[Value, ...] = ()
 
     def holds(self, value: Any) -> bool:
-        """Tell whether it is one of the values."""
+        """Return whether it is one of the values."""
         return not isinstance(value, bool) and value in self.options
 
     def ask(self, trial: Any) -> Value:
@@ -205,7 +205,7 @@ class Space:
         return values
 
     def holds(self, values: Mapping[str, Value]) -> bool:
-        """Tell whether these are the settings that count together, each within its dimension."""
+        """Return whether these are the settings that count together, each within its dimension."""
         counting = [d for d in self.dimensions if self._counts(d, values)]
         return {d.key for d in counting} == set(values) and all(
             d.holds(values[d.key]) for d in counting

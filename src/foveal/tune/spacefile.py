@@ -37,7 +37,7 @@ def narrowed_by(space: Space, path: Path) -> Space:
     """Return a space with the values that a YAML file leaves of it.
 
     Raises:
-        RecipeError: When the file cannot be read, names an unknown key, or holds more than the
+        RecipeError: If the file cannot be read, names an unknown key, or holds more than the
             space does.
     """
     try:

@@ -53,7 +53,7 @@ class Row:
         return self.number == 0
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "trial": self.number,
             "state": self.state,

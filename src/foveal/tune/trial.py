@@ -76,8 +76,8 @@ class TrialWork:
 
         Raises:
             UsageError: `budget_too_short`.
-            FovealError: When the default recipe cannot be trained.
-            KeyboardInterrupt: When Ctrl-C stopped it.
+            FovealError: If the default recipe cannot be trained.
+            KeyboardInterrupt: If Ctrl-C stopped it.
         """
         run = self._folder.trial(trial.number)
         attempts = trial.user_attrs.get("attempts", 0) + 1

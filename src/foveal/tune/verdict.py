@@ -57,7 +57,7 @@ class Verdict:
         return f"the default stays: the best other recipe differs by {points} {interval}{seeds}"
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "trial": self.trial,
             "default": list(self.default),

@@ -76,8 +76,8 @@ class Worker:
 
         Raises:
             UsageError: `budget_too_short` when the budget is not enough for a single comparison.
-            FovealError: When the default recipe cannot be trained.
-            KeyboardInterrupt: When Ctrl-C stopped it.
+            FovealError: If the default recipe cannot be trained.
+            KeyboardInterrupt: If Ctrl-C stopped it.
         """
         while not self._asked():
             with ExitStack() as held:

@@ -53,7 +53,7 @@ class TrainSetup:
     Attributes:
         training: The task's torch half.
         options: The recipe's train section.
-        device: Where to train.
+        device: Device to train on.
         precision: Number format of the forward passes.
         group: The processes that train together.
     """

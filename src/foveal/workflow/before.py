@@ -137,7 +137,7 @@ def beside_before(
         start: The model before.
         evaluation: How the new model does on the validation pictures.
         prepared: The data.
-        progress: Told how far the work is.
+        progress: Receives the progress.
     """
     task, manifest = prepared.task, start.bundle.manifest
     samples = [prepared.source.samples[i] for i in prepared.indices(VAL)]

@@ -27,8 +27,8 @@ def begun_before(runs: Runs, recipe: Recipe, task: str, name: str, key: str) -> 
         key: What the run was begun with.
 
     Raises:
-        RemoteError: When a run behind a URL cannot be read.
-        UsageError: When the run was begun with other settings.
+        RemoteError: If a run behind a URL cannot be read.
+        UsageError: If the run was begun with other settings.
     """
     for number in count(1):
         numbered = name if number == 1 else f"{name}-{number}"

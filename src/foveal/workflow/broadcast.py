@@ -68,18 +68,18 @@ class Broadcast:
         self._on_stop = action
 
     def start(self, title: str, total: int | None) -> None:
-        """Begin a piece of work of `total` steps (None when unknown)."""
+        """Begin a task of `total` steps; None if the number is unknown."""
         self._progress.start(title, total)
         self._shown = {"title": title, "total": total, "done": 0, "fields": {}}
 
     def update(self, done: int, fields: dict[str, str] | None = None) -> None:
-        """Say that `done` steps are finished so far, with named values to show."""
+        """Report that `done` steps are finished so far, with named values to show."""
         self._progress.update(done, fields)
         known = self._shown.get("fields", {}) if fields is None else dict(fields)
         self._shown = {**self._shown, "done": done, "fields": known}
 
     def finish(self) -> None:
-        """End the current piece of work."""
+        """End the current task."""
         self._progress.finish()
         self._shown = {}
 

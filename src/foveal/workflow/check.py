@@ -57,7 +57,7 @@ def check_source(
         answer: Adds what the checks with a network look at; None leaves them out.
 
     Raises:
-        DataError: When there is nothing to look at.
+        DataError: If there is nothing to look at.
         RecipeError: For a setting that says nothing of reading or dividing the data.
     """
     for key in sorted(recipe.given):

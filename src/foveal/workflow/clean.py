@@ -60,8 +60,8 @@ def clean_data(
         answers: Imports what computes features for such a check.
 
     Raises:
-        DataError: When the data cannot be changed, or a file changed meanwhile.
-        UsageError: When nothing is decided, another process cleans the data, or `only` names a
+        DataError: If the data cannot be changed, or a file changed meanwhile.
+        UsageError: If nothing is decided, another process cleans the data, or `only` names a
             finding without a rule.
     """
     with _journal_of(data) as (journal, folder):
@@ -129,8 +129,8 @@ def undo_cleaning(data: str | Path) -> CleanReport:
     """Bring back everything as it was before the last cleaning that is not undone.
 
     Raises:
-        DataError: When the data cannot be changed, or files changed since; then nothing is done.
-        UsageError: When there is nothing to undo, or another process cleans the data.
+        DataError: If the data cannot be changed, or files changed since; then nothing is done.
+        UsageError: If there is nothing to undo, or another process cleans the data.
     """
     with _journal_of(data) as (journal, _):
         return replace(CleanReport.of(str(data), journal.undo()), state="undone")
@@ -140,7 +140,7 @@ def cleanings_of(data: str | Path) -> list[Cleaning]:
     """Return all cleanings of some data, the first one first.
 
     Raises:
-        DataError: When the data cannot be changed.
+        DataError: If the data cannot be changed.
     """
     folder, workspace = _folder(data)
     return Journal(folder, workspace.path).history()
@@ -165,7 +165,7 @@ def _folder(data: str | Path) -> tuple[Path, Workspace]:
     """Return the folder that will be changed.
 
     Raises:
-        DataError: When there is none, with what to do instead.
+        DataError: If there is none, with what to do instead.
     """
     workspace = Workspace.of(data)
     name = _shown(data)

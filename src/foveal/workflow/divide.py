@@ -1,4 +1,4 @@
-"""Divide data into train, val and test, as folders that other tools read too."""
+"""Split data into the folders train, val and test, which other tools read too."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _READ = ("task", "seed", "data")
 @final
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How large the parts shall be.
+    """Sizes of the parts of a split.
 
     Attributes:
         val_share: Share of validation pictures.
@@ -51,15 +51,16 @@ class Shares:
 @final
 @dataclass(frozen=True, repr=False)
 class Divided:
-    """What was written.
+    """The result of a split into folders.
 
     Attributes:
         data: Location of the data.
-        out: The folder.
-        layout: What was found, in words.
-        counts: Label → side → number of pictures; of texts, `""` stands for all of them.
-        left_out: How many pictures were not written: unreadable, or without a label.
-        findings: What is wrong with sides that the data state.
+        out: Folder that was written.
+        layout: Layout of the data, in words.
+        counts: Label → part → number of pictures; for texts, the label `""` stands for all of them.
+        left_out: Number of pictures that were not written because they are unreadable or
+            unlabelled.
+        findings: Problems of parts that the data define.
     """
 
     data: str
@@ -71,7 +72,7 @@ class Divided:
 
     @property
     def totals(self) -> dict[str, int]:
-        """Return side → number of pictures."""
+        """Part → number of pictures."""
         totals: Counter[str] = Counter()
         for counts in self.counts.values():
             totals.update(counts)
@@ -79,11 +80,11 @@ class Divided:
 
     @property
     def header(self) -> list[str]:
-        """Return the heads of the columns of `rows`."""
+        """Column headers of `rows`."""
         return ["class", *self.totals]
 
     def rows(self) -> list[list[str]]:
-        """Return how many pictures of each class are on each side."""
+        """Return the number of pictures of each class in each part."""
         rows = [
             [label, *(str(counts.get(side, 0)) for side in self.totals)]
             for label, counts in self.counts.items()
@@ -92,7 +93,7 @@ class Divided:
         return [*rows, ["all", *map(str, self.totals.values())]]
 
     def to_json(self) -> JsonObject:
-        """Return what `split --json` prints."""
+        """Return the output of `split --json`."""
         return {
             "schema_version": 1,
             "data": self.data,
@@ -104,7 +105,7 @@ class Divided:
         }
 
     def __repr__(self) -> str:
-        """Return one line."""
+        """Return a summary in one line."""
         sides = ", ".join(f"{side} {count:,}" for side, count in self.totals.items())
         return f"Divided({self.data} to {self.out}: {sides})"
 
@@ -122,22 +123,22 @@ def divide(
     look: bool,
     progress: Progress,
 ) -> Divided:
-    """Write train, val and test below a folder, which is there whole or not at all.
+    """Write train, val and test below a folder, completely or not at all.
 
     Args:
         data: As for `foveal train`.
-        out: The folder; it must be empty or not exist.
-        recipe: What is given about reading the data.
-        shares: How large the parts shall be; sides that the data state stay.
-        form: How pictures are written.
-        look: Open every picture, so that copies stay together and unreadable ones are left out.
+        out: Folder to write; must be empty or not exist.
+        recipe: Settings for reading the data.
+        shares: Sizes of the parts; parts that the data define are kept.
+        form: Format in which pictures are written.
+        look: Open every picture, so that duplicates stay together and unreadable ones are left out.
         progress: Receives the progress.
 
     Raises:
-        DataError: When there is nothing to divide, or a label cannot be the name of a folder.
-        RecipeError: For a setting that says nothing of reading the data.
-        UsageError: For shares that leave nothing to train on, a folder that is not empty or inside
-            of the data, and links to pictures that are no files of this machine.
+        DataError: If there are no pictures to split, or a label cannot be the name of a folder.
+        RecipeError: If a setting does not concern reading the data.
+        UsageError: If the shares leave nothing to train on, the folder is not empty or lies inside
+            the data, or links are requested to pictures that are not local files.
     """
     _check(data, out, recipe, shares)
     source, recipe = opened(data, recipe)
@@ -218,7 +219,7 @@ def _scanned(source: Source, recipe: Recipe, progress: Progress) -> Scan:
 
 
 def _unseen(source: Source) -> Scan:
-    """Return a scan in which every picture is readable and like no other."""
+    """Return a scan in which every picture is readable and unique."""
     count = len(source.samples)
     scan = Scan.empty(count)
     scan.ok[:] = True

@@ -73,14 +73,14 @@ def export_model(
         options: What is asked of the format.
         run: The bundle's run, if it is at hand: gives the pictures.
         data: Labelled pictures to prove the export on; None takes the validation split of the run.
-        progress: Told how far the work is.
+        progress: Receives the progress.
         kept_in: Where the export and its proof are noted; None notes them nowhere.
 
     Raises:
-        UsageError: When there is no such format, it does not take the options, or `out` cannot be
+        UsageError: If there is no such format, it does not take the options, or `out` cannot be
             written or has not the ending by which the format is known.
-        MissingExtraError: When a package that the format needs is not installed.
-        ParityError: When what was written answers differently; nothing is left of it.
+        MissingExtraError: If a package that the format needs is not installed.
+        ParityError: If what was written answers differently; nothing is left of it.
     """
     suffix = FORMATS[to].suffix_for(options)
     target = out or bundle.name + suffix
@@ -121,7 +121,7 @@ def pictures_of(bundle: Bundle, run: Path | None, data: str | Path | None) -> Pi
     """Return the pictures that an export of a bundle is proven on; None when there are none.
 
     Raises:
-        DataError: When `data` has no labelled pictures, or the data of the run is gone.
+        DataError: If `data` has no labelled pictures, or the data of the run is gone.
     """
     limits = bundle.manifest.limits
     if data is not None:
@@ -140,8 +140,8 @@ def exports_of(kept_in: KeptIn | None) -> list[JsonObject]:
     """Return what was exported from a model, with the proofs; the last of each format and options.
 
     Raises:
-        StoreError: When the store cannot be reached.
-        UsageError: When the record is damaged.
+        StoreError: If the store cannot be reached.
+        UsageError: If the record is damaged.
     """
     if kept_in is None:
         return []

@@ -35,7 +35,7 @@ def look(source: Source, limits: DecodeLimits, raws: Iterable[RawTarget]) -> Dat
     """Decode a few pictures, evenly spread over the source, and return the facts.
 
     Raises:
-        DataError: When none of them can be decoded.
+        DataError: If none of them can be decoded.
     """
     samples = source.samples
     step = max(1, len(samples) // _LOOK_AT)

@@ -54,7 +54,7 @@ def feature_model() -> tuple[bytes, str]:
     The key names the weights and the pre-processing: features under equal keys may be compared.
 
     Raises:
-        WeightsError: When the backbone's weights are not installed.
+        WeightsError: If the backbone's weights are not installed.
     """
     weights = hashlib.blake2b(wheel_file(_VARIANT).read_bytes(), digest_size=6).hexdigest()
     key = f"{_BACKBONE}-{PIPELINE.height}-{weights}"

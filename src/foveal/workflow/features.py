@@ -53,7 +53,7 @@ def answer(
         progress: Hears of the pictures computed.
 
     Raises:
-        WeightsError: When the weights of the backbone are not installed.
+        WeightsError: If the weights of the backbone are not installed.
     """
     if given.target == "mask":
         units = _units(given, given.usable())

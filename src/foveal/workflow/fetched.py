@@ -30,10 +30,10 @@ def fetched(url: str) -> Path | None:
     the URL is another copy.
 
     Raises:
-        BundleError: When what arrived is damaged.
-        MissingExtraError: When the URL's kind needs a package that is not installed.
-        RemoteError: When it cannot be fetched.
-        UsageError: When the URL is of no known kind.
+        BundleError: If what arrived is damaged.
+        MissingExtraError: If the protocol of the URL needs a package that is not installed.
+        RemoteError: If it cannot be fetched.
+        UsageError: If the protocol of the URL is unknown.
     """
     remote = open_url(url.rstrip("/"))
     if (state := read_state(remote)) is not None:

@@ -1,4 +1,4 @@
-"""The learning-rate range test: train a few steps at rising rates, and see where the loss falls."""
+"""The learning-rate range test."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ _FLAT = 0.05
 @final
 @dataclass(frozen=True)
 class LearningRates:
-    """What the range test found.
+    """The result of a learning-rate range test.
 
     Attributes:
-        suggested: The learning rate to train with, for `lr`.
-        chosen: The one that the recipe has without it.
-        rates: The learning rates that were tried, rising.
-        losses: The smoothed training loss after each.
-        settings: What to give `foveal train`: the suggestion as options.
-        plot: The page with the curve.
+        suggested: Suggested learning rate, for the argument `lr` of `train`.
+        chosen: Learning rate of the recipe otherwise.
+        rates: The tested learning rates, ascending.
+        losses: Smoothed training loss after each rate.
+        settings: The suggestion as options of `foveal train`.
+        plot: Path of the page with the curve.
     """
 
     suggested: float
@@ -72,7 +72,7 @@ class LearningRates:
     plot: Path
 
     def to_json(self) -> JsonObject:
-        """Return what `train --find-lr --json` prints."""
+        """Return the output of `train --find-lr --json`."""
         return {
             "schema_version": 1,
             "suggested": self.suggested,
@@ -84,7 +84,7 @@ class LearningRates:
         }
 
     def _repr_html_(self) -> str:
-        """Return the curve and the suggestion for a notebook."""
+        """Return the curve and the suggestion as HTML."""
         places = [math.log10(rate) for rate in self.rates]
         # The rise at the end is as high as it was let: it would squeeze the fall.
         top = 1.15 * max(self.losses[0], min(self.losses) * 1.5)
@@ -115,18 +115,18 @@ def find_learning_rate(
     The range test of Cyclical Learning Rates for Training Neural Networks, 2017,
     https://arxiv.org/abs/1506.01186, with exponential steps and the suggestion of fastai's
     `lr_find`: the middle of the longest fall of the smoothed loss (see `suggest`). Data, batches,
-    augmentation, precision and losses are those of the training; with a staged strategy the head
-    is trained first and the rate is that of the whole network. Nothing is kept but the plot.
+        augmentation, precision and losses are those of the training; with a staged strategy the
+        head is trained first, and the rate is that of the whole network. Only the plot is kept.
 
     Args:
-        data: The source's location.
-        recipe: As the user gave it.
-        out: Folder of the runs; gets `<task>/<name>-lr.html`.
-        name: Name of the run to be, or None for the data's.
-        progress: Told how far the work is.
+        data: Location of the data.
+        recipe: Recipe as given by the user.
+        out: Folder for runs; the plot is written to `<task>/<name>-lr.html` there.
+        name: Name of the run that the test is for; None takes that of the data.
+        progress: Receives the progress.
 
     Raises:
-        FovealError: When the loss falls nowhere.
+        FovealError: If the loss does not fall at any rate.
     """
     location = str(data)
     source, resolved = resolve_recipe(location, recipe)
@@ -158,14 +158,14 @@ def find_learning_rate(
 
 
 def suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """Return the rate in the middle of the longest fall, to two digits.
+    """Return the rate in the middle of the longest fall of the loss, rounded to two digits.
 
-    The fall is the longest falling subsequence of the losses, without the first and the last
-    twentieth of its height: both are nearly flat, and may be many steps long. Its middle is the
-    geometric mean of the rates at its ends.
+    The fall is the longest decreasing subsequence of the losses without the first and the last
+    twentieth of its height, which are nearly flat and may be many steps long. Its middle is the
+    geometric mean of the rates at both ends.
 
     Raises:
-        FovealError: When the loss falls nowhere.
+        FovealError: If the loss does not fall at any rate.
     """
     lengths = [1] * len(losses)
     before = [-1] * len(losses)
@@ -238,18 +238,18 @@ def _ramp(
 
 @final
 class _Steps:
-    """A `Loader` whose epoch has as many batches as the test has steps, over as many passes."""
+    """A `Loader` whose epoch has as many batches as the test has steps, over several passes."""
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
 
     @property
     def samples(self) -> int:
-        """Return how many samples a pass has."""
+        """Return the number of samples in a pass."""
         return self._loader.samples
 
     def __len__(self) -> int:
-        """Return how many batches there are."""
+        """Return the number of batches."""
         return STEPS
 
     def epoch(self, epoch: int, first_batch: int = 0) -> Generator[Batch, None, None]:
@@ -266,7 +266,7 @@ class _Steps:
 
 @final
 class _Recorder:
-    """A callback that keeps the smoothed loss of every step and ends a fit that diverges."""
+    """Callback that records the smoothed loss of each step and stops when it diverges."""
 
     def __init__(self, progress: Progress) -> None:
         self.rates: list[float] = []
@@ -283,7 +283,7 @@ class _Recorder:
         self._progress.start("learning rate", STEPS)
 
     def step_done(self, step: StepRecord) -> None:
-        """Take in the loss, or stop when it is far above its least."""
+        """Record the loss, and stop when it is far above its minimum."""
         loss = float(step.loss)
         if math.isfinite(loss):
             self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * loss

@@ -59,7 +59,7 @@ class Fit:
         Args:
             prepared: The data.
             units: The same as batches.
-            progress: Told how far the work is.
+            progress: Receives the progress.
         """
         recipe, task = prepared.recipe, prepared.task
         device = choose_device(recipe.train.device)

@@ -27,7 +27,7 @@ def followed(location: str | Path) -> Iterator[Path]:
     back as it is.
 
     Raises:
-        BundleError: When there is no such run.
+        BundleError: If there is no such run.
     """
     if not is_url(location):
         yield Path(location)

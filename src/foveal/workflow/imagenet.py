@@ -32,7 +32,7 @@ def write_imagenet_bundle(path: Path) -> Bundle:
     """Export the packaged network with its 1000 ImageNet labels.
 
     Raises:
-        WeightsError: When the weights are not installed.
+        WeightsError: If the weights are not installed.
     """
     network, labels = imagenet_network()
     options = {"multi_label": False}
@@ -88,7 +88,7 @@ def imagenet_network(variant: int = 0) -> tuple[Network, Labels]:
         variant: 0, 1 or 2; the weights of 0 come with `foveal[train]`.
 
     Raises:
-        WeightsError: When the weights are not installed.
+        WeightsError: If the weights are not installed.
     """
     name = f"efficientnet_lite{variant}"
     spec = BACKBONES[name]

@@ -37,19 +37,19 @@ class Mirrored(Protocol):
         """A file that asks whoever works on it to stop."""
 
     def stays(self, name: str) -> bool:
-        """Tell whether a file stays on this machine."""
+        """Return whether a file stays on this machine."""
 
     def is_fixed(self, name: str) -> bool:
-        """Tell whether a file never changes once it is there."""
+        """Return whether a file never changes once it is there."""
 
     def has_begun(self) -> bool:
-        """Tell whether there is anything that another machine would not do again."""
+        """Return whether there is anything that another machine would not do again."""
 
     def marks(self) -> frozenset[str]:
         """Return what makes the folder be sent at once when there is another."""
 
     def is_done(self) -> bool:
-        """Tell whether it has ended, so that every file gets its own name."""
+        """Return whether it has ended, so that every file gets its own name."""
 
 
 @final
@@ -139,7 +139,7 @@ def bring(url: str, path: Path, *, state: State | None, stays: Callable[[str], b
         stays: Tells which files are of this machine alone.
 
     Raises:
-        RemoteError: When it cannot be fetched.
+        RemoteError: If it cannot be fetched.
     """
     state = state or read_state(open_url(url))
     if state is not None and noted(path).get("state") != state.digest:

@@ -58,7 +58,7 @@ def checked(
         answers: Imports what computes features; None computes none.
 
     Raises:
-        DataError: When there is nothing to look at.
+        DataError: If there is nothing to look at.
         RecipeError: For a setting that says nothing of reading or dividing the data.
     """
     recipe = with_task(recipe, data)
@@ -92,7 +92,7 @@ def opened(data: str | Path, recipe: Recipe) -> tuple[Source, Recipe]:
     """Return data, read as they were for the last check where nothing else is given.
 
     Raises:
-        DataError: When nothing is there, or nothing that can be read.
+        DataError: If nothing is there, or nothing that can be read.
     """
     recipe = with_task(recipe, data)
     kept = _kept(Workspace.of(data).report)

@@ -104,7 +104,7 @@ class Lease:
                 raise self.busy()
 
     def _is_own(self, held: JsonObject) -> bool:
-        """Tell whether it was taken from this folder, whose lock this process now has."""
+        """Return whether it was taken from this folder, whose lock this process now has."""
         mine = self._describe()
         return all(held.get(key) == mine[key] for key in ("host", "folder"))
 

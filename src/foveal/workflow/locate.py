@@ -52,10 +52,10 @@ def find_model(model: str | Path) -> Found:
     A path that has a model wins over a name in the store, which is then said.
 
     Raises:
-        BundleError: When nothing is there, or what is there is not a bundle.
-        RemoteError: When it is at a URL and cannot be fetched.
-        StoreError: When the store does not have it.
-        UsageError: When runs of several tasks have the name.
+        BundleError: If nothing is there, or what is there is not a bundle.
+        RemoteError: If it is at a URL and cannot be fetched.
+        StoreError: If the store does not have it.
+        UsageError: If runs of several tasks have the name.
     """
     if is_url(model) and (copy := fetched(str(model))) is not None:
         return Found(_open(copy), run_of(copy))
@@ -91,7 +91,7 @@ def in_store(
         location: Where the store is that has the name; None finds what `find_model` would open.
 
     Raises:
-        StoreError: When a store behind a URL cannot be reached.
+        StoreError: If a store behind a URL cannot be reached.
     """
     path = located(model)
     if location is not None:
@@ -126,7 +126,7 @@ def store_of(model: str | Path) -> tuple[Store, Reference] | None:
     `DIR/cats:3` and `s3://bucket/DIR/cats` name the store too.
 
     Raises:
-        StoreError: When a store behind a URL cannot be reached.
+        StoreError: If a store behind a URL cannot be reached.
     """
     # Imported late: most models are paths, and what compares versions takes long to load.
     from foveal.store.reference import Reference

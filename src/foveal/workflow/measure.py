@@ -43,14 +43,14 @@ def measure(
         run: The bundle's run, whose split is used where the data names none.
         split: `train`, `val` or `test`: only that part; None takes everything labelled.
         out: Folder for the report, the metrics and the predictions; None writes nothing.
-        progress: Told how far the work is.
+        progress: Receives the progress.
         label_regex: Finds the label in a file's name; None takes any layout.
         elsewhere: Gives what answers the samples of a source on other machines, from where that is
             and how it is read; None answers here.
 
     Raises:
         UsageError: For an unknown split, no data and no run, or where `out` cannot be written to.
-        DataError: When that part is empty or nothing can be measured.
+        DataError: If that part is empty or nothing can be measured.
     """
     if out is not None:
         check_folder(out)
@@ -110,7 +110,7 @@ def part_of(source: Source, split: str | None, run: Path | None) -> Sequence[Sam
 
     Raises:
         UsageError: For an unknown split.
-        DataError: When that part is empty, or there are no parts.
+        DataError: If that part is empty, or there are no parts.
     """
     if split is None:
         return [sample for sample in source.samples if sample.raw is not None]

@@ -22,7 +22,7 @@ def located(name: str | Path) -> Path:
     folder of pictures that `runs/classify/ants` was trained on.
 
     Raises:
-        UsageError: When runs of several tasks have the name.
+        UsageError: If runs of several tasks have the name.
     """
     path = Path(name)
     if path.is_absolute() or path.is_file() or any((path / file).is_file() for file in _OURS):

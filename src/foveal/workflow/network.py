@@ -32,8 +32,8 @@ def bundle_recipe(bundle: Bundle) -> Recipe:
     """Return the recipe in a bundle.
 
     Raises:
-        BundleError: When it holds none.
-        RecipeError: When it cannot be read.
+        BundleError: If it holds none.
+        RecipeError: If it cannot be read.
     """
     return Recipe.parse(yaml.safe_load(bundle.read("recipe.yaml")))
 
@@ -59,9 +59,9 @@ def load_network(bundle: Bundle) -> Network:
         The network, on the processor, in evaluation mode.
 
     Raises:
-        BundleError: When the bundle holds no weights or no recipe.
-        UsageError: When the network is code of the user's own that has not been imported.
-        WeightsError: When the weights do not fit the recipe's network.
+        BundleError: If the bundle holds no weights or no recipe.
+        UsageError: If the network is code of the user's own that has not been imported.
+        WeightsError: If the weights do not fit the recipe's network.
     """
     recipe = bundle_recipe(bundle)
     for name in recipe.model.backbone.split(","):
@@ -88,7 +88,7 @@ def try_network(network: Network, task: Task, pipeline: Pipeline) -> None:
         pipeline: Gives the size of the input.
 
     Raises:
-        UsageError: When it cannot be trained or exported, or its export answers differently.
+        UsageError: If it cannot be trained or exported, or its export answers differently.
     """
     name = network.backbone_name
     pixels = np.random.default_rng(0).integers(0, 256, (2, *pipeline.example_size, 3), np.uint8)

@@ -92,7 +92,7 @@ def raw_target(sample: Sample) -> RawTarget:
     """Return a labelled sample's raw target.
 
     Raises:
-        DataError: When it has no label.
+        DataError: If it has no label.
     """
     if sample.raw is None:
         raise DataError(f"The sample {sample.id} has no label.")
@@ -114,12 +114,12 @@ def prepare(
         source: The pictures.
         recipe: Resolved.
         run: Gets split.csv, findings.json and the cache.
-        progress: Told how far the work is.
+        progress: Receives the progress.
         resume: Take cache and split that a killed run left, where they are whole.
         start: The model that the training starts from.
 
     Raises:
-        DataError: When a check finds what training cannot work with.
+        DataError: If a check finds what training cannot work with.
     """
     pipeline = pipeline_of(recipe)
     cache = _cache(source, recipe, pipeline, run, progress, resume=resume)
@@ -152,7 +152,7 @@ def reopen(source: Source, recipe: Recipe, run: RunDirectory, start: Start | Non
     """Return what `prepare` has prepared in a run directory, in another process.
 
     Raises:
-        DataError: When the pictures are no longer those that were prepared, or the run directory
+        DataError: If the pictures are no longer those that were prepared, or the run directory
             is not there.
     """
     if not (Cache.is_complete(run.cache) and run.split.is_file()):

@@ -1,4 +1,4 @@
-"""Run the page steps on many pictures: in threads, with progress, each result written if asked."""
+"""Run page steps on many pictures in threads."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ OVERVIEW_NAME = "overview.png"
 @final
 @dataclass(frozen=True, eq=False)
 class Preprocessed:
-    """What the steps made of one picture file; renders in a notebook as a row of pictures.
+    """The result of the page steps for one picture; a notebook shows it as a row of pictures.
 
     Attributes:
-        source: The file.
-        steps: The steps, as a recipe writes them.
-        size: (height, width) of the result, in pixels; (0, 0) when the file cannot be read.
-        pieces: The lines of the strip and where they come from; see `foveal.types.Piece`.
-        path: The PNG that was written, or None.
+        source: Path of the picture.
+        steps: The steps, as in a recipe.
+        size: (height, width) of the result, in pixels; (0, 0) if the file cannot be read.
+        pieces: The lines of the strip with their positions; see `foveal.types.Piece`.
+        path: Path of the PNG that was written, or None.
         error: Why the file cannot be read, or None.
-        kept: The result where none was written; `image` gives it either way.
+        kept: The result if no file was written; `image` returns it in both cases.
     """
 
     source: str
@@ -53,7 +53,7 @@ class Preprocessed:
         """The result, (H, W, 3) uint8 RGB; read from the written file if there is one.
 
         Raises:
-            ImageError: When the picture could not be read.
+            ImageError: If the picture could not be read.
         """
         if self.error is not None:
             raise self.error
@@ -61,10 +61,10 @@ class Preprocessed:
 
     @property
     def stages(self) -> list[Stage]:
-        """What each step makes; the steps are run again, so that many pages need no memory.
+        """The result of each step; the steps are run again, so that results need no memory.
 
         Raises:
-            ImageError: When the picture cannot be read.
+            ImageError: If the picture cannot be read.
         """
         if self.error is not None:
             raise self.error
@@ -82,7 +82,7 @@ class Preprocessed:
         }
 
     def __repr__(self) -> str:
-        """Name the picture and what came of it."""
+        """Return the picture and its result in one line."""
         if self.error is not None:
             return f"Preprocessed({self.source!r}, error={self.error.message!r})"
         height, width = self.size
@@ -102,23 +102,23 @@ def preprocess_files(
     each: bool,
     progress: Progress,
 ) -> list[Preprocessed]:
-    """Run the steps on the files that paths, folders and globs stand for.
+    """Run page steps on the files that paths, folders and globs stand for.
 
     Args:
         pictures: Paths of files and folders, and globs.
-        steps: As a recipe writes them.
+        steps: Steps, as in a recipe.
         out: Folder for the results as PNG; None keeps them in memory.
-        each: Write what every step made too, in a folder for each picture.
-        progress: Told how far the work is.
+        each: Also write the result of each step, in one folder per picture.
+        progress: Receives the progress.
 
     Returns:
-        One for each file, in order; an unreadable file's has an `error`.
+        One result per file, in order; that of an unreadable file has an `error`.
 
     Raises:
-        RecipeError: When the steps cannot be read.
-        MissingExtraError: When OpenCV is not installed.
-        DataError: For a folder without pictures, or a glob that matches nothing.
-        UsageError: When a result cannot be written.
+        RecipeError: If a step is invalid.
+        MissingExtraError: If OpenCV is not installed.
+        DataError: If a folder has no pictures, or a glob matches nothing.
+        UsageError: If a result cannot be written.
     """
     canonical = tuple(str(step) for step in parse_steps(steps))
     opencv()
@@ -165,7 +165,7 @@ def _pixels(source: str) -> Image:
 
 
 def _names(files: Sequence[str]) -> list[str]:
-    """Return a name for each file: its stem, with a number where another has the same."""
+    """Return a unique name for each file: its stem, with a number where needed."""
     taken: Counter[str] = Counter()
     names: list[str] = []
     for file in files:

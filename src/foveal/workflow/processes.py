@@ -109,8 +109,8 @@ def train_here(training: RunToTrain, progress: Broadcast) -> None:
     When one dies or does not answer, all are started anew from the last checkpoint.
 
     Raises:
-        FovealError: When they die again and again, or the training cannot go on.
-        KeyboardInterrupt: When Ctrl-C was pressed twice.
+        FovealError: If they die again and again, or the training cannot go on.
+        KeyboardInterrupt: If Ctrl-C was pressed twice.
     """
     switch = StopSwitch()
     left, steps = RESTARTS, -1

@@ -55,8 +55,8 @@ class Runs:
         """Make the directory of a new run; a name that is taken gets the next free number.
 
         Raises:
-            RemoteError: When the URL cannot be written to.
-            UsageError: When the folder cannot be written to.
+            RemoteError: If the URL cannot be written to.
+            UsageError: If the folder cannot be written to.
         """
         if self.url is None:
             return RunDirectory.create(self.folder, task, name)
@@ -82,9 +82,9 @@ def at_hand(location: str | Path) -> Path:
     What this machine already has of it stays where the URL has nothing newer.
 
     Raises:
-        BundleError: When there is no such run.
-        RemoteError: When it cannot be fetched.
-        UsageError: When another process of this machine works on it.
+        BundleError: If there is no such run.
+        RemoteError: If it cannot be fetched.
+        UsageError: If another process of this machine works on it.
     """
     if not is_url(location):
         return Path(location)
@@ -115,7 +115,7 @@ def kept(run: RunDirectory, *, is_new: bool = False) -> Iterator[None]:
         is_new: Whether it was made for this work: then nothing is left of it when it fails early.
 
     Raises:
-        RemoteError: When it cannot be brought there in the end; it stays on this machine.
+        RemoteError: If it cannot be brought there in the end; it stays on this machine.
         UsageError: `run_busy` when another machine works on it.
     """
     url = kept_at(run.path)
@@ -171,15 +171,15 @@ class _Run:
         return self._run.stop_request
 
     def stays(self, name: str) -> bool:
-        """Tell whether a file stays on this machine."""
+        """Return whether a file stays on this machine."""
         return stays(name)
 
     def is_fixed(self, name: str) -> bool:
-        """Tell whether a file never changes once it is there."""
+        """Return whether a file never changes once it is there."""
         return name.startswith(("checkpoints/", "bundle/", "start/"))
 
     def has_begun(self) -> bool:
-        """Tell whether the pictures were looked at."""
+        """Return whether the pictures were looked at."""
         return self._run.findings.is_file()
 
     def marks(self) -> frozenset[str]:
@@ -189,7 +189,7 @@ class _Run:
         return frozenset(path.name for path in self._run.checkpoints.glob("checkpoint-*"))
 
     def is_done(self) -> bool:
-        """Tell whether the training has ended."""
+        """Return whether the training has ended."""
         try:
             state = json.loads(self._run.state.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -198,7 +198,7 @@ class _Run:
 
 
 def stays(name: str) -> bool:
-    """Tell whether a file of a run stays on this machine."""
+    """Return whether a file of a run stays on this machine."""
     return name.split("/")[0] in ("cache", "run.lock", REMOTE_NAME) or name == "watch/stop"
 
 

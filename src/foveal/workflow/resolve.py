@@ -64,7 +64,7 @@ def resolve_recipe(
         source: What is there, where it was opened before with the same settings of reading.
 
     Raises:
-        DataError: When nothing there is labelled, or nothing can be read.
+        DataError: If nothing there is labelled, or nothing can be read.
     """
     given = recipe.given
     if start is not None:

@@ -41,7 +41,7 @@ def keep_trained_on(
         recipe: Resolved.
 
     Raises:
-        DataError: When nothing is left to validate on.
+        DataError: If nothing is left to validate on.
     """
     known, name = start.trained_on, start.bundle.name
     if known is None:

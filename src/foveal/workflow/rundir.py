@@ -38,7 +38,7 @@ class RunDirectory:
         """Raise where no run of this name can be made in `out`.
 
         Raises:
-            UsageError: When the name cannot be a folder's and a route's name, or `out` cannot be
+            UsageError: If the name cannot be a folder's and a route's name, or `out` cannot be
                 written to.
         """
         if not is_name(name):
@@ -55,7 +55,7 @@ class RunDirectory:
         A name that is taken gets the next free number: `photos`, `photos-2`, `photos-3`.
 
         Raises:
-            UsageError: When `out` cannot be written to.
+            UsageError: If `out` cannot be written to.
         """
         check_folder(out / task)
         number = 1
@@ -75,7 +75,7 @@ class RunDirectory:
         """Return the existing run at `path`, or of that name.
 
         Raises:
-            BundleError: When there is no run.
+            BundleError: If there is no run.
         """
         run = cls(located(path))
         if not run.recipe.is_file():
@@ -122,7 +122,7 @@ class RunDirectory:
         """Where the data is.
 
         Raises:
-            BundleError: When `run.json` cannot be read.
+            BundleError: If `run.json` cannot be read.
         """
         try:
             return str(json.loads(self.state.read_text(encoding="utf-8"))["data"])

@@ -64,8 +64,8 @@ def ship(
         The manifest of the bundle.
 
     Raises:
-        ParityError: When the export answers differently; nothing is written.
-        DataError: When not one validation picture can be read any more.
+        ParityError: If the export answers differently; nothing is written.
+        DataError: If not one validation picture can be read any more.
     """
     # On the device that it was trained on: this looks at more pictures than the proof.
     network.familiarity = judge_familiarity(network.eval(), units, progress)

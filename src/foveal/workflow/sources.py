@@ -22,7 +22,7 @@ def target_kind_of(recipe: Recipe) -> TargetKind:
     """Return what a label is for the recipe's task.
 
     Raises:
-        UsageError: When there is no such task.
+        UsageError: If there is no such task.
     """
     return get_task(recipe.task).target_kind
 
@@ -48,9 +48,9 @@ def open_for(location: str | Path, recipe: Recipe) -> Source:
     """Return the source at a path or URL, or of pictures to be drawn (`synth:captcha`).
 
     Raises:
-        DataError: When nothing is there, or nothing that can be read.
+        DataError: If nothing is there, or nothing that can be read.
         RecipeError: For a bad regular expression.
-        UsageError: When there is no such task.
+        UsageError: If there is no such task.
     """
     source = open_as(location, read_options(recipe))
     return source if recipe.data.sample is None else drawn(source, recipe.data.sample, recipe.seed)
@@ -92,7 +92,7 @@ def read_options(recipe: Recipe) -> ReadAnything:
     """Return how a recipe wants its data read.
 
     Raises:
-        UsageError: When there is no such task.
+        UsageError: If there is no such task.
     """
     return ReadAnything(
         layout=recipe.data.layout,

@@ -69,7 +69,7 @@ class Planner:
         network: The network to be trained.
         training: The task's torch half.
         run: Holds the cached activations.
-        device: Where to train.
+        device: Device to train on.
         progress: Told of the caching of activations.
         group: The processes that train together.
     """

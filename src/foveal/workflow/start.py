@@ -63,8 +63,8 @@ class Start:
         """Return the model that a user names; as for `foveal.load`.
 
         Raises:
-            BundleError: When there is none, or it has no recipe.
-            UsageError: When it has no weights.
+            BundleError: If there is none, or it has no recipe.
+            UsageError: If it has no weights.
         """
         return cls.of(find_model(model).bundle)
 
@@ -101,7 +101,7 @@ class Start:
         """Return a recipe as the user gave it, with what the weights are for taken from the model.
 
         Raises:
-            RecipeError: When something else was given.
+            RecipeError: If something else was given.
         """
         before = self.recipe.flat()
         given = recipe.flat()
@@ -228,7 +228,7 @@ def warm_network(training: TaskTraining, recipe: Recipe, start: Start) -> Networ
         start: The model.
 
     Raises:
-        WeightsError: When the weights are damaged, or of another network.
+        WeightsError: If the weights are damaged, or of another network.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)

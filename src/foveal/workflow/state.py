@@ -31,7 +31,7 @@ def read_state(run: RunDirectory) -> JsonObject:
     """Return what `write_state` wrote; a finished run without its bundle counts as running.
 
     Raises:
-        BundleError: When it cannot be read.
+        BundleError: If it cannot be read.
     """
     try:
         state: JsonObject = json.loads(run.state.read_text(encoding="utf-8"))

@@ -63,7 +63,7 @@ class VersionDiff:
         return tuple(said)
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             **self.comparison.to_json(),
             "difference": self.difference.to_json(),
@@ -77,9 +77,9 @@ def compare_versions(store: Store, first: str, second: str) -> VersionDiff:
     """Compare two versions, the first of which is the baseline.
 
     Raises:
-        StoreError: When one of them is not there.
-        BundleError: When one of them is damaged.
-        UsageError: When they are of different tasks.
+        StoreError: If one of them is not there.
+        BundleError: If one of them is damaged.
+        UsageError: If they are of different tasks.
     """
     before, after = store.resolve(first), store.resolve(second)
     one, two = (store.bundle(version.name, version.version) for version in (before, after))
@@ -101,7 +101,7 @@ def stored_run(store: Store, version: StoredVersion) -> ComparedRun:
     """Return a version as `foveal compare` takes a run.
 
     Raises:
-        BundleError: When it is damaged.
+        BundleError: If it is damaged.
     """
     bundle = store.bundle(version.name, version.version)
     answers = store.answers(version.name, version.version) or AnswerTable({})

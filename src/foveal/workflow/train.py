@@ -64,7 +64,7 @@ def run_training(
         recipe: As the user gave it.
         out: Folder of the runs, a path or an fsspec URL.
         name: Name of the run, or None for the data's.
-        progress: Told how far the work is.
+        progress: Receives the progress.
         start_from: A trained model whose weights are the first ones; None begins with new ones.
         finish_on_interrupt: Make the model of what was learnt so far when Ctrl-C stops the epochs.
         resume_key: Go on with the run that was begun with the same key, if there is one, as
@@ -73,8 +73,8 @@ def run_training(
             recipe says.
 
     Raises:
-        TrainingInterrupted: When Ctrl-C stopped it.
-        UsageError: When the run cannot be written to `out`.
+        TrainingInterrupted: If Ctrl-C stopped it.
+        UsageError: If the run cannot be written to `out`.
     """
     begun_s = monotonic()
     location = str(data)
@@ -143,16 +143,16 @@ def resume_training(
 
     Args:
         path: The run directory, or the URL of a run.
-        progress: Told how far the work is.
+        progress: Receives the progress.
         finish: Train no more: make the model of what was learnt so far.
         finish_on_interrupt: As for `run_training`.
         data: Where the pictures are by now; None where they were.
         launch: As for `run_training`.
 
     Raises:
-        BundleError: When there is no such run.
-        TrainingInterrupted: When Ctrl-C stopped it.
-        UsageError: When nothing was learnt that could be finished, or another process works on it.
+        BundleError: If there is no such run.
+        TrainingInterrupted: If Ctrl-C stopped it.
+        UsageError: If nothing was learnt that could be finished, or another process works on it.
     """
     run = RunDirectory.open(at_hand(path))
     mode = _Mode(
@@ -191,14 +191,14 @@ def extend_training(
     Args:
         path: The run directory, or the URL of a run.
         epochs: How many to add.
-        progress: Told how far the work is.
+        progress: Receives the progress.
         finish_on_interrupt: As for `run_training`.
         launch: As for `run_training`.
 
     Raises:
-        BundleError: When there is no such run.
-        TrainingInterrupted: When Ctrl-C stopped it.
-        UsageError: When the run has not finished, or another process works on it.
+        BundleError: If there is no such run.
+        TrainingInterrupted: If Ctrl-C stopped it.
+        UsageError: If the run has not finished, or another process works on it.
     """
     run = RunDirectory.open(at_hand(path))
     mode = _Mode(monotonic(), resume=True, ships_interrupted=finish_on_interrupt, launch=launch)
@@ -247,7 +247,7 @@ def _launch(recipe: Recipe, given: Launch | None) -> Launch | None:
     """Return what trains in several processes; None where one is enough.
 
     Raises:
-        RecipeError: When this machine cannot do what the recipe says.
+        RecipeError: If this machine cannot do what the recipe says.
     """
     if given is not None:
         return given

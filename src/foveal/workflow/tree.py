@@ -78,8 +78,8 @@ def form_of(source: Source, form: Form, target: TargetKind) -> Form:
     """Return the form with a layout that holds what the source's labels are.
 
     Raises:
-        DataError: When a label cannot be the name of a folder.
-        UsageError: When links are wanted to what is no file on this machine, or is resized.
+        DataError: If a label cannot be the name of a folder.
+        UsageError: If links are wanted to what is no file on this machine, or is resized.
     """
     if form.link != "copy":
         if form.size is not None:
@@ -119,8 +119,8 @@ def write_tree(
         progress: Receives the progress.
 
     Raises:
-        ImageError: When a picture cannot be read any more.
-        UsageError: When this disk cannot hold hard links to those files.
+        ImageError: If a picture cannot be read any more.
+        UsageError: If this disk cannot hold hard links to those files.
     """
     cores = available_cores()
     total = int((sides != UNUSED).sum())

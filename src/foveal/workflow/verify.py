@@ -46,7 +46,7 @@ class Check:
     figures: JsonObject = field(default_factory=dict)
 
     def to_json(self) -> JsonObject:
-        """Return JSON values."""
+        """Return the fields as JSON values."""
         return {
             "name": self.name,
             "passed": self.passed,
@@ -77,10 +77,10 @@ def verify_bundle(
         data: Labelled pictures to take instead.
         against: The bundle to compare it with: the same answers are expected, or, of a quantised
             network, no worse ones.
-        progress: Told how far the work is.
+        progress: Receives the progress.
 
     Raises:
-        UsageError: When there is nothing to verify it by.
+        UsageError: If there is nothing to verify it by.
     """
     checks = [] if bundle.proof is None else [_same_outputs(bundle, bundle.proof)]
     if own is not None:
@@ -108,10 +108,10 @@ def verify_export(
         against: The bundle that it was exported from.
         run: The run whose validation pictures are answered, if one is at hand.
         data: Labelled pictures to take instead.
-        progress: Told how far the work is.
+        progress: Receives the progress.
 
     Raises:
-        UsageError: When no format of this ending can be verified.
+        UsageError: If no format of this ending can be verified.
     """
     job = ExportJob(
         against, find_pictures=partial(pictures_of, against, run, data), progress=progress

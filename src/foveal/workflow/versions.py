@@ -46,10 +46,10 @@ def push_model(
         store: Where to.
         name: Name of the model there.
         parent: The version to compare it with; None takes the current one.
-        note: A remark that is kept with the version.
+        note: A remark that is stored with the version.
 
     Raises:
-        DataError: When the answers cannot be read.
+        DataError: If the answers cannot be read.
         UsageError: For an invalid name, or a store that cannot be written to.
     """
     answers = None
@@ -80,11 +80,11 @@ def pin_test_set(
         split: Use only this part of the data.
         label_regex: Finds the label in a file name.
         tolerance: How much worse the primary metric of a new version may be, in [0, 1].
-        progress: Told how far the work is.
+        progress: Receives the progress.
 
     Raises:
-        DataError: When no labelled picture can be read.
-        StoreError: When there is no such name.
+        DataError: If no labelled picture can be read.
+        StoreError: If there is no such name.
         UsageError: For pictures that are drawn anew, or a tolerance out of range.
     """
     current = store.resolve(name)

@@ -66,10 +66,10 @@ def fetched_model(uri: str) -> Path:
         uri: A bundle, a run, or a folder with one `.foveal` file.
 
     Raises:
-        BundleError: When nothing is there.
-        MissingExtraError: When the URL's kind needs a package that is not installed.
-        RemoteError: When it cannot be fetched.
-        UsageError: When the URL is of no known kind.
+        BundleError: If nothing is there.
+        MissingExtraError: If the protocol of the URL needs a package that is not installed.
+        RemoteError: If it cannot be fetched.
+        UsageError: If the protocol of the URL is unknown.
     """
     path = fetched(uri) if is_url(uri) else local_path(uri)
     if path is None or not path.exists():

@@ -110,7 +110,7 @@ class IsolatedDecoder:
         """Decode a picture, so that the first of others does not wait for the start.
 
         Raises:
-            ImageError: When no process can be started here.
+            ImageError: If no process can be started here.
         """
         self(_TINY, DecodeLimits(max_bytes=len(_TINY), max_pixels=1))
 
@@ -221,7 +221,7 @@ class _Process:
         Read and not mapped: a process that cuts the memory short could end this one.
 
         Raises:
-            EOFError: When there are fewer.
+            EOFError: If there are fewer.
         """
         done = 0
         while done < len(into):

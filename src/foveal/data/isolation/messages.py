@@ -44,9 +44,9 @@ def receive(channel: socket.socket, timeout_s: float | None = None) -> dict[str,
         timeout_s: Longest time until all of it is there.
 
     Raises:
-        EOFError: When the other side has gone.
-        TimeoutError: When it took too long.
-        ValueError: When it sent something else.
+        EOFError: If the other side has gone.
+        TimeoutError: If it took too long.
+        ValueError: If it sent something else.
     """
     end = None if timeout_s is None else time.monotonic() + timeout_s
     (length,) = _LENGTH.unpack(_exactly(channel, _LENGTH.size, end))
@@ -113,7 +113,7 @@ def sizes(message: dict[str, Any], limits: DecodeLimits) -> tuple[int, int, int,
     """Return height and width of the decoded pixels, and of the picture.
 
     Raises:
-        ValueError: When no picture has such sizes.
+        ValueError: If no picture has such sizes.
     """
     found = message.get("sizes")
     if not (

@@ -63,7 +63,7 @@ class _Filter(ctypes.Structure):
 
 
 def is_supported() -> bool:
-    """Tell whether calls can be filtered on this machine."""
+    """Return whether calls can be filtered on this machine."""
     return sys.platform == "linux" and platform.machine() in _MACHINES
 
 
@@ -73,7 +73,7 @@ def allow_only_computing() -> None:
     Threads may be started, processes not. Nothing can be opened, nor memory made executable.
 
     Raises:
-        OSError: When the kernel refuses.
+        OSError: If the kernel refuses.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     program = ctypes.create_string_buffer(_program(*_MACHINES[platform.machine()], os.getpid()))

@@ -58,7 +58,7 @@ class MaskFile:
 
 
 def is_mask_name(name: str) -> bool:
-    """Tell whether a name ends like a file that can hold a mask; its content may differ."""
+    """Return whether a name ends like a file that can hold a mask; its content may differ."""
     return is_picture_name(name) or PurePosixPath(name).suffix.lower() == ".npy"
 
 
@@ -71,7 +71,7 @@ def read_mask_file(storage: Storage, name: str, limits: DecodeLimits) -> MaskFil
         limits: For all but TIFF, which may be as large as the pictures that are read in parts.
 
     Raises:
-        ImageError: When it cannot be read or decoded, or has no unambiguous values; names the file.
+        ImageError: If it cannot be read or decoded, or has no unambiguous values; names the file.
         MissingExtraError: For a TIFF where the package that reads it is not installed.
     """
     try:
@@ -99,7 +99,7 @@ def decode_mask(data: bytes, limits: DecodeLimits) -> MaskFile:
     """Decode the bytes of a mask of any format but TIFF; see `read_mask_file`.
 
     Raises:
-        ImageError: When they cannot be decoded or have no unambiguous values.
+        ImageError: If they cannot be decoded or have no unambiguous values.
     """
     limits.check_bytes(len(data))
     if data.startswith(npy_format.MAGIC_PREFIX):

@@ -64,7 +64,7 @@ def size_mismatch(looks: Sequence[MaskLook]) -> list[Finding]:
 
 
 def fits(look: MaskLook) -> bool:
-    """Tell whether a mask has the size of its picture, as far as both are known."""
+    """Return whether a mask has the size of its picture, as far as both are known."""
     if look.count is None or look.picture_size is None:
         return True
     return look.count.size == look.picture_size

@@ -40,7 +40,7 @@ def find_values(counts: Sequence[MaskCount], names: MaskNames | None) -> MaskVal
         names: What a file calls the values, or None.
 
     Raises:
-        DataError: When the values can be no classes, or can be understood in two ways.
+        DataError: If the values can be no classes, or can be understood in two ways.
     """
     if names is not None:
         values = _named(counts, names)
@@ -57,7 +57,7 @@ def find_values(counts: Sequence[MaskCount], names: MaskNames | None) -> MaskVal
 
 
 def needs_colors(counts: Sequence[MaskCount], names: MaskNames | None) -> bool:
-    """Tell whether palettes must be looked up: the names, or other masks, are colours."""
+    """Return whether palettes must be looked up: the names, or other masks, are colours."""
     if names is not None:
         return names.are_colors
     return any(count.is_color for count in counts) and any(count.has_palette for count in counts)

@@ -56,7 +56,7 @@ def parse_names(file: str, text: str) -> MaskNames | None:
         text: What is in it.
 
     Raises:
-        DataError: When it cannot be understood; names the file and the line.
+        DataError: If it cannot be understood; names the file and the line.
     """
     if file.lower().endswith(".txt"):
         entries = _lines(file, text)

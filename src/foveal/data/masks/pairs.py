@@ -37,7 +37,7 @@ _Key: TypeAlias = tuple[tuple[str, ...], str]
 
 
 def are_pairs(folders: Iterable[str]) -> bool:
-    """Tell whether folders are called as those of pictures and those of their masks are."""
+    """Return whether folders are called as those of pictures and those of their masks are."""
     names = {folder.lower() for folder in folders}
     roles = {role for name, role in _ROLES.items() if name in names}
     roles |= {role for name, (role, _) in _NNUNET.items() if name in names}
@@ -104,7 +104,7 @@ def find_pairs(listing: Listing, sides: Mapping[str, SplitName]) -> MaskPairs | 
         sides: What people call the sides of a split, in lower case.
 
     Raises:
-        DataError: When two masks have an equal claim to a picture.
+        DataError: If two masks have an equal claim to a picture.
     """
     places = []
     outside = []

@@ -48,7 +48,7 @@ def look_at_masks(
         as_colors: See `foveal.data.masks.values.count_values`.
 
     Raises:
-        DataError: When a mask has too many values, or lossy compression changed them.
+        DataError: If a mask has too many values, or lossy compression changed them.
     """
     look = partial(_look, storage, limits, as_colors)
     cores = available_cores()

@@ -94,7 +94,7 @@ class MaskValues:
             file: The mask as stored.
 
         Raises:
-            ImageError: When it holds a value that stands for nothing.
+            ImageError: If it holds a value that stands for nothing.
         """
         positions = self.positions
         if self.kind == "ids" and file.values.ndim == 3:
@@ -124,7 +124,7 @@ def count_values(name: str, file: MaskFile, *, as_colors: bool = False) -> MaskC
         as_colors: Look palette positions up, and take grey for a colour too.
 
     Raises:
-        DataError: When it has too many values to be a mask, or lossy compression changed them.
+        DataError: If it has too many values to be a mask, or lossy compression changed them.
     """
     totals: dict[int, int] = {}
     is_color = as_colors or file.values.ndim == 3

@@ -39,7 +39,7 @@ class CocoPicture:
 
 
 def is_coco(data: bytes) -> bool:
-    """Tell whether JSON looks like COCO's, without parsing it."""
+    """Return whether JSON looks like COCO's, without parsing it."""
     return all(f'"{key}"'.encode() in data for key in _KEYS)
 
 
@@ -53,7 +53,7 @@ def read_coco(name: str, data: bytes) -> list[CocoPicture] | None:
         data: The file.
 
     Raises:
-        DataError: When it is no JSON, or its lists contradict each other.
+        DataError: If it is no JSON, or its lists contradict each other.
     """
     try:
         content = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
@@ -190,7 +190,7 @@ def decode_counts(text: str) -> list[int]:
     one before the last. (`rleFrString` of pycocotools, BSD licence; written anew from that.)
 
     Raises:
-        ImageError: When the text cannot be such a list.
+        ImageError: If the text cannot be such a list.
     """
     counts: list[int] = []
     value = shift = 0

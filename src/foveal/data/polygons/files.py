@@ -47,7 +47,7 @@ def find_shape_files(read: Read, listing: Listing) -> ShapeFiles:
     only by words such as `images` and `annotations`.
 
     Raises:
-        DataError: When two files have an equal claim to a picture.
+        DataError: If two files have an equal claim to a picture.
     """
     kinds = {
         name: kind
@@ -116,7 +116,7 @@ def read_coco_files(read: Read, names: Sequence[str]) -> list[tuple[str, CocoPic
     Where some are called `instances`, the others are captions and poses of the same pictures.
 
     Raises:
-        DataError: When one of them is damaged.
+        DataError: If one of them is damaged.
     """
     instances = [name for name in names if "instances" in PurePosixPath(name).stem.lower()]
     found = []

@@ -35,7 +35,7 @@ def read_labelme(name: str, data: bytes) -> Drawing | None:
         data: The file.
 
     Raises:
-        ImageError: When it is no JSON, or its shapes are not understood.
+        ImageError: If it is no JSON, or its shapes are not understood.
     """
     try:
         content = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))

@@ -96,7 +96,7 @@ def to_ring(points: Iterable[Sequence[float]] | NDArray[np.float64]) -> Ring | N
     """Return the corners of an outline, or None when fewer than three differ.
 
     Raises:
-        ImageError: When they are no finite pairs of numbers, or farther out than any picture.
+        ImageError: If they are no finite pairs of numbers, or farther out than any picture.
     """
     try:
         corners = np.array(points, np.float64)
@@ -135,7 +135,7 @@ def rasterise(
         values: Name of a class → its value in the mask.
 
     Raises:
-        ImageError: When a shape is too intricate to be drawn.
+        ImageError: If a shape is too intricate to be drawn.
     """
     mask = np.zeros((height, width), np.uint8)
     for region in regions:

@@ -79,7 +79,7 @@ def read_drawing(storage: Storage, file: str, picture: str, size: tuple[int, int
         size: (height, width) of the picture.
 
     Raises:
-        ImageError: When they cannot be read, or were drawn over a picture of another size.
+        ImageError: If they cannot be read, or were drawn over a picture of another size.
     """
     data = storage.read(file, _SHAPE_LIMITS)
     if PurePosixPath(file).suffix.lower() == ".svg":

@@ -41,7 +41,7 @@ def numbers(text: str) -> list[float]:
     """Return the numbers in a list that commas or spaces separate.
 
     Raises:
-        ImageError: When there is anything else in it.
+        ImageError: If there is anything else in it.
     """
     if _PLAIN.fullmatch(text) and not (len(text) > _MAX_DIGITS and _LONG.search(text)):
         try:
@@ -116,7 +116,7 @@ def parse_path(data: str, tolerance: float) -> list[list[complex]]:
         tolerance: How far edges may be from the curve, in units of the path; > 0.
 
     Raises:
-        ImageError: When it cannot be understood, or has too many points.
+        ImageError: If it cannot be understood, or has too many points.
     """
     before = _COMMAND.split(data, maxsplit=1)[0]
     if before.strip() or _LONG.search(data):

@@ -52,7 +52,7 @@ def read_svg(name: str, data: bytes, height: int, width: int) -> Drawing:
         width: Width of the picture, in original pixels.
 
     Raises:
-        ImageError: When it is no SVG file, or holds what is not understood.
+        ImageError: If it is no SVG file, or holds what is not understood.
     """
     reader = _Reader(height, width)
     parser = expat.ParserCreate()

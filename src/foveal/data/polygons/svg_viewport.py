@@ -25,7 +25,7 @@ def viewport(attributes: Mapping[str, str], height: int, width: int) -> Matrix:
         width: Width of the picture, in original pixels.
 
     Raises:
-        ImageError: When `viewBox` is no box.
+        ImageError: If `viewBox` is no box.
     """
     box = numbers(attributes.get("viewBox", ""))
     if box and (len(box) != 4 or box[2] <= 0 or box[3] <= 0):

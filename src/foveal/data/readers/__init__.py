@@ -44,7 +44,7 @@ def readers_for(options: SourceOptions) -> Sequence[Reader]:
     masks are asked for, files of masks go before shapes: they are often drawn from the shapes.
 
     Raises:
-        UsageError: When there is no layout of the given name.
+        UsageError: If there is no layout of the given name.
     """
     if options.layout != "auto":
         return [READERS[options.layout]]

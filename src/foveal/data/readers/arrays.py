@@ -38,7 +38,7 @@ class ArrayReader(Reader):
         """Return the source of an archive or of arrays side by side, or None when there are none.
 
         Raises:
-            DataError: When a folder has several archives, or the arrays do not fit each other.
+            DataError: If a folder has several archives, or the arrays do not fit each other.
         """
         archives = _ending(".npz", place.names)
         singles = _ending(".npy", place.names)

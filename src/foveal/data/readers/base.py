@@ -59,7 +59,7 @@ class Place:
             suffixes: How the one file may end, whatever its name.
 
         Raises:
-            DataError: When a folder has several.
+            DataError: If a folder has several.
         """
         if self.file is not None:
             return self.file if PurePosixPath(self.file).suffix.lower() in suffixes else None
@@ -108,5 +108,5 @@ class Reader(ABC):
         """Return the source, or None when the folder or the file is not laid out like this.
 
         Raises:
-            DataError: When it is meant to be, but something is wrong.
+            DataError: If it is meant to be, but something is wrong.
         """

@@ -33,7 +33,7 @@ class NamesReader(Reader):
         """Return the labelled pictures, or None when there are none.
 
         Raises:
-            DataError: When the expression is found in no name.
+            DataError: If the expression is found in no name.
         """
         pictures = place.pictures
         if not pictures:

@@ -49,7 +49,7 @@ def read_lines(name: str, data: bytes, target: TargetKind = "text") -> Iterator[
         target: Whether what follows the name is one text or labels joined by `|`.
 
     Raises:
-        DataError: When it is not UTF-8.
+        DataError: If it is not UTF-8.
     """
     # Not splitlines: a text may hold what Unicode counts as the end of a line.
     for number, line in enumerate(decode_table(name, data).split("\n"), 1):

@@ -30,7 +30,7 @@ def read_table(storage: Storage, table: str) -> bytes:
     """Return the bytes of a table.
 
     Raises:
-        DataError: When it cannot be read.
+        DataError: If it cannot be read.
     """
     try:
         return storage.read(table, _TABLE_LIMITS)
@@ -77,7 +77,7 @@ def read_listed(
         split: The side of all of its pictures.
 
     Raises:
-        DataError: When it cannot be read, or a column is missing.
+        DataError: If it cannot be read, or a column is missing.
     """
     data = read_table(place.storage, table)
     return Listed(table, read_rows(table, data, options.target, options.label_column), split)
@@ -92,7 +92,7 @@ def listed_pictures(place: Place, tables: Sequence[Listed], options: SourceOptio
         options: What a label is.
 
     Raises:
-        DataError: When not one of the pictures of a table exists.
+        DataError: If not one of the pictures of a table exists.
     """
     samples: list[Sample] = []
     findings: list[Finding] = []

@@ -45,7 +45,7 @@ class MasksReader(Reader):
         Every mask is decoded once: only all of them together tell what their values mean.
 
         Raises:
-            DataError: When the values of the masks can be no classes.
+            DataError: If the values of the masks can be no classes.
         """
         if options.target != "mask" or place.file is not None:
             return None

@@ -35,7 +35,7 @@ class MetadataReader(Reader):
         """Return the source of the tables, or None when there are none.
 
         Raises:
-            DataError: When a folder has several tables, or one has no column of labels.
+            DataError: If a folder has several tables, or one has no column of labels.
         """
         if place.file is not None:
             return None

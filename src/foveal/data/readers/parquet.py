@@ -34,7 +34,7 @@ class ParquetReader(Reader):
         """Return the source of the files, or None when there are none.
 
         Raises:
-            DataError: When one cannot be read, or a column is missing.
+            DataError: If one cannot be read, or a column is missing.
         """
         names = [name for name in place.names if name.lower().endswith(".parquet")]
         if not names:

@@ -48,7 +48,7 @@ class PolygonsReader(Reader):
         Every drawing is read once: only all of them together tell which classes there are.
 
         Raises:
-            DataError: When it is not clear which shapes belong to a picture, or a COCO file is
+            DataError: If it is not clear which shapes belong to a picture, or a COCO file is
                 damaged.
         """
         if options.target != "mask":

@@ -68,7 +68,7 @@ def read_rows(
         label_column: Which column holds them; None finds it by its name.
 
     Raises:
-        DataError: When it is not UTF-8 or a column is missing.
+        DataError: If it is not UTF-8 or a column is missing.
     """
     text = decode_table(name, data)
     is_json = name.lower().endswith((".jsonl", ".ndjson"))
@@ -80,7 +80,7 @@ def decode_table(name: str, data: bytes) -> str:
     """Return the characters of a table.
 
     Raises:
-        DataError: When it is not UTF-8.
+        DataError: If it is not UTF-8.
     """
     try:
         return data.decode("utf-8-sig")
@@ -149,7 +149,7 @@ def columns_of(
     """Return the positions of the columns `image`, `label`, … among the cells of a header.
 
     Raises:
-        DataError: When there is none for the picture or the label.
+        DataError: If there is none for the picture or the label.
     """
     lowered = [cell.strip().lower() for cell in header]
     names = names_of(lowered, target, label_column)

@@ -77,7 +77,7 @@ def find_colors(page: Any, name: str) -> TiffColors:
         name: What the picture is called in errors.
 
     Raises:
-        ImageFormatError: When its values have no agreed colours.
+        ImageFormatError: If its values have no agreed colours.
     """
     bits, samples, kind = page.bitspersample, page.samplesperpixel, int(page.photometric)
     if not isinstance(bits, int) or bits > _MAX_BITS or page.dtype.kind not in "bu":

@@ -52,8 +52,8 @@ def read_directory(data: bytes) -> Directory:
         data: The whole file; a map of it will do.
 
     Raises:
-        ImageError: When it claims more than the file holds, or more entries than any writer makes.
-        struct.error: When it is cut off.
+        ImageError: If it claims more than the file holds, or more entries than any writer makes.
+        struct.error: If it is cut off.
     """
     order = "<" if data[:2] == b"II" else ">"
     if 43 in data[2:4]:

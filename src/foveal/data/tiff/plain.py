@@ -22,7 +22,7 @@ _NO_COMPRESSION = 1
 
 
 def is_plain(page: Any) -> bool:
-    """Tell whether rows can be read from the middle of a strip."""
+    """Return whether rows can be read from the middle of a strip."""
     return bool(
         not page.is_tiled
         and page.compression == _NO_COMPRESSION
@@ -49,7 +49,7 @@ def check_claim(name: str, claimed: int, source: Path | bytes) -> None:
     One that was merely cut off is read as far as it goes.
 
     Raises:
-        ImageError: When it does.
+        ImageError: If it does.
     """
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
     if claimed > _CLAIM * size:
@@ -71,7 +71,7 @@ def cut(
     """Return offsets and counts of the pieces of all strips, plane after plane.
 
     Raises:
-        ImageError: When there would be too many.
+        ImageError: If there would be too many.
     """
     strips = -(-height // strip_rows)
     pieces = len(offsets) // strips * -(-height // rows)

@@ -44,7 +44,7 @@ _Seen = TypeVar("_Seen")
 
 
 def is_tiff_name(name: str) -> bool:
-    """Tell whether a name ends like a TIFF; its content may differ."""
+    """Return whether a name ends like a TIFF; its content may differ."""
     return PurePosixPath(name).suffix.lower() in _SUFFIXES
 
 
@@ -59,9 +59,9 @@ def open_tiff(source: Path | bytes, *, cache_bytes: int = CACHE_BYTES) -> Raster
         cache_bytes: Decoded tiles that are kept for the next window. The last one always is.
 
     Raises:
-        MissingExtraError: When tifffile or imagecodecs is not installed.
-        ImageFormatError: When it is no TIFF, or its pixels have no agreed colours.
-        ImageError: When it is missing or damaged.
+        MissingExtraError: If tifffile or imagecodecs is not installed.
+        ImageFormatError: If it is no TIFF, or its pixels have no agreed colours.
+        ImageError: If it is missing or damaged.
     """
     segments, colors, orientation = _parse(source, cache_bytes, find_colors)
     return _TiffRaster(segments, colors, orientation)
@@ -79,9 +79,9 @@ def read_tiff_array(source: Path | bytes, limits: DecodeLimits | None = None) ->
         1 bit are 0 and 1 as uint8.
 
     Raises:
-        MissingExtraError: When tifffile or imagecodecs is not installed.
-        ImageTooLargeError: When the limits forbid it.
-        ImageError: When it is no TIFF, missing or damaged.
+        MissingExtraError: If tifffile or imagecodecs is not installed.
+        ImageTooLargeError: If the limits forbid it.
+        ImageError: If it is no TIFF, missing or damaged.
     """
     segments, _, orientation = _parse(source, 0, lambda page, name: None)
     if limits is not None:

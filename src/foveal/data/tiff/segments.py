@@ -78,7 +78,7 @@ class Segments:
         """Return a window, (height, width, samples), as stored.
 
         Raises:
-            ImageError: When a segment that it touches is damaged.
+            ImageError: If a segment that it touches is damaged.
         """
         pixels = np.empty((height, width, self.samples), self.dtype)
         if 0 in pixels.shape:
@@ -196,9 +196,9 @@ def find_segments(page: Any, source: Path | bytes, name: str, cache_bytes: int) 
         cache_bytes: Bound on the decoded segments that are kept.
 
     Raises:
-        ImageFormatError: When its pixels are of no type that numpy has, or it is a volume.
-        ImageTooLargeError: When one segment alone would fill the memory.
-        ImageError: When the header contradicts itself.
+        ImageFormatError: If its pixels are of no type that numpy has, or it is a volume.
+        ImageTooLargeError: If one segment alone would fill the memory.
+        ImageError: If the header contradicts itself.
     """
     height, width, samples = (int(n) for n in _shape(page, name))
     planes = samples if page.planarconfig == _SEPARATE_PLANES else 1

@@ -55,8 +55,8 @@ def convert(
         temperature: Calibrates its probabilities; None takes the bundle's.
 
     Raises:
-        UnknownOperatorError: When the network holds an operator that is not known here.
-        NetworkError: When coremltools fails.
+        UnknownOperatorError: If the network holds an operator that is not known here.
+        NetworkError: If coremltools fails.
     """
     manifest = bundle.manifest
     names = tuple(spec.name for spec in manifest.outputs)

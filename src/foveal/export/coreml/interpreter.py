@@ -31,7 +31,7 @@ class ProgramEngine:
         multi_label: Whether its probabilities are of labels one by one.
 
     Raises:
-        NetworkError: When it holds an operation that is not known.
+        NetworkError: If it holds an operation that is not known.
     """
 
     def __init__(

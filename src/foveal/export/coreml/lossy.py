@@ -52,7 +52,7 @@ def write_lossy(job: ExportJob, pictures: Pictures, package: Path, runtime: str)
     """Write a package that may not answer worse than the bundle; see `foveal.export.lossy`.
 
     Raises:
-        ParityError: When it does, or the calibrated program is not the one that was accepted.
+        ParityError: If it does, or the calibrated program is not the one that was accepted.
     """
     bundle = job.bundle
     job.progress.start("convert to Core ML", 1)

@@ -49,7 +49,7 @@ def known(value: Value) -> NDArray[Any]:
     """Return a value that does not depend on the picture.
 
     Raises:
-        NoCounterpartError: When it does.
+        NoCounterpartError: If it does.
     """
     found = value if isinstance(value, np.ndarray | np.generic) else value.val
     if found is None:

@@ -31,7 +31,7 @@ def check_app(bundle: Bundle) -> None:
     """Raise unless the application can answer pictures as a bundle does.
 
     Raises:
-        UsageError: When it cannot.
+        UsageError: If it cannot.
     """
     options = bundle.manifest.task_options
     missing = None

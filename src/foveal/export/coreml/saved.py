@@ -87,7 +87,7 @@ def read_program(package: Path) -> SavedProgram:
     """Read the program of a package.
 
     Raises:
-        NetworkError: When the package holds no program, or is damaged.
+        NetworkError: If the package holds no program, or is damaged.
     """
     weights = package / _WEIGHTS
     try:

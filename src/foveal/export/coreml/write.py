@@ -34,9 +34,9 @@ def write_coreml(job: ExportJob, out: Path) -> Proof:
     """Write a bundle as a package for Core ML or, with an application, an Xcode project around it.
 
     Raises:
-        UsageError: When there are no pictures to prove it on, or there is no such application.
-        UnknownOperatorError: When the network holds an operator that is not known here.
-        ParityError: When the package answers differently.
+        UsageError: If there are no pictures to prove it on, or there is no such application.
+        UnknownOperatorError: If the network holds an operator that is not known here.
+        ParityError: If the package answers differently.
     """
     options = job.options
     if options.with_app:
@@ -65,9 +65,9 @@ def verify_coreml(job: ExportJob, package: Path) -> Proof:
     """Let the program of a package answer pictures as the bundle does. Needs no coremltools.
 
     Raises:
-        UsageError: When foveal has not exported it, or there are no pictures.
-        NetworkError: When it is damaged.
-        ParityError: When it answers differently; in int8, when it loses too much.
+        UsageError: If foveal has not exported it, or there are no pictures.
+        NetworkError: If it is damaged.
+        ParityError: If it answers differently; in int8, when it loses too much.
     """
     program = read_program(package)
     written = read_metadata(package).get(KEY)

@@ -34,7 +34,7 @@ def write_docker(job: ExportJob, out: Path) -> None:
     that could answer otherwise.
 
     Raises:
-        UsageError: When the package index does not give the hashes of the packages.
+        UsageError: If the package index does not give the hashes of the packages.
     """
     bundle = job.bundle
     wheels, model = out / "wheels", out / "model"
@@ -66,8 +66,8 @@ def verify_docker(job: ExportJob, path: Path) -> Proof:
     What runs is the network, in the ONNX Runtime of this machine: no image is built.
 
     Raises:
-        UsageError: When foveal has not exported it, or there are no pictures.
-        ParityError: When it holds another model, or answers differently.
+        UsageError: If foveal has not exported it, or there are no pictures.
+        ParityError: If it holds another model, or answers differently.
     """
     if not (path / "Dockerfile").is_file() or not (path / "model" / MANIFEST_NAME).is_file():
         raise UsageError(

@@ -33,7 +33,7 @@ def locked(wheel: Path, extras: tuple[str, ...], *, gpu: bool) -> str:
         gpu: Take ONNX Runtime with CUDA, and CUDA's libraries.
 
     Raises:
-        UsageError: When the index does not answer, or lacks one of the versions.
+        UsageError: If the index does not answer, or lacks one of the versions.
     """
     installed = _installed()
     with tempfile.TemporaryDirectory(prefix="foveal-lock-") as temporary:

@@ -21,7 +21,7 @@ def uv(arguments: Sequence[str], folder: Path, failed: str) -> str:
         failed: What could not be done, as an error's message begins.
 
     Raises:
-        UsageError: When it fails, as it does where no package index can be reached.
+        UsageError: If it fails, as it does where no package index can be reached.
     """
     command = [sys.executable, "-m", "uv", *arguments, "--quiet"]
     done = subprocess.run(  # noqa: S603 - our own arguments, no shell

@@ -24,7 +24,7 @@ class LitertEngine:
         threads: Threads of one run.
 
     Raises:
-        MissingExtraError: When `ai-edge-litert` is not installed.
+        MissingExtraError: If `ai-edge-litert` is not installed.
     """
 
     def __init__(self, model: bytes, signatures: Sequence[Signature], *, threads: int = 1) -> None:

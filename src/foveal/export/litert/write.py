@@ -29,9 +29,9 @@ def write_litert(job: ExportJob, out: Path) -> Proof:
     """Write a bundle's network as a LiteRT file that says what it is, and return its proof.
 
     Raises:
-        UsageError: When there are no pictures to prove it on.
-        UnknownOperatorError: When the network has an operator that is not mapped to TensorFlow.
-        ParityError: When it answers differently; in int8, when it loses too much.
+        UsageError: If there are no pictures to prove it on.
+        UnknownOperatorError: If the network has an operator that is not mapped to TensorFlow.
+        ParityError: If it answers differently; in int8, when it loses too much.
     """
     pictures = job.needed_pictures("A LiteRT file is proven")
     if job.options.precision == "int8":
@@ -73,8 +73,8 @@ def verify_litert(job: ExportJob, path: Path) -> Proof:
     """Let an exported LiteRT file answer pictures as the bundle does.
 
     Raises:
-        UsageError: When it is not one that foveal exported, or there are no pictures.
-        ParityError: When it answers differently; in int8, when it loses too much.
+        UsageError: If it is not one that foveal exported, or there are no pictures.
+        ParityError: If it answers differently; in int8, when it loses too much.
     """
     try:
         with zipfile.ZipFile(path) as archive:

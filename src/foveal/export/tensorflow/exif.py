@@ -87,7 +87,7 @@ def occurrences(data: Any, word: bytes) -> Any:
 
 
 def _is_at(data: Any, at: Any, wanted: bytes) -> Any:
-    """Tell whether these bytes are at a position, which may be beyond the end."""
+    """Return whether these bytes are at a position, which may be beyond the end."""
     found = data[at : at + len(wanted)]
     same = tf.size(found) == len(wanted)
     padded = tf.pad(found, [[0, len(wanted) - tf.size(found)]])

@@ -38,9 +38,9 @@ def network_function(
         A `ConcreteFunction` from `image`, (N, H, W, 3) uint8 RGB, to a dict of the outputs.
 
     Raises:
-        UnknownOperatorError: When the network uses an operator, or an operator in a way, that has
+        UnknownOperatorError: If the network uses an operator, or an operator in a way, that has
             no counterpart here.
-        BundleError: When the model is none.
+        BundleError: If the model is none.
     """
     graph = onnx.load_from_string(model).graph
     (given,) = graph.input

@@ -28,7 +28,7 @@ def write_saved_model(bundle: Bundle, folder: Path) -> None:
     `network` takes model inputs, and `evidence` (for `classify`) explains.
 
     Raises:
-        UnknownOperatorError: When the network has an operator without a counterpart.
+        UnknownOperatorError: If the network has an operator without a counterpart.
     """
     module = tf.Module()
     module.network = network_function(bundle.model_bytes())

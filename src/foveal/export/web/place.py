@@ -51,7 +51,7 @@ def find_place() -> Place | None:
 
 
 def has_place() -> bool:
-    """Tell whether apps can be proven on this machine."""
+    """Return whether apps can be proven on this machine."""
     return find_place() is not None
 
 

@@ -51,7 +51,7 @@ def find_folder() -> Path | None:
 
 
 def has_runtime() -> bool:
-    """Tell whether the package is installed; `read_runtime` looks at its version."""
+    """Return whether the package is installed; `read_runtime` looks at its version."""
     return find_folder() is not None
 
 
@@ -59,7 +59,7 @@ def read_runtime() -> Runtime:
     """Return the runtime, its content checked.
 
     Raises:
-        MissingExtraError: When it is not installed, or is not the one that foveal was tried with.
+        MissingExtraError: If it is not installed, or is not the one that foveal was tried with.
     """
     folder = find_folder()
     if folder is None:

@@ -67,7 +67,7 @@ class WebTarget:
         """Return what the app says of each picture.
 
         Raises:
-            ParityError: When it ends, or fails at a picture.
+            ParityError: If it ends, or fails at a picture.
         """
         answers = []
         for data in files:

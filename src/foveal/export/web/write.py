@@ -52,9 +52,9 @@ def write_web(job: ExportJob, out: Path) -> Proof:
     """Write an app, and return the proof that it answers as the bundle does.
 
     Raises:
-        UsageError: When the bundle needs what a browser does not have, or no pictures are at hand.
-        MissingExtraError: When the runtime, or a browser to prove it in, is not here.
-        ParityError: When it answers differently.
+        UsageError: If the bundle needs what a browser does not have, or no pictures are at hand.
+        MissingExtraError: If the runtime, or a browser to prove it in, is not here.
+        ParityError: If it answers differently.
     """
     check_fits(job.bundle)
     pictures, place = job.needed_pictures("A web app is proven"), _place()
@@ -68,9 +68,9 @@ def verify_web(job: ExportJob, path: Path) -> Proof:
     """Let an exported app answer pictures as the bundle does.
 
     Raises:
-        UsageError: When it is none that foveal exported, or there are no pictures.
-        MissingExtraError: When no browser is here.
-        ParityError: When it answers differently, or files of it were changed.
+        UsageError: If it is none that foveal exported, or there are no pictures.
+        MissingExtraError: If no browser is here.
+        ParityError: If it answers differently, or files of it were changed.
     """
     if not (path / "model" / "model.json").is_file() or not (path / "files.js").is_file():
         raise UsageError(
@@ -111,7 +111,7 @@ def check_fits(bundle: Bundle) -> None:
     """Raise unless a bundle can be answered in a browser.
 
     Raises:
-        UsageError: When it reads pages, or its texts follow a pattern.
+        UsageError: If it reads pages, or its texts follow a pattern.
     """
     if steps := bundle.pipeline.steps:
         raise UsageError(
@@ -129,7 +129,7 @@ def write_app(bundle: Bundle, out: Path) -> None:
     """Write everything but the proof.
 
     Raises:
-        MissingExtraError: When the runtime is not here.
+        MissingExtraError: If the runtime is not here.
     """
     runtime = read_runtime()
     shutil.copytree(APP, out, ignore=shutil.ignore_patterns(*_TEMPLATES))
@@ -155,7 +155,7 @@ def write_served_app(bundle: Bundle, out: Path) -> None:
     """Write an app as a server offers it: without a proof, checking itself with drawn inputs.
 
     Raises:
-        MissingExtraError: When the runtime is not here.
+        MissingExtraError: If the runtime is not here.
     """
     write_app(bundle, out)
     _write_checks(drawn_checks(bundle), out)

@@ -13,9 +13,9 @@ def upload_bundle(bundle: Bundle, bucket: str, name: str) -> str:
     The manifest comes last: a folder that has one is whole.
 
     Raises:
-        RemoteError: When it cannot be written.
-        MissingExtraError: When gcsfs is not installed.
-        UsageError: When the bucket is none.
+        RemoteError: If it cannot be written.
+        MissingExtraError: If gcsfs is not installed.
+        UsageError: If the bucket is none.
     """
     if not bucket.startswith("gs://") or len(bucket) == len("gs://"):
         raise UsageError(

@@ -57,8 +57,8 @@ class Vertex:
                 credentials.
 
         Raises:
-            MissingExtraError: When google-auth is not installed.
-            UsageError: When nobody is logged in, or another address is not safe.
+            MissingExtraError: If google-auth is not installed.
+            UsageError: If nobody is logged in, or another address is not safe.
         """
         vertex = _address(
             variables.get(_VERTEX), f"https://{target.region}-aiplatform.googleapis.com"
@@ -126,7 +126,7 @@ class Vertex:
         """Wait for an operation, and return what it gave; another thing is returned as it is.
 
         Raises:
-            FovealError: When it fails, or takes more than an hour.
+            FovealError: If it fails, or takes more than an hour.
         """
         if "/operations/" not in str(operation.get("name", "")):
             return operation

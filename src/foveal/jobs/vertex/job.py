@@ -65,9 +65,9 @@ class VertexJob(Job):
             output: URL for its results; None takes a folder of the bucket.
 
         Raises:
-            MissingExtraError: When google-auth or gcsfs is not installed.
-            ServiceError: When Vertex AI refuses the job.
-            UsageError: When something is missing, or there is too much to send.
+            MissingExtraError: If google-auth or gcsfs is not installed.
+            ServiceError: If Vertex AI refuses the job.
+            UsageError: If something is missing, or there is too much to send.
         """
         bucket = _bucket(options)
         if output is not None and not is_url(output):
@@ -118,7 +118,7 @@ class VertexJob(Job):
         """Full name of the job there.
 
         Raises:
-            UsageError: When it was never made: who sent it was killed before.
+            UsageError: If it was never made: who sent it was killed before.
         """
         if "resource" not in self.record.facts:
             found = _made(self.vertex, self.record.facts.get("label", ""))

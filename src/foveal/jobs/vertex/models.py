@@ -55,7 +55,7 @@ class Machines:
     Attributes:
         machine: Type of machine.
         accelerator: Type of accelerator.
-        accelerators: Accelerators of each machine.
+        accelerators: Number of accelerators in each machine.
         replicas: Machines that always run.
         most: Machines that may run.
         service_account: Account that the server acts as.
@@ -107,7 +107,7 @@ def deploy(vertex: Vertex, served: Served, endpoint: str, machines: Machines) ->
         machines: What it runs on.
 
     Raises:
-        FovealError: When Vertex AI refuses something.
+        FovealError: If Vertex AI refuses something.
     """
     model, version = _version(vertex, served)
     place = _endpoint(vertex, endpoint, served)

@@ -92,7 +92,7 @@ def parsed(source: str, cell: str) -> ast.Module:
     """Return the syntax tree of a cell that compiles.
 
     Raises:
-        UsageError: When it does not.
+        UsageError: If it does not.
     """
     try:
         tree = ast.parse(source)

@@ -82,7 +82,7 @@ def dry_run(program: Program) -> None:
     """Run all cells but the last in a new process of this machine, in an empty folder.
 
     Raises:
-        UsageError: When one of them fails, with the end of what it printed.
+        UsageError: If one of them fails, with the end of what it printed.
     """
     with tempfile.TemporaryDirectory(prefix="foveal-check-") as temporary:
         folder = Path(temporary)

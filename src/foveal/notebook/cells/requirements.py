@@ -59,7 +59,7 @@ def requirements_of(found: Iterable[Import]) -> tuple[str, ...]:
     foveal itself is not among them: a job brings its own.
 
     Raises:
-        UsageError: When no installed package has a module.
+        UsageError: If no installed package has a module.
     """
     providers = metadata.packages_distributions()
     needed: dict[str, str] = {}
@@ -90,7 +90,7 @@ def read_requirements(path: Path) -> tuple[str, ...]:
     """Return the lines of a requirements file, without comments.
 
     Raises:
-        UsageError: When it is not there, or has an option of pip, which a package cannot require.
+        UsageError: If it is not there, or has an option of pip, which a package cannot require.
     """
     try:
         text = path.read_text(encoding="utf-8")

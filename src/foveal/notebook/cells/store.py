@@ -54,7 +54,7 @@ class CellStore:
         """Drop a cell by its name.
 
         Raises:
-            UsageError: When there is none.
+            UsageError: If there is none.
         """
         for key, cell in self._cells.items():
             if cell.name == name:
@@ -74,7 +74,7 @@ class CellStore:
         """Return all cells.
 
         Raises:
-            UsageError: When one failed here when it last ran.
+            UsageError: If one failed here when it last ran.
         """
         for cell in self:
             if cell.failed:

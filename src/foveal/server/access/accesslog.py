@@ -39,7 +39,7 @@ class AccessLog:
         target: Path of the file, or `-` for standard output.
 
     Raises:
-        UsageError: When the file cannot be written.
+        UsageError: If the file cannot be written.
     """
 
     def __init__(self, target: str) -> None:

@@ -83,7 +83,7 @@ class Access:
         clock: Returns seconds that all workers agree on.
 
     Raises:
-        UsageError: When the keys cannot be understood.
+        UsageError: If the keys cannot be understood.
     """
 
     def __init__(self, options: ServerOptions, clock: Callable[[], float] = time.monotonic) -> None:

@@ -27,7 +27,7 @@ class Keyring:
         clock: Returns seconds.
 
     Raises:
-        UsageError: When the file cannot be understood.
+        UsageError: If the file cannot be understood.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:

@@ -26,7 +26,7 @@ def listen(options: ServerOptions, count: int = 1) -> list[socket.socket]:
     a Unix socket, and with one that systemd has opened.
 
     Raises:
-        UsageError: When the address cannot be listened on.
+        UsageError: If the address cannot be listened on.
     """
     handed = _handed_over()
     if handed is not None:

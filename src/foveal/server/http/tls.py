@@ -21,7 +21,7 @@ class TlsFiles:
         key: The private key, without a password.
 
     Raises:
-        UsageError: When they cannot be read, or do not belong together.
+        UsageError: If they cannot be read, or do not belong together.
 
     Attributes:
         context: Given to a server; what is reloaded holds for new connections.

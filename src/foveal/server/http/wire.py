@@ -82,7 +82,7 @@ def head_end(data: bytes, seen: int = 0) -> int:
         seen: How much of it was there at the last call.
 
     Raises:
-        WireError: When `data` cannot become a head.
+        WireError: If `data` cannot become a head.
     """
     end = data.find(b"\r\n\r\n", max(0, seen - 3))
     if 0 <= end <= MAX_HEAD_BYTES:
@@ -214,7 +214,7 @@ class Chunks:
         """Return the bytes of the body in `data`.
 
         Raises:
-            WireError: When these are not chunks.
+            WireError: If these are not chunks.
         """
         data = self._held + data if self._held else data
         at, parts = 0, []

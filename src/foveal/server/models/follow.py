@@ -95,7 +95,7 @@ class Follower:
             strict: Raise what a version cannot be loaded for.
 
         Raises:
-            FovealError: When the store cannot be read.
+            FovealError: If the store cannot be read.
             OSError: The same.
         """
         self._forget_gone()

@@ -81,7 +81,7 @@ class Loader:
 
         Raises:
             UsageError: For no model, or a name that is offered twice or cannot stand in a route.
-            FovealError: When a model that was named cannot be loaded, or none of a store can.
+            FovealError: If a model that was named cannot be loaded, or none of a store can.
         """
         names = [*self._offer.fixed, *(followed.name for followed in self._offer.followed)]
         for name in names:

@@ -68,7 +68,7 @@ def make_offer(
 
     Raises:
         UsageError: For an invalid canary or shadow, or two models of one name.
-        BundleError: When a path has no model.
+        BundleError: If a path has no model.
     """
     fixed: dict[str, Predictor] = {}
     names: dict[str, _Name] = {}

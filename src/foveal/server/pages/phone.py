@@ -51,8 +51,8 @@ class Apps:
         """Return the folder of a bundle's app.
 
         Raises:
-            UsageError: When the bundle cannot be answered in a browser.
-            MissingExtraError: When the runtime of apps is not installed.
+            UsageError: If the bundle cannot be answered in a browser.
+            MissingExtraError: If the runtime of apps is not installed.
         """
         with self._lock:
             if bundle.version not in self._written:

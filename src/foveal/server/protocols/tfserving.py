@@ -241,7 +241,7 @@ async def _answers(
     """Return what a request asks, and the answers to its pictures.
 
     Raises:
-        RequestError: When a picture, which is named, has no answer.
+        RequestError: If a picture, which is named, has no answer.
     """
     state: ServerState = request.app.state.foveal
     content_type = request.headers.get("content-type", "")

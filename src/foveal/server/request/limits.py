@@ -81,7 +81,7 @@ class Budget:
         items: Most pictures.
         size: Most bytes of bodies.
         largest: Largest body: one of these a client may always have, while there is room.
-        clock: Gives seconds.
+        clock: Clock that returns seconds.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class _Pace:
     """How fast pictures leave, over about the last ten seconds in which any were in work.
 
     Args:
-        clock: Gives seconds.
+        clock: Clock that returns seconds.
 
     Attributes:
         left: How many have left, each counting less the longer ago.
@@ -205,7 +205,7 @@ async def read_body(
 
     Raises:
         RequestError: 408, 413, or 503 when there is no room.
-        ClientGoneError: When the client hangs up.
+        ClientGoneError: If the client hangs up.
     """
     claim.check()
     declared = headers.get("content-length", "")

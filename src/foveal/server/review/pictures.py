@@ -84,7 +84,7 @@ class Pictures:
             outlined: Whether the outlines of its mask are drawn on it.
 
         Raises:
-            ImageError: When it cannot be read or decoded.
+            ImageError: If it cannot be read or decoded.
         """
         return self._remembered(stamp, lambda: self._encoded(number, LARGE_PX, outlined))
 
@@ -92,7 +92,7 @@ class Pictures:
         """Return a picture under the evidence for a label, or as the model's answer is drawn.
 
         Raises:
-            ImageError: When it cannot be read or decoded.
+            ImageError: If it cannot be read or decoded.
         """
         return self._remembered(
             stamp, lambda: _encode(_shrunk(self._explained(number, label).overlay, LARGE_PX))
@@ -102,7 +102,7 @@ class Pictures:
         """Return what is known of a picture, and what the model answers.
 
         Raises:
-            ImageError: When it cannot be read or decoded.
+            ImageError: If it cannot be read or decoded.
         """
         sample = self.source.samples[number]
         picture = self._load(sample, THUMBNAIL_PX)

@@ -24,7 +24,7 @@ class ReviewSession:
         state: The review, its pictures, and who may ask.
 
     Raises:
-        UsageError: When the address cannot be listened on.
+        UsageError: If the address cannot be listened on.
     """
 
     def __init__(self, state: ReviewState) -> None:
@@ -65,7 +65,7 @@ class ReviewSession:
         return self._state.options
 
     def __repr__(self) -> str:
-        """Return one line."""
+        """Return a summary in one line."""
         where = f"at {self.url}" if self.is_open else "closed"
         return f"Review({self.review.report.location}, {where}, {len(self.decisions)} decided)"
 

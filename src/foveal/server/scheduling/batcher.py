@@ -127,7 +127,7 @@ class Batcher:
             terms: Who asks, until when.
 
         Raises:
-            ImageError: When it is not a picture, damaged, or over the limits.
+            ImageError: If it is not a picture, damaged, or over the limits.
         """
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         job = Job(served, data, explain, mask, terms, future)

@@ -142,7 +142,7 @@ def pixels_of(data: bytes) -> int:
     """Return height times width of a picture, by its header.
 
     Raises:
-        ImageError: When it is not a picture.
+        ImageError: If it is not a picture.
     """
     header = read_header(data)
     return header.height * header.width

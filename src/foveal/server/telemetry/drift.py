@@ -62,7 +62,7 @@ class DriftWatch:
         models: What is served; its bundles know what was answered on validation.
         families: Gives the metrics of all workers.
         telemetry: Told of the shifts.
-        clock: Gives seconds.
+        clock: Clock that returns seconds.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The classes of one picture, with the map that was averaged into their scores."""
+"""The classes of one picture, and the evidence map that their scores are the mean of."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ _BARS = 5
 @final
 @dataclass(frozen=True, repr=False)
 class Classification(Prediction):
-    """The answer to one picture; its confidence is that of the least certain decision.
+    """The classes of one picture; the confidence is that of the least certain decision.
 
     Attributes:
-        labels: The classes answered: one, or with `multi_label` any number.
-        probabilities: (C,) float32, calibrated.
-        evidence: (C, h, w) float32, the map whose mean is the logits; None unless asked for.
-        frame: Where the picture lies in the model input.
+        labels: Predicted classes: one, or any number with `multi_label`.
+        probabilities: (C,) float32, calibrated, in [0, 1].
+        evidence: (C, h, w) float32 map whose mean over the positions is the logits; None unless
+            requested.
+        frame: Position of the picture in the model input.
         classes: All C classes.
         multi_label: Whether several classes may apply.
     """
@@ -40,7 +41,7 @@ class Classification(Prediction):
     multi_label: bool
 
     def __eq__(self, other: object) -> bool:
-        """Compare the answers, not the maps."""
+        """Compare the answers without their maps."""
         return isinstance(other, Classification) and self.labels == other.labels
 
     def __hash__(self) -> int:
@@ -49,7 +50,7 @@ class Classification(Prediction):
 
     @property
     def label(self) -> str:
-        """The class; the classes joined by `|` where several may apply, "" when none does."""
+        """The class; with `multi_label` the classes joined by `|`, or "" for none."""
         return "|".join(self.labels)
 
     @property
@@ -59,7 +60,7 @@ class Classification(Prediction):
 
     @property
     def summary(self) -> str:
-        """`cat 98.1 %`."""
+        """The answer with its confidence, such as `cat 98.1 %`."""
         return f"{self.label or 'none'} {100 * self.confidence:.1f} %"
 
     @cached_property
@@ -74,7 +75,7 @@ class Classification(Prediction):
         return self.classes.names[int(self.probabilities.argmax())]
 
     def says(self, text: str) -> bool:
-        """Return whether a class is among those answered."""
+        """Return whether a class was predicted."""
         return text in self.labels
 
     def support(self, label: str) -> float:
@@ -82,7 +83,7 @@ class Classification(Prediction):
         return float(self.probabilities[self.classes.position(label)])
 
     def heat(self, label: str | None = None) -> NDArray[np.float32]:
-        """Return the evidence for a class; 0 is none or evidence against it, 1 the strongest."""
+        """Return the evidence for a class, in [0, 1]; 0 is no evidence or evidence against it."""
         if self.evidence is None:
             raise TargetError("The answer has no evidence map.", hint="predict(…, explain=True)")
         own = self.evidence[self.classes.position(self.main_label if label is None else label)]

@@ -63,7 +63,7 @@ def make_constraint(options: ConstraintOptions) -> Constraint | None:
     """Return the constraint that the options ask for, or None when they ask for none.
 
     Raises:
-        RecipeError: When they ask for several, for an unknown grammar, or for a pattern that is
+        RecipeError: If they ask for several, for an unknown grammar, or for a pattern that is
             no regular expression.
     """
     chosen = {"grammar": options.grammar, "pattern": options.pattern, "words": options.words}
@@ -81,7 +81,7 @@ def make_constraint(options: ConstraintOptions) -> Constraint | None:
 
 
 def allows(constraint: Constraint, text: str) -> bool:
-    """Tell whether a whole text is allowed."""
+    """Return whether a whole text is allowed."""
     state = constraint.start()
     for character in text:
         following = constraint.advance(state, character)
@@ -156,7 +156,7 @@ class Regex:
         """Compile the pattern.
 
         Raises:
-            RecipeError: When it is no regular expression, or too large a one.
+            RecipeError: If it is no regular expression, or too large a one.
         """
         if expanded_length(pattern) > _MAX_EXPANDED:
             raise RecipeError(
@@ -257,7 +257,7 @@ class Expression:
         """Choose the grammar: `arithmetic` (no assignments) or `formula` (at least one).
 
         Raises:
-            RecipeError: When there is no such grammar.
+            RecipeError: If there is no such grammar.
         """
         if grammar not in GRAMMARS:
             raise RecipeError(unknown_name("grammar", grammar, GRAMMARS))

@@ -168,7 +168,7 @@ def align(log_probabilities: NDArray[np.float32], indices: Sequence[int]) -> lis
         indices: The text as positions in the alphabet, from 0.
 
     Raises:
-        UsageError: When there are too few columns: one for each character and one between equals.
+        UsageError: If there are too few columns: one for each character and one between equals.
     """
     columns = len(log_probabilities)
     needed = len(indices) + sum(a == b for a, b in pairwise(indices))

@@ -53,7 +53,7 @@ def evaluate(text: str, *, max_length: int = MAX_LENGTH, max_depth: int = MAX_DE
         max_depth: Most brackets open at once.
 
     Raises:
-        ExpressionError: When the text is no expression, too long or too deep, or divides by zero.
+        ExpressionError: If the text is no expression, too long or too deep, or divides by zero.
     """
     if len(text) > max_length:
         raise ExpressionError(

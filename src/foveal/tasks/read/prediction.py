@@ -26,21 +26,22 @@ _SHOWN_CHARACTERS = 60
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Reading(Prediction):
-    """The answer to one picture; its confidence is the probability of the whole text.
+    """The text of one picture; the confidence is the probability of the whole text.
 
-    It is unsure under the bundle's limit, and when it breaks the bundle's constraint.
+    It is unsure if the confidence is below the limit of the bundle, or the text violates the
+    constraint of the bundle.
 
     Attributes:
-        characters: In reading order.
-        value: Exact value of an expression, `12` or `3/4`; None where there is none.
-        value_error: Why an expression has no value; None for texts that are no expressions.
-        log_probabilities: (T, K) float32, of each class in each column (or position); class 0 is
-            the blank, class i + 1 the i-th character of the alphabet.
-        attention: (positions, columns) float32, where each position's classifier looked; None for
-            a reader whose columns speak for themselves.
-        spans: Columns (or position) of each character, [first, end).
-        frame: Where the picture lies in the model input.
-        alphabet: The K - 1 characters.
+        characters: Characters in reading order.
+        value: Exact value of an expression, such as `12` or `3/4`, or None.
+        value_error: Why an expression has no value; None for texts that are not expressions.
+        log_probabilities: (T, K) float32 of each class in each column (or position); class 0 is the
+            blank, class i + 1 the i-th character of the alphabet.
+        attention: (positions, columns) float32 attention of the classifier of each position; None
+            for a reader without such classifiers.
+        spans: Columns (or position) of each character, as [first, end).
+        frame: Position of the picture in the model input.
+        alphabet: The K - 1 characters that can be read.
     """
 
     characters: tuple[Character, ...]
@@ -62,12 +63,12 @@ class Reading(Prediction):
 
     @property
     def text(self) -> str:
-        """What is written; may be empty."""
+        """The text; may be empty."""
         return "".join(character.char for character in self.characters)
 
     @property
     def summary(self) -> str:
-        """`AB3K 98.1 %`, or `3+4 = 7 98.1 %`."""
+        """The text with its confidence, such as `AB3K 98.1 %` or `3+4 = 7 98.1 %`."""
         text = self.text or "nothing"
         if self.value is not None:
             text = f"{text} = {self.value}"
@@ -77,12 +78,12 @@ class Reading(Prediction):
 
     @property
     def scores(self) -> dict[str, float]:
-        """Nothing: a text is not one of the labels."""
+        """Empty: a text is not a single label."""
         return {}
 
     @property
     def main_label(self) -> str | None:
-        """The character that is least sure: the one to look at."""
+        """The character with the lowest confidence."""
         return min(self.characters, key=lambda c: c.confidence).char if self.characters else None
 
     def says(self, text: str) -> bool:
@@ -95,10 +96,10 @@ class Reading(Prediction):
         return float(columns.max(initial=0.0))
 
     def heat(self, label: str | None = None) -> NDArray[np.float32]:
-        """Return where a character was seen.
+        """Return the evidence for a character at each pixel.
 
-        With one classifier a position this is where those that said the character looked; else
-        the columns' probabilities of it.
+        This is the attention of the classifiers that predicted the character if each position has a
+        classifier, or else the probability of the character in each column.
         """
         shown = self.main_label if label is None else label
         if shown is None:
@@ -140,7 +141,7 @@ class Reading(Prediction):
         return answer
 
     def to_html(self) -> str:
-        """Return each character above how sure it is."""
+        """Return each character above its confidence."""
         return (
             '<div style="display:flex;flex-wrap:wrap;gap:4px;margin-top:8px">'
             + "".join(_tile(character) for character in self.characters)
@@ -152,7 +153,7 @@ class Reading(Prediction):
         return replace(self, log_probabilities=self.log_probabilities[:0].copy(), attention=None)
 
     def alignment(self) -> Alignment:
-        """Return which columns say which character; a position says it where it looked."""
+        """Return the columns of each character; for a position, those that it attended to."""
         said, spans, attention = self.log_probabilities, self.spans, self.attention
         if attention is not None:
             peaks = attention.max(axis=1, keepdims=True)
@@ -171,7 +172,7 @@ def character_index(alphabet: Labels, character: str) -> int:
     """Return the position of a character in the alphabet.
 
     Raises:
-        TargetError: When it is not there.
+        TargetError: If it is not in the alphabet.
     """
     index = alphabet.index(character)
     if index is None:
@@ -201,7 +202,7 @@ def _tile(character: Character) -> str:
 
 
 def _around_peak(looked: NDArray[np.float32]) -> tuple[int, int]:
-    """Return the columns, [first, end), around the peak that are at least half as high."""
+    """Return the columns, [first, end), around the peak with at least half of its value."""
     peak = int(looked.argmax())
     low = np.flatnonzero(looked < _HALF)
     before, after = low[low < peak], low[low > peak]
@@ -210,7 +211,7 @@ def _around_peak(looked: NDArray[np.float32]) -> tuple[int, int]:
 
 
 def elected(predictions: Sequence[Reading]) -> Reading:
-    """Return the text for which the confidences of those that read it add up to most."""
+    """Return the text with the largest sum of confidences."""
     support: defaultdict[str, float] = defaultdict(float)
     for prediction in predictions:
         support[prediction.text] += prediction.confidence

@@ -126,7 +126,7 @@ class ReadTask(Task[Target, Reading]):
         """Return the text of one sample.
 
         Raises:
-            TargetError: When it is empty, too long, or has a character outside the alphabet.
+            TargetError: If it is empty, too long, or has a character outside the alphabet.
         """
         if len(raw) != 1 or not raw[0]:
             raise TargetError(f"Expected one text that is not empty. Received: {list(raw)}.")

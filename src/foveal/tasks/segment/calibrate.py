@@ -79,7 +79,7 @@ def fit_calibration(
         postprocess: Whether offsets and areas are chosen.
 
     Raises:
-        TargetError: When a mask differs in size from the network's map.
+        TargetError: If a mask differs in size from the network's map.
     """
     gaps, sampled = _gather(batches, targets)
     temperature = _fit_temperature(sampled)

@@ -46,7 +46,7 @@ class MaskCollector:
         """Take the next band; see `foveal.tasks.base.Collector`.
 
         Raises:
-            ValueError: When the band does not follow the one before, or reaches past the picture.
+            ValueError: If the band does not follow the one before, or reaches past the picture.
         """
         logits = outputs["logits"]
         classes, rows, width = logits.shape
@@ -67,7 +67,7 @@ class MaskCollector:
         """Return the prediction, its small patches and holes cleared away.
 
         Raises:
-            ValueError: When rows are missing.
+            ValueError: If rows are missing.
         """
         mask, calibration = self._mask, self._calibration
         if self._next != len(mask):

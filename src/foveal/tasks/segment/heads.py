@@ -61,7 +61,7 @@ def build_decoder(
         dropout: Share of channels dropped before the last convolution.
 
     Raises:
-        RecipeError: When the backbone has too few maps for the decoder.
+        RecipeError: If the backbone has too few maps for the decoder.
     """
     maps = Maps.of(channels, strides)
     if name == "fpn" and len(maps.levels) < _FPN_LEVELS:

@@ -1,4 +1,4 @@
-"""The mask of one picture, how much of it each label covers, and how sure it is."""
+"""The mask of one picture, with the area of each label and the confidence."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _NAMED = 3
 @final
 @dataclass(frozen=True, repr=False)
 class Segmentation(Prediction):
-    """The answer to one picture; its confidence is the mean probability of the pixels' labels.
+    """The mask of one picture; the confidence is the mean probability of the pixels' labels.
 
     Attributes:
-        pixels: How many pixels each label has.
+        pixels: (C,) number of pixels of each label.
         size: (height, width) of the mask.
-        probabilities: (C, H, W) calibrated, original pixels; None unless asked for.
-        labels: The C names.
-        offsets: What was added to the log odds of each label before one was chosen; empty for none.
+        probabilities: (C, H, W) calibrated probabilities in original pixels; None unless requested.
+        labels: The C label names.
+        offsets: Log odds added to each label before one was chosen for each pixel; empty for none.
     """
 
     pixels: tuple[int, ...]
@@ -38,7 +38,7 @@ class Segmentation(Prediction):
     offsets: tuple[float, ...] = ()
 
     def __eq__(self, other: object) -> bool:
-        """Compare the masks, not the probabilities."""
+        """Compare the masks without the probabilities."""
         if not isinstance(other, Segmentation) or self._found != other._found:
             return False
         if self.mask is None or other.mask is None:
@@ -55,7 +55,7 @@ class Segmentation(Prediction):
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The share of all pixels that each label has."""
+        """Share of all pixels of each label, in [0, 1]."""
         total = max(1, self.size[0] * self.size[1])
         return tuple(count / total for count in self.pixels)
 
@@ -66,7 +66,7 @@ class Segmentation(Prediction):
 
     @property
     def summary(self) -> str:
-        """`nuclei 25.9 %; 98.3 % sure`."""
+        """The shares with the confidence, such as `nuclei 25.9 %; 98.3 % sure`."""
         found = self.found()
         words = _listed(found[:_NAMED])
         if len(found) > _NAMED:
@@ -75,19 +75,19 @@ class Segmentation(Prediction):
 
     @property
     def scores(self) -> dict[str, float]:
-        """Nothing: a mask is not one of the labels."""
+        """Empty: a mask is not a single label."""
         return {}
 
     @property
     def main_label(self) -> str:
-        """The largest label beside the background; the first one when none was found."""
+        """The largest label except the background; the first one if none was found."""
         found = self.found()
         if found:
             return found[0][0]
         return next((name for name in self.labels if name != BACKGROUND), self.labels[0])
 
     def found(self) -> list[tuple[str, float]]:
-        """Return (label, share) of what occurs beside the background, largest first."""
+        """Return (label, share) of the labels that occur except the background, largest first."""
         pairs = zip(self.labels, self.shares, strict=True)
         there = [(name, share) for name, share in pairs if share and name != BACKGROUND]
         return sorted(there, key=lambda pair: -pair[1])
@@ -96,7 +96,7 @@ class Segmentation(Prediction):
         """Return the mask.
 
         Raises:
-            TargetError: When an evaluation has dropped it.
+            TargetError: If the mask was dropped by `without_maps`.
         """
         if self.mask is None:
             raise TargetError("The answer no longer has its mask.", hint="predict the picture")
@@ -107,7 +107,7 @@ class Segmentation(Prediction):
         return any(n == text and count for n, count in zip(self.labels, self.pixels, strict=True))
 
     def support(self, label: str) -> float:
-        """Return the label's mean probability; without maps its share of the pixels."""
+        """Return the mean probability of the label; without maps, its share of the pixels."""
         index = Labels(self.labels).position(label)
         if self.probabilities is None:
             return self.shares[index]
@@ -131,7 +131,7 @@ class Segmentation(Prediction):
         return draw_mask(picture, self.known_mask(), self.labels)
 
     def to_json(self) -> JsonObject:
-        """Return the classes with their shares and pixels, confidence, unsure and the size."""
+        """Return the labels with their shares and pixels, confidence, unsure and the size."""
         return {
             "classes": [
                 {"name": name, "share": round(share, 6), "pixels": count}
@@ -143,7 +143,7 @@ class Segmentation(Prediction):
         }
 
     def to_html(self) -> str:
-        """Return bars of the shares of what was found."""
+        """Return bars of the shares of the labels that were found."""
         from foveal.render.charts import bar_chart
 
         found = self.found()

@@ -128,7 +128,7 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         """Return the mask with positions in the labels instead of positions in `raw`.
 
         Raises:
-            TargetError: When there is no mask, a class occurs that is not a label, or a value that
+            TargetError: If there is no mask, a class occurs that is not a label, or a value that
                 is no class.
         """
         if mask is None:
@@ -189,7 +189,7 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         """Return one row of sums over pixels; its layout is `analysis.ROW_LAYOUT`.
 
         Raises:
-            TargetError: When the mask is not of the picture's size.
+            TargetError: If the mask is not of the picture's size.
         """
         if target.shape != prediction.size:
             raise TargetError(

@@ -25,7 +25,7 @@ def message_types() -> dict[str, type[Message]]:
     """Return the class of each message that a method takes or gives, by its name.
 
     Raises:
-        MissingExtraError: When protobuf is not installed.
+        MissingExtraError: If protobuf is not installed.
     """
     pool = _pool()
     factory = import_extra("google.protobuf.message_factory", "grpc", _NEED)

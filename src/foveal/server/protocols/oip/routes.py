@@ -147,7 +147,7 @@ async def answered(
         wait_s: How long the client's call has left; None when it does not say.
 
     Raises:
-        RequestError: When a picture, which is named, has no answer; 504 when it takes longer than
+        RequestError: If a picture, which is named, has no answer; 504 when it takes longer than
             the client or the server waits.
     """
     timeout_s = min((t for t in (asked.timeout_s, wait_s) if t is not None), default=None)

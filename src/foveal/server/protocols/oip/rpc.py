@@ -51,7 +51,7 @@ class RpcServer:
         state: What both share.
 
     Raises:
-        MissingExtraError: When grpcio is not installed.
+        MissingExtraError: If grpcio is not installed.
     """
 
     def __init__(self, state: ServerState) -> None:
@@ -68,7 +68,7 @@ class RpcServer:
         """Listen on the port of the options; `state.grpc_port` then says which.
 
         Raises:
-            UsageError: When the address cannot be listened on.
+            UsageError: If the address cannot be listened on.
         """
         options = self._state.options
         room = _ROOM_FACTOR * options.queue_bytes // options.max_body_bytes
