@@ -61,8 +61,8 @@ def picture(name: str, content: bytes) -> dict[str, object]:
 
 
 def test_what_is_kept_is_said_before_anything_is_sent(page) -> None:
-    expect(page.locator("#keeps")).to_contain_text("the picture is stored with what you say")
-    expect(page.locator("#keeps")).to_contain_text("Other pictures are not kept.")
+    expect(page.locator("#keeps")).to_contain_text("the picture is stored with it")
+    expect(page.locator("#keeps")).to_contain_text("Other pictures are not stored.")
 
 
 def test_a_class_is_put_right_and_named_anew(page, kept: Path) -> None:
@@ -70,24 +70,24 @@ def test_a_class_is_put_right_and_named_anew(page, kept: Path) -> None:
     card = page.locator(".answer").first
     expect(card.locator(".headline")).to_contain_text("circle")
     card.get_by_role("button", name="No, it is …").press("Enter")
-    choice = card.get_by_label("What the picture is")
+    choice = card.get_by_label("Correct class")
     expect(choice).to_be_focused()
     assert choice.locator("option").all_text_contents() == ["Choose…", "square", "Another class …"]
     choice.select_option("square")
     card.get_by_role("button", name="Send").press("Enter")
-    expect(card.locator(".feedback-said")).to_have_text("Thank you. The correction is kept.")
+    expect(card.locator(".feedback-said")).to_have_text("Thank you. The correction was stored.")
     expect(card.locator(".feedback-ask")).to_be_hidden()
 
     page.set_input_files("#choose", [picture("again.png", circle_png())])
     card = page.locator(".answer").first
     card.get_by_role("button", name="No, it is …").click()
-    card.get_by_label("What the picture is").select_option("Another class …")
-    card.get_by_label("Name of the class").fill("<img src=x onerror=alert(1)>")
+    card.get_by_label("Correct class").select_option("Another class …")
+    card.get_by_label("Class name").fill("<img src=x onerror=alert(1)>")
     card.get_by_role("button", name="Send").click()
     expect(card.locator(".feedback-said")).to_contain_text("cannot be a class")
-    card.get_by_label("Name of the class").fill("ring")
+    card.get_by_label("Class name").fill("ring")
     card.get_by_role("button", name="Send").click()
-    expect(card.locator(".feedback-said")).to_have_text("Thank you. The correction is kept.")
+    expect(card.locator(".feedback-said")).to_have_text("Thank you. The correction was stored.")
     assert [line.said.truth for line in read_feedback(kept)][-2:] == [("square",), ("ring",)]
 
 
@@ -96,11 +96,11 @@ def test_a_text_is_put_right(page, kept: Path) -> None:
     page.set_input_files("#choose", [picture("text.png", blocks_png("ABC", "ABC"))])
     card = page.locator(".answer").first
     card.get_by_role("button", name="No, it says …").click()
-    text = card.get_by_label("What the picture says")
+    text = card.get_by_label("Text in the picture")
     expect(text).to_have_value("ABC")
     text.fill("ABX")
     text.press("Enter")
-    expect(card.locator(".feedback-said")).to_have_text("Thank you. The correction is kept.")
+    expect(card.locator(".feedback-said")).to_have_text("Thank you. The correction was stored.")
     last = list(read_feedback(kept))[-1]
     assert (last.said.answer, last.said.truth) == (("ABC",), ("ABX",))
 
@@ -110,11 +110,11 @@ def test_a_mask_is_right_or_not_with_a_note(page, kept: Path) -> None:
     page.set_input_files("#choose", [picture("discs.png", circle_png())] * 2)
     right, wrong = page.locator(".answer").nth(1), page.locator(".answer").nth(0)
     right.get_by_role("button", name="Yes").click()
-    expect(right.locator(".feedback-said")).to_have_text("Thank you. Kept as right.")
+    expect(right.locator(".feedback-said")).to_have_text("Thank you. Stored as right.")
     wrong.get_by_role("button", name="No").click()
     wrong.get_by_label("Note").fill("the edge is cut off")
     wrong.get_by_role("button", name="Send").click()
-    expect(wrong.locator(".feedback-said")).to_have_text("Thank you. The correction is kept.")
+    expect(wrong.locator(".feedback-said")).to_have_text("Thank you. The correction was stored.")
     first, second = list(read_feedback(kept))[-2:]
     assert (first.said.right, first.mask is not None) == (True, True)
     assert (second.said.right, second.said.note) == (False, "the edge is cut off")

@@ -64,7 +64,7 @@ def page(browser, mask_server: ServerHandle, request: pytest.FixtureRequest):
         lambda message: problems.append(message.text) if message.type == "error" else None,
     )
     page.goto(mask_server.url)
-    expect(page.locator("#about")).to_contain_text("discs marks blue and red")
+    expect(page.locator("#about")).to_contain_text("discs segments blue and red")
     yield page
     context.close()
     assert problems == []
@@ -207,7 +207,7 @@ def test_shares_and_confidence_are_said(page) -> None:
         False,
     ]
     expect(page.locator(".headline")).to_contain_text("red")
-    expect(page.locator(".certainty")).to_contain_text("% sure, on average over its pixels")
+    expect(page.locator(".certainty")).to_contain_text("% mean confidence over its pixels")
     expect(page.locator("#announce")).to_contain_text("red")
     expect(page.locator(".view-stage canvas")).to_have_attribute(
         "aria-label", "cells.png under its mask: " + ", ".join(spoken(page, answer))

@@ -108,7 +108,7 @@ def test_a_model_that_is_not_usable_yet_says_why(page) -> None:
     page.route("**/predict/**", foreign)
     page.click("#clear")
     page.set_input_files("#choose", [GREY])
-    expect(page.locator(".unsure-note")).to_contain_text(f"{why} And this picture is unlike")
+    expect(page.locator(".unsure-note")).to_contain_text(f"{why} Also, this picture is unlike")
 
 
 def test_a_figure_has_the_digits_of_the_terminal(page) -> None:
@@ -192,7 +192,7 @@ def test_a_picture_over_the_limit_is_made_smaller_first(page) -> None:
     assert len(large) > 60_000
     page.set_input_files("#choose", [as_file("large.png", large)])
     expect(page.locator(".headline")).to_contain_text("circle")
-    expect(page.locator(".note")).to_contain_text("Made smaller before sending")
+    expect(page.locator(".note")).to_contain_text("Reduced before sending")
 
 
 def test_a_lost_server_is_said_and_can_be_tried_again(page) -> None:

@@ -69,7 +69,7 @@ def test_a_text_is_shown_with_how_sure_each_character_is(page) -> None:
     assert page.locator(".glyph").nth(1).get_attribute("title") == "B: 48 %"
     assert page.locator(".characters li").all_text_contents() == ["A: 100 %", "B: 48 %", "C: 100 %"]
     expect(page.locator(".spoken")).to_have_text("ABC")
-    expect(page.locator(".unsure-note")).to_contain_text("it asks for 60 %")
+    expect(page.locator(".unsure-note")).to_contain_text("the limit of 60 %")
     expect(page.locator(".value")).to_be_hidden()
     expect(page.locator(".bars")).to_be_hidden()
     expect(page.locator("#announce")).to_have_text("A?C.png: unsure, best guess ABC, 45 %")
@@ -79,8 +79,9 @@ def test_the_page_says_what_the_model_reads(page) -> None:
     expect(page.locator("h1")).to_have_text("What does this picture say?")
     about = page.locator("#about").text_content().replace("\u2060", "")
     assert about == (
-        "reader reads texts of 3 characters: A–C. It takes lines of any width, up to 16 times the "
-        "height, at 16 pixels high. Right for 98.0 % (95.0 to 100.0 %) of its validation pictures."
+        "reader reads texts of 3 characters: A–C. It accepts lines up to 16 times as wide as high, "
+        "scaled to a height of 16 pixels. 98.0 % (95.0 to 100.0 %) of its answers to validation "
+        "pictures were right."
     )
     page.get_by_label("Model").select_option("sums")
     expect(page.locator("#about")).to_contain_text("3 characters: / 0 1.")
@@ -192,7 +193,7 @@ def test_a_text_that_cannot_be_read_is_not_sent(page, text: str, said: str) -> N
 def test_changing_to_a_model_that_classifies_changes_the_words(page) -> None:
     page.locator('input[value="check"]').check(force=True)
     page.get_by_label("Model").select_option("tiny")
-    expect(page.locator("#about")).to_contain_text("tells circle and square apart")
+    expect(page.locator("#about")).to_contain_text("distinguishes circle and square.")
     expect(page.locator("h1")).to_have_text("Does the picture fit its category?")
     expect(page.get_by_label("Declared category")).to_be_visible()
     expect(page.get_by_label("Expected text")).to_be_hidden()

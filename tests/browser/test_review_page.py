@@ -76,7 +76,7 @@ def test_a_whole_review_takes_a_key_for_each_picture(opened: Opened) -> None:
     page.keyboard.type("hor")
     press(page, "Enter k")
     # The outliers are decided too, as suspects: nothing is left anywhere.
-    expect(page.locator("#complete-words")).to_contain_text("All is decided.")
+    expect(page.locator("#complete-words")).to_contain_text("All decisions are made.")
     expect(page.locator("#apply-command")).to_have_text("foveal clean photos")
     assert actions(session) == [
         ("00000", "keep"),
@@ -241,7 +241,7 @@ def test_a_picture_opens_large_with_those_beside_it(opened: Opened) -> None:
 def test_single_letters_can_be_switched_off(opened: Opened) -> None:
     page, session = opened(3)
     press(page, "?")
-    page.get_by_label("Single letters decide").uncheck()
+    page.get_by_label("Enable single-letter keys").uncheck()
     press(page, "Escape k ArrowRight q Enter")
     expect(page.locator("#done")).to_have_text("1")
     assert actions(session) == [("00001", "horse")]
@@ -403,7 +403,7 @@ def test_no_decision_that_was_acknowledged_is_lost_when_the_server_is_killed(
                 page.wait_for_timeout(5)
             server.send_signal(signal.SIGKILL)
         page.keyboard.press("q")
-        expect(page.locator("#error")).to_contain_text("does not answer any more")
+        expect(page.locator("#error")).to_contain_text("is no longer running")
         kept = Decisions(Workspace.of(data).review).read()
         # One that was written may not have been answered.
         assert len(acknowledged) <= len(kept) <= len(acknowledged) + 1

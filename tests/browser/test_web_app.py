@@ -153,7 +153,7 @@ def test_an_app_is_proven_checks_itself_and_answers_without_a_network(
     expect(page.locator(".certainty")).to_contain_text("sure")
     expect(page.locator(".toggle")).to_be_visible()
     expect(page.locator(".over")).to_be_visible()
-    page.get_by_role("checkbox", name="Show what speaks for the answer").uncheck()
+    page.get_by_role("checkbox", name="Show the evidence").uncheck()
     expect(page.locator(".over")).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.get_by_role("button", name="Remove dark.png").click()

@@ -238,4 +238,4 @@ def test_two_classes_get_the_section_of_thresholds() -> None:
         analyse([("cat", "cat"), ("dog", "dog")], names), names, multi_label=False
     )
 
-    assert "If you look for dog" in [section.title for section in sections]
+    assert "Detecting dog" in [section.title for section in sections]

@@ -97,15 +97,16 @@ def certainty_section(values: JsonObject) -> ReportSection:
     coverage = curve_chart(
         [
             Series(
-                "accuracy of what is answered", [(p["coverage"], p["accuracy"]) for p in points]
+                "accuracy of the remaining answers",
+                [(p["coverage"], p["accuracy"]) for p in points],
             ),
-            Series("at this bundle's limit", operating, "points"),
+            Series("at the limit of this model", operating, "points"),
         ],
-        Axis("share answered, not unsure"),
+        Axis("share of answers that are not unsure"),
         Axis("accuracy", low=float(floor)),
     )
     return ReportSection(
-        title="How sure it is",
+        title="Confidence",
         note="Reliability: where the bars reach the dashed line, 90 % sure means right nine times "
         "in ten; shorter bars are overconfidence. Coverage: how accuracy grows when the least sure "
         "answers are left out.",

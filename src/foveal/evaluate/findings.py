@@ -27,12 +27,12 @@ _OVERCONFIDENT = 0.05
 # `foveal.workflow.familiarity`. More than this is worth a warning.
 _UNFAMILIAR = 0.05
 
-_LEARN_MORE = "more labelled pictures, or a longer training"
+_LEARN_MORE = "add labelled pictures, or train longer"
 
 _FAILURES = {
-    "unlabelled": ("without a label, not measured", None),
+    "unlabelled": ("without a label, not evaluated", None),
     "target_invalid": (
-        "with a label that the bundle does not know, not measured",
+        "with a label that the bundle does not know, not evaluated",
         "train again with these classes, or measure data of the bundle's classes",
     ),
 }
@@ -65,7 +65,7 @@ def own_findings(
                 f"Only {count} pictures were measured: the share of right answers is "
                 f"between {100 * low:.0f} and {100 * high:.0f} %.",
                 count=count,
-                hint="measure more pictures",
+                hint="evaluate on more pictures",
             )
         )
     sure = float(confidence.mean())
@@ -190,7 +190,7 @@ def _failed(failures: Sequence[Failure]) -> list[Finding]:
         by_code[failure.code].append(failure)
     findings = []
     for code, group in by_code.items():
-        words, hint = _FAILURES.get(code, ("that cannot be read, not measured", None))
+        words, hint = _FAILURES.get(code, ("that cannot be read, not evaluated", None))
         findings.append(
             Finding(
                 f"evaluate.{code}",

@@ -39,7 +39,7 @@ def trained_on_finding(
             trained_on_sentence(len(positions), len(trained_on)),
             samples=tuple(measured.samples[i].id for i in positions[:_LISTED]),
             count=len(positions),
-            hint="measure on pictures that the model has not seen",
+            hint="evaluate on pictures that the model has not seen",
         )
     ]
 

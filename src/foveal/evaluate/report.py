@@ -147,7 +147,7 @@ def _facts(evaluation: Results) -> list[tuple[str, str, str]]:
         (
             "Pictures",
             f"{evaluation.samples:,}",
-            f"{len(evaluation.failures)} could not be measured" if evaluation.failures else "",
+            f"{len(evaluation.failures)} could not be evaluated" if evaluation.failures else "",
         ),
         (
             "Says “unsure”",
@@ -157,7 +157,7 @@ def _facts(evaluation: Results) -> list[tuple[str, str, str]]:
             else f"below a confidence of {certainty['unsure_below']:.3f}",
         ),
         (
-            "Right when sure",
+            "Accuracy when not unsure",
             percent(sure["value"]),
             "" if sure["low"] is None else f"{percent(sure['low'])} to {percent(sure['high'])}",
         ),
@@ -227,7 +227,7 @@ def _groups(evaluation: Results) -> list[ReportSection]:
     return [
         ReportSection(
             title="Groups",
-            note="The groups that the data names (a writer, a book, a source); the surest "
+            note="The groups of the data (such as writers, books or sources), most certain "
             "weakness first.",
             tables=((("group", "pictures", title, "right", "right, 95 % interval"), rows),),
         )
@@ -270,7 +270,7 @@ def _model_facts(evaluation: Results) -> list[tuple[str, str]]:
 def _trained_on(data: JsonObject) -> str:
     return (
         f"{data['train']:,} of {data['samples']:,} pictures; "
-        f"{data['val']:,} were kept for validation"
+        f"{data['val']:,} were used for validation"
     )
 
 

@@ -12,7 +12,7 @@ def _parser(name: str, description: str) -> MagicArgumentParser:
 
 
 def _init() -> MagicArgumentParser:
-    parser = _parser("foveal_init", "Set where jobs go, and what they run on.")
+    parser = _parser("foveal_init", "Set the target of jobs and the machines that they run on.")
     add = parser.add_argument
     add(
         "--on",
@@ -21,13 +21,17 @@ def _init() -> MagicArgumentParser:
     )
     add("--project", help="of Google's cloud")
     add("--region", help="of Google's cloud (us-central1)")
-    add("--bucket", help="where packages and results go")
-    add("--machine", help="type of machine, such as n1-standard-8")
-    add("--accelerator", help="type of accelerator, such as NVIDIA_TESLA_T4")
-    add("--accelerators", type=int, default=1, help="how many of them (1)")
-    add("--image", help="container image that jobs run in")
-    add("--spot", action="store_true", help="machines that may be taken away, for less money")
-    add("--service-account", help="account that jobs act as")
+    add("--bucket", help="bucket for packages and results")
+    add("--machine", help="machine type, such as n1-standard-8")
+    add("--accelerator", help="accelerator type, such as NVIDIA_TESLA_T4")
+    add("--accelerators", type=int, default=1, help="number of accelerators (1)")
+    add("--image", help="container image of the jobs")
+    add(
+        "--spot",
+        action="store_true",
+        help="use spot machines, which are cheaper and can be reclaimed",
+    )
+    add("--service-account", help="service account of the jobs")
     add(
         "--requirements",
         default="auto",
@@ -44,16 +48,16 @@ def _init() -> MagicArgumentParser:
 
 
 def _code() -> MagicArgumentParser:
-    parser = _parser("foveal_code", "Keep the cell for jobs, and run it here.")
+    parser = _parser("foveal_code", "Collect the cell for jobs, and run it here.")
     parser.add_argument(
         "name", nargs="?", help="the same name replaces the cell; by default the front end's id"
     )
-    parser.add_argument("--no-run", action="store_true", help="keep it, and do not run it here")
+    parser.add_argument("--no-run", action="store_true", help="collect it without running it here")
     return parser
 
 
 def _run() -> MagicArgumentParser:
-    parser = _parser("foveal_run", "Send the kept cells and this one as one job.")
+    parser = _parser("foveal_run", "Submit the collected cells and this one as one job.")
     add = parser.add_argument
     add("--on", metavar="TARGET", help="where to; by default what %%foveal_init says, or local")
     add("--name", help="of the job, for `foveal jobs`")
@@ -64,9 +68,9 @@ def _run() -> MagicArgumentParser:
 
 
 def _cells() -> MagicArgumentParser:
-    parser = _parser("foveal_cells", "Show the kept cells, or forget some.")
-    parser.add_argument("--forget", nargs="+", default=[], metavar="NAME", help="cells to forget")
-    parser.add_argument("--all", action="store_true", help="forget all")
+    parser = _parser("foveal_cells", "Show the collected cells, or drop some.")
+    parser.add_argument("--forget", nargs="+", default=[], metavar="NAME", help="cells to drop")
+    parser.add_argument("--all", action="store_true", help="drop all")
     return parser
 
 

@@ -81,7 +81,7 @@ def history_html(run: Path | None) -> str:
     """
     section = training_section(run / "results.csv") if run is not None else None
     if section is None:
-        return "<p>There are no curves: the run of this model is not at hand.</p>"
+        return "<p>No learning curves: the run of this model is not available.</p>"
     figures = (
         f"<div><strong>{escape(title)}</strong></div>{svg}" for title, svg in section.figures
     )
@@ -109,7 +109,7 @@ def features_html(features: NDArray[np.float32], *, limit: int = 32) -> str:
         UsageError: If the layer has no maps.
     """
     sheet = features_figure(features, limit=limit)
-    words = f"{min(limit, len(features))} of {len(features)} channels, the most varied first"
+    words = f"{min(limit, len(features))} of {len(features)} channels, highest variance first"
     return image_html(sheet, alternative=words, width_px=sheet.shape[1]) + f"<p>{words}</p>"
 
 

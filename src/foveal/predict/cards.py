@@ -30,7 +30,7 @@ def answer_html(prediction: Prediction, picture: Picture, overlay: Image) -> str
     if prediction.unsure:
         words += "<p>The model is unsure about this picture.</p>"
     if "unfamiliar" in prediction.reasons:
-        words += "<p>It is unlike those that the model was trained on.</p>"
+        words += "<p>It is unlike the training pictures.</p>"
     return side_by_side(
         (
             image_html(pixels, alternative="the picture", width_px=width),

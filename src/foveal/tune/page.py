@@ -28,7 +28,7 @@ def body(tuning: Tuning) -> str:
     of = "" if tuning.budget_s is None else f" of {words(tuning.budget_s)}"
     charts = [_figure(f"{metric} on validation, trial by trial", _history(tuning))]
     if tuning.importances:
-        charts.append(_figure("Share of the differences by setting", _importances(tuning)))
+        charts.append(_figure("Importance of each setting", _importances(tuning)))
     parts = [
         f"<p><strong>{escape(_capital(tuning.sentence))}.</strong></p>",
         f"<p>{escape(summary(tuning.trials))}; {escape(took + of)}.</p>",
@@ -67,7 +67,7 @@ def _comparison(tuning: Tuning) -> str:
 def _history(tuning: Tuning) -> str:
     known = [row for row in tuning.trials if row.value is not None]
     if not known:
-        return "<p>No trial has been judged yet.</p>"
+        return "<p>No trial has finished yet.</p>"
     trained = [(float(r.number), float(r.value or 0)) for r in known if r.state == "trained"]
     others = [(float(r.number), float(r.value or 0)) for r in known if r.state != "trained"]
     best: list[tuple[float, float]] = []
@@ -81,7 +81,7 @@ def _history(tuning: Tuning) -> str:
     low, high = max(0.0, min(values) - margin), min(1.0, max(values) + margin)
     series = [
         Series("best so far", best),
-        Series("given up or unfinished", others, style="marks"),
+        Series("pruned or unfinished", others, style="marks"),
         Series("trained to the end", trained, style="marks"),
     ]
     if default := next((v for number, v in trained if number == 0), None):
@@ -105,12 +105,12 @@ def _changes(tuning: Tuning) -> str:
     if tuning.best is None or not changes:
         return ""
     table = table_html(["setting", "default", f"trial {tuning.best.number}"], changes)
-    return f"<h2>What the best recipe does otherwise</h2>{table}"
+    return f"<h2>Settings of the best recipe that differ from the default</h2>{table}"
 
 
 def _trials(tuning: Tuning) -> str:
     ordered = sorted(tuning.trials, key=_order)
-    header = ["trial", tuning.metric.replace("_", " "), "", "epochs", "time", "what it tried"]
+    header = ["trial", tuning.metric.replace("_", " "), "", "epochs", "time", "settings"]
     rows = [_cells(tuning, row) for row in ordered[:_LISTED]]
     more = len(ordered) - len(rows)
     note = f"<p>{more} more in trials.csv.</p>" if more > 0 else ""

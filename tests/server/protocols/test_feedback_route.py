@@ -96,8 +96,8 @@ def test_the_page_says_what_is_kept(collecting: Callable[..., httpx.Client]) -> 
     client = collecting(collect_unsure=True)
     assert client.get("/models").json()["feedback"] == {"new_labels": False, "keeps_unsure": True}
     page = client.get("/").text
-    assert "keeps pictures that the model is unsure of" in page
-    assert "and are not kept.</p>" not in page
+    assert "stores pictures that the model is unsure of" in page
+    assert "and are not stored.</p>" not in page
     assert "POST /feedback" in client.get("/docs").text
     assert "/feedback" in client.get("/openapi.json").json()["paths"]
 

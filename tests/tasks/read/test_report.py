@@ -34,7 +34,7 @@ def sections_of(*pairs: tuple[str, str], alphabet: str = "0O1") -> dict[str, Rep
         ),
         (
             "0",
-            ["By length", "By position", "Left out and made up", "Characters"],
+            ["By length", "By position", "Missed and extra characters", "Characters"],
             "one was left out",
         ),
     ],
@@ -82,7 +82,7 @@ def test_characters_come_worst_first_and_those_never_seen_last() -> None:
 
 def test_what_was_left_out_and_made_up_stands_side_by_side() -> None:
     section = sections_of(("0O", "0"), ("0O", "0"), ("10", "0"), ("1", "11"))[
-        "Left out and made up"
+        "Missed and extra characters"
     ]
 
     assert section.tables == (

@@ -73,7 +73,7 @@ def _confused(details: JsonObject) -> ReportSection:
     )
     return ReportSection(
         title="Most confused",
-        note="Which is mistaken for which, most frequent first.",
+        note="Pairs of true and predicted class, most frequent first.",
         tables=((("true", "answered", "times", "share of the true class"), rows),),
     )
 
@@ -105,8 +105,8 @@ def _binary(binary: JsonObject) -> ReportSection:
     )
     header = ("threshold", "accuracy", "precision", "recall", "F1", "false positives")
     return ReportSection(
-        title=f"If you look for {name}",
-        note=f"What each threshold on the probability of {name} would give.",
+        title=f"Detecting {name}",
+        note=f"Metrics for each threshold on the probability of {name} would give.",
         tables=((header, rows),),
         figures=(
             (f"ROC, area {_interval(binary['roc_auc'])}", roc),
@@ -159,7 +159,7 @@ def _balance(details: JsonObject) -> ReportSection:
     tail = [] if len(table) <= _BARS_SHOWN else table[-_BARS_SHOWN // 2 :]
     high = max([c["support"] for c in table], default=1) or 1
     if tail:
-        parts = [("The most frequent classes", shown), ("The rarest classes", tail)]
+        parts = [("The most frequent classes", shown), ("The least frequent classes", tail)]
     else:
         parts = [
             ("… and" if i else "Pictures of each class", shown[i : i + _COLUMN])
@@ -171,7 +171,7 @@ def _balance(details: JsonObject) -> ReportSection:
         figures.append((title, bar_chart(rows, high=high)))
     return ReportSection(
         title="Class balance",
-        note="How many pictures of each class were measured.",
+        note="Number of evaluated pictures of each class.",
         figures=tuple(figures),
     )
 

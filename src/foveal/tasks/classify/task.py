@@ -75,12 +75,14 @@ class ClassifyTask(Task[Target, Classification]):
     )
     metric_words: ClassVar[Mapping[str, MetricWords]] = {
         "accuracy": MetricWords("Accuracy", "pictures answered completely right"),
-        "macro_f1": MetricWords("Macro F1", "mean over the classes, each counting the same"),
+        "macro_f1": MetricWords("Macro F1", "mean over the classes, unweighted"),
         "precision": MetricWords(
-            "Precision", "of what was answered, how much is right (mean over classes)"
+            "Precision", "share of the predictions that are right (mean over classes)"
         ),
-        "recall": MetricWords("Recall", "of what is there, how much was found (mean over classes)"),
-        "weighted_f1": MetricWords("Weighted F1", "mean over the classes, by their frequency"),
+        "recall": MetricWords(
+            "Recall", "share of the true labels that were predicted (mean over classes)"
+        ),
+        "weighted_f1": MetricWords("Weighted F1", "mean over the classes, weighted by frequency"),
         "ece": ECE_WORDS,
         "micro_f1": MetricWords("Micro F1", "over all labels of all pictures together"),
         "label_accuracy": MetricWords(

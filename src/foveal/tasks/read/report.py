@@ -112,7 +112,7 @@ def _confused(pairs: Sequence[JsonObject]) -> ReportSection:
     ]
     return ReportSection(
         title="Confused characters",
-        note="Which is mistaken for which, most frequent first.",
+        note="Pairs of true and read character, most frequent first.",
         figures=(("The most frequent", bar_chart(bars, color=_BAD)),),
         tables=((("true", "read", "times", "share of the true character"), rows),),
     )
@@ -128,7 +128,7 @@ def _missed_and_invented(details: JsonObject) -> ReportSection:
         (*missed, *invented) for missed, invented in zip_longest(*columns, fillvalue=("", ""))
     )
     return ReportSection(
-        title="Left out and made up",
+        title="Missed and extra characters",
         note=f"Of {edits['characters']:,} characters {edits['missed']:,} were left out, and "
         f"{edits['invented']:,} were read that are not there; {edits['substituted']:,} were taken "
         "for another.",

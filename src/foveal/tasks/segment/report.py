@@ -118,7 +118,7 @@ def _empty(empty: JsonObject) -> ReportSection:
     )
     return ReportSection(
         title="Empty masks",
-        note="Pictures with nothing to find have no Dice when nothing is found, and Dice 0 when "
+        note="Pictures with nothing to find have no Dice if nothing is found, and Dice 0 if "
         "something is (a false alarm).",
         tables=((("truth", "pictures", "nothing found", "something found"), rows),),
     )

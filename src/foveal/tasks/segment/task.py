@@ -69,9 +69,11 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         "dice": MetricWords("Dice", "overlap of answer and truth, mean over pictures"),
         "iou": MetricWords("IoU", "intersection over union, mean over pictures"),
         "precision": MetricWords(
-            "Precision", "of what was answered, how much is right (mean over classes)"
+            "Precision", "share of the predicted pixels that are right (mean over classes)"
         ),
-        "recall": MetricWords("Recall", "of what is there, how much was found (mean over classes)"),
+        "recall": MetricWords(
+            "Recall", "share of the true pixels that were predicted (mean over classes)"
+        ),
         "f1": MetricWords(
             "Pixel F1", "harmonic mean of precision and recall of pixels, mean over pictures"
         ),

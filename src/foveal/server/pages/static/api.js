@@ -69,7 +69,7 @@ export async function fitToLimits(file, limits) {
     const limit = readableBytes(limits.max_body_bytes);
     throw new AnswerError(
       `${file.name} has ${readableBytes(file.size)}, over the server's limit of ${limit}, and this ` +
-        "browser cannot open it to make it smaller.",
+        "browser cannot open it to reduce it.",
     );
   }
   // Halved until it fits: a noisy picture can be large at any quality.
@@ -78,10 +78,10 @@ export async function fitToLimits(file, limits) {
     if (picture.size <= limits.max_body_bytes) {
       bitmap.close();
       const sizes = `${readableBytes(file.size)} → ${readableBytes(picture.size)}`;
-      return { picture, note: `Made smaller before sending: ${sizes}.` };
+      return { picture, note: `Reduced before sending: ${sizes}.` };
     }
   }
-  throw new AnswerError(`${file.name} cannot be made small enough for this server.`);
+  throw new AnswerError(`${file.name} cannot be reduced enough for this server.`);
 }
 
 async function scaled(bitmap, side) {

@@ -33,7 +33,7 @@ async function start() {
   select.replaceChildren(...models.map((m) => new Option(m.name, m.name)));
   byId("model-field").hidden = models.length < 2;
   select.addEventListener("change", () => chooseModel(select.value));
-  byId("limits").textContent += `, up to ${readableBytes(limits.max_body_bytes)}; larger ones are made smaller here first`;
+  byId("limits").textContent += `, up to ${readableBytes(limits.max_body_bytes)}; larger ones are reduced in the browser first`;
   chooseModel(models[0].name);
 }
 
@@ -69,7 +69,7 @@ async function add(files) {
   const pictures = [...files];
   if (pictures.length === 0) return;
   if (!model) {
-    showPageError("There is no model to ask.");
+    showPageError("No model is loaded.");
     return;
   }
   const declared = isChecking() ? check.declared : null;

@@ -100,17 +100,17 @@ export class Card {
   unsureText() {
     const whys = this.answer.reasons.map((reason) => this.why(reason));
     if (!this.model.usable) {
-      const foreign = this.answer.reasons.includes("unfamiliar") ? ` And ${this.why("unfamiliar")}.` : "";
-      return `${this.model.promise}${foreign} This is a best guess. Please look yourself.`;
+      const foreign = this.answer.reasons.includes("unfamiliar") ? ` Also, ${this.why("unfamiliar")}.` : "";
+      return `${this.model.promise}${foreign} This is a best guess. Please check it yourself.`;
     }
-    return `Unsure. This is a best guess: ${whys.join(", and ")}. Please look yourself.`;
+    return `Unsure. This is a best guess: ${whys.join(", and ")}. Please check it yourself.`;
   }
 
   why(reason) {
     const limit = this.model.unsure_below;
-    if (reason === "unfamiliar") return "this picture is unlike those that the model was trained on";
+    if (reason === "unfamiliar") return "this picture is unlike the training pictures";
     if (this.isReading) return unsureReason(this.answer, limit);
-    return `the model is not certain enough (it asks for ${percent(limit)})`;
+    return `the confidence is below the limit of ${percent(limit)}`;
   }
 
   drawScores() {
@@ -172,8 +172,8 @@ export class Card {
         const { explanation } = await predict(this.model.name, this.sent, { explain: true });
         image.src = `data:image/png;base64,${explanation.png_b64}`;
         image.alt = this.isReading
-          ? `Which columns of the picture were read as which character of ${this.answer.text || "no text"}`
-          : `Where the evidence for ${this.answer.label} lies`;
+          ? `Alignment of the picture's columns to the characters of ${this.answer.text || "no text"}`
+          : `Evidence for ${this.answer.label}`;
         await image.decode();
       } catch (error) {
         this.show(".error", error.message);

@@ -35,7 +35,7 @@ class Check {
     if (answer.unsure) {
       const guess = answer.matches ? `Perhaps ${declared}, but unsure` : `Unsure: perhaps ${seen}, not ${declared}`;
       const unfamiliar = answer.reasons.includes("unfamiliar");
-      const why = unfamiliar ? ": unlike the pictures it was trained on" : ` (${percent(answer.confidence)})`;
+      const why = unfamiliar ? ": unlike the training pictures" : ` (${percent(answer.confidence)})`;
       return { kind: "unsure", text: `${guess}${why}.` };
     }
     if (answer.matches) return { kind: "match", text: `Match: this ${this.is} ${declared}.` };
@@ -43,8 +43,8 @@ class Check {
   }
 
   unsureText(unsure, answers, declared) {
-    if (answers.length === 1) return `${this.judge(unsure[0], declared).text} Please look yourself.`;
-    return `${unsure.length} of ${answers.length} pictures are unsure. Please look yourself.`;
+    if (answers.length === 1) return `${this.judge(unsure[0], declared).text} Please check it yourself.`;
+    return `${unsure.length} of ${answers.length} pictures are unsure. Please check them yourself.`;
   }
 }
 
@@ -96,7 +96,7 @@ export class CategoryCheck extends Check {
     const warning = `${what} like ${[...seen].join(", ") || "none of the classes"}, not ${declared}.`;
     const selectable = [...this.control.options].some((option) => option.value && option.value === label);
     if (!single || !selectable) {
-      this.say("mismatch", `${warning} The category was left as it is.`);
+      this.say("mismatch", `${warning} The category was not changed.`);
       return;
     }
     this.previous = declared;
@@ -138,7 +138,7 @@ export class TextCheck extends Check {
   isAnswerable() {
     if (this.declared === null) return this.ask("Type the expected text first.");
     const odd = [...this.declared].find((character) => !this.labels.has(character));
-    return odd === undefined || this.ask(`The model knows no “${visible(odd)}”, so it can never read this text.`);
+    return odd === undefined || this.ask(`The model does not know “${visible(odd)}”, so it can never read this text.`);
   }
 
   conclude(answers, declared) {

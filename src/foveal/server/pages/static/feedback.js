@@ -75,7 +75,7 @@ export class Feedback {
       await sendFeedback(this.card.model.name, this.card.sent, fields);
       this.ask.hidden = true;
       this.open(false);
-      this.say(isRight ? "Thank you. Kept as right." : "Thank you. The correction is kept.", "kept");
+      this.say(isRight ? "Thank you. Stored as right." : "Thank you. The correction was stored.", "kept");
     } catch (error) {
       if (!(error instanceof AnswerError)) throw error;
       this.say(error.message, "failed");
@@ -116,7 +116,7 @@ function textField(card) {
   input.required = true;
   input.maxLength = 1000;
   return {
-    elements: [labelled("What the picture says", input)],
+    elements: [labelled("Text in the picture", input)],
     preset: () => (input.value = card.answer.text),
     read: () => ({ text: input.value.trim() }),
   };
@@ -127,14 +127,14 @@ function choiceField(card, takesNew) {
   select.required = true;
   const other = textInput();
   other.maxLength = 100;
-  const named = labelled("Name of the class", other);
+  const named = labelled("Class name", other);
   const show = () => {
     named.hidden = select.value !== NEW;
     other.required = !named.hidden;
   };
   select.addEventListener("change", show);
   return {
-    elements: [labelled("What the picture is", select), named],
+    elements: [labelled("Correct class", select), named],
     preset: () => {
       const names = card.model.labels.filter((name) => name !== card.answer.label);
       const options = names.map((name) => new Option(name, name));
@@ -150,7 +150,7 @@ function choiceField(card, takesNew) {
 function boxesField(card) {
   const group = document.createElement("fieldset");
   const legend = document.createElement("legend");
-  legend.textContent = "What the picture is: all that applies";
+  legend.textContent = "All classes that apply";
   const boxes = card.model.labels.map((name) => {
     const box = document.createElement("input");
     box.type = "checkbox";

@@ -59,13 +59,13 @@ function show(now) {
   tiles("tiles", [
     ["Pictures answered", now.pictures.toLocaleString("en")],
     ["Unsure", share(now.unsure, now.pictures)],
-    ["Pictures a second", points.length ? points.at(-1).rate.toFixed(1) : "–"],
+    ["Pictures per second", points.length ? points.at(-1).rate.toFixed(1) : "–"],
     ["Median latency", ms(all.half)],
     ["99th percentile", ms(all.most)],
-    ["In work", `${now.queue.pictures} of ${now.queue.limit}`],
+    ["In progress", `${now.queue.pictures} of ${now.queue.limit}`],
     ["Memory", now.resident_bytes ? `${Math.round(now.resident_bytes / 2 ** 20).toLocaleString("en")} MiB` : "–"],
   ]);
-  draw("rate", [points.map((p) => p.rate)], "pictures a second");
+  draw("rate", [points.map((p) => p.rate)], "pictures per second");
   draw("latency", [points.map((p) => p.half), points.map((p) => p.most)], "ms");
   const statuses = Object.entries(now.statuses).sort();
   tiles("statuses", statuses.length ? statuses.map(([status, n]) => [statusWords(status), n.toLocaleString("en")]) : [["No request yet", "–"]]);
@@ -74,7 +74,7 @@ function show(now) {
 }
 
 function statusWords(status) {
-  const words = { 200: "answered", 499: "client gone", 429: "over a quota", 503: "busy", 504: "too late" };
+  const words = { 200: "answered", 499: "client disconnected", 429: "over quota", 503: "busy", 504: "timed out" };
   return words[status] ? `${status}, ${words[status]}` : status;
 }
 
@@ -124,7 +124,7 @@ function versionPart(version) {
   const compared = version.agreement;
   if (compared.pictures || compared.busy || compared.failed) part.append(element("p", agreementWords(compared)));
   if (!version.validation) {
-    part.append(element("p", "This bundle does not say what was answered on validation, so no drift is measured. Train it again to have it.", "muted small"));
+    part.append(element("p", "This bundle does not record its answers on validation, so drift is not measured. Retrain the model to enable it.", "muted small"));
     return part;
   }
   part.append(drift("Answers", version.last_hour.kinds, version.validation.kinds, version.drift.kinds));
@@ -179,7 +179,7 @@ function track(value, kind) {
 function showAlarms(now) {
   const said = now.models.flatMap((model) => model.versions.flatMap((version) =>
     Object.entries(version.drift).filter(([, found]) => found.alarm).map(([of, found]) =>
-      `${model.name}, version ${version.version}: ${of === "kinds" ? "what is answered" : "the confidence"} has shifted from validation (${found.index.toFixed(2)}, over ${found.limit.toFixed(2)}, ${found.samples.toLocaleString("en")} answers).`)));
+      `${model.name}, version ${version.version}: ${of === "kinds" ? "the distribution of answers" : "the distribution of confidences"} has shifted from validation (${found.index.toFixed(2)}, over ${found.limit.toFixed(2)}, ${found.samples.toLocaleString("en")} answers).`)));
   byId("alarms").hidden = said.length === 0;
   byId("alarms").replaceChildren(...said.map((text) => element("li", text)));
 }

@@ -22,7 +22,7 @@ async function messageOf(response) {
   try {
     return (await response.clone().json()).error;
   } catch {
-    return "This server asks for a key.";
+    return "This server requires an API key.";
   }
 }
 
@@ -38,8 +38,8 @@ function show(message) {
   dialog.setAttribute("aria-labelledby", "key-title");
   dialog.innerHTML = `<form method="dialog"><h2 id="key-title">API key</h2><p class="key-why"></p>
     <label for="key-text">Key</label><input id="key-text" type="password" autocomplete="off" required
-    pattern="\\s*[!-~]{1,200}\\s*" title="a key, copied whole; it begins with fvl_">
-    <p class="muted small">It is kept until this tab is closed, and sent to this server only.</p>
+    pattern="\\s*[!-~]{1,200}\\s*" title="a complete key, which starts with fvl_">
+    <p class="muted small">The key is stored until this tab is closed, and sent to this server only.</p>
     <div class="actions"><button class="button primary" value="use">Use this key</button>
     <button class="button" value="" formnovalidate>Cancel</button></div></form>`;
   dialog.querySelector(".key-why").textContent = message;

@@ -14,13 +14,13 @@ export async function drawMask(card, answer) {
   const found = foundIn(answer);
   const headline = card.show(".headline", " ");
   headline.replaceChildren(...headlineParts(found));
-  card.show(".certainty", `${percent(answer.confidence)} sure, on average over its pixels`);
+  card.show(".certainty", `${percent(answer.confidence)} mean confidence over its pixels`);
   const bytes = Uint8Array.from(atob(answer.mask.png_b64), (character) => character.charCodeAt(0));
   let mask;
   try {
     mask = await readMask(bytes);
   } catch {
-    card.show(".error", "This browser cannot show the mask. A newer one can.");
+    card.show(".error", "This browser is too old to show the mask.");
     return;
   }
   const element = document.getElementById("mask-view").content.firstElementChild.cloneNode(true);

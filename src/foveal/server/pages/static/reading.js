@@ -38,8 +38,8 @@ export function level(confidence) {
 
 // Why a reading is unsure: the number, or that no text of the allowed form was within reach.
 export function unsureReason(answer, limit) {
-  if (answer.confidence < limit) return `the model is not certain enough (it asks for ${percent(limit)})`;
-  return "no text of the form that the model was told to read fits the picture";
+  if (answer.confidence < limit) return `the confidence is below the limit of ${percent(limit)}`;
+  return "no text that the model's constraint allows fits the picture";
 }
 
 function glyphs({ text, characters }) {
@@ -69,7 +69,7 @@ function glyph({ char, confidence }, isLong) {
 function share(confidence) {
   const element = document.createElement("span");
   element.className = "share";
-  element.title = "How sure the model is of the whole text";
+  element.title = "Confidence of the whole text";
   element.textContent = percent(confidence);
   return element;
 }

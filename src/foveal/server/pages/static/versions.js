@@ -36,7 +36,7 @@ function card(model) {
   const head = element("div", null, "head");
   head.append(element("h2", model.name));
   made.append(head);
-  if (!model.is_stored) made.append(element("p", "Served from a path. Publish it in a store to have versions: foveal models push RUN NAME", "muted small"));
+  if (!model.is_stored) made.append(element("p", "Served from a path. To manage versions, publish it in a store: foveal models push RUN NAME", "muted small"));
   else if (!model.can_change) made.append(element("p", "To promote and roll back here, start the server with --keys and create a key with the scope admin: foveal keys create NAME --scope admin", "muted small"));
   if (model.can_change && model.history.length) {
     const back = element("button", "Roll back", "button");
@@ -66,7 +66,7 @@ function article(model, version) {
   if (version.parent) about.push(`compared with version ${version.parent}`);
   part(".about").textContent = about.join("; ");
   fill(part(".note"), version.note);
-  fill(part(".difference"), version.difference ? `To version ${version.parent}: ${version.difference}.` : "");
+  fill(part(".difference"), version.difference ? `Compared with version ${version.parent}: ${version.difference}.` : "");
   part("dl").replaceChildren(...Object.entries(version.metrics).map(([name, metric]) => figure(name, metric, name === model.primary_metric)));
   const exports = part(".exports");
   exports.hidden = !version.exports.length;
@@ -87,7 +87,7 @@ function exported(model, made) {
   const proof = made.proof;
   // Of masks, the share is that of the pixels.
   const what = model.task === "segment" ? "the pixels of " : "";
-  const said = proof ? `${percent(proof.label_agreement)} of ${what}${proof.samples} validation pictures answered alike in ${proof.runtime}` : "the network of this version itself";
+  const said = proof ? `${percent(proof.label_agreement)} of ${what}${proof.samples} validation pictures answered identically in ${proof.runtime}` : "the network of this version, unchanged";
   const words = element("span");
   words.append(element("strong", `${made.to}, ${made.precision}`), ` (${size}): ${said}`);
   row.append(words);
@@ -113,7 +113,7 @@ async function download(made, button) {
     link.download = name;
     link.click();
     URL.revokeObjectURL(link.href);
-    byId("said").textContent = `${name} is downloaded`;
+    byId("said").textContent = `${name} was downloaded`;
   } catch (error) {
     byId("error").textContent = error.message;
     byId("error").hidden = false;
@@ -140,7 +140,7 @@ function promote(model, version) {
   const live = model.versions.find((other) => other.aliases.includes("live"));
   return {
     title: `Promote ${model.name}, version ${version.version}`,
-    what: `Every server that follows the alias loads this version and answers with it${live ? `; live is version ${live.version} now` : ""}.`,
+    what: `Every server that follows the alias loads this version and answers with it${live ? `; live is currently version ${live.version}` : ""}.`,
     label: "Promote",
     send: (alias, force) => post(`/admin/models/${encodeURIComponent(model.name)}/promote`, { version: version.version, alias, force }),
     canForce: true,
@@ -150,7 +150,7 @@ function promote(model, version) {
 function rollback(model) {
   return {
     title: `Roll back ${model.name}`,
-    what: "The alias means the version again that it meant before its last promotion.",
+    what: "The alias points to its previous version again.",
     label: "Roll back",
     send: (alias) => post(`/admin/models/${encodeURIComponent(model.name)}/rollback`, { alias }),
     canForce: false,
@@ -172,7 +172,7 @@ function confirm(act) {
     try {
       const move = await act.send(part("input").value, force);
       dialog.close();
-      await load(`${move.alias} is version ${move.version} now`);
+      await load(`${move.alias} is now version ${move.version}`);
     } catch (error) {
       part(".refused").textContent = error.message;
       part(".refused").hidden = false;

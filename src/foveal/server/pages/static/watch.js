@@ -44,7 +44,7 @@ async function follow() {
     if (state.status !== "running") wait = ENDED_MS;
   } catch (error) {
     byId("error").textContent = error instanceof TypeError
-      ? "foveal watch does not answer any more. The training itself goes on."
+      ? "foveal watch is no longer running. The training itself continues."
       : error.message;
     byId("error").hidden = false;
   }
@@ -61,8 +61,8 @@ async function show(state) {
 
 const ENDED = {
   done: "The training has ended.",
-  interrupted: "The training was stopped. Its best weights so far are the model.",
-  broken_off: "No process is training this run: it has not begun, or it was ended from outside.",
+  interrupted: "The training was stopped. The model has the best weights so far.",
+  broken_off: "No process is training this run: it has not started, or was killed.",
 };
 
 function showStatus(state) {
@@ -72,8 +72,8 @@ function showStatus(state) {
   byId("path").textContent = state.path;
   document.title = `${running ? percentOf(done, total) : ""}${state.name}`;
   const status = !running ? ENDED[state.status]
-    : stopping ? "Stopping after this epoch; then the model is written and measured."
-      : title ? "In progress." : "In progress: between two steps.";
+    : stopping ? "Stopping after this epoch; then the model is exported and evaluated."
+      : title ? "In progress." : "In progress: between two stages.";
   // Said again by screen readers when it changes, and only then.
   if (byId("status").textContent !== status) byId("status").textContent = status;
   byId("work").hidden = !running || !title;
@@ -110,8 +110,8 @@ function showWork(title, done, total, fields) {
 function showNext({ status, path }) {
   const next = {
     done: ["Predict with it:", `foveal predict ${path} PICTURE`],
-    interrupted: ["Train the rest of its epochs:", `foveal train --resume ${path}`],
-    broken_off: ["Continue where it ended:", `foveal train --resume ${path}`],
+    interrupted: ["Train the remaining epochs:", `foveal train --resume ${path}`],
+    broken_off: ["Resume the training:", `foveal train --resume ${path}`],
   }[status];
   byId("next").hidden = !next;
   if (next) [byId("next-words").textContent, byId("next-command").textContent] = next;

@@ -48,8 +48,8 @@ export function counted(count, noun) {
 export function aboutModel(model) {
   if (model.target === "mask") return marks(model);
   const measure = model.metrics[model.primary_metric];
-  const tested = measure ? ` Right for ${measured(measure)} of its validation pictures.` : "";
-  const does = model.target === "text" ? reads(model) : `tells ${listed(model.labels)} apart.`;
+  const tested = measure ? ` ${measured(measure)} of its answers to validation pictures were right.` : "";
+  const does = model.target === "text" ? reads(model) : `distinguishes ${listed(model.labels)}.`;
   return `${model.name} ${does}${tested}${caution(model)}`;
 }
 
@@ -60,8 +60,8 @@ function caution(model) {
 function marks(model) {
   const { name, labels, metrics: { dice } } = model;
   const what = labels.filter((label) => label !== "background");
-  const tested = dice ? ` On its validation pictures the Dice overlap with the true masks is ${measured(dice)}.` : "";
-  return `${name} marks ${listed(what.length > 0 ? what : labels)} in pictures of any size.${tested}${caution(model)}`;
+  const tested = dice ? ` Its Dice score on validation pictures is ${measured(dice)}.` : "";
+  return `${name} segments ${listed(what.length > 0 ? what : labels)} in pictures of any size.${tested}${caution(model)}`;
 }
 
 function reads({ labels, input }) {
@@ -71,7 +71,7 @@ function reads({ labels, input }) {
   }
   if (input.fit !== "line") return what;
   const ratio = Math.floor((10 * input.width) / input.height) / 10;
-  return `${what} It takes lines of any width, up to ${ratio} times the height, at ${input.height} pixels high.`;
+  return `${what} It accepts lines up to ${ratio} times as wide as high, scaled to a height of ${input.height} pixels.`;
 }
 
 // "ABCDX/0" → "A–D X / 0"

@@ -53,13 +53,13 @@ struct CheckView: View {
             return "Checking…"
         }
         if viewer.checks.isEmpty {
-            return "Compares the answers on this device with those of foveal."
+            return "Compares the answers of this device with those of foveal."
         }
         let passed = viewer.checks.filter(\.hasPassed).count
         let equal = viewer.checks.filter(\.hasSameInput).count
         let all = viewer.checks.count
         return "\(passed) of \(all) passed: the same answer, with about the same confidence. "
-            + "\(equal) of \(all) had the same model input to the last bit."
+            + "\(equal) of \(all) had an identical model input."
     }
 
     private func row(_ result: CheckResult) -> some View {

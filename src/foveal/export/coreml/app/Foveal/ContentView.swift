@@ -92,7 +92,7 @@ struct ContentView: View {
             if viewer.description.task != "read" {
                 Toggle("Map", systemImage: "square.3.layers.3d", isOn: $hasOverlay)
                     .toggleStyle(.button)
-                    .accessibilityHint("Shows which places speak for the answer.")
+                    .accessibilityHint("Shows the evidence for the answer.")
                 Spacer()
             }
             if viewer.mode == .photo {
@@ -100,7 +100,7 @@ struct ContentView: View {
                     Task { await viewer.startCamera() }
                 }
             } else {
-                Button("Turn the camera", systemImage: "arrow.triangle.2.circlepath.camera") {
+                Button("Switch camera", systemImage: "arrow.triangle.2.circlepath.camera") {
                     viewer.turnCamera()
                 }
                 .labelStyle(.iconOnly)

@@ -13,7 +13,7 @@ enum PictureDecoder {
         guard let source = CGImageSourceCreateWithData(data as CFData, nil),
             let image = CGImageSourceCreateImageAtIndex(source, 0, nil)
         else {
-            throw PictureError(errorDescription: "This file is no picture.")
+            throw PictureError(errorDescription: "This file is not a picture.")
         }
         if image.width * image.height > mostPixels {
             throw PictureError(errorDescription: "The picture is too large.")

@@ -17,7 +17,7 @@ actor Recogniser {
     /// Load the model that is part of the application.
     static func load() async throws -> Recogniser {
         guard let url = Bundle.main.url(forResource: "Model", withExtension: "mlmodelc") else {
-            throw PictureError(errorDescription: "There is no model in the application.")
+            throw PictureError(errorDescription: "The app contains no model.")
         }
         let model = try await MLModel.load(contentsOf: url, configuration: MLModelConfiguration())
         let own = model.modelDescription.metadata[.creatorDefinedKey] as? [String: String]

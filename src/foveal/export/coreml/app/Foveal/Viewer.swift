@@ -102,7 +102,7 @@ final class Viewer: ObservableObject {
         checks = []
         checkProblem = nil
         guard let url = Bundle.main.url(forResource: "check", withExtension: "json") else {
-            checkProblem = "This application was written without pictures to check it on."
+            checkProblem = "This app was exported without pictures to check it on."
             return
         }
         do {

@@ -32,7 +32,7 @@ export class Camera {
   async start({ deviceId, facing = "environment" }) {
     this.stop();
     if (navigator.mediaDevices === undefined) {
-      throw new Error("Cameras need https, or localhost. Taking a photo works all the same.");
+      throw new Error("The camera requires HTTPS or localhost. You can still take a photo.");
     }
     const tries =
       deviceId === undefined
@@ -84,8 +84,8 @@ async function firstThatWorks(tries) {
 }
 
 const WHY = {
-  NotAllowedError: "The camera is not allowed. Allow it in the settings of the browser, or take a photo.",
-  SecurityError: "The camera is not allowed on this page. Taking a photo works all the same.",
-  NotFoundError: "There is no camera. Choose pictures instead.",
-  NotReadableError: "Another app uses the camera. Close it and try again.",
+  NotAllowedError: "Camera access is blocked. Allow it in the browser settings, or take a photo.",
+  SecurityError: "Camera access is not allowed on this page. You can still take a photo.",
+  NotFoundError: "No camera was found. Choose pictures instead.",
+  NotReadableError: "The camera is in use by another app. Close it and try again.",
 };

@@ -6,7 +6,7 @@ import { doubt, duration, headline, percent } from "./words.js";
 
 // A picture is shown in no more pixels than this along its longer side.
 const LONGEST = 1024;
-const TOGGLES = { classify: "Show what speaks for the answer", segment: "Show the mask", read: "Show where characters stand" };
+const TOGGLES = { classify: "Show the evidence", segment: "Show the mask", read: "Show character positions" };
 
 export class Card {
   /** @param {string} name Of the picture. */
@@ -67,7 +67,7 @@ export class Card {
   /** @param {any} bundle @param {import("./asker.js").Reply} reply */
   showAnswer(bundle, { answer, map, ms }) {
     this.find(".headline").textContent = headline(answer);
-    const average = answer.task === "segment" ? ", on average over its pixels" : "";
+    const average = answer.task === "segment" ? ", on average over the pixels" : "";
     this.find(".certainty").textContent = `${percent(answer.confidence)} sure${average} · ${duration(ms)}`;
     this.showDoubt(doubt(answer));
     const details = this.find(".details");

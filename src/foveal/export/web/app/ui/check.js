@@ -16,11 +16,11 @@ function showVerdict(kind, words) {
 
 function proofWords(proof) {
   const inputs = proof.identical_inputs;
-  const share = inputs === undefined ? "" : ` The network saw the same pixels, to the bit, in ${percent(inputs)} of them.`;
+  const share = inputs === undefined ? "" : ` The model input was identical, bit for bit, for ${percent(inputs)} of them.`;
   return (
-    `${proof.samples} validation pictures were answered in ${proof.runtime}, from their files on: ` +
-    `${percent(proof.label_agreement)} as by the bundle, with probabilities at most ` +
-    `${proof.max_probability_difference.toPrecision(2)} apart.${share}`
+    `${proof.samples} validation pictures were answered from their files in ${proof.runtime}: ` +
+    `${percent(proof.label_agreement)} as by the bundle, with probabilities that differ by at most ` +
+    `${proof.max_probability_difference.toPrecision(2)}.${share}`
   );
 }
 
@@ -44,14 +44,14 @@ async function check() {
   const begun = performance.now();
   const bundle = await asker.ready;
   const loaded = performance.now() - begun;
-  $("proof").textContent = bundle.proof === undefined ? "A server wrote this app from its model. It was not proven in a browser then; this page proves it here." : proofWords(bundle.proof);
+  $("proof").textContent = bundle.proof === undefined ? "A server created this app from its model without verifying it in a browser; this page verifies it here." : proofWords(bundle.proof);
   const checks = await (await fetch("check/checks.json")).json();
-  if (checks.length === 0) return showVerdict("", "This app has no pictures to check itself with.");
+  if (checks.length === 0) return showVerdict("", "This app contains no pictures to check itself with.");
   const results = [];
   for (const one of checks) results.push(await checkOne(one));
   const passed = results.filter(({ isSame }) => isSame).length;
   const isFine = passed === results.length;
-  showVerdict(isFine ? "good" : "bad", `${passed} of ${results.length} pictures ${isFine ? "passed" : "passed; do not rely on this app here"}.`);
+  showVerdict(isFine ? "good" : "bad", `${passed} of ${results.length} pictures ${isFine ? "passed" : "passed; do not rely on this app on this device"}.`);
   const usual = results.map(({ ms }) => ms).sort((a, b) => a - b)[results.length >> 1];
   $("timing").textContent = `The model was loaded in ${duration(loaded)}; a picture takes ${duration(usual)} here.`;
 }

@@ -12,9 +12,9 @@ export function duration(ms) {
 }
 
 const REASONS = {
-  confidence: "less certain than this model's limit",
-  constraint: "not one of the allowed texts",
-  unfamiliar: "the picture is unlike those that the model was trained on",
+  confidence: "the confidence is below the limit of this model",
+  constraint: "the text is not allowed by the constraint",
+  unfamiliar: "the picture is unlike the training pictures",
 };
 
 /** Why an answer is unsure, as a sentence; "" when it is sure. @param {import("../core/model.js").Answer} answer */

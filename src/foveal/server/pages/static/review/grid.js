@@ -235,7 +235,7 @@ function fill({ box, label, suggestion, score, badge }, one) {
 export function spoken(one) {
   const parts = [one.sample, one.label === null ? "without a label" : `labelled ${one.label}`];
   if (one.suggestion !== null) parts.push(`looks like ${one.suggestion}`);
-  if (one.chance > 0) parts.push(`wrong by a chance of ${Math.round(100 * one.chance)} percent`);
+  if (one.chance > 0) parts.push(`${Math.round(100 * one.chance)} percent likely to be wrong`);
   if (one.note) parts.push(one.note);
   parts.push(decided(one) || "undecided");
   return parts.join(", ");

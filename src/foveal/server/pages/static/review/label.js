@@ -90,7 +90,7 @@ export class LabelDialog {
     const item = this.list.children[this.index];
     if (item) this.take(item.dataset.label);
     else if (this.input.value.trim()) this.take(this.input.value.trim());
-    else this.fail(this.isText ? "Type the text." : "Type a part of the name of a class.");
+    else this.fail(this.isText ? "Type the text." : "Type part of a class name.");
   }
 
   take(label) {

@@ -119,11 +119,11 @@ export class Large {
   async showFacts() {
     const { one } = this;
     const list = byId("large-facts");
-    const facts = [["Chance that it is wrong", one.chance > 0 ? `${Math.round(100 * one.chance)} %` : ""], ["Among its copies", one.note ?? ""], ["Side of the split", one.split ?? ""]];
+    const facts = [["Probability of a wrong label", one.chance > 0 ? `${Math.round(100 * one.chance)} %` : ""], ["Among its duplicates", one.note ?? ""], ["Split", one.split ?? ""]];
     list.replaceChildren(...pairs(facts));
     try {
       const { width, height, bytes, format, answer } = await ask(`pictures/${one.number}`);
-      facts.push(["Size", `${width} × ${height} px`], ["File", bytes ? `${format}, ${kilobytes(bytes)}` : ""], ["The model says", answer ?? ""]);
+      facts.push(["Size", `${width} × ${height} px`], ["File", bytes ? `${format}, ${kilobytes(bytes)}` : ""], ["Model's answer", answer ?? ""]);
     } catch {
       // The picture's place says why.
     }

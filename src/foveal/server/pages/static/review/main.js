@@ -58,7 +58,7 @@ function listQueues(queues) {
   byId("finding").hidden = !queues.length;
   if (!queues.length) {
     byId("title").textContent = "Nothing to review";
-    byId("message").textContent = "The last check found no single pictures to look at.";
+    byId("message").textContent = "The last check found no individual pictures to review.";
   }
 }
 
@@ -67,7 +67,7 @@ async function choose(queue) {
   suspects.choose(queue);
   const { title, message, method, hint, found, count } = suspects.queues[queue];
   byId("title").textContent = title;
-  byId("message").textContent = found > count ? `${message} These are ${number.format(count)} of them.` : message;
+  byId("message").textContent = found > count ? `${message} ${number.format(count)} of them are shown.` : message;
   byId("method").textContent = [method, hint].filter(Boolean).join(". ");
   byId("how").hidden = !(method || hint);
   byId("finding").value = queue;
@@ -113,7 +113,7 @@ function showComplete(isDone) {
   byId("complete").hidden = !isDone;
   if (!isDone) return;
   const next = suspects.queues.findIndex((_, queue) => leftOf(queue) > 0);
-  setText(byId("complete-words"), next < 0 ? "All is decided. This applies it, and can be undone:" : "All of these are decided.");
+  setText(byId("complete-words"), next < 0 ? "All decisions are made. This command applies them, and can be undone:" : "All of these are decided.");
   byId("apply").hidden = next >= 0;
   const button = byId("next-queue");
   button.hidden = next < 0;
@@ -140,14 +140,14 @@ function showActive() {
   for (const button of document.querySelectorAll("[data-act=suggested]")) {
     button.disabled = !suggestion;
     setText(button.firstElementChild, several ? "Relabel as suggested" : suggestion ? `→ ${suggestion}` : "Relabel");
-    button.title = several ? "Relabel each to what is suggested for it" : suggestion ? `Relabel to ${suggestion}` : "Nothing is suggested";
+    button.title = several ? "Relabel each to its suggestion" : suggestion ? `Relabel to ${suggestion}` : "Nothing is suggested";
   }
   if (large.isOpen && one) large.show(one);
 }
 
 function complain(error) {
   byId("error").textContent = error instanceof TypeError
-    ? "foveal review does not answer any more. What was decided before is kept."
+    ? "foveal review is no longer running. Earlier decisions are stored."
     : error.message;
   byId("error").hidden = false;
   say(byId("error").textContent);
@@ -170,14 +170,14 @@ async function decide(action, label = null) {
   const sent = suspects.decide(positions, action, label);
   // The next key is for the next picture, before the server has answered.
   if (several) {
-    say(`Writing ${number.format(positions.length)} decisions…`);
+    say(`Storing ${number.format(positions.length)} decisions…`);
     sent.then(step, () => {});
   } else step();
   try {
     const { acted, passed_over: left } = await sent;
     const about = several ? `${number.format(acted)} pictures` : one?.sample ?? "1 picture";
     const done = { keep: "Kept", quarantine: "Quarantined", skip: "Skipped", relabel: "Relabelled" }[one?.decision?.action ?? action];
-    const rest = left ? `; nothing is suggested for ${number.format(left)}` : "";
+    const rest = left ? `; no suggestion for ${number.format(left)}` : "";
     say(`${done} ${about}${rest}. ${number.format(leftOf(suspects.queue))} left.`);
   } catch (error) {
     complain(error);

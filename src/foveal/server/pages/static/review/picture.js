@@ -16,7 +16,7 @@ export function prepare(image, failed) {
   image.addEventListener("error", async () => {
     const address = image.getAttribute("src");
     if (!address) return;
-    let words = "The server does not answer.";
+    let words = "The server cannot be reached.";
     try {
       words = (await (await fetch(address)).json()).error ?? words;
     } catch {

@@ -127,7 +127,7 @@ struct Answering: Sendable {
 
     private static func wanted(_ name: String, _ outputs: [String: Output]) throws -> Output {
         guard let output = outputs[name], output.values.allSatisfy(\.isFinite) else {
-            throw PictureError(errorDescription: "The model gave no answer to this picture.")
+            throw PictureError(errorDescription: "The model returned no answer for this picture.")
         }
         return output
     }

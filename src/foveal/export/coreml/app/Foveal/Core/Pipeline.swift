@@ -50,7 +50,7 @@ struct Pipeline: Decodable, Sendable {
     private func lineFrame(height: Int, width: Int) throws -> Frame {
         let columns = max(1, Self.rounded(Double(width * self.height) / Double(height)))
         if columns > self.width {
-            throw PictureError(errorDescription: "The line is too long. Show a shorter piece of it.")
+            throw PictureError(errorDescription: "The line is too long. Show a shorter part of it.")
         }
         let padded = widthStep * ((columns + widthStep - 1) / widthStep)
         return Frame(
