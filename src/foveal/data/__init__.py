@@ -1,1 +1,1 @@
-"""From a location to labelled samples, decoded pictures, a cache and a split. Knows no task."""
+"""Data: readers, decoding, cache and split. Independent of tasks."""

@@ -1,4 +1,4 @@
-"""Files of a slow storage, read before they are asked for."""
+"""Prefetch files from slow storage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FEWEST = 2
 
 @final
 class ReadAhead:
-    """Reads files in threads, in the order in which somebody will ask for them.
+    """Prefetches files in threads, in the order in which they will be requested.
 
     Args:
         names: The files, in about that order; each will be asked for once.
@@ -38,7 +38,7 @@ class ReadAhead:
             self._begin()
 
     def take(self, name: str) -> bytes:
-        """Return the content of a file, which is read now if that has not begun."""
+        """Return the content of a file; reads it now if it has not been prefetched."""
         with self._lock:
             future = self._begun.pop(name, None)
             if future is None:
@@ -52,7 +52,7 @@ class ReadAhead:
         return content
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop prefetching."""
         with self._lock:
             self._waiting = iter(())
             self._begun.clear()
@@ -69,14 +69,14 @@ class ReadAhead:
                 self._begun[name] = self._pool.submit(self._read, name)
 
     def _most(self) -> int:
-        """Return how many files may be on their way or wait to be taken."""
+        """Return the number of files that may be in flight or waiting."""
         if not self._count:
             return READERS
         mean = max(1, self._sizes // self._count)
         return max(_FEWEST, min(AHEAD_FILES, AHEAD_BYTES // mean))
 
     def _drop_passed(self) -> None:
-        """Let go of files that nobody asked for while all the window went by."""
+        """Drop files that were not requested within the window."""
         while len(self._passed) > AHEAD_FILES and self._begun:
             oldest = next(iter(self._begun))
             self._begun.pop(oldest).cancel()

@@ -1,4 +1,4 @@
-"""A zip or tar archive as a folder: its files are read where they lie, and nothing is unpacked.
+"""Zip and tar archives as read-only folders, without unpacking them.
 
 Reading 244 photographs from a zip takes as long as from the folder (0.05 s beside 0.3 s to decode
 them); unpacking would take another 0.2 s and the disk space.
@@ -21,22 +21,22 @@ from foveal.errors import DataError, ImageError
 
 
 class Files(Protocol):
-    """The files of an archive. May be read from several threads."""
+    """The files of an archive. Thread-safe."""
 
     @property
     def again(self) -> str:
-        """Return a command that makes such an archive."""
+        """Return a command that creates such an archive."""
 
     def members(self) -> Iterator[Member]:
         """Yield its files and folders, in their order."""
 
     def read(self, member: Member) -> bytes:
-        """Return the bytes of a file; what goes wrong raises anything."""
+        """Return the bytes of a file; may raise any exception."""
 
 
 @final
 class ArchiveStorage(Storage):
-    """The files of an archive. May be read from several threads.
+    """The files of an archive. Thread-safe.
 
     A folder around everything is passed over, as archives often have one (`photos/cat/1.jpg`),
     unless it is the side of a split.
@@ -82,7 +82,7 @@ class ArchiveStorage(Storage):
         )
 
     def _strip(self) -> str:
-        """Take the folders off that hold everything, and return them."""
+        """Strip the common leading folders, and return them."""
         self._folders.discard(".")
         wrapping = ""
         while True:
@@ -96,7 +96,7 @@ class ArchiveStorage(Storage):
             self._folders = {name[below:] for name in self._folders if name != top}
 
     def locate(self, name: str) -> str:
-        """Return the path of the archive and the name in it, for people."""
+        """Return the path of the archive with the name of the file in it, for messages."""
         return f"{self.location}/{self._wrapping}{name}"
 
     def kind(self) -> str:
@@ -108,7 +108,7 @@ class ArchiveStorage(Storage):
         return LocalStorage(self.path).missing()
 
     def listing(self) -> Listing:
-        """Return what is in the archive."""
+        """Return the contents of the archive."""
         return Listing(tuple(sorted(self._members)), tuple(sorted(self._folders)))
 
     def is_file(self, name: str) -> bool:

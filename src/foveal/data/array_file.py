@@ -22,7 +22,7 @@ _LOCAL_HEADER = 30
 
 @final
 class ArrayFile:
-    """One array of a file. May be read from several threads.
+    """One array of a file. Thread-safe.
 
     Args:
         name: As people know it.

@@ -22,7 +22,7 @@ _CHUNK_BYTES = 16_000_000
 @final
 @dataclass(frozen=True)
 class PictureArray:
-    """An array of pictures, and how its numbers become 0-255.
+    """An array of pictures with the conversion of its values to 0-255.
 
     Attributes:
         array: (N, H, W), (N, H, W, C) or, with `is_channels_first`, (N, C, H, W).
@@ -36,7 +36,7 @@ class PictureArray:
 
     @classmethod
     def open(cls, array: ArrayFile) -> Self:
-        """Find out the layout and the range of an array.
+        """Determine the layout and value range of an array.
 
         Raises:
             DataError: If it cannot be pictures.

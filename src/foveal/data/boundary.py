@@ -1,4 +1,4 @@
-"""The one place where whatever a reader of foreign bytes raises becomes an `ImageError`.
+"""Convert any exception of third-party decoders to an `ImageError`.
 
 Decoders of damaged and hostile bytes raise anything: OverflowError at an offset of 2**63,
 RecursionError, SystemError, errors of their own. Every reader of pictures and masks works inside
@@ -18,7 +18,7 @@ _MAX_REASON = 200
 
 @contextmanager
 def refusing(problem: str) -> Iterator[None]:
-    """Turn what readers of foreign bytes raise into an `ImageError`.
+    """Convert any exception raised in the block to an `ImageError`.
 
     Args:
         problem: What could not be done, without a full stop: "The GIF picture cannot be decoded".
@@ -41,7 +41,7 @@ def refusing(problem: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Return what an error says, in one short line that a terminal can show."""
+    """Return the message of an exception in one short printable line."""
     if isinstance(error, OverflowError):
         # Python speaks of its own numbers, not of the file's.
         return "a number in it is too large"

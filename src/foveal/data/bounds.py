@@ -1,4 +1,4 @@
-"""What a picture would make its decoder do, told by cheap walks before any decoder sees it.
+"""Bound the cost of decoding a picture by cheap scans of the file before it is decoded.
 
 The size that a header states bounds neither time nor memory: a JPEG of 6 KB may ask for 500 passes
 over 50 megapixels, a PNG may hold a million empty blocks. Of formats whose blocks Pillow walks in
@@ -41,7 +41,7 @@ _JPEG_NOTES = frozenset((*range(0xE1, 0xEE), 0xEF, 0xFE))
 
 
 def check_cost(data: bytes, header: ImageHeader, limits: DecodeLimits) -> None:
-    """Refuse a picture that is too large, or that costs far more than others of its size.
+    """Refuse a picture that is too large, or far more expensive than its size suggests.
 
     Raises:
         ImageTooLargeError: If it is over the limits.
@@ -77,7 +77,7 @@ def check_cost(data: bytes, header: ImageHeader, limits: DecodeLimits) -> None:
 
 
 def count_scans(data: bytes, most: int) -> int:
-    """Return how many passes over a JPEG its decoder makes; counts no further than `most` + 1."""
+    """Return the number of scans in a JPEG, counting no further than `most` + 1."""
     scans, channels, is_sequential = 0, 0, False
     at = 2
     while scans <= most and (found := _JPEG_MARKER.search(data, at)):

@@ -1,4 +1,4 @@
-"""Every picture decoded once, in one file of raw uint8, and its mask, if it has one, in another.
+"""The cache: all decoded pictures in one file of raw uint8, and their masks in another.
 
 An ordinary picture is kept as its model input: it is one window. A tiled one is kept at the scale
 of the model input, at its own size, and read by windows. Windows are read when they are asked for,
@@ -35,7 +35,7 @@ _LAYOUT = "windows-2"
 @final
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Windows of one size.
+    """A batch of windows of one size.
 
     Attributes:
         samples: (n,) int64, positions of the samples.
@@ -51,7 +51,7 @@ class Windows:
 
     @classmethod
     def whole(cls, samples: NDArray[np.int64], size: tuple[int, int]) -> Windows:
-        """Return windows that begin at the upper left corner."""
+        """Return windows at the upper left corner."""
         zeros = np.zeros(len(samples), np.int64)
         return cls(samples, zeros, zeros, size)
 
@@ -68,7 +68,7 @@ class Windows:
 
 @final
 class Cache:
-    """The decoded pictures of a source; made by `build` or `open`. May be read from threads.
+    """The decoded pictures of a source, created by `build` or `open`. Thread-safe.
 
     Attributes:
         directory: Where it is.
@@ -104,7 +104,7 @@ class Cache:
         progress: Progress,
         side: int | None = 0,
     ) -> Cache:
-        """Decode every sample of a source; where it has masks, every labelled one.
+        """Decode all samples of a source, or all labelled ones if it has masks.
 
         What cannot be read has no place in the files; it is an error in the scan. The directory
         appears only when it is whole.
@@ -139,12 +139,12 @@ class Cache:
 
     @classmethod
     def is_complete(cls, directory: Path) -> bool:
-        """Return whether `build` has finished there, in this version's layout."""
+        """Return whether `build` has completed there, in the layout of this version."""
         return _header(directory) is not None
 
     @classmethod
     def open(cls, directory: Path) -> Cache:
-        """Open what `build` made.
+        """Open a cache that `build` created.
 
         Raises:
             DataError: If it is not whole.
@@ -206,7 +206,7 @@ class Cache:
         return [self.pipeline.frame(height, width) for height, width in sizes]
 
     def close(self) -> None:
-        """Refuse further reading, so that the directory may be removed."""
+        """Close the files, so that the directory can be removed."""
         self._is_open = False
 
     def _read(self, name: str, windows: Windows, channels: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Write decoded pictures, and masks beside them, and note what they hold.
+"""Write decoded pictures and masks to the cache, with an index of their contents.
 
 A picture comes as bands of rows: an ordinary one is a single band, its model input, made by threads
 or processes; a tiled one is read band by band, so that one of any size takes the memory of a band.
@@ -74,7 +74,7 @@ def write_all(
     progress: Progress,
     decode_size: tuple[int, int] | None,
 ) -> None:
-    """Write the pictures of a source and what was learnt of them; see `Cache.build`.
+    """Write the pictures of a source and their scan; see `Cache.build`.
 
     `decode_size` is the (height, width) that decoding must keep, or None for every pixel.
     """
@@ -124,7 +124,7 @@ class _Writer:
             _check_room(count * pipeline.height * pipeline.width * 3, directory, "--image-size 64")
 
     def put(self, index: int, decoded: _Decoded) -> None:
-        """Write the next picture; one that turns out to be damaged takes no room."""
+        """Write the next picture; a damaged one takes no space."""
         if isinstance(decoded, _ModelInput):
             self._files[0].write(decoded.pixels.data)
             self._sizes[index] = decoded.pixels.shape[:2]
@@ -151,7 +151,7 @@ class _Writer:
         self._scan.errors[index] = (decoded.error_code, decoded.message)
 
     def finish(self) -> None:
-        """Write what was learnt."""
+        """Write the scan and the index."""
         self._scan.save(self._directory)
         arrays = {"sizes": self._sizes, "pixels": self._pixels, "places": self._places}
         np.savez_compressed(self._directory / ROWS, **arrays)  # type: ignore[arg-type]
@@ -179,7 +179,7 @@ class _Writer:
         self._scan.put(index, decoded.opened.digest, size, fingerprint_of(small), measures)
 
     def _count(self, index: int, mask: Mask) -> None:
-        """Note how often each class occurs, and where some of its pixels are."""
+        """Record the frequency of each class and the position of some of its pixels."""
         counts = np.array(
             [np.bincount(b.reshape(-1), minlength=IGNORED + 1) for _, b in _rows(mask)], np.int64
         )[:, : self._pixels.shape[1]]
@@ -231,7 +231,7 @@ def _check_room(needed: int, directory: Path, smaller: str) -> None:
 def _open_all(
     source: Source, limits: DecodeLimits, workers: int
 ) -> Generator[_Decoded, None, None]:
-    """Yield all samples in order, opened side by side; one ahead for each thread."""
+    """Yield all samples in order, opened in parallel, one ahead per thread."""
     return read_ahead(
         partial(_open, source, limits), source.samples, workers=workers, ahead=workers
     )
@@ -263,7 +263,7 @@ def _decode_all(
     workers: int,
     decode_size: tuple[int, int] | None,
 ) -> Generator[_Decoded, None, None]:
-    """Yield all samples in order, decoded side by side."""
+    """Yield all samples in order, decoded in parallel."""
     samples = source.samples
     # Without its samples, so that little is sent to another process.
     decode = partial(_decode_chunk, replace(source, samples=()), pipeline, limits, decode_size)

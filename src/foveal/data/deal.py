@@ -1,4 +1,4 @@
-"""Deal units of samples out to train, val and test so that every label gets its share."""
+"""Stratified assignment of units of samples to train, val and test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Shares: TypeAlias = tuple[float, float]
 @final
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Samples that stay together.
+    """Samples that must stay together.
 
     Attributes:
         positions: In the source.
@@ -32,7 +32,7 @@ class Unit:
 
 
 def deal(units: Sequence[Unit], shares: Shares, seed: int) -> list[int]:
-    """Return the side of each unit: 0 train, 1 val, 2 test.
+    """Return the part of each unit: 0 train, 1 val, 2 test.
 
     Units of one sample with one label are dealt to the nearest whole sample of each label's
     share; before that the others, which cannot be, are dealt one by one, the largest first, to
@@ -73,7 +73,7 @@ def _is_plain(unit: Unit) -> bool:
 
 @final
 class _Table:
-    """Who has been given what, label by label."""
+    """The number of samples of each label in each part."""
 
     def __init__(self, units: Sequence[Unit], order: Sequence[int], shares: Shares) -> None:
         self._units = units
@@ -98,20 +98,20 @@ class _Table:
         self._units_given[part].update(labels.keys())
 
     def wanted(self, label: str, part: int) -> int:
-        """Return how many samples of a label a part shall have."""
+        """Return the target number of samples of a label in a part."""
         share = self._shares[part]
         nearest = int(self._total[label] * share + 0.5)
         # Held out at least once, where train and the parts before it get one too.
         return max(nearest, 1) if share and self._units_of[label] > part else nearest
 
     def missing(self, label: str, part: int) -> int:
-        """Return how many samples of a label a part still wants, leaving one to train on."""
+        """Return how many samples of a label a part still lacks, leaving one for training."""
         left = self._units_of[label] - sum(count[label] for count in self._units_given.values())
         reserve = 0 if self._units_given[TRAIN][label] > 0 else 1
         return max(0, min(self.wanted(label, part) - self._given[part][label], left - reserve))
 
     def neediest(self, i: int) -> int:
-        """Return the part that comes closest to its shares by getting a unit."""
+        """Return the part that gets closest to its shares with a unit."""
 
         def gain(part: int) -> float:
             total = 0.0
@@ -126,7 +126,7 @@ class _Table:
         return max(parts, key=lambda part: (gain(part), -part))
 
     def mend(self) -> None:
-        """Train on every label, and hold each of two units or more out where that is possible."""
+        """Put each label into train and, given two units, into a held-out part if possible."""
         for label in sorted(self._units_of):
             if not self._units_given[TRAIN][label]:
                 self._move(label, _PARTS, TRAIN)

@@ -1,4 +1,4 @@
-"""Bytes become an upright RGB picture; the limits are checked before anything is decoded.
+"""Decode picture files to upright RGB, after checking the limits.
 
 Training, evaluation, the command line and the server all decode here. Whatever the bytes are,
 only an `ImageError` comes out.
@@ -126,7 +126,7 @@ def _decode(
 def _decode_jpeg(
     data: bytes, header: ImageHeader, min_size: tuple[int, int] | None
 ) -> NDArray[np.uint8] | None:
-    """Return the stored pixels, or None when the tolerant decoder should have a try."""
+    """Return the stored pixels, or None to try the tolerant decoder."""
     if header.channels not in (1, 3):
         return None
     height, width = header.height, header.width
@@ -169,7 +169,7 @@ def _decode_with_pillow(
 
 
 def open_with_pillow(data: bytes, header: ImageHeader, limits: DecodeLimits) -> ImageFile.ImageFile:
-    """Open a picture whose size and cost were checked; nothing is decoded yet.
+    """Open a picture after checking its size and cost; nothing is decoded yet.
 
     Raises:
         ImageTooLargeError: If its first frame is larger than its header says.
@@ -194,7 +194,7 @@ def _to_pixels(image: PILImage.Image) -> NDArray[np.uint8]:
 
 
 def plugin(kind: Format) -> Opener:
-    """Return what opens a format.
+    """Return the function that opens a format.
 
     Raises:
         ImageFormatError: If its package is not installed.

@@ -1,4 +1,4 @@
-"""Read the orientation from an EXIF block, and turn pixels upright. Bad EXIF is no orientation."""
+"""Read the EXIF orientation and rotate pixels accordingly. Invalid EXIF is ignored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_ENTRIES = 512
 
 
 def orientation_of(block: Buffer) -> int:
-    """Return the orientation, 1-8, that an EXIF block states; 1 when it states none or is bad.
+    """Return the orientation of an EXIF block, 1-8; 1 if it is missing or invalid.
 
     Args:
         block: The TIFF structure, with or without the leading `Exif\\0\\0`.
@@ -76,7 +76,7 @@ def swaps_sides(orientation: int) -> bool:
 
 
 def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Return (H, W, 3) pixels as they are meant to be seen.
+    """Return (H, W, 3) pixels in upright orientation.
 
     Args:
         pixels: As stored in the file.

@@ -1,4 +1,4 @@
-"""What a picture's file says besides the picture: format, size, JPEG quality, camera or software.
+"""Properties of picture files: format, size, JPEG quality, camera or software.
 
 None of it is part of what is shown, so a label that follows from it is a shortcut.
 """
@@ -41,7 +41,7 @@ class FileFacts:
 
 
 def facts_of(data: bytes) -> FileFacts:
-    """Return what a file says besides the picture; what is damaged is passed over."""
+    """Return the properties of a picture file; damaged parts are ignored."""
     kind = sniff(data) or ""
     quality, maker = _of_jpeg(data) if kind == "JPEG" else (0.0, "")
     return FileFacts(kind, len(data), quality, maker)

@@ -17,11 +17,11 @@ from foveal.types import Mask
 
 
 class Masks(Protocol):
-    """What is marked on the pictures of a source."""
+    """The interface of the masks of a source."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Return the names that the masks' values are positions in."""
+        """Return the class names that mask values are positions in."""
 
     def read(self, id: str) -> Mask | None:
         """Return the mask of a sample, or None where it has none that can be used.
@@ -98,7 +98,7 @@ class FileSource(Source):
     def expecting(
         self, samples: Iterable[Sample], limits: DecodeLimits
     ) -> AbstractContextManager[None]:
-        """Let pictures and masks be read ahead, where the storage is slow."""
+        """Prefetch pictures and masks within the block, if the storage is slow."""
         return self.storage.expecting(self._files_of(samples), limits)
 
     def _files_of(self, samples: Iterable[Sample]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Findings of the readers and the split, said in one way."""
+"""Build the findings of the readers and the split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fingerprints by which pictures that look the same are found although their bytes differ."""
+"""Perceptual fingerprints, by which near-duplicates are found."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _POPCOUNT = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 @final
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """How a picture looks, in 64 bits and in a thumbnail.
+    """Perceptual hash (64 bits) and thumbnail of a picture.
 
     Attributes:
         phash: Perceptual hash; few bits differ between copies of a picture.
@@ -62,7 +62,7 @@ def fingerprint(pixels: Image) -> Fingerprint:
 
 
 def fingerprint_of(small: PILImage.Image) -> Fingerprint:
-    """Return the fingerprint of a picture that was made small by `shrunk`.
+    """Return the fingerprint of a picture reduced by `shrunk`.
 
     The hash compares each low frequency of the cosine transform with their median, as described in
     "Looks Like It" (Krawetz, 2011, https://www.hackerfactor.com/blog/index.php?/archives/432);
@@ -81,7 +81,7 @@ def fingerprint_of(small: PILImage.Image) -> Fingerprint:
 
 
 def step_of_look(height: int, width: int) -> int:
-    """Return the step at which rows and columns of a large picture are looked at."""
+    """Return the step at which rows and columns of a large picture are sampled."""
     return max(1, max(height, width) // _LOOK_SIDE)
 
 

@@ -32,7 +32,7 @@ _EXIF_PREFIX = b"Exif\0\0"
 @final
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What the first bytes of a picture say.
+    """The header of a picture file.
 
     Attributes:
         format: What its content says, whatever the file is called.
@@ -55,7 +55,7 @@ class ImageHeader:
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Return what a picture's first bytes say.
+    """Parse the header of a picture file.
 
     Args:
         data: The file, or enough of its beginning.
@@ -83,7 +83,7 @@ def read_header(data: bytes) -> ImageHeader:
 
 
 def sniff(data: bytes) -> Format | None:
-    """Return the format by the first bytes, or None when it is none of the supported ones."""
+    """Return the format by its magic bytes, or None if it is not supported."""
     if data[:3] == b"\xff\xd8\xff":
         return "JPEG"
     if data[:8] == b"\x89PNG\r\n\x1a\n":

@@ -30,7 +30,7 @@ _ORIENTATIONS = {
 @final
 @dataclass(frozen=True, slots=True)
 class BoxedHeader:
-    """What the boxes say.
+    """The header of an AVIF or HEIC picture.
 
     Attributes:
         height: As stored and shown, before it is turned.
@@ -46,7 +46,7 @@ class BoxedHeader:
 
 
 def sniff_boxes(data: bytes) -> Literal["AVIF", "HEIC"] | None:
-    """Return the format by the brands in the first box, or None when it is neither."""
+    """Return the format by the brands in the first box, or None if it is neither."""
     if data[4:8] != b"ftyp":
         return None
     size = min(int.from_bytes(data[:4], "big"), 256)
@@ -57,7 +57,7 @@ def sniff_boxes(data: bytes) -> Literal["AVIF", "HEIC"] | None:
 
 
 def read_boxes(data: bytes) -> BoxedHeader:
-    """Return what the boxes say of the primary picture.
+    """Parse the boxes of the primary picture.
 
     Raises:
         ImageError: If they are damaged or state no size.

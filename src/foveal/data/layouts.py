@@ -1,4 +1,4 @@
-"""Find out how data is laid out, and open it."""
+"""Detect the layout of data, and open it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a picture may be."""
+"""Limits on the size of pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIDE_SHARE = 256
 @final
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """What is refused before it is decoded.
+    """Limits that are checked before a picture is decoded.
 
     Attributes:
         max_bytes: Size of the file.

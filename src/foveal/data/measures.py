@@ -1,4 +1,4 @@
-"""What a picture looks like in a few numbers: sharpness, brightness, information, colour, border.
+"""Measures of pictures: sharpness, brightness, information, colour, border.
 
 All of them are taken from 8-bit pixels at one scale, so that pictures of different sizes can be
 compared: a large picture is made smaller by a whole factor until its shorter side is under twice

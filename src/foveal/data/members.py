@@ -1,4 +1,4 @@
-"""A file or folder in an archive, as the archive states it."""
+"""A file or folder in an archive, as declared by the archive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, final
 @final
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What an archive says about one of its files.
+    """The entry of a file in an archive.
 
     Attributes:
         name: As it stands there.

@@ -1,4 +1,4 @@
-"""What names say: picture endings, the sides of a split, what operating systems leave behind."""
+"""File names: picture extensions, parts of a split, files left by operating systems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the pictures that look the same, among very many, and what belongs together."""
+"""Find near-duplicates in large data sets, and unite what belongs together."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CHUNK = 65_536
 @final
 @dataclass(frozen=True)
 class Together:
-    """Which samples belong together.
+    """Sets of samples that belong together.
 
     Attributes:
         first: (N,) int64: the smallest position of those that a sample belongs to; its own when
@@ -144,7 +144,7 @@ def _unite_within_bands(
 
 
 def _is_united(band: NDArray[np.int64], roots: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell for each picture, in the order of the bands, whether all of its band are united."""
+    """Return for each picture, in the order of the bands, whether its whole band is united."""
     if not len(band):
         return np.zeros(0, np.bool_)
     starts = np.flatnonzero(np.concatenate([[True], band[1:] != band[:-1]]))

@@ -1,4 +1,4 @@
-"""Picture files that are opened to be read in parts, and what their headers say."""
+"""Open picture files for reading in parts, and read their headers."""
 
 from __future__ import annotations
 

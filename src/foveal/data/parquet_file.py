@@ -1,4 +1,4 @@
-"""One Parquet file with pictures in it, read a group of rows at a time."""
+"""A Parquet file with embedded pictures, read by row groups."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BINARY = ("binary", "large_binary", "binary_view")
 
 @final
 class ParquetFile:
-    """A file of rows. May be read from several threads.
+    """A Parquet file. Thread-safe.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""A source whose samples are rows of Parquet files, with pictures in them."""
+"""A source whose samples are rows of Parquet files with embedded pictures."""
 
 from __future__ import annotations
 

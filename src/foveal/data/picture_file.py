@@ -1,4 +1,4 @@
-"""Read picture files: what may go wrong names the file."""
+"""Read picture files, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_file(path: Path, limits: DecodeLimits) -> bytes:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what may go wrong while a picture file is read into errors that name it.
+    """Convert errors of reading a picture file to errors that name the file.
 
     Raises:
         ImageError: If it is missing or cannot be read.

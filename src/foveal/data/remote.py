@@ -1,4 +1,4 @@
-"""A folder of pictures behind an fsspec URL: read once, from then on from this machine."""
+"""A folder of pictures at an fsspec URL, cached on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from foveal.urls import below, shown
 
 @final
 class RemoteStorage(Storage):
-    """A folder behind an fsspec URL (`s3://`, `gs://`, `memory://`, …).
+    """A folder at an fsspec URL (`s3://`, `gs://`, `memory://`, …).
 
     What is read is kept on this machine, see `foveal.copies`, under its URL and what the file
     system says of its content. May be read from several threads.
@@ -49,7 +49,7 @@ class RemoteStorage(Storage):
         return DataError(f"{self.location} does not exist.", code="data_missing")
 
     def listing(self) -> Listing:
-        """Return what lies below."""
+        """Return the contents."""
         names: list[str] = []
         stamps = bytearray()
         folders: dict[str, bool] = {"": True}

@@ -1,4 +1,4 @@
-"""Find pictures that are the same although one was cropped, mirrored, brightened or marked.
+"""Find copies of pictures that were cropped, mirrored, brightened or marked.
 
 Perceptual hashes miss such copies. Here each picture is compared with every other one by the
 correlation of their lowest 63 frequencies, where a mirrored picture has those odd across with the
@@ -59,7 +59,7 @@ _CHUNK = 2048
 @final
 @dataclass(frozen=True)
 class Copies:
-    """Pairs of pictures that are the same.
+    """Pairs of copies.
 
     Attributes:
         pairs: (P, 2) int64 positions of samples.

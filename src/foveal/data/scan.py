@@ -1,4 +1,4 @@
-"""What is learnt by decoding every picture once."""
+"""The scan: fingerprints and measures of all pictures of a source."""
 
 from __future__ import annotations
 

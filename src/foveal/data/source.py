@@ -23,7 +23,7 @@ names of the classes that occur in its mask."""
 
 
 class SourceOptions(Protocol):
-    """What readers look at: a part of the recipe's data section, and what the task needs."""
+    """Options of readers: part of the recipe's data section, and requirements of the task."""
 
     @property
     def layout(self) -> str:
@@ -43,17 +43,17 @@ class SourceOptions(Protocol):
 
     @property
     def target(self) -> TargetKind:
-        """What a label is."""
+        """Kind of label."""
 
     @property
     def limits(self) -> DecodeLimits:
-        """Largest mask file that is decoded whole; those of the pictures."""
+        """Limits on mask files that are decoded as a whole."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class ReadAnything:
-    """Options by their defaults: everything that is not given is found out."""
+    """Default options, with which everything is detected."""
 
     layout: str = "auto"
     group_regex: str | None = None
@@ -66,7 +66,7 @@ class ReadAnything:
 @final
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture and what is said about it.
+    """A picture and its annotations.
 
     Attributes:
         id: Unique in its source; for files the name relative to the source, with /.
@@ -115,7 +115,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Source(ABC):
-    """Samples, and how to load them. May be used from several threads.
+    """Samples, and how to load them. Thread-safe.
 
     Attributes:
         location: As the user gave it.
@@ -145,7 +145,7 @@ class Source(ABC):
     def expecting(
         self, samples: Iterable[Sample], limits: DecodeLimits
     ) -> AbstractContextManager[None]:
-        """Let samples be read ahead in the block, in the order in which they will be asked for."""
+        """Prefetch samples within the block, in the order in which they will be requested."""
         return nullcontext()
 
     def open(self, sample: Sample, limits: DecodeLimits) -> Opened:
@@ -190,5 +190,5 @@ class Source(ABC):
 
 
 def digest_of(data: bytes | memoryview) -> bytes:
-    """Return the 16 bytes by which equal contents are recognised."""
+    """Return a 16-byte digest of a file's content."""
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()

@@ -1,4 +1,4 @@
-"""Divide samples into train, val and test: deterministic, stratified, nothing torn apart."""
+"""Split samples into train, val and test: deterministic, stratified, grouped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HEADER = ["image", "label", "split"]
 
 
 class SplitShares(Protocol):
-    """What the split needs of the recipe's split section."""
+    """The sizes of the parts, from the recipe's split section."""
 
     @property
     def val_share(self) -> float:
@@ -50,7 +50,7 @@ def assign_splits(
     target: TargetKind = "labels",
     copies: Copies | None = None,
 ) -> tuple[NDArray[np.int8], list[Finding]]:
-    """Return the side of every sample, and what is wrong with a split that the source gave.
+    """Return the part of every sample, and findings about a split given by the source.
 
     Samples of one group, byte-equal pictures and near-duplicates form a unit that stays on one
     side. Units are ordered by a hash of their content and the seed, so neither names nor the
@@ -120,7 +120,7 @@ def find_units(
     target: TargetKind,
     copies: Copies,
 ) -> Together:
-    """Return what is never torn apart: groups, byte-equal pictures and near-duplicates.
+    """Return the units that are never separated: groups, duplicates and near-duplicates.
 
     Args:
         samples: Samples of the source.

@@ -1,4 +1,4 @@
-"""Whether the files of a source are still those of an earlier look, without reading them."""
+"""Detect whether the files of a source have changed, without reading them."""
 
 from __future__ import annotations
 

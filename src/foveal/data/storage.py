@@ -1,4 +1,4 @@
-"""Where files are: a folder, here one of this machine. Names below it use /.
+"""Storage of files: the interface, and local folders. Names in it use /.
 
 `data.remote` has folders behind URLs, `data.archive` zip and tar archives.
 """
@@ -22,7 +22,7 @@ from foveal.errors import DataError
 @final
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Everything below a folder except what is hidden or litter, in sorted order.
+    """The sorted contents of a folder, without hidden and system files.
 
     Attributes:
         files: Relative names of files.
@@ -34,7 +34,7 @@ class Listing:
 
 
 class Storage(ABC):
-    """A folder of files, wherever it is.
+    """A folder of files, local or remote.
 
     Attributes:
         location: As the user gave it.
@@ -43,7 +43,7 @@ class Storage(ABC):
     location: str
 
     def locate(self, name: str) -> str:
-        """Return the path or URL of a file in the folder, for people."""
+        """Return the path or URL of a file in the folder, for messages."""
         return f"{self.location.rstrip('/')}/{name}"
 
     @abstractmethod
@@ -71,7 +71,7 @@ class Storage(ABC):
         """
 
     def expecting(self, names: Iterable[str], limits: DecodeLimits) -> AbstractContextManager[None]:
-        """Let files be read ahead in the block, in the order in which they will be asked for."""
+        """Prefetch files within the block, in the order in which they will be requested."""
         return nullcontext()
 
     @abstractmethod

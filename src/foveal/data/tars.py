@@ -1,4 +1,4 @@
-"""Open tar archives of strangers, compressed or not, and read their files in any order.
+"""Read files of untrusted tar archives, compressed or not, in any order.
 
 A tar has no list of its files: their headers are gone through once, and only where each file lies
 is remembered. A compressed one can be read from its beginning only. It is therefore decompressed
@@ -122,7 +122,7 @@ class TarFiles:
 
 @final
 class _Bounded:
-    """A file whose headers are read: none of them may take all the memory.
+    """A file wrapper that bounds the memory of tar headers.
 
     Args:
         file: Read from, at any place.
@@ -172,7 +172,7 @@ def _open(path: Path) -> Any:
 
 
 class _Decompressor(Protocol):
-    """What zlib, bz2 and lzma decompress with, by way of an adapter for the first."""
+    """Interface of the decompressors of zlib (by an adapter), bz2 and lzma."""
 
     eof: bool
 

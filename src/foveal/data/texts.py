@@ -1,4 +1,4 @@
-"""Samples whose target is one text: made canonical, told apart, gathered by length."""
+"""Samples whose target is a text: normalisation, comparison, strata by length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open zip archives of strangers: what they claim is checked before anything is read."""
+"""Read untrusted zip archives, whose directory is validated first."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ZipFiles:
 
 
 def open_zip(path: Path, *, max_directory_bytes: int) -> zipfile.ZipFile:
-    """Open an archive whose members lie inside the file, and whose list of them is bearable.
+    """Open an archive after validating the positions and the number of its members.
 
     Args:
         path: The archive, a file on disk.

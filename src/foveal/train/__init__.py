@@ -1,1 +1,1 @@
-"""Training: the loop, its data, its schedules, its checkpoints. Knows no task and no bundle."""
+"""Training: loop, data, schedules and checkpoints. Independent of tasks and bundles."""

@@ -1,4 +1,4 @@
-"""What listens to a fit: the protocol, `results.csv` and the progress report."""
+"""Callbacks of a fit: the protocol, `results.csv` and the progress report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REPORT_EVERY_S = 0.25
 
 
 class Callback(Protocol):
-    """Hears what happens; must not change the model."""
+    """Interface of callbacks; they must not change the model."""
 
     def fit_started(
         self, model: nn.Module, stages: Sequence[Stage], history: Sequence[EpochRecord]
@@ -38,7 +38,7 @@ class Callback(Protocol):
 
 
 class ResultsCsv:
-    """Writes `results.csv`, a row an epoch.
+    """Writes `results.csv`, one row per epoch.
 
     The file is replaced whole after every epoch: it is never half a row, and after a resume it
     holds each epoch once.
@@ -95,7 +95,7 @@ def results_table(records: Sequence[EpochRecord]) -> str:
 
 
 class ProgressReport:
-    """Reports each stage to a `Progress`: loss, metric, pictures a second, time left.
+    """Reports each stage to a `Progress`: loss, metric, pictures per second, time left.
 
     Args:
         progress: What draws.

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill at any instant: written aside, fsynced, renamed, verified.
+"""Crash-safe checkpoints: written to a temporary directory, synced, renamed, verified.
 
 A checkpoint is a directory `checkpoint-00000007` with `state.json` (numbers, history), `tensors.pt`
 (weights, optimizer, random states; read with `weights_only=True`) and `manifest.json` (sha256 of
@@ -34,7 +34,7 @@ _NAME = re.compile(r"checkpoint-(\d{8})")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a checkpoint holds.
+    """The contents of a checkpoint.
 
     Attributes:
         state: JSON values.
@@ -95,7 +95,7 @@ class CheckpointStore:
         return final
 
     def load(self) -> Checkpoint | None:
-        """Return the latest checkpoint that is whole, or None when there is none at all.
+        """Return the latest complete checkpoint, or None.
 
         Raises:
             FovealError: If there are checkpoints but all are damaged.

@@ -1,4 +1,4 @@
-"""Batches for the loop: what a sampler draws, read ahead in a thread."""
+"""Batches for the training loop, prefetched in a thread."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
 
 
 class Batch(NamedTuple):
-    """What one step is done on, or this process's share of it.
+    """The batch of a step, or this process's share of it.
 
     Attributes:
         inputs: What the network takes.
@@ -48,7 +48,7 @@ READ_AHEAD = 2
 
 
 class Loader(Protocol):
-    """What the loop takes its batches from."""
+    """Interface of loaders of batches."""
 
     @property
     def samples(self) -> int:
@@ -62,7 +62,7 @@ class Loader(Protocol):
 
 
 class Reader(ABC):
-    """From windows to what a network takes: reads in a thread, finishes on the device."""
+    """Reads windows in a thread, and completes the batch on the device."""
 
     @abstractmethod
     def read(self, windows: Windows) -> tuple[Tensor, ...]:
@@ -138,7 +138,7 @@ class PictureReader(Reader):
 
 @final
 class WindowLoader:
-    """A `Loader` of the windows that a sampler draws.
+    """A `Loader` of windows drawn by a sampler.
 
     Args:
         reader: Reads windows.

@@ -1,4 +1,4 @@
-"""The processes that train one network together, by torch.distributed alone.
+"""Data-parallel training with torch.distributed.
 
 Each has the whole network and its share of every batch. What is computed is what one process
 would compute on the whole batch, but for the order of floating-point sums and for dropout, which
@@ -23,12 +23,12 @@ from foveal.train.share import Share
 
 
 class LostError(Exception):
-    """Another process of the group has died, or has kept the others waiting for too long."""
+    """Raised if another process of the group has died or timed out."""
 
 
 @final
 class Group:
-    """The processes of one training; by default this one alone, for which everything is trivial.
+    """The process group of a training; by default, only this process.
 
     All must call the same methods in the same order.
 
@@ -45,7 +45,7 @@ class Group:
 
     @classmethod
     def joined(cls, *, timeout_s: float) -> Group:
-        """Return the group that `torch.distributed` was set up for; alone where it was not.
+        """Return the group of `torch.distributed`, or a group of one if it is not initialised.
 
         Args:
             timeout_s: How long one process may keep the others waiting.
@@ -106,7 +106,7 @@ class Group:
         return SharedNormalisation(self.rows_of_all, self.add)
 
     def rows_of_all(self, values: Tensor) -> Tensor:
-        """Return (world, n) what every process gave, (n,) each."""
+        """Gather (n,) values of every process as (world, n)."""
         rows = [torch.empty_like(values) for _ in range(self.world)]
         with _reaching():
             dist.all_gather(rows, values)
@@ -135,7 +135,7 @@ class Group:
         return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
     def decided(self, *values: float) -> tuple[float, ...]:
-        """Return the values that process 0 gave."""
+        """Broadcast the values of process 0."""
         if self.world == 1:
             return values
         tensor = torch.tensor(values, dtype=torch.float64)
@@ -144,7 +144,7 @@ class Group:
         return tuple(tensor.tolist())
 
     def gather(self, value: Any) -> list[Any]:
-        """Return what every process gave, JSON values, in the order of the processes."""
+        """Gather JSON values of every process, in the order of the processes."""
         if self.world == 1:
             return [value]
         content = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
@@ -159,7 +159,7 @@ class Group:
         return [json.loads(part[: int(size)].numpy().tobytes()) for part, size in pairs]
 
     def wait(self) -> None:
-        """Return once every process has come here."""
+        """Wait for all processes."""
         self.decided(0.0)
         self.gather(None)
 

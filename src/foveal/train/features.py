@@ -1,4 +1,4 @@
-"""Cached activations of a frozen backbone: computed once, then read by rows from one file.
+"""Cached features of a frozen backbone, in one file.
 
 The file holds the feature maps of every picture, flattened, in a 2-byte float format; view 0 is the
 picture as it is, further views are augmented. It is read with `pread`, so memory stays flat.
@@ -114,7 +114,7 @@ def cache_features(
     batch_size: int = 32,
     group: Group | None = None,
 ) -> FeatureFile:
-    """Run the frozen part of a network over pictures and keep what it gives.
+    """Run the frozen part of a network over pictures, and store its features.
 
     Args:
         extract: (N, 3, H, W) float32 in [0, 255] → feature maps; `network.features`, in eval mode.
@@ -175,7 +175,7 @@ def cache_features(
 
 @contextmanager
 def _written_together(path: Path, group: Group) -> Iterator[Path]:
-    """Give the file to write to that becomes `path` once all processes have done their part."""
+    """Yield the temporary file that becomes `path` when all processes are done."""
     if not group.writes:
         group.wait()
         yield path.with_name(f"{TEMPORARY}{path.name}")

@@ -1,4 +1,4 @@
-"""Requests to stop: Ctrl-C ends the fit after its step, a second one interrupts at once.
+"""Stop requests: Ctrl-C ends the fit after the current step, a second one immediately.
 
 Whoever watches a run asks for its end after the epoch.
 """
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class StopSwitch:
-    """Whether the fit was asked to stop. May be asked from any thread.
+    """Flag that asks the fit to stop. Thread-safe.
 
     Attributes:
         asked: After the current step.

@@ -1,4 +1,4 @@
-"""MixUp: a batch blended with itself in another order, targets too.
+"""MixUp: blend a batch and its targets with a permutation of themselves.
 
 mixup: Beyond Empirical Risk Minimization, 2017, https://arxiv.org/abs/1710.09412;
 one weight a batch.

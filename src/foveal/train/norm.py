@@ -1,4 +1,4 @@
-"""Batch normalisation by the statistics of a batch that several processes share.
+"""Batch normalisation with statistics over all processes.
 
 torch's own synchronised normalisation is for CUDA alone, and has modules of its own, which timm's
 and users' networks do not use. Here the function itself is replaced while a network runs, so every
@@ -21,7 +21,7 @@ Exchange: TypeAlias = Callable[[Tensor], Tensor]
 
 @final
 class SharedNormalisation(TorchFunctionMode):
-    """While it is entered, batch normalisation in training mode is that of the shared batch.
+    """Context in which batch normalisation uses the statistics of the shared batch.
 
     Args:
         gather: (n,) of this process → (processes, n) of all.

@@ -1,4 +1,4 @@
-"""How fast the training is, how many steps still fit the budget, how far the schedule is."""
+"""Speed of a training: steps left within the budget, and progress of the schedule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ASSUMED_VALIDATION = 0.09
 
 @dataclass
 class Pace:
-    """The measured speed of a stage and its place in the schedule.
+    """The measured speed of a stage and its progress in the schedule.
 
     Attributes:
         steps_per_epoch: Batches of the stage's loader.

@@ -1,4 +1,4 @@
-"""Which number formats and how many threads this machine trains fastest with."""
+"""Choose the number format, threads and device of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into a fit and what comes out: stages, records of steps and epochs, the result."""
+"""Inputs and outputs of a fit: stages, records of steps and epochs, the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foveal.train.data import Inputs, Loader
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """What a validation gave.
+    """The result of a validation.
 
     Attributes:
         metrics: Name → value; of the one that weights are compared by, larger is better.
@@ -151,7 +151,7 @@ class EpochRecord:
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """What a fit ended with; the model itself holds the best weights.
+    """The result of a fit; the model itself holds the best weights.
 
     Attributes:
         history: One record an epoch, earlier runs that were resumed included.

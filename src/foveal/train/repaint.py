@@ -1,4 +1,4 @@
-"""Colours, strokes, light, sharpness and noise of a batch, changed at random."""
+"""Random changes of colour, strokes, lighting, sharpness and noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoded pictures kept in a graphics card's memory: batches are gathered and augmented there."""
+"""Decoded pictures in GPU memory, where batches are gathered and augmented."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHUNK_BYTES = 64 << 20
 
 @final
 class ResidentReader(Reader):
-    """The batches of a `PictureReader`, from pictures that already lie on the device.
+    """A reader of batches from pictures in GPU memory.
 
     Args:
         reader: Augments what is gathered.
@@ -56,7 +56,7 @@ class ResidentReader(Reader):
 def keep_on_device(
     reader: PictureReader, cache: Cache, indices: NDArray[np.int64], device: torch.device
 ) -> Reader:
-    """Return a reader whose pictures lie on a graphics card, or the reader itself.
+    """Return a reader with its pictures in GPU memory, or the reader itself.
 
     They are kept there when all have one size and take at most a quarter of the memory that is
     free. Masks and the crops of tiled pictures are read from the disk, batch by batch.

@@ -1,4 +1,4 @@
-"""Which windows of which samples make the batches of an epoch.
+"""Samplers: choose the windows of the batches of an epoch.
 
 The order of an epoch is a pure function of (seed, epoch): a resumed run sees exactly what an
 uninterrupted one would have seen. `foveal.train.crops` takes random crops.
@@ -38,7 +38,7 @@ Drawing: TypeAlias = Callable[[], Draw]
 
 
 class Sampler(ABC):
-    """Says what an epoch consists of."""
+    """Interface of samplers."""
 
     @property
     @abstractmethod
@@ -56,7 +56,7 @@ class Sampler(ABC):
 
 @dataclass(frozen=True)
 class BatchOrder:
-    """Which samples form the batches of an epoch.
+    """Chooses the samples of the batches of an epoch.
 
     Attributes:
         count: Number of samples.
@@ -116,7 +116,7 @@ class BatchOrder:
 
 @final
 class WholePictures(Sampler):
-    """Every picture once an epoch, or as often as its weight says.
+    """Samples every picture once per epoch, or according to its weight.
 
     Args:
         cache: The pictures.
@@ -159,7 +159,7 @@ class WholePictures(Sampler):
 
 @final
 class CachedViews(Sampler):
-    """One view of the cached features of every picture an epoch, chosen at random.
+    """Samples one random view of the cached features of every picture per epoch.
 
     Args:
         order: The order of the pictures.

@@ -1,4 +1,4 @@
-"""When a fit's state is written to its checkpoints, and how long it has been training."""
+"""Write checkpoints at intervals, and measure the training time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foveal.train.state import RunState
 
 
 class Saver:
-    """The clock and the checkpoints of one fit.
+    """The clock and the checkpoints of a fit.
 
     Args:
         store: Where checkpoints go, or None for nowhere.

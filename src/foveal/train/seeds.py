@@ -1,4 +1,4 @@
-"""Seeds as pure functions of what they are for, so that a resumed run draws the same numbers."""
+"""Derive seeds from their purpose, so that a resumed run draws the same random numbers."""
 
 from __future__ import annotations
 

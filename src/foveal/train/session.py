@@ -1,4 +1,4 @@
-"""One call of `fit`: what it was given, the state that changes, and how stages open and end."""
+"""The state of one call of `fit`: its arguments, and the start and end of stages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEAST_SHARE = 0.25
 
 @dataclass
 class Session:
-    """The arguments of a fit beside its state; see `Trainer.fit`.
+    """The arguments and state of a fit; see `Trainer.fit`.
 
     Attributes:
         saved_optimizer: Optimizer state of the checkpoint that the fit continues from, until its

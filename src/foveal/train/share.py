@@ -1,4 +1,4 @@
-"""Which rows of a batch one of several processes works on."""
+"""The rows of a batch that a process works on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More or less of each stain in pictures of stained tissue.
+"""Stain augmentation for histology.
 
 The stains are told apart by their optical densities: A. C. Ruifrok and D. A. Johnston,
 "Quantification of Histochemical Staining by Color Deconvolution", 2001. That their amounts are

@@ -1,4 +1,4 @@
-"""Everything that changes during a fit, and its way into and out of a checkpoint."""
+"""The mutable state of a fit, and its conversion to and from a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from foveal.types import JsonObject
 
 @dataclass
 class Best:
-    """The weights that validated best.
+    """The best weights on validation.
 
     Attributes:
         weights: Name → tensor in main memory.

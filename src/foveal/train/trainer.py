@@ -1,4 +1,4 @@
-"""The loop: fit → run_stage → run_epoch → train_step. Knows no task and no file format.
+"""The training loop: fit → run_stage → run_epoch → train_step. Independent of tasks.
 
 How a workflow calls it::
 

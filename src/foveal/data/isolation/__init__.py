@@ -1,1 +1,1 @@
-"""Decoding in processes that can be lost: a crash, a hang or a bomb costs one picture."""
+"""Decoding in sandboxed processes: a crash, hang or decompression bomb costs one picture."""

@@ -1,4 +1,4 @@
-"""The other side: a process that starts decoders by fork, and what each of them does.
+"""The decoding side: a process that forks decoders, and the decoders themselves.
 
 The first process imports and warms up all that decoding needs, once; its children share that memory
 and start in milliseconds, so that replacing one that was lost costs little. It sees no picture of
@@ -31,7 +31,7 @@ _WARM_UP = DecodeLimits(max_bytes=1_000_000, max_pixels=10_000)
 
 
 def main(descriptor: int) -> None:
-    """Start and end decoders as the server commands; end with it.
+    """Start and end decoders on command of the server; exit with the server.
 
     Args:
         descriptor: File descriptor of the socket on which commands come.
@@ -61,7 +61,7 @@ def main(descriptor: int) -> None:
 
 
 def warm_up() -> None:
-    """Use every decoder once: later, nothing can be imported or looked up in a file."""
+    """Use every decoder once; in the sandbox, nothing can be imported or read from files."""
     # Each decoder has a process; a picture of strangers gets no further threads.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     image = PILImage.fromarray(np.arange(768, dtype=np.uint8).reshape(16, 16, 3))
@@ -98,7 +98,7 @@ def warm_up() -> None:
 
 
 def _obey(control: socket.socket, children: dict[int, int]) -> bool:
-    """Carry one command out; False when the server has gone."""
+    """Execute one command; return False if the server has exited."""
     command, descriptors, _, _ = socket.recv_fds(control, COMMAND.size, 2)
     if len(command) < COMMAND.size:
         return False
@@ -156,7 +156,7 @@ def _close(descriptor: int) -> None:
 
 
 def work(channel: socket.socket, pixels: int, used: int) -> None:
-    """Decode what comes until the server has gone.
+    """Decode pictures until the server exits.
 
     Args:
         channel: Where requests come from and answers go.

@@ -1,4 +1,4 @@
-"""What the server commands the process that starts decoders."""
+"""Commands of the server to the process that starts decoders."""
 
 import struct
 from typing import Final

@@ -1,4 +1,4 @@
-"""A decoder for strangers' pictures: each is decoded in a process that can be lost."""
+"""A decoder for untrusted pictures, each decoded in a sandboxed process."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ main(int(sys.argv[1]))
 
 @final
 class IsolatedDecoder:
-    """Decodes in sandboxed processes. Safe to use from several threads.
+    """Decodes in sandboxed processes. Thread-safe.
 
     A picture on which a decoder crashes, hangs or asks for too much memory gets an error; its
     process is replaced, and the others go on. See `foveal.data.isolation.sandbox` for what such a
@@ -107,7 +107,7 @@ class IsolatedDecoder:
             self._free.put(process)
 
     def warm_up(self) -> None:
-        """Decode a picture, so that the first of others does not wait for the start.
+        """Warm up by decoding a picture.
 
         Raises:
             ImageError: If no process can be started here.
@@ -140,7 +140,7 @@ class IsolatedDecoder:
         return Picture(pixels, *size)
 
     def _started(self) -> _Process:
-        """Return a new process; the first one is started anew if that was lost."""
+        """Return a new process; the forking process is restarted if it was lost."""
         ours, theirs = socket.socketpair()
         process = _Process(next(self._numbers), ours, _memory())
         with theirs, self._lock:
@@ -183,7 +183,7 @@ class IsolatedDecoder:
 @final
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """One process that decodes.
+    """A decoding process.
 
     Attributes:
         number: What the first process knows it by.
@@ -197,7 +197,7 @@ class _Process:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is gone; it says nothing unless it is asked."""
+        """Whether the process has exited; it never writes unless it is asked."""
         # Not select(), which cannot look at descriptors over 1,023.
         poll = select.poll()
         poll.register(self.channel, select.POLLIN)
@@ -205,7 +205,7 @@ class _Process:
 
     @contextmanager
     def holding(self, data: bytes) -> Iterator[None]:
-        """Keep the bytes of a file in the shared memory for a while."""
+        """Put the bytes of a file into shared memory within the block."""
         view, done = memoryview(data), 0
         while done < len(data):
             done += os.pwrite(self.memory, view[done:], done)
@@ -251,7 +251,7 @@ def _start() -> tuple[subprocess.Popen[bytes], socket.socket]:
 
 
 def _memory() -> int:
-    """Return a descriptor of memory, or where there is no such thing, of a file without a name."""
+    """Return a descriptor of anonymous memory, or of an unnamed file where that is unavailable."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("foveal-pixels")
     with tempfile.TemporaryFile() as file:

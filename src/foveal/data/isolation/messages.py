@@ -1,4 +1,4 @@
-"""What the server and its decoding processes say to each other: JSON, held against a shape.
+"""Messages between the server and its decoding processes: JSON, validated by shape.
 
 Pixels do not go this way, and nothing is pickled: a process that a picture has taken over can only
 say that there are pixels of some size, or that there are none and why.
@@ -72,7 +72,7 @@ def _exactly(channel: socket.socket, count: int, end: float | None) -> bytes:
 
 
 def request(size: int, limits: DecodeLimits, min_size: tuple[int, int] | None) -> dict[str, Any]:
-    """Return the message that asks for a picture of `size` bytes."""
+    """Return the request to decode a picture of `size` bytes."""
     return {
         "size": size,
         "max_bytes": limits.max_bytes,
@@ -83,7 +83,7 @@ def request(size: int, limits: DecodeLimits, min_size: tuple[int, int] | None) -
 
 
 def refusal(error: ImageError) -> dict[str, Any]:
-    """Return the message that says why there are no pixels."""
+    """Return the message for a picture that could not be decoded."""
     return {
         "error": type(error).__name__,
         "message": error.message,
@@ -93,7 +93,7 @@ def refusal(error: ImageError) -> dict[str, Any]:
 
 
 def refused(message: dict[str, Any]) -> ImageError | None:
-    """Return the error that a message is about, or None when it is about pixels."""
+    """Return the error of a message, or None if it announces pixels."""
     kind = message.get("error")
     if kind is None:
         return None

@@ -1,4 +1,4 @@
-"""What a process that decodes strangers' pictures gives up before it sees the first one."""
+"""The sandbox of a process that decodes untrusted pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE_BYTES = resource.getpagesize()
 
 
 def enter_sandbox() -> None:
-    """Give up what decoding does not need. There is no way back.
+    """Enter the sandbox, irreversibly.
 
     Everywhere: opening files and sockets, core dumps, new processes. On Linux also: outliving the
     process that started this one, and all system calls but those of `seccomp`.
@@ -49,7 +49,7 @@ def used_bytes() -> int:
 
 
 def limit_memory(used: int, file_bytes: int, max_pixels: int) -> None:
-    """Bound what the next picture may take, of memory and of the file that its pixels go to.
+    """Limit the memory and the output file for the next picture.
 
     Args:
         used: What this process took before.

@@ -57,18 +57,18 @@ _KILL_CALL, _TGKILL = (62, 129), (234, 131)
 
 @final
 class _Filter(ctypes.Structure):
-    """What `prctl` takes: how many instructions, and where they are."""
+    """The argument of `prctl`: number and address of the instructions."""
 
     _fields_ = (("count", ctypes.c_ushort), ("program", ctypes.c_void_p))
 
 
 def is_supported() -> bool:
-    """Return whether calls can be filtered on this machine."""
+    """Return whether system calls can be filtered on this machine."""
     return sys.platform == "linux" and platform.machine() in _MACHINES
 
 
 def allow_only_computing() -> None:
-    """Give up, for good, all system calls but those that computing on open files takes.
+    """Disable all system calls except those for computing on open files, permanently.
 
     Threads may be started, processes not. Nothing can be opened, nor memory made executable.
 

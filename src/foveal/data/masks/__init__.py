@@ -1,1 +1,1 @@
-"""Masks as they are stored, what their values mean, and the source that gives them."""
+"""Mask files, the meaning of their values, and the source of masks."""

@@ -1,4 +1,4 @@
-"""Mask files as they are stored: ids, palette positions or colours, without any conversion.
+"""Read mask files: ids, palette positions or colours, without conversion.
 
 A picture decoder scales 4-bit grey to 8 bits, looks palettes up and lays transparent pixels over
 white. Each of these would turn one class into another.

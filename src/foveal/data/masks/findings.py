@@ -1,4 +1,4 @@
-"""What is said about the masks of a source: what is missing, wrong, or good to know."""
+"""Findings about the masks of a source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foveal.types import BACKGROUND, IGNORED, Finding, Severity
 
 
 def pair_findings(pairs: MaskPairs) -> Iterator[Finding]:
-    """Yield what the names alone tell: pictures without masks, masks without pictures."""
+    """Yield the findings from file names: pictures without masks, masks without pictures."""
     missing = [name for name, mask in pairs.masks.items() if mask is None]
     severity: Severity = "error" if len(missing) == len(pairs.masks) else "warning"
     words = f"without a mask, such as {_first(missing)}."
@@ -99,7 +99,7 @@ def unknown_in(look: MaskLook, values: MaskValues) -> list[int]:
 def content_findings(
     samples: Sequence[Sample], looks: Sequence[MaskLook], values: MaskValues
 ) -> Iterator[Finding]:
-    """Yield what the masks hold: the share of each class, and masks of nothing.
+    """Yield the findings about the contents: share of each class, and empty masks.
 
     Args:
         samples: All of the source.

@@ -1,4 +1,4 @@
-"""Find out which value of the masks stands for which class."""
+"""Determine which mask value stands for which class."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MANY_BETWEEN, _SMALL_SHARE = 8, 0.05
 
 
 def find_values(counts: Sequence[MaskCount], names: MaskNames | None) -> MaskValues:
-    """Return what the values of a source's masks mean.
+    """Return the meaning of the mask values of a source.
 
     Without names: nothing but 0 and 255, or 0 and 1, are background and foreground. Other ids are
     `background` for 0 and `class_7` for 7, and 255 among them is ignored. Colours are `background`

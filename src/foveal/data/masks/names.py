@@ -26,7 +26,7 @@ _Entry: TypeAlias = tuple[bool, int, str]
 @final
 @dataclass(frozen=True, slots=True)
 class MaskNames:
-    """What a file calls the values of the masks.
+    """Class names of mask values from a file.
 
     Attributes:
         file: Its name.

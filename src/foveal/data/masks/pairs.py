@@ -1,4 +1,4 @@
-"""Which mask belongs to which picture: by the folders' names and the files' stems."""
+"""Match masks to pictures by folder names and file stems."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _place(name: str, sides: Mapping[str, SplitName]) -> _Place | None:
 
 
 def _splits(places: Iterable[_Place]) -> dict[str, SplitName]:
-    """Return the sides stated, where one of them is for training."""
+    """Return the parts given by folders, if one of them is for training."""
     stated = {place.name: place.side for place in places if place.side is not None}
     return stated if "train" in stated.values() and len(set(stated.values())) > 1 else {}
 

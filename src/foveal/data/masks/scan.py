@@ -1,4 +1,4 @@
-"""Look at every mask of a source once: its values, and whether it fits its picture."""
+"""Scan all masks of a source: their values, and whether they fit their pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from foveal.machine import available_cores, read_ahead
 @final
 @dataclass(frozen=True, slots=True)
 class MaskLook:
-    """What was seen of a picture and its mask.
+    """Scan of a picture and its mask.
 
     Attributes:
         sample: Name of the picture.

@@ -1,4 +1,4 @@
-"""What the values of masks mean: found from all masks of a source, shown, and applied."""
+"""The mapping from mask values to classes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SHOWN = 12
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskCount:
-    """How often each value occurs in a mask file.
+    """Value counts of a mask file.
 
     Attributes:
         name: Name of the file.
@@ -53,7 +53,7 @@ class MaskCount:
 @final
 @dataclass(frozen=True)
 class MaskValues:
-    """Which value stands for which class.
+    """Mapping from mask values to classes.
 
     Attributes:
         kind: Whether the values are ids or colours, 0xRRGGBB.

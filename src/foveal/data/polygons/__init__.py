@@ -1,1 +1,1 @@
-"""Outlines in SVG, labelme and COCO files, and the source that draws masks from them."""
+"""Polygons in SVG, labelme and COCO files, and the source that rasterises them to masks."""

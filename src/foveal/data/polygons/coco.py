@@ -25,7 +25,7 @@ _MAX_PIXELS = 2_000_000_000
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class CocoPicture:
-    """What a file says of one picture.
+    """The annotations of one picture.
 
     Attributes:
         file: `file_name` as it stands there.

@@ -1,4 +1,4 @@
-"""Which shapes belong to which picture: files of one stem, or one COCO file for all."""
+"""Match shape files to pictures: by file stem, or from one COCO file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with the shapes over pictures, said in findings."""
+"""Findings about the shapes of a source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foveal.types import Finding, Severity
 @final
 @dataclass(frozen=True, slots=True)
 class ShapeLook:
-    """What was seen of a picture and its shapes.
+    """Scan of a picture and its shapes.
 
     Attributes:
         picture: Its name.
@@ -34,7 +34,7 @@ class ShapeLook:
 
 
 def shape_findings(looks: Sequence[ShapeLook], alone: Sequence[str]) -> Iterator[Finding]:
-    """Yield what a person should know about the shapes.
+    """Yield the findings about the shapes.
 
     Args:
         looks: At every picture.

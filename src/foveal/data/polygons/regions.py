@@ -1,4 +1,4 @@
-"""Regions of a picture: shapes and runs of pixels, and how they become a mask.
+"""Regions of a picture (shapes and pixel runs), and their rasterisation to a mask.
 
 Coordinates are original pixels with the corner of the picture at 0, 0: pixel (row, column) covers
 [column, column + 1) x [row, row + 1). A pixel belongs to a shape when its centre lies inside, so
@@ -53,7 +53,7 @@ class Shape:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
-    """Pixels column by column: so many outside, so many inside, so many outside, …
+    """A region as run lengths in column order, alternately outside and inside.
 
     Attributes:
         label: Name of its class; None where nobody says what is there.
@@ -74,7 +74,7 @@ Region: TypeAlias = Shape | Runs
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawing:
-    """What is drawn over one picture.
+    """The regions of one picture.
 
     Attributes:
         regions: In the order of drawing: later ones lie over earlier ones.

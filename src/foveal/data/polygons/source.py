@@ -1,4 +1,4 @@
-"""The shapes that are drawn over a source's pictures."""
+"""The shapes of the pictures of a source."""
 
 from __future__ import annotations
 

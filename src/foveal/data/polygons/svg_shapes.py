@@ -80,7 +80,7 @@ def _refuse_declarations(_: str, system: str | None, public: str | None, has_inn
 @final
 @dataclass(frozen=True, slots=True)
 class _Element:
-    """What an open element hands down to those inside it."""
+    """The properties that an element passes on to its children."""
 
     matrix: Matrix
     name: str | None = None
@@ -91,7 +91,7 @@ class _Element:
 @final
 @dataclass(eq=False)
 class _Reader:
-    """Follows the elements of a file."""
+    """Event handler for the elements of a file."""
 
     height: int
     width: int

@@ -1,4 +1,4 @@
-"""Where the units of an SVG drawing lie on the picture: its `viewBox`, `width` and `height`.
+"""Map SVG units to the picture by `viewBox`, `width` and `height`.
 
 The page that they describe covers the whole picture, whatever unit it is measured in.
 """

@@ -1,4 +1,4 @@
-"""The layouts that foveal recognises, and the order in which they are tried."""
+"""The readers of all layouts, in the order in which they are tried."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ for _reader in (
 
 
 def readers_for(options: SourceOptions) -> Sequence[Reader]:
-    """Return the readers to try, one after the other: the one that is named, or by what is asked.
+    """Return the readers to try in order: the named one, or those for the task.
 
     Of pictures of texts any name may be a text, so names are looked at last. Classes stand in
     names only where an expression says so, and `labels.txt` is a list of classes as a rule. Where

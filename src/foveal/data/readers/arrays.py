@@ -103,7 +103,7 @@ def _pairs(arrays: Arrays) -> list[tuple[str, str | None, SplitName | None]]:
 
 
 def _role(key: str, words: Iterable[str]) -> str | None:
-    """Return the side that a name like `x_train` or `train_images` speaks of; `` for none."""
+    """Return the part that a name such as `x_train` or `train_images` refers to, or ""."""
     parts = key.lower().replace("-", "_").split("_")
     sides = [part for part in parts if part in SPLIT_ALIASES]
     rest = "_".join(part for part in parts if part not in SPLIT_ALIASES)

@@ -1,4 +1,4 @@
-"""What a reader of one layout is given, and what it must do."""
+"""The interface of readers, and their input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from foveal.types import Finding
 @final
 @dataclass(frozen=True)
 class Place:
-    """Where the data is: a folder, or one file of a folder.
+    """The location of data: a folder, or one file of a folder.
 
     Attributes:
         storage: The folder.
@@ -33,7 +33,7 @@ class Place:
 
     @property
     def location(self) -> str:
-        """Return the path or URL, for people."""
+        """Return the path or URL for messages."""
         return self.storage.location if self.file is None else self.storage.locate(self.file)
 
     @cached_property
@@ -105,7 +105,7 @@ class Reader(ABC):
 
     @abstractmethod
     def read(self, place: Place, options: SourceOptions) -> Source | None:
-        """Return the source, or None when the folder or the file is not laid out like this.
+        """Return the source, or None if the data does not have this layout.
 
         Raises:
             DataError: If it is meant to be, but something is wrong.

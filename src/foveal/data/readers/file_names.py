@@ -1,4 +1,4 @@
-"""Labels in the names of the files: `AB3K.png`, `AB3K_17.png`, or what an expression finds."""
+"""Labels in file names: `AB3K.png`, `AB3K_17.png`, or found by a regular expression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures without labels: whatever lies in the folder."""
+"""Unlabelled pictures in a folder."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class FoldersReader(Reader):
 
 
 def _are_texts(samples: list[Sample]) -> bool:
-    """Return whether the names of the class folders can be what is written in their pictures."""
+    """Return whether the names of the class folders may be texts in their pictures."""
     names = {sample.raw[0] for sample in samples if sample.raw}
     return len(names) > 1 and not all(name.lower() in SPLIT_ALIASES for name in names)
 

@@ -1,4 +1,4 @@
-"""`labels.txt`: one picture a line, its name and then what is written in it."""
+"""`labels.txt`: one picture per line, its name followed by its text."""
 
 from __future__ import annotations
 

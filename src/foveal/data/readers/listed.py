@@ -1,4 +1,4 @@
-"""Pictures that a file lists with their labels: found beside it, and what is wrong is said."""
+"""Sources from tables that list pictures with their labels."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def picture_resolver(
 def _samples(
     found: Iterable[tuple[str, Row]], split: SplitName | None
 ) -> tuple[tuple[Sample, ...], list[str], list[str]]:
-    """Return one sample for each picture, the repeated names, and those of two minds."""
+    """Return one sample per picture, the repeated names, and those with conflicting labels."""
     samples: dict[str, Sample] = {}
     repeated: list[str] = []
     conflicting: list[str] = []

@@ -108,7 +108,7 @@ def _texts(name: str, values: Sequence[Any], names: tuple[str, ...] | None) -> l
 
 
 def _side_of(name: str) -> SplitName | None:
-    """Return the side that the name of a file or of its folder speaks of, or None."""
+    """Return the part that the name of a file or its folder refers to, or None."""
     path = PurePosixPath(name)
     for part in (path.stem, *reversed(path.parent.parts)):
         sides = {SPLIT_ALIASES[w] for w in re.split(r"[^a-z]+", part.lower()) if w in SPLIT_ALIASES}

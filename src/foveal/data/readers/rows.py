@@ -1,4 +1,4 @@
-"""Rows of `labels.csv` and `labels.jsonl`: columns by their aliases, values checked one by one."""
+"""Parse and validate the rows of `labels.csv` and `labels.jsonl`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 @final
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row that could be understood.
+    """A valid row.
 
     Attributes:
         line: Number of its line in the file, from 1.
@@ -50,7 +50,7 @@ class Row:
 @final
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that could not be understood, and why."""
+    """An invalid row, and why."""
 
     line: int
     reason: str

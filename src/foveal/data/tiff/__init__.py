@@ -1,1 +1,1 @@
-"""TIFF files of any size, read by the tiles or strips that a window touches."""
+"""TIFF files of any size, read by tiles or strips."""

@@ -1,4 +1,4 @@
-"""What the stored values of a TIFF look like: grey, palette and colours become 8-bit RGB."""
+"""Convert stored values of a TIFF (grey, palette, colours) to 8-bit RGB."""
 
 from __future__ import annotations
 

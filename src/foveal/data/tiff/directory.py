@@ -1,4 +1,4 @@
-"""The first directory of a TIFF: size, orientation and layout, and whether it is an honest one.
+"""Parse and validate the first directory of a TIFF: size, orientation and layout.
 
 Both decoders of TIFF read the values of every entry, before they look at any. So what they add up
 to is held against the size of the file first: in an honest file no byte belongs to two entries.
@@ -28,7 +28,7 @@ _WANTED = frozenset((_WIDTH, _HEIGHT, _ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT))
 @final
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What the first directory of a TIFF says.
+    """The first directory of a TIFF.
 
     Attributes:
         height: As stored, in pixels.
@@ -46,7 +46,7 @@ class Directory:
 
 
 def read_directory(data: bytes) -> Directory:
-    """Return what the first directory of a TIFF or BigTIFF says.
+    """Parse the first directory of a TIFF or BigTIFF.
 
     Args:
         data: The whole file; a map of it will do.

@@ -1,4 +1,4 @@
-"""Strips that are stored without compression: they can be read by rows, from their middle."""
+"""Uncompressed strips, whose rows can be read at random."""
 
 from __future__ import annotations
 
