@@ -1,4 +1,4 @@
-"""Put the application together: routes, gate, and the batcher's life."""
+"""Assemble the application: routes, gate, and the lifespan of the batcher."""
 
 from __future__ import annotations
 
@@ -155,14 +155,14 @@ def _named_routes(options: ServerOptions) -> Iterator[Route]:
 
 
 async def _publish(state: ServerState) -> None:
-    """Keep what this worker says to the others fresh: any of them may be asked for the metrics."""
+    """Refresh the shared metrics of this worker, which any worker may report."""
     while state.options.runtime_dir is not None:
         state.telemetry.publish()
         await asyncio.sleep(_PUBLISH_S)
 
 
 async def _watch_drift(state: ServerState) -> None:
-    """Look each minute whether the answers still are like those on validation."""
+    """Check every minute for drift of the answers from those on validation."""
     while True:
         await asyncio.sleep(LOOK_S)
         await asyncio.to_thread(state.drift.look)

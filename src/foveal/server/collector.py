@@ -1,4 +1,4 @@
-"""Keeps what is said of answers, and with `collect_unsure` the pictures of unsure ones.
+"""Stores feedback on answers and, with `collect_unsure`, the pictures of unsure answers.
 
 Nothing here runs unless the server was started with a folder for it.
 """
@@ -33,7 +33,7 @@ _MOST_WAITING = 64
 
 @final
 class Collector:
-    """Writes feedback in a thread of its own: a slow disk holds up no answer.
+    """Writes feedback in a separate thread, so that a slow disk does not delay answers.
 
     Args:
         path: The folder.
@@ -90,7 +90,7 @@ class Collector:
         pictures: Sequence[bytes],
         answers: Sequence[Reply | FovealError],
     ) -> None:
-        """Keep the pictures of unsure answers, if that was asked for. Never waits.
+        """Queue the pictures of unsure answers, if they are collected. Never blocks.
 
         Args:
             served: What has answered.

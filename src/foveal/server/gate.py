@@ -1,4 +1,4 @@
-"""The first and last to touch a request: who may send it, ids, headers, counters, errors."""
+"""Middleware around all requests: access control, ids, headers, counters, errors."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def framed_policy(ancestors: str) -> dict[str, str]:
 
 
 class Guarded(Protocol):
-    """What the gate needs to know of the application behind it."""
+    """The state of the application that the gate needs."""
 
     @property
     def options(self) -> ServerOptions:
@@ -149,7 +149,7 @@ class Gate:
 
 @final
 class _Exchange:
-    """One request and its answer, as they pass the gate."""
+    """One request and its response, as they pass the gate."""
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, notes: RequestNotes, state: Guarded
@@ -299,7 +299,7 @@ async def on_foveal_error(_: Request, error: Exception) -> Response:
 
 
 async def on_memory(_: Request, error: Exception) -> Response:
-    """Answer that the memory did not suffice, which is not the picture's fault."""
+    """Answer an out-of-memory error, which is not a client error."""
     logger.error("the memory is not enough for a request: %s", error)
     return error_response(
         503, "There is not enough memory for this request now.", {"Retry-After": "1"}
@@ -307,6 +307,6 @@ async def on_memory(_: Request, error: Exception) -> Response:
 
 
 async def on_unexpected(_: Request, error: Exception) -> Response:
-    """Answer a bug without showing its insides; the server's log has them."""
+    """Answer an internal error without details, which are in the server log."""
     logger.error("a request failed unexpectedly", exc_info=error)
     return error_response(500, INTERNAL_ERROR)

@@ -1,4 +1,4 @@
-"""Whether a worker process still runs: it counts in memory that its supervisor reads."""
+"""Heartbeat of a worker process in memory shared with its supervisor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COUNT = struct.Struct("Q")
 
 @final
 class Heartbeat:
-    """A count that two processes share: made by the supervisor before it forks the worker.
+    """A shared counter, created by the supervisor before it forks the worker.
 
     Args:
         clock: Clock that returns seconds.
@@ -28,7 +28,7 @@ class Heartbeat:
         self._seen, self._at, self._silent_s = 0, clock(), 0.0
 
     def beat(self) -> None:
-        """Say that the worker runs. Called in the worker."""
+        """Increment the counter. Called in the worker."""
         _COUNT.pack_into(self._memory, 0, self._count() + 1)
 
     def silent_s(self) -> float:

@@ -1,4 +1,4 @@
-"""Everything that can be set about a server, each limit with its reason."""
+"""The options of a server, each limit with its reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 @final
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How a server listens and what it refuses.
+    """The options of a server.
 
     Fields that are marked as `Knob` are options of `foveal serve`; all are arguments of
     `foveal.serve`.

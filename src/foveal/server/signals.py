@@ -1,4 +1,4 @@
-"""The signals that a supervisor of workers has heard."""
+"""Signal handling of the supervisor."""
 
 from __future__ import annotations
 

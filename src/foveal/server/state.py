@@ -1,4 +1,4 @@
-"""What the routes of one server share: its models, limits, batcher and counters."""
+"""The shared state of a server: models, limits, batcher and counters."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from foveal.tasks.distribution import kind_of
 
 @final
 class ServerState:
-    """One server's models and machinery.
+    """The state of a server.
 
     Args:
         offered: What to serve.

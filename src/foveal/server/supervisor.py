@@ -51,7 +51,7 @@ _DRAIN_MARGIN_S = 5.0
 @final
 @dataclass(slots=True)
 class _Slot:
-    """A place for one worker: its listening socket, kept open while workers come and go."""
+    """The slot of a worker, with its listening socket, which outlives the worker."""
 
     number: int
     listener: socket.socket
@@ -181,7 +181,7 @@ class Supervisor:
         work(self._open_models, self._options, slot.number, slot.listener, channel, beat)
 
     def _end_if_silent(self, slot: _Slot) -> None:
-        """Kill a worker that answers nobody: what it was asked is lost either way."""
+        """Kill an unresponsive worker."""
         limit_s = self._options.worker_timeout_s
         if slot.process is None or slot.heartbeat is None or not slot.is_ready:
             return

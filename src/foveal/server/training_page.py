@@ -1,4 +1,4 @@
-"""The live page of a training: what `foveal watch` serves, from the files of the run directory.
+"""The live page of a training, which `foveal watch` serves from the run directory.
 
 The training runs in a process of its own; the only word to it is the request to stop.
 """
@@ -42,7 +42,7 @@ _REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 @final
 @dataclass
 class WatchState:
-    """What the routes share.
+    """The shared state of the routes.
 
     Attributes:
         run: The run that is watched.

@@ -1,4 +1,4 @@
-"""One worker process of several: opens the models and serves on the socket that it is given."""
+"""A worker process, which opens the models and serves on an inherited socket."""
 
 from __future__ import annotations
 

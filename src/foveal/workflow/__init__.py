@@ -1,1 +1,1 @@
-"""The order of the work: data, choices, training, proof, bundle, evaluation. Knows no task."""
+"""Workflows: the sequence of steps of each command. Independent of tasks."""

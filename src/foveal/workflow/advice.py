@@ -1,4 +1,4 @@
-"""What helps a model that is not usable yet, from how its training went."""
+"""Advice for models that are not usable yet, based on their training."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 @final
 @dataclass(frozen=True)
 class TrainSetup:
-    """What training and validation need beside the data.
+    """Parameters of training and validation besides the data.
 
     Attributes:
         training: The task's torch half.

@@ -1,4 +1,4 @@
-"""Measure a training that started from a model beside that model, on the same pictures."""
+"""Compare a fine-tuned model with the one that it started from, on the same pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from foveal.workflow.start import Changes, Start
 @final
 @dataclass(frozen=True, slots=True)
 class BesideBefore:
-    """How a model answers beside the one that its training started from.
+    """Comparison of a model with the one that its training started from.
 
     Attributes:
         start: Name of the model before.

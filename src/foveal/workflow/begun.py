@@ -1,4 +1,4 @@
-"""Find the run that an earlier start of the same job began, on this machine or another."""
+"""Find the run of an earlier attempt of the same job, on any machine."""
 
 from __future__ import annotations
 

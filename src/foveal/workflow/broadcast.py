@@ -1,4 +1,4 @@
-"""What a training process tells those who watch its run directory, and what it hears from them."""
+"""Exchange progress and stop requests through the run directory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BEAT_S = 1.0
 
 @final
 class Broadcast:
-    """A `Progress` that hands everything on, and keeps the latest of it in `watch/progress.json`.
+    """A `Progress` that forwards reports, and writes the latest to `watch/progress.json`.
 
     A thread writes the file once a second while the process lives, even when nothing is reported:
     a file that grows old says that the process has died. The same thread looks for the request to

@@ -1,4 +1,4 @@
-"""Look a source over without training on it."""
+"""Check a source without training."""
 
 from __future__ import annotations
 

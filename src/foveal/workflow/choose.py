@@ -1,4 +1,4 @@
-"""Fill in what the recipe leaves open, from the data, and say why. Pure functions.
+"""Choose the open settings of a recipe from the data, with reasons. Pure functions.
 
 The figures behind the choices are in docs/decisions/ and come from scripts in benchmarks/.
 """

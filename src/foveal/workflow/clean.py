@@ -1,4 +1,4 @@
-"""Clean data: by what a person decided, and by rules; and undo that."""
+"""Clean data by decisions and rules, and undo it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def clean_data(
     progress: Progress,
     answers: MakeAnswers | None = None,
 ) -> CleanReport:
-    """Do what was decided about samples, whole or not at all.
+    """Apply the decisions about samples, completely or not at all.
 
     Args:
         data: A folder, or a table in one.

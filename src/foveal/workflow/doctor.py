@@ -1,4 +1,4 @@
-"""What this machine and installation can do, and what is missing."""
+"""Report on the machine and the installation: features, and missing packages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Check = Callable[[JsonObject], Iterator[Finding]]
 
 
 def examine() -> JsonObject:
-    """Return versions, plug-ins, and whether the machine has torch, graphics cards and bf16."""
+    """Return versions, plug-ins, and whether torch, GPUs and bf16 are available."""
     return {
         **describe_environment(),
         "bf16": has_bf16(),
@@ -49,7 +49,7 @@ def diagnose(environment: JsonObject) -> list[Finding]:
 
 
 def _torch() -> JsonObject | None:
-    """Return torch's version and graphics cards, or None when it is not installed."""
+    """Return torch's version and the GPUs, or None if torch is not installed."""
     if find_spec("torch") is None:
         return None
     torch = import_module("torch")
@@ -143,7 +143,7 @@ def _memory(environment: JsonObject) -> Iterator[Finding]:
 
 
 def _plugins(environment: JsonObject) -> Iterator[Finding]:
-    """What other packages add to foveal must load."""
+    """All plug-ins must load."""
     for plugin in environment["plugins"]:
         if plugin["error"]:
             hint = f"pip install --upgrade {plugin['package']}"

@@ -1,4 +1,4 @@
-"""How a training that stops before its end leaves its run, and what it says."""
+"""The end of interrupted trainings: the state of the run, and messages."""
 
 from __future__ import annotations
 

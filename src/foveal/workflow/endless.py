@@ -1,4 +1,4 @@
-"""Training pictures that never repeat for long: the next set is drawn while this one is used."""
+"""Training on pictures drawn on demand: the next set is drawn while this one is used."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NAMED = 6
 
 
 class _Stopped(Exception):
-    """Drawing was given up: nobody needs the set any more."""
+    """Raised if drawing is cancelled."""
 
 
 @final

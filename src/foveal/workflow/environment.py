@@ -1,4 +1,4 @@
-"""What a run ran on: versions, processor, memory. For `environment.json`."""
+"""The environment of a run for `environment.json`: versions, processor, memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`foveal export` from beginning to end: the pictures, what is written, the record of it."""
+"""The workflow of `foveal export`: pictures, export, record."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KeptIn: TypeAlias = Path | StoredExports
 @final
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written.
+    """A completed export.
 
     Attributes:
         to: Name of the format.

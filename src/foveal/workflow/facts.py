@@ -1,4 +1,4 @@
-"""Look at a sample of the pictures before choosing: sizes, colours, ink on paper or photograph."""
+"""Collect statistics of a sample of the pictures: sizes, colours, ink or photograph."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _background_share(source: Source, samples: Sequence[Sample]) -> float | None
 @final
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is kept of a picture that was looked at: pages and photographs fill the memory."""
+    """Statistics of a sampled picture."""
 
     height: int
     width: int

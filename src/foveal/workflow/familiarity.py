@@ -1,4 +1,4 @@
-"""Fit how familiar pictures are: the trained network looks at some of each split once more."""
+"""Fit the familiarity module of a trained network."""
 
 from __future__ import annotations
 

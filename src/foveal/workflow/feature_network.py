@@ -1,4 +1,4 @@
-"""The network whose features checks look at: the packaged backbone as an ONNX model.
+"""The network of the features for checks: the packaged backbone as an ONNX model.
 
 ONNX Runtime needs 0.4 times the processor time of torch for it (docs/measured.md), so it is
 exported once and kept in the user's cache.

@@ -1,4 +1,4 @@
-"""Features of every picture, and what models of other folds answer, for checks to look at.
+"""Compute features and out-of-fold answers of all pictures for checks.
 
 Features are kept by the digest of a file's content: what was seen once is not computed again,
 whatever it is called and wherever it is moved.

@@ -1,4 +1,4 @@
-"""Models at URLs, fetched whole to this machine: runs, bundles, `.foveal` files."""
+"""Download models from URLs: runs, bundles, `.foveal` files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fit of a run: network, stages and callbacks put together, in this process or in several."""
+"""The fit of a run: network, stages and callbacks, in one or several processes."""
 
 from __future__ import annotations
 

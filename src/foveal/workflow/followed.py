@@ -1,4 +1,4 @@
-"""A run at a URL that another machine trains, looked at from this one."""
+"""Follow a run at a URL that another machine trains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bring a folder behind its URL while it is worked on: a thread that looks, sends and renews."""
+"""Mirror a folder to its URL in a thread while it is being changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SEND_S = 30.0
 
 
 class Mirrored(Protocol):
-    """What is worked on in a folder of this machine and kept behind a URL: a run, or a study."""
+    """A local folder mirrored to a URL: a run or a study."""
 
     @property
     def path(self) -> Path:
@@ -34,7 +34,7 @@ class Mirrored(Protocol):
 
     @property
     def stop_request(self) -> Path:
-        """A file that asks whoever works on it to stop."""
+        """The file that requests a stop."""
 
     def stays(self, name: str) -> bool:
         """Return whether a file stays on this machine."""
@@ -54,7 +54,7 @@ class Mirrored(Protocol):
 
 @final
 class Keeper:
-    """The thread that brings a folder behind its URL.
+    """The thread that mirrors a folder to its URL.
 
     Args:
         work: What is worked on.

@@ -1,4 +1,4 @@
-"""The report of the last check of some data, made anew where it no longer describes them."""
+"""The last check report of data, which is renewed if the data have changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 @final
 @dataclass(frozen=True)
 class Checked:
-    """Data, and what the last check found in them.
+    """Data with the report of their last check.
 
     Attributes:
         report: What was found.

@@ -1,4 +1,4 @@
-"""One machine at a time works on a run behind a URL: an object says which, and that it lives."""
+"""The lease of a run at a URL: one machine at a time works on it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOOK_EVERY_S = 2.0
 @final
 @dataclass
 class Lease:
-    """The right of one process to write a run behind a URL.
+    """The exclusive right of a process to write a run at a URL.
 
     Clocks of machines differ; so a lease is dead when it does not change while it is watched.
 

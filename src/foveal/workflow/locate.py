@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 @final
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What MODEL names.
+    """A model that was found.
 
     Attributes:
         bundle: The bundle, opened and verified.

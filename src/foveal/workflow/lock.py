@@ -1,4 +1,4 @@
-"""One process at a time works on a run."""
+"""The lock of a run: one process at a time works on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foveal.workflow.rundir import RunDirectory
 
 
 def working_on(run: RunDirectory) -> AbstractContextManager[None]:
-    """Keep other processes from working on the run too.
+    """Lock the run against other processes.
 
     The lock ends with the process, however that ends.
 

@@ -1,4 +1,4 @@
-"""Judge how the masks of a source fit its pictures, each by a model that never saw the picture."""
+"""Judge the fit of the masks of a source by models of the other folds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure a bundle: on data that a user names, or on a run's own validation split."""
+"""Evaluate a bundle on given data or on the validation split of its run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One of the processes that train together: what each does, whoever started it."""
+"""A member process of a distributed training."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ REFUSED = 70
 @final
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a process is to train.
+    """The task of a member process.
 
     Attributes:
         run: The run directory.

@@ -1,4 +1,4 @@
-"""What the processes of a training and the one that started them tell each other.
+"""Messages between the processes of a training and their parent.
 
 They meet at a key-value store of torch.distributed that the starting process keeps. Keys begin
 with a word that only they know, so that nobody else on the machine can take part.

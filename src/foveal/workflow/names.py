@@ -1,4 +1,4 @@
-"""Runs by their names: `foveal compare ants c3` where `runs/classify/ants` is meant."""
+"""Resolve names of runs, such as `ants` for `runs/classify/ants`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other packages add to foveal, and whether it works."""
+"""List plug-ins, and whether they work."""
 
 from __future__ import annotations
 

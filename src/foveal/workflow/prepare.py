@@ -1,4 +1,4 @@
-"""From a source and a resolved recipe to all that training needs: pictures decoded and split."""
+"""Prepare a source for training: decode, split and check."""
 
 from __future__ import annotations
 

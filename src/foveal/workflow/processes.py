@@ -1,4 +1,4 @@
-"""Several processes of this machine that train together, and what is done when one of them dies."""
+"""Train in several local processes, and handle their failures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LOOPBACK = "127.0.0.1"
 @final
 @dataclass(frozen=True, slots=True)
 class RunToTrain:
-    """What is to be trained.
+    """A run to train.
 
     Attributes:
         run: The run directory, prepared.

@@ -1,4 +1,4 @@
-"""Runs behind a URL: worked on in a folder of this machine, and brought there as they go on.
+"""Runs at a URL, which are trained in a local folder and mirrored.
 
 The folder is in the user's cache, under a digest of the URL; `remote.json` in it says where the
 run is kept. Everything goes up but what can be made again (`cache/`).
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 @final
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Where runs are made.
+    """The location of runs.
 
     Attributes:
         folder: A folder on this machine.
@@ -151,7 +151,7 @@ def kept(run: RunDirectory, *, is_new: bool = False) -> Iterator[None]:
 
 @final
 class _Run:
-    """A run as something that is kept behind a URL.
+    """A run that is mirrored to a URL.
 
     Args:
         run: The run.

@@ -1,4 +1,4 @@
-"""From a location and a recipe to the source, and the recipe with every choice made."""
+"""Open a source and resolve a recipe."""
 
 from __future__ import annotations
 

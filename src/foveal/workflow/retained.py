@@ -1,4 +1,4 @@
-"""Keep validation free of pictures that the model which a training starts from has learnt."""
+"""Keep the training pictures of the starting model out of validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run directory: where each thing of a run lies. See docs/architecture.md."""
+"""The paths of a run directory. See docs/architecture.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a trained network to a measured bundle. Refused rather than wrong."""
+"""Export, verify, calibrate and evaluate a trained network, and write its bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open a source as a recipe and its task want it read."""
+"""Open a source with the options of a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a strategy means: which stages, on what batches, with which learning rates."""
+"""The stages of a strategy, with their batches and learning rates."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _HEAD_SHARE = 0.15
 @final
 @dataclass(frozen=True)
 class Plan:
-    """What the trainer is given.
+    """The stages of a fit.
 
     Attributes:
         stages: In order.

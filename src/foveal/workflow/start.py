@@ -1,4 +1,4 @@
-"""Start a training from a trained model: its settings, its weights, and what it was trained on.
+"""Start a training from a trained model: settings, weights, and training pictures.
 
 Known labels keep their rows of the head, whatever their order, new ones get rows of their own, and
 those that no longer occur are dropped. The model is copied into the run, so that the run can be

@@ -1,4 +1,4 @@
-"""How far a run has come, as its `run.json` says: what `--resume` reads."""
+"""The state of a run in `run.json`, which `--resume` reads."""
 
 from __future__ import annotations
 

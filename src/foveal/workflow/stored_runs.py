@@ -1,4 +1,4 @@
-"""Compare versions in a store as runs are compared, and what else differs between them."""
+"""Compare versions in a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judge the texts of a source, each by a reader that was not trained on its picture."""
+"""Judge the texts of a source by readers of the other folds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training run from beginning to end, its resumption and its extension."""
+"""Train, resume and extend runs."""
 
 from __future__ import annotations
 

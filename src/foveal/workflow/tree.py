@@ -1,4 +1,4 @@
-"""Write divided data: class folders, tables, or pictures with masks, for each side of the split."""
+"""Write split data as class folders, tables, or pictures with masks."""
 
 from __future__ import annotations
 

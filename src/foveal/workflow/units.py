@@ -1,4 +1,4 @@
-"""The samples of a run as windows: to validate and to prove on, beside the batches to train on.
+"""The samples of a run as windows, for training, validation and verification.
 
 An ordinary picture is one window, its model input; a tiled one is covered by tiles.
 """

@@ -1,4 +1,4 @@
-"""Settings that were given and have no effect on a run; the user hears of each."""
+"""Find settings that have no effect on a run, to warn about them."""
 
 from __future__ import annotations
 

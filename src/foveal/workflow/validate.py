@@ -1,4 +1,4 @@
-"""Measure a torch network on the validation split, by the task's own decoding and metrics."""
+"""Validate a torch network with the decoding and metrics of its task."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Heard: TypeAlias = Callable[[int, Prediction, Any, NDArray[np.float64]], None]
 @final
 @dataclass(frozen=True, slots=True)
 class Truths:
-    """What is true of some windows.
+    """The targets of some windows.
 
     Attributes:
         samples: (n,) int64, positions of the samples that they are of.

@@ -1,4 +1,4 @@
-"""`foveal verify`: does a model answer on this machine as it did where it was proven?"""
+"""`foveal verify`: check that a model answers on this machine as it did when it was exported."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from foveal.workflow.measure import measure
 @final
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was verified.
+    """The result of one verification.
 
     Attributes:
         name: `inputs`, `validation`, `pictures` or `export`.

@@ -1,4 +1,4 @@
-"""Publish what a run made, and measure versions on a pinned test set."""
+"""Publish models, and evaluate versions on a pinned test set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vertex AI's container contract: what its variables ask of a server.
+"""The container contract of Vertex AI.
 
 https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements
 """
@@ -22,7 +22,7 @@ _HOST, _PORT = "0.0.0.0", 8080  # noqa: S104 - the contract: reached from outsid
 @final
 @dataclass(frozen=True, slots=True)
 class VertexSettings:
-    """What Vertex AI asks for; what a user gives explicitly holds instead.
+    """Settings from the variables of Vertex AI; explicit options override them.
 
     Attributes:
         host: Address to listen on.

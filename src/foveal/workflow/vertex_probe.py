@@ -1,4 +1,4 @@
-"""Ask a server what Vertex AI asks a container, in its order, and say what it would dislike."""
+"""Probe a server as Vertex AI probes a container, and report violations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Some validation pictures and how each epoch answers them, kept for those who watch the run.
+"""Record the answers to some validation pictures after each epoch, for `foveal watch`.
 
 `watch/pictures.json` holds the pictures with what is true of them, written before the first epoch;
 `watch/epoch-0007.json` how they were answered after epoch 7.

@@ -1,4 +1,4 @@
-"""Choose sizes that can learn within a time budget, by the speed of this machine."""
+"""Choose sizes for a time budget by the speed of this machine."""
 
 from __future__ import annotations
 

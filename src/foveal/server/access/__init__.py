@@ -1,1 +1,1 @@
-"""Who may ask a server: API keys, quotas, foreign web pages, and the log of who asked what."""
+"""Access control of the server: API keys, quotas, cross-origin requests, and the access log."""

@@ -1,4 +1,4 @@
-"""The access log: one JSON object a line for each finished request.
+"""The access log: one JSON line per finished request.
 
 It says who asked what and what became of it, and never has the key, the picture, the name of a file
 or what stood in the query. Lines are written by a thread, so that a slow disk holds up no request;
@@ -31,7 +31,7 @@ _MOST_WAITING = 100_000
 
 @final
 class AccessLog:
-    """Writes lines to a file, which may be renamed or removed at any time: a new one is begun.
+    """Appends lines to a file, and reopens it if it is renamed or removed.
 
     Several processes may write to the same file; a line is never broken up.
 
@@ -55,7 +55,7 @@ class AccessLog:
         self._thread.start()
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Write one line soon. Called on the event loop; never waits."""
+        """Queue a line. Called on the event loop; never blocks."""
         if len(self._waiting) >= _MOST_WAITING:
             self._dropped += 1
         else:
@@ -98,7 +98,7 @@ class AccessLog:
             self._failing = True
 
     def _follow(self) -> None:
-        """Begin a new file where the old one was moved away."""
+        """Reopen the file if it was renamed or removed."""
         if self._target == STDOUT:
             return
         with contextlib.suppress(FileNotFoundError):

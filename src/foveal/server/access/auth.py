@@ -1,4 +1,4 @@
-"""Who may ask what: keys, scopes, quotas and acts of administration.
+"""Authorization: keys, scopes, quotas and administrative actions.
 
 Everything is protected but what is listed as public, so that a new route is protected until someone
 says otherwise. All of this is settled before a byte of the body is read.
@@ -64,7 +64,7 @@ _REALM = 'Bearer realm="foveal"'
 
 
 def scopes_for(path: str) -> frozenset[str] | None:
-    """Return the scopes of which a key needs one for a path; None where no key is needed."""
+    """Return the scopes of which a key needs one for a path; None if no key is needed."""
     if path in PUBLIC_PATHS or path.startswith(_PUBLIC_FOLDER) or _VERTEX_HEALTH.fullmatch(path):
         return None
     lowered = path.lower()
@@ -76,7 +76,7 @@ def scopes_for(path: str) -> frozenset[str] | None:
 
 @final
 class Access:
-    """Decides about every request, by its key.
+    """Authorizes every request by its key.
 
     Args:
         options: Where the keys are, or that there are none; the folder that workers share.
@@ -98,7 +98,7 @@ class Access:
 
     @property
     def audit_log(self) -> Path | None:
-        """Where acts of administration are written down; None where there can be none."""
+        """The audit log; None if administrative actions are impossible."""
         if self._options.audit_log is not None:
             return self._options.audit_log
         return None if self._options.keys is None else audit_path(self._options.keys)
@@ -112,11 +112,11 @@ class Access:
         return self._feedback.enter(name, self._feedback_rate, None)
 
     def check_origin(self, request: Request) -> None:
-        """Refuse what another origin's page sends, allowed for other things or not."""
+        """Refuse requests from pages of other origins, even allowed ones."""
         check_same_origin(Head.of(request.scope), request.scope, self._options)
 
     def admitted(self, head: Head, path: str, address: str) -> AbstractContextManager[Caller]:
-        """Give who asks, while the request is in work.
+        """Yield the caller while the request is in progress.
 
         Args:
             head: May have the key, in `X-API-Key` or as `Authorization: Bearer`.
@@ -136,7 +136,7 @@ class Access:
 
     @contextmanager
     def entered(self, text: str | None, needed: frozenset[str], address: str) -> Iterator[Caller]:
-        """Give who has a key, while its request is in work; for every protocol.
+        """Yield the caller of a key while its request is in progress; for every protocol.
 
         Args:
             text: The key; None when none was sent.
@@ -178,7 +178,7 @@ class Access:
 
 
 def require_scope(scope: str) -> Caller:
-    """Return who asks, if their key has the scope.
+    """Return the caller, if its key has the scope.
 
     Raises:
         RequestError: 403 when it has not. Without keys nobody has `admin`: a proxy in front of a
@@ -192,7 +192,7 @@ def require_scope(scope: str) -> Caller:
 
 @contextmanager
 def admin_act(request: Request, act: str, **details: object) -> Iterator[Caller]:
-    """Run the block as an act of administration, and write it down when it ends.
+    """Run the block as an administrative action, and log it when it ends.
 
     Args:
         request: Sent with a key that has the scope `admin`, by a program or by the server's own
@@ -242,7 +242,7 @@ def _sent_key(head: Head) -> str | None:
 
 
 def _network(address: str) -> str:
-    """Return what counts as one stranger: an IPv4 address, or the /64 that an IPv6 user has."""
+    """Return the client identity without a key: an IPv4 address or an IPv6 /64 network."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -20,7 +20,7 @@ _POLL_S = 1.0
 
 @final
 class Keyring:
-    """Keys by id. A new or revoked key holds within a second, in each worker by itself.
+    """Keys by id. New and revoked keys take effect within a second in each worker.
 
     Args:
         path: File of the keys.
@@ -38,7 +38,7 @@ class Keyring:
         self._look_at = clock() + _POLL_S
 
     def find(self, text: str) -> Key | None:
-        """Return the key that `text` is, if it may be used now."""
+        """Return the key for `text`, if it is valid now."""
         now = self._clock()
         if now >= self._look_at:
             self._look_at = now + _POLL_S

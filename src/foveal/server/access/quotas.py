@@ -1,4 +1,4 @@
-"""Rates and numbers at once, counted over all worker processes of a server.
+"""Rate and concurrency limits, counted over all worker processes of a server.
 
 A rate is a token bucket (Turner, "New directions in communications", 1986): as many requests as the
 rate allows in its time may come at once, and tokens come back evenly. The counts are exact, in a
@@ -111,7 +111,7 @@ class Quotas:
         return sum(_ROW.unpack_from(self._table, row)[3:])
 
     def _alive_in_work(self, row: int) -> int:
-        """Forget what processes that died had in work, and return what is left."""
+        """Drop the counts of dead processes, and return the rest."""
         for worker, count in enumerate(_ROW.unpack_from(self._table, row)[3:]):
             if count and worker != self._mine and self._lock_worker(worker):
                 _COUNT.pack_into(self._table, row + _FIXED.size + worker * _COUNT.size, 0)

@@ -1,4 +1,4 @@
-"""Refuse what a foreign web page makes a browser send, and requests whose head is ambiguous.
+"""Refuse cross-site requests and requests with an ambiguous header.
 
 A page that rebinds its name to this server's address is known by its `Host`, on every method; a
 page that sends across origins by its `Origin` or `Sec-Fetch-Site`, on every method that may change
@@ -52,7 +52,7 @@ _FOREIGN = (
 @final
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the gate needs of a request's head.
+    """The parts of a request header that the gate needs.
 
     Attributes:
         method: In upper case.
@@ -88,7 +88,7 @@ class Head:
 
 
 def check_sender(head: Head, scope: Scope, options: ServerOptions) -> None:
-    """Refuse requests that a foreign web page makes a browser send.
+    """Refuse cross-site requests.
 
     Raises:
         RequestError: 400 for a host or an origin that is none, 403 for a foreign one, 415 for an

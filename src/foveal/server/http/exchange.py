@@ -1,4 +1,4 @@
-"""One request and its answer, as ASGI has them."""
+"""One ASGI request and its response."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ASGI = {"version": "3.0", "spec_version": "2.5"}
 
 
 class Link(Protocol):
-    """What an exchange needs of its connection."""
+    """The connection interface that an exchange needs."""
 
     transport: asyncio.Transport
     client: Address | None
@@ -48,7 +48,7 @@ class Link(Protocol):
 
 
 class Host(Protocol):
-    """What an exchange needs of its server."""
+    """The server interface that an exchange needs."""
 
     app: ASGIApp
     loop: asyncio.AbstractEventLoop

@@ -1,4 +1,4 @@
-"""All connections of a server: how many there may be, whose they are, and which waited too long."""
+"""The connections of a server: limits by client, and timeouts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOOKED_AT = 64
 
 
 class Member(Protocol):
-    """What the pool needs of a connection."""
+    """The connection interface that the pool needs."""
 
     transport: asyncio.Transport
     client: Address | None

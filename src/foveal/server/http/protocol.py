@@ -38,7 +38,7 @@ _FLUSH_S = 5.0
 
 
 class State(enum.Enum):
-    """What a connection is waiting for."""
+    """The state of a connection."""
 
     IDLE = enum.auto()
     HEAD = enum.auto()

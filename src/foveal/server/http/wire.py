@@ -1,4 +1,4 @@
-"""The bytes of HTTP/1.1 requests (RFC 9112): heads, and bodies in chunks. Reads and writes nothing.
+"""Parse HTTP/1.1 requests (RFC 9112): headers and chunked bodies. Performs no I/O.
 
 What the grammar does not have is refused, not repaired: where two readers of one stream disagree
 about it, the one behind takes a body for a request.
@@ -35,7 +35,7 @@ _TRAILERS = re.compile(rb"(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\
 
 
 class WireError(Exception):
-    """Bytes that are not a request; the connection cannot go on.
+    """Raised for bytes that are not a request; the connection must be closed.
 
     Args:
         status: HTTP status of the answer.
@@ -194,7 +194,7 @@ def _keeps_alive(connection: bytes, is_1_1: bool) -> bool:
 
 @final
 class Chunks:
-    """Takes the chunks of a body apart, in whatever pieces they arrive.
+    """Incremental parser of chunked bodies.
 
     Attributes:
         is_done: Whether the body is whole.

@@ -1,1 +1,1 @@
-"""The models of a server: which versions are loaded, and how that follows the stores."""
+"""The models of a server, and how they follow the stores."""

@@ -1,4 +1,4 @@
-"""One name of a store: which of its versions are loaded, and which should be."""
+"""Follow one name of a store: load and swap its versions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RETRY_S = 60.0
 @final
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A name of a store that is served, and goes on being what the store says.
+    """A served name that follows a store.
 
     Attributes:
         store: Where its versions are.

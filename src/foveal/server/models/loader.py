@@ -1,4 +1,4 @@
-"""What a server is asked to serve, and the thread that keeps its models in step with that."""
+"""The models to serve, and the thread that keeps them up to date."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FIRST_VERSION = 1
 @final
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a server is asked to serve.
+    """The models to serve.
 
     Attributes:
         fixed: Name in the routes → predictor of a bundle at a path. Opened again on a reload.
@@ -47,7 +47,7 @@ Offered = Offer | Mapping[str, Predictor]
 
 @final
 class Loader:
-    """Loads the models of a server, and follows the stores from a thread of its own.
+    """Loads the models of a server, and follows the stores in a thread.
 
     Loading never happens on the event loop, and requests never wait for it.
 

@@ -1,4 +1,4 @@
-"""From what a user types after `foveal serve` to what is served: paths, names, whole stores."""
+"""Resolve the arguments of `foveal serve`: paths, names, whole stores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHARE = re.compile(r"(.+)=([0-9]+(?:\.[0-9]+)?)\s*%")
 @final
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a user asks to be served.
+    """The models requested by a user.
 
     Attributes:
         models: Paths, several joined by commas that vote, or `cats`, `cats@live`, `cats:3`. The

@@ -1,4 +1,4 @@
-"""The models of a server: for each name its loaded versions, and which of them answers."""
+"""The served models: the loaded versions of each name, and which of them answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ State: TypeAlias = Literal["LOADING", "AVAILABLE", "UNLOADING", "END"]
 
 @final
 class Served:
-    """One version of a model, loaded. A request keeps the one that it got until it is answered.
+    """A loaded version of a model. A request keeps its version until it is answered.
 
     Args:
         name: In the routes.
@@ -85,7 +85,7 @@ class Served:
 @final
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """How far a version of a model is.
+    """The status of a version of a model.
 
     Attributes:
         version: Its number.
@@ -101,7 +101,7 @@ class VersionStatus:
 @final
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A version that answers a share of the requests that ask for no version.
+    """A version that answers a share of the requests without a version.
 
     Attributes:
         version: Its number.
@@ -115,7 +115,7 @@ class Canary:
 @final
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What is served under one name; replaced as a whole, never changed.
+    """The versions served under one name, immutable.
 
     Attributes:
         loaded: Version → the model.

@@ -1,4 +1,4 @@
-"""Runs of one network take turns: tiles of several large pictures interleave."""
+"""Interleave the runs of one network, such as tiles of several large pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foveal.types import Outputs
 
 @final
 class TurnEngine:
-    """A network that runs once at a time, for whoever has waited longest.
+    """A network that runs once at a time, first come, first served.
 
     Several pictures that are answered tile by tile at once would each hold a run's memory, and a
     plain lock may go to the same thread again and again.

@@ -1,1 +1,1 @@
-"""The web pages of a server, and what they show."""
+"""The web pages of a server and their data."""

@@ -1,4 +1,4 @@
-"""The versions of a model, and the acts that change which of them answers."""
+"""Routes that list versions of a model, promote them and roll back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was exported from a served model's run, and its download for administrators."""
+"""Routes that list the exports of a served model, and download them for administrators."""
 
 from __future__ import annotations
 

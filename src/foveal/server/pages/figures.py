@@ -1,4 +1,4 @@
-"""The figures of a server as JSON, for the live page: everything comes from its metrics."""
+"""The metrics of a server as JSON, for the page of live metrics."""
 
 from __future__ import annotations
 

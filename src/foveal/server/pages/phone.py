@@ -1,4 +1,4 @@
-"""Each model as an app that phones install: `/app`, and its files below `/app/MODEL/`."""
+"""Routes of the web app of each model: `/app`, and its files below `/app/MODEL/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees: the web page, and the description of the API."""
+"""Routes of the web page and of the API documentation."""
 
 from __future__ import annotations
 

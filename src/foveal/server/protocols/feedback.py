@@ -1,4 +1,4 @@
-"""What is said of an answer: `POST /feedback`, with the picture again and what it really is.
+"""The feedback route: `POST /feedback`, with the picture and its correct label.
 
 The picture comes again, so that it does not matter which process answered it, or when, and so that
 no picture is kept of whoever says nothing. It is answered again: what is kept is an answer of this

@@ -1,4 +1,4 @@
-"""The bodies of TF Serving's predict and classify, and what Vertex AI and KServe v1 send alike.
+"""Parse the request bodies of TF Serving, Vertex AI and KServe v1.
 
 Sentences: tensorflow/serving, util/json_tensor.cc (Apache-2.0); clients look for them.
 """
@@ -34,7 +34,7 @@ _TYPES: dict[type, str] = {
 @final
 @dataclass(frozen=True, slots=True)
 class PictureRequest:
-    """What one request asks.
+    """A request with pictures.
 
     Attributes:
         pictures: Picture files.

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST in its words, and what KServe's v1 protocol and Vertex AI add to it.
+"""Routes of TensorFlow Serving's REST API, with the additions of KServe v1 and Vertex AI.
 
 Protocol: tensorflow/serving, g3doc/api_rest.md (Apache-2.0). Its clients never see a picture's
 class as a tensor index: each prediction is the object of foveal's predictions contract.

@@ -1,4 +1,4 @@
-"""TorchServe's inference addresses, so that its clients find a picture model here too.
+"""Routes of TorchServe's inference API.
 
 Protocol: pytorch/serve, docs/inference_api.md (Apache-2.0). What its own handlers answer depends on
 the handler; the answer here is that of foveal's predictions contract.

@@ -1,4 +1,4 @@
-"""A body of JSON, within limits on its depth and on how many values it has."""
+"""Parse JSON bodies within limits on depth and number of values."""
 
 from __future__ import annotations
 

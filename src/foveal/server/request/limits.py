@@ -1,4 +1,4 @@
-"""What a request may cost: how large it may be, how long it may take.
+"""Limits on the size and duration of requests.
 
 Everything here acts before a byte of a picture is decoded.
 """
@@ -24,7 +24,7 @@ _TIMEOUT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s)?")
 
 
 class RequestError(Exception):
-    """A request that is answered with `{"error": message}`.
+    """Raised for a request that is answered with `{"error": message}`.
 
     Args:
         status: HTTP status.
@@ -47,7 +47,7 @@ class RequestError(Exception):
 
 
 class ClientGoneError(Exception):
-    """The client hung up before its request was whole; nobody reads an answer."""
+    """Raised if the client disconnects before its request is complete."""
 
 
 def timeout_of(headers: Mapping[str, str]) -> float | None:
@@ -73,7 +73,7 @@ def timeout_of(headers: Mapping[str, str]) -> float | None:
 
 
 class Budget:
-    """Bounds what is in work at once, by pictures and by bytes. Used on the event loop only.
+    """Limits the pictures and bytes in progress. Used on the event loop only.
 
     A quarter of it is out of reach of any single client, so that there is always room for others.
 

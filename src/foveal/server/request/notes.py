@@ -1,4 +1,4 @@
-"""What is known of a request besides its route: who sends it, its ids, which model answered it.
+"""Metadata of a request for the access log: caller, ids, model.
 
 Kept in a context variable, so that what is far from the route can ask and add to it.
 """
@@ -13,7 +13,7 @@ from typing import final
 @final
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request.
+    """The sender of a request.
 
     Attributes:
         address: IP address of the other end of the connection; empty where there is none.
@@ -29,7 +29,7 @@ class Caller:
 
     @property
     def client(self) -> str:
-        """What tells this sender from others: the id of the key, or the address."""
+        """Identity of the sender: the id of the key, or the address."""
         return self.key_id or self.address
 
 

@@ -1,4 +1,4 @@
-"""What a request says of an answer: a form or a JSON object, with the picture in it."""
+"""Parse feedback requests: a form or a JSON object with the picture."""
 
 from __future__ import annotations
 

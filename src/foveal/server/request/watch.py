@@ -1,4 +1,4 @@
-"""Stop working for a client that hung up."""
+"""Cancel work for clients that have disconnected."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WATCH_AFTER_S = 0.25
 
 @final
 class Watch:
-    """Cancels the block when the client hangs up; enter it once the body is read.
+    """Cancels the block if the client disconnects; enter it after reading the body.
 
     Built like `asyncio.timeout`: a request that is answered soon pays for one timer, no task.
 

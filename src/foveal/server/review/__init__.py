@@ -1,1 +1,1 @@
-"""The page of `foveal review`: suspects with their pictures, and what is decided about them."""
+"""The server of `foveal review`: suspects, their pictures, and decisions."""

@@ -1,4 +1,4 @@
-"""Put the application of a review together."""
+"""Assemble the application of a review."""
 
 from __future__ import annotations
 

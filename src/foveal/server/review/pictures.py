@@ -1,4 +1,4 @@
-"""The pictures of a review, made when they are asked for: thumbnails, large ones, evidence maps."""
+"""The pictures of a review, encoded on request: thumbnails, large ones, evidence maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes of a review: its page, the suspects by pages, decisions, and pictures."""
+"""Routes of a review: page, suspects, decisions and pictures."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from foveal.server.run import run_until_asked, start_app
 
 @final
 class ReviewSession:
-    """A review in the browser, until it is closed or the process ends; renders in a notebook.
+    """A review in the browser, until it is closed or the process ends; a notebook shows the page.
 
     It is a context manager that closes it.
 
@@ -34,30 +34,30 @@ class ReviewSession:
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """URL of the page."""
         return self._handle.url
 
     @property
     def review(self) -> Review:
-        """The suspects and the decisions."""
+        """The underlying review."""
         return self._state.review
 
     @property
     def decisions(self) -> dict[str, Decision]:
-        """Sample → the decision that holds; read from the log each time."""
+        """Sample → current decision; read from the log on each access."""
         return self.review.decisions()
 
     @property
     def is_open(self) -> bool:
-        """Whether the page answers."""
+        """Whether the server is running."""
         return self._handle.is_running
 
     def wait(self) -> None:
-        """Serve until SIGTERM or Ctrl-C, then close. Call it from the main thread."""
+        """Serve until SIGTERM or Ctrl-C, then close. Must be called from the main thread."""
         run_until_asked(lambda: self._handle, self._options, None)
 
     def close(self) -> None:
-        """End the server; what was decided is in the log. May be called twice."""
+        """Stop the server; all decisions are in the log. Idempotent."""
         self._handle.stop()
 
     @property

@@ -1,4 +1,4 @@
-"""What the routes of a review share."""
+"""The shared state of the routes of a review."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_CHANGES = 1000
 @final
 @dataclass
 class ReviewState:
-    """A review and its pictures, as they are served.
+    """A served review and its pictures.
 
     Attributes:
         review: The suspects and decisions.

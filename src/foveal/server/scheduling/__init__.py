@@ -1,1 +1,1 @@
-"""From waiting pictures to answers: whose turn it is, batches, threads."""
+"""Scheduling: fair queue, batches and threads."""

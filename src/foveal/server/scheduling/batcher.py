@@ -1,4 +1,4 @@
-"""Where pictures become answers: threads that take what is fair, decode it and run the network.
+"""The batcher: threads that decode pictures in fair order and run the network on batches.
 
 Batching is dynamic and never waits: what is queued for a model when a thread comes free is its
 next batch, decoded and run in one go by that thread. Where each core has a process of its own,
@@ -48,7 +48,7 @@ _Outcome = tuple[Job, Exception | None]
 @final
 @dataclass(slots=True)
 class BatchStats:
-    """What the batcher has done; written on the event loop only."""
+    """Statistics of the batcher; written on the event loop only."""
 
     pictures: int = 0
     batches: int = 0
@@ -59,7 +59,7 @@ class BatchStats:
 
 
 class Observer(Protocol):
-    """Is told on the event loop what the batcher does."""
+    """Interface of observers of the batcher, called on the event loop."""
 
     def ran(self, served: Served, pictures: int, seconds: float) -> None:
         """A network was run."""

@@ -1,4 +1,4 @@
-"""What a picture will cost, learnt from those that were answered."""
+"""Estimate the cost of pictures from earlier ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose picture is next: equal shares for clients, then for models, then by priority and age.
+"""Fair queue: equal shares for clients, then for models, then by priority and age.
 
 Fair queueing by virtual time: each client has a clock that its pictures advance by what they
 cost, and whose clock is furthest behind comes first. One that was away starts where a client that
@@ -18,15 +18,15 @@ from typing import Generic, Protocol, TypeAlias, TypeVar, final
 
 
 class Waiting(Protocol):
-    """What is queued."""
+    """Interface of queued items."""
 
     @property
     def client(self) -> str:
-        """Who asks."""
+        """The client."""
 
     @property
     def kind(self) -> Hashable:
-        """What those of one batch have in common: the model."""
+        """Key of the batch: the model."""
 
     @property
     def rank(self) -> int:
@@ -45,7 +45,7 @@ _IDLE = 64
 
 
 class _Shares(Generic[K, V]):
-    """Those that share something equally, each with its clock; `waiting` ones have something."""
+    """Parties with equal shares, each with a virtual clock."""
 
     def __init__(self) -> None:
         self.waiting: dict[K, V] = {}
@@ -83,7 +83,7 @@ _Line: TypeAlias = list[tuple[int, int, W]]
 
 @final
 class FairQueue(Generic[W]):
-    """What waits, fair between clients and between models. Not safe for threads by itself."""
+    """A queue that is fair between clients and models. Not thread-safe."""
 
     def __init__(self) -> None:
         self._clients: _Shares[str, _Shares[Hashable, _Line[W]]] = _Shares()

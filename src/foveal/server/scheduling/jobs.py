@@ -1,4 +1,4 @@
-"""One picture on its way through the server: what is asked, by whom, until when."""
+"""A picture in the server, with its client and deadline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SLOW_PIXELS = 4_000_000
 @final
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On which terms a picture is answered.
+    """Terms of a request: client, priority and deadline.
 
     Attributes:
         client: Who asks: the id of a key, or an address. Clients get equal shares of the machine.
@@ -39,7 +39,7 @@ class Terms:
 @final
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What one picture came to.
+    """The result for one picture.
 
     Attributes:
         record: The prediction as the predictions contract has it.
@@ -94,7 +94,7 @@ class Job:
 
     @property
     def client(self) -> str:
-        """Who asks."""
+        """The client."""
         return self.terms.client
 
     @property

@@ -1,1 +1,1 @@
-"""What a server counts while it serves, and how its versions and answers compare."""
+"""Telemetry of a server: counters, comparison of versions, drift."""

@@ -1,4 +1,4 @@
-"""Answer some pictures with a second version too, and count how often the two agree.
+"""Answer some pictures with a second version, and count how often both agree.
 
 A shadow answers what the current version has answered; of what a canary answers, the current
 version is asked too. Nobody waits for that, no client sees it, and it is left out whenever

@@ -1,4 +1,4 @@
-"""How far the answers of the last hour are from those on validation, for each version served."""
+"""Drift: the shift of the last hour's answers of each version from those on validation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WINDOW_S = 3600.0
 @final
 @dataclass(slots=True)
 class AnswerCounts:
-    """What versions have answered since the server began.
+    """Counts of the answers of versions since the start of the server.
 
     Attributes:
         kinds: (model, version) → kind of answer → count.
@@ -56,7 +56,7 @@ class AnswerCounts:
 
 @final
 class DriftWatch:
-    """Remembers what was answered when, and says how far the last hour is from validation.
+    """Records answers over time, and computes the drift of the last hour.
 
     Args:
         models: What is served; its bundles know what was answered on validation.

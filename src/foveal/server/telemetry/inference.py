@@ -1,4 +1,4 @@
-"""Counts of inference under the names that Triton gives them, for the dashboards that exist.
+"""Inference metrics under Triton's names, for existing dashboards.
 
 Names and meanings: triton-inference-server, docs/user_guide/metrics.md (BSD-3-Clause). They count
 up but are gauges to the client library, which would call a counter `nv_inference_count_total`. Of
@@ -36,7 +36,7 @@ _COUNTS = {
 
 @final
 class Outcome:
-    """What came of a request; say `failed` where it did not raise."""
+    """The outcome of a request; set `failed` if it did not raise."""
 
     def __init__(self) -> None:
         self.reason: Reason | None = None

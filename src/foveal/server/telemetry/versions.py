@@ -1,4 +1,4 @@
-"""What is counted for each version of a model: its answers, and how far versions agree."""
+"""Metrics of each version of a model: answers, and agreement between versions."""
 
 from __future__ import annotations
 

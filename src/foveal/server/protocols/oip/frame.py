@@ -1,4 +1,4 @@
-"""The body of an inference request: JSON, and behind it the bytes of binary tensors."""
+"""Parse and build bodies of inference requests: JSON followed by binary tensors."""
 
 from __future__ import annotations
 

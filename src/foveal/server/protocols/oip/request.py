@@ -1,4 +1,4 @@
-"""What an inference request asks, whichever way it came; checked against the model's signature."""
+"""Inference requests of both transports, validated against the signature of the model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST_ID = 1024
 @final
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """What one request asks.
+    """An inference request.
 
     Attributes:
         id: Repeated in the reply; "" for none.

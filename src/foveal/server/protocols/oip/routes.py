@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over HTTP: health, metadata, inference, and what models there are."""
+"""The Open Inference Protocol over HTTP: health, metadata, inference, model repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call over gRPC: who sends it, whether they may, and what is counted and written down of it."""
+"""A gRPC call: authorization, counting and logging."""
 
 from __future__ import annotations
 

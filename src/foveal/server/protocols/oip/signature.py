@@ -1,4 +1,4 @@
-"""The tensors of a model: what it takes, and how its answers are given as tensors."""
+"""The signature of a model: its input and output tensors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class TensorInfo:
 @final
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a model takes and gives.
+    """The input and output tensors of a model.
 
     Attributes:
         model: Its name.
@@ -62,7 +62,7 @@ class Signature:
 @final
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output that is asked for.
+    """A requested output.
 
     Attributes:
         name: Its name.

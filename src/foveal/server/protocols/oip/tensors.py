@@ -35,7 +35,7 @@ _LARGEST_DIM = 2**63 - 1
 @final
 @dataclass(frozen=True, slots=True)
 class Given:
-    """An input tensor as it came.
+    """A received input tensor.
 
     Attributes:
         name: Its name.
