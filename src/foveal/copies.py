@@ -1,4 +1,4 @@
-"""Copies of remote files on this machine: so many bytes at most, the least recently used go first.
+"""A size-limited LRU cache of remote files.
 
 A copy is a file that begins with a digest of what follows, under the digest of its key. Whatever
 a kill or a full disk leaves behind is therefore told from a copy, and is no more than a miss.

@@ -1,4 +1,4 @@
-"""Where results go: looked at before the work whose results would be lost."""
+"""Check destinations of results before the work begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users of other libraries type first, and what to type here instead."""
+"""Suggestions for users of other libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies below a remote folder, page by page: a million objects in little more than their names.
+"""List remote folders page by page, with little memory.
 
 Object stores are listed by their own requests of some thousand objects, side by side for the
 folders at the top; the details of a page are dropped before the next one. What fsspec would return

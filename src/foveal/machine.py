@@ -1,4 +1,4 @@
-"""The cores of this machine: how many, what they can do, and work spread over them or ahead."""
+"""The CPU cores of this machine, and parallel work on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The names of models. A run's becomes its bundle's, that of a store and that of a route."""
+"""Names of models, which are used for runs, bundles, stores and routes."""
 
 from __future__ import annotations
 

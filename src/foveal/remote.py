@@ -35,7 +35,7 @@ STAMP_BYTES = 8
 
 
 class Info(NamedTuple):
-    """What a file system says about a file or a folder.
+    """Metadata of a file or folder.
 
     Attributes:
         size: Bytes.
@@ -51,7 +51,7 @@ class Info(NamedTuple):
 @final
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """What a URL names: a folder, and files in it by their relative names, or one file.
+    """A folder or file at an fsspec URL.
 
     All methods raise `RemoteError` when the file system fails, and `FileNotFoundError` as it says.
 

@@ -1,4 +1,4 @@
-"""JSON over HTTP for clients of clusters and clouds: retries, deadlines, nothing handed on.
+"""JSON over HTTP for clients of clusters and clouds, with retries and deadlines.
 
 Certificates are verified. A redirect is an error: whatever it leads to, the key that was sent is
 not meant for it.
@@ -34,7 +34,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class ServiceError(FovealError):
-    """A cluster, a cloud or a server that refused what was asked, or cannot be reached.
+    """Raised if a cluster, cloud or server rejects a request or cannot be reached.
 
     Args:
         message: One line: who, and what it said.
@@ -63,7 +63,7 @@ class ServiceError(FovealError):
 @final
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Something that answers JSON over HTTP.
+    """A JSON service over HTTP.
 
     Attributes:
         url: Where it begins, without a slash at its end.
@@ -190,7 +190,7 @@ class Service:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Makes an error of a redirect."""
+    """Treats redirects as errors."""
 
     def redirect_request(
         self,

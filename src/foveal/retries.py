@@ -1,4 +1,4 @@
-"""Ask a remote file system again when it fails for a moment, and say plainly when it fails."""
+"""Retry transient failures of remote file systems, and raise clear errors."""
 
 from __future__ import annotations
 

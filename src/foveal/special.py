@@ -1,4 +1,4 @@
-"""Paths that name neither a file nor a folder: opening a named pipe may wait for ever."""
+"""Detect special files, such as named pipes, on which opening may block forever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locations behind fsspec URLs (`s3://`, `gs://`, `memory://`, …), told from paths, and shown."""
+"""Distinguish fsspec URLs (`s3://`, `gs://`, `memory://`, …) from paths, and print them safely."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 MANIFEST_NAME = "foveal.manifest.json"
-"""What says of a folder behind a URL which files it has; see `foveal.mirror`."""
+"""Manifest of a folder at a URL; see `foveal.mirror`."""
 
 # Up to a space or a quote; what ends a sentence is no part of it.
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>\])}]+")
@@ -18,7 +18,7 @@ _SECRET = re.compile(
 
 
 def is_url(location: str | Path) -> bool:
-    """Return whether a location is behind a URL; `file://` names a path of this machine."""
+    """Return whether a location is at a URL; `file://` names a path of this machine."""
     text = str(location)
     return "://" in text and not text.startswith("file://")
 

@@ -1,4 +1,4 @@
-"""The wheel of the foveal that runs here: what sends work away is what does it there.
+"""Build a wheel of the running foveal, for jobs on other machines.
 
 Whatever the package index has under this name and version, it need not be this code. Nothing is
 built or executed: the files of the package are packed as they are. What describes it comes from the

@@ -1,4 +1,4 @@
-"""Windows of a picture at the scale of the model input: the one way to scale tiles.
+"""Windows of a picture at the scale of the model input.
 
 A picture is scaled as a whole by an antialiased bilinear filter, and only the window that is asked
 for is computed. A pixel covers `step` pixels of the original a side, a multiple of 1/256, so that

@@ -1,4 +1,4 @@
-"""Numbers as people read them: one way everywhere, so that one figure is never two."""
+"""Format numbers for display, consistently everywhere."""
 
 from __future__ import annotations
 

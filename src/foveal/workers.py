@@ -1,4 +1,4 @@
-"""A module of foveal's own in several processes, which end with the one that started them."""
+"""Run a module in several processes, which end with their parent."""
 
 from __future__ import annotations
 

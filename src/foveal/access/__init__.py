@@ -1,4 +1,4 @@
-"""Who may use a server: API keys, the file that keeps them, and the log of what was changed."""
+"""API keys, the key file, and the audit log."""
 
 from foveal.access.audit import append_audit, audit_path, check_audit
 from foveal.access.key import SCOPES, Key, Rate

@@ -1,4 +1,4 @@
-"""The audit log: who changed what, when and from where, one JSON object a line, only ever added to.
+"""The append-only audit log: one JSON line per administrative action.
 
 It says what was done to models and keys; requests for answers are in the access log.
 """

@@ -1,4 +1,4 @@
-"""API keys: what one looks like, what is kept of it, and what it may do.
+"""API keys: format, stored digest, and scopes.
 
 A key is `fvl_<id>_<secret><checksum>`: 8 characters that name it, 43 that hold 256 random bits, and
 6 of a CRC-32, all from 0-9, A-Z and a-z. The prefix and the checksum let scanners of source code
@@ -47,7 +47,7 @@ _MOST_CONCURRENT = 10_000
 @final
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How many requests may be sent in a time.
+    """A rate limit.
 
     Attributes:
         count: Requests; as many may also come at once.
@@ -86,7 +86,7 @@ class Rate:
 @final
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is kept of a key: never the key itself.
+    """The stored entry of a key, without the key itself.
 
     Attributes:
         id: 8 letters and digits, a part of the key; not a secret.

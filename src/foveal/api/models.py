@@ -132,7 +132,7 @@ def compare(
     Raises:
         UsageError: If there are fewer than two, or their tasks differ.
         DataError: If a run has no readable metrics and predictions.
-        RemoteError: If a run behind a URL cannot be fetched.
+        RemoteError: If a run at a URL cannot be fetched.
 
     Example:
         >>> foveal.compare("runs/classify/a", "runs/classify/b")  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""The bundle: what ships. A folder, or the same as one `.foveal` zip; nothing in it is executed."""
+"""Bundles, the exported models: a folder or one `.foveal` zip; nothing in it is executed."""
 
 from foveal.bundle.bundle import Bundle
 from foveal.bundle.manifest import SCHEMA_VERSION, Manifest

@@ -1,4 +1,4 @@
-"""Whether the parts of a bundle fit together: the task, `bundle.json`, and the graph."""
+"""Check that the task, `bundle.json` and the graph of a bundle agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model card, `README.md` of a bundle: what it is, how good, from what, and its limits."""
+"""The model card, `README.md` of a bundle: description, metrics, training and limits."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def model_card(manifest: Manifest) -> str:
 
 
 def _quantised(manifest: Manifest) -> list[str]:
-    """Say from which bundle a network with fewer digits was made, and how it answers beside it."""
+    """Return the card of a network of reduced precision, with its comparison to the original."""
     parity = manifest.parity
     if parity.get("precision") is None:
         return []

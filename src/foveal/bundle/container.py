@@ -1,4 +1,4 @@
-"""The files of a bundle as they lie in a folder or in one zip; nothing is unpacked."""
+"""Read the files of a bundle from a folder or a zip, without unpacking it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _OPTIONAL = frozenset({"limits", "baseline", "answers"})
 @final
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything that a bundle says about itself.
+    """The contents of `bundle.json`.
 
     Attributes:
         name: A name for people and for routes; letters, digits, `.`, `_`, `-`.

@@ -1,4 +1,4 @@
-"""Refuse ONNX models that reach outside themselves or bury the reader, without the `onnx` package.
+"""Refuse ONNX models with external data or excessive size, without the `onnx` package.
 
 Everything is refused that is not on a list of what networks need, and everything that two readers
 of protobuf could understand differently: ONNX Runtime cannot find more in the bytes than was seen
@@ -104,7 +104,7 @@ class GraphValue:
 @final
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What the check learnt of a model.
+    """The graph of a checked model.
 
     Attributes:
         inputs: What the graph takes.

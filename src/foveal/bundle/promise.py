@@ -1,4 +1,4 @@
-"""What a bundle promises about the answers that are not `unsure`, in words for people."""
+"""The guarantee of a bundle on the answers that are not `unsure`, in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`proof.npz`: inputs that show, wherever a bundle goes, whether its network still answers alike.
+"""`proof.npz`: inputs and outputs by which a network is verified on any machine.
 
 The inputs are drawn, see `foveal.predict.proof_inputs`: a bundle is handed on, and the pictures
 that it was trained on are not foveal's to hand on with it.
@@ -25,7 +25,7 @@ from foveal.types import Outputs, TensorSpec
 @final
 @dataclass(frozen=True, slots=True)
 class ProofInputs:
-    """Model inputs, and what the network gave for them where the bundle was written.
+    """Model inputs, and the outputs of the network when the bundle was written.
 
     Attributes:
         inputs: (N, H, W, 3) uint8 RGB.

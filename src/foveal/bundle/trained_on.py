@@ -1,4 +1,4 @@
-"""The pictures that a bundle was trained on, as hashes by which they are recognised.
+"""Hashes of the training pictures, by which they are recognised.
 
 Two hashes for each picture: of the file's content, and of how it looks, so that copies that were
 saved again are found too. What hashes give away: docs/decisions/0016-trained-on.md.
@@ -97,7 +97,7 @@ class TrainedOn:
         return TrainedOn(content[:_MOST], look[:_MOST])
 
     def recognise(self, digests: Sequence[bytes], looks: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Return which pictures (M,) were trained on, or are near copies of such.
+        """Return which pictures, (M,), were trained on or are near-duplicates of such.
 
         Args:
             digests: (M,) of the files.

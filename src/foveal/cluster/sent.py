@@ -1,4 +1,4 @@
-"""Answer many pictures by a job on a cluster that this machine is no part of.
+"""Answer many pictures by a job on another cluster.
 
 The job is `foveal predict MODEL URL --on ray:auto --out URL` on the head; the model is sent along.
 """

@@ -61,7 +61,7 @@ _BEYOND = 64
 @final
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """How many replicas there are.
+    """The number of replicas.
 
     Attributes:
         least: Fewest replicas at any time; at least 1.
@@ -159,7 +159,7 @@ def everywhere(wanted: Wanted) -> Wanted:
 @final
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What a replica needs to know."""
+    """The configuration of a replica."""
 
     wanted: Wanted
     open_path: Callable[[str | Path], Predictor]

@@ -1,4 +1,4 @@
-"""Records of answers in numbered files, each there whole or not at all.
+"""Records of answers in numbered files, each written atomically.
 
 A folder of shards belongs to one model and one list of pictures, which its manifest names. A shard
 that is there is finished: whoever is asked for it again finds it, and nothing is answered twice.
@@ -34,7 +34,7 @@ _ATTEMPTS = f"{TEMPORARY}attempts-"
 @final
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a folder of shards is about.
+    """The manifest of a folder of shards.
 
     Attributes:
         model: Name of the model.
@@ -65,7 +65,7 @@ class Manifest:
 
 
 class Format(ABC):
-    """How records lie in a file."""
+    """The file format of records."""
 
     suffix: ClassVar[str]
 
@@ -156,7 +156,7 @@ def format_of(name: str | None, out: str) -> str:
 
 @final
 class ShardFolder:
-    """A folder of shards, on this machine or behind a URL. Several processes may write to it.
+    """A folder of shards, local or at a URL. Several processes may write to it.
 
     Args:
         location: Path or URL, which need not be there yet.

@@ -1,4 +1,4 @@
-"""Take a model along to other machines: its bundles, and how they are run."""
+"""Ship a model to other machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train on Ray: its workers do what the processes of `workflow.processes` do on one machine.
+"""Train on Ray, in place of the local processes of `workflow.processes`.
 
 Ray places the workers, watches over them and starts all anew when one is lost. What they train is
 `workflow.member.work`, and they go on from foveal's own checkpoints: Ray's are committed later
@@ -45,7 +45,7 @@ _SIOCGIFADDR = 0x8915
 
 
 def on_ray(target: Target, workers: int) -> Launch:
-    """Return what trains on a Ray cluster, in place of this machine's processes.
+    """Return the launcher that trains on a Ray cluster, in place of local processes.
 
     The run directory must be the same folder for all workers.
 
@@ -109,7 +109,7 @@ def _said(error: Exception) -> str:
 
 
 def _on_cards(ray: Any, device: str, workers: int) -> bool:
-    """Return whether each worker gets a graphics card.
+    """Return whether each worker gets a GPU.
 
     Raises:
         RecipeError: If the cluster has too few of what was asked for.
@@ -192,7 +192,7 @@ def _work(settings: dict[str, Any]) -> None:
 
 
 def _name_interface(address: str) -> None:
-    """Say which network interface is to be used: by itself gloo may take the loopback."""
+    """Choose the network interface, because gloo may pick the loopback interface."""
     for _, name in socket.if_nameindex():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
             try:

@@ -1,1 +1,1 @@
-"""Collecting labelled pictures from web pages and from lists of addresses, politely."""
+"""Download labelled pictures from web pages and lists of URLs."""

@@ -1,4 +1,4 @@
-"""Addresses: made absolute, and whether the machine behind one is on the public internet."""
+"""Normalise URLs, and check that their hosts are on the public internet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1:
 
 
 class AddressError(ValueError):
-    """An address that is never fetched, and why."""
+    """Raised for a URL that must not be fetched."""
 
 
 def normal(address: str, base: str = "", encoding: str = "utf-8") -> str:

@@ -1,4 +1,4 @@
-"""Writes what several requests brought in one go: waiting for the disk is what takes time."""
+"""Write the results of several requests together, because syncing to disk is slow."""
 
 from __future__ import annotations
 

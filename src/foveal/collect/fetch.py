@@ -1,4 +1,4 @@
-"""One request: bounded in bytes, in time and in what it unpacks to."""
+"""HTTP requests with limits on size, time and decompressed size."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ANY_DEFLATE = 32 + zlib.MAX_WBITS
 @final
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a host answered, with the body of a success alone.
+    """A response, with its body if it was successful.
 
     Attributes:
         address: URL that was asked for.
@@ -48,7 +48,7 @@ class Response:
 
 
 class FetchError(Exception):
-    """Something that was not fetched.
+    """Raised if a request fails.
 
     Args:
         reason: In a few words, for a table.

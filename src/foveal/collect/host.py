@@ -1,4 +1,4 @@
-"""The requests to one host: spread over time, held back when it asks for that or fails."""
+"""Rate limiting and back-off of the requests to a host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_FAILURES = 10
 @final
 @dataclass(slots=True)
 class Job:
-    """Something to fetch.
+    """A queued request.
 
     Attributes:
         kind: What it is.
@@ -39,7 +39,7 @@ class Job:
 
 @final
 class Host:
-    """What is known of a host, and its queue.
+    """The state and the queue of a host.
 
     Args:
         delay_s: Seconds between the starts of two requests; half to one and a half of it.

@@ -1,4 +1,4 @@
-"""What was collected: pictures and a log beside them that outlive a kill at any instant.
+"""The crash-safe log of a collection.
 
 A picture is written under a temporary name, its line is appended to the log, and then it gets its
 name. What a killed process left is put right by the next one: a temporary file whose line is there
@@ -34,7 +34,7 @@ _OURS = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{{NAME_DIGITS}}}\.\w+$")
 @final
 @dataclass
 class Known:
-    """What the log says.
+    """The contents of the log.
 
     Attributes:
         pictures: (class, address) → the last record of a picture.

@@ -1,4 +1,4 @@
-"""The pages of a class: which comes next, and whether it is one that was there before."""
+"""The listing pages of a class: order, and detection of loops."""
 
 from __future__ import annotations
 

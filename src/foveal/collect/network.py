@@ -1,4 +1,4 @@
-"""Connections to public addresses only: the address that was looked at is the one connected to."""
+"""Connections to public addresses only; the checked address is the one connected to."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from foveal.collect.addresses import Address, is_public
 
 
 class RefusedHostError(Exception):
-    """A host that has none but addresses of private networks."""
+    """Raised for a host with addresses of private networks only."""
 
 
 class UnknownHostError(Exception):
-    """A host that has no address."""
+    """Raised for a host without an address."""
 
 
 @final

@@ -1,4 +1,4 @@
-"""A listing page: its entries with their pictures and fields, and the link to the next page."""
+"""Parse listing pages: entries with pictures and fields, and the link to the next page."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Entry:
 @final
 @dataclass(frozen=True, slots=True)
 class PageContents:
-    """What a page lists.
+    """The contents of a listing page.
 
     Attributes:
         entries: Its pictures, in order, each once.

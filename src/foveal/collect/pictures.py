@@ -1,4 +1,4 @@
-"""Bytes of strangers that are to be a picture: looked at before they are kept."""
+"""Validate downloaded pictures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SUFFIXES: dict[Format, str] = {
 @final
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was found out about some bytes.
+    """The result of the validation of a file.
 
     Attributes:
         sha256: As hexadecimal digits.

@@ -1,4 +1,4 @@
-"""What to collect, and how: a YAML recipe for listing pages, or a table of addresses and labels."""
+"""Recipes of collections: YAML for listing pages, or a table of URLs and labels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HINT = "foveal collect --help shows a recipe"
 @final
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """When to stop; a later call with higher limits goes on from there."""
+    """Limits of a collection; a later call with higher limits continues it."""
 
     pages: Annotated[int, About("Listing pages of each class.", ge=1)] = 100
     pictures: Annotated[
@@ -50,7 +50,7 @@ class Limits:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to go about it."""
+    """Options of a collection."""
 
     item: Annotated[
         str | None,

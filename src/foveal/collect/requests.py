@@ -1,4 +1,4 @@
-"""A request as a visitor with manners makes it: allowed, in its turn, tried again, led on."""
+"""Requests with robots.txt, rate limits, retries and redirects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A collection from beginning to end, or on from where the last call left it."""
+"""Run or continue a collection."""
 
 from __future__ import annotations
 

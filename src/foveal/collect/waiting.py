@@ -1,4 +1,4 @@
-"""When a host may be asked again: what it says in Retry-After, and how long to hold back else."""
+"""Waiting times after failures: Retry-After, or exponential back-off."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Decisions about samples, and what is done to the data because of them."""
+"""Data curation: decisions about samples, and cleaning."""

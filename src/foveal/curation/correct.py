@@ -1,4 +1,4 @@
-"""Go through corrections: list them, accept or reject some, merge those that are accepted."""
+"""List, accept, reject and merge corrections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Chosen: TypeAlias = Sequence[int] | Literal["all"]
 @final
 @dataclass(frozen=True, slots=True, repr=False)
 class Corrections:
-    """The corrections in a folder, those first that a person should look at first.
+    """The corrections in a folder, most important first.
 
     Attributes:
         folder: Where they are.

@@ -1,4 +1,4 @@
-"""What a person decided about samples: a file that is only ever appended to.
+"""The append-only log of decisions about samples.
 
 Each line is a decision, or takes the last one about a sample back. A line that a killed process
 left unfinished is passed over.
@@ -23,7 +23,7 @@ the decision before it back."""
 @final
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to become of a sample.
+    """A decision about a sample.
 
     Attributes:
         sample: Id of the sample.

@@ -1,4 +1,4 @@
-"""The changes of a disk that a cleaning is made of, each waiting until it is there to stay.
+"""Durable file operations of cleanings.
 
 A cleaning changes the disk through these functions alone, so that tests can interrupt it at each.
 """

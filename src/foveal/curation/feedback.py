@@ -1,4 +1,4 @@
-"""What people said about the answers of a served model: a line each in a folder's log.
+"""Feedback on the answers of a served model, in the log of a folder.
 
 `feedback.jsonl` has a line for each thing that was said, `pictures/` the files as they were sent,
 each once, and `masks/` the masks that were said to be right.
@@ -27,7 +27,7 @@ Origin: TypeAlias = Literal["person", "unsure"]
 @final
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer of a model to a picture, and what was said about it.
+    """An answer of a model to a picture, with the feedback on it.
 
     Attributes:
         model: Name of the model.

@@ -1,4 +1,4 @@
-"""Keep feedback in a folder, within limits: several threads and processes may do so at once.
+"""Store feedback in a folder within limits; safe for several threads and processes.
 
 A line is written after the files that it names, so that what a line names is there, however the
 process ended.
@@ -32,7 +32,7 @@ from foveal.errors import FovealError
 
 
 class FolderFull(FovealError):
-    """Feedback that a folder has no room for under its limits."""
+    """Raised if feedback exceeds the limits of a folder."""
 
     code = "feedback_full"
     http_status = 507
@@ -41,7 +41,7 @@ class FolderFull(FovealError):
 @final
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much may be kept.
+    """The limits of a feedback folder.
 
     Attributes:
         max_bytes: Bytes that all pictures and masks may take.
@@ -90,7 +90,7 @@ def _same(sha256: str, said: Said) -> tuple[object, ...]:
 
 @final
 class FeedbackFolder:
-    """Keeps feedback. May be used from several threads.
+    """Keeps feedback. Thread-safe.
 
     Args:
         path: The folder; made by the first feedback.

@@ -1,4 +1,4 @@
-"""Add a picture to a labelled set, in the way in which that has its labels."""
+"""Add pictures to a labelled data set in its own layout."""
 
 from __future__ import annotations
 

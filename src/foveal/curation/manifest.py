@@ -1,4 +1,4 @@
-"""The list of what went to quarantine and came back: only ever appended to."""
+"""The append-only list of pictures moved to quarantine and back."""
 
 from __future__ import annotations
 

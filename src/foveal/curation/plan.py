@@ -1,4 +1,4 @@
-"""From what shall become of samples to the files that move and the tables that change."""
+"""Plan a cleaning: from changes of samples to file moves and table edits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUARANTINE = f"{WORKSPACE}/quarantine"
 @final
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What shall become of a sample.
+    """The planned change of a sample.
 
     Attributes:
         sample: Id of the sample.
@@ -91,7 +91,7 @@ class Layout:
 @final
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a cleaning will do.
+    """The plan of a cleaning.
 
     Attributes:
         changes: Those that can be made, in the order given.

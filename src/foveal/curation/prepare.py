@@ -1,4 +1,4 @@
-"""What a cleaning shall do, made into steps; new contents are written before the first of them."""
+"""Prepare the steps of a cleaning; new contents are written before the first step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person looks at in a review: the suspects of one finding."""
+"""The queues of a review: the suspects of one finding each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TITLES = {
 @final
 @dataclass(frozen=True)
 class Queue:
-    """What one finding asks a person to look at.
+    """The suspects of one finding.
 
     Attributes:
         finding: The finding.

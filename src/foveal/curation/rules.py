@@ -1,4 +1,4 @@
-"""What is done about findings without a person: conservative rules, one for each finding.
+"""Conservative rules for resolving findings automatically, one per finding.
 
 A finding without a rule is left to a person.
 """
@@ -26,7 +26,7 @@ _SIDES = {None: 0, "train": 0, "val": 1, "test": 2}
 @final
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What rules know of the data.
+    """The input of the rules.
 
     Attributes:
         samples: Id → sample.
@@ -45,7 +45,7 @@ Apply: TypeAlias = Callable[[Finding, Known], Iterable[Change]]
 @final
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is done about a finding.
+    """The rule for a finding.
 
     Attributes:
         words: What it does, for people.

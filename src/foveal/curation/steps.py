@@ -1,4 +1,4 @@
-"""The steps of a cleaning: folders made and files renamed; each can be told done, and undone.
+"""The steps of a cleaning: create folders and rename files, with detection and undo.
 
 The disk alone says which steps are done, so nothing is written while they are taken, and whatever
 part of them outlived a loss of power is understood.

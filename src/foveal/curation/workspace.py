@@ -1,4 +1,4 @@
-"""Where findings, decisions and quarantined pictures of a source are kept."""
+"""The paths of findings, decisions and quarantined pictures of a source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foveal.urls import is_url, local_path
 @final
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """What is known of a source, beside the pictures and in the user's cache.
+    """The workspace of a source, beside the pictures and in the user's cache.
 
     Folders are made by what writes to them first: a check leaves the data as they are.
 

@@ -24,7 +24,7 @@ class RemoteStorage(Storage):
     """A folder at an fsspec URL (`s3://`, `gs://`, `memory://`, …).
 
     What is read is kept on this machine, see `foveal.copies`, under its URL and what the file
-    system says of its content. May be read from several threads.
+    system says of its content. Thread-safe.
 
     Args:
         remote: The folder.

@@ -1,1 +1,1 @@
-"""Turn a trained network into the file that ships, and prove that both answer alike."""
+"""Export trained networks, and verify that exports answer like the original."""

@@ -1,4 +1,4 @@
-"""What every export says about itself, as one JSON object. No torch.
+"""The description that every export contains, as a JSON object. No torch.
 
 Whoever finds an exported file can answer pictures with it from these words alone: what goes in,
 what comes out, and how outputs become answers.
@@ -33,7 +33,7 @@ _FITS: dict[Fit, str] = {
 def describe(
     bundle: Bundle, *, calibration: Calibration | None = None, proof: Proof | None = None
 ) -> JsonObject:
-    """Return what an export of a bundle says about itself.
+    """Return the description for exports of a bundle.
 
     Args:
         bundle: The model.

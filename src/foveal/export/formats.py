@@ -1,4 +1,4 @@
-"""The forms in which a model can be handed on: `foveal export MODEL --to FORMAT`. No torch."""
+"""The registry of export formats for `foveal export MODEL --to FORMAT`. No torch."""
 
 from __future__ import annotations
 
@@ -25,24 +25,23 @@ from foveal.types import JsonObject
 @final
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A form of a model.
+    """An export format.
 
     Attributes:
-        summary: What it is, in a few words.
-        suffix: Ending of the name, with its dot.
-        write: Writes a model to a path where nothing is yet, and returns the proof that it answers
-            as the bundle does, or None where it holds the bundle's own network; FovealError when
-            this model cannot be written so.
+        summary: Description in a few words.
+        suffix: File name extension, with the dot.
+        write: Writes a model to a path that does not exist, and returns the proof that it answers
+            as the bundle does, or None if it contains the network of the bundle itself; raises
+            FovealError if the model cannot be exported.
         is_folder: Whether it writes a folder rather than a file.
-        precisions: Precisions in which it can be written; the first is the default.
-        options: Names of the further options of `ExportOptions` that it takes.
-        needs: What must be on the machine to write it.
-        proof_needs: What must be there as well to prove it, without which it is not written.
-        verify: Repeats the proof of what was written, for `foveal verify`; None where that cannot
-            be done.
-        app_suffix: Ending of the name where an application is written around the model.
-        main: The file of a folder without which nothing reads it: a store gets it last.
-        is_told_by_name: Whether what reads it goes by the ending of its name.
+        precisions: Supported precisions; the first is the default.
+        options: Names of the other options of `ExportOptions` that it supports.
+        needs: Requirements for writing it.
+        proof_needs: Further requirements for verifying it, without which it is not written.
+        verify: Repeats the proof of an export, for `foveal verify`; None if that is impossible.
+        app_suffix: File name extension of an app that contains the model.
+        main: The file without which a folder cannot be read; it is uploaded last.
+        is_told_by_name: Whether readers recognise the format by the file name extension.
     """
 
     summary: str
@@ -59,17 +58,17 @@ class Format:
     is_told_by_name: bool = False
 
     def suffix_for(self, options: ExportOptions) -> str:
-        """Return the ending of the name of what is written with some options."""
+        """Return the file name extension for some options."""
         return self.app_suffix if options.with_app and self.app_suffix else self.suffix
 
     @property
     def missing(self) -> tuple[Need, ...]:
-        """What is not on this machine, of all that writing and proving needs."""
+        """Requirements for writing and verifying that this machine lacks."""
         return tuple(need for need in (*self.needs, *self.proof_needs) if not need.is_here())
 
     @property
     def install(self) -> str | None:
-        """The commands that install what is missing, joined by `&&`; None when nothing is."""
+        """The commands that install the missing requirements, joined by `&&`, or None."""
         # Several packages may come with one extra.
         commands = dict.fromkeys(need.install() for need in self.missing)
         return " && ".join(commands) or None
@@ -79,7 +78,7 @@ FORMATS: Registry[Format] = Registry("format", Format, group="foveal.exports")
 
 
 def format_json(name: str, entry: Format) -> JsonObject:
-    """Return what a format is, and what this machine lacks to write and prove it."""
+    """Return the description of a format and its missing requirements as JSON values."""
     return {
         "summary": entry.summary,
         "suffix": entry.suffix,
@@ -93,14 +92,14 @@ def format_json(name: str, entry: Format) -> JsonObject:
 
 
 def write_as(job: ExportJob, to: str, out: Path) -> Proof | None:
-    """Write a model in the format called `to`, whole or not at all, and return its proof.
+    """Write a model in the format `to`, completely or not at all, and return its proof.
 
     Raises:
-        UsageError: If there is no such format, it does not take the options, a folder would be
+        UsageError: If the format is unknown or does not support an option, a folder would be
             replaced, or `out` cannot be written.
         MissingExtraError: If a package that it needs is not installed.
-        ParityError: If what was written answers differently; nothing is left of it.
-        PluginError: If it is a plug-in's and does not work.
+        ParityError: If the export answers differently; it is removed.
+        PluginError: If the format belongs to a plug-in that does not work.
     """
     written = FORMATS[to]
     _check_options(to, written, job)
@@ -113,7 +112,7 @@ def write_as(job: ExportJob, to: str, out: Path) -> Proof | None:
 
 
 def _check_options(to: str, chosen: Format, job: ExportJob) -> None:
-    """Raise unless a format takes the options, and all that it needs is installed."""
+    """Raise unless a format supports the options and its requirements are installed."""
     if job.options.precision not in chosen.precisions:
         takers = [name for name, f in FORMATS.works() if job.options.precision in f.precisions]
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What an export is asked for: a model, pictures to prove it on, and options. No torch."""
+"""The input of an export: model, pictures for verification, and options. No torch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 @final
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """What may be asked of a format; each says which of these it takes.
+    """The options of exports; each format declares those that it supports.
 
     Attributes:
-        precision: How many bits the network's numbers have.
-        with_app: Also write an application around the model.
-        gpu: For machines with a graphics processor.
-        without_pictures: Leave out the validation pictures that an application checks itself with.
+        precision: Number format of the network.
+        with_app: Also write an app that contains the model.
+        gpu: Export for machines with a GPU.
+        without_pictures: Omit the validation pictures with which an app checks itself.
     """
 
     precision: Precision = "fp32"
@@ -44,10 +44,10 @@ class ExportOptions:
 def options_of(
     *, int8: bool, fp16: bool, with_app: bool, gpu: bool, without_pictures: bool = False
 ) -> ExportOptions:
-    """Return the options that were asked for one by one.
+    """Return the options given individually.
 
     Raises:
-        UsageError: If two precisions were.
+        UsageError: If two precisions are given.
     """
     if int8 and fp16:
         raise UsageError("Expected one precision. Received: int8 and fp16.", hint="leave one out")
@@ -58,15 +58,14 @@ def options_of(
 @final
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Pictures of the kind that a model was trained on, as files.
+    """Picture files of the training data.
 
     Attributes:
-        source: Holds them, and their labels.
-        val: The samples that an export is proven on: those of the run's validation split, or all
-            labelled samples of the data that the user names.
-        train: The samples that a quantisation is calibrated on; not one of `val` where a run is
-            at hand.
-        limits: Largest picture that is read.
+        source: Source of the pictures and labels.
+        val: Samples for verification: the validation split of the run, or all labelled samples of
+            the data given by the user.
+        train: Samples for calibrating a quantisation; disjoint from `val` if the run is available.
+        limits: Limits on the size of pictures.
     """
 
     source: Source
@@ -97,9 +96,9 @@ class ExportJob:
 
     Attributes:
         bundle: The model.
-        options: What was asked for.
-        find_pictures: Returns the pictures to prove it on and to calibrate with, or None when
-            there are none at hand. Called only by formats that need them.
+        options: The options.
+        find_pictures: Returns the pictures for verification and calibration, or None if none are
+            available. Called only by formats that need them.
         progress: Receives the progress.
     """
 
@@ -112,7 +111,7 @@ class ExportJob:
         """Return the pictures.
 
         Args:
-            need: What needs them, as a sentence begins: `A SavedModel is proven`.
+            need: Beginning of the error message, such as `A SavedModel is proven`.
 
         Raises:
             UsageError: If there are none.

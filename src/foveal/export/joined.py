@@ -1,4 +1,4 @@
-"""An engine's joined maps of the validation pictures, computed when they are read."""
+"""Stitched maps of the validation pictures, computed lazily."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs of a network that are read again: in memory, and beyond a size in a temporary file."""
+"""Stored outputs of a network: in memory, and in a temporary file beyond a size."""
 
 from __future__ import annotations
 

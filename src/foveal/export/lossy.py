@@ -1,4 +1,4 @@
-"""The gate for networks that compute with fewer digits: they may not answer worse.
+"""The acceptance test of networks of reduced precision.
 
 Such a network cannot answer every picture as the bundle does. It is calibrated anew on the
 validation pictures, and must keep the task's own metric on them.

@@ -1,4 +1,4 @@
-"""What a format needs on a machine, and the command that installs it. Imports nothing of it."""
+"""Requirements of export formats, and the commands that install them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from foveal.extras import install_extra
 @final
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Something that must be on the machine.
+    """A requirement.
 
     Attributes:
-        name: What it is, for people.
-        is_here: Whether it is; cheap, and without loading it.
+        name: Display name.
+        is_here: Returns whether it is installed; cheap, and without importing it.
         install: Returns the command that installs it.
     """
 
@@ -31,9 +31,9 @@ def package(module: str, *, extra: str, name: str | None = None) -> Need:
     """Return the need for a Python package.
 
     Args:
-        module: What is imported.
+        module: Module to import.
         extra: The extra of foveal that installs it.
-        name: What people call it; None takes the module's name.
+        name: Display name; None takes that of the module.
     """
     return Need(name or module, partial(_is_installed, module), partial(install_extra, extra))
 

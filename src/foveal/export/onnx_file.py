@@ -1,4 +1,4 @@
-"""An ONNX file that says what it is, written without the `onnx` package: to predict needs none.
+"""Write metadata into ONNX files without the `onnx` package.
 
 A protobuf message may be continued by appending fields to its bytes; `ModelProto.metadata_props`
 is its repeated field 14, of messages with a key (1) and a value (2). See onnx.proto,

@@ -1,4 +1,4 @@
-"""Foreign runtimes in processes of their own, which answer calls with arrays.
+"""Run other runtimes in worker processes that answer calls with arrays.
 
 TensorFlow and its kind change a process that imports them: threads, signal handlers, allocators,
 what is written to the terminal. They never live in the user's. A worker is started by the name

@@ -1,4 +1,4 @@
-"""The proof of an export: in the runtime that its users have, it answers as the bundle does."""
+"""Verify that an export, in its own runtime, answers as the bundle does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BATCH = 16
 @final
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was found when an exported model answered pictures in its own runtime.
+    """The result of verifying an export in its own runtime.
 
     Attributes:
         runtime: Name and version of the runtime.
@@ -72,7 +72,7 @@ class Proof:
 @final
 @dataclass(frozen=True, slots=True)
 class TargetAnswer:
-    """What an exported model said of one picture.
+    """The answer of an exported model to one picture.
 
     Attributes:
         outputs: The network's outputs, each with a first axis of 1.
@@ -94,7 +94,7 @@ class Target(Protocol):
         """Name and version of the runtime."""
 
     def answer(self, files: Sequence[bytes]) -> Sequence[TargetAnswer]:
-        """Return what it says of each picture."""
+        """Return the answer to each picture."""
 
 
 def prove_target(job: ExportJob, pictures: Pictures, target: Target) -> Proof:

@@ -1,4 +1,4 @@
-"""The parity gate: what ships answers like what was trained, on every picture, or is refused."""
+"""The parity test: the exported network must answer every picture like the trained one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Put an export where a URL says: object stores have no rename, so what completes it comes last."""
+"""Upload an export to a URL; the main file is uploaded last, since object stores cannot rename."""
 
 from __future__ import annotations
 

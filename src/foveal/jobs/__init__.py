@@ -1,4 +1,4 @@
-"""Work that is done elsewhere: where, how far it is, and bringing back what came of it."""
+"""Jobs on other machines: submission, state, and results."""
 
 from foveal.jobs.job import Job, JobState
 from foveal.jobs.options import JobOptions

@@ -1,4 +1,4 @@
-"""A training as a file for another scheduler: Kubernetes, Slurm, SkyPilot.
+"""Write manifests of trainings for Kubernetes, Slurm and SkyPilot.
 
 Nothing is sent: the folder that is written holds everything, and the command that sends it is said.
 """

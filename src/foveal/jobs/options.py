@@ -1,4 +1,4 @@
-"""What machines a job gets, and under which account."""
+"""Options of a job: machines and account."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}")
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """What a job runs on; each target takes what it has, and refuses the rest."""
+    """Options of a job; targets refuse options that they do not support."""
 
     workers: Annotated[
         int, About("Processes that train together, over all machines.", ge=1), Knob(metavar="N")

@@ -1,4 +1,4 @@
-"""What is sent for a job: foveal's own code, and the files of the work."""
+"""The package of a job: foveal's code, and the files of the work."""
 
 from __future__ import annotations
 

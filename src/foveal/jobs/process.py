@@ -1,4 +1,4 @@
-"""Telling a process from another one that later got its number."""
+"""Identify a process even if its id is reused."""
 
 from __future__ import annotations
 

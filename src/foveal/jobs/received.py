@@ -1,4 +1,4 @@
-"""Reading what `send` printed, out of a log that has other lines too."""
+"""Parse the output of `send` from a log."""
 
 from __future__ import annotations
 

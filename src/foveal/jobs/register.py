@@ -1,4 +1,4 @@
-"""The jobs that this machine knows: a folder for each, in the user's state folder.
+"""The register of the jobs of this machine, in the user's state folder.
 
 A job's folder appears whole, by a rename, and its record is replaced whole: several processes may
 add, change and list at once, and one that is killed leaves nothing that others would trip over.
@@ -30,7 +30,7 @@ _LOCK = "record.lock"
 @final
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of a job without asking where it is.
+    """The local record of a job.
 
     Attributes:
         name: Unique on this machine.

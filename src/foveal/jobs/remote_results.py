@@ -1,4 +1,4 @@
-"""Results that a job left behind a URL."""
+"""Results of a job at a URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting what came of a job where the user keeps runs."""
+"""Copy the results of a job to the user's folder for runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RUN_FILES = ("recipe.yaml", "run.json")
 
 
 class NothingYet(UsageError):
-    """A job of which nothing came so far.
+    """Raised for a job without results yet.
 
     Args:
         job: Its name.

@@ -1,4 +1,4 @@
-"""Sending work to where it is to be done, and finding it again."""
+"""Submit jobs, and find them again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training as work that can be sent away: its recipe and, where it is local, its data."""
+"""A training as a job: its recipe and, if they are local, its data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RECIPE, _DATA, _START = "recipe.yaml", "data", "start"
 @final
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What `foveal train` is asked to do.
+    """The arguments of `foveal train`.
 
     Attributes:
         data: Path or URL of the pictures, or `synth:KIND`.

@@ -1,4 +1,4 @@
-"""What is sent away: a module with its arguments, and the files that it reads."""
+"""The work of a job: a module with its arguments, and the files that it reads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUTPUT_VARIABLE = "FOVEAL_OUTPUT"
 @final
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a job does, wherever it is: `python -m MODULE ARGS` in a folder of its own.
+    """The work of a job: `python -m MODULE ARGS` in a separate folder.
 
     Attributes:
         name: What the job is called; a number is added where this machine knows another.

@@ -1,4 +1,4 @@
-"""A folder of this machine and its copy behind a URL, which is whole at every instant.
+"""Mirror a local folder to a URL, where it is complete at all times.
 
 What is behind the URL is what its manifest, `foveal.manifest.json`, says: name → sha256, size, and
 the object that holds the content. Writing the manifest is the one step by which a new state takes

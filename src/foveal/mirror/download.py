@@ -1,4 +1,4 @@
-"""Make a folder of this machine what the manifest behind a URL says."""
+"""Download the folder that a manifest at a URL describes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sync_down(
     skips: Callable[[str], bool] = lambda name: False,
     keeps: Callable[[str], bool] = lambda name: False,
 ) -> State:
-    """Make a folder of this machine what the manifest behind a URL says.
+    """Download the folder that a manifest at a URL describes.
 
     Files that are there already are not fetched again; files that the manifest does not name are
     removed. Every file is verified before it takes its place.

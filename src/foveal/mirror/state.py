@@ -1,4 +1,4 @@
-"""The manifest of a folder behind a URL: which files it has, and where their contents lie."""
+"""The manifest of a mirrored folder: its files, and the location of their contents."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Kept:
 @final
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a manifest says.
+    """The contents of a manifest.
 
     Attributes:
         files: Name → what is kept of it.
@@ -54,7 +54,7 @@ class State:
 
 
 def read_state(remote: Remote) -> State | None:
-    """Return the state behind a URL, or None where there is none.
+    """Return the state at a URL, or None where there is none.
 
     Raises:
         RemoteError: If it cannot be read, or is no manifest of ours.

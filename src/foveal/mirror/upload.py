@@ -1,4 +1,4 @@
-"""Bring a folder behind a URL, whole or not at all."""
+"""Upload a folder to a URL, completely or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SIDE_BY_SIDE = 8
 
 @final
 class Upload:
-    """Brings a folder of this machine behind a URL, again and again as it changes.
+    """Uploads a local folder to a URL repeatedly as it changes.
 
     Args:
         folder: The folder.
@@ -154,7 +154,7 @@ def sweep(remote: Remote) -> None:
 
 
 def sync_up(folder: Path, url: str) -> None:
-    """Bring a folder behind a URL, whole or not at all, every file under its own name.
+    """Upload a folder to a URL, completely or not at all, every file under its own name.
 
     What is there already is replaced in one step; a killed call is repeated.
 

@@ -1,4 +1,4 @@
-"""Cleans a page and cuts it to its text: steps that a recipe names and a person can look at.
+"""Page pre-processing: steps that clean pages and cut them into lines of text.
 
 Needs OpenCV, which is imported when the first step runs. The steps are pure functions of the
 pixels, so a page gives the same strip in training, on the command line and in the server.

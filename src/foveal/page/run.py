@@ -159,7 +159,7 @@ def _with_boxes(picture: Image, pieces: Sequence[Piece]) -> Image:
 
 
 def join_lines(picture: Pixels, lines: Sequence[Box]) -> tuple[Pixels, tuple[Piece, ...]]:
-    """Cut lines out of a picture and set them beside each other on a strip of ground.
+    """Cut lines out of a picture and set them side by side on a strip of ground.
 
     Args:
         picture: (H, W) or (H, W, 3) uint8.

@@ -1,7 +1,7 @@
-"""Asking a model that is served elsewhere: foveal's server, TensorFlow Serving, Vertex AI.
+"""Query models served elsewhere: by foveal, TensorFlow Serving or Vertex AI.
 
-All three take `{"instances": [{"b64": …}]}` and give a prediction for each. What foveal serves
-answers with records; of other models a prediction may be anything, and is shown as it is.
+All three accept `{"instances": [{"b64": …}]}` and return one prediction for each. Models served by
+foveal return records; predictions of other models may be any JSON, and are shown unchanged.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _MODEL = re.compile(r"/v[0-9]+/models/[^/:]+(/versions/[0-9]+|/labels/[^/:]+)?/?
 @final
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was answered about one picture.
+    """The answer of an endpoint to one picture.
 
     Attributes:
-        source: What was asked about.
+        source: The picture.
         record: The answer, as `foveal predict --json` prints it.
-        error: Why there is none, or None.
+        error: Why there is no answer, or None.
     """
 
     source: str
@@ -47,7 +47,7 @@ class Asked:
 
     @property
     def text(self) -> str:
-        """The answer in words, as far as it is one of foveal's."""
+        """The answer as text, if it comes from foveal."""
         record = self.record
         for name in ("label", "text"):
             if isinstance(record.get(name), str):
@@ -63,7 +63,7 @@ class Asked:
 
     @property
     def confidence(self) -> float | None:
-        """Its confidence in [0, 1]; None where it has none."""
+        """Confidence in [0, 1], or None."""
         value = self.record.get("confidence")
         return float(value) if isinstance(value, int | float) else None
 
@@ -76,7 +76,7 @@ class Asked:
 
     @property
     def scores(self) -> Mapping[str, float]:
-        """Label → probability, where there are some."""
+        """Label → probability; may be empty."""
         scores = self.record.get("scores")
         return scores if isinstance(scores, dict) else {}
 
@@ -86,13 +86,13 @@ class Endpoint:
     """A model that is served elsewhere.
 
     Args:
-        url: One of TensorFlow Serving, `https://HOST/v1/models/NAME` with or without `:predict`;
-            one of Vertex AI; or any other that takes `instances`.
+        url: URL of TensorFlow Serving, `https://HOST/v1/models/NAME` with or without `:predict`; of
+            a Vertex AI endpoint; or any other that accepts `instances`.
         key: Sent as `Authorization: Bearer`; None sends that of `FOVEAL_KEY` if there is one.
             Vertex AI gets Google's application default credentials.
 
     Raises:
-        UsageError: If it is no address, or a key would be sent in the clear.
+        UsageError: If the URL is invalid, or a key would be sent unencrypted.
     """
 
     def __init__(self, url: str, *, key: str | None = None) -> None:
@@ -122,8 +122,8 @@ class Endpoint:
         """Yield an answer for each picture, in order.
 
         Args:
-            pictures: Files; what cannot be read has an answer with an error.
-            together: Most pictures in one request; large ones go alone.
+            pictures: Files; the answer to an unreadable one has an error.
+            together: Largest number of pictures in one request; large ones are sent alone.
         """
         batch: list[tuple[str, Any]] = []
         size = 0
@@ -143,7 +143,7 @@ class Endpoint:
         yield from self._answers(batch)
 
     def answer_instances(self, instances: Sequence[Any]) -> Iterator[Asked]:
-        """Yield an answer for each instance, sent as they are in one request."""
+        """Yield an answer for each instance, sent unchanged in one request."""
         named = [(f"instance {number}", each) for number, each in enumerate(instances)]
         for (source, _), value in zip(named, self._predictions(list(instances)), strict=True):
             yield _record(source, value)
@@ -181,7 +181,7 @@ def read_instances(path: Path) -> list[Any]:
     """Return the instances of a request in a file: `{"instances": […]}`, or one JSON on each line.
 
     Raises:
-        UsageError: For anything else.
+        UsageError: If the file has another format.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""An answer in a notebook: its picture, the answer drawn on it, and how sure each part is."""
+"""Render answers in notebooks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_ROWS = 20
 
 
 def answer_html(prediction: Prediction, picture: Picture, overlay: Image) -> str:
-    """Return the picture, the answer drawn on or below it, and how sure each part of it is."""
+    """Return the picture, the drawn answer, and the confidence of each part as HTML."""
     pixels = original_pixels(picture)
     width = min(_PICTURE_PX, max(_LEAST_PX, pixels.shape[1]))
     # A text's alignment has a size of its own, at which its letters are to be read.
@@ -41,10 +41,10 @@ def answer_html(prediction: Prediction, picture: Picture, overlay: Image) -> str
 
 
 def answers_html(rows: Sequence[tuple[str, str]], total: int) -> str:
-    """Return a table of the first answers, in words.
+    """Return a table of the first answers as HTML.
 
     Args:
-        rows: Source and answer of the first `MOST_ROWS`, each.
+        rows: (source, answer) of the first `MOST_ROWS` answers.
         total: Number of all answers.
     """
     more = total - len(rows)

@@ -1,8 +1,8 @@
-"""Which engine runs a network: the one that was asked for, or the fastest of those that are here.
+"""Choose the engine of a network: the requested one, or the fastest one installed.
 
-Whatever answers in the place of ONNX Runtime first answers the bundle's proof pictures, and is
-refused where it says something else. `auto` does that with every engine that can compute here,
-times those that pass in turns with ONNX Runtime, and takes the fastest.
+Any engine other than ONNX Runtime is first verified on the proof pictures of the bundle, and
+refused if an answer differs. `auto` verifies every available engine, times those that pass,
+alternating with ONNX Runtime, and takes the fastest.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _FEWEST = 8
 @final
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What is known of the engine that runs a model.
+    """The engine that runs a model, with its proof and speed.
 
     Attributes:
         name: One of `ENGINES`.
-        threads: Threads of one run.
-        asked: What was asked for: a name, or `auto`.
-        proof: How its answers to the proof pictures compare with those of ONNX Runtime; empty for
+        threads: Number of threads of one run.
+        asked: The request: a name, or `auto`.
+        proof: Comparison of its answers to the proof pictures with those of ONNX Runtime; empty for
             ONNX Runtime itself.
-        rates: Pictures in a run → pictures a second; empty where it was not measured.
-        others: Name → rates of the engines that `auto` did not take, or why they cannot be taken.
+        rates: Pictures per run → pictures per second; empty if not measured.
+        others: Name → rates of the engines that `auto` rejected, or why they cannot be used.
     """
 
     name: str
@@ -59,7 +59,7 @@ class EngineFacts:
     others: JsonObject = field(default_factory=dict)
 
     def to_json(self) -> JsonObject:
-        """Return what stands in `Model.info()` and `GET /models`."""
+        """Return the values shown by `Model.info()` and `GET /models`."""
         kind = ENGINES[self.name]
         shown = {
             "name": self.name,
@@ -76,18 +76,18 @@ class EngineFacts:
         return {**shown, **{name: value for name, value in found.items() if value}}
 
     def noted(self) -> JsonObject:
-        """Return all of it as JSON; see `from_note`."""
+        """Return all fields as JSON; see `from_note`."""
         return asdict(self)
 
     @classmethod
     def from_note(cls, values: JsonObject) -> EngineFacts:
-        """Return what `noted` gave."""
+        """Parse the output of `noted`."""
         rates = {int(batch): rate for batch, rate in values["rates"].items()}
         return cls(**{**values, "rates": rates})
 
     @property
     def words(self) -> str:
-        """What is said once: the engine, its proof and its rate."""
+        """A message with the engine, its proof and its rate."""
         kind = ENGINES[self.name]
         parts = [f"{self.name} ({kind.runtime}, {kind.precision}, {self.threads} threads)"]
         if self.proof:
@@ -102,11 +102,11 @@ class EngineFacts:
 
 @final
 class ChosenEngine:
-    """An engine, and what is known of it.
+    """An engine with its facts.
 
     Args:
         engine: Runs the network.
-        facts: What is known of it.
+        facts: Proof and speed of the engine.
     """
 
     def __init__(self, engine: Engine, facts: EngineFacts) -> None:
@@ -119,23 +119,23 @@ class ChosenEngine:
 
 
 def facts_of(engine: Engine) -> EngineFacts | None:
-    """Return what is known of an engine; None for one that is not foveal's own."""
+    """Return the facts of an engine; None for a custom one."""
     if isinstance(engine, OnnxEngine):
         return EngineFacts(ONNX_RUNTIME, engine.threads)
     return engine.facts if isinstance(engine, ChosenEngine) else None
 
 
 def choose(predictor: Predictor, asked: str, shared: Path | None = None) -> Engine:
-    """Return the engine that was asked for, proven on the network of a predictor.
+    """Return the requested engine, verified on the network of a predictor.
 
     Args:
         predictor: Runs its network in ONNX Runtime.
-        asked: A name of `ENGINES`, or `auto`.
-        shared: A folder of several processes that serve the same models: the first measures, and
-            the others take the same engine.
+        asked: Name from `ENGINES`, or `auto`.
+        shared: Folder shared by processes that serve the same models: the first one measures, and
+            the others use the same engine.
 
     Raises:
-        UsageError: For an unknown name; `engine_unavailable` for what cannot compute here.
+        UsageError: If the name is unknown; `engine_unavailable` if it cannot run on this machine.
         MissingExtraError: If it is not installed.
         ParityError: If it answers differently.
     """
@@ -173,7 +173,7 @@ def _threads_of(engine: Engine) -> int:
 
 
 def _proven(predictor: Predictor, name: str, threads: int) -> ChosenEngine:
-    """Open an engine, and let it answer the proof pictures."""
+    """Open an engine, and verify it on the proof pictures."""
     engine = ENGINES[name].open(predictor.bundle, threads)
     if name == ONNX_RUNTIME:
         return ChosenEngine(engine, EngineFacts(name, threads, name))
@@ -181,7 +181,7 @@ def _proven(predictor: Predictor, name: str, threads: int) -> ChosenEngine:
 
 
 def _fastest(predictor: Predictor) -> ChosenEngine:
-    """Return the fastest engine here that answers as ONNX Runtime does."""
+    """Return the fastest available engine that answers as ONNX Runtime does."""
     tuned = tuned_engine(predictor)
     threads = _threads_of(tuned)
     first = EngineFacts(ONNX_RUNTIME, threads)
@@ -204,7 +204,7 @@ def _fastest(predictor: Predictor) -> ChosenEngine:
 
 
 def prove(predictor: Predictor, engine: Engine, name: str) -> JsonObject:
-    """Let an engine answer the proof pictures of a bundle, and compare with the predictor.
+    """Compare the answers of an engine and a predictor to the proof pictures of a bundle.
 
     Returns:
         `samples`, `label_agreement` and `max_probability_difference`, as of an export.
@@ -228,7 +228,7 @@ def prove(predictor: Predictor, engine: Engine, name: str) -> JsonObject:
 
 
 def _inputs(predictor: Predictor) -> NDArray[np.uint8]:
-    """Return the inputs that an engine is proven on: the bundle's own, if it has any."""
+    """Return the inputs for verifying an engine: those of the bundle, if it has any."""
     proof = predictor.bundle.proof
     if proof is None or len(proof.inputs) < _FEWEST:
         return draw_inputs(predictor.task, predictor.pipeline, _FEWEST)

@@ -1,6 +1,6 @@
-"""Copies of pictures that are read in parts: whole, or small ones to draw on.
+"""Reduced copies of pictures to draw on.
 
-Drawing on a large picture itself would take gigabytes.
+Drawing on a large picture would take gigabytes of memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def small_copy(raster: Raster, side: int) -> Picture:
 
     Args:
         raster: The picture.
-        side: In pixels.
+        side: Limit on the longer side, in pixels.
 
     Raises:
         ImageError: If a part of the picture is damaged.
@@ -60,10 +60,10 @@ def copy_to_draw_on(
     """Return a copy of at most `side` pixels of a picture that was decoded for a network.
 
     Args:
-        picture: As it was decoded: perhaps at the reduced scale that is enough for the network.
-        data: The file, which is decoded again in that case.
-        limits: What is refused.
-        side: Side of the copy, in pixels.
+        picture: The decoded picture, perhaps at a reduced scale.
+        data: Content of the file, which is decoded again in that case.
+        limits: Limits on the size of pictures.
+        side: Limit on the longer side of the copy, in pixels.
         decoder: Decodes it.
     """
     if isinstance(picture, Picture) and picture.pixels.shape[:2] != (picture.height, picture.width):

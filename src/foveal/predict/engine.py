@@ -1,4 +1,4 @@
-"""Run a network: one protocol for ONNX Runtime and, while training, for torch."""
+"""The engine protocol, and ONNX Runtime as an engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LARGEST = 1e30
 
 
 class Engine(Protocol):
-    """Something that runs a network on a batch of model inputs."""
+    """Interface of engines, which run a network on a batch of model inputs."""
 
     def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
         """Return the outputs called `names` (all when None) for (N, H, W, 3) uint8 RGB."""
@@ -31,11 +31,11 @@ class Engine(Protocol):
 @final
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """What ONNX Runtime computes with, besides the processor.
+    """An execution provider of ONNX Runtime besides the CPU.
 
     Attributes:
-        name: Its name there, such as `CUDAExecutionProvider`.
-        options: Its options.
+        name: Name, such as `CUDAExecutionProvider`.
+        options: Provider options.
     """
 
     name: str
@@ -44,21 +44,21 @@ class Provider:
 
 @final
 class OnnxEngine:
-    """ONNX Runtime, on the processor unless it is given something else to compute with.
+    """ONNX Runtime, by default on the CPU.
 
     Args:
         model: A serialised ONNX model whose input is called `image`.
-        threads: Threads of one run; None takes every core that the process may use (ONNX
-            Runtime itself would count the host's cores, not the container's).
-        providers: Compute before the processor does, in this order. All must be there: ONNX
-            Runtime itself would go on without them, many times as slow.
+        threads: Number of threads of one run; None takes every core that the process may use (ONNX
+            Runtime itself would count the cores of the host, not of the container).
+        providers: Execution providers that take precedence over the CPU, in this order. All must be
+            available; ONNX Runtime itself would fall back to the CPU silently.
 
     Attributes:
-        threads: Threads of one run.
+        threads: Number of threads of one run.
 
     Raises:
-        BundleError: If ONNX Runtime refuses the model.
-        UsageError: `engine_unavailable` when a provider cannot compute here.
+        BundleError: If ONNX Runtime rejects the model.
+        UsageError: `engine_unavailable` if a provider is not available.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class OnnxEngine:
 
 
 def unavailable(what: str, why: str) -> UsageError:
-    """Return the error for an engine that is installed and cannot compute here."""
+    """Return the error for an engine that is installed but cannot run on this machine."""
     return UsageError(
         f"{what} cannot compute on this machine: {' '.join(why.split())}.",
         hint="--engine onnxruntime computes on any machine",
@@ -125,7 +125,7 @@ def unavailable(what: str, why: str) -> UsageError:
 
 
 def _check_memory(error: Exception) -> None:
-    """Raise a MemoryError where that is what an error of ONNX Runtime means."""
+    """Raise a MemoryError if an error of ONNX Runtime means that memory ran out."""
     said = str(error)
     if any(words in said for words in ("allocate memory", "bad_alloc", "bad allocation")):
         raise MemoryError(f"the network needs more memory: {said}") from error
@@ -133,11 +133,11 @@ def _check_memory(error: Exception) -> None:
 
 @final
 class CheckedEngine:
-    """An engine whose outputs are what a task can make an answer of, or an error.
+    """An engine that validates its outputs.
 
     Args:
         engine: Runs the network.
-        specs: Shapes of the outputs; those of other outputs are not looked at.
+        specs: Shapes of the outputs; other outputs are not checked.
     """
 
     def __init__(self, engine: Engine, specs: Sequence[TensorSpec]) -> None:
@@ -148,7 +148,7 @@ class CheckedEngine:
         """Return the outputs called `names` (all when None) for (N, H, W, 3) uint8 RGB.
 
         Raises:
-            NetworkError: If one of them is not finite, or has another shape than it must.
+            NetworkError: If an output is not finite or has the wrong shape.
         """
         outputs = self._engine.run(inputs, names)
         for name, values in outputs.items():

@@ -1,4 +1,4 @@
-"""The engines that a network can be run by: their names, and how each is opened."""
+"""The registry of engines."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _LARGEST_RUN = 64
 @final
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """A way to run networks.
+    """A kind of engine.
 
     Attributes:
-        summary: What it is, in a few words.
-        open: Opens the network of a bundle in a number of threads; FovealError when it is not
-            installed, cannot compute here, or refuses the network.
-        packages: Those that it may be in, the likeliest first.
-        precision: In which it computes.
+        summary: Description in a few words.
+        open: Opens the network of a bundle with a number of threads; raises FovealError if the
+            engine is not installed, cannot run on this machine, or rejects the network.
+        packages: Packages that may contain it, most likely first.
+        precision: Number format of the computation.
     """
 
     summary: str
@@ -43,7 +43,7 @@ class EngineKind:
 
     @property
     def runtime(self) -> str:
-        """Name and version of the package that it is in; "" where that is not installed."""
+        """Name and version of the installed package, or ""."""
         # Imported late: reading what is installed takes longer than a small network.
         from importlib import metadata
 
@@ -56,10 +56,10 @@ class EngineKind:
 
 
 def check_engine(name: str) -> None:
-    """Raise unless there is an engine of that name.
+    """Raise unless an engine of that name exists.
 
     Raises:
-        UsageError: With the nearest name.
+        UsageError: If there is none; the message suggests the closest name.
     """
     if name != AUTO and name not in ENGINES:
         raise UsageError(unknown_name("engine", name, (*ENGINES, AUTO)))
@@ -89,10 +89,10 @@ def _open_tensorrt(bundle: Bundle, threads: int | None) -> Engine:
 
 
 def check_providers(name: str, provider: str) -> None:
-    """Raise unless the installed ONNX Runtime was built with a provider.
+    """Raise unless the installed ONNX Runtime supports a provider.
 
     Raises:
-        MissingExtraError: If it was not; the hint installs the one that was.
+        MissingExtraError: If it does not; the hint installs the package that does.
     """
     # Imported late: it starts a thread, and the supervisor of a server's workers forks.
     import onnxruntime as ort
@@ -112,7 +112,7 @@ def _cuda() -> Provider:
 
 
 def _tensorrt_options(bundle: Bundle) -> dict[str, str]:
-    """Return the options of TensorRT, whose plan for a network takes minutes to make."""
+    """Return the options of TensorRT, which caches its plans because they take minutes to build."""
     height, width = bundle.pipeline.example_size
     # Readers' lines have any width from one step on.
     narrow = bundle.pipeline.width_step if bundle.pipeline.is_ragged else width

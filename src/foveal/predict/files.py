@@ -1,6 +1,6 @@
-"""Answer many pictures: decode in threads, run in batches, lose nothing.
+"""Answer many pictures: decode in threads, run in batches.
 
-What a tiled pipeline answers comes one by one, and no more than the next is decoded meanwhile.
+Pictures of a tiled pipeline are answered one by one, and only the next one is decoded ahead.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from foveal.types import Frame, Picture
 @final
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What is needed to draw answers.
+    """Options of drawing answers.
 
     Attributes:
-        side_px: Longer side of the copy that is drawn on, at most.
-        maps: Whether answers of a tiled pipeline keep what `Prediction.heat` needs.
+        side_px: Limit on the longer side of the copy to draw on, in pixels.
+        maps: Whether answers of a tiled pipeline keep the maps for `Prediction.heat`.
     """
 
     side_px: int
@@ -42,11 +42,11 @@ class Drawing:
 @final
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """What an answer is drawn with.
+    """The inputs for drawing an answer.
 
     Attributes:
-        copy: A small copy of the picture.
-        prediction: The answer to draw on it.
+        copy: Small copy of the picture.
+        prediction: Answer to draw on it.
     """
 
     copy: Picture
@@ -74,11 +74,11 @@ def answer_pictures(
 ) -> Iterator[Answer]:
     """Yield one answer for each picture, in order.
 
-    For a picture that cannot be read or decoded that is its error; the others are answered.
+    For a picture that cannot be read or decoded, this is its error; the others are answered.
 
     Args:
         predictor: Answers the pictures.
-        pictures: What was given.
+        pictures: The given pictures.
         batch_size: Pictures in one run of the network; those of a tiled pipeline run alone.
         progress: Receives the progress.
     """
@@ -100,13 +100,13 @@ def answer_sketched(
     batch_size: int,
     drawing: Drawing | None = None,
 ) -> Iterator[tuple[Answer, Sketch | None]]:
-    """Yield what `answer_pictures` yields, with what the answers are drawn with.
+    """Yield the answers of `answer_pictures` with the inputs for drawing them.
 
     Args:
         predictor: Answers the pictures.
-        pictures: What was given.
+        pictures: The given pictures.
         batch_size: Number of pictures in one run of the network.
-        drawing: What is needed to draw the answers; None when they are not drawn.
+        drawing: Options of drawing; None if answers are not drawn.
     """
     together = 1 if predictor.pipeline.is_tiled else batch_size
     prepare = partial(_prepare, predictor, drawing)

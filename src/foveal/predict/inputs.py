@@ -1,4 +1,4 @@
-"""What a person hands over to be predicted: paths, URLs, archives, globs, bytes, arrays, lists."""
+"""Inputs of predictions: paths, URLs, archives, globs, bytes, arrays, lists."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CHANNELS = (1, 3, 4)
 @final
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in an archive or behind a URL, read when its turn comes."""
+    """A file in an archive or at a URL, read lazily."""
 
     storage: Storage
     name: str
@@ -45,12 +45,12 @@ class Member:
 @final
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One picture as it was given.
+    """One given picture.
 
     Attributes:
-        source: What names it in the record of its answer.
-        content: The path of a file or its place in an archive or behind a URL, the bytes of one,
-            or a picture in memory.
+        source: Name in the record of its answer.
+        content: The path of a file or its place in an archive or at a URL, the bytes of one, or a
+            picture in memory.
     """
 
     source: str
@@ -80,7 +80,7 @@ def refuse_empty(content: str | bytes) -> None:
 
 
 def is_one(pictures: Any) -> bool:
-    """Return whether this is one picture; a folder, a zip, a glob and a list are several."""
+    """Return whether this is one picture, rather than a folder, zip, glob or list."""
     pictures = _plain(pictures)
     if isinstance(pictures, (str, PathLike)):
         if is_url(str(pictures)):
@@ -96,10 +96,10 @@ def is_one(pictures: Any) -> bool:
 
 
 def read_one(picture: Any) -> Given:
-    """Return one picture as it was given, with an array as the picture that it shows.
+    """Return one given picture, with arrays converted to pictures.
 
     Raises:
-        UsageError: For what is no picture.
+        UsageError: If it is not a picture.
     """
     if isinstance(picture, Given):
         return picture
@@ -124,13 +124,13 @@ def read_one(picture: Any) -> Given:
 
 
 def read_each(pictures: Any) -> Iterator[Given]:
-    """Yield every picture, in order; folders, globs and lists may lie in lists.
+    """Yield every picture, in order; folders, globs and lists may be nested in lists.
 
-    A picture in memory is called by its number.
+    A picture in memory is named by its number.
 
     Raises:
-        UsageError: For what is neither a picture nor several.
-        DataError: For a folder without pictures, or a glob that matches nothing.
+        UsageError: If an element is neither a picture nor a collection of pictures.
+        DataError: If a folder has no pictures, or a glob matches nothing.
     """
     for number, given in enumerate(_flat(pictures)):
         named = given.source != "picture"
@@ -140,12 +140,12 @@ def read_each(pictures: Any) -> Iterator[Given]:
 def expand(pictures: Iterable[str | PathLike[str]]) -> Iterator[str]:
     """Yield the files that paths, folders and globs stand for, in sorted order within each.
 
-    A name that is a file is taken as it is, whatever its ending; in folders only picture
-    endings count and hidden files are passed over. A path that is empty or does not exist is
-    yielded too: reading it gives its error where the caller can report it.
+    A file is taken whatever its extension; in folders, only files with picture extensions are
+    taken, and hidden files are skipped. A path that is empty or does not exist is yielded too, so
+    that the caller can report the error of reading it.
 
     Raises:
-        DataError: For a folder that holds no pictures, or a glob that matches nothing.
+        DataError: If a folder has no pictures, or a glob matches nothing.
     """
     for picture in pictures:
         path = Path(picture)
@@ -177,7 +177,7 @@ def expand(pictures: Iterable[str | PathLike[str]]) -> Iterator[str]:
 
 
 def has_wildcard(path: Path) -> bool:
-    """Return whether a path is a glob rather than the name of something that is there."""
+    """Return whether a path is a glob rather than an existing file or folder."""
     return any(c in str(path) for c in "*?[") and not path.exists()
 
 
@@ -189,7 +189,7 @@ def array_pixels(array: NDArray[Any]) -> Image:
             Booleans; whole numbers in [0, 255]; uint16 up to 65535; floats in [0, 1].
 
     Raises:
-        UsageError: For another shape or other values.
+        UsageError: If the shape or the values are invalid.
     """
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
@@ -264,7 +264,7 @@ def _members(path: Path) -> Iterator[Given]:
 
 
 def _behind(url: str) -> Iterator[Given]:
-    """Yield the pictures of a folder behind a URL, or the file that is there."""
+    """Yield the pictures of a folder at a URL, or the file that is there."""
     # Imported late, as above.
     from foveal.data.locate import open_storage
 
@@ -290,7 +290,7 @@ def _one_behind(url: str) -> Given:
 
 
 def _plain(pictures: Any) -> Any:
-    """Return a tensor or a column of a table as a numpy array, anything else as it is."""
+    """Convert a tensor or a column of a table to a numpy array, and return others unchanged."""
     if hasattr(pictures, "__array__") and not isinstance(
         pictures, (np.ndarray, np.generic, PILImage.Image)
     ):

@@ -1,4 +1,4 @@
-"""Run a network in OpenVINO, on the processor."""
+"""OpenVINO as an engine, on the CPU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CONVERTER = "openvino.tools.ovc"
 
 
 def openvino() -> Any:
-    """Return the package openvino, imported without the part of it that sends statistics.
+    """Import the package openvino without its telemetry.
 
     Raises:
         MissingExtraError: If it is not installed.
@@ -43,20 +43,20 @@ def openvino() -> Any:
 
 @final
 class OpenVinoEngine:
-    """OpenVINO's CPU plug-in. Safe to use from several threads.
+    """OpenVINO's CPU plug-in. Thread-safe.
 
     Args:
         model: A serialised ONNX model whose input is called `image`.
-        threads: Threads of one run; None takes every core that the process may use.
-        precision: In which the network is computed. OpenVINO itself would choose the fastest.
+        threads: Number of threads of one run; None takes every core that the process may use.
+        precision: Number format of the computation. By default, OpenVINO would choose the fastest.
 
     Attributes:
-        threads: Threads of one run.
+        threads: Number of threads of one run.
 
     Raises:
         MissingExtraError: If OpenVINO is not installed.
-        UsageError: `engine_unavailable` when the processor does not compute in that precision.
-        BundleError: If OpenVINO refuses the model.
+        UsageError: `engine_unavailable` if the CPU does not support that precision.
+        BundleError: If OpenVINO rejects the model.
     """
 
     def __init__(

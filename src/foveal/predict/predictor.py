@@ -1,4 +1,4 @@
-"""From bytes to answers: decode, pre-process, run, decode the outputs. One path for everybody."""
+"""The predictor: decode, pre-process, run the network, decode the outputs."""
 
 from __future__ import annotations
 
@@ -43,21 +43,22 @@ _FAMILIAR_TILES = 0.75
 
 @final
 class Predictor:
-    """Answers pictures with one bundle. Safe to use from several threads.
+    """Answers pictures with a bundle. Thread-safe.
 
     Args:
         bundle: An opened bundle.
-        threads: Threads of one run of the network; None takes every core.
+        threads: Number of threads of one run of the network; None takes every core.
         engine: Runs the network instead of ONNX Runtime.
-        limits: Largest picture that is decoded; None takes the bundle's: what was trained on is
-            answered.
+        limits: Limits on the size of pictures; None takes those of the bundle, so that every
+            training picture is answered.
         others: Predictors of other bundles that vote with this one, each with its own
-            pre-processing; see `Task.vote`. Maps are those of the first, or for texts the surest.
-        decoder: Decodes the pictures; a server may do that in other processes.
+            pre-processing; see `Task.vote`. Maps are those of the first, or for texts of the most
+            confident one.
+        decoder: Decodes the pictures, perhaps in other processes.
 
     Raises:
-        BundleError: If the network's outputs are not those of the bundle's task.
-        MissingExtraError: If the bundle reads pages and OpenCV is not installed.
+        BundleError: If the outputs of the network do not match the task of the bundle.
+        MissingExtraError: If the bundle uses page steps and OpenCV is not installed.
         UsageError: If the bundles that vote differ in task or labels.
     """
 
@@ -100,19 +101,19 @@ class Predictor:
 
     @property
     def bundles(self) -> tuple[Bundle, ...]:
-        """The bundle, and those that vote with it."""
+        """The bundle and those that vote with it."""
         return (self.bundle, *(other.bundle for other in self.others))
 
     @property
     def decode_size(self) -> tuple[int, int] | None:
-        """Smallest size at which a picture may be decoded for every voter; None for its own."""
+        """Smallest size at which a picture may be decoded for all voters; None for full size."""
         return smallest_size(self.bundles)
 
     def open(self, source: str | Path | bytes) -> Raster:
-        """Open a picture file, or the bytes of one: decoded, or read in parts where it can be.
+        """Open a picture file, or its bytes: decoded, or for reading in parts if possible.
 
-        A TIFF file that is answered tile by tile is read in parts, however large it is; everything
-        else is decoded as a whole and falls under the limits.
+        A TIFF file that is answered tile by tile is read in parts, whatever its size; everything
+        else is decoded as a whole, within the limits.
 
         Raises:
             ImageError: If it is not a picture, damaged, or over the limits.
@@ -129,7 +130,7 @@ class Predictor:
         return self.decode(read_file(path, self.limits))
 
     def decode(self, data: bytes) -> Picture:
-        """Decode the bytes of a picture file, at a reduced scale where that loses nothing.
+        """Decode the bytes of a picture file, at a reduced scale if that loses nothing.
 
         Raises:
             ImageError: If it is not a picture, damaged, or over the limits.
@@ -140,15 +141,15 @@ class Predictor:
         """Return the model input of a picture, (height, width, 3) uint8, and its frame.
 
         Raises:
-            ImageError: If it is wider than the model reads.
+            ImageError: If it is too wide for the model.
         """
         return self.pipeline.apply(picture)
 
     def prepare_raster(self, raster: Raster) -> tuple[ModelInput, Frame]:
-        """Return the model input of a picture that `open` gave, and its frame; see `prepare`.
+        """Return the model input and frame of a picture from `open`; see `prepare`.
 
-        Of a tiled pipeline that is the picture itself, which stays where it is; and of a vote,
-        whose voters prepare it each in their own way.
+        For a tiled pipeline, this is the picture itself; so it is for a vote, whose voters each use
+        their own pre-processing.
         """
         if self.others:
             check_widths(self.bundles, raster)
@@ -161,19 +162,19 @@ class Predictor:
 
         Args:
             inputs: Model inputs.
-            explain: Also give the outputs that only explanations need.
+            explain: Also return the outputs that only explanations need.
 
         Raises:
-            NetworkError: If what it gives is no answer.
+            NetworkError: If an output is invalid.
         """
         return self._checked.run(inputs, None if explain else self._wanted)
 
     def predict_inputs(
         self, inputs: Sequence[ModelInput], frames: Sequence[Frame], *, explain: bool = False
     ) -> list[Prediction]:
-        """Return one prediction for each model input; those of one width are run as one batch.
+        """Return one prediction per model input; inputs of one width are run as one batch.
 
-        A tiled pipeline's are answered one by one, each at its own size whatever its frame says.
+        Inputs of a tiled pipeline are answered one by one, each at its own size.
         """
         if self.others:
             pictures = [_as_raster(given) for given in inputs]
@@ -190,20 +191,18 @@ class Predictor:
         *,
         explain: bool = True,
     ) -> list[tuple[Prediction, Prediction]]:
-        """Answer model inputs whose answers are drawn on small copies of their pictures.
-
-        The network is run once.
+        """Answer model inputs once, also for drawing the answers on small copies of the pictures.
 
         Args:
             inputs: Model inputs.
             frames: Frames of the pictures.
-            copies: Copies of the pictures, see `foveal.predict.copies`.
-            explain: For a tiled pipeline: whether answers keep what `Prediction.heat` needs, which
-                takes far more memory than a mask. Other pipelines always keep it, to be drawn.
+            copies: Copies of the pictures; see `foveal.predict.copies`.
+            explain: For a tiled pipeline: whether answers keep the maps for `Prediction.heat`,
+                which take far more memory than a mask. Other pipelines always keep them.
 
         Returns:
-            For each input its prediction and the one to draw on the copy; of a tiled
-            pipeline they are the same, as it scales what it draws.
+            For each input, its prediction and the one to draw on the copy; for a tiled pipeline,
+            both are the same.
         """
         if self.others:
             pictures = [_as_raster(given) for given in inputs]
@@ -234,13 +233,13 @@ class Predictor:
         return (Predictor(self.bundle, engine=self.engine, limits=self.limits), *self.others)
 
     def _voted(self, said: Sequence[Sequence[Prediction]]) -> list[Prediction]:
-        """Return what the voters' answers to each of several pictures come to."""
+        """Combine the answers of the voters to each picture."""
         return [self.task.vote(answers) for answers in zip(*said, strict=True)]
 
     def _answer_batches(
         self, inputs: Sequence[Image], views: Sequence[Sequence[Frame]], explain: bool
     ) -> list[list[Prediction]]:
-        """Return the predictions under each of several views (frames) of the same model inputs."""
+        """Return the predictions for several frames of the same model inputs."""
         positions: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, pixels in enumerate(inputs):
             positions[pixels.shape].append(i)
@@ -276,13 +275,13 @@ class Predictor:
     def record(
         self, prediction: Prediction, source: str, ms: float, *, mask: MaskForm = "png"
     ) -> JsonObject:
-        """Return the prediction as the predictions contract has it.
+        """Return a prediction as a record of the predictions contract.
 
         Args:
             prediction: An answer of this bundle.
-            source: What was answered.
-            ms: How long it took.
-            mask: How the mask of an answer that has one is given.
+            source: Name of the picture.
+            ms: Duration in milliseconds.
+            mask: Format of the mask, if there is one.
         """
         return {
             **self.answer_json(prediction, mask=mask),
@@ -301,7 +300,7 @@ class Predictor:
         return schema
 
     def answer_json(self, prediction: Prediction, *, mask: MaskForm = "png") -> JsonObject:
-        """Return what is said of the picture alone: `record` without its last four keys."""
+        """Return the answer alone: `record` without its last four keys."""
         answer = {**prediction.to_json(), **doubts_json(prediction)}
         if prediction.mask is not None and mask != "none":
             answer["mask"] = mask_json(prediction.mask, self.task.labels.names, mask)

@@ -1,4 +1,4 @@
-"""Model inputs that are drawn, to compare networks on where no pictures are at hand.
+"""Synthetic model inputs for comparing networks without pictures.
 
 They show whether two runtimes compute the same: shapes, gradients and texture of many colours
 and sizes move all parts of a network, and where texts are read there are texts in its alphabet.
@@ -32,12 +32,12 @@ _SUPERSAMPLED = 2
 def prove_inputs(
     engine: Engine, task: Task, pipeline: Pipeline, names: Sequence[str]
 ) -> ProofInputs:
-    """Return inputs and what a network gives for them, as many as a bundle should hold.
+    """Return inputs and the outputs of a network for them, as many as a bundle holds.
 
     Args:
         engine: Runs the network of the bundle.
-        task: The bundle's.
-        pipeline: The bundle's.
+        task: Task of the bundle.
+        pipeline: Pipeline of the bundle.
         names: Outputs to keep.
     """
     some = draw_inputs(task, pipeline, _FEWEST)
@@ -53,10 +53,10 @@ def draw_inputs(task: Task, pipeline: Pipeline, count: int, *, seed: int = 0) ->
     """Return (count, height, width, 3) uint8 RGB, drawn; the same for the same seed.
 
     Args:
-        task: Gives the alphabet, where texts are read.
-        pipeline: Gives the size.
-        count: How many.
-        seed: Seed of the drawing.
+        task: Task, whose alphabet is drawn if it reads texts.
+        pipeline: Pipeline, which determines the size.
+        count: Number of inputs.
+        seed: Random seed.
     """
     generator = np.random.default_rng(seed)
     size = pipeline.example_size

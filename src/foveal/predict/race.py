@@ -1,4 +1,4 @@
-"""Engines of one network timed in turns, and which of them is the fastest."""
+"""Time engines of a network alternately, and find the fastest."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Times = Mapping[int, Mapping[str, Sequence[float]]]
 
 
 def race(engines: Mapping[str, Engine], size: tuple[int, int]) -> Times:
-    """Time the engines in turns, so that other work on the machine meets them all.
+    """Time the engines alternately, so that other load on the machine affects all of them.
 
     Args:
         engines: Name → engine.
-        size: Height and width of the model input.
+        size: (height, width) of the model input.
     """
     largest = max(1, _RUN_PIXELS // (size[0] * size[1]))
     batches = sorted({min(batch, largest) for batch in _BATCHES})
@@ -57,11 +57,11 @@ def _timed(
 
 
 def fastest(times: Times, first: str) -> str:
-    """Return the engine that takes the least time, or `first` where none is clearly faster.
+    """Return the fastest engine, or `first` if none is clearly faster.
 
     Args:
-        times: How long each engine took.
-        first: The engine that others are compared with.
+        times: Durations of each engine.
+        first: Engine that the others are compared with.
     """
     best, least = first, 1 - _SAVING
     for name in next(iter(times.values())):
@@ -73,10 +73,10 @@ def fastest(times: Times, first: str) -> str:
 
 
 def _ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
-    """Return the median over the rounds of how long one took relative to another."""
+    """Return the median ratio of the durations of two engines over the rounds."""
     return statistics.median(a / b for a, b in zip(seconds, others, strict=True))
 
 
 def rates(times: Times, name: str) -> dict[int, float]:
-    """Return how many pictures a second an engine answered, for each size of the runs."""
+    """Return the pictures per second of an engine for each batch size."""
     return {batch: batch / statistics.median(of[name]) for batch, of in times.items()}

@@ -1,11 +1,10 @@
-"""Answer a picture of any size tile by tile and join the maps, in the memory of a band of rows.
+"""Answer pictures of any size tile by tile, with the memory of a band of rows.
 
-Overlapping tiles are averaged with a Gaussian weight that trusts a tile's middle, where the
-network saw most, over its rim: nnU-Net: a self-configuring method for deep learning-based
-biomedical image segmentation, 2021, https://doi.org/10.1038/s41592-020-01008-z. Deviation: tiles
-stand on a grid, so the weights are made to add up to one along each side beforehand; then there
-is no map of weights to keep and to divide by, and a picture of one tile keeps the network's very
-values.
+Overlapping tiles are averaged with Gaussian weights, because the network sees the most context in
+the middle of a tile: nnU-Net: a self-configuring method for deep learning-based biomedical image
+segmentation, 2021, https://doi.org/10.1038/s41592-020-01008-z. Deviation: tiles lie on a grid, so
+the weights are normalised to sum to one along each side in advance; no map of weights is needed,
+and a picture of one tile keeps the exact values of the network.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _Batch = tuple[list[_Place], NDArray[np.uint8]]
 
 @final
 class Tiler:
-    """Runs a network over pictures of any size. Safe to use from several threads.
+    """Runs a network over pictures of any size. Thread-safe.
 
     Args:
         engine: Runs the network on tiles of the pipeline's height and width.
@@ -65,17 +64,17 @@ class Tiler:
     ) -> Iterator[tuple[int, Outputs]]:
         """Yield the network's joined maps of a picture from top to bottom.
 
-        Memory is that of a tile's height times the picture's width for each channel, whatever
-        the picture's height.
+        Memory use per channel is the height of a tile times the width of the picture, whatever its
+        height.
 
         Args:
             raster: The picture. One smaller than a tile is continued by its mirror image.
             names: Outputs of the network, each (N, C, h, w) over the tile.
-            each: Takes an output that has one value for each tile.
+            each: Receives an output with one value per tile.
 
         Yields:
             The first row of the band, and each output as (C, rows, W) float32, all in original
-            pixels. Bands leave no gap and do not overlap; arrays are valid until the next one.
+            pixels. Bands are contiguous and do not overlap; arrays are valid until the next one.
 
         Raises:
             ImageError: If a part of the picture is damaged.
@@ -135,7 +134,7 @@ class Tiler:
     def _run(
         self, inputs: NDArray[np.uint8], names: Sequence[str], each: TileValues | None
     ) -> Outputs:
-        """Run the network on tiles, mirrored too where the pipeline says so; return the means."""
+        """Run the network on tiles, also flipped if the pipeline says so; return the means."""
         if each is None:
             first = self._engine.run(inputs, names)
         else:
@@ -159,11 +158,11 @@ class Tiler:
 @final
 @dataclass(frozen=True, slots=True)
 class TileValues:
-    """What a network says of each tile as a whole, as it stands, not mirrored.
+    """An output of the network with one value per tile, without flips.
 
     Attributes:
         name: Its output, (N,) float32.
-        values: Those of the tiles, in reading order; complete after the last band.
+        values: Values of the tiles, in reading order; complete after the last band.
     """
 
     name: str

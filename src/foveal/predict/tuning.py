@@ -1,7 +1,7 @@
-"""How many threads a network runs fastest in, found by trying.
+"""Find the fastest number of threads for a network.
 
-More threads make small networks slower, because they wait for each other at every layer; and what
-a second thread does not make much faster is better spent on another picture.
+More threads make small networks slower, because they synchronise at every layer; and a thread that
+brings little speed-up is better used for another picture.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ _SAVING = 0.1
 def tuned_engine(predictor: Predictor) -> Engine:
     """Return the predictor's engine, or one of the same network with fewer threads.
 
-    The answers are the same. Each number tried costs opening the network and some runs; one
-    thread leaves nothing to try.
+    The answers are the same. Each trial costs opening the network and some runs.
 
     Args:
-        predictor: One whose engine may use as many threads as the process has cores.
+        predictor: Predictor whose engine may use all cores of the process.
     """
     engine = predictor.engine
     if not isinstance(engine, OnnxEngine) or engine.threads == 1:
@@ -53,7 +52,7 @@ def tuned_engine(predictor: Predictor) -> Engine:
 
 
 def median_seconds(run: Callable[[], object]) -> float:
-    """Return the median time of several runs, after one that is not counted."""
+    """Return the median time of several runs, after a warm-up."""
     run()
     times = []
     for _ in range(_RUNS):

@@ -1,4 +1,4 @@
-"""What bundles that vote must have in common, and what all of them need of a picture."""
+"""Common requirements of bundles that vote."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foveal.types import Raster
 
 
 def check_question(first: Bundle, other: Bundle) -> None:
-    """Raise unless both bundles answer the same question.
+    """Raise unless both bundles have the same task and labels.
 
     Raises:
         UsageError: If they differ in task or labels.
@@ -33,9 +33,9 @@ def smallest_size(bundles: Sequence[Bundle]) -> tuple[int, int] | None:
 
 
 def check_widths(bundles: Sequence[Bundle], raster: Raster) -> None:
-    """Raise where one of the bundles cannot read so wide a picture.
+    """Raise if a picture is too wide for one of the bundles.
 
-    Known before it is among others in a batch, which would fail with it.
+    Checked before batching, because the whole batch would fail.
 
     Raises:
         ImageError: If it is too wide.

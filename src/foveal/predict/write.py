@@ -1,4 +1,4 @@
-"""Write answers as files: masks, drawings, maps; two pictures of one name do not share a file."""
+"""Write answers as files: masks, overlays and maps."""
 
 from __future__ import annotations
 
@@ -39,22 +39,23 @@ def write_answers(
     batch_size: int,
     progress: Progress,
 ) -> Iterator[Answer]:
-    """Answer pictures, write each answer into a folder, and yield them with the written paths.
+    """Answer pictures, write each answer to a folder, and yield it with the paths.
 
-    `<stem>.png` is the mask, where the task gives one, `<stem>_overlay.jpg` the answer drawn on a
-    copy of the picture. A second picture of one stem is called `<stem>-2`.
+    `<stem>.png` is the mask, if the task predicts one, and `<stem>_overlay.jpg` the answer drawn on
+    a copy of the picture. A second picture with the same stem becomes `<stem>-2`.
 
     Args:
         predictor: Answers the pictures.
-        pictures: What was given.
-        out: The folder; made if it is not there. Answers of earlier runs are replaced.
-        maps: Also write `<stem>_<label>.png` for each label: grey, 255 where the answer is sure.
+        pictures: The given pictures.
+        out: The folder, which is created if it does not exist. Earlier answers are replaced.
+        maps: Also write the probability map of each label as `<stem>_<label>.png`, in grey levels
+            from 0 to 255.
         batch_size: Number of pictures in one run of the network.
         progress: Receives the progress.
 
     Raises:
-        UsageError: If the folder cannot be written or holds the pictures themselves, or when
-            maps are asked of a bundle that answers without masks.
+        UsageError: If the folder cannot be written to or contains the pictures themselves, or maps
+            are requested from a bundle without masks.
     """
     if maps and not predictor.pipeline.is_tiled:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The recipe: what a run is made of. Every key is declared once: see `sections` and `training`."""
+"""The recipe of a run. Every key is declared once, in `sections` and `training`."""
 
 from foveal.recipe.knobs import KNOBS, make_recipe
 from foveal.recipe.recipe import SETTINGS, Recipe

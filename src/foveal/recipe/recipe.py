@@ -1,4 +1,4 @@
-"""The recipe: one typed, frozen object that says everything about a run.
+"""The recipe: one typed, frozen object with all settings of a run.
 
 Layers, weakest first: choices made from the data, the recipe file, `--set`, the everyday options.
 The resolved recipe in the run directory has a value where a choice was made; `reasons` says why.
@@ -50,11 +50,11 @@ _YOUNGER: Mapping[str, Any] = {
 @final
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything about a run; with some fields only, a choice or a layer of one.
+    """The settings of a run; a partial recipe holds choices or overrides.
 
     Attributes:
-        reasons: Dotted key → why an automatic choice was made. Not part of the digest.
-        given: Dotted keys that were given or chosen although their value may be the default.
+        reasons: Dotted key → reason of an automatic choice. Not part of the digest.
+        given: Dotted keys that were set explicitly, even to the default value.
     """
 
     schema_version: Annotated[Literal[1], About("Version of this format.")] = 1
@@ -79,7 +79,7 @@ class Recipe:
         """Read a YAML file.
 
         Raises:
-            RecipeError: For an unreadable file, an unknown key or a value out of range.
+            RecipeError: If the file is unreadable, a key is unknown, or a value is out of range.
         """
         # Imported late: `foveal train --help` reads no file.
         import yaml
@@ -94,16 +94,16 @@ class Recipe:
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
-        """Check a mapping and return the recipe.
+        """Validate a mapping and return the recipe.
 
         Raises:
-            RecipeError: Naming the key, and the nearest known one where it is unknown.
+            RecipeError: If a key is unknown or a value is invalid; the message names the key.
         """
         leaves = frozenset(_leaves(data))
         return parse_section(cls, data)._giving(leaves | _settled_by(leaves))
 
     def overlaid(self, layer: Mapping[str, Any]) -> Self:
-        """Return the recipe with the values of a mapping in place of its own.
+        """Return the recipe with the values of a mapping replacing its own.
 
         Raises:
             RecipeError: As for `parse`.
@@ -112,9 +112,9 @@ class Recipe:
         return self.parse(_merged(settled, layer))
 
     def filled(self, choice: Recipe) -> Self:
-        """Return the recipe with what it leaves open taken from a choice.
+        """Return the recipe with its open settings taken from a choice.
 
-        Open is what is None or `auto`, and what was not given and has its default.
+        A setting is open if it is None or `auto`, or was not given and has its default.
 
         Args:
             choice: A recipe that differs from the defaults in what was chosen. Of its reasons those
@@ -154,7 +154,7 @@ class Recipe:
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
 
     def given_yaml(self) -> str:
-        """Return what was given as YAML, which leaves open what this leaves open."""
+        """Return the given settings as YAML; open settings stay open."""
         import yaml
 
         settled = _settled(self, "", self.given)
@@ -169,7 +169,7 @@ class Recipe:
         }
 
     def digest(self) -> str:
-        """Return the sha256 of the recipe without its reasons, as hexadecimal digits."""
+        """Return the SHA-256 of the recipe without its reasons, as hexadecimal digits."""
         data = self.to_dict()
         del data["reasons"]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

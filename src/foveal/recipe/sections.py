@@ -1,4 +1,4 @@
-"""The recipe's sections but that of training: each key with its type, default, bounds and help.
+"""The sections of the recipe except training: keys with type, default, bounds and help.
 
 A value of None or `auto` is chosen from the data, unless `About.none` says what it stands for.
 """
@@ -28,7 +28,7 @@ Layout: TypeAlias = Literal[
 @final
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """How the data is read."""
+    """Reading of the data."""
 
     layout: Annotated[Layout, About("How the data is laid out.")] = "auto"
     group_regex: Annotated[
@@ -97,7 +97,7 @@ class DataOptions:
 @final
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
-    """How samples are divided when the data does not say."""
+    """Split of the samples, if the data do not define one."""
 
     val_share: Annotated[float, About("Share of the samples for validation.", gt=0, lt=1)] = 0.15
     test_share: Annotated[
@@ -199,7 +199,7 @@ class ModelOptions:
 @final
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
-    """What is measured after training, and how certain an answer must be."""
+    """Evaluation after training, and the certainty required of an answer."""
 
     batch_size: Annotated[int, About("Pictures answered together.", ge=1)] = 32
     unsure_accuracy: Annotated[

@@ -63,7 +63,7 @@ def page_html(title: str, body: str) -> str:
 
 
 def side_by_side(parts: Iterable[str]) -> str:
-    """Return blocks beside each other, wrapping where the page is narrow."""
+    """Return blocks side by side, wrapping where the page is narrow."""
     blocks = "".join(f"<div>{part}</div>" for part in parts)
     return (
         f'<div style="display:flex;flex-wrap:wrap;gap:20px;align-items:flex-start">{blocks}</div>'

@@ -1,1 +1,1 @@
-"""The store: versions of models under names, and the aliases that say which of them is used."""
+"""The model store: versions of models under names, and aliases."""

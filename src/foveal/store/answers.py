@@ -1,4 +1,4 @@
-"""How a version answered labelled pictures, one by one: what versions are compared on."""
+"""The answers of a version to labelled pictures, on which versions are compared."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Answered:
         value: The primary metric on this picture, in [0, 1]; 1 or 0 where answers are right or
             wrong.
         is_right: Whether it counts as right.
-        trained_on: Whether the version was trained on it, or on a near copy.
+        trained_on: Whether the version was trained on it, or on a near-duplicate.
     """
 
     target: str

@@ -1,4 +1,4 @@
-"""What changes a name in a store: aliases move, versions are removed, a test set is pinned.
+"""Changes of a name in a store: aliases, removal of versions, pinned test set.
 
 Each change is written under a lock and kept in the history.
 """

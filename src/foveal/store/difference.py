@@ -1,4 +1,4 @@
-"""How much better or worse one version is than another one."""
+"""The difference between two versions in a metric."""
 
 from __future__ import annotations
 

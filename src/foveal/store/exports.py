@@ -1,4 +1,4 @@
-"""What was exported from a version of a store: `.exports.json` beside its bundle."""
+"""The record of the exports of a version: `.exports.json` beside its bundle."""
 
 from __future__ import annotations
 

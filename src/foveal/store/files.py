@@ -1,4 +1,4 @@
-"""Where a store keeps its files: what a folder of this machine and an fsspec URL both can do.
+"""The storage interface of a store, for local folders and fsspec URLs.
 
 A version is a folder `NAME/<number>/`; it is there once it has its `bundle.json`.
 """

@@ -1,4 +1,4 @@
-"""Whether a version may replace another one: both are measured on the pinned test set."""
+"""Judge whether a version may replace another, by the pinned test set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 @final
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """How a version did on a pinned test set.
+    """The result of a version on a pinned test set.
 
     Attributes:
         bundle: Version of the bundle.

@@ -1,4 +1,4 @@
-"""A store in a folder of this machine: a version appears by one rename."""
+"""A store in a local folder; a version appears by an atomic rename."""
 
 from __future__ import annotations
 

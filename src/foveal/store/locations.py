@@ -1,4 +1,4 @@
-"""Where the store is: an argument, the variable `FOVEAL_STORE`, or `models`."""
+"""The location of the store: an argument, the variable `FOVEAL_STORE`, or `models`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a name, a version or an alias that a store does not have."""
+"""Errors for names, versions and aliases that are not in a store."""
 
 from __future__ import annotations
 

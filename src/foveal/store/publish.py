@@ -1,4 +1,4 @@
-"""What is published of a model: its bundle, its answers and its record."""
+"""Prepare the files and the record of a version."""
 
 from __future__ import annotations
 

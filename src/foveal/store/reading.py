@@ -1,4 +1,4 @@
-"""Open what a store has, and say what is wrong with it."""
+"""Open and verify versions of a store."""
 
 from __future__ import annotations
 

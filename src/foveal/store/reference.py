@@ -1,4 +1,4 @@
-"""How a stored model is named: `cats`, `cats@live` or `cats:3`."""
+"""References to stored models: `cats`, `cats@live` or `cats:3`."""
 
 from __future__ import annotations
 

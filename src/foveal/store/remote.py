@@ -1,4 +1,4 @@
-"""A store behind an fsspec URL, such as an object store, where nothing can be renamed at once.
+"""A store at an fsspec URL, such as an object store, without atomic renames.
 
 A number is claimed by a file that only one publisher can create; the version is seen when its
 `bundle.json` is there, which is written last.
@@ -33,7 +33,7 @@ _CLAIM_DIES_AFTER_S = 24 * 3600.0
 
 @final
 class RemoteFiles(StoreFiles):
-    """A folder behind an fsspec URL (`s3://`, `gs://`, `memory://`, …).
+    """A folder at an fsspec URL (`s3://`, `gs://`, `memory://`, …).
 
     Args:
         remote: The folder.

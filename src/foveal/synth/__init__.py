@@ -1,4 +1,4 @@
-"""Labelled pictures of text, drawn with the fonts at hand: one module for each kind."""
+"""Synthetic labelled pictures of text, one module for each kind."""
 
 from foveal.synth.arithmetic import ARITHMETIC
 from foveal.synth.captcha import CAPTCHA

@@ -1,4 +1,4 @@
-"""Pictures exactly as the `captcha` package draws them, but the same for the same seed.
+"""Pictures of the `captcha` package, reproducible by seed.
 
 https://github.com/lepture/captcha, BSD-3-Clause; its own font is Droid Sans Mono, Apache-2.0.
 """
@@ -50,8 +50,8 @@ class Captcha(Kind):
     Attributes:
         width: Width of a picture, in pixels.
         height: Height of a picture, in pixels.
-        length: Fewest and most characters.
-        alphabet: The characters to draw by lot, sorted.
+        length: Smallest and largest number of characters.
+        alphabet: Characters to draw at random, sorted.
         fonts: Font files separated by commas, `all` for every font at hand, or empty for the
             package's own.
         plain: Not turned, warped, stained nor touching: for checking labels by eye or by program.
@@ -123,7 +123,7 @@ class Captcha(Kind):
 
 @final
 class Chance(threading.local):
-    """Stands in for the module `secrets`: the same calls, from a generator with a seed.
+    """Replacement for the module `secrets` with a seeded generator.
 
     Each thread has its own.
     """

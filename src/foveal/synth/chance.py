@@ -1,4 +1,4 @@
-"""What is drawn by lot: one generator for each picture, and colours of paper and ink."""
+"""Random numbers: one generator per picture, and colours of paper and ink."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _INK_MOST = 115
 
 
 def random_for(seed: int, index: int) -> random.Random:
-    """Return the generator of a picture; those of two pictures have nothing in common.
+    """Return the generator of a picture, independent of those of other pictures.
 
-    Quicker to make than a numpy generator, which counts when a picture takes a millisecond.
+    Faster to create than a numpy generator, which matters if a picture takes a millisecond.
 
     Args:
         seed: Seed of the stream.

@@ -1,4 +1,4 @@
-"""The texts of drawn expressions, by lot."""
+"""Random texts of expressions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def formula_text(rng: random.Random) -> str:
 
 
 def _integer(rng: random.Random) -> int:
-    """Return a number from 1 to `LARGEST`: evenly, or as often short as long."""
+    """Return a number from 1 to `LARGEST`, uniform in value or in length."""
     if rng.random() < 0.5:
         return rng.randint(1, LARGEST)
     digits = rng.randint(1, 5)

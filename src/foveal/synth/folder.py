@@ -1,4 +1,4 @@
-"""Drawn pictures kept as a folder that `foveal train` takes as it is."""
+"""Write drawn pictures to a folder for `foveal train`."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def write_folder(
     """Draw pictures into a folder: class folders, or `images/` and a `labels.csv`.
 
     Args:
-        kind: What to draw.
-        out: The folder; made here, and refused when it holds anything already.
-        count: How many pictures, at least 1.
-        seed: Same seed, same fonts installed: same pictures, byte for byte.
-        workers: Processes; 0 takes all cores. Does not change the pictures.
+        kind: Kind of pictures.
+        out: The folder; must be empty or not exist.
+        count: Number of pictures, at least 1.
+        seed: Random seed; with the same fonts installed, the pictures are identical.
+        workers: Number of processes; 0 takes all cores. Does not change the pictures.
         progress: Receives the progress.
 
     Raises:
-        UsageError: For a folder that is not empty or cannot be written to, or a count under 1.
-        DataError: If this machine has no font that can draw them.
+        UsageError: If the folder is not empty or cannot be written to, or the count is below 1.
+        DataError: If this machine has no font with the required characters.
     """
     if count < 1:
         raise UsageError(f"Invalid count. Expected at least 1. Received: {count}.")

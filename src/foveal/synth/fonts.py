@@ -1,7 +1,7 @@
-"""The fonts of this machine that can draw given characters.
+"""Find fonts on this machine that have given characters.
 
-foveal brings one along, so there is always something to draw with; those of matplotlib, which the
-extra `synth` installs for its fonts alone, and the system's own come on top.
+foveal includes one font, so there is always one; further fonts come from matplotlib, which the
+extra `synth` installs for its fonts, and from the system.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def find_fonts(characters: str, folders: Sequence[Path] | None = None) -> list[P
     """Return the font files that draw all of `characters`, one for each file name, sorted.
 
     Args:
-        characters: What the font must be able to draw.
-        folders: Where to look; None looks where this machine keeps fonts.
+        characters: Characters that the font must have.
+        folders: Folders to search; None searches the font folders of this machine.
 
     Raises:
         DataError: If there is no such font.
@@ -61,12 +61,11 @@ def choose_fonts(choice: str, characters: str) -> list[Path]:
     """Return the font files that an option names.
 
     Args:
-        choice: `all` for every font at hand that draws the characters, or files separated by
-            commas.
-        characters: What each font must be able to draw.
+        choice: `all` for every available font with the characters, or files separated by commas.
+        characters: Characters that each font must have.
 
     Raises:
-        DataError: For a file that is not there, or a font that lacks a character.
+        DataError: If a file does not exist, or a font lacks a character.
     """
     if choice == "all":
         return find_fonts(characters)
@@ -90,10 +89,10 @@ def _how_to_install(characters: str) -> str:
 
 
 def plain_fonts(characters: str) -> list[Path]:
-    """Return the fonts at hand that people read most, or else all that draw the characters.
+    """Return common available fonts, or else all fonts with the characters.
 
-    Decorated fonts, and those with another alphabet's signs in the places of digits and
-    operators, would put on the picture what the label does not say.
+    Decorative fonts, and those with other symbols in place of digits and operators, would draw
+    something else than the label.
 
     Raises:
         DataError: If there is no font at all.

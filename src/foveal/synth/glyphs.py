@@ -1,4 +1,4 @@
-"""Signs as masks of ink: drawn once in a process, then turned, scaled and warped at will."""
+"""Glyphs as ink masks, which are rotated, scaled and warped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kind of drawn pictures must do, and the table of kinds."""
+"""The interface of kinds of drawn pictures, and their registry."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from foveal.types import Image, RawTarget
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """A drawn picture and what is on it.
+    """A drawn picture with its target.
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
-        raw: The target as a reader would find it: a class name or a text.
+        raw: Raw target: a class name or a text.
     """
 
     pixels: Image
@@ -27,12 +27,12 @@ class Drawn:
 
 
 class Kind(ABC):
-    """One kind of labelled pictures. Subclasses are final frozen dataclasses of options.
+    """A kind of labelled pictures. Subclasses are final frozen dataclasses of options.
 
     Attributes:
-        name: The word after `foveal synth`.
-        task: The task that learns from such pictures.
-        batch: How many pictures one worker draws at a time; few where they are large.
+        name: Name, as for `foveal synth`.
+        task: Task of the pictures.
+        batch: Number of pictures that a worker draws at a time; few if they are large.
     """
 
     __slots__ = ()
@@ -53,34 +53,34 @@ class Kind(ABC):
 
     @abstractmethod
     def prepared(self) -> Self:
-        """Return the same kind with its fonts found; only such a kind can draw.
+        """Return the same kind with its fonts loaded; only such a kind can draw.
 
         Raises:
-            DataError: If this machine has no font that can draw the characters.
+            DataError: If this machine has no font with the characters.
             MissingExtraError: If a package that it draws with is not installed.
         """
 
     def favouring(self, confused: Mapping[str, int], share: float) -> Self:
         """Return the same kind with some characters drawn more often.
 
-        A kind whose texts follow rules of their own returns itself.
+        A kind whose texts follow fixed rules returns itself.
 
         Args:
-            confused: Character → its weight among those that are favoured.
-            share: Share of all characters, in [0, 1), that is drawn from these alone.
+            confused: Character → weight among the favoured ones.
+            share: Share of all characters, in [0, 1), that is drawn from these only.
         """
         return self
 
     @abstractmethod
     def target(self, seed: int, index: int) -> RawTarget:
-        """Return what `draw` puts on the picture, without drawing it."""
+        """Return the target of a picture without drawing it."""
 
     @abstractmethod
     def draw(self, seed: int, index: int) -> Drawn:
         """Draw one picture.
 
-        A pure function of its options, the seed, the index and the fonts installed, so that
-        neither order nor number of workers changes a picture.
+        A pure function of the options, the seed, the index and the installed fonts, so that neither
+        order nor number of workers changes a picture.
 
         Args:
             seed: Seed of the whole stream; at least 0.
@@ -96,11 +96,12 @@ def make_kind(name: str, options: Mapping[str, str]) -> Kind:
     """Return the kind called `name` with the options changed.
 
     Args:
-        name: A key of `KINDS`.
-        options: Option → value as text, such as `length` → `4..6`.
+        name: Name from `KINDS`.
+        options: Option → value as a string, such as `length` → `4..6`.
 
     Raises:
-        UsageError: For an unknown kind or option, with the nearest name, or a wrong value.
+        UsageError: If the kind or an option is unknown (the message suggests the closest), or a
+            value is invalid.
     """
     kind = KINDS[name]
     return replace(kind, **parse_options(kind, options))  # type: ignore[type-var]  # all are

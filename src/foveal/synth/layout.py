@@ -1,4 +1,4 @@
-"""Where the signs of a formula stand on a page: lines, and a fraction built up over its bar."""
+"""The layout of a formula on a page: lines, and a built-up fraction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single letters a-z in every font at hand, turned, scaled, blurred and stained a little."""
+"""Single letters a-z in all available fonts, slightly rotated, scaled, blurred and stained."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _OVERSAMPLING = 3
 @final
 @dataclass(frozen=True, slots=True)
 class Letters(Kind):
-    """Draws class folders `a/` to `z/`, equally many pictures in each.
+    """Draws the classes `a` to `z`, equally often.
 
     Attributes:
-        characters: The classes; each must be fit to be a folder's name.
-        size_px: Side of a picture.
-        rotation: Largest turn, in degrees.
+        characters: The classes; each must be a valid folder name.
+        size_px: Side of a picture, in pixels.
+        rotation: Largest rotation, in degrees.
         noise: Largest standard deviation of the noise, in grey levels.
         fonts: Font files separated by commas, or `all` for every font at hand.
         font_files: Found by `prepared`.
@@ -60,7 +60,7 @@ class Letters(Kind):
         return replace(self, font_files=tuple(str(path) for path in files))
 
     def target(self, seed: int, index: int) -> RawTarget:
-        """Return the letter of a picture: each in turn, so that all are equally frequent."""
+        """Return the letter of a picture; letters alternate, so that all are equally frequent."""
         return (self.characters[index % len(self.characters)],)
 
     def draw(self, seed: int, index: int) -> Drawn:

@@ -1,4 +1,4 @@
-"""Options of a kind of pictures: dataclass fields that know how their text is read."""
+"""Options of kinds: dataclass fields with parsers."""
 
 from __future__ import annotations
 

@@ -93,15 +93,15 @@ def make_source(
 
 
 def is_synth(location: object) -> bool:
-    """Return whether a location names pictures to be drawn."""
+    """Return whether a location is a `synth:` one."""
     return isinstance(location, str) and location.startswith(PREFIX)
 
 
 def kind_of(location: str) -> Kind:
-    """Return the kind that a location names, without looking for fonts or thinking of targets.
+    """Return the kind of a location without loading fonts.
 
     Raises:
-        UsageError: For an unknown kind or option, or a wrong value.
+        UsageError: If the kind or an option is unknown, or a value is invalid.
     """
     return _parse(location)[0]
 
@@ -109,10 +109,10 @@ def kind_of(location: str) -> Kind:
 def open_synth(location: str) -> SynthSource:
     """Open `synth:KIND?count=N&seed=S&first=I&option=value`.
 
-    Characters that mean something in a query are written as there: `%2B` for `+`.
+    Special characters of queries must be escaped, such as `%2B` for `+`.
 
     Raises:
-        UsageError: For an unknown kind or option, or a wrong value.
+        UsageError: If the kind or an option is unknown, or a value is invalid.
         DataError: If this machine has no font that can draw them.
     """
     kind, seed, count, first = _parse(location)

@@ -195,8 +195,8 @@ def windows_in_order(
 ) -> list[Windows]:
     """Return windows that cover pictures once, in batches of one size each.
 
-    Ordinary pictures are one window each, the narrowest first. Tiled ones are covered by tiles
-    beside each other, of which the last may reach over the edge.
+    Ordinary pictures are one window each, the narrowest first. Tiled ones are covered by tiles side
+    by side, of which the last may reach over the edge.
 
     Args:
         cache: The pictures.

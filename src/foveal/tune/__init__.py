@@ -1,1 +1,1 @@
-"""Look for a better recipe within a budget, and prove it against the default one."""
+"""Search for a better recipe within a budget, and compare it with the default one."""

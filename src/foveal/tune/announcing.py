@@ -1,4 +1,4 @@
-"""Says what workers in other processes have done."""
+"""Announces the results of workers in other processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @final
 class Announcer:
-    """Says what workers in other processes have done.
+    """Announces the results of workers in other processes.
 
     Args:
         folder: The study.

@@ -1,4 +1,4 @@
-"""How much of the budget the comparison at the end needs, and what is left for the search.
+"""Divide the budget between the search and the comparison at the end.
 
 The comparison trains the default recipe and the best other one on three seeds each. How long that
 takes is taken from what was measured: of the first training of the comparison, which is done as
@@ -26,7 +26,7 @@ _MARGIN = 1.1
 @final
 @dataclass(frozen=True)
 class Times:
-    """What is known about how long things take, in seconds.
+    """Estimated durations, in seconds.
 
     Attributes:
         default_s: Trial of the default recipe; None before it has ended.

@@ -1,4 +1,4 @@
-"""How long a study has taken so far, over all commands that worked on it."""
+"""The elapsed time of a study, over all commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BEAT_S = 2.0
 
 @final
 class Clock:
-    """Counts the seconds of a study; a thread writes them down while the command works.
+    """Counts the seconds of a study, which a thread saves while the command runs.
 
     Args:
         folder: The study.

@@ -1,4 +1,4 @@
-"""Which settings are searched for some data: each with its range, around the default recipe."""
+"""Declare the searched settings and their ranges around the default recipe."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _WHOLE = ("staged", "full", "scratch")
 @final
 @dataclass(frozen=True)
 class Declared:
-    """What a range is declared with.
+    """The inputs of a declaration of ranges.
 
     Attributes:
         low: The least value.

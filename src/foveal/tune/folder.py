@@ -1,4 +1,4 @@
-"""Where each thing of a study lies, and what it was begun with."""
+"""The folder of a study: its paths, and the original settings."""
 
 from __future__ import annotations
 

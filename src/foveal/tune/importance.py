@@ -1,4 +1,4 @@
-"""What decides how well a recipe does: the share of the differences that goes with one setting."""
+"""Importance of settings: the share of the variance of the metric that each explains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trials of a study, in Optuna's journal: asked for, taken up again, judged and told."""
+"""The trials of a study in Optuna's journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies behind a URL: worked on in a folder of this machine, and brought there as they go on.
+"""Studies at a URL, which run in a local folder and are mirrored.
 
 Everything goes up but decoded pictures and locks; see `foveal.workflow.keeper`.
 """
@@ -24,7 +24,7 @@ FOLDER = "tune"
 
 
 def place_for(runs: Runs, task: str, name: str) -> StudyFolder:
-    """Return the folder of a study of that name, with what is behind its URL if it has one.
+    """Return the folder of a study of that name, synchronised with its URL if it has one.
 
     Raises:
         RemoteError: If it cannot be fetched.
@@ -40,7 +40,7 @@ def place_for(runs: Runs, task: str, name: str) -> StudyFolder:
 
 
 def study_at(url: str) -> StudyFolder:
-    """Return the study behind a URL, fetched.
+    """Return the study at a URL, fetched.
 
     Raises:
         BundleError: If there is none.
@@ -59,7 +59,7 @@ def study_at(url: str) -> StudyFolder:
 
 @contextmanager
 def kept(folder: StudyFolder) -> Iterator[None]:
-    """Bring a study behind its URL while it is worked on, and whole at the end.
+    """Bring a study to its URL while it is worked on, and whole at the end.
 
     One that has none is left alone. Enter it with the study locked.
 
@@ -118,7 +118,7 @@ def located(study: str | Path) -> StudyFolder:
 
 @final
 class _Study:
-    """A study as something that is kept behind a URL."""
+    """A study that is mirrored to a URL."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self._folder = folder

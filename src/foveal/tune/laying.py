@@ -1,4 +1,4 @@
-"""Lay out the runs of a study: recipe, split and decoded pictures, before anything is trained."""
+"""Prepare the runs of a study: recipe, split and decoded pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from foveal.workflow.state import write_state
 
 @final
 class Layout:
-    """Lays out the runs of a study, all with one split, pictures decoded once for each size.
+    """Prepares the runs of a study, with one split and pictures decoded once per size.
 
     Args:
         folder: The study.

@@ -1,4 +1,4 @@
-"""What a command may take: seconds, trials, workers; and when a training is to stop for that."""
+"""Limits of a command (seconds, trials, workers), and when they stop a training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DOUBT = 1.25
 @final
 @dataclass(frozen=True)
 class Limits:
-    """What a command may take.
+    """The limits of a command.
 
     Attributes:
         deadline: When the study shall have ended, by `time.time`; None without a budget.
@@ -71,7 +71,7 @@ class Limits:
 
 @final
 class Watch:
-    """Whether a trial is to stop, asked after every step.
+    """Decides after every step whether a trial must stop.
 
     Attributes:
         why: `asked`, `time`, `slow` or `short` once it is to stop: the command was interrupted,

@@ -1,4 +1,4 @@
-"""Workers that are tasks of a Ray cluster, whose machines all have the study's folder."""
+"""Workers as tasks of a Ray cluster, whose machines share the folder of the study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers that are processes of their own: started, followed, and ended with their command."""
+"""Workers as processes, which end with their command."""
 
 from __future__ import annotations
 

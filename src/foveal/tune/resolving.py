@@ -1,4 +1,4 @@
-"""From the values of a trial to its recipe: everything else is chosen as `foveal train` does."""
+"""Make the recipe of a trial from its values; other settings are chosen as in `foveal train`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study from beginning to end: begun or taken up again, worked on, concluded."""
+"""Start or resume a study, run it, and conclude it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 @final
 @dataclass(frozen=True)
 class Asked:
-    """What a command says about how long a study may take, and where.
+    """The budget and the location of a study, from the command.
 
     Attributes:
         budget_s: Wall-clock seconds of the whole study, the comparison included; None for no limit.

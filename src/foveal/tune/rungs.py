@@ -1,4 +1,4 @@
-"""One training in parts: to the end of a rung, and on from its checkpoint, to the same weights."""
+"""Train in rungs: stop at the end of a rung, and resume from its checkpoint."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MOST_RUNGS = REDUCTION**2
 @final
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What a training has come to.
+    """The state of a partial training.
 
     Attributes:
         value: The best value of the primary metric so far; NaN before the first validation.
@@ -76,7 +76,7 @@ def last_stage_epochs(recipe: Recipe) -> int:
 
 @final
 class PartedTraining:
-    """A training that is stopped at the ends of rungs and goes on from there.
+    """A training that stops at the ends of rungs and resumes from there.
 
     Nothing is trained twice: each part begins with the checkpoint of the one before, and the
     schedule is that of the whole training. So the weights at the end are those of a training that
@@ -214,7 +214,7 @@ class PartedTraining:
 
 
 class StoppedBefore(Exception):
-    """What comes before a training, such as decoding its pictures, was stopped."""
+    """Raised if work before a training, such as decoding its pictures, is stopped."""
 
 
 @final

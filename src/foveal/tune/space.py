@@ -1,4 +1,4 @@
-"""The search space: which settings are tried, over which values, and when each one counts."""
+"""The search space: settings, their values, and their conditions."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Choice(Dimension):
 @final
 @dataclass(frozen=True)
 class Space:
-    """Everything that is searched.
+    """The search space.
 
     A dimension comes after the one that its `when` names.
 

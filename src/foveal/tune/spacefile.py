@@ -1,4 +1,4 @@
-"""The search space as YAML: how it is shown, and how a file narrows it."""
+"""Read and write search spaces as YAML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known about a study at a moment: its trials, its comparison, and how much is left."""
+"""The state of a study: its trials, its comparison, and the remaining budget."""
 
 from __future__ import annotations
 

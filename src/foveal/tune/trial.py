@@ -1,4 +1,4 @@
-"""The training of one trial: rung after rung, judged after each, until it ends or is given up."""
+"""Train a trial rung by rung, until it completes or is pruned."""
 
 from __future__ import annotations
 

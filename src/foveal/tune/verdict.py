@@ -1,4 +1,4 @@
-"""Is the best recipe better than the default one? Both on the same seeds and pictures."""
+"""Compare the best recipe with the default one on the same seeds and pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from foveal.types import JsonObject
 @final
 @dataclass(frozen=True)
 class Verdict:
-    """What the comparison found.
+    """The result of the comparison.
 
     Attributes:
         trial: Number of the trial that was compared with the default recipe; None where there was

@@ -1,4 +1,4 @@
-"""What a worker does: take the next piece of work of a study, do it, until nothing is left.
+"""The loop of a worker: take the next task of a study and run it, until nothing is left.
 
 All workers are alike and know nothing but what the study's folder says. Each piece of work has a
 lock that ends with the process, so that what a killed worker left is found by the next one.

@@ -27,7 +27,7 @@ def begun_before(runs: Runs, recipe: Recipe, task: str, name: str, key: str) -> 
         key: What the run was begun with.
 
     Raises:
-        RemoteError: If a run behind a URL cannot be read.
+        RemoteError: If a run at a URL cannot be read.
         UsageError: If the run was begun with other settings.
     """
     for number in count(1):
@@ -69,7 +69,7 @@ def _key_of(path: Path) -> str | None:
 
 
 def _at(url: str, key: str, *, is_taken: bool) -> tuple[bool, bool]:
-    """Return whether somebody has the name behind a URL, and whether it is the run of the key."""
+    """Return whether somebody has the name at a URL, and whether it is the run of the key."""
     remote = open_url(url)
     state = read_state(remote)
     if state is None:

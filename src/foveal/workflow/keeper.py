@@ -128,7 +128,7 @@ class Keeper:
 
 
 def bring(url: str, path: Path, *, state: State | None, stays: Callable[[str], bool]) -> None:
-    """Bring what is behind a URL to a folder, where that has another state; its lock is held.
+    """Bring what is at a URL to a folder, where that has another state; its lock is held.
 
     What this machine already has of it stays where the URL has nothing newer.
 

@@ -91,7 +91,7 @@ def in_store(
         location: Where the store is that has the name; None finds what `find_model` would open.
 
     Raises:
-        StoreError: If a store behind a URL cannot be reached.
+        StoreError: If a store at a URL cannot be reached.
     """
     path = located(model)
     if location is not None:
@@ -126,7 +126,7 @@ def store_of(model: str | Path) -> tuple[Store, Reference] | None:
     `DIR/cats:3` and `s3://bucket/DIR/cats` name the store too.
 
     Raises:
-        StoreError: If a store behind a URL cannot be reached.
+        StoreError: If a store at a URL cannot be reached.
     """
     # Imported late: most models are paths, and what compares versions takes long to load.
     from foveal.store.reference import Reference

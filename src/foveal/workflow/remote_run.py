@@ -106,7 +106,7 @@ def at_hand(location: str | Path) -> Path:
 
 @contextmanager
 def kept(run: RunDirectory, *, is_new: bool = False) -> Iterator[None]:
-    """Bring a run behind its URL in the background while it is worked on, and whole at the end.
+    """Bring a run to its URL in the background while it is worked on, and whole at the end.
 
     A run that has none is left alone. Enter it with the run locked.
 
@@ -204,7 +204,7 @@ def stays(name: str) -> bool:
 
 @contextmanager
 def no_worse(url: str) -> Iterator[None]:
-    """Say what failed behind a URL where something else matters more."""
+    """Say what failed at a URL where something else matters more."""
     try:
         yield
     except (RemoteError, FileNotFoundError) as error:

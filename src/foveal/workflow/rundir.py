@@ -21,7 +21,7 @@ from foveal.workflow.names import located, runs
 logger = logging.getLogger(__name__)
 
 REMOTE_NAME = "remote.json"
-"""In the copy of a run that is kept behind a URL: which one."""
+"""The URL of a run, in a local copy of it."""
 
 _EPOCH_FILE = re.compile(r"epoch-(\d+)\.json")
 

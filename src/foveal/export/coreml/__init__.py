@@ -1,1 +1,1 @@
-"""Core ML: a package for Apple's devices, an application around it, and a proof without a Mac."""
+"""Core ML: packages for Apple devices, an app, and verification without a Mac."""

@@ -1,4 +1,4 @@
-"""What MIL's operations compute, in numpy, for one picture at a time.
+"""MIL operations in numpy, for one picture at a time.
 
 Each follows the definition at
 https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html. Only what

@@ -1,4 +1,4 @@
-"""Pictures that an application answers on its first start, and the answers that it must give."""
+"""Pictures with expected answers, with which an app checks itself on first start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a saved program gives beside its answers, compared with the bundle's network."""
+"""Compare all outputs of a saved program with the network of the bundle."""
 
 from __future__ import annotations
 

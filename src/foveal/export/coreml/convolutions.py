@@ -1,4 +1,4 @@
-"""MIL's operations that look at neighbouring places, in numpy: convolutions, pools, enlarging.
+"""MIL's window operations in numpy: convolution, pooling, upsampling.
 
 Each follows the definition at
 https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html.

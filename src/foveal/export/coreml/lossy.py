@@ -1,4 +1,4 @@
-"""A package whose weights have 8 bits: accepted by the task's metric, and calibrated anew."""
+"""Packages with 8-bit weights: accepted by the metric of the task, and recalibrated."""
 
 from __future__ import annotations
 

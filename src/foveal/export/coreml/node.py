@@ -1,4 +1,4 @@
-"""One operator of an ONNX graph on its way to MIL. Needs no coremltools."""
+"""Operators of an ONNX graph to be converted to MIL. Does not need coremltools."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Value: TypeAlias = Any
 
 
 class NoCounterpartError(Exception):
-    """A network holds what MIL, or foveal, has no counterpart for."""
+    """Raised if a network has an operator that cannot be converted."""
 
 
 @final

@@ -1,4 +1,4 @@
-"""What each ONNX operator of our networks is in MIL, the language of Core ML's programs.
+"""The conversion of ONNX operators to MIL, the language of Core ML programs.
 
 Runs only in the process that converts: it needs coremltools. Batches are of one picture, as Core
 ML's image inputs are.

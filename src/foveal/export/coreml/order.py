@@ -1,4 +1,4 @@
-"""What the converting process is told: a value that both processes read. Needs no coremltools."""
+"""The input of the converting process. Does not need coremltools."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Activation: TypeAlias = Literal["softmax", "sigmoid"]
 @final
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A package to be written.
+    """The specification of a package to write.
 
     Attributes:
         network: Path of the ONNX network.

@@ -1,4 +1,4 @@
-"""An Xcode project around a package for Core ML: an application for iPhone and iPad."""
+"""Write an Xcode project of an iPhone and iPad app for a Core ML package."""
 
 from __future__ import annotations
 

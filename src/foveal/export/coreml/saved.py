@@ -1,4 +1,4 @@
-"""Read a Core ML package as it lies on the disk: the program and its weights. No coremltools.
+"""Read the program and weights of a Core ML package from disk, without coremltools.
 
 So that what is proven is what was saved: the message `Model` of Core ML's public format, of which
 only what a program needs is read, and `weight.bin`. Field numbers are those of Model.proto and

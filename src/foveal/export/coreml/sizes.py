@@ -1,4 +1,4 @@
-"""What changes the shape of arrays, in MIL. Sizes that are free in the ONNX graph may stay free.
+"""Shape operations in MIL. Dynamic sizes of the ONNX graph may stay dynamic.
 
 Runs only in the process that converts: it needs coremltools.
 """

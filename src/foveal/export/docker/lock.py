@@ -1,4 +1,4 @@
-"""The lock: each package of an image in the version that is installed here, with its hashes."""
+"""The lock file: the packages of an image in the installed versions, with hashes."""
 
 from __future__ import annotations
 

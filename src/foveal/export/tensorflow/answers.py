@@ -1,4 +1,4 @@
-"""From the network's outputs to answers, in a graph: what `Task.decode` does in numpy."""
+"""Decode the outputs of the network in a TensorFlow graph, as `Task.decode` does in numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to the model input, in a graph: `foveal.pipeline` once more.
+"""Decode and pre-process pictures in a TensorFlow graph, as `foveal.pipeline` does.
 
 JPEG and PNG files, and standard or web-safe base64 text of them. What cannot be decoded as foveal
 decodes it is an error of the request, never another picture.

@@ -1,4 +1,4 @@
-"""A bundle as an installable app: a folder of static files that answers in the browser.
+"""Bundles as installable web apps: static files that run the model in the browser.
 
 `app` is what is copied: ES modules without a build step. `app/core` computes and knows no page, so
 that Node runs it too; `app/ui` is the page; `worker.js` joins the two. `prover` gives an app the

@@ -1,4 +1,4 @@
-"""The pictures that an app answers to prove itself on the machine where it runs."""
+"""Pictures with expected answers, with which an app checks itself."""
 
 from __future__ import annotations
 

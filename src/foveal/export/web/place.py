@@ -1,4 +1,4 @@
-"""Where an app can be run on this machine to prove it: a Chromium, or else Node."""
+"""Find a runtime for verifying an app on this machine: Chromium or Node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the runtime of the app comes from: onnxruntime-web, from npm, of one version and content.
+"""The runtime of the app: onnxruntime-web from npm, pinned by version and content.
 
 Nothing is downloaded here: whoever exports an app runs the command that installs it.
 """

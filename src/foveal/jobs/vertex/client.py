@@ -1,4 +1,4 @@
-"""A client of Vertex AI's REST interface: who asks, where, and operations that take long.
+"""A client of Vertex AI's REST API: authentication, resources, long-running operations.
 
 https://cloud.google.com/vertex-ai/docs/reference/rest
 """

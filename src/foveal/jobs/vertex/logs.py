@@ -15,7 +15,7 @@ _PAGE = 1000
 
 @final
 class Entries:
-    """What a job wrote, in order, each line once.
+    """The log lines of a job, in order, each once.
 
     Args:
         vertex: The project that it is in.

@@ -1,4 +1,4 @@
-"""Models, versions and endpoints of Vertex AI: what `foveal deploy` makes of a bundle.
+"""Create models, versions and endpoints of Vertex AI for `foveal deploy`.
 
 Everything is looked for before it is made, so that a call that was interrupted, or that is made
 twice, goes on where the first one ended.
@@ -50,7 +50,7 @@ class Served:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machines:
-    """What an endpoint runs on.
+    """The machines of an endpoint.
 
     Attributes:
         machine: Type of machine.

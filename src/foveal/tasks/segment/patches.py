@@ -87,8 +87,8 @@ def find_patches(
 ) -> Iterator[Patches]:
     """Yield the patches or holes of a label of fewer than `limit` pixels, each exactly once.
 
-    They may be cleared while this runs: two patches of a label are never beside each other, so
-    clearing one changes neither the extent nor the border of another.
+    They may be cleared while this runs: two patches of a label are never adjacent, so clearing one
+    changes neither the extent nor the border of another.
 
     Args:
         mask: (H, W) label positions.
