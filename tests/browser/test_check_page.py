@@ -41,8 +41,8 @@ def test_the_page_fits_and_leads_to_the_pictures(
     page.on("console", lambda message: problems.append(message.text))
     page.goto(page_of_check.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    page.get_by_role("link", name="Copies or near-copies").click()
-    section = page.get_by_role("heading", name="Copies or near-copies").locator("..")
+    page.get_by_role("link", name="Duplicates or near-duplicates").click()
+    section = page.get_by_role("heading", name="Duplicates or near-duplicates").locator("..")
     expect(section).to_be_in_viewport()
     expect(section.get_by_role("img")).to_have_count(12)
     for image in section.get_by_role("img").all():

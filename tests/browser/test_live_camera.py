@@ -28,7 +28,7 @@ def open_page(tiny_bundle: Bundle):
             page = browser.new_page(viewport={"width": 390, "height": 800})
             page.set_default_timeout(30_000)
             page.goto(handle.url)
-            expect(page.locator("#about")).to_contain_text("apart", timeout=30_000)
+            expect(page.locator("#about")).to_contain_text("distinguishes", timeout=30_000)
             return page
 
         yield open_in

@@ -46,7 +46,7 @@ def test_the_figures_ask_for_a_key_and_show_an_alarm(browser, tmp_path: Path) ->
         page.keyboard.press("Enter")
         expect(page.locator("#alarms li")).to_have_text(
             [
-                "tiny, version 1: what is answered has shifted from validation "
+                "tiny, version 1: the distribution of answers has shifted from validation "
                 "(2.36, over 0.24, 60 answers)."
             ]
         )

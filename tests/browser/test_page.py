@@ -61,7 +61,7 @@ def page(browser, page_server: ServerHandle):
         ),
     )
     page.goto(page_server.url)
-    expect(page.locator("#about")).to_contain_text("apart")
+    expect(page.locator("#about")).to_contain_text("distinguishes")
     yield page
     context.close()
     assert problems == []
@@ -263,7 +263,7 @@ def test_a_model_can_be_chosen(page) -> None:
     with page.expect_request("**/predict/other") as request:
         page.set_input_files("#choose", [DARK])
     assert request.value.method == "POST"
-    expect(page.locator("#about")).to_contain_text("other tells")
+    expect(page.locator("#about")).to_contain_text("other distinguishes")
 
 
 def test_everything_can_be_done_with_the_keyboard(page) -> None:

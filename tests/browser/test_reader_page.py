@@ -180,7 +180,8 @@ def test_an_expected_text_is_checked(page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("", "Type the expected text first."), ("CAx", "The model knows no “x”")]
+    ("text", "said"),
+    [("", "Type the expected text first."), ("CAx", "The model does not know “x”")],
 )
 def test_a_text_that_cannot_be_read_is_not_sent(page, text: str, said: str) -> None:
     open_check(page, text)

@@ -323,12 +323,12 @@ def test_a_screen_reader_has_names_for_everything(opened: Opened) -> None:
     expect(grid).to_have_attribute("aria-activedescendant", "tile-0")
     first = page.get_by_role("option").first
     expect(first).to_have_accessible_name(
-        "cat/00000.png, labelled cat, looks like dog, wrong by a chance of 100 percent, undecided"
+        "cat/00000.png, labelled cat, looks like dog, 100 percent likely to be wrong, undecided"
     )
     expect(first).to_have_attribute("aria-setsize", "6")
     press(page, "k")
     expect(first).to_have_accessible_name(
-        "cat/00000.png, labelled cat, looks like dog, wrong by a chance of 100 percent, kept"
+        "cat/00000.png, labelled cat, looks like dog, 100 percent likely to be wrong, kept"
     )
     expect(grid).to_have_attribute("aria-activedescendant", "tile-1")
     expect(page.locator("#said[role=status]")).to_have_text("Kept cat/00000.png. 5 left.")

@@ -43,14 +43,17 @@ def test_an_administrator_downloads_an_export(browser, tiny_bundle: Bundle, tmp_
             page.get_by_role("button", name="Download onnx, fp32").click()
         assert downloading.value.suggested_filename == "tiny.onnx"
         assert Path(downloading.value.path()).read_bytes() == (tmp_path / "tiny.onnx").read_bytes()
-        expect(page.locator("#said")).to_have_text("tiny.onnx is downloaded")
+        expect(page.locator("#said")).to_have_text("tiny.onnx was downloaded")
 
 
 @pytest.mark.parametrize(
     ("task", "said"),
     [
-        ("classify", "99.9 % of 4 validation pictures answered alike in LiteRT 2.3"),
-        ("segment", "99.9 % of the pixels of 4 validation pictures answered alike in LiteRT 2.3"),
+        ("classify", "99.9 % of 4 validation pictures answered identically in LiteRT 2.3"),
+        (
+            "segment",
+            "99.9 % of the pixels of 4 validation pictures answered identically in LiteRT 2.3",
+        ),
     ],
 )
 def test_a_proof_says_of_what_its_share_is(
@@ -94,7 +97,9 @@ def test_an_administrator_promotes_and_rolls_back_by_keyboard(browser, tmp_path:
         newest = page.locator("article").first
         expect(newest.locator("h3")).to_have_text("Version 2")
         expect(newest.locator(".note")).to_have_text("at night")
-        expect(newest.locator(".difference")).to_contain_text("To version 1: accuracy +25.00")
+        expect(newest.locator(".difference")).to_contain_text(
+            "Compared with version 1: accuracy +25.00"
+        )
         assert page.evaluate("document.documentElement.scrollWidth") == 390
 
         newest.get_by_role("button", name="Promote version 2").focus()
@@ -109,12 +114,12 @@ def test_an_administrator_promotes_and_rolls_back_by_keyboard(browser, tmp_path:
         expect(field).to_be_focused()
         page.keyboard.type(ops)
         page.keyboard.press("Enter")
-        expect(page.locator("#said")).to_have_text("live is version 2 now")
+        expect(page.locator("#said")).to_have_text("live is now version 2")
         assert store.state("shapes").aliases == {"live": 2}
 
         page.get_by_role("button", name="Roll back").focus()
         page.keyboard.press("Enter")
         page.keyboard.press("Enter")
-        expect(page.locator("#said")).to_have_text("live is version 1 now")
+        expect(page.locator("#said")).to_have_text("live is now version 1")
         expect(page.locator("summary")).to_contain_text("3 changes")
         assert problems == []

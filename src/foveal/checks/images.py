@@ -72,7 +72,7 @@ def near_duplicate(given: CheckInput) -> Iterator[Finding]:
     yield finding(
         "images.near_duplicate",
         "info",
-        f"Copies or near-copies of another picture: {copies:,}. "
+        f"Duplicates or near-duplicates of another picture: {copies:,}. "
         "They stay on one side of the split.",
         [given.samples[i].id for positions in sets for i in positions],
         count=copies,

@@ -27,7 +27,7 @@ VERDICTS_NAME = "verdicts.jsonl"
 State: TypeAlias = Literal["new", "accepted", "rejected", "merged"]
 _Action: TypeAlias = Literal["accept", "reject", "merge"]
 _STATES: dict[_Action, State] = {"accept": "accepted", "reject": "rejected", "merge": "merged"}
-# Bits in which the hashes of near copies differ at most; the thumbnails then decide.
+# Bits in which the hashes of near-duplicates differ at most; the thumbnails then decide.
 _NEAR_BITS = 8
 
 

@@ -109,7 +109,7 @@ def features_html(features: NDArray[np.float32], *, limit: int = 32) -> str:
         UsageError: If the layer has no maps.
     """
     sheet = features_figure(features, limit=limit)
-    words = f"{min(limit, len(features))} of {len(features)} channels, highest variance first"
+    words = f"{min(limit, len(features))} of {len(features)} channels, the most varied first"
     return image_html(sheet, alternative=words, width_px=sheet.shape[1]) + f"<p>{words}</p>"
 
 
