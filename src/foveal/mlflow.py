@@ -24,7 +24,7 @@ _DATA_URL = re.compile(r"data:[\w.+/-]{0,64};base64,", re.IGNORECASE)
 
 @final
 class FovealPyfunc:
-    """What `mlflow.pyfunc.load_model` wraps.
+    """The model that `mlflow.pyfunc.load_model` wraps.
 
     Args:
         path: The bundle.

@@ -1,4 +1,4 @@
-"""THE pre-processing: an upright RGB picture becomes the uint8 array that a network takes.
+"""The pre-processing: converts an upright RGB picture to the uint8 input of a network.
 
 Training, evaluation, the command line and the server all call `Pipeline.apply`; there is no
 second implementation. It must stay free of torch (see docs/decisions/0003).
@@ -29,7 +29,7 @@ _MIN_SCALE = 2**-31
 @final
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """How a picture is brought to the size of the model input.
+    """The pre-processing of pictures to the size of the model input.
 
     Attributes:
         height: Model-input height, in pixels.
@@ -39,13 +39,13 @@ class Pipeline:
             fills on the right up to the next multiple of `width_step`; `tile` cuts the picture
             into overlapping tiles of the model input's size (`foveal.predict.tiles`).
         pad_color: RGB in [0, 255] of the filling.
-        steps: Page pre-processing before all that, see `foveal.page`.
-        width_step: Widths of `line` are multiples of this, in pixels, so that pictures of
-            about one width make batches.
+        steps: Page steps that are applied first; see `foveal.page`.
+        width_step: Widths of `line` are multiples of this, in pixels, so that pictures of similar
+            width form batches.
         scale: For `tile`: model-input pixels per original pixel, in (0, 1].
-        overlap: For `tile`: share of a tile's side that its neighbour covers too, in [0, 0.75].
-        flips: For `tile`: each tile is also answered mirrored (`horizontal`), or in all four ways
-            (`all`), and the mean is taken.
+        overlap: For `tile`: overlap of neighbouring tiles as a share of their side, in [0, 0.75].
+        flips: For `tile`: test-time augmentation; each tile is also answered mirrored
+            (`horizontal`), or in all four flips (`all`), and the mean is taken.
     """
 
     height: int
@@ -70,23 +70,23 @@ class Pipeline:
 
     @property
     def decode_size(self) -> tuple[int, int] | None:
-        """Return the (height, width) that decoding must keep, or None for every pixel."""
+        """Return the (height, width) that decoding must keep, or None for full size."""
         if self.steps or self.is_tiled:
             return None  # Strokes are found in the original's pixels.
         return (self.height, 1) if self.is_ragged else (self.height, self.width)
 
     @property
     def example_size(self) -> tuple[int, int]:
-        """Return (height, width) of a model input that the network surely takes."""
+        """Return (height, width) of a valid model input."""
         if not self.is_ragged:
             return self.height, self.width
         return self.height, self.width_step * min(8, -(-self.width // self.width_step))
 
     def frame(self, height: int, width: int) -> Frame:
-        """Return where an original of (height, width) pixels lies in the model input.
+        """Return the frame of an original of (height, width) pixels in the model input.
 
         Raises:
-            ImageError: If it is too wide for `line`.
+            ImageError: If the picture is too wide for `line`.
         """
         if self.is_tiled:
             return Frame((height, width), (height, width), (1.0, 1.0), (0.0, 0.0))
@@ -123,10 +123,10 @@ class Pipeline:
     def apply(self, picture: Picture) -> tuple[Image, Frame]:
         """Return the model input, (height, width, 3) uint8 RGB, and the frame to map back.
 
-        For `tile` that is the picture itself: it is cut where the network is run.
+        For `tile`, this is the picture itself, which is cut into tiles when the network is run.
 
         Raises:
-            ImageError: If it is too wide for `line`.
+            ImageError: If the picture is too wide for `line`.
         """
         if self.is_tiled:
             return picture.pixels, self.frame(picture.height, picture.width)
@@ -158,15 +158,15 @@ class Pipeline:
         return canvas, frame
 
     def to_json(self) -> dict[str, Any]:
-        """Return the pipeline as it stands in `bundle.json`."""
+        """Return the pipeline as stored in `bundle.json`."""
         return {**asdict(self), "pad_color": list(self.pad_color), "steps": list(self.steps)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Pipeline:
-        """Read what `to_json` wrote; what later versions added may be missing.
+        """Read the values that `to_json` wrote; keys of later versions may be missing.
 
         Raises:
-            BundleError: For a missing or unknown key or a value out of range.
+            BundleError: If a key is missing or unknown, or a value is out of range.
         """
         expected = {"height", "width", "fit", "pad_color"}
         if set(data) - {"steps", "width_step", "scale", "overlap", "flips"} != expected:
@@ -209,7 +209,7 @@ class Pipeline:
 def resample_to_original(values: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
     """Resample a (h, w) float32 map over the whole model input to the original's pixels.
 
-    The map may be coarser than the input. Parts of the original that `crop` cut off are 0.
+    The map may be coarser than the input. Parts of the original removed by `crop` are 0.
     """
     if frame.pieces:
         return _unjoined(resample_to_original(values, _strip_alone(frame)), frame)

@@ -1,9 +1,9 @@
-"""THE resampling of pictures: integers throughout, so that it has one result in any language.
+"""Resampling of pictures in integer arithmetic, with identical results in any language.
 
-`docs/bundle-format.md` states it to the last bit, and exports state it again in TensorFlow,
-JavaScript and Swift; `tests/vectors/resample.json` holds all of them to it. Pillow computes the
-same several times as fast. It is used as long as it agrees on a few small pictures, which is looked
-at once in a process; otherwise the arithmetic below is.
+`docs/bundle-format.md` specifies it bit by bit, and exports implement it in TensorFlow, JavaScript
+and Swift; `tests/vectors/resample.json` tests all of them. Pillow computes the same several times
+as fast. It is used if it agrees on a few small pictures, which is checked once per process;
+otherwise the code below is used.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where an original picture lies in the model input: input = content * scale + offset.
+    """The position of a picture in the model input: input = content * scale + offset.
 
     The content is the original itself, or the strip of pieces that page pre-processing joined.
 

@@ -39,7 +39,7 @@ _Z = 1.96
 @final
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How well one measure predicts the classes.
+    """The accuracy of predicting the classes from one measure.
 
     Attributes:
         name: Name of the measure, in words.

@@ -1,1 +1,1 @@
-"""What runs on Ray: prediction, evaluation, training and serving on several machines."""
+"""Prediction, evaluation, training and serving on Ray clusters."""

@@ -94,7 +94,7 @@ class MeasureOn(Measure):
 @final
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What an actor needs to know."""
+    """The configuration of an actor."""
 
     model: Shipped
     data: str

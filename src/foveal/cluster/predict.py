@@ -147,7 +147,7 @@ def answer_on(
 @final
 @dataclass(frozen=True, slots=True)
 class _Answering:
-    """What an actor needs to know."""
+    """The configuration of an actor."""
 
     model: Shipped
     out: str

@@ -83,12 +83,10 @@ class Options:
 @final
 @dataclass(frozen=True, kw_only=True)
 class CollectRecipe:
-    """What to collect.
+    """The recipe of a collection. classes: Class → addresses of its first listing pages. listed:
+    Addresses of pictures with their classes; in place of listing pages. options: How.
 
     Attributes:
-        classes: Class → addresses of its first listing pages.
-        listed: Addresses of pictures with their classes; in place of listing pages.
-        options: How.
     """
 
     classes: Mapping[str, tuple[str, ...]]

@@ -24,7 +24,7 @@ _BLOCK_BYTES = 1 << 20
 @final
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a file is, so that a change of it is noticed.
+    """The identity of a file, by which changes are detected.
 
     Attributes:
         sha256: sha256 of its bytes; for a symbolic link, of where it leads.

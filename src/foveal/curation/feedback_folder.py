@@ -58,7 +58,7 @@ class Room:
 
 
 class _Tally:
-    """What a log came to, as far as it has been read."""
+    """Totals of a log, as far as it has been read."""
 
     def __init__(self) -> None:
         self.place = 0

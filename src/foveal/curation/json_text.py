@@ -1,4 +1,4 @@
-"""Where the members and elements of JSON stand in its text, so that single ones can be changed."""
+"""Locate members and elements in JSON text, for editing them in place."""
 
 from __future__ import annotations
 

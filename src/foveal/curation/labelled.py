@@ -90,7 +90,7 @@ class TableOfLabels(Labelled):
     Attributes:
         root: The set.
         file: Name of the table.
-        target: What a label is.
+        target: Kind of label.
     """
 
     root: Path

@@ -65,7 +65,7 @@ def whole_lines(path: Path) -> list[bytes]:
 @final
 @dataclass(frozen=True, slots=True)
 class Format(Generic[T]):
-    """What the lines of a file are.
+    """The format of the lines of a file.
 
     Attributes:
         what: What a line is, in words: `a decision`.

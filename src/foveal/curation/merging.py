@@ -34,7 +34,7 @@ _OWN = {".foveal", "corrections", "labels.csv", "classes.txt", "images", "masks"
 @final
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a merge did.
+    """The result of a merge.
 
     Attributes:
         into: The labelled set.

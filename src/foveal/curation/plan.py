@@ -75,7 +75,7 @@ class Change:
 @final
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How pictures are laid out again.
+    """Page pre-processing of pictures in a cleaning.
 
     Attributes:
         steps: Page steps, as a recipe writes them.
@@ -124,7 +124,7 @@ def make_plan(
     Args:
         source: The data as they are now.
         data: Their folder.
-        target: What a label is.
+        target: Kind of label.
         wanted: At most one for each sample.
         layout: How pictures are laid out that nothing else is wanted of; None leaves them.
 

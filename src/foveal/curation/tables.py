@@ -40,7 +40,7 @@ _BREAK = re.compile(r"\r\n|\r|\n")
 @final
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Where a row is in the text of a table.
+    """The position of a row in the text of a table.
 
     Attributes:
         line: Number of the line that it ends on, from 1.
@@ -72,7 +72,7 @@ def edited_table(
     Args:
         name: Name of the table; its ending says how it is read.
         data: The table.
-        target: What a label is.
+        target: Kind of label.
         resolve: From the name of a picture in the table to the sample's id.
         changes: Sample id → new label, several joined by `|`, or text; None leaves its rows out.
         column: Which column holds the labels; None finds it by its name.
@@ -118,7 +118,7 @@ def table_edits(
     Args:
         source: The data.
         data: Their folder.
-        target: What a label is.
+        target: Kind of label.
         changes: See `edited_table`.
 
     Raises:

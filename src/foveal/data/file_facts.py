@@ -24,7 +24,7 @@ _MEAN_STEP = 57.625
 @final
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a file says besides the picture.
+    """Properties of a picture file.
 
     Attributes:
         format: Such as `JPEG`; empty where it is unknown.

@@ -1,4 +1,4 @@
-"""Which storage a location names."""
+"""Find the storage of a location."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def find_copies(
         samples: Samples of the source.
         scan: Scan of the same samples.
         positions: (n,) positions of the samples to compare.
-        target: What a label is.
+        target: Kind of label.
         distance: Bits in which hashes of near-duplicates differ at most; 0 asks for those that look
             equal, and no others.
     """

@@ -70,7 +70,7 @@ def assign_splits(
         shares: How large the parts shall be.
         seed: Another seed, another split.
         near_distance: Largest distance, in bits of the perceptual hash.
-        target: What a label is.
+        target: Kind of label.
         copies: What `find_copies` returns for the usable samples, if it is known already.
 
     Returns:
@@ -127,7 +127,7 @@ def find_units(
         scan: Scan of the same samples.
         positions: (n,) positions of the usable samples.
         near_distance: Largest distance, in bits of the perceptual hash.
-        target: What a label is.
+        target: Kind of label.
         copies: What `find_copies` returns for them.
     """
     known = chain(_group_pairs(samples, positions), copies.pairs.tolist())

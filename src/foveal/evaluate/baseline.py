@@ -1,4 +1,4 @@
-"""What the best answer that is the same for every picture gets, and whether a model beats it."""
+"""Compare a model with the best constant answer."""
 
 from __future__ import annotations
 

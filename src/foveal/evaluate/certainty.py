@@ -1,4 +1,4 @@
-"""How far the confidence can be trusted, for any task: reliability, coverage, what is `unsure`."""
+"""Reliability of the confidence, coverage, and the `unsure` limit."""
 
 from __future__ import annotations
 

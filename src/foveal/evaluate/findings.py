@@ -1,4 +1,4 @@
-"""What an evaluation itself finds: failures, one picture under two labels, thin evidence."""
+"""Findings of an evaluation: failures, conflicting labels, too few pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation found, as data frames, as a list of mistakes, and as a figure."""
+"""Data frames, mistakes and the confusion plot of an evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long one picture takes, alone in its batch."""
+"""The latency of single pictures."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from foveal.types import Frame, Raster
 @final
 @dataclass(frozen=True, slots=True)
 class MeasureOptions:
-    """How an evaluation is made.
+    """Options of an evaluation.
 
     Attributes:
         batch_size: Number of pictures in one run of the network.
@@ -80,7 +80,7 @@ class MeasuredSamples:
 @final
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is found about one sample.
+    """The measurement of one sample.
 
     Attributes:
         sample: The sample.

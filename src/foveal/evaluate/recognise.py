@@ -1,4 +1,4 @@
-"""Which of the measured pictures the bundle was trained on."""
+"""Find pictures of an evaluation that the bundle was trained on."""
 
 from __future__ import annotations
 

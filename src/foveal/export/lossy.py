@@ -62,7 +62,7 @@ class Accepted:
 @final
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How much faster one network is than another on this machine.
+    """The speed-up of a network over another on this machine.
 
     Attributes:
         before_ms: Median time of the first for one input.

@@ -67,7 +67,7 @@ class LocalJob(Job):
 
     @property
     def folder(self) -> Path:
-        """Where its log and its state are."""
+        """Folder of the log and the state."""
         return self.register.path(self.name)
 
     def state(self) -> JobState:

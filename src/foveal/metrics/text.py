@@ -1,4 +1,4 @@
-"""How a text that was read differs from the true one."""
+"""Edit distance and alignment of texts."""
 
 from __future__ import annotations
 

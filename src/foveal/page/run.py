@@ -34,7 +34,7 @@ _SHEET_INK: Final = (40, 40, 40)
 @final
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a step made, to be looked at.
+    """The result of a step, for display.
 
     Attributes:
         step: The step as the recipe writes it.

@@ -1,4 +1,4 @@
-"""How wide the strokes of a page are and how high its glyphs, and its ink freed of stray lines."""
+"""Estimate stroke width and glyph height of a page, and remove stray lines."""
 
 from __future__ import annotations
 

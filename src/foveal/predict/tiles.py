@@ -172,7 +172,7 @@ class TileValues:
 @final
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """How one side of a picture is cut.
+    """The windows along one side of a picture.
 
     Attributes:
         length: Length of the scaled picture, in pixels.

@@ -77,7 +77,7 @@ class Guarded(Protocol):
 
     @property
     def options(self) -> ServerOptions:
-        """Who may ask."""
+        """The access control."""
 
     @property
     def access(self) -> Access:
@@ -85,7 +85,7 @@ class Guarded(Protocol):
 
     @property
     def access_log(self) -> AccessLog | None:
-        """Where each request is written down, if anywhere."""
+        """The access log, if there is one."""
 
     @property
     def telemetry(self) -> Telemetry:

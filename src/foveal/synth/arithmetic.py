@@ -63,7 +63,7 @@ class Arithmetic(Kind):
 
     @property
     def description(self) -> str:
-        """What is drawn, in a few words for people."""
+        """Short description of the pictures."""
         return "sums of three digits"
 
     @property

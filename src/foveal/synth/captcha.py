@@ -76,7 +76,7 @@ class Captcha(Kind):
 
     @property
     def description(self) -> str:
-        """What is drawn, in a few words for people."""
+        """Short description of the pictures."""
         low, high = self.length
         count = str(low) if low == high else f"{low} to {high}"
         return f"captchas of {count} from {len(self.alphabet)} characters"

@@ -71,7 +71,7 @@ class Formula(Kind):
 
     @property
     def description(self) -> str:
-        """What is drawn, in a few words for people."""
+        """Short description of the pictures."""
         return "pages with assignments and an expression of four operators"
 
     @property

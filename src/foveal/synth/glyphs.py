@@ -24,7 +24,7 @@ _MINUS_HEIGHT = 0.065
 @final
 @dataclass(frozen=True, slots=True)
 class Warp:
-    """How one sign is set askew.
+    """A random warp of a glyph.
 
     Attributes:
         turn: Anticlockwise, in degrees.

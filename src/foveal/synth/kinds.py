@@ -44,7 +44,7 @@ class Kind(ABC):
     @property
     @abstractmethod
     def description(self) -> str:
-        """What is drawn, in a few words for people."""
+        """Short description of the pictures."""
 
     @property
     @abstractmethod

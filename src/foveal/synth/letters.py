@@ -46,7 +46,7 @@ class Letters(Kind):
 
     @property
     def description(self) -> str:
-        """What is drawn, in a few words for people."""
+        """Short description of the pictures."""
         return f"single letters {self.characters[0]}-{self.characters[-1]} in the fonts at hand"
 
     @property

@@ -1,4 +1,4 @@
-"""What a task's own untrained network says of some drawn pictures."""
+"""Answers of an untrained network of a task to drawn pictures."""
 
 from __future__ import annotations
 

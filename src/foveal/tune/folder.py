@@ -26,13 +26,13 @@ class StudyFolder:
 
     @property
     def place(self) -> str:
-        """Where the study is kept, for people: its URL, or else its path."""
+        """Location of the study for messages: its URL, or else its path."""
         url = kept_at(self.path)
         return str(self.path) if url is None else shown(url)
 
     @property
     def about(self) -> Path:
-        """What the study was begun with; written last, so that without it there is none."""
+        """Original settings of the study; written last, so it marks a complete study."""
         return self.path / "study.json"
 
     @property
@@ -67,7 +67,7 @@ class StudyFolder:
 
     @property
     def fixed(self) -> RunDirectory:
-        """What all trials share: the split, and what the checks found."""
+        """Data shared by all trials: the split and the check report."""
         return RunDirectory(self.path / "fixed")
 
     @property
@@ -82,7 +82,7 @@ class StudyFolder:
 
     @property
     def chosen(self) -> Path:
-        """Which trial is compared with the default recipe, once the search has ended."""
+        """The trial that is compared with the default recipe, after the search."""
         return self.path / "chosen.json"
 
     @property

@@ -31,7 +31,7 @@ from foveal.workflow.units import Units
 @final
 @dataclass(frozen=True)
 class Fit:
-    """How the network of a run is fitted.
+    """The parameters of the fit of a run.
 
     Attributes:
         run: Gets checkpoints, results and what is watched.

@@ -104,7 +104,7 @@ class RunDirectory:
 
     @property
     def state(self) -> Path:
-        """Where the data is and how far the run has come: what `--resume` reads."""
+        """Location of the data and state of the run, which `--resume` reads."""
         return self.path / "run.json"
 
     @property
@@ -131,7 +131,7 @@ class RunDirectory:
 
     @property
     def findings(self) -> Path:
-        """What the checks found."""
+        """Report of the checks."""
         return self.path / "findings.json"
 
     @property
@@ -141,7 +141,7 @@ class RunDirectory:
 
     @property
     def split(self) -> Path:
-        """Which sample is on which side."""
+        """The split."""
         return self.path / "split.csv"
 
     @property
@@ -156,7 +156,7 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
-        """What `--resume` starts from."""
+        """Checkpoints, from which `--resume` starts."""
         return self.path / "checkpoints"
 
     @property
@@ -176,7 +176,7 @@ class RunDirectory:
 
     @property
     def draft(self) -> Path:
-        """What ships, before it is measured; deleted when the run ends."""
+        """The bundle before its evaluation; deleted when the run ends."""
         return self.path / "cache" / "bundle"
 
     @property
@@ -191,7 +191,7 @@ class RunDirectory:
 
     @property
     def contact_sheet(self) -> Path:
-        """What the network really sees."""
+        """Contact sheet of the network inputs."""
         return self.path / "contact_sheet.png"
 
     @property
@@ -206,12 +206,12 @@ class RunDirectory:
 
     @property
     def watch(self) -> Path:
-        """What `foveal watch` shows beside the above."""
+        """Files for `foveal watch`."""
         return self.path / "watch"
 
     @property
     def progress(self) -> Path:
-        """How far a running process has come; see `workflow.broadcast`."""
+        """Progress of a running process; see `workflow.broadcast`."""
         return self.watch / "progress.json"
 
     @property

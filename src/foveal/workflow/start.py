@@ -86,7 +86,7 @@ class Start:
 
     @property
     def trained_on(self) -> TrainedOn | None:
-        """What it was trained on; None where it does not say."""
+        """Hashes of its training pictures; None if they are unknown."""
         if TRAINED_ON_NAME not in self.bundle.manifest.files:
             return None
         return TrainedOn.from_bytes(self.bundle.read(TRAINED_ON_NAME))

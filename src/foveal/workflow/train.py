@@ -214,7 +214,7 @@ def extend_training(
 @final
 @dataclass(frozen=True, slots=True)
 class _Mode:
-    """How a run is worked on.
+    """The mode in which a run is processed.
 
     Attributes:
         begun_s: When the work began, by `monotonic`: the budget counts from then on.

@@ -43,7 +43,7 @@ _TABLE, _IMAGES, _MASKS = "labels.csv", "images", "masks"
 @final
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How pictures are written.
+    """The format in which pictures are written.
 
     Attributes:
         link: Whether files are copied or linked.
@@ -62,7 +62,7 @@ class Form:
 @final
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a sample goes: below its side, without the ending that its file will have."""
+    """The path of a sample below its part, without the file name extension."""
 
     sample: Sample
     folder: str

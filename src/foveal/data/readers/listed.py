@@ -89,7 +89,7 @@ def listed_pictures(place: Place, tables: Sequence[Listed], options: SourceOptio
     Args:
         place: The table, or its folder.
         tables: One, or one for each side of a split.
-        options: What a label is.
+        options: Kind of label.
 
     Raises:
         DataError: If not one of the pictures of a table exists.

@@ -24,7 +24,7 @@ _NAMES = {4: "a transparency mask", 5: "CMYK", 6: "YCbCr", 8: "CIE L*a*b*", 9: "
 @final
 @dataclass(frozen=True, eq=False)
 class TiffColors:
-    """How stored values become RGB.
+    """Conversion of stored values to RGB.
 
     Attributes:
         table: (2**bits,) uint8 brightness or (2**bits, 3) uint8 colour of each stored value; None

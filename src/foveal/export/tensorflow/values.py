@@ -20,7 +20,7 @@ Data: TypeAlias = Any
 @final
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What an operator takes or gives.
+    """An input or output of an operator.
 
     Attributes:
         data: An array where it is known before the network runs, else a tensor.

@@ -18,7 +18,7 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 @final
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an app can be run here.
+    """A runtime for apps on this machine.
 
     Attributes:
         name: `Chromium` or `Node`.

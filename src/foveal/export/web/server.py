@@ -28,7 +28,7 @@ _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".html": "text/ht
 @final
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the app sent back for one picture.
+    """The response of the app for one picture.
 
     Attributes:
         header: `runtime`, and `answer` or `error`.
@@ -58,7 +58,7 @@ class ProofServer:
 
     @property
     def address(self) -> str:
-        """Where the prover asks; a page of it is at `page.html`."""
+        """Base URL for the prover, whose page is `page.html`."""
         return f"http://127.0.0.1:{self._server.server_port}/{self._token}/prover/"
 
     def __enter__(self) -> Self:

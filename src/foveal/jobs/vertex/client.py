@@ -74,7 +74,7 @@ class Vertex:
 
     @property
     def parent(self) -> str:
-        """What all names of its resources begin with."""
+        """Prefix of the names of all its resources."""
         return f"projects/{self.target.project}/locations/{self.target.region}"
 
     def get(self, name: str) -> Any:

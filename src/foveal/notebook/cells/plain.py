@@ -36,7 +36,7 @@ _INSTEAD = {
 @final
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """What is left of a cell.
+    """A cell without IPython syntax.
 
     Attributes:
         source: Python, with the lines that the cell has.

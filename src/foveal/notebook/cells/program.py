@@ -28,7 +28,7 @@ _LONGEST_TAIL = 2_000
 @final
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is sent.
+    """The program made of the cells.
 
     Attributes:
         files: Path with `/` → content.

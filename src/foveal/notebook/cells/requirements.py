@@ -1,4 +1,4 @@
-"""What cells need installed: from their imports, in the versions that are installed here."""
+"""Requirements of cells, derived from their imports and the installed versions."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Undefined:
 @final
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the check of names found.
+    """The result of the check for undefined names.
 
     Attributes:
         undefined: In the order of their use.

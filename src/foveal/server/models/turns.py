@@ -33,7 +33,7 @@ class TurnEngine:
 
     @property
     def waiting(self) -> int:
-        """How many runs wait for their turn."""
+        """Number of waiting runs."""
         return len(self._waiting)
 
     def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:

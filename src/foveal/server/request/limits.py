@@ -136,7 +136,7 @@ class Budget:
 
 
 class _Pace:
-    """How fast pictures leave, over about the last ten seconds in which any were in work.
+    """The throughput over about the last ten busy seconds.
 
     Args:
         clock: Clock that returns seconds.

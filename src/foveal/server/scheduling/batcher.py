@@ -91,7 +91,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """How many pictures no thread has taken yet."""
+        """Number of pictures that no thread has taken yet."""
         return len(self._quick) + len(self._slow)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -34,7 +34,7 @@ class Waiting(Protocol):
 
     @property
     def cost(self) -> float:
-        """What it is charged with: its time, or anything in proportion to it."""
+        """The cost: its time, or a value proportional to it."""
 
 
 K = TypeVar("K", bound=Hashable)

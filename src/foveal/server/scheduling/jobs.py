@@ -99,7 +99,7 @@ class Job:
 
     @property
     def kind(self) -> Served:
-        """What pictures of one batch have in common."""
+        """Key of the batch."""
         return self.served
 
     @property

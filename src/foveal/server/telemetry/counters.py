@@ -155,7 +155,7 @@ class Telemetry:
 
 @final
 class WorkerTelemetry:
-    """What the supervisor of several workers counts.
+    """Metrics of the supervisor.
 
     Args:
         directory: Shared by the processes of the server.

@@ -48,7 +48,7 @@ class Outcome:
 
 @final
 class InferenceTelemetry:
-    """What the batcher does and what came of requests, for each version of a model.
+    """Metrics of the batcher and of requests for each version of a model.
 
     Written on the event loop only; the `Observer` of a batcher.
 

@@ -1,1 +1,1 @@
-"""Which class is this picture?"""
+"""Image classification."""

@@ -1,4 +1,4 @@
-"""What `evaluate` says about a classifier beyond its metrics: confusion, classes, curves.
+"""Details of the evaluation of a classifier: confusion, classes, curves.
 
 Works on rows and probabilities; opens no picture and draws nothing (see `report`).
 """

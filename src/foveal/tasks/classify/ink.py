@@ -1,4 +1,4 @@
-"""How pictures of ink are changed in training: as those of other sources differ from them.
+"""Choose the augmentation of ink pictures, to simulate other sources.
 
 What was measured is in docs/decisions/0040.
 """

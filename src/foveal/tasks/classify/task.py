@@ -1,7 +1,7 @@
-"""Which class is this picture? One label of many, or (multi-label) any number of them.
+"""Image classification: one label per picture, or any number (multi-label).
 
-The network gives an evidence map, one score per class per position; the logits are its mean over
-the positions. So the map explains the answer exactly: it is what was averaged.
+The network returns an evidence map with one score per class and position; the logits are its mean
+over the positions, so the map explains the answer exactly.
 """
 
 from __future__ import annotations

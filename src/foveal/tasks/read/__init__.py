@@ -1,1 +1,1 @@
-"""What short text is in this picture?"""
+"""Text recognition."""

@@ -1,4 +1,4 @@
-"""What `evaluate` says about a reader beyond its metrics: lengths, positions, characters, values.
+"""Details of the evaluation of a reader: lengths, positions, characters, values.
 
 Works on texts and rows; opens no picture and draws nothing (see `report` and `draw`).
 """

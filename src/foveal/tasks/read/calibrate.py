@@ -1,4 +1,4 @@
-"""Make the probability of a whole text honest: one temperature for all columns."""
+"""Calibrate the probability of a whole text with one temperature for all columns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def fit_temperature(score: Score, right: Sequence[bool]) -> float:
-    """Return the temperature at which the texts' probabilities say best which are right.
+    """Return the temperature at which the probabilities best predict which texts are right.
 
     On Calibration of Modern Neural Networks, 2017, https://arxiv.org/abs/1706.04599. Deviations:
     the log loss is that of "the text as read at temperature 1 is right", because that is the

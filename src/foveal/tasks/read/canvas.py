@@ -1,4 +1,4 @@
-"""What the pictures of a reading share: sizes, colours, and the picture as it is shown."""
+"""Sizes, colours and fonts of drawn readings."""
 
 from __future__ import annotations
 

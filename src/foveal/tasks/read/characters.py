@@ -35,7 +35,7 @@ class Character:
 @final
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Which columns of the picture say which character.
+    """The alignment of columns to characters.
 
     Attributes:
         characters: In reading order.

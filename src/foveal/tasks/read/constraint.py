@@ -1,7 +1,7 @@
-"""Which texts may be read at all: a list of words, a regular expression or a grammar.
+"""Constraints on texts: a list of words, a regular expression or a grammar.
 
-A constraint is asked character by character, so that a search never follows a text that cannot
-be completed. It knows nothing of pictures and probabilities.
+A constraint is evaluated character by character, so that a search never follows a text that cannot
+be completed.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _REPEAT = re.compile(r"\{\s*(\d*)\s*(?:,\s*(\d*)\s*)?\}")
 
 
 class Constraint(Protocol):
-    """Says which texts are allowed, one character at a time."""
+    """Interface of constraints, which accept texts character by character."""
 
     def start(self) -> State:
         """Return the state of the empty text."""
 
     def advance(self, state: State, character: str) -> State | None:
-        """Return the state one character on; None when no allowed text goes on like this."""
+        """Return the state after a character; None if no allowed text continues like this."""
 
     def accepts(self, state: State) -> bool:
-        """Say whether the text so far is allowed as it stands."""
+        """Return whether the text so far is allowed as a whole."""
 
 
 class ConstraintOptions(Protocol):
-    """The part of a reader's options that chooses its constraint."""
+    """The options of a reader that define its constraint."""
 
     @property
     def grammar(self) -> str:
@@ -56,15 +56,15 @@ class ConstraintOptions(Protocol):
 
     @property
     def words(self) -> Sequence[str]:
-        """The only texts there are, or none."""
+        """The allowed texts, or none."""
 
 
 def make_constraint(options: ConstraintOptions) -> Constraint | None:
-    """Return the constraint that the options ask for, or None when they ask for none.
+    """Return the constraint of the options, or None.
 
     Raises:
-        RecipeError: If they ask for several, for an unknown grammar, or for a pattern that is
-            no regular expression.
+        RecipeError: If several are given, the grammar is unknown, or the pattern is not a regular
+            expression.
     """
     chosen = {"grammar": options.grammar, "pattern": options.pattern, "words": options.words}
     given = [name for name, value in chosen.items() if value]

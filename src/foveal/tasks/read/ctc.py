@@ -1,4 +1,4 @@
-"""From log probabilities per column (or per position) to a text: greedy, beam, alignment.
+"""CTC decoding of log probabilities per column (or position): greedy, beam, alignment.
 
 Follows A. Graves and others, "Connectionist Temporal Classification" (2006),
 https://www.cs.toronto.edu/~graves/icml_2006.pdf, and for the prefix beam search A. Hannun and
@@ -30,10 +30,10 @@ _IMPOSSIBLE = -1e6
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A text and how it lies on the columns.
+    """A text and its alignment to the columns.
 
     Attributes:
-        text: What was read.
+        text: Decoded text.
         log_probability: Log probability of the whole text: the sum over all its alignments.
         spans: For each character its columns, [first, end), in the most probable alignment.
         confidences: For each character its largest probability within its span, in [0, 1].

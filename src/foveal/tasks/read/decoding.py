@@ -1,4 +1,4 @@
-"""Choose how a reader's rows become a text: plainly where that is allowed, else by a search."""
+"""Decode outputs of a reader: greedily if the result is allowed, else by a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reading wants of a recipe: lines of one height, upright, and trained from scratch."""
+"""Defaults of the recipe for text recognition."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FROM_SCRATCH = (BACKBONE, "crnn")
 
 
 def choose_recipe(recipe: Recipe, facts: DataFacts) -> Recipe:
-    """Fill in what is open; see `TaskTraining.choose`.
+    """Choose the open settings; see `TaskTraining.choose`.
 
     Raises:
         RecipeError: For MixUp, and for training on cached features of pictures of many widths.

@@ -39,7 +39,7 @@ _LEGEND_PX = 400
 @final
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Where the columns of a reading stand under the picture, in pixels of the sheet.
+    """Positions of the columns of a reading under the picture, in pixels of the sheet.
 
     Attributes:
         count: T.

@@ -1,4 +1,4 @@
-"""The exact value of an expression that was read; integers and fractions, never `eval`."""
+"""Evaluate expressions exactly, with integers and fractions, without `eval`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heads that read: every column of the feature map is a step in time, pooled over the height."""
+"""Heads of readers: the columns of the feature map, pooled over the height, are time steps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLASSIC_CHANNELS = 128
 
 
 class Columns(nn.Module):
-    """From feature maps, finest first, to one vector a column: (N, channels, T).
+    """Maps feature maps, finest first, to one vector per column, (N, channels, T).
 
     The last map with a stride of at most 8 gives the columns; deeper maps are enlarged to it.
 
@@ -80,7 +80,7 @@ class _Neighbours(nn.Module):
 
 @final
 class CtcHead(LevelsHead):
-    """Convolutions along the columns, then one distribution a column.
+    """Convolutions along the columns, followed by one distribution per column.
 
     Args:
         channels: Channels of each map that is used, finest first.
@@ -104,7 +104,7 @@ class CtcHead(LevelsHead):
 
 @final
 class GruHead(LevelsHead):
-    """The classic: a dense layer, two bidirectional GRU layers, one distribution a column.
+    """The CRNN head: a dense layer, two bidirectional GRU layers, one distribution per column.
 
     The directions of the first layer are added, those of the second are concatenated.
 
@@ -136,8 +136,8 @@ class GruHead(LevelsHead):
 class PositionsHead(LevelsHead):
     """One classifier for each position of a text of a known length.
 
-    Each classifier looks at the columns through weights of its own, drawn from what the columns
-    hold and from where they stand: so it works for any width, and the weights say where it looked.
+    Each classifier attends to the columns with its own weights, which depend on content and
+    position. So it works for any width, and the weights show where it looked.
 
     Args:
         channels: Channels of each map that is used, finest first.

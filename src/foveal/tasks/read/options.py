@@ -1,4 +1,4 @@
-"""The options of a reader, and what the texts themselves call for."""
+"""The options of a reader, and their choice from the texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OPERATORS = frozenset("+-*/=")
 @final
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What a reader is, beside its alphabet."""
+    """Options of a reader besides its alphabet."""
 
     head: Annotated[
         Literal["ctc", "gru", "positions"],

@@ -1,4 +1,4 @@
-"""Where the characters of a decoded text stand in the picture."""
+"""Estimate the positions of characters in the picture."""
 
 from __future__ import annotations
 

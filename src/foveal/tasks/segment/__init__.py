@@ -1,1 +1,1 @@
-"""Which pixels of this picture show what?"""
+"""Semantic segmentation."""

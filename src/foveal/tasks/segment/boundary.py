@@ -1,4 +1,4 @@
-"""How well boundaries are met: boundary pixels of answer and truth that lie near each other.
+"""Boundary scores: boundary pixels of answer and truth that lie near each other.
 
 G. Csurka et al., "What is a good evaluation measure for semantic segmentation?", 2013,
 https://doi.org/10.5244/C.27.32. Deviations: the tolerance is a number of pixels, not a share of

@@ -1,4 +1,4 @@
-"""Fit the temperature, choose offsets and areas to clear: one pass over the validation pictures."""
+"""Fit temperature, offsets and smallest areas in one pass over the validation pictures."""
 
 from __future__ import annotations
 

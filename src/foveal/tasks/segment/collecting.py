@@ -1,4 +1,4 @@
-"""From bands of logits to a mask, in the memory of the mask and of some rows."""
+"""Assemble a mask from bands of logits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK_PX = 1 << 17
 
 @final
 class MaskCollector:
-    """Takes bands of logits from top to bottom and ends in a `Segmentation`.
+    """Collects bands of logits from top to bottom, and returns a `Segmentation`.
 
     Args:
         size: (height, width) of the picture, original pixels.

@@ -1,4 +1,4 @@
-"""What segmentation wants of a recipe: tiles at native resolution, turned in every direction."""
+"""Defaults of the recipe for segmentation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CROPS = 8000
 
 
 def choose_recipe(recipe: Recipe, facts: DataFacts) -> Recipe:
-    """Fill in what is open; see `TaskTraining.choose`.
+    """Choose the open settings; see `TaskTraining.choose`.
 
     Raises:
         RecipeError: For MixUp, another fit than `tile`, page steps, or a side that 32 does not

@@ -1,4 +1,4 @@
-"""What `evaluate` says about a segmenter beyond its metrics: classes, pictures, empty masks."""
+"""Details of the evaluation of a segmenter: classes, pictures, empty masks."""
 
 from __future__ import annotations
 

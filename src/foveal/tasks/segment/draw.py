@@ -1,4 +1,4 @@
-"""Draw masks on pictures: the answer's colours, or what of it is right, false and missed."""
+"""Draw masks on pictures: in class colours, or by right, false and missed pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoders: from a backbone's maps back to one score a class at every pixel of the tile."""
+"""Decoders, which map the feature maps of a backbone to one score per class and pixel."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Choose what is added to the log odds of each label, for the best mean Dice on validation.
+"""Choose offsets of the log odds of each label that maximise the mean Dice on validation.
 
-The likeliest label of each pixel is best for the share of right pixels. For the mean Dice it is
-not: of a label with a Dice of D the best answer takes the pixels with a probability of at least
-D / 2 (Z. C. Lipton, C. Elkan and B. Narayanaswamy, "Optimal Thresholding of Classifiers to Maximize
-F1 Measure", 2014, https://doi.org/10.1007/978-3-662-44851-9_15). The offset is measured here, not
-taken from this rule, which is for one label and calibrated probabilities.
+The most likely label of each pixel maximises pixel accuracy, but not the mean Dice: for a label
+with a Dice of D, the best answer takes the pixels with a probability of at least D / 2 (Z. C.
+Lipton, C. Elkan and B. Narayanaswamy, "Optimal Thresholding of Classifiers to Maximize F1 Measure",
+2014, https://doi.org/10.1007/978-3-662-44851-9_15). The offset is measured here, not taken from
+this rule, which is for one label and calibrated probabilities.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LEAST_PICTURES = 2
 @final
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """How far each label's logit is behind the largest one of its pixel, compressed.
+    """Gaps between the logit of each label and the largest one of the pixel, compressed.
 
     Those of all validation pictures are kept at once: logits would not fit.
     """

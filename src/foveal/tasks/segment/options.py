@@ -14,7 +14,7 @@ from foveal.types import BACKGROUND
 @final
 @dataclass(frozen=True, slots=True)
 class SegmentOptions:
-    """What a segmenter is, beside its labels."""
+    """Options of a segmenter besides its labels."""
 
     decoder: Annotated[
         Literal["unet", "fpn", "fcn8s"],

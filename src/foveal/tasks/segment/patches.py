@@ -1,4 +1,4 @@
-"""Clear small patches and holes out of a mask, exactly, in strips of rows.
+"""Remove small patches and holes from a mask, exactly, in strips of rows.
 
 A patch of a label is 8-connected, a hole in it 4-connected: so a line of pixels at 45 degrees is
 one patch, and no hole leaks through it.

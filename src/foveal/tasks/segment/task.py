@@ -1,7 +1,7 @@
-"""Which pixels of the picture show what? One label for every pixel, whatever the picture's size.
+"""Semantic segmentation: one label per pixel, for pictures of any size.
 
-A picture is answered tile by tile: the network gives logits for a tile, the tiles' logits are
-joined to bands of rows, and a collector turns these into the mask.
+A picture is answered tile by tile: the network returns logits for a tile, the logits of tiles are
+joined to bands of rows, and a collector assembles the mask from the bands.
 """
 
 from __future__ import annotations

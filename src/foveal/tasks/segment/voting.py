@@ -1,4 +1,4 @@
-"""Join the answers of several bundles to one picture."""
+"""Combine the answers of several bundles to one picture."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Given:
 
     @property
     def count(self) -> int:
-        """How many elements it has."""
+        """Number of elements."""
         return prod(self.shape)
 
 
