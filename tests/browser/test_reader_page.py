@@ -148,7 +148,7 @@ def test_the_alignment_stands_below_the_picture_in_its_own_proportions(page, tex
     width, height = image.evaluate("e => [e.naturalWidth, e.naturalHeight]")
     assert drawn["y"] > preview["y"] + preview["height"]
     assert drawn["width"] / drawn["height"] == pytest.approx(width / height, rel=0.01)
-    assert f"character of {text or 'no text'}" in image.get_attribute("alt")
+    assert f"the characters of {text or 'no text'}" in image.get_attribute("alt")
     page.uncheck(".evidence-on")
     expect(image).to_be_hidden()
 

@@ -97,7 +97,7 @@ def test_curves_hold_losses_and_metrics(tmp_path: Path) -> None:
 
 
 def test_a_model_without_its_run_says_that_there_are_no_curves(tiny_bundle: Bundle) -> None:
-    assert "not at hand" in notebook.curves(Model(tiny_bundle.path)).html
+    assert "not available" in notebook.curves(Model(tiny_bundle.path)).html
 
 
 def test_features_show_the_most_varied_channels_first() -> None:

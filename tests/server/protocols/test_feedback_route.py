@@ -88,7 +88,7 @@ def test_nothing_is_offered_or_kept_without_the_option(
     assert "feedback" not in client.get("/models").json()
     assert "/feedback" not in client.get("/openapi.json").json()["paths"]
     page = client.get("/").text
-    assert "are not kept" in page
+    assert "are not stored" in page
     assert 'class="feedback"' not in page
 
 
