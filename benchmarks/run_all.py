@@ -32,6 +32,8 @@ SCRIPTS = (
     "predict_latency",
     SERVER,
     "keras_throughput",
+    "training_step",
+    "fine_tuning",
     "letters",
     "laptop_phone",
     "transfer",
@@ -52,6 +54,7 @@ SCRIPTS = (
 # What a script cannot do without: (its option, ours).
 NEEDS = {
     "keras_throughput": (("--keras-python", "keras_python"),),
+    "fine_tuning": (("--keras-python", "keras_python"), ("--fastai-python", "fastai_python")),
     "reader_throughput": (("--tf-python", "keras_python"),),
     "ddddocr_compare": (("--ddddocr-python", "ddddocr_python"), ("--bundle", "reader")),
 }
@@ -81,6 +84,7 @@ def parse_arguments() -> argparse.Namespace:
     made.add_argument("--out", type=Path, default=HERE / "results.jsonl")
     made.add_argument("--only", default=None, help="names joined by commas")
     made.add_argument("--keras-python", type=Path, default=None)
+    made.add_argument("--fastai-python", type=Path, default=None)
     made.add_argument("--ddddocr-python", type=Path, default=None)
     made.add_argument(
         "--reader", type=Path, default=None, metavar="RUN", help="to be compared with ddddocr"
