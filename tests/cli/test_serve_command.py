@@ -125,3 +125,22 @@ def test_a_name_that_a_run_and_the_store_have_is_told_apart_once(
     said = "warning: ants means runs/classify/ants here; the one in the store is models/ants"
     assert errors.splitlines().count(said) == 1
     assert "means" not in errors.replace(said, "")
+
+
+def test_on_a_unix_socket_it_says_how_to_ask(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    socket = tmp_path / "foveal.sock"
+    line = [sys.executable, "-m", "foveal", "serve", str(tiny_bundle.path), "--workers", "1"]
+    # The second start finds the socket of the first.
+    for _ in range(2):
+        with subprocess.Popen(
+            [*line, "--host", f"unix:{socket}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == f"unix:{socket}\n"
+            server.send_signal(signal.SIGINT)
+            _, errors = server.communicate()
+        said = f"ask it: curl --unix-socket {socket} http://localhost/models; stop the server"
+        assert errors.startswith(said), errors

@@ -141,7 +141,7 @@ def _announce(
         write_json({"schema_version": 1, "url": url, **first, "models": about})
     else:
         write(url)
-        note("open it in a browser; stop the server with Ctrl-C", quiet=quiet)
+        note(f"{_how_to_ask(url)}; stop the server with Ctrl-C", quiet=quiet)
         if options.app:
             _announce_app(url, options, quiet=quiet)
         if options.collect is not None:
@@ -152,6 +152,14 @@ def _announce(
                 note("keys are sent in the clear: add --tls-cert, or a proxy with TLS", quiet=quiet)
     # A program that started us through a pipe waits for this line.
     sys.stdout.flush()
+
+
+def _how_to_ask(url: str) -> str:
+    """Return what to do with the address; browsers open no Unix sockets."""
+    path = url.removeprefix("unix:")
+    if path == url:
+        return "open it in a browser"
+    return f"ask it: curl --unix-socket {path} http://localhost/models"
 
 
 def _announce_app(url: str, options: ServerOptions, *, quiet: bool) -> None:
