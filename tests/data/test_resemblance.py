@@ -71,6 +71,11 @@ def test_a_changed_copy_is_found(change: Change) -> None:
     assert found([change(scene(1)), scene(2), scene(1), scene(3)]) == [(0, 2)]
 
 
+def test_a_brighter_copy_without_its_highlights_is_found() -> None:
+    brighter = ImageEnhance.Brightness(scene(3)).enhance(1.4)
+    assert found([scene(3), scene(1), brighter]) == [(0, 2)]
+
+
 def test_other_pictures_are_not_found() -> None:
     assert found([scene(seed) for seed in range(80)]) == []
 

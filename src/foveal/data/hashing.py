@@ -101,7 +101,7 @@ def texture(thumbs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.
     return spread, difference / 2 / np.maximum(spread, 1.0)
 
 
-def normalised(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
+def normalised(thumbs: NDArray[np.uint8] | NDArray[np.floating]) -> NDArray[np.float32]:
     """Return thumbnails with mean 0 and standard deviation 1 (a flat one stays 0)."""
     values = thumbs.astype(np.float32)
     values -= values.mean(axis=(1, 2), keepdims=True)

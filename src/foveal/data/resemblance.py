@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from foveal.data.hashing import SMALL, THUMB
 from foveal.data.near import MIN_SPREAD
+from foveal.data.overlay import apart
 from foveal.data.scan import Scan
 from foveal.data.source import Sample, TargetKind
 from foveal.data.texts import kinds_of
@@ -97,14 +98,16 @@ def find_copies(
         return Copies(np.zeros((0, 2), np.int64), is_complete=False)
     kinds = kinds_of(samples)[members]
     looks = scan.small[members]
-    limits = np.where(is_print(looks), DIFFERENCE_OF_PRINT, DIFFERENCE)
+    printed = is_print(looks)
     found = [np.zeros((0, 2), np.int64)]
     for crop, one, other, is_mirrored in _correlated(looks):
         alike = kinds[one] == kinds[other]
         allowed = alike & ~is_mirrored if target == "text" else alike | ~is_mirrored
         one, other, is_mirrored = one[allowed], other[allowed], is_mirrored[allowed]
-        differences = _differences(looks, one, other, is_mirrored, crop)
-        same = differences <= np.minimum(limits[one], limits[other])
+        # A photograph that was made much brighter may look like print.
+        both, either = printed[one] & printed[other], printed[one] | printed[other]
+        differences = _differences(looks, one, other, is_mirrored, crop, both)
+        same = differences <= np.where(either, DIFFERENCE_OF_PRINT, DIFFERENCE)
         found.append(np.stack([members[one[same]], members[other[same]]], axis=1))
     return Copies(np.concatenate(found), is_complete=True)
 
@@ -239,6 +242,7 @@ def _differences(
     other: NDArray[np.int64],
     is_mirrored: NDArray[np.bool_],
     crop: float,
+    of_print: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
     """Return how much pairs differ when the first, cropped and perhaps mirrored, lies over it."""
     crops = [crop] if crop == 1 else [crop, *(crop + further for further in _NEAR_CROPS)]
@@ -250,16 +254,14 @@ def _differences(
             cut = _thumbs(looks[one[part]], scale)
             mirrored = is_mirrored[part]
             cut[mirrored] = cut[mirrored][:, :, ::-1]
-            least[part] = np.minimum(least[part], np.abs(cut - whole).mean(axis=(1, 2)))
+            least[part] = np.minimum(least[part], apart(cut, whole, of_print[part]))
     return least
 
 
 def _thumbs(looks: NDArray[np.uint8], crop: float) -> NDArray[np.float32]:
-    """Return the centre crops at (n, THUMB, THUMB), of mean 0 and deviation 1."""
+    """Return the centre crops at (n, THUMB, THUMB), in grey levels."""
     matrix = _resampling(crop, THUMB).astype(np.float32)
     values: NDArray[np.float32] = matrix @ looks.astype(np.float32) @ matrix.T
-    values -= values.mean(axis=(1, 2), keepdims=True)
-    values /= np.maximum(values.std(axis=(1, 2), keepdims=True), 1.0)
     return values
 
 
