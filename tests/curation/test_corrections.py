@@ -253,6 +253,10 @@ def test_the_command_lists_accepts_and_merges(
     assert out == f"2 pictures added to {tmp_path / 'data'}\n"
     said = json.loads(ran("--json"))
     assert [one["state"] for one in said["corrections"]] == ["merged", "merged"]
+    assert run(["corrections", str(kept), "--merge", str(tmp_path / "data")]) == 0
+    words = capsys.readouterr().err
+    assert "nothing is accepted that was not merged before" in words
+    assert "foveal train" not in words
 
 
 @pytest.mark.parametrize(

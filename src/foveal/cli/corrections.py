@@ -145,6 +145,9 @@ def _say_next(found: Corrections, *, quiet: bool) -> None:
 
 def _say_merged(merged: Merged, *, quiet: bool) -> None:
     write(f"{plural(len(merged.added), 'picture')} added to {merged.into}")
+    if not (merged.added or merged.already or merged.conflicting):
+        note("nothing is accepted that was not merged before", quiet=quiet)
+        return
     if merged.already:
         write(f"{plural(len(merged.already), 'picture')} already there")
     for id, (name, label) in merged.conflicting.items():
