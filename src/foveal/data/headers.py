@@ -210,12 +210,18 @@ def _read_gif(data: bytes) -> ImageHeader:
     return ImageHeader("GIF", height, width)
 
 
+# The header that says how the pixels are compressed; all later ones begin with it.
+_BMP_INFO_BYTES = 40
+
+
 def _read_bmp(data: bytes) -> ImageHeader:
     (header_size,) = struct.unpack_from("<I", data, 14)
     if header_size == 12:
         width, height = struct.unpack_from("<HH", data, 18)
     else:
         width, height = struct.unpack_from("<ii", data, 18)
+        if header_size >= _BMP_INFO_BYTES and len(data) < 14 + _BMP_INFO_BYTES:
+            raise ImageError("The BMP picture ends within its header.")
     return ImageHeader("BMP", abs(height), abs(width))
 
 
