@@ -19,8 +19,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("folder", "Cannot write folder: a folder is there."),
-        ("missing/new", "Cannot write missing/new: there is no folder missing."),
+        ("folder", "Cannot write folder: it is an existing folder."),
+        ("missing/new", "Cannot write missing/new: the folder missing does not exist."),
         ("file/new", "Cannot write file/new: Not a directory."),
     ],
 )

@@ -32,7 +32,7 @@ ULTRALYTICS = [
     ("results = model(['circle.jpg', 'square.jpg'])", None),
     ("for r in results: print(r.probs.top1, r.probs.top5, r.probs.top1conf)", None),
     ("model.names[results[0].probs.top1]", None),
-    ("results[0].boxes.xyxy", "no boxes"),
+    ("results[0].boxes.xyxy", "not boxes"),
     ("results[0].masks", "answer.mask"),
     ("results[0].path", "answer.source"),
     ("results[0].names", "model.names"),
@@ -55,7 +55,7 @@ ULTRALYTICS = [
     ("model.export(format='onnx')", "Type to="),
     ("model.export('onnx')", None),
     ("model.info()", None),
-    ("model.track('video.mp4')", "no boxes"),
+    ("model.track('video.mp4')", "not boxes"),
     ("model.to('cuda')", "ONNX Runtime"),
 ]
 

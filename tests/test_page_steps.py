@@ -138,17 +138,17 @@ def test_a_size_must_be_odd_and_in_range(size: str) -> None:
 
 
 def test_a_step_without_a_size_refuses_one() -> None:
-    with pytest.raises(RecipeError, match="'grey' takes no size"):
+    with pytest.raises(RecipeError, match="'grey' does not accept a size"):
         parse_step("grey:3")
 
 
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ([], "There is no step"),
+        ([], "No step was given"),
         (["grey", "lines"], "Expected 'threshold' before it"),
         (["lines", "threshold"], "Expected 'threshold' before it"),
-        (["threshold", "lines", "threshold", "lines"], "comes twice"),
+        (["threshold", "lines", "threshold", "lines"], "occurs twice"),
     ],
 )
 def test_steps_that_cannot_follow_one_another_are_refused(steps: list[str], message: str) -> None:
@@ -582,11 +582,11 @@ def test_places_in_what_was_laid_out_are_places_in_the_picture() -> None:
     ("steps", "said"),
     [
         (("trim",), "'trim' looks for ink"),
-        (("threshold", "trim", "trim"), "'trim' comes twice"),
+        (("threshold", "trim", "trim"), "'trim' occurs twice"),
         (("threshold", "lines", "threshold", "trim"), "both cut the picture"),
-        (("threshold", "margin", "trim"), "before the picture is cut"),
-        (("margin:0",), "percent of the picture's height, from 1 to 200"),
-        (("margin:1000",), "percent of the picture's height, from 1 to 200"),
+        (("threshold", "margin", "trim"), "before the step that cuts the picture"),
+        (("margin:0",), "percentage of the picture's height, from 1 to 200"),
+        (("margin:1000",), "percentage of the picture's height, from 1 to 200"),
     ],
 )
 def test_cuts_and_margins_that_make_no_sense_are_refused(steps: tuple[str, ...], said: str) -> None:

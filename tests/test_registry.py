@@ -40,7 +40,7 @@ def numbers() -> Registry[int]:
 
 
 def test_a_name_is_taken_once() -> None:
-    with pytest.raises(ValueError, match="'one' is taken already"):
+    with pytest.raises(ValueError, match="'one' is already registered"):
         numbers().add("one", 2)
 
 
@@ -107,7 +107,7 @@ def test_a_name_of_foveal_cannot_be_taken(
     assert list(registry) == ["one"]
     with caplog.at_level(logging.WARNING):
         assert dict(registry.works()) == {"one": 1}
-    assert "thief 1.2" in caplog.text and "the name is taken by foveal itself" in caplog.text
+    assert "thief 1.2" in caplog.text and "the name is already used by foveal" in caplog.text
 
 
 def test_a_name_that_two_packages_add_is_neither_s(install: Install) -> None:

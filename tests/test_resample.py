@@ -160,7 +160,7 @@ def test_a_pillow_that_differs_changes_no_bit(
             np.testing.assert_array_equal(resized(pixels, 20, 9), expected[0])
             np.testing.assert_array_equal(windowed(pixels, rows, columns), expected[1])
     assert [record.name for record in caplog.records] == ["foveal.resample"]
-    assert "resamples pictures otherwise" in caplog.text
+    assert "resamples pictures differently" in caplog.text
 
 
 @pytest.mark.parametrize("engine", ["Pillow", "definition"])

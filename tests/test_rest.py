@@ -94,7 +94,7 @@ def test_a_redirect_is_an_error_and_the_key_goes_nowhere(told: Told) -> None:
 
 def test_an_answer_that_is_no_json_is_said(told: Told) -> None:
     told.answers = [(200, {}, b"<html>")]
-    with pytest.raises(ServiceError, match="X gave no JSON: <html>"):
+    with pytest.raises(ServiceError, match="X did not return JSON: <html>"):
         Service(told.url, "X").get("/a")
 
 

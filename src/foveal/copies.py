@@ -60,7 +60,7 @@ class Copies:
             size_gb = -1.0
         if not 0 <= size_gb < float("inf"):
             raise UsageError(
-                f"Invalid {LIMIT_VARIABLE}. Expected a number of gigabytes, 0 for none. "
+                f"Invalid {LIMIT_VARIABLE}. Expected a number of gigabytes, or 0 for none. "
                 f"Received: {given[:20]!r}.",
                 hint=f"export {LIMIT_VARIABLE}=10",
             )
@@ -109,7 +109,7 @@ class Copies:
                 temporary.replace(path)
         except OSError as error:
             # A full disk, or a cache folder that cannot be written to: the work goes on without.
-            self._say(f"Remote files cannot be kept in {self.folder}: {error.strerror}.")
+            self._say(f"Cannot cache remote files in {self.folder}: {error.strerror}.")
 
     def _total(self) -> int:
         try:

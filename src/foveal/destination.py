@@ -29,11 +29,13 @@ def check_file(path: Path) -> None:
         UsageError: If a folder is there, or its own folder is missing or cannot be written to.
     """
     if path.is_dir():
-        raise UsageError(f"Cannot write {path}: a folder is there.", hint=f"--out {path / 'NAME'}")
+        raise UsageError(
+            f"Cannot write {path}: it is an existing folder.", hint=f"use --out {path / 'NAME'}"
+        )
     folder = path.parent
     if not folder.exists():
         raise UsageError(
-            f"Cannot write {path}: there is no folder {folder}.", hint=f"mkdir -p {folder}"
+            f"Cannot write {path}: the folder {folder} does not exist.", hint=f"mkdir -p {folder}"
         )
     with writing(path):
         _try(folder)
@@ -51,7 +53,7 @@ def check_folder(path: Path) -> None:
     if not there.is_dir():
         raise UsageError(
             f"Cannot write to the folder {path}: {_shown(there, path)} is not a folder.",
-            hint="--out with another name",
+            hint="choose another --out",
         )
     with writing(path):
         _try(there)

@@ -16,12 +16,14 @@ _LOAD = 'foveal.load("runs/classify/photos") opens a trained model'
 _TRAIN = 'foveal.train("photos", epochs=5) trains a model and returns it'
 _NETWORK = f'{_TRAIN}; backbone="fovea" chooses the network'
 _FURTHER = f"foveal.extend(model.run, epochs=5) trains it for longer; {_TRAIN}"
-_DATA = 'foveal.train("photos") reads the folder itself; foveal.check("photos") says what is in it'
+_DATA = 'foveal.train("photos") reads the folder itself; foveal.check("photos") reports on it'
 _MEASURE = 'model.evaluate("held-out") measures it: .metrics, .confusion, .mistakes, .plot()'
-_RUNS = "the network runs in ONNX Runtime on the processor; there is nothing to move or switch"
-_PREDICT = 'model("cat.jpg") answers a picture, model.predict("photos/") a folder'
+_RUNS = "the network runs in ONNX Runtime on the CPU; there is nothing to move or switch"
+_PREDICT = 'model("cat.jpg") predicts one picture, model.predict("photos/") a folder'
 _LR = 'foveal.find_lr("photos").suggested is a learning rate; foveal.train(..., lr=0.001) sets it'
-_BOXES = "foveal gives classes, texts and masks, no boxes: answer.label, answer.text, answer.mask"
+_BOXES = (
+    "foveal predicts classes, texts and masks, not boxes: answer.label, answer.text, answer.mask"
+)
 
 
 def _by_name(*rows: tuple[str, str]) -> Mapping[str, str]:

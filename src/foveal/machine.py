@@ -238,6 +238,6 @@ def _pool(workers: int) -> Iterator[Executor]:
 @lru_cache(maxsize=1)
 def _say_threads() -> None:
     logger.warning(
-        "The package loky is not installed: using threads, which is slower. %s",
+        "The package loky is not installed; using threads, which is slower. %s",
         install_extra("synth"),
     )

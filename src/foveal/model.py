@@ -262,7 +262,7 @@ class Model:
             given = read_each(pictures)
         if out is None and maps:
             raise UsageError(
-                "Probability maps are written to a folder, and none is given.",
+                "Probability maps are written to a folder, so out is required.",
                 hint='model.predict(pictures, out="answers", maps=True)',
             )
         reporting = shown_progress(progress, verbose=verbose and not stream)
@@ -617,7 +617,9 @@ class Model:
             from foveal.store.mlflow_registry import push_to_registry
 
             if parent is not None:
-                raise UsageError("Versions in MLflow have no parent.", hint="leave --parent out")
+                raise UsageError(
+                    "Versions in MLflow cannot have a parent.", hint="leave out --parent"
+                )
             return push_to_registry(self.bundle, name or self.bundle.name, str(store), note=note)
         kept = store
         if not isinstance(kept, Store):
@@ -671,8 +673,8 @@ class Model:
         """Raise a UsageError if several models vote; `done` is the verb of the message."""
         if self._others:
             raise UsageError(
-                f"Models that vote are {done} one by one.",
-                hint=f"name one: {self.run or self.bundle.path}",
+                f"Several models that vote cannot be {done} together.",
+                hint=f"use one of them: {self.run or self.bundle.path}",
             )
 
     def history(self) -> list[dict[str, float]]:
@@ -705,7 +707,8 @@ class Model:
     def _network(self) -> Any:
         if "weights.safetensors" not in self.bundle.manifest.files:
             raise BundleError(
-                f"{self.bundle.path} has no weights.safetensors, which is needed to look inside."
+                f"{self.bundle.path} has no weights.safetensors, which is needed to inspect the "
+                "layers."
             )
         from foveal.workflow.network import load_network
 

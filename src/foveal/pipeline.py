@@ -114,7 +114,7 @@ class Pipeline:
             raise ImageError(
                 f"The picture is {width} pixels wide and {height} high. "
                 f"Expected at most {most} wide at this height.",
-                hint="cut it to the line of text, or --set pipeline.width=" + str(padded),
+                hint="crop it to the line of text, or use --set pipeline.width=" + str(padded),
                 code="image_too_wide",
             )
         scale = (self.height / height, new_w / width)

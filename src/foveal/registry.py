@@ -66,7 +66,7 @@ class Registry(Generic[T]):
             ValueError: If the name is taken.
         """
         if name in self._own:
-            raise ValueError(f"Invalid {self.kind} registration: {name!r} is taken already.")
+            raise ValueError(f"Invalid {self.kind} registration: {name!r} is already registered.")
         self._own[name] = item
         return item
 
@@ -93,10 +93,10 @@ class Registry(Generic[T]):
         """
         if plugin not in self._loaded:
             if plugin.name in self._own:
-                raise self._broken(plugin, "the name is taken by foveal itself")
+                raise self._broken(plugin, "the name is already used by foveal")
             for other in self.plugins:
                 if other.name == plugin.name and other != plugin:
-                    raise self._broken(plugin, f"{other.package} adds the same name")
+                    raise self._broken(plugin, f"the package {other.package} adds the same name")
             try:
                 item = _import(plugin.value)
             except Exception as error:  # another package's code may raise anything

@@ -199,8 +199,8 @@ def _looked_at() -> bool:
         expected = _by_definition(picture, cell, passes)
         if not np.array_equal(_with_pillow(picture, cell, passes), expected):
             logger.warning(
-                "Pillow %s resamples pictures otherwise than models expect. "
-                "foveal's own resampling is used: the same pixels, but several times slower.",
+                "Pillow %s resamples pictures differently from what models expect. foveal's own "
+                "resampling is used instead: the same pixels, but several times slower.",
                 PIL.__version__,
             )
             return False

@@ -171,7 +171,9 @@ class Service:
             reason = getattr(error, "reason", None) or error
             raise ServiceError(f"{self.name} cannot be reached at {self.url}: {reason}") from error
         if len(data) > _LARGEST_ANSWER:
-            raise ServiceError(f"{self.name} gave more than {_LARGEST_ANSWER >> 20} MiB.")
+            raise ServiceError(
+                f"The response of {self.name} is larger than {_LARGEST_ANSWER >> 20} MiB."
+            )
         return data
 
     def _refused(self, status: int, said: bytes, headers: Message) -> ServiceError:
@@ -180,7 +182,7 @@ class Service:
             return ServiceError(
                 f"{self.name} redirects to {to.scheme}://{to.hostname}, which is not followed.",
                 status=status,
-                hint="give the address that it redirects to, if that is to be trusted",
+                hint="if you trust that address, use it directly",
             )
         return ServiceError(
             f"{self.name} answered {status}: {_words(said)}",
@@ -228,7 +230,7 @@ def _parsed(data: bytes, name: str) -> Any:
     try:
         return json.loads(data)
     except ValueError as error:
-        raise ServiceError(f"{name} gave no JSON: {_words(data)}") from error
+        raise ServiceError(f"{name} did not return JSON: {_words(data)}") from error
 
 
 def _words(said: bytes) -> str:

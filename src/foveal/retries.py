@@ -96,7 +96,7 @@ def insist(work: Callable[[], T], url: str, doing: str) -> T:
             if pause is None or is_late or not is_passing(error):
                 raise _told(error, url, doing, attempts) from error
             logger.info(
-                "cannot %s %s for the moment (%s): trying again", doing, shown(url), reason(error)
+                "cannot %s %s at the moment (%s); trying again", doing, shown(url), reason(error)
             )
         time.sleep(pause)
         attempts += 1
@@ -153,11 +153,11 @@ def reason(error: BaseException) -> str:
     if any(not _CREDENTIALS_ERRORS.isdisjoint(_names(each)) for each in _chain(error)):
         return f"there are no valid credentials ({_first_line(error)})"
     if is_refused(error):
-        return f"access is refused ({status or 403})"
+        return f"access is denied ({status or 403})"
     if status is not None:
         return f"the server answered {status}: {_first_line(error)}"
     if any(isinstance(each, TimeoutError) for each in _chain(error)):
-        return "no answer in time"
+        return "the request timed out"
     return _first_line(error)
 
 
@@ -176,7 +176,7 @@ def _told(error: Exception, url: str, doing: str, attempts: int) -> RemoteError:
     why = f"{why}, {attempts} times in a row" if attempts > 1 else why
     return RemoteError(
         f"Cannot {doing} {place}: {why}.",
-        hint="check the connection, then give the same command again",
+        hint="check the connection, then run the same command again",
         code="remote_unreachable",
         why=why,
     )

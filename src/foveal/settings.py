@@ -267,5 +267,5 @@ def _unknown_key(prefix: str, name: str, known: Iterable[str]) -> RecipeError:
     guess = f" Did you mean '{prefix}{near}'?" if near else ""
     return RecipeError(
         f"Unknown recipe key '{prefix}{name}'.{guess}",
-        hint=f"the keys there are: {', '.join(sorted(known))}",
+        hint=f"known keys: {', '.join(sorted(known))}",
     )

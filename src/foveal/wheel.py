@@ -54,7 +54,7 @@ def wheel_files() -> dict[str, bytes]:
         installed = metadata.distribution("foveal")
     except metadata.PackageNotFoundError as error:
         raise UsageError(
-            f"foveal runs from {_PACKAGE}, where nothing describes it as a package.",
+            f"foveal runs from {_PACKAGE}, which is not an installed package.",
             hint="pip install foveal",
         ) from error
     return _whole(_PACKAGE, installed.version, _described(installed))

@@ -83,7 +83,7 @@ def test_a_key_expires(file: KeyFile) -> None:
         ("shop\n", {}, "Invalid name"),
         ("x" * 65, {}, "Invalid name"),
         ("shop", {"scopes": ("predit",)}, "Did you mean 'predict'"),
-        ("shop", {"scopes": ()}, "without a scope"),
+        ("shop", {"scopes": ()}, "at least one scope"),
         ("shop", {"concurrent": 0}, "concurrent"),
     ],
 )
@@ -140,7 +140,7 @@ def test_durations(text: str, time: timedelta) -> None:
 
 @pytest.mark.parametrize("text", ["", "90", "d", "0d", "-1d", "1m", "1d1h", "999999d"])
 def test_no_duration(text: str) -> None:
-    with pytest.raises(UsageError, match="Invalid time"):
+    with pytest.raises(UsageError, match="Invalid lifetime"):
         parse_duration(text)
 
 
@@ -157,12 +157,12 @@ def _entry(**changes: object) -> dict[str, object]:
         ("[]", "schema_version"),
         ('{"schema_version": 2, "keys": []}', "Received: 2"),
         (json.dumps({"schema_version": 1, "keys": [5]}), "Key 1: Expected an object"),
-        (json.dumps({"schema_version": 1, "keys": [{}]}), "Key 1: A key has no field 'id'"),
-        (json.dumps({"schema_version": 1, "keys": [_entry(rate=5)]}), "invalid 'rate'"),
+        (json.dumps({"schema_version": 1, "keys": [{}]}), "Key 1: Missing field 'id'"),
+        (json.dumps({"schema_version": 1, "keys": [_entry(rate=5)]}), "Invalid field 'rate'"),
         (json.dumps({"schema_version": 1, "keys": [_entry(rate="5")]}), "Invalid rate"),
         (json.dumps({"schema_version": 1, "keys": [_entry(concurrent=True)]}), "'concurrent'"),
-        (json.dumps({"schema_version": 1, "keys": [_entry(id="a")]}), "invalid id"),
-        (json.dumps({"schema_version": 1, "keys": [_entry(scopes=[1])]}), "invalid 'scopes'"),
+        (json.dumps({"schema_version": 1, "keys": [_entry(id="a")]}), "Invalid id"),
+        (json.dumps({"schema_version": 1, "keys": [_entry(scopes=[1])]}), "Invalid field 'scopes'"),
         (json.dumps({"schema_version": 1, "keys": [_entry(scopes=["all"])]}), "Unknown scope"),
         (json.dumps({"schema_version": 1, "keys": [_entry(expires="soon")]}), "Invalid time"),
         (json.dumps({"schema_version": 1, "keys": [_entry(expire=None)]}), "'expires'"),
@@ -182,7 +182,7 @@ def test_a_damaged_file_says_where(file: KeyFile, content: str, why: str) -> Non
 def test_a_file_that_anyone_may_write_is_refused(file: KeyFile) -> None:
     file.create("shop")
     file.path.chmod(0o602)
-    with pytest.raises(UsageError, match="Anyone") as raised:
+    with pytest.raises(UsageError, match="Every user") as raised:
         file.read()
     assert raised.value.hint == f"chmod 600 {file.path}"
 
@@ -224,7 +224,7 @@ def test_where_keys_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("FOVEAL_KEYS", str(named))
     assert default_keys_file() == named
     # A file that was asked for and is not there must not become a server without keys.
-    with pytest.raises(UsageError, match="no file of keys") as raised:
+    with pytest.raises(UsageError, match="no key file") as raised:
         existing_keys_file(None)
     assert raised.value.hint == f"foveal keys create NAME --keys {named}"
 

@@ -87,7 +87,7 @@ def test_unsure_is_said_plainly(page) -> None:
 
 
 def test_a_model_that_is_not_usable_yet_says_why(page) -> None:
-    why = "Not usable yet: every answer is unsure. It guesses."
+    why = "Not usable yet: every answer is marked unsure. It guesses."
 
     def unusable(route) -> None:
         described = route.fetch().json()

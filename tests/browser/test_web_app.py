@@ -189,7 +189,7 @@ def test_no_validation_picture_is_in_an_app_that_is_written_without_them(
     # It is verified where it lies, as long as nothing of it is changed.
     assert write.verify_web(job, app) == proof
     (app / "model" / "model.onnx").write_bytes(b"another network")
-    with pytest.raises(ParityError, match="they were changed, or come from another version"):
+    with pytest.raises(ParityError, match="they were changed, or belong to another version"):
         write.verify_web(job, app)
 
 

@@ -51,10 +51,10 @@ def with_number(data: bytes, at: int, value: int, form: str = "<L") -> bytes:
     ("offset", "value", "message"),
     [
         # Sizes that it claims: compressed, which is read as it stands, and unpacked.
-        (20, 1_000_000_000, "claims more bytes"),
+        (20, 1_000_000_000, "declares more bytes"),
         (24, 3_000_000_000, "too large"),
         # Where it begins.
-        (42, 0xFFFF_FF00, "claims more bytes"),
+        (42, 0xFFFF_FF00, "declares more bytes"),
     ],
 )
 def test_a_false_number_in_the_list_is_refused(

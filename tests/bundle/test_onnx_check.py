@@ -138,7 +138,7 @@ def test_a_model_that_is_also_one_in_the_format_of_the_runtime_is_refused() -> N
     # A producer's name that puts the mark of that format where ONNX Runtime looks for it.
     model = written(2, b"xxORTM") + brightness_model()
     assert model[4:8] == b"ORTM"
-    with pytest.raises(BundleError, match="format of ONNX Runtime's own") as caught:
+    with pytest.raises(BundleError, match="ONNX Runtime's own format") as caught:
         check_onnx(model)
     assert caught.value.error_code == "bundle_unsafe"
     # Refused there, it would be looked at as that format and not as ONNX.
@@ -225,7 +225,7 @@ def test_what_no_network_of_ours_needs_is_refused(model: bytes, message: str) ->
 )
 def test_more_parts_than_a_network_has_are_refused_before_they_are_loaded(parts: bytes) -> None:
     model = written(7, parts * (2_000_000 // len(parts)))
-    with pytest.raises(BundleError, match="more parts than any network"):
+    with pytest.raises(BundleError, match="larger than any network"):
         check_onnx(model)
 
 

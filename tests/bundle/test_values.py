@@ -159,5 +159,5 @@ def test_the_graph_must_take_what_the_pipeline_makes(tmp_path: Path) -> None:
 def test_the_graph_must_give_what_is_listed(tmp_path: Path) -> None:
     familiar = TensorSpec("unfamiliarity", "float32", (None,))
     manifest = replace(tiny_manifest(), outputs=(*tiny_manifest().outputs, familiar))
-    with pytest.raises(BundleError, match="no 'unfamiliarity'"):
+    with pytest.raises(BundleError, match="no input or output 'unfamiliarity'"):
         write(tmp_path, manifest, brightness_model())

@@ -37,5 +37,5 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 99}'])
 def test_anything_else_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "check.json").write_text(content)
-    with pytest.raises(DataError, match="is not the report of a check"):
+    with pytest.raises(DataError, match="is not a report of foveal check"):
         CheckReport.load(tmp_path / "check.json")

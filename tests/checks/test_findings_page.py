@@ -88,5 +88,5 @@ def test_the_command_writes_the_page(folder: Path, tmp_path: Path) -> None:
 
 def test_a_page_that_cannot_be_written_is_said_before_the_check(tmp_path: Path) -> None:
     report = CheckReport("here", "folders", 1, "labels", {}, "", ())
-    with pytest.raises(UsageError, match="there is no folder"):
+    with pytest.raises(UsageError, match="does not exist"):
         report.write(tmp_path / "missing" / "check.html")

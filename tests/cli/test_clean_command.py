@@ -64,7 +64,7 @@ def test_a_review_is_applied_shown_first_and_undone(photos: Path, capsys: Captur
     assert (photos / ".foveal/quarantine/dog/1.png").exists()
     # What was done once is not done again.
     assert run(["clean", str(photos), "--yes"]) == 2
-    assert "Nothing is decided" in capsys.readouterr().err
+    assert "There are no decisions" in capsys.readouterr().err
     assert run(["clean", str(photos), "--history"]) == 0
     assert "applied  1 picture to quarantine and 1" in capsys.readouterr().out
     assert run(["clean", str(photos), "--undo"]) == 0
@@ -119,7 +119,7 @@ def test_findings_are_dealt_with_by_rules(photos: Path, capsys: Captured) -> Non
     assert run(["clean", str(photos), "--auto", "--yes"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "nothing to do\n"
-    assert "the data changed since the last check" in captured.err
+    assert "the data has changed since the last check" in captured.err
 
 
 def test_without_a_decision_there_is_nothing_to_do(photos: Path, capsys: Captured) -> None:
@@ -154,7 +154,7 @@ def test_an_interrupted_cleaning_is_undone_and_said(
     assert "No space left on device" in capsys.readouterr().err
     assert snapshot(photos) != before
     assert run(["clean", str(photos), "--dry-run"]) == 0
-    assert "was interrupted: what it had done is undone" in capsys.readouterr().err
+    assert "was interrupted, so its changes were undone" in capsys.readouterr().err
     assert snapshot(photos) == before
 
 
@@ -172,7 +172,7 @@ def test_data_that_cannot_be_changed_in_place_say_what_to_do(
     for location, hint in [
         (tmp_path / "photos.zip", "unpack it first: python -m zipfile -e"),
         (tmp_path / "photos.tar.gz", "mkdir photos && tar -xf"),
-        ("memory://photos", "copy it to a folder of this machine first"),
+        ("memory://photos", "copy it to this machine first"),
         ("synth:letters", "foveal synth letters --out FOLDER"),
         (tmp_path / "arrays.npz", "foveal split"),
     ]:
@@ -210,7 +210,7 @@ def test_pages_are_laid_out_again_and_undone(documents: Path, capsys: Captured) 
         ["images.blank", "quarantine", "1"],
         ["steps", "lay", "out"],
     ]
-    assert "1 picture passed over: not laid out, since .gif is not written (b/3.gif)" in shown
+    assert "1 picture passed over: not laid out, because .gif is not supported (b/3.gif)" in shown
     assert snapshot(documents) == before
     assert run(["clean", str(documents), "--yes", "--quiet", *steps]) == 0
     assert "1 picture to quarantine and 3 pictures laid out again" in capsys.readouterr().out
@@ -245,9 +245,9 @@ def test_the_report_shows_itself(photos: Path) -> None:
     begun = f"{cleaning.at:%Y-%m-%d %H:%M}"
     assert repr(cleaning) == f"Cleaning(1, {begun} UTC, applied: 1 change)"
     assert foveal.clean(photos, undo=True).state == "undone"
-    with pytest.raises(UsageError, match="Undoing brings back all"):
+    with pytest.raises(UsageError, match="undoes a whole cleaning"):
         foveal.clean(photos, undo=True, auto=True)
-    with pytest.raises(UsageError, match="no cleaning"):
+    with pytest.raises(UsageError, match="No cleaning"):
         foveal.clean(photos, undo=True)
 
 

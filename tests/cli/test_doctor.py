@@ -40,7 +40,7 @@ def test_a_missing_chinese_font_is_said_with_the_command_that_installs_one(
     found = {f.id: f for f in doctor.diagnose(HEALTHY)}
     assert found["fonts.found"].message == "1 fonts to draw letters with."
     assert found["fonts.chinese"].severity == "info"
-    assert found["fonts.chinese"].message.startswith("No Chinese font: `foveal synth formula`")
+    assert found["fonts.chinese"].message.startswith("No Chinese font, so `foveal synth formula`")
     assert found["fonts.chinese"].hint == "apt-get install fonts-noto-cjk"
 
 

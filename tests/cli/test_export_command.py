@@ -55,8 +55,8 @@ def test_the_list_says_what_is_missing_and_how_to_install_it(
     out = capsys.readouterr()
     lines = {line.split()[0]: line for line in out.out.splitlines()}
     assert "ready" in lines["onnx"]
-    assert "cannot be written: no surely_not_there, json.nowhere, an engine" in lines["far"]
-    assert "cannot be proven: no an engine" in lines["near"]
+    assert "cannot be written without surely_not_there, json.nowhere, an engine" in lines["far"]
+    assert "cannot be proven without an engine" in lines["near"]
     assert "[far]" in out.err
     assert out.err.count("[far]") == 1
     assert run(["export", "--list", "--json"]) == 0
@@ -72,7 +72,7 @@ def test_what_is_missing_stops_an_export(
     monkeypatch.setitem(FORMATS._own, "far", entry)
     assert run(["export", str(tiny_run), "--to", "far"]) != 0
     err = capsys.readouterr().err
-    assert "surely_not_there: not on this machine" in err
+    assert "surely_not_there, not found on this machine" in err
     assert "[far]" in err
 
 
@@ -128,10 +128,13 @@ def test_a_version_in_a_store_keeps_what_was_exported_from_it(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--to", "proven", "--int8"], "proven is not written in int8. Expected: fp32 or fp16."),
-        (["--to", "onnx", "--with-app"], "onnx does not take --with-app"),
+        (
+            ["--to", "proven", "--int8"],
+            "proven cannot be exported in int8. Expected: fp32 or fp16.",
+        ),
+        (["--to", "onnx", "--with-app"], "--with-app has no effect on onnx"),
         (["--to", "proven", "--int8", "--fp16"], "Expected one precision"),
-        ([], "expected MODEL and --to FORMAT"),
+        ([], "MODEL and --to FORMAT are required"),
     ],
 )
 def test_options_that_a_format_does_not_take_are_refused(

@@ -46,9 +46,9 @@ def test_what_other_tools_take_is_understood(theirs: str, ours: str) -> None:
     [
         ("train photos epoch=3", "no epoch=…. Did you mean epochs=…", "foveal train --help"),
         ("train photos wat=3", "foveal train has no wat=….", "foveal train --help"),
-        ("train photos save=True", "--out takes a value", None),
+        ("train photos save=True", "--out needs a value", None),
         ("classify photos", "classify is a task", "foveal train photos --task classify"),
-        ("track video.mp4", "no boxes", "--task segment"),
+        ("track video.mp4", "not boxes", "--task segment"),
         ("predcit m", "Unknown verb 'predcit'. Did you mean 'predict'?", "foveal --help"),
     ],
 )

@@ -47,7 +47,7 @@ def test_the_default_file_is_that_of_the_environment(
 ) -> None:
     monkeypatch.setenv("FOVEAL_KEYS", str(tmp_path / "mine.json"))
     assert run(["keys", "list"]) == 0
-    assert "make one: foveal keys create NAME" in capsys.readouterr().err
+    assert "create one: foveal keys create NAME" in capsys.readouterr().err
     assert run(["keys", "create", "ops", "--scope", "admin", "--scope", "metrics", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert (made["scopes"], made["file"]) == (["admin", "metrics"], str(tmp_path / "mine.json"))
@@ -67,5 +67,5 @@ def test_a_mistake_is_one_line_and_a_hint(
 ) -> None:
     file = str(tmp_path / "keys.json")
     assert run(["keys", "create", "shop", "--keys", file, "--rate", "fast"]) == 2
-    assert capsys.readouterr().err.splitlines()[1] == "hint: --rate 100/min"
+    assert capsys.readouterr().err.splitlines()[1] == "hint: use --rate 100/min"
     assert run(["keys", "revoke", "shop", "--keys", file]) == 2

@@ -135,7 +135,7 @@ def test_an_unexpected_error_says_that_it_is_a_bug(
     assert run(["check", "photos", "--quiet"]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "error: ZeroDivisionError: division by zero"
-    assert lines[1].startswith("hint: this is a bug in foveal: run again with --debug")
+    assert lines[1].startswith("hint: this is a bug in foveal; run the command again with --debug")
     assert len(lines) == 2
 
 
@@ -194,14 +194,14 @@ def test_a_scheduler_that_ends_a_training_interrupts_it(
     [
         (OSError(28, "No space left on device"), "error: No space left on device"),
         (OSError(5, "Input/output error", "a.png"), "error: Input/output error: a.png"),
-        (MemoryError(), "error: The memory of this machine is not enough."),
+        (MemoryError(), "error: This machine does not have enough memory."),
         (
             ImportError("x.so: failed to map segment from shared object"),
-            "error: The memory of this machine is not enough.",
+            "error: This machine does not have enough memory.",
         ),
         (
             RuntimeError("can't start new thread"),
-            "error: The memory of this machine is not enough.",
+            "error: This machine does not have enough memory.",
         ),
     ],
 )

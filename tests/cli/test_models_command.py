@@ -177,4 +177,4 @@ def test_pictures_that_a_version_was_trained_on_are_left_out(
     assert (difference["pictures"], difference["left_out"]) == (5, 3)
     told(capsys, "push", "knows all", "cats")
     assert run(["models", "promote", "cats:3"]) == 1
-    assert "each picture of it was trained on by one of them" in capsys.readouterr().err
+    assert "one of them was trained on each of its pictures" in capsys.readouterr().err

@@ -166,7 +166,7 @@ def test_what_cannot_be_written_is_said_before_anything_is_answered(
 
 
 def test_a_model_without_masks_has_no_maps(tiny_bundle: Bundle, slides: Path) -> None:
-    with pytest.raises(UsageError, match="gives no mask"):
+    with pytest.raises(UsageError, match="predicts no mask"):
         Model(tiny_bundle.path).predict([slides], out=slides.parent / "out", maps=True)
 
 

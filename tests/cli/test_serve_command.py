@@ -53,8 +53,11 @@ def test_a_public_address_without_keys_is_refused_before_a_model_is_read(
 ) -> None:
     assert run(["serve", "no-such-model", "--host", host]) == 2
     error, hint = capsys.readouterr().err.splitlines()
-    assert error == f"error: Whoever reaches {host} could use the model: there are no keys."
-    assert hint == "hint: foveal keys create NAME; or --insecure (insecure=True) lets anyone ask"
+    assert (
+        error
+        == f"error: Anyone who can reach {host} could use the model, because there are no keys."
+    )
+    assert hint == "hint: foveal keys create NAME; or allow anyone: --insecure (insecure=True)"
 
 
 def test_keys_that_are_there_are_asked_for_and_that_is_said(
@@ -76,7 +79,7 @@ def test_keys_that_are_there_are_asked_for_and_that_is_said(
         server.send_signal(signal.SIGINT)
         output, errors = server.communicate()
 
-    assert f"it asks for a key of {tmp_path / 'keys.json'}".encode() in errors
+    assert f"requests need a key of {tmp_path / 'keys.json'}".encode() in errors
     assert sorted(json.loads(line)["status"] for line in output.splitlines()) == [200, 401]
 
 

@@ -199,7 +199,7 @@ def test_what_is_promised_and_the_baseline_are_said_at_the_end(
     said = " ".join(shown.err.split())
     assert "“cat”: the model is better." in said
     assert "At least 92 % of the answers that are not unsure are right" in said
-    assert "even without a mistake, that takes 299 validation pictures" in said
+    assert "even with no mistake, this takes 299 validation pictures" in said
 
 
 def test_a_model_that_is_not_usable_yet_is_called_so(
@@ -207,7 +207,7 @@ def test_a_model_that_is_not_usable_yet_is_called_so(
 ) -> None:
     calls.calibration = Calibration(unsure_below=NEVER_SURE, not_usable="It guesses.")
     assert run(["train", "photos"]) == 0
-    assert "Not usable yet: every answer is unsure. It guesses." in capsys.readouterr().err
+    assert "Not usable yet: every answer is marked unsure. It guesses." in capsys.readouterr().err
 
 
 def test_people_get_the_metrics_and_what_to_do_next(

@@ -62,12 +62,12 @@ def test_no_cluster_is_a_clear_error(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert "belongs to no Ray cluster that answers" in tried.stderr, tried.stderr
+    assert "No running Ray cluster was found" in tried.stderr, tried.stderr
 
 
 def test_only_ray_is_connected_to() -> None:
     with (
-        pytest.raises(UsageError, match="cannot connect to vertex"),
+        pytest.raises(UsageError, match="Cannot connect to vertex"),
         connected(Target.parse("vertex:my-project/europe-west4")),
     ):
         pass

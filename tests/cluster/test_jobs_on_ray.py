@@ -76,7 +76,7 @@ def test_answers_are_made_by_a_cluster_that_this_machine_is_no_part_of(
     assert len(good) == 6
 
     assert run([*given[:2], str(tmp_path / "photos"), *given[3:]]) == 2
-    assert "do not see the folders of this one" in capsys.readouterr().err
+    assert "cannot access folders of this machine" in capsys.readouterr().err
 
 
 def test_a_job_is_stopped_and_its_failure_is_said(running_ray: RunningRay) -> None:

@@ -109,7 +109,7 @@ def test_a_killed_worker_changes_nothing_to_the_bit(
 def test_more_workers_than_the_cluster_has_cores_are_refused(
     running_ray: RunningRay, tmp_path: Path
 ) -> None:
-    with pytest.raises(RecipeError, match="too few for 9 workers"):
+    with pytest.raises(RecipeError, match="Expected at least 9, one for each worker"):
         trained(begun(tmp_path), workers=9)
 
 

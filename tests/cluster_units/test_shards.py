@@ -72,7 +72,7 @@ def test_a_shard_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
 
 
 def test_a_machine_that_does_not_see_the_folder_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not see"):
+    with pytest.raises(UsageError, match="does not exist on"):
         ShardFolder(str(tmp_path)).check_seen(ABOUT)
 
 
@@ -97,12 +97,12 @@ def test_the_ending_of_the_folder_chooses_the_format() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--on", "ray:local"], "records go into files at --out"),
-        (["--on", "ray:local", "--out", "x", "--csv"], "neither --csv nor --maps"),
+        (["--on", "ray:local"], "--out is required"),
+        (["--on", "ray:local", "--out", "x", "--csv"], "--csv and --maps are not supported"),
         (["--workers", "2"], "--workers needs --on"),
         (["--format", "parquet"], "--format needs --on"),
         (["--on", "moon", "--out", "x"], "Invalid target 'moon'"),
-        (["--on", "vertex:my-project/europe-west4", "--out", "x"], "cannot connect to vertex"),
+        (["--on", "vertex:my-project/europe-west4", "--out", "x"], "Cannot connect to vertex"),
     ],
 )
 def test_options_that_do_not_go_together(

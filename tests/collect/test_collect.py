@@ -161,7 +161,7 @@ def test_what_is_no_good_picture_is_left_out_with_its_reason(
         "video.mp4": "not a picture: video/mp4",
         "missing.jpg": "HTTP 404",
         "good.jpg": "kept",
-        "gif;base64,R0lG": "not an http address",
+        "gif;base64,R0lG": "not an http or https address",
     }
     assert collected.left["not a picture: text/html"] == 2
     assert [file.suffix for file in (out / "phone").iterdir()] == [".jpg"]
@@ -194,7 +194,7 @@ def test_equal_bytes_are_kept_once_also_across_classes(
     files = {row["file"] for row in rows_of(out) if row["outcome"] in ("kept", "copy")}
     assert len(files) == 2
     assert site.hits["/shared.png"] == 1
-    assert any(reason.startswith("listed under ") for reason in collected.left)
+    assert any(reason.startswith("also listed under ") for reason in collected.left)
 
 
 def test_an_address_of_two_classes_that_failed_for_the_moment_is_asked_for_by_the_next_call(
@@ -236,7 +236,7 @@ def test_a_host_that_asks_for_over_an_hour_is_left_to_the_next_call(
     site.status("/phone/1-1.png", (503, {"Retry_After": "86400"}), then=good)
     path, out = recipe(connections=1), tmp_path / "photos"
     first = foveal.collect(path, out, allow_private=True, verbose=False)
-    assert first.left == {"the host asks to wait for over an hour": 2}
+    assert first.left == {"the host asked to wait for more than an hour": 2}
     assert foveal.collect(path, out, allow_private=True, verbose=False).kept == 3
     assert site.hits["/phone/1-0.png"] == 1
 
@@ -302,7 +302,7 @@ def test_answers_that_stall_or_never_end_are_given_up(
     assert reasons(out) == {
         "stall.png": "timed out",
         "endless.png": "too many bytes",
-        "short.png": "broken answer",
+        "short.png": "invalid response",
         "stated.png": "too many bytes",
     }
 
@@ -367,7 +367,7 @@ def test_redirects_are_followed_so_far(site: Site, recipe: Write, tmp_path: Path
     assert reasons(out) == {
         "moved.png": "kept",
         "round.png": "too many redirects",
-        "ftp.png": "redirected to not an http address",
+        "ftp.png": "redirected to not an http or https address",
     }
     row = next(row for row in rows_of(out) if row["outcome"] == "kept")
     assert row["redirected_to"] == f"{site.address}/here.png"
@@ -438,7 +438,7 @@ def test_pages_that_lead_back_end_the_class(
     site.page("/phone/2", ["/phone/2-0.png", "/phone/2-1.png"], next)
     collected = foveal.collect(recipe(), tmp_path / "photos", allow_private=True, verbose=False)
     assert (collected.classes["phone"].pages, collected.kept) == (2, 4)
-    assert ("one from before" in " ".join(collected.notes)) == next.startswith("/")
+    assert ("an earlier page" in " ".join(collected.notes)) == next.startswith("/")
 
 
 def test_a_site_whose_last_page_never_ends_is_noticed(
@@ -450,7 +450,7 @@ def test_a_site_whose_last_page_never_ends_is_noticed(
     collected = foveal.collect(recipe(), tmp_path / "photos", allow_private=True, verbose=False)
     assert collected.kept == 4
     assert site.hits["/phone/4"] == 0
-    assert "lists what a page before it did" in collected.notes[0]
+    assert "lists the same pictures as an earlier page" in collected.notes[0]
 
 
 def test_limits_end_it_and_higher_ones_go_on(site: Site, recipe: Write, tmp_path: Path) -> None:
@@ -480,7 +480,7 @@ def test_the_limit_on_time_ends_it(site: Site, recipe: Write, tmp_path: Path) ->
     collected = foveal.collect(
         recipe(**options), tmp_path / "photos", allow_private=True, verbose=False
     )
-    assert collected.stopped == "the limit on time was reached (limits.time)"
+    assert collected.stopped == "the time limit was reached (limits.time)"
     assert (tmp_path / "photos" / "provenance.csv").is_file()
 
 
@@ -503,7 +503,7 @@ def test_a_list_of_addresses_is_collected(site: Site, tmp_path: Path) -> None:
     out = tmp_path / "photos"
     collected = foveal.collect(table, out, allow_private=True, overrides=["delay=0"], verbose=False)
     assert {name: count.kept for name, count in collected.classes.items()} == {"dog": 2, "cat": 2}
-    assert collected.left == {"not an http address": 1, "HTTP 404": 1}
+    assert collected.left == {"not an http or https address": 1, "HTTP 404": 1}
     assert {row["title"] for row in rows_of(out)} == {
         "photo 0",
         "photo 1",
@@ -622,10 +622,10 @@ def test_a_dry_run_shows_the_first_pages_and_writes_nothing(
     assert run(["collect", path, "--dry-run", "--json", "-q"]) == 3
     captured = capsys.readouterr()
     assert json.loads(captured.out)["pages"][0]["problem"] == "private address"
-    assert "No first page could be read: private address." in captured.err
+    assert "None of the first pages could be read: private address." in captured.err
     assert "--dry-run --allow-private" in captured.err
     assert run(["collect", path, "--dry-run", "--allow-private", "--set", "item=p", "-q"]) == 3
-    assert "list no pictures" in capsys.readouterr().err
+    assert "No pictures were found on the first pages" in capsys.readouterr().err
 
 
 def test_a_selector_that_cannot_be_evaluated_is_named(
@@ -642,7 +642,7 @@ def test_without_a_folder_nothing_is_collected(
     recipe: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["collect", str(recipe())]) == 2
-    assert "There is no folder to collect into." in capsys.readouterr().err
+    assert "No folder was given to collect into." in capsys.readouterr().err
 
 
 def test_a_folder_is_collected_into_by_one_process(

@@ -83,7 +83,7 @@ def test_a_host_waits_for_what_it_is_told() -> None:
 
     took, reason = asyncio.run(waited())
     assert took >= 0.2
-    assert reason == "the host asks to wait for over an hour"
+    assert reason == "the host asked to wait for more than an hour"
 
 
 @pytest.mark.parametrize(

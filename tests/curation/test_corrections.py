@@ -187,7 +187,7 @@ def test_masks_that_are_right_are_merged_with_the_sets_own_values(
     said = replace(RIGHT, target="mask", truth=None, answer=(), classes=("background", "cell"))
     keep(png(1), said, buffer.getvalue())
     keep(png(2), replace(said, right=False, note="cut off", classes=()))
-    with pytest.raises(UsageError, match="no mask that is right"):
+    with pytest.raises(UsageError, match="no corrected mask"):
         foveal.corrections(kept, accept=[2])
     foveal.corrections(kept, accept="all", merge=tmp_path / "new")
     source = open_source(tmp_path / "new", ReadAnything(target="mask"))
@@ -215,9 +215,9 @@ def test_what_cannot_be_is_said(kept: Path, keep: Keep, tmp_path: Path) -> None:
     keep(png(1), UNSURE)
     keep(png(2), SAID)
     for asked, words in (
-        ({"accept": [1]}, "Nobody said"),
+        ({"accept": [1]}, "does not say what the picture shows"),
         ({"accept": [9]}, "no correction 9"),
-        ({"accept": [2], "reject": [2]}, "at once"),
+        ({"accept": [2], "reject": [2]}, "cannot be both accepted and rejected"),
         ({"label": "ring"}, "--accept|accepted"),
         ({"model": "tny"}, "tiny"),
     ):
@@ -266,6 +266,8 @@ def test_feedback_that_is_not_merged_is_not_taken_for_a_class(
     kept: Path, keep: Keep, use: Callable[..., object]
 ) -> None:
     keep(png(0), SAID)
-    with pytest.raises(DataError, match="holds feedback that `foveal serve --collect` kept") as e:
+    with pytest.raises(
+        DataError, match="contains feedback collected by `foveal serve --collect`"
+    ) as e:
         use(kept, verbose=False)
-    assert e.value.hint == f"foveal corrections {kept} --all --merge SET, then SET instead"
+    assert e.value.hint == f"foveal corrections {kept} --all --merge DATA, then use DATA"

@@ -193,8 +193,8 @@ def test_what_is_gone_or_as_decided_or_behind_a_link_is_passed_over(tmp_path: Pa
     assert plan.moves == ()
     assert plan.passed_over == {
         "no longer there": ("cat/gone.png",),
-        "already so": ("cat/a.png",),
-        "outside of the folder, or behind a link": ("bird/c.png", "cow/b.png"),
+        "already labelled this way": ("cat/a.png",),
+        "outside the folder, or behind a link": ("bird/c.png", "cow/b.png"),
         "'.hidden' cannot be the name of a folder": ("dog/b.png",),
     }
 
@@ -222,7 +222,7 @@ def test_pictures_without_labels_have_no_place_for_one(tmp_path: Path) -> None:
 def test_a_label_that_a_table_cannot_hold_is_an_error(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     write(tmp_path / "labels.txt", b"a.png x\n")
-    with pytest.raises(DataError, match="cannot be changed"):
+    with pytest.raises(DataError, match="cannot be edited"):
         planned(tmp_path, [relabel("a.png", "x\ny")], "text")
 
 
@@ -231,7 +231,7 @@ def test_a_table_that_changed_since_it_was_read_is_not_overwritten(tmp_path: Pat
     write(tmp_path / "labels.csv", b"image,label\na.png,x\n")
     plan = planned(tmp_path, [relabel("a.png", "y")])
     write(tmp_path / "labels.csv", b"image,label\na.png,z\n")
-    with pytest.raises(DataError, match="changed meanwhile"):
+    with pytest.raises(DataError, match="changed in the meantime"):
         edited(plan, tmp_path)
 
 

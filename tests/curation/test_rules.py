@@ -106,7 +106,7 @@ def test_a_rule_that_would_take_a_quarter_of_the_pictures_is_not_applied() -> No
     broken = found("images.unreadable", Suspect("a1", 1.0))
     changes, notes = by_rules([broken], given)
     assert changes == []
-    assert notes[0].startswith("images.unreadable is left alone: its rule would take away 1 of 3")
+    assert notes[0].startswith("images.unreadable is skipped: its rule would remove 1 of 3")
     assert len(by_rules([broken], given, ["images.unreadable"])[0]) == 1
 
 

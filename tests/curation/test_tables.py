@@ -88,7 +88,7 @@ def test_numbers_stay_numbers() -> None:
 def test_a_label_that_would_be_read_otherwise_is_refused() -> None:
     with pytest.raises(DataError, match=r"cannot be written into labels\.txt"):
         edited("labels.txt", b"a.png cat\n", "text", a=" dog")
-    with pytest.raises(DataError, match="cannot be changed"):
+    with pytest.raises(DataError, match="cannot be edited"):
         edited("labels.txt", b"a.png cat\n", "text", a="dog\ncow x")
     with pytest.raises(DataError, match="line 2, has no cell"):
         edited("t.csv", b"image,label\na.png\n", a="dog")

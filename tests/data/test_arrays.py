@@ -157,9 +157,9 @@ def test_pictures_without_labels_are_a_finding(tmp_path: Path) -> None:
     ("arrays", "words"),
     [
         ({"x": pictures(2, 4, 4), "y": [0]}, "Expected 2 labels"),
-        ({"x": pictures(2, 4, 4), "y": [0.5, 1.25]}, "measurements"),
-        ({"x": pictures(2, 4, 4), "y": [[3, 4], [5, 6]]}, "a 0 or 1 for each class"),
-        ({"x": pictures(2, 5, 5, 2), "y": [0, 1]}, "cannot be pictures"),
+        ({"x": pictures(2, 4, 4), "y": [0.5, 1.25]}, "fractions or too many different numbers"),
+        ({"x": pictures(2, 4, 4), "y": [[3, 4], [5, 6]]}, "0 or 1 for each class"),
+        ({"x": pictures(2, 5, 5, 2), "y": [0, 1]}, "does not have the shape of pictures"),
         ({"x": pictures(2, 16), "y": [0, 1]}, r"No array of pictures .* x \(2, 16\), y \(2,\)"),
         ({"x": pictures(2, 4, 4).astype(np.complex64), "y": [0, 1]}, "Expected numbers"),
     ],
@@ -208,7 +208,7 @@ def test_an_array_that_ends_early_is_an_unreadable_picture(tmp_path: Path) -> No
     data = (tmp_path / "images.npy").read_bytes()
     (tmp_path / "images.npy").write_bytes(data[:-8])
     assert pixels(source, 1).shape == (4, 4, 3)
-    with pytest.raises(ImageError, match="ends early"):
+    with pytest.raises(ImageError, match="is truncated"):
         pixels(source, 2)
 
 

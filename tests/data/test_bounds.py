@@ -214,7 +214,7 @@ def test_entries_of_a_tiff_cannot_share_what_is_read(decoders_explode: None) -> 
     shared = {40_000 + i: (7, 1000, 200) for i in range(100)}
     data = tiff({**GREY, **shared}, bytes(1000))
     for read in (read_header, open_tiff, lambda data: decode(data, LIMITS)):
-        with pytest.raises(ImageError, match="entries claim 100,000 bytes"):
+        with pytest.raises(ImageError, match="entries declare 100,000 bytes"):
             read(data)
 
 
@@ -243,14 +243,14 @@ def test_a_tiff_in_too_many_pieces_is_refused(decoders_explode: None) -> None:
 def test_a_plain_tiff_that_claims_rows_without_end_is_refused() -> None:
     rows = 2**31 - 1
     data = tiff({**GREY, 257: (4, 1, rows), 278: (4, 1, rows)}, bytes(2000))
-    with pytest.raises(ImageError, match=r"claims [0-9,]+ bytes of pixels, and the file has"):
+    with pytest.raises(ImageError, match=r"declares [0-9,]+ bytes of pixels, but the file has"):
         open_tiff(data)
     # What was cut off is read as far as it goes.
     half = tiff(
         {**GREY, 257: (4, 1, 400_000), 278: (4, 1, 400_000), 273: (4, 1, 122)}, bytes(1_200_000)
     )
     assert open_tiff(half).read(0, 0, 2, 4).shape == (2, 4, 3)
-    with pytest.raises(ImageError, match="the file ends within it"):
+    with pytest.raises(ImageError, match="the file is truncated within it"):
         open_tiff(half).read(399_000, 0, 2, 4)
 
 

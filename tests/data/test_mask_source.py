@@ -176,7 +176,7 @@ def test_a_mask_that_was_not_turned_with_its_picture_is_told(tmp_path: Path) -> 
     source = opened(mask(tmp_path, "masks/a.png"))
     found = said(source, "masks.size_mismatch")
     assert found.message.endswith("masks/a.png has 8 x 6 and images/a.jpg 6 x 8 pixels.")
-    assert found.hint is not None and "turned by its EXIF orientation" in found.hint
+    assert found.hint is not None and "rotated by its EXIF orientation" in found.hint
 
 
 def test_an_upright_mask_fits_a_picture_turned_by_exif(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_value_without_a_name_is_not_trained_on(tmp_path: Path) -> None:
     assert source.classes == ("background", "membrane")
     found = said(source, "masks.unknown_value")
     assert found.severity == "error"
-    assert "classes.txt does not name: masks/b.png holds 7 in 6 pixels." in found.message
+    assert "classes.txt does not name: masks/b.png contains 7 in 6 pixels." in found.message
     assert found.hint is not None and "`7 NAME`" in found.hint
     assert [sample.raw is None for sample in source.samples] == [False, True]
 

@@ -181,9 +181,9 @@ def test_smooth_edges_of_two_classes_are_refused() -> None:
 
 def test_a_value_that_stands_for_nothing_is_an_error() -> None:
     values = found(ids_of(0, 1, 2))
-    with pytest.raises(ImageError, match=r"b\.png holds 9, which stands for no class"):
+    with pytest.raises(ImageError, match=r"b\.png contains 9, which is not a known class"):
         values.apply("b.png", ids_of(0, 9))
-    with pytest.raises(ImageError, match=r"b\.png holds #ff0000"):
+    with pytest.raises(ImageError, match=r"b\.png contains #ff0000"):
         values.apply("b.png", colors_of(BLACK, RED))
 
 

@@ -72,12 +72,12 @@ def test_the_column_of_the_labels_is_found_or_chosen(folder: Path) -> None:
     table.write_text("file_name,Kind,colour\ntrain/0.png,cat,red\ntrain/1.png,dog,red\n")
     with pytest.raises(DataError, match="no column for the label") as caught:
         open_source(folder)
-    assert caught.value.hint == "--set data.label_column=colour says where the labels are"
+    assert caught.value.hint == "if the labels are there: --set data.label_column=colour"
     recipe = make_recipe(None, ["data.label_column=kind"], {})
     assert [s.raw for s in open_for(folder, recipe).samples] == [("cat",), ("dog",)]
     by = open_for(folder, recipe).labelled_by  # type: ignore[attr-defined]
     assert by == TableLabels(("metadata.csv",), "kind")
-    with pytest.raises(DataError, match=r"Is it 'Kind'\? Expected one of: kinds"):
+    with pytest.raises(DataError, match=r"Did you mean 'Kind'\? Expected one of: kinds"):
         open_source(folder, ReadAnything(label_column="kinds"))
 
 

@@ -131,7 +131,7 @@ def test_a_row_without_a_picture_is_an_error_of_that_row(tmp_path: Path) -> None
     source = open_source(tmp_path)
     assert shade_of(source, 0) == 1
     for i in (1, 2):
-        with pytest.raises(ImageError, match="holds no picture"):
+        with pytest.raises(ImageError, match="contains no picture"):
             shade_of(source, i)
     with pytest.raises(ImageError, match="Not a picture"):
         shade_of(source, 3)
@@ -144,7 +144,7 @@ def test_a_row_without_a_picture_is_an_error_of_that_row(tmp_path: Path) -> None
     [
         ({"image": ["a.png"], "label": ["x"]}, "no column of picture files"),
         ({"image": [b"1"]}, "no column for the label"),
-        ({"image": [b"1"], "lable": ["x"]}, "Is it 'lable'"),
+        ({"image": [b"1"], "lable": ["x"]}, "Did you mean 'lable'"),
         ({"left": [b"1"], "right": [b"2"], "label": ["x"]}, "several columns of picture files"),
     ],
 )
@@ -186,7 +186,7 @@ def test_a_group_of_rows_that_no_memory_holds_is_refused(
     pq.write_table(pa.table({"image": structs([1]), "label": ["x"]}), tmp_path / "a.parquet")
     monkeypatch.setattr(parquet_file, "_MAX_GROUP_BYTES", 10)
     source = open_source(tmp_path)
-    with pytest.raises(ImageError, match="bytes in one group of rows") as caught:
+    with pytest.raises(ImageError, match=r"row group of [0-9,]+ bytes") as caught:
         shade_of(source, 0)
     assert "row_group_size" in str(caught.value.hint)
 

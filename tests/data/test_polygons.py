@@ -169,7 +169,7 @@ def test_a_shape_larger_than_a_band_is_drawn_as_a_whole(monkeypatch: pytest.Monk
 
 def test_a_shape_that_crosses_too_many_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("foveal.data.polygons.regions._MAX_CROSSINGS", 10)
-    with pytest.raises(ImageError, match="too intricate"):
+    with pytest.raises(ImageError, match="too complex"):
         draw(shape([(0, 0), (0, 8), (1, 0), (1, 8)]))
 
 
@@ -183,7 +183,7 @@ def test_two_points_are_no_ring_and_repeated_ones_count_once() -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e8])
 def test_points_that_are_nowhere_are_refused(bad: float) -> None:
-    with pytest.raises(ImageError, match="not finite, or farther out"):
+    with pytest.raises(ImageError, match="not finite, or is far outside"):
         to_ring([(0, 0), (1, bad), (2, 2)])
 
 
@@ -379,28 +379,28 @@ LAUGHS = (
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (LAUGHS.encode(), "declares entities"),
-        (LAUGHS.encode("utf-16"), "declares entities"),
+        (LAUGHS.encode(), "declares custom entities"),
+        (LAUGHS.encode("utf-16"), "declares custom entities"),
         (b"", "is not an SVG file"),
         (b"\x89PNG\r\n\x1a\n", "is not an SVG file"),
         (b"<svg><g></svg>", "is not an SVG file"),
-        (b"<html/>", "holds <html>. Expected <svg>"),
+        (b"<html/>", "root element is <html>. Expected <svg>"),
         (svg('<path d="L 1 1"/>'), "begins with L"),
         (svg('<path d="M nan 1 2 2 3 3"/>'), "not a list of numbers"),
-        (svg('<path d="12 M0 0"/>'), "cannot be understood"),
+        (svg('<path d="12 M0 0"/>'), "cannot be parsed"),
         (svg('<path d="M1 2 3"/>'), "3 numbers after M"),
         (svg('<path d="M1 2 Z 3"/>'), "1 numbers after Z"),
         (svg('<path d="M0 0C1 1 2 2"/>'), "4 numbers after C"),
         (svg('<path d="M0 0A1 1 0 2 0 3 3"/>'), "the arc"),
         (svg('<path d="M0 0L1e400 2 3 3"/>'), "larger than"),
-        (svg('<path d="M0 0L1e9 2 3 3"/>'), "farther out than any picture"),
-        (svg('<path d="M0 0L' + "1" * 10_000_000 + ' 2"/>'), "cannot be understood"),
+        (svg('<path d="M0 0L1e9 2 3 3"/>'), "far outside the picture"),
+        (svg('<path d="M0 0L' + "1" * 10_000_000 + ' 2"/>'), "cannot be parsed"),
         (svg('<polygon points="' + "1" * 10_000_000 + ' 2"/>'), "not a list of numbers"),
         (svg('<polygon points="1 2 3"/>'), "Expected pairs"),
         (svg('<polygon points="1 2 NaN 3"/>'), "not a list of numbers"),
         (svg('<rect width="a" height="4"/>'), "not a list of numbers"),
         (svg('<g transform="spin(4)"><rect/></g>'), "transform spin"),
-        (svg('<g transform="scale("/>'), "cannot be understood"),
+        (svg('<g transform="scale("/>'), "cannot be parsed"),
         (svg('<g transform="scale(1e12)"><path d="M0 0h1v1z"/></g>'), "enlarges"),
         (svg('<circle r="1e7" transform="scale(1e8)"/>'), "more than .* points"),
         (svg("", 'viewBox="0 0 0 5"'), "viewBox"),
@@ -523,14 +523,14 @@ def test_other_json_is_no_labelme(content: str) -> None:
         (labelme(entry("polygon", None)), "not pairs of numbers"),
         (labelme(entry("polygon", [[1, 2, 3]])), "not pairs of numbers"),
         (labelme(entry("polygon", [[1, "2"], [3, 4]])), "not pairs of numbers"),
-        (labelme(entry("polygon", [[1, 1e300], [3, 4]])), "farther out than any picture"),
+        (labelme(entry("polygon", [[1, 1e300], [3, 4]])), "far outside the picture"),
         (labelme(entry("spiral", SQUARE)), "shape_type is 'spiral'"),
         (labelme(entry("circle", SQUARE)), "a circle has 4 points"),
         (labelme(entry("mask", [[0, 0], [1, 1]])), "a mask needs"),
         (labelme(entry("mask", [[0, 0], [1, 1]], mask="%%%")), "not base64"),
         (labelme(entry("mask", [[0, 0], [1, 1]], mask="aGVsbG8=")), "Not a picture"),
-        (labelme(height="8"), "states a picture of 8 x '8'"),
-        (labelme(height=-1), "states a picture"),
+        (labelme(height="8"), "is for a picture of 8 x '8'"),
+        (labelme(height=-1), "is for a picture"),
     ],
 )
 def test_broken_labelme_is_refused_with_a_reason(data: bytes, message: str) -> None:
@@ -644,14 +644,17 @@ def test_boxes_without_outlines_are_counted() -> None:
         (note(1, [[1, 2, 3]]), "x, y, x, y"),
         (note(1, [["a"]]), "not a list of numbers"),
         (note(1, [[[1, 2], [3, 4]]]), "x, y, x, y"),
-        (note(1, [[0, 0, 1e9, 0, 5, 5]]), "farther out"),
+        (note(1, [[0, 0, 1e9, 0, 5, 5]]), "far outside"),
         (note(1, "text"), "neither a list of polygons"),
-        (note(1, {"counts": [64]}), "the size is None"),
-        (note(1, {"size": [8, 9], "counts": [72]}), "fill 9 x 8 pixels, the picture has 8 x 8"),
+        (note(1, {"counts": [64]}), "its size is None"),
+        (
+            note(1, {"size": [8, 9], "counts": [72]}),
+            "cover 9 x 8 pixels, but the picture has 8 x 8",
+        ),
         (note(1, {"size": [8, 8], "counts": [63]}), "sum to 63"),
         (note(1, {"size": [8, 8], "counts": [-1, 65]}), "integers from 0"),
-        (note(1, {"size": [8, 8], "counts": "P"}), "end too early"),
-        (note(1, {"size": [10**9, 10**9], "counts": [10**18]}), "the size is"),
+        (note(1, {"size": [8, 8], "counts": "P"}), "are truncated"),
+        (note(1, {"size": [10**9, 10**9], "counts": [10**18]}), "its size is"),
     ],
 )
 def test_a_broken_annotation_is_the_problem_of_its_picture(annotation: Any, message: str) -> None:
@@ -821,7 +824,7 @@ def test_two_drawings_of_one_picture_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "images/a.png", (8, 8))
     put(tmp_path, "annotations/a.svg", SVG_SQUARE)
     put(tmp_path, "polygons/a.json", labelme(entry("polygon", SQUARE)))
-    with pytest.raises(DataError, match="shapes of one picture"):
+    with pytest.raises(DataError, match="shapes of the same picture"):
         opened(tmp_path)
 
 
@@ -898,11 +901,13 @@ def test_what_a_coco_folder_lacks_is_found(tmp_path: Path) -> None:
 def test_pictures_that_are_nowhere_or_twice_stop_with_a_reason(tmp_path: Path) -> None:
     put(tmp_path, "z.png", (8, 8))
     put(tmp_path, "x.json", coco([], files=("a.png",)))
-    with pytest.raises(DataError, match=r"None of the 1 picture in x\.json is there: 'a\.png'"):
+    with pytest.raises(
+        DataError, match=r"None of the 1 picture listed in x\.json exists: 'a\.png'"
+    ):
         opened(tmp_path)
     put(tmp_path, "a.png", (8, 8))
     put(tmp_path, "y.json", coco([], files=("a.png",)))
-    with pytest.raises(DataError, match=r"a\.png is listed twice: in x\.json and in y\.json"):
+    with pytest.raises(DataError, match=r"a\.png is listed in both x\.json and y\.json"):
         opened(tmp_path)
 
 

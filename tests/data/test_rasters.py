@@ -340,7 +340,7 @@ def test_threads_share_what_is_decoded(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_a_window_outside_the_picture_is_a_mistake_of_the_caller() -> None:
     raster = open_tiff(write(GREY8))
-    with pytest.raises(ValueError, match="reaches outside the picture of 70 x 90"):
+    with pytest.raises(ValueError, match="extends outside the picture of 70 x 90"):
         raster.read(80, 0, 20, 10)
 
 
@@ -385,7 +385,7 @@ def test_a_tile_that_states_a_larger_size_is_not_decoded(
         struct.pack(">II", 60_000, 60_000) if skipped == 8 else struct.pack(">HH", 60_000, 60_000)
     )
     bomb = data[:at] + size + data[at + len(size) :]
-    with pytest.raises(ImageError, match="states a size of 60000 x 60000 pixels"):
+    with pytest.raises(ImageError, match="its size is 60000 x 60000 pixels"):
         open_tiff(bomb).read(0, 0, 9, 9)
 
 
@@ -395,7 +395,9 @@ def test_a_file_that_ends_early_is_named(tmp_path: Path) -> None:
     path.write_bytes(data[:-100])
     raster = open_tiff(path)
     raster.read(0, 0, 32, 64)
-    with pytest.raises(ImageError, match=r"cut\.tif is damaged at row 32, column 32.*ends within"):
+    with pytest.raises(
+        ImageError, match=r"cut\.tif is damaged at row 32, column 32.*truncated within"
+    ):
         raster.read(0, 0, 64, 64)
 
 
@@ -421,7 +423,7 @@ def test_what_is_no_tiff_is_said(tmp_path: Path) -> None:
         open_tiff(b"%PDF-1.7 and so on")
     png = io.BytesIO()
     PILImage.new("RGB", (4, 4)).save(png, "PNG")
-    with pytest.raises(ImageFormatError, match="is PNG inside"):
+    with pytest.raises(ImageFormatError, match="contains PNG"):
         open_tiff(png.getvalue())
     with pytest.raises(ImageError, match="is a folder"):
         open_tiff(tmp_path)

@@ -91,7 +91,7 @@ def test_bad_rows_are_findings_with_their_lines(tmp_path: Path) -> None:
     assert [(s.id, s.raw) for s in source.samples] == [("0.png", ("cat",)), ("2.png", None)]
     assert ids(source, "table.bad_row") == tuple(f"labels.csv:{line}" for line in range(3, 9))
     message = next(f.message for f in source.findings if f.id == "table.bad_row")
-    assert message == "6 rows of labels.csv left out; the first, line 3, names no picture."
+    assert message == "6 rows of labels.csv left out; the first, line 3, has no picture."
 
 
 def test_bad_json_lines_are_findings(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_missing_pictures_are_findings(tmp_path: Path) -> None:
 
 
 def test_a_table_of_which_no_picture_exists_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"line 2 names 'x/0.jpg'. There is, for example, 0.png"):
+    with pytest.raises(DataError, match=r"line 2 names 'x/0.jpg'. The folder contains 0.png"):
         open_source(table(tmp_path, "image,label\nx/0.jpg,a\n"))
 
 
@@ -156,7 +156,7 @@ def test_a_picture_named_twice_counts_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_column_names_what_is_near(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no column for the label. Is it 'lable'\?"):
+    with pytest.raises(DataError, match=r"no column for the label. Did you mean 'lable'\?"):
         open_source(table(tmp_path, "image,lable\n0.png,a\n"))
     with pytest.raises(DataError, match="no column for the image"):
         open_source(table(tmp_path, ""))

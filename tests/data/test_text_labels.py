@@ -80,7 +80,7 @@ def test_pictures_of_a_list_that_are_missing_repeated_or_unlisted_are_said(tmp_p
     (tmp_path / "labels.txt").write_text("1.png AB\ngone.png CD\n1.png EF\n")
     source = open_source(tmp_path, TEXT)
     assert found(source, "table.missing_file").samples == ("gone.png",)
-    assert found(source, "table.conflicting_row").hint == "keep the row that is right"
+    assert found(source, "table.conflicting_row").hint == "keep only the correct row"
     assert found(source, "table.unlisted_file").samples == ("2.png",)
 
 
@@ -95,7 +95,7 @@ def test_a_line_of_column_names_is_passed_over(tmp_path: Path) -> None:
 def test_a_list_of_which_no_picture_exists_is_an_error(tmp_path: Path) -> None:
     draw(tmp_path, "1.png")
     (tmp_path / "labels.txt").write_text("one.png AB\n")
-    with pytest.raises(DataError, match=r"line 1 names 'one.png'. There is, for example, 1.png"):
+    with pytest.raises(DataError, match=r"line 1 names 'one.png'. The folder contains 1.png"):
         open_source(tmp_path, TEXT)
 
 

@@ -113,7 +113,7 @@ def test_runs_without_a_common_picture_are_not_tested(tmp_path: Path) -> None:
     comparison = compare([first, second])
 
     assert comparison.tests[0].p_value is None
-    assert "no picture in common" in comparison.table
+    assert "no pictures in common" in comparison.table
     assert comparison.to_json()["tests"][0]["difference"] == {
         "value": None,
         "low": None,

@@ -94,7 +94,7 @@ def test_evaluations_are_compared_picture_by_picture(
     assert [run.name for run in comparison.runs] == ["tiny 1", "tiny 2"]
     (test,) = comparison.tests
     assert (test.common, test.gained, test.lost) == (6, 0, 0)
-    with pytest.raises(UsageError, match="run of tiny is not at hand"):
+    with pytest.raises(UsageError, match="run of tiny cannot be found"):
         foveal.compare([Model(tiny_bundle.path), evaluation])
 
 

@@ -82,7 +82,9 @@ def test_a_coin_flip_is_never_sure() -> None:
 
     assert calibration.unsure_below == NEVER_SURE
     assert "not shown to be better than answering" in promise(calibration, ClassifyTask)
-    assert promise(calibration, ClassifyTask).startswith("Not usable yet: every answer is unsure.")
+    assert promise(calibration, ClassifyTask).startswith(
+        "Not usable yet: every answer is marked unsure."
+    )
 
 
 def test_thirty_classes_at_three_percent_are_never_sure() -> None:
@@ -124,7 +126,7 @@ def test_too_few_pictures_are_named_with_how_many_it_takes() -> None:
 
     assert calibration.not_usable == (
         "10 validation pictures are too few to show that 80 % of the answers are right, even if "
-        "all of them are; that takes 14."
+        "all of them are; this takes 14."
     )
 
 
@@ -173,8 +175,8 @@ def test_bundles_from_before_say_what_they_measured() -> None:
     old = Calibration(unsure_below=0.8, stated_accuracy=0.987, coverage=0.9)
 
     assert promise(old, ClassifyTask) == (
-        "On validation 98.7 % of the answers that are not unsure were right; 90 % of the pictures "
-        "were answered so."
+        "On validation, 98.7 % of the answers that are not unsure were right; 90 % of the pictures "
+        "got such an answer."
     )
     assert promise(Calibration(), ClassifyTask) == ""
 

@@ -169,9 +169,7 @@ def test_an_operator_without_counterpart_is_named(pictures: Path, tmp_path: Path
     bundle = Bundle.write(
         tmp_path / "waves", tiny_manifest(), {"model.onnx": model.SerializeToString()}
     )
-    with pytest.raises(
-        UnknownOperatorError, match="it holds Sin, for which foveal has no counterpart"
-    ):
+    with pytest.raises(UnknownOperatorError, match="it contains Sin, which foveal cannot convert"):
         write_as(job_of(bundle, pictures), "coreml", tmp_path / "waves.mlpackage")
     assert not (tmp_path / "waves.mlpackage").exists()
 
@@ -215,17 +213,17 @@ def test_without_pictures_there_is_no_proof(tiny_bundle: Bundle, tmp_path: Path)
 def test_an_unknown_operation_of_a_program_is_named(exported: tuple[Path, Proof]) -> None:
     program = read_program(exported[0])
     strange = replace(program.operations[-1], kind="resample")
-    with pytest.raises(NetworkError, match="it holds resample"):
+    with pytest.raises(NetworkError, match="it contains resample"):
         ProgramEngine(replace(program, operations=(*program.operations, strange)))
 
 
 def test_what_is_no_package_is_said(tmp_path: Path) -> None:
-    with pytest.raises(NetworkError, match="is no program for Core ML"):
+    with pytest.raises(NetworkError, match="is not a program for Core ML"):
         read_program(tmp_path)
 
 
 def test_a_package_needs_the_ending_that_it_is_read_by(tiny_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"Expected \.mlpackage") as caught:
         foveal.load(tiny_bundle.path).export("coreml", out=tmp_path / "model")
-    assert caught.value.hint == f"--out {tmp_path / 'model'}.mlpackage"
+    assert caught.value.hint == f"use --out {tmp_path / 'model'}.mlpackage"
     assert not list(tmp_path.iterdir())

@@ -132,7 +132,7 @@ def test_a_network_that_loses_is_refused_with_the_figures(tiny_bundle: Bundle) -
     with pytest.raises(ParityError, match=r"100\.00% to 95\.00% \(-5\.00 points") as error:
         accept(int8_job(tiny_bundle), grey_pictures(), engine, "a runtime")
     assert "95.00% of the answers stay" in str(error.value)
-    assert "more than a point is lost" in str(error.value)
+    assert "loses more than a point" in str(error.value)
 
 
 def test_too_few_pictures_show_nothing(tiny_bundle: Bundle) -> None:

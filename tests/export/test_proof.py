@@ -103,7 +103,7 @@ def test_a_target_that_says_something_else_is_refused(tiny_bundle: Bundle) -> No
 
 
 def test_without_readable_pictures_there_is_no_proof(tiny_bundle: Bundle) -> None:
-    with pytest.raises(ParityError, match="no validation picture"):
+    with pytest.raises(ParityError, match="none of the validation pictures"):
         prove_target(ExportJob(tiny_bundle), pictures(0), FromBytes(tiny_bundle))
 
 

@@ -151,7 +151,7 @@ def test_a_model_with_page_steps_is_refused(tiny_bundle: Bundle) -> None:
     pipeline = replace(manifest.pipeline, steps=("grey",))
     bundle = replace(tiny_bundle, manifest=replace(manifest, pipeline=pipeline))
 
-    with pytest.raises(UsageError, match="no page steps"):
+    with pytest.raises(UsageError, match="cannot clean pages"):
         savedmodel.check_can_be_saved(bundle)
 
 

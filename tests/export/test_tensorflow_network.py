@@ -150,14 +150,14 @@ def test_a_network_gives_the_same_numbers_in_tensorflow(name: str, answered: Pat
 def test_an_operator_that_is_not_known_is_named(answered: Path) -> None:
     assert (answered / "unknown.txt").read_text() == (
         "operator_unknown: The network uses the operator Det (node 'the_node'), which foveal "
-        "cannot write in TensorFlow."
+        "cannot convert to TensorFlow."
     )
 
 
 @pytest.mark.slow
 def test_an_operator_without_a_name_of_its_own_is_named_alone(answered: Path) -> None:
     assert (answered / "unnamed.txt").read_text() == (
-        "operator_unknown: The network uses the operator Det, which foveal cannot write in "
+        "operator_unknown: The network uses the operator Det, which foveal cannot convert to "
         "TensorFlow."
     )
 
@@ -166,5 +166,5 @@ def test_an_operator_without_a_name_of_its_own_is_named_alone(answered: Path) ->
 def test_an_attribute_that_is_not_known_is_named(answered: Path) -> None:
     assert (answered / "ceiling.txt").read_text() == (
         "operator_unknown: The network uses the operator MaxPool with ceil_mode=1, which foveal "
-        "cannot write in TensorFlow."
+        "cannot convert to TensorFlow."
     )

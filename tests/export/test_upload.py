@@ -41,7 +41,7 @@ def test_a_format_is_written_to_a_url(url: str, tiny_bundle: Bundle) -> None:
 def test_what_is_there_already_stays(url: str) -> None:
     fsspec.filesystem("memory").pipe_file(f"{url}/model", b"old")
 
-    with pytest.raises(UsageError, match="it is there already"):
+    with pytest.raises(UsageError, match="it already exists"):
         check_free(f"{url}/model")
 
 

@@ -122,7 +122,7 @@ def test_what_cannot_be_deployed_is_said(
     assert run([*given, "--on", "local", "--bucket", "gs://b"]) == 2
     assert "Models are deployed to Vertex AI, not to local" in capsys.readouterr().err
     assert run([*given, "--on", ON, "--bucket", "s3://b"]) == 2
-    assert "Vertex AI loads models from a bucket" in capsys.readouterr().err
+    assert "Vertex AI loads models from gs://BUCKET" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -200,9 +200,9 @@ def test_other_models_answers_are_shown_as_they_are(vertex: FakeVertex) -> None:
 
 def test_keys_stay_where_they_belong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEAL_KEY", "secret")
-    with pytest.raises(UsageError, match=r"A key would be sent to example\.org in the clear"):
+    with pytest.raises(UsageError, match=r"The key would be sent to example\.org unencrypted"):
         Endpoint("http://example.org/v1/models/cats")
-    with pytest.raises(UsageError, match="with a password"):
+    with pytest.raises(UsageError, match="without a password"):
         Endpoint("https://user:pass@example.org/v1/models/cats")
 
 

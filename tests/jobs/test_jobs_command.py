@@ -68,8 +68,8 @@ def test_a_training_that_fails_fails_here(
         (["--on", "local", "--spot"], "--spot has no effect on local"),
         (["--on", "local", "--label", "Team=x"], "Invalid label 'Team=x'"),
         (["--on", "moon"], "Invalid target 'moon'"),
-        (["--on", "local", "--find-lr"], "--find-lr works on a run of this machine"),
-        (["--on", "local"], "There is nothing at nowhere"),
+        (["--on", "local", "--find-lr"], "--find-lr needs a run on this machine"),
+        (["--on", "local"], "nowhere does not exist"),
     ],
 )
 def test_what_cannot_be_sent_is_said(
@@ -82,7 +82,7 @@ def test_what_cannot_be_sent_is_said(
 
 def test_no_jobs_are_said_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["jobs", "list"]) == 0
-    assert "no job was sent" in capsys.readouterr().err
+    assert "no jobs have been sent" in capsys.readouterr().err
     assert run(["jobs", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"schema_version": 1, "jobs": []}
     assert run(["jobs"]) == 0

@@ -138,7 +138,7 @@ def test_a_number_that_another_process_has_by_now_is_not_signalled(
 def test_nothing_can_be_fetched_where_nothing_came_of_it(send: Send, tmp_path: Path) -> None:
     job = send("pass")
     job.wait()
-    with pytest.raises(UsageError, match="Nothing came of the job task"):
+    with pytest.raises(UsageError, match="The job task has no results yet"):
         job.fetch(tmp_path / "runs")
 
 

@@ -150,10 +150,10 @@ def test_a_task_of_skypilot(write: Write, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("on", "settings", "said"),
     [
-        ("k8s", {"out": "gs://b/r"}, "--image names none"),
-        ("k8s", {"image": "i", "out": "gs://b/r"}, "do not see the files of this machine"),
-        ("k8s", {"image": "i", "data": "gs://b/p"}, "is gone with it"),
-        ("sky", {}, "is gone with it"),
+        ("k8s", {"out": "gs://b/r"}, "--image is required"),
+        ("k8s", {"image": "i", "out": "gs://b/r"}, "cannot access files of this machine"),
+        ("k8s", {"image": "i", "data": "gs://b/p"}, "are deleted when it ends"),
+        ("sky", {}, "are deleted when it ends"),
         ("slurm", {"spot": True}, "--spot has no effect on slurm"),
         ("k8s", {"workers": 2, **K8S}, "--workers has no effect on k8s"),
     ],
@@ -175,6 +175,6 @@ def test_the_command_says_what_to_type(write: Write, capsys: pytest.CaptureFixtu
         "written  my-photos-slurm\n",
     )
     assert run(["train", "my photos", "--on", "slurm"]) == 2
-    assert "it is there already" in capsys.readouterr().err
+    assert "it already exists" in capsys.readouterr().err
     assert run(["train", "my photos", "--on", "slurm", "--name", "b", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["command"] == "sbatch b-slurm/job.sh"

@@ -109,7 +109,7 @@ def test_stopping_and_failing(send: Send) -> None:
 def test_nothing_can_be_fetched_where_nothing_came_of_it(send: Send, tmp_path: Path) -> None:
     job = send("pass")
     job.wait()
-    with pytest.raises(UsageError, match="Nothing came of the job task") as caught:
+    with pytest.raises(UsageError, match="The job task has no results yet") as caught:
         job.fetch(tmp_path / "runs")
     # What a notebook passes over.
     assert caught.value.error_code == "job_nothing_yet"

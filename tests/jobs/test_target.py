@@ -40,11 +40,11 @@ def test_ray_alone_is_a_cluster_on_this_machine() -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("moon", "--on ray:local"),
-        ("ray://", "--on ray://head.example:10001"),
-        ("ray://head:1;rm -rf /", "--on ray://head.example:10001"),
-        ("vertex:my-project", "--on vertex:my-project/europe-west4"),
-        ("vertex:../europe-west4", "--on vertex:my-project/europe-west4"),
+        ("moon", "use --on ray:local"),
+        ("ray://", "use --on ray://head.example:10001"),
+        ("ray://head:1;rm -rf /", "use --on ray://head.example:10001"),
+        ("vertex:my-project", "use --on vertex:my-project/europe-west4"),
+        ("vertex:../europe-west4", "use --on vertex:my-project/europe-west4"),
     ],
 )
 def test_anything_else_is_refused_with_what_was_meant(text: str, hint: str) -> None:

@@ -184,8 +184,8 @@ def test_a_job_is_found_although_its_sender_was_killed(send: Send, tmp_path: Pat
     [
         ({"image": IMAGE}, "needs a bucket"),
         ({"image": IMAGE, "bucket": "s3://b"}, "needs a bucket"),
-        ({"bucket": "gs://b"}, "--image names none"),
-        ({"image": IMAGE, "bucket": "gs://b", "workers": 2}, "--workers 2 is for Ray"),
+        ({"bucket": "gs://b"}, "--image is required"),
+        ({"image": IMAGE, "bucket": "gs://b", "workers": 2}, "--workers 2 is only for Ray"),
     ],
 )
 def test_what_is_missing_is_said(

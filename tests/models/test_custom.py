@@ -118,4 +118,4 @@ def test_what_gives_no_feature_maps_is_refused(code: str, message: str, write: o
 def test_a_module_that_is_nowhere_says_where_it_was_looked_for() -> None:
     with pytest.raises(UsageError, match="Cannot import the backbone 'nowhere:make'") as raised:
         resolve_backbone("nowhere:make")
-    assert raised.value.hint == "run foveal where nowhere.py is, or install its package"
+    assert raised.value.hint == "run foveal in the folder of nowhere.py, or install its package"

@@ -63,7 +63,7 @@ def test_weights_that_are_not_here_are_not_fetched_unasked(empty_caches: Path) -
     with pytest.raises(WeightsError, match="'resnet50' are not on this machine") as caught:
         spec.build("local")
 
-    assert caught.value.hint is not None and caught.value.hint.startswith("--allow-download")
+    assert caught.value.hint is not None and caught.value.hint.startswith("use --allow-download")
 
 
 def test_a_download_that_fails_is_an_error_with_the_reason(
@@ -102,7 +102,7 @@ def test_weights_in_the_torch_cache_are_found(empty_caches: Path) -> None:
 
 
 def test_a_network_for_one_size_only_is_refused() -> None:
-    with pytest.raises(UsageError, match="takes only pictures of 224 pixels"):
+    with pytest.raises(UsageError, match="accepts only pictures of 224 pixels"):
         resolve_backbone("vit_tiny_patch16_224")
 
 

@@ -55,7 +55,7 @@ def test_what_does_something_is_refused_with_its_cell_and_line(
 ) -> None:
     with pytest.raises(UsageError) as error:
         plain(f"%%foveal_code data\n{line}\n", "data")
-    assert error.value.message.startswith(f"Cell data, line 2: {shown} is for notebooks alone")
+    assert error.value.message.startswith(f"Cell data, line 2: {shown} works in notebooks only")
     assert hint in str(error.value.hint)
 
 

@@ -116,11 +116,11 @@ def test_requirements_and_the_use_of_foveal_are_told() -> None:
 @pytest.mark.parametrize(
     ("bodies", "message", "hint"),
     [
-        (["print(data)"], "Cell c0, line 2: 'data' is defined in no cell", "%%foveal_code"),
-        (["a\nb\nc"], r"'a' is defined in no cell that is sent \(2 more: b, c\)", "%%foveal"),
+        (["print(data)"], "Cell c0, line 2: 'data' is not defined in any cell", "%%foveal_code"),
+        (["a\nb\nc"], r"'a' is not defined in any cell that is sent \(2 more: b, c\)", "%%foveal"),
         (["print(x)", "x = 1"], "'x' is defined only later, in cell c1", "--forget"),
-        (["display(1)"], "'display' is there in notebooks alone", "IPython.display"),
-        (["Out[3]"], "'Out' is there in notebooks alone", "leave it out"),
+        (["display(1)"], "'display' exists in notebooks only", "IPython.display"),
+        (["Out[3]"], "'Out' exists in notebooks only", "leave it out"),
     ],
 )
 def test_undefined_names_are_refused(bodies: list[str], message: str, hint: str) -> None:
@@ -131,11 +131,13 @@ def test_undefined_names_are_refused(bodies: list[str], message: str, hint: str)
 
 
 def test_a_star_of_a_module_that_is_not_known_is_said() -> None:
-    with pytest.raises(UsageError, match="not_imported_here is of no package"):
+    with pytest.raises(
+        UsageError, match="not_imported_here does not belong to an installed package"
+    ):
         make_program([cell("a", "from not_imported_here import *\nprint(x)")])
     program = make_program(
         [cell("a", "from not_imported_here import *\nprint(x)")], is_automatic=False
     )
     assert program.notes == (
-        "cell a imports * from not_imported_here: undefined names cannot be found",
+        "cell a imports * from not_imported_here, so undefined names in it cannot be detected",
     )

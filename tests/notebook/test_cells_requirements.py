@@ -59,7 +59,9 @@ def test_packages_that_share_a_name_are_told_apart_by_their_files(
 
 
 def test_a_module_of_no_package_is_refused_with_its_place() -> None:
-    with pytest.raises(UsageError, match="Cell data, line 2: my_helpers is of no package") as error:
+    with pytest.raises(
+        UsageError, match="Cell data, line 2: my_helpers does not belong to an installed package"
+    ) as error:
         requirements_of([Import("my_helpers.more", "data", 2)])
     assert "%%foveal_code" in str(error.value.hint)
 

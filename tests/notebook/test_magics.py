@@ -88,7 +88,7 @@ def test_a_failing_cell_fails_its_outer_cell_and_is_not_sent_until_it_runs(
         "The cell data is not sent until it runs."
     )
     assert error(sent) == (
-        "UsageError\nerror: Cell data failed when it last ran here, so it is not sent.\n"
+        "UsageError\nerror: Cell data failed when it last ran here, so it cannot be sent.\n"
         "hint: run it again, or leave it out: %foveal_cells --forget data"
     )
     assert mended.outputs == []
@@ -105,7 +105,7 @@ def test_run_all_stops_at_a_failing_cell_and_at_a_failing_job(run: Run) -> None:
 
 def test_a_failed_job_says_why_and_shows_the_line_of_the_cell(run: Run) -> None:
     (failed,) = run("%%foveal_run --wait --name wrong\n\nraise ValueError('no good')")
-    assert "Nothing came" not in shown(failed)
+    assert "has no results yet" not in shown(failed)
     assert f'In_{failed.execution_count}.py", line 3, in <module>' in shown(failed)
     lines = error(failed).splitlines()
     assert lines[0] == "JobFailed"
@@ -138,13 +138,13 @@ def test_without_a_name_and_an_id_a_cell_is_told_to_have_a_name(run: Run) -> Non
 
 
 REFUSED = {
-    "%%foveal_run\nprint(numbers)": "line 2: 'numbers' is defined in no cell",
-    "%%foveal_run\n!ls": "line 2: !ls is for notebooks alone",
+    "%%foveal_run\nprint(numbers)": "line 2: 'numbers' is not defined in any cell",
+    "%%foveal_run\n!ls": "line 2: !ls works in notebooks only",
     "%%foveal_run --on moon\n1": "Invalid target 'moon'",
     "%%foveal_run --on vertex\n1": "The target vertex needs a project",
     "%%foveal_run --name a/b\n1": "Invalid job name 'a/b'",
     "%%foveal_code --no-run\nx = (": "line 2: '(' was never closed",
-    "%%foveal_code data\nx = !ls": "line 2: !ls is for notebooks alone",
+    "%%foveal_code data\nx = !ls": "line 2: !ls works in notebooks only",
     "%foveal_init --requirements none.txt": "The requirements none.txt cannot be read",
     "%foveal_init --package=-r": "--package: expected a package",
     "%foveal_init --packages timm": "unrecognized arguments",
@@ -166,7 +166,7 @@ def test_a_check_that_fails_sends_nothing(run: Run, tmp_path: Path) -> None:
         "%%foveal_code data\ntable = open('table.csv').read()",
         "%%foveal_run --check\nprint(table)",
     )
-    assert "The cells do not run in a process of their own" in error(refused)
+    assert "The cells fail when they are run in a new process" in error(refused)
     assert "No such file or directory: 'table.csv'" in error(refused)
     assert jobs(tmp_path) == []
 

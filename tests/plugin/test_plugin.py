@@ -108,7 +108,7 @@ def test_doctor_lists_what_works_and_what_does_not(installed: Installed) -> None
     }
     broken = {p["name"]: p["error"] for p in plugins if p["error"] is not None}
     assert set(broken) == {"hopeless", "fovea", "broken.check", "paper"}
-    assert "the name is taken by foveal itself" in broken.pop("fovea")
+    assert "the name is already used by foveal" in broken.pop("fovea")
     assert all("RuntimeError: this package is broken on purpose" in e for e in broken.values())
     assert {p["package"] for p in plugins if p["error"]} == {"foveal-broken"}
     assert [f["id"] for f in found["findings"]].count("plugin.broken") == 4

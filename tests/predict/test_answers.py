@@ -169,7 +169,7 @@ def test_answers_are_saved_and_plotted(model: Model, photos: Path, tmp_path: Pat
         assert np.array_equal(np.asarray(image), answer.overlay)
     answer.save(tmp_path / "one.json")
     assert json.loads((tmp_path / "one.json").read_text()) == answer.record
-    with pytest.raises(UsageError, match="unknown ending"):
+    with pytest.raises(UsageError, match="unknown file extension"):
         answer.save(tmp_path / "one.xyz")
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="Cannot write"):
@@ -227,7 +227,7 @@ def test_masks_are_kept_compressed_and_come_back(tiny_masks: Bundle, tmp_path: P
         assert np.array_equal(answer.mask, mask)
         assert np.array_equal(other.mask, mask)
         assert answer.text == other.text
-    with pytest.raises(UsageError, match="Only classes have probabilities"):
+    with pytest.raises(UsageError, match="Only classification has probabilities"):
         answers[0].top()
     one = model.predict(sorted(folder.iterdir())[0], out=tmp_path / "one")
     assert isinstance(one, Answer)
@@ -247,7 +247,7 @@ def test_probabilities_of_pictures_as_an_array(
     assert model.predict_proba(photos / "circle" / "0.png").shape == (1, 2)
     with pytest.raises(ImageError):
         model.predict_proba([photos / "none.png"])
-    with pytest.raises(UsageError, match="Only classes have probabilities"):
+    with pytest.raises(UsageError, match="Only classification has probabilities"):
         Model(tiny_reader.path).predict_proba(arrays)
 
 
@@ -280,7 +280,7 @@ def test_a_model_is_saved_as_one_file(
 
 
 def test_evaluating_without_data_needs_the_run(model: Model) -> None:
-    with pytest.raises(UsageError, match="run of this model is not at hand"):
+    with pytest.raises(UsageError, match="run of this model cannot be found"):
         model.val()
 
 

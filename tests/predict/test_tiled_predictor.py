@@ -191,7 +191,7 @@ def test_evidence_explains_a_tiled_answer_and_occlusion_refuses(predictor: Predi
     assert explanation.heat[0].tolist() == [0.0] * 20 + [1.0] * 20
     with pytest.raises(UsageError, match="64 predictions") as caught:
         explain_occlusion(predictor, picture)
-    assert caught.value.hint == "--method evidence"
+    assert caught.value.hint == "use --method evidence"
 
 
 def test_a_small_copy_of_a_raster_is_the_mean_of_its_areas() -> None:

@@ -78,9 +78,9 @@ def test_a_vote_predicts_explains_and_is_pickled(together: str) -> None:
     assert model.explain(dark).label == "circle"
     assert "'tiny', 'small' vote" in repr(model)
     assert pickle.loads(pickle.dumps(model))(dark).scores == model(dark).scores
-    with pytest.raises(UsageError, match="one by one"):
+    with pytest.raises(UsageError, match="Several models that vote cannot be"):
         model.export("onnx")
-    with pytest.raises(UsageError, match="several that vote"):
+    with pytest.raises(UsageError, match="several models that vote"):
         model.explain(dark, method="occlusion")
 
 

@@ -50,7 +50,7 @@ def test_a_network_without_memory_is_busy_and_blames_no_picture(
     answer = client.post("/predict/tiny", content=dark_png)
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
-    assert answer.json() == {"error": "There is not enough memory for this request now."}
+    assert answer.json() == {"error": "There is currently not enough memory for this request."}
 
 
 def test_a_network_that_gives_no_number_is_an_error_of_the_server(

@@ -152,7 +152,7 @@ def test_explain_adds_the_picture_under_its_mask(masks: httpx.Client, picture: b
         ("discs", "mask=polygon", "Invalid value for 'mask'. Expected png, rle or none."),
         ("discs", "mask=", "Invalid value for 'mask'. Expected png, rle or none."),
         ("discs", "expected=red", "A mask cannot be compared with 'expected'."),
-        ("tiny", "mask=png", "This model answers without a mask. Leave out 'mask'."),
+        ("tiny", "mask=png", "This model predicts no mask. Leave out 'mask'."),
     ],
 )
 def test_what_a_mask_cannot_be_asked_is_a_bad_request(

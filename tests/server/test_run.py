@@ -162,7 +162,7 @@ def test_a_name_that_cannot_stand_in_a_route_is_refused(predictor: Predictor, na
 
 
 def test_no_model_is_refused() -> None:
-    with pytest.raises(UsageError, match="no model"):
+    with pytest.raises(UsageError, match="No model"):
         create_app({})
 
 

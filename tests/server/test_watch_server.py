@@ -91,7 +91,7 @@ def test_a_request_to_stop_is_written_for_the_training(
 def test_what_is_not_running_cannot_be_stopped(run: RunDirectory, client: httpx.Client) -> None:
     answer = client.post("/stop")
     assert answer.status_code == 409
-    assert answer.json() == {"error": "This training is not running."}
+    assert answer.json() == {"error": "This training is no longer running."}
     assert not run.stop_request.exists()
 
 

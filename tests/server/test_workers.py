@@ -153,7 +153,7 @@ def test_a_worker_that_hangs_is_replaced(tiny_bundle: Bundle, bright_jpeg: bytes
         assert workers_of(process).isdisjoint(before)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
-    assert "worker 1 has been silent for 3 s: it is killed" in errors
+    assert "worker 1 has not responded for 3 s; killing it" in errors
     assert "worker 2 was killed by SIGKILL; starting another" in errors
 
 

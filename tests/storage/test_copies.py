@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_written_to_is_said_once(
     copies = Copies(tmp_path / "file" / "below", 1000)
     assert [copies.get(key, lambda: b"x") for key in "ab"] == [b"x", b"x"]
     assert len(caplog.records) == 1
-    assert "cannot be kept" in caplog.text
+    assert "Cannot cache remote files" in caplog.text
 
 
 def test_threads_and_processes_share_them(tmp_path: Path) -> None:

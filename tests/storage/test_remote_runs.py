@@ -309,7 +309,9 @@ def test_what_cannot_be_brought_to_the_url_stays_here_and_goes_there_later(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Upload, "send", send)
-        with pytest.raises(RemoteError, match=r"The run is whole in .*, but did not get") as raised:
+        with pytest.raises(
+            RemoteError, match=r"The run is complete in .*, but could not be copied"
+        ) as raised:
             foveal.train(photos, out=out, epochs=2, overrides=SMALL)
     s3_proxy.heal()
     assert raised.value.hint == f"foveal train --resume {out}/classify/photos"
@@ -346,7 +348,7 @@ def test_one_machine_at_a_time_has_a_run(
         assert one.renew()
 
     monkeypatch.setattr(foveal.workflow.lease.time, "sleep", sleep)
-    with pytest.raises(UsageError, match=r"Another process .* works on the run") as raised:
+    with pytest.raises(UsageError, match=r"Another process .* is working on the run") as raised:
         other.take()
     assert raised.value.error_code == "run_busy"
     monkeypatch.undo()

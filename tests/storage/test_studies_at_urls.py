@@ -89,5 +89,5 @@ def test_what_cannot_be_is_said(bucket: str, tmp_path: Path) -> None:
     for url in (f"{bucket}/runs/tune/classify/none", f"{bucket}/none"):
         with pytest.raises(BundleError, match=f"There is no study at {url}"):
             foveal.tune(resume=url, verbose=False)
-    with pytest.raises(UsageError, match="which the others of a cluster do not see"):
+    with pytest.raises(UsageError, match="which other machines of a cluster cannot access"):
         foveal.tune(tmp_path, trials=2, on="ray:auto", out=f"{bucket}/runs", verbose=False)

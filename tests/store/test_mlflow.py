@@ -126,7 +126,7 @@ def test_without_mlflow_the_command_that_installs_it_is_said(
     with pytest.raises(MissingExtraError, match="needs MLflow") as caught:
         model.push("cats", store="mlflow:")
     assert "[mlflow]" in str(caught.value.hint)
-    with pytest.raises(UsageError, match="have no parent"):
+    with pytest.raises(UsageError, match="cannot have a parent"):
         model.push("cats", store="mlflow:", parent=1)
 
 

@@ -207,7 +207,7 @@ def test_another_task_cannot_be_the_next_version(
 ) -> None:
     store = Store(files)
     store.push(make_bundle(), "cats")
-    with pytest.raises(UsageError, match="Version 1 is of the task 'classify'"):
+    with pytest.raises(UsageError, match="Version 1 is for the task 'classify'"):
         store.push(tiny_reader, "cats")
     assert store.state("cats").versions == (1,)
 

@@ -42,7 +42,7 @@ def test_a_damaged_font_file_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_font_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"There is no font file .*mine\.ttf"):
+    with pytest.raises(DataError, match=r"The font file .*mine\.ttf does not exist"):
         choose_fonts(str(tmp_path / "mine.ttf"), "abc")
 
 

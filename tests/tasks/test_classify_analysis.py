@@ -120,7 +120,7 @@ def test_the_confusion_and_its_most_frequent_pairs() -> None:
         {"target": "cat", "prediction": "dog", "count": 3, "share": 0.5},
         {"target": "dog", "prediction": "cat", "count": 1, "share": 1.0},
     ]
-    assert "cat is taken for dog 3 times (50 % of cat)." in details["highlights"]
+    assert "cat is mistaken for dog 3 times (50 % of cat)." in details["highlights"]
 
 
 def test_undefined_figures_are_null_so_that_the_details_are_json() -> None:

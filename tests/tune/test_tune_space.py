@@ -83,7 +83,10 @@ def test_a_range_cannot_be_widened(value, end):
         ({"model.backbone": ["lite", "resnet"]}, r"Expected within lite, cnn"),
         ({"model.backbone": []}, r"Expected within lite, cnn"),
         ({"train.mixup": True}, r"Expected within 0 to 0\.4"),
-        ({"train.mixpu": 0.1}, r"no 'train\.mixpu'. Expected some of: model\.backbone"),
+        (
+            {"train.mixpu": 0.1},
+            r"Unknown key 'train\.mixpu' of the space. Expected one of: model\.backbone",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_range(asked, message):

@@ -89,7 +89,7 @@ def test_another_recipe_is_another_study(ended, photos, monkeypatch):
 def test_without_a_comparison_the_default_stays(photos, tmp_path, monkeypatch):
     without_comparison(monkeypatch)
     found = study(photos, tmp_path, trials=2, epochs=1)
-    assert found.sentence == "the default stays: there was no time left for the comparison"
+    assert found.sentence == "the default stays, because no time was left for the comparison"
     assert Recipe.load(found.recipe) == Recipe.load(folder_in(tmp_path).fixed.recipe)
 
 
@@ -222,7 +222,7 @@ def test_no_data_is_refused(tmp_path):
 
 
 def test_a_study_needs_an_end(photos, tmp_path):
-    with pytest.raises(UsageError, match="needs an end"):
+    with pytest.raises(UsageError, match="needs a limit"):
         study(photos, tmp_path, trials=None)
 
 

@@ -71,10 +71,10 @@ def test_pairs_that_are_not_whole_do_not_count_and_that_is_said(folder):
 
 def test_nothing_to_compare_leaves_the_default(folder):
     assert judge(folder, None, "accuracy").sentence == (
-        "the default stays: no other recipe was trained to its end"
+        "the default stays, because no other recipe was trained to the end"
     )
     verdict = judge(folder, 4, "accuracy")
-    assert verdict.sentence == "the default stays: there was no time left for the comparison"
+    assert verdict.sentence == "the default stays, because no time was left for the comparison"
     assert verdict.to_json()["difference"] == {"value": None, "low": None, "high": None}
 
 

@@ -34,9 +34,9 @@ def recipe(*overrides: str, **knobs: Any) -> Recipe:
 def test_a_short_budget_is_to_be_longer_and_the_pictures_smaller() -> None:
     short = recipe(budget_s=90.0, image_size=48, strategy="scratch")
     assert said(short, beaten=False, stopped="budget") == (
-        "Nothing was learnt that can be shown, after 38 steps. What may help: a longer training "
-        "(--budget 6m); smaller pictures (--image-size 24); more labelled pictures (595 were "
-        "trained on); labels that are right (foveal check DATA)."
+        "No improvement over the baseline can be shown, after 38 steps. What may help: a longer "
+        "training (--budget 6m); smaller pictures (--image-size 24); more labelled pictures "
+        "(595 were trained on); labels that are right (foveal check DATA)."
     )
 
 
@@ -50,7 +50,7 @@ def test_a_short_budget_is_to_be_longer_and_the_pictures_smaller() -> None:
 def test_a_finished_training_is_to_be_longer_or_deeper(knobs: dict[str, Any], way: str) -> None:
     words = said(recipe(**knobs), beaten=True, stopped="finished")
     assert words is not None
-    assert words.startswith("Too little was learnt")
+    assert words.startswith("The model did not learn enough")
     assert way in words
 
 

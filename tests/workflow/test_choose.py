@@ -233,5 +233,5 @@ def test_every_reason_belongs_to_a_key(task: str) -> None:
 @pytest.mark.parametrize("other", ["task=segment", "model.hidden=64"])
 def test_a_head_that_is_not_linear_cannot_be_fitted_at_once(other: str) -> None:
     assert chosen(PHOTOS, "train.head_solver=lbfgs").train.head_solver == "lbfgs"
-    with pytest.raises(RecipeError, match="head_solver=lbfgs fits a linear head"):
+    with pytest.raises(RecipeError, match="head_solver=lbfgs can only fit a linear classifier"):
         chosen(PHOTOS, "train.head_solver=lbfgs", other)

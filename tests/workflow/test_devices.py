@@ -201,7 +201,7 @@ def test_a_process_that_stands_still_is_not_waited_for(
     with disturbed(monkeypatch, stop) as attempts:
         trained(task)
     assert len(attempts) == 2
-    assert "a training process did not answer in time" in caplog.text
+    assert "a training process did not respond in time" in caplog.text
     assert len(rows(task.run)) == 2
 
 
@@ -246,8 +246,8 @@ def test_a_request_to_stop_is_heard_by_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (("train.batch_size=1",), "cannot be shared by 2 processes"),
-        (("train.compile=true", "train.batch_size=4"), "works in one process alone"),
+        (("train.batch_size=1",), "is too small for 2 processes"),
+        (("train.compile=true", "train.batch_size=4"), "works in a single process only"),
     ],
 )
 def test_what_cannot_be_shared_is_refused_beforehand(

@@ -41,7 +41,7 @@ def test_a_full_disk_stops_a_run_that_can_go_on(run: RunDirectory) -> None:
     run.checkpoints.mkdir()
     with pytest.raises(FovealError, match="No space left") as caught, ending(run, is_new=True):
         raise NO_SPACE
-    assert caught.value.hint == f"free some space, then: foveal train --resume {run.path}"
+    assert caught.value.hint == f"free some disk space, then: foveal train --resume {run.path}"
     assert run.path.is_dir()
 
 
@@ -54,7 +54,7 @@ def test_a_full_disk_stops_a_run_that_can_go_on(run: RunDirectory) -> None:
     ],
 )
 def test_memory_that_is_not_enough_is_no_bug(run: RunDirectory, error: Exception) -> None:
-    with pytest.raises(FovealError, match="memory is not enough"), ending(run, is_new=True):
+    with pytest.raises(FovealError, match="not enough memory"), ending(run, is_new=True):
         raise error
 
 
@@ -70,4 +70,4 @@ def test_a_name_that_is_taken_is_announced(
     with caplog.at_level("INFO", logger="foveal"):
         second = RunDirectory.create(tmp_path, "classify", "photos")
     assert second.name == "photos-2"
-    assert f"{run.path} already: this one is {second.path}" in caplog.text
+    assert f"{run.path} is taken; this run is named {second.path}" in caplog.text

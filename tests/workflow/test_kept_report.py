@@ -35,14 +35,14 @@ def looks(folder: Path, caplog: pytest.LogCaptureFixture, recipe: Recipe | None 
 def test_a_check_is_kept_until_the_data_change(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert "not checked yet" in looks(folder, caplog)
+    assert "not been checked yet" in looks(folder, caplog)
     assert looks(folder, caplog) == ""
     picture = next(folder.rglob("*.png"))
     status = picture.stat()
     os.utime(picture, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert "the data changed" in looks(folder, caplog)
+    assert "the data has changed" in looks(folder, caplog)
     picture.rename(picture.with_name("other.png"))
-    assert "the data changed" in looks(folder, caplog)
+    assert "the data has changed" in looks(folder, caplog)
     (folder / ".foveal").mkdir()
     (folder / ".foveal" / "review.jsonl").write_text("{}")
     assert looks(folder, caplog) == ""
@@ -62,7 +62,7 @@ def test_what_is_not_given_is_read_as_it_was_checked(
 def test_a_damaged_report_is_made_again(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     looks(folder, caplog)
     Workspace.of(folder).report.write_text("{")
-    assert "not checked yet" in looks(folder, caplog)
+    assert "not been checked yet" in looks(folder, caplog)
 
 
 def test_features_are_computed_again_where_the_last_check_had_them(

@@ -65,4 +65,4 @@ def test_resuming_a_busy_run_is_one_line(
         assert foveal_run(["train", option, str(run.path)]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[-2].startswith("error: Another process (process id ")
-    assert said[-1] == f"hint: wait for it; to see how far it is: foveal watch {run.path}"
+    assert said[-1] == f"hint: wait for it; to follow it: foveal watch {run.path}"

@@ -51,7 +51,7 @@ def test_masks_that_fit_are_no_finding(tmp_path: Path) -> None:
     [
         ("moved", "fits better moved 10 % left"),
         ("mirrored", "fits better mirrored"),
-        ("empty", "it is empty, and the picture is not"),
+        ("empty", "it is empty, but the picture is not"),
         ("another", "fits better"),
     ],
 )

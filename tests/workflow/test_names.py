@@ -117,7 +117,7 @@ def test_stored_models_vote_and_are_pickled(place: Path) -> None:
         store.push(write_bundle(place / str(accuracy), accuracy), "ants")
     model = foveal.load("ants:1,ants:2")
     assert "vote" in repr(model)
-    with pytest.raises(UsageError, match="published one by one"):
+    with pytest.raises(UsageError, match="cannot be published together"):
         model.push("bees")
     again = pickle.loads(pickle.dumps(foveal.load("ants:1")))
     assert again.metrics["accuracy"] == 0.7

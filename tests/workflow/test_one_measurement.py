@@ -140,7 +140,7 @@ def test_tiles_are_run_once_more_to_calibrate_on_joined_maps(runs: dict[str, Any
     rest = sum(seen.values()) - proven
     # Calibration and evaluation answer the same whole pictures, in the same tiles.
     assert rest > 0 and rest % 2 == 0
-    assert "maps are not kept" in (model.run / "train.log").read_text()
+    assert "maps are not stored" in (model.run / "train.log").read_text()
 
 
 KILLED = """

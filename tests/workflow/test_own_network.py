@@ -94,7 +94,7 @@ def test_it_trains_resumes_and_answers_without_its_code(folder: Path, tmp_path: 
     ("name", "message"),
     [
         ("Branching", "cannot be exported to ONNX"),
-        ("Noisy", "gives different outputs once it is exported"),
+        ("Noisy", "returns different outputs after export"),
     ],
 )
 def test_what_cannot_ship_is_refused_before_anything_is_decoded(

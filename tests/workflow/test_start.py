@@ -144,7 +144,7 @@ def test_data_that_the_model_has_learnt_leave_nothing_to_measure_on(
     for name in side(run_of(shapes), "train"):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, tmp_path / "data" / name)
-    with pytest.raises(DataError, match="has learnt every validation picture"):
+    with pytest.raises(DataError, match="was trained on every validation picture"):
         foveal.train(tmp_path / "data", out=tmp_path / "runs", start_from=shapes, verbose=False)
     assert not list((tmp_path / "runs").rglob("bundle.json"))
 
@@ -194,7 +194,7 @@ def test_rows_of_the_head_move_with_their_labels(
         ({"backbone": "efficientnet_lite0"}, "= efficientnet_lite0 contradicts"),
         ({"image_size": 64}, "= 64 contradicts"),
         ({"task": "segment"}, "= segment contradicts"),
-        ({"strategy": "scratch"}, "begins with random weights"),
+        ({"strategy": "scratch"}, "starts from random weights"),
     ],
 )
 def test_what_contradicts_the_model_is_refused(
@@ -206,7 +206,7 @@ def test_what_contradicts_the_model_is_refused(
 
 
 def test_a_model_without_weights_is_refused(tmp_path: Path, tiny_bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match="no weights to start from"):
+    with pytest.raises(UsageError, match="no trainable weights to start from"):
         foveal.train(tmp_path, start_from=tiny_bundle.path, verbose=False)
 
 

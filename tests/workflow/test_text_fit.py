@@ -90,7 +90,9 @@ def test_readers_that_learnt_nothing_say_so(
     monkeypatch.setattr(text_fit, "_BATCH", 80)
     report = foveal.check(tmp_path / "texts", task="read", features=True, verbose=False)
     assert not any(f.id == "texts.suspect" for f in report.findings)
-    assert "texts are not judged: readers of the other folds read" in caplog.text
+    assert (
+        "texts are not checked for errors: readers trained on the other folds agree" in caplog.text
+    )
 
 
 def test_too_few_pictures_to_learn_reading_from_are_said(
@@ -99,4 +101,4 @@ def test_too_few_pictures_to_learn_reading_from_are_said(
     for number in range(3):
         PILImage.new("L", (20, 16), 40 * number).save(tmp_path / f"A{number}.png")
     foveal.check(tmp_path, task="read", features=True, verbose=False)
-    assert "texts are not judged: 3 are too few" in caplog.text
+    assert "texts are not checked for errors: 3 are too few" in caplog.text

@@ -282,7 +282,7 @@ def test_one_class_and_an_empty_folder_are_data_errors(
     draw_folder: DrawFolder, tmp_path: Path
 ) -> None:
     one = draw_folder(tmp_path / "one", classes=("circle",))
-    with pytest.raises(DataError, match="nothing to tell apart"):
+    with pytest.raises(DataError, match="no classes to tell apart"):
         foveal.train(one, out=tmp_path / "runs", overrides=SMALL)
     assert not any((tmp_path / "runs").rglob("*")), "a half-made run is left behind"
     (tmp_path / "empty").mkdir()
@@ -345,7 +345,7 @@ def test_the_head_on_frozen_features_is_fitted_at_once(
     assert (row["step"], row["best"]) == (0, 1)
     # Random filters tell circles from squares well enough; chance answers half of them.
     assert trained.metrics["accuracy"] > 0.7
-    assert "the head: in cross-validation on" in (run_of(trained) / "train.log").read_text()
+    assert "the head: cross-validation on" in (run_of(trained) / "train.log").read_text()
 
 
 def test_an_extension_of_a_fitted_head_trains_it_in_steps(photos: Path, tmp_path: Path) -> None:

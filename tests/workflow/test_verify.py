@@ -85,7 +85,7 @@ def test_a_network_that_foveal_did_not_export_is_none_to_verify(
     bare.write_bytes(tiny_bundle.model_bytes())
     line = ["verify", str(bare), "--against", str(tiny_bundle.path), "--data", str(photos)]
     assert run(line) == 2
-    assert "foveal has not exported it" in capsys.readouterr().err
+    assert "was not exported by foveal" in capsys.readouterr().err
 
 
 def test_a_bundle_that_is_called_like_an_export_is_verified_as_a_bundle(

@@ -108,7 +108,7 @@ def test_the_probe_stops_where_nothing_works(server: ServerHandle) -> None:
     assert [f.severity for f in probe(server.url, other)] == ["info", "error"]
     other = VertexSettings("0.0.0.0", 8080, None, "/elsewhere", None)
     found = list(probe(server.url, other))
-    assert found[-1].message.endswith("There is nothing at this address. See /docs.")
+    assert found[-1].message.endswith("Not found. See /docs for the routes.")
     with pytest.raises(UsageError, match="Expected http://HOST:PORT"):
         list(probe("localhost:8080", None))
 

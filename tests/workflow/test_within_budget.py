@@ -62,7 +62,7 @@ def test_pictures_get_smaller_next() -> None:
     _, chosen = fitted("read", CAPTCHAS, Speed(0.01, 0.03))
     assert (chosen.pipeline.height, chosen.train.batch_size) == (32, 16)
     assert (
-        "fit at 32 px in batches of 16 (learning takes at least 200)"
+        "fit at 32 px in batches of 16 (training needs at least 200)"
         in chosen.reasons["pipeline.image_size"]
     )
 
@@ -71,7 +71,7 @@ def test_a_budget_that_is_never_enough_says_so(caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.WARNING):
         _, chosen = fitted("read", CAPTCHAS, Speed(0.1, 0.3))
     assert chosen.pipeline.height == 24
-    assert "a budget of 90 s is short for this machine" in caplog.text
+    assert "a budget of 90 s is too short for this machine" in caplog.text
 
 
 @pytest.mark.parametrize("given", ["pipeline.image_size=64", "pipeline.height=64"])
@@ -99,7 +99,7 @@ def test_without_time_for_the_features_the_pictures_get_smaller() -> None:
     # 6,000 features at 15 ms would take 90 s; at two thirds of the side 40.
     _, chosen = fitted("classify", PHOTOS, Speed(0.015, 0.06))
     assert (chosen.train.strategy, chosen.pipeline.height) == ("frozen", 128)
-    assert "features at 128 px take about 40 s" in chosen.reasons["pipeline.image_size"]
+    assert "computing features at 128 px takes about 40 s" in chosen.reasons["pipeline.image_size"]
 
 
 def test_a_network_is_timed_on_this_machine() -> None:

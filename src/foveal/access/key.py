@@ -67,9 +67,9 @@ class Rate:
         match = _RATE.fullmatch(text.strip())
         if match is None:
             raise UsageError(
-                f"Invalid rate. Expected a number of requests for each s, min, h or day. "
-                f"Received: {text!r}.",
-                hint="--rate 100/min",
+                "Invalid rate. Expected a number of requests per s, min, h or day. Received: "
+                f"{text!r}.",
+                hint="use --rate 100/min",
             )
         return cls(int(match[1]), match[2])
 
@@ -122,7 +122,7 @@ class Key:
             if scope not in SCOPES:
                 raise UsageError(unknown_name("scope", scope, SCOPES))
         if not self.scopes:
-            raise UsageError("A key without a scope may do nothing.", hint="--scope predict")
+            raise UsageError("A key needs at least one scope.", hint="use --scope predict")
         if self.concurrent is not None and not 1 <= self.concurrent <= _MOST_CONCURRENT:
             raise UsageError(
                 f"Invalid number of concurrent requests. Expected 1 to {_MOST_CONCURRENT}. "
@@ -197,14 +197,14 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 def _check_types(entry: dict[str, Any]) -> None:
     for name, kind in _TYPES.items():
         if name not in entry:
-            raise UsageError(f"A key has no field {name!r}.")
+            raise UsageError(f"Missing field {name!r} of a key.")
         value = entry[name]
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise UsageError(f"A key has an invalid {name!r}.")
+            raise UsageError(f"Invalid field {name!r} of a key. Received: {str(value)[:80]!r}.")
     if not _ID.fullmatch(entry["id"]) or not re.fullmatch(r"[0-9a-f]{64}", entry["sha256"]):
-        raise UsageError("A key has an invalid id or sha256.")
+        raise UsageError("Invalid id or sha256 of a key.")
     if not all(isinstance(scope, str) for scope in entry["scopes"]):
-        raise UsageError("A key has an invalid 'scopes'.")
+        raise UsageError("Invalid field 'scopes' of a key. Expected a list of strings.")
 
 
 def new_key() -> tuple[str, str]:
@@ -243,9 +243,8 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None:
         raise UsageError(
-            f"Invalid time until a key expires. Expected 30min, 12h, 90d, 2w or 1y. "
-            f"Received: {text!r}.",
-            hint="--expires 90d",
+            f"Invalid lifetime of a key. Expected 30min, 12h, 90d, 2w or 1y. Received: {text!r}.",
+            hint="use --expires 90d",
         )
     return int(match[1]) * _DURATIONS[match[2]]
 

@@ -48,7 +48,7 @@ def existing_keys_file(given: Path | None) -> Path | None:
     if given is None and not os.environ.get(_VARIABLE):
         return None
     raise UsageError(
-        f"There is no file of keys {path}.", hint=f"foveal keys create NAME --keys {path}"
+        f"There is no key file at {path}.", hint=f"foveal keys create NAME --keys {path}"
     )
 
 
@@ -73,14 +73,14 @@ class KeyFile:
             with self.path.open("rb") as file:
                 if os.fstat(file.fileno()).st_mode & stat.S_IWOTH:
                     raise UsageError(
-                        f"Anyone on this machine may add keys to {self.path}.",
+                        f"Every user of this machine can write to the key file {self.path}.",
                         hint=f"chmod 600 {self.path}",
                     )
                 content = file.read(_MOST_BYTES + 1)
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise UsageError(f"Cannot read the keys of {self.path}: {error.strerror}.") from error
+            raise UsageError(f"Cannot read the key file {self.path}: {error.strerror}.") from error
         try:
             return _parsed(content)
         except UsageError as error:
@@ -108,8 +108,8 @@ class KeyFile:
             for other in keys.values():
                 if other.name == name and other.state(now) == "active":
                     raise UsageError(
-                        f"There is an active key called {name!r} already: {other.id}.",
-                        hint=f"foveal keys revoke {other.id}, or another name",
+                        f"There is already an active key named {name!r}: {other.id}.",
+                        hint=f"foveal keys revoke {other.id}, or choose another name",
                     )
             text, key_id = new_key()
             while key_id in keys:
@@ -156,7 +156,9 @@ class KeyFile:
             keys = dict(self.read())
             yield keys
             if len(keys) > _MOST_KEYS:
-                raise UsageError(f"{self.path} has no room for more than {_MOST_KEYS} keys.")
+                raise UsageError(
+                    f"The key file {self.path} cannot hold more than {_MOST_KEYS} keys."
+                )
             entries = [key.to_json() for key in keys.values()]
             document = {"schema_version": _SCHEMA_VERSION, "keys": entries}
             text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -175,7 +177,7 @@ def _keep_owner(path: Path, before: os.stat_result | None) -> None:
 
 def _parsed(content: bytes) -> dict[str, Key]:
     if len(content) > _MOST_BYTES:
-        raise UsageError(f"It is larger than {_MOST_BYTES} bytes.")
+        raise UsageError(f"The file is larger than {_MOST_BYTES} bytes.")
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:

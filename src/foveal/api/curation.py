@@ -169,7 +169,8 @@ def clean(
     if undo:
         if auto or only or steps or dry_run:
             raise UsageError(
-                "Undoing brings back all of a cleaning. Expected nothing else with it."
+                "undo=True undoes a whole cleaning and cannot be combined with auto, only, steps "
+                "or dry_run."
             )
         return undo_cleaning(data)
     recipe = make_recipe(None, overrides, {"task": task, "label_regex": label_regex})

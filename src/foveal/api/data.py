@@ -133,7 +133,7 @@ def collect(
             return look_at_first_pages(wanted, allow_private=allow_private, progress=reporting)
         if out is None:
             raise UsageError(
-                "There is no folder to collect into.", hint=f"foveal collect {recipe} --out photos"
+                "No folder was given to collect into.", hint=f"foveal collect {recipe} --out photos"
             )
         return collect_pictures(
             wanted, Path(out), update=update, allow_private=allow_private, progress=reporting

@@ -161,7 +161,8 @@ def _measured(run: Any) -> Any:
     if isinstance(run, Model):
         if run.run is None:
             raise UsageError(
-                f"The run of {run.bundle.name} is not at hand, so its answers are not known.",
+                f"The run of {run.bundle.name} cannot be found, so its answers to the validation "
+                "pictures are unknown.",
                 hint='foveal.compare(one.evaluate("held-out"), two.evaluate("held-out"))',
             )
         return run.run

@@ -180,7 +180,8 @@ def serve(
         return
     if replicas is not None:
         raise UsageError(
-            "Replicas are those of a Ray cluster.", hint="--on ray:local, or --workers"
+            "Replicas need a Ray cluster.",
+            hint="use --on ray:local, or --workers for processes on this machine",
         )
 
     def open_models() -> Offer:

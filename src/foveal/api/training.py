@@ -320,14 +320,14 @@ def _launch_of(on: str | None, workers: int) -> Any:
     if on is None:
         if workers != 1:
             raise UsageError(
-                "workers are processes on Ray and need a target.",
+                "'workers' starts processes on Ray, which needs 'on'.",
                 hint=f'on="ray:local", workers={workers}; or devices={workers}',
             )
         return None
     target = Target.parse(on)
     if not target.is_joined:
         raise UsageError(
-            f"A training is sent to {target} as a whole.",
+            f"A training cannot join {target}; it has to be sent there as a job.",
             hint=f'foveal.submit(data, on="{target}")',
         )
     load_training()

@@ -30,7 +30,7 @@ def check_outputs(manifest: Manifest, specs: Sequence[TensorSpec]) -> None:
     expected = {spec.name: spec for spec in specs}
     if set(expected) != set(given) - {UNFAMILIARITY}:
         raise BundleError(
-            f"The outputs of the bundle do not fit its task. Expected {sorted(expected)}. "
+            f"The outputs of the bundle do not match its task. Expected {sorted(expected)}. "
             f"Received: {sorted(set(given) - {UNFAMILIARITY})}."
         )
     for name, spec in given.items():
@@ -75,17 +75,19 @@ def _find(values: Iterable[GraphValue], spec: TensorSpec) -> GraphValue:
     for value in values:
         if value.name == spec.name:
             if value.element not in (0, _TYPES[spec.dtype]):
-                raise BundleError(f"{spec.name} of model.onnx must be {spec.dtype}.")
+                raise BundleError(
+                    f"{spec.name!r} in model.onnx has the wrong data type. Expected {spec.dtype}."
+                )
             return value
-    raise BundleError(f"model.onnx has no {spec.name!r}, which bundle.json asks for.")
+    raise BundleError(f"model.onnx has no input or output {spec.name!r}, which bundle.json lists.")
 
 
 def _mismatch(
     where: str, spec: TensorSpec, shape: Sequence[int | None], classes: int
 ) -> BundleError:
     return BundleError(
-        f"{spec.name} in {where} does not fit a bundle with {classes} labels. "
-        f"Expected the shape {_shown(spec.shape)}. Received: {_shown(shape)}.",
+        f"{spec.name} in {where} does not match a bundle with {classes} labels. Expected the "
+        f"shape {_shown(spec.shape)}. Received: {_shown(shape)}.",
         hint="copy the bundle again, or train again",
     )
 

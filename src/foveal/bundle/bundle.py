@@ -240,7 +240,10 @@ def _changed(path: Path, name: str) -> BundleError:
 
 def _check_names(path: Path, names: set[str], manifest: Manifest) -> None:
     if not is_name(manifest.name):
-        raise BundleError(f"Invalid name in {path}/bundle.json. Received: {manifest.name!r}.")
+        raise BundleError(
+            f"Invalid name in {path}/bundle.json. Expected letters, digits, '.', '_', '-'. "
+            f"Received: {manifest.name!r}."
+        )
     listed = set(manifest.files)
     odd = (listed | names) - ALLOWED_FILES - {MANIFEST_NAME}
     if odd:
@@ -251,6 +254,6 @@ def _check_names(path: Path, names: set[str], manifest: Manifest) -> None:
     missing = (listed | REQUIRED_FILES) - names
     if missing or not REQUIRED_FILES <= listed or listed != names - {MANIFEST_NAME}:
         raise BundleError(
-            f"{path} is incomplete. Listed in bundle.json: {sorted(listed)}. "
-            f"There: {sorted(names - {MANIFEST_NAME})}."
+            f"{path} is incomplete. Listed in bundle.json: {sorted(listed)}. Found: "
+            f"{sorted(names - {MANIFEST_NAME})}."
         )

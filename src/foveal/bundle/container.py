@@ -97,7 +97,7 @@ def _in_zip(path: Path) -> set[str]:
         raise BundleError(f"{path} is not a bundle: {error}.") from error
     names = {info.filename for info in infos}
     if len(names) != len(infos):
-        raise BundleError(f"{path} contains a file twice.", code="bundle_unsafe")
+        raise BundleError(f"{path} lists the same file twice.", code="bundle_unsafe")
     for info in infos:
         if stat.S_ISLNK(info.external_attr >> 16):
             raise BundleError(f"{path} contains a link: {info.filename}.", code="bundle_unsafe")

@@ -68,14 +68,14 @@ for _value in ("input", "output", "value"):
     _ALLOWED[_value] = {1: _TEXT, 2: "type", 3: _TEXT, 4: "entry"}
 # What is refused by name, as far as people may have meant it.
 _REFUSED = {
-    ("model", 20): "holds a training of its own",
-    ("model", 25): "holds functions of its own",
-    ("graph", 15): "holds sparse weights",
-    ("attribute", 6): "holds a graph inside a node, such as a loop",
-    ("attribute", 11): "holds a graph inside a node, such as a loop",
-    ("attribute", 22): "holds sparse weights",
-    ("attribute", 23): "holds sparse weights",
-    ("tensor", 13): "keeps weights in another file (external data)",
+    ("model", 20): "contains training information",
+    ("model", 25): "contains functions of its own",
+    ("graph", 15): "contains sparse weights",
+    ("attribute", 6): "contains a graph inside a node, such as a loop",
+    ("attribute", 11): "contains a graph inside a node, such as a loop",
+    ("attribute", 22): "contains sparse weights",
+    ("attribute", 23): "contains sparse weights",
+    ("tensor", 13): "stores weights in another file (external data)",
 }
 # Of a second one, readers would make one message of both.
 _ONCE = frozenset(
@@ -124,7 +124,9 @@ def check_onnx(model: bytes) -> Graph:
     """
     if model[4:8] == b"ORTM":
         # ONNX Runtime would read it as its own format, in which all of this can be said again.
-        raise BundleError("model.onnx is in a format of ONNX Runtime's own.", code="bundle_unsafe")
+        raise BundleError(
+            "model.onnx is in ONNX Runtime's own format, not in ONNX.", code="bundle_unsafe"
+        )
     walk = _Walk()
     walk.message(memoryview(model), "model", 0)
     if not walk.has_graph:
@@ -145,7 +147,7 @@ class _Walk:
 
     def message(self, view: memoryview, message: str, depth: int) -> None:
         if depth > _MAX_DEPTH:
-            raise _unsafe("nests too deeply")
+            raise _unsafe("is nested too deeply")
         allowed = _ALLOWED[message]
         seen = set()
         for number, kind, value in _fields(view):
@@ -170,8 +172,8 @@ class _Walk:
         self.nodes += message == "graph" and number == 1
         if self.fields > _MAX_FIELDS or self.nodes > _MAX_NODES:
             raise _unsafe(
-                f"has more parts than any network that foveal writes "
-                f"(at most {_MAX_NODES:,} operators and {_MAX_FIELDS:,} fields)"
+                f"is larger than any network that foveal writes (at most {_MAX_NODES:,} operators "
+                f"and {_MAX_FIELDS:,} fields)"
             )
 
     def _note(self, message: str, view: memoryview) -> None:
@@ -266,14 +268,17 @@ def _varint(view: memoryview, position: int) -> tuple[int, int]:
 
 def _damaged() -> BundleError:
     return BundleError(
-        "model.onnx is damaged, or written as no exporter writes it.",
+        "model.onnx is damaged, or encoded in a way that no exporter uses.",
         hint="copy the bundle again, or train again",
     )
 
 
 def _refused(message: str, number: int) -> BundleError:
     return _unsafe(
-        _REFUSED.get((message, number), f"holds what no network needs ({message}, field {number})")
+        _REFUSED.get(
+            (message, number),
+            f"contains a field that no network needs ({message}, field {number})",
+        )
     )
 
 

@@ -19,19 +19,19 @@ def promise(calibration: Calibration, task: Task | type[Task]) -> str:
         task: The bundle's; says what it means that an answer is right.
     """
     if calibration.not_usable is not None:
-        return f"Not usable yet: every answer is unsure. {calibration.not_usable}"
+        return f"Not usable yet: every answer is marked unsure. {calibration.not_usable}"
     if calibration.coverage is None or calibration.stated_accuracy is None:
         return ""
     if calibration.shown_accuracy is None:
         # Written before limits were tested.
         return (
-            f"On validation {share(calibration.stated_accuracy)} of the answers that are not "
-            f"unsure were right; {share(calibration.coverage)} of the pictures were answered so."
+            f"On validation, {share(calibration.stated_accuracy)} of the answers that are not "
+            f"unsure were right; {share(calibration.coverage)} of the pictures got such an answer."
         )
     words = (
         f"At least {share(calibration.shown_accuracy)} of the answers that are not unsure are "
         f"right on pictures like these, shown with 95 % confidence on {calibration.pictures} "
-        f"validation pictures; {share(calibration.coverage)} of them were answered so."
+        f"validation pictures; {share(calibration.coverage)} of them got such an answer."
     )
     wanted = calibration.wanted_accuracy
     if wanted is not None and wanted > calibration.shown_accuracy:
@@ -43,13 +43,13 @@ def promise(calibration: Calibration, task: Task | type[Task]) -> str:
 
 def right_words(task: Task | type[Task]) -> str:
     """Return when an answer counts as right, as a sentence to append; "" where that is plain."""
-    return f" Right is {task.right_when}." if task.right_when else ""
+    return f" An answer is right if it has {task.right_when}." if task.right_when else ""
 
 
 def _missing(calibration: Calibration, wanted: float) -> str:
     needed = metrics.pictures_needed(wanted)
     if calibration.pictures is not None and calibration.pictures < needed:
-        return f"even without a mistake, that takes {needed} validation pictures"
+        return f"even with no mistake, this takes {needed} validation pictures"
     return "too many of the surest answers are wrong"
 
 

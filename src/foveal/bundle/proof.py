@@ -75,7 +75,7 @@ class ProofInputs:
             )
         )
         if not is_whole:
-            raise BundleError(f"{PROOF_NAME} does not fit the network of the bundle.")
+            raise BundleError(f"{PROOF_NAME} does not match the network of the bundle.")
         return cls(inputs, arrays)
 
 

@@ -41,8 +41,9 @@ def one_class(given: CheckInput) -> Iterator[Finding]:
         yield finding(
             "labels.one_class",
             "error",
-            f"Every labelled picture ({count:,}) has the label {name!r}"
-            f"{' alone' if given.target == 'mask' else ''}: there is nothing to tell apart.",
+            f"Every labelled picture ({count:,}) has the label "
+            f"{name!r}{' alone' if given.target == 'mask' else ''}: there are no classes to tell "
+            "apart.",
             count=count,
             hint="add pictures whose masks contain a second class"
             if given.target == "mask"
@@ -65,7 +66,7 @@ def texts(given: CheckInput) -> Iterator[Finding]:
         f"{len(totals):,} classes for {plural(totals.total(), 'picture')}: the labels look like "
         f"texts, {quoted(sorted(own))}.",
         sorted(own),
-        hint="if they are what is written in the pictures: --task read",
+        hint="if they are the texts written in the pictures, use --task read",
     )
 
 
@@ -73,8 +74,11 @@ def texts(given: CheckInput) -> Iterator[Finding]:
 def few_pictures(given: CheckInput) -> Iterator[Finding]:
     """Classes with too few pictures for training and evaluation."""
     few = sorted(name for name, count in _totals(given).items() if 1 < count < _ENOUGH)
-    words = f"with fewer than {_ENOUGH} pictures, too few to learn and to measure: {quoted(few)}."
-    hint = f"add pictures of them, {_ENOUGH} at least and better 50"
+    words = (
+        f"with fewer than {_ENOUGH} pictures, too few to learn from and to measure on: "
+        f"{quoted(few)}."
+    )
+    hint = f"add pictures of them: at least {_ENOUGH}, better 50"
     yield from about(few, "labels.few_pictures", "warning", "class", words, hint=hint)
 
 
@@ -82,7 +86,7 @@ def few_pictures(given: CheckInput) -> Iterator[Finding]:
 def single_picture(given: CheckInput) -> Iterator[Finding]:
     """Classes with one picture, which is used for training, so that the class is not evaluated."""
     rare = sorted(name for name, count in _totals(given).items() if count == 1)
-    words = f"with one picture only, trained on but never measured: {quoted(rare)}."
+    words = f"with a single picture, which is trained on and never measured: {quoted(rare)}."
     hint = "add pictures of them"
     yield from about(rare, "labels.single_picture", "warning", "class", words, hint=hint)
 
@@ -137,7 +141,7 @@ def not_measured(given: CheckInput) -> Iterator[Finding]:
             "labels.not_measured",
             "warning",
             "class",
-            "without a held-out picture, because all theirs belong together or are given for "
-            f"training: {quoted(unseen)}.",
+            "without a held-out picture, because all their pictures belong together or are given "
+            f"for training: {quoted(unseen)}.",
             hint="add pictures from another source, or let foveal split",
         )

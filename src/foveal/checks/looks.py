@@ -155,7 +155,7 @@ def bright(given: CheckInput) -> Iterator[Finding]:
 @check("images.low_information")
 def low_information(given: CheckInput) -> Iterator[Finding]:
     """Pictures with far less detail than the others: flat, or nearly empty."""
-    words = "with far less to see than in the others."
+    words = "with far less detail than the others."
     yield from _found(given, "images.low_information", judge_information, words)
 
 

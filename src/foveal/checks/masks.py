@@ -50,7 +50,7 @@ def suspect_masks(given: CheckInput) -> Iterator[Finding]:
         return
     suspects = tuple(Suspect(given.samples[i].id, float(score[i])) for i in doubted.tolist())
     first = int(doubted[0])
-    what = "it is empty, and the picture is not" if is_empty[first] else fit.change[first]
+    what = "it is empty, but the picture is not" if is_empty[first] else fit.change[first]
     yield Finding(
         id="masks.suspect",
         severity="warning",

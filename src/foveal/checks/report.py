@@ -120,7 +120,7 @@ class CheckReport:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{path} is not the report of a check: {error}.", hint="foveal check DATA"
+                f"{path} is not a report of foveal check: {error}.", hint="foveal check DATA"
             ) from error
 
 

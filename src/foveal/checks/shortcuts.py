@@ -61,7 +61,7 @@ def size_shortcut(given: CheckInput) -> Iterator[Finding]:
     A model may learn the size (through the padding) rather than the content, and fail on pictures
     from other sources. Compare its accuracy with this baseline.
     """
-    hint = "quote the accuracy beside this baseline; test on pictures of equal size"
+    hint = "report the accuracy beside this baseline, and test on pictures of equal size"
     yield from _shortcut(given, "data.size_shortcut", "size", "warning", hint)
 
 
@@ -88,7 +88,7 @@ def look_shortcut(given: CheckInput) -> Iterator[Finding]:
 
     This may be the actual difference between the classes, or how their pictures were taken.
     """
-    hint = "if the classes are not about that: add pictures of each class taken in other ways"
+    hint = "if the classes should not depend on it, add pictures of each class taken in other ways"
     yield from _shortcut(given, "data.look_shortcut", "look", "info", hint)
 
 
@@ -112,10 +112,10 @@ def _shortcut(
         yield finding(
             id,
             level,
-            f"The picture's {best.name} alone tells the {count} classes apart in "
+            f"The picture's {best.name} alone separates the {count} classes in "
             f"{100 * best.accuracy:.1f} % of the pictures ({100 * best.low:.1f} to "
-            f"{100 * best.high:.1f} %; guessing {100 * chance:.1f} %): the model may learn that "
-            "rather than what is shown.",
+            f"{100 * best.high:.1f} %; guessing {100 * chance:.1f} %): the model may learn this "
+            "instead of the content.",
             count=len(positions),
             hint=hint,
             method=f"The most frequent class of each of at most {_BINS} bins of the measure, by "
@@ -185,7 +185,7 @@ def _measures(scan: Scan, positions: NDArray[np.int64], group: Group) -> Iterato
     elif group == "file":
         size, quality = scan.files[positions].astype(np.float64).T
         yield "JPEG quality", _binned(quality)
-        yield "number of bytes a pixel", _binned(size / np.maximum(1, height * width))
+        yield "bytes per pixel", _binned(size / np.maximum(1, height * width))
         yield "file format", _named(scan.words[positions, 0])
         yield "camera or software", _named(scan.words[positions, 1])
     elif group == "surroundings":

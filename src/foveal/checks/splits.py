@@ -28,5 +28,5 @@ def empty_side(given: CheckInput) -> Iterator[Finding]:
                 f"There are no {name} pictures: {len(given.samples):,} in all, "
                 f"{len(given.scan.errors):,} unreadable.",
                 count=0,
-                hint="add pictures: every class needs two at least, better 50",
+                hint="add pictures: every class needs at least two, better 50",
             )

@@ -24,10 +24,10 @@ _FEWEST_OF_CLASS = 5
 # Pictures of the suggested class beside a suspect.
 _LIKE = 3
 _LEAST = 1e-9
-_HINT = "foveal review {}shows them; foveal clean --auto takes the surest"
+_HINT = "foveal review {}shows them; foveal clean --auto handles the surest"
 _HELD_OUT = (
-    "Validation and test pictures are among them: change their labels only where you looked "
-    "yourself, as a score on labels that a model corrected says nothing"
+    "Some are validation or test pictures: change their labels only after looking yourself, since "
+    "a score on labels that a model corrected means nothing"
 )
 
 

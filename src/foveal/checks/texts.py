@@ -78,9 +78,9 @@ def one_text(given: CheckInput) -> Iterator[Finding]:
         yield finding(
             "labels.one_text",
             "error",
-            f"Every labelled picture ({count:,}) has the text {text!r}: there is nothing to read.",
+            f"Every labelled picture ({count:,}) has the text {text!r}: there is nothing to learn.",
             count=count,
-            hint="say where the texts are: labels.csv with the columns image,text",
+            hint="put the texts into a labels.csv with the columns image,text",
         )
 
 
@@ -149,7 +149,7 @@ def text_lengths(given: CheckInput) -> Iterator[Finding]:
     limit = max(_LONGER_TIMES * median, median + _LONGER_BY)
     long = [i for i, text in _texts(given) if len(text) >= limit]
     words = f"of {limit} characters or more, up to {lengths[-1]}, where half have at most {median}."
-    hint, ids = "look at these pictures: do they show the whole text?", _ids(given, long)
+    hint, ids = "check that these pictures show the whole text", _ids(given, long)
     yield from about(ids, "labels.text_lengths", "info", "text", words, hint=hint)
 
 
@@ -167,9 +167,10 @@ def look_alike_characters(given: CheckInput) -> Iterator[Finding]:
         yield finding(
             "labels.look_alike_characters",
             "warning",
-            f"{_named(character)} prints like {_named(twin)}: no picture tells them apart.",
+            f"{_named(character)} looks the same as {_named(twin)} in print: no picture can tell "
+            "them apart.",
             _ids(given, fewer),
-            hint="write one of the two everywhere",
+            hint="use one of the two in all labels",
         )
 
 
@@ -196,7 +197,8 @@ def suspect_texts(given: CheckInput) -> Iterator[Finding]:
         severity="warning",
         message=(
             f"{plural(len(suspects), 'text')} of {len(judged):,} likely wrong: for example "
-            f"{suspects[0].sample} has {text!r} and reads {suspects[0].label or ''!r}."
+            f"{suspects[0].sample} is labelled {text!r} and looks like "
+            f"{suspects[0].label or ''!r}."
         ),
         samples=tuple(suspect.sample for suspect in suspects[:SHOWN]),
         count=len(suspects),

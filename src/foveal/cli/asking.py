@@ -61,7 +61,7 @@ def print_answers(
     if rows:
         write(table(("answer", "confidence", "", "picture"), map(_row, rows)))
     if failed:
-        note(f"{failed} of {total} pictures have no answer", quiet=quiet)
+        note(f"{failed} of {total} pictures could not be answered", quiet=quiet)
         raise typer.Exit(1)
 
 

@@ -110,7 +110,7 @@ def clean(
 def _one_of(**asked: bool) -> None:
     if sum(asked.values()) > 1:
         raise UsageError(
-            "--undo and --history go with no other option of clean.",
+            "--undo and --history cannot be combined with other options of clean.",
             hint="foveal clean DATA --undo",
         )
 

@@ -106,7 +106,7 @@ def collect(
     elif not collected.kept:
         private = " --allow-private" if allow_private else ""
         hint = f"foveal collect {recipe} --dry-run{private}"
-        raise DataError("Not one picture was collected.", hint=hint)
+        raise DataError("No picture was collected.", hint=hint)
     elif collected.stopped is None:
         note(f"next    foveal check {collected.out}", quiet=quiet)
 
@@ -116,15 +116,16 @@ def _no_pictures(recipe: str, pages: Sequence[FirstPage]) -> DataError:
     problems = {page.problem for page in pages}
     if len(problems) != 1 or problems == {None}:
         return DataError(
-            "The first pages list no pictures.", hint="try other selectors: item, picture"
+            "No pictures were found on the first pages.",
+            hint="change the selectors 'item' and 'picture' in the recipe",
         )
     problem = str(problems.pop())
     hints = {
         "private address": f"foveal collect {recipe} --dry-run --allow-private",
         "forbidden by robots.txt": "ask who runs the site, or collect somewhere else",
     }
-    hint = hints.get(problem, "open the addresses of classes in a browser")
-    return DataError(f"No first page could be read: {problem}.", hint=hint)
+    hint = hints.get(problem, "open the addresses under 'classes' in a browser")
+    return DataError(f"None of the first pages could be read: {problem}.", hint=hint)
 
 
 def _show(collected: Collected, *, as_json: bool, quiet: bool) -> None:
@@ -143,7 +144,10 @@ def _show(collected: Collected, *, as_json: bool, quiet: bool) -> None:
     for line in _notes(collected.notes):
         note(line, quiet=quiet)
     if collected.stopped is not None:
-        note(wrapped(f"Not finished: {collected.stopped}. The same command goes on."), quiet=quiet)
+        note(
+            wrapped(f"Not finished: {collected.stopped}. Run the same command again to continue."),
+            quiet=quiet,
+        )
 
 
 def _notes(notes: Iterable[str]) -> Iterator[str]:

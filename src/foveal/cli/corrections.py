@@ -111,7 +111,7 @@ def _list(found: Corrections) -> None:
         if len(rows) > _MOST_ROWS:
             write(f"and {len(rows) - _MOST_ROWS} more: --json lists all")
     else:
-        write("nothing was said yet")
+        write("no feedback yet")
 
 
 def _row(one: Correction) -> tuple[str, ...]:
@@ -151,7 +151,10 @@ def _say_merged(merged: Merged, *, quiet: bool) -> None:
     if merged.already:
         write(f"{plural(len(merged.already), 'picture')} already there")
     for id, (name, label) in merged.conflicting.items():
-        write(f"correction {id} is not merged: {name} is there as {'|'.join(label)!r}")
+        write(
+            f"correction {id} is not merged: {name} is already there with the label "
+            f"{'|'.join(label)!r}"
+        )
     if merged.conflicting:
         note(f"next    foveal review {merged.into}", quiet=quiet)
     note(f"next    foveal train {merged.into} --from MODEL", quiet=quiet)

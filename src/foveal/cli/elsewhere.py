@@ -65,8 +65,8 @@ def refuse_going_on(options: Mapping[str, object], on: str) -> None:
     for option, value in options.items():
         if value is not None:
             raise UsageError(
-                f"{option} works on a run of this machine and cannot be used together with --on.",
-                hint=f"leave --on {on} out",
+                f"{option} needs a run on this machine and cannot be combined with --on.",
+                hint=f"leave out --on {on}",
             )
 
 
@@ -139,8 +139,8 @@ def followed(job: Job, out: Path, *, quiet: bool) -> Model:
                 sys.stderr.write(f"{line}\n")
     except KeyboardInterrupt:
         sys.stderr.write(
-            f"\nthe job goes on: foveal jobs logs {job.name} -f\n"
-            f"to end it: foveal jobs stop {job.name}\n"
+            f"\nthe job continues: foveal jobs logs {job.name} -f\nto stop it: foveal jobs stop "
+            f"{job.name}\n"
         )
         raise SystemExit(130) from None
     state = job.state()

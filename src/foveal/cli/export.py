@@ -83,9 +83,7 @@ def export(
         _list(model, as_json=as_json, quiet=quiet)
         return
     if model is None or to is None:
-        raise UsageError(
-            "Nothing to export: expected MODEL and --to FORMAT.", hint="foveal export --list"
-        )
+        raise UsageError("MODEL and --to FORMAT are required.", hint="foveal export --list")
     options = options_of(
         int8=int8, fp16=fp16, with_app=with_app, gpu=gpu, without_pictures=without_pictures
     )
@@ -136,7 +134,7 @@ def _state(shown: JsonObject) -> str:
     if not shown["missing"]:
         return "ready"
     verb = "written" if shown["missing_to_write"] else "proven"
-    return f"cannot be {verb}: no {', '.join(shown['missing'])}"
+    return f"cannot be {verb} without {', '.join(shown['missing'])}"
 
 
 def exports_table(exports: Sequence[JsonObject]) -> str:

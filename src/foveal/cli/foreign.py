@@ -91,7 +91,7 @@ def _verb(args: Sequence[str], verbs: Mapping[str, str]) -> str:
         )
     if verb in _BOXES:
         raise UsageError(
-            f"foveal has no {verb}: it gives classes, texts and masks, no boxes.",
+            f"foveal has no {verb}: it predicts classes, texts and masks, not boxes.",
             hint="foveal train DATA --task segment finds which pixels belong to what",
         )
     raise UsageError(unknown_name("verb", verb, verbs), hint="foveal --help")
@@ -157,5 +157,5 @@ def _as_option(parameter: inspect.Parameter, value: str) -> list[str]:
     if bool in kinds:
         return [flag] if value.lower() in ("true", "1", "yes", "on") else []
     if value in ("True", "False"):
-        raise UsageError(f"{flag} takes a value. Received: {value}.")
+        raise UsageError(f"{flag} needs a value. Received: {value}.")
     return [flag, value]

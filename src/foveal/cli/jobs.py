@@ -35,7 +35,7 @@ def listed(as_json: Json = False, quiet: Quiet = False, debug: Debug = False) ->
         write_json({"schema_version": 1, "jobs": [_json(job) for job in known]})
         return
     if not len(known):
-        note("no job was sent from this machine", quiet=quiet)
+        note("no jobs have been sent from this machine", quiet=quiet)
         note("send one: foveal train FOLDER --on local --detach", quiet=quiet)
         return
     write(table(("job", "on", "state", "sent (UTC)"), known.rows()))
@@ -93,7 +93,7 @@ def stop(name: _Name, as_json: Json = False, quiet: Quiet = False, debug: Debug 
     elif before.is_final:
         note(f"{name} has ended already: {before}", quiet=quiet)
     else:
-        note(f"{name} was asked to stop; to see it end: foveal jobs logs {name} -f", quiet=quiet)
+        note(f"{name} was asked to stop; to follow it: foveal jobs logs {name} -f", quiet=quiet)
 
 
 @jobs.command("fetch")

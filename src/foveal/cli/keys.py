@@ -80,8 +80,8 @@ def create(
         return
     write(text)
     note(
-        f"{key.id} of {key.name}: {_allowed(key)}, expires {_expiry(key)}; kept in {file.path}\n"
-        "it is not shown again; send it as `Authorization: Bearer KEY`",
+        f"{key.id} of {key.name}: {_allowed(key)}, expires {_expiry(key)}; kept in "
+        f"{file.path}\nthe key is not shown again; send it as `Authorization: Bearer KEY`",
         quiet=quiet,
     )
 
@@ -105,7 +105,7 @@ def list_keys(
         rows = [(k.id, k.name, k.state(now), _allowed(k), _expiry(k)) for k in known]
         write(table(("id", "name", "state", "may", "expires"), rows))
     else:
-        note(f"no keys in {file.path}; make one: foveal keys create NAME", quiet=quiet)
+        note(f"no keys in {file.path}; create one: foveal keys create NAME", quiet=quiet)
 
 
 @keys.command("revoke")

@@ -33,7 +33,7 @@ _NO_MEMORY = (
     "bad_alloc",
 )
 _MORE_MEMORY = (
-    "end other programs, raise the limit (ulimit -v), or use smaller pictures and batches"
+    "close other programs, raise the limit (ulimit -v), or use smaller pictures and batches"
 )
 EXIT_USAGE = 2
 
@@ -139,15 +139,15 @@ def run(argv: Sequence[str]) -> int:
             where = f": {error.filename}" if error.filename else ""
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             _complain(
-                f"{error.strerror}{where}", "free some space, then try again" if full else None
+                f"{error.strerror}{where}", "free some disk space, then try again" if full else None
             )
             return EXIT_FAILED
         if _is_memory(error):
-            _complain("The memory of this machine is not enough.", _MORE_MEMORY)
+            _complain("This machine does not have enough memory.", _MORE_MEMORY)
             return EXIT_FAILED
         _complain(
             f"{type(error).__name__}: {_one_line(error)}",
-            "this is a bug in foveal: run again with --debug and report the output",
+            "this is a bug in foveal; run the command again with --debug and report the output",
         )
         return EXIT_FAILED
 
@@ -170,7 +170,10 @@ def build_app(args: Sequence[str]) -> typer.Typer:
     app = typer.Typer(
         name="foveal",
         help="Turn a folder of pictures into a model that you can ship.",
-        epilog="To start: foveal train FOLDER, with one folder of pictures for each class.",
+        epilog=(
+            "To start: foveal train FOLDER, where FOLDER contains one folder of pictures for each "
+            "class."
+        ),
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",

@@ -119,4 +119,4 @@ def refuse_without_on(options: Mapping[str, object]) -> None:
     """
     for option, value in options.items():
         if value is not None:
-            raise UsageError(f"{option} needs --on.", hint=f"--on ray:local {option} {value}")
+            raise UsageError(f"{option} needs --on.", hint=f"use --on ray:local {option} {value}")

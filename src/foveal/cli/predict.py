@@ -112,10 +112,12 @@ def predict(
     if as_csv and as_json:
         raise UsageError("--csv and --json cannot be used together.")
     if maps and out is None:
-        raise UsageError("--maps needs a folder to write to.", hint="--maps --out DIR")
+        raise UsageError(
+            "--maps needs a folder to write the maps to.", hint="use --maps --out FOLDER"
+        )
     if (instances is None) == (not pictures):
         hint = "foveal predict MODEL PICTURE"
-        raise UsageError("Pictures or --instances are needed, and not both.", hint=hint)
+        raise UsageError("Give either PICTURE or --instances.", hint=hint)
     if is_endpoint(model):
         _refuse_there({"--on": on, "--out": out, "--csv": as_csv or None, "--engine": engine})
         print_answers(
@@ -138,8 +140,8 @@ def predict(
     if on is not None:
         if as_csv or maps or out is None:
             raise UsageError(
-                "With --on, records go into files at --out, and neither --csv nor --maps is known.",
-                hint=f"--on {on} --out answers",
+                "With --on, --out is required, and --csv and --maps are not supported.",
+                hint=f"use --on {on} --out answers",
             )
         settings = {"workers": workers, "format": form, "batch_size": batch_size}
         _answer_on(opened, on, _files(asked), out, settings, as_json=as_json, quiet=quiet)
@@ -199,7 +201,7 @@ def _from_stdin(pictures: list[Any]) -> list[Any]:
     if "-" not in pictures:
         return pictures
     if len(pictures) > 1:
-        raise UsageError("- stands for stdin and must be the only PICTURE.")
+        raise UsageError("- means stdin and must be the only PICTURE.")
     data = sys.stdin.buffer.read()
     paths = _as_paths(data)
     # Imported late: it brings numpy, which `foveal --help` does without.
@@ -213,8 +215,8 @@ def _refuse_there(options: Mapping[str, object]) -> None:
     for option, value in options.items():
         if value is not None:
             raise UsageError(
-                f"{option} needs a model of this machine.",
-                hint=f"leave {option} out, or use --json",
+                f"{option} needs a model on this machine.",
+                hint=f"leave out {option}, or use --json",
             )
 
 
@@ -224,7 +226,10 @@ def _files(pictures: list[Any]) -> list[Any]:
         return pictures
     paths = _as_paths(sys.stdin.buffer.read()) if len(pictures) == 1 else None
     if paths is None:
-        raise UsageError("--out takes files, folders, globs and URLs, or paths on stdin.")
+        raise UsageError(
+            "--out cannot be combined with a picture on stdin. Expected files, folders, globs or "
+            "URLs, or paths on stdin."
+        )
     return paths
 
 
@@ -246,5 +251,8 @@ def _as_paths(data: bytes) -> list[str] | None:
         return None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
-        raise UsageError("Nothing was given on stdin.", hint="foveal predict MODEL - < picture.jpg")
+        raise UsageError(
+            "stdin is empty. Expected a picture, or one path per line.",
+            hint="foveal predict MODEL - < picture.jpg",
+        )
     return lines

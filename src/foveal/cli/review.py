@@ -56,11 +56,11 @@ def review(
         write_json({"schema_version": 1, "url": started.url, "suspects": suspects, "log": log})
     else:
         write(started.url)
-        note(f"{suspects:,} suspects; open it in a browser, Ctrl-C ends the page", quiet=quiet)
+        note(f"{suspects:,} suspects; open the page in a browser, Ctrl-C stops it", quiet=quiet)
         note(f"decisions are written to {log}", quiet=quiet)
         report = started.review.report
         if report.target == "labels" and not report.features:
-            note(f"to doubt labels too    foveal check {data} --features", quiet=quiet)
+            note(f"to check labels too    foveal check {data} --features", quiet=quiet)
     sys.stdout.flush()
     started.wait()
     if not as_json:

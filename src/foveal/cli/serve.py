@@ -105,7 +105,7 @@ def serve(
     if models and len(models) == 1 and store is None and is_store(models[0]):
         store, models = models[0], None
     if not models and store is None:
-        raise UsageError("There is no model to serve.", hint="foveal serve MODEL, or --store DIR")
+        raise UsageError("No model was given to serve.", hint="foveal serve MODEL, or --store DIR")
     # What is wrong with what is named is said before a model is read, and before a worker starts.
     checked = ServerOptions(**given)
     about = [_about(model, store) for model in models or ()]
@@ -145,11 +145,15 @@ def _announce(
         if options.app:
             _announce_app(url, options, quiet=quiet)
         if options.collect is not None:
-            note(f"it keeps feedback: foveal corrections {options.collect}", quiet=quiet)
+            note(f"feedback is kept: foveal corrections {options.collect}", quiet=quiet)
         if options.keys is not None:
-            note(f"it asks for a key of {options.keys}", quiet=quiet)
+            note(f"requests need a key of {options.keys}", quiet=quiet)
             if not options.is_loopback and options.tls_cert is None:
-                note("keys are sent in the clear: add --tls-cert, or a proxy with TLS", quiet=quiet)
+                note(
+                    "keys are sent unencrypted: add --tls-cert and --tls-key, or use a proxy with "
+                    "TLS",
+                    quiet=quiet,
+                )
     # A program that started us through a pipe waits for this line.
     sys.stdout.flush()
 
@@ -169,7 +173,7 @@ def _announce_app(url: str, options: ServerOptions, *, quiet: bool) -> None:
     if options.is_loopback:
         return
     if options.tls_cert is None:
-        note("phones want https for the camera: add --tls-cert and --tls-key", quiet=quiet)
+        note("phones need HTTPS for the camera: add --tls-cert and --tls-key", quiet=quiet)
     # Imported late: it brings all that serves, which `foveal serve --help` does without.
     from foveal.server.pages.phone import code_in_terminal
 

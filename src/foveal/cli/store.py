@@ -53,7 +53,7 @@ def push(
     """
     if to is not None and (store is not None or not to.startswith("mlflow:")):
         raise UsageError(
-            "Expected --to mlflow:URI, without --store.",
+            "--to expects mlflow:URI and cannot be combined with --store.",
             hint="foveal models push RUN NAME --to mlflow:http://localhost:5000",
         )
     progress = make_progress(quiet=quiet)
@@ -110,7 +110,9 @@ def pin(
 ) -> None:
     """Pin a test set: versions that are worse on it are not promoted."""
     if (data is None) is not none:
-        raise UsageError("Expected a test set, or --none.", hint=f"foveal models pin {name} DATA")
+        raise UsageError(
+            "Expected either a test set or --none.", hint=f"foveal models pin {name} DATA"
+        )
     progress = make_progress(quiet=quiet)
     opened, test = foveal.open_store(store, progress=progress), None
     try:

@@ -147,7 +147,8 @@ def train(
     is_joined = on is not None and Target.parse(on).is_joined
     if is_joined and detach:
         raise UsageError(
-            f"--detach: {on} ends with this command.", hint="--on local, or --on ray://HOST"
+            f"--detach cannot be used with {on}, which ends with this command.",
+            hint="use --on local, or --on ray://HOST",
         )
     if on is not None and not is_joined:
         alone = {"--find-lr": find_lr or None, "--resume-key": resume_key}
@@ -233,8 +234,8 @@ def _refuse(option: str, data: str | None, given: Mapping[str, Any]) -> None:
         other.append(KNOBS[name].flags[0] if name in KNOBS else _FLAGS.get(name, f"--{name}"))
     if other:
         raise UsageError(
-            f"{option} uses the recipe and the data of the run: "
-            f"{', '.join(other)} cannot be given.",
+            f"{option} uses the recipe and the data of the run, so {', '.join(other)} cannot be "
+            "given.",
             hint=f"foveal train {option} RUN" + (" --epochs +5" if option == "--continue" else ""),
         )
 
@@ -245,7 +246,7 @@ _FLAGS = {"overrides": "--set", "start_from": "--from", "resume_key": "--resume-
 def _asked(epochs: int | None, run: str) -> int:
     if epochs is None:
         raise UsageError(
-            "--continue needs the number of epochs to add.",
+            "--continue needs the number of epochs to add (--epochs +N).",
             hint=f"foveal train --continue {run} --epochs +5",
         )
     return epochs

@@ -129,8 +129,8 @@ def _refuse(data: str | None, given: dict[str, Any]) -> None:
         other.append(KNOBS[name].flags[0] if name in KNOBS else _KEYS.get(name, f"--{name}"))
     if other:
         raise UsageError(
-            f"--resume uses the data, the recipe and the space of the study: {', '.join(other)} "
-            "cannot be given.",
+            "--resume uses the data, the recipe and the space of the study, so "
+            f"{', '.join(other)} cannot be given.",
             hint="foveal tune --resume STUDY --budget 2h",
         )
 

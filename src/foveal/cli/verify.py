@@ -54,7 +54,7 @@ def verify(
             )
         elif origin is None:
             raise UsageError(
-                f"{model} is verified against the model that it was exported from.",
+                f"{model} can only be verified against the model that it was exported from.",
                 hint=f"foveal verify {model} --against RUN",
             )
         else:

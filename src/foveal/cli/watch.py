@@ -35,7 +35,7 @@ def watch(
             write_json({"schema_version": 1, "url": url, "run": run})
         else:
             write(url)
-            note("open it in a browser; Ctrl-C ends the page, not the training", quiet=quiet)
+            note("open it in a browser; Ctrl-C stops the page, not the training", quiet=quiet)
         sys.stdout.flush()
 
     foveal.watch(run, host=host, port=port, on_ready=announce)

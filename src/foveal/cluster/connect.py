@@ -36,8 +36,8 @@ def connected(target: Target, *, cores: int | None = None) -> Iterator[Any]:
     """
     if target.kind != "ray" or target.address not in ("local", "auto"):
         raise UsageError(
-            f"This process cannot connect to {target}. Expected ray:local or ray:auto.",
-            hint="--on ray:auto, on a machine of that cluster; or --on ray:local",
+            f"Cannot connect to {target} from this process. Expected ray:local or ray:auto.",
+            hint="use --on ray:auto, on a machine of that cluster; or --on ray:local",
         )
     ray = import_ray()
     if ray.is_initialized():
@@ -72,13 +72,13 @@ def _begin(ray: Any, target: Target, cores: int | None) -> None:
             ray.init(address="auto", **quiet)
     except ConnectionError as error:
         raise UsageError(
-            "This machine belongs to no Ray cluster that answers.",
-            hint="ray start --head, or --on ray:local",
+            "No running Ray cluster was found on this machine.",
+            hint="ray start --head; or use --on ray:local",
         ) from error
     # Ray raises all kinds, some of them plain exceptions.
     except Exception as error:
         (first, *_) = str(error).strip().splitlines() or [type(error).__name__]
-        raise FovealError(f"Ray did not start or let this process in: {first}") from error
+        raise FovealError(f"Cannot start Ray or connect to it: {first}") from error
 
 
 def _check_answering() -> None:

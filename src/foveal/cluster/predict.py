@@ -171,7 +171,7 @@ class _Answerer:
         self._folder.check_seen(work.manifest)
         if work.folder is not None and not Path(work.folder).is_dir():
             raise DataError(
-                f"{socket.gethostname()} does not see {work.folder}, where the pictures are.",
+                f"The folder of pictures {work.folder} does not exist on {socket.gethostname()}.",
                 hint="give a URL, or a folder that all machines of the cluster share",
             )
         self._files = tempfile.TemporaryDirectory(prefix="foveal-")
@@ -202,8 +202,10 @@ class _Answerer:
         if deaths >= _MOST_DEATHS:
             raise FovealError(
                 f"{deaths} processes died on the pictures {references[0][0]} to "
-                f"{references[-1][0]}, and the others are answered as far as possible.",
-                hint="give --workers fewer, for more memory each, or leave these pictures out",
+                f"{references[-1][0]}; as many of the others as possible were answered.",
+                hint=(
+                    "use fewer --workers, so that each has more memory, or leave these pictures out"
+                ),
             )
         known = self._predictor
         return Predictor(

@@ -103,6 +103,6 @@ def _cores(ray: Any) -> int:
 def _explained(error: Exception) -> FovealError:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return FovealError(
-        f"The work on Ray failed: {lines[-1] if lines else type(error).__name__}",
-        hint="run the command again: what is finished is kept",
+        f"The job on Ray failed: {lines[-1] if lines else type(error).__name__}",
+        hint="run the command again: finished parts are kept",
     )

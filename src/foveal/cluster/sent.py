@@ -47,8 +47,8 @@ def answer_there(
     for location, what in (*((each, "pictures") for each in pictures), (out, "records")):
         if not is_url(location):
             raise UsageError(
-                f"The machines of {target} do not see the folders of this one, and {what} are to "
-                f"be at {location}.",
+                f"The machines of {target} cannot access folders of this machine. Expected a URL "
+                f"for the {what}. Received: {location!r}.",
                 hint=f"foveal predict MODEL s3://BUCKET/PICTURES --on {target} "
                 "--out s3://BUCKET/ANSWERS",
             )
@@ -69,8 +69,8 @@ def answer_there(
             else:
                 logger.info("%s", line)
     except KeyboardInterrupt:
-        logger.warning("the job goes on: foveal jobs logs %s -f", job.name)
-        logger.warning("to end it: foveal jobs stop %s", job.name)
+        logger.warning("the job continues: foveal jobs logs %s -f", job.name)
+        logger.warning("to stop it: foveal jobs stop %s", job.name)
         raise
     # Pictures that could not be read are counted, and no failure of the job.
     if counts is None:

@@ -83,7 +83,7 @@ class Replicas:
         if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
             raise UsageError(
                 f"Invalid number of replicas. Expected N or MIN:MAX. Received: {text!r}.",
-                hint="--replicas 1:4",
+                hint="use --replicas 1:4",
             )
         return cls(*numbers)
 
@@ -259,9 +259,9 @@ def _check_listening(host: str, port: int) -> None:
         except OSError as error:
             if time.monotonic() > end:
                 raise UsageError(
-                    f"Nothing listens at {host}:{port}: Ray Serve runs on this cluster already, at "
-                    "another address.",
-                    hint="give its --host and --port, or end what it serves: serve shutdown",
+                    "Ray Serve already runs on this cluster, at another address than "
+                    f"{host}:{port}.",
+                    hint="use its --host and --port, or stop it: serve shutdown",
                 ) from error
             time.sleep(_POLL_S)
 
@@ -269,12 +269,15 @@ def _check_listening(host: str, port: int) -> None:
 def _check(options: ServerOptions) -> None:
     """Refuse what a replica behind Ray's proxy cannot do."""
     if options.is_unix_socket:
-        raise UsageError("Ray's proxies listen on no Unix socket.", hint="--host 127.0.0.1")
+        raise UsageError("Ray Serve cannot listen on a Unix socket.", hint="use --host 127.0.0.1")
     if options.grpc_port is not None:
-        raise UsageError("Replicas on Ray answer over HTTP alone.", hint="leave --grpc-port out")
+        raise UsageError(
+            "Ray Serve answers over HTTP only, not over gRPC.", hint="leave out --grpc-port"
+        )
     if options.workers > 1:
         raise UsageError(
-            "Processes on Ray are replicas.", hint="--replicas N in place of --workers"
+            "--workers cannot be used on Ray, where processes are replicas.",
+            hint="use --replicas N instead of --workers",
         )
 
 

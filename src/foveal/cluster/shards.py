@@ -150,7 +150,7 @@ def format_of(name: str | None, out: str) -> str:
         ending = out.rstrip("/").rpartition(".")[2]
         return ending if ending in FORMATS else JsonLines.suffix
     if name not in FORMATS:
-        raise UsageError(unknown_name("format", name, FORMATS), hint="--format jsonl")
+        raise UsageError(unknown_name("format", name, FORMATS), hint="use --format jsonl")
     return name
 
 
@@ -191,8 +191,8 @@ class ShardFolder:
         found = self._parsed(there)
         if found != manifest:
             raise UsageError(
-                f"{self.shown} has answers of {_difference(found, manifest)}.",
-                hint="--out with another name, or remove the folder",
+                f"{self.shown} already contains answers of {_difference(found, manifest)}.",
+                hint="choose another --out, or remove the folder",
             )
 
     def manifest(self) -> Manifest:
@@ -215,8 +215,9 @@ class ShardFolder:
         there = self._read(MANIFEST)
         if there is None or json.loads(there) != asdict(manifest):
             raise UsageError(
-                f"{socket.gethostname()} does not see {self.shown}.",
-                hint="--out with a URL, or a folder that all machines of the cluster share",
+                f"The folder {self.shown} does not exist on {socket.gethostname()}, or is another "
+                "one there.",
+                hint="choose an --out that all machines of the cluster share, such as a URL",
             )
 
     def name(self, number: int, manifest: Manifest) -> str:
@@ -290,7 +291,7 @@ class ShardFolder:
         try:
             return Manifest(**json.loads(content))
         except (ValueError, TypeError) as error:
-            raise DataError(f"{self.shown}/{MANIFEST} is not that of answers.") from error
+            raise DataError(f"{self.shown}/{MANIFEST} is not a manifest of answers.") from error
 
     def _read(self, name: str) -> bytes | None:
         try:
@@ -329,7 +330,7 @@ def _difference(found: Manifest, wanted: Manifest) -> str:
     if (found.model, found.version) != (wanted.model, wanted.version):
         return f"another model: {found.model} {found.version}"
     if (found.pictures, found.listing) != (wanted.pictures, wanted.listing):
-        return f"other pictures ({found.pictures}, and now there are {wanted.pictures})"
+        return f"other pictures ({found.pictures} then, {wanted.pictures} now)"
     if found.settings != wanted.settings:
         return f"other settings: {found.settings}"
-    return f"another form: {found.format}, {found.together} in a file"
+    return f"another format: {found.format}, {found.together} per file"

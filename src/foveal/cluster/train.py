@@ -118,16 +118,17 @@ def _on_cards(ray: Any, device: str, workers: int) -> bool:
     cards, cores = int(there.get("GPU", 0)), int(there.get("CPU", 0))
     if device not in ("auto", "cpu", "cuda"):
         raise RecipeError(
-            f"On Ray, train.device says what each worker gets. Expected auto, cpu or cuda. "
-            f"Received: {device!r}.",
-            hint="--device auto",
+            "On Ray, train.device is the kind of device that each worker gets. Expected auto, cpu "
+            f"or cuda. Received: {device!r}.",
+            hint="use --device auto",
         )
     on_cards = device == "cuda" or (device == "auto" and cards >= workers)
-    have, what = (cards, "graphics cards") if on_cards else (cores, "processor cores")
+    have, what = (cards, "GPUs") if on_cards else (cores, "processor cores")
     if have < workers:
         raise RecipeError(
-            f"The Ray cluster has {have} {what}, too few for {workers} workers.",
-            hint=f"--workers {max(1, have)}",
+            f"The Ray cluster has too few {what}. Expected at least {workers}, one for each "
+            f"worker. Received: {have}.",
+            hint=f"use --workers {max(1, have)}",
         )
     return on_cards
 
@@ -178,13 +179,13 @@ def _work(settings: dict[str, Any]) -> None:
                 timeout=timedelta(seconds=order.timeout_s),
             )
         except RuntimeError as error:
-            raise RuntimeError(f"worker {rank} did not meet the others: {error}") from error
+            raise RuntimeError(f"worker {rank} could not join the others: {error}") from error
     if order.device == "cuda":
         torch.cuda.set_device(0)
     try:
         if work(order) == LOST:
             # Ray starts all workers anew.
-            raise RuntimeError("a worker is gone or does not answer")
+            raise RuntimeError("a worker was lost or does not respond")
     finally:
         if dist.is_initialized():
             with contextlib.suppress(RuntimeError):

@@ -33,13 +33,13 @@ def normal(address: str, base: str = "", encoding: str = "utf-8") -> str:
     # Browsers drop these.
     text = "".join(c for c in address.strip() if c not in "\t\n\r")
     if len(text) > _MAX_LENGTH:
-        raise AddressError("an address of this length is none")
+        raise AddressError("the address is too long")
     try:
         joined = urldefrag(urljoin(base, text)).url
         parts = urlsplit(joined)
         host, port = parts.hostname, parts.port
         if parts.scheme not in ("http", "https"):
-            raise AddressError("not an http address")
+            raise AddressError("not an http or https address")
         if not host or port == 0:
             raise AddressError("an address without a host")
         if parts.username is not None or parts.password is not None:

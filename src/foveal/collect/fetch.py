@@ -142,9 +142,9 @@ class Client:
         except UnknownHostError as error:
             raise FetchError("unknown host", passes=True) from error
         except httpcore.RemoteProtocolError as error:
-            raise FetchError("broken answer", passes=True) from error
+            raise FetchError("invalid response", passes=True) from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            failed = "no secure connection" if _is_tls(error) else "no connection"
+            failed = "TLS error" if _is_tls(error) else "no connection"
             raise FetchError(failed, passes=True) from error
         except (ValueError, httpcore.UnsupportedProtocol) as error:
             # Hosts and headers that cannot be written into a request.
@@ -195,14 +195,16 @@ class Client:
                 try:
                     part = unpacker.decompress(chunk, most_bytes + 1 - len(body))
                 except zlib.error as error:
-                    raise FetchError("broken answer", passes=True, status=answer.status) from error
+                    raise FetchError(
+                        "invalid response", passes=True, status=answer.status
+                    ) from error
             body += part
             if len(body) > most_bytes:
                 if cut:
                     return bytes(body[:most_bytes])
                 raise _too_large(answer.status)
         if unpacker is not None and not unpacker.eof:
-            raise FetchError("broken answer", passes=True, status=answer.status)
+            raise FetchError("invalid response", passes=True, status=answer.status)
         return bytes(body)
 
 

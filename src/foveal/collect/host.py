@@ -80,7 +80,7 @@ class Host:
         self._failures += 1
         wait_s = back_off(self._failures, self._rng) if error.wait_s is None else error.wait_s
         if wait_s > LONGEST_WAIT_S:
-            self.closed = "the host asks to wait for over an hour"
+            self.closed = "the host asked to wait for more than an hour"
         elif self._failures >= _MOST_FAILURES:
             self.closed = f"the host failed {_MOST_FAILURES} times in a row"
         now = asyncio.get_running_loop().time()

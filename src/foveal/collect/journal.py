@@ -103,7 +103,7 @@ class Journal:
         if not hold(self._file.fileno(), wait=False):
             self._file.close()
             raise UsageError(
-                f"Another process collects into {folder}.", hint="wait for it, or stop it"
+                f"Another process is collecting into {folder}.", hint="wait for it, or stop it"
             )
         try:
             self.known = self._read()
@@ -180,7 +180,7 @@ class Journal:
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     raise DataError(
                         f"{self.path}, line {number}, is not a record of a collection: {error!r}.",
-                        hint="remove the line; what it says is fetched again",
+                        hint="remove the line; its picture is downloaded again",
                     ) from error
         return known
 

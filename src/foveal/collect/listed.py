@@ -60,8 +60,8 @@ def read_list(path: Path, *, reserved: Collection[str]) -> tuple[Listed, ...]:
         taken = next((key for key in fields if not key or key in reserved), None)
         if taken is not None:
             raise RecipeError(
-                f"{path} has a column {taken!r}, a name that provenance.csv uses itself.",
-                hint="give the column another name",
+                f"{path} has a column {taken!r}, a name that is reserved for provenance.csv.",
+                hint="rename the column",
             )
         name = values[label].strip()
         if not name:
@@ -71,7 +71,7 @@ def read_list(path: Path, *, reserved: Collection[str]) -> tuple[Listed, ...]:
         rows.append(Listed(values[address].strip(), name, fields))
     if not rows:
         raise RecipeError(
-            f"{path} lists nothing.", hint="the first line names the columns: address,label"
+            f"{path} has no rows.", hint="the first line names the columns: address,label"
         )
     return tuple(rows)
 
@@ -81,7 +81,7 @@ def _named(path: Path, line: int, values: Mapping[str, str], names: tuple[str, .
     found = next((key for name in names for key in values if key.lower() == name), None)
     if found is None:
         near = next((other for name in names if (other := nearest(name, values))), None)
-        guess = f" Is it {near!r}?" if near else ""
+        guess = f" Did you mean {near!r}?" if near else ""
         raise RecipeError(
             f"{path}, line {line}, has no {names[0]}.{guess} Expected a column named one of: "
             f"{', '.join(names)}. Received: {', '.join(values)[:200] or 'nothing'}.",
@@ -98,7 +98,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
         header = [cell.strip() for cell in next(reader, [])]
         for name in header:
             if header.count(name) > 1:
-                raise RecipeError(f"{path} has two columns {name!r}.")
+                raise RecipeError(f"{path} has two columns named {name!r}.")
         _named(path, 1, dict.fromkeys(header, ""), _ADDRESSES)
         _named(path, 1, dict.fromkeys(header, ""), _LABELS)
         for cells in reader:
@@ -108,7 +108,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
                 raise RecipeError(
                     f"{path}, line {reader.line_num}, has {len(cells)} cells where the header has "
                     f"{len(header)}.",
-                    hint="quote a cell that contains the separator",
+                    hint="quote cells that contain the separator",
                 )
             yield reader.line_num, dict(zip(header, cells, strict=True))
     except csv.Error as error:

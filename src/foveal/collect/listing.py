@@ -57,7 +57,7 @@ class Listing:
         """
         if address in self._seen:
             if page:
-                self.notes[f"the next page of {page} is one from before"] += 1
+                self.notes[f"the next page of {page} is an earlier page"] += 1
             return
         self._seen.add(address)
         self._waiting.append((address, page))
@@ -84,7 +84,7 @@ class Listing:
         """
         pictures = tuple(entry.picture for entry in contents.entries)
         if pictures in self._lists:
-            self.notes[f"{address} lists what a page before it did"] += 1
+            self.notes[f"{address} lists the same pictures as an earlier page"] += 1
             return True
         self._lists.add(pictures)
         return False

@@ -141,7 +141,7 @@ class _Loader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = [key for i, key in enumerate(keys) if key in keys[:i] and key != "<<"]
         if twice:
-            problem = f"the key {twice[0]!r} comes twice"
+            problem = f"the key {twice[0]!r} occurs twice"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return super().construct_mapping(node, deep=deep)
 
@@ -161,7 +161,7 @@ def _load(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(loaded, dict):
         raise RecipeError(
-            f"The recipe {path} has no keys. Expected at least classes: {{NAME: ADDRESS}}.",
+            f"The recipe {path} is empty. Expected at least classes: {{NAME: ADDRESS}}.",
             hint=_HINT,
         )
     return loaded
@@ -193,7 +193,7 @@ def _options(data: Mapping[str, Any]) -> Options:
         if not name or name in COLUMNS:
             raise RecipeError(
                 f"Invalid name of a field in recipe key 'fields': {name!r}.",
-                hint=f"these are taken: {', '.join(COLUMNS)}",
+                hint=f"reserved names: {', '.join(COLUMNS)}",
             )
     if not options.user_agent.isascii() or not options.user_agent.isprintable():
         raise RecipeError(
@@ -242,7 +242,8 @@ def _classes(given: Any) -> dict[str, tuple[str, ...]]:
         where = f"recipe key 'classes.{name}'"
         if not isinstance(name, str):
             raise RecipeError(
-                f"Invalid {where}: YAML reads {name!r} as no text.", hint=f'quote it: "{name}": ...'
+                f"Invalid {where}: YAML does not read {name!r} as text.",
+                hint=f'quote it: "{name}": ...',
             )
         check_class(name)
         addresses = [starts] if isinstance(starts, str) else starts
@@ -280,6 +281,6 @@ def check_class(name: str) -> None:
         or len(name.encode()) > 200
     ):
         raise RecipeError(
-            f"{name!r} cannot be the name of a class, which becomes the name of a folder.",
-            hint="use letters, digits, spaces, - and _",
+            f"Invalid class name {name!r}. Expected a name that a folder can have.",
+            hint="use only letters, digits, spaces, - and _",
         )

@@ -186,7 +186,7 @@ class CollectingInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, collected: Collected) -> None:
-        super().__init__("the collection was interrupted; the same call goes on with it")
+        super().__init__("the collection was interrupted; repeat the call to continue")
         self.collected = collected
 
 

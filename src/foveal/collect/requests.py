@@ -78,7 +78,7 @@ class Requests:
     async def _ask(self, address: str, accept: str, most_bytes: int, *, cut: bool) -> Response:
         """Send a request, again after failures that pass."""
         host = self.hosts[host_of(address)]
-        problem = FetchError("not asked for")
+        problem = FetchError("not requested")
         for _ in range(self._options.tries):
             await host.turn()
             try:

@@ -80,7 +80,7 @@ class Collector:
             async with asyncio.timeout(self._limits.time), self._tasks:
                 self._begin()
         except TimeoutError:
-            self._stopped = "the limit on time was reached (limits.time)"
+            self._stopped = "the time limit was reached (limits.time)"
         except asyncio.CancelledError:
             self._stopped = INTERRUPTED
         except BaseExceptionGroup as group:
@@ -184,7 +184,7 @@ class Collector:
         job = Job("picture", entry.picture, listing.label, page, dict(entry.fields))
         other = self._known.classes.setdefault(entry.picture, listing.label)
         if other != listing.label:
-            self._leave(job, f"listed under {other} too", listed_under=other)
+            self._leave(job, f"also listed under {other}", listed_under=other)
         elif entry.problem is not None:
             self._leave(job, entry.problem)
         else:

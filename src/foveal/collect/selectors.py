@@ -34,7 +34,7 @@ def check_selectors(selectors: Mapping[str, Any]) -> None:
         try:
             empty.xpath(to_xpath(text))
         except (SelectorError, ValueError) as error:
-            reason = " ".join(str(error).split()) or "it cannot be read"
+            reason = " ".join(str(error).split()) or "it cannot be parsed"
             raise RecipeError(
                 f"Invalid selector in recipe key {key!r}: {reason}.",
                 hint="CSS such as 'a.next' or 'img::attr(src)', or XPath such as '//a[2]/@href'",

@@ -91,7 +91,10 @@ def correct(
         raise UsageError(unknown_name("model", model, models))
     found = [one for one in found if model in (None, one.feedback.said.model)]
     if label is not None and not (accept and accept != "all"):
-        raise UsageError("A label is for those that are accepted.", hint="--accept ID --label NAME")
+        raise UsageError(
+            "A label can only be given to accepted corrections.",
+            hint="use --accept ID --label NAME",
+        )
     if accept == "all":
         chosen = [
             one
@@ -102,7 +105,7 @@ def correct(
         chosen = _named(found, accept, folder)
     both = {one.id for one in chosen} & set(reject)
     if both:
-        raise UsageError(f"Correction {min(both)} cannot be accepted and rejected at once.")
+        raise UsageError(f"Correction {min(both)} cannot be both accepted and rejected.")
     refused = _named(found, reject, folder)
     for one in chosen:
         names = None if label is None else _names(label, one)

@@ -225,16 +225,18 @@ def decide(
     """
     for one in corrections:
         if one.state == "merged":
-            raise UsageError(f"Correction {one.id} has been merged already.")
+            raise UsageError(f"Correction {one.id} has already been merged.")
         if action == "accept" and label is None and not one.can_be_merged:
             if one.feedback.said.target == "mask":
-                raise UsageError(f"Correction {one.id} has no mask that is right: draw one.")
+                raise UsageError(
+                    f"Correction {one.id} has no corrected mask, so it cannot be accepted."
+                )
             raise UsageError(
-                f"Nobody said what the picture of correction {one.id} is.",
-                hint=f"--accept {one.id} --label NAME",
+                f"The feedback of correction {one.id} does not say what the picture shows.",
+                hint=f"use --accept {one.id} --label NAME",
             )
         if label is not None and one.feedback.said.target == "mask":
-            raise UsageError("A mask has no label.")
+            raise UsageError("Corrections of masks cannot be given a label.")
     now = datetime.now(UTC)
     _append(path, (Verdict(one.id, action, label, None, now) for one in corrections))
 

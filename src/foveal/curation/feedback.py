@@ -146,7 +146,7 @@ class Feedback:
         return cls(int(value["id"]), at, sha256, image, mask, stored, said)
 
 
-FORMAT = Format("feedback", Feedback.from_json, "put the line right, or move the folder away")
+FORMAT = Format("feedback", Feedback.from_json, "correct the line, or move the folder away")
 
 
 def read_feedback(path: Path) -> Iterator[Feedback]:

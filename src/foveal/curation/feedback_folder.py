@@ -156,9 +156,9 @@ class FeedbackFolder:
     def _check_room(self, tally: _Tally, said: Said, stored: int) -> None:
         room, share = self._room, 1.0 if said.origin == "person" else self._room.unsure_share
         if tally.lines >= share * room.max_count or tally.bytes + stored > share * room.max_bytes:
-            raise FolderFull("This server has no room for more feedback.")
+            raise FolderFull("The server's limit on feedback has been reached.")
         if said.by is not None and tally.by_key[said.by] >= room.max_per_key:
-            raise FolderFull("This server keeps no more feedback of this key.")
+            raise FolderFull("The limit on feedback from this key has been reached.")
 
     def _write(self, name: str, content: bytes) -> None:
         path = self._path / name

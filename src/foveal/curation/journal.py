@@ -175,7 +175,7 @@ class Journal:
         applied = [cleaning for cleaning in self.history() if cleaning.state == "applied"]
         if not applied:
             raise UsageError(
-                f"There is no cleaning of {self._data} to undo.",
+                f"No cleaning of {self._data} can be undone.",
                 hint=f"foveal clean {self._data} --history",
             )
         self._undo(self._home(applied[-1]), all_done=True)
@@ -201,7 +201,9 @@ class Journal:
             if isinstance(step, Rename) and not step.from_journal:
                 path = self._data / step.source
                 if not step.identity.is_untouched(path):
-                    raise DataError(f"{path} is gone or has changed meanwhile.", hint="try again")
+                    raise DataError(
+                        f"{path} was changed or removed in the meantime.", hint="try again"
+                    )
             steps.take(step, self._data)
         disk.settle(self._data / name for name in steps.folders_of(list(taken)))
         identities = {step.source: step.identity for step in taken if isinstance(step, Rename)}
@@ -214,9 +216,9 @@ class Journal:
         if found:
             shown = "; ".join(found[:_SHOWN]) + ("; …" if len(found) > _SHOWN else "")
             raise DataError(
-                f"The cleaning of {cleaning.at:%Y-%m-%d %H:%M} is not undone, since files changed "
-                f"after it: {shown}.",
-                hint="put these files back as the cleaning left them, then undo again",
+                f"The cleaning of {cleaning.at:%Y-%m-%d %H:%M} cannot be undone, because files "
+                f"have changed since: {shown}.",
+                hint="restore these files to the state the cleaning left them in, then undo again",
                 code="data_changed",
             )
         times = {name: header["times"][name] for name in self._unchanged(header, status)}

@@ -66,14 +66,15 @@ class ClassFolders(Labelled):
         label = one.label or ()
         if len(label) != 1:
             raise DataError(
-                f"Correction {one.id} has {len(label)} labels; a class folder says one.",
-                hint="--merge NEW_FOLDER",
+                f"Correction {one.id} has {len(label)} labels. Expected one, since the set has "
+                "one folder for each class.",
+                hint="use --merge NEW_FOLDER",
             )
         (name,) = label
         if not name or name.startswith(".") or not _RESERVED.isdisjoint(name):
             raise DataError(
-                f"The class {name!r} of correction {one.id} cannot be a folder.",
-                hint=f"--accept {one.id} --label NAME",
+                f"The class {name!r} of correction {one.id} cannot be the name of a folder.",
+                hint=f"use --accept {one.id} --label NAME",
             )
         return str(self.prefix / name / f"{digest[:_NAME_LENGTH]}{suffix}")
 
@@ -157,9 +158,9 @@ class TableOfLabels(Labelled):
             or set(row.raw or ()) != set(one.label or ())
         ):
             raise DataError(
-                f"What correction {one.id} says cannot be written into {self.file}: "
+                f"The label of correction {one.id} cannot be written into {self.file}: "
                 f"{SEPARATOR.join(one.label or ())!r}.",
-                hint=f"--accept {one.id} --label TEXT",
+                hint=f"use --accept {one.id} --label TEXT",
             )
 
 
@@ -195,7 +196,7 @@ class MaskFolders(Labelled):
     def add(self, name: str, folder: Path, one: Correction) -> None:
         """Write the mask with the set's values, then copy the picture."""
         if one.feedback.mask is None:
-            raise DataError(f"Correction {one.id} has no mask that is right.")
+            raise DataError(f"Correction {one.id} has no corrected mask.")
         positions = np.asarray(PILImage.open(folder / one.feedback.mask))
         value_of = {meant: value for value, meant in reversed(list(self.values.names.items()))}
         classes = one.feedback.said.classes
@@ -205,7 +206,7 @@ class MaskFolders(Labelled):
             raise DataError(
                 f"The mask of correction {one.id} has the class {missing[0]!r}, which the masks in "
                 f"{self.root} do not have: {self.values.describe()}.",
-                hint="--merge NEW_FOLDER",
+                hint="use --merge NEW_FOLDER",
             )
         table = np.array([value_of.get(meant, 0) for meant in classes], np.int64)
         values = table[positions]
@@ -227,6 +228,6 @@ def _copy(source: Path, to: Path) -> None:
     if to.is_file():
         if to.read_bytes() == content:
             return
-        raise DataError(f"{to} is there with other content.")
+        raise DataError(f"{to} already exists, with other content.")
     to.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(to, content, durable=True)

@@ -86,7 +86,7 @@ class Format(Generic[T]):
         try:
             return self.read(json.loads(line))
         except (ValueError, KeyError, TypeError) as error:
-            why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+            why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise DataError(
                 f"{path}, line {number}, is not {self.what}: {why}.", hint=self.hint
             ) from error

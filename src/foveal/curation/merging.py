@@ -77,8 +77,9 @@ def merge(corrections: Sequence[Correction], folder: Path, into: Path) -> Merged
     kinds = {one.feedback.said.target for one in corrections}
     if len(kinds) > 1:
         raise UsageError(
-            f"These corrections are of models that answer with {' and '.join(sorted(kinds))}.",
-            hint="--model NAME",
+            f"These corrections are for models that predict {' and '.join(sorted(kinds))}. "
+            "Expected one kind.",
+            hint="use --model NAME",
         )
     (target,) = kinds or {"labels"}
     samples, labelled = _opened(into, target, corrections)
@@ -114,7 +115,7 @@ def _line(value: JsonObject) -> JsonObject:
     return value
 
 
-_FORMAT = Format("a correction", _line, "move the file away: it is only about the past")
+_FORMAT = Format("a correction", _line, "move the file away: it only records earlier merges")
 
 
 def _provenance(one: Correction, name: str, folder: Path) -> JsonObject:
@@ -150,7 +151,7 @@ def _size(folder: Path, feedback: Feedback) -> int:
         return (folder / feedback.image).stat().st_size
     except OSError as error:
         raise DataError(
-            f"The picture of correction {feedback.id} is not there: {feedback.image}.",
+            f"The picture of correction {feedback.id} is missing: {feedback.image}.",
             hint=f"foveal corrections {folder} --reject {feedback.id}",
         ) from error
 
@@ -160,7 +161,7 @@ def _opened(
 ) -> tuple[Sequence[Sample], Labelled]:
     """Return what is in a set, and how it is added to."""
     if into.exists() and not into.is_dir():
-        raise DataError(f"{into} is a file. Expected a folder.", hint="--merge FOLDER")
+        raise DataError(f"{into} is a file. Expected a folder.", hint="use --merge FOLDER")
     if not into.exists() or not any(not p.name.startswith(".") for p in into.iterdir()):
         into.mkdir(parents=True, exist_ok=True)
         return (), _new(into, target, corrections)
@@ -171,13 +172,13 @@ def _opened(
             # A first merge that was killed before the first label.
             return (), _new(into, target, corrections)
         raise
-    hint = "--merge NEW_FOLDER"
+    hint = "use --merge NEW_FOLDER"
     if not isinstance(source, FileSource):
-        raise DataError(f"{into} is {source.layout}, to which nothing can be added.", hint=hint)
+        raise DataError(f"Nothing can be added to {into}: {source.layout}.", hint=hint)
     first = next((s for s in source.samples if s.split in (None, "train")), source.samples[0])
     if target == "mask":
         if not isinstance(source.masks, MaskFiles):
-            raise DataError(f"{into} has no mask files that could be added to.", hint=hint)
+            raise DataError(f"{into} has no mask files to add to.", hint=hint)
         mask = source.masks.file(first.id)
         if mask is None:
             raise DataError(f"{into} has no mask for {first.id}.", hint=hint)
@@ -190,14 +191,14 @@ def _opened(
         if len(source.labelled_by.files) > 1 or source.labelled_by.column is not None:
             raise DataError(f"The labels in {into} are in several tables or columns.", hint=hint)
         return source.samples, TableOfLabels(into, source.labelled_by.files[0], target)
-    raise DataError(f"In {into} the labels are the names of the pictures.", hint=hint)
+    raise DataError(f"The labels in {into} are the names of the pictures.", hint=hint)
 
 
 def _new(into: Path, target: TargetKind, corrections: Sequence[Correction]) -> Labelled:
     if target == "mask":
         classes = {one.feedback.said.classes for one in corrections}
         if len(classes) > 1:
-            raise UsageError("These masks are of models with different classes.")
+            raise UsageError("These masks come from models with different classes.")
         return MaskFolders.new(into, next(iter(classes), ()))
     if target == "text" or any(len(one.label or ()) != 1 for one in corrections):
         return TableOfLabels.new(into, target)

@@ -48,7 +48,7 @@ def laid_out(name: str, steps: Sequence[str], limits: DecodeLimits) -> Callable[
             picture = decode(before, limits)
         except ImageError as error:
             raise DataError(
-                f"{name} cannot be laid out: {error.message}", hint=error.hint
+                f"{name} cannot be rewritten: {error.message}", hint=error.hint
             ) from error
         pixels, _ = run_steps(picture.pixels, steps)
         is_grey = bool((pixels[..., :1] == pixels).all())

@@ -184,13 +184,13 @@ class _Planner:
 
     def _not_laid_out(self, id: str, layout: Layout, moved: Collection[str]) -> str | None:
         if id in moved:
-            return "not laid out while they move to another label: clean again"
+            return "not laid out while they move to another label; clean again"
         if id in layout.unreadable:
-            return "not laid out, since they cannot be read"
+            return "not laid out, because they cannot be read"
         if not can_lay_out(id):
-            return f"not laid out, since {PurePosixPath(id).suffix} is not written"
+            return f"not laid out, because {PurePosixPath(id).suffix} is not supported"
         if self._names.is_outside(id) or (self._data / id).is_symlink():
-            return "outside of the folder, or behind a link"
+            return "outside the folder, or behind a link"
         return None
 
     def plan(self) -> Plan:
@@ -205,7 +205,7 @@ class _Planner:
         by = self._source.labelled_by
         if change.action == "quarantine":
             if self._names.is_outside(sample.id):
-                return "outside of the folder, or behind a link"
+                return "outside the folder, or behind a link"
             if isinstance(by, TableLabels):
                 self._rows[sample.id] = None
             if (name := self._list_of(sample.id)) is not None:
@@ -214,7 +214,7 @@ class _Planner:
             return None
         label = change.label or ""
         if label == (change.was or "") and (label or sample.raw is not None):
-            return "already so"
+            return "already labelled this way"
         if self._target == "mask":
             return "masks, which have no label to change"
         if isinstance(by, TableLabels):
@@ -223,12 +223,12 @@ class _Planner:
             self._rows[sample.id] = label
             return None
         if self._names.is_outside(sample.id):
-            return "outside of the folder, or behind a link"
+            return "outside the folder, or behind a link"
         if isinstance(by, FolderLabels):
             return self._into_folder(sample, change, label, by.depth)
         if isinstance(by, NameLabels):
             return self._into_name(sample, change, label, by.label_regex)
-        return "without a place for a label: neither class folders nor a table"
+        return "without a place for a label (neither class folders nor a table)"
 
     def _into_folder(self, sample: Sample, change: Change, label: str, depth: int) -> str | None:
         if not is_folder_name(label):

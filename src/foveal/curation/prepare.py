@@ -62,7 +62,7 @@ def unless_changed(path: Path, before: bytes, content: bytes, now: bytes) -> byt
         DataError: If it is not.
     """
     if now != before:
-        raise DataError(f"{path} has changed meanwhile.", hint="try again")
+        raise DataError(f"{path} was changed in the meantime.", hint="try again")
     return content
 
 
@@ -100,7 +100,7 @@ def prepare(
         identity = _identity(path)
         if path.parent.stat().st_dev != device:
             raise DataError(
-                f"{path} lies in another file system than {data}.",
+                f"{path} is on another file system than {data}.",
                 hint=f"foveal clean {path.parent}",
             )
         folders.update(dict.fromkeys(reversed(missing_folders(data, move.target))))
@@ -141,7 +141,7 @@ def _identity(path: Path) -> Identity:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent))
         return Identity.of(path)
     except FileNotFoundError as error:
-        raise DataError(f"{path} is gone.", hint="try again") from error
+        raise DataError(f"{path} was removed in the meantime.", hint="try again") from error
 
 
 def _place_of(data: Path, move: Move, identity: Identity) -> Path | None:

@@ -188,7 +188,9 @@ class Review:
             UsageError: If the label is invalid.
         """
         if action == "relabel" and self.target == "mask":
-            raise UsageError("A mask has no label to change. Keep the picture or quarantine it.")
+            raise UsageError(
+                "A mask has no label to change. Keep or quarantine the picture instead."
+            )
         if label is not None:
             label = self._checked(label)
         with self._lock:

@@ -74,7 +74,7 @@ def _relabel(surely: float, likely: float) -> Apply:
 
     def apply(finding: Finding, known: Known) -> Iterator[Change]:
         for suspect in _suspects(finding):
-            score = f"its label is doubted by {100 * suspect.score:.0f} %"
+            score = f"its label is wrong with a probability of {100 * suspect.score:.0f} %"
             if suspect.label is not None and suspect.score >= surely:
                 yield Change(suspect.sample, "relabel", suspect.label, score, finding.id)
             elif suspect.score >= likely:
@@ -108,7 +108,7 @@ def _keep_majority(finding: Finding, known: Known) -> Iterator[Change]:
         label, count = labels.most_common(1)[0]
         for name in members:
             if known.samples[name].raw != label or count <= len(members) / 2:
-                words = f"under another label than its copy {_other(name, members, known)}"
+                words = f"labelled differently from its copy {_other(name, members, known)}"
                 yield Change(name, "quarantine", None, words, finding.id)
 
 
@@ -218,9 +218,9 @@ def by_rules(
         away = sum(change.action == "quarantine" for change in made)
         if away > MOST * len(known.samples) and not only:
             notes.append(
-                f"{name} is left alone: its rule would take away {away:,} of "
-                f"{plural(len(known.samples), 'picture')}; look at them (foveal review), or "
-                f"name it (--only {name})"
+                f"{name} is skipped: its rule would remove {away:,} of "
+                f"{plural(len(known.samples), 'picture')}; look at them (foveal review), or name "
+                f"it (--only {name})"
             )
             continue
         changes.update({change.sample: change for change in made})

@@ -119,7 +119,7 @@ def obstacles(steps: list[Step], data: Path, *, all_done: bool) -> list[str]:
         elif not step.identity.is_of(data / step.target):
             found.append(f"{step.target} has changed")
         elif step.source not in filled and disk.is_there(data / step.source):
-            found.append(f"{step.source} is there again")
+            found.append(f"{step.source} exists again")
     return found
 
 

@@ -161,7 +161,7 @@ def _verify(name: str, wanted: list[Row | BadRow], found: list[Row | BadRow]) ->
                 hint="use a label without line breaks and without spaces around it",
             )
     raise DataError(
-        f"{name} cannot be changed without changing the meaning of other rows.",
+        f"{name} cannot be edited without changing other rows.",
         hint="look for line breaks and quotes in its cells",
     )
 

@@ -53,7 +53,7 @@ class ArrayFile:
         size = (stop - start) * self._row_bytes
         data = self._read_at(start * self._row_bytes, size)
         if len(data) != size:
-            raise DataError(f"{self.name} ends early: row {stop - 1} is missing.")
+            raise DataError(f"{self.name} is truncated: row {stop - 1} is missing.")
         return np.frombuffer(data, self.dtype).reshape((stop - start, *self.shape[1:]))
 
     def read(self) -> NDArray[Any]:
@@ -129,12 +129,13 @@ def _read_header(file: Any, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
         raise DataError(f"{name} is not a NumPy array: {error}.") from error
     if dtype.hasobject:
         raise DataError(
-            f"{name} contains Python objects, which could run code when they are read.",
+            f"{name} contains Python objects, which could run code when they are loaded.",
             hint="save it as numbers or text: numpy.asarray(labels, dtype=str)",
         )
     if is_fortran and len(shape) > 1:
         raise DataError(
-            f"{name} is stored column by column.", hint="numpy.ascontiguousarray(array)"
+            f"{name} is stored in Fortran order (column by column).",
+            hint="numpy.ascontiguousarray(array)",
         )
     return dtype, shape
 

@@ -46,8 +46,8 @@ class PictureArray:
         is_last = len(shape) == 4 and shape[3] in _CHANNELS
         if not (len(shape) == 3 or is_first or is_last) or 0 in shape[1:]:
             raise DataError(
-                f"{array.name} cannot be pictures. Expected (N, H, W), (N, H, W, C) or "
-                f"(N, C, H, W) with 1, 3 or 4 channels. Received: {shape}."
+                f"{array.name} does not have the shape of pictures. Expected (N, H, W), (N, H, W, "
+                f"C) or (N, C, H, W) with 1, 3 or 4 channels. Received: {shape}."
             )
         return cls(array, is_first, _scale(array))
 
@@ -87,7 +87,8 @@ def _scale(array: ArrayFile) -> float:
     low, high = _range(array)
     if not (low >= 0 and high <= 255):
         raise DataError(
-            f"{array.name} ranges from {low:g} to {high:g}. Expected 0 to 1, or 0 to 255.",
+            f"{array.name} has values out of range. Expected 0 to 1, or 0 to 255. Received: "
+            f"{low:g} to {high:g}.",
             hint="save the pictures as uint8",
         )
     return 255.0 if kind == "f" and high <= 1 else 1.0

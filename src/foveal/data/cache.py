@@ -250,7 +250,7 @@ class Cache:
 def _read_into(file: FileIO, values: NDArray[np.uint8], position: int) -> None:
     file.seek(position)
     if file.readinto(values.reshape(-1).data) != values.nbytes:
-        raise OSError(f"{file.name!r} ends too early")
+        raise OSError(f"{file.name!r} is truncated")
 
 
 def _enlarged(size: tuple[int, int] | None, side: int | None) -> tuple[int, int] | None:

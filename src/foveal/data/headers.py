@@ -74,10 +74,10 @@ def read_header(data: bytes) -> ImageHeader:
         try:
             header = _READERS[kind](data)
         except (struct.error, IndexError) as error:
-            raise ImageError(f"The {kind} picture ends within its header.") from error
+            raise ImageError(f"The {kind} picture is truncated within its header.") from error
     if header.height < 1 or header.width < 1:
         raise ImageError(
-            f"The {kind} picture states a size of {header.width} x {header.height} pixels."
+            f"The {kind} picture has an invalid size: {header.width} x {header.height} pixels."
         )
     return header
 
@@ -141,7 +141,7 @@ def _read_jpeg(data: bytes) -> ImageHeader:
         # Stray bytes and fill bytes before a marker are skipped, as libjpeg does.
         found = JPEG_MARKER.search(data, at)
         if found is None:
-            raise ImageError("The JPEG picture ends within its header.")
+            raise ImageError("The JPEG picture is truncated within its header.")
         at = found.end()
         marker = data[at - 1]
         if marker in JPEG_BARE:
@@ -154,7 +154,7 @@ def _read_jpeg(data: bytes) -> ImageHeader:
             _, height, width, channels = struct.unpack_from(">BHHB", data, at + 2)
             return _upright("JPEG", height, width, orientation, channels)
         elif marker == 0xDA:
-            raise ImageError("The JPEG picture is damaged: it states no size.")
+            raise ImageError("The JPEG picture is damaged: its size is missing.")
         at += max(2, length)
     raise ImageError("The JPEG picture has too many blocks.")
 
@@ -181,7 +181,7 @@ def _read_webp(data: bytes) -> ImageHeader:
         width = 1 + int.from_bytes(data[24:27], "little")
         height = 1 + int.from_bytes(data[27:30], "little")
         if len(data) < 30:
-            raise ImageError("The WebP picture ends within its header.")
+            raise ImageError("The WebP picture is truncated within its header.")
         orientation = _webp_orientation(data) if data[20] & 0x08 else 1
         return _upright("WEBP", height, width, orientation)
     if chunk == b"VP8 ":
@@ -190,7 +190,7 @@ def _read_webp(data: bytes) -> ImageHeader:
     if chunk == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
         return ImageHeader("WEBP", 1 + (bits >> 14 & 0x3FFF), 1 + (bits & 0x3FFF))
-    raise ImageError("The WebP picture is damaged: it has no frame.")
+    raise ImageError("The WebP picture is damaged: its frame is missing.")
 
 
 def _webp_orientation(data: bytes) -> int:

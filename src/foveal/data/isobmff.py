@@ -72,7 +72,7 @@ def read_boxes(data: bytes) -> BoxedHeader:
     outer = _find(data, b"iprp", begin, end)
     inner = _find(data, b"ipco", *outer) if outer else None
     if outer is None or inner is None:
-        raise ImageError("The picture is damaged: it states no size.")
+        raise ImageError("The picture is damaged: its size is missing.")
     properties = list(_boxes(data, *inner))
     sizes = [_size(data, at) for kind, at, _ in properties if kind == b"ispe"]
     own = set(_associated(data, _find(data, b"ipma", *outer), primary))
@@ -90,7 +90,7 @@ def read_boxes(data: bytes) -> BoxedHeader:
         if index in own and kind == b"clap" and size is not None:
             size = _clipped(data, at, size)
     if size is None:
-        raise ImageError("The picture is damaged: it states no size.")
+        raise ImageError("The picture is damaged: its size is missing.")
     largest = max(sizes, key=lambda one: one[0] * one[1])
     return BoxedHeader(*size, _ORIENTATIONS[turns, mirror], largest)
 
@@ -107,7 +107,7 @@ def _boxes(data: bytes, begin: int, end: int) -> Iterator[tuple[bytes, int, int]
             head = 16
         stop = begin + size if size else end
         if size and size < head:
-            raise ImageError("The picture is damaged: a box is smaller than its own head.")
+            raise ImageError("The picture is damaged: a box is smaller than its header.")
         yield data[begin + 4 : begin + 8], begin + head, min(stop, end)
         begin = stop
     raise ImageError("The picture has too many boxes.")
@@ -119,7 +119,7 @@ def _find(data: bytes, kind: bytes, begin: int, end: int) -> tuple[int, int] | N
 
 def _primary(data: bytes, box: tuple[int, int] | None) -> int:
     if box is None:
-        raise ImageError("The picture is damaged: it names no primary item.")
+        raise ImageError("The picture is damaged: its primary item is missing.")
     (item,) = struct.unpack_from(">H" if data[box[0]] == 0 else ">I", data, box[0] + 4)
     return int(item)
 

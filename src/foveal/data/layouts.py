@@ -43,7 +43,7 @@ def open_source(location: str | Path, options: SourceOptions | None = None) -> S
         source = tidy_texts(source)
     if not source.samples:
         raise DataError(
-            f"There are no pictures in {source.location}: found {source.layout}.",
+            f"There are no pictures in {source.location}. Found: {source.layout}.",
             hint="foveal train DATA expects DATA/<class>/*.jpg",
             code="data_empty",
         )
@@ -66,7 +66,7 @@ def _not_used(reader: Reader) -> Finding:
         "data.label_regex_not_used",
         "warning",
         f"data.label_regex is not used: the layout is {reader.name} ({reader.expects}).",
-        hint="--set data.layout=names",
+        hint="use --set data.layout=names",
     )
 
 
@@ -74,7 +74,7 @@ def _open(place: Place, options: SourceOptions) -> tuple[Reader, Source]:
     readers = readers_for(options)
     if place.file is None and not place.listing.files:
         folders = place.listing.folders
-        what = "holds only empty folders" if folders else "is empty"
+        what = "contains only empty folders" if folders else "is empty"
         raise DataError(
             f"The folder {place.location} {what}.",
             hint="foveal train DATA expects DATA/<class>/*.jpg",
@@ -92,9 +92,9 @@ def _open(place: Place, options: SourceOptions) -> tuple[Reader, Source]:
 def _unknown_folder(place: Place, readers: Sequence[Reader], options: SourceOptions) -> DataError:
     if len(readers) == 1:
         return DataError(
-            f"{place.location} is not laid out as data.layout={readers[0].name} says: "
-            f"expected {readers[0].expects}.",
-            hint="--set data.layout=auto",
+            f"{place.location} does not have the layout data.layout={readers[0].name}. Expected "
+            f"{readers[0].expects}.",
+            hint="use --set data.layout=auto",
         )
     if options.target == "mask":
         expected = ", or ".join(reader.expects for reader in readers)
@@ -108,7 +108,10 @@ def _unknown_folder(place: Place, readers: Sequence[Reader], options: SourceOpti
     return DataError(
         f"There are no pictures in {place.location}: "
         f"{plural(len(names), 'file')} with {', '.join(endings[:6])}.",
-        hint="expected JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF files, labels.csv or .npz",
+        hint=(
+            "foveal train DATA expects JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF files, "
+            "labels.csv or .npz"
+        ),
         code="data_empty",
     )
 
@@ -139,7 +142,7 @@ def _grouped(source: Source, pattern: re.Pattern[str]) -> Source:
         if sample.group is None and match is None:
             unmatched.append(sample.id)
     groups = {sample.group for sample in samples} - {None}
-    words = "not matched by data.group_regex: each stands alone."
+    words = "not matched by data.group_regex: each is a group of its own."
     severity: Severity = "info" if groups else "warning"
     found = about(unmatched, "data.no_group", severity, "picture", words)
     return replace(source, samples=tuple(samples), findings=(*source.findings, *found))

@@ -59,7 +59,7 @@ class DecodeLimits:
             raise ImageTooLargeError(
                 f"The picture has {width} x {height} pixels. "
                 f"Expected at most {longest:,} on a side.",
-                hint="cut it into several pictures",
+                hint="split it into several pictures",
             )
 
     def advice(self, what: str) -> str | None:

@@ -65,8 +65,7 @@ class ParquetFile:
         raise DataError(
             f"{self.path} has {'several columns' if found else 'no column'} of picture files. "
             f"Expected one with their bytes, called image. Received: {shown}.",
-            hint="datasets.Dataset.to_parquet embeds pictures; names of files belong into "
-            "metadata.csv",
+            hint="datasets.Dataset.to_parquet embeds pictures; put file names into metadata.csv",
         )
 
     @cached_property
@@ -122,8 +121,8 @@ class ParquetFile:
         size = self._file.metadata.row_group(group).total_byte_size
         if size > _MAX_GROUP_BYTES:
             raise DataError(
-                f"{self.path} has {size:,} bytes in one group of rows. "
-                f"Expected at most {_MAX_GROUP_BYTES:,}.",
+                f"{self.path} has a row group of {size:,} bytes. Expected at most "
+                f"{_MAX_GROUP_BYTES:,}.",
                 hint="write it again with row_group_size=500",
             )
         while len(self._groups) >= _GROUPS:

@@ -35,6 +35,6 @@ class ParquetSource(Source):
         except DataError as error:
             raise ImageError(error.message, hint=error.hint) from error
         if data is None:
-            raise ImageError(f"{sample.id} holds no picture, at most the name of one.")
+            raise ImageError(f"{sample.id} contains no picture (or only the name of one).")
         limits.check_bytes(len(data))
         return data

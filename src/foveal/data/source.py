@@ -184,7 +184,7 @@ class Source(ABC):
     def no_masks(self) -> DataError:
         """Return the error for a source without masks."""
         return DataError(
-            f"{self.location} holds no masks: found {self.layout}.",
+            f"There are no masks in {self.location}. Found: {self.layout}.",
             hint="put masks of the same names into masks/ next to images/",
         )
 

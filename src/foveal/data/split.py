@@ -150,10 +150,10 @@ def _cut_short(count: int) -> Finding:
     return finding(
         "split.search_cut_short",
         "warning",
-        f"So many of the {count:,} pictures look alike that the search for "
-        "near-duplicates was cut short: some may stand on both sides of the split.",
+        f"So many of the {count:,} pictures look alike that the search for near-duplicates was "
+        "cut short: some may be on both sides of the split.",
         count=count,
-        hint="name what belongs together: --set 'data.group_regex=...'",
+        hint="group the pictures that belong together: --set 'data.group_regex=...'",
     )
 
 
@@ -215,7 +215,7 @@ def _leaks(
             "split.leak",
             "warning",
             f"The given split leaks: {plural(len(torn), 'set')} of pictures that belong together "
-            f"({words}) stand on more than one side, so metrics will be too good.",
+            f"({words}) are on more than one side, so metrics will be too optimistic.",
             [samples[i].id for positions in torn for i in positions[:4]],
             count=sum(len(positions) for positions in torn),
             hint="remove the copies, or leave the split to foveal",
@@ -228,8 +228,8 @@ def _no_validation(share: float) -> Finding:
     return finding(
         "split.no_validation",
         "info",
-        f"The given split has no validation part: {100 * share:.0f} % of what is not for testing "
-        "is held out for it.",
+        f"The given split has no validation part: {100 * share:.0f} % of the pictures outside the "
+        "test set are held out for validation.",
     )
 
 
@@ -273,6 +273,6 @@ def read_split_csv(path: Path, samples: Sequence[Sample]) -> NDArray[np.int8]:
         raise DataError(
             f"The data has changed since {path} was written: it had {len(rows):,} pictures and "
             f"has {len(samples):,} now, or their names differ.",
-            hint="foveal train DATA starts again",
+            hint="foveal train DATA starts a new run",
         )
     return np.array(sides, np.int8)

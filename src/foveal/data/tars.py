@@ -80,7 +80,7 @@ class TarFiles:
                 # It would otherwise remember all of them, a kilobyte each.
                 archive.members = []  # type: ignore[attr-defined]  # Known to all who read large ones.
                 if info.offset <= before or info.size < 0:
-                    raise tarfile.ReadError("its headers go round in circles")
+                    raise tarfile.ReadError("its headers form a cycle")
                 before = info.offset
                 bounded.count()
                 yield Member(
@@ -102,7 +102,7 @@ class TarFiles:
             self._file.seek(member.place)
             data: bytes = self._file.read(member.size)
         if len(data) < member.size:
-            raise EOFError("the archive ends within it")
+            raise EOFError("the archive is truncated within it")
         return data
 
     def _problem(self, info: tarfile.TarInfo) -> str | None:
@@ -110,12 +110,12 @@ class TarFiles:
             return f"a link to {info.linkname!r}, which is not followed"
         if info.issparse():
             return "a file with holes"
-        return None if info.isfile() or info.isdir() else "which is no file"
+        return None if info.isfile() or info.isdir() else "which is not a regular file"
 
     def _broken(self, reason: Any) -> DataError:
         words = " ".join(str(reason).split()).rstrip(".") or type(reason).__name__
         return DataError(
-            f"{self._path} is not a whole tar archive: {words}.",
+            f"{self._path} is not a complete tar archive: {words}.",
             hint="copy or download it again, or unpack it with another program",
         )
 
@@ -141,7 +141,7 @@ class _Bounded:
     def read(self, size: int) -> bytes:
         """Return the next bytes."""
         if not 0 <= size <= _MAX_HEADER_BYTES:
-            raise tarfile.ReadError(f"a header claims {size:,} bytes")
+            raise tarfile.ReadError(f"a header declares {size:,} bytes")
         return self._file.read(size)
 
     def seek(self, place: int) -> int:
@@ -164,7 +164,7 @@ def _open(path: Path) -> Any:
     if kind == "zstd":
         file.close()
         raise DataError(
-            f"{path} is compressed with Zstandard, which is not read.",
+            f"{path} is compressed with Zstandard, which is not supported.",
             hint=f"zstd -d {path}",
         )
     with file:
@@ -258,7 +258,7 @@ def _parts(packed: BinaryIO, make: Callable[[], _Decompressor]) -> Iterator[byte
             if stream.needs_input and not stream.eof:
                 data = packed.read(_CHUNK_BYTES)
                 if not data:
-                    raise EOFError("it ends early")
+                    raise EOFError("it is truncated")
         # Zeros may fill it up to a whole block.
         data = (stream.unused_data or packed.read(_CHUNK_BYTES)).lstrip(b"\0")
 
@@ -266,7 +266,7 @@ def _parts(packed: BinaryIO, make: Callable[[], _Decompressor]) -> Iterator[byte
 def _check_space(path: Path, folder: Path) -> None:
     if shutil.disk_usage(folder).free < _FREE_BYTES:
         raise DataError(
-            f"There is no space to unpack {path}: {folder} has less than "
+            f"There is not enough disk space to unpack {path}: {folder} has less than "
             f"{_FREE_BYTES:,} bytes left.",
             hint="free some space, set XDG_CACHE_HOME to another disk, or use a zip or a plain tar",
         )

@@ -45,15 +45,15 @@ def tidy_texts(source: Source) -> Source:
             "labels.empty_text",
             "warning",
             "picture",
-            "with an empty text, taken as without a label.",
-            hint="write down what they show, or delete them",
+            "with an empty text, treated as unlabelled.",
+            hint="add their texts, or remove them",
         ),
         *about(
             broken,
             "labels.no_text",
             "warning",
             "picture",
-            "whose label is not one text in valid Unicode, taken as without a label.",
+            "whose label is not a single text in valid Unicode, treated as unlabelled.",
         ),
     )
     return replace(source, samples=tuple(samples), findings=findings)

@@ -31,7 +31,7 @@ class ZipFiles:
             self._archive = open_zip(path, max_directory_bytes=_MAX_DIRECTORY_BYTES)
         except (OSError, zipfile.BadZipFile) as error:
             raise DataError(
-                f"{path} is not a whole zip archive: {error}.",
+                f"{path} is not a complete zip archive: {error}.",
                 hint="copy or download it again, or unpack it with another program",
             ) from error
 
@@ -85,5 +85,5 @@ def open_zip(path: Path, *, max_directory_bytes: int) -> zipfile.ZipFile:
     for info in archive.infolist():
         if info.header_offset < 0 or info.header_offset + info.compress_size > size:
             archive.close()
-            raise zipfile.BadZipFile(f"{info.filename!r} claims more bytes than the file has")
+            raise zipfile.BadZipFile(f"{info.filename!r} declares more bytes than the file has")
     return archive

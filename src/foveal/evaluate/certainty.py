@@ -108,7 +108,7 @@ def certainty_section(values: JsonObject) -> ReportSection:
     return ReportSection(
         title="Confidence",
         note="Reliability: where the bars reach the dashed line, 90 % sure means right nine times "
-        "in ten; shorter bars are overconfidence. Coverage: how accuracy grows when the least sure "
-        "answers are left out.",
+        "in ten; shorter bars are overconfidence. Coverage: how accuracy increases when the least "
+        "confident answers are left out.",
         figures=(("Reliability", reliability), ("Coverage against accuracy", coverage)),
     )

@@ -223,7 +223,7 @@ def _read(path: Path, name: str) -> ComparedRun:
     except OSError as error:
         raise DataError(f"Cannot read {file}: {error.strerror}.", hint=_HINT) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{file} is not what foveal writes.", hint=_HINT) from error
+        raise DataError(f"{file} was not written by foveal.", hint=_HINT) from error
     recipe: dict[str, Any] = {}
     if (path / "recipe.yaml").is_file():
         try:

@@ -32,8 +32,8 @@ _LEARN_MORE = "add labelled pictures, or train longer"
 _FAILURES = {
     "unlabelled": ("without a label, not evaluated", None),
     "target_invalid": (
-        "with a label that the bundle does not know, not evaluated",
-        "train again with these classes, or measure data of the bundle's classes",
+        "with a label that is unknown to the bundle, not evaluated",
+        "train again with these classes, or evaluate on pictures of the bundle's classes",
     ),
 }
 
@@ -78,7 +78,7 @@ def own_findings(
                 f"right for {100 * right / count:.0f} %. These pictures differ from those that it "
                 "was calibrated on.",
                 count=count,
-                hint="train on pictures like these too",
+                hint="also train on pictures like these",
             )
         )
     return findings
@@ -94,10 +94,10 @@ def _unfamiliar(measured: MeasuredSamples) -> list[Finding]:
             "evaluate.unfamiliar",
             "warning" if len(odd) > _UNFAMILIAR * count else "info",
             f"{len(odd):,} of {count:,} pictures are unlike those that the model was trained on; "
-            "its answers to them are unsure.",
+            "its answers to them are marked unsure.",
             samples=tuple(measured.samples[i].id for i in odd[:_LISTED]),
             count=len(odd),
-            hint="train on pictures like these too, if the model is meant for them",
+            hint=("also train on pictures like these, if the model is meant for them"),
         )
     ]
 
@@ -147,10 +147,10 @@ def promise_findings(
                 "evaluate.promise",
                 "warning",
                 f"Of the {kept} answers that are not unsure, {right} are right, "
-                f"{share(right / kept)}: fewer than the {share(promised)} that held on validation. "
-                "These pictures differ from those.",
+                f"{share(right / kept)}: fewer than the {share(promised)} that the model reached "
+                "on validation. These pictures differ from the validation pictures.",
                 count=kept,
-                hint="train on pictures like these too",
+                hint="also train on pictures like these",
             )
         )
     return findings
@@ -217,8 +217,8 @@ def _two_labels(measured: MeasuredSamples, targets: Sequence[str]) -> list[Findi
         Finding(
             "evaluate.two_labels",
             "warning",
-            f"{len(twice)} pictures are in the data more than once, under different labels: "
-            "at least one answer to each must count as wrong.",
+            f"{len(twice)} pictures are in the data more than once, under different labels: at "
+            "least one answer to each counts as wrong.",
             samples=tuple(samples[:_LISTED]),
             count=len(samples),
             hint="foveal check DATA",

@@ -155,8 +155,8 @@ def _confusion(results: Results) -> tuple[list[str], Any]:
     stored = results.details.get("confusion")
     if stored is None:
         raise UsageError(
-            f"There is no confusion between the answers of the task {results.task.name}: "
-            "they are not one class each.",
+            f"The task {results.task.name} has no confusion matrix, since its answers are not "
+            "single classes.",
             hint="evaluation.mistakes, evaluation.to_pandas()",
         )
     return stored["labels"], stored["counts"]

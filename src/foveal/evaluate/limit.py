@@ -55,7 +55,7 @@ def calibrate_limit(
         return replace(
             fitted,
             unsure_below=NEVER_SURE,
-            not_usable=f"None of the {total} validation answers can be relied on.",
+            not_usable=f"None of the {total} validation answers is reliable.",
         )
     limit = metrics.choose_limit(confidence[answered], correct[answered], wanted, least=least)
     why = _not_usable(task, limit, least, int(answered.sum()), baseline)
@@ -112,8 +112,7 @@ def _not_usable(
     if total < needed:
         return (
             f"{total} validation pictures are too few to show that {share(least)} of the answers "
-            f"are right, even if all of them are; that takes {needed}."
-            f"{right_words(task)}"
+            f"are right, even if all of them are; this takes {needed}.{right_words(task)}"
         )
     which = (
         f"of all {total} validation answers"

@@ -51,7 +51,10 @@ class PairedTest:
     def sentence(self) -> str:
         """Return the result in words."""
         if self.p_value is None:
-            return f"{self.run} and {self.baseline} answered no picture in common: no paired test."
+            return (
+                f"{self.run} and {self.baseline} have no pictures in common, so there is no "
+                "paired test."
+            )
         difference = self.difference
         verdict = "more" if self.p_value < 0.05 else "no more"
         return (

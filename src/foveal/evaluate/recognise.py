@@ -47,6 +47,6 @@ def trained_on_finding(
 def trained_on_sentence(count: int, samples: int) -> str:
     """Return what a person should know first."""
     return (
-        f"{count:,} of {samples:,} were trained on (or are near-duplicates of such pictures): "
-        "on new pictures the model is likely to be worse than these figures."
+        f"{count:,} of {samples:,} were trained on (or are near-duplicates of training pictures), "
+        "so the model is likely to do worse on new pictures than these figures say."
     )

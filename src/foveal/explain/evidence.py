@@ -90,14 +90,14 @@ def explain_occlusion(
     """
     if predictor.pipeline.is_tiled:
         raise UsageError(
-            f"{predictor.bundle.name} answers tile by tile: occlusion would need "
+            f"{predictor.bundle.name} predicts tile by tile, so occlusion would need "
             f"{patches * patches} predictions of the whole picture.",
-            hint="--method evidence",
+            hint="use --method evidence",
         )
     if predictor.others:
         raise UsageError(
-            "Occlusion covers the input of one model; several that vote have one each.",
-            hint="--method evidence, or one of the models alone",
+            "Occlusion works on the input of a single model, not on several models that vote.",
+            hint="use --method evidence, or one of the models alone",
         )
     pixels, frame = predictor.prepare(picture)
     prediction = predictor.predict_inputs([pixels], [frame])[0]

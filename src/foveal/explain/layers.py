@@ -54,7 +54,8 @@ def layer_features(network: Network, inputs: NDArray[np.uint8], layer: str) -> N
     outputs = _run(network, inputs, [(layer, modules[layer])])
     if layer not in outputs:
         raise UsageError(
-            f"Layer {layer!r} does not return a single tensor; choose one of the layers inside it."
+            f"Layer {layer!r} does not return a single tensor. Expected one of the layers inside "
+            "it."
         )
     return outputs[layer].float().cpu().numpy()
 

@@ -116,22 +116,22 @@ def _check_options(to: str, chosen: Format, job: ExportJob) -> None:
     if job.options.precision not in chosen.precisions:
         takers = [name for name, f in FORMATS.works() if job.options.precision in f.precisions]
         raise UsageError(
-            f"{to} is not written in {job.options.precision}. "
-            f"Expected: {' or '.join(chosen.precisions)}.",
-            hint=f"--to {' or '.join(takers)}" if takers else None,
+            f"{to} cannot be exported in {job.options.precision}. Expected: "
+            f"{' or '.join(chosen.precisions)}.",
+            hint=f"use --to {' or '.join(takers)}" if takers else None,
         )
     for name in job.options.given:
         if name != "precision" and name not in chosen.options:
             option = "--" + name.replace("_", "-")
             takers = [other for other, entry in FORMATS.works() if name in entry.options]
             raise UsageError(
-                f"{to} does not take {option}.",
-                hint=f"--to {' or '.join(takers)}" if takers else None,
+                f"{option} has no effect on {to}.",
+                hint=f"use --to {' or '.join(takers)}" if takers else None,
             )
     if missing := chosen.missing:
         raise MissingExtraError(
-            f"Writing and proving {to} needs {' and '.join(need.name for need in missing)}: "
-            "not on this machine.",
+            f"Writing and proving {to} needs {' and '.join(need.name for need in missing)}, not "
+            "found on this machine.",
             hint=chosen.install,
         )
 

@@ -119,7 +119,7 @@ class ExportJob:
         pictures = self.find_pictures()
         if pictures is None:
             raise UsageError(
-                f"{need} on validation pictures, and the run of this model is not at hand.",
-                hint="export the run, or name labelled pictures: --data FOLDER",
+                f"{need} on validation pictures, but the run of this model cannot be found.",
+                hint="export the run itself, or give labelled pictures: --data FOLDER",
             )
         return pictures

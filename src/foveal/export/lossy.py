@@ -226,7 +226,9 @@ def _calibrate(
         job.progress.update(done)
     job.progress.finish()
     if not targets:
-        raise ParityError("The export cannot be proven: no validation picture can be measured.")
+        raise ParityError(
+            "The export cannot be proven: none of the validation pictures can be measured."
+        )
     return task.fit_calibration(batches, targets)
 
 
@@ -256,7 +258,9 @@ def _compare(
         job.progress.update(done)
     job.progress.finish()
     if not rows:
-        raise ParityError("The export cannot be proven: no validation picture can be measured.")
+        raise ParityError(
+            "The export cannot be proven: none of the validation pictures can be measured."
+        )
     before, after = (np.stack(column) for column in zip(*rows, strict=True))
     return before, after, float(np.mean(agreements)), largest
 
@@ -270,7 +274,7 @@ def _refuse_lossy(
 ) -> None:
     """Raise unless a network keeps the metric and the answers."""
     if difference.value < -MOST_LOST:
-        why = "more than a point is lost"
+        why = "it loses more than a point"
     elif difference.low < -MOST_LOST:
         why = "a loss of more than a point cannot be ruled out on so few pictures"
     elif agreement < LEAST_AGREEMENT:
@@ -279,9 +283,10 @@ def _refuse_lossy(
         return
     title = task.metric_words[task.primary_metric].title
     raise ParityError(
-        f"Fewer digits cost this network too much: {why}. {title} on {count} validation pictures "
-        f"goes from {values[0]:.2%} to {values[1]:.2%} ({100 * difference.value:+z.2f} points, "
-        f"95 % interval {100 * difference.low:+z.2f} to {100 * difference.high:+z.2f}); "
-        f"{agreement:.2%} of the answers stay. Nothing was written.",
-        hint="leave the precision out, or show it on more labelled pictures: --data FOLDER",
+        f"The lower precision costs this network too much accuracy: {why}. {title} on {count} "
+        f"validation pictures goes from {values[0]:.2%} to {values[1]:.2%} "
+        f"({100 * difference.value:+z.2f} points, 95 % interval {100 * difference.low:+z.2f} to "
+        f"{100 * difference.high:+z.2f}); {agreement:.2%} of the answers stay the same. Nothing "
+        "was written.",
+        hint="leave out the precision, or prove it on more labelled pictures: --data FOLDER",
     )

@@ -27,7 +27,7 @@ def verify_onnx(job: ExportJob, path: Path) -> Proof:
     entries = ort.InferenceSession(model).get_modelmeta().custom_metadata_map
     if "foveal" not in entries:
         raise UsageError(
-            f"{path} does not say how it is to be read: foveal has not exported it.",
+            f"{path} has no description of its input: it was not exported by foveal.",
             hint=f"foveal export MODEL --to onnx --out {path.name}",
         )
     described = json.loads(entries["foveal"])

@@ -70,9 +70,9 @@ class Worker:
         except (EOFError, BrokenPipeError) as error:
             self._process.wait()
             raise FovealError(
-                f"The process {self._module} ended with status {self._process.returncode} "
-                f"while it was asked to {name}: {self._last_lines()}",
-                hint="free some memory, and run the command again",
+                f"The process {self._module} ended with status {self._process.returncode} while "
+                f"running {name!r}: {self._last_lines()}",
+                hint="free some memory, then run the command again",
             ) from error
         if (wrong := head.get("error")) is not None:
             raise unpacked(wrong)
@@ -92,7 +92,7 @@ class Worker:
     def _last_lines(self) -> str:
         self._said.seek(0)
         lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
-        return " / ".join(lines[-_LAST_LINES:]) or "it said nothing"
+        return " / ".join(lines[-_LAST_LINES:]) or "no output"
 
 
 @contextlib.contextmanager

@@ -183,7 +183,9 @@ def _proof(comparison: Comparison, runtime: str, identical_inputs: float | None 
         ParityError: If an answer differs, or there is none.
     """
     if not comparison.count:
-        raise ParityError("The export cannot be proven: no validation picture can be read.")
+        raise ParityError(
+            "The export cannot be proven: none of the validation pictures can be read."
+        )
     if comparison.differing:
         raise ParityError(
             f"The export answers differently from the bundle in {runtime} on "

@@ -83,8 +83,7 @@ def prove(
         raise ParityError(
             "The exported model answers differently on "
             f"{comparison.refusal('validation pictures')} Nothing was written.",
-            hint="foveal train --resume RUN tries the export again; report the backbone if it "
-            "repeats",
+            hint="foveal train --resume RUN repeats the export",
         )
     proof = comparison.to_json()
     return {**proof, "max_unfamiliarity_difference": drift} if is_judged else proof

@@ -52,7 +52,9 @@ def range_inputs(job: ExportJob, pictures: Pictures) -> list[NDArray[np.uint8]]:
         job.progress.update(done)
     job.progress.finish()
     if not inputs:
-        raise ParityError("A network cannot be quantised: no training picture can be read.")
+        raise ParityError(
+            "The network cannot be quantised: none of the training pictures can be read."
+        )
     return inputs
 
 

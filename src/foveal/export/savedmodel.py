@@ -75,7 +75,7 @@ def verify_savedmodel(job: ExportJob, path: Path) -> Proof:
         UsageError: If there are no pictures, or there is no SavedModel.
     """
     if not (path / VERSION / "saved_model.pb").is_file():
-        raise UsageError(f"{path} holds no SavedModel that foveal wrote.")
+        raise UsageError(f"{path} is not a SavedModel that foveal exported.")
     pictures = job.needed_pictures("A SavedModel is proven")
     with working(_PROGRAM, environment=_ENVIRONMENT) as worker:
         version = str(worker.call("load", folder=np.array(str(path)))["version"])
@@ -91,7 +91,8 @@ def check_can_be_saved(bundle: Bundle) -> None:
     hint = "foveal export MODEL --to onnx, or --to docker"
     if bundle.pipeline.steps and not bundle.pipeline.is_tiled:
         raise UsageError(
-            f"A SavedModel has no page steps. Received: {', '.join(bundle.pipeline.steps)}.",
+            "A SavedModel cannot clean pages. Expected a model without pipeline.steps. Received: "
+            f"{', '.join(bundle.pipeline.steps)}.",
             hint=hint,
         )
     options = bundle.manifest.task_options
@@ -102,8 +103,8 @@ def check_can_be_saved(bundle: Bundle) -> None:
         searches.append("decoder=beam")
     if searches:
         raise UsageError(
-            "A SavedModel reads the most probable character of each column; this model searches "
-            f"for a text ({', '.join(searches)}).",
+            "A SavedModel can only decode greedily, but this model searches for a text "
+            f"({', '.join(searches)}).",
             hint=hint,
         )
 
@@ -114,8 +115,8 @@ def _prove(job: ExportJob, pictures: Pictures, worker: Worker, runtime: str) -> 
     own, others = _readable(pictures)
     if not own.val and others:
         raise ParityError(
-            "The export cannot be proven: a SavedModel decodes JPEG and PNG, and none of the "
-            f"{others} validation pictures is one. Nothing was written."
+            "The export cannot be proven: a SavedModel decodes JPEG and PNG only, and none of the "
+            f"{others} validation pictures is either. Nothing was written."
         )
     proof = prove_target(job, own, _Files(job.bundle, worker, runtime))
     return replace(proof, measured={**proof.measured, "left_out": others}) if others else proof

@@ -22,7 +22,7 @@ def check_free(url: str) -> Remote:
     if remote.info() is not None:
         place = shown(url)
         raise UsageError(
-            f"Cannot write {place}: it is there already.", hint="--out with another URL"
+            f"Cannot write {place}: it already exists.", hint="choose another URL for --out"
         )
     return remote
 

@@ -85,7 +85,7 @@ class LocalJob(Job):
         """Return how its process ended."""
         ended = _read(self.folder / ENDED)
         if ended is None:
-            return "its process was killed, or the machine was turned off"
+            return "its process was killed, or the machine was shut down"
         return f"its process ended with status {ended['status']}"
 
     def logs(self, *, follow: bool = False) -> Iterator[str]:

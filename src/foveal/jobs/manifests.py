@@ -45,7 +45,9 @@ def write_manifest(
         UsageError: If the folder is there, or something is missing that only its user knows.
     """
     if folder.exists():
-        raise UsageError(f"Cannot write {folder}: it is there already.", hint="--name with another")
+        raise UsageError(
+            f"Cannot write {folder}: it already exists.", hint=("choose another --name")
+        )
     check_folder(folder)
     work = training.work(target, *_devices(options))
     writer = _WRITERS[target.kind](work, options, output)
@@ -70,16 +72,20 @@ class _Kubernetes:
     def __init__(self, work: Work, options: JobOptions, output: str | None) -> None:
         if options.image is None:
             raise UsageError(
-                "Kubernetes runs a job in a container image, and --image names none.",
+                "Kubernetes runs a job in a container image, so --image is required.",
                 hint="see docs/scale/containers.md",
             )
         if any(name != _RECIPE for name in work.files):
             raise UsageError(
-                "The pods of a cluster do not see the files of this machine.",
+                "The pods of a cluster cannot access files of this machine. Expected a URL of the "
+                "data.",
                 hint="foveal train gs://BUCKET/FOLDER --on k8s …",
             )
         if output is None or not is_url(output):
-            raise UsageError("What a pod writes is gone with it.", hint="--out gs://BUCKET/runs")
+            raise UsageError(
+                "The files of a pod are deleted when it ends. Expected a URL for the results.",
+                hint="use --out gs://BUCKET/runs",
+            )
         self._work, self._options, self._output = work, options, output
         self._image = options.image
 
@@ -211,7 +217,10 @@ class _Slurm:
             lines.append(f"--time={minutes // 60:02}:{minutes % 60:02}:{seconds:02}")
         for line in lines:
             if any(not letter.isprintable() for letter in line):
-                raise UsageError(f"Slurm cannot read {line!r}.", hint="a folder with another name")
+                raise UsageError(
+                    f"Slurm cannot read the option {line!r}. Expected printable characters.",
+                    hint="rename the folder, then try again",
+                )
         command = shlex.join(self._work.command(self._output))
         script = [
             "#!/bin/bash",
@@ -236,7 +245,9 @@ class _Sky:
     def __init__(self, work: Work, options: JobOptions, output: str | None) -> None:
         if output is None or not is_url(output):
             raise UsageError(
-                "What a rented machine writes is gone with it.", hint="--out gs://BUCKET/runs"
+                "The files of a rented machine are deleted when it ends. Expected a URL for the "
+                "results.",
+                hint="use --out gs://BUCKET/runs",
             )
         self._work, self._options, self._output = work, options, output
 

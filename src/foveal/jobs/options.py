@@ -68,7 +68,7 @@ class JobOptions:
                 raise UsageError(
                     f"Invalid label {label!r}. Expected KEY=VALUE of lower-case letters, digits, "
                     "'_' and '-'.",
-                    hint="--label team=vision",
+                    hint="use --label team=vision",
                 )
 
     @property

@@ -245,8 +245,8 @@ def _about(service: Service, submission: str) -> Any:
     except ServiceError as error:
         if error.status == 404:
             raise UsageError(
-                f"{service.name} does not know the job {submission}: it was started anew, or the "
-                "job was deleted there.",
+                f"{service.name} does not know the job {submission}: the cluster was restarted, "
+                "or the job was deleted there.",
                 hint="foveal jobs list",
             ) from error
         raise

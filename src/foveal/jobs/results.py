@@ -27,7 +27,7 @@ class NothingYet(UsageError):
 
     def __init__(self, job: str, where: str = "") -> None:
         super().__init__(
-            f"Nothing came of the job {job} yet{where}.", hint=f"foveal jobs logs {job} -f"
+            f"The job {job} has no results yet{where}.", hint=f"foveal jobs logs {job} -f"
         )
 
 

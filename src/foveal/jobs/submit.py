@@ -44,7 +44,7 @@ def submit(
         return RayJob.submit(work, target, options, register, place)
     if target.kind == "vertex":
         return VertexJob.submit(work, target, options, register, place)
-    raise UsageError(f"No job can be sent to {target}.", hint="--on local")
+    raise UsageError(f"No job can be sent to {target}.", hint="use --on local")
 
 
 def known_jobs(register: Register | None = None) -> list[Job]:

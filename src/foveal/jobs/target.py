@@ -61,7 +61,7 @@ class Target:
         raise UsageError(
             f"Invalid target {text!r}. Expected {', '.join((*cls.FORMS, *cls.FILES[:-1]))} or "
             f"{cls.FILES[-1]}.",
-            hint=f"--on {_meant(text)}",
+            hint=f"use --on {_meant(text)}",
         )
 
     @property

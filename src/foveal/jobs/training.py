@@ -57,7 +57,7 @@ class Training:
         if not is_url(data) and not is_synth(data):
             path = local_path(data)
             if not path.exists():
-                raise UsageError(f"There is nothing at {data}.", hint="foveal train FOLDER")
+                raise UsageError(f"{data} does not exist.", hint="foveal train FOLDER")
             data = str(path.absolute()) if is_here else f"{_DATA}/{path.absolute().name}"
             if not is_here:
                 files[data] = path
@@ -81,6 +81,9 @@ class Training:
         backbone = str(self.recipe.model.backbone or "")
         if ":" in backbone:
             raise UsageError(
-                f"The backbone {backbone} is code on this machine, which {target} does not have.",
-                hint="see docs/plugins.md: a package with the backbone, in the image of the job",
+                f"The backbone {backbone} is code on this machine, which {target} cannot access.",
+                hint=(
+                    "put the backbone into a package that the image of the job has installed: "
+                    "docs/plugins.md"
+                ),
             )

@@ -62,7 +62,7 @@ def sync_down(
             raise
         _remove_others(folder, wanted, keeps)
         return state
-    raise RemoteError(f"{shown(url)} changes faster than it can be fetched.")
+    raise RemoteError(f"{shown(url)} changes faster than it can be downloaded.")
 
 
 def _fetch(remote: Remote, folder: Path, files: Mapping[str, Kept]) -> None:
@@ -85,12 +85,12 @@ def _fetch_one(remote: Remote, folder: Path, item: tuple[str, Kept]) -> None:
             remote.get(temporary, kept.object)
         except FileNotFoundError as error:
             raise RemoteError(
-                f"{shown(below(remote.url, name))} is missing, which the manifest names."
+                f"{shown(below(remote.url, name))} is missing, although the manifest lists it."
             ) from error
         if temporary.stat().st_size != kept.size or _sha256(temporary) != kept.sha256:
             raise RemoteError(
-                f"{shown(below(remote.url, name))} is not what the manifest says: "
-                f"expected {kept.size} bytes of sha256 {kept.sha256[:12]}…, received "
+                f"{shown(below(remote.url, name))} does not match the manifest: expected "
+                f"{kept.size} bytes of sha256 {kept.sha256[:12]}…, received "
                 f"{temporary.stat().st_size} bytes."
             )
         sync(temporary)

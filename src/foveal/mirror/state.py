@@ -73,7 +73,7 @@ def _parsed(content: bytes, remote: Remote) -> State:
         version = manifest["schema_version"]
         if version != SCHEMA_VERSION:
             raise RemoteError(
-                f"{where} is of another version of foveal ({version}).",
+                f"{where} was written by another version of foveal ({version}).",
                 hint="pip install --upgrade foveal",
             )
         files = {name: Kept(**kept) for name, kept in manifest["files"].items()}
@@ -83,7 +83,7 @@ def _parsed(content: bytes, remote: Remote) -> State:
         # What was written elsewhere must not lead out of the folder that it is fetched to.
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.parts:
-            raise RemoteError(f"{where} has a file {name!r} that lies outside.")
+            raise RemoteError(f"{where} lists a file outside its folder: {name!r}.")
     return State(files, hashlib.sha256(content).hexdigest())
 
 

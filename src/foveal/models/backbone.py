@@ -88,7 +88,7 @@ class BackboneSpec:
             raise UsageError(
                 f"Invalid image size for backbone {self.name!r}. Expected at least "
                 f"{self.min_size} pixels. Received: {height}x{width}.",
-                hint=f"--image-size {self.default_size}",
+                hint=f"use --image-size {self.default_size}",
             )
 
     def licences(self, *, pretrained: bool) -> list[JsonObject]:

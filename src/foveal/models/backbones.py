@@ -31,7 +31,7 @@ def resolve_backbone(name: str) -> BackboneSpec:
     if not all(names):
         raise UsageError(
             f"Invalid backbone {name!r}. Expected a name, or several joined by commas.",
-            hint="--backbone efficientnet_lite0",
+            hint="use --backbone efficientnet_lite0",
         )
     specs = [_resolve_one(part) for part in names]
     return specs[0] if len(specs) == 1 else concat_spec(specs)

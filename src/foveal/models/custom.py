@@ -64,8 +64,8 @@ def custom_spec(name: str) -> BackboneSpec:
     # The code is the user's: anything may be raised.
     except Exception as error:
         raise UsageError(
-            f"The backbone {name!r} fails when it is run on pictures of {_SIDES[0]} and "
-            f"{_SIDES[1]} pixels: {_type(error)}: {error}",
+            f"The backbone {name!r} fails on pictures of {_SIDES[0]} and {_SIDES[1]} pixels: "
+            f"{_type(error)}: {error}",
             hint=_HINT,
         ) from error
 
@@ -113,7 +113,9 @@ def _import(name: str) -> Any:
     except Exception as error:
         raise UsageError(
             f"Cannot import the backbone {name!r}: {_type(error)}: {error}",
-            hint=f"run foveal where {module.partition('.')[0]}.py is, or install its package",
+            hint=(
+                f"run foveal in the folder of {module.partition('.')[0]}.py, or install its package"
+            ),
         ) from error
 
 
@@ -167,7 +169,7 @@ def _strides(small: list[int], large: list[int]) -> tuple[int, ...]:
     steps = [more - less for less, more in zip(small, large, strict=True)]
     if any(step < 1 or apart % step for step in steps):
         raise _Misfit(
-            "feature maps whose sides are those of the picture divided by a whole number",
+            "feature maps whose sides are the picture's divided by a whole number",
             f"sides {small} for {_SIDES[0]} pixels, {large} for {_SIDES[1]}",
         )
     strides = [apart // step for step in steps]

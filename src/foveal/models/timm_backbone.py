@@ -58,15 +58,15 @@ def timm_spec(name: str) -> BackboneSpec:
             net = import_timm().create_model(name, pretrained=False, features_only=True)
     except (RuntimeError, AttributeError, AssertionError, ValueError, TypeError) as error:
         raise UsageError(
-            f"Invalid backbone {name!r}: timm gives no feature maps for it ({error}).",
-            hint="--backbone efficientnet_lite0",
+            f"Invalid backbone {name!r}: timm cannot return its feature maps ({error}).",
+            hint="use --backbone efficientnet_lite0",
         ) from error
     config: dict[str, Any] = net.pretrained_cfg
     if config.get("fixed_input_size"):
         raise UsageError(
             f"Invalid backbone {name!r}. Expected a convolutional network. Received: one that "
-            f"takes only pictures of {config['input_size'][1]} pixels.",
-            hint="--backbone convnext_tiny",
+            f"accepts only pictures of {config['input_size'][1]} pixels.",
+            hint="use --backbone convnext_tiny",
         )
     origin = _origin(config)
 
@@ -122,9 +122,9 @@ def _create(name: str, config: dict[str, Any], weights: WeightSource) -> nn.Modu
     cached = cached_weights(config)
     if cached is None and weights == "local":
         raise WeightsError(
-            f"The pretrained weights of {name!r} are not on this machine, and foveal "
-            "downloads nothing without being asked.",
-            hint="--allow-download, or --backbone efficientnet_lite0 (its weights come from pip)",
+            f"The pretrained weights of {name!r} are not on this machine, and foveal downloads "
+            "nothing unless asked.",
+            hint="use --allow-download, or --backbone efficientnet_lite0 (weights from pip)",
         )
     overlay = {"file": str(cached)} if cached else None
     try:

@@ -128,9 +128,9 @@ def features_figure(features: NDArray[np.float32], *, limit: int = 32) -> Image:
     """
     if features.ndim != 3:
         raise UsageError(
-            "Only layers with maps can be drawn. Expected features (C, H, W). "
-            f"Received: {features.shape}.",
-            hint="choose a layer of model.layers() whose output has three numbers",
+            "Only layers with feature maps can be drawn. Expected features (C, H, W). Received: "
+            f"{features.shape}.",
+            hint="choose a layer of model.layers() whose output has three dimensions",
         )
     order = np.argsort(-features.std(axis=(1, 2)), kind="stable")[:limit]
     images = [colormap(_stretched(features[channel])) for channel in order]

@@ -161,7 +161,7 @@ class NotebookMagics:
         own = getattr(self._now, "cell_id", None)
         if own:
             return f"id {own}", shown
-        _say("Give the cell a name, so that it is replaced when it is changed: %%foveal_code NAME")
+        _say("Name the cell, so that running it again replaces it: %%foveal_code NAME")
         return f"source {source}", shown
 
     def _number(self) -> str:

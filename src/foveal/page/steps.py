@@ -69,13 +69,13 @@ def parse_step(text: str) -> Step:
     if not colon:
         return Step(name, _DEFAULT_SIZES.get(name, 0))
     if name not in _DEFAULT_SIZES:
-        raise RecipeError(f"The step {name!r} takes no size. Received: {text!r}.")
+        raise RecipeError(f"The step {name!r} does not accept a size. Received: {text!r}.")
     size = int(number) if number.isascii() and number.isdigit() else 0
     if name == "margin":
         if not 1 <= size <= LARGEST_MARGIN:
             raise RecipeError(
-                f"Invalid size of the step 'margin'. Expected percent of the picture's height, "
-                f"from 1 to {LARGEST_MARGIN}. Received: {number!r}.",
+                "Invalid size of the step 'margin'. Expected a percentage of the picture's "
+                f"height, from 1 to {LARGEST_MARGIN}. Received: {number!r}.",
                 hint="margin:25",
             )
         return Step(name, size)
@@ -98,24 +98,27 @@ def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
     steps = tuple(parse_step(text) for text in texts)
     names = [step.name for step in steps]
     if not names:
-        raise RecipeError("There is no step.", hint=f"for instance {' '.join(DEFAULT_STEPS)}")
+        raise RecipeError(
+            "No step was given. Expected at least one.",
+            hint=f"for example {' '.join(DEFAULT_STEPS)}",
+        )
     for name in ("lines", "trim"):
         if names.count(name) > 1:
-            raise RecipeError(f"The step {name!r} comes twice. Expected it at most once.")
+            raise RecipeError(f"The step {name!r} occurs twice. Expected it at most once.")
         if name in names and "threshold" not in names[: names.index(name)]:
             raise RecipeError(
                 f"The step {name!r} looks for ink. Expected 'threshold' before it.",
-                hint=f"for instance {' '.join(DEFAULT_STEPS[:-1])} {name}",
+                hint=f"for example {' '.join(DEFAULT_STEPS[:-1])} {name}",
             )
     if "lines" in names and "trim" in names:
         raise RecipeError(
             "The steps 'lines' and 'trim' both cut the picture. Expected one of them.",
-            hint="lines cuts each line to its ink",
+            hint="leave out trim: lines already cuts each line to its ink",
         )
     cuts = [at for at, name in enumerate(names) if name in ("lines", "trim")]
     if "margin" in names and any(at > names.index("margin") for at in cuts):
         raise RecipeError(
-            "The step 'margin' comes before the picture is cut. Expected it after.",
-            hint=f"for instance {' '.join(DEFAULT_STEPS[:-1])} trim margin",
+            "The step 'margin' comes before the step that cuts the picture. Expected it after.",
+            hint=f"for example {' '.join(DEFAULT_STEPS[:-1])} trim margin",
         )
     return steps

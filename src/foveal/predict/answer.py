@@ -200,7 +200,8 @@ class Answer:
                 image.save(temporary, PILImage.registered_extensions()[target.suffix.lower()])
         except KeyError:
             raise UsageError(
-                f"Cannot write {target}: unknown ending. Expected such as .png, .jpg or .json.",
+                f"Cannot write {target}: unknown file extension. Expected an extension such as "
+                ".png, .jpg or .json.",
                 hint=f'answer.save("{target.with_suffix(".png")}")',
             ) from None
         except OSError as error:
@@ -267,7 +268,7 @@ class Answer:
     def _needs_scores(self, what: str) -> None:
         if not self.scores:
             raise UsageError(
-                f"Only classes have probabilities: an answer of the task "
+                "Only classification has probabilities: an answer of the task "
                 f"{self._predictor.task.name} has no {what}.",
                 hint="answer.text, answer.confidence",
             )

@@ -102,14 +102,14 @@ class Endpoint:
             path = f"{path.rstrip('/')}:predict"
         if parts.username or parts.password or parts.fragment:
             raise UsageError(
-                "An address with a password or a fragment is not asked.",
+                "Invalid address. Expected a URL without a password and without a fragment.",
                 hint=f"export {KEY_VARIABLE}=…",
             )
         key = key or os.environ.get(KEY_VARIABLE)
         host = parts.hostname or ""
         is_google = parts.scheme == "https" and host.endswith(_GOOGLE)
         if key and parts.scheme != "https" and not is_loopback(url):
-            raise UsageError(f"A key would be sent to {host} in the clear.", hint="use https://")
+            raise UsageError(f"The key would be sent to {host} unencrypted.", hint="use https://")
         own = {"Authorization": f"Bearer {key}"} if key else {}
         self._path = path + (f"?{parts.query}" if parts.query else "")
         self._service = Service(
@@ -171,8 +171,9 @@ class Endpoint:
         values = answer.get("predictions") if isinstance(answer, dict) else None
         if not isinstance(values, list) or len(values) != len(instances):
             raise ServiceError(
-                f"{self._service.name} gave no prediction for each of {len(instances)} instances.",
-                hint='the address must take {"instances": […]}: https://HOST/v1/models/NAME:predict',
+                f"{self._service.name} did not return a prediction for each of the "
+                f"{len(instances)} instances.",
+                hint='the address must accept {"instances": […]}: https://HOST/v1/models/NAME:predict',
             )
         return values
 
@@ -201,14 +202,17 @@ def read_instances(path: Path) -> list[Any]:
             raise UsageError(f"{path} is not JSON: {error}.") from error
     if not isinstance(found, list) or not found:
         raise UsageError(
-            f"{path} holds no instances.", hint='{"instances": [{"b64": "…"}]} is expected'
+            f"{path} contains no instances. Expected a JSON object with 'instances'.",
+            hint='for example {"instances": [{"b64": "…"}]}',
         )
     return found
 
 
 def _instance(given: Given) -> tuple[Any, int]:
     if isinstance(given.content, Picture):
-        raise UsageError("A picture in memory cannot be sent.", hint="give its file")
+        raise UsageError(
+            "A picture in memory cannot be sent to a server.", hint="give the path of its file"
+        )
     text = base64.b64encode(file_bytes(given.content, DEFAULT_LIMITS)).decode()
     return {"b64": text}, len(text)
 

@@ -93,10 +93,12 @@ class EngineFacts:
         if self.proof:
             difference = self.proof["max_probability_difference"]
             parts.append(
-                f"answers {self.proof['samples']} proof pictures as onnxruntime does (probabilities"
-                f" within {difference:.1g})"
+                f"gives the same answers to {self.proof['samples']} proof pictures as onnxruntime "
+                f"(probabilities within {difference:.1g})"
             )
-        parts += [f"{rate:.0f} pictures a second in runs of {n}" for n, rate in self.rates.items()]
+        parts += [
+            f"{rate:.0f} pictures per second in batches of {n}" for n, rate in self.rates.items()
+        ]
         return "; ".join(parts)
 
 
@@ -222,7 +224,7 @@ def prove(predictor: Predictor, engine: Engine, name: str) -> JsonObject:
         raise ParityError(
             f"{name} answers differently from ONNX Runtime on "
             f"{comparison.refusal(f'proof pictures of {predictor.bundle.name}')}",
-            hint="--engine onnxruntime",
+            hint="use --engine onnxruntime",
         )
     return comparison.to_json()
 

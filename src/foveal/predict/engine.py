@@ -90,11 +90,11 @@ class OnnxEngine:
             _check_memory(error)
             if providers:
                 raise unavailable(providers[0].name, str(error)) from error
-            raise BundleError(f"ONNX Runtime refuses model.onnx: {error}") from error
+            raise BundleError(f"ONNX Runtime cannot load model.onnx: {error}") from error
         there = self._session.get_providers()
         for provider in providers:
             if provider.name not in there:
-                raise unavailable(provider.name, f"it computes with {', '.join(there)} instead")
+                raise unavailable(provider.name, f"it uses {', '.join(there)} instead")
         inputs = [i.name for i in self._session.get_inputs()]
         if inputs != [INPUT_NAME]:
             raise BundleError(
@@ -118,8 +118,8 @@ class OnnxEngine:
 def unavailable(what: str, why: str) -> UsageError:
     """Return the error for an engine that is installed but cannot run on this machine."""
     return UsageError(
-        f"{what} cannot compute on this machine: {' '.join(why.split())}.",
-        hint="--engine onnxruntime computes on any machine",
+        f"{what} cannot run on this machine: {' '.join(why.split())}.",
+        hint="use --engine onnxruntime, which runs on any machine",
         code="engine_unavailable",
     )
 
@@ -162,14 +162,14 @@ def _check_values(values: NDArray[np.float32], spec: TensorSpec, count: int) -> 
     if not fits(values.shape, expected):
         shape = " x ".join("any" if size is None else str(size) for size in expected)
         raise NetworkError(
-            f"The network gave {spec.name!r} as {' x '.join(map(str, values.shape))} numbers. "
-            f"Expected: {shape}.",
+            f"The network returned {spec.name!r} with the shape "
+            f"{' x '.join(map(str, values.shape))}. Expected: {shape}.",
             hint="copy the bundle again, or train again",
         )
     # NaN is not within limits, and makes least and largest NaN.
     if values.size and not (-_LARGEST <= values.min() and values.max() <= _LARGEST):
         raise NetworkError(
-            f"The network gave {spec.name!r} that is not a number (NaN or infinity): "
-            "there is no answer to this picture.",
+            f"The network returned NaN or infinity in {spec.name!r}, so there is no answer to "
+            "this picture.",
             hint="train again with a smaller --lr",
         )

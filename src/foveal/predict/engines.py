@@ -99,7 +99,7 @@ def check_providers(name: str, provider: str) -> None:
 
     if provider not in ort.get_available_providers():
         raise MissingExtraError(
-            f"The engine {name} needs the package onnxruntime-gpu in the place of onnxruntime.",
+            f"The engine {name} needs the package onnxruntime-gpu instead of onnxruntime.",
             hint=_INSTALL_GPU,
         )
     # Loads the libraries of CUDA that pip installed, if there are any.

@@ -198,9 +198,9 @@ def array_pixels(array: NDArray[Any]) -> Image:
         raise UsageError(
             "Invalid picture. Expected an array (H, W), (H, W, 3) or (H, W, 4). "
             f"Received: {array.shape} {array.dtype}.",
-            hint="array.transpose(1, 2, 0) puts the channels last"
+            hint="move the channels last: array.transpose(1, 2, 0)"
             if first
-            else "several pictures are a list of arrays",
+            else "for several pictures, give a list of arrays",
         )
     values = _as_uint8(array)
     if values.ndim == 2:
@@ -226,7 +226,7 @@ def _as_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
             f"Invalid picture. Expected {kind}. Received: values from {low:g} to {high:g}.",
             hint='array.astype("uint8")'
             if most == 1 and 0 <= low <= high <= 255
-            else "scale the values first",
+            else "rescale the values first",
         )
     scaled = array if most == 255 else np.rint(array.astype(np.float64) * 255)
     return scaled.astype(np.uint8)

@@ -72,7 +72,7 @@ class OpenVinoEngine:
         if precision == "bf16" and "BF16" not in core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
-            raise unavailable("openvino-bf16", "the processor does not multiply bf16 numbers")
+            raise unavailable("openvino-bf16", "the processor has no bf16 instructions")
         cores = available_cores()
         self.threads = threads or cores
         settings = {
@@ -89,7 +89,7 @@ class OpenVinoEngine:
             network = reader.convert(reader.load(io.BytesIO(model)))
             self._compiled = core.compile_model(network, "CPU", settings)
         except Exception as error:  # Its errors are RuntimeErrors, and others of Python's.
-            raise BundleError(f"OpenVINO refuses model.onnx: {error}") from error
+            raise BundleError(f"OpenVINO cannot load model.onnx: {error}") from error
         self.output_names = tuple(output.any_name for output in self._compiled.outputs)
         # A request holds the memory of one run; as many are made as there are runs at once.
         self._requests: SimpleQueue[Any] = SimpleQueue()
@@ -107,7 +107,7 @@ class OpenVinoEngine:
             outputs = {name: request.get_tensor(name).data.copy() for name in wanted}
         except RuntimeError as error:
             raise NetworkError(
-                f"The network failed: {error}", hint="--engine onnxruntime"
+                f"The network failed: {error}", hint="use --engine onnxruntime"
             ) from error
         self._requests.put(request)
         return outputs

@@ -258,8 +258,8 @@ class Predictor:
     def _answer_tiled(self, raster: Raster, explain: bool) -> Prediction:
         if not isinstance(self.task, TiledTask):
             raise UsageError(
-                f"The task {self.task.name} cannot answer tile by tile.",
-                hint="--set pipeline.fit=pad",
+                f"The task {self.task.name} cannot predict tile by tile.",
+                hint="use --set pipeline.fit=pad",
             )
         frame = self.pipeline.frame(raster.height, raster.width)
         collector = self.task.collect(frame, self.bundle.manifest.calibration, explain=explain)

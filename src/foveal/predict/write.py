@@ -59,7 +59,7 @@ def write_answers(
     """
     if maps and not predictor.pipeline.is_tiled:
         raise UsageError(
-            f"{predictor.bundle.name} gives no masks, so there are no probability maps.",
+            f"{predictor.bundle.name} predicts no masks, so there are no probability maps.",
             hint="foveal explain MODEL PICTURE shows what an answer is based on",
         )
     check_folder(out)
@@ -70,7 +70,7 @@ def write_answers(
     if any(file.resolve().parent == place for file in files):
         raise UsageError(
             f"Answers would overwrite the pictures in {out}.",
-            hint=f"--out {out / 'answers'}",
+            hint=f"use --out {out / 'answers'}",
         )
     writer = _Writer(predictor, out, maps=maps)
     return _written(writer, pictures, batch_size, progress)

@@ -50,8 +50,8 @@ def make_recipe(
     if twice:
         setting = SETTINGS[min(twice)]
         raise UsageError(
-            f"{setting.where} is given twice: as an override and by itself.",
-            hint=f"leave --set {setting.key}=... out",
+            f"{setting.where} is given twice: as an override and as an option.",
+            hint=f"leave out --set {setting.key}=...",
         )
     return recipe.overlaid(
         reduce(_merged, (nested(KNOBS[name].key, value) for name, value in given.items()), layer)
@@ -94,5 +94,5 @@ def _read_override(override: str, example: str) -> dict[str, Any]:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise RecipeError(
             f"Invalid value in override {override!r}: {problem}.",
-            hint=f"quote what is plain text: --set \"{key.strip()}='{text}'\"",
+            hint=f"quote plain text: --set \"{key.strip()}='{text}'\"",
         ) from error

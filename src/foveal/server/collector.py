@@ -116,7 +116,7 @@ class Collector:
             # Counted, and logged once.
             pass
         except (OSError, FovealError) as error:
-            logger.error("an unsure picture could not be kept: %s", error)
+            logger.error("an unsure picture could not be saved: %s", error)
         finally:
             self._waiting -= 1
 

@@ -142,7 +142,7 @@ class Gate:
             response = error_response(error.status, error.message, error.headers)
             await response(scope, exchange.receive, exchange.send)
         except ClientGoneError:
-            logger.info("client gone, request %s", notes.request_id)
+            logger.info("client disconnected, request %s", notes.request_id)
         finally:
             exchange.end()
 
@@ -280,7 +280,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         allowed = headers.get("Allow", "another method")
         return error_response(405, f"{request.method} is not allowed here. Use {allowed}.", headers)
     if error.status_code == 404:
-        return error_response(404, "There is nothing at this address. See /docs.")
+        return error_response(404, "Not found. See /docs for the routes.")
     return error_response(error.status_code, error.detail)
 
 
@@ -300,9 +300,9 @@ async def on_foveal_error(_: Request, error: Exception) -> Response:
 
 async def on_memory(_: Request, error: Exception) -> Response:
     """Answer an out-of-memory error, which is not a client error."""
-    logger.error("the memory is not enough for a request: %s", error)
+    logger.error("not enough memory for a request: %s", error)
     return error_response(
-        503, "There is not enough memory for this request now.", {"Retry-After": "1"}
+        503, "There is currently not enough memory for this request.", {"Retry-After": "1"}
     )
 
 

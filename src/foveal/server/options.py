@@ -266,17 +266,20 @@ class ServerOptions:
 
             check_engine(self.engine)
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise UsageError("A certificate needs its key.", hint="--tls-cert FILE --tls-key FILE")
+            raise UsageError(
+                "--tls-cert and --tls-key must be given together.",
+                hint="use --tls-cert FILE --tls-key FILE",
+            )
         self._check_addresses()
         Rate.parse(self.collect_rate)
         if self.collect is None and (self.collect_unsure or self.collect_new_labels):
-            raise UsageError("No folder was given to keep feedback in.", hint="--collect DIR")
+            raise UsageError("Keeping feedback needs a folder.", hint="use --collect DIR")
         if self.insecure and self.keys is not None:
-            raise UsageError("Keys are not asked for with --insecure. Choose one of the two.")
+            raise UsageError("--keys and --insecure cannot be combined.")
         if self.app and self.keys is not None:
             raise UsageError(
-                "An app hands the model to whoever opens it, and this server asks for keys.",
-                hint="leave out --app, or serve the app without keys: --insecure",
+                "An app gives the model to anyone who opens it, but this server requires keys.",
+                hint="leave out --app, or serve without keys: --insecure",
             )
         if not self.is_loopback:
             self.check_exposed(self.host)
@@ -288,21 +291,21 @@ class ServerOptions:
             except ValueError as error:
                 raise UsageError(
                     f"Invalid trusted proxy. Expected an address or a network. Received: {text!r}.",
-                    hint="--trusted-proxy 10.0.0.0/8",
+                    hint="use --trusted-proxy 10.0.0.0/8",
                 ) from error
         if not 0 <= self.port <= 65535:
             raise UsageError(f"Invalid port. Expected 0 to 65535. Received: {self.port}.")
         for route in (self.health_route, self.predict_route):
             if route is not None and not (route.startswith("/") and route.isprintable()):
                 raise UsageError(
-                    f"Invalid route. Expected a path as /predict. Received: {route!r}."
+                    f"Invalid route. Expected a path such as /predict. Received: {route!r}."
                 )
         if self.grpc_port is not None and not 0 <= self.grpc_port <= 65535:
             raise UsageError(f"Invalid grpc_port. Expected 0 to 65535. Received: {self.grpc_port}.")
         if self.grpc_port == 0 and self.workers > 1:
             raise UsageError(
-                "Several workers cannot choose a free port for gRPC together.",
-                hint="--grpc-port 8001, or --workers 1",
+                "Several workers cannot share a port for gRPC that is chosen automatically.",
+                hint="use --grpc-port 8001, or --workers 1",
             )
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
@@ -347,8 +350,8 @@ class ServerOptions:
         if self.keys is None and not self.insecure:
             reached = address or "this machine"
             raise UsageError(
-                f"Whoever reaches {reached} could use the model: there are no keys.",
-                hint="foveal keys create NAME; or --insecure (insecure=True) lets anyone ask",
+                f"Anyone who can reach {reached} could use the model, because there are no keys.",
+                hint="foveal keys create NAME; or allow anyone: --insecure (insecure=True)",
             )
 
     def host_names(self) -> frozenset[str] | None:

@@ -80,11 +80,13 @@ def supervise(
         FovealError: The first worker's, when the models cannot be opened.
     """
     if "fork" not in multiprocessing.get_all_start_methods():
-        raise UsageError("Several workers need fork, which this system lacks.", hint="--workers 1")
+        raise UsageError(
+            "Several workers need fork, which this system does not have.", hint="use --workers 1"
+        )
     loaded = [name for name in _THREADED_MODULES if name in sys.modules]
     if loaded:
         raise UsageError(
-            f"Several workers must be started by a process that has not loaded {loaded[0]}.",
+            f"Several workers cannot be started from a process that has loaded {loaded[0]}.",
             hint="foveal serve MODEL --workers N",
         )
     # Or the collector would write to every shared page of memory, and so copy it.
@@ -186,7 +188,7 @@ class Supervisor:
         if slot.process is None or slot.heartbeat is None or not slot.is_ready:
             return
         if slot.heartbeat.silent_s() > limit_s:
-            logger.error("worker %d has been silent for %g s: it is killed", slot.number, limit_s)
+            logger.error("worker %d has not responded for %g s; killing it", slot.number, limit_s)
             slot.process.kill()
             slot.heartbeat.close()
             slot.heartbeat = None

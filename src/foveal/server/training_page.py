@@ -202,6 +202,6 @@ def _file(path: Path, headers: dict[str, str] | None = None) -> Response:
 def _stop(request: Request) -> Response:
     run = _run(request)
     if describe_run(run)["status"] != "running":
-        raise RequestError(409, "This training is not running.")
+        raise RequestError(409, "This training is no longer running.")
     run.stop_request.touch()
     return json_response({"stopping": True}, 202)

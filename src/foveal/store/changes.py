@@ -65,9 +65,9 @@ def _earlier(files: StoreFiles, name: str, alias: str) -> int:
         problem = problem_of(files, name, version)
         if problem is None:
             return version
-        logger.warning("%s:%d is passed over: %s", name, version, problem)
+        logger.warning("%s:%d was skipped: %s", name, version, problem)
     raise StoreError(
-        f"{name}@{alias} has no earlier version than {aliases.aliases[alias]} that is still there.",
+        f"{name}@{alias} has no earlier version than {aliases.aliases[alias]} left in the store.",
         hint=f"foveal models show {name}",
     )
 
@@ -133,8 +133,9 @@ def test_result(
         return known
     if measure is None:
         raise PromotionRefused(
-            f"{name}:{version} was not measured on the pinned test set yet, and a server does not "
-            f"measure. Promote it where the pictures are: foveal models promote {name}:{version}"
+            f"{name}:{version} has not been measured on the pinned test set, which a server "
+            "cannot do. Promote it on a machine that has the pictures: foveal models promote "
+            f"{name}:{version}"
         )
     found = measure(open_bundle(files, name, version), test)
     if found.digest != test.digest:

@@ -61,9 +61,13 @@ class Difference:
         """Return the difference, and what it rests on."""
         name = self.metric.replace("_", " ")
         if not self.is_paired:
-            return f"{name} {self.words}, unpaired: no pictures are known that both answered"
+            return (
+                f"{name} {self.words}, unpaired, because no pictures that both answered are known"
+            )
         counts = f"{self.gained} better, {self.lost} worse"
-        left = f", {self.left_out} left out that one was trained on" if self.left_out else ""
+        left = (
+            f", {self.left_out} left out because one was trained on them" if self.left_out else ""
+        )
         common = plural(self.pictures, "common picture")
         return f"{name} {self.words} on {common}: {counts}{left}"
 

@@ -102,13 +102,13 @@ def check_not_worse(
     hint = f"foveal models promote {after} --alias {alias} --force"
     if math.isnan(difference.value):
         raise PromotionRefused(
-            f"{after} cannot be compared with {before} on {test.data}: each picture of it was "
-            "trained on by one of them.",
+            f"{after} cannot be compared with {before} on {test.data}: one of them was trained on "
+            "each of its pictures.",
             hint=f"pin other pictures, or {hint}",
         )
     if difference.value < -test.tolerance - _ROUNDING:
         allowed = f" (allowed: {-100 * test.tolerance:.2f})" if test.tolerance else ""
-        chance = "; chance alone may explain it" if difference.value.high >= 0 else ""
+        chance = "; this may be due to chance" if difference.value.high >= 0 else ""
         raise PromotionRefused(
             f"{after} is worse than {before} on the pinned test set {test.data}: "
             f"{difference.sentence}{allowed}{chance}.",

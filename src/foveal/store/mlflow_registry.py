@@ -97,7 +97,7 @@ def _keep(downloaded: Path, copy: Path, model: str) -> None:
     found = list(downloaded.rglob(MANIFEST_NAME))
     if len(found) != 1:
         raise BundleError(
-            f"{model} is not a model of foveal: it has no {MANIFEST_NAME}.",
+            f"{model} is not a foveal model: it has no {MANIFEST_NAME}.",
             hint=f"foveal models push RUN NAME --to {PREFIX}URI",
         )
     with atomic_path(copy) as temporary:
@@ -120,7 +120,7 @@ def _find(client: Any, text: str) -> Any:
         return client.get_model_version_by_alias(text, LIVE)
     versions = client.search_model_versions(f"name = '{text}'")
     if not versions:
-        raise StoreError(f"The registered model {text!r} has no version.")
+        raise StoreError(f"The registered model {text!r} has no versions.")
     return max(versions, key=lambda version: int(version.version))
 
 

@@ -56,9 +56,9 @@ def describe(
         number, before, known = parent
         if before.task != manifest.task:
             raise UsageError(
-                f"Version {number} is of the task {before.task!r}, this model of "
-                f"{manifest.task!r}: they cannot replace each other.",
-                hint="push it under another name",
+                f"Version {number} is for the task {before.task!r} and this model for "
+                f"{manifest.task!r}, so neither can replace the other.",
+                hint="publish it under another name",
             )
         difference = difference_to(before.metrics, known, metric, bundle, answers)
         differences = {
@@ -113,5 +113,5 @@ def difference_to(
 def _unchanged(bundle: Bundle, name: str, record: Record) -> bytes:
     content = bundle.read(name)
     if hashlib.sha256(content).hexdigest() != record.files[name]["sha256"]:
-        raise BundleError(f"{name} in {bundle.path} was changed while it was published.")
+        raise BundleError(f"{name} in {bundle.path} was changed while it was being published.")
     return content

@@ -92,7 +92,7 @@ class Record:
             values = json.loads(content)
             if values.pop("schema_version") > _SCHEMA:
                 raise StoreError(
-                    f"A later foveal wrote {location}.",
+                    f"{location} was written by a later version of foveal.",
                     code="store_too_new",
                     hint="pip install --upgrade foveal",
                 )

@@ -130,7 +130,9 @@ class RemoteFiles(StoreFiles):
         for file in self.sizes(name, number):
             content = self.read(name, f"{number}/{file}")
             if content is None:
-                raise StoreError(f"{self.location}/{name}/{number} was removed while it was read.")
+                raise StoreError(
+                    f"{self.location}/{name}/{number} was removed while it was being read."
+                )
             (folder / file).write_bytes(content)
 
     @contextmanager

@@ -180,7 +180,7 @@ def _package() -> Package:
         )
     own = importlib.util.spec_from_file_location("foveal_captcha_image", spec.origin)
     if own is None or own.loader is None:
-        raise MissingExtraError(f"{spec.origin} cannot be loaded.", hint="pip install -U captcha")
+        raise MissingExtraError(f"Cannot load {spec.origin}.", hint="pip install -U captcha")
     module = importlib.util.module_from_spec(own)
     own.loader.exec_module(module)
     chance = Chance()

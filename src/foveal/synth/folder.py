@@ -49,7 +49,7 @@ def write_folder(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
             f"{out} exists and is not an empty folder.",
-            hint="choose another --out, or delete it first",
+            hint="choose another --out, or delete the folder first",
         )
     check_folder(out)
     prepared = kind.prepared()

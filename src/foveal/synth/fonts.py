@@ -49,7 +49,7 @@ def find_fonts(characters: str, folders: Sequence[Path] | None = None) -> list[P
             by_name.setdefault(path.name.lower(), path)
     fonts = [by_name[name] for name in sorted(by_name) if can_draw(by_name[name], characters)]
     if not fonts:
-        where = ", ".join(str(folder) for folder in looked_at) or "no folder at all"
+        where = ", ".join(str(folder) for folder in looked_at) or "no folders"
         raise DataError(
             f"No font on this machine can draw {characters[:12]!r}. Looked in: {where}.",
             hint=_how_to_install(characters),
@@ -72,11 +72,14 @@ def choose_fonts(choice: str, characters: str) -> list[Path]:
     fonts = [Path(name.strip()).expanduser() for name in choice.split(",")]
     for font in fonts:
         if not font.is_file():
-            raise DataError(f"There is no font file {font}.", hint="fc-list, or --option fonts=all")
+            raise DataError(
+                f"The font file {font} does not exist.",
+                hint="list fonts with fc-list, or use --option fonts=all",
+            )
         if not can_draw(font, characters):
             raise DataError(
                 f"The font {font} cannot draw all of {characters[:12]!r}.",
-                hint="choose another font, or --option fonts=all",
+                hint="choose another font, or use --option fonts=all",
             )
     return fonts
 

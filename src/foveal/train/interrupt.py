@@ -50,7 +50,7 @@ class StopSwitch:
             self.ask()
             # Whoever is just writing to the terminal may not be interrupted by another writer.
             with contextlib.suppress(RuntimeError):
-                logger.warning("stopping after this step; Ctrl-C again stops at once")
+                logger.warning("stopping after this step; press Ctrl-C again to stop at once")
 
         signal.signal(signal.SIGINT, on_signal)
         try:

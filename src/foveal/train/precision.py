@@ -77,7 +77,7 @@ def choose_precision(
     if option == "auto" and not has_bf16(cpuinfo):
         return Precision(kind, None, scaled=False)
     if option != "auto" and kind == "cpu" and not has_bf16(cpuinfo):
-        logger.warning("precision bf16: this processor has no bf16 instructions; fp32 is faster")
+        logger.warning("precision bf16: this processor has no bf16 instructions, so fp32 is faster")
     return Precision(kind, torch.bfloat16, scaled=False)
 
 
@@ -111,10 +111,9 @@ def _named_device(name: str) -> torch.device:
     there = _devices_there()
     if name not in there:
         raise RecipeError(
-            f"Invalid value for recipe key {SETTINGS['train.device'].where}. "
-            f"Expected auto, or what torch finds on this machine: {', '.join(there)}. "
-            f"Received: {name!r}.",
-            hint="--device auto; foveal doctor lists the graphics cards that torch finds",
+            f"Invalid value for recipe key {SETTINGS['train.device'].where}. Expected auto, or a "
+            f"device that torch finds on this machine: {', '.join(there)}. Received: {name!r}.",
+            hint="use --device auto; foveal doctor lists the GPUs that torch finds",
         )
     return torch.device(name)
 

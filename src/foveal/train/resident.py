@@ -74,7 +74,7 @@ def keep_on_device(
     free, _ = torch.cuda.mem_get_info(device)
     if needed > _LARGEST_SHARE * free:
         logger.info(
-            "%d MB of pictures stay on the disk: %s has %d MB free",
+            "%d MB of pictures stay on disk, because %s has %d MB free",
             needed >> 20,
             device,
             free >> 20,

@@ -39,8 +39,8 @@ class Saver:
         seen = group.gather(steps)
         if len(set(seen)) > 1:
             raise FovealError(
-                f"The processes that train together see different checkpoints (steps {seen}).",
-                hint="give --out a folder that all machines share",
+                f"The processes that train together found different checkpoints (steps {seen}).",
+                hint="use an --out that all machines share",
                 code="checkpoint_mismatch",
             )
         return checkpoint

@@ -52,8 +52,8 @@ class Session:
         self.state.spent_s = seconds
         if budget_s is not None and seconds > (1 - LEAST_SHARE) * budget_s:
             logger.warning(
-                "reading the pictures took %.0f s of the budget of %.0f s: the training takes "
-                "%.0f s all the same",
+                "reading the pictures took %.0f s of the budget of %.0f s; the training still "
+                "gets %.0f s",
                 seconds,
                 budget_s,
                 LEAST_SHARE * budget_s,
@@ -156,7 +156,7 @@ class Session:
         if state.best is None:
             if state.stopped == "diverged":
                 raise FovealError(
-                    "The training diverged: the loss became infinite in the first epoch.",
+                    "The training diverged: the loss became infinite or NaN in the first epoch.",
                     hint="foveal train DATA --lr 0.0003",
                     code="diverged",
                 )

@@ -112,7 +112,7 @@ class TensorBoard:
                 warnings.simplefilter("ignore")
                 self._writer.add_graph(self._model, images[:1], use_strict_trace=False)
         except RuntimeError as error:
-            logger.warning("TensorBoard has no graph of this network: %s", error)
+            logger.warning("TensorBoard cannot show the graph of this network: %s", error)
         finally:
             self._model.train(was_training)
             for module, mode in modes.items():

@@ -159,7 +159,9 @@ class Trainer:
         """Run epochs until the stage has no steps, no patience or no time left."""
         state = session.state
         if state.is_good_enough(stage.skip_from):
-            logger.info("stage %s left out: the metric is at least %s", stage.name, stage.skip_from)
+            logger.info(
+                "stage %s skipped: the metric is already at least %s", stage.name, stage.skip_from
+            )
             state.stage += 1
             return
         if stage.fit is not None:

@@ -100,9 +100,9 @@ def too_short(budget_s: float, trial_s: float, least_s: float, *, again: str) ->
     asked = _round_up(1.2 * least_s)
     return UsageError(
         f"The budget of {words(budget_s)} is too short: one trial of the default recipe takes "
-        f"about {words(trial_s)} here. Expected at least {words(least_s)}: that trial, another "
-        f"one, and both recipes on {SEEDS} seeds each.",
-        hint=f"{again.format(asked)}, or a smaller --epochs",
+        f"about {words(trial_s)} here. Expected at least {words(least_s)}, for that trial, "
+        f"another one, and both recipes with {SEEDS} seeds each.",
+        hint=f"{again.format(asked)}, or use a smaller --epochs",
         code="budget_too_short",
     )
 

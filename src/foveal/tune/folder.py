@@ -151,9 +151,9 @@ class StudyFolder:
 
         def busy(other: str) -> UsageError:
             return UsageError(
-                f"Another process (process id {other}) works on the study {self.place}.",
-                hint="wait for it, or give this one another --name; --workers N shares one study "
-                "between processes",
+                f"Another process (process id {other}) is working on the study {self.place}.",
+                hint="wait for it, or choose another --name; --workers N lets several processes "
+                "share a study",
                 code="study_busy",
             )
 

@@ -88,7 +88,8 @@ def _finish(keeper: Keeper, folder: StudyFolder, url: str) -> None:
         keeper.finish()
     except RemoteError as error:
         raise RemoteError(
-            f"The study is whole in {folder.path}, but did not get to {shown(url)}: {error.why}.",
+            f"The study is complete in {folder.path}, but could not be copied to {shown(url)}: "
+            f"{error.why}.",
             hint=f"foveal tune --resume {shown(url)}",
             code=error.error_code,
         ) from error

@@ -65,7 +65,7 @@ def _told(folder: StudyFolder, status: int) -> FovealError:
     for path in sorted(folder.path.glob("worker-*.json")):
         return unpacked(json.loads(path.read_text(encoding="utf-8")))
     lines = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    last = lines[-1] if lines else "it said nothing"
+    last = lines[-1] if lines else "no output"
     return FovealError(
         f"A worker of the study {folder.place} ended with status {status}: {last}",
         hint=f"see {folder.log}; to continue: foveal tune --resume {folder.place}",

@@ -33,9 +33,9 @@ class Resolver:
     def __init__(self, location: str, given: Recipe) -> None:
         if given.train.budget_s is not None:
             raise UsageError(
-                "Trials are compared after the same epochs, and the recipe has a time limit for "
-                "each training (train.budget_s).",
-                hint="leave train.budget_s out of the recipe; --epochs limits each trial",
+                "Trials are compared after the same number of epochs, but the recipe limits the "
+                "time of each training (train.budget_s).",
+                hint="remove train.budget_s from the recipe; use --epochs to limit each trial",
             )
         self._location = location
         self._given = given

@@ -77,8 +77,9 @@ class Asked:
             )
         if str(self.on) not in ("local", "ray:local", "ray:auto"):
             raise UsageError(
-                f"A study cannot be worked on at {self.on}. Expected local, ray:local or ray:auto.",
-                hint="its folder must be there for all workers: --on ray:local",
+                f"Invalid target {str(self.on)!r} for a study. Expected local, ray:local or "
+                "ray:auto.",
+                hint="use --on ray:local: all workers need the folder of the study",
             )
 
 
@@ -125,7 +126,7 @@ def run_tuning(
     optuna()
     if asked.budget_s is None and asked.trials is None:
         raise UsageError(
-            "A study needs an end: a budget, or a number of trials.",
+            "A study needs a limit: a budget, or a number of trials.",
             hint="foveal tune DATA --budget 1h",
         )
     name = default_name(str(data)) if name is None else name
@@ -138,9 +139,9 @@ def run_tuning(
     check_folder(runs.folder)
     if runs.url is not None and asked.on.address == "auto":
         raise UsageError(
-            "A study that is kept at a URL is worked on in a folder of this machine, which the "
-            "others of a cluster do not see.",
-            hint="--out FOLDER that all machines share, or --on ray:local",
+            "A study at a URL is worked on in a folder of this machine, which other machines of a "
+            "cluster cannot access.",
+            hint="use an --out that all machines share, or --on ray:local",
         )
     with only_shown(*_SHOWN):
         resolver = Resolver(str(data), given)
@@ -221,7 +222,7 @@ def _folder(runs: Runs, task: str, name: str, about: JsonObject) -> StudyFolder:
         if not folder.about.is_file():
             return folder
         if folder.read_about()["identity"] == about["identity"]:
-            logger.info("going on with the study %s", folder.place)
+            logger.info("continuing the study %s", folder.place)
             return folder
         number += 1
 

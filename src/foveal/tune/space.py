@@ -66,7 +66,7 @@ class Dimension(ABC):
     def _refused(self, asked: Any) -> RecipeError:
         return RecipeError(
             f"Invalid space for {self.key!r}. Expected within {self.words}. Received: {asked!r}.",
-            hint="a file can only narrow the space: foveal tune DATA --show-space",
+            hint="to see the space that a file can narrow: foveal tune DATA --show-space",
             code="space_invalid",
         )
 
@@ -231,7 +231,7 @@ class Space:
         for key in asked:
             if key not in known:
                 raise RecipeError(
-                    f"The space has no {str(key)!r}. Expected some of: {', '.join(known)}.",
+                    f"Unknown key {str(key)!r} of the space. Expected one of: {', '.join(known)}.",
                     hint="foveal tune DATA --show-space",
                     code="space_invalid",
                 )

@@ -83,7 +83,7 @@ class TrialWork:
         attempts = trial.user_attrs.get("attempts", 0) + 1
         self._journal.note(trial, attempts=attempts)
         if attempts > _MOST_ATTEMPTS and not is_default(trial):
-            self._fail(trial, f"its process ended {_MOST_ATTEMPTS} times")
+            self._fail(trial, f"its process died {_MOST_ATTEMPTS} times")
             return
         watch = Watch(
             limits,

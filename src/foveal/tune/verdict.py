@@ -45,9 +45,9 @@ class Verdict:
     def sentence(self) -> str:
         """Return the result in words."""
         if self.trial is None:
-            return "the default stays: no other recipe was trained to its end"
+            return "the default stays, because no other recipe was trained to the end"
         if not self.best:
-            return "the default stays: there was no time left for the comparison"
+            return "the default stays, because no time was left for the comparison"
         points = f"{_points(self.difference)} points"
         interval = f"({_points(self.difference.low)} to {_points(self.difference.high)})"
         seeds = f" on {len(self.best)} of {self.planned} seeds"

@@ -28,7 +28,7 @@ def advice(manifest: Manifest, recipe: Recipe, result: FitResult) -> str | None:
     if not manifest.baseline.get("is_beaten", True):
         # A head that was fitted at once took no steps.
         after = f", after {plural(result.steps, 'step')}" if result.steps else ""
-        said = f"Nothing was learnt that can be shown{after}."
+        said = f"No improvement over the baseline can be shown{after}."
         ways = _to_learn(recipe, result)
     elif (manifest.calibration.pictures or 0) < pictures_needed(LEAST_SHOWN):
         said = "There are too few validation pictures to show what was learnt."
@@ -36,7 +36,7 @@ def advice(manifest: Manifest, recipe: Recipe, result: FitResult) -> str | None:
         if recipe.split.val_share < _MOST_VAL_SHARE:
             ways.append(f"a larger share of them (--set split.val_share={_MOST_VAL_SHARE})")
     else:
-        said = "Too little was learnt for any answer to be called sure."
+        said = "The model did not learn enough to be sure of any answer."
         ways = _to_learn(recipe, result)
     trained = int(manifest.data.get("train", 0))
     if trained < _MANY:

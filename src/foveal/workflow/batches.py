@@ -107,7 +107,7 @@ class TrainingBatches:
                     targets.append(task.parse_target(raw_target(sample)))
                 except TargetError as error:
                     # A character that the first pictures did not have, or a longer text.
-                    logger.warning("%s is not trained on: %s", sample.id, error.message)
+                    logger.warning("%s is left out of training: %s", sample.id, error.message)
                 else:
                     usable.append(i)
             tensors = setting.training.collate(targets)

@@ -92,7 +92,7 @@ class BesideBefore:
             said.append(
                 f"on {self.new_samples} pictures with new labels it is "
                 f"{percent(self.on_new.value)} "
-                f"({percent_range(self.on_new.low, self.on_new.high)}); the model before could "
+                f"({percent_range(self.on_new.low, self.on_new.high)}); the earlier model could "
                 "not answer them"
             )
         return said
@@ -110,8 +110,9 @@ class BesideBefore:
         )
         header = ("validation pictures with", "pictures", "before", "now", "difference")
         note = (
-            f"{self.metric} with 95 % intervals, beside {self.start} (version {self.version}), "
-            f"which the training started from. Labels: {'; '.join(self.changes.sentences())}."
+            f"{self.metric} with 95 % intervals, compared with {self.start} (version "
+            f"{self.version}), which the training started from. Labels: "
+            f"{'; '.join(self.changes.sentences())}."
         )
         return ReportSection("Before and after", note, tables=((header, table),))
 

@@ -85,6 +85,6 @@ def _check_same(run: RunDirectory, recipe: Recipe) -> None:
     if other := [key for key in now if now[key] != before.get(key)]:
         told = ", ".join(f"{key} was {before.get(key)} and is {now[key]}" for key in other[:3])
         raise UsageError(
-            f"The run {run.place} was begun with other settings: {told}.",
-            hint="--resume-key with another key, for another run",
+            f"The run {run.place} was started with other settings: {told}.",
+            hint="use another --resume-key for another run",
         )

@@ -89,7 +89,7 @@ class Broadcast:
                 self._write()
             except OSError as error:
                 # A full disk ends the training by itself; nobody needs to watch for that.
-                logger.debug("the progress cannot be written: %s", error)
+                logger.debug("cannot write the progress: %s", error)
             if not self._is_asked and self._on_stop and self._run.stop_request.exists():
                 self._is_asked = True
                 logger.info("asked to stop at the end of the epoch")

@@ -136,4 +136,4 @@ def keep(report: CheckReport, workspace: Workspace) -> None:
         report.save(workspace.report)
     except OSError as error:
         # What was found is still worth showing.
-        logger.warning("the report of this check is not kept: %s", error)
+        logger.warning("cannot save the report of this check: %s", error)

@@ -67,10 +67,10 @@ def resolve(
 def _check_solver(recipe: Recipe, training: type[TaskTraining]) -> None:
     if recipe.train.head_solver == "lbfgs" and (recipe.model.hidden or not training.has_labels):
         raise RecipeError(
-            "train.head_solver=lbfgs fits a linear head that says which labels a picture has; the "
-            f"head of {recipe.task} is "
-            + ("another one." if not training.has_labels else "not linear (model.hidden)."),
-            hint="--set train.head_solver=steps",
+            f"train.head_solver=lbfgs can only fit a linear classifier; the head of {recipe.task} "
+            "is "
+            + ("of another kind." if not training.has_labels else "not linear (model.hidden)."),
+            hint="use --set train.head_solver=steps",
         )
 
 
@@ -80,7 +80,10 @@ def _check_size(options: PipelineOptions) -> None:
         raise RecipeError(
             f"{SETTINGS['pipeline.image_size'].where} = {size} contradicts pipeline.height = "
             f"{height} and pipeline.width = {width}.",
-            hint="--set pipeline.height=null --set pipeline.width=null lets the image size decide",
+            hint=(
+                "--set pipeline.height=null --set pipeline.width=null takes both from the image "
+                "size"
+            ),
         )
 
 
@@ -90,8 +93,9 @@ def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Recipe:
         name, why = DEFAULT_BACKBONE, f"{recipe.train.strategy} training needs pretrained weights"
     elif facts.is_ink:
         why = (
-            f"{100 * facts.ink_share:.0f} % of the pictures looked at are ink on plain ground: "
-            "a small CNN from scratch learns strokes better than ImageNet's textures"
+            f"{100 * facts.ink_share:.0f} % of the pictures looked at are ink on a plain "
+            "background: a small CNN trained from scratch learns strokes better than one "
+            "pretrained on ImageNet's textures"
         )
     elif facts.median_side <= _SMALL_SIDE and facts.samples >= _SCRATCH_SAMPLES:
         why = (
@@ -105,7 +109,7 @@ def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Recipe:
         )
     else:
         name = DEFAULT_BACKBONE
-        why = "photographs: ImageNet features transfer, and the weights are installed"
+        why = "photographs: ImageNet features transfer well, and the weights are installed"
     return Recipe(model=ModelOptions(backbone=name), reasons={"model.backbone": why})
 
 
@@ -148,7 +152,7 @@ def _padding(recipe: Recipe, facts: DataFacts) -> Recipe:
 def _flips(recipe: Recipe, facts: DataFacts) -> Recipe:
     off = facts.is_ink or facts.single_characters
     why = (
-        "these look like letters or writing, and a mirrored letter is a different sign"
+        "these look like letters or writing, and a mirrored letter is another character"
         if off
         else "a mirrored photograph shows the same thing"
     )
@@ -178,7 +182,7 @@ def _weights(recipe: Recipe, facts: DataFacts) -> Recipe:
         raise RecipeError(
             "train.strategy=scratch starts from random weights; model.pretrained=true contradicts "
             "it.",
-            hint="--strategy full, or --set model.pretrained=false",
+            hint="use --strategy full, or --set model.pretrained=false",
         )
     why = "training from scratch starts from random weights"
     return Recipe(model=ModelOptions(pretrained=False), reasons={"model.pretrained": why})
@@ -225,7 +229,7 @@ def _precision(recipe: Recipe) -> Recipe:
         return Recipe()
     # A decoder takes more time than its backbone; other heads take next to none.
     is_heavy = recipe.pipeline.fit == "tile" and has_bf16()
-    why = "measured on two cores: the gradients of depthwise convolutions take longer in bf16"
+    why = "gradients of depthwise convolutions take longer in bf16 (measured on two cores)"
     if is_heavy:
         why += ", those of the decoder half as long"
     precision = TrainOptions(precision="bf16_head" if is_heavy else "fp32")

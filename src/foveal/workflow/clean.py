@@ -70,7 +70,7 @@ def clean_data(
         wanted = _changes(_not_done(decided.values(), past), only)
         if not wanted and not auto and not steps:
             raise UsageError(
-                f"Nothing is decided about {data} that is not done yet.",
+                f"There are no decisions about {data} left to apply.",
                 hint=f"foveal review {_shown(data)}, or by rules: "
                 f"foveal clean {_shown(data)} --auto",
             )
@@ -100,7 +100,9 @@ def _layout(
     steps: Sequence[str], recipe: Recipe, findings: Sequence[Finding], target: TargetKind
 ) -> Layout:
     if target == "mask":
-        raise UsageError("Pictures that are laid out again no longer fit their masks.")
+        raise UsageError(
+            "Steps cannot be applied to pictures with masks, which would no longer match them."
+        )
     parse_steps(steps)
     unreadable = {
         suspect.sample
@@ -155,7 +157,7 @@ def _journal_of(data: str | Path) -> Iterator[tuple[Journal, Path]]:
         left = journal.recover()
         if left is not None:
             logger.warning(
-                "the cleaning of %s was interrupted: what it had done is undone",
+                "the cleaning of %s was interrupted, so its changes were undone",
                 f"{left.at:%Y-%m-%d %H:%M}",
             )
         yield journal, folder
@@ -171,9 +173,9 @@ def _folder(data: str | Path) -> tuple[Path, Workspace]:
     name = _shown(data)
     hint = "cp -r it to a folder of your own first"
     if is_synth(data):
-        what, hint = "is drawn anew each time", f"foveal synth {str(data)[6:]} --out FOLDER"
+        what, hint = "is generated anew each time", f"foveal synth {str(data)[6:]} --out FOLDER"
     elif is_url(data):
-        what, hint = "is a URL", "copy it to a folder of this machine first"
+        what, hint = "is a URL", "copy it to this machine first"
     elif not Path(data).exists():
         raise DataError(f"{data} does not exist.", code="data_missing")
     elif is_archive(Path(data)):
@@ -195,7 +197,7 @@ def _changeable(data: str | Path, source: Source) -> FileSource:
     if isinstance(source, FileSource) and isinstance(source.storage, LocalStorage):
         return source
     raise DataError(
-        f"{data} holds arrays, of which no picture can be moved: {source.layout}.",
+        f"{data} contains arrays, so no picture can be moved: {source.layout}.",
         hint=f"write them as files first: foveal split {_shown(data)} --out FOLDER",
     )
 

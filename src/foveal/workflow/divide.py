@@ -182,14 +182,14 @@ def _check(data: str | Path, out: Path, recipe: Recipe, shares: Shares) -> None:
         if key.partition(".")[0] not in _READ:
             raise RecipeError(
                 f"{key} has no effect on a split. Expected keys of {', '.join(_READ)}.",
-                hint="--val and --test say how large the parts shall be",
+                hint="use --val and --test to set the shares",
             )
     val, test = shares.val_share, shares.test_share
     if not (0 <= val < 1 and 0 <= test < 1 and 0 < val + test < 1):
         raise UsageError(
             f"Invalid shares. Expected --val and --test of 0 or more, together above 0 and below "
             f"1. Received: {val:g} and {test:g}.",
-            hint="--val 0.2 --test 0.1",
+            hint="use --val 0.2 --test 0.1",
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not an empty folder.", hint="choose another --out")
@@ -198,8 +198,8 @@ def _check(data: str | Path, out: Path, recipe: Recipe, shares: Shares) -> None:
         folder = local_path(data).resolve()
         if folder == out.resolve() or folder in out.resolve().parents:
             raise UsageError(
-                f"{out} is inside of {data}, where its pictures would be found as further data.",
-                hint=f"--out {folder.parent / (folder.name + '-split')}",
+                f"{out} is inside {data}, so its pictures would be read as further data.",
+                hint=f"use --out {folder.parent / (folder.name + '-split')}",
             )
 
 

@@ -123,7 +123,7 @@ def _chinese_fonts(environment: JsonObject) -> Iterator[Finding]:
         fonts = find_fonts(HAN)
     except DataError as error:
         # Nothing is amiss without: one kind of drawn pictures needs it.
-        message = "No Chinese font: `foveal synth formula` cannot draw, all else can."
+        message = "No Chinese font, so `foveal synth formula` cannot draw; everything else works."
         yield Finding("fonts.chinese", "info", message, hint=error.hint)
         return
     message = f"Chinese fonts for `foveal synth formula`: {len(fonts)}."

@@ -48,14 +48,14 @@ def told(error: Exception, run: RunDirectory, *, begun: bool) -> FovealError | N
         where = error.filename or run.path
         return FovealError(
             f"The training stopped. {error.strerror}: {where}.",
-            hint=f"free some space, then: {again}" if begun else f"{again} --out DIR",
+            hint=f"free some disk space, then: {again}" if begun else f"{again} --out DIR",
             code="stopped_by_system",
         )
     # Of the processor's memory, torch says so in a plain RuntimeError.
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate" in str(error):
         return FovealError(
-            "The memory is not enough for this training.",
-            hint="foveal train DATA with a smaller --batch-size or --image-size",
+            "There is not enough memory for this training.",
+            hint="foveal train DATA --batch-size 8, or a smaller --image-size",
             code="out_of_memory",
         )
     return None

@@ -86,8 +86,9 @@ def export_model(
     target = out or bundle.name + suffix
     if FORMATS[to].is_told_by_name and not options.with_app and not str(target).endswith(suffix):
         raise UsageError(
-            f"{to} is read by the ending of its name. Expected {suffix}. Received: {target}.",
-            hint=f"--out {target}{suffix}",
+            f"A file of {to} is recognised by its extension. Expected {suffix}. Received: "
+            f"{target}.",
+            hint=f"use --out {target}{suffix}",
         )
     job = ExportJob(bundle, options, partial(pictures_of, bundle, run, data), progress)
     exported = _write(job, to, target) if not is_url(target) else _upload(job, to, str(target))

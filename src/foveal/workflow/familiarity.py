@@ -40,7 +40,10 @@ def judge_familiarity(network: Network, units: Units, progress: Progress) -> Fam
     splits = [units.some_windows(side, _MOST) for side in (TRAIN, VAL)]
     samples = np.concatenate([windows.samples for windows in splits[0]])
     if len(samples) < _FEWEST:
-        logger.warning("how familiar a picture is will not be judged: there is one to compare with")
+        logger.warning(
+            "the familiarity of pictures will not be judged, because there is only one picture to "
+            "compare with"
+        )
         return None
     progress.start("familiarity", sum(len(windows) for split in splits for windows in split))
     training = _look(network, units, splits[0], progress, 0)

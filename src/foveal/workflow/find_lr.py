@@ -176,7 +176,7 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
     last = max(range(len(losses)), key=lengths.__getitem__, default=0)
     if not lengths or lengths[last] < _LEAST_STEPS:
         raise FovealError(
-            f"No learning rate could be found: over {len(losses)} steps the loss did not fall.",
+            f"No learning rate could be found: the loss did not decrease over {len(losses)} steps.",
             hint="try a larger --batch-size, or check the labels: foveal check DATA",
             code="no_learning_rate",
         )

@@ -83,8 +83,8 @@ def fit_head(
         fitted = fit_regression(rows, strengths, tried=progress.update)
         progress.finish()
         logger.info(
-            "the head: in cross-validation on %d pictures, an L2 penalty of %g with the features "
-            "of earlier levels times %g answers best",
+            "the head: cross-validation on %d pictures chose an L2 penalty of %g, with the "
+            "features of earlier levels scaled by %g",
             len(labels),
             fitted.strength,
             fitted.early,

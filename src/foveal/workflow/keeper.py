@@ -108,7 +108,9 @@ class Keeper:
                     self._sent = marks
             except RemoteError as error:
                 sent = now
-                logger.warning("%s The work goes on; it is tried again.", error.message)
+                logger.warning(
+                    "%s The training continues; the copy will be retried.", error.message
+                )
             if self.is_lost:
                 _thread.interrupt_main()
                 return

@@ -63,16 +63,16 @@ def checked(
     """
     recipe = with_task(recipe, data)
     kept = _kept(Workspace.of(data).report)
-    why = "these data were not checked yet"
+    why = "this data has not been checked yet"
     if kept is not None:
-        why = "the last check was made with other settings"
+        why = "the last check had other settings"
         if (as_checked := _as_checked(recipe, kept)) is not None:
             recipe = as_checked
             source = open_for(data, recipe)
             if stamp_of(source) == kept.stamp:
                 return Checked(replace(kept, source=source), source, recipe)
-            why = "the data changed since the last check"
-    logger.warning("%s: checking them now", why)
+            why = "the data has changed since the last check"
+    logger.warning("%s: checking it now", why)
     report = check_source(data, recipe, progress, answer=_answers_of(kept, answers))
     return Checked(report, open_for(data, recipe), recipe)
 
@@ -84,7 +84,7 @@ def _answers_of(kept: CheckReport | None, answers: MakeAnswers | None) -> AddAns
     try:
         return answers()
     except MissingExtraError as error:
-        logger.warning("labels are not doubted as in the last check: %s", error.message)
+        logger.warning("labels are not checked for errors as in the last check: %s", error.message)
         return None
 
 

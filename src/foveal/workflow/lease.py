@@ -82,15 +82,15 @@ class Lease:
         """Return the error for a run that somebody else works on."""
         held = self._held() or {}
         return UsageError(
-            f"Another process ({held.get('host', 'on an unknown machine')}) works on the run "
+            f"Another process ({held.get('host', 'on an unknown machine')}) is working on the run "
             f"{shown(self.remote.url)}.",
-            hint=f"wait for it; to see how far it is: foveal watch {shown(self.remote.url)}",
+            hint=f"wait for it; to follow it: foveal watch {shown(self.remote.url)}",
             code="run_busy",
         )
 
     def _wait(self, held: JsonObject) -> None:
         logger.info(
-            "%s has worked on this run: going on in %d s unless it shows that it lives",
+            "%s was working on this run; taking over in %d s unless it renews its lease",
             held.get("host", "an unknown machine"),
             DIES_AFTER_S,
         )

@@ -20,8 +20,8 @@ def working_on(run: RunDirectory) -> AbstractContextManager[None]:
 
     def busy(other: str) -> UsageError:
         return UsageError(
-            f"Another process (process id {other}) works on the run {run.path}.",
-            hint=f"wait for it; to see how far it is: foveal watch {run.path}",
+            f"Another process (process id {other}) is working on the run {run.path}.",
+            hint=f"wait for it; to follow it: foveal watch {run.path}",
             code="run_busy",
         )
 

@@ -136,7 +136,8 @@ def own_data(run: Path | None) -> tuple[str, ReadAnything]:
     """Return where the data of a run is, and how it was read."""
     if run is None:
         raise UsageError(
-            "There is no data to measure on: the run of this model is not at hand.",
+            "There is no data to evaluate on: none was given, and the run of this model cannot be "
+            "found.",
             hint='model.evaluate("held-out")',
         )
     directory = RunDirectory.open(run)

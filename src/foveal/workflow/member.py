@@ -107,8 +107,8 @@ def work(order: Order) -> int:
 def _recipe(run: RunDirectory) -> Recipe:
     if not run.recipe.is_file():
         raise FovealError(
-            f"The run directory {run.path} is not there, seen from one of the machines.",
-            hint="give --out a folder that all machines share",
+            f"The run directory {run.path} does not exist on one of the machines.",
+            hint="use an --out that all machines share",
         )
     return Recipe.load(run.recipe)
 

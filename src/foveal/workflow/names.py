@@ -31,7 +31,7 @@ def located(name: str | Path) -> Path:
     if len(found) > 1:
         raise UsageError(
             f"{path} is the name of {len(found)} runs: {', '.join(map(str, found))}.",
-            hint=f"name it by its path: {found[0]}",
+            hint=f"use the path: {found[0]}",
         )
     return found[0] if found else path
 

@@ -70,7 +70,7 @@ def load_network(bundle: Bundle) -> Network:
         if colon and module not in sys.modules:
             raise UsageError(
                 f"The layers of {bundle.name!r} need the code of its backbone {name.strip()!r}, "
-                "which has not been imported. Its predictions do not.",
+                "which has not been imported. (Predicting does not.)",
                 hint=f"import {module}",
             )
     training = get_training(bundle.manifest.task)(bundle.task)
@@ -112,6 +112,6 @@ def try_network(network: Network, task: Task, pipeline: Pipeline) -> None:
     for key, expected in TorchEngine(network).run(pixels).items():
         if np.abs(shipped[key] - expected).max() > _TOLERANCE * np.abs(expected).max():
             raise UsageError(
-                f"The backbone {name!r} gives different outputs once it is exported to ONNX.",
+                f"The backbone {name!r} returns different outputs after export to ONNX.",
                 hint="see docs/plugins.md, A network of your own",
             )

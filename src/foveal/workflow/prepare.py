@@ -157,14 +157,14 @@ def reopen(source: Source, recipe: Recipe, run: RunDirectory, start: Start | Non
     """
     if not (Cache.is_complete(run.cache) and run.split.is_file()):
         raise DataError(
-            f"The prepared pictures of the run are not in {run.cache}, seen from here.",
-            hint="give --out a folder that all machines share",
+            f"The prepared pictures of the run are not in {run.cache} on this machine.",
+            hint="use an --out that all machines share",
         )
     cache = Cache.open(run.cache)
     if len(cache.sizes) != len(source.samples):
         raise DataError(
-            f"The data has changed: {len(cache.sizes)} pictures were prepared, and there are "
-            f"{len(source.samples)} now.",
+            f"The data has changed: {len(cache.sizes)} pictures were prepared, but there are now "
+            f"{len(source.samples)}.",
             hint="foveal train DATA",
         )
     split = read_split_csv(run.split, source.samples)

@@ -76,15 +76,16 @@ def check_devices(recipe: Recipe) -> None:
     device = choose_device(train.device)
     if device.type == "mps" or ":" in str(device):
         raise RecipeError(
-            f"train.devices = {train.devices} cannot share the one device {device}.",
-            hint="--device cpu, or --devices 1",
+            f"train.devices = {train.devices} needs as many devices, but train.device = {device} "
+            "is one.",
+            hint="use --device cpu, or --devices 1",
         )
     cards = torch.cuda.device_count()
     if device.type == "cuda" and cards < train.devices:
         raise RecipeError(
-            f"train.devices = {train.devices} is more than the {cards} graphics "
-            f"card{'s' if cards != 1 else ''} that torch finds here.",
-            hint=f"--devices {cards}, or --device cpu",
+            f"train.devices = {train.devices} is more than the {cards} "
+            f"GPU{'s' if cards != 1 else ''} that torch finds here.",
+            hint=f"use --devices {cards}, or --device cpu",
         )
     check_shares(recipe, train.devices)
 
@@ -94,12 +95,13 @@ def check_shares(recipe: Recipe, processes: int) -> None:
     size = recipe.train.batch_size or 1
     if size < processes:
         raise RecipeError(
-            f"A batch of {size} pictures cannot be shared by {processes} processes.",
-            hint=f"--batch-size {processes}",
+            f"A batch of {size} pictures is too small for {processes} processes. Expected at "
+            "least one picture for each.",
+            hint=f"use --batch-size {processes}",
         )
     if recipe.train.compile:
         raise RecipeError(
-            "train.compile works in one process alone.", hint="--set train.compile=false"
+            "train.compile works in a single process only.", hint="use --set train.compile=false"
         )
 
 
@@ -171,6 +173,6 @@ def _what_died(statuses: list[int | None]) -> str:
     for rank, status in enumerate(statuses):
         if status is not None and status < 0:
             name = signal.Signals(-status).name
-            why = ", perhaps for want of memory" if name == "SIGKILL" else ""
+            why = ", perhaps because memory ran out" if name == "SIGKILL" else ""
             return f"training process {rank} was ended by {name}{why}"
-    return "a training process did not answer in time"
+    return "a training process did not respond in time"

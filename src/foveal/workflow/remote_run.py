@@ -72,7 +72,7 @@ class Runs:
         path.mkdir(parents=True)
         note_kept_at(path, url, lease=lease.id)
         if number > 1:
-            logger.info("there is a run %s already: this one is %s", name, shown(url))
+            logger.info("the name %s is taken; this run is named %s", name, shown(url))
         return RunDirectory(path)
 
 
@@ -143,7 +143,8 @@ def kept(run: RunDirectory, *, is_new: bool = False) -> Iterator[None]:
         keeper.finish()
     except RemoteError as error:
         raise RemoteError(
-            f"The run is whole in {run.path}, but did not get to {shown(url)}: {error.why}.",
+            f"The run is complete in {run.path}, but could not be copied to {shown(url)}: "
+            f"{error.why}.",
             hint=f"foveal train --resume {shown(url)}",
             code=error.error_code,
         ) from error

@@ -31,7 +31,7 @@ def pipeline_of(recipe: Recipe) -> Pipeline:
         or options.pad_color is None
         or options.fit is None
     ):
-        raise DataError("The recipe is not resolved: it names no image size.")
+        raise DataError("The recipe is not resolved: the image size is missing.")
     return Pipeline(
         options.height,
         options.width,
@@ -47,8 +47,8 @@ def pipeline_of(recipe: Recipe) -> Pipeline:
 def _check_fit(recipe: Recipe) -> None:
     if recipe.pipeline.fit == "tile" and target_kind_of(recipe) != "mask":
         raise RecipeError(
-            f"pipeline.fit=tile answers every pixel; {recipe.task} answers pictures as a whole.",
-            hint="--task segment, or --set pipeline.fit=pad",
+            f"pipeline.fit=tile predicts every pixel, but {recipe.task} predicts whole pictures.",
+            hint="use --task segment, or --set pipeline.fit=pad",
         )
 
 
@@ -100,7 +100,7 @@ def _no_labels(source: Source, location: str) -> DataError:
     if errors:
         return DataError(errors[0].message, hint=errors[0].hint, code=errors[0].id)
     return DataError(
-        f"No picture in {location} has a label: found {source.layout}.",
+        f"No picture in {location} has a label. Found: {source.layout}.",
         hint="put the pictures of each class into a folder of its own, or add labels.csv",
     )
 

@@ -49,8 +49,8 @@ def keep_trained_on(
             finding(
                 "split.start_unknown",
                 "info",
-                f"The model {name!r} does not say what it was trained on: some validation "
-                "pictures may be among that.",
+                f"The model {name!r} has no record of its training pictures, so some validation "
+                "pictures may be among them.",
                 (),
             ),
         )
@@ -65,10 +65,10 @@ def keep_trained_on(
         return split, ()
     if any(sample.split is not None for sample in samples):
         words = (
-            f"held out here, but trained on by {name!r}, which the training starts from: "
-            "the metrics are too good."
+            f"held out here, but trained on by {name!r}, which the training starts from: the "
+            "metrics are too optimistic."
         )
-        hint = "hold out other pictures, or train anew without --from"
+        hint = "hold out other pictures, or train without --from"
         return split, about(names, "split.start_leak", "warning", "picture", words, hint=hint)
     groups = {samples[i].group for i in learnt} - {None}
     moved = split.copy()
@@ -78,9 +78,9 @@ def keep_trained_on(
             moved[i] = _TRAIN
     if not (moved == _VAL).any():
         raise DataError(
-            f"The model {name!r}, which the training starts from, has learnt every validation "
-            "picture: nothing is left to measure on.",
-            hint=f"add pictures, or deal them as before: --seed {start.recipe.seed}",
+            f"The model {name!r}, which the training starts from, was trained on every validation "
+            "picture, so none is left to validate on.",
+            hint=f"add pictures, or split them as before: --seed {start.recipe.seed}",
         )
-    words = f"moved to the training side: {name!r}, which it starts from, has learnt them."
+    words = f"moved to the training side: {name!r}, which it starts from, was trained on them."
     return moved, about(names, "split.start_kept", "info", "picture", words)

@@ -67,7 +67,7 @@ class RunDirectory:
                 number += 1
                 continue
             if number > 1:
-                logger.info("there is a run %s already: this one is %s", out / task / name, path)
+                logger.info("the name %s is taken; this run is named %s", out / task / name, path)
             return cls(path)
 
     @classmethod

@@ -110,8 +110,8 @@ def open_as(location: str | Path, options: ReadAnything) -> Source:
         return open_synth(str(location))
     if is_collected(location):
         raise DataError(
-            f"{location} holds feedback that `foveal serve --collect` kept. Expected labelled "
-            "pictures: feedback becomes those when it is merged into a set.",
-            hint=f"foveal corrections {location} --all --merge SET, then SET instead",
+            f"{location} contains feedback collected by `foveal serve --collect`. Expected "
+            "labelled pictures; merge the feedback into a data set first.",
+            hint=f"foveal corrections {location} --all --merge DATA, then use DATA",
         )
     return open_source(location, options)

@@ -78,9 +78,8 @@ class Start:
         """Return a bundle as a start."""
         if "weights.safetensors" not in bundle.manifest.files:
             raise UsageError(
-                f"The model {bundle.name!r} has no weights to start from, only what it answers "
-                "with.",
-                hint="name the run that it was trained in",
+                f"The model {bundle.name!r} has no trainable weights to start from.",
+                hint="use the run that it was trained in",
             )
         return cls(bundle, bundle_recipe(bundle))
 
@@ -112,13 +111,13 @@ class Start:
                 raise RecipeError(
                     f"{where} = {given[key]} contradicts the model that the training starts from, "
                     f"{self.bundle.name!r}, which has {before[key]}.",
-                    hint=f"leave {where} out, or train anew without --from",
+                    hint=f"leave out {where}, or train without --from",
                 )
         if recipe.train.strategy == "scratch":
             raise RecipeError(
-                "train.strategy = scratch begins with random weights and contradicts a training "
-                "that starts from a model.",
-                hint="--strategy full",
+                "train.strategy = scratch starts from random weights, which contradicts starting "
+                "from a model.",
+                hint="use --strategy full",
             )
         old = self.recipe.train
         strategy = "full" if old.strategy == "scratch" else old.strategy
@@ -259,8 +258,8 @@ def warm_network(training: TaskTraining, recipe: Recipe, start: Start) -> Networ
 
 def _misfit(start: Start, name: str) -> WeightsError:
     return WeightsError(
-        f"The weights of {start.bundle.name!r} are of another network: {name!r} does not fit.",
-        hint="train anew without --from",
+        f"The weights of {start.bundle.name!r} belong to another network: {name!r} does not match.",
+        hint="train without --from",
         code="weights_invalid",
     )
 

@@ -74,7 +74,9 @@ def judge_texts(
     texts = {i: (source.samples[i].raw or ("",))[0] for i in usable.tolist()}
     chosen = np.array([i for i in usable.tolist() if texts[i]], np.int64)
     if len(chosen) < _FEWEST or len(set(texts.values())) < 2:
-        logger.warning("texts are not judged: %d are too few to learn reading from", len(chosen))
+        logger.warning(
+            "texts are not checked for errors: %d are too few to train a reader on", len(chosen)
+        )
         return None
     recipe, task = _resolved(source, recipe, [(texts[i],) for i in chosen.tolist()])
     fold = np.full(len(source.samples), -1, np.int64)
@@ -87,8 +89,8 @@ def judge_texts(
     share = float(np.mean([a == b for a, b in zip(given_texts, read, strict=True)]))
     if share < _READS:
         logger.warning(
-            "texts are not judged: readers of the other folds read %s of them as given; "
-            "more pictures may help",
+            "texts are not checked for errors: readers trained on the other folds agree with only "
+            "%s of them; more pictures may help",
             percent(share, 0),
         )
         return None

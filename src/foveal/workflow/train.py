@@ -165,14 +165,14 @@ def resume_training(
     with working_on(run), kept(run):
         state = read_state(run)
         if state["status"] == "done":
-            logger.info("the run %s has ended; nothing is left to do", run.place)
+            logger.info("the run %s has finished; there is nothing left to do", run.place)
             return run.path
         if data is not None:
             write_state(run, data, tuple(state["extensions"]))
             state = read_state(run)
         if finish and not CheckpointStore(run.checkpoints).names():
             raise UsageError(
-                f"The run {path} has no checkpoint yet, so there is nothing to make a model of.",
+                f"The run {path} has no checkpoint yet, so there is no model to build from it.",
                 hint=f"foveal train --resume {path}",
             )
         return _continue(run, state, progress, mode)
@@ -309,7 +309,7 @@ def _work(
         best_epoch=result.best_epoch,
     )
     if is_interrupted:
-        logger.info("to train on: foveal train --resume %s", run.place)
+        logger.info("to continue training: foveal train --resume %s", run.place)
 
 
 def _yaml(value: object) -> str:
@@ -321,8 +321,8 @@ def _yaml(value: object) -> str:
 
 def _kept(result: FitResult) -> str:
     if not result.best_epoch:
-        return "no epoch was validated, the weights are those of the last step"
-    return f"epoch {result.best_epoch} validated best, its weights are kept"
+        return "no epoch was validated, so the weights of the last step are used"
+    return f"epoch {result.best_epoch} was best on validation, so its weights are used"
 
 
 @contextmanager

@@ -83,10 +83,14 @@ def form_of(source: Source, form: Form, target: TargetKind) -> Form:
     """
     if form.link != "copy":
         if form.size is not None:
-            raise UsageError("Pictures of another size cannot be links.", hint="--link copy")
+            raise UsageError(
+                "--size cannot be combined with links, since the pictures are resized.",
+                hint="use --link copy",
+            )
         if not (isinstance(source, FileSource) and isinstance(source.storage, LocalStorage)):
             raise UsageError(
-                f"The pictures of {source.location} are no files to link to.", hint="--link copy"
+                f"The pictures of {source.location} are not files, so they cannot be linked.",
+                hint="use --link copy",
             )
     if target == "mask":
         return replace(form, layout="masks")
@@ -224,7 +228,7 @@ def _link(file: Path, path: Path, link: Link) -> None:
             if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
                 raise
             raise UsageError(
-                f"There can be no hard link to {file}: {error.strerror}.", hint="--link copy"
+                f"Cannot create a hard link to {file}: {error.strerror}.", hint="use --link copy"
             ) from error
 
 

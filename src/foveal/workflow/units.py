@@ -180,7 +180,9 @@ class Units:
         """
         if self.repeats:
             return proven, self._prepared.targets(self.validation_samples)
-        logger.info("calibration answers the validation pictures once more: maps are not kept")
+        logger.info(
+            "predicting the validation pictures again for calibration, because maps are not stored"
+        )
         prepared = self._prepared
         val = [prepared.source.samples[i] for i in prepared.indices(VAL)]
         pictures = Pictures(prepared.source, val, (), limits_of(prepared.recipe))

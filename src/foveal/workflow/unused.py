@@ -72,20 +72,23 @@ def _unread(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]:
             yield "train.lr", "the backbone stays frozen and train.head_lr is given"
     if strategy not in ("frozen", "staged"):
         for key in _HEAD_ALONE:
-            yield key, f"the head is not trained alone (train.strategy = {strategy})"
+            yield key, f"the head is not trained separately (train.strategy = {strategy})"
     if strategy != "staged":
-        yield "train.head_is_enough", f"nothing comes after the head (train.strategy = {strategy})"
+        yield (
+            "train.head_is_enough",
+            f"nothing is trained after the head (train.strategy = {strategy})",
+        )
     if train.optimizer != "sgd":
-        yield "train.momentum", f"train.optimizer = {train.optimizer} has none"
+        yield "train.momentum", f"train.optimizer = {train.optimizer} does not use it"
     else:
         for key in ("train.beta1", "train.beta2"):
-            yield key, "train.optimizer = sgd has none"
+            yield key, "train.optimizer = sgd does not use it"
     if not train.augment.is_on:
         for key in _AUGMENT[1:]:
             yield key, "augmentation is off (train.augment.enabled = false)"
     elif strategy == "frozen" and train.feature_views == 1 and recipe.pipeline.fit != "tile":
         for key in _AUGMENT:
-            yield key, "the only view of a picture is the plain one (train.feature_views = 1)"
+            yield key, "only the plain view of each picture is used (train.feature_views = 1)"
     yield from _unread_of_data(recipe, source)
 
 
@@ -96,7 +99,7 @@ def _unread_of_data(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]
         if recipe.train.strategy == "frozen":
             yield "data.fresh_every", "the features of the first pictures are cached"
         if source.kind.favouring({}, 0.0) is source.kind or recipe.data.fresh_every == 0:
-            yield "data.focus", "later pictures do not depend on what was confused"
+            yield "data.focus", "later pictures do not depend on confused characters"
     else:
         for key in ("data.fresh_every", "data.focus"):
             yield key, "the pictures are not generated (synth:KIND)"

@@ -92,8 +92,11 @@ def verify_bundle(
         checks.append(_compared(job, bundle, found))
     if not checks:
         raise UsageError(
-            f"{bundle.name} has no proof inputs: an older foveal wrote it.",
-            hint="name the bundle it was made from and pictures: --against MODEL --data FOLDER",
+            f"{bundle.name} has no proof inputs, because it was written by an older version of "
+            "foveal.",
+            hint=(
+                "give the bundle that it was made from, and pictures: --against MODEL --data FOLDER"
+            ),
         )
     return checks
 
@@ -127,7 +130,7 @@ def verify_export(
                 f"{proof.agreement(against.task.target_kind)}."
             )
             return [Check("export", True, words, proof.to_json())]
-    raise UsageError(f"{path} is no export that can be verified.")
+    raise UsageError(f"{path} is not an export that can be verified.")
 
 
 def _same_outputs(bundle: Bundle, proof: ProofInputs) -> Check:

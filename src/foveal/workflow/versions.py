@@ -109,7 +109,7 @@ def _measure_now(store: Store, name: str, versions: Iterable[int]) -> None:
         try:
             result = store.test_result(name, version)
         except FovealError as error:
-            logger.warning("%s:%d is not measured yet: %s", name, version, error.message)
+            logger.warning("%s:%d has not been measured: %s", name, version, error.message)
             continue
         if result is not None and (seen := result.answers.seen):
             logger.warning(
@@ -132,7 +132,8 @@ def _make_test_set(
 ) -> TestSet:
     if is_synth(data):
         raise UsageError(
-            f"{data} cannot be pinned: a later foveal may draw other pictures.",
+            f"{data} cannot be pinned, because a later version of foveal may generate other "
+            "pictures.",
             hint=f"foveal synth {data.removeprefix('synth:')} --out test-set",
         )
     if not 0 <= tolerance < 1:

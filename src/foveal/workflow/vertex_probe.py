@@ -49,7 +49,9 @@ def probe(url: str, settings: VertexSettings | None) -> Iterator[Finding]:
         address = (parts.hostname, parts.port or 80)
         socket.create_connection(address, timeout=_CONNECT_S).close()
     except OSError as error:
-        yield Finding("vertex.connect", "error", f"Nothing answers at {base}: {error}", hint=_HINT)
+        yield Finding(
+            "vertex.connect", "error", f"No server responds at {base}: {error}", hint=_HINT
+        )
         return
     yield Finding("vertex.connect", "info", f"{base} accepts connections.")
     status, _ = _ask(f"{base}{health}")
@@ -70,18 +72,20 @@ def _predictions(url: str, route: str) -> Iterator[Finding]:
         if status != 200 or not isinstance(found, list) or len(found) != count:
             said = f" {answer['error']}" if isinstance(answer, dict) and "error" in answer else ""
             yield Finding(
-                "vertex.predict", "error", f"{what}: {_said(status)}, no prediction for each.{said}"
+                "vertex.predict",
+                "error",
+                f"{what}: {_said(status)}, not one prediction for each instance.{said}",
             )
             return
-        yield Finding("vertex.predict", "info", f"{what}: a prediction for each.")
+        yield Finding("vertex.predict", "info", f"{what}: one prediction for each instance.")
     status, answer = _ask(url, b'{"instances": [')
     if 400 <= status < 500:
-        yield Finding("vertex.errors", "info", f"POST {route} with half a document: {status}.")
+        yield Finding("vertex.errors", "info", f"POST {route} with truncated JSON: {status}.")
     else:
         yield Finding(
             "vertex.errors",
             "error",
-            f"POST {route} with half a document: {_said(status)}, not 400.",
+            f"POST {route} with truncated JSON: {_said(status)}, not 400.",
         )
 
 

@@ -91,7 +91,7 @@ def fit_to_budget(
     else:
         choice = choices[-1]
         logger.warning(
-            "a budget of %.0f s is short for this machine: %s",
+            "a budget of %.0f s is too short for this machine: %s",
             budget,
             _words(choice, resolved, facts, training, speed, side),
         )
@@ -213,11 +213,11 @@ def _words(
 ) -> str:
     if choice.is_frozen:
         seconds = _caching_s(choice, recipe, facts, speed, side)
-        return f"features at {choice.side} px take about {seconds:.0f} s"
+        return f"computing features at {choice.side} px takes about {seconds:.0f} s"
     steps, least = _steps(choice, recipe, facts, speed, side), _least_steps(recipe, training)
     return (
-        f"about {steps:,} steps fit at {choice.side} px in batches of {choice.batch} (learning "
-        f"takes at least {least:,})"
+        f"about {steps:,} steps fit at {choice.side} px in batches of {choice.batch} (training "
+        f"needs at least {least:,})"
     )
 
 
@@ -227,7 +227,7 @@ def _with(recipe: Recipe, resolved: Recipe, choice: _Choice, side: int, why: str
     reasons = {
         "train.batch_size": why
         if choice.side == side
-        else "the budget: smaller batches make more steps of the same time"
+        else "to fit the budget: smaller batches allow more steps in the same time"
     }
     if choice.is_frozen and resolved.train.strategy == "staged":
         options = TrainOptions(batch_size=choice.batch, strategy="frozen")

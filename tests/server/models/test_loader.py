@@ -155,7 +155,7 @@ def test_a_version_that_was_named_and_is_damaged_ends_the_start(shelf: Shelf) ->
 
 
 def test_an_alias_that_is_not_there_ends_the_start(shelf: Shelf) -> None:
-    with pytest.raises(UsageError, match="no such version of 'tiny'"):
+    with pytest.raises(UsageError, match="requested version of 'tiny' is not in the store"):
         loader_of(serving(shelf, Choice(alias="staging")))
 
 

@@ -142,8 +142,8 @@ def test_a_version_that_nobody_measured_is_refused_unless_forced(
         refused = client.post("/admin/models/shapes/promote", json={"version": 2})
         assert refused.status_code == 409
         assert refused.json()["error"] == (
-            "shapes:2 was not measured on the pinned test set yet, and a server does not measure. "
-            "Promote it where the pictures are: foveal models promote shapes:2"
+            "shapes:2 has not been measured on the pinned test set, which a server cannot do. "
+            "Promote it on a machine that has the pictures: foveal models promote shapes:2"
         )
         assert store.state("shapes").aliases == {"live": 1}
         body = {"version": 2, "force": True}

@@ -28,7 +28,7 @@ def test_apps_are_offered_only_where_that_was_asked_for(tiny_bundle: Bundle) -> 
 
 
 def test_a_server_with_keys_hands_no_model_out(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="asks for keys"):
+    with pytest.raises(UsageError, match="requires keys"):
         ServerOptions(app=True, keys=tmp_path / "keys.json")
 
 

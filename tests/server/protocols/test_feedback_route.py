@@ -105,12 +105,12 @@ def test_the_page_says_what_is_kept(collecting: Callable[..., httpx.Client]) -> 
 @pytest.mark.parametrize(
     ("fields", "status", "words"),
     [
-        ({}, 400, "Say what the picture is: 'label'"),
+        ({}, 400, "Expected either 'label' (what the picture shows)"),
         ({"label": "sqare"}, 400, "square"),
         ({"label": "<script>alert(1)</script>"}, 400, "Unknown"),
         ({"label": "../../x"}, 400, "Unknown"),
         ({"label": ""}, 400, "exactly one"),
-        ({"text": "AB"}, 400, "takes 'label'"),
+        ({"text": "AB"}, 400, "Expected 'label' for this model"),
         ({"label": "square", "right": "true"}, 400, "either"),
         ({"right": "perhaps"}, 400, "true or false"),
         ({"lable": "square"}, 400, "Did you mean 'label'"),
@@ -184,7 +184,7 @@ def test_texts_and_masks_have_feedback_too(
     def send(**fields: str) -> httpx.Response:
         return client.post("/feedback", files={"image": dark_png}, data=fields)
 
-    assert "Say which model" in send(text="AB").json()["error"]
+    assert "The field 'model' is required" in send(text="AB").json()["error"]
     assert send(model="reader", text="AXB").status_code == 400
     assert send(model="reader", text="AB").json()["right"] is False
     assert send(model="masks", label="disc").status_code == 400
@@ -218,7 +218,7 @@ def test_a_full_folder_is_said(
     client = collecting(collect_max_count=1)
     assert client.post("/feedback", files={"file": dark_png}, data={"right": "1"}).is_success
     refused = client.post("/feedback", files={"file": bright_jpeg}, data={"right": "1"})
-    assert (refused.status_code, "no room" in refused.json()["error"]) == (507, True)
+    assert (refused.status_code, "limit on feedback" in refused.json()["error"]) == (507, True)
     assert 'said="full"} 1.0' in client.get("/metrics").text
 
 
@@ -275,7 +275,7 @@ def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path, predictor:
     taken.write_text("")
     with pytest.raises(UsageError, match="Cannot keep feedback in"):
         start_in_thread({"tiny": predictor}, port=0, collect=taken)
-    with pytest.raises(UsageError, match="No folder was given"):
+    with pytest.raises(UsageError, match="Keeping feedback needs a folder"):
         ServerOptions(collect_unsure=True)
     with pytest.raises(UsageError, match="Invalid rate"):
         ServerOptions(collect=tmp_path, collect_rate="many")

@@ -176,7 +176,7 @@ def test_an_unchanged_file_is_not_sent_again(client: httpx.Client) -> None:
 def test_nothing_but_the_pages_files_is_served(client: httpx.Client, name: str) -> None:
     response = client.get(f"/static/{name}")
     assert response.status_code == 404
-    assert response.json() == {"error": "There is nothing at this address. See /docs."}
+    assert response.json() == {"error": "Not found. See /docs for the routes."}
 
 
 def test_files_that_are_asked_for_are_counted_under_one_name(client: httpx.Client) -> None:

@@ -289,7 +289,7 @@ def test_a_port_that_is_taken_is_said(predictor: Predictor) -> None:
 
 
 def test_several_workers_need_a_named_port(predictor: Predictor) -> None:
-    with pytest.raises(UsageError, match="cannot choose a free port for gRPC"):
+    with pytest.raises(UsageError, match="cannot share a port for gRPC"):
         start_in_thread({"tiny": predictor}, grpc_port=0, workers=2)
 
 

@@ -197,7 +197,7 @@ def test_values_of_expressions_and_what_does_not_parse() -> None:
 def test_mistakes_in_the_number_of_characters_are_said() -> None:
     sentences = " ".join(analyse(*[("00", "0")] * 3, *[("0", "00")] * 2)["highlights"])
 
-    assert "3 left out and 2 made up, against 0 taken for another" in sentences
+    assert "3 left out and 2 made up, against 0 mistaken for another" in sentences
 
 
 def test_characters_that_no_text_holds_are_said() -> None:

@@ -83,9 +83,11 @@ def test_a_pretrained_backbone_is_trained_as_a_whole(samples: int) -> None:
 
 @pytest.mark.parametrize("strategy", ["frozen", "staged"])
 def test_cached_features_are_refused_because_widths_differ(strategy: str) -> None:
-    with pytest.raises(RecipeError, match=f"{strategy} caches.*many widths") as caught:
+    with pytest.raises(
+        RecipeError, match=f"{strategy} needs pictures of one size.*many widths"
+    ) as caught:
         chosen(LINES, f"train.strategy={strategy}")
-    assert caught.value.hint == "--strategy full"
+    assert caught.value.hint == "use --strategy full"
 
 
 def test_mixed_pictures_are_refused() -> None:

@@ -91,7 +91,7 @@ def test_what_was_left_out_and_made_up_stands_side_by_side() -> None:
             (("O", "2", "1", "1"), ("1", "1", "", "")),
         ),
     )
-    assert "Of 7 characters 3 were left out, and 1 were read that are not there" in section.note
+    assert "Of 7 characters 3 were left out, and 1 were read that do not exist" in section.note
 
 
 def test_expressions_have_a_section_of_their_values() -> None:

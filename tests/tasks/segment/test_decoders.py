@@ -45,7 +45,7 @@ def sure(mask: torch.Tensor, classes: int) -> torch.Tensor:
 def test_every_decoder_answers_every_pixel_of_the_tile(decoder: str, backbone: str) -> None:
     spec = resolve_backbone(backbone)
     if backbone == "fovea" and decoder == "fpn":
-        with pytest.raises(RecipeError, match="4 feature maps; the backbone has 3"):
+        with pytest.raises(RecipeError, match="4 feature maps, but the backbone has 3"):
             build_decoder(decoder, spec.channels, spec.strides, 3, dropout=0.0)
         return
     head = build_decoder(decoder, spec.channels, spec.strides, 3, dropout=0.0).eval()

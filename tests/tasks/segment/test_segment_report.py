@@ -82,10 +82,10 @@ def test_what_stands_out_is_said() -> None:
         ("0122", "0112"), ("0011", "0000"), ("0000", "2222"), names=("background", "cell", "fat")
     )
     text = " ".join(details["highlights"])
-    assert "cell is met worst" in text
-    assert "fat is answered smaller than it is: 2 pixels for 5" in text
+    assert "cell is segmented worst" in text
+    assert "fat is predicted smaller than it is: 2 pixels for 5" in text
     assert "In 1 of 1 picture with nothing to find, something was found." in text
-    assert "In 1 picture nothing was found though there is something." in text
+    assert "In 1 picture with something to find, nothing was found." in text
     assert "Under 10 pictures hold cell, fat" in text
 
 

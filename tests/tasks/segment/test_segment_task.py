@@ -187,7 +187,9 @@ def test_confusions_of_a_pictures_parts_add_up_to_its_own(seed: int, cut: int) -
 
 
 def test_a_mask_of_another_size_is_refused() -> None:
-    with pytest.raises(TargetError, match=r"1 x 3 pixels\. Expected those of the picture, 1 x 2"):
+    with pytest.raises(
+        TargetError, match=r"1 x 3 pixels\. Expected the size of the picture, 1 x 2"
+    ):
         task().measure(answered(task(), mask("01")), mask("011"))
 
 

@@ -98,10 +98,10 @@ class IsolatedDecoder:
                 self._discard(process)
                 process = None
             self.lost += 1
-            logger.warning("A decoder was lost on a picture of %d bytes: %r", len(data), error)
+            logger.warning("A decoding process died on a picture of %d bytes: %r", len(data), error)
             raise self._lost(error) from error
         except (OSError, MemoryError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "no memory"
+            reason = error.strerror if isinstance(error, OSError) else "not enough memory"
             raise ImageMemoryError(f"The picture cannot be decoded now: {reason}.") from error
         finally:
             self._free.put(process)
@@ -177,7 +177,7 @@ class IsolatedDecoder:
                 hint="save it again as JPEG or PNG",
                 code="image_timeout",
             )
-        return ImageError("The picture could not be decoded: the decoder failed on it.")
+        return ImageError("The picture could not be decoded: the decoding process crashed.")
 
 
 @final

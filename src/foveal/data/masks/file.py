@@ -126,7 +126,7 @@ def _read_array(data: bytes, limits: DecodeLimits) -> NDArray[Any]:
         if len(shape) != 2:
             raise ImageFormatError(
                 f"Invalid mask. Expected an array (H, W). Received: {shape}.",
-                hint="save the ids of one picture in a file",
+                hint="save the ids of each picture in a file of its own",
             )
         # Before the array is read: numpy takes the memory that the header asks for.
         limits.check_size(*shape)

@@ -17,17 +17,19 @@ def pair_findings(pairs: MaskPairs) -> Iterator[Finding]:
     missing = [name for name, mask in pairs.masks.items() if mask is None]
     severity: Severity = "error" if len(missing) == len(pairs.masks) else "warning"
     words = f"without a mask, such as {_first(missing)}."
-    hint = "call a mask like its picture: images/a.jpg and masks/a.png or masks/a_mask.png"
+    hint = "name a mask after its picture: images/a.jpg and masks/a.png or masks/a_mask.png"
     yield from about(missing, "masks.missing", severity, "picture", words, hint=hint)
     words = f"without a picture, such as {_first(pairs.alone)}."
-    hint = "call a mask like its picture, or remove it"
+    hint = "name a mask after its picture, or remove it"
     yield from about(pairs.alone, "masks.without_picture", "warning", "mask", words, hint=hint)
     words = (
         f"left out: further channels, such as {_first(pairs.channels)}. Only channel 0000 is read."
     )
     hint = "write up to three channels into one RGB picture"
     yield from about(pairs.channels, "masks.channels", "warning", "file", words, hint=hint)
-    words = f"left out because no folder of masks belongs to them, such as {_first(pairs.outside)}."
+    words = (
+        f"left out, because no folder of masks belongs to them, such as {_first(pairs.outside)}."
+    )
     yield from about(pairs.outside, "data.passed_over", "info", "picture", words)
 
 
@@ -54,11 +56,11 @@ def size_mismatch(looks: Sequence[MaskLook]) -> list[Finding]:
         f"{_size(first.count and first.count.size)} and {first.sample} "
         f"{_size(first.picture_size)} pixels."
     )
-    hint = "save the mask at the picture's size, scaled to the nearest pixel"
+    hint = "save the mask at the picture's size, resized with nearest-neighbour interpolation"
     if first.count and first.picture_size and first.count.size == first.picture_size[::-1]:
         hint = (
-            "the picture may be turned by its EXIF orientation and the mask not: turn the mask, "
-            f"or remove the EXIF: exiftool -Orientation= {first.sample}"
+            "the picture may be rotated by its EXIF orientation and the mask not: rotate the "
+            f"mask, or remove the EXIF orientation: exiftool -Orientation= {first.sample}"
         )
     return [_about(bad, "masks.size_mismatch", message, hint)]
 
@@ -80,8 +82,8 @@ def unknown_values(
     first, (value, *_) = bad[0]
     pixels = first.count.pixels[value] if first.count else 0
     message = (
-        f"{plural(len(bad), 'mask')} with values that {names_file} does not name: "
-        f"{first.mask} holds {values.shown(value)} in {plural(pixels, 'pixel')}."
+        f"{plural(len(bad), 'mask')} with values that {names_file} does not name: {first.mask} "
+        f"contains {values.shown(value)} in {plural(pixels, 'pixel')}."
     )
     line = f"{values.shown(value)} NAME"
     if names_file.lower().endswith(".json"):
@@ -108,7 +110,7 @@ def content_findings(
     """
     empty = [sample.id for sample in samples if sample.raw == (BACKGROUND,)]
     if len(values.classes) > 1:
-        words = "with nothing but background: trained on as such."
+        words = "with nothing but background; they are trained on as empty masks."
         yield from about(empty, "masks.empty", "info", "mask", words)
     useless = [look.sample for look in looks if not classes_in(look, values)]
     words, hint = "in which every pixel is ignored.", "remove the picture, or draw its mask"

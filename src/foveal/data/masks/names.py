@@ -86,7 +86,8 @@ def _checked(file: str, entries: Iterable[_Entry]) -> MaskNames:
     if len(kinds) != 1:
         what = "ids and colours" if kinds else "no names"
         raise DataError(
-            f"{file} holds {what}. Expected one kind of lines: `0 background` or `#ff0000 tumour`.",
+            f"{file} contains {what}. Expected one kind of lines: `0 background` or `#ff0000 "
+            "tumour`.",
         )
     return MaskNames(file, kinds.pop(), dict(sorted(names.items())))
 
@@ -109,7 +110,7 @@ def _parsed(file: str, line: str, parse: Callable[[str], _Entry | None]) -> _Ent
     entry = _hex_line(line) or _rgb_line(line) or parse(line)
     if entry is None or not entry[2]:
         raise DataError(
-            f"{file}: {line[:80]!r} does not name a value as the first line does.",
+            f"{file}: {line[:80]!r} does not name a value in the format of the first line.",
             hint="write `0 background`, `#ff0000 tumour` or `255,0,0 tumour` in each line",
         )
     return entry
@@ -136,8 +137,8 @@ def _refuse_regions(file: str, labels: Mapping[str, Any]) -> None:
     for name, value in labels.items():
         if isinstance(value, list):
             raise DataError(
-                f"{file}: {name!r} is the region {value}. Expected one value for each class: "
-                "a pixel belongs to one class here.",
+                f"{file}: {name!r} is the region {value}. Expected one value for each class, "
+                "since a pixel belongs to one class only.",
                 hint="name the values of the masks themselves in classes.txt",
             )
 
@@ -159,7 +160,7 @@ def _pair(file: str, key: str, value: Any) -> _Entry:
     if (found := _value(value)) is not None:
         return (*found, key)
     raise DataError(
-        f"{file}: neither {key!r} nor {value!r} is the value of a mask.",
+        f"{file}: neither {key!r} nor {value!r} can be the value of a pixel in a mask.",
         hint='{"background": 0, "tumour": 1} or {"#ff0000": "tumour"}',
     )
 

@@ -185,7 +185,7 @@ def _match(
         if names and len(names) > 1:
             raise DataError(
                 f"{picture.name} has two masks, {names[0]} and {names[1]}. Expected one.",
-                hint="keep the masks of one kind, in one folder",
+                hint="keep only one kind of masks, in one folder",
             )
         if names:
             found[picture.name] = names[0]

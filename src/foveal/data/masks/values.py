@@ -111,7 +111,7 @@ class MaskValues:
     def _unknown(self, name: str, value: int, is_color: bool) -> ImageError:
         shown = f"#{value:06x}" if is_color else self.shown(value)
         return ImageError(
-            f"{name} holds {shown}, which stands for no class. Expected: {self.describe()}."
+            f"{name} contains {shown}, which is not a known class. Expected: {self.describe()}."
         )
 
 
@@ -202,13 +202,16 @@ def too_many(name: str, is_color: bool) -> DataError:
         return DataError(
             f"The masks contain more than {MAX_COLORS} colours (up to {name}). "
             "Expected one for each class.",
-            hint="is it a photograph, or blurred by scaling or JPEG? save masks as PNG, "
-            "scaled to the nearest pixel",
+            hint="save masks as PNG, without JPEG compression and resized with nearest-neighbour "
+            "interpolation",
         )
     return DataError(
         f"The masks contain more than {MAX_CLASSES} ids (up to {name}). "
         "Expected one for each class.",
-        hint="a number for each object? save 1 where there is an object: numpy.uint8(ids > 0)",
+        hint=(
+            "if each object has a number of its own, save 1 wherever there is an object: "
+            "numpy.uint8(ids > 0)"
+        ),
     )
 
 

@@ -125,7 +125,7 @@ def _checked_size(values: object) -> tuple[int, int]:
         or not all(isinstance(value, int) and 0 < value <= _MAX_PIXELS for value in values)
         or values[0] * values[1] > _MAX_PIXELS
     ):
-        raise ImageError(f"the size is {str(values)[:60]}. Expected height and width in pixels")
+        raise ImageError(f"its size is {str(values)[:60]}. Expected height and width in pixels")
     return values[0], values[1]
 
 
@@ -169,7 +169,8 @@ def _runs(label: str | None, drawn: Mapping[str, Any], size: tuple[int, int] | N
     height, width = _checked_size(drawn.get("size"))
     if size is not None and (height, width) != size:
         raise ImageError(
-            f"its run lengths fill {width} x {height} pixels, the picture has {size[1]} x {size[0]}"
+            f"its run lengths cover {width} x {height} pixels, but the picture has {size[1]} x "
+            f"{size[0]}"
         )
     counts = drawn.get("counts")
     lengths = decode_counts(counts) if isinstance(counts, str) else counts
@@ -208,5 +209,5 @@ def decode_counts(text: str) -> list[int]:
         counts.append(value + (counts[-2] if len(counts) > 2 else 0))
         value = shift = 0
     if shift:
-        raise ImageError("its compressed run lengths end too early")
+        raise ImageError("its compressed run lengths are truncated")
     return counts

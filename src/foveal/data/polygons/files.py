@@ -61,8 +61,8 @@ def find_shape_files(read: Read, listing: Listing) -> ShapeFiles:
         first = shapes.setdefault(_key(name), name)
         if first != name:
             raise DataError(
-                f"{first} and {name} are shapes of one picture. Expected one file.",
-                hint="keep the files of one kind, in one folder",
+                f"{first} and {name} contain shapes of the same picture. Expected one file.",
+                hint="keep only one kind of files, in one folder",
             )
     files = {name: shapes.get(_key(name)) for name in _pictures(listing)}
     used = set(files.values())

@@ -42,10 +42,10 @@ def shape_findings(looks: Sequence[ShapeLook], alone: Sequence[str]) -> Iterator
     """
     missing = [look.picture for look in looks if look.file is None]
     words = f"without shapes, left out: {_first(missing)}."
-    hint = "draw its shapes, or an empty file where there is nothing to draw"
+    hint = "draw its shapes, or add an empty drawing where there is nothing to outline"
     yield from about(missing, "polygons.missing", "warning", "picture", words, hint=hint)
     words = f"without a picture: {_first(alone)}."
-    hint = "give picture and drawing the same name, or put the picture there"
+    hint = "give the picture and the drawing the same name, or add the picture"
     yield from about(alone, "polygons.without_picture", "warning", "drawing", words, hint=hint)
     yield from _errors(looks)
     yield from _passed_over(looks)
@@ -103,8 +103,8 @@ def _outside(looks: Sequence[ShapeLook]) -> Iterator[Finding]:
         yield finding(
             "polygons.outside",
             "warning",
-            f"{plural(total, 'point')} outside of the picture, cut off at its edge, "
-            f"in {plural(len(counts), 'picture')}.",
+            f"{plural(total, 'point')} outside the picture, clipped to its edge, in "
+            f"{plural(len(counts), 'picture')}.",
             list(counts),
             hint="check that shapes and pictures have the same scale",
         )

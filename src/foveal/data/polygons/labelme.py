@@ -67,7 +67,7 @@ def _size(name: str, content: Mapping[str, Any]) -> tuple[int, int] | None:
         return None
     if not (_is_count(height) and _is_count(width)):
         raise ImageError(
-            f"{name} states a picture of {width!r} x {height!r}. Expected whole numbers of pixels."
+            f"{name} is for a picture of {width!r} x {height!r}. Expected whole numbers of pixels."
         )
     return height, width
 
@@ -109,7 +109,7 @@ def _points(points: object) -> NDArray[np.float64]:
         and all(isinstance(v, (int, float)) and abs(v) <= _MAX_RADIUS for v in pair)
         for pair in points
     ):
-        raise ImageError("its points are not pairs of numbers, or farther out than any picture")
+        raise ImageError("its points are not pairs of numbers, or are far outside the picture")
     pairs: NDArray[np.float64] = np.array(points, np.float64).reshape(-1, 2)
     return pairs
 
@@ -117,7 +117,9 @@ def _points(points: object) -> NDArray[np.float64]:
 def _circle(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return corners on a circle that is given by its centre and a point on it."""
     if len(points) != 2:
-        raise ImageError(f"a circle has {len(points)} points. Expected its centre and its rim")
+        raise ImageError(
+            f"a circle has {len(points)} points. Expected its centre and a point on its rim"
+        )
     center, rim = points
     radius = math.hypot(*(rim - center))
     if radius == 0:

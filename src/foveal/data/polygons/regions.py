@@ -107,7 +107,7 @@ def to_ring(points: Iterable[Sequence[float]] | NDArray[np.float64]) -> Ring | N
     if corners.ndim != 2 or corners.shape[1] != 2:
         raise ImageError("the points of a shape are not pairs of numbers")
     if not (np.abs(corners) <= _MAX_COORDINATE).all():
-        raise ImageError("a point of a shape is not finite, or farther out than any picture")
+        raise ImageError("a point of a shape is not finite, or is far outside the picture")
     different = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
     return different if len(different) >= 3 else None
 
@@ -168,7 +168,7 @@ def _fill(mask: Mask, shape: Shape, value: int) -> None:
     spans = _pixel(np.maximum(starts[:, 1], ends[:, 1]), height) - first
     total = int(spans.sum())
     if total > _MAX_CROSSINGS:
-        raise ImageError(f"a shape of {len(starts):,} points is too intricate to be drawn")
+        raise ImageError(f"a shape of {len(starts):,} points is too complex to draw")
     if total == 0:
         return
     edges = np.repeat(np.arange(len(starts)), spans)

@@ -86,7 +86,7 @@ def read_drawing(storage: Storage, file: str, picture: str, size: tuple[int, int
         return read_svg(file, data, *size)
     drawing = read_labelme(file, data)
     if drawing is None:
-        raise ImageError(f"{file} is not a labelme file: it has no list of shapes.")
+        raise ImageError(f"{file} is not a labelme file: its list of shapes is missing.")
     check_size(file, drawing, picture, size)
     return drawing
 
@@ -104,7 +104,7 @@ def check_size(file: str, drawing: Drawing, picture: str, size: tuple[int, int])
     raise ImageError(
         f"{file} was drawn on a picture of {stated[1]} x {stated[0]} pixels. "
         f"Expected {size[1]} x {size[0]}, the size of {picture}.",
-        hint="the picture is turned by its EXIF orientation: save it upright"
+        hint="the picture is rotated by its EXIF orientation: save it upright"
         if is_turned
         else "use the picture that the shapes were drawn on",
         code=SIZE_MISMATCH,

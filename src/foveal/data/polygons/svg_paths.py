@@ -66,7 +66,7 @@ def parse_transform(text: str) -> Matrix:
         ImageError: For an unknown function or a wrong number of arguments.
     """
     if _TRANSFORM.sub("", text).strip(" \t\r\n,"):
-        raise ImageError(f"the transform {_shown(text)} cannot be understood")
+        raise ImageError(f"the transform {_shown(text)} cannot be parsed")
     matrix = IDENTITY
     for name, inside in _TRANSFORM.findall(text):
         matrix = compose(matrix, _function(name, numbers(inside)))
@@ -91,7 +91,7 @@ def _function(name: str, args: list[float]) -> Matrix:
             return 1.0, 0.0, math.tan(math.radians(angle)), 1.0, 0.0, 0.0
         case "skewY", [angle]:
             return 1.0, math.tan(math.radians(angle)), 0.0, 1.0, 0.0, 0.0
-    raise ImageError(f"the transform {name} with {len(args)} numbers cannot be understood")
+    raise ImageError(f"the transform {name} with {len(args)} numbers is not valid")
 
 
 def compose(outer: Matrix, inner: Matrix) -> Matrix:
@@ -120,7 +120,7 @@ def parse_path(data: str, tolerance: float) -> list[list[complex]]:
     """
     before = _COMMAND.split(data, maxsplit=1)[0]
     if before.strip() or _LONG.search(data):
-        raise ImageError(f"the path {_shown(data)} cannot be understood")
+        raise ImageError(f"the path {_shown(data)} cannot be parsed")
     pen = _Pen(tolerance)
     for command, text in _COMMAND.findall(data):
         kind = command.upper()
@@ -142,7 +142,7 @@ def parse_path(data: str, tolerance: float) -> list[list[complex]]:
 def _arc_arguments(text: str) -> list[float]:
     # The two flags need no space after them: `a1 1 0 01.5 2`.
     if _ARC.sub("", text).strip(" \t\r\n,"):
-        raise ImageError(f"the arc {_shown(text)} cannot be understood")
+        raise ImageError(f"the arc {_shown(text)} cannot be parsed")
     return _checked([float(number) for arc in _ARC.findall(text) for number in arc])
 
 

@@ -74,7 +74,7 @@ def read_svg(name: str, data: bytes, height: int, width: int) -> Drawing:
 def _refuse_declarations(_: str, system: str | None, public: str | None, has_inner: int) -> None:
     # A bare DOCTYPE is common and harmless: nothing is fetched. Entities can grow without bound.
     if has_inner:
-        raise ImageError("it declares entities of its own, which are not expanded")
+        raise ImageError("it declares custom entities, which are not supported")
 
 
 @final
@@ -106,7 +106,7 @@ class _Reader:
         prefix, _, kind = tag.rpartition(":")
         if not self._open and not self._hidden:
             if kind != "svg":
-                raise ImageError(f"the file holds <{tag[:40]}>. Expected <svg>")
+                raise ImageError(f"the root element is <{tag[:40]}>. Expected <svg>")
             matrix = viewport(attributes, self.height, self.width)
             # The name of the whole is no class.
             self._open.append(_Element(matrix, style=_inherited({}, _style(attributes))))

@@ -66,8 +66,8 @@ def _ending(suffix: str, names: Iterable[str]) -> list[str]:
 def _local(storage: Storage) -> LocalStorage:
     if not isinstance(storage, LocalStorage):
         raise DataError(
-            f"Arrays are read in place, which {storage.location} does not allow.",
-            hint="copy the file to a folder of this machine first",
+            f"Arrays cannot be read from {storage.location}. Expected a folder of this machine.",
+            hint="copy the file to this machine first",
         )
     return storage
 
@@ -147,8 +147,8 @@ def _raws(
         values = values[:, 0]
     if values.ndim not in (1, 2) or len(values) != count:
         raise DataError(
-            f"{array.name} does not fit {pictures}. Expected {count:,} labels. "
-            f"Received an array of shape {values.shape}."
+            f"{array.name} does not match {pictures}. Expected {count:,} labels. Received an "
+            f"array of shape {values.shape}."
         )
     if values.ndim == 2:
         return _rows_to_raws(array.name, values, names)
@@ -163,7 +163,10 @@ def _rows_to_raws(
 ) -> list[RawTarget | None]:
     """Read one column for each class: a 1 where the class is present."""
     if values.dtype.kind not in "buif" or not np.isin(values, (0, 1)).all():
-        raise DataError(f"{name} has several columns. Expected a 0 or 1 for each class.")
+        raise DataError(
+            f"{name} has several columns with values other than 0 and 1. Expected 0 or 1 for each "
+            "class."
+        )
     return [
         tuple(_class_name(name, int(i), names) for i in np.flatnonzero(row)) or None
         for row in values
@@ -175,7 +178,10 @@ def _whole_numbers(name: str, values: NDArray[np.generic]) -> NDArray[np.int64]:
         raise DataError(f"{name} has elements of type {values.dtype}. Expected integers or text.")
     numbers = values.astype(np.int64)
     if (numbers != values).any() or len(np.unique(numbers)) > _MAX_CLASSES:
-        raise DataError(f"{name} contains measurements. Expected a class number for each picture.")
+        raise DataError(
+            f"{name} contains fractions or too many different numbers. Expected a class number "
+            "for each picture."
+        )
     return numbers
 
 

@@ -27,7 +27,7 @@ class NamesReader(Reader):
     """The name without its ending and a trailing `_17`, or a group of `data.label_regex`."""
 
     name: ClassVar[str] = "names"
-    expects: ClassVar[str] = "pictures called by their labels (AB3K.png, AB3K_17.png)"
+    expects: ClassVar[str] = "pictures named after their labels (AB3K.png, AB3K_17.png)"
 
     def read(self, place: Place, options: SourceOptions) -> Source | None:
         """Return the labelled pictures, or None when there are none.
@@ -103,7 +103,7 @@ def _counted(samples: Sequence[Sample]) -> list[Finding]:
             "names.counted",
             "warning",
             f"The names of all {plural(len(labels), 'picture')} count from {min(numbers)} to "
-            f"{max(numbers)}: they are taken for labels, but look like numbers of the pictures.",
+            f"{max(numbers)}: they are used as labels, but look like serial numbers.",
             [sample.id for sample in samples],
             hint="put the texts into labels.csv with the columns image,text",
         )

@@ -127,7 +127,7 @@ def _empty_classes(
             found.add(parts[-1])
     empty = sorted(found - {sample.raw[0] for sample in samples if sample.raw})
     words = f"without pictures: {quoted(empty)}."
-    hint = "remove the folder, or put pictures into it"
+    hint = "remove the folder, or add pictures to it"
     return about(empty, "labels.empty_class", "warning", "class folder", words, hint=hint)
 
 

@@ -22,7 +22,7 @@ from foveal.types import Finding, SplitName
 _TABLE_LIMITS = DecodeLimits(max_bytes=2_000_000_000, max_pixels=1)
 _CONFLICT_HINTS: dict[TargetKind, str] = {
     "labels": "join several labels of one picture with |",
-    "text": "keep the row that is right",
+    "text": "keep only the correct row",
 }
 
 
@@ -134,8 +134,8 @@ def _look_up(
             "table.conflicting_row",
             "warning",
             "row",
-            f"of {table} contradicting an earlier row about the same picture: "
-            "the first row counts.",
+            f"of {table} contradicting an earlier row about the same picture; the first row is "
+            "used.",
             hint=_CONFLICT_HINTS[target],
         ),
         *about(left, "table.unlisted_file", "info", "picture", unlisted),
@@ -221,7 +221,11 @@ def _layout(table: str, samples: tuple[Sample, ...], target: TargetKind) -> str:
 
 def _nothing_found(table: str, row: Row, beside: Iterable[str]) -> DataError:
     example = next((name for name in beside if is_picture_name(name)), None)
-    there = f"There is, for example, {example}." if example else "There are no pictures at all."
+    there = (
+        f"The folder contains {example}, for example."
+        if example
+        else "There are no pictures at all."
+    )
     return DataError(
         f"None of the pictures in {table} exists; line {row.line} names {row.image!r}. {there}",
         hint=f"names in {table} are relative to its folder",

@@ -71,6 +71,6 @@ def _only(place: Place, tables: Iterable[str]) -> str | None:
     if len(found) > 1:
         raise DataError(
             f"{place.location} contains {' and '.join(found)}. Expected one table.",
-            hint="move the tables that are not to be read elsewhere",
+            hint="move the other tables elsewhere",
         )
     return found[0] if found else None

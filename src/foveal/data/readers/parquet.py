@@ -41,8 +41,9 @@ class ParquetReader(Reader):
             return None
         if not isinstance(place.storage, LocalStorage):
             raise DataError(
-                f"Parquet is read in place, which {place.location} does not allow.",
-                hint="copy the files to a folder of this machine first",
+                f"Parquet files cannot be read from {place.location}. Expected a folder of this "
+                "machine.",
+                hint="copy the files to this machine first",
             )
         files = {name: ParquetFile(place.storage.path / name) for name in names}
         samples: list[Sample] = []
@@ -99,8 +100,8 @@ def _texts(name: str, values: Sequence[Any], names: tuple[str, ...] | None) -> l
             return as_cell(value)
         if not 0 <= value < len(names):
             raise DataError(
-                f"{name} has the class number {value}. Expected 0 to {len(names) - 1}: "
-                f"it names {plural(len(names), 'class')}."
+                f"{name} has the class number {value}. Expected 0 to {len(names) - 1}, since it "
+                f"names {plural(len(names), 'class')}."
             )
         return names[value]
 

@@ -60,7 +60,8 @@ class PolygonsReader(Reader):
         has_files = any(files.files.values())
         if files.coco and has_files:
             raise DataError(
-                f"{place.location} contains shapes in {files.coco[0]} and in other files.",
+                f"{place.location} contains shapes both in {files.coco[0]} and in other files. "
+                "Expected one format.",
                 hint=f"foveal train {place.location}/{files.coco[0]}",
             )
         if files.coco:
@@ -106,14 +107,14 @@ def _from_coco(place: Place, names: Sequence[str]) -> Source | None:
             alone.append(entry.file)
         elif name in found:
             raise DataError(
-                f"{name} is listed twice: in {found[name][0]} and in {file}.",
+                f"{name} is listed in both {found[name][0]} and {file}.",
                 hint=f"foveal train {place.storage.locate(file)}",
             )
         else:
             found[name] = (file, entry)
     if not found:
         raise DataError(
-            f"None of the {plural(len(entries), 'picture')} in {entries[0][0]} is there: "
+            f"None of the {plural(len(entries), 'picture')} listed in {entries[0][0]} exists: "
             f"{alone[0]!r}, …",
             hint="put the pictures next to it, or into images/",
         )

@@ -95,15 +95,15 @@ def make_row(line: int, values: Mapping[str, str], target: TargetKind) -> Row | 
     """Check the values of a row, by the names of the columns; a column may be missing."""
     image = values.get("image", "").strip().replace("\\", "/").removeprefix("./")
     if not image:
-        return BadRow(line, "names no picture")
+        return BadRow(line, "has no picture")
     if "\0" in image:
         return BadRow(line, "names a file with a null character")
     split_name = values.get("split", "").strip().lower()
     if split_name and split_name not in SPLIT_ALIASES:
-        return BadRow(line, f"has the unknown split {split_name!r} (expected train, val or test)")
+        return BadRow(line, f"has an unknown split {split_name!r} (expected train, val or test)")
     weight = _weight(values.get("weight", "").strip())
     if weight is None:
-        return BadRow(line, f"has the weight {values['weight']!r} (expected a number >= 0)")
+        return BadRow(line, f"has an invalid weight {values['weight']!r} (expected a number >= 0)")
     group = values.get("group", "").strip() or None
     return Row(line, image, _raw(values, target), SPLIT_ALIASES.get(split_name), group, weight)
 
@@ -190,10 +190,10 @@ def missing_column(
     is_label = key == "label"
     names = (label_column,) if is_label and label_column is not None else ALIASES[key]
     near = next((n for alias in names if (n := nearest(alias, header))), None)
-    guess = f" Is it {near!r}?" if near else ""
+    guess = f" Did you mean {near!r}?" if near else ""
     hint = "the first line of the table must name the columns: image,label"
     if is_label and len(header) > 1:
-        hint = f"--set data.label_column={near or header[-1]} says where the labels are"
+        hint = f"if the labels are there: --set data.label_column={near or header[-1]}"
     return DataError(
         f"{name} has no column for the {key}.{guess} Expected one of: {', '.join(names)}. "
         f"Received: {', '.join(header)[:200] or 'an empty line'}.",

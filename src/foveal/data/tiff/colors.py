@@ -119,7 +119,7 @@ def _scale(bits: int) -> NDArray[np.uint8]:
 def _palette(page: Any, name: str) -> NDArray[np.uint8]:
     colors = page.colormap
     if colors is None or colors.shape != (3, 1 << page.bitspersample):
-        raise ImageFormatError(f"{name} has a palette of the wrong size.")
+        raise ImageFormatError(f"{name} has an incomplete palette.")
     # Some programs write 8-bit colours where 16-bit ones belong; libtiff takes them so, too.
     shift = 8 if colors.max() > 255 else 0
     return np.ascontiguousarray((colors >> shift).astype(np.uint8).T)

@@ -94,7 +94,7 @@ def read_directory(data: bytes) -> Directory:
 def _check(total: int, parts: int, size: int) -> None:
     if total > size:
         raise ImageError(
-            f"The TIFF picture is damaged: its entries claim {total:,} bytes, and the file has "
+            f"The TIFF picture is damaged: its entries declare {total:,} bytes, but the file has "
             f"{size:,}."
         )
     if parts > _MAX_PARTS:

@@ -54,7 +54,8 @@ def check_claim(name: str, claimed: int, source: Path | bytes) -> None:
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
     if claimed > _CLAIM * size:
         raise ImageError(
-            f"{name} is damaged: it claims {claimed:,} bytes of pixels, and the file has {size:,}."
+            f"{name} is damaged: it declares {claimed:,} bytes of pixels, but the file has "
+            f"{size:,}."
         )
 
 
@@ -77,7 +78,7 @@ def cut(
     pieces = len(offsets) // strips * -(-height // rows)
     if pieces > _MAX_PIECES:
         raise ImageError(
-            f"{name} would be read in {pieces:,} pieces. Expected at most {_MAX_PIECES:,}.",
+            f"{name} is stored in {pieces:,} pieces. Expected at most {_MAX_PIECES:,}.",
             hint="store it in tiles: tiffcp -t -w 512 -l 512 IN.tif OUT.tif",
         )
     starts: list[int] = []

@@ -119,7 +119,7 @@ class _TiffRaster:
         """Return a part; see `foveal.types.Raster`."""
         if top < 0 or left < 0 or top + height > self.height or left + width > self.width:
             raise ValueError(
-                f"The window of {width} x {height} pixels at row {top}, column {left} reaches "
+                f"The window of {width} x {height} pixels at row {top}, column {left} extends "
                 f"outside the picture of {self.width} x {self.height}."
             )
         # Where the window lies in the file: what `turn_upright` does, backwards.
@@ -172,7 +172,8 @@ def _check_format(head: bytes, name: str) -> None:
         read_header(head)  # Raises, and says what it looks like.
     if kind != "TIFF":
         raise ImageFormatError(
-            f"{name} is {kind} inside. Expected TIFF.", hint="give the file the right extension"
+            f"{name} contains {kind}. Expected TIFF.",
+            hint="rename the file with the right extension",
         )
 
 
@@ -185,7 +186,7 @@ def _check_directory(source: Path | bytes, file: BinaryIO, name: str) -> None:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
                 read_directory(cast(bytes, pages))
     except struct.error as error:
-        raise ImageError(f"{name} cannot be opened: it ends within its header.") from error
+        raise ImageError(f"{name} cannot be opened: it is truncated within its header.") from error
 
 
 def _orientation(page: Any) -> int:

@@ -105,17 +105,19 @@ class Segments:
         segment = self.kept.get(index, lambda: self._decoded(index))
         part = segment[y0 - top : y1 - top, x0 - left : x1 - left]
         if part.shape != (y1 - y0, x1 - x0, into.shape[2]):
-            raise self._damaged(index, f"it holds {segment.shape[1]} x {segment.shape[0]} pixels")
+            raise self._damaged(
+                index, (f"it contains {segment.shape[1]} x {segment.shape[0]} pixels")
+            )
         into[y0:y1, x0:x1] = part
 
     def _decoded(self, index: int) -> NDArray[Any]:
         data = self._bytes(self.offsets[index], self.counts[index])
         if len(data) < self.counts[index]:
-            raise self._damaged(index, "the file ends within it")
+            raise self._damaged(index, "the file is truncated within it")
         with refusing(f"{self.name} is damaged at {self._place(index)}"):
             pixels = self.decode(data, index)
         if pixels.dtype != self.dtype or pixels.ndim != 3:
-            raise self._damaged(index, f"it holds {pixels.dtype} values of shape {pixels.shape}")
+            raise self._damaged(index, f"it contains {pixels.dtype} values of shape {pixels.shape}")
         return np.asarray(pixels)
 
     def _bytes(self, offset: int, count: int) -> bytes:
@@ -206,13 +208,13 @@ def find_segments(page: Any, source: Path | bytes, name: str, cache_bytes: int) 
         (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
     )
     if tall < 1 or wide < 1:
-        raise ImageError(f"{name} is damaged: its tiles have {wide} x {tall} pixels.")
+        raise ImageError(f"{name} has an invalid tile size: {wide} x {tall} pixels.")
     row_bytes = wide * (samples // planes) * page.dtype.itemsize
     offsets, counts = list(page.dataoffsets), list(page.databytecounts)
     expected = planes * -(-height // tall) * -(-width // wide)
     if min(len(offsets), len(counts)) < expected:
         raise ImageError(
-            f"{name} is damaged: it lists {min(len(offsets), len(counts)):,} of its "
+            f"{name} is damaged: it lists only {min(len(offsets), len(counts)):,} of its "
             f"{expected:,} tiles or strips."
         )
     _check_piece(name, tall if not is_plain(page) else 1, wide, row_bytes)
@@ -250,7 +252,7 @@ def _check_own_size(data: bytes, size: tuple[int, int]) -> None:
         return
     # The last ones of a picture may be cut or be stored whole, and no other size is honest.
     if height > 2 * size[0] or width > 2 * size[1]:
-        raise ValueError(f"it states a size of {width} x {height} pixels")
+        raise ValueError(f"its size is {width} x {height} pixels")
 
 
 def _shape(page: Any, name: str) -> tuple[int, int, int]:
@@ -265,7 +267,9 @@ def _shape(page: Any, name: str) -> tuple[int, int, int]:
             "Expected 8- or 16-bit integers."
         )
     if page.imagelength < 1 or page.imagewidth < 1:
-        raise ImageError(f"{name} states a size of {page.imagewidth} x {page.imagelength} pixels.")
+        raise ImageError(
+            f"{name} has an invalid size: {page.imagewidth} x {page.imagelength} pixels."
+        )
     if page.samplesperpixel > _MAX_SAMPLES:
         raise ImageFormatError(
             f"{name} has {page.samplesperpixel} channels. Expected at most {_MAX_SAMPLES}.",

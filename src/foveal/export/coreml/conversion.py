@@ -95,9 +95,9 @@ def _run(order: Order, path: Path) -> None:
     said = ended.stdout.strip().splitlines()
     if said and (unknown := json.loads(said[-1]).get("unknown")):
         raise UnknownOperatorError(
-            f"This network cannot be written for Core ML: it holds {unknown}, for which foveal "
-            "has no counterpart there. Nothing was written."
+            f"This network cannot be exported to Core ML: it contains {unknown}, which foveal "
+            "cannot convert. Nothing was written."
         )
     if ended.returncode:
-        last = (ended.stderr.strip().splitlines() or ["no word of why"])[-1]
+        last = (ended.stderr.strip().splitlines() or ["no reason was given"])[-1]
         raise NetworkError(f"coremltools could not convert the network: {last}")

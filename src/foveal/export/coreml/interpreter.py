@@ -42,7 +42,8 @@ class ProgramEngine:
         unknown -= {"const", *OPERATIONS}
         if unknown:
             raise NetworkError(
-                f"The program for Core ML cannot be proven: it holds {', '.join(sorted(unknown))}."
+                "The program for Core ML cannot be proven: it contains "
+                f"{', '.join(sorted(unknown))}."
             )
         self._temperature = np.float32(temperature)
         self._multi_label = multi_label

@@ -46,8 +46,8 @@ def check_app(bundle: Bundle) -> None:
             missing = f"searches among texts ({', '.join(searched)})"
     if missing is not None:
         raise UsageError(
-            f"No application can be written around {bundle.name}: it {missing}, "
-            "which the application does not do.",
+            f"No application can be written for {bundle.name}: it {missing}, which the "
+            "application cannot do.",
             hint="leave out --with-app",
         )
 

@@ -95,7 +95,7 @@ def read_program(package: Path) -> SavedProgram:
         blobs = weights.read_bytes() if weights.is_file() else b""
         return _Reader(memoryview(blobs)).program(memoryview(model))
     except (OSError, LookupError, ValueError, struct.error) as error:
-        raise NetworkError(f"{package} is no program for Core ML: {error}") from error
+        raise NetworkError(f"{package} is not a program for Core ML: {error}") from error
 
 
 def add_metadata(package: Path, entries: Mapping[str, str]) -> None:
@@ -178,7 +178,7 @@ class _Reader:
         magic, _, size, start = _ENTRY.unpack_from(self.weights, place)
         dtype = np.dtype(_TYPES[element])
         if magic != _MAGIC or size != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
-            raise ValueError("weight.bin does not fit the program")
+            raise ValueError("weight.bin does not match the program")
         return np.frombuffer(self.weights[start : start + size], dtype).reshape(shape)
 
 

@@ -42,7 +42,10 @@ def write_coreml(job: ExportJob, out: Path) -> Proof:
     if options.with_app:
         check_app(job.bundle)
     elif options.without_pictures:
-        raise UsageError("A package holds no pictures.", hint="leave out --without-pictures")
+        raise UsageError(
+            "--without-pictures has no effect on a package, which contains no pictures.",
+            hint="leave out --without-pictures",
+        )
     pictures = job.needed_pictures("A package for Core ML is proven")
     if not options.with_app:
         return _write_package(job, pictures, out).proof
@@ -53,11 +56,15 @@ def write_coreml(job: ExportJob, out: Path) -> Proof:
         checked = write_checks(written.predictor, pictures, out / CHECK)
         logger.warning(
             "The application holds %s of the validation split, to check itself on a device: "
-            "whoever has it can look at them. Use --without-pictures if they are private.",
+            "anyone who has the application can see them. Use --without-pictures if they are "
+            "private.",
             plural(checked, "picture"),
         )
     finish_readme(job.bundle, out, written.proof, checked)
-    logger.warning("No Mac was at hand: the project was not built, and Core ML itself did not run.")
+    logger.warning(
+        "The project was not built and Core ML itself was not run, because this machine is not a "
+        "Mac."
+    )
     return written.proof
 
 
@@ -73,7 +80,7 @@ def verify_coreml(job: ExportJob, package: Path) -> Proof:
     written = read_metadata(package).get(KEY)
     if written is None:
         raise UsageError(
-            f"{package} does not say how it is to be read: foveal has not exported it.",
+            f"{package} has no description of its input: it was not exported by foveal.",
             hint=f"foveal export MODEL --to coreml --out {package.name}",
         )
     described = json.loads(written)

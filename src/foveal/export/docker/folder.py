@@ -71,7 +71,7 @@ def verify_docker(job: ExportJob, path: Path) -> Proof:
     """
     if not (path / "Dockerfile").is_file() or not (path / "model" / MANIFEST_NAME).is_file():
         raise UsageError(
-            f"{path} is no folder that foveal has exported.",
+            f"{path} is not a folder that foveal exported.",
             hint=f"foveal export MODEL --to docker --out {path.name}",
         )
     try:
@@ -80,7 +80,8 @@ def verify_docker(job: ExportJob, path: Path) -> Proof:
         raise ParityError(f"The model in {path} is damaged: {error.message}") from error
     if held.version != job.bundle.version:
         raise ParityError(
-            f"{path} holds version {held.version} of {held.name}, not {job.bundle.version}."
+            f"{path} contains another version of {held.name}. Expected {job.bundle.version}. "
+            f"Received: {held.version}."
         )
     pictures = job.needed_pictures("A folder for containers is verified")
     runtime = f"ONNX Runtime {version('onnxruntime')}, outside a container"

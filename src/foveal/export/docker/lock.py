@@ -58,7 +58,7 @@ def _resolved(folder: Path, options: list[str]) -> str:
     options += ["--generate-hashes", "--no-header", "--no-annotate"]
     options += ["--only-binary", ":all:", "--no-emit-package", "foveal"]
     options += ["--python-version", python_version(), "--python-platform", "linux"]
-    failed = "The hashes of the image's packages cannot be asked for"
+    failed = "The hashes of the image's packages cannot be looked up"
     return uv(["pip", "compile", "wanted.in", *options], folder, failed)
 
 

@@ -31,6 +31,6 @@ def uv(arguments: Sequence[str], folder: Path, failed: str) -> str:
         reason = " ".join(done.stderr.split())[-_MOST_WORDS:]
         raise UsageError(
             f"{failed}: {reason}",
-            hint="the package index must be reachable; UV_INDEX_URL names one of your own",
+            hint="check that the package index can be reached; set UV_INDEX_URL to use another one",
         )
     return done.stdout

@@ -81,7 +81,7 @@ def verify_litert(job: ExportJob, path: Path) -> Proof:
             described = json.loads(archive.read(_DESCRIPTION))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise UsageError(
-            f"{path} does not say how it is to be read: foveal has not exported it.",
+            f"{path} has no description of its input: it was not exported by foveal.",
             hint=f"foveal export MODEL --to litert --out {path.name}",
         ) from error
     bundle = job.bundle

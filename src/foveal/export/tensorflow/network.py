@@ -69,7 +69,7 @@ def _run(graph: onnx.GraphProto, image: Value, wanted: Sequence[str]) -> dict[st
         values |= dict(zip(node.output, results, strict=False))
     found = {name: value for name in wanted if (value := values.get(name)) is not None}
     if len(found) < len(wanted):
-        raise BundleError(f"model.onnx has no output {sorted(set(wanted) - set(found))}.")
+        raise BundleError(f"model.onnx lacks the outputs {sorted(set(wanted) - set(found))}.")
     return found
 
 

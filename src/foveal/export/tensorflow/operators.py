@@ -74,7 +74,7 @@ class Node:
         """Return the error for a use of an operator that is not known."""
         used = f"{self.op} {how}" if how else self.op
         return UnknownOperatorError(
-            f"The network uses the operator {used}, which foveal cannot write in TensorFlow.",
+            f"The network uses the operator {used}, which foveal cannot convert to TensorFlow.",
             hint="foveal export RUN --to onnx, or train with another --backbone",
         )
 

@@ -47,7 +47,7 @@ class _Program:
             }
         except tf.errors.InvalidArgumentError as error:
             reason = " ".join(str(error.message).split())
-            raise ImageError(f"TensorFlow refuses a picture: {reason}") from error
+            raise ImageError(f"TensorFlow cannot decode a picture: {reason}") from error
         return {f"{name}/{k}": _array(v) for name, found in said.items() for k, v in found.items()}
 
     def run(self, arrays: Arrays) -> Arrays:

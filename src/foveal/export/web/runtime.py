@@ -70,7 +70,8 @@ def read_runtime() -> Runtime:
     for name, digest in _DIGESTS.items():
         if hashlib.sha256(contents[name]).hexdigest() != digest:
             raise MissingExtraError(
-                f"{folder / name} is not that of {PACKAGE} {VERSION}.", hint=install_command()
+                f"{folder / name} differs from the file of {PACKAGE} {VERSION}.",
+                hint=install_command(),
             )
     return Runtime(contents[_SCRIPT], contents[_PROGRAM])
 

@@ -74,21 +74,23 @@ def verify_web(job: ExportJob, path: Path) -> Proof:
     """
     if not (path / "model" / "model.json").is_file() or not (path / "files.js").is_file():
         raise UsageError(
-            f"{path} is no app that foveal has exported.",
+            f"{path} is not an app that foveal exported.",
             hint=f"foveal export MODEL --to web --out {path.name}",
         )
     cache, _ = _sealed(job.bundle, path)
     if json.dumps(cache) not in (path / "files.js").read_text(encoding="utf-8"):
         raise ParityError(
-            f"The files of {path} are not those that were exported from {job.bundle.name} "
-            f"{job.bundle.version}: they were changed, or come from another version."
+            f"The files in {path} are not those that were exported from {job.bundle.name} "
+            f"{job.bundle.version}: they were changed, or belong to another version."
         )
     return _prove(job, job.needed_pictures("A web app is proven"), _place(), path)
 
 
 def _place() -> Place:
     if (place := find_place()) is None:
-        raise MissingExtraError("A web app is proven in Chromium or Node.", hint=install_place())
+        raise MissingExtraError(
+            "Proving a web app needs Chromium or Node, and neither was found.", hint=install_place()
+        )
     return place
 
 
@@ -115,12 +117,13 @@ def check_fits(bundle: Bundle) -> None:
     """
     if steps := bundle.pipeline.steps:
         raise UsageError(
-            f"A web app has no page steps, and this bundle needs {', '.join(steps)}.",
-            hint="foveal serve answers such pictures: foveal serve MODEL",
+            f"A web app cannot clean pages, and this bundle has the steps {', '.join(steps)}.",
+            hint="serve it instead: foveal serve MODEL",
         )
     if bundle.manifest.task_options.get("pattern"):
         raise UsageError(
-            "A web app cannot follow task_options.pattern: browsers have no partial matches.",
+            "A web app does not support task_options.pattern, since browsers cannot match regular "
+            "expressions partially.",
             hint="use task_options.words or grammar, or foveal serve MODEL",
         )
 

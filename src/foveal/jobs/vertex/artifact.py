@@ -19,8 +19,8 @@ def upload_bundle(bundle: Bundle, bucket: str, name: str) -> str:
     """
     if not bucket.startswith("gs://") or len(bucket) == len("gs://"):
         raise UsageError(
-            f"Vertex AI loads models from a bucket. Received: {bucket}.",
-            hint="--bucket gs://BUCKET",
+            f"Invalid bucket. Vertex AI loads models from gs://BUCKET. Received: {bucket}.",
+            hint="use --bucket gs://BUCKET",
         )
     url = f"{bucket.rstrip('/')}/foveal/models/{name}/{bundle.version}"
     remote = open_url(url)

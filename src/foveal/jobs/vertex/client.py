@@ -157,7 +157,7 @@ def _explained(error: ServiceError) -> ServiceError:
     hints = {
         401: "gcloud auth application-default login",
         403: "the account needs the role roles/aiplatform.user, and the API must be enabled",
-        429: "ask for a higher quota, or take another region or machine",
+        429: "request a higher quota, or use another region or machine",
     }
     hint = hints.get(error.status)
     return error if hint is None else ServiceError(error.message, status=error.status, hint=hint)
@@ -194,7 +194,7 @@ class _Credentials:
                 self._credentials, _ = auth.default(scopes=[_SCOPE])
             except auth.exceptions.DefaultCredentialsError as error:
                 raise UsageError(
-                    "Nobody is logged in to Google Cloud on this machine.",
+                    "There are no Google Cloud credentials on this machine.",
                     hint="gcloud auth application-default login",
                 ) from error
             self._request = transport.Request()

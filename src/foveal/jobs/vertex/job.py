@@ -72,8 +72,9 @@ class VertexJob(Job):
         bucket = _bucket(options)
         if output is not None and not is_url(output):
             raise UsageError(
-                f"The results of a job on Vertex AI go to a URL, not to {output}.",
-                hint="--out gs://BUCKET/runs",
+                "Invalid --out for a job on Vertex AI. Expected gs://BUCKET/FOLDER. Received: "
+                f"{output}.",
+                hint="use --out gs://BUCKET/runs",
             )
         vertex = Vertex.of(target)
         package = Package.of(work, limit_mb=_LIMIT_MB, where="Vertex AI")
@@ -172,9 +173,9 @@ def _bucket(options: JobOptions) -> str:
     bucket = (options.bucket or "").rstrip("/")
     if not bucket.startswith("gs://") or bucket == "gs:/":
         raise UsageError(
-            f"A job on Vertex AI needs a bucket for its package and its results. Received: "
+            "A job on Vertex AI needs a bucket for its package and results. Received: "
             f"{options.bucket or 'none'}.",
-            hint="--bucket gs://BUCKET",
+            hint="use --bucket gs://BUCKET",
         )
     return bucket
 

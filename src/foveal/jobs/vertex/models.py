@@ -129,8 +129,8 @@ def _version(vertex: Vertex, served: Served) -> tuple[str, str]:
     for alias in served.aliases:
         if not _ALIAS.fullmatch(alias):
             raise UsageError(
-                f"The alias {alias!r} cannot be one on Vertex AI. Expected a lower-case letter, "
-                "then letters, digits and '-'.",
+                f"Invalid alias {alias!r} for Vertex AI. Expected a lower-case letter, then "
+                "letters, digits and '-'.",
                 hint="foveal deploy NAME:VERSION --on vertex:PROJECT/REGION",
             )
     model = f"{vertex.parent}/models/{model_id(served.name)}"

@@ -46,13 +46,14 @@ def custom_job(
     """
     if options.image is None:
         raise UsageError(
-            "Vertex AI runs a job in a container image, and --image names none.",
+            "Vertex AI runs a job in a container image, so --image is required.",
             hint="see docs/scale/containers.md: build the image for training, push it, and give "
             "--image REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE",
         )
     if options.workers > 1:
         raise UsageError(
-            f"--workers {options.workers} is for Ray; on Vertex AI one machine trains.",
+            f"--workers {options.workers} is only for Ray; on Vertex AI, training uses one "
+            "machine.",
             hint="--accelerators 4 --set train.devices=4 trains on four of one machine",
         )
     machine: dict[str, Any] = {"machineType": options.machine or _MACHINE}

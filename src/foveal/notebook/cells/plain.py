@@ -74,7 +74,7 @@ def plain(source: str, cell: str) -> Plain:
         if statement is None or not _may_go(method, name, argument):
             python = _INSTEAD.get(name or method)
             raise UsageError(
-                f"Cell {cell}, line {call.lineno}: {shown} is for notebooks alone; the job "
+                f"Cell {cell}, line {call.lineno}: {shown} works in notebooks only, so the job "
                 "could not run it.",
                 hint=f"in Python: {python}" if python else "leave the line out of this cell",
             )
@@ -101,7 +101,7 @@ def parsed(source: str, cell: str) -> ast.Module:
         awaits = "await" in (error.msg or "")
         raise UsageError(
             f"Cell {cell}, line {error.lineno}: {error.msg}.",
-            hint="asyncio.run(main()) waits in a program too" if awaits else None,
+            hint="in a program, use asyncio.run(main())" if awaits else None,
         ) from None
     return tree
 
@@ -114,8 +114,8 @@ def _without_wrapper(lines: list[str], cell: str) -> Iterator[tuple[int, str]]:
     magic = lines[first].strip()
     if magic.removeprefix("%%").split(" ")[0] not in _WRAPPERS:
         raise UsageError(
-            f"Cell {cell}, line {first + 1}: {magic} is for notebooks alone; the job could not "
-            "run it.",
+            f"Cell {cell}, line {first + 1}: {magic} works in notebooks only, so the job could "
+            "not run it.",
             hint="leave the line out, or keep the cell out of the job",
         )
     lines[first] = f"# {magic}"

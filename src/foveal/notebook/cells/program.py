@@ -63,7 +63,7 @@ def make_program(
         notes += [f"left out: cell {cell.name}, line {n}: {text}" for n, text in found.left_out]
     names = check_names(sources)
     notes += [
-        f"cell {cell} imports * from {module}: undefined names cannot be found"
+        f"cell {cell} imports * from {module}, so undefined names in it cannot be detected"
         for cell, module in names.stars
     ]
     if names.undefined:
@@ -102,9 +102,9 @@ def dry_run(program: Program) -> None:
         )
     if done.returncode:
         raise UsageError(
-            "The cells do not run in a process of their own:\n"
+            "The cells fail when they are run in a new process:\n"
             + done.stdout.replace(str(folder) + os.sep, "").strip()[-_LONGEST_TAIL:],
-            hint="put what they need, such as data of this machine, into a cell or behind a URL",
+            hint="define everything they need in the cells, and put data at a URL",
         )
 
 
@@ -124,16 +124,16 @@ def _undefined(found: Sequence[Undefined]) -> UsageError:
     if first.later:
         return UsageError(
             f"{where} is defined only later, in cell {first.later}{rest}.",
-            hint="cells run in the order in which they were first run; "
-            "%foveal_cells --forget NAME, and run the cell again, puts it last",
+            hint="cells run in the order in which they were first run; to put a cell last: "
+            "%foveal_cells --forget NAME, then run it again",
         )
     if first.name in OF_NOTEBOOKS:
         shows = first.name == "display"
         return UsageError(
-            f"{where} is there in notebooks alone{rest}.",
+            f"{where} exists in notebooks only{rest}.",
             hint="from IPython.display import display" if shows else "leave it out of this cell",
         )
     return UsageError(
-        f"{where} is defined in no cell that is sent{rest}.",
+        f"{where} is not defined in any cell that is sent{rest}.",
         hint="put the cell that defines it under %%foveal_code",
     )

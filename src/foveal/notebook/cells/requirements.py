@@ -69,10 +69,10 @@ def requirements_of(found: Iterable[Import]) -> tuple[str, ...]:
         names = providers.get(one.top)
         if names is None:
             raise UsageError(
-                f"Cell {one.cell}, line {one.line}: {one.top} is of no package that is installed "
-                "here, so the job could not install it.",
-                hint="a file beside the notebook: bring its code into a %%foveal_code cell; "
-                "a package of your own: --requirements FILE",
+                f"Cell {one.cell}, line {one.line}: {one.top} does not belong to an installed "
+                "package, so the job could not install it.",
+                hint="if it is a file beside the notebook, put its code into a %%foveal_code cell; "
+                "if it is your own package, use --requirements FILE",
             )
         for name in _narrowed(one.module, sorted(set(names))):
             # A local version, such as 2.13.0+cpu, is of a build that few indexes have.

@@ -79,7 +79,7 @@ class CellStore:
         for cell in self:
             if cell.failed:
                 raise UsageError(
-                    f"Cell {cell.name} failed when it last ran here, so it is not sent.",
+                    f"Cell {cell.name} failed when it last ran here, so it cannot be sent.",
                     hint=f"run it again, or leave it out: %foveal_cells --forget {cell.name}",
                 )
         return tuple(self)

@@ -166,7 +166,7 @@ class Access:
 
     def _known(self, keyring: Keyring, text: str | None, address: str) -> Key:
         if text is None:
-            raise _unauthorized("This server asks for a key: Authorization: Bearer KEY.", _REALM)
+            raise _unauthorized("This server requires a key: Authorization: Bearer KEY.", _REALM)
         key = keyring.find(text)
         if key is None:
             # Only who has no valid key is slowed down: users behind the same address are not.
@@ -270,4 +270,4 @@ def _unauthorized(message: str, challenge: str) -> RequestError:
 
 
 def _forbidden(scope: str) -> RequestError:
-    return RequestError(403, f"This needs a key with the scope {scope}.")
+    return RequestError(403, f"This request needs a key with the scope {scope}.")

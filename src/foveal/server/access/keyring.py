@@ -57,7 +57,7 @@ class Keyring:
             # Without its file nobody has a key.
             self._keys = self._file.read()
         except UsageError as error:
-            logger.error("the keys stay as they were: %s", error.message)
+            logger.error("the keys were not reloaded: %s", error.message)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

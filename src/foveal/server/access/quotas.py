@@ -164,7 +164,7 @@ class Quotas:
                         if self._table[row : row + 16] != _NO_NAME:
                             _COUNT.pack_into(self._table, place, 0)
                     return worker
-        raise OSError(f"More than {WORKERS} processes count in one table.")
+        raise OSError(f"More than {WORKERS} processes cannot share one table of counts.")
 
     def _lock_worker(self, worker: int) -> bool:
         """Take the lock that a living process holds on its column; the system ends it with it."""

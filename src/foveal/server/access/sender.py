@@ -45,7 +45,8 @@ _ALLOWED_HEADERS = (
 )
 _EXPOSED_HEADERS = "inference-header-content-length, retry-after, x-model-version, x-request-id"
 _FOREIGN = (
-    "Requests from other web origins are not allowed. Start the server with --allowed-origin."
+    "Requests from other web origins are not allowed unless the server is started with "
+    "--allowed-origin."
 )
 
 
@@ -74,7 +75,7 @@ class Head:
             if name in _ONCE:
                 text = name.decode("latin-1")
                 if text in values:
-                    raise RequestError(400, f"Two headers {text!r}. Expected one.")
+                    raise RequestError(400, f"The header {text!r} occurs twice. Expected it once.")
                 values[text] = value.decode("latin-1")
             elif name in _FIRST:
                 values.setdefault(name.decode("latin-1"), value.decode("latin-1"))
@@ -101,7 +102,7 @@ def check_sender(head: Head, scope: Scope, options: ServerOptions) -> None:
     if head.method not in SAFE_METHODS and not _is_welcome(head, origin, host, options):
         raise RequestError(403, _FOREIGN)
     if head.values.get("content-encoding", "identity").lower() != "identity":
-        raise RequestError(415, "Content-Encoding is not supported. Send the body as it is.")
+        raise RequestError(415, "Content-Encoding is not supported. Send the body uncompressed.")
 
 
 def check_same_origin(head: Head, scope: Scope, options: ServerOptions) -> None:
@@ -112,7 +113,7 @@ def check_same_origin(head: Head, scope: Scope, options: ServerOptions) -> None:
     """
     host = _checked_host(head, scope, options)
     if not _is_own(head, head.values.get("origin"), host):
-        raise RequestError(403, "Only this server's own pages may do this.")
+        raise RequestError(403, "This request is only allowed from this server's own pages.")
 
 
 def cors_headers(head: Head, options: ServerOptions) -> list[tuple[bytes, bytes]]:
@@ -167,7 +168,11 @@ def _checked_host(head: Head, scope: Scope, options: ServerOptions) -> str:
     names = options.host_names()
     if names is not None and _parts(host)[0].strip("[]") not in names:
         raise RequestError(
-            403, "This server does not accept that Host. Start it with --allowed-host."
+            403,
+            (
+                "This server does not accept that Host. To accept it, start the server with "
+                "--allowed-host."
+            ),
         )
     return host
 

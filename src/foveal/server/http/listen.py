@@ -77,7 +77,7 @@ def _handed_over() -> socket.socket | None:
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
     if count != "1":
-        raise UsageError(f"Expected one socket of systemd. Received: {count}.")
+        raise UsageError(f"Expected one socket from systemd. Received: {count}.")
     os.set_inheritable(_FIRST_HANDED, False)
     return socket.socket(fileno=_FIRST_HANDED)
 

@@ -43,9 +43,9 @@ class TlsFiles:
             _load(self._certificate, self._key)
             self.context.load_cert_chain(self._certificate, self._key)
         except (UsageError, OSError) as error:
-            logger.error("%s The certificate before stays in use.", error)
+            logger.error("%s The previous certificate stays in use.", error)
         else:
-            logger.info("the certificate was read again")
+            logger.info("the certificate was reloaded")
 
 
 def _load(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -55,7 +55,9 @@ def _load(certificate: Path, key: Path) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     for path in (certificate, key):
         if not path.is_file():
-            raise UsageError(f"There is no file {path}.", hint="--tls-cert FILE --tls-key FILE")
+            raise UsageError(
+                f"The file {path} does not exist.", hint="use --tls-cert FILE --tls-key FILE"
+            )
     try:
         # An empty password instead of a question at the terminal.
         context.load_cert_chain(certificate, key, password="")

@@ -181,7 +181,9 @@ class Follower:
         self._models.put(self.name, Versions(loaded, current, aliases, canary, shadow))
         self._note({})
         if before[0] is not None and current != before[0]:
-            logger.info("%s: version %d answers now, before it %d", self.name, current, before[0])
+            logger.info(
+                "%s: version %d is now served, previously %d", self.name, current, before[0]
+            )
 
     def _forget_gone(self) -> None:
         gone = [version for version, served in self._going.items() if served() is None]

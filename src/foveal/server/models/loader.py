@@ -86,20 +86,20 @@ class Loader:
         names = [*self._offer.fixed, *(followed.name for followed in self._offer.followed)]
         for name in names:
             if names.count(name) > 1:
-                raise UsageError(f"Two models are called {name!r}.", hint="serve one of them")
+                raise UsageError(f"Two models are named {name!r}.", hint="serve only one of them")
         for name, predictor in self._offer.fixed.items():
             self._put_fixed(self._served(name, _FIRST_VERSION, predictor))
         for followed in self._offer.followed:
             self._follower(followed).follow(strict=True)
             if followed.name not in self._models:
                 raise UsageError(
-                    f"The store has no such version of {followed.name!r}.",
+                    f"The requested version of {followed.name!r} is not in the store.",
                     hint=f"foveal models show {followed.name}",
                 )
         if self._offer.store is not None:
             self._follow_names(self._offer.store)
         if not self._models:
-            raise UsageError("There is no model to serve.", hint="foveal serve MODEL")
+            raise UsageError("No model was given to serve.", hint="foveal serve MODEL")
 
     def store_of(self, name: str) -> Store | None:
         """Return the store that a name is followed in; None for a bundle at a path."""
@@ -189,4 +189,4 @@ class Loader:
         new = self._served(name, served.version + 1, predictor)
         new.warm_up()
         self._put_fixed(new)
-        logger.info("%s: the bundle was replaced, and is served now", name)
+        logger.info("%s: the bundle was replaced; the new one is now served", name)

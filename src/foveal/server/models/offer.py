@@ -144,4 +144,4 @@ def _invalid(option: str, expected: str, text: str) -> UsageError:
 
 
 def _twice(name: str) -> UsageError:
-    return UsageError(f"Two models are called {name!r}.", hint="serve one of them")
+    return UsageError(f"Two models are named {name!r}.", hint="serve only one of them")

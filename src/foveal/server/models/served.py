@@ -226,7 +226,7 @@ class ModelSet(Mapping[str, Versions]):
         versions = self._models.get(name)
         if versions is None:
             if not is_name(name):
-                raise RequestError(404, "Unknown model: that is not a model's name.")
+                raise RequestError(404, "Unknown model: not a valid model name.")
             raise RequestError(404, unknown_name("model", name, self._models))
         served = versions.choose(version, alias)
         if served is None:

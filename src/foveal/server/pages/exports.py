@@ -75,7 +75,7 @@ def _kept(served: Served) -> list[JsonObject]:
 def _sent(export: JsonObject) -> Response:
     path = Path(export["path"])
     if digest_of_files(path) != export.get("sha256"):
-        raise RequestError(409, "It was changed since it was exported. Export it again.")
+        raise RequestError(409, "The export was changed since it was written. Export it again.")
     if not path.is_dir():
         return FileResponse(path, filename=path.name, media_type="application/octet-stream")
     with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as packed:

@@ -40,7 +40,7 @@ async def keep(request: Request) -> Response:
     if wait_s := state.access.wait_for_feedback(caller):
         raise RequestError(
             429,
-            f"Too much feedback. Each client may send {state.options.collect_rate}.",
+            f"Too much feedback. The limit for each client is {state.options.collect_rate}.",
             retry_after_s=math.ceil(wait_s),
         )
     with Claim(state.budget) as claim:
@@ -76,7 +76,9 @@ async def _kept(
     except FolderFull as error:
         raise RequestError(507, error.message) from error
     except OSError as error:
-        raise RequestError(503, "The feedback cannot be written now.", retry_after_s=60) from error
+        raise RequestError(
+            503, "The feedback cannot be saved at the moment.", retry_after_s=60
+        ) from error
     answered = {"id": number, "new": is_new, "right": said.right, "version": said.version}
     return json_response(answered, 201 if is_new else 200)
 
@@ -90,7 +92,9 @@ def _served(state: ServerState, sent: Sent) -> Served:
     """
     models = state.models
     if sent.model is None and len(models) > 1:
-        raise RequestError(400, f"Say which model: 'model' is one of {', '.join(models)}.")
+        raise RequestError(
+            400, (f"The field 'model' is required. Expected one of: {', '.join(models)}.")
+        )
     name = sent.model or next(iter(models))
     served = models.request(name)
     if sent.version is None or served.predictor.bundle.version == sent.version:
@@ -101,8 +105,9 @@ def _served(state: ServerState, sent: Sent) -> Served:
     if sent.label is None and sent.text is None:
         raise RequestError(
             409,
-            f"The model has changed since: version {served.predictor.bundle.version} answers now. "
-            "Ask it, or say what the picture is instead of whether the answer is right.",
+            f"The model has changed since: version {served.predictor.bundle.version} now answers. "
+            "Send the picture to it again, or say what the picture shows instead of whether the "
+            "answer is right.",
         )
     return served
 
@@ -118,17 +123,19 @@ def _truth(served: Served, sent: Sent, *, takes_new: bool) -> tuple[str, ...] | 
     name = {"labels": "label", "text": "text", "mask": "right"}[task.target_kind]
     if task.target_kind == "mask":
         if sent.label is not None or sent.text is not None or sent.right is None:
-            raise RequestError(400, "This model answers with masks. Expected 'right' and a 'note'.")
+            raise RequestError(
+                400, ("This model predicts masks. Expected 'right', with a 'note' if you like.")
+            )
         return None
     given: tuple[str, ...] | None = sent.label
     if task.target_kind == "text":
         given = None if sent.text is None else (sent.text,)
     if (sent.label if name == "text" else sent.text) is not None:
-        raise RequestError(400, f"This model takes '{name}'.")
+        raise RequestError(400, f"Unexpected field. Expected '{name}' for this model.")
     if given is None and sent.right is None:
-        raise RequestError(400, f"Say what the picture is: '{name}'; or 'right'.")
+        raise RequestError(400, f"Expected either '{name}' (what the picture shows) or 'right'.")
     if given is not None and sent.right is not None:
-        raise RequestError(400, f"Expected either '{name}' or 'right': one follows from the other.")
+        raise RequestError(400, f"Expected either '{name}' or 'right', not both.")
     if given is None:
         return None
     if takes_new:
@@ -160,6 +167,6 @@ def _check_new(target: str, given: tuple[str, ...], *, several: bool) -> None:
         ):
             raise RequestError(
                 400,
-                f"{shown(name)} cannot be a class. Expected up to {_LONGEST_NAME} characters that "
-                "can stand in the name of a folder, not beginning with '.' or '_'.",
+                f"Invalid class {shown(name)}. Expected up to {_LONGEST_NAME} characters that are "
+                "allowed in the name of a folder, not beginning with '.' or '_'.",
             )

@@ -96,7 +96,7 @@ def mask_form(predictor: Predictor, text: str | None) -> MaskForm:
     if text is None:
         return MASK_FORMS[0]
     if predictor.task.target_kind != "mask":
-        raise RequestError(400, "This model answers without a mask. Leave out 'mask'.")
+        raise RequestError(400, "This model predicts no mask. Leave out 'mask'.")
     for form in MASK_FORMS:
         if text.lower() == form:
             return form

@@ -67,7 +67,7 @@ def timeout_of(headers: Mapping[str, str]) -> float | None:
             found = _TIMEOUT.fullmatch(text.strip().lower())
             seconds = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else 0.0
             if seconds <= 0:
-                raise RequestError(400, f"Invalid {name}. Expected seconds, as 0.5, or 250ms.")
+                raise RequestError(400, f"Invalid {name}. Expected seconds such as 0.5, or 250ms.")
             return seconds
     return None
 
@@ -233,8 +233,8 @@ async def read_body(
     except TimeoutError as error:
         raise RequestError(
             408,
-            f"The body did not arrive within {options.body_timeout_s:g} s, nor at "
-            f"{options.min_bytes_per_s} bytes a second.",
+            f"The body took longer than {options.body_timeout_s:g} s and arrived at less than "
+            f"{options.min_bytes_per_s} bytes per second.",
             close=True,
         ) from error
 

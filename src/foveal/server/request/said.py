@@ -55,11 +55,11 @@ def read_sent(body: bytes, content_type: str) -> Sent:
     else:
         raise RequestError(
             400,
-            "Expected a form with the fields file, label (or text, right) and model, or the same "
-            "as JSON with the picture as base64.",
+            "Expected a form with the fields file, label (or text or right) and model, or the "
+            "same as JSON with the picture in base64.",
         )
     if not fields["picture"]:
-        raise RequestError(400, "There is no picture. Expected a field 'file' or 'image'.")
+        raise RequestError(400, "The picture is missing. Expected a field 'file' or 'image'.")
     return Sent(
         picture=fields["picture"],
         model=_text(fields, "model", _LONGEST_NAME),
@@ -97,7 +97,9 @@ def _of_form(body: bytes, content_type: str) -> dict[str, Any]:
 def _of_json(body: bytes) -> dict[str, Any]:
     value = parse_json(body)
     if not isinstance(value, dict):
-        raise RequestError(400, 'Expected a JSON object, as {"image": "<base64>", "label": "cat"}.')
+        raise RequestError(
+            400, 'Expected a JSON object such as {"image": "<base64>", "label": "cat"}.'
+        )
     for name in value:
         if name not in FIELD_NAMES:
             _check_field(name)
@@ -124,7 +126,7 @@ def _text(fields: dict[str, Any], name: str, longest: int, *, lines: bool = Fals
     if len(value) > longest:
         raise RequestError(400, f"'{name}' is longer than {longest} characters.")
     if any(_is_control(c) and not (lines and c in "\r\n\t") for c in value):
-        raise RequestError(400, f"'{name}' has control characters.")
+        raise RequestError(400, f"'{name}' contains control characters.")
     return unicodedata.normalize("NFC", value)
 
 

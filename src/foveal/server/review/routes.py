@@ -182,7 +182,7 @@ async def _body(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise RequestError(400, "Expected a JSON object.")
     if body.get("session") != state.review.session:
-        raise RequestError(409, "This page shows an earlier check. Load it again.")
+        raise RequestError(409, "This page shows an earlier check. Reload the page.")
     return body
 
 
@@ -191,7 +191,7 @@ def _asked(request: Request, body: dict[str, Any]) -> tuple[int, list[int]]:
     queues = _state(request).review.queues
     number, ranges = body.get("queue"), body.get("ranges")
     if type(number) is not int or not 0 <= number < len(queues):
-        raise RequestError(400, 'Invalid "queue". Expected the number of one.')
+        raise RequestError(400, 'Invalid "queue". Expected the number of a queue.')
     count = len(queues[number].suspects)
     if (
         not isinstance(ranges, list)

@@ -128,7 +128,8 @@ class DriftWatch:
             self._alarms.add(key)
             what = "answers" if aspect == "kinds" else "confidence of the answers"
             logger.warning(
-                "%s:%d: the %s of the last hour differ from validation: index %.2f, limit %.2f",
+                "%s:%d: the %s of the last hour differ from validation: population stability "
+                "index %.2f, limit %.2f",
                 served.name,
                 served.version,
                 what,

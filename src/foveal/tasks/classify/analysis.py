@@ -246,7 +246,7 @@ def _highlights(details: JsonObject) -> list[str]:
     if confused and confused[0]["count"] >= 2:
         worst = confused[0]
         sentences.append(
-            f"{worst['target']} is taken for {worst['prediction']} {worst['count']} times "
+            f"{worst['target']} is mistaken for {worst['prediction']} {worst['count']} times "
             f"({100 * worst['share']:.0f} % of {worst['target']})."
         )
     weak = [c for c in table if c["recall"] is not None and c["support"] >= 5]
@@ -266,7 +266,7 @@ def _highlights(details: JsonObject) -> list[str]:
     if few:
         shown = ", ".join(few[:5]) + (" …" if len(few) > 5 else "")
         sentences.append(
-            f"{len(few)} of {len(table)} classes have under 10 pictures ({shown}); "
-            "their own figures say little."
+            f"{len(few)} of {len(table)} classes have under 10 pictures ({shown}); their figures "
+            "are unreliable."
         )
     return sentences

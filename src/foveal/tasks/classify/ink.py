@@ -47,13 +47,15 @@ def choose_ink(pipeline: PipelineOptions, facts: DataFacts) -> Recipe:
     if not facts.is_ink or stroke_px < _THIN:
         return Recipe()
     options = replace(INK, stroke=min(INK.stroke, round(_STROKE_PART * stroke_px, 2)))
-    why = "other sources have ink of other strength, colour, width and size"
+    why = "pictures from other sources differ in the strength, colour, width and size of the ink"
     if _ALIKE > facts.dark_share > 1 - _ALIKE:
         options = replace(options, invert=0.0)
-        why += "; not inverted: some of it is light on dark, which may tell classes apart"
+        why += "; not inverted, because some of it is light on dark, which may distinguish classes"
     if facts.ink_extent < _FILLING:
         options = replace(options, shrink=0.0)
-        why += "; not shrunk: it does not fill its frame, and its size may tell classes apart"
+        why += (
+            "; not shrunk, because it does not fill its frame and its size may distinguish classes"
+        )
     return Recipe(train=TrainOptions(augment=options), reasons={"train.augment.fade": why})
 
 

@@ -85,7 +85,10 @@ class Classification(Prediction):
     def heat(self, label: str | None = None) -> NDArray[np.float32]:
         """Return the evidence for a class, in [0, 1]; 0 is no evidence or evidence against it."""
         if self.evidence is None:
-            raise TargetError("The answer has no evidence map.", hint="predict(…, explain=True)")
+            raise TargetError(
+                "The answer has no evidence map, because it was not asked for.",
+                hint="predict(…, explain=True)",
+            )
         own = self.evidence[self.classes.position(self.main_label if label is None else label)]
         if not self.multi_label and len(self.evidence) > 1:
             # What speaks for this class rather than for the average one: softmax sees differences.

@@ -160,7 +160,7 @@ class Regex:
         """
         if expanded_length(pattern) > _MAX_EXPANDED:
             raise RecipeError(
-                f"The pattern {pattern[:60]!r} is too large: its repetitions come to more than "
+                f"The pattern {pattern[:60]!r} is too large: its repetitions expand to more than "
                 f"{_MAX_EXPANDED:,} characters.",
                 hint="""--set 'task_options.pattern="[A-Z]{2}[0-9]{4}"'""",
             )
@@ -169,7 +169,7 @@ class Regex:
         except regex.error as error:
             raise RecipeError(
                 f"Invalid pattern {pattern!r}. Expected a regular expression: {error}.",
-                hint="--set 'task_options.pattern=\"[A-Z]{2}[0-9]{4}\"'",
+                hint="use --set 'task_options.pattern=\"[A-Z]{2}[0-9]{4}\"'",
             ) from error
 
     def start(self) -> State:
@@ -192,7 +192,10 @@ class Regex:
             raise RecipeError(
                 f"The pattern {self._pattern.pattern!r} took over {_TIMEOUT_S} s "
                 f"on a text of {len(text)} characters.",
-                hint="rewrite it so that each text matches in one way only: a+ and not (a|aa)+",
+                hint=(
+                    "rewrite it so that each text matches in only one way, such as a+ instead of "
+                    "(a|aa)+"
+                ),
             ) from error
         return match is not None
 

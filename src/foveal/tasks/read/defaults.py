@@ -45,14 +45,14 @@ def choose_recipe(recipe: Recipe, facts: DataFacts) -> Recipe:
     """
     if recipe.train.mixup:
         raise RecipeError(
-            "train.mixup blends pictures, and blended texts cannot be read. Expected 0 for read.",
-            hint="--set train.mixup=0",
+            "train.mixup blends pictures, but blended texts cannot be read. Expected 0 for read.",
+            hint="use --set train.mixup=0",
         )
     if recipe.train.strategy in ("frozen", "staged"):
         raise RecipeError(
-            f"train.strategy={recipe.train.strategy} caches the activations of pictures of one "
-            "size; lines of text have many widths. Expected scratch or full for read.",
-            hint="--strategy full",
+            f"train.strategy={recipe.train.strategy} needs pictures of one size, but lines of "
+            "text have many widths. Expected scratch or full for read.",
+            hint="use --strategy full",
         )
     for choose in (_steps, _geometry, _backbone, _augmentation, _schedule):
         recipe = recipe.filled(choose(recipe, facts))
@@ -116,8 +116,8 @@ def _augmentation(recipe: Recipe, facts: DataFacts) -> Recipe:
         # 104,000 captchas, 500,000 seen: 2.3 of 100 misread as O for 0 or 0 for O, 0.3 otherwise.
         off = AugmentOptions(enabled=False, flip_horizontal=False)
         why = (
-            "drawn pictures vary enough, and rotating or stretching them further blurs "
-            "what tells O from 0"
+            "generated pictures vary enough, and rotating or stretching them further blurs the "
+            "difference between O and 0"
         )
         return Recipe(train=TrainOptions(augment=off), reasons={"train.augment.enabled": why})
     length = _STRIP_LENGTH if "lines" in (recipe.pipeline.steps or ()) else facts.widest

@@ -130,8 +130,8 @@ def _missed_and_invented(details: JsonObject) -> ReportSection:
     return ReportSection(
         title="Missed and extra characters",
         note=f"Of {edits['characters']:,} characters {edits['missed']:,} were left out, and "
-        f"{edits['invented']:,} were read that are not there; {edits['substituted']:,} were taken "
-        "for another.",
+        f"{edits['invented']:,} were read that do not exist; {edits['substituted']:,} were "
+        "mistaken for another.",
         tables=((("left out", "times", "made up", "times"), rows),),
     )
 

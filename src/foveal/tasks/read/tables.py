@@ -137,8 +137,8 @@ def find_highlights(details: JsonObject, samples: int) -> list[str]:
     lost, errors = edits["missed"] + edits["invented"], edits["substituted"]
     if lost > errors and lost >= 5:
         sentences.append(
-            f"Most mistakes are about the number of characters: {edits['missed']} left out and "
-            f"{edits['invented']} made up, against {errors} taken for another."
+            f"Most mistakes change the number of characters: {edits['missed']} left out and "
+            f"{edits['invented']} made up, against {errors} mistaken for another."
         )
     unseen = [c["character"] for c in details["characters"] if c["count"] == 0]
     if unseen and samples:

@@ -94,7 +94,7 @@ class ReadTask(Task[Target, Reading]):
         if options.head == "positions" and options.length < 1:
             raise RecipeError(
                 "The head `positions` needs the number of positions.",
-                hint="--set task_options.length=4",
+                hint="use --set task_options.length=4",
             )
         check_words(self.options, self.labels)
         self._constraint  # noqa: B018  # built here, so that a bad pattern is known at once

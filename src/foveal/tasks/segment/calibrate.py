@@ -107,8 +107,8 @@ def _gather(
         truth = targets[i]
         if logits.shape[1:] != truth.shape:
             raise TargetError(
-                f"The mask of validation picture {i} has {truth.shape} pixels. "
-                f"Expected {logits.shape[1:]}."
+                f"The mask of validation picture {i} has the shape {truth.shape}. Expected "
+                f"{logits.shape[1:]}."
             )
         gaps.append(Gaps.of(logits))
         sampled.append(_sample(logits, truth, len(targets), i))

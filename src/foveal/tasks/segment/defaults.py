@@ -62,20 +62,20 @@ def unused_keys(recipe: Recipe) -> dict[str, str]:
 def _refuse(recipe: Recipe) -> None:
     if recipe.train.mixup:
         raise RecipeError(
-            "train.mixup blends pictures, and blended masks have no meaning. "
-            "Expected 0 for segment.",
-            hint="--set train.mixup=0",
+            "train.mixup blends pictures, but blended masks have no meaning. Expected 0 for "
+            "segment.",
+            hint="use --set train.mixup=0",
         )
     if recipe.pipeline.fit not in (None, "tile"):
         raise RecipeError(
-            f"pipeline.fit={recipe.pipeline.fit} squeezes a picture into the model input. "
-            "Expected tile for segment.",
+            f"pipeline.fit={recipe.pipeline.fit} resizes a picture to the model input. Expected "
+            "tile for segment.",
             hint="--set pipeline.scale=0.25 --image-size 512 looks at smaller pictures as a whole",
         )
     if recipe.pipeline.steps:
         raise RecipeError(
-            "pipeline.steps cut pages into lines of text. Expected none for segment.",
-            hint="--set pipeline.steps=[]",
+            "pipeline.steps cleans pages of text. Expected none for segment.",
+            hint="use --set pipeline.steps=[]",
         )
     options = recipe.pipeline
     for name in ("image_size", "height", "width"):
@@ -83,7 +83,7 @@ def _refuse(recipe: Recipe) -> None:
         if side is not None and side % _SIDE_STEP:
             raise RecipeError(
                 f"Invalid pipeline.{name}. Expected a multiple of {_SIDE_STEP}. Received: {side}.",
-                hint=f"--set pipeline.{name}={_SIDE_STEP * max(1, round(side / _SIDE_STEP))}",
+                hint=f"use --set pipeline.{name}={_SIDE_STEP * max(1, round(side / _SIDE_STEP))}",
             )
 
 
@@ -91,7 +91,10 @@ def _metric(recipe: Recipe, facts: DataFacts) -> Recipe:
     share = facts.background_share
     if share is None or share >= _LEAST_BACKGROUND:
         return Recipe()
-    why = f"it is {100 * share:.0f} % of the pixels of the masks: what is drawn may be its shapes"
+    why = (
+        f"it covers {100 * share:.0f} % of the pixels of the masks, so its shapes may be what was "
+        "drawn"
+    )
     return Recipe(
         task_options={"count_background": True}, reasons={"task_options.count_background": why}
     )

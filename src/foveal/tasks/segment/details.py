@@ -124,7 +124,7 @@ def _highlights(details: JsonObject) -> list[str]:
     if len(known) > 1:
         worst = min(known, key=lambda c: c["dice"])
         sentences.append(
-            f"{worst['label']} is met worst: Dice {100 * worst['dice']:.1f} % in "
+            f"{worst['label']} is segmented worst: Dice {100 * worst['dice']:.1f} % in "
             f"{_pictures_of(worst['pictures'])}."
         )
     for entry in counted:
@@ -132,7 +132,7 @@ def _highlights(details: JsonObject) -> list[str]:
         if true and abs(said - true) > 0.25 * true:
             word = "larger" if said > true else "smaller"
             sentences.append(
-                f"{entry['label']} is answered {word} than it is: {said:,} pixels for {true:,}."
+                f"{entry['label']} is predicted {word} than it is: {said:,} pixels for {true:,}."
             )
     empty = details["empty"]
     if empty["false_alarms"]:
@@ -142,13 +142,13 @@ def _highlights(details: JsonObject) -> list[str]:
         )
     if empty["overlooked"]:
         sentences.append(
-            f"In {_pictures_of(empty['overlooked'])} nothing was found though there is something."
+            f"In {_pictures_of(empty['overlooked'])} with something to find, nothing was found."
         )
     few = [c["label"] for c in counted if c["pictures"] < _FEW_PICTURES]
     if few:
         sentences.append(
             f"Under {_FEW_PICTURES} pictures hold {', '.join(few[:5])}{' …' * (len(few) > 5)}; "
-            "the figures say little."
+            "the figures are unreliable."
         )
     return sentences
 

@@ -66,15 +66,15 @@ def build_decoder(
     maps = Maps.of(channels, strides)
     if name == "fpn" and len(maps.levels) < _FPN_LEVELS:
         raise RecipeError(
-            f"The decoder fpn needs {_FPN_LEVELS} feature maps; the backbone has "
+            f"The decoder fpn needs {_FPN_LEVELS} feature maps, but the backbone has "
             f"{len(maps.levels)}.",
-            hint="--set task_options.decoder=unet, or --backbone efficientnet_lite0",
+            hint="use --set task_options.decoder=unet, or --backbone efficientnet_lite0",
         )
     if name == "fcn8s" and maps.strides[-1] < _FCN_STRIDE:
         raise RecipeError(
-            f"The decoder fcn8s needs maps of stride {_FCN_STRIDE}; the backbone's coarsest "
-            f"has {maps.strides[-1]}.",
-            hint="--set task_options.decoder=unet, or --backbone efficientnet_lite0",
+            f"The decoder fcn8s needs feature maps of stride {_FCN_STRIDE}, but the backbone's "
+            f"coarsest has {maps.strides[-1]}.",
+            hint="use --set task_options.decoder=unet, or --backbone efficientnet_lite0",
         )
     decoders: dict[str, Callable[..., Head]] = {"unet": UnetHead, "fpn": FpnHead, "fcn8s": FcnHead}
     return decoders[name](maps, classes, dropout=dropout)

@@ -99,7 +99,9 @@ class Segmentation(Prediction):
             TargetError: If the mask was dropped by `without_maps`.
         """
         if self.mask is None:
-            raise TargetError("The answer no longer has its mask.", hint="predict the picture")
+            raise TargetError(
+                "The answer no longer has its mask.", hint=("predict the picture again")
+            )
         return self.mask
 
     def says(self, text: str) -> bool:

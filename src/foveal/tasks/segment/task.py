@@ -142,7 +142,7 @@ class SegmentTask(TiledTask[Target, Segmentation]):
                 continue
             if value >= len(raw):
                 raise TargetError(
-                    f"The mask holds the value {value}. Expected positions of {len(raw)} "
+                    f"The mask contains the value {value}. Expected positions of {len(raw)} "
                     f"classes, or {IGNORED}."
                 )
             index = self.labels.position(raw[value])
@@ -195,7 +195,7 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         """
         if target.shape != prediction.size:
             raise TargetError(
-                f"The mask has {target.shape[0]} x {target.shape[1]} pixels. Expected those of "
+                f"The mask has {target.shape[0]} x {target.shape[1]} pixels. Expected the size of "
                 f"the picture, {prediction.size[0]} x {prediction.size[1]}."
             )
         return analysis.row(

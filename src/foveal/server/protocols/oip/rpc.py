@@ -105,7 +105,7 @@ class RpcServer:
             try:
                 pair = (key.read_bytes(), certificate.read_bytes())
             except OSError as error:
-                logger.error("the certificate before stays in use: %s", error)
+                logger.error("the previous certificate stays in use: %s", error)
                 return None
             return self._grpc.ssl_server_certificate_configuration([pair])
 
