@@ -109,7 +109,7 @@ class KeyFile:
                 if other.name == name and other.state(now) == "active":
                     raise UsageError(
                         f"There is already an active key named {name!r}: {other.id}.",
-                        hint=f"foveal keys revoke {other.id}, or choose another name",
+                        hint=f"foveal keys revoke {other.id} --keys {self.path}, or another name",
                     )
             text, key_id = new_key()
             while key_id in keys:
@@ -140,7 +140,8 @@ class KeyFile:
                 if not known:
                     raise UsageError(f"There are no keys in {self.path}.")
                 shown = "fvl_…" if wanted.startswith(PREFIX) else wanted
-                raise UsageError(unknown_name("key", shown, known), hint="foveal keys list")
+                hint = f"foveal keys list --keys {self.path}"
+                raise UsageError(unknown_name("key", shown, known), hint=hint)
             if key.revoked is None:
                 keys[key.id] = key = replace(key, revoked=now)
         return key
