@@ -2,7 +2,8 @@
 
 Nothing is trained: what a model with frozen features would judge. Familiar are held-out pictures
 of a set, foreign are the other sets, noise and blank pictures. Each measure is given the same
-training pictures and the same rule for its limit, which no foreign picture enters.
+training pictures and a share of the familiar ones that its limit may refuse; no foreign picture
+enters it.
 
     python benchmarks/familiarity_measures.py --sets hymenoptera
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,23 +25,59 @@ from PIL import ImageOps
 
 from foveal.models.backbone import Backbone, BackboneSpec
 from foveal.models.backbones import resolve_backbone
-from foveal.models.familiarity import Level, fit_familiarity, pool, upper_limit
+from foveal.models.familiarity import fit_familiarity, upper_limit
 from outcome import Outcome, add_out, note, report
 from unfamiliar import FOREIGN, auc, draw_blank, draw_noise, foreign_files, some
 
 SIDE = 160
 SHARES = (0.01, 0.02)
-NAMES = ("levels", "nearest direction", "sum of logarithms")
-# Levels whose distances are added to the nearest direction, of six.
-ADDED = (1, 2, 3)
+# Parts of the training pictures, each left out once where a limit is chosen.
 FOLDS = 3
-TINY = 1e-9
+# Directions of a Mahalanobis distance that have a variance of their own.
+DIRECTIONS = 64
+TINY = 1e-6
 
 Values: TypeAlias = NDArray[np.float64]
+# What is compared of each level: means of the channels over all positions, then root mean squares.
 Rows: TypeAlias = list[NDArray[np.float32]]
+# Distances of rows from training rows, by one level or more: (levels, rows).
 Measure: TypeAlias = Callable[[Rows, Rows], Values]
-# Distances of the training pictures, each left out once, and what judges others.
-Fitted: TypeAlias = tuple[Values, Callable[[Rows], Values]]
+# The unfamiliarity of rows, which is 1 at the limit.
+Judgement: TypeAlias = Callable[[Rows], Values]
+# A judgement fitted to training rows, with the share of pictures like these that it may refuse.
+Fit: TypeAlias = Callable[[Rows, float], Judgement]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The distance to the `neighbour`-th nearest direction, of some levels counted from the last.
+
+    Attributes:
+        neighbour: 1 for the nearest.
+        levels: How many, None for all.
+        power: What the means are raised to.
+    """
+
+    neighbour: int
+    levels: int | None
+    power: float
+
+    def __call__(self, training: Rows, rows: Rows) -> Values:
+        """Return the distances of rows, one row for each level."""
+        pairs = list(zip(training, rows, strict=True))[-(self.levels or len(training)) :]
+        return np.stack([self.of_level(known, asked) for known, asked in pairs])
+
+    def of_level(self, known: NDArray[np.float32], asked: NDArray[np.float32]) -> Values:
+        """Return the distances at one level."""
+        nearness = self.direction(asked) @ self.direction(known).T
+        nearest = np.partition(nearness, -self.neighbour, axis=1)[:, -self.neighbour]
+        return np.sqrt(np.maximum(TINY, 2 - 2 * nearest))
+
+    def direction(self, rows: NDArray[np.float32]) -> Values:
+        """Return the powers of the means as rows of length one."""
+        means = rows[:, : rows.shape[1] // 2].astype(np.float64)
+        powers = np.sign(means) * np.abs(means) ** self.power
+        return np.asarray(powers / np.maximum(TINY, np.linalg.norm(powers, axis=1, keepdims=True)))
 
 
 def main() -> None:
@@ -61,9 +99,9 @@ def main() -> None:
     report(
         Outcome(
             claim="familiarity_measures",
-            what="foreign pictures found by the nearest direction, mean over foreign sets",
+            what="foreign pictures found by what ships, mean over foreign sets",
             unit="share",
-            values=tuple(table["nearest direction"][first] for table in tables.values()),
+            values=tuple(table["as shipped"][first] for table in tables.values()),
             target=None,
             better="high",
             detail=tables,
@@ -88,12 +126,12 @@ def judge(
     foreign = {other: chosen(other, arguments.count) for other in FOREIGN if other != name}
     foreign["noise"] = look([draw_noise(rng, i, (SIDE, SIDE)) for i in range(30)])
     foreign["blank"] = look([draw_blank(rng, i, (SIDE, SIDE)) for i in range(20)])
-    found: dict[str, list[dict[str, float]]] = {measure: [] for measure in NAMES}
+    found: dict[str, list[dict[str, float]]] = {measure: [] for measure in MEASURES}
     for seed in range(arguments.splits):
         order = np.random.default_rng(seed).permutation(len(own[0]))
         training = pick(own, order[: arguments.training])
         held_out = pick(own, order[arguments.training :])
-        for measure in NAMES:
+        for measure in MEASURES:
             found[measure].append(results(measure, training, held_out, foreign))
     table = {
         measure: {key: statistics.fmean(row[key] for row in rows) for key in rows[0]}
@@ -106,97 +144,106 @@ def judge(
 
 def results(name: str, training: Rows, held_out: Rows, foreign: dict[str, Rows]) -> dict[str, Any]:
     """Return AUC, and the shares that are called unfamiliar for each share that may be refused."""
-    if name == "levels":
-        judged = [shipped(training, share) for share in SHARES]
-        limits = [1.0] * len(SHARES)
-    else:
-        known, distance_of = (next_to if name == "nearest direction" else added)(training)
-        judged = [distance_of] * len(SHARES)
-        limits = [upper_limit(known, share) for share in SHARES]
     row: dict[str, float] = {}
-    for share, distance, limit in zip(SHARES, judged, limits, strict=True):
-        near = distance(held_out)
-        far = {kind: distance(rows) for kind, rows in foreign.items()}
-        row[f"refused at {share:g}"] = float((near > limit).mean())
+    for share in SHARES:
+        judgement = MEASURES[name](training, share)
+        near = judgement(held_out)
+        far = {kind: judgement(rows) for kind, rows in foreign.items()}
+        row[f"refused at {share:g}"] = float((near > 1).mean())
         row[f"unfamiliar at {share:g}"] = statistics.fmean(
-            float((values > limit).mean()) for values in far.values()
+            float((values > 1).mean()) for values in far.values()
         )
         row["auc"] = statistics.fmean(auc(list(v), list(near)) for v in far.values())
     return row
 
 
-def shipped(training: Rows, share: float) -> Callable[[Rows], Values]:
+def shipped(training: Rows, share: float) -> Judgement:
     """Return the judgement that ships; a fifth of the pictures stands for validation."""
     count = len(training[0]) // 5
+    known = roots_of_means(training)
     fitted = fit_familiarity(
-        [torch.from_numpy(rows[count:]) for rows in training],
+        [rows[count:] for rows in known],
         np.arange(len(training[0]) - count),
-        [torch.from_numpy(rows[:count]) for rows in training],
+        [rows[:count] for rows in known],
         refused=share,
     )
 
-    def distance(rows: Rows) -> Values:
+    def unfamiliarity(rows: Rows) -> Values:
         with torch.inference_mode():
-            levels = [
-                level(torch.from_numpy(own)) for level, own in zip(fitted.levels, rows, strict=True)
-            ]
+            pairs = zip(fitted.levels, roots_of_means(rows), strict=True)
+            levels = [level(own) for level, own in pairs]
         return torch.stack(levels).amax(dim=0).double().numpy()
 
-    return distance
+    return unfamiliarity
 
 
-def nearest(training: Rows, rows: Rows) -> Values:
-    """Return the chord to the nearest training picture: last level, means, length one."""
-    known, asked = direction(training[-1]), direction(rows[-1])
-    return np.sqrt(np.maximum(TINY, 2 - 2 * (asked @ known.T).max(axis=1)))
+def by_levels(measure: Measure) -> Fit:
+    """Judge by the largest distance in units of its limit, chosen with thirds left out."""
+
+    def fit(training: Rows, share: float) -> Judgement:
+        known = cross_fitted(measure, training)
+        limits = np.array([upper_limit(row, share / len(known)) for row in known])
+        limits *= upper_limit((known / limits[:, None]).max(axis=0), share)
+
+        def unfamiliarity(rows: Rows) -> Values:
+            return np.asarray((measure(training, rows) / limits[:, None]).max(axis=0))
+
+        return unfamiliarity
+
+    return fit
 
 
-def next_to(training: Rows) -> Fitted:
-    """Return the judgement by the nearest direction alone."""
-    return cross_fitted(nearest, training), lambda rows: nearest(training, rows)
+def mahalanobis(training: Rows, rows: Rows) -> Values:
+    """Return the distances that decision 0017 took: roots of means and root mean squares."""
+    pairs = zip(training, rows, strict=True)
+    return np.stack([mahalanobis_of_level(roots(known), roots(asked)) for known, asked in pairs])
 
 
-def added(training: Rows) -> Fitted:
-    """Return the mean of standardised logarithms: the nearest direction and some levels."""
-    measures: list[Measure] = [nearest, *map(level_distance, ADDED)]
-    usual = [np.log(cross_fitted(measure, training)) for measure in measures]
+def mahalanobis_of_level(known: Values, asked: Values) -> Values:
+    """Return the distances at one level: a few directions, and one variance for the others."""
+    spread = known.std(axis=0, ddof=1)
+    spread = np.maximum(spread, 0.01 * np.median(spread) + TINY)
+    standard, others = (known - known.mean(axis=0)) / spread, (asked - known.mean(axis=0)) / spread
+    channels = known.shape[1]
+    _, sizes, directions = np.linalg.svd(standard, full_matrices=False)
+    kept = min(DIRECTIONS, len(known) - 1, channels)
+    variances, directions = sizes[:kept] ** 2 / len(known), directions[:kept].T
+    total = (standard**2).sum() / len(known)
+    rest = max(0.0, total - variances.sum()) / max(1, channels - kept)
+    shrunk = 0.98 * np.append(variances, rest) + 0.02 * total / channels + TINY
+    along = others @ directions
+    left = ((others - along @ directions.T) ** 2).sum(axis=1) / shrunk[-1]
+    return np.maximum(TINY, np.sqrt(((along**2 / shrunk[:-1]).sum(axis=1) + left) / channels))
 
-    def together(logarithms: Sequence[Values]) -> Values:
-        pairs = zip(logarithms, usual, strict=True)
-        return np.exp(np.mean([(own - u.mean()) / u.std() for own, u in pairs], axis=0))
 
-    def distance(rows: Rows) -> Values:
-        return together([np.log(measure(training, rows)) for measure in measures])
-
-    return together(usual), distance
-
-
-def level_distance(number: int) -> Measure:
-    """Return the Mahalanobis distance of one level."""
-
-    def distance(training: Rows, rows: Rows) -> Values:
-        with torch.inference_mode():
-            level = Level.fit(torch.from_numpy(training[number]))
-            found: Values = level(torch.from_numpy(rows[number])).double().numpy()
-        return np.maximum(found, TINY)
-
-    return distance
+MEASURES: dict[str, Fit] = {
+    "as shipped": shipped,
+    "third nearest, last level": by_levels(Nearest(3, 1, 0.5)),
+    "nearest, all levels": by_levels(Nearest(1, None, 0.5)),
+    "third nearest, all levels, means": by_levels(Nearest(3, None, 1.0)),
+    "nearest, last level, means": by_levels(Nearest(1, 1, 1.0)),
+    "Mahalanobis, all levels": by_levels(mahalanobis),
+}
 
 
 def cross_fitted(measure: Measure, training: Rows) -> Values:
-    """Return the distance of each training picture from the others, a third left out at a time."""
+    """Return the distances of each training picture from the others, a third left out at a time."""
     parts = np.random.default_rng(0).permutation(len(training[0])) % FOLDS
-    distances = np.empty(len(parts))
-    for part in range(FOLDS):
-        inside, outside = pick(training, parts != part), pick(training, parts == part)
-        distances[parts == part] = measure(inside, outside)
+    found = [measure(pick(training, parts != p), pick(training, parts == p)) for p in range(FOLDS)]
+    distances = np.empty((len(found[0]), len(parts)))
+    for part, values in enumerate(found):
+        distances[:, parts == part] = values
     return distances
 
 
-def direction(rows: NDArray[np.float32]) -> Values:
-    """Return the means among what `pool` gives, each row of length one."""
-    means = rows[:, : rows.shape[1] // 2].astype(np.float64)
-    return np.asarray(means / np.maximum(TINY, np.linalg.norm(means, axis=1, keepdims=True)))
+def roots(rows: NDArray[np.float32]) -> Values:
+    """Return the roots of means and of root mean squares."""
+    return np.asarray(np.sign(rows) * np.sqrt(np.abs(rows)), np.float64)
+
+
+def roots_of_means(rows: Rows) -> list[torch.Tensor]:
+    """Return what `foveal.models.familiarity.pool` gives."""
+    return [torch.from_numpy(roots(level[:, : level.shape[1] // 2])).float() for level in rows]
 
 
 def pick(rows: Rows, which: NDArray[Any]) -> Rows:
@@ -205,13 +252,16 @@ def pick(rows: Rows, which: NDArray[Any]) -> Rows:
 
 
 def features(network: Backbone, spec: BackboneSpec, pictures: Sequence[NDArray[np.uint8]]) -> Rows:
-    """Return what `pool` gives for each level."""
+    """Return means and root mean squares of each level."""
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) * 255 for v in (spec.mean, spec.std))
-    rows: list[tuple[torch.Tensor, ...]] = []
+    rows: list[list[torch.Tensor]] = []
     for start in range(0, len(pictures), 16):
         images = torch.from_numpy(np.stack(pictures[start : start + 16]))
         with torch.inference_mode():
-            rows.append(pool(network((images.permute(0, 3, 1, 2).float() - mean) / std)))
+            levels = network((images.permute(0, 3, 1, 2).float() - mean) / std)
+            rows.append(
+                [torch.cat([m.mean((2, 3)), m.square().mean((2, 3)).sqrt()], 1) for m in levels]
+            )
     return [torch.cat(level).numpy() for level in zip(*rows, strict=True)]
 
 

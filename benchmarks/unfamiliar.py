@@ -58,6 +58,7 @@ CASES = (
     Case("laptop_phone", ()),
     Case("signature_text", ()),
     Case("hymenoptera", ()),
+    Case("cats_dogs", ()),
     Case("letters", ()),
     Case("captcha_wp", ("--task", "read")),
     Case("isbi_membrane", ("--task", "segment")),

@@ -70,7 +70,7 @@ def export(task: Any, training: Any, backbone: str, pipeline: Pipeline) -> bytes
         # Statistics as after training, and a judgement of what is familiar.
         network(pictures)
         levels = pool(network.eval().features(pictures))
-    network.familiarity = Familiarity([Level.fit(rows) for rows in levels])
+    network.familiarity = Familiarity([Level(rows) for rows in levels])
     return export_onnx(network, task, pipeline)
 
 

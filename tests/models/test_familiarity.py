@@ -1,20 +1,27 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from foveal.models.familiarity import Familiarity, fit_familiarity, pool, upper_limit
+from foveal.models.familiarity import Familiarity, Level, fit_familiarity, pool, upper_limit
 
 _CHANNELS = (6, 40)
 
 
 def features(count: int, seed: int, shift: float = 0.0) -> list[Tensor]:
-    """Return what two levels might have of pictures: correlated channels."""
+    """Return what two levels might have of pictures: correlated channels around a mean.
+
+    Where `shift` is above 0, in directions away from it.
+    """
     draws = torch.Generator().manual_seed(seed)
-    mixing = torch.randn((4, sum(_CHANNELS)), generator=torch.Generator().manual_seed(99))
-    hidden = torch.randn((count, 4), generator=draws)
-    noise = 0.3 * torch.randn((count, sum(_CHANNELS)), generator=draws)
-    return list(torch.split(hidden @ mixing + noise + shift, _CHANNELS, 1))
+    fixed = torch.Generator().manual_seed(99)
+    mixing = torch.randn((4, sum(_CHANNELS)), generator=fixed)
+    usual, other = 3 * torch.rand((2, sum(_CHANNELS)), generator=fixed)
+    hidden = 0.3 * torch.randn((count, 4), generator=draws)
+    noise = 0.1 * torch.randn((count, sum(_CHANNELS)), generator=draws)
+    return list(torch.split(hidden @ mixing + noise + usual + shift * other, _CHANNELS, 1))
 
 
 def values(familiarity: Familiarity, rows: list[Tensor]) -> Tensor:
@@ -48,13 +55,76 @@ def test_few_pictures_do_not_refuse_more() -> None:
 
 
 def test_what_lies_elsewhere_is_unfamiliar() -> None:
-    assert values(fitted(), features(200, 5, shift=3.0)).min() > 1
+    assert values(fitted(), features(200, 5, shift=30.0)).min() > 1
 
 
 def test_one_level_is_enough() -> None:
     rows = features(200, 5)
-    assert values(fitted(), [rows[0], features(200, 6, shift=3.0)[1]]).min() > 1
-    assert values(fitted(), [features(200, 6, shift=3.0)[0], rows[1]]).min() > 1
+    assert values(fitted(), [rows[0], features(200, 6, shift=30.0)[1]]).min() > 1
+    assert values(fitted(), [features(200, 6, shift=30.0)[0], rows[1]]).min() > 1
+
+
+def test_the_third_nearest_counts() -> None:
+    angles = torch.deg2rad(torch.tensor([0.0, 10.0, 25.0, 80.0]))
+    level = Level(torch.stack([angles.cos(), angles.sin()], dim=1))
+
+    (distance,) = level(torch.tensor([[2.0, 0.0]]))
+
+    # The chord of 25 degrees.
+    assert float(distance) == pytest.approx(2 * math.sin(math.radians(12.5)), rel=1e-5)
+
+
+def test_what_is_remembered_is_bounded_however_many_pictures_there_are() -> None:
+    levels = fitted(training=1500).levels
+    sizes = [tuple(tensor.shape) for level in levels for tensor in level.buffers()]
+    assert sizes == [(6,), (512, 6), (512,), (40,), (512, 40), (512,)]
+
+
+def test_near_copies_among_the_training_pictures_do_not_raise_the_limit() -> None:
+    once, new = features(300, 0), features(100, 1)
+    fourfold = [part.repeat(4, 1) for part in once]
+    limits, more = (
+        [level.limit for level in fit_familiarity(rows, np.arange(n), new, refused=0.01).levels]
+        for rows, n in ((once, 300), (fourfold, 1200))
+    )
+    assert np.all(np.array(more) < 1.5 * np.array(limits))
+
+
+def test_an_odd_training_picture_makes_no_other_familiar() -> None:
+    odd = features(1, 7, shift=30.0)
+    rows = [torch.cat([part, own]) for part, own in zip(features(400, 0), odd, strict=True)]
+    familiarity = fit_familiarity(rows, np.arange(401), features(60, 1), refused=0.01)
+    assert values(familiarity, features(200, 5, shift=30.0)).min() > 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "why"),
+    [
+        ([0, 0, 0, 0, 0, 0], "one picture alone"),
+        ([0, 0, 0, 0, 0, 1], "nothing but a window of another"),
+        ([0, 0, 1, 1, 2, 2], "fewer others than neighbours that count, but for two"),
+    ],
+)
+def test_few_pictures_of_several_windows_have_finite_limits(samples: list[int], why: str) -> None:
+    rows = features(len(samples), 0)
+    familiarity = fit_familiarity(
+        rows, np.array(samples), [part[:0] for part in rows], refused=0.01
+    )
+    assert all(math.isfinite(level.limit) and level.limit > 0 for level in familiarity.levels), why
+    assert values(familiarity, rows).max() <= 1, why
+
+
+def test_two_windows_are_enough() -> None:
+    rows = features(2, 0)
+    familiarity = fit_familiarity(rows, np.arange(2), [p[:0] for p in rows], refused=0.01)
+    assert values(familiarity, rows).max() <= 1
+    assert values(familiarity, features(20, 5, shift=30.0)).min() > 1
+
+
+def test_pictures_that_are_all_alike_leave_room_for_rounding() -> None:
+    rows = [part[:1].repeat(50, 1) for part in features(1, 0)]
+    familiarity = fit_familiarity(rows, np.arange(50), [p[:10] for p in rows], refused=0.01)
+    assert values(familiarity, [part * 1.00001 + 1e-5 for part in rows]).max() < 0.5
 
 
 def test_channels_that_never_fire_divide_by_nothing() -> None:
@@ -73,11 +143,22 @@ def test_a_network_that_knows_its_training_pictures_does_not_refuse_new_ones() -
 
 
 def test_windows_of_one_picture_are_left_out_together() -> None:
-    rows = [part.repeat_interleave(8, 0) for part in features(30, 0)]
+    def windows(count: int, seed: int) -> list[Tensor]:
+        """Eight of each picture, which are more alike than pictures are."""
+        whole, own = features(count, seed), features(8 * count, seed + 1)
+        mean = [part.mean(dim=0) for part in features(1000, 99)]
+        return [
+            part.repeat_interleave(8, 0) + 0.3 * (window - middle)
+            for part, window, middle in zip(whole, own, mean, strict=True)
+        ]
+
+    rows = windows(100, 0)
     familiarity = fit_familiarity(
-        rows, np.arange(30).repeat(8), [part[:0] for part in rows], refused=0.01
+        rows, np.arange(100).repeat(8), [part[:0] for part in rows], refused=0.01
     )
-    assert (values(familiarity, features(1000, 2)) > 1).double().mean() < 0.05
+    # A tiled picture is as unfamiliar as the tile that three quarters do not exceed.
+    pictures = values(familiarity, windows(1000, 50)).reshape(1000, 8).quantile(0.75, dim=1)
+    assert (pictures > 1).double().mean() < 0.02
 
 
 def test_no_held_out_picture_is_needed() -> None:
@@ -101,6 +182,6 @@ def test_what_is_compared_depends_neither_on_neighbours_nor_on_the_size_of_the_m
     (pooled,) = pool((maps,))
     (alone,) = pool((maps[1:2],))
     (wide,) = pool((torch.cat([maps, maps], dim=3),))
-    assert pooled.shape == (3, 10)
+    assert pooled.shape == (3, 5)
     torch.testing.assert_close(pooled[1:2], alone)
     torch.testing.assert_close(pooled, wide)

@@ -1,13 +1,12 @@
 """Familiarity: the distance of a picture from the training pictures in feature space.
 
-At each level of the backbone the mean and the root mean square of every channel over all positions
-are compared with those of the training pictures, by the Mahalanobis distance: A Simple Unified
-Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks, 2018,
-https://arxiv.org/abs/1807.03888. Deviations, each measured (docs/decisions/0017): square roots of
-both, whose distributions have shorter tails; one distribution for all classes; and instead of a
-weighted sum over the levels, whose weights would have to be learnt from out-of-distribution
-pictures, each level has its own limit, and exceeding one is enough. Early levels detect that a
-picture is noise, empty or a drawing; late ones that it shows something else.
+At each level of the backbone the direction of the picture's features is compared with those of
+training pictures, and the distance to the third nearest counts: Out-of-Distribution Detection with
+Deep Nearest Neighbors, 2022, https://arxiv.org/abs/2204.06507. Deviations, each measured
+(docs/decisions/0043): square roots of the channels' means over all positions, so that the distances
+are Hellinger distances; and instead of the last level alone, each level has its own limit, and
+exceeding one is enough. Early levels detect that a picture is noise, empty or a drawing; late ones
+that it shows something else.
 
 A given share of in-distribution pictures exceeds the limits by chance. They are estimated on
 held-out pictures only, because a network is biased towards the pictures that it was trained on.
@@ -25,16 +24,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-# Directions of the features that have a variance of their own; the others share one.
-_DIRECTIONS = 64
-# Of the variance of a direction, how much is taken from the mean over all directions: a variance
-# that is estimated on few pictures is uncertain, and in many directions all but zero.
-_SHRINKAGE = 0.02
-# A channel that hardly ever fires would be divided by nothing.
-_LEAST_SPREAD = 1e-2
-_TINY = 1e-6
+# Training pictures that a level remembers. The exported network grows with each; half as many
+# detect fewer unfamiliar pictures.
+_REMEMBERED = 512
+# The nearest picture may be a near-duplicate, or an outlier itself.
+_NEIGHBOUR = 3
 # Parts of the training pictures, each of which is left out once.
-_FOLDS = 3
+_PARTS = 5
+# Directions that differ by less are the same: engines differ by a hundredth of this.
+_LEAST_DISTANCE = 1e-3
+_TINY = 1e-6
 
 
 @final
@@ -68,87 +67,78 @@ class Level(nn.Module):
     """The distance at one level, in units of its limit.
 
     Args:
-        centre: (C,) float32, means of the pooled features of the training pictures.
-        scale: (C,) float32, 1 / their standard deviations.
-        directions: (C, D) float32, orthonormal: the first principal components.
-        precisions: (D,) float32, 1 / the variance along each, and last, (D + 1,), along all others.
+        remembered: (S, C) float, output of `pool` for some training pictures.
         limit: Distance that is scaled to 1.
     """
 
     centre: Tensor
-    scale: Tensor
-    directions: Tensor
-    precisions: Tensor
+    around: Tensor
+    halves: Tensor
 
-    def __init__(
-        self,
-        centre: Tensor,
-        scale: Tensor,
-        directions: Tensor,
-        precisions: Tensor,
-        limit: float = 1.0,
-    ) -> None:
+    def __init__(self, remembered: Tensor, limit: float = 1.0) -> None:
         super().__init__()
-        numbers = {
-            "centre": centre,
-            "scale": scale,
-            "directions": directions,
-            "precisions": precisions,
-        }
+        directions = _directions(remembered.double())
+        # Directions of similar pictures differ by hundredths. Around their mean, rounding errors of
+        # float32 are as small as these differences.
+        centre = directions.mean(dim=0)
+        around = directions - centre
+        numbers = {"centre": centre, "around": around, "halves": -around.square().sum(dim=1) / 2}
         for name, tensor in numbers.items():
             self.register_buffer(name, tensor.float(), persistent=False)
         self.limit = limit
-
-    @classmethod
-    def fit(cls, pooled: Tensor) -> Level:
-        """Fit the distribution of the training pictures.
-
-        Args:
-            pooled: (N, C) float32, their output of `pool`; N at least 2.
-        """
-        rows = pooled.double()
-        centre, spread = rows.mean(dim=0), rows.std(dim=0)
-        spread = spread.clamp(min=float(_LEAST_SPREAD * spread.median()) + _TINY)
-        rows = (rows - centre) / spread
-        count, channels = rows.shape
-        kept = min(_DIRECTIONS, count - 1, channels)
-        variances, directions = _principal(rows, kept)
-        total = float(rows.square().sum()) / count
-        others = max(0.0, total - float(variances.sum())) / max(1, channels - kept)
-        own = torch.cat([variances, variances.new_tensor([others])])
-        shrunk = (1 - _SHRINKAGE) * own + _SHRINKAGE * total / channels + _TINY
-        return cls(centre, 1 / spread, directions, 1 / shrunk)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Return (N,) float32, at least 0.
 
         Args:
-            pooled: (N, C) float32, output of `pool`.
+            pooled: (N, C) float32.
         """
-        standard = (pooled - self.centre) * self.scale
-        along = standard @ self.directions
-        rest = standard - along @ self.directions.T
-        squares = (along.square() * self.precisions[:-1]).sum(dim=1)
-        squares = squares + rest.square().sum(dim=1) * self.precisions[-1]
-        return torch.sqrt(squares / pooled.shape[1]) / self.limit
+        own, nearness = self._compare(pooled)
+        nearest = torch.topk(nearness, min(_NEIGHBOUR, nearness.shape[1]), dim=1).values[:, -1]
+        return _distance(own, nearest) / self.limit
+
+    def among_others(self, pooled: Tensor, is_out: Tensor) -> Tensor:
+        """Return (N,) float32: the distances without some of the remembered pictures.
+
+        Args:
+            pooled: (N, C) float32.
+            is_out: (N, S) bool, which of them are left out. Where fewer than three remain, the
+                farthest of them counts.
+        """
+        own, nearness = self._compare(pooled)
+        ordered = nearness.masked_fill(is_out, -math.inf).sort(dim=1, descending=True).values
+        last = (~is_out).sum(dim=1).clamp(min=1, max=_NEIGHBOUR) - 1
+        return _distance(own, ordered.gather(1, last[:, None])[:, 0]) / self.limit
+
+    def _compare(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Return directions (N, C) around the centre, and (N, S), larger for nearer pictures."""
+        own = _directions(pooled) - self.centre
+        return own, torch.nn.functional.linear(own, self.around, self.halves)
+
+
+def _directions(pooled: Tensor) -> Tensor:
+    length = pooled.square().sum(dim=1, keepdim=True).sqrt()
+    return pooled / length.clamp(min=_TINY)
+
+
+def _distance(own: Tensor, nearness: Tensor) -> Tensor:
+    return torch.relu(own.square().sum(dim=1) - 2 * nearness).sqrt()
 
 
 def pool(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the pooled statistics of each level, (N, 2 C) float32.
+    """Return the pooled features of each level, (N, C) float32.
 
-    The roots of the mean of each channel over all positions, and of its root mean square.
+    The roots of the means of the channels over all positions.
 
     Args:
         features: Feature maps, each (N, C, H, W).
     """
-    return tuple(_moments(maps.float()) for maps in features)
+    return tuple(_roots(maps.float()) for maps in features)
 
 
-def _moments(maps: Tensor) -> Tensor:
-    # Not the standard deviation: its differences would have to be written to memory in between.
+def _roots(maps: Tensor) -> Tensor:
     means = maps.mean(dim=(2, 3), keepdim=True).flatten(1)
-    squares = (maps * maps).mean(dim=(2, 3), keepdim=True).flatten(1)
-    return torch.cat([torch.sign(means) * means.abs().sqrt(), squares.sqrt().sqrt()], dim=1)
+    return torch.sign(means) * means.abs().sqrt()
 
 
 def fit_familiarity(
@@ -167,13 +157,17 @@ def fit_familiarity(
         held_out: The same for held-out pictures, (M, C_i); M may be 0.
         refused: Share of in-distribution pictures that may be marked unfamiliar, in (0, 1).
     """
-    levels = [Level.fit(rows) for rows in training]
-    distances = np.stack(
-        [
-            _like_new(_cross_fitted(rows, samples), _distances(level, others))
-            for level, rows, others in zip(levels, training, held_out, strict=True)
-        ]
-    )
+    count = len(samples)
+    kept = np.sort(np.random.default_rng(0).permutation(count)[:_REMEMBERED])
+    is_out = _left_out(samples, kept)
+    levels = [Level(rows[torch.from_numpy(kept)]) for rows in training]
+    with torch.inference_mode():
+        distances = np.stack(
+            [
+                _like_new(_array(level.among_others(rows, is_out)), _array(level(others)))
+                for level, rows, others in zip(levels, training, held_out, strict=True)
+            ]
+        )
     # Each level gets its part of the share; what pictures exceed several limits is given back.
     limits = np.array([upper_limit(row, refused / len(levels)) for row in distances])
     limits *= upper_limit((distances / limits[:, None]).max(axis=0), refused)
@@ -219,46 +213,35 @@ def _student(share: float, freedom: int) -> float:
 def _like_new(fitted: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distances of pictures, corrected as if none had been trained on.
 
-    Training pictures are nearer than new ones even to a distribution that leaves them out. The few
-    new pictures determine by how much; the many training pictures determine the spread.
+    Training pictures are nearer to the other training pictures than new ones are. The few new
+    pictures determine by how much; the many training pictures determine the spread.
 
     Args:
-        fitted: (N,) distances of training pictures from distributions that leave them out.
+        fitted: (N,) distances of training pictures from others.
         new: (M,) distances of held-out pictures.
     """
     if not len(new):
         return fitted
-    shift = max(0.0, float(np.log(new).mean() - np.log(fitted).mean()))
+    # Medians, because near-duplicates among the training pictures pull the means down.
+    shift = max(0.0, float(np.median(np.log(new)) - np.median(np.log(fitted))))
     return np.concatenate([fitted * math.exp(shift), new])
 
 
-def _cross_fitted(rows: Tensor, samples: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the distance of each row from a distribution fitted without its picture, (N,)."""
+def _left_out(samples: NDArray[np.int64], kept: NDArray[np.int64]) -> Tensor:
+    """Return (N, S) bool: which of the kept windows each row is not compared with.
+
+    The pictures are divided into parts, and a row is not compared with its own part. Leaving out
+    only the row's own picture would make the limit too low where there are few pictures.
+    """
     found, which = np.unique(samples, return_inverse=True)
-    folds = np.random.default_rng(0).permutation(len(found)) % _FOLDS
-    distances = np.empty(len(rows), np.float64)
-    for fold in np.unique(folds).tolist():
-        is_out = folds[which] == fold
-        inside = rows[torch.from_numpy(~is_out)]
-        # Of one picture alone there is nothing to leave out.
-        level = Level.fit(inside if len(inside) > 1 else rows)
-        distances[is_out] = _distances(level, rows[torch.from_numpy(is_out)])
-    return distances
+    parts = np.random.default_rng(1).permutation(len(found))[which] % _PARTS
+    is_out = parts[:, None] == parts[kept][None]
+    # Where all show the same picture, only the window itself can be left out.
+    is_alone = is_out.all(axis=1)
+    is_out[is_alone] = np.flatnonzero(is_alone)[:, None] == kept[None]
+    return torch.from_numpy(is_out)
 
 
-def _distances(level: Level, rows: Tensor) -> NDArray[np.float64]:
-    with torch.inference_mode():
-        found: NDArray[np.float64] = level(rows).double().numpy()
-    return np.maximum(found, _TINY)
-
-
-def _principal(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the largest variances, (count,), and their directions, (C, count), of centred rows."""
-    number, channels = rows.shape
-    if channels <= number:
-        variances, directions = torch.linalg.eigh(rows.T @ rows / number)
-        return variances[-count:].clamp(min=0), directions[:, -count:]
-    # Of few pictures with many channels, those of the pictures are the cheaper ones.
-    variances, weights = torch.linalg.eigh(rows @ rows.T / number)
-    variances, weights = variances[-count:].clamp(min=_TINY), weights[:, -count:]
-    return variances, rows.T @ weights / torch.sqrt(variances * number)
+def _array(distances: Tensor) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = distances.double().numpy()
+    return np.maximum(found, _LEAST_DISTANCE)

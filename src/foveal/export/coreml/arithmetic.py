@@ -183,6 +183,16 @@ def _cumsum(given: Given) -> Array:
     return np.cumsum(given["x"], int(given["axis"]), given["x"].dtype)
 
 
+def _top_k(given: Given) -> tuple[Array, Array]:
+    """Return the largest values of an axis in order, and where they are."""
+    if bool(given.get("ascending", False)):
+        raise NotImplementedError("topk of the smallest")
+    axis, count = int(given.get("axis", -1)), int(given.get("k", 1))
+    # Of equal ones the first: a stable order of the negated values.
+    order = np.argsort(-given["x"], axis=axis, kind="stable").take(range(count), axis)
+    return np.take_along_axis(given["x"], order, axis), order.astype(np.int32)
+
+
 def _cast(given: Given) -> Array:
     to = {"fp16": np.float32, "fp32": np.float32, "int32": np.int32, "bool": np.bool_}
     return np.asarray(given["x"]).astype(to[str(given["dtype"])])
@@ -237,6 +247,7 @@ OPERATIONS: Mapping[str, Callable[[Given], Array | tuple[Array, ...]]] = {
     ),
     "sub": lambda given: given["x"] - given["y"],
     "tanh": lambda given: np.tanh(given["x"]),
+    "topk": _top_k,
     "transpose": lambda given: np.transpose(given["x"], ints(given["perm"])),
     "upsample_bilinear": upsample_bilinear,
     "upsample_nearest_neighbor": upsample_nearest,

@@ -109,6 +109,18 @@ def _cumsum(node: Node) -> Value:
     )
 
 
+def _top_k(node: Node) -> tuple[Value, ...]:
+    count = int(known(node.inputs[1]).ravel()[0])
+    ascending = not node.attributes.get("largest", 1)
+    found: tuple[Value, ...] = mb.topk(
+        x=node.inputs[0],
+        k=count,
+        axis=int(node.attributes.get("axis", -1)),
+        ascending=ascending,
+    )
+    return found
+
+
 def _einsum(node: Node) -> Value:
     """Write a sum of products over one axis as a product of matrices."""
     terms, _, result = node.attributes["equation"].decode().replace(" ", "").partition("->")
@@ -173,6 +185,7 @@ OPERATORS: Mapping[str, Callable[[Node], Value | tuple[Value, ...]]] = {
     "Sqrt": _one(mb.sqrt),
     "Squeeze": sizes.squeeze,
     "Sub": _two(mb.sub),
+    "TopK": _top_k,
     "Transpose": sizes.transpose,
     "Unsqueeze": sizes.unsqueeze,
 }

@@ -215,6 +215,15 @@ def _cumsum(node: Node) -> Value:
     return Value(tf.cumsum(value.data, axis, exclusive=exclusive, reverse=reverse), value.is_last)
 
 
+@operator("TopK", "axis", "largest", "sorted")
+def _top_k(node: Node) -> tuple[Value, ...]:
+    value = node.value()
+    if node.get("axis", -1) % value.rank != value.rank - 1 or not node.get("largest", 1):
+        raise node.refusal("but for the largest of the last axis")
+    found = tf.math.top_k(value.plain, node.known(1).item(), index_type=tf.int64)
+    return Value(found.values), Value(found.indices)
+
+
 @operator("MatMul")
 def _matmul(node: Node) -> Value:
     first, second = node.value(0).plain, node.value(1).plain
