@@ -86,6 +86,8 @@ class Level(nn.Module):
         for name, tensor in numbers.items():
             self.register_buffer(name, tensor.float(), persistent=False)
         self.limit = limit
+        # Known before the network is traced, to which a size is no number.
+        self._neighbour = min(_NEIGHBOUR, len(around))
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Return (N,) float32, at least 0.
@@ -94,7 +96,7 @@ class Level(nn.Module):
             pooled: (N, C) float32.
         """
         own, nearness = self._compare(pooled)
-        nearest = torch.topk(nearness, min(_NEIGHBOUR, nearness.shape[1]), dim=1).values[:, -1]
+        nearest = torch.topk(nearness, self._neighbour, dim=1).values[:, self._neighbour - 1]
         return _distance(own, nearest) / self.limit
 
     def among_others(self, pooled: Tensor, is_out: Tensor) -> Tensor:
