@@ -99,7 +99,7 @@ EVERYTHING = {
     "flip_vertical": True, "brightness": 0.5, "contrast": 0.5, "color": 0.5, "blur": 1.0,
     "noise": 0.2, "erasing": 0.5, "stretch": 0.5, "shrink": 1.0, "tint": 0.3,
     "fade": 0.6, "invert": 0.5, "stroke": 1.5, "shade": 0.5, "stain": 0.4,
-    "lines": 0.7,
+    "lines": 0.7, "bolder": 1.5, "ink_color": 0.8,
 }  # fmt: skip
 
 
@@ -287,6 +287,38 @@ def test_strokes_grow_and_shrink_by_at_most_the_pixels_asked_for(is_dark):
     assert 2 <= float(width.min()) < 2.4
     assert 7.6 < float(width.max()) <= 8
     assert abs(float(width.mean()) - 5) < 0.5
+
+
+def test_dark_parts_of_half_of_the_pictures_grow():
+    pixels = torch.full((400, 21, 21, 3), 255, dtype=torch.uint8)
+    pixels[:, :, 8:13] = 0
+    images = augment(pixels, bolder=1.5)
+    # By how much each edge of the bar moves outwards, in pixels.
+    moved = ((1 - images[:, 0, 10] / 255).sum(1) - 5) / 2
+    # Half of 400, a standard deviation of which is 10.
+    assert 160 < int((moved.abs() < 1e-4).sum()) < 240
+    assert float(moved.min()) > -1e-4
+    assert 1.4 < float(moved.max()) <= 1.5
+
+
+def test_the_ink_of_half_of_the_pictures_is_coloured_and_the_ground_is_not():
+    pixels = torch.tensor(PAD, dtype=torch.uint8).expand(400, 4, 4, 3).clone()
+    pixels[:, 1:3, 1:3] = 255
+    images = augment(pixels, ink_color=0.8)
+    pad = torch.tensor(PAD, dtype=torch.float32)
+    assert torch.allclose(images[:, :, 0, 0], pad.expand(400, 3), atol=1e-3)
+    kept = (images[:, :, 1, 1] - pad) / (255 - pad)
+    assert 160 < int((kept > 1 - 1e-4).all(1).sum()) < 240
+    assert 0.2 - 1e-4 <= float(kept.min()) < 0.25
+    assert float((kept.amax(1) - kept.amin(1)).max()) > 0.6
+
+
+def test_fading_and_colouring_of_ink_are_multiplied():
+    images = augment(torch.full((400, 2, 2, 3), 255, dtype=torch.uint8), fade=0.5, ink_color=0.8)
+    pad = torch.tensor(PAD, dtype=torch.float32)
+    kept = (images[:, :, 0, 0] - pad) / (255 - pad)
+    # As little as 0.5 of 0.2.
+    assert 0.1 <= float(kept.min()) < 0.2
 
 
 def test_shading_takes_light_away_at_one_side():

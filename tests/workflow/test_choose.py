@@ -11,7 +11,7 @@ import yaml
 from foveal.errors import RecipeError
 from foveal.recipe import SETTINGS, AugmentOptions, Recipe, make_recipe
 from foveal.tasks import TASKS, get_training
-from foveal.tasks.classify.ink import INK
+from foveal.tasks.classify.ink import INK, THIN_INK
 from foveal.tasks.facts import DataFacts
 from foveal.workflow.choose import resolve
 
@@ -83,11 +83,33 @@ def test_ink_that_does_not_fill_its_frame_is_not_shrunk() -> None:
     )
 
 
-def test_strokes_are_changed_by_a_fifth_and_thin_ones_are_left_alone() -> None:
+def test_bold_strokes_are_changed_by_a_fifth() -> None:
     assert chosen(replace(LETTERS, stroke=0.1)).train.augment.stroke == 1.28
-    thin = replace(LETTERS, stroke=0.05)
-    assert chosen(thin).train.augment == AugmentOptions(enabled=True, flip_horizontal=False)
-    assert chosen(thin, "pipeline.image_size=128").train.augment.fade == INK.fade
+
+
+THIN = replace(LETTERS, stroke=0.05)
+PLAIN = AugmentOptions(enabled=True, flip_horizontal=False)
+
+
+def test_thin_strokes_are_made_bolder_and_coloured() -> None:
+    assert chosen(THIN).train.augment == replace(THIN_INK, enabled=True, flip_horizontal=False)
+    assert chosen(THIN, "pipeline.image_size=128").train.augment.fade == INK.fade
+    assert chosen(PHOTOS).train.augment.bolder == 0
+
+
+def test_thin_ink_of_several_colours_is_left_alone() -> None:
+    assert chosen(replace(THIN, grey_share=0.9)).train.augment == PLAIN
+    assert "colour" in chosen(THIN).reasons["train.augment.ink_color"]
+
+
+@pytest.mark.parametrize(("dark", "bolder"), [(1.0, 2.0), (0.85, 2.0), (0.6, 0.0), (0.0, 0.0)])
+def test_thin_strokes_that_are_light_are_left_alone(dark: float, bolder: float) -> None:
+    assert chosen(replace(THIN, dark_share=dark)).train.augment.bolder == bolder
+
+
+def test_a_change_of_thin_ink_can_be_switched_off() -> None:
+    off = [f"train.augment.{key}=0" for key in ("bolder", "ink_color")]
+    assert chosen(THIN, *off).train.augment == PLAIN
 
 
 def test_strokes_are_as_wide_as_in_the_model_input() -> None:

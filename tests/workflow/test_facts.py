@@ -41,6 +41,15 @@ def test_the_share_of_dark_ink_is_that_of_the_pictures(tmp_path: Path) -> None:
     assert facts.dark_share == 0.75
 
 
+def test_the_share_of_grey_ink_is_that_of_the_pictures(tmp_path: Path) -> None:
+    red = glyph(0.9)
+    red[red[:, :, 0] == BLACK] = (200, 20, 20)
+    pictures = [glyph(0.9), glyph(0.9), glyph(0.9, BLACK, WHITE), red]
+    facts = seen(tmp_path, pictures)
+    assert facts.is_ink
+    assert facts.grey_share == 0.75
+
+
 @pytest.mark.parametrize("extent", [0.2, 0.5, 0.9])
 def test_the_extent_of_ink_is_measured_against_its_frame(tmp_path: Path, extent: float) -> None:
     facts = seen(tmp_path, [glyph(extent)] * 4)

@@ -40,6 +40,8 @@ _YOUNGER: Mapping[str, Any] = {
     "train.augment.tint": 0.0,
     "train.augment.invert": 0.0,
     "train.augment.stroke": 0.0,
+    "train.augment.bolder": 0.0,
+    "train.augment.ink_color": 0.0,
     "train.augment.shade": 0.0,
     "train.augment.lines": 0.0,
     "train.augment.elastic": 0.0,

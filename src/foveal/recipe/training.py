@@ -74,6 +74,24 @@ class AugmentOptions:
             "Pixels by which dark parts grow or shrink, drawn from [-stroke, stroke].", ge=0, le=4
         ),
     ] = 0.0
+    bolder: Annotated[
+        float,
+        About(
+            "Pixels by which dark parts of half of the pictures grow, drawn from [0, bolder].",
+            ge=0,
+            le=4,
+        ),
+    ] = 0.0
+    ink_color: Annotated[
+        float,
+        About(
+            "How strongly the ink of half of the pictures is coloured: share of the difference "
+            "from the padding colour that is taken away, drawn from [0, ink_color] for each "
+            "of red, green and blue.",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.0
     shade: Annotated[
         float,
         About("Share of the light that is missing on one side, drawn from [0, shade].", ge=0, le=1),

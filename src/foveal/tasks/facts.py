@@ -30,6 +30,7 @@ class DataFacts:
         ink_extent: Median of the longer side of the ink's bounding box, as a share of the picture's
             side.
         stroke: Median stroke width of ink, as a share of the picture's longer side.
+        grey_share: Share of the ink pictures whose ink is black, grey or white.
     """
 
     samples: int
@@ -45,6 +46,7 @@ class DataFacts:
     dark_share: float = 1.0
     ink_extent: float = 1.0
     stroke: float = 0.1
+    grey_share: float = 1.0
 
     @property
     def is_ink(self) -> bool:

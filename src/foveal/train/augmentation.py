@@ -15,7 +15,7 @@ from torch import Tensor
 
 from foveal.recipe import AugmentOptions
 from foveal.train.elastic import displacements
-from foveal.train.repaint import repaint, thicken
+from foveal.train.repaint import embolden, repaint, thicken
 from foveal.train.share import Share
 from foveal.types import IGNORED
 
@@ -105,9 +105,11 @@ class Augmenter:
 
     def _floats(self, pixels: Tensor, generator: torch.Generator, share: Share) -> Tensor:
         """Return the pictures with their strokes changed: before they are shrunk, if they are."""
-        images = pixels.permute(0, 3, 1, 2).contiguous().float()
-        if self.options.is_on and self.options.stroke:
-            images = thicken(images, self.options.stroke, generator, share)
+        images, options = pixels.permute(0, 3, 1, 2).contiguous().float(), self.options
+        if options.is_on and options.stroke:
+            images = thicken(images, options.stroke, generator, share)
+        if options.is_on and options.bolder:
+            images = embolden(images, options.bolder, generator, share)
         return images
 
     def _move_both(

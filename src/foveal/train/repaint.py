@@ -25,7 +25,7 @@ BLUR_SIGMAS = ((1, 0.8), (2, 1.2))
 
 
 # What changes colours by a matrix and an offset.
-_COLOURS = ("brightness", "contrast", "color", "fade", "tint", "invert")
+_COLOURS = ("brightness", "contrast", "color", "fade", "ink_color", "tint", "invert")
 
 
 def repaint(
@@ -78,14 +78,31 @@ def thicken(images: Tensor, most: float, generator: torch.Generator, share: Shar
         generator: On the CPU; every draw comes from it.
         share: Which rows of a batch these are.
     """
-    amount = (share.draws(1, generator)[:, 0] * 2 - 1) * most
+    return _grow(images, (share.draws(1, generator)[:, 0] * 2 - 1) * most)
+
+
+def embolden(images: Tensor, most: float, generator: torch.Generator, share: Share) -> Tensor:
+    """Let dark parts of half of the pictures grow, each picture by its own amount.
+
+    Args:
+        images: (N, 3, H, W) float32; changed in place.
+        most: Pixels that are added at each edge at most.
+        generator: On the CPU; every draw comes from it.
+        share: Which rows of a batch these are.
+    """
+    return _grow(images, (share.draws(1, generator)[:, 0] * 2 - 1).clamp(min=0) * most)
+
+
+def _grow(images: Tensor, amount: Tensor) -> Tensor:
+    """Let dark parts grow by (N,) pixels, or shrink where they are negative; in place."""
     for sign in (1, -1):
         chosen = torch.nonzero(amount * sign > 0)[:, 0]
         if not len(chosen):
             continue
         part = images[chosen.to(images.device)] * -sign
-        for step in range(math.ceil(most)):
-            weight = (amount[chosen].abs() - step).clamp(0, 1).to(images.device)
+        pixels = amount[chosen].abs()
+        for step in range(math.ceil(float(pixels.max()))):
+            weight = (pixels - step).clamp(0, 1).to(images.device)
             part = torch.lerp(part, _largest(part), weight[:, None, None, None])
         images[chosen.to(images.device)] = part * -sign
     return images
@@ -124,8 +141,14 @@ def _recolor(
     matrix = saturation * (brightness * contrast)[:, None, None]
     # The offset is a share of the mean grey, which lies on the device, and a colour.
     scale, shift = (brightness * (1 - contrast))[:, None].repeat(1, 3), torch.zeros(count, 3)
-    if options.fade:
-        kept = 1 - share.draws(1, generator) * options.fade
+    if options.fade or options.ink_color:
+        kept = torch.ones(count, 1)
+        if options.fade:
+            kept = 1 - share.draws(1, generator) * options.fade
+        if options.ink_color:
+            drawn = share.draws(4, generator)
+            is_coloured = (drawn[:, 3:] < 0.5).float()
+            kept = kept * (1 - drawn[:, :3] * options.ink_color * is_coloured)
         matrix, scale = matrix * kept[:, :, None], scale * kept
         shift = (1 - kept) * torch.tensor(ground)
     if options.tint:

@@ -19,7 +19,7 @@ AUGMENTATION = "augmentation"
 # Not `invert`: twice as many as half of the pictures are all of them.
 STRENGTHS = (
     "rotation", "zoom", "shear", "shift", "stretch", "shrink", "brightness", "contrast", "color",
-    "tint", "fade", "stroke", "shade", "lines", "blur", "noise",
+    "tint", "fade", "stroke", "bolder", "ink_color", "shade", "lines", "blur", "noise",
 )  # fmt: skip
 
 _SCRATCH = ("fovea", "cnn3")

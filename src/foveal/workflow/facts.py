@@ -121,11 +121,13 @@ class _Ink:
         is_dark: Whether it is darker than its ground.
         extent: The longer of the sides that it covers, each as a share of the picture's.
         stroke: Width of its strokes, as a share of the longer side.
+        is_grey: Whether it is black, grey or white.
     """
 
     is_dark: bool
     extent: float
     stroke: float
+    is_grey: bool
 
 
 def _facts_of_ink(inks: list[_Ink]) -> dict[str, float]:
@@ -135,6 +137,7 @@ def _facts_of_ink(inks: list[_Ink]) -> dict[str, float]:
         "dark_share": float(np.mean([ink.is_dark for ink in inks])),
         "ink_extent": float(np.median([ink.extent for ink in inks])),
         "stroke": float(np.median([ink.stroke for ink in inks])),
+        "grey_share": float(np.mean([ink.is_grey for ink in inks])),
     }
 
 
@@ -169,7 +172,8 @@ def _look_for_ink(pixels: NDArray[np.uint8]) -> tuple[bool, _Ink | None]:
     ]
     # By the border: bold letters cover more than half of their frames.
     is_dark = bool(grey.mean() < _border(pixels).mean())
-    return True, _Ink(is_dark, float(max(extents)), _stroke(pixels, tone))
+    is_grey = bool(np.median(chroma[is_far]) < _GREY_CHROMA)
+    return True, _Ink(is_dark, float(max(extents)), _stroke(pixels, tone), is_grey)
 
 
 def _stroke(pixels: NDArray[np.uint8], tone: int) -> float:

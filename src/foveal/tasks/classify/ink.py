@@ -1,6 +1,6 @@
 """Choose the augmentation of ink pictures, to simulate other sources.
 
-What was measured is in docs/decisions/0040.
+What was measured is in docs/decisions/0040 and, of thin strokes, in 0044.
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ INK = AugmentOptions(
     blur=0.25,
     noise=0.08,
 )
+THIN_INK = AugmentOptions(bolder=2.0, ink_color=0.8)
 # Of the width of a stroke, so much is added or taken away at most; a third is seen to be bold.
 _STROKE_PART = 0.2
 # Pixels of the model input. Of thinner strokes nothing is left when they are shrunk and faded.
 _THIN = 4.0
 # So many pictures must be dark on light, or light on dark, for all to count as alike.
 _ALIKE = 0.95
+# Where more pictures are light on dark, dark parts that grow would delete thin strokes.
+_MOSTLY_DARK = 0.8
 # Ink that covers a larger part of its frame was cut out, so that its size in it tells nothing.
 _FILLING = 0.65
 
 
 def choose_ink(pipeline: PipelineOptions, facts: DataFacts) -> Recipe:
-    """Return what pictures of ink are changed by, and why; nothing for others and thin strokes.
+    """Return what pictures of ink are changed by, and why; nothing for other pictures.
 
     Where pictures differ in a way that may tell the classes apart, it is left as it is.
 
@@ -44,8 +47,10 @@ def choose_ink(pipeline: PipelineOptions, facts: DataFacts) -> Recipe:
         facts: What a sample of the pictures says.
     """
     stroke_px = facts.stroke * _longer_side(pipeline, facts)
-    if not facts.is_ink or stroke_px < _THIN:
+    if not facts.is_ink:
         return Recipe()
+    if stroke_px < _THIN:
+        return _choose_thin(facts)
     options = replace(INK, stroke=min(INK.stroke, round(_STROKE_PART * stroke_px, 2)))
     why = "pictures from other sources differ in the strength, colour, width and size of the ink"
     if _ALIKE > facts.dark_share > 1 - _ALIKE:
@@ -57,6 +62,13 @@ def choose_ink(pipeline: PipelineOptions, facts: DataFacts) -> Recipe:
             "; not shrunk, because it does not fill its frame and its size may distinguish classes"
         )
     return Recipe(train=TrainOptions(augment=options), reasons={"train.augment.fade": why})
+
+
+def _choose_thin(facts: DataFacts) -> Recipe:
+    if facts.dark_share < _MOSTLY_DARK or facts.grey_share < _ALIKE:
+        return Recipe()
+    why = "other sources have ink of other width and colour"
+    return Recipe(train=TrainOptions(augment=THIN_INK), reasons={"train.augment.ink_color": why})
 
 
 def _longer_side(pipeline: PipelineOptions, facts: DataFacts) -> float:
