@@ -30,6 +30,9 @@ class FovealError(Exception):
         self.message = message
         self.hint = hint
         self.error_code = code or self.code
+        if hint is not None:
+            # Python and notebooks show it below the message.
+            self.add_note(f"hint: {hint}")
 
     def to_json(self) -> dict[str, str | None]:
         """Return the error as the `error` object of the predictions contract."""
