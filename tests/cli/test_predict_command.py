@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from heic import HEIC
 from PIL import Image as PILImage
 
 from foveal.bundle import Bundle
@@ -37,6 +38,24 @@ def test_a_broken_picture_is_an_error_line_and_the_others_are_answered(
     assert records["torn.png"]["error"]["code"] == "image_unreadable"
     assert streams.err.startswith(f"error: {folder / 'torn.png'}: ")
     assert "1 of 3 pictures could not be read" in streams.err
+
+
+def test_what_decodes_heic_is_named_once(
+    tiny_bundle: Bundle,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif.as_plugin", None)
+    for name in ("one.heic", "two.heic"):
+        (folder / name).write_bytes(HEIC)
+    assert run(["predict", str(tiny_bundle.path), str(folder)]) == 1
+    hints = [line for line in capsys.readouterr().err.splitlines() if line.startswith("hint: ")]
+    assert len(hints) == 1
+    assert hints[0].startswith("hint: pip install")
+    assert "[heic]" in hints[0]
+    assert run(["check", str(folder)]) == 3
+    assert "[heic]" in capsys.readouterr().out
 
 
 def test_an_offset_that_no_integer_holds_does_not_end_the_command(

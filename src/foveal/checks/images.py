@@ -22,6 +22,7 @@ from foveal.data.resemblance import (
     is_print,
 )
 from foveal.data.texts import kinds_of
+from foveal.extras import install_extra
 from foveal.types import Finding, Suspect
 
 _BLANK = MIN_SPREAD / 4
@@ -49,7 +50,10 @@ def unreadable(given: CheckInput) -> Iterator[Finding]:
         f"Unreadable and left out: {len(errors):,} of {plural(total, 'picture')} ({words}); "
         f"the first is {given.samples[order[0]].id}: {errors[order[0]][1]}",
         [given.samples[i].id for i in order],
-        hint="replace them, or move them away: foveal clean DATA --auto --only images.unreadable",
+        # HEIC alone is decoded by a package of an extra.
+        hint=install_extra("heic")
+        if "extra_missing" in kinds
+        else "replace them, or move them away: foveal clean DATA --auto --only images.unreadable",
         suspects=[Suspect(given.samples[i].id, 1.0) for i in order],
     )
 

@@ -26,12 +26,13 @@ _CSV_COLUMNS = (
 
 
 class CountedAnswers:
-    """Passes answers on, counts them, and says the failed ones on stderr."""
+    """Passes answers on, counts them, and prints the failed ones and each new hint on stderr."""
 
     def __init__(self, answers: Iterable[Answer]) -> None:
         self._answers = answers
         self.total = 0
         self.failed = 0
+        self._hints: set[str] = set()
 
     def __iter__(self) -> Iterator[Answer]:
         """Yield the answers."""
@@ -40,6 +41,9 @@ class CountedAnswers:
             if answer.error is not None:
                 self.failed += 1
                 sys.stderr.write(f"error: {answer.source}: {answer.error.message}\n")
+                if (hint := answer.error.hint) is not None and hint not in self._hints:
+                    self._hints.add(hint)
+                    sys.stderr.write(f"hint: {hint}\n")
             yield answer
 
 
