@@ -106,7 +106,7 @@ def test_who_has_no_key_may_say_so_and_try_again(browser, locked: ServerHandle, 
     page = browser.new_page()
     page.goto(locked.url)
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#page-error")).to_contain_text("asks for a key")
+    expect(page.locator("#page-error")).to_contain_text("requires a key")
     page.reload()
     page.get_by_label("Key", exact=True).fill(key)
     page.keyboard.press("Enter")

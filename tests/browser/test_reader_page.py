@@ -132,7 +132,7 @@ def test_several_pictures_of_any_width_are_read_in_order(page) -> None:
 
 def test_a_picture_that_is_too_wide_says_what_to_do(page) -> None:
     page.set_input_files("#choose", [as_file("A" * 17)])
-    expect(page.locator(".answer .error")).to_contain_text("Cut it to the line of text")
+    expect(page.locator(".answer .error")).to_contain_text("Crop it to the line of text")
 
 
 @pytest.mark.parametrize("text", ["CAB", ""])

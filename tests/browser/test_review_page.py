@@ -95,6 +95,7 @@ def test_the_keys_that_run_a_cell_decide_nothing(opened: Opened) -> None:
     page, session = opened(6)
     press(page, "Shift+Enter Control+Enter Alt+Enter Enter")
     expect(page.locator("#done")).to_have_text("1")
+    expect(page.locator("#said")).to_contain_text("Relabelled")
     assert actions(session) == [("00000", "dog")]
 
 
@@ -157,6 +158,8 @@ def test_letters_are_typed_where_a_class_is_asked_for(opened: Opened) -> None:
     press(page, "ArrowDown Enter")
     expect(page.locator("#tile-0 .tile-badge")).to_have_text("→ horse")
     expect(page.locator("#grid")).to_be_focused()
+    # Said once the server has stored it.
+    expect(page.locator("#said")).to_contain_text("Relabelled")
     assert actions(session) == [("00000", "horse")]
 
 

@@ -34,7 +34,7 @@ def test_review_checks_first_says_where_the_page_is_and_ends_cleanly(
     assert [queue["id"] for queue in state["queues"]] == ["images.unreadable"]
     assert said["log"] == str(data / ".foveal" / "review.jsonl")
     assert server.returncode == 0
-    assert b"not checked yet" in errors
+    assert b"has not been checked yet" in errors
     assert b"Traceback" not in errors
 
 

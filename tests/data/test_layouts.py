@@ -208,7 +208,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 def test_a_layout_that_is_not_there_is_refused(tmp_path: Path) -> None:
     draw(tmp_path, "a/1.png")
-    with pytest.raises(DataError, match=r"expected labels.csv"):
+    with pytest.raises(DataError, match=r"Expected labels.csv"):
         open_source(tmp_path, ReadAnything(layout="table"))
 
 

@@ -65,6 +65,20 @@ def test_the_saved_program_answers_like_the_bundle(
     np.testing.assert_allclose(*between, atol=1e-3)
 
 
+def test_a_trained_network_says_how_familiar_a_picture_is(
+    draw_folder: DrawFolder, tmp_path: Path
+) -> None:
+    data = draw_folder(tmp_path / "shapes", n=12, size=32)
+    model = foveal.train(
+        data, backbone="cnn2", epochs=1, image_size=32, out=tmp_path / "runs", verbose=False
+    )
+    package = tmp_path / "shapes.mlpackage"
+    write_as(job_of(model.bundle, data), "coreml", package)
+    said = ProgramEngine(read_program(package), temperature=1.0).run(noise(3, 32, 32))
+    expected = OnnxEngine(model.bundle.model_bytes()).run(noise(3, 32, 32))
+    np.testing.assert_allclose(said["unfamiliarity"], expected["unfamiliarity"], rtol=1e-3)
+
+
 def test_the_proof_says_what_ran_the_program(exported: tuple[Path, Proof]) -> None:
     proof = exported[1].to_json()
     assert proof["runtime"].startswith("the saved program of Core ML, run by foveal (coremltools")

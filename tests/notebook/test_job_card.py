@@ -96,7 +96,7 @@ def test_results_that_cannot_be_brought_are_told_on_the_card() -> None:
 def test_a_job_that_fails_or_is_stopped_fails_who_waits() -> None:
     nothing = NothingYet("task")
     job = SentJob(Scripted(JobState.FAILED, ["one", "two"], nothing), Path("out"))
-    with pytest.raises(JobFailed, match=r"on ray://head failed: out of memory; two$"):
+    with pytest.raises(JobFailed, match=r"on ray://head failed: out of memory; two\nhint: "):
         job.wait()
     job.stop()
     with pytest.raises(JobFailed, match="was stopped"):

@@ -103,11 +103,11 @@ def test_a_picture_that_is_too_wide_is_refused_with_what_to_do(readers: httpx.Cl
 
     assert plain.status_code == served.status_code == 400
     assert (
-        "Expected at most 256 wide at this height. Cut it to the line of text"
+        "Expected at most 256 wide at this height. Crop it to the line of text"
         in (plain.json()["error"])
     )
     assert served.json()["error"].startswith("Failed to process element: 1 key: image")
-    assert "Cut it to the line of text" in served.json()["error"]
+    assert "Crop it to the line of text" in served.json()["error"]
 
 
 def test_pictures_of_different_widths_in_one_request_are_answered_in_order(

@@ -59,6 +59,6 @@ def test_without_loky_threads_draw_the_same(
 
     assert drawn == expected
     # Said once, not at every call.
-    assert [r.getMessage().partition(":")[0] for r in caplog.records] == [
+    assert [r.getMessage().partition(";")[0] for r in caplog.records] == [
         "The package loky is not installed"
     ]

@@ -93,7 +93,7 @@ def test_masks_are_judged_by_their_dice(model: foveal.Model, discs: Path) -> Non
         dices = [float(row["dice"]) for row in csv.DictReader(file)]
     assert np.mean(dices) == pytest.approx(model.metrics["dice"], abs=1e-6)
     page = (run_of(model) / "report.html").read_text(encoding="utf-8")
-    assert "The lowest Dice first" in page
+    assert "Pictures with the lowest Dice" in page
     assert "a Dice of at least 0.70, with at least 60" in page
     assert "mistakes in" not in page
     # Four pictures show nothing, however good: the reason says so.

@@ -112,13 +112,15 @@ def _cumsum(node: Node) -> Value:
 def _top_k(node: Node) -> tuple[Value, ...]:
     count = int(known(node.inputs[1]).ravel()[0])
     ascending = not node.attributes.get("largest", 1)
-    found: tuple[Value, ...] = mb.topk(
-        x=node.inputs[0],
-        k=count,
-        axis=int(node.attributes.get("axis", -1)),
-        ascending=ascending,
+    # A list of the values and their places.
+    return tuple(
+        mb.topk(
+            x=node.inputs[0],
+            k=count,
+            axis=int(node.attributes.get("axis", -1)),
+            ascending=ascending,
+        )
     )
-    return found
 
 
 def _einsum(node: Node) -> Value:
