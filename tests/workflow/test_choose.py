@@ -204,8 +204,8 @@ def test_the_epochs_that_are_asked_for_count_in_every_strategy() -> None:
     assert own.train.head_epochs == 5
 
 
-@pytest.mark.parametrize(("task", "precision"), [("segment", "bf16_head"), ("classify", "fp32")])
-def test_only_a_heavy_head_runs_in_bf16_on_a_depthwise_backbone(
+@pytest.mark.parametrize(("task", "precision"), [("segment", "bf16_head"), ("classify", "auto")])
+def test_a_depthwise_backbone_stays_in_float32_below_a_decoder(
     task: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("foveal.workflow.choose.has_bf16", lambda: True)

@@ -56,8 +56,8 @@ class BackboneSpec:
         dropout: Default dropout of the head.
         row_strides: Strides along the height if they differ from `strides`, else empty.
         parts: Specs of the parts of a concatenated backbone.
-        is_depthwise: Whether most of the time is spent in depthwise convolutions, whose gradients
-            CPUs compute faster in float32 than in bf16.
+        is_depthwise: Whether most of the time is spent in depthwise convolutions; below a decoder,
+            such a backbone is trained in float32 on CPUs.
     """
 
     name: str
