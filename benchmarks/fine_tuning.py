@@ -10,14 +10,13 @@ the epochs, validation included.
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import foveal_command
-from holdout import hold_out, list_items, thin, write_folders
+from holdout import list_items, thin, write_split
 from other_program import Other
 from outcome import Outcome, add_out, note, report, shared
 
@@ -43,15 +42,14 @@ def main() -> None:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="foveal-bench-") as temporary:
         folder = Path(temporary)
-        train_part, val_part = hold_out(items, 1 / 5, 0)
-        write_folders(train_part, folder / "data" / "train")
-        write_folders(val_part, folder / "data" / "val")
+        pictures = write_split(items, folder / "data")
         for number in range(arguments.rounds):
-            rates["foveal"].append(run_foveal(arguments, folder, number, len(train_part)))
+            rates["foveal"].append(run_foveal(arguments, folder, number, pictures))
             for name, peer in peers.items():
                 found[name], _ = peer.run(_PEERS[name][0], folder / "data", *sizes)
                 rates[name].append(found[name]["pictures"] / found[name]["fit_s"])
-            note(f"  round {number}: { ({name: round(r[-1], 1) for name, r in rates.items()}) }")
+            latest = ", ".join(f"{name} {values[-1]:.1f}" for name, values in rates.items())
+            note(f"  round {number}: {latest}")
     for name in peers:
         report(
             Outcome(
@@ -63,7 +61,7 @@ def main() -> None:
                 target=2.5,
                 judged_by="median",
                 detail={
-                    "pictures": len(train_part),
+                    "pictures": pictures,
                     "epochs": arguments.epochs,
                     "batch_size": arguments.batch_size,
                     "rates": rates,
@@ -82,11 +80,8 @@ def run_foveal(arguments: argparse.Namespace, folder: Path, number: int, picture
     options += ["--image-size", str(arguments.side), "--epochs", str(arguments.epochs)]
     options += ["--batch-size", str(arguments.batch_size)]
     trained = foveal_command.train(folder / "data", folder / "runs", f"round-{number}", options)
-    with (Path(trained.json["run"]) / "results.csv").open(encoding="utf-8") as file:
-        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
-    if len(seconds) != arguments.epochs:
-        raise SystemExit(f"foveal trained {len(seconds)} epochs instead of {arguments.epochs}")
-    return arguments.epochs * pictures / sum(seconds)
+    rows = foveal_command.epoch_rows(trained, arguments.epochs)
+    return arguments.epochs * pictures / sum(float(row["seconds"]) for row in rows)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -61,6 +62,19 @@ def train(data: str | Path, out: Path, name: str, options: Sequence[str] = ()) -
     finished = run("train", data, "--out", out, "--name", name, *options)
     note(f"  trained {name} in {finished.wall_s:.1f} s")
     return finished
+
+
+def epoch_rows(trained: Finished, epochs: int) -> list[dict[str, str]]:
+    """Return the rows of results.csv of a training, one for each epoch.
+
+    Raises:
+        SystemExit: When it had another number of epochs.
+    """
+    with (Path(trained.json["run"]) / "results.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if len(rows) != epochs:
+        raise SystemExit(f"foveal trained {len(rows)} epochs instead of {epochs}")
+    return rows
 
 
 def evaluate(bundle: str | Path, data: str | Path, out: Path | None = None) -> dict[str, Any]:

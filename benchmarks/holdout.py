@@ -141,6 +141,14 @@ def write_folders(items: Sequence[Item], root: Path) -> Path:
     return root
 
 
+def write_split(items: Sequence[Item], root: Path) -> int:
+    """Copy four fifths to `root/train` and a fifth to `root/val`; return how many are in train."""
+    train_part, val_part = hold_out(items, 1 / 5, 0)
+    write_folders(train_part, root / "train")
+    write_folders(val_part, root / "val")
+    return len(train_part)
+
+
 def write_table(items: Sequence[Item], root: Path) -> Path:
     """Copy pictures into one folder beside a labels.csv that names their groups."""
     root.mkdir(parents=True, exist_ok=True)

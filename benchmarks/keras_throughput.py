@@ -11,14 +11,13 @@ proves and reports within that time. The training loops alone stand beside it.
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import foveal_command
-from holdout import hold_out, list_items, thin, write_folders
+from holdout import list_items, thin, write_split
 from other_program import Other
 from outcome import Outcome, add_out, note, report, shared
 
@@ -45,13 +44,11 @@ def main() -> None:
     rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="foveal-bench-") as temporary:
         folder = Path(temporary)
-        train_part, val_part = hold_out(items, 1 / 5, 0)
-        write_folders(train_part, folder / "data" / "train")
-        write_folders(val_part, folder / "data" / "val")
+        pictures = write_split(items, folder / "data")
         for number in range(arguments.rounds):
             pair: dict[str, Any] = {
                 "keras": run_keras(keras, arguments, folder, number),
-                "foveal": run_foveal(arguments, folder, number, len(train_part)),
+                "foveal": run_foveal(arguments, folder, number, pictures),
             }
             pair["ratio"] = pair["foveal"]["rate"] / pair["keras"]["rate"]
             pair["loop_ratio"] = pair["foveal"]["loop_rate"] / pair["keras"]["loop_rate"]
@@ -69,7 +66,7 @@ def main() -> None:
             detail={
                 "epochs": arguments.epochs,
                 "batch_size": arguments.batch_size,
-                "pictures": len(train_part),
+                "pictures": pictures,
                 "loop_ratio_median": statistics.median(pair["loop_ratio"] for pair in rounds),
                 "keras_rate_median": statistics.median(p["keras"]["rate"] for p in rounds),
                 "foveal_rate_median": statistics.median(p["foveal"]["rate"] for p in rounds),
@@ -119,10 +116,7 @@ def run_foveal(
     for override in AUGMENTATION:
         options += ["--set", override]
     trained = foveal_command.train(folder / "data", folder / "runs", f"round-{number}", options)
-    with (Path(trained.json["run"]) / "results.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if len(rows) != arguments.epochs:
-        raise SystemExit(f"foveal trained {len(rows)} epochs instead of {arguments.epochs}")
+    rows = foveal_command.epoch_rows(trained, arguments.epochs)
     loop_s = sum(float(row["seconds"]) for row in rows)
     seen = pictures * arguments.epochs
     return {

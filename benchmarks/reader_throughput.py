@@ -15,7 +15,6 @@ alone stand beside it.
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -98,10 +97,7 @@ def run_foveal(
     """Train a reader and return its rates."""
     options = ["--task", "read", "--epochs", str(epochs), *(CLASSIC if name == "classic" else ())]
     trained = foveal_command.train(folder / "data", folder / "runs", f"{name}-{number}", options)
-    with (Path(trained.json["run"]) / "results.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if len(rows) != epochs:
-        raise SystemExit(f"foveal trained {len(rows)} epochs instead of {epochs}")
+    rows = foveal_command.epoch_rows(trained, epochs)
     pictures = arguments.pictures - arguments.val
     epochs_s = [float(row["seconds"]) for row in rows]
     trainings_s = [pictures / float(row["pictures_per_s"]) for row in rows]
