@@ -174,6 +174,15 @@ def test_a_path_below_a_missing_folder_names_the_folder(tmp_path: Path) -> None:
     assert caught.value.hint == f"did you mean {tmp_path / 'photos'}?"
 
 
+def test_a_missing_relative_path_is_said_to_start_somewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"^photos does not exist") as caught:
+        open_source(Path("photos"))
+    assert caught.value.hint == f"relative paths start from {tmp_path}"
+
+
 def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is empty") as caught:
         open_source(tmp_path)

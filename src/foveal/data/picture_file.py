@@ -48,8 +48,11 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def missing_path(path: Path) -> tuple[str, str | None]:
-    """Return a sentence and a hint for a path that does not exist: the nearest name beside it."""
-    parent = path.parent
+    """Return a sentence and a hint for a path that does not exist.
+
+    The hint is the nearest name beside it, or else from where a relative path was followed.
+    """
+    given, parent = path, path.parent
     while not parent.is_dir() and parent != parent.parent:
         path, parent = parent, parent.parent
     try:
@@ -57,4 +60,5 @@ def missing_path(path: Path) -> tuple[str, str | None]:
     except OSError:
         beside = []
     near = nearest(path.name, beside)
-    return f"{path} does not exist.", f"did you mean {parent / near}?" if near else None
+    hint = None if given.is_absolute() else f"relative paths start from {Path.cwd()}"
+    return f"{path} does not exist.", f"did you mean {parent / near}?" if near else hint
