@@ -109,7 +109,7 @@ def human_line(line: dict[str, Any]) -> str:
     spread = f", sd {show(line['sd'], unit)}" if line["sd"] is not None else ""
     sign = "at least" if line["better"] == "high" else "at most"
     limits = "".join(
-        f"; {name} {limit['measured']:.1f} (at most {limit['at_most']:.0f})"
+        f"; {name} {limit['measured']:.3g} (at most {limit['at_most']:.3g})"
         for name, limit in line["limits"].items()
     )
     target = f" ({sign} {show(line['target'], unit)})" if line["target"] is not None else ""
