@@ -419,8 +419,9 @@ class Model:
             verbose: Whether to show a progress bar in a terminal or notebook, if no `progress` is
                 given.
             on: `ray:local` starts a Ray cluster on this machine, `ray:auto` joins the cluster that
-                it belongs to; None answers in this process. Metrics and report are always computed
-                in this process.
+                it belongs to, and `ray://HOST` submits a job to another cluster, whose log goes to
+                the logger `foveal.cluster.evaluate`; None answers in this process. Metrics and
+                report are always computed in this process.
             workers: With `on`: number of actors, each on one core; None takes all cores.
 
         Raises:

@@ -67,7 +67,7 @@ def test_no_cluster_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_only_ray_is_connected_to() -> None:
     with (
-        pytest.raises(UsageError, match="Cannot connect to vertex"),
+        pytest.raises(UsageError, match="Cannot run on vertex"),
         connected(Target.parse("vertex:my-project/europe-west4")),
     ):
         pass

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from drawing import DrawFolder
 from running_ray import RunningRay
@@ -77,6 +78,35 @@ def test_answers_are_made_by_a_cluster_that_this_machine_is_no_part_of(
 
     assert run([*given[:2], str(tmp_path / "photos"), *given[3:]]) == 2
     assert "cannot access folders of this machine" in capsys.readouterr().err
+
+
+def test_a_cluster_elsewhere_evaluates_as_this_machine_does(
+    running_ray: RunningRay,
+    tiny_bundle: Bundle,
+    draw_folder: DrawFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    draw_folder(tmp_path / "photos", n=6, size=16)
+    (tmp_path / "photos" / "circle" / "broken.png").write_bytes(b"no picture")
+    pictures = f"local://{tmp_path}/photos"
+    model = foveal.load(tiny_bundle.path)
+    here = model.evaluate(pictures, verbose=False)
+    there = model.evaluate(pictures, on=on(running_ray), workers=2, verbose=False)
+    np.testing.assert_array_equal(there.measured.rows, here.measured.rows)
+    assert there.confidence.tolist() == here.confidence.tolist()
+    ours, theirs = here.to_json(), there.to_json()
+    for values in (ours, theirs):
+        values.pop("latency")
+    assert json.dumps(theirs) == json.dumps(ours)
+
+    given = ["evaluate", str(tiny_bundle.path), "--on", on(running_ray)]
+    assert run([*given, pictures, "--out", "report"]) == 0
+    assert "12 pictures" in capsys.readouterr().out
+    assert (tmp_path / "report" / "report.html").is_file()
+    assert run([*given, str(tmp_path / "photos")]) == 2
+    assert "cannot access folders of this machine" in capsys.readouterr().err
+    assert run([*given, f"local://{tmp_path}/photos/circle/broken.png"]) != 0
 
 
 def test_a_job_is_stopped_and_its_failure_is_said(running_ray: RunningRay) -> None:

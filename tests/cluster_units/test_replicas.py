@@ -50,7 +50,7 @@ def test_names_mean_the_same_in_another_folder(
         (["--on", "ray:local", "--grpc-port", "8001"], "over HTTP only"),
         (["--on", "ray:local", "--host", "unix:/tmp/x"], "cannot listen on a Unix socket"),
         (["--on", "ray:local", "--replicas", "9:1"], "Expected N or MIN:MAX"),
-        (["--on", "k8s"], "Cannot connect to k8s"),
+        (["--on", "k8s"], "Cannot run on k8s"),
         (["--on", "ray:local", "--host", "0.0.0.0"], "there are no keys"),
     ],
 )

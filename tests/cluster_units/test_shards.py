@@ -102,7 +102,7 @@ def test_the_ending_of_the_folder_chooses_the_format() -> None:
         (["--workers", "2"], "--workers needs --on"),
         (["--format", "parquet"], "--format needs --on"),
         (["--on", "moon", "--out", "x"], "Invalid target 'moon'"),
-        (["--on", "vertex:my-project/europe-west4", "--out", "x"], "Cannot connect to vertex"),
+        (["--on", "vertex:my-project/europe-west4", "--out", "x"], "Cannot run on vertex"),
     ],
 )
 def test_options_that_do_not_go_together(

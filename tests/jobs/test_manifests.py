@@ -155,6 +155,7 @@ def test_a_task_of_skypilot(write: Write, tmp_path: Path) -> None:
         ("k8s", {"image": "i", "data": "gs://b/p"}, "are deleted when it ends"),
         ("sky", {}, "are deleted when it ends"),
         ("slurm", {"spot": True}, "--spot has no effect on slurm"),
+        ("slurm", {"accelerators": 2}, "--accelerators needs the type of accelerator"),
         ("k8s", {"workers": 2, **K8S}, "--workers has no effect on k8s"),
     ],
 )

@@ -17,7 +17,7 @@ from foveal.cli.options import (
     MaxBytes,
     MaxPixels,
     ModelName,
-    OnRay,
+    OnAnyRay,
     Out,
     Quiet,
     Workers,
@@ -25,6 +25,7 @@ from foveal.cli.options import (
     refuse_without_on,
 )
 from foveal.cli.output import metric_table, note, wrapped, write, write_json
+from foveal.console import show_messages
 from foveal.progress import make_progress
 
 
@@ -39,7 +40,7 @@ def evaluate(
     max_pixels: MaxPixels = None,
     max_bytes: MaxBytes = None,
     engine: Engine = None,
-    on: OnRay = None,
+    on: OnAnyRay = None,
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -60,6 +61,8 @@ def evaluate(
             max_bytes=max_bytes,
             engine=engine_of(engine, quiet=quiet),
         )
+        # What a job on another cluster says.
+        show_messages("foveal.cluster.evaluate", wanted=not quiet)
         evaluation = opened.evaluate(
             data, split=split, out=out, progress=progress, on=on, workers=workers, **knobs
         )

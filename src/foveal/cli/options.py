@@ -75,7 +75,7 @@ def seconds(text: str) -> float:
     if total <= 0:
         raise UsageError(
             f"Invalid duration. Expected something like 90s, 10m or 1h30m. Received: {text!r}.",
-            hint="foveal train DATA --budget 10m",
+            hint="write 10m for ten minutes",
         )
     return total
 
@@ -89,13 +89,23 @@ StorePath = Annotated[
 ELSEWHERE = "On another machine"
 """Heading of the options that say where work is done."""
 
+_JOINED = "ray:local (a Ray cluster on the cores of this machine)"
+_OWN = "ray:auto (the cluster that this machine belongs to)"
 OnRay = Annotated[
     str | None,
     typer.Option(
         "--on",
         metavar="TARGET",
-        help="Where to run: ray:local (a Ray cluster on the cores of this machine) "
-        "or ray:auto (the cluster that this machine belongs to).",
+        help=f"Where to run: {_JOINED} or {_OWN}.",
+        rich_help_panel=ELSEWHERE,
+    ),
+]
+OnAnyRay = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="TARGET",
+        help=f"Where to run: {_JOINED}, {_OWN} or ray://HOST (another cluster).",
         rich_help_panel=ELSEWHERE,
     ),
 ]

@@ -20,7 +20,7 @@ from foveal.cli.options import (
     MaxBytes,
     MaxPixels,
     ModelName,
-    OnRay,
+    OnAnyRay,
     Quiet,
     Workers,
     engine_of,
@@ -87,7 +87,7 @@ def predict(
             "FOVEAL_KEY.",
         ),
     ] = None,
-    on: OnRay = None,
+    on: OnAnyRay = None,
     workers: Workers = None,
     form: Annotated[
         str | None,

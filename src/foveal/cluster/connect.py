@@ -34,11 +34,7 @@ def connected(target: Target, *, cores: int | None = None) -> Iterator[Any]:
         UsageError: If no cluster answers, or the target is not one that a process connects to.
         FovealError: If a cluster cannot be started.
     """
-    if target.kind != "ray" or target.address not in ("local", "auto"):
-        raise UsageError(
-            f"Cannot connect to {target} from this process. Expected ray:local or ray:auto.",
-            hint="use --on ray:auto, on a machine of that cluster; or --on ray:local",
-        )
+    check_joined(target)
     ray = import_ray()
     if ray.is_initialized():
         yield ray
@@ -48,6 +44,20 @@ def connected(target: Target, *, cores: int | None = None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def check_joined(target: Target) -> None:
+    """Raise unless a process can join the target itself.
+
+    Raises:
+        UsageError: For another cluster, and for what is no cluster of Ray.
+    """
+    if target.is_joined:
+        return
+    hint = "use --on ray:local"
+    if target.kind == "ray":
+        hint = "use --on ray:auto, on a machine of that cluster; or --on ray:local"
+    raise UsageError(f"Cannot run on {target}. Expected ray:local or ray:auto.", hint=hint)
 
 
 def import_ray() -> Any:

@@ -1,30 +1,54 @@
-"""Evaluate on Ray Data: actors answer parts of the labelled pictures, joined in their order."""
+"""Evaluate on a Ray cluster: it answers the labelled pictures, and the rest is done here."""
 
 from __future__ import annotations
 
+import logging
+import pickle
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from foveal.bundle.bundle import Bundle
-from foveal.cluster.connect import connected, import_ray
-from foveal.cluster.rows import run_rows
-from foveal.cluster.shipped import Shipped
+from foveal.cluster import labelled as program
+from foveal.cluster.connect import check_joined
+from foveal.cluster.labelled import FOUND, Labelled, Part, measure_joined
+from foveal.cluster.sent import check_reached, followed, models_to_send, not_done
 from foveal.console import Progress
 from foveal.data.decode import DecodeLimits
 from foveal.data.source import ReadAnything, Sample, Source
-from foveal.evaluate.measure import Failure, Measure, Measured, MeasuredSamples, join, measure_each
+from foveal.errors import FovealError
+from foveal.evaluate.measure import Measure, MeasuredSamples, join
+from foveal.jobs.job import JobState
+from foveal.jobs.submit import submit
 from foveal.jobs.target import Target
+from foveal.jobs.work import OUTPUT, Work
 from foveal.predict.predictor import Predictor
 from foveal.synth import is_synth
+from foveal.tasks.base import Task
 from foveal.urls import is_url, local_path
-from foveal.workflow.sources import open_as
 
-# Samples of a part: a few batches.
-_TOGETHER = 128
+logger = logging.getLogger(__name__)
+
+_NAME, _LABELLED = "evaluate", "labelled.pickle"
+
+# Of NumPy 1 and 2.
+_OF_ARRAYS = frozenset(
+    {
+        ("numpy", "dtype"),
+        ("numpy", "ndarray"),
+        *(
+            (f"numpy.{core}.{module}", name)
+            for core in ("core", "_core")
+            for module, name in (
+                ("multiarray", "_reconstruct"),
+                ("multiarray", "scalar"),
+                ("numeric", "_frombuffer"),
+            )
+        ),
+    }
+)
 
 
 @final
@@ -33,7 +57,7 @@ class MeasureOn(Measure):
     """Answers the samples of a source on a Ray cluster.
 
     Attributes:
-        target: `ray:local` or `ray:auto`.
+        target: `ray:local`, `ray:auto`, or `ray://HOST` for a job on another cluster.
         bundles: The model; several vote.
         limits: Largest picture that is decoded.
         engine: What runs the network.
@@ -49,6 +73,21 @@ class MeasureOn(Measure):
     workers: int | None
     data: str | Path
     options: ReadAnything
+
+    def __post_init__(self) -> None:
+        """Check the target before the data are listed.
+
+        Raises:
+            UsageError: If it is no Ray cluster, or one that cannot access the data.
+        """
+        if self.target.kind != "ray" or self.target.is_joined:
+            check_joined(self.target)
+        elif not is_synth(self.data):
+            check_reached(
+                self.target,
+                {str(self.data): "pictures"},
+                f"foveal evaluate MODEL s3://BUCKET/PICTURES --on {self.target}",
+            )
 
     def __call__(
         self,
@@ -67,60 +106,73 @@ class MeasureOn(Measure):
             UsageError: If there is no cluster.
             DataError: If not one sample could be measured, or a machine does not see the source.
         """
-        progress.start("evaluate", len(samples))
-        parts: dict[int, list[Measured | Failure]] = {}
-        done = 0
-        with connected(self.target) as ray:
-            model = Shipped.put(ray, self.bundles, self.limits, self.engine)
-            work = _Work(model, self._place(), self.options, batch_size, with_looks)
-            starts = range(0, len(samples), _TOGETHER)
-            rows = [(at, samples[at : at + _TOGETHER]) for at in starts]
-            finished = run_rows(
-                ray, rows, partial(_Measurer, work), workers=self.workers, resources=model.resources
-            )
-            for at, found in finished:
-                parts[at] = found
-                done += len(found)
-                progress.update(done)
-        progress.finish()
-        return join(predictor.task, source, (item for at in sorted(parts) for item in parts[at]))
+        work = Labelled(
+            self._place(),
+            self.options,
+            tuple(samples),
+            self.limits,
+            self.engine,
+            self.workers,
+            batch_size,
+            with_looks,
+        )
+        if self.target.is_joined:
+            found = measure_joined(self.target, self.bundles, work, progress)
+        else:
+            found = self._measure_there(work, predictor.task)
+        return join(predictor.task, source, found)
 
     def _place(self) -> str:
         """Return where the source is, for a process that is elsewhere."""
         given = str(self.data)
         return given if is_url(given) or is_synth(given) else str(local_path(given).absolute())
 
+    def _measure_there(self, work: Labelled, task: Task) -> Part:
+        """Send the samples as a job, log what it says, and bring back what it finds."""
+        models = models_to_send(self.bundles)
+        files = {**models, _LABELLED: pickle.dumps(work)}
+        args = (_LABELLED, OUTPUT, *models)
+        job = submit(Work(_NAME, program.__name__, args, files, extras=("ray",)), self.target)
+        for line in followed(job):
+            logger.info("%s", line)
+        if job.state() is not JobState.SUCCEEDED:
+            raise not_done(job)
+        with tempfile.TemporaryDirectory(prefix="foveal-") as folder:
+            try:
+                with (job.fetch(folder) / FOUND).open("rb") as file:
+                    found: Part = MeasuredReader(file, task).load()
+            except (pickle.UnpicklingError, AttributeError, EOFError, ImportError) as error:
+                raise FovealError(
+                    f"The results of the job {job.name} cannot be read: {error}.",
+                    hint="install the same versions of the packages there as here",
+                ) from error
+        return found
+
 
 @final
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """The configuration of an actor."""
+class MeasuredReader(pickle.Unpickler):
+    """Reads what a cluster has found: values of foveal and of the task alone, no other code.
 
-    model: Shipped
-    data: str
-    options: ReadAnything
-    batch_size: int
-    with_looks: bool
+    Args:
+        file: The pickle.
+        task: Whose predictions it may have.
+    """
 
+    def __init__(self, file: Any, task: Task) -> None:
+        super().__init__(file)
+        self._packages = ("foveal", type(task).__module__.partition(".")[0])
 
-@final
-class _Measurer:
-    """Measures a part of the samples; lives in an actor."""
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a data class of foveal or of the task, or what numpy's arrays are made of.
 
-    def __init__(self, work: _Work) -> None:
-        self._work = work
-        self._files = tempfile.TemporaryDirectory(prefix="foveal-")
-        self._predictor = work.model.open(import_ray(), Path(self._files.name))
-        self._source = open_as(work.data, work.options)
-
-    def __call__(self, row: tuple[int, Sequence[Sample]]) -> tuple[int, list[Measured | Failure]]:
-        """Return where the part begins, and what is found about each sample of it."""
-        at, samples = row
-        found = measure_each(
-            self._predictor,
-            self._source,
-            samples,
-            batch_size=self._work.batch_size,
-            with_looks=self._work.with_looks,
-        )
-        return at, list(found)
+        Raises:
+            UnpicklingError: For anything else.
+        """
+        if (module, name) not in _OF_ARRAYS:
+            found = None
+            if module.partition(".")[0] in self._packages:
+                found = super().find_class(module, name)
+            if not (isinstance(found, type) and is_dataclass(found)):
+                raise pickle.UnpicklingError(f"{module}.{name} is no result of an evaluation")
+            return found
+        return super().find_class(module, name)

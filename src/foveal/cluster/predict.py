@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeAlias, final
 
 from foveal.bundle.bundle import Bundle
-from foveal.cluster.connect import connected, import_ray
+from foveal.cluster.connect import check_joined, connected, import_ray
 from foveal.cluster.rows import run_rows
 from foveal.cluster.shards import FORMATS, Format, Manifest, ShardFolder
 from foveal.cluster.shipped import Shipped
@@ -117,15 +117,16 @@ def answer_on(
         DataError: If a machine does not see the pictures.
         FovealError: If an actor dies again and again over the same pictures.
     """
+    check_joined(target)
     folder = ShardFolder(out)
     references = [_reference(picture) for picture in pictures]
     manifest = _manifest(bundles, references, FORMATS[form], limits, engine)
     folder.begin(manifest)
     shown = progress or NoProgress()
-    shown.start("predict", len(references))
     done = failed = 0
     try:
         with connected(target) as ray:
+            shown.start("predict", len(references))
             model = Shipped.put(ray, bundles, limits, engine)
             work = _Answering(model, folder.location, _seen(references), manifest, batch_size)
             finished = run_rows(

@@ -51,8 +51,8 @@ _IN_FLIGHT = 8
 # How long there must be more than that before a replica is added, which takes about ten seconds to
 # start, and how long fewer before one is removed. Ray's own 30 s let a queue grow long meanwhile.
 _ADD_AFTER_S, _REMOVE_AFTER_S = 10.0, 300.0
-# Over which requests in flight are averaged.
-_AVERAGED_S = 10.0
+# Over which requests in flight are averaged: more than the 10 s between two counts of a replica.
+_AVERAGED_S = 11.0
 # Requests beyond the pictures that a replica takes at once: it refuses them itself, and says when
 # to come again; pages and probes are among them too.
 _BEYOND = 64
@@ -119,6 +119,8 @@ def serve_on(
     work = _Work(everywhere(wanted), open_path, replace(options, runtime_dir=share))
     with connected(target) as ray, _hearing() as asked:
         serve: Any = import_extra("ray.serve", "ray", "Serving on a cluster needs Ray Serve")
+        # Ray Serve tells of each of its steps.
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
         port = options.port or _free_port(options.host)
         local = target.address == "local"
         serve.start(
@@ -142,8 +144,9 @@ def serve_on(
                 asked.wait(options.drain_delay_s)
         finally:
             serve.delete(APP)
-            # The address of the proxies is that of the command that starts Ray Serve first.
-            if not serve.status().applications:
+            # The address of the proxies is that of the command that starts Ray Serve first. A
+            # cluster of our own ends with us, and Ray complains about parts that ended before.
+            if not local and not serve.status().applications:
                 serve.shutdown()
 
 

@@ -46,7 +46,8 @@ def write_manifest(
     """
     if folder.exists():
         raise UsageError(
-            f"Cannot write {folder}: it already exists.", hint=("choose another --name")
+            f"Cannot write {folder}: it already exists.",
+            hint=f"rm -r {folder}; or use another --name",
         )
     check_folder(folder)
     work = training.work(target, *_devices(options))

@@ -13,6 +13,14 @@ from foveal.settings import About, Knob, settings_of
 
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}")
 
+# For hints: how each target calls one.
+_ACCELERATORS = {
+    "vertex": "NVIDIA_TESLA_T4",
+    "k8s": "Tesla-T4",
+    "slurm": "a100",
+    "sky": "T4",
+}
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +94,17 @@ class JobOptions:
             if name not in _TAKEN[target.kind] and getattr(self, name) != setting.default:
                 flag = setting.flags[0]
                 hint = f"leave {flag} out"
-                if name == "workers":
+                if name == "workers" and target.kind == "local":
+                    hint = "use --devices N, without --on"
+                elif name == "workers":
                     hint = "--accelerators 4 trains on four of one machine; several machines need "
                     hint += "a Ray cluster: --on ray://HOST"
                 raise UsageError(f"{flag} has no effect on {target}.", hint=hint)
+        if self.accelerators > 1 and self.accelerator is None:
+            raise UsageError(
+                "--accelerators needs the type of accelerator.",
+                hint=f"use --accelerator {_ACCELERATORS[target.kind]}",
+            )
 
 
 _ANY = frozenset({"machine", "accelerator", "accelerators", "timeout_s"})

@@ -79,7 +79,7 @@ class RayJob(Job):
         """
         service = dashboard(target)
         package = Package.of(work, limit_mb=_LIMIT_MB, where="a Ray cluster")
-        service.get("/api/version")
+        _check_answering(service)
         record = register.add(Record.new(work.name, target))
         # Names the job there, so that a request that is sent twice starts it once.
         submission = f"foveal-{record.name}-{uuid.uuid4().hex[:8]}"
@@ -197,6 +197,23 @@ def _authorized(variables: Mapping[str, str]) -> dict[str, str]:
         with suppress(OSError):
             token = Path(kept).read_text(encoding="utf-8")
     return {"Authorization": f"Bearer {token.strip()}"} if token.strip() else {}
+
+
+def _check_answering(service: Service) -> None:
+    """Find that there is no dashboard, before anything is sent.
+
+    Raises:
+        ServiceError: If it cannot be reached, or refuses this user.
+    """
+    try:
+        service.get("/api/version")
+    except ServiceError as error:
+        if error.status:
+            raise
+        raise ServiceError(
+            error.message,
+            hint="on its head: ray start --head --dashboard-host ADDRESS; or here: --on ray:local",
+        ) from error
 
 
 def _uploaded(service: Service, package: Package) -> str:
