@@ -147,7 +147,8 @@ def _essential_png(data: bytes) -> bytes:
 
 def _essential_gif(data: bytes) -> bytes:
     """Return the canvas, the first frame, and what says which of its colours is transparent."""
-    flags = data[10]
+    # The size alone is known to be there.
+    flags = int.from_bytes(data[10:11])
     at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     head, control = data[:at], b""
     blocks = _Blocks("GIF", _MAX_GIF_BLOCKS)
