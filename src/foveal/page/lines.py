@@ -35,8 +35,13 @@ _LARGEST_GLYPH: Final = 3.0
 _WHOLE_GLYPH: Final = 0.65
 _BAR_HEIGHT: Final = 0.3
 _LARGEST_PART: Final = 1.5
-_LEAST_PART: Final = 0.2
+_LEAST_PART: Final = 0.35
+_LEAST_BAR: Final = 0.2
+# Beside a line, beyond its usual gap; less on a page full of specks.
 _PART_GAP: Final = 0.8
+_SPECKLED_GAP: Final = 0.3
+# Parts stand no further above or below a line.
+_PART_SLACK: Final = 0.05
 # The dots of a semicolon; specks are as large, so a line grows by one gap with them at most.
 _LEAST_DOT: Final = 0.12
 # Lesser bits of a glyph that came apart.
@@ -50,6 +55,8 @@ _NARROW: Final = 0.13
 _SURE_STROKE: Final = 0.85
 _SURE_FILL: Final = 0.6
 _LEAST_PART_FILL: Final = 0.15
+# A glyph in a thin font has about so much of the usual width of the strokes; most strays have less.
+_LEAST_STROKE: Final = 0.5
 
 
 def find_lines(mask: Mask) -> list[Box]:
@@ -77,10 +84,14 @@ def _find(mask: Mask) -> list[Box]:
     is_glyph = (heights >= _LEAST_GLYPH * height) & (heights <= _LARGEST_GLYPH * height)
     glyphs = np.flatnonzero(is_glyph & (fill >= LEAST_FILL))
     glyphs = np.sort(glyphs[np.argsort(-ink[glyphs], kind="stable")[:_MOST_GLYPHS]])
-    is_thick = ink >= _SURE_STROKE * stroke * np.hypot(widths, heights)
-    is_sure = is_thick | (fill >= _SURE_FILL)
+    thickness = ink / (stroke * np.hypot(widths, heights))
+    is_sure = (thickness >= _SURE_STROKE) | (fill >= _SURE_FILL)
     is_sure &= np.minimum(widths, heights) >= _NARROW * height
     is_part = (heights <= _LARGEST_PART * height) & (fill >= _LEAST_PART_FILL)
+    is_part &= thickness >= _LEAST_STROKE
+    # There a dot by itself is a speck rather than a full stop that stands far off.
+    is_speckled = np.count_nonzero(~is_glyph & is_part) > len(glyphs)
+    beyond = (_SPECKLED_GAP if is_speckled else _PART_GAP) * height
     parts = np.vstack([boxes[is_part], scraps])
     bars = np.vstack([_flat(boxes, height), long_bars(mask, height)])
     lines = []
@@ -89,7 +100,7 @@ def _find(mask: Mask) -> list[Box]:
         # Text is sure somewhere; a low piece of ink by itself is a speck.
         is_speck = len(members) == 1 and heights[members[0]] < _WHOLE_GLYPH * height
         if is_sure[members].any() and not is_speck:
-            gap = usual_gap(boxes[members]) + _PART_GAP * height
+            gap = usual_gap(boxes[members]) + beyond
             lines.append(_with_parts(bounds(boxes[members]), parts, gap, height))
     lines = _joined(lines, height)
     return in_reading_order([_padded(line, height, mask) for line in lines])
@@ -99,7 +110,7 @@ def _flat(boxes: Boxes, height: float) -> Boxes:
     """Return what may be a bar, or a bit of one."""
     widths, heights = sides(boxes)
     is_bar = (widths >= 2 * heights) & (heights <= _BAR_HEIGHT * height)
-    flat: Boxes = boxes[is_bar & (widths >= _LEAST_PART * height)]
+    flat: Boxes = boxes[is_bar & (widths >= _LEAST_BAR * height)]
     return flat
 
 
@@ -137,17 +148,27 @@ def _with_parts(line: Box, parts: Boxes, gap: float, height: float) -> Box:
     # Upwards and downwards it grows in the last round only: once.
     while line[2] - line[0] > width:
         width = line[2] - line[0]
-        line = _grown(line, large, gap, _PART_REACH * height)
-    line = _grown(line, parts, _BIT_GAP * height, 0)
-    return _grown(line, parts[size >= _LEAST_DOT * height], gap, 0)
+        line = _grown(line, large, gap, _PART_REACH * height, _PART_SLACK * height)
+    line = _grown(line, parts, _BIT_GAP * height)
+    return _grown(line, parts[size >= _LEAST_DOT * height], gap)
 
 
-def _grown(line: Box, parts: Boxes, gap: float, reach: float) -> Box:
-    """Return the line with parts up to `gap` beside it and `reach` above or below it."""
+def _grown(line: Box, parts: Boxes, gap: float, reach: float = 0.0, slack: float = 0.0) -> Box:
+    """Return the line with parts up to `gap` beside it.
+
+    Args:
+        line: Grows to the sides, or else upwards and downwards.
+        parts: Boxes.
+        gap: How far beside the line a part may begin, in pixels.
+        reach: How far above or below the line a part may end.
+        slack: How far above or below the line a part may begin.
+    """
     x0, y0, x1, y1 = line
     near = (
         (parts[:, 1] >= y0 - reach)
         & (parts[:, 3] <= y1 + reach)
+        & (parts[:, 1] <= y1 + slack)
+        & (parts[:, 3] >= y0 - slack)
         & (parts[:, 0] < x1 + gap)
         & (parts[:, 2] > x0 - gap)
     )

@@ -31,12 +31,32 @@ _CORNER = 0.07
 _SHIFT = 0.05
 _BAR_HEIGHT = 0.055
 _GRAIN_PX = 160
+# So many of the stray lines run from edge to edge.
+_EDGE_SHARE = 0.3
 
 
 def _width(text: str) -> int:
     """Read a width, or 0."""
     width: int = 0 if text == "0" else whole(200, 8000)(text)
     return width
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A page before it is drawn.
+
+    Attributes:
+        text: What the page says.
+        width: Of the page, in pixels.
+        height: Of the page, in pixels.
+        marks: In the order of the text; a fraction's bar stands after its denominator.
+    """
+
+    text: str
+    width: int
+    height: int
+    marks: list[Mark]
 
 
 @final
@@ -98,6 +118,25 @@ class Formula(Kind):
     def draw(self, seed: int, index: int) -> Drawn:
         """Draw one picture; see `Kind.draw`."""
         rng = random_for(seed, index)
+        layout = self.lay_out(rng)
+        if self.plain:
+            page = PILImage.new("RGB", (layout.width, layout.height), "white")
+            for mark in layout.marks:
+                paste(page, _ink(mark, Warp()), mark.x, mark.y, (0, 0, 0))
+        else:
+            page = _paper(layout.height, layout.width, rng)
+            for mark in layout.marks:
+                _write(page, mark, rng)
+            _stain(page, rng)
+        # Not np.array: a page has up to 12 MB, and its pixels would be copied once more.
+        return Drawn(np.asarray(page), (layout.text,))
+
+    def lay_out(self, rng: random.Random) -> Layout:
+        """Choose the text, the size of the page, and where each sign stands on it.
+
+        Args:
+            rng: That of the picture, as `random_for` returns it.
+        """
         text = formula_text(rng)
         width = self.width or rng.choice(_WIDTHS_PX)
         low, high = self.height
@@ -109,17 +148,7 @@ class Formula(Kind):
             height,
             None if self.plain else rng,
         )
-        if self.plain:
-            page = PILImage.new("RGB", (width, height), "white")
-            for mark in marks:
-                paste(page, _ink(mark, Warp()), mark.x, mark.y, (0, 0, 0))
-        else:
-            page = _paper(height, width, rng)
-            for mark in marks:
-                _write(page, mark, rng)
-            _stain(page, rng)
-        # Not np.array: a page has up to 12 MB, and its pixels would be copied once more.
-        return Drawn(np.asarray(page), (text,))
+        return Layout(text, width, height, marks)
 
     def _font_of(self, sign: str, rng: random.Random) -> str:
         files = self.name_files if sign in _NAMES else self.sign_files
@@ -166,6 +195,8 @@ def _stain(page: PILImage.Image, rng: random.Random) -> None:
         start = (rng.uniform(0, width), rng.uniform(0, height))
         # Never level, so that none passes for a fraction's bar.
         end = (rng.uniform(0, width), (start[1] + rng.uniform(0.25, 0.75) * height) % height)
+        if rng.random() < _EDGE_SHARE:
+            start, end = _beyond(start, end), _beyond(end, start)
         draw.line((start, end), fill=dark_ink(rng), width=rng.randint(1, 3))
     for _ in range(rng.randint(1, 4)):
         x, y = rng.uniform(-0.2, 0.8) * width, rng.uniform(-0.5, 0.8) * height
@@ -179,4 +210,11 @@ def _stain(page: PILImage.Image, rng: random.Random) -> None:
         draw.ellipse(box, fill=any_color(rng))
 
 
-FORMULA = KINDS.add(Formula.name, Formula())
+def _beyond(point: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """Return a point of the line through both, outside the page on the side of the first."""
+    # Ends differ by a quarter of the height at least: four times as far is beyond an edge.
+    return (point[0] + 4 * (point[0] - other[0]), point[1] + 4 * (point[1] - other[1]))
+
+
+FORMULA = Formula()
+KINDS.add(Formula.name, FORMULA)
