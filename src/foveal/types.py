@@ -17,6 +17,9 @@ Image: TypeAlias = NDArray[np.uint8]
 Mask: TypeAlias = NDArray[np.uint8]
 """(H, W) uint8: the position of each pixel's class, or `IGNORED`."""
 
+Numbers: TypeAlias = NDArray[np.int32]
+"""(H, W) int32: the number of the object that each pixel is of, from 1; 0 for none."""
+
 IGNORED = 255
 """In a mask: nobody says what is there; neither trained on nor measured."""
 

@@ -26,3 +26,8 @@ def test_there_are_tasks_and_an_unknown_one_names_the_nearest() -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_keeps_the_contract_and_ships_on_every_backbone(name: str) -> None:
     check_task(name, backbones=EXPORTED)
+
+
+@pytest.mark.slow
+def test_a_segmenter_that_tells_objects_apart_keeps_the_contract() -> None:
+    check_task("segment", options={"instances": "patches", "core_px": 2})

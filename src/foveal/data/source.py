@@ -49,6 +49,10 @@ class SourceOptions(Protocol):
     def limits(self) -> DecodeLimits:
         """Limits on mask files that are decoded as a whole."""
 
+    @property
+    def objects(self) -> bool:
+        """Whether each value of a mask, and each outline, is an object to be kept apart."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class ReadAnything:
     label_column: str | None = None
     target: TargetKind = "labels"
     limits: DecodeLimits = DEFAULT_LIMITS
+    objects: bool = False
 
 
 @final

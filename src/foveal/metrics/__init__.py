@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from foveal.metrics.segmentation import (
         OverlapScores,
         boundary_scores,
+        instance_scores,
         mean_known,
         overlap_scores,
         pixel_accuracy,
@@ -81,6 +82,7 @@ __all__ = [
     "expected_calibration_error",
     "fit_temperature",
     "holm",
+    "instance_scores",
     "label_counts",
     "log_softmax",
     "lower_limit",

@@ -83,6 +83,34 @@ def boundary_scores(counts: ArrayLike) -> Floats:
     return _share(2 * precision * recall, precision + recall, shown)
 
 
+def instance_scores(counts: ArrayLike) -> dict[str, Floats]:
+    """Return PQ, SQ, RQ and AJI of each class, (..., C), in [0, 1].
+
+    RQ = TP / (TP + FP / 2 + FN / 2), SQ = the mean IoU of matched objects, PQ = SQ RQ
+    (A. Kirillov et al., "Panoptic Segmentation", 2019, https://arxiv.org/abs/1801.00868). AJI is
+    the aggregated Jaccard index (N. Kumar et al., 2017,
+    https://doi.org/10.1109/TMI.2017.2677499).
+
+    Args:
+        counts: (..., C, 6): sum of the IoU of matched objects, matched objects (TP), objects that
+            are only answered (FP), objects that are only true (FN), and the pixels of AJI's
+            intersections and unions.
+
+    Returns:
+        NaN for a class without objects on both sides; SQ is NaN where none is matched.
+    """
+    values = np.asarray(counts, np.float64)
+    total, matched = values[..., 0], values[..., 1]
+    halves = matched + (values[..., 2] + values[..., 3]) / 2
+    shown = halves > 0
+    return {
+        "pq": _share(total, halves, shown),
+        "sq": _share(total, matched, matched > 0),
+        "rq": _share(matched, halves, shown),
+        "aji": _share(values[..., 4], values[..., 5], shown),
+    }
+
+
 def mean_known(values: ArrayLike) -> Floats:
     """Return the mean over the last axis without what is NaN; NaN where nothing is known."""
     numbers = np.asarray(values, np.float64)

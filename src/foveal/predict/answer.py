@@ -21,8 +21,9 @@ from foveal.foreign import missing_attribute, spelled
 from foveal.predict.copies import small_copy, whole_picture
 from foveal.predict.inputs import Given, Member, file_bytes, refuse_empty
 from foveal.predict.predictor import Predictor
+from foveal.render.masks import read_numbers
 from foveal.tasks.prediction import Prediction
-from foveal.types import Image, JsonObject, Mask, Picture, Raster
+from foveal.types import Image, JsonObject, Mask, Numbers, Picture, Raster
 
 # Side of the copy that stands for a picture too large to be shown.
 _COPY_PX = 2048
@@ -133,6 +134,19 @@ class Answer:
         file: Any = stored.get("path") or io.BytesIO(base64.b64decode(stored["png_b64"]))
         with PILImage.open(file) as image:
             return np.asarray(image)
+
+    @property
+    def numbers(self) -> Numbers | None:
+        """(H, W) int32 number of the object at each pixel, from 1; None if they are not told apart.
+
+        Number i + 1 is the i-th of `record["instances"]`.
+        """
+        kept = self.prediction.numbers
+        stored = self.record.get("mask", {})
+        if kept is not None or not {"instances_path", "instances_png_b64"} & stored.keys():
+            return kept
+        file: Any = stored.get("instances_path")
+        return read_numbers(file or io.BytesIO(base64.b64decode(stored["instances_png_b64"])))
 
     @property
     def picture(self) -> Picture:

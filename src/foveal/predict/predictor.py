@@ -296,14 +296,19 @@ class Predictor:
         schema = self.task.json_schema()
         schema["properties"] = {**schema["properties"], **DOUBTS_SCHEMA}
         if self.task.target_kind == "mask":
-            schema["properties"] = {**schema["properties"], "mask": mask_schema()}
+            schema["properties"] = {
+                **schema["properties"],
+                "mask": mask_schema(with_numbers="instances" in schema["properties"]),
+            }
         return schema
 
     def answer_json(self, prediction: Prediction, *, mask: MaskForm = "png") -> JsonObject:
         """Return the answer alone: `record` without its last four keys."""
         answer = {**prediction.to_json(), **doubts_json(prediction)}
         if prediction.mask is not None and mask != "none":
-            answer["mask"] = mask_json(prediction.mask, self.task.labels.names, mask)
+            answer["mask"] = mask_json(
+                prediction.mask, self.task.labels.names, mask, prediction.numbers
+            )
         return answer
 
 

@@ -21,13 +21,14 @@ from foveal.predict.files import Drawing, Sketch, answer_sketched
 from foveal.predict.inputs import Given
 from foveal.predict.predictor import Predictor
 from foveal.render import encode_png
-from foveal.render.masks import mask_png
+from foveal.render.masks import mask_png, numbers_png
 from foveal.types import Image
 
 # Longer side of a drawn answer: more than a screen shows at once.
 _OVERLAY_PX = 2048
 _OVERLAY = "_overlay.jpg"
 _MASK = ".png"
+_INSTANCES = "_instances.png"
 
 
 def write_answers(
@@ -41,7 +42,8 @@ def write_answers(
 ) -> Iterator[Answer]:
     """Answer pictures, write each answer to a folder, and yield it with the paths.
 
-    `<stem>.png` is the mask, if the task predicts one, and `<stem>_overlay.jpg` the answer drawn on
+    `<stem>.png` is the mask, if the task predicts one, `<stem>_instances.png` the numbers of the
+    objects, if it tells them apart, and `<stem>_overlay.jpg` the answer drawn on
     a copy of the picture. A second picture with the same stem becomes `<stem>-2`.
 
     Args:
@@ -113,10 +115,14 @@ class _Writer:
         record, labels = dict(answer.record), self.predictor.task.labels.names
         drawn = _jpeg(sketch.prediction.draw(sketch.copy))
         endings = _map_endings(labels) if self.maps else {}
-        stem = self._free_stem(Path(answer.source).stem, [_MASK, _OVERLAY, *endings.values()])
+        others = [_MASK, _OVERLAY] + ([_INSTANCES] if prediction.numbers is not None else [])
+        stem = self._free_stem(Path(answer.source).stem, [*others, *endings.values()])
         if prediction.mask is not None:
             mask = mask_png(prediction.mask, labels)
             record["mask"] = {"path": self._save(stem + _MASK, mask)}
+        if prediction.numbers is not None:
+            numbers = numbers_png(prediction.numbers)
+            record["mask"]["instances_path"] = self._save(stem + _INSTANCES, numbers)
         record["overlay"] = {"path": self._save(stem + _OVERLAY, drawn)}
         if self.maps:
             record["maps"] = {

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from itertools import pairwise
+from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image as PILImage
 
-from foveal.types import BACKGROUND, JsonObject, Mask
+from foveal.types import BACKGROUND, JsonObject, Mask, Numbers
 
 MaskForm: TypeAlias = Literal["png", "rle", "none"]
 MASK_FORMS: tuple[MaskForm, ...] = ("png", "rle", "none")
@@ -30,9 +31,15 @@ _COLORS = (
 _GOLDEN_TURN = 0.61803398875
 # Over this many pixels, smaller files are not worth the wait.
 _LARGE = 10_000_000
+_DEEPEST = 65_535
 
 
-def mask_json(mask: Mask, labels: Sequence[str], form: Literal["png", "rle"]) -> JsonObject:
+def mask_json(
+    mask: Mask,
+    labels: Sequence[str],
+    form: Literal["png", "rle"],
+    numbers: Numbers | None = None,
+) -> JsonObject:
     """Return a mask as a prediction's JSON has it.
 
     Args:
@@ -41,18 +48,28 @@ def mask_json(mask: Mask, labels: Sequence[str], form: Literal["png", "rle"]) ->
         form: `png` gives `{"png_b64": …}`; `rle` gives
             `{"rle": {label: {"size": [h, w], "counts": […]}}}`, COCO's run lengths before they
             are packed into text.
+        numbers: (H, W) number of the object at each pixel, where objects are told apart. It is
+            `instances_png_b64`, or `instances_rle`, the run lengths of each object.
     """
     if form == "png":
-        return {"png_b64": base64.b64encode(mask_png(mask, labels)).decode("ascii")}
+        pngs = {"png_b64": mask_png(mask, labels)}
+        if numbers is not None:
+            pngs["instances_png_b64"] = numbers_png(numbers)
+        return {name: base64.b64encode(png).decode("ascii") for name, png in pngs.items()}
     size = list(mask.shape)
     counts = run_lengths(mask, len(labels))
-    return {
+    lengths: JsonObject = {
         "rle": {n: {"size": size, "counts": own} for n, own in zip(labels, counts, strict=True)}
     }
+    if numbers is not None:
+        lengths["instances_rle"] = [
+            {"size": size, "counts": own} for own in object_run_lengths(numbers)
+        ]
+    return lengths
 
 
-def mask_schema() -> JsonObject:
-    """Return the JSON schema of `mask_json`."""
+def mask_schema(*, with_numbers: bool = False) -> JsonObject:
+    """Return the JSON schema of `mask_json`, with or without the objects' pixels."""
     integers = {"type": "array", "items": {"type": "integer"}}
     runs = {
         "description": "COCO's uncompressed run lengths, column by column",
@@ -65,16 +82,28 @@ def mask_schema() -> JsonObject:
         "type": "string",
         "contentEncoding": "base64",
     }
-    forms = {"png_b64": png, "rle": {"type": "object", "additionalProperties": runs}}
+    numbers: JsonObject = {
+        "description": "A PNG, base64, with the number of the object at each pixel, from 1: of 16 "
+        "bits, or, of more than 65,535 objects, red + 256 green + 65,536 blue",
+        "type": "string",
+        "contentEncoding": "base64",
+    }
+    forms: dict[str, tuple[JsonObject, JsonObject]] = {
+        "png_b64": (png, {"instances_png_b64": numbers}),
+        "rle": (
+            {"type": "object", "additionalProperties": runs},
+            {"instances_rle": {"type": "array", "items": runs}},
+        ),
+    }
     return {
         "oneOf": [
             {
                 "type": "object",
-                "required": [name],
-                "properties": {name: schema},
+                "required": [name, *(more if with_numbers else ())],
+                "properties": {name: schema, **(more if with_numbers else {})},
                 "additionalProperties": False,
             }
-            for name, schema in forms.items()
+            for name, (schema, more) in forms.items()
         ]
     }
 
@@ -93,6 +122,62 @@ def mask_png(mask: Mask, labels: Sequence[str]) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1 if mask.size > _LARGE else 6)
     return buffer.getvalue()
+
+
+def numbers_png(numbers: Numbers) -> bytes:
+    """Return a map of objects as a PNG: 16-bit grey, or colours where there are more than 65,535.
+
+    In colours, a number is red + 256 green + 65,536 blue, as in COCO's panoptic format.
+
+    Args:
+        numbers: (H, W) number of the object at each pixel, 0 for none.
+    """
+    if numbers.max(initial=0) <= _DEEPEST:
+        image = PILImage.fromarray(numbers.astype(np.uint16))
+    else:
+        parts = [numbers & 255, numbers >> 8 & 255, numbers >> 16]
+        image = PILImage.fromarray(np.stack(parts, axis=-1).astype(np.uint8))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1 if numbers.size > _LARGE else 6)
+    return buffer.getvalue()
+
+
+def read_numbers(file: BinaryIO | str) -> Numbers:
+    """Return what `numbers_png` wrote.
+
+    Args:
+        file: The PNG, open or by its path.
+    """
+    with PILImage.open(file) as image:
+        stored = np.asarray(image).astype(np.int32)
+    if stored.ndim == 2:
+        return stored
+    numbers: Numbers = stored[..., 0] | stored[..., 1] << 8 | stored[..., 2] << 16
+    return numbers
+
+
+def object_run_lengths(numbers: Numbers) -> list[list[int]]:
+    """Return, for each object, the lengths of the runs without and with it; see `run_lengths`.
+
+    Args:
+        numbers: (H, W) number of the object at each pixel, from 1; 0 for none.
+    """
+    values = numbers.ravel(order="F")
+    starts = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
+    ends = np.append(starts[1:], values.size)
+    owner = values[starts]
+    # Runs of one object together, in the order of the picture.
+    order = np.argsort(owner, kind="stable")
+    limits = np.searchsorted(owner[order], np.arange(1, int(owner.max(initial=0)) + 2))
+    result = []
+    for first, last in pairwise(limits.tolist()):
+        own = order[first:last]
+        borders = np.column_stack([starts[own], ends[own]]).ravel()
+        borders = np.concatenate([[0], borders, [values.size]])
+        lengths = np.diff(borders).tolist()
+        # A last run without the object that is empty is not stored.
+        result.append(lengths if lengths[-1] else lengths[:-1])
+    return result
 
 
 def run_lengths(mask: Mask, labels: int) -> list[list[int]]:

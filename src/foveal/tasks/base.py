@@ -111,7 +111,7 @@ class Task(ABC, Generic[TargetT, PredictionT]):
     options_type: ClassVar[type[Any]]
     """A frozen dataclass of plain values: this task's part of the recipe and of the bundle."""
     primary_metric: ClassVar[str]
-    """The metric by which epochs and runs are compared; larger is better."""
+    """The metric by which runs are compared; larger is better."""
     metric_words: ClassVar[Mapping[str, MetricWords]]
     """Of every metric that `summarise` may give."""
     decoding: ClassVar[str] = ""
@@ -126,6 +126,20 @@ class Task(ABC, Generic[TargetT, PredictionT]):
 
     labels: Labels
     options: Any
+
+    @property
+    def epoch_metric(self) -> str:
+        """The metric by which the epochs of a training are compared; larger is better."""
+        return self.primary_metric
+
+    @classmethod
+    def has_objects(cls, options: Mapping[str, Any]) -> bool:
+        """Return whether values of masks, and outlines, are objects that readers keep apart.
+
+        Args:
+            options: Options of the task, as in `bind`.
+        """
+        return False
 
     @classmethod
     @abstractmethod

@@ -10,7 +10,7 @@ from typing import Literal, Self, TypeAlias, TypedDict, final, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.types import Image, JsonObject, Mask, Picture
+from foveal.types import Image, JsonObject, Mask, Numbers, Picture
 
 Reason: TypeAlias = Literal["confidence", "unfamiliar"]
 """Why an answer is unsure: its confidence is under the limit (or its text is not allowed), or the
@@ -32,6 +32,8 @@ class Prediction(ABC):
             by the confidence; `judged` adds the familiarity of the picture.
         mask: (H, W) uint8 positions in the labels of the task, in original pixels; None for an
             answer that is not a mask, and after `without_maps`.
+        numbers: (H, W) int32 number of the object at each pixel, from 1, and 0 for none, original
+            pixels; None where objects are not told apart, and after `without_maps`.
         reasons: Why the answer is unsure; empty if and only if it is not.
         unfamiliarity: Distance of the picture from the training pictures, at least 0; up to 1, the
             picture is familiar. None if the bundle does not measure it.
@@ -40,6 +42,7 @@ class Prediction(ABC):
     confidence: float
     unsure: bool
     mask: Mask | None = field(default=None, kw_only=True)
+    numbers: Numbers | None = field(default=None, kw_only=True)
     reasons: tuple[Reason, ...] = field(default=(), kw_only=True)
     unfamiliarity: float | None = field(default=None, kw_only=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,20 +42,33 @@ class UntrainedAnswers:
         return np.stack([*map(self.task.measure, self.predictions, self.targets)])
 
 
-def answer(name: str, raws: Sequence[RawTarget], backbone: str | None) -> UntrainedAnswers:
-    """Return the answers with a backbone, or with the one that the task chooses."""
+def answer(
+    name: str,
+    raws: Sequence[RawTarget],
+    backbone: str | None,
+    options: Mapping[str, Any] | None = None,
+) -> UntrainedAnswers:
+    """Return the answers with a backbone, or with the one that the task chooses.
+
+    Args:
+        name: Name of the task.
+        raws: Raw targets of the pictures.
+        backbone: Name of the backbone, or None.
+        options: Options of the task beside those that it chooses.
+    """
     kind, training = get_task(name), get_training(name)
-    task = kind.bind(kind.fit_labels(raws), kind.choose_options(raws)[0])
+    chosen = {**kind.choose_options(raws)[0], **(options or {})}
+    task = kind.bind(kind.fit_labels(raws), chosen)
     facts = DataFacts(
         len(raws), 48, 32, 1.5, (200, 210, 220), 0.5, single_characters=False, longest_target=3
     )
     asked = Recipe(task=name, pipeline=PipelineOptions(image_size=32))
     recipe = resolve(asked, facts, training, pretrained_at_hand=False)
     pipeline = pipeline_of(recipe)
-    options = ModelOptions(backbone=backbone or recipe.model.backbone, dropout=0.0)
+    model = ModelOptions(backbone=backbone or recipe.model.backbone, dropout=0.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build_network(training(task), options, pretrained=False)
+        network = build_network(training(task), model, pretrained=False)
         for parameter in network.head.parameters():
             # A head that begins with zeros would say the same of every picture.
             if not parameter.any():

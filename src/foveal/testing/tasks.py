@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -37,7 +37,11 @@ get_task(sys.argv[1])
 
 
 def check_task(
-    name: str, *, raws: Sequence[RawTarget] = _RAWS, backbones: Sequence[str] = ("fovea",)
+    name: str,
+    *,
+    raws: Sequence[RawTarget] = _RAWS,
+    backbones: Sequence[str] = ("fovea",),
+    options: Mapping[str, Any] | None = None,
 ) -> None:
     """Check the declarations, answers, metrics, calibration, losses and export of a task.
 
@@ -45,13 +49,14 @@ def check_task(
         name: Name of the task.
         raws: Six raw targets of the kind that it accepts, one of them twice.
         backbones: Backbones with which its network is exported and verified.
+        options: Options of the task beside those that it chooses.
 
     Raises:
         AssertionError: If the contract is violated; the message says how.
     """
     _check_import(name)
     _check_itself(name, raws)
-    answers = answer(name, raws, None)
+    answers = answer(name, raws, None, options)
     _check_outputs(answers)
     _check_predictions(answers)
     _check_schema(answers)
@@ -61,7 +66,7 @@ def check_task(
     _check_report(answers)
     _check_training(answers)
     for backbone in backbones:
-        _check_export(answer(name, raws, backbone))
+        _check_export(answer(name, raws, backbone, options))
 
 
 def _check_import(name: str) -> None:

@@ -126,7 +126,10 @@ def pictures_of(bundle: Bundle, run: Path | None, data: str | Path | None) -> Pi
     """
     limits = bundle.manifest.limits
     if data is not None:
-        source = open_as(data, ReadAnything(target=bundle.task.target_kind, limits=limits))
+        task = bundle.task
+        objects = task.has_objects(bundle.manifest.task_options)
+        read = ReadAnything(target=task.target_kind, limits=limits, objects=objects)
+        source = open_as(data, read)
         labelled = part_of(source, None, None)
         return Pictures(source, labelled, labelled, limits)
     if run is None:

@@ -74,7 +74,7 @@ class Fit:
             callbacks = [
                 ResultsCsv(self.run.results),
                 TensorBoard(self.run.tensorboard, settings=recipe.flat()),
-                ProgressReport(progress, task.primary_metric),
+                ProgressReport(progress, task.epoch_metric),
                 *planner.listeners,
                 Begun(self.run, self.extensions),
             ]
@@ -95,7 +95,7 @@ class Fit:
                 training,
                 plan.stages,
                 plan.validation,
-                metric=task.primary_metric,
+                metric=task.epoch_metric,
                 label_weights=plan.label_weights,
                 resume=self.resume,
             )
@@ -126,6 +126,6 @@ def learnt(prepared: Prepared, units: Units, run: RunDirectory) -> tuple[Network
     )
     with contextlib.closing(planner):
         result = trainer.fit(
-            network, training, (), plan.validation, metric=task.primary_metric, resume=True
+            network, training, (), plan.validation, metric=task.epoch_metric, resume=True
         )
     return network, result

@@ -58,8 +58,12 @@ def measure(
         data, options = own_data(run)
         split = split or "val"
     else:
+        task = predictor.task
         options = ReadAnything(
-            label_regex=label_regex, target=predictor.task.target_kind, limits=predictor.limits
+            label_regex=label_regex,
+            target=task.target_kind,
+            limits=predictor.limits,
+            objects=task.has_objects(predictor.bundle.manifest.task_options),
         )
     source = open_as(data, options)
     samples = part_of(source, split, run)

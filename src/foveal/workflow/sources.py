@@ -101,6 +101,7 @@ def read_options(recipe: Recipe) -> ReadAnything:
         label_column=recipe.data.label_column,
         target=target_kind_of(recipe),
         limits=limits_of(recipe),
+        objects=get_task(recipe.task).has_objects(recipe.task_options),
     )
 
 

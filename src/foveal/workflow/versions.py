@@ -28,7 +28,6 @@ from foveal.store.record import StoredVersion
 from foveal.store.state import TestSet, now, user_name
 from foveal.store.store import Store
 from foveal.synth import is_synth
-from foveal.tasks.base import Task
 from foveal.workflow.measure import part_of
 from foveal.workflow.sources import open_as
 
@@ -141,7 +140,7 @@ def _make_test_set(
     storage = open_storage(data)
     # The store is read from other folders, too.
     place = str(storage.path.resolve()) if isinstance(storage, LocalStorage) else data
-    source, samples = _samples(bundle.task, place, split, label_regex)
+    source, samples = _samples(bundle, place, split, label_regex)
     progress.start("read the test set", None)
     digest = _digest(source, samples, with_masks=bundle.task.target_kind == "mask")
     progress.finish()
@@ -154,7 +153,7 @@ def measure_with(progress: Progress | None = None) -> Measure:
 
 
 def _measure(bundle: Bundle, test: TestSet, progress: Progress) -> TestResult:
-    source, samples = _samples(bundle.task, test.data, test.split, test.label_regex)
+    source, samples = _samples(bundle, test.data, test.split, test.label_regex)
     evaluation = evaluate_bundle(
         Predictor(bundle),
         source,
@@ -172,9 +171,14 @@ def _measure(bundle: Bundle, test: TestSet, progress: Progress) -> TestResult:
 
 
 def _samples(
-    task: Task, data: str, split: str | None, label_regex: str | None
+    bundle: Bundle, data: str, split: str | None, label_regex: str | None
 ) -> tuple[Source, Sequence[Sample]]:
-    source = open_as(data, ReadAnything(label_regex=label_regex, target=task.target_kind))
+    options = ReadAnything(
+        label_regex=label_regex,
+        target=bundle.task.target_kind,
+        objects=bundle.task.has_objects(bundle.manifest.task_options),
+    )
+    source = open_as(data, options)
     return source, part_of(source, split, None)
 
 

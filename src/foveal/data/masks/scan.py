@@ -8,6 +8,7 @@ from functools import partial
 from typing import final
 
 from foveal.data.decode import DecodeLimits
+from foveal.data.masks.apart import set_apart
 from foveal.data.masks.file import read_mask_file
 from foveal.data.masks.values import MaskCount, count_values
 from foveal.data.opening import picture_size
@@ -37,7 +38,12 @@ class MaskLook:
 
 
 def look_at_masks(
-    storage: Storage, masks: Mapping[str, str], limits: DecodeLimits, *, as_colors: bool
+    storage: Storage,
+    masks: Mapping[str, str],
+    limits: DecodeLimits,
+    *,
+    as_colors: bool,
+    objects: bool = False,
 ) -> list[MaskLook]:
     """Decode every mask once and read the header of its picture; only the counts are kept.
 
@@ -46,11 +52,12 @@ def look_at_masks(
         masks: Name of the picture → name of its mask.
         limits: Limits for one mask, unless it is a TIFF.
         as_colors: See `foveal.data.masks.values.count_values`.
+        objects: Whether each value is an object of its own.
 
     Raises:
         DataError: If a mask has too many values, or lossy compression changed them.
     """
-    look = partial(_look, storage, limits, as_colors)
+    look = partial(_look, storage, limits, as_colors, objects)
     cores = available_cores()
     # A mask before its picture, as they are looked at.
     names = (name for sample, mask in masks.items() for name in (mask, sample))
@@ -59,11 +66,16 @@ def look_at_masks(
 
 
 def _look(
-    storage: Storage, limits: DecodeLimits, as_colors: bool, pair: tuple[str, str]
+    storage: Storage,
+    limits: DecodeLimits,
+    as_colors: bool,
+    objects: bool,
+    pair: tuple[str, str],
 ) -> MaskLook:
     sample, mask = pair
     try:
-        count = count_values(mask, read_mask_file(storage, mask, limits), as_colors=as_colors)
+        file = read_mask_file(storage, mask, limits)
+        count = count_values(mask, set_apart(file) if objects else file, as_colors=as_colors)
     except ImageError as error:
         return MaskLook(sample, mask, None, error.message)
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from foveal.data.decode import DecodeLimits
+from foveal.data.masks.apart import set_apart
 from foveal.data.masks.file import read_mask_file
 from foveal.data.masks.values import MaskValues
 from foveal.data.storage import Storage
@@ -23,12 +24,14 @@ class MaskFiles:
         files: Sample id → name of its mask, of those that can be used.
         values: What the masks' values mean.
         limits: Limits of a mask that is no TIFF: those of the pictures.
+        objects: Whether each value is an object of its own.
     """
 
     storage: Storage
     files: Mapping[str, str]
     values: MaskValues
     limits: DecodeLimits
+    objects: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -40,7 +43,8 @@ class MaskFiles:
         name = self.files.get(id)
         if name is None:
             return None
-        return self.values.apply(name, read_mask_file(self.storage, name, self.limits))
+        file = read_mask_file(self.storage, name, self.limits)
+        return self.values.apply(name, set_apart(file) if self.objects else file)
 
     def file(self, id: str) -> str | None:
         """Return the name of the mask of a sample."""

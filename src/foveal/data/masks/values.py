@@ -209,8 +209,8 @@ def too_many(name: str, is_color: bool) -> DataError:
         f"The masks contain more than {MAX_CLASSES} ids (up to {name}). "
         "Expected one for each class.",
         hint=(
-            "if each object has a number of its own, save 1 wherever there is an object: "
-            "numpy.uint8(ids > 0)"
+            "if each object has a number of its own, use --set task_options.instances=objects, or "
+            "save 1 wherever there is an object: numpy.uint8(ids > 0)"
         ),
     )
 

@@ -9,7 +9,7 @@ from typing import final
 
 from foveal.data.decode import DecodeLimits
 from foveal.data.polygons.labelme import read_labelme
-from foveal.data.polygons.regions import Drawing, rasterise
+from foveal.data.polygons.regions import Drawing, rasterise, rasterise_apart
 from foveal.data.polygons.svg_shapes import read_svg
 from foveal.data.storage import Storage
 from foveal.errors import ImageError
@@ -34,6 +34,7 @@ class Drawings:
         files: Sample id → name of the file with its shapes.
         drawings: Sample id → its shapes, where a file holds those of many pictures.
         lists: Sample id → name of the file that holds those of many pictures.
+        objects: Whether shapes that touch are kept apart.
     """
 
     storage: Storage
@@ -43,6 +44,7 @@ class Drawings:
     files: Mapping[str, str]
     drawings: Mapping[str, Drawing]
     lists: Mapping[str, str]
+    objects: bool = False
 
     def read(self, id: str) -> Mask | None:
         """Draw the shapes of a sample; see `foveal.data.files_source.Masks`."""
@@ -54,7 +56,8 @@ class Drawings:
             drawing = read_drawing(self.storage, self.files[id], id, size)
         try:
             # What was not there when the source was opened has no value.
-            return rasterise(drawing.regions, *size, self.values)
+            draw = rasterise_apart if self.objects else rasterise
+            return draw(drawing.regions, *size, self.values)
         except KeyError as error:
             raise ImageError(
                 f"The shapes of {id} have changed: {error.args[0]!r} is new."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, final
 
-from foveal.data.decode import DecodeLimits
 from foveal.data.findings import plural
 from foveal.data.masks.findings import (
     classes_in,
@@ -54,7 +53,7 @@ class MasksReader(Reader):
         if pairs is None:
             return None
         names = _find_names(storage, listing, pairs.roots)
-        looks = _look(storage, pairs, names, options.limits)
+        looks = _look(storage, pairs, names, options)
         counts = [look.count for look in looks if look.count is not None]
         values = find_values(counts, names) if counts else MaskValues("ids", {})
         used = [k for k in looks if k.count and fits(k) and not unknown_in(k, values)]
@@ -68,7 +67,7 @@ class MasksReader(Reader):
             *foreign_files(place.names),
         )
         files = {look.sample: look.mask for look in used}
-        masks = MaskFiles(storage, files, values, options.limits)
+        masks = MaskFiles(storage, files, values, options.limits, options.objects)
         return place.source(_layout(samples, values), samples, findings, masks)
 
 
@@ -87,9 +86,12 @@ def _find_names(storage: Storage, listing: Listing, roots: Sequence[str]) -> Mas
 
 
 def _look(
-    storage: Storage, pairs: MaskPairs, names: MaskNames | None, limits: DecodeLimits
+    storage: Storage, pairs: MaskPairs, names: MaskNames | None, options: SourceOptions
 ) -> list[MaskLook]:
     masks = {sample: mask for sample, mask in pairs.masks.items() if mask is not None}
+    limits = options.limits
+    if options.objects:
+        return look_at_masks(storage, masks, limits, as_colors=False, objects=True)
     by_names = names is not None and names.are_colors
     looks = look_at_masks(storage, masks, limits, as_colors=by_names)
     counts = [look.count for look in looks if look.count is not None]

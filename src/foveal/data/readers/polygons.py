@@ -55,7 +55,7 @@ class PolygonsReader(Reader):
             return None
         if place.file is not None:
             is_json = PurePosixPath(place.file).suffix.lower() == ".json"
-            return _from_coco(place, (place.file,)) if is_json else None
+            return _from_coco(place, (place.file,), options.objects) if is_json else None
         files = find_shape_files(partial(read_table, place.storage), place.listing)
         has_files = any(files.files.values())
         if files.coco and has_files:
@@ -65,11 +65,11 @@ class PolygonsReader(Reader):
                 hint=f"foveal train {place.location}/{files.coco[0]}",
             )
         if files.coco:
-            return _from_coco(place, files.coco)
-        return _from_files(place, files) if has_files else None
+            return _from_coco(place, files.coco, options.objects)
+        return _from_files(place, files, options.objects) if has_files else None
 
 
-def _from_files(place: Place, files: ShapeFiles) -> Source:
+def _from_files(place: Place, files: ShapeFiles, objects: bool) -> Source:
     cores = available_cores()
     look = partial(_look, place.storage)
     looks = list(read_ahead(look, files.files.items(), workers=cores, ahead=8 * cores))
@@ -77,7 +77,7 @@ def _from_files(place: Place, files: ShapeFiles) -> Source:
     ways = {name: "/".join(PurePosixPath(name).parts[:-1]) for name in files.files}
     kinds = {PurePosixPath(file).suffix.lower() for file in files.files.values() if file}
     shown = " and ".join({".svg": "SVG", ".json": "labelme"}[kind] for kind in sorted(kinds))
-    return _source(place, looks, files.alone, shown, ways)
+    return _source(place, looks, files.alone, shown, ways, objects)
 
 
 def _look(storage: Storage, pair: tuple[str, str | None]) -> ShapeLook:
@@ -92,7 +92,7 @@ def _look(storage: Storage, pair: tuple[str, str | None]) -> ShapeLook:
     return ShapeLook(picture, file, size, drawing)
 
 
-def _from_coco(place: Place, names: Sequence[str]) -> Source | None:
+def _from_coco(place: Place, names: Sequence[str], objects: bool) -> Source | None:
     """Return the source of COCO files, or None when they are none."""
     entries = read_coco_files(partial(read_table, place.storage), names)
     if not entries:
@@ -123,7 +123,7 @@ def _from_coco(place: Place, names: Sequence[str]) -> Source | None:
         looks += [ShapeLook(name, None) for name in pictures if name not in found]
         looks.sort(key=lambda look: look.picture)
     ways = {name: file for name, (file, _) in found.items()}
-    return _source(place, looks, alone, "COCO", ways)
+    return _source(place, looks, alone, "COCO", ways, objects)
 
 
 def _look_at_coco(storage: Storage, picture: str, file: str, entry: CocoPicture) -> ShapeLook:
@@ -143,6 +143,7 @@ def _source(
     alone: Sequence[str],
     kind: str,
     ways: Mapping[str, str],
+    objects: bool,
 ) -> Source:
     drawings = {look.picture: look.drawing for look in looks if look.drawing is not None}
     names, values = _classes(set().union(*(drawing.labels for drawing in drawings.values())))
@@ -158,6 +159,7 @@ def _source(
         files={look.picture: look.file for look in looks if look.drawing and look.file},
         drawings=drawings if kind == "COCO" else {},
         lists=dict(ways) if kind == "COCO" else {},
+        objects=objects,
     )
     others = [name for name in place.listing.files if not name.lower().endswith(".svg")]
     findings = (*shape_findings(looks, alone), *foreign_files(others))

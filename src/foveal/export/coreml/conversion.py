@@ -19,6 +19,7 @@ _MEANINGS = {
     PROBABILITIES: "Calibrated probability of each label, in the order of the labels.",
     "evidence": "For each label, how much each place of the picture speaks for it.",
     "logits": "Scores before the softmax; see the description under `foveal`.",
+    "cores": "Log odds of being part of an object's core; see the description under `foveal`.",
     "attention": "How much each column of the picture counts for each position of the text.",
     UNFAMILIARITY: "How unlike the pictures of the training it is; above 1, the answer is unsure.",
 }

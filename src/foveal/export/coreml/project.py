@@ -39,6 +39,8 @@ def check_app(bundle: Bundle) -> None:
         missing = f"answers the task {bundle.task.name}"
     elif bundle.pipeline.steps:
         missing = f"cleans pages ({', '.join(bundle.pipeline.steps)})"
+    elif options.get("instances", "none") != "none":
+        missing = "tells objects apart (task_options.instances)"
     elif bundle.task.name == "read":
         searched = [name for name in ("grammar", "pattern") if options.get(name)]
         searched += ["decoder"] if options.get("decoder", "greedy") != "greedy" else []

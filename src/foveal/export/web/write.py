@@ -113,7 +113,7 @@ def check_fits(bundle: Bundle) -> None:
     """Raise unless a bundle can be answered in a browser.
 
     Raises:
-        UsageError: If it reads pages, or its texts follow a pattern.
+        UsageError: If it reads pages, its texts follow a pattern, or it tells objects apart.
     """
     if steps := bundle.pipeline.steps:
         raise UsageError(
@@ -125,6 +125,11 @@ def check_fits(bundle: Bundle) -> None:
             "A web app does not support task_options.pattern, since browsers cannot match regular "
             "expressions partially.",
             hint="use task_options.words or grammar, or foveal serve MODEL",
+        )
+    if bundle.manifest.task_options.get("instances", "none") != "none":
+        raise UsageError(
+            "A web app cannot tell objects apart (task_options.instances).",
+            hint="serve it instead: foveal serve MODEL",
         )
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.tasks.segment.counting import count_pixels, strips
+from foveal.tasks.segment.instances import Bits, as_levels, find_instances
 from foveal.tasks.segment.patches import tidy
 from foveal.tasks.segment.prediction import Maps, Segmentation
 from foveal.types import Calibration, Mask, Outputs
 
 # Some arrays of this many float32 stay in a processor's cache: three times as fast as whole bands.
 CHUNK_PX = 1 << 17
+# Log odds beyond which a probability is 0 or 1 in float32.
+_FAR = 50
+CORES = "cores"
+"""The output with the log odds of being part of an object's core, (N, 1, h, w)."""
 
 
 @final
@@ -25,6 +31,7 @@ class MaskCollector:
         labels: The C names.
         calibration: Calibration of the bundle.
         maps: Type of the probabilities to keep, float16 or float32; None keeps none.
+        objects: Positions of the labels whose objects are told apart; bands then hold `cores`.
     """
 
     def __init__(
@@ -34,11 +41,18 @@ class MaskCollector:
         calibration: Calibration,
         *,
         maps: type[np.float16] | type[np.float32] | None = None,
+        objects: tuple[int, ...] = (),
     ) -> None:
         self._labels = labels
         self._calibration = calibration
         self._mask: Mask = np.empty(size, np.uint8)
         self._maps: Maps | None = None if maps is None else np.empty((len(labels), *size), maps)
+        self._objects = objects
+        # Whether a pixel is part of a core, and the probability of its label in steps of 1/255.
+        self._cores: Bits = np.empty(size if objects else (0, 0), np.bool_)
+        self._sureness: NDArray[np.uint8] = np.empty(self._cores.shape, np.uint8)
+        keeps_cores = objects and maps is not None
+        self._core_maps = np.empty(size, maps) if keeps_cores else None
         self._sure = 0.0
         self._next = 0
 
@@ -61,7 +75,17 @@ class MaskCollector:
         for start, end in strips(rows, width, CHUNK_PX):
             place = slice(top + start, top + end)
             maps = None if self._maps is None else self._maps[:, place]
-            self._sure += decide(logits[:, start:end], self._calibration, self._mask[place], maps)
+            part = logits[:, start:end]
+            if self._objects:
+                cores = outputs[CORES][0, start:end]
+                np.greater(cores, 0, out=self._cores[place])
+                if self._core_maps is not None:
+                    self._core_maps[place] = 1 / (1 + np.exp(-np.clip(cores, -_FAR, _FAR)))
+                maps = np.empty(part.shape, np.float32) if maps is None else maps
+            self._sure += decide(part, self._calibration, self._mask[place], maps)
+            if self._objects and maps is not None:
+                own = np.take_along_axis(maps, self._mask[place][None].astype(np.intp), axis=0)[0]
+                self._sureness[place] = as_levels(own)
 
     def finish(self) -> Segmentation:
         """Return the prediction, its small patches and holes cleared away.
@@ -74,8 +98,13 @@ class MaskCollector:
             raise ValueError(f"Rows {self._next} to {len(mask)} of the picture were not answered.")
         tidy(mask, calibration.smallest, calibration.holes, len(self._labels))
         confidence = min(1.0, self._sure / max(1, mask.size))
+        found, numbers = None, None
+        if self._objects:
+            found, numbers = find_instances(mask, self._cores, self._sureness, self._objects)
+            found = replace(found, cores=self._core_maps)
         return Segmentation(
             mask=mask,
+            numbers=numbers,
             pixels=tuple(int(n) for n in count_pixels(mask, len(self._labels))),
             size=(int(mask.shape[0]), int(mask.shape[1])),
             confidence=confidence,
@@ -83,6 +112,7 @@ class MaskCollector:
             probabilities=self._maps,
             labels=self._labels,
             offsets=calibration.offsets,
+            instances=found,
         )
 
 

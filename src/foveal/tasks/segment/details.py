@@ -29,8 +29,8 @@ def analyse(
 
     Returns:
         `classes` (a table), `confusion` (pixels), `pictures` (Dice of each, sorted, with its
-        confidence), `empty` (what pictures without anything to find got) and `highlights`
-        (sentences for people).
+        confidence), `empty` (what pictures without anything to find got), `objects` (a table, where
+        they are told apart) and `highlights` (sentences for people).
     """
     counts = take_apart(rows, len(labels))
     details: JsonObject = {
@@ -43,6 +43,8 @@ def analyse(
         "empty": _empty(counts, counted),
         "right_dice": RIGHT_DICE,
     }
+    if counts.objects is not None:
+        details["objects"] = _object_table(counts.objects, labels)
     details["highlights"] = _highlights(details)
     return details
 
@@ -68,6 +70,33 @@ def _class_table(
         entry["answered_pixels"] = int(said[:, i].sum())
         entry["pictures"] = int((true[:, i] > 0).sum())
         entry["dices"] = _spread(each.dice[:, i])
+        table.append(entry)
+    return table
+
+
+def _object_table(counts: NDArray[np.float64], labels: tuple[str, ...]) -> list[JsonObject]:
+    """Return for each label with objects how many there are, and its scores.
+
+    Args:
+        counts: (N, C, 6), see `matching.OBJECT_COUNTS`.
+        labels: The C names.
+    """
+    each = metrics.instance_scores(counts)
+    total = metrics.instance_scores(counts.sum(axis=0))
+    _, matched, false, missed, *_ = counts.sum(axis=0).T
+    table = []
+    for i, name in enumerate(labels):
+        if matched[i] + false[i] + missed[i] == 0:
+            continue
+        entry: JsonObject = {
+            "label": name,
+            "true": int(matched[i] + missed[i]),
+            "answered": int(matched[i] + false[i]),
+            "matched": int(matched[i]),
+        }
+        for score in each:
+            entry[score] = _plain(metrics.mean_known(each[score][:, i]))
+            entry[f"{score}_global"] = _plain(total[score][i])
         table.append(entry)
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,12 @@ from foveal.render import original_pixels
 from foveal.render.masks import palette
 from foveal.tasks.segment.boundary import edges
 from foveal.tasks.segment.counting import strips
+from foveal.tasks.segment.instances import rims
 from foveal.types import BACKGROUND, IGNORED, Image, Mask, Picture
 
 _ALPHA = 0.45
+# Those of neighbours in reading order differ, and most neighbours are told apart.
+_OBJECT_COLORS = 12
 
 # Of Okabe and Ito's colours (https://jfly.uni-koeln.de/color/): apart for colour-blind eyes too.
 TRUE_COLOR, FALSE_COLOR, MISSED_COLOR = (0, 158, 115), (230, 159, 0), (213, 72, 160)
@@ -46,6 +50,20 @@ def draw_mask(picture: Picture, mask: Mask, labels: Sequence[str]) -> Image:
     if BACKGROUND in labels:
         colors[list(labels).index(BACKGROUND)] = None
     return _tinted(original_pixels(picture), mask, colors)
+
+
+def draw_objects(picture: Picture, numbers: NDArray[np.integer[Any]]) -> Image:
+    """Return the picture with each object in a colour of its own; those of far objects repeat.
+
+    Args:
+        picture: The picture.
+        numbers: (h, w) number of the object at each pixel, 0 for none.
+
+    Returns:
+        (H, W, 3) uint8 RGB in original pixels.
+    """
+    colors = palette([str(i) for i in range(_OBJECT_COLORS)])
+    return _tinted(original_pixels(picture), numbers, [None, *colors], by_number=True)
 
 
 def draw_errors(picture: Picture, mask: Mask, truth: Mask, labels: Sequence[str]) -> Image:
@@ -82,13 +100,20 @@ def _kinds(answer: Mask, truth: Mask, ground: int) -> Mask:
     return kinds
 
 
-def _tinted(base: Image, values: Mask, colors: Sequence[tuple[int, int, int] | None]) -> Image:
+def _tinted(
+    base: Image,
+    values: NDArray[np.integer[Any]],
+    colors: Sequence[tuple[int, int, int] | None],
+    *,
+    by_number: bool = False,
+) -> Image:
     """Lay each value's colour over the picture, and draw outlines where values meet.
 
     Args:
         base: (H, W, 3) uint8 RGB.
         values: (h, w) positions in `colors`, resampled to the nearest.
         colors: RGB, or None where the picture stays as it is.
+        by_number: Whether values are numbers, which take the colours after the first in turn.
     """
     height, width = base.shape[:2]
     painted = base.copy()
@@ -98,7 +123,9 @@ def _tinted(base: Image, values: Mask, colors: Sequence[tuple[int, int, int] | N
     for start, end in strips(height, width):
         top, bottom = max(0, start - breadth), min(height, end + breadth)
         shown = values[np.ix_(rows[top:bottom], columns)]
-        outline = edges(shown)
+        outline = rims(shown) if by_number else edges(shown.astype(np.uint8, copy=False))
+        if by_number:
+            shown = np.where(shown > 0, 1 + (shown - 1) % (len(colors) - 1), 0)
         for _ in range(breadth - 1):
             outline[:, 1:] |= outline[:, :-1]
             outline[1:] |= outline[:-1]

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from foveal.errors import RecipeError
 from foveal.models.torchvision_shim import import_smp
+from foveal.tasks.segment.collecting import CORES
 from foveal.tasks.training import Head, LevelsHead, at_least_float32
 
 # Of the last blocks of the U-Net, finest last: those of segmentation-models-pytorch.
@@ -49,6 +50,7 @@ def build_decoder(
     strides: tuple[int, ...],
     classes: int,
     *,
+    cores: bool = False,
     dropout: float,
 ) -> Head:
     """Return the head that a decoder's name stands for.
@@ -58,6 +60,7 @@ def build_decoder(
         channels: Channels of the backbone's maps, finest first.
         strides: Strides of the same maps.
         classes: Labels of the task.
+        cores: Whether the cores of objects are answered too.
         dropout: Share of channels dropped before the last convolution.
 
     Raises:
@@ -77,7 +80,7 @@ def build_decoder(
             hint="use --set task_options.decoder=unet, or --backbone efficientnet_lite0",
         )
     decoders: dict[str, Callable[..., Head]] = {"unet": UnetHead, "fpn": FpnHead, "fcn8s": FcnHead}
-    return decoders[name](maps, classes, dropout=dropout)
+    return decoders[name](maps, classes, cores=cores, dropout=dropout)
 
 
 @final
@@ -90,27 +93,29 @@ class UnetHead(LevelsHead):
     Args:
         maps: Those of the backbone that are used.
         classes: Labels of the task.
+        cores: Whether the cores of objects are answered too.
         dropout: Share of channels dropped before the last convolution.
     """
 
-    def __init__(self, maps: Maps, classes: int, *, dropout: float) -> None:
+    def __init__(self, maps: Maps, classes: int, *, cores: bool = False, dropout: float) -> None:
         super().__init__(maps.levels)
+        self.classes = classes
         self.stride = maps.strides[0]
         widths = _UNET_CHANNELS[-len(maps.channels) :]
         self.decoder: nn.Module = import_smp().decoders.unet.decoder.UnetDecoder(
             encoder_channels=(3, *maps.channels), decoder_channels=widths, n_blocks=len(widths)
         )
         self.dropout = nn.Dropout2d(dropout)
-        self.classify = nn.Conv2d(widths[-1], classes, 3, padding=1)
+        self.classify = nn.Conv2d(widths[-1], classes + cores, 3, padding=1)
 
     def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Return `logits`, (N, classes, H, W) float32."""
+        """Return `logits`, (N, classes, H, W), and with cores `cores`, (N, 1, H, W), float32."""
         used = self.reduce(features)
         height, width = (int(side) * self.stride for side in used[0].shape[2:])
         # The decoder asks the first map for its size alone: that of the tile.
         whole = used[0].new_empty((1, 1, height, width))
         decoded = self.decoder([whole, *used])
-        return {"logits": at_least_float32(self.classify(self.dropout(decoded)))}
+        return _outputs(self.classify(self.dropout(decoded)), self.classes)
 
 
 @final
@@ -123,23 +128,25 @@ class FpnHead(LevelsHead):
     Args:
         maps: Those of the backbone that are used.
         classes: Labels of the task.
+        cores: Whether the cores of objects are answered too.
         dropout: Share of channels dropped before the last convolution.
     """
 
-    def __init__(self, maps: Maps, classes: int, *, dropout: float) -> None:
+    def __init__(self, maps: Maps, classes: int, *, cores: bool = False, dropout: float) -> None:
         super().__init__(maps.levels)
+        self.classes = classes
         self.stride = maps.strides[-_FPN_LEVELS]
         self.decoder: Any = import_smp().decoders.fpn.decoder.FPNDecoder(
             encoder_channels=[3, *maps.channels],
             encoder_depth=len(maps.channels),
             dropout=dropout,
         )
-        self.classify = nn.Conv2d(self.decoder.out_channels, classes, 1)
+        self.classify = nn.Conv2d(self.decoder.out_channels, classes + cores, 1)
 
     def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Return `logits`, (N, classes, H, W) float32."""
+        """Return `logits`, (N, classes, H, W), and with cores `cores`, (N, 1, H, W), float32."""
         scores = self.classify(self.decoder(list(self.reduce(features))))
-        return {"logits": at_least_float32(_enlarge(scores, self.stride))}
+        return _outputs(_enlarge(scores, self.stride), self.classes)
 
 
 @final
@@ -152,24 +159,36 @@ class FcnHead(LevelsHead):
     Args:
         maps: Those of the backbone that are used.
         classes: Labels of the task.
+        cores: Whether the cores of objects are answered too.
         dropout: Share of channels dropped before the scores.
     """
 
-    def __init__(self, maps: Maps, classes: int, *, dropout: float) -> None:
+    def __init__(self, maps: Maps, classes: int, *, cores: bool = False, dropout: float) -> None:
         super().__init__(maps.levels)
+        self.classes = classes
         self.first = next(i for i, stride in enumerate(maps.strides) if stride >= _FCN_STRIDE)
         self.stride = maps.strides[self.first]
         self.dropout = nn.Dropout2d(dropout)
-        self.scores = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in maps.channels[self.first :])
+        self.scores = nn.ModuleList(
+            nn.Conv2d(c, classes + cores, 1) for c in maps.channels[self.first :]
+        )
 
     def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Return `logits`, (N, classes, H, W) float32."""
+        """Return `logits`, (N, classes, H, W), and with cores `cores`, (N, 1, H, W), float32."""
         maps = self.reduce(features)[self.first :]
         scores = [score(self.dropout(m)) for score, m in zip(self.scores, maps, strict=True)]
         total = scores[-1]
         for finer in reversed(scores[:-1]):
             total = finer + _enlarge(total, 2)
-        return {"logits": at_least_float32(_enlarge(total, self.stride))}
+        return _outputs(_enlarge(total, self.stride), self.classes)
+
+
+def _outputs(scores: Tensor, classes: int) -> dict[str, Tensor]:
+    """Return the scores by name: those of the classes come first, that of the cores last."""
+    scores = at_least_float32(scores)
+    if scores.shape[1] == classes:
+        return {"logits": scores}
+    return {"logits": scores[:, :classes], CORES: scores[:, classes:]}
 
 
 def _enlarge(scores: Tensor, factor: int) -> Tensor:

@@ -44,6 +44,21 @@ class SegmentOptions:
             "part of the masks."
         ),
     ] = False
+    instances: Annotated[
+        Literal["none", "patches", "objects"],
+        About(
+            "Tell objects that touch apart. What an object is in the masks: `patches`, a connected "
+            "patch of a label; `objects`, a value of its own in each mask, or an outline."
+        ),
+    ] = "none"
+    core_px: Annotated[
+        int,
+        About(
+            "How far, in pixels of the model input, the core of an object is from its edge.",
+            ge=1,
+            le=32,
+        ),
+    ] = 3
 
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from foveal.errors import TargetError
 from foveal.tasks.prediction import Prediction
+from foveal.tasks.segment.instances import Instances
 from foveal.types import BACKGROUND, Image, JsonObject, Labels, Mask, Picture
 
 Maps: TypeAlias = NDArray[np.floating[Any]]
@@ -29,6 +30,8 @@ class Segmentation(Prediction):
         probabilities: (C, H, W) calibrated probabilities in original pixels; None unless requested.
         labels: The C label names.
         offsets: Log odds added to each label before one was chosen for each pixel; empty for none.
+        instances: The objects of the labels but the background; None where the bundle does not tell
+            them apart.
     """
 
     pixels: tuple[int, ...]
@@ -36,6 +39,7 @@ class Segmentation(Prediction):
     probabilities: Maps | None
     labels: tuple[str, ...]
     offsets: tuple[float, ...] = ()
+    instances: Instances | None = None
 
     def __eq__(self, other: object) -> bool:
         """Compare the masks without the probabilities."""
@@ -51,7 +55,7 @@ class Segmentation(Prediction):
 
     @property
     def _found(self) -> tuple[object, ...]:
-        return self.labels, self.size, self.pixels
+        return self.labels, self.size, self.pixels, len(self.instances or ())
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -71,6 +75,9 @@ class Segmentation(Prediction):
         words = _listed(found[:_NAMED])
         if len(found) > _NAMED:
             words += f" and {len(found) - _NAMED} more"
+        if words and self.instances is not None:
+            count = len(self.instances)
+            words = f"{count:,} object{'' if count == 1 else 's'}: {words}"
         return f"{words or f'only {BACKGROUND}'}; {100 * self.confidence:.1f} % sure"
 
     @property
@@ -128,12 +135,20 @@ class Segmentation(Prediction):
     def draw(self, picture: Picture) -> Image:
         """Return the picture under the colours of the mask, with outlines."""
         # Imported late: drawing costs a tenth of the start of `foveal predict`, which needs none.
-        from foveal.tasks.segment.draw import draw_mask
+        from foveal.tasks.segment.draw import draw_mask, draw_objects
 
+        if self.numbers is not None:
+            return draw_objects(picture, self.numbers)
         return draw_mask(picture, self.known_mask(), self.labels)
 
     def to_json(self) -> JsonObject:
-        """Return the labels with their shares and pixels, confidence, unsure and the size."""
+        """Return the labels with their shares and pixels, confidence, unsure and the size.
+
+        Where objects are told apart, `instances` has the label, area, box and score of each.
+        """
+        objects = {}
+        if self.instances is not None:
+            objects = {"instances": self.instances.to_json(self.labels)}
         return {
             "classes": [
                 {"name": name, "share": round(share, 6), "pixels": count}
@@ -142,6 +157,7 @@ class Segmentation(Prediction):
             "confidence": round(self.confidence, 6),
             "unsure": self.unsure,
             "size": list(self.size),
+            **objects,
         }
 
     def to_html(self) -> str:
@@ -152,8 +168,9 @@ class Segmentation(Prediction):
         return bar_chart([(n, s, f"{100 * s:.1f} %") for n, s in found], high=1.0) if found else ""
 
     def without_maps(self) -> Segmentation:
-        """Drop mask and probabilities."""
-        return replace(self, mask=None, probabilities=None)
+        """Drop the mask, the probabilities, and which pixels the objects consist of."""
+        found = None if self.instances is None else self.instances.without_maps()
+        return replace(self, mask=None, numbers=None, probabilities=None, instances=found)
 
 
 def _listed(shares: list[tuple[str, float]]) -> str:

@@ -20,8 +20,10 @@ def report_sections(details: JsonObject) -> list[ReportSection]:
     Args:
         details: From `details.analyse`.
     """
+    objects = [_objects(details["objects"])] if "objects" in details else []
     return [
         _pictures(details),
+        *objects,
         _classes(details["classes"]),
         _confusion(details["confusion"]),
         _empty(details["empty"]),
@@ -81,6 +83,28 @@ def _classes(entries: Sequence[JsonObject]) -> ReportSection:
             (("class", "pictures that hold it", *titles, "boundary F1"), means),
             (("class", "true pixels", "answered pixels", *titles), totals),
         ),
+    )
+
+
+def _objects(entries: Sequence[JsonObject]) -> ReportSection:
+    scores = ("pq", "sq", "rq", "aji")
+    rows = tuple(
+        (
+            entry["label"],
+            *(f"{entry[key]:,}" for key in ("true", "answered", "matched")),
+            *(percent(entry[score]) for score in scores),
+            *(percent(entry[f"{score}_global"]) for score in scores),
+        )
+        for entry in entries
+    )
+    titles = ("PQ", "SQ", "RQ", "AJI")
+    header = ("class", "true objects", "answered", "matched", *titles)
+    return ReportSection(
+        title="Objects",
+        note="An answered object matches a true one if their IoU is over a half. RQ is the F1 of "
+        "the matches, SQ their mean IoU, PQ the product; AJI is the share of all pixels of objects "
+        "that are in the right one. First the means over pictures, then all objects together.",
+        tables=(((*header, *(f"{title}, all" for title in titles)), rows),),
     )
 
 

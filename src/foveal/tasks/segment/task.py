@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias, final
+from typing import Any, ClassVar, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +18,19 @@ from foveal.data.source import TargetKind
 from foveal.errors import RecipeError, TargetError
 from foveal.tasks.base import Baseline, MetricWords, OutputBatch, ReportSection, Rows, TiledTask
 from foveal.tasks.segment import analysis, calibrate
-from foveal.tasks.segment.collecting import MaskCollector
+from foveal.tasks.segment.collecting import CORES, MaskCollector
 from foveal.tasks.segment.counting import count_values
+from foveal.tasks.segment.instances import find_instances
+from foveal.tasks.segment.matching import object_counts
 from foveal.tasks.segment.options import (
     SegmentOptions,
     counted_labels,
     ordered,
 )
-from foveal.tasks.segment.prediction import Segmentation
+from foveal.tasks.segment.prediction import Maps, Segmentation
 from foveal.tasks.segment.voting import vote
 from foveal.types import (
+    BACKGROUND,
     IGNORED,
     Calibration,
     Frame,
@@ -61,6 +64,9 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         "patches and holes smaller than calibration.smallest and calibration.holes are filled. The "
         "confidence is the mean over the pixels of the softmax of logits / "
         "calibration.temperature at the pixel's label before patches and holes are filled. "
+        "With cores, each patch of pixels with cores above 0 within one label is an object, and "
+        "grows through the pixels of its label, all at the same pace; a patch of a label without "
+        "such pixels is one object. "
         "An answer is unsure when its confidence is below "
         "calibration.unsure_below or unfamiliarity, where the network gives it, is above 1 for "
         "more than a quarter of the tiles."
@@ -94,6 +100,14 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         "pixel_accuracy_global": MetricWords(
             "Pixel accuracy, global", "of the pixels of all pictures together"
         ),
+        "pq": MetricWords("PQ", "panoptic quality of objects, SQ times RQ, mean over pictures"),
+        "sq": MetricWords("SQ", "mean IoU of the objects that match (IoU over a half)"),
+        "rq": MetricWords("RQ", "F1 of objects that match, mean over pictures"),
+        "aji": MetricWords("AJI", "aggregated Jaccard index of objects, mean over pictures"),
+        "pq_global": MetricWords("PQ, global", "over the objects of all pictures together"),
+        "sq_global": MetricWords("SQ, global", "over the objects of all pictures together"),
+        "rq_global": MetricWords("RQ, global", "over the objects of all pictures together"),
+        "aji_global": MetricWords("AJI, global", "over the objects of all pictures together"),
     }
     right_when: ClassVar[str] = (
         f"a Dice of at least {analysis.RIGHT_DICE:.2f}, with at least "
@@ -115,6 +129,11 @@ class SegmentTask(TiledTask[Target, Segmentation]):
                 f"A mask can have at most {IGNORED} labels. Received: {len(self.labels)}.",
                 hint="merge classes in the masks",
             )
+
+    @classmethod
+    def has_objects(cls, options: Mapping[str, Any]) -> bool:
+        """Return whether `instances` is `objects`."""
+        return options.get("instances") == "objects"
 
     @classmethod
     def fit_labels(cls, raws: Iterable[RawTarget]) -> Labels:
@@ -156,13 +175,27 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         return counted_labels(self.labels.names, with_background=self.options.count_background)
 
     @property
+    def objects(self) -> tuple[int, ...]:
+        """Return the positions of the labels whose objects are told apart."""
+        if self.options.instances == "none":
+            return ()
+        return tuple(i for i, name in enumerate(self.labels.names) if name != BACKGROUND)
+
+    @property
+    def epoch_metric(self) -> str:
+        """PQ where objects are told apart: the Dice is at its best long before they are."""
+        return "pq" if self.objects else self.primary_metric
+
+    @property
     def core_outputs(self) -> tuple[str, ...]:
-        """Return the only output's name."""
-        return ("logits",)
+        """Return the names of what a mask is made from."""
+        return ("logits", CORES) if self.objects else ("logits",)
 
     def output_specs(self) -> tuple[TensorSpec, ...]:
-        """Return the logits: a score for each label at each pixel of the tile."""
-        return (TensorSpec("logits", "float32", (None, len(self.labels), None, None)),)
+        """Return the logits, and the log odds of cores where objects are told apart."""
+        logits = TensorSpec("logits", "float32", (None, len(self.labels), None, None))
+        cores = TensorSpec(CORES, "float32", (None, 1, None, None))
+        return (logits, cores) if self.objects else (logits,)
 
     def decode(
         self, outputs: Outputs, frames: Sequence[Frame], calibration: Calibration
@@ -173,10 +206,11 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         Whole pictures go through `collect`.
         """
         answers = []
-        for logits, _ in zip(outputs["logits"], frames, strict=True):
-            size = (int(logits.shape[1]), int(logits.shape[2]))
-            collector = MaskCollector(size, self.labels.names, calibration, maps=np.float32)
-            collector.add(0, {"logits": logits})
+        for i in range(len(frames)):
+            maps = {name: outputs[name][i] for name in self.core_outputs}
+            size = (int(maps["logits"].shape[1]), int(maps["logits"].shape[2]))
+            collector = self._collector(size, calibration, np.float32)
+            collector.add(0, maps)
             answers.append(collector.finish())
         return answers
 
@@ -184,8 +218,15 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         self, frame: Frame, calibration: Calibration, *, explain: bool = False
     ) -> MaskCollector:
         """Return what takes the bands of one picture; with `explain` it keeps probabilities."""
-        maps = np.float16 if explain else None
-        return MaskCollector(frame.original, self.labels.names, calibration, maps=maps)
+        return self._collector(frame.original, calibration, np.float16 if explain else None)
+
+    def _collector(
+        self,
+        size: tuple[int, int],
+        calibration: Calibration,
+        maps: type[np.float16] | type[np.float32] | None,
+    ) -> MaskCollector:
+        return MaskCollector(size, self.labels.names, calibration, maps=maps, objects=self.objects)
 
     def measure(self, prediction: Segmentation, target: Target) -> NDArray[np.float64]:
         """Return one row of sums over pixels; its layout is `analysis.ROW_LAYOUT`.
@@ -198,10 +239,14 @@ class SegmentTask(TiledTask[Target, Segmentation]):
                 f"The mask has {target.shape[0]} x {target.shape[1]} pixels. Expected the size of "
                 f"the picture, {prediction.size[0]} x {prediction.size[1]}."
             )
+        objects, found, numbers = None, prediction.instances, prediction.numbers
+        if self.objects and found is not None and numbers is not None:
+            objects = object_counts(found, numbers, target, len(self.labels), self.objects)
         return analysis.row(
             prediction.known_mask(),
             target,
             prediction.confidence,
+            objects,
             classes=len(self.labels),
             boundary_px=self.options.boundary_px,
         )
@@ -247,6 +292,7 @@ class SegmentTask(TiledTask[Target, Segmentation]):
             "classes": {"type": "array", "items": classes},
             "confidence": share,
             "unsure": {"type": "boolean"},
+            **({"instances": self._instances_schema()} if self.objects else {}),
             "size": {
                 "description": "Height and width of the mask: those of the upright picture",
                 "type": "array",
@@ -257,6 +303,37 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         }
         return {"type": "object", "required": list(properties), "properties": properties}
 
+    def _instances_schema(self) -> JsonObject:
+        count = {"type": "integer", "minimum": 0}
+        properties: JsonObject = {
+            "label": {"enum": [self.labels.names[i] for i in self.objects]},
+            "area": {"description": "In pixels", "type": "integer", "minimum": 1},
+            "box": {
+                "description": "x0, y0, x1, y1 in pixels, the end open",
+                "type": "array",
+                "items": count,
+                "minItems": 4,
+                "maxItems": 4,
+            },
+            "score": {
+                "description": "Mean probability of the label over the object's pixels",
+                "type": "number",
+                "minimum": 0,
+                "maximum": 1,
+            },
+        }
+        item = {
+            "type": "object",
+            "required": list(properties),
+            "properties": properties,
+            "additionalProperties": False,
+        }
+        return {
+            "description": "The objects; number i + 1 in the map of instances is the i-th of them",
+            "type": "array",
+            "items": item,
+        }
+
     def agreement(self, first: Segmentation, second: Segmentation) -> tuple[float, float]:
         """Return the share of equal pixels, and the largest difference of a probability.
 
@@ -265,20 +342,31 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         if first.size != second.size:
             return 0.0, math.inf
         one, other = first.known_mask(), second.known_mask()
-        share = np.count_nonzero(one == other) / max(1, one.size)
+        is_same = one == other
+        share = np.count_nonzero(is_same) / max(1, one.size)
         if first.probabilities is None or second.probabilities is None:
             return share, abs(first.confidence - second.confidence)
-        difference = first.probabilities.astype(np.float32) - second.probabilities
-        return share, float(np.abs(difference).max(initial=0.0))
+        difference = _difference(first.probabilities, second.probabilities)
+        if first.instances is None or second.instances is None:
+            return share, difference
+        cores, others = first.instances.cores, second.instances.cores
+        if cores is None or others is None:
+            return share, difference
+        share = np.count_nonzero(is_same & ((cores > 0.5) == (others > 0.5))) / max(1, one.size)
+        return share, max(difference, _difference(cores, others))
 
     def vote(self, predictions: Sequence[Segmentation]) -> Segmentation:
         """Take the mean of the probabilities, or for each pixel what most masks say."""
-        return vote(predictions)
+        return vote(predictions, self.objects, self.options.core_px)
 
     def draw_target(self, picture: Picture, target: Target) -> Image:
-        """Return the picture under the colours of the true mask."""
-        from foveal.tasks.segment.draw import draw_mask
+        """Return the picture under the colours of the true mask, or of its objects."""
+        from foveal.tasks.segment.draw import draw_mask, draw_objects
 
+        if self.objects:
+            none = np.zeros(target.shape, np.bool_)
+            _, numbers = find_instances(target, none, none.view(np.uint8), self.objects)
+            return draw_objects(picture, numbers)
         return draw_mask(picture, target, self.labels.names)
 
     def draw_beside(
@@ -307,6 +395,11 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         from foveal.tasks.segment import report
 
         return report.report_sections(details)
+
+
+def _difference(first: Maps, second: Maps) -> float:
+    """Return the largest difference of two maps of probabilities."""
+    return float(np.abs(first.astype(np.float32) - second).max(initial=0.0))
 
 
 TASK = SegmentTask

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from foveal.recipe import ModelOptions, Recipe, TrainOptions
 from foveal.tasks.facts import DataFacts
+from foveal.tasks.segment.collecting import CORES
 from foveal.tasks.segment.defaults import choose_recipe, unused_keys
 from foveal.tasks.segment.heads import build_decoder
 from foveal.tasks.segment.task import SegmentTask
@@ -58,6 +59,7 @@ class SegmentTraining(TaskTraining[SegmentTask]):
             channels,
             strides,
             len(self.task.labels),
+            cores=bool(self.task.objects),
             dropout=options.dropout or 0.0,
         )
 
@@ -104,7 +106,57 @@ class SegmentTraining(TaskTraining[SegmentTask]):
         total, pixels = batch_total(torch.stack([entropy.sum(), known.sum().to(entropy.dtype)]))
         cross_entropy = total / pixels.clamp(min=1)
         dice = _dice_loss(logits, mask, known)
-        return {"loss": cross_entropy + dice, "cross_entropy": cross_entropy, "dice": dice}
+        losses = {"loss": cross_entropy + dice, "cross_entropy": cross_entropy, "dice": dice}
+        if self.task.objects:
+            cores = self._cores_loss(outputs[CORES].float(), targets[MASK], known, weight)
+            losses |= {"loss": losses["loss"] + cores, "cores": cores}
+        return losses
+
+    def _cores_loss(
+        self, odds: Tensor, mask: Tensor, known: Tensor, weight: Tensor | None
+    ) -> Tensor:
+        """Return the cross entropy of the cores plus 1 - their Dice.
+
+        Args:
+            odds: (N, 1, H, W) log odds.
+            mask: (N, H, W) classes, or `IGNORED`.
+            known: (N, H, W) whether a pixel is not ignored.
+            weight: (N,) of the samples, or None for equal ones.
+        """
+        is_core = core_targets(mask, self.task.options.core_px)
+        objects = torch.tensor(self.task.objects, device=mask.device)
+        is_core &= torch.isin(mask, objects.to(mask.dtype))
+        entropy = functional.binary_cross_entropy_with_logits(
+            odds[:, 0], is_core.to(odds.dtype), reduction="none"
+        )
+        entropy = entropy * known
+        if weight is not None:
+            entropy = entropy * weight[:, None, None]
+        total, pixels = batch_total(torch.stack([entropy.sum(), known.sum().to(entropy.dtype)]))
+        # As of two classes, of which the second is known by its log odds alone.
+        pair = torch.cat([torch.zeros_like(odds), odds], dim=1)
+        loss: Tensor = total / pixels.clamp(min=1) + _dice_loss(pair, is_core, known)
+        return loss
+
+
+def core_targets(mask: Tensor, depth: int) -> Tensor:
+    """Return which pixels have no other class within `depth` rows and columns, (N, H, W) bool.
+
+    What is beyond the edge of a crop is not known, and takes nothing away.
+
+    Args:
+        mask: (N, H, W) classes.
+        depth: In pixels.
+    """
+    values = mask.float()[:, None]
+    side = 2 * depth + 1
+
+    def largest(numbers: Tensor) -> Tensor:
+        rows = functional.max_pool2d(numbers, (side, 1), 1, (depth, 0))
+        return functional.max_pool2d(rows, (1, side), 1, (0, depth))
+
+    is_core: Tensor = (largest(values) == -largest(-values))[:, 0]
+    return is_core
 
 
 def _dice_loss(logits: Tensor, mask: Tensor, known: Tensor) -> Tensor:

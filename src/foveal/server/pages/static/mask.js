@@ -1,6 +1,6 @@
 // One mask: the picture under its colours, what each class takes of it, and both as files.
 
-import { readMask } from "./png.js";
+import { readMask, readNumbers } from "./png.js";
 import { Viewer } from "./viewer.js";
 import { percent } from "./words.js";
 
@@ -13,12 +13,13 @@ export async function drawMask(card, answer) {
   const { classes } = answer;
   const found = foundIn(answer);
   const headline = card.show(".headline", " ");
-  headline.replaceChildren(...headlineParts(found));
+  headline.replaceChildren(...objectParts(answer), ...headlineParts(found));
   card.show(".certainty", `${percent(answer.confidence)} mean confidence over its pixels`);
-  const bytes = Uint8Array.from(atob(answer.mask.png_b64), (character) => character.charCodeAt(0));
+  const bytes = decoded(answer.mask.png_b64);
   let mask;
   try {
     mask = await readMask(bytes);
+    if (answer.instances) mask.numbers = await readNumbers(decoded(answer.mask.instances_png_b64));
   } catch {
     card.show(".error", "This browser is too old to show the mask.");
     return;
@@ -33,19 +34,32 @@ export async function drawMask(card, answer) {
   drawLegend(card, viewer, classes);
   const isSeen = await viewer.open();
   if (!isSeen) card.setNote("This browser cannot show the picture itself, only its mask.");
-  listen(element, viewer, classes);
+  listen(element, viewer, answer);
   offerFiles(card, viewer, bytes);
+}
+
+function decoded(base64) {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
 // What a screen reader hears when the answer comes.
 export function maskSummary(answer) {
   const found = foundIn(answer).map(({ name, share }) => `${name} ${shareText(share)}`);
-  return `${found.join(", ") || "nothing found"}; ${percent(answer.confidence)} sure`;
+  const count = answer.instances?.length ? `${objectsText(answer)}: ` : "";
+  return `${count}${found.join(", ") || "nothing found"}; ${percent(answer.confidence)} sure`;
 }
 
 function foundIn({ classes }) {
   const found = classes.filter(({ name, pixels }) => pixels > 0 && name !== BACKGROUND);
   return found.sort((a, b) => b.share - a.share);
+}
+
+function objectsText({ instances }) {
+  return `${instances.length.toLocaleString("en")} object${instances.length === 1 ? "" : "s"}`;
+}
+
+function objectParts(answer) {
+  return answer.instances?.length ? [`${objectsText(answer)}: `] : [];
 }
 
 function headlineParts(found) {
@@ -107,7 +121,7 @@ function legendRow({ name, share, pixels }, i, viewer) {
   return row;
 }
 
-function listen(element, viewer, classes) {
+function listen(element, viewer, { classes, instances }) {
   const slider = element.querySelector(".opacity input");
   const said = element.querySelector(".opacity-share");
   slider.value = 100 * viewer.look.opacity;
@@ -126,7 +140,15 @@ function listen(element, viewer, classes) {
   const readout = element.querySelector(".readout");
   viewer.stage.addEventListener("pointermove", (event) => {
     const here = viewer.at(...viewer.place(event));
-    readout.textContent = here ? `${classes[here.value].name} · ${here.column}, ${here.row}` : "";
+    if (!here) {
+      readout.textContent = "";
+      return;
+    }
+    const object = here.number ? instances[here.number - 1] : null;
+    const words = object
+      ? `${object.label} ${here.number}, ${object.area.toLocaleString("en")} px, ${percent(object.score)}`
+      : classes[here.value].name;
+    readout.textContent = `${words} · ${here.column}, ${here.row}`;
   });
   viewer.stage.addEventListener("pointerleave", () => { readout.textContent = ""; });
 }

@@ -5,6 +5,11 @@
 const OUTLINE_PX = 1.5;
 // From this scale on the picture's own pixels are shown.
 const SQUARE_PIXELS = 3;
+// Of objects, in turn by their numbers: those of foveal.render.masks.
+const OBJECT_COLORS = [
+  [0, 158, 115], [240, 228, 66], [0, 114, 178], [230, 159, 0], [86, 180, 233], [213, 94, 0],
+  [204, 121, 167], [83, 230, 76], [242, 166, 191], [22, 106, 156], [217, 230, 76], [226, 166, 242],
+];
 
 // `view`: pixels of the canvas for each of the mask, and where the mask's corner lies.
 // `look`: opacity in [0, 1], whether only outlines are drawn, and which classes are shown.
@@ -47,24 +52,35 @@ function paintMask(pen, mask, view, look, ratio) {
   if (width <= 0 || height <= 0) return;
   const columns = places(x0 - view.x, width, view.scale, mask.width);
   const rows = places(y0 - view.y, height, view.scale, mask.height);
-  const values = sampled(mask, rows, columns);
+  const values = sampled(mask.values, mask.width, rows, columns);
+  const numbers = mask.numbers ? sampled(mask.numbers, mask.width, rows, columns) : null;
+  const parts = numbers ?? values;
   const image = new ImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
   const fill = shades(mask.colors, look, look.outlinesOnly ? 0 : look.opacity);
   // Outlines stay visible where the areas let the picture through.
-  const line = shades(mask.colors, look, Math.min(1, 2 * look.opacity));
+  const opaque = Math.min(1, 2 * look.opacity);
+  const line = shades(mask.colors, look, opaque);
+  const everything = { shown: OBJECT_COLORS.map(() => true) };
+  const objectFill = shades(OBJECT_COLORS, everything, look.outlinesOnly ? 0 : look.opacity);
+  const objectLine = shades(OBJECT_COLORS, everything, opaque);
   const breadth = Math.max(1, Math.round(OUTLINE_PX * ratio));
   for (let row = 0, i = 0; row < height; row += 1) {
     const up = row >= breadth ? -breadth * width : 0;
     const down = row < height - breadth ? breadth * width : 0;
     for (let column = 0; column < width; column += 1, i += 1) {
-      const value = values[i];
+      const part = parts[i];
       const left = column >= breadth ? -breadth : 0;
       const right = column < width - breadth ? breadth : 0;
       const isEdge =
-        values[i + up] !== value || values[i + down] !== value ||
-        values[i + left] !== value || values[i + right] !== value;
-      pixels[i] = (isEdge ? line : fill)[value];
+        parts[i + up] !== part || parts[i + down] !== part ||
+        parts[i + left] !== part || parts[i + right] !== part;
+      const value = values[i];
+      if (numbers && part > 0 && look.shown[value]) {
+        pixels[i] = (isEdge ? objectLine : objectFill)[(part - 1) % OBJECT_COLORS.length];
+      } else {
+        pixels[i] = (isEdge ? line : fill)[value];
+      }
     }
   }
   // Drawn from a canvas of its own: pixels that are put replace those below, whatever their alpha.
@@ -82,13 +98,13 @@ function places(offset, count, scale, limit) {
   return found;
 }
 
-function sampled(mask, rows, columns) {
-  const values = new Uint8Array(rows.length * columns.length);
+function sampled(map, width, rows, columns) {
+  const values = new map.constructor(rows.length * columns.length);
   let i = 0;
   for (const row of rows) {
-    const start = row * mask.width;
+    const start = row * width;
     for (const column of columns) {
-      values[i] = mask.values[start + column];
+      values[i] = map[start + column];
       i += 1;
     }
   }

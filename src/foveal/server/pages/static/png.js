@@ -1,10 +1,11 @@
-// Reads the values of a palette PNG. A canvas would give colours instead, which some browsers
+// Reads the values of a palette PNG, or of a grey one of 16 bits. A canvas would give colours instead, which some browsers
 // change on purpose, and of which a large picture has more than a canvas may hold.
 
 const SIGNATURE_BYTES = 8;
 const CHUNK_HEAD_BYTES = 8;
 const CHUNK_TAIL_BYTES = 4;
 const PALETTE = 3;
+const GREY = 0;
 
 export async function readMask(bytes) {
   const { header, colors, parts } = chunks(bytes);
@@ -12,6 +13,18 @@ export async function readMask(bytes) {
   const { width, height, depth } = header;
   const packed = unfiltered(await inflated(parts), height, Math.ceil((width * depth) / 8));
   return { width, height, colors, values: depth === 8 ? packed : unpacked(packed, header) };
+}
+
+// The number of the object at each pixel, from 1; 0 for none. Of more than 65,535 objects the PNG
+// has colours, and null is returned.
+export async function readNumbers(bytes) {
+  const { header, parts } = chunks(bytes);
+  if (!header || header.kind !== GREY || header.depth !== 16 || header.interlaced) return null;
+  const { width, height } = header;
+  const rows = unfiltered(await inflated(parts), height, 2 * width, 2);
+  const numbers = new Uint16Array(width * height);
+  for (let i = 0; i < numbers.length; i += 1) numbers[i] = (rows[2 * i] << 8) | rows[2 * i + 1];
+  return numbers;
 }
 
 function chunks(bytes) {
@@ -45,8 +58,8 @@ async function inflated(parts) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-// Undoes the filter that stands before each row; a pixel is never more than one byte here.
-function unfiltered(data, height, stride) {
+// Undoes the filter that stands before each row, of pixels of `size` bytes, at least one.
+function unfiltered(data, height, stride, size = 1) {
   const rows = new Uint8Array(height * stride);
   for (let row = 0; row < height; row += 1) {
     const from = row * (stride + 1);
@@ -55,9 +68,9 @@ function unfiltered(data, height, stride) {
     rows.set(data.subarray(from + 1, from + 1 + stride), to);
     if (filter === 0) continue;
     for (let i = to; i < to + stride; i += 1) {
-      const left = i > to ? rows[i - 1] : 0;
+      const left = i >= to + size ? rows[i - size] : 0;
       const above = row > 0 ? rows[i - stride] : 0;
-      const corner = i > to && row > 0 ? rows[i - stride - 1] : 0;
+      const corner = i >= to + size && row > 0 ? rows[i - stride - size] : 0;
       rows[i] += predicted(filter, left, above, corner);
     }
   }

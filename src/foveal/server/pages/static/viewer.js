@@ -12,7 +12,8 @@ const ARROW_PX = 60;
 const LINE_PX = 16;
 
 export class Viewer {
-  // `element`: the filled-in template. `file`: the picture. `mask`: what `readMask` gave.
+  // `element`: the filled-in template. `file`: the picture. `mask`: what `readMask` gave,
+  // with `numbers` where objects are told apart.
   constructor(element, file, mask) {
     Object.assign(this, { element, file, mask, overview: null, whole: null });
     this.stage = element.querySelector(".view-stage");
@@ -158,7 +159,8 @@ export class Viewer {
     const column = Math.floor((x - this.x) / this.scale);
     const row = Math.floor((y - this.y) / this.scale);
     if (column < 0 || row < 0 || column >= this.mask.width || row >= this.mask.height) return null;
-    return { row, column, value: this.mask.values[row * this.mask.width + column] };
+    const at = row * this.mask.width + column;
+    return { row, column, value: this.mask.values[at], number: this.mask.numbers?.[at] ?? 0 };
   }
 
   listen() {
