@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from foveal.train.distributed import Group
+from foveal.train.norm import SharedNormalisation
 from foveal.train.share import Share
 
 pytestmark = pytest.mark.slow
@@ -124,3 +127,28 @@ def test_one_process_alone_changes_nothing() -> None:
     assert group.gather({"a": 1}) == [{"a": 1}]
     assert group.joined_rows(part) is part
     assert group.share(5) == Share.whole(5)
+
+
+@pytest.mark.parametrize(
+    ("number", "tolerance"),
+    [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)],
+)
+def test_shared_normalisation_of_one_process_is_the_plain_one(
+    number: torch.dtype, tolerance: float
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    pixels = torch.randn(6, 5, 4, 3, generator=draw) * 3 + 1
+    wanted, weight = torch.randn(6, 5, 4, 3, generator=draw), torch.rand(5, generator=draw) + 0.5
+    found = []
+    for context in (nullcontext(), SharedNormalisation(lambda own: own[None], lambda own: own)):
+        inputs = pixels.to(number, memory_format=torch.channels_last).requires_grad_()
+        factors = weight.clone().requires_grad_()
+        with context:
+            normal = functional.batch_norm(
+                inputs, None, None, factors, torch.zeros_like(factors), training=True
+            )
+        normal.backward(wanted.to(number))
+        found.append((normal, inputs.grad, factors.grad))
+    for plain, shared in zip(*found, strict=True):
+        assert plain is not None and shared is not None
+        torch.testing.assert_close(shared, plain, atol=tolerance, rtol=tolerance)

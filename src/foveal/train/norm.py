@@ -130,7 +130,20 @@ class _Normalised(torch.autograd.Function):
         # d/dx = direct - weight / deviation * (mean of dy + normal x * mean of dy * normal x)
         slope = -weight.float() * deviation.square() * mean_product
         offset = -weight.float() * deviation * mean_gradient - slope * mean
-        shape = (1, -1, *(1 for _ in inputs.shape[2:]))
-        slope, offset = (v.to(direct.dtype).view(shape) for v in (slope, offset))
-        to_inputs = torch.addcmul(direct + offset, inputs, slope)
-        return to_inputs, to_weight, to_bias, None, None, None
+        _add_affine(direct, inputs, slope, offset)
+        return direct, to_weight, to_bias, None, None, None
+
+
+def _add_affine(total: Tensor, inputs: Tensor, slope: Tensor, offset: Tensor) -> None:
+    """Add inputs * slope + offset, which are (C,), to a total in place.
+
+    New tensors would cost as much as the arithmetic: with them the backward pass took up to three
+    times as long.
+    """
+    if total.dtype in (torch.bfloat16, torch.float16):
+        # The kernel of normalisation takes float32 factors of 16-bit inputs; it is a third faster.
+        zeros, ones = torch.zeros_like(slope), torch.ones_like(slope)
+        total.add_(torch.batch_norm(inputs, slope, offset, zeros, ones, False, 0.0, 0.0, False))
+        return
+    shape = (1, -1, *(1 for _ in inputs.shape[2:]))
+    total.add_(offset.view(shape)).addcmul_(inputs, slope.view(shape))
