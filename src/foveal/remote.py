@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, final
 
-from foveal.errors import MissingExtraError, UsageError
+from foveal.errors import MissingExtraError, RemoteError, UsageError
 from foveal.extras import install_extra
 from foveal.retries import insist, status_of
 from foveal.urls import below, shown
@@ -143,7 +144,8 @@ class Remote:
         """
         mode = {"mode": "create"} if is_new else {}
         path = self._placed(name)
-        self._ask("write", name, "pipe_file", path, content, size=len(content), **mode)
+        with self._in_a_bucket(name):
+            self._ask("write", name, "pipe_file", path, content, size=len(content), **mode)
 
     def claim(self, content: bytes, name: str) -> bool:
         """Create a file, and return whether it is there with this content and no other.
@@ -166,7 +168,8 @@ class Remote:
     def put(self, path: Path, name: str = "") -> None:
         """Upload a file of this machine."""
         size = path.stat().st_size
-        self._ask("write", name, "put_file", str(path), self._placed(name), size=size)
+        with self._in_a_bucket(name):
+            self._ask("write", name, "put_file", str(path), self._placed(name), size=size)
 
     def get(self, path: Path, name: str = "") -> None:
         """Download a file, part by part; `path` is written as the parts come.
@@ -226,6 +229,23 @@ class Remote:
         if self.scheme not in _CLOUDS:
             self._ask("write", name, "makedirs", path.rpartition("/")[0], exist_ok=True)
         return path
+
+    @contextmanager
+    def _in_a_bucket(self, name: str) -> Iterator[None]:
+        """Raise `RemoteError` where there is no bucket to write to."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if self.scheme not in _CLOUDS:
+                raise
+            bucket = f"{self.scheme}://{self.root.partition('/')[0]}"
+            make = "aws s3 mb" if self.scheme == "s3" else "gcloud storage buckets create"
+            why = f"the bucket {bucket} does not exist"
+            raise RemoteError(
+                f"Cannot write {shown(below(self.url, name))}: {why}.",
+                hint=f"{make} {bucket}",
+                why=why,
+            ) from error
 
     def _ask(self, doing: str, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
         return insist(

@@ -215,3 +215,18 @@ def test_instances_are_read_in_three_forms(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(UsageError, match=r"r\.json"):
             read_instances(path)
+
+
+def test_an_address_without_a_model_is_said_with_one_that_has(
+    served: str, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", served, str(picture)]) == 1
+    assert "https://HOST/v1/models/NAME" in capsys.readouterr().err
+
+
+def test_the_most_machines_are_no_fewer_than_the_least(
+    asked_to_deploy: list[str], tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["deploy", str(tiny_bundle.path), *asked_to_deploy]
+    assert run([*given, "--replicas", "3", "--max-replicas", "2"]) == 2
+    assert "--max-replicas must be at least 3" in capsys.readouterr().err

@@ -192,6 +192,18 @@ def test_what_is_missing_is_not_asked_for_again(s3: str, s3_proxy: FailingProxy)
     assert len(s3_proxy.asked("GET", "/file")) == 1
 
 
+def test_a_bucket_that_is_not_there_is_said(bucket: str, tmp_path: Path) -> None:
+    if bucket.startswith("memory:"):
+        pytest.skip("the memory has no buckets")
+    mistyped = f"{bucket}-mistyped"
+    (tmp_path / "a").write_bytes(b"a")
+    remote = open_url(f"{mistyped}/folder")
+    for write in (lambda: remote.write(b"a", "a"), lambda: remote.put(tmp_path / "a", "a")):
+        with pytest.raises(RemoteError, match=f"the bucket {mistyped} does not exist") as caught:
+            write()
+        assert str(caught.value.hint).endswith(mistyped)
+
+
 def test_missing_credentials_are_said(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")

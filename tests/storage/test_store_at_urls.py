@@ -128,3 +128,14 @@ def test_a_push_that_cannot_be_ended_leaves_no_version(
     assert store.state("cats").versions == (1,)
     assert store.push(bundle, "cats").version > 1
     assert store.bundle("cats", 1).version == bundle.version
+
+
+def test_a_bucket_that_is_not_there_is_said(
+    bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if bucket.startswith("memory:"):
+        pytest.skip("the memory has no buckets")
+    bundle = cats(tmp_path / "cats")
+    place = f"{bucket}-mistyped/models"
+    assert run(["models", "push", str(bundle.path), "cats", "--store", place]) == 4
+    assert f"the bucket {bucket}-mistyped does not exist" in capsys.readouterr().err

@@ -240,6 +240,12 @@ def deploy(
             f"Models are deployed to Vertex AI, not to {target}.",
             hint="--on vertex:PROJECT/REGION; foveal serve NAME serves on this machine",
         )
+    if max_replicas is not None and max_replicas < replicas:
+        raise UsageError(
+            f"--max-replicas must be at least {replicas}, the value of --replicas. Received: "
+            f"{max_replicas}.",
+            hint=f"use --max-replicas {replicas}",
+        )
     options = JobOptions(accelerators=accelerators, labels=tuple(labels))
     opened = model if isinstance(model, Model) else Model(model)
     stored = opened.stored

@@ -27,6 +27,8 @@ KEY_VARIABLE = "FOVEAL_KEY"
 # Vertex AI takes requests of 1.5 MB; base64 makes 4 bytes of 3.
 _BYTES_TOGETHER = 1_000_000
 _GOOGLE = "aiplatform.googleapis.com"
+_ADDRESS = 'the address must accept {"instances": […]}: https://HOST/v1/models/NAME'
+_NOT_THERE = (404, 405)
 _MODEL = re.compile(r"/v[0-9]+/models/[^/:]+(/versions/[0-9]+|/labels/[^/:]+)?/?")
 
 
@@ -154,7 +156,7 @@ class Endpoint:
         try:
             values = self._predictions([instance for _, instance in batch])
         except ServiceError as error:
-            if not 400 <= error.status < 500 or error.status in (401, 403, 404, 429):
+            if not 400 <= error.status < 500 or error.status in (401, 403, 429, *_NOT_THERE):
                 raise
             if len(batch) == 1:
                 yield _failed(batch[0][0], error)
@@ -167,13 +169,18 @@ class Endpoint:
             yield _record(source, value)
 
     def _predictions(self, instances: list[Any]) -> list[Any]:
-        answer = self._service.post(self._path, {"instances": instances}, repeatable=True)
+        try:
+            answer = self._service.post(self._path, {"instances": instances}, repeatable=True)
+        except ServiceError as error:
+            if error.status not in _NOT_THERE:
+                raise
+            raise ServiceError(error.message, status=error.status, hint=_ADDRESS) from error
         values = answer.get("predictions") if isinstance(answer, dict) else None
         if not isinstance(values, list) or len(values) != len(instances):
             raise ServiceError(
                 f"{self._service.name} did not return a prediction for each of the "
                 f"{len(instances)} instances.",
-                hint='the address must accept {"instances": […]}: https://HOST/v1/models/NAME:predict',
+                hint=_ADDRESS,
             )
         return values
 

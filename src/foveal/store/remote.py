@@ -154,7 +154,11 @@ class RemoteFiles(StoreFiles):
         root = self._remote.path(below)
         with self._asking():
             self._remote.forget()
-            found = self._remote.ask("list", "find", root or "/", maxdepth=depth, detail=True)
+            try:
+                found = self._remote.ask("list", "find", root or "/", maxdepth=depth, detail=True)
+            except FileNotFoundError:
+                # Some say so of a bucket that does not exist, others find nothing there.
+                return {}
         prefix = root.strip("/") + "/"
         return {
             path.strip("/").removeprefix(prefix): int(info.get("size") or 0)
