@@ -89,6 +89,18 @@ def test_answers_keep_to_the_published_schema(client: httpx.Client, predictor: P
     assert "instances" in str(published["components"]["schemas"])
 
 
+def test_the_open_inference_protocol_gives_the_map(client: httpx.Client) -> None:
+    described = client.get("/v2/models/tints").json()
+    assert "instances" in [output["name"] for output in described["outputs"]]
+    data = base64.b64encode(tints_png(*ROWS)).decode()
+    image = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [data]}
+    asking = {"inputs": [image], "outputs": [{"name": "instances"}]}
+    answered = client.post("/v2/models/tints/infer", json=asking).json()
+    (output,) = answered["outputs"]
+    numbers = read_numbers(io.BytesIO(base64.b64decode(output["data"][0])))
+    assert numbers.max() == 4
+
+
 def test_a_picture_without_objects_has_an_empty_list(client: httpx.Client) -> None:
     answer = client.post("/predict/tints?mask=rle", content=tints_png(*["0" * 20] * 20)).json()
     assert answer["instances"] == []

@@ -188,7 +188,7 @@ def _outputs(scores: Tensor, classes: int) -> dict[str, Tensor]:
     scores = at_least_float32(scores)
     if scores.shape[1] == classes:
         return {"logits": scores}
-    return {"logits": scores[:, :classes], CORES: scores[:, classes:]}
+    return {"logits": scores[:, :classes], CORES: scores[:, classes : classes + 1]}
 
 
 def _enlarge(scores: Tensor, factor: int) -> Tensor:

@@ -112,6 +112,8 @@ def signature_of(served: Served) -> Signature:
             outputs.append(TensorInfo("text", "BYTES"))
         case "mask":
             outputs.append(TensorInfo("mask", "BYTES"))
+            if "instances" in task.json_schema()["properties"]:
+                outputs.append(TensorInfo("instances", "BYTES"))
             outputs.append(TensorInfo("shares", "FP32", (-1, len(labels)), True))
     outputs += [TensorInfo("confidence", "FP32"), TensorInfo("unsure", "BOOL")]
     specs = [spec for bundle in served.predictor.bundles for spec in bundle.manifest.outputs]
@@ -128,8 +130,9 @@ def output_tensor(output: Output, signature: Signature, replies: Sequence[Reply]
     match name:
         case "label" | "text":
             return Tensor(name, "BYTES", (count,), [p.text.encode() for p in predictions])
-        case "mask":
-            masks = [base64.b64decode(reply.record["mask"]["png_b64"]) for reply in replies]
+        case "mask" | "instances":
+            key = "png_b64" if name == "mask" else "instances_png_b64"
+            masks = [base64.b64decode(reply.record["mask"][key]) for reply in replies]
             return Tensor(name, "BYTES", (count,), masks, is_text=False)
         case "answer":
             answers = [orjson.dumps(_without_mask(reply.record)) for reply in replies]
