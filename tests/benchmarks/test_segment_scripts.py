@@ -13,6 +13,9 @@ from drawn_slide import CELL_PX, draw_cell, draw_slide, write_slide
 from foveal.data.tiff.raster import open_tiff
 from foveal.machine import available_cores
 from foveal.tasks.segment import analysis
+from instances import gain as object_gain
+from instances import merged
+from instances import scores as object_scores
 from mask_scores import by_class, compare, score
 from mask_sets import SETS, Pictures, every_third, last_third, write_parts
 from segment_unet import answer_of, judged_scores, outcome
@@ -250,3 +253,27 @@ def test_the_untrained_network_is_that_of_the_default_recipe() -> None:
     assert recipe.model.backbone == "efficientnet_lite0"
     assert (recipe.pipeline.fit, recipe.pipeline.height) == ("tile", 256)
     assert recipe_of("fovea").model.backbone == "fovea"
+
+
+def test_objects_are_scored_by_picture_and_compared_in_pairs() -> None:
+    perfect, half = [2.0, 2, 0, 0, 50, 50], [0.8, 1, 1, 1, 20, 80]
+
+    better, worse = np.array([perfect, perfect]), np.array([half, half])
+
+    assert object_scores(worse) == {
+        "pq": pytest.approx(0.4), "sq": pytest.approx(0.8), "rq": 0.5, "aji": 0.25,
+        "true": 4, "answered": 4, "matched": 2,
+    }  # fmt: skip
+    assert object_gain(better, worse, "aji") == {"mean": 0.75, "low": 0.75, "high": 0.75}
+
+
+def test_numbered_masks_are_merged_for_the_network_without_cores(tmp_path: Path) -> None:
+    numbers = np.array([[1, 1, 2, 2], [0, 0, 0, 0]], np.uint8)
+    save(tmp_path / "train" / "images" / "00.png", np.zeros((2, 4), np.uint8))
+    save(tmp_path / "train" / "masks" / "00.png", numbers)
+
+    folder = merged(tmp_path / "train")
+
+    mask = np.asarray(PILImage.open(folder / "masks" / "00.png"))
+    assert mask.tolist() == [[1, 1, 0, 1], [0, 0, 0, 0]]
+    assert (folder / "images" / "00.png").is_file()
