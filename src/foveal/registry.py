@@ -50,11 +50,21 @@ class Registry(Generic[T]):
         kind: Name of the kind for error messages, such as "backbone".
         item_type: Type that items must be instances of.
         group: Entry-point group of plug-ins; None allows no plug-ins.
+        listing: Command that lists the names, as the hint for an unknown one; None takes
+            `foveal doctor`, which lists plug-ins, if there may be any.
     """
 
-    def __init__(self, kind: str, item_type: type[Any], *, group: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        item_type: type[Any],
+        *,
+        group: str | None = None,
+        listing: str | None = None,
+    ) -> None:
         self.kind = kind
         self.group = group
+        self._hint = listing or ("foveal doctor" if group else None)
         self._type = item_type
         self._own: dict[str, T] = {}
         self._loaded: dict[Plugin, T] = {}
@@ -146,8 +156,7 @@ class Registry(Generic[T]):
             return self._own[name]
         plugin = self._find(name)
         if plugin is None:
-            hint = "foveal doctor" if self.group else None
-            raise UsageError(unknown_name(self.kind, name, self), hint=hint)
+            raise UsageError(unknown_name(self.kind, name, self), hint=self._hint)
         return self.load(plugin)
 
     def __contains__(self, name: object) -> bool:

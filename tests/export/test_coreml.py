@@ -176,6 +176,22 @@ def test_a_reader_takes_every_width(tiny_reader: Bundle, tmp_path: Path) -> None
             np.testing.assert_allclose(engine.run(inputs)[name], values, atol=1e-4)
 
 
+def test_places_are_counted_from_the_end_too(pictures: Path, tmp_path: Path) -> None:
+    model = onnx.load_from_string(brightness_model())
+    places = onnx.helper.make_tensor("places", onnx.TensorProto.INT64, [3], [-1, -2, -3])
+    model.graph.initializer.append(places)
+    turned = onnx.helper.make_node("Gather", ["nchw", "places"], ["turned"], axis=1)
+    model.graph.node.insert(2, turned)
+    model.graph.node[3].input[0] = "turned"
+    bundle = Bundle.write(
+        tmp_path / "turned", tiny_manifest(), {"model.onnx": model.SerializeToString()}
+    )
+    package = tmp_path / "turned.mlpackage"
+    write_as(job_of(bundle, pictures), "coreml", package)
+    (gather,) = (one for one in read_program(package).operations if one.kind == "gather")
+    assert gather.inputs["indices"].tolist() == [2, 1, 0]
+
+
 def test_an_operator_without_counterpart_is_named(pictures: Path, tmp_path: Path) -> None:
     model = onnx.load_from_string(brightness_model())
     model.graph.node.insert(2, onnx.helper.make_node("Sin", ["nchw"], ["waves"]))

@@ -101,6 +101,23 @@ def ceiling_pool() -> bytes:
     )
 
 
+def last_channels() -> bytes:
+    """Return a network that takes channels and rows by their places from the end."""
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 8, 8, 3])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
+    places = helper.make_tensor("places", TensorProto.INT64, [2], [-1, 0])
+    sizes = helper.make_tensor("sizes", TensorProto.INT64, [1], [-1])
+    nodes = [
+        helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT),
+        helper.make_node("Gather", ["x", "places"], ["two"], axis=3),
+        helper.make_node("Gather", ["two", "sizes"], ["logits"], axis=0),
+    ]
+    graph = helper.make_graph(nodes, "g", [image], [logits], initializer=[places, sizes])
+    return onnx.ModelProto.SerializeToString(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    )
+
+
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with networks, inputs, and what TensorFlow made of them."""
@@ -118,6 +135,8 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "unknown.onnx").write_bytes(unknown_operator("the_node"))
     (folder / "unnamed.onnx").write_bytes(unknown_operator(""))
     (folder / "ceiling.onnx").write_bytes(ceiling_pool())
+    (folder / "last.onnx").write_bytes(last_channels())
+    np.save(folder / "last-0.npy", rng.integers(0, 256, (3, 8, 8, 3), np.uint8))
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     program = [sys.executable, str(TESTS / "running_tensorflow.py"), str(folder)]
     subprocess.run(program, check=True, env=environment)
@@ -144,6 +163,13 @@ def test_a_network_gives_the_same_numbers_in_tensorflow(name: str, answered: Pat
                 assert found[output].shape == values.shape
                 scale = max(1.0, float(np.abs(values).max()))
                 np.testing.assert_allclose(found[output] / scale, values / scale, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_places_are_counted_from_the_end_too(answered: Path) -> None:
+    given = np.load(answered / "last-0.npy")
+    with np.load(answered / "last-0.npz") as found:
+        assert np.array_equal(found["logits"], given[-1:, :, :, [-1, 0]])
 
 
 @pytest.mark.slow

@@ -94,3 +94,22 @@ def test_a_bundle_that_is_called_like_an_export_is_verified_as_a_bundle(
     with_proof(tiny_bundle, tmp_path / "photos-docker")
     assert run(["verify", str(tmp_path / "photos-docker")]) == 0
     assert "16 of 16 drawn inputs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("to", ["onnx", "foveal"])
+def test_a_network_that_was_replaced_is_not_exported(
+    to: str, tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = with_proof(tiny_bundle, tmp_path / "b", moved=2.0)
+    out = tmp_path / "exported"
+    assert run(["export", str(bundle.path), "--to", to, "--out", str(out)]) == 4
+    assert "is not the one that its proof was made with" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_hint_for_an_unknown_format_lists_the_formats(
+    tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["export", str(tiny_bundle.path), "--to", "onxx"]) == 2
+    said = capsys.readouterr().err
+    assert "Did you mean 'onnx'?" in said and "foveal export --list" in said

@@ -74,7 +74,9 @@ class Format:
         return " && ".join(commands) or None
 
 
-FORMATS: Registry[Format] = Registry("format", Format, group="foveal.exports")
+FORMATS: Registry[Format] = Registry(
+    "format", Format, group="foveal.exports", listing="foveal export --list"
+)
 
 
 def format_json(name: str, entry: Format) -> JsonObject:
@@ -98,12 +100,17 @@ def write_as(job: ExportJob, to: str, out: Path) -> Proof | None:
         UsageError: If the format is unknown or does not support an option, a folder would be
             replaced, or `out` cannot be written.
         MissingExtraError: If a package that it needs is not installed.
-        ParityError: If the export answers differently; it is removed.
+        ParityError: If the bundle no longer answers its own proof inputs as when it was written,
+            or the export answers differently; nothing is left of it.
         PluginError: If the format belongs to a plug-in that does not work.
     """
     written = FORMATS[to]
     _check_options(to, written, job)
     check_file(out)
+    # Imported late: it loads the network.
+    from foveal.export.own_proof import check_own_proof
+
+    check_own_proof(job.bundle)
     with writing(out), atomic_path(out) as temporary, FORMATS.blaming(to):
         proof = written.write(job, temporary)
         if not temporary.exists():

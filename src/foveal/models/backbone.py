@@ -100,4 +100,6 @@ class BackboneSpec:
         return [{"weights": self.name, "licence": self.licence, "origin": self.weights}]
 
 
-BACKBONES: Registry[BackboneSpec] = Registry("backbone", BackboneSpec, group="foveal.backbones")
+BACKBONES: Registry[BackboneSpec] = Registry(
+    "backbone", BackboneSpec, group="foveal.backbones", listing="foveal models backbones"
+)

@@ -8,21 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import final
 
-import numpy as np
-
 from foveal.bundle.bundle import MANIFEST_NAME, Bundle
-from foveal.bundle.proof import ProofInputs
 from foveal.console import Progress
 from foveal.errors import ParityError, UsageError
 from foveal.evaluate.table import read_answers
 from foveal.export.formats import FORMATS
 from foveal.export.job import ExportJob, Pictures
 from foveal.export.lossy import compared
+from foveal.export.own_proof import repeat_proof
 from foveal.export.proof import prove_engine
-from foveal.machine import processor
 from foveal.predict.engine import OnnxEngine
 from foveal.predict.predictor import Predictor
-from foveal.tasks.agreement import LEAST_SHARE, TOLERANCE
 from foveal.types import JsonObject
 from foveal.workflow.exports import pictures_of
 from foveal.workflow.measure import measure
@@ -82,7 +78,10 @@ def verify_bundle(
     Raises:
         UsageError: If there is nothing to verify it by.
     """
-    checks = [] if bundle.proof is None else [_same_outputs(bundle, bundle.proof)]
+    checks = []
+    if bundle.proof is not None:
+        own_proof = repeat_proof(bundle, bundle.proof)
+        checks.append(Check("inputs", own_proof.passed, own_proof.words, own_proof.to_json()))
     if own is not None:
         checks.append(_same_answers(bundle, own, progress))
     if against is not None:
@@ -131,34 +130,6 @@ def verify_export(
             )
             return [Check("export", True, words, proof.to_json())]
     raise UsageError(f"{path} is not an export that can be verified.")
-
-
-def _same_outputs(bundle: Bundle, proof: ProofInputs) -> Check:
-    """Run the bundle's own inputs, and compare the answers with those it was written with."""
-    engine = OnnxEngine(bundle.model_bytes())
-    given = engine.run(proof.inputs, tuple(proof.outputs))
-    height, width = proof.inputs.shape[1:3]
-    frames = [bundle.pipeline.frame(height, width)] * len(proof.inputs)
-    calibration = bundle.manifest.calibration
-    written, here = (bundle.task.decode(o, frames, calibration) for o in (proof.outputs, given))
-    pairs = [bundle.task.agreement(a, b) for a, b in zip(written, here, strict=True)]
-    same = sum(share >= LEAST_SHARE for share, _ in pairs)
-    largest = max(difference for _, difference in pairs)
-    moved = max(float(np.abs(given[n] - values).max()) for n, values in proof.outputs.items())
-    passed = same == len(pairs) and largest <= TOLERANCE
-    cpu = processor()
-    words = (
-        f"On this processor ({cpu['name']}), {same} of {len(pairs)} drawn inputs are answered as "
-        f"where the bundle was written; probabilities differ by at most {largest:.1e}."
-    )
-    figures: JsonObject = {
-        "inputs": len(pairs),
-        "same_answers": same,
-        "max_probability_difference": largest,
-        "max_output_difference": moved,
-        "processor": cpu,
-    }
-    return Check("inputs", passed, words, figures)
 
 
 def _same_answers(bundle: Bundle, run: Path, progress: Progress) -> Check:

@@ -111,8 +111,14 @@ def unsqueeze(node: Node) -> Value:
 
 def gather(node: Node) -> Value:
     """Write Gather by known positions."""
+    value, indices = node.inputs[0], known(node.inputs[1])
     axis = int(node.attributes.get("axis", 0))
-    return mb.gather(x=node.inputs[0], indices=known(node.inputs[1]), axis=axis)
+    if (indices < 0).any():
+        size = value.shape[axis]
+        if not isinstance(size, int | np.integer):
+            raise NoCounterpartError("Gather from the end of a free axis")
+        indices = np.where(indices < 0, indices + size, indices)
+    return mb.gather(x=value, indices=indices, axis=axis)
 
 
 def transpose(node: Node) -> Value:

@@ -124,7 +124,14 @@ def _bound(bound: Any) -> Any:
 
 @operator("Gather", "axis")
 def _gather(node: Node) -> Value:
-    return Value(tf.gather(node.value().plain, node.value(1).plain, axis=node.get("axis", 0)))
+    data, indices = node.value().plain, node.value(1).plain
+    axis = node.get("axis", 0)
+    # TensorFlow refuses indices that count from the end.
+    if not isinstance(indices, np.ndarray) or (indices < 0).any():
+        size = data.shape[axis]
+        end = tf.cast(tf.shape(data)[axis], indices.dtype) if size is None else int(size)
+        indices = tf.where(indices < 0, indices + end, indices)
+    return Value(tf.gather(data, indices, axis=axis))
 
 
 @operator("Shape", "start", "end")
