@@ -136,7 +136,7 @@ class Model:
     def info(self) -> JsonObject:
         """Return a description: name, task, labels, input, metrics, engine, paths."""
         # Imported late: `foveal predict` needs none of that.
-        from foveal.predict.choice import facts_of
+        from foveal.predict.facts import facts_of
 
         manifest, pipeline = self.bundle.manifest, self.bundle.pipeline
         engine = facts_of(self.predictor.engine)
@@ -166,10 +166,11 @@ class Model:
         if self._engine == ONNX_RUNTIME:
             return own
         # Imported late: most models are run by ONNX Runtime.
-        from foveal.predict.choice import choose
+        from foveal.predict.choice import bundle_for, choose
 
         engine = choose(own, self._engine)
-        return Predictor(self.bundle, engine=engine, limits=self._limits, others=others)
+        bundle = bundle_for(self.bundle, engine)
+        return Predictor(bundle, engine=engine, limits=self._limits, others=others)
 
     @overload
     def predict(
@@ -492,6 +493,7 @@ class Model:
         *,
         int8: bool = False,
         fp16: bool = False,
+        bf16: bool = False,
         with_app: bool = False,
         gpu: bool = False,
         without_pictures: bool = False,
@@ -507,6 +509,7 @@ class Model:
                 the name of the model with the extension of the format, in the working directory.
             int8: Quantise the network to 8-bit integers, calibrated on training pictures.
             fp16: Convert the network to half precision.
+            bf16: Also calibrate the model for the engine `openvino-bf16`.
             with_app: Also write an app that contains the model.
             gpu: Export for machines with a GPU.
             without_pictures: Omit the validation pictures with which an app checks itself.
@@ -540,6 +543,7 @@ class Model:
                 options=options_of(
                     int8=int8,
                     fp16=fp16,
+                    bf16=bf16,
                     with_app=with_app,
                     gpu=gpu,
                     without_pictures=without_pictures,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
 import types
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +18,17 @@ from numpy.typing import NDArray
 
 import foveal
 from foveal.bundle import Bundle
-from foveal.errors import FovealError, MissingExtraError, ParityError, UsageError
-from foveal.predict import Engine, OnnxEngine, Predictor, choice, engines
-from foveal.predict.choice import ChosenEngine, choose, facts_of
+from foveal.bundle.manifest import Manifest
+from foveal.bundle.measured import MeasuredEngine, measured_engine, with_measured
+from foveal.errors import BundleError, FovealError, MissingExtraError, ParityError, UsageError
+from foveal.predict import Engine, OnnxEngine, Predictor, choice, engines, facts
+from foveal.predict.choice import bundle_for, choose
 from foveal.predict.engine import Provider
 from foveal.predict.engines import ENGINES, EngineKind
+from foveal.predict.facts import ChosenEngine, facts_of
 from foveal.predict.openvino_engine import OpenVinoEngine
 from foveal.predict.race import Times, fastest, race, rates
-from foveal.types import Outputs
+from foveal.types import Calibration, Outputs
 
 needs_openvino = pytest.mark.skipif(
     not ENGINES["openvino"].runtime, reason="OpenVINO is not installed"
@@ -48,6 +53,7 @@ def moved(monkeypatch: pytest.MonkeyPatch, by: float, name: str = "openvino") ->
     first = {"onnxruntime": ENGINES["onnxruntime"], name: kind}
     monkeypatch.setattr(choice, "ENGINES", first)
     monkeypatch.setattr(engines, "ENGINES", first)
+    monkeypatch.setattr(facts, "ENGINES", first)
 
 
 @needs_openvino
@@ -329,3 +335,58 @@ def test_another_engine_may_be_asked_of_a_model_that_has_one(
     assert choose(opened, "openvino") is first
     back: Engine = choose(opened, "onnxruntime")
     assert isinstance(back, OnnxEngine)
+
+
+PROOF = {
+    "samples": 300,
+    "label_agreement": 0.99,
+    "metric": "accuracy",
+    "bundle": 0.95,
+    "export": 0.94,
+}
+
+
+def measured_for(bundle: Bundle, name: str, largest: float) -> Bundle:
+    """Return the bundle, calibrated for an engine whose probabilities differ by so much."""
+    measured = MeasuredEngine(Calibration(temperature=3.0), PROOF, 0.0, largest)
+    return replace(bundle, manifest=with_measured(bundle.manifest, name, measured))
+
+
+def test_an_engine_that_the_bundle_was_calibrated_for_answers_with_its_own_calibration(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved(monkeypatch, 0.3, "openvino-bf16")
+    with pytest.raises(ParityError, match="openvino-bf16 answers differently"):
+        choose(Predictor(tiny_bundle), "openvino-bf16")
+    bundle = measured_for(tiny_bundle, "openvino-bf16", 1.0)
+    engine = choose(Predictor(bundle), "openvino-bf16")
+    own = bundle_for(bundle, engine)
+    assert own.manifest.calibration.temperature == 3.0
+    said = engine.facts.to_json() if isinstance(engine, ChosenEngine) else {}
+    assert said["proof"]["validation"]["samples"] == 300
+    # The next engine takes the bundle's calibration again.
+    back = choose(Predictor(own, engine=engine), "onnxruntime")
+    assert bundle_for(own, back).manifest.calibration == tiny_bundle.manifest.calibration
+
+
+def test_an_engine_may_not_be_further_off_than_where_it_was_measured(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved(monkeypatch, 2.0, "openvino-bf16")
+    bundle = measured_for(tiny_bundle, "openvino-bf16", 0.001)
+    with pytest.raises(ParityError, match="from where the bundle was calibrated") as caught:
+        choose(Predictor(bundle), "openvino-bf16")
+    assert caught.value.hint is not None and "--bf16" in caught.value.hint
+
+
+def test_what_a_bundle_states_of_an_engine_is_read_back(tiny_bundle: Bundle) -> None:
+    manifest = measured_for(tiny_bundle, "openvino-bf16", 0.5).manifest
+    read = Manifest.from_json(json.dumps(manifest.to_json()).encode())
+    assert measured_engine(read, "openvino-bf16") == MeasuredEngine(
+        Calibration(temperature=3.0), PROOF, 0.0, 0.5
+    )
+    assert measured_engine(read, "cuda") is None
+    broken = {**read.parity["engines"]["openvino-bf16"], "calibration": {"temperature": 0}}
+    spoilt = replace(read, parity={**read.parity, "engines": {"openvino-bf16": broken}})
+    with pytest.raises(BundleError, match="engines in parity"):
+        measured_engine(spoilt, "openvino-bf16")

@@ -131,7 +131,7 @@ def _unfamiliar(manifest: Manifest) -> str:
 
 def _certainty(manifest: Manifest) -> list[str]:
     calibration = manifest.calibration
-    lines = []
+    lines: list[str] = []
     words = promise(calibration, get_task(manifest.task))
     if calibration.not_usable is not None:
         lines.append(f"**{words}**")
@@ -144,6 +144,12 @@ def _certainty(manifest: Manifest) -> list[str]:
             f"The network in this bundle was compared with the trained one on "
             f"{parity.get('samples')} pictures: labels agree on all of them, probabilities "
             f"differ by at most {parity.get('max_probability_difference', 0.0):.1e}."
+        )
+    for name, engine in parity.get("engines", {}).items():
+        proof = engine["proof"]
+        lines.append(
+            f"It is also calibrated for the engine `{name}`, which answers "
+            f"{percent(proof['label_agreement'])} of {proof['samples']} validation pictures alike."
         )
     return lines
 

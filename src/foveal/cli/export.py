@@ -48,6 +48,10 @@ def export(
     fp16: Annotated[
         bool, typer.Option("--fp16", help="Store the weights as 16-bit floats.")
     ] = False,
+    bf16: Annotated[
+        bool,
+        typer.Option("--bf16", help="Also calibrate the model for the engine openvino-bf16."),
+    ] = False,
     with_app: Annotated[
         bool, typer.Option("--with-app", help="Also write an app that uses the model.")
     ] = False,
@@ -85,7 +89,12 @@ def export(
     if model is None or to is None:
         raise UsageError("MODEL and --to FORMAT are required.", hint="foveal export --list")
     options = options_of(
-        int8=int8, fp16=fp16, with_app=with_app, gpu=gpu, without_pictures=without_pictures
+        int8=int8,
+        fp16=fp16,
+        bf16=bf16,
+        with_app=with_app,
+        gpu=gpu,
+        without_pictures=without_pictures,
     )
     opened = foveal.load(model)
     opened.check_alone("exported")

@@ -12,7 +12,7 @@ from typing import Any, final
 from foveal.bundle.bundle import Bundle
 from foveal.data.decode import DecodeLimits
 from foveal.machine import share_cores
-from foveal.predict.choice import choose
+from foveal.predict.choice import bundle_for, choose
 from foveal.predict.engine import ONNX_RUNTIME
 from foveal.predict.predictor import Predictor
 
@@ -75,4 +75,4 @@ class Shipped:
         if self.engine == ONNX_RUNTIME:
             return predictor
         engine = choose(predictor, self.engine)
-        return Predictor(bundle, engine=engine, limits=self.limits)
+        return Predictor(bundle_for(bundle, engine), engine=engine, limits=self.limits)

@@ -164,6 +164,11 @@ def _write_zip(job: ExportJob, out: Path) -> Proof | None:
         from foveal.export.int8 import write_int8_bundle
 
         return write_int8_bundle(job, out)
+    if job.options.precision == "bf16":
+        # Imported late: as above.
+        from foveal.export.bf16 import write_bf16_bundle
+
+        return write_bf16_bundle(job, out)
     job.bundle.pack(out)
     return None
 
@@ -226,7 +231,10 @@ FORMATS.add(
     "onnx",
     Format("the network alone", ".onnx", _write_onnx, precisions=_LOSSY, verify=_verify_onnx),
 )
-FORMATS.add("foveal", Format("the bundle as one file", ".foveal", _write_zip, precisions=_LOSSY))
+FORMATS.add(
+    "foveal",
+    Format("the bundle as one file", ".foveal", _write_zip, precisions=(*_LOSSY, "bf16")),
+)
 FORMATS.add(
     "coreml",
     Format(

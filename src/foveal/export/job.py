@@ -12,8 +12,7 @@ from foveal.data.decode import DecodeLimits
 from foveal.data.source import Sample, Source
 from foveal.errors import ImageError, UsageError
 
-Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+Precision: TypeAlias = Literal["fp32", "fp16", "bf16", "int8"]
 
 
 @final
@@ -42,17 +41,28 @@ class ExportOptions:
 
 
 def options_of(
-    *, int8: bool, fp16: bool, with_app: bool, gpu: bool, without_pictures: bool = False
+    *,
+    int8: bool,
+    fp16: bool,
+    with_app: bool,
+    gpu: bool,
+    bf16: bool = False,
+    without_pictures: bool = False,
 ) -> ExportOptions:
     """Return the options given individually.
 
     Raises:
         UsageError: If two precisions are given.
     """
-    if int8 and fp16:
-        raise UsageError("Expected one precision. Received: int8 and fp16.", hint="leave one out")
-    precision: Precision = "int8" if int8 else "fp16" if fp16 else "fp32"
-    return ExportOptions(precision, with_app=with_app, gpu=gpu, without_pictures=without_pictures)
+    flags: dict[Precision, bool] = {"int8": int8, "fp16": fp16, "bf16": bf16}
+    given = [precision for precision, is_given in flags.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(
+            f"Expected one precision. Received: {' and '.join(given)}.", hint="leave one out"
+        )
+    return ExportOptions(
+        given[0] if given else "fp32", with_app=with_app, gpu=gpu, without_pictures=without_pictures
+    )
 
 
 @final

@@ -9,122 +9,57 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.atomic import locked, write_atomic
+from foveal.bundle.bundle import Bundle
+from foveal.bundle.measured import MeasuredEngine, measured_engine, with_measured
 from foveal.errors import FovealError, ParityError
 from foveal.machine import available_cores
 from foveal.predict.engine import ONNX_RUNTIME, Engine, OnnxEngine
 from foveal.predict.engines import AUTO, ENGINES, check_engine
+from foveal.predict.facts import ChosenEngine, EngineFacts, facts_of, rates_json
 from foveal.predict.predictor import Predictor
 from foveal.predict.proof_inputs import draw_inputs
 from foveal.predict.race import fastest, race, rates
 from foveal.predict.tuning import tuned_engine
-from foveal.tasks.agreement import Comparison
+from foveal.tasks.agreement import TOLERANCE, Comparison
 from foveal.tasks.prediction import Prediction
-from foveal.types import Image, JsonObject, Outputs
+from foveal.types import Image, JsonObject
 
 logger = logging.getLogger(__name__)
 
+_CALIBRATE = "foveal export RUN --to foveal --bf16 calibrates the model for it on this machine"
 # Bundles of old have no inputs, those of large tiles few.
 _FEWEST = 8
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class EngineFacts:
-    """The engine that runs a model, with its proof and speed.
-
-    Attributes:
-        name: One of `ENGINES`.
-        threads: Number of threads of one run.
-        asked: The request: a name, or `auto`.
-        proof: Comparison of its answers to the proof pictures with those of ONNX Runtime; empty for
-            ONNX Runtime itself.
-        rates: Pictures per run → pictures per second; empty if not measured.
-        others: Name → rates of the engines that `auto` rejected, or why they cannot be used.
-    """
-
-    name: str
-    threads: int
-    asked: str = ONNX_RUNTIME
-    proof: JsonObject = field(default_factory=dict)
-    rates: Mapping[int, float] = field(default_factory=dict)
-    others: JsonObject = field(default_factory=dict)
-
-    def to_json(self) -> JsonObject:
-        """Return the values shown by `Model.info()` and `GET /models`."""
-        kind = ENGINES[self.name]
-        shown = {
-            "name": self.name,
-            "asked": self.asked,
-            "runtime": kind.runtime,
-            "precision": kind.precision,
-            "threads": self.threads,
-        }
-        found = {
-            "proof": self.proof,
-            "pictures_per_s": _rates_json(self.rates),
-            "others": self.others,
-        }
-        return {**shown, **{name: value for name, value in found.items() if value}}
-
-    def noted(self) -> JsonObject:
-        """Return all fields as JSON; see `from_note`."""
-        return asdict(self)
-
-    @classmethod
-    def from_note(cls, values: JsonObject) -> EngineFacts:
-        """Parse the output of `noted`."""
-        rates = {int(batch): rate for batch, rate in values["rates"].items()}
-        return cls(**{**values, "rates": rates})
-
-    @property
-    def words(self) -> str:
-        """A message with the engine, its proof and its rate."""
-        kind = ENGINES[self.name]
-        parts = [f"{self.name} ({kind.runtime}, {kind.precision}, {self.threads} threads)"]
-        if self.proof:
-            difference = self.proof["max_probability_difference"]
-            parts.append(
-                f"gives the same answers to {self.proof['samples']} proof pictures as onnxruntime "
-                f"(probabilities within {difference:.1g})"
-            )
-        parts += [
-            f"{rate:.0f} pictures per second in batches of {n}" for n, rate in self.rates.items()
-        ]
-        return "; ".join(parts)
-
-
-@final
-class ChosenEngine:
-    """An engine with its facts.
+def bundle_for(bundle: Bundle, engine: Engine) -> Bundle:
+    """Return a bundle with the calibration that belongs to an engine.
 
     Args:
-        engine: Runs the network.
-        facts: Proof and speed of the engine.
+        bundle: The bundle, perhaps with the calibration of another engine.
+        engine: An engine from `choose`.
     """
-
-    def __init__(self, engine: Engine, facts: EngineFacts) -> None:
-        self.engine = engine
-        self.facts = facts
-
-    def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
-        """Return the outputs called `names` (all when None) for (N, H, W, 3) uint8 RGB."""
-        return self.engine.run(inputs, names)
+    facts = facts_of(engine)
+    return bundle if facts is None else _calibrated(bundle, facts.name)
 
 
-def facts_of(engine: Engine) -> EngineFacts | None:
-    """Return the facts of an engine; None for a custom one."""
-    if isinstance(engine, OnnxEngine):
-        return EngineFacts(ONNX_RUNTIME, engine.threads)
-    return engine.facts if isinstance(engine, ChosenEngine) else None
+def _calibrated(bundle: Bundle, name: str) -> Bundle:
+    manifest = bundle.manifest
+    own = measured_engine(manifest, ONNX_RUNTIME)
+    fitted = measured_engine(manifest, name) or own
+    if fitted is None:
+        return bundle
+    if own is None:
+        # Kept, for when another engine takes the place of this one.
+        own = MeasuredEngine(manifest.calibration, {}, 1.0, 0.0)
+        manifest = with_measured(manifest, ONNX_RUNTIME, own)
+    return replace(bundle, manifest=replace(manifest, calibration=fitted.calibration))
 
 
 def choose(predictor: Predictor, asked: str, shared: Path | None = None) -> Engine:
@@ -146,7 +81,8 @@ def choose(predictor: Predictor, asked: str, shared: Path | None = None) -> Engi
     if known is not None and known.asked == asked:
         return predictor.engine
     if not isinstance(predictor.engine, OnnxEngine):
-        predictor = Predictor(predictor.bundle, limits=predictor.limits)
+        own = _calibrated(predictor.bundle, ONNX_RUNTIME)
+        predictor = Predictor(own, limits=predictor.limits)
     if asked == ONNX_RUNTIME:
         return predictor.engine
     if shared is None:
@@ -198,7 +134,7 @@ def _fastest(predictor: Predictor) -> ChosenEngine:
             refused[name] = error.message
     times = race(passed, predictor.pipeline.example_size)
     name = fastest(times, ONNX_RUNTIME)
-    others = {other: _rates_json(rates(times, other)) for other in passed if other != name}
+    others = {other: rates_json(rates(times, other)) for other in passed if other != name}
     facts = replace(
         passed[name].facts, asked=AUTO, rates=rates(times, name), others={**others, **refused}
     )
@@ -208,25 +144,50 @@ def _fastest(predictor: Predictor) -> ChosenEngine:
 def prove(predictor: Predictor, engine: Engine, name: str) -> JsonObject:
     """Compare the answers of an engine and a predictor to the proof pictures of a bundle.
 
+    An engine that the bundle was calibrated and measured for answers with that calibration. Its
+    answers may be as far from those of ONNX Runtime as they were then, and 0.01 more.
+
     Returns:
-        `samples`, `label_agreement` and `max_probability_difference`, as of an export.
+        `samples`, `label_agreement` and `max_probability_difference`, as of an export; of a
+        measured engine also `validation`, its proof on the validation pictures.
 
     Raises:
         ParityError: If an answer differs, or a probability by more than 0.01.
     """
-    other = Predictor(predictor.bundle, engine=engine, limits=predictor.limits)
-    inputs = _inputs(predictor)
+    bundle = predictor.bundle
+    measured = measured_engine(bundle.manifest, name)
+    own = _calibrated(bundle, name)
+    comparison = compare_inputs(predictor, Predictor(own, engine=engine, limits=predictor.limits))
+    words = comparison.refusal(f"proof pictures of {bundle.name}")
+    if measured is None:
+        if comparison.differing:
+            lossy = ENGINES[name].precision != "f32"
+            raise ParityError(
+                f"{name} answers differently from ONNX Runtime on {words}",
+                hint=_CALIBRATE if lossy else "use --engine onnxruntime",
+            )
+        return comparison.to_json()
+    if (
+        comparison.agreement < measured.label_agreement
+        or comparison.largest > measured.max_probability_difference + TOLERANCE
+    ):
+        raise ParityError(
+            f"{name} answers differently here from where the bundle was calibrated for it, where "
+            f"label agreement was {measured.label_agreement:.2%} and the largest probability "
+            f"difference {measured.max_probability_difference:.3g}. It differs from ONNX Runtime "
+            f"on {words}",
+            hint=_CALIBRATE,
+        )
+    return {**comparison.to_json(), "validation": measured.proof}
+
+
+def compare_inputs(predictor: Predictor, other: Predictor) -> Comparison:
+    """Compare the answers of two predictors to the proof pictures of the first one's bundle."""
     comparison = Comparison(predictor.task)
-    for number, pixels in enumerate(inputs, 1):
+    for number, pixels in enumerate(_inputs(predictor), 1):
         expected, said = _answer(predictor, pixels), _answer(other, pixels)
         comparison.add(f"picture {number}", expected, said)
-    if comparison.differing:
-        raise ParityError(
-            f"{name} answers differently from ONNX Runtime on "
-            f"{comparison.refusal(f'proof pictures of {predictor.bundle.name}')}",
-            hint="use --engine onnxruntime",
-        )
-    return comparison.to_json()
+    return comparison
 
 
 def _inputs(predictor: Predictor) -> NDArray[np.uint8]:
@@ -240,7 +201,3 @@ def _inputs(predictor: Predictor) -> NDArray[np.uint8]:
 def _answer(predictor: Predictor, pixels: Image) -> Prediction:
     frame = predictor.pipeline.frame(*pixels.shape[:2])
     return predictor.predict_inputs([pixels], [frame])[0]
-
-
-def _rates_json(found: Mapping[int, float]) -> JsonObject:
-    return {str(batch): round(rate, 1) for batch, rate in found.items()}

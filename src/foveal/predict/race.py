@@ -32,9 +32,13 @@ def race(engines: Mapping[str, Engine], size: tuple[int, int]) -> Times:
         engines: Name → engine.
         size: (height, width) of the model input.
     """
-    largest = max(1, _RUN_PIXELS // (size[0] * size[1]))
-    batches = sorted({min(batch, largest) for batch in _BATCHES})
+    batches = sorted({min(_BATCHES[0], run_size(size)), run_size(size)})
     return {batch: _timed(engines, batch, size) for batch in batches}
+
+
+def run_size(size: tuple[int, int]) -> int:
+    """Return how many model inputs of (height, width) are run together at most."""
+    return min(_BATCHES[1], max(1, _RUN_PIXELS // (size[0] * size[1])))
 
 
 def _timed(

@@ -17,7 +17,7 @@ from shelf import Choice, Shelf, State, until
 from foveal.bundle import Bundle
 from foveal.errors import BundleError, UsageError
 from foveal.predict import Engine, Predictor
-from foveal.predict.choice import ChosenEngine, EngineFacts
+from foveal.predict.facts import ChosenEngine, EngineFacts
 from foveal.server import ServerHandle, start_in_thread
 from foveal.server.models.follow import Followed
 from foveal.server.models.loader import Loader, Offer

@@ -15,8 +15,9 @@ from foveal.data.decode import DecodeLimits, Decoder, decode
 from foveal.errors import UsageError, unknown_name
 from foveal.names import is_name
 from foveal.predict import Predictor
-from foveal.predict.choice import choose, facts_of
+from foveal.predict.choice import bundle_for, choose
 from foveal.predict.engine import ONNX_RUNTIME, Engine
+from foveal.predict.facts import facts_of
 from foveal.predict.tuning import tuned_engine
 from foveal.server.models.turns import TurnEngine
 from foveal.server.options import ServerOptions
@@ -60,7 +61,7 @@ class Served:
         engine = _engine(predictor, options)
         self.engine = facts_of(engine)
         self.predictor = Predictor(
-            predictor.bundle,
+            bundle_for(predictor.bundle, engine),
             engine=TurnEngine(engine) if predictor.pipeline.is_tiled else engine,
             limits=_limits(predictor.limits, options),
             others=[_rerun(other, options) for other in predictor.others],
@@ -246,7 +247,8 @@ def _rerun(voter: Predictor, options: ServerOptions) -> Predictor:
     """Return a voter whose network is run by the server's engine."""
     if options.engine is None:
         return voter
-    return Predictor(voter.bundle, engine=_engine(voter, options), limits=voter.limits)
+    engine = _engine(voter, options)
+    return Predictor(bundle_for(voter.bundle, engine), engine=engine, limits=voter.limits)
 
 
 def _limits(own: DecodeLimits, options: ServerOptions) -> DecodeLimits:
