@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from drawing import DrawFolder
 from test_int8 import grey_pictures
 
+import foveal
 from foveal.bundle.bundle import Bundle
 from foveal.errors import UsageError
 from foveal.export.formats import write_as
@@ -20,6 +23,7 @@ from foveal.export.litert.signatures import Signature, signatures_of
 from foveal.pipeline import Pipeline
 from foveal.predict.engine import OnnxEngine
 from foveal.predict.proof_inputs import draw_inputs
+from foveal.workflow.exports import pictures_of
 
 pytest.importorskip(
     "ai_edge_litert", reason="LiteRT is not installed: pip install 'foveal[litert]'"
@@ -55,6 +59,23 @@ def test_a_file_answers_as_the_bundle_and_gives_evidence(
         for name, values in given.items():
             np.testing.assert_allclose(values, expected[name], atol=1e-4)
         assert set(engine.run(inputs, ["logits"])) == {"logits"}
+
+
+def test_a_trained_network_says_how_familiar_a_picture_is(
+    draw_folder: DrawFolder, tmp_path: Path
+) -> None:
+    data = draw_folder(tmp_path / "shapes", n=12, size=32)
+    bundle = foveal.train(
+        data, backbone="cnn2", epochs=1, image_size=32, out=tmp_path / "runs", verbose=False
+    ).bundle
+    job = ExportJob(bundle, find_pictures=partial(pictures_of, bundle, None, data))
+    write_as(job, "litert", tmp_path / "shapes.tflite")
+    inputs = draw_inputs(bundle.task, bundle.pipeline, 3)
+    expected = OnnxEngine(bundle.model_bytes()).run(inputs)["unfamiliarity"]
+    signatures = signatures_of(bundle.manifest, bundle.task)
+    with opened((tmp_path / "shapes.tflite").read_bytes(), signatures) as engine:
+        given = engine.run(inputs, ["unfamiliarity"])["unfamiliarity"]
+    np.testing.assert_allclose(given, expected, rtol=1e-3)
 
 
 def test_a_file_of_integers_answers_nearly_as_the_bundle(

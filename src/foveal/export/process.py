@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -68,11 +69,12 @@ class Worker:
             _send(to, {"call": name}, arrays)
             head, answered = _receive(back)
         except (EOFError, BrokenPipeError) as error:
-            self._process.wait()
+            status = self._process.wait()
+            is_killed = status == -signal.SIGKILL
             raise FovealError(
-                f"The process {self._module} ended with status {self._process.returncode} while "
-                f"running {name!r}: {self._last_lines()}",
-                hint="free some memory, then run the command again",
+                f"The process {self._module} ended with status {status} while running {name!r}: "
+                f"{self._last_lines()}",
+                hint="free some memory, then run the command again" if is_killed else None,
             ) from error
         if (wrong := head.get("error")) is not None:
             raise unpacked(wrong)

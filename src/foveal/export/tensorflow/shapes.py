@@ -227,8 +227,9 @@ def _top_k(node: Node) -> tuple[Value, ...]:
     value = node.value()
     if node.get("axis", -1) % value.rank != value.rank - 1 or not node.get("largest", 1):
         raise node.refusal("but for the largest of the last axis")
-    found = tf.math.top_k(value.plain, node.known(1).item(), index_type=tf.int64)
-    return Value(found.values), Value(found.indices)
+    # LiteRT has no 64-bit positions; the cast is left out where nothing takes them.
+    found = tf.math.top_k(value.plain, node.known(1).item())
+    return Value(found.values), Value(tf.cast(found.indices, tf.int64))
 
 
 @operator("MatMul")
