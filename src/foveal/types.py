@@ -261,6 +261,8 @@ class Calibration:
         not_usable: Why every answer is unsure, as a sentence; None if the limit is usable.
         offsets: Per-label log odds (masks only) that are added to the scaled logits before the
             label of a pixel is chosen; they do not change the probabilities. Empty for none.
+        cores: Per-label area in original pixels (masks whose objects are told apart only): smaller
+            cores make no object. Empty for none.
     """
 
     temperature: float = 1.0
@@ -275,6 +277,7 @@ class Calibration:
     pictures: int | None = None
     not_usable: str | None = None
     offsets: tuple[float, ...] = ()
+    cores: tuple[int, ...] = ()
 
 
 @final

@@ -59,6 +59,8 @@ def test_a_temperature_is_a_number_within_bounds(folder: Path, value: str) -> No
         ("smallest", "[1.5, 2]"),
         ("holes", "[-1, 2]"),
         ("holes", "[1, 2, 3]"),
+        ("cores", "[4]"),
+        ("cores", "[0, -1]"),
         ("offsets", "[0.5]"),
         ("offsets", "[0, 4.5]"),
         ("offsets", '[0, "1"]'),

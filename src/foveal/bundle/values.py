@@ -193,4 +193,5 @@ _PER_LABEL: dict[str, Callable[[Any, str], Any]] = {
     "smallest": _area,
     "holes": _area,
     "offsets": _offset,
+    "cores": _area,
 }

@@ -69,6 +69,38 @@ def test_without_cores_patches_are_objects() -> None:
     assert objects.areas.tolist() == [72, 4]
 
 
+def test_a_core_that_is_too_small_makes_no_object() -> None:
+    cores = cores_of((3, 5), (9, 11))
+    cores[6, 12] = True
+    assert len(found(TOUCHING, cores)[0]) == 4
+    full = np.full(TOUCHING.shape, 255, np.uint8)
+    objects, _ = find_instances(TOUCHING, cores, full, (1,), (0, 4))
+    assert objects.areas.tolist() == [36, 36, 4]
+    objects, _ = find_instances(TOUCHING, cores, full, (1,), (0, 5))
+    assert objects.areas.tolist() == [72, 4]
+
+
+def test_validation_chooses_the_smallest_core_by_pq() -> None:
+    bound = task()
+    cores = cores_of((3, 5), (9, 11))
+    # Specks that divide both squares.
+    cores[2, 1] = cores[2, 8] = True
+    logits = 10 * (np.arange(2)[:, None, None] == TOUCHING).astype(np.float32)
+    odds = np.where(cores, 10, -10).astype(np.float32)[None]
+    frame = Frame(TOUCHING.shape, TOUCHING.shape, (1.0, 1.0), (0.0, 0.0))
+    truth = TOUCHING.copy()
+    truth[:, 7] = 0
+    batch = {"logits": logits[None], CORES: odds[None]}
+    fitted = bound.fit_calibration([(batch, [frame])] * 2, [truth, truth])
+    assert fitted.cores == (0, 4)
+    (answer,) = bound.decode(batch, [frame], fitted)
+    assert answer.instances is not None
+    assert answer.instances.areas.tolist() == [36, 36, 4]
+    assert bound.vote([answer, answer]).instances.least == (0, 4)
+    kept = task(postprocess=False).fit_calibration([(batch, [frame])], [truth])
+    assert kept.cores == ()
+
+
 def test_a_core_does_not_grow_into_another_label() -> None:
     mask = TOUCHING.copy()
     mask[2:8, RIGHT] = 2

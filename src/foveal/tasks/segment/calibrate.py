@@ -1,4 +1,7 @@
-"""Fit temperature, offsets and smallest areas in one pass over the validation pictures."""
+"""Fit temperature, offsets and smallest areas in one pass over the validation pictures.
+
+Where objects are told apart, the smallest cores too.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,16 @@ from foveal import metrics
 from foveal.errors import TargetError
 from foveal.tasks.base import OutputBatch
 from foveal.tasks.segment.analysis import picture_dice
+from foveal.tasks.segment.collecting import CORES
 from foveal.tasks.segment.counting import confusion_counts
+from foveal.tasks.segment.instances import find_instances
+from foveal.tasks.segment.matching import object_counts
 from foveal.tasks.segment.offsets import Gaps, choose_offsets
 from foveal.tasks.segment.patches import Kind, clear, find_patches
 from foveal.types import IGNORED, Calibration, Mask
+
+CORE_AREAS = (0, 4, 16, 64)
+"""Areas of cores in pixels that are tried for each label."""
 
 AREAS = (0, 16, 32, 64, 128, 256, 512)
 """Areas in pixels that are tried for each label."""
@@ -63,25 +72,28 @@ def fit_calibration(
     classes: int,
     counted: tuple[int, ...],
     *,
+    objects: tuple[int, ...] = (),
     postprocess: bool,
 ) -> Calibration:
     """Fit on validation outputs; the batches are gone through once.
 
     The temperature is that of single pixels (`foveal.metrics.fit_temperature`), on an even sample
     of all pictures. First the offsets, then the areas are chosen greedily, label by label, by the
-    mean Dice over the pictures.
+    mean Dice over the pictures. At last the smallest core of each label is chosen by PQ.
 
     Args:
-        batches: `logits`, (n, C, H, W) of whole pictures or parts of them, and their frames.
+        batches: `logits`, (n, C, H, W) of whole pictures or parts of them, with objects `cores`,
+            (n, 1, H, W), and their frames.
         targets: Masks of the same sizes, in the order of the batches.
         classes: C.
         counted: Positions of the labels whose mean Dice is to be large.
+        objects: Positions of the labels whose objects are told apart.
         postprocess: Whether offsets and areas are chosen.
 
     Raises:
         TargetError: If a mask differs in size from the network's map.
     """
-    gaps, sampled = _gather(batches, targets)
+    gaps, sampled, cores = _gather(batches, targets)
     temperature = _fit_temperature(sampled)
     if not postprocess:
         return Calibration(temperature=temperature)
@@ -94,16 +106,23 @@ def fit_calibration(
         smallest=smallest if any(smallest) else (),
         holes=holes if any(holes) else (),
         offsets=offsets,
+        cores=_choose_cores(packed, cores, targets, objects, classes),
     )
 
 
 def _gather(
     batches: Iterable[OutputBatch], targets: Sequence[Mask]
-) -> tuple[list[Gaps], list[_Sampled]]:
-    """Keep of each picture gaps between logits, and the logits of some pixels; all do not fit."""
+) -> tuple[list[Gaps], list[_Sampled], list[_Packed]]:
+    """Keep of each picture gaps between logits, and the logits of some pixels; all do not fit.
+
+    And where there are cores, which pixels are part of one.
+    """
     gaps: list[Gaps] = []
     sampled: list[_Sampled] = []
-    for i, logits in enumerate(_single(batches)):
+    cores: list[_Packed] = []
+    for i, (logits, odds) in enumerate(_single(batches)):
+        if odds is not None:
+            cores.append(_Packed.of((odds[0] > 0).view(np.uint8)))
         truth = targets[i]
         if logits.shape[1:] != truth.shape:
             raise TargetError(
@@ -112,12 +131,16 @@ def _gather(
             )
         gaps.append(Gaps.of(logits))
         sampled.append(_sample(logits, truth, len(targets), i))
-    return gaps, sampled
+    return gaps, sampled, cores
 
 
-def _single(batches: Iterable[OutputBatch]) -> Iterator[NDArray[np.float32]]:
+def _single(
+    batches: Iterable[OutputBatch],
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
     for outputs, _ in batches:
-        yield from outputs["logits"]
+        cores = outputs.get(CORES)
+        for i, logits in enumerate(outputs["logits"]):
+            yield logits, None if cores is None else cores[i]
 
 
 def _sample(logits: NDArray[np.float32], truth: Mask, pictures: int, number: int) -> _Sampled:
@@ -176,6 +199,37 @@ def _choose_areas(
                 clear(mask, kind, label, AREAS[best], classes)
                 packed[i] = _Packed.of(mask)
     return tuple(chosen["smallest"]), tuple(chosen["holes"])
+
+
+def _choose_cores(
+    packed: Sequence[_Packed],
+    cores: Sequence[_Packed],
+    targets: Sequence[Mask],
+    objects: tuple[int, ...],
+    classes: int,
+) -> tuple[int, ...]:
+    """Return the smallest core of each label by the mean PQ; empty where none gains enough.
+
+    Args:
+        packed: The answers.
+        cores: Which of their pixels are part of a core, 0 or 1.
+        targets: The truth.
+        objects: Positions of the labels that have objects.
+        classes: C.
+    """
+    chosen = [0] * classes
+    for label in objects:
+        scores = np.empty((len(packed), len(CORE_AREAS)))
+        for i, answer in enumerate(packed):
+            mask, is_core = answer.mask(), cores[i].mask().view(np.bool_)
+            for j, area in enumerate(CORE_AREAS):
+                found = find_instances(mask, is_core, mask, (label,), (area,) * classes)
+                counts = object_counts(*found, targets[i], classes, (label,))
+                scores[i, j] = metrics.instance_scores(counts[label])["pq"]
+        # A picture that is rid of its only false alarm has no PQ any more: it is right.
+        best = _best_area(np.nan_to_num(scores, nan=1.0).mean(axis=0))
+        chosen[label] = CORE_AREAS[best]
+    return tuple(chosen) if any(chosen) else ()
 
 
 def _best_area(dice: NDArray[np.float64]) -> int:

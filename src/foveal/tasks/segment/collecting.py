@@ -100,8 +100,10 @@ class MaskCollector:
         confidence = min(1.0, self._sure / max(1, mask.size))
         found, numbers = None, None
         if self._objects:
-            found, numbers = find_instances(mask, self._cores, self._sureness, self._objects)
-            found = replace(found, cores=self._core_maps)
+            found, numbers = find_instances(
+                mask, self._cores, self._sureness, self._objects, calibration.cores
+            )
+            found = replace(found, cores=self._core_maps, least=calibration.cores)
         return Segmentation(
             mask=mask,
             numbers=numbers,

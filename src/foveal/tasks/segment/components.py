@@ -40,6 +40,17 @@ class Components:
         found[self.owner[runs]] = True
         return found
 
+    def only(self, wanted: NDArray[np.bool_]) -> Components:
+        """Return some of the components, numbered anew.
+
+        Args:
+            wanted: (P,) which of them.
+        """
+        runs = wanted[self.owner]
+        owner = (np.cumsum(wanted) - 1)[self.owner[runs]]
+        row, start, end = self.row[runs], self.start[runs], self.end[runs]
+        return Components(row, start, end, owner, self.areas[wanted], self.top[wanted])
+
 
 def find_components(inside: NDArray[np.bool_], *, diagonal: bool) -> Components:
     """Return the connected components of what is True.

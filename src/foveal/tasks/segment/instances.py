@@ -37,6 +37,7 @@ class Instances:
 
     Attributes:
         cores: (H, W) probability of being part of a core; None unless requested.
+        least: Of each label, the pixels that a core has at least; empty for any number.
         labels: (P,) positions of the objects' labels.
         areas: (P,) pixels of each object.
         boxes: (P, 4) x0, y0, x1, y1 in original pixels, the end open.
@@ -48,6 +49,7 @@ class Instances:
     areas: NDArray[np.int64]
     boxes: NDArray[np.int64]
     scores: NDArray[np.float64]
+    least: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of objects."""
@@ -72,7 +74,11 @@ class Instances:
 
 
 def find_instances(
-    mask: Mask, cores: Bits, sureness: NDArray[np.uint8], objects: Iterable[int]
+    mask: Mask,
+    cores: Bits,
+    sureness: NDArray[np.uint8],
+    objects: Iterable[int],
+    least: Sequence[int] = (),
 ) -> tuple[Instances, Numbers]:
     """Return the objects of a mask, and the number of the object at each pixel.
 
@@ -84,12 +90,15 @@ def find_instances(
         cores: (H, W) whether a pixel is part of a core; outside the objects' labels it counts not.
         sureness: (H, W) probability of each pixel's label in steps of 1/255.
         objects: Positions of the labels that have objects.
+        least: Of each label, the pixels that a core has at least; empty for any number.
     """
     numbers = np.zeros(mask.shape, np.int32)
     labels: list[int] = []
     chosen = tuple(objects)
     for label in chosen:
         parts = find_components(cores & (mask == label), diagonal=True)
+        if least:
+            parts = parts.only(parts.areas >= least[label])
         number_runs(numbers, parts, len(labels))
         labels += [label] * len(parts.areas)
     if labels:

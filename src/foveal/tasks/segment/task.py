@@ -64,7 +64,8 @@ class SegmentTask(TiledTask[Target, Segmentation]):
         "patches and holes smaller than calibration.smallest and calibration.holes are filled. The "
         "confidence is the mean over the pixels of the softmax of logits / "
         "calibration.temperature at the pixel's label before patches and holes are filled. "
-        "With cores, each patch of pixels with cores above 0 within one label is an object, and "
+        "With cores, each patch of pixels with cores above 0 within one label, of at least "
+        "calibration.cores pixels, is an object, and "
         "grows through the pixels of its label, all at the same pace; a patch of a label without "
         "such pixels is one object. "
         "An answer is unsure when its confidence is below "
@@ -263,12 +264,13 @@ class SegmentTask(TiledTask[Target, Segmentation]):
     def fit_calibration(
         self, batches: Iterable[OutputBatch], targets: Sequence[Target]
     ) -> Calibration:
-        """Fit the temperature of the pixels, the offsets of the labels and the areas to clear."""
+        """Fit the temperature, the offsets of the labels, the areas to clear and those of cores."""
         return calibrate.fit_calibration(
             batches,
             targets,
             len(self.labels),
             self.counted,
+            objects=self.objects,
             postprocess=self.options.postprocess,
         )
 

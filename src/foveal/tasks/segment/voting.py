@@ -80,13 +80,22 @@ def _joint_instances(
     maps = [one.cores for one in found if one.cores is not None]
     if chosen is not None and len(maps) == len(found):
         cores: NDArray[np.float32] = np.mean(maps, axis=0, dtype=np.float32)
-        joint, numbers = find_instances(mask, cores > 0.5, as_levels(chosen), objects)
-        return replace(joint, cores=cores), numbers
+        least = _median_areas([one.least for one in found])
+        joint, numbers = find_instances(mask, cores > 0.5, as_levels(chosen), objects, least)
+        return replace(joint, cores=cores, least=least), numbers
     each = [p.numbers for p in predictions if p.numbers is not None]
     inside = np.sum([inner(one, core_px) for one in each], axis=0)
     scores = [np.append(0, own.scores)[one] for own, one in zip(found, each, strict=True)]
     mean: NDArray[np.float32] = np.mean(scores, axis=0, dtype=np.float32)
     return find_instances(mask, 2 * inside > len(each), as_levels(mean), objects)
+
+
+def _median_areas(each: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    classes = max(len(areas) for areas in each)
+    if classes == 0:
+        return ()
+    medians = np.median([areas or (0,) * classes for areas in each], axis=0)
+    return tuple(int(area) for area in medians)
 
 
 def _mean_offsets(predictions: Sequence[Segmentation]) -> tuple[float, ...]:
