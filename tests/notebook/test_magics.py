@@ -56,7 +56,8 @@ def test_collected_cells_run_as_one_job_that_shows_its_log_and_brings_its_files(
         errors=False,
     )
     assert data.outputs == []
-    # Drawn once as a card that ends with the files, and as the value of the cell.
+    # One card, which ends with the files; the value of the cell is the same job.
+    assert [o.output_type for o in train.outputs] == ["display_data"]
     card = shown(train, "text/html")
     assert "succeeded" in card and "sum 10" in card and "sum.txt" in card
     assert "first on local: succeeded\nsum 10\nresults: jobs/first" in shown(train)
@@ -169,6 +170,18 @@ def test_a_check_that_fails_sends_nothing(run: Run, tmp_path: Path) -> None:
     assert "The cells fail when they are run in a new process" in error(refused)
     assert "No such file or directory: 'table.csv'" in error(refused)
     assert jobs(tmp_path) == []
+
+
+def test_values_may_be_quoted_and_a_variable_is_one(run: Run) -> None:
+    _sent, name, wrong, file = run(
+        "%%foveal_run --wait --name 'first' --into \"job\"\nprint(1)",
+        "job.name",
+        "%%foveal_run --into 1st\nprint(1)",
+        "%%foveal_run --on k8s\nprint(1)",
+    )
+    assert shown(name) == "'first'"
+    assert "'1st' is not the name of a variable" in error(wrong)
+    assert "No job can be sent to k8s" in error(file)
 
 
 def test_notes_say_what_a_job_leaves_out(run: Run) -> None:

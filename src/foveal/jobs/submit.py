@@ -36,15 +36,15 @@ def submit(
         UsageError: For an option that the target does not have, or when it takes no jobs.
     """
     options, register = options or JobOptions(), register or Register()
+    if target.is_file or target.is_joined:
+        raise UsageError(f"No job can be sent to {target}.", hint="use --on local")
     options.check(target)
     place = None if output is None else str(output)
     if target.kind == "local":
         return LocalJob.submit(work, register, place)
-    if target.kind == "ray" and target.address not in ("local", "auto"):
+    if target.kind == "ray":
         return RayJob.submit(work, target, options, register, place)
-    if target.kind == "vertex":
-        return VertexJob.submit(work, target, options, register, place)
-    raise UsageError(f"No job can be sent to {target}.", hint="use --on local")
+    return VertexJob.submit(work, target, options, register, place)
 
 
 def known_jobs(register: Register | None = None) -> list[Job]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import Any
 
 from IPython.core.magic_arguments import MagicArgumentParser
 
@@ -17,7 +18,7 @@ def _init() -> MagicArgumentParser:
     add(
         "--on",
         metavar="TARGET",
-        help="local, ray:local, ray://HOST, vertex or vertex:PROJECT/REGION",
+        help="local, ray://HOST, vertex or vertex:PROJECT/REGION",
     )
     add("--project", help="of Google's cloud")
     add("--region", help="of Google's cloud (us-central1)")
@@ -105,4 +106,12 @@ def parsed(name: str, line: str) -> Namespace:
         IPython.core.error.UsageError: If an argument is unknown or invalid.
     """
     found: Namespace = PARSERS[name].parse_argstring(line)  # type: ignore[no-untyped-call]
-    return found
+    # IPython keeps the quotes of a value.
+    return Namespace(**{key: _unquoted(value) for key, value in vars(found).items()})
+
+
+def _unquoted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unquoted(each) for each in value]
+    is_quoted = isinstance(value, str) and len(value) > 1 and value[0] == value[-1] in "'\""
+    return value[1:-1] if is_quoted else value

@@ -14,12 +14,13 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, final
 
 from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 
-from foveal.errors import FovealError
+from foveal.errors import FovealError, UsageError
 from foveal.jobs.submit import submit
 from foveal.jobs.work import Work
 from foveal.notebook import arguments, old
@@ -112,6 +113,10 @@ class NotebookMagics:
     def run(self, line: str, cell: str) -> SentJob:
         """Submit the collected cells and this one as one job."""
         given = arguments.parsed("foveal_run", line)
+        if given.into and (not given.into.isidentifier() or iskeyword(given.into)):
+            raise UsageError(
+                f"{given.into!r} is not the name of a variable.", hint="use --into job"
+            )
         return self._send(f"%%foveal_run {line}".rstrip(), cell, given)
 
     def ml_init(self, line: str, cell: str = "") -> None:
@@ -187,9 +192,7 @@ class NotebookMagics:
             self._shell.user_ns[given.into] = job
         if not given.wait:
             return job
-        job._ipython_display_()
-        job.wait()
-        return job
+        return job.watched()
 
 
 def _work(program: Program, name: str | None) -> Work:

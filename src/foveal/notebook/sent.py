@@ -43,6 +43,7 @@ class SentJob:
         self._fetching = threading.Lock()
         self._reader: threading.Thread | None = None
         self._cards: list[threading.Thread] = []
+        self._is_shown = False
 
     @property
     def name(self) -> str:
@@ -112,6 +113,17 @@ class SentJob:
             hint=f"!foveal jobs logs {self.name}",
         )
 
+    def watched(self) -> SentJob:
+        """Show the card, wait, and return the job, of which the cell shows no second card.
+
+        Raises:
+            JobFailed: As for `wait`.
+        """
+        self._ipython_display_()
+        self.wait()
+        self._is_shown = True
+        return self
+
     def snapshot(self) -> Snapshot:
         """Return the current state."""
         state, trouble = None, self._trouble
@@ -139,6 +151,9 @@ class SentJob:
 
     def _ipython_display_(self) -> None:
         """Show the card, and update it until the job has ended."""
+        if self._is_shown:
+            self._is_shown = False
+            return
         # Imported late: IPython is there when this is called.
         from IPython.display import display
 
