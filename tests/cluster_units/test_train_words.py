@@ -14,6 +14,11 @@ from foveal.cluster.train import _said
             "Training failed due to controller error:\n\n  The node died.\nmore",
             "Training failed due to controller error: The node died.",
         ),
+        (
+            "The worker group startup timed out after 300 seconds waiting for 2 workers. Potential "
+            "causes include: (1) temporary insufficient cluster resources.",
+            "The worker group startup timed out after 300 seconds waiting for 2 workers.",
+        ),
         ("Training failed:", "Training failed:"),
         ("", "RuntimeError"),
     ],

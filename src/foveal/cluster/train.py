@@ -105,7 +105,8 @@ def _said(error: Exception) -> str:
     """Return the first sentence of one of Ray's errors, whose first line may only announce it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
-    return first or type(error).__name__
+    # A paragraph of advice about settings of Ray's that foveal has made.
+    return first.partition(" Potential causes include")[0] or type(error).__name__
 
 
 def _on_cards(ray: Any, device: str, workers: int) -> bool:
