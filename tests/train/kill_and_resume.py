@@ -54,7 +54,7 @@ def train(directory: Path, optimizer: str, beat: int) -> None:
     model = tiny_network()
     stages = [
         Stage("head", tiny_loader(), 2, 0.01, lr_factor=head_only),
-        Stage("full", tiny_loader(), 3, 0.01),
+        Stage("full", tiny_loader(), 3, 0.01, blended=True),
     ]
     trainer = Trainer(
         options,

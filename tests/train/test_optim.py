@@ -9,7 +9,14 @@ from foveal.recipe import TrainOptions
 from foveal.train.data import Batch
 from foveal.train.defaults import default_lr, label_weights
 from foveal.train.mixup import mix
-from foveal.train.optim import Ema, build_optimizer, plateau_factor, schedule_factor, set_lr
+from foveal.train.optim import (
+    Ema,
+    build_optimizer,
+    plateau_factor,
+    schedule_factor,
+    set_lr,
+    set_modes,
+)
 from foveal.train.records import all_parameters
 from foveal.train.share import Share
 
@@ -126,3 +133,13 @@ def test_label_weights_give_every_label_the_same_share():
 
 def test_steps_fall_to_a_tenth_after_two_thirds() -> None:
     assert [schedule_factor("steps", p) for p in (0.0, 0.66, 0.67, 1.0)] == [1.0, 1.0, 0.1, 0.1]
+
+
+def test_statistics_of_the_backbone_alone_are_kept():
+    backbone = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
+    model = nn.ModuleDict({"backbone": backbone, "head": nn.BatchNorm2d(2)})
+    set_modes(model, keep_statistics=True)
+    assert [backbone[1].training, model["head"].training] == [False, True]
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    set_modes(model)
+    assert backbone[1].training

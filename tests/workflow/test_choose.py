@@ -257,3 +257,31 @@ def test_a_head_that_is_not_linear_cannot_be_fitted_at_once(other: str) -> None:
     assert chosen(PHOTOS, "train.head_solver=lbfgs").train.head_solver == "lbfgs"
     with pytest.raises(RecipeError, match="head_solver=lbfgs can only fit a linear classifier"):
         chosen(PHOTOS, "train.head_solver=lbfgs", other)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "blend", "keep"),
+    [
+        ((), True, True),
+        (("train.strategy=full",), False, True),
+        (("train.strategy=frozen",), False, False),
+        (("train.strategy=scratch",), False, False),
+        # Random weights have no statistics to keep.
+        (("train.strategy=full", "model.backbone=fovea"), False, False),
+        (("task=segment", "train.strategy=staged"), False, False),
+        (("train.blend=false", "train.keep_statistics=false"), False, False),
+    ],
+    ids=str,
+)
+def test_fine_tuned_classifiers_are_blended_and_keep_the_statistics_of_their_weights(
+    overrides: tuple[str, ...], blend: bool, keep: bool
+) -> None:
+    train = chosen(PHOTOS, *overrides).train
+    assert (train.blend, train.keep_statistics) == (blend, keep)
+
+
+def test_what_the_recipe_of_a_run_leaves_out_is_not_chosen_anew() -> None:
+    resolved = chosen(PHOTOS, "train.blend=false", "train.keep_statistics=false")
+    again = Recipe.parse(yaml.safe_load(resolved.to_yaml()))
+    train = resolve(again, PHOTOS, get_training("classify"), pretrained_at_hand=True).train
+    assert (train.blend, train.keep_statistics) == (False, False)

@@ -329,6 +329,21 @@ def test_frozen_features_are_cached_and_a_head_is_trained(photos: Path, tmp_path
     assert trained.metrics["accuracy"] > 0.9
 
 
+def test_fine_tuning_keeps_statistics_and_never_validates_worse_than_the_head(
+    photos: Path, tmp_path: Path
+) -> None:
+    options = ("train.head_is_enough=2", "train.keep_statistics=true", "train.blend=true")
+    overrides = ("model.backbone=cnn2", "pipeline.image_size=16", "model.hidden=0", *options)
+    trained = foveal.train(
+        photos, out=tmp_path, strategy="staged", epochs=2, lr=0.5, overrides=overrides
+    )
+    assert stages_of(trained)[-3:] == ["head", "full", "full"]
+    log = (run_of(trained) / "train.log").read_text()
+    assert "kept are the weights of the least validation loss" in log
+    # At this rate every epoch of fine-tuning spoils what the head had learnt.
+    assert trained.metrics["accuracy"] > 0.9
+
+
 @pytest.mark.parametrize("labels", ["one", "several"])
 def test_the_head_on_frozen_features_is_fitted_at_once(
     draw_folder: DrawFolder, tmp_path: Path, labels: str

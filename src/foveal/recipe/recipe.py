@@ -31,6 +31,8 @@ _YOUNGER: Mapping[str, Any] = {
     "evaluate.remember_pictures": True,
     "train.devices": 1,
     "train.devices_timeout_s": TrainOptions().devices_timeout_s,
+    "train.blend": False,
+    "train.keep_statistics": False,
     "train.head_solver": "steps",
     "train.beta1": 0.9,
     "train.beta2": 0.999,
@@ -178,13 +180,16 @@ class Recipe:
 
 
 def _settled_by(leaves: frozenset[str]) -> frozenset[str]:
-    """Return younger keys of the augmentation when all others are there: a run's recipe.
+    """Return younger keys of training when all others of their section are there: a run's recipe.
 
     Such a recipe leaves them out where they are off, and they must not be chosen anew.
     """
-    section = "train.augment."
-    names = {section + each.name for each in fields(AugmentOptions)}
-    return frozenset(names & _YOUNGER.keys() if names - _YOUNGER.keys() <= leaves else ())
+    settled: set[str] = set()
+    for section, options in (("train.", TrainOptions), ("train.augment.", AugmentOptions)):
+        names = {section + each.name for each in fields(options)} - {"train.augment"}
+        if names - _YOUNGER.keys() <= leaves:
+            settled |= names & _YOUNGER.keys()
+    return frozenset(settled)
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:

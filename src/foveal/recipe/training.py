@@ -191,6 +191,20 @@ class TrainOptions:
             gt=0,
         ),
     ] = 0.97
+    blend: Annotated[
+        bool,
+        About(
+            "With `staged`: after fine-tuning, keep the weights of the least validation loss on "
+            "the line from those before it to those after it; by default for classifiers."
+        ),
+    ] = False
+    keep_statistics: Annotated[
+        bool,
+        About(
+            "Keep the statistics of the backbone's batch normalisation instead of following those "
+            "of the training pictures; by default for classifiers that are fine-tuned."
+        ),
+    ] = False
     head_solver: Annotated[
         Literal["steps", "lbfgs"],
         About(

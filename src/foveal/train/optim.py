@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from foveal.errors import UsageError
 from foveal.recipe import TrainOptions
@@ -89,12 +90,19 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["factor"]
 
 
-def set_modes(model: nn.Module) -> None:
-    """Put the model in training mode, but for modules that are wholly frozen."""
+def set_modes(model: nn.Module, *, keep_statistics: bool = False) -> None:
+    """Put the model in training mode, but for modules that are wholly frozen.
+
+    Args:
+        model: The network.
+        keep_statistics: Normalise the batches of the backbone by the statistics that it has.
+    """
     model.train()
-    for module in model.modules():
+    for name, module in model.named_modules():
         own = list(module.parameters(recurse=False))
-        if own and not any(parameter.requires_grad for parameter in own):
+        is_frozen = bool(own) and not any(parameter.requires_grad for parameter in own)
+        is_kept = keep_statistics and name.startswith("backbone.")
+        if is_frozen or (is_kept and isinstance(module, _BatchNorm)):
             module.eval()
 
 

@@ -26,6 +26,7 @@ class Pace:
         progress: Share of the schedule that is done, in [0, 1].
         step_s: Seconds of a step, or None before it was measured.
         validation_s: Seconds of a validation, or None before it was measured.
+        last_validations: How many validations follow the last step.
     """
 
     steps_per_epoch: int
@@ -35,6 +36,7 @@ class Pace:
     progress: float = 0.0
     step_s: float | None = None
     validation_s: float | None = None
+    last_validations: int = 1
     _stretch_s: float = 0.0
     _stretch_steps: int = 0
     _seen: int = 0
@@ -52,8 +54,9 @@ class Pace:
         if with_share == 0:
             # A clock too coarse to see a step.
             return cap if elapsed_s < self.deadline_s else 0.0
-        # The last validation comes whole; those before it come a share with every step.
-        return min(cap, max(0.0, self.deadline_s - elapsed_s - validation_s) / with_share)
+        # The last validations come whole; those before them come a share with every step.
+        left_s = self.deadline_s - elapsed_s - self.last_validations * validation_s
+        return min(cap, max(0.0, left_s) / with_share)
 
     def is_finished(self, elapsed_s: float) -> bool:
         """Return whether the stage has no whole step left (rounded)."""

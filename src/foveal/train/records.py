@@ -75,6 +75,9 @@ class Stage:
         skip_from: The stage is left out when the best value of the metric so far is at least this.
         budget_share: Share of the time left, relative to the shares of this and all later stages;
             None for a stage that the budget does not bind.
+        keep_statistics: Normalise the batches of the backbone by the statistics that it has.
+        blended: When the stage ends, keep the best weights on the line from those before it to
+            those after it; see `foveal.train.blend`.
         fit: Instead of epochs of steps: called once, and then the model is validated. The same
             weights come out whenever it is called, so a resumed run calls it again.
     """
@@ -88,6 +91,8 @@ class Stage:
     validate: Validate | None = None
     skip_from: float | None = None
     budget_share: float | None = 1.0
+    keep_statistics: bool = False
+    blended: bool = False
     fit: FitAtOnce | None = None
 
 

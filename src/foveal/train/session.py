@@ -14,6 +14,7 @@ from torch import Tensor
 from foveal.errors import FovealError
 from foveal.recipe import TrainOptions
 from foveal.tasks.training import TaskTraining
+from foveal.train.blend import SHARES, keep_blend
 from foveal.train.data import Batch
 from foveal.train.distributed import Group
 from foveal.train.optim import build_optimizer, snapshot
@@ -73,8 +74,14 @@ class Session:
             deadline_s = self._deadline_s(stage, self._budget_s(options))
             if deadline_s is not None:
                 (deadline_s,) = self.group.decided(deadline_s)
-            state.pace = Pace(steps, total, deadline_s)
+            state.pace = Pace(
+                steps, total, deadline_s, last_validations=1 + stage.blended * len(SHARES)
+            )
             state.stale, state.stage_best, state.plateau = 0, -math.inf, 1.0
+            if stage.blended and state.best is not None:
+                # From the weights that validated best, which need not be the last ones.
+                state.keep(state.best)
+                state.before = state.best
             return state.pace
         if state.pace.steps_per_epoch != steps:
             raise FovealError(
@@ -105,6 +112,14 @@ class Session:
             names = sorted(measured.metrics)
             raise ValueError(f"validate gave {names}. Expected {self.metric!r} in it.")
         return measured
+
+    def close_stage(self, stage: Stage) -> None:
+        """Keep the best weights between those before and after a stage that is blended."""
+        state = self.state
+        # A budget may leave no time for a step.
+        if state.before is not None and state.pace is not None and state.pace.done:
+            keep_blend(state, lambda: self.validated(stage), self.metric)
+        state.before = state.pace = state.optimizer = None
 
     def step_record(self, stage: Stage, pace: Pace, loss: Tensor, batch: Batch) -> StepRecord:
         """Return what callbacks see of the step that was just done."""

@@ -34,6 +34,26 @@ class Best:
     score: tuple[float, float]
     metrics: dict[str, float]
 
+    def described(self) -> JsonObject:
+        """Return everything but the weights as JSON."""
+        return {"epoch": self.epoch, "score": list(self.score), "metrics": self.metrics}
+
+    @classmethod
+    def restored(
+        cls, described: JsonObject | None, weights: dict[str, Tensor] | None
+    ) -> Best | None:
+        """Return what `described` was made of; None for None."""
+        if described is None or weights is None:
+            return None
+        value, minus_loss = described["score"]
+        return cls(weights, described["epoch"], (value, minus_loss), described["metrics"])
+
+
+def score_of(metrics: Mapping[str, float], metric: str) -> tuple[float, float]:
+    """Return the value of a metric and minus the loss, 0 where it is unknown; -inf for NaN."""
+    value, loss = metrics[metric], metrics.get("loss", 0.0)
+    return -math.inf if math.isnan(value) else value, -math.inf if math.isnan(loss) else -loss
+
 
 @dataclass
 class EpochSums:
@@ -76,6 +96,7 @@ class RunState:
         elapsed_s: Seconds of training up to the last checkpoint.
         spent_s: Seconds of the budget that were spent before the training.
         stopped: Why the last stage ended, None while training.
+        before: The best weights before the current stage, where it is blended; else None.
     """
 
     model: nn.Module
@@ -94,6 +115,7 @@ class RunState:
     spent_s: float = 0.0
     stopped: Stopped | None = None
     best: Best | None = None
+    before: Best | None = None
     sums: EpochSums = field(default_factory=EpochSums)
     history: list[EpochRecord] = field(default_factory=list)
 
@@ -127,22 +149,25 @@ class RunState:
         Among equal values of the metric the lower validation loss wins, then the later epoch:
         the learning rate was lower.
         """
-        value = metrics[metric]
-        value = -math.inf if math.isnan(value) else value
-        if value > self.stage_best:
-            self.stage_best, self.stale = value, 0
+        score = score_of(metrics, metric)
+        if score[0] > self.stage_best:
+            self.stage_best, self.stale = score[0], 0
         else:
             self.stale += 1
-        loss = metrics.get("loss", 0.0)
-        score = (value, -math.inf if math.isnan(loss) else -loss)
         if self.best is not None and score < self.best.score:
             return False
         self.best = Best(snapshot(self.shown_model), self.epoch, score, metrics)
         return True
 
+    def keep(self, best: Best) -> None:
+        """Take weights for the best ones, and go on from them."""
+        self.best = best
+        self.model.load_state_dict(best.weights)
+        if self.ema:
+            self.ema.restart()
+
     def to_checkpoint(self) -> Checkpoint:
         """Return everything that is needed to go on from here."""
-        best = self.best
         state: JsonObject = {
             "stage": self.stage,
             "epoch": self.epoch,
@@ -155,16 +180,16 @@ class RunState:
             "elapsed_s": self.elapsed_s,
             "spent_s": self.spent_s,
             "stopped": self.stopped,
-            "best": None
-            if best is None
-            else {"epoch": best.epoch, "score": list(best.score), "metrics": best.metrics},
+            "best": self.best.described() if self.best else None,
+            "before": self.before.described() if self.before else None,
             "sums": {"samples": self.sums.samples, "seconds": self.sums.seconds},
             "history": [asdict(record) for record in self.history],
         }
         tensors: dict[str, Any] = {
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict() if self.ema else None,
-            "best": best.weights if best else None,
+            "best": self.best.weights if self.best else None,
+            "before": self.before.weights if self.before else None,
             "optimizer": self.optimizer.state_dict() if self.optimizer else None,
             "scaler": self.scaler.state_dict(),
             "losses": self.sums.losses,
@@ -188,14 +213,9 @@ class RunState:
         # Runs of old had their whole budget for training.
         self.spent_s = state.get("spent_s", 0.0)
         self.stopped = state["stopped"]
-        if state["best"] is not None:
-            value, minus_loss = state["best"]["score"]
-            self.best = Best(
-                tensors["best"],
-                state["best"]["epoch"],
-                (value, minus_loss),
-                state["best"]["metrics"],
-            )
+        self.best = Best.restored(state["best"], tensors["best"])
+        # Checkpoints of earlier versions have none.
+        self.before = Best.restored(state.get("before"), tensors.get("before"))
         device = next(self.model.parameters()).device
         losses = {name: total.to(device) for name, total in tensors["losses"].items()}
         self.sums = EpochSums(losses, **state["sums"])

@@ -178,8 +178,8 @@ class Trainer:
             state.stopped = "patience"
         else:
             state.stopped = "budget" if pace.is_out_of_time() else "finished"
+        session.close_stage(stage)
         state.stage += 1
-        state.pace = state.optimizer = None
         session.saver.save(state)
 
     def _fit_at_once(self, session: Session, stage: Stage, fit: FitAtOnce) -> None:
@@ -204,7 +204,7 @@ class Trainer:
     def run_epoch(self, session: Session, stage: Stage, pace: Pace, forward: Forward) -> None:
         """Train on the rest of the current epoch, then validate and record it."""
         state = session.state
-        set_modes(state.model)
+        set_modes(state.model, keep_statistics=stage.keep_statistics)
         with contextlib.closing(stage.loader.epoch(state.epoch, state.batch)) as batches:
             begun_s = self._clock()
             for batch in batches:

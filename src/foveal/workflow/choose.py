@@ -55,6 +55,7 @@ def resolve(
     recipe = training.choose_sized(recipe, facts)
     for choose in (_padding, _flips, _strategy, _weights, _schedule):
         recipe = recipe.filled(choose(recipe, facts))
+    recipe = recipe.filled(_tuning(recipe, training))
     if "model.hidden" not in training.unused(recipe):
         recipe = recipe.filled(Recipe(model=ModelOptions(hidden=_spec(recipe).hidden)))
     _check_solver(recipe, training)
@@ -173,6 +174,18 @@ def _strategy(recipe: Recipe, facts: DataFacts) -> Recipe:
         chosen = TrainOptions(strategy="staged")
         why = f"{facts.samples} pictures: train the head first, then everything"
     return Recipe(train=chosen, reasons={"train.strategy": why})
+
+
+def _tuning(recipe: Recipe, training: type[TaskTraining]) -> Recipe:
+    # Measured for classifiers alone (docs/decisions/0048).
+    strategy = recipe.train.strategy
+    if not (training.has_labels and _is_pretrained(recipe) and strategy in ("staged", "full")):
+        return Recipe()
+    reasons = {"train.keep_statistics": "those of ImageNet are of more pictures than a batch has"}
+    if strategy == "staged":
+        reasons["train.blend"] = "it depends less on chance than the choice of an epoch"
+    chosen = TrainOptions(keep_statistics=True, blend=strategy == "staged")
+    return Recipe(train=chosen, reasons=reasons)
 
 
 def _weights(recipe: Recipe, facts: DataFacts) -> Recipe:

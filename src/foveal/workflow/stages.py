@@ -163,7 +163,16 @@ class Planner:
             self._endless.append(endless)
             loader = endless
         skip_from = self._options.head_is_enough if name == "full" and self._is_staged else None
-        return Stage(name, loader, epochs, _required(rate), skip_from=skip_from)
+        return Stage(
+            name,
+            loader,
+            epochs,
+            _required(rate),
+            skip_from=skip_from,
+            # Random weights have no statistics that are worth keeping.
+            keep_statistics=self._options.keep_statistics and self._options.strategy != "scratch",
+            blended=self._options.blend and self._is_staged,
+        )
 
     @property
     def listeners(self) -> tuple[Callback, ...]:

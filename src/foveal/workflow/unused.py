@@ -49,12 +49,18 @@ def unused_settings(
         }
     reasons = dict(_unread(recipe, source)) | training.unused(recipe)
     return [
-        f"{key} = {values[key]} has no effect: {why}"
+        f"{key} = {_as_yaml(values[key])} has no effect: {why}"
         for key, why in reasons.items()
         if key in given.given
         and key not in given.reasons
+        # A younger key that is as before it could be chosen is not written.
+        and key in values
         and values[key] not in (plain.get(key, ""), written.get(key))
     ]
+
+
+def _as_yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _unread(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]:
@@ -74,9 +80,12 @@ def _unread(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]:
         for key in _HEAD_ALONE:
             yield key, f"the head is not trained separately (train.strategy = {strategy})"
     if strategy != "staged":
+        for key in ("train.head_is_enough", "train.blend"):
+            yield key, f"the head is not trained before the rest (train.strategy = {strategy})"
+    if strategy in ("frozen", "scratch"):
         yield (
-            "train.head_is_enough",
-            f"nothing is trained after the head (train.strategy = {strategy})",
+            "train.keep_statistics",
+            f"no pretrained backbone is trained (train.strategy = {strategy})",
         )
     if train.optimizer != "sgd":
         yield "train.momentum", f"train.optimizer = {train.optimizer} does not use it"

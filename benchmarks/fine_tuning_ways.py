@@ -1,0 +1,87 @@
+"""Fine-tuning that keeps batch statistics and blends weights, beside plain fine-tuning.
+
+On few pictures each way is trained with the same splits and seeds, after the same head, and answers
+the same pictures that were kept apart. `head` is what fine-tuning must not lose.
+
+    python benchmarks/fine_tuning_ways.py cats_dogs --train 250 --test 500 --repeats 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+
+import foveal_command
+from holdout import choose, hold_out, list_items, write_folders
+from outcome import Outcome, add_out, note, report, seeds, shared
+
+STAGED = ("train.strategy=staged", "train.head_is_enough=2")
+# What is overridden of the recipe, by the name of the way.
+WAYS: dict[str, tuple[str, ...]] = {
+    "head": ("train.strategy=frozen",),
+    "plain": (*STAGED, "train.keep_statistics=false", "train.blend=false"),
+    "kept": (*STAGED, "train.keep_statistics=true", "train.blend=false"),
+    "blended": (*STAGED, "train.keep_statistics=false", "train.blend=true"),
+    "both": (*STAGED, "train.keep_statistics=true", "train.blend=true"),
+}
+
+
+def measure(arguments: argparse.Namespace) -> Outcome:
+    """Train each way on every split."""
+    items = list_items(shared(arguments.set, arguments.data))
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in arguments.ways}
+    for seed in seeds(arguments.repeats, arguments.first_seed):
+        chosen = choose(items, arguments.train + arguments.test, seed)
+        train, test = hold_out(chosen, arguments.test / len(chosen), seed)
+        with tempfile.TemporaryDirectory(prefix="foveal-bench-") as temporary:
+            folder = Path(temporary)
+            data, held = write_folders(train, folder / "a"), write_folders(test, folder / "b")
+            for way in arguments.ways:
+                given = (f"pipeline.image_size={arguments.image_size}", *WAYS[way])
+                options = [part for value in given for part in ("--set", value)]
+                trained = foveal_command.train(
+                    data, folder / "runs", way, [*options, "--seed", str(seed)]
+                )
+                measured = foveal_command.evaluate(trained.json["bundle"], held)
+                one = {"accuracy": measured["metrics"]["accuracy"]["value"]}
+                found[way].append({**one, "wall_s": trained.wall_s, "test": measured["samples"]})
+                note(f"  {arguments.set} seed {seed} {way}: {found[way][-1]}")
+    means = {way: statistics.fmean(one["accuracy"] for one in found[way]) for way in arguments.ways}
+    note(f"{arguments.set}: {means}")
+    pairs = zip(found[arguments.ways[-1]], found[arguments.ways[0]], strict=True)
+    return Outcome(
+        claim=f"fine_tuning_ways_{arguments.set}",
+        what=f"accuracy of {arguments.ways[-1]} minus that of {arguments.ways[0]}, kept apart",
+        unit="share",
+        values=tuple(last["accuracy"] - first["accuracy"] for last, first in pairs),
+        target=0.0,
+        detail={"means": means, "trials": found, "image_size": arguments.image_size},
+    )
+
+
+def main() -> None:
+    """Measure one set."""
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    add_out(made)
+    made.add_argument("set", help="name of a set of pictures")
+    made.add_argument("--data", type=Path, default=None, help="folder of the sets of pictures")
+    made.add_argument("--train", type=int, default=250, help="pictures to train on")
+    made.add_argument("--test", type=int, default=500, help="pictures that are kept apart")
+    made.add_argument("--image-size", type=int, default=128)
+    made.add_argument("--repeats", type=int, default=3)
+    made.add_argument("--first-seed", type=int, default=0)
+    made.add_argument(
+        "--ways",
+        nargs="+",
+        choices=list(WAYS),
+        default=list(WAYS),
+        help="the last one is compared with the first one",
+    )
+    arguments = made.parse_args()
+    report(measure(arguments), arguments.out)
+
+
+if __name__ == "__main__":
+    main()
