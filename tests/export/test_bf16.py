@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,14 @@ from drawing import DrawFolder
 from numpy.typing import NDArray
 
 from foveal.bundle.bundle import Bundle
+from foveal.bundle.container import TRAINED_ON_NAME
 from foveal.bundle.measured import measured_engine
+from foveal.bundle.trained_on import TrainedOn
+from foveal.data.source import digest_of
 from foveal.errors import ParityError, UsageError
 from foveal.export import bf16, lossy
 from foveal.export.formats import write_as
+from foveal.export.held_out import held_out
 from foveal.export.job import ExportJob, ExportOptions, Pictures, options_of
 from foveal.export.lossy import Ratio
 from foveal.predict.engine import OnnxEngine
@@ -80,6 +85,28 @@ def test_16_bits_that_lose_too_much_are_refused(
     with pytest.raises(ParityError, match="costs this network too much accuracy"):
         write_as(job, "foveal", tmp_path / "photos.foveal")
     assert not (tmp_path / "photos.foveal").exists()
+
+
+def test_pictures_that_were_trained_on_prove_nothing(job: ExportJob, tmp_path: Path) -> None:
+    pictures = job.needed_pictures("A test needs them")
+    digests = [digest_of(data) for _, data in pictures.files(pictures.val)]
+    content = np.sort(np.array([int.from_bytes(d[:8], "little") for d in digests], np.uint64))
+    seen = TrainedOn(content[:-2], np.zeros(len(content) - 2, np.uint64))
+    files = {name: job.bundle.read(name) for name in job.bundle.manifest.files}
+    bundle = Bundle.write(
+        tmp_path / "seen",
+        replace(job.bundle.manifest, files={}),
+        {**files, TRAINED_ON_NAME: seen.to_bytes()},
+    )
+    assert len(held_out(bundle, pictures).val) == 2
+    everything = TrainedOn(content, np.zeros(len(content), np.uint64))
+    bundle = Bundle.write(
+        tmp_path / "seen",
+        replace(job.bundle.manifest, files={}),
+        {**files, TRAINED_ON_NAME: everything.to_bytes()},
+    )
+    with pytest.raises(UsageError, match="None of the labelled pictures is left"):
+        held_out(bundle, pictures)
 
 
 def test_only_one_precision_is_taken() -> None:

@@ -1,0 +1,41 @@
+"""Leave out of a proof what the bundle was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from foveal.bundle.bundle import Bundle
+from foveal.data.source import digest_of
+from foveal.errors import UsageError
+from foveal.export.job import Pictures
+
+
+def held_out(bundle: Bundle, pictures: Pictures) -> Pictures:
+    """Return the pictures without those of `val` that the bundle was trained on.
+
+    A network is surer of what it was trained on, so that a calibration that is fitted to such
+    pictures would be too sure of all others. Files are recognised by their content; bundles of
+    older versions recognise none.
+
+    Args:
+        bundle: The bundle.
+        pictures: `val` of them are to be measured.
+
+    Raises:
+        UsageError: If none are left.
+    """
+    val, known = pictures.val, bundle.trained_on
+    if known is not None and len(val):
+        files = {name: digest_of(data) for name, data in pictures.files(val)}
+        seen = known.recognise(list(files.values()), np.zeros(len(files), np.uint64))
+        trained = {name for name, is_seen in zip(files, seen, strict=True) if is_seen}
+        val = [sample for sample in val if sample.id not in trained]
+    if not val:
+        raise UsageError(
+            f"None of the labelled pictures is left to prove the precision on: {bundle.name} was "
+            "trained on them, or their ranges of values are used.",
+            hint="give more labelled pictures: --data FOLDER",
+        )
+    return replace(pictures, val=val)
