@@ -7,6 +7,7 @@ a bug.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -225,3 +226,8 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     guess = f" Did you mean {near!r}?" if near else ""
     shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     return f"Unknown {what} {name!r}.{guess} Expected one of: {shown}."
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Tell whether the disk, or the user's share of it, has no space left."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

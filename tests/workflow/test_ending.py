@@ -45,6 +45,15 @@ def test_a_full_disk_stops_a_run_that_can_go_on(run: RunDirectory) -> None:
     assert run.path.is_dir()
 
 
+def test_a_disk_that_is_gone_is_not_called_full(run: RunDirectory) -> None:
+    run.checkpoints.mkdir()
+    gone = OSError(errno.EIO, "Input/output error", "photos/1.jpg")
+    with pytest.raises(FovealError, match=r"output error: photos/1\.jpg") as caught:
+        with ending(run, is_new=True):
+            raise gone
+    assert caught.value.hint == f"foveal train --resume {run.path}"
+
+
 @pytest.mark.parametrize(
     "error",
     [

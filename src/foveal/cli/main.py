@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
@@ -20,7 +19,7 @@ from foveal.cli.command import VerbCommand
 from foveal.cli.foreign import as_ours
 from foveal.cli.signals import EXIT_INTERRUPTED
 from foveal.console import show_log
-from foveal.errors import FovealError
+from foveal.errors import FovealError, is_disk_full
 from foveal.version import __version__
 
 EXIT_FAILED = 1
@@ -137,10 +136,8 @@ def run(argv: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno is not None:
             # The system refused: no space, no rights, a disk that is gone.
             where = f": {error.filename}" if error.filename else ""
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            _complain(
-                f"{error.strerror}{where}", "free some disk space, then try again" if full else None
-            )
+            hint = "free some disk space, then try again" if is_disk_full(error) else None
+            _complain(f"{error.strerror}{where}", hint)
             return EXIT_FAILED
         if _is_memory(error):
             _complain("This machine does not have enough memory.", _MORE_MEMORY)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import torch
 
-from foveal.errors import FovealError, TrainingInterrupted
+from foveal.errors import FovealError, TrainingInterrupted, is_disk_full
 from foveal.workflow.rundir import RunDirectory
 
 
@@ -48,7 +48,7 @@ def told(error: Exception, run: RunDirectory, *, begun: bool) -> FovealError | N
         where = error.filename or run.path
         return FovealError(
             f"The training stopped. {error.strerror}: {where}.",
-            hint=f"free some disk space, then: {again}" if begun else f"{again} --out DIR",
+            hint=_after(error, again) if begun else f"{again} --out DIR",
             code="stopped_by_system",
         )
     # Of the processor's memory, torch says so in a plain RuntimeError.
@@ -59,3 +59,7 @@ def told(error: Exception, run: RunDirectory, *, begun: bool) -> FovealError | N
             code="out_of_memory",
         )
     return None
+
+
+def _after(error: OSError, again: str) -> str:
+    return f"free some disk space, then: {again}" if is_disk_full(error) else again
