@@ -114,6 +114,8 @@ def test_the_torch_engine_restores_the_mode_and_takes_read_only_arrays() -> None
 READERS = {
     "ctc": ReadTask.bind(Labels(tuple("abc")), {"head": "ctc"}),
     "gru": ReadTask.bind(Labels(tuple("abc")), {"head": "gru"}),
+    "ctc, two steps": ReadTask.bind(Labels(tuple("abc")), {"head": "ctc", "steps_per_column": 2}),
+    "gru, two steps": ReadTask.bind(Labels(tuple("abc")), {"head": "gru", "steps_per_column": 2}),
     "positions": ReadTask.bind(Labels(tuple("abc")), {"head": "positions", "length": 3}),
 }
 LINE = Pipeline(32, 640, "line")
@@ -155,7 +157,8 @@ def test_a_reader_takes_any_number_of_lines_of_any_width(head: str) -> None:
             np.testing.assert_allclose(found[name], value, atol=1e-4)
         columns = expected["attention" if head == "positions" else "logits"]
         assert columns.shape[0] == count
-        assert wide // 8 == columns.shape[2 if head == "positions" else 1]
+        steps = READERS[head].options.steps_per_column
+        assert wide // 8 * steps == columns.shape[2 if head == "positions" else 1]
 
 
 @pytest.mark.parametrize("head", ["ctc", "gru"])

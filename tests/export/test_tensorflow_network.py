@@ -41,8 +41,9 @@ FAMILIES = {
 }
 
 
-def reading(head: str) -> ReadTask:
-    return ReadTask.bind(LABELS, {"head": head, "length": 3 if head == "positions" else 0})
+def reading(head: str, steps: int = 1) -> ReadTask:
+    length = 3 if head == "positions" else 0
+    return ReadTask.bind(LABELS, {"head": head, "length": length, "steps_per_column": steps})
 
 
 def masking(decoder: str) -> SegmentTask:
@@ -53,6 +54,7 @@ CASES: dict[str, tuple[Any, Any, str, Pipeline]] = {
     **{name: (CLASSES, CLASSIFY, name, size) for name, size in FAMILIES.items()},
     "ctc": (reading("ctc"), READ, "reader", LINE),
     "gru": (reading("gru"), READ, "reader", LINE),
+    "ctc_of_two_steps": (reading("ctc", 2), READ, "reader", LINE),
     "gru_of_one_width": (reading("gru"), READ, "lenet5", Pipeline(32, 96, "stretch")),
     "positions": (reading("positions"), READ, "crnn", LINE),
     "unet": (masking("unet"), SEGMENT, "fovea", TILE),

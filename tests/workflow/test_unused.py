@@ -69,6 +69,7 @@ def unused(*overrides: str, source: object = None) -> list[str]:
         ("train.balance=weights", "task=read"),
         ("task_options.beam_width=4", "task=read"),
         ("task_options.length=4", "task=read"),
+        ("task_options.steps_per_column=2", ["task=read", "task_options.head=positions"]),
         ("train.feature_views=4", ["task=segment", "train.strategy=frozen"]),
     ],
 )

@@ -55,6 +55,19 @@ def test_every_column_has_a_distribution(name: str, width: int) -> None:
     assert outputs["logits"].shape == (2, width, 5)
 
 
+@pytest.mark.parametrize("kind", [CtcHead, GruHead])
+def test_steps_share_a_column_from_left_to_right(kind: type[CtcHead | GruHead]) -> None:
+    torch.manual_seed(0)
+    built = kind(CHANNELS, 5, dropout=0.0, steps=2).eval()
+    with torch.inference_mode():
+        # Only the bias is left: class 1 in the first half of a column, class 3 in the second.
+        built.classify.weight.zero_()
+        built.classify.bias.copy_(torch.eye(5)[[1, 3]].flatten())
+        logits = built(maps(width=9))["logits"]
+    assert logits.shape == (2, 18, 5)
+    assert logits.argmax(dim=2).tolist() == [[1, 3] * 9] * 2
+
+
 @pytest.mark.parametrize("width", [1, 9, 33])
 def test_positions_have_a_distribution_and_say_where_they_looked(width: int) -> None:
     outputs = head("positions").eval()(maps(width=width))

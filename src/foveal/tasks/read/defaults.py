@@ -67,6 +67,8 @@ def unused_keys(recipe: Recipe) -> dict[str, str]:
         unused |= {"train.label_smoothing": why, "task_options.length": why}
         if recipe.train.balance == "weights":
             unused["train.balance"] = why
+    else:
+        unused["task_options.steps_per_column"] = "the head `positions` has no columns to split"
     if recipe.task_options.get("decoder", "greedy") != "beam":
         unused["task_options.beam_width"] = "the decoder is greedy, not beam"
     return unused

@@ -62,6 +62,17 @@ def _to_rows(features: Tensor) -> Tensor:
     return torch.stack(rows).mean(dim=0) if kernel > 1 else features
 
 
+def _split(logits: Tensor, classes: int) -> Tensor:
+    """Return (N, T * steps, classes) for (N, T, steps * classes); the steps go from left to right.
+
+    As sub-pixel convolution does it for pictures: Real-Time Single Image and Video Super-Resolution
+    Using an Efficient Sub-Pixel Convolutional Neural Network, 2016,
+    https://arxiv.org/abs/1609.05158.
+    """
+    # Nothing is written to the graph where there is nothing to split.
+    return logits if logits.shape[2] == classes else logits.reshape(logits.shape[0], -1, classes)
+
+
 @final
 class _Neighbours(nn.Module):
     """A convolution along the columns, added to its input."""
@@ -86,20 +97,24 @@ class CtcHead(LevelsHead):
         channels: Channels of each map that is used, finest first.
         classes: Characters of the alphabet and the blank.
         dropout: Share of channels dropped while training.
+        steps: Distributions for each column of the feature map.
     """
 
-    def __init__(self, channels: tuple[int, ...], classes: int, *, dropout: float) -> None:
+    def __init__(
+        self, channels: tuple[int, ...], classes: int, *, dropout: float, steps: int = 1
+    ) -> None:
         super().__init__(range(-len(channels), 0))
         self.columns = Columns(channels, _COLUMN_CHANNELS)
         self.context = nn.Sequential(*(_Neighbours(_COLUMN_CHANNELS, d) for d in _DILATIONS))
         self.dropout = nn.Dropout(dropout)
-        self.classify = nn.Conv1d(_COLUMN_CHANNELS, classes, 1)
+        self.classify = nn.Conv1d(_COLUMN_CHANNELS, steps * classes, 1)
+        self.classes = classes
 
     def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Return `logits`, (N, T, classes) float32; class 0 is the blank."""
         columns = self.columns(self.reduce(features))
-        logits = self.classify(self.dropout(self.context(columns)))
-        return {"logits": at_least_float32(logits.transpose(1, 2))}
+        logits = self.classify(self.dropout(self.context(columns))).transpose(1, 2)
+        return {"logits": at_least_float32(_split(logits, self.classes))}
 
 
 @final
@@ -112,16 +127,20 @@ class GruHead(LevelsHead):
         channels: Channels of each map that is used, finest first.
         classes: Characters of the alphabet and the blank.
         dropout: Share of channels dropped while training.
+        steps: Distributions for each column of the feature map.
     """
 
-    def __init__(self, channels: tuple[int, ...], classes: int, *, dropout: float) -> None:
+    def __init__(
+        self, channels: tuple[int, ...], classes: int, *, dropout: float, steps: int = 1
+    ) -> None:
         super().__init__(range(-len(channels), 0))
         width = _CLASSIC_CHANNELS
         self.columns = Columns(channels, width)
         self.first = nn.GRU(width, width, batch_first=True, bidirectional=True)
         self.second = nn.GRU(width, width, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
-        self.classify = nn.Linear(2 * width, classes)
+        self.classify = nn.Linear(2 * width, steps * classes)
+        self.classes = classes
 
     def forward(self, features: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Return `logits`, (N, T, classes) float32; class 0 is the blank."""
@@ -129,7 +148,8 @@ class GruHead(LevelsHead):
         both, _ = self.first(columns)
         forward, backward = both.chunk(2, dim=2)
         both, _ = self.second(forward + backward)
-        return {"logits": at_least_float32(self.classify(self.dropout(both)))}
+        logits = _split(self.classify(self.dropout(both)), self.classes)
+        return {"logits": at_least_float32(logits)}
 
 
 @final

@@ -30,6 +30,15 @@ class ReadOptions:
         ),
     ] = "ctc"
     length: Annotated[int, About("Places of the head `positions`: the longest text.", ge=0)] = 0
+    steps_per_column: Annotated[
+        int,
+        About(
+            "With the heads `ctc` and `gru`: distributions for each column of the feature map. Two "
+            "equal characters need three; 2 tells narrower ones apart.",
+            ge=1,
+            le=4,
+        ),
+    ] = 1
     grammar: Annotated[
         Literal["", "arithmetic", "formula"],
         About("Every answer follows it and has an exact value."),

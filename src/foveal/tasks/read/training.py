@@ -61,7 +61,7 @@ class ReadTraining(TaskTraining[ReadTask]):
             positions = self.task.options.length
             return PositionsHead(used, classes, positions=positions, dropout=dropout)
         head = GruHead if self.task.options.head == "gru" else CtcHead
-        return head(used, classes, dropout=dropout)
+        return head(used, classes, dropout=dropout, steps=self.task.options.steps_per_column)
 
     def collate(self, targets: Sequence[Any]) -> dict[str, Tensor]:
         """Return the texts as classes, filled with 0, and their lengths."""
