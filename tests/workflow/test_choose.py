@@ -56,6 +56,17 @@ def test_ink_on_paper_gets_a_small_network_from_scratch_and_no_flips() -> None:
     assert "letters" in recipe.reasons["train.augment.flip_horizontal"]
 
 
+def test_writing_in_thin_strokes_gets_the_pretrained_backbone() -> None:
+    writing = replace(LETTERS, samples=2500, median_side=250, single_characters=False, stroke=0.03)
+    recipe = chosen(writing)
+    assert (recipe.model.backbone, recipe.train.strategy) == ("efficientnet_lite0", "staged")
+    assert "thin" in recipe.reasons["model.backbone"]
+    assert chosen(writing, at_hand=False).model.backbone == "fovea"
+    # Single characters fill their frame, and bold signs are plain at 64 px too.
+    assert chosen(replace(writing, single_characters=True)).model.backbone == "fovea"
+    assert chosen(replace(writing, stroke=0.1)).model.backbone == "fovea"
+
+
 LETTERS_OF_INK = replace(INK, enabled=True, flip_horizontal=False)
 
 

