@@ -31,8 +31,12 @@ def gradients(conv: nn.Conv2d, pictures: Tensor, numbers: Precision) -> dict[str
 
 
 def is_near(found: Tensor, expected: Tensor) -> bool:
-    """Tell whether a tensor differs by the rounding of bf16 only."""
-    return bool((found - expected).norm() <= 0.01 * expected.norm() + 1e-6)
+    """Tell whether a tensor differs by the rounding of bf16 only.
+
+    A number of it is right to 0.4 %, and a sum of numbers of both signs to a few times that; a term
+    too much or too little is far more.
+    """
+    return bool((found - expected).norm() <= 0.03 * expected.norm() + 1e-6)
 
 
 @settings(max_examples=60, deadline=None)

@@ -48,8 +48,8 @@ class Layout:
 
     Attributes:
         text: What the page says.
-        width: Of the page, in pixels.
-        height: Of the page, in pixels.
+        width: Width of the page, in pixels.
+        height: Height of the page, in pixels.
         marks: In the order of the text; a fraction's bar stands after its denominator.
     """
 

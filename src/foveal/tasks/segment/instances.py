@@ -37,7 +37,7 @@ class Instances:
 
     Attributes:
         cores: (H, W) probability of being part of a core; None unless requested.
-        least: Of each label, the pixels that a core has at least; empty for any number.
+        least: Pixels that a core of each label has at least; empty for any number.
         labels: (P,) positions of the objects' labels.
         areas: (P,) pixels of each object.
         boxes: (P, 4) x0, y0, x1, y1 in original pixels, the end open.
@@ -90,7 +90,7 @@ def find_instances(
         cores: (H, W) whether a pixel is part of a core; outside the objects' labels it counts not.
         sureness: (H, W) probability of each pixel's label in steps of 1/255.
         objects: Positions of the labels that have objects.
-        least: Of each label, the pixels that a core has at least; empty for any number.
+        least: Pixels that a core of each label has at least; empty for any number.
     """
     numbers = np.zeros(mask.shape, np.int32)
     labels: list[int] = []
