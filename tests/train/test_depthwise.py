@@ -11,9 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from foveal.models.network import build_network
+from foveal.recipe import ModelOptions
+from foveal.tasks import get_training
+from foveal.tasks.segment.task import SegmentTask
 from foveal.train import depthwise, precision
 from foveal.train.depthwise import FastDepthwise
 from foveal.train.precision import Precision, choose_precision
+from foveal.types import Labels
 
 BF16 = Precision("cpu", torch.bfloat16, scaled=False)
 
@@ -107,6 +112,27 @@ def test_nothing_changes_where_no_gradient_is_wanted() -> None:
     frozen = conv.requires_grad_(False)
     with BF16.training():
         assert not frozen(pictures).requires_grad
+
+
+def test_a_part_that_leaves_autocast_stays_in_float32() -> None:
+    conv = nn.Conv2d(4, 4, 5, padding=2, groups=4)
+    pictures = torch.randn(2, 4, 9, 9)
+    with BF16.training(), torch.autocast("cpu", enabled=False):
+        output = conv(pictures)
+    assert output.dtype == torch.float32
+    assert torch.equal(output, conv(pictures))
+
+
+def test_a_network_whose_backbone_stays_in_float32_learns() -> None:
+    task = SegmentTask.bind(Labels(("background", "cell")), {})
+    options = ModelOptions(backbone="efficientnet_lite0", dropout=0.0)
+    network = build_network(get_training("segment")(task), options, pretrained=False)
+    network.plain_backbone = True
+    with BF16.training():
+        logits = network.train()(torch.rand(2, 3, 64, 64) * 255)["logits"]
+    logits.float().square().mean().backward()
+    stem = next(network.backbone.parameters())
+    assert stem.grad is not None and stem.grad.abs().sum() > 0
 
 
 def test_a_second_derivative_is_refused_and_not_wrong() -> None:

@@ -36,7 +36,9 @@ class FastDepthwise(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func is F.conv2d and not kwargs and _is_slow(*args):
+        # A part of a network may leave autocast: the backbone below a decoder does.
+        is_bf16 = torch.is_autocast_enabled("cpu")
+        if func is F.conv2d and is_bf16 and not kwargs and _is_slow(*args):
             inputs, weight, bias, (stride, _), (padding, _) = args[:5]
             return _Depthwise.apply(  # type: ignore[no-untyped-call]  # torch
                 inputs.bfloat16(),
