@@ -18,6 +18,7 @@ from fitting import (
 from foveal.errors import FovealError, UsageError
 from foveal.recipe import TrainOptions
 from foveal.train.checkpoint import CheckpointStore
+from foveal.train.pace import Pace
 from foveal.train.records import Stage, Validated, head_only
 from foveal.train.trainer import Trainer
 
@@ -429,3 +430,16 @@ def test_a_resumed_run_does_not_fit_again(tmp_path):
     assert len(calls) == 2
     again = weights_of(resumed)
     assert all(np.array_equal(value, again[name]) for name, value in weights_of(whole).items())
+
+
+def test_a_first_step_that_is_an_epoch_is_not_the_whole_schedule():
+    pace = Pace(steps_per_epoch=1, total=None, deadline_s=100.0)
+    pace.step_done(1.0, 1.0)
+    # About 90 steps are left, with a share of a validation each.
+    assert 0.005 < pace.progress < 0.02
+
+
+def test_a_slow_first_step_counts_no_more_than_its_part_of_an_epoch():
+    pace = Pace(steps_per_epoch=8, total=None, deadline_s=100.0)
+    pace.step_done(50.0, 50.0)
+    assert pace.progress == 1 / 8

@@ -77,7 +77,12 @@ class Pace:
 
     def step_done(self, seconds: float, elapsed_s: float) -> None:
         """Count a step that took so long, and move the schedule on by its part of what is left."""
-        left = max(1.0, self.steps_left(elapsed_s - seconds))
+        left = self.steps_left(elapsed_s - seconds)
+        if self.step_s is None:
+            # Of epochs of a step or two, one epoch is far less than the budget allows.
+            self.step_s = seconds
+            left = max(left, self.steps_left(elapsed_s - seconds))
+        left = max(1.0, left)
         self.done += 1
         self.progress += (1 - self.progress) / left
         self._seen += 1
