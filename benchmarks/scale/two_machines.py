@@ -68,18 +68,25 @@ def main() -> None:
         try:
             begun_s = time.monotonic()
             whole = copied(ready, folder / "whole", 1)
-            if (words := driven(cluster, whole.run.path, None)) is not None:
+            if (words := driven(cluster, whole.run.path)) is not None:
                 raise RuntimeError(f"the undisturbed training failed: {words}")
             lasts_s, wanted = time.monotonic() - begun_s, digest(whole)
             note(f"undisturbed: {lasts_s:.0f} s")
-            for number in range(arguments.kills):
-                victim = VICTIMS[number % len(VICTIMS)]
-                task = copied(ready, folder / f"run-{number}", 1)
-                begun_s = time.monotonic()
-                ends.append(trial(cluster, task, victim, rng.uniform(0.0, lasts_s), wanted))
-                took.append(time.monotonic() - begun_s)
-                note(f"  {number + 1}: {victim} killed: {ends[-1]}, {took[-1]:.0f} s")
+            while len(ends) < arguments.kills:
+                victim = VICTIMS[len(ends) % len(VICTIMS)]
+                task = copied(ready, folder / "run", 1)
+                begun_s, after_s = time.monotonic(), rng.uniform(0.0, lasts_s)
+                end = trial(cluster, task, victim, after_s, wanted)
+                took_s = time.monotonic() - begun_s
                 shutil.rmtree(task.run.path)
+                if end is None:
+                    # The machine is less busy than at first: the next instant is drawn from less.
+                    lasts_s = min(lasts_s, took_s)
+                    note(f"  nothing was there to be killed after {after_s:.0f} s; again")
+                    continue
+                ends.append(end)
+                took.append(took_s)
+                note(f"  {len(ends)}: {victim} killed after {after_s:.0f} s: {end}, {took_s:.0f} s")
         finally:
             cluster.stop()
     right = [not end.startswith("WRONG") for end in ends]
@@ -96,27 +103,32 @@ def main() -> None:
     )
 
 
-def trial(cluster: Cluster, task: RunToTrain, victim: str, after_s: float, wanted: str) -> str:
-    """Train with a kill after some seconds, and return how it ended."""
-    killer = threading.Timer(after_s, cluster.kill, (victim, task.run.path))
+def trial(
+    cluster: Cluster, task: RunToTrain, victim: str, after_s: float, wanted: str
+) -> str | None:
+    """Train with a kill after some seconds, and return how it ended; None where nothing died."""
+    killed: list[bool] = []
+    killer = threading.Timer(after_s, lambda: killed.append(cluster.kill(victim, task.run.path)))
     killer.start()
-    words = driven(cluster, task.run.path, victim)
+    words = driven(cluster, task.run.path)
     killer.cancel()
     killer.join()
     cluster.repair()
+    if not any(killed):
+        return None
     if words is None and digest(task) == wanted:
         return "right at once"
     if words is None:
         return "WRONG weights"
     if "Traceback" in words:
         return f"WRONG: {words}"
-    again = driven(cluster, task.run.path, None)
+    again = driven(cluster, task.run.path)
     if again is not None:
         return f"WRONG after the resumption: {again}"
     return f"right after a resumption ({words})" if digest(task) == wanted else "WRONG weights"
 
 
-def driven(cluster: Cluster, run: Path, victim: str | None) -> str | None:
+def driven(cluster: Cluster, run: Path) -> str | None:
     """Train in a process of the first machine; return None, or the last line of its error."""
     done = subprocess.run(
         ["ip", "netns", "exec", NAMES[0], sys.executable, __file__, "--train", str(run)],
@@ -209,15 +221,21 @@ class Cluster:
                 return
         raise RuntimeError("the cluster was not repaired within two minutes")
 
-    def kill(self, victim: str, run: Path) -> None:
-        """Kill a worker that has the run open, or all processes of a machine."""
-        if victim == "worker":
-            found = [p for p in processes() if opens(p, run)]
-            for process in found[:1]:
+    def kill(self, victim: str, run: Path) -> bool:
+        """Kill a worker that has the run open, or all processes of a machine.
+
+        Returns:
+            Whether there was something to kill.
+        """
+        if victim != "worker":
+            self._end(0 if victim == "head" else 1)
+            return True
+        for process in processes():
+            if opens(process, run):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
-        else:
-            self._end(0 if victim == "head" else 1)
+                    return True
+        return False
 
     def stop(self) -> None:
         """End all that runs in the namespaces."""
