@@ -97,8 +97,9 @@ class JobOptions:
                 if name == "workers" and target.kind == "local":
                     hint = "use --devices N, without --on"
                 elif name == "workers":
-                    hint = "--accelerators 4 trains on four of one machine; several machines need "
-                    hint += "a Ray cluster: --on ray://HOST"
+                    kind = _ACCELERATORS[target.kind]
+                    hint = f"--accelerator {kind} --accelerators 4 trains on four of one machine; "
+                    hint += "several machines need a Ray cluster: --on ray://HOST"
                 raise UsageError(f"{flag} has no effect on {target}.", hint=hint)
         if self.accelerators > 1 and self.accelerator is None:
             raise UsageError(

@@ -54,7 +54,8 @@ def custom_job(
         raise UsageError(
             f"--workers {options.workers} is only for Ray; on Vertex AI, training uses one "
             "machine.",
-            hint="--accelerators 4 --set train.devices=4 trains on four of one machine",
+            hint="--accelerator NVIDIA_TESLA_T4 --accelerators 4 --set train.devices=4 trains on "
+            "four of one machine",
         )
     machine: dict[str, Any] = {"machineType": options.machine or _MACHINE}
     if options.accelerator is not None:
