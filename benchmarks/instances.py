@@ -32,6 +32,7 @@ from foveal.predict import Predictor
 from foveal.tasks.segment.instances import find_instances
 from foveal.tasks.segment.matching import object_counts
 from foveal.workflow.locate import find_model
+from mask_scores import gain_of
 from mask_sets import SETS, write_parts
 from outcome import Outcome, add_out, note, report, seeds, shared
 from reader_run import runs_folder
@@ -159,10 +160,7 @@ def scores(counts: Counts) -> dict[str, float]:
 def gain(better: Counts, worse: Counts, name: str) -> dict[str, float]:
     """Return the mean paired difference with its bootstrap interval over the pictures."""
     sides = [metrics.instance_scores(counts)[name] for counts in (better, worse)]
-    difference = sides[0] - sides[1]
-    draws = np.random.default_rng(0).choice(difference, (2000, len(difference)))
-    low, high = np.quantile(np.nanmean(draws, axis=1), (0.025, 0.975)).tolist()
-    return {"mean": float(np.nanmean(difference)), "low": low, "high": high}
+    return gain_of(sides[0] - sides[1])
 
 
 if __name__ == "__main__":

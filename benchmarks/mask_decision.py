@@ -29,6 +29,7 @@ from foveal.tasks.segment import analysis
 from foveal.tasks.segment.collecting import MaskCollector
 from foveal.types import Calibration, Picture
 from foveal.workflow.locate import find_model
+from mask_scores import gain_of
 from mask_sets import SETS, Pictures, write_parts
 from outcome import Outcome, add_out, note, report, seeds, shared
 from reader_run import runs_folder
@@ -167,10 +168,7 @@ def gain(
         analysis.picture_dice(analysis.take_apart(np.stack(one), classes).confusion, counted)
         for one in (better, worse)
     ]
-    difference = sides[0] - sides[1]
-    draws = np.random.default_rng(0).choice(difference, (2000, len(difference)))
-    low, high = np.quantile(np.nanmean(draws, axis=1), (0.025, 0.975)).tolist()
-    return {"mean": float(np.nanmean(difference)), "low": low, "high": high}
+    return gain_of(sides[0] - sides[1])
 
 
 if __name__ == "__main__":

@@ -20,6 +20,13 @@ Rows = NDArray[np.float64]
 OURS, PLAIN = "foveal", "plain"
 
 
+def gain_of(difference: NDArray[np.float64]) -> dict[str, float]:
+    """Return the mean of paired differences with its bootstrap interval over the pictures."""
+    draws = np.random.default_rng(0).choice(difference, (2000, len(difference)))
+    low, high = np.quantile(np.nanmean(draws, axis=1), (0.025, 0.975)).tolist()
+    return {"mean": float(np.nanmean(difference)), "low": low, "high": high}
+
+
 def score(pictures: Pictures, masks: Mapping[str, NDArray[np.uint8]], test: Sequence[Path]) -> Rows:
     """Return a row of counts for each test picture, see `analysis.ROW_LAYOUT`.
 

@@ -7,6 +7,8 @@ from typing import final
 
 # Printed letters and signatures here: 0.82 and 0.85; grey ads of phones: up to 0.53.
 INK_SHARE = 0.68
+# Pixels of a model input. Of thinner strokes little is left to learn from.
+THIN_STROKE = 4.0
 
 
 @final

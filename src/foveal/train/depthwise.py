@@ -36,9 +36,7 @@ class FastDepthwise(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        # A part of a network may leave autocast: the backbone below a decoder does.
-        is_bf16 = torch.is_autocast_enabled("cpu")
-        if func is F.conv2d and is_bf16 and not kwargs and _is_slow(*args):
+        if func is F.conv2d and not kwargs and _is_slow(*args):
             inputs, weight, bias, (stride, _), (padding, _) = args[:5]
             return _Depthwise.apply(  # type: ignore[no-untyped-call]  # torch
                 inputs.bfloat16(),
@@ -61,6 +59,9 @@ def _is_slow(
 ) -> bool:
     """Return whether torch's gradients are slow, and those of `_Depthwise` right."""
     if groups == 1 or not (inputs.requires_grad or weight.requires_grad):
+        return False
+    # A part of a network may leave autocast: the backbone below a decoder does.
+    if not torch.is_autocast_enabled("cpu"):
         return False
     channels, per_group, height, width = weight.shape
     return (

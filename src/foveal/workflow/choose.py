@@ -17,7 +17,7 @@ from foveal.recipe import (
     Recipe,
     TrainOptions,
 )
-from foveal.tasks.facts import DataFacts
+from foveal.tasks.facts import THIN_STROKE, DataFacts
 from foveal.tasks.training import TaskTraining
 from foveal.train.defaults import default_lr
 from foveal.train.precision import choose_device
@@ -28,8 +28,6 @@ DEFAULT_BACKBONE = "efficientnet_lite0"
 _SMALL_SIDE = 40
 # Smallest and largest side of its input.
 _SMALL_INPUT = (32, 64)
-# Pixels of that input.
-_THIN_STROKE = 4.0
 # Pictures needed before a small CNN from scratch beats ImageNet features.
 _SCRATCH_SAMPLES = 5000
 # Fewer training pictures than this: fine-tuning overfits before it helps.
@@ -127,7 +125,7 @@ def _backbone(recipe: Recipe, facts: DataFacts, at_hand: bool) -> Recipe:
 def _is_thin(facts: DataFacts) -> bool:
     """Tell whether little is left of the strokes of writing in a small CNN's input."""
     side = min(_SMALL_INPUT[1], facts.median_side)
-    return not facts.single_characters and facts.stroke * side < _THIN_STROKE
+    return not facts.single_characters and facts.stroke * side < THIN_STROKE
 
 
 def _spec(recipe: Recipe) -> BackboneSpec:

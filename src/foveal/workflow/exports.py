@@ -14,7 +14,6 @@ from typing import TypeAlias, final
 from foveal.atomic import write_atomic
 from foveal.bundle.bundle import Bundle
 from foveal.console import Progress
-from foveal.data.source import ReadAnything
 from foveal.errors import UsageError
 from foveal.export.formats import FORMATS, write_as
 from foveal.export.job import ExportJob, ExportOptions, Pictures
@@ -24,7 +23,7 @@ from foveal.store.exports import StoredExports
 from foveal.types import JsonObject
 from foveal.urls import is_url, local_path
 from foveal.workflow.measure import own_data, part_of
-from foveal.workflow.sources import open_as
+from foveal.workflow.sources import open_as, reading_of
 
 EXPORTS_NAME = "exports.json"
 
@@ -126,10 +125,7 @@ def pictures_of(bundle: Bundle, run: Path | None, data: str | Path | None) -> Pi
     """
     limits = bundle.manifest.limits
     if data is not None:
-        task = bundle.task
-        objects = task.has_objects(bundle.manifest.task_options)
-        read = ReadAnything(target=task.target_kind, limits=limits, objects=objects)
-        source = open_as(data, read)
+        source = open_as(data, reading_of(bundle, limits=limits))
         labelled = part_of(source, None, None)
         return Pictures(source, labelled, labelled, limits)
     if run is None:

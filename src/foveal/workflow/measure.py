@@ -18,7 +18,7 @@ from foveal.predict.predictor import Predictor
 from foveal.recipe import Recipe
 from foveal.types import SPLIT_NAMES
 from foveal.workflow.rundir import RunDirectory
-from foveal.workflow.sources import open_as, read_options
+from foveal.workflow.sources import open_as, read_options, reading_of
 
 if TYPE_CHECKING:
     from foveal.workflow.prepare import Prepared
@@ -58,13 +58,8 @@ def measure(
         data, options = own_data(run)
         split = split or "val"
     else:
-        task = predictor.task
-        options = ReadAnything(
-            label_regex=label_regex,
-            target=task.target_kind,
-            limits=predictor.limits,
-            objects=task.has_objects(predictor.bundle.manifest.task_options),
-        )
+        bundle, limits = predictor.bundle, predictor.limits
+        options = reading_of(bundle, label_regex=label_regex, limits=limits)
     source = open_as(data, options)
     samples = part_of(source, split, run)
     evaluation = evaluate_bundle(

@@ -7,8 +7,9 @@ import heapq
 from dataclasses import replace
 from pathlib import Path
 
+from foveal.bundle.bundle import Bundle
 from foveal.curation.feedback import is_collected
-from foveal.data.decode import DecodeLimits
+from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
 from foveal.data.layouts import open_source
 from foveal.data.source import ReadAnything, Source, TargetKind
 from foveal.errors import DataError
@@ -41,6 +42,25 @@ def limits_of(recipe: Recipe) -> DecodeLimits:
         max_bytes=recipe.data.max_bytes,
         max_pixels=recipe.data.max_pixels,
         hint="--set data.max_{}=N raises the limit",
+    )
+
+
+def reading_of(
+    bundle: Bundle, *, label_regex: str | None = None, limits: DecodeLimits = DEFAULT_LIMITS
+) -> ReadAnything:
+    """Return how labelled data are read for a bundle: as those that it was trained on.
+
+    Args:
+        bundle: The bundle.
+        label_regex: Finds the label in a file name.
+        limits: Limits on mask files that are decoded as a whole.
+    """
+    task = bundle.task
+    return ReadAnything(
+        label_regex=label_regex,
+        target=task.target_kind,
+        limits=limits,
+        objects=task.has_objects(bundle.manifest.task_options),
     )
 
 

@@ -13,7 +13,7 @@ from foveal.bundle.bundle import Bundle
 from foveal.console import NoProgress, Progress
 from foveal.data.decode import DEFAULT_LIMITS
 from foveal.data.locate import open_storage
-from foveal.data.source import ReadAnything, Sample, Source
+from foveal.data.source import Sample, Source
 from foveal.data.storage import LocalStorage
 from foveal.errors import DataError, FovealError, UsageError
 from foveal.evaluate.baseline import primary_by_sample
@@ -29,7 +29,7 @@ from foveal.store.state import TestSet, now, user_name
 from foveal.store.store import Store
 from foveal.synth import is_synth
 from foveal.workflow.measure import part_of
-from foveal.workflow.sources import open_as
+from foveal.workflow.sources import open_as, reading_of
 
 logger = logging.getLogger(__name__)
 
@@ -173,12 +173,7 @@ def _measure(bundle: Bundle, test: TestSet, progress: Progress) -> TestResult:
 def _samples(
     bundle: Bundle, data: str, split: str | None, label_regex: str | None
 ) -> tuple[Source, Sequence[Sample]]:
-    options = ReadAnything(
-        label_regex=label_regex,
-        target=bundle.task.target_kind,
-        objects=bundle.task.has_objects(bundle.manifest.task_options),
-    )
-    source = open_as(data, options)
+    source = open_as(data, reading_of(bundle, label_regex=label_regex))
     return source, part_of(source, split, None)
 
 

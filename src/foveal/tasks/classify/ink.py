@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from foveal.recipe import AugmentOptions, PipelineOptions, Recipe, TrainOptions
-from foveal.tasks.facts import DataFacts
+from foveal.tasks.facts import THIN_STROKE, DataFacts
 
 INK = AugmentOptions(
     rotation=16.0,
@@ -27,8 +27,6 @@ INK = AugmentOptions(
 THIN_INK = AugmentOptions(bolder=2.0, ink_color=0.8)
 # Of the width of a stroke, so much is added or taken away at most; a third is seen to be bold.
 _STROKE_PART = 0.2
-# Pixels of the model input. Of thinner strokes nothing is left when they are shrunk and faded.
-_THIN = 4.0
 # So many pictures must be dark on light, or light on dark, for all to count as alike.
 _ALIKE = 0.95
 # Where more pictures are light on dark, dark parts that grow would delete thin strokes.
@@ -49,7 +47,8 @@ def choose_ink(pipeline: PipelineOptions, facts: DataFacts) -> Recipe:
     stroke_px = facts.stroke * _longer_side(pipeline, facts)
     if not facts.is_ink:
         return Recipe()
-    if stroke_px < _THIN:
+    # Of thin strokes nothing is left when they are shrunk and faded.
+    if stroke_px < THIN_STROKE:
         return _choose_thin(facts)
     options = replace(INK, stroke=min(INK.stroke, round(_STROKE_PART * stroke_px, 2)))
     why = "pictures from other sources differ in the strength, colour, width and size of the ink"
