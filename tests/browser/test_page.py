@@ -80,6 +80,27 @@ def test_a_chosen_picture_is_previewed_and_answered_with_bars(page) -> None:
     assert [float(width.rstrip("%")) > 50 for width in widths] == [True, False]
 
 
+def test_a_picture_given_before_the_models_are_known_is_answered(page) -> None:
+    held = []
+    page.route("**/models", lambda route: held.append(route))
+    page.reload()
+    page.set_input_files("#choose", [DARK])
+    expect(page.locator("#about")).not_to_contain_text("distinguishes")
+    assert page.locator(".answer").count() == 0
+
+    held[0].continue_()
+    expect(page.locator(".headline")).to_contain_text("circle")
+    expect(page.locator("#page-error")).to_be_hidden()
+
+
+def test_a_picture_given_to_a_server_that_does_not_answer_leaves_its_error(page) -> None:
+    page.route("**/models", lambda route: route.abort())
+    page.reload()
+    page.set_input_files("#choose", [DARK])
+    expect(page.locator("#page-error")).to_contain_text("The server cannot be reached.")
+    assert page.locator(".answer").count() == 0
+
+
 def test_unsure_is_said_plainly(page) -> None:
     page.set_input_files("#choose", [GREY])
     expect(page.locator(".unsure-note")).to_contain_text("Unsure")

@@ -65,13 +65,12 @@ function changeMode() {
 }
 
 async function add(files) {
-  showPageError("");
   const pictures = [...files];
   if (pictures.length === 0) return;
-  if (!model) {
-    showPageError("No model is loaded.");
-    return;
-  }
+  // A picture may be given before the models are known; if there are none, the page says why.
+  await started;
+  if (!model) return;
+  showPageError("");
   const declared = isChecking() ? check.declared : null;
   if (isChecking() && !check.isAnswerable()) return;
   // Whoever changes the model or the mode meanwhile is answered as they asked.
@@ -195,4 +194,4 @@ function listenForDrops() {
 }
 
 listen();
-start();
+const started = start();
