@@ -117,6 +117,13 @@ def test_what_is_labelled_is_what_is_drawn() -> None:
         assert (read,) == drawn.raw
 
 
+@pytest.mark.parametrize("options", [{}, {"length": "2", "width": "120"}, {"length": "6"}])
+def test_a_plain_text_ends_within_the_picture(options: dict[str, str]) -> None:
+    kind = make_kind("captcha", {"plain": "true", **options})
+    for drawn in draw_all(kind, 1, range(10), workers=1):
+        assert (drawn.pixels[:, [0, -1]] == 255).all(), drawn.raw
+
+
 def test_other_fonts_change_the_picture_and_not_the_text() -> None:
     sans = next(p for p in find_fonts("A") if p.name == "DejaVuSans.ttf")
     own, other = CAPTCHA.prepared(), make_kind("captcha", {"fonts": str(sans)}).prepared()

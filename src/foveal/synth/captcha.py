@@ -105,7 +105,9 @@ class Captcha(Kind):
         painter, chance = _painter(self.width, self.height, self.font_files, self.plain)
         chance.use(rng)
         if self.plain:
-            image = painter.create_captcha_image(text, _PLAIN_INK, _PLAIN_PAPER)
+            # The package begins with a margin that it forgets when it measures the text: without
+            # a gap at the end, the last character would be cut off.
+            image = painter.create_captcha_image(text + _SPACE, _PLAIN_INK, _PLAIN_PAPER)
         else:
             image = painter.generate_image(text)
         return Drawn(np.array(image), (text,))
