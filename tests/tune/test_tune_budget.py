@@ -55,7 +55,9 @@ def test_a_budget_that_is_too_short_says_what_a_trial_took_and_what_would_do():
     assert "one trial of the default recipe takes about 10 s" in error.message
     assert "budget of 60 s is too short" in error.message
     assert "at least 2 min" in error.message
-    assert error.hint == "foveal tune --resume S --budget 120s, or use a smaller --epochs"
+    assert error.hint == (
+        "foveal tune --resume S --budget 120s, or begin a new study with fewer --epochs"
+    )
     assert error.error_code == "budget_too_short"
 
 

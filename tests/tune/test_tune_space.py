@@ -75,7 +75,8 @@ def test_a_range_cannot_be_widened(value, end):
     [
         ({"train.lr": 0.5}, r"'train\.lr'. Expected within 0\.0001 to 0\.01. Received: 0\.5"),
         ({"train.lr": [0.001, 1.0]}, r"Expected within"),
-        ({"train.lr": {"low": 0.01, "high": 0.001}}, r"Expected within"),
+        ({"train.lr": {"low": 0.01, "high": 0.001}}, r"Expected low to be at most high"),
+        ({"train.lr": {"low": 1.0, "high": 0.001}}, r"Expected within"),
         ({"train.lr": {"hgih": 0.01}}, r"Received the key 'hgih'"),
         ({"train.lr": []}, r"Expected within"),
         ({"train.lr": "fast"}, r"Expected within"),
@@ -85,7 +86,7 @@ def test_a_range_cannot_be_widened(value, end):
         ({"train.mixup": True}, r"Expected within 0 to 0\.4"),
         (
             {"train.mixpu": 0.1},
-            r"Unknown key 'train\.mixpu' of the space. Expected one of: model\.backbone",
+            r"Unknown key of the space 'train\.mixpu'\. Did you mean 'train\.mixup'\?",
         ),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 from studying import KEYS, folder_in, small_recipe, study, without_comparison
 
 import foveal
+from foveal.cli.main import run as run_command
 from foveal.console import NoProgress
 from foveal.errors import BundleError, DataError, FovealError, UsageError
 from foveal.recipe import Recipe
@@ -78,6 +79,22 @@ def test_the_same_command_gives_the_result_again(ended, photos):
     assert again.study == ended.study
     assert again.trials == ended.trials
     assert again.verdict == ended.verdict
+
+
+def test_the_command_says_how_to_go_on_with_the_data_of_the_study(
+    ended, photos, monkeypatch, capsys
+):
+    monkeypatch.chdir(photos.parent)
+    assert run_command(["tune", "--resume", str(ended.study)]) == 0
+    said = capsys.readouterr()
+    assert ended.sentence.split(":")[0] in said.out
+    folder = folder_in(ended.study.parents[2])
+    assert f"foveal train {photos.name} --recipe {folder.recipe}\n" in said.err
+
+
+def test_the_space_of_a_study_is_in_its_folder(ended, capsys):
+    assert run_command(["tune", "--resume", str(ended.study), "--show-space"]) == 2
+    assert "space.yaml" in capsys.readouterr().err
 
 
 def test_another_recipe_is_another_study(ended, photos, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,6 +92,12 @@ def tune(
     if isinstance(knobs["epochs"], More):
         raise UsageError("--epochs +N adds epochs to a run.", hint="foveal tune DATA --epochs 5")
     if resume is not None:
+        if show_space:
+            raise UsageError(
+                "--show-space shows what would be searched for DATA. That of a study is in the "
+                "file space.yaml of its folder.",
+                hint="foveal tune DATA --show-space",
+            )
         _refuse(data, {**given, **({"space": space} if space is not None else {})})
     elif data is None:
         raise UsageError("DATA is missing.", hint="foveal tune FOLDER --budget 1h")
@@ -184,12 +191,21 @@ def _mean(values: tuple[float, ...]) -> float:
 def _note_files(found: Tuning, *, quiet: bool) -> None:
     # Imported late: what it stands on is read with the study alone.
     from foveal.tune.budget import words
+    from foveal.tune.folder import StudyFolder
     from foveal.tune.result import summary
 
     of = "" if found.budget_s is None else f" of {words(found.budget_s)}"
     note(f"\nstudy   {found.place}   ({words(found.seconds)}{of})", quiet=quiet)
     note(f"        {summary(found.trials)}", quiet=quiet)
     note(f"report  {found.place}/report.html", quiet=quiet)
-    note(f"next    foveal train DATA --recipe {found.recipe}", quiet=quiet)
+    data = _as_typed_here(StudyFolder(found.study).read_about()["data"])
+    note(f"next    foveal train {data} --recipe {shlex.quote(str(found.recipe))}", quiet=quiet)
     if found.bundle is not None:
-        note(f"        foveal predict {found.place} PICTURE", quiet=quiet)
+        note(f"        foveal predict {shlex.quote(found.place)} PICTURE", quiet=quiet)
+
+
+def _as_typed_here(data: str) -> str:
+    """Return the location of data as a word of a command line, relative where it is below."""
+    path = Path(data)
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here)) if path.is_relative_to(here) else data)

@@ -102,7 +102,7 @@ def too_short(budget_s: float, trial_s: float, least_s: float, *, again: str) ->
         f"The budget of {words(budget_s)} is too short: one trial of the default recipe takes "
         f"about {words(trial_s)} here. Expected at least {words(least_s)}, for that trial, "
         f"another one, and both recipes with {SEEDS} seeds each.",
-        hint=f"{again.format(asked)}, or use a smaller --epochs",
+        hint=f"{again.format(asked)}, or begin a new study with fewer --epochs",
         code="budget_too_short",
     )
 

@@ -81,7 +81,7 @@ def _history(tuning: Tuning) -> str:
     low, high = max(0.0, min(values) - margin), min(1.0, max(values) + margin)
     series = [
         Series("best so far", best),
-        Series("pruned or unfinished", others, style="marks"),
+        Series("given up or unfinished", others, style="marks"),
         Series("trained to the end", trained, style="marks"),
     ]
     if default := next((v for number, v in trained if number == 0), None):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, final
 
-from foveal.errors import RecipeError
+from foveal.errors import RecipeError, unknown_name
 from foveal.types import JsonObject
 
 Value: TypeAlias = float | int | str
@@ -99,8 +99,16 @@ class Range(Dimension):
         if isinstance(asked, Mapping):
             _check_keys(self.key, asked, ("low", "high"))
             low, high = (_number(asked.get(name, getattr(self, name))) for name in ("low", "high"))
-            if low is None or high is None or not self.low <= low <= high <= self.high:
-                raise self._refused({k: v for k, v in asked.items() if k in ("low", "high")})
+            ends = {k: v for k, v in asked.items() if k in ("low", "high")}
+            if low is None or high is None or not (self.holds(low) and self.holds(high)):
+                raise self._refused(ends)
+            if low > high:
+                raise RecipeError(
+                    f"Invalid space for {self.key!r}. Expected low to be at most high. "
+                    f"Received: {ends!r}.",
+                    hint="exchange low and high",
+                    code="space_invalid",
+                )
             return replace(self, low=low, high=high)
         listed = asked if _is_list(asked) else [asked]
         numbers = [_number(value) for value in listed]
@@ -231,7 +239,7 @@ class Space:
         for key in asked:
             if key not in known:
                 raise RecipeError(
-                    f"Unknown key {str(key)!r} of the space. Expected one of: {', '.join(known)}.",
+                    unknown_name("key of the space", str(key), known),
                     hint="foveal tune DATA --show-space",
                     code="space_invalid",
                 )
