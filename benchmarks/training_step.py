@@ -4,7 +4,13 @@ Both do the same in turns in one process: forward pass, gradients and AdamW on r
 the number format that foveal chooses on this machine. Beside the rates stands the share of the
 matrix-multiply peak of the machine, measured in the same run, that the training reaches.
 
+With `--plot`, a roofline plot of all backbones is drawn: operations a second over operations a
+byte, below the limits of memory and of the matrix product (S. Williams et al., "Roofline", 2009,
+https://doi.org/10.1145/1498765.1498785). Bytes are those that every operation of torch reads and
+writes; what a cache saves is not known, so that a network may lie above the limit of memory.
+
     python benchmarks/training_step.py --backbones efficientnet_lite0 efficientnet_lite2
+    python benchmarks/training_step.py --backbones fovea resnet18 --plot docs/images/roofline.svg
 """
 
 from __future__ import annotations
@@ -14,10 +20,14 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from foveal.machine import keeping_memory
@@ -27,6 +37,44 @@ from outcome import Outcome, add_out, note, report
 
 _CLASSES = 10
 _PEAK_SIDE = 2048
+# Far more than any cache holds.
+_COPIED_BYTES = 1 << 28
+_KINDS = ("torch", "foveal")
+_BESIDE: dict[str, Any] = {"textcoords": "offset points", "color": "0.2"}
+
+
+class ByteCounter(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations read and write; views move none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation, and count."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if not getattr(func, "is_view", False):
+            moved = tree_leaves((args, kwargs, result))
+            self.total += sum(t.numel() * t.element_size() for t in moved if isinstance(t, Tensor))
+        return result
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One way to train one network in the plot.
+
+    Attributes:
+        name: The backbone.
+        kind: `torch` or `foveal`.
+        intensity: Operations a byte.
+        rate: Operations a second.
+    """
+
+    name: str
+    kind: str
+    intensity: float
+    rate: float
 
 
 class Classifier(nn.Module):
@@ -77,18 +125,28 @@ def main() -> None:
     arguments = parse_arguments()
     use_threads()
     precision = choose_precision(arguments.precision, torch.device("cpu"))
-    for name in arguments.backbones:
-        measure(name, precision, arguments)
+    measured = [measure(name, precision, arguments) for name in arguments.backbones]
+    if arguments.plot is not None:
+        top = statistics.median(top for _, top in measured)
+        draw([each for both, _ in measured for each in both], top, bandwidth(), arguments.plot)
 
 
-def measure(name: str, precision: Precision, arguments: argparse.Namespace) -> None:
-    """Time the steps of one backbone in turns, and report."""
+def measure(
+    name: str, precision: Precision, arguments: argparse.Namespace
+) -> tuple[list[Placed], float]:
+    """Time the steps of one backbone in turns, and report.
+
+    Returns:
+        Where both ways to train lie in the plot, and the operations a second of a matrix product.
+    """
     step = Step(name, arguments.batch_size, arguments.side)
     # Gradients take twice the operations; those of grouped convolutions the counter overstates.
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         step.model(step.pictures)
     operations = 3 * counter.get_total_flops()
-    seconds: dict[str, list[float]] = {"torch": [], "foveal": []}
+    contexts = dict(zip(_KINDS, (precision.autocast, precision.training), strict=True))
+    moved = {kind: bytes_of(lambda: step(contexts[kind]())) for kind in _KINDS}  # noqa: B023
+    seconds: dict[str, list[float]] = {kind: [] for kind in _KINDS}
     peaks = []
     for _ in range(arguments.rounds):
         peaks.append(peak(precision))
@@ -105,10 +163,13 @@ def measure(name: str, precision: Precision, arguments: argparse.Namespace) -> N
         "peak_gflops": round(top / 1e9, 1),
         "seconds": seconds,
     }
+    placed = []
     for kind, values in seconds.items():
         middle = statistics.median(values)
         detail[f"{kind}_pictures_a_second"] = round(arguments.batch_size / middle, 1)
         detail[f"{kind}_share_of_peak"] = round(operations / middle / top, 3)
+        detail[f"{kind}_gbyte_a_step"] = round(moved[kind] / 1e9, 3)
+        placed.append(Placed(name, kind, operations / moved[kind], operations / middle))
     note(f"  {name}: {statistics.median(ratios):.2f} x, {detail}")
     report(
         Outcome(
@@ -123,6 +184,14 @@ def measure(name: str, precision: Precision, arguments: argparse.Namespace) -> N
         ),
         arguments.out,
     )
+    return placed, top
+
+
+def bytes_of(run: Callable[[], object]) -> int:
+    """Return the bytes that the operations of a run read and write."""
+    with ByteCounter() as counter:
+        run()
+    return counter.total
 
 
 def timed(run: Callable[[], object], steps: int) -> float:
@@ -141,6 +210,58 @@ def peak(precision: Precision) -> float:
     return 2 * _PEAK_SIDE**3 / seconds
 
 
+def bandwidth() -> float:
+    """Return the bytes a second that a copy in memory reads and writes."""
+    source = torch.ones(_COPIED_BYTES // 4)
+    target = torch.empty_like(source)
+    return 2 * _COPIED_BYTES / min(timed(lambda: target.copy_(source), 3) for _ in range(5))
+
+
+def draw(placed: list[Placed], top: float, memory: float, path: Path) -> None:
+    """Draw the networks below the limits of the machine.
+
+    Args:
+        placed: Both ways to train every network, in turns.
+        top: Operations a second of a matrix product.
+        memory: Bytes a second.
+        path: The SVG or PNG file to write.
+    """
+    from matplotlib import pyplot
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+    pyplot.rcParams["svg.fonttype"] = "none"
+    figure, axes = pyplot.subplots(figsize=(7.5, 4.8), layout="constrained")
+    left = min(each.intensity for each in placed) / 2
+    right = max(top / memory, *(each.intensity for each in placed)) * 3
+    axes.plot([left, top / memory, right], [left * memory / 1e9, top / 1e9, top / 1e9], color="0.4")
+    product = f"matrix product: {top / 1e9:.0f}"
+    axes.annotate(product, (right, top / 1e9), (-4, 4), **_BESIDE, ha="right")
+    middle = (left * top / memory) ** 0.5
+    copied = f"copies in memory: {memory / 1e9:.0f} GB/s"
+    axes.annotate(copied, (middle, middle * memory / 1e9), (10, -10), **_BESIDE)
+    colors = {"torch": "#b0b0b0", "foveal": "#0072b2"}
+    labels = {"torch": "torch alone", "foveal": "foveal"}
+    for kind in _KINDS:
+        own = [each for each in placed if each.kind == kind]
+        x, y = [each.intensity for each in own], [each.rate / 1e9 for each in own]
+        axes.plot(x, y, "o", color=colors[kind], label=labels[kind], zorder=3)
+    for before, after in zip(placed[::2], placed[1::2], strict=True):
+        ends = [(each.intensity, each.rate / 1e9) for each in (before, after)]
+        axes.annotate("", ends[1], ends[0], arrowprops={"arrowstyle": "->", "color": "0.6"})
+        share = f"{after.name}, {100 * after.rate / top:.0f} % of the peak"
+        axes.annotate(share, ends[1], (7, 3), **_BESIDE, fontsize=8)
+    axes.set(xscale="log", yscale="log", xlim=(left, right))
+    axes.set(xlabel="operations per byte", ylabel="billion operations per second")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_formatter(NullFormatter())
+    axes.grid(which="both", color="0.93")
+    axes.legend(loc="lower right", frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    note(f"  {path}: {top / 1e9:.0f} GFLOP/s, {memory / 1e9:.1f} GB/s")
+
+
 def parse_arguments() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -151,6 +272,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--target", type=float, default=1.6)
+    parser.add_argument("--plot", type=Path, help="SVG or PNG file with a roofline plot")
     add_out(parser)
     return parser.parse_args()
 
