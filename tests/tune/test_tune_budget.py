@@ -1,5 +1,6 @@
 """How much of a budget the comparison needs, and when a trial stops for it."""
 
+import sys
 import time
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from foveal.tune.state import comparison
 @dataclass
 class Step:
     left_s: float | None
+    stage: str = "full"
 
 
 def times(default_s=10.0, best_s=None, compared=None, workers=1):
@@ -85,18 +87,67 @@ def test_the_trial_of_the_default_recipe_is_never_stopped_for_that():
     assert not watch(50, is_default=True)(None)
 
 
-def test_a_trial_that_cannot_end_in_time_is_stopped_once_that_is_sure():
-    slow = watch(200)
-    asked = [slow(Step(500.0)) for _ in range(20)]
-    assert asked == [False] * 19 + [True]
+class Clock:
+    """Stands in for `time` in the module that watches; a step takes as long as is said."""
+
+    def __init__(self, step_s):
+        self.now_s = 1000.0
+        self.step_s = step_s
+
+    def monotonic(self):
+        return self.now_s
+
+    def time(self):
+        return self.now_s
+
+    def after(self, steps, watching, left_s, stage="full"):
+        """Return what is decided after each of some steps."""
+        decided = []
+        for _ in range(steps):
+            self.now_s += self.step_s
+            decided.append(watching(Step(left_s, stage)))
+        return decided
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock(step_s=0.5)
+    monkeypatch.setattr(sys.modules[Watch.__module__], "time", clock)
+    return clock
+
+
+def watch_by(clock, left_s, *, is_default=False, **known):
+    limits = Limits(deadline=clock.now_s + left_s, budget_s=left_s)
+    return Watch(limits, times(**known), lambda: False, is_default=is_default)
+
+
+def test_a_trial_that_cannot_end_in_time_is_stopped_once_that_is_sure(clock):
+    slow = watch_by(clock, 200)
+    assert clock.after(20, slow, 500.0) == [False] * 19 + [True]
     assert slow.why == "slow"
 
 
-def test_a_default_recipe_that_cannot_be_compared_is_stopped():
-    short = watch(200, is_default=True, default_s=None)
-    assert any(short(Step(100.0)) for _ in range(20))
+def test_the_first_seconds_of_a_long_budget_decide_nothing(clock):
+    slow = watch_by(clock, 1000)
+    # 3 % of the budget, counted from the first step, are 60 steps here.
+    assert clock.after(61, slow, 5000.0) == [False] * 60 + [True]
+    longer = watch_by(clock, 36_000)
+    assert clock.after(121, longer, 90_000.0) == [False] * 120 + [True]
+
+
+def test_a_new_stage_is_judged_by_its_own_steps(clock):
+    slow = watch_by(clock, 1000)
+    assert not any(clock.after(100, slow, 10.0, stage="head"))
+    # The first step allocates memory: it says nothing of the others.
+    assert clock.after(1, slow, 90_000.0) == [False]
+    assert not any(clock.after(100, slow, 10.0))
+
+
+def test_a_default_recipe_that_cannot_be_compared_is_stopped(clock):
+    short = watch_by(clock, 200, is_default=True, default_s=None)
+    assert any(clock.after(20, short, 100.0))
     assert short.why == "short"
-    assert short.trial_s == pytest.approx(100, abs=5)
+    assert short.trial_s == pytest.approx(110)
 
 
 def test_a_command_that_is_interrupted_stops_its_trial():

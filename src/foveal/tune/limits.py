@@ -12,8 +12,11 @@ from foveal.train.records import StepRecord
 from foveal.tune.budget import Times, too_short
 from foveal.types import JsonObject
 
-# Steps of a training before its own estimate of the time left is believed, or seconds.
+# Steps of a stage before its own estimate of the time left is believed, or seconds; and a part of
+# the budget, but no more than a minute: the first steps take many times as long as later ones, the
+# first epochs of a small set too, and to refuse a budget that is enough costs more than to wait.
 _SURE_STEPS, _SURE_S = 20, 20.0
+_SURE_SHARE, _LONG_S = 0.03, 60.0
 # What is estimated that early is not held against a budget that it exceeds by little.
 _DOUBT = 1.25
 
@@ -103,6 +106,7 @@ class Watch:
         self._asked = asked
         self._is_default = is_default
         self._begun_s = time.monotonic() - before_s
+        self._stage = ""
         self._since = time.monotonic()
         self._steps = 0
 
@@ -129,12 +133,17 @@ class Watch:
             self.why = "time"
         if step is None or step.left_s is None:
             return
+        if step.stage != self._stage:
+            self._stage, self._since, self._steps = step.stage, time.monotonic(), 0
         self._steps += 1
-        if self._steps < _SURE_STEPS and time.monotonic() - self._since < _SURE_S:
+        budget_s = self._limits.budget_s or math.inf
+        since_s = time.monotonic() - self._since
+        if self._steps < _SURE_STEPS and since_s < _SURE_S:
+            return
+        if since_s < min(_SURE_SHARE * budget_s, _LONG_S):
             return
         self.trial_s = self.seconds + step.left_s
         if self._is_default:
-            budget_s = self._limits.budget_s or math.inf
             if self._times.least_s(self.trial_s) > _DOUBT * budget_s:
                 self.why = "short"
         elif step.left_s > left_s:
