@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 # tests/conftest.py. One thread in each worker: more would fight over the cores.
 PYTEST := pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup fmt check test coverage lowest docs docs-site notebooks demo demo-model bench fuzz clean
+.PHONY: help setup fmt check test coverage lowest docs docs-site notebooks demo demo-model bench-results fuzz clean
 
 help:
 	@echo "make demo    draw letters, train on them, write the report, serve the web page (PORT=8000)"
@@ -33,7 +33,7 @@ help:
 	@echo "make notebooks  run the example notebooks and store their outputs"
 	@echo "make fuzz    look for inputs that break the readers (SECONDS=60 for each harness)"
 	@echo "make bench-serving  the server beside five others, a soak, swaps, slow and hostile clients (two hours)"
-	@echo "make bench   the benchmarks (hours; needs the pictures that benchmarks/README.md names)"
+	@echo "make bench-results  the table of results anew (hours; needs the pictures that benchmarks/README.md names)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -117,8 +117,8 @@ demo: demo-model
 notebooks: $(VENV)/.dev
 	$(BIN)/python examples/refresh.py
 
-bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/run_all.py
+bench-results: $(VENV)/.dev
+	$(BIN)/python benchmarks/run_all.py $(RESULTS_ARGS)
 
 # Seconds for each harness; HARNESS names those to run, all if empty.
 SECONDS ?= 60
