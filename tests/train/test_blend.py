@@ -167,3 +167,51 @@ def test_a_stage_without_weights_before_it_ends_as_any_other():
     stages = [Stage("full", tiny_loader(), 2, 0.03, blended=True)]
     result, _ = fit(Scripted((0.8, 0.2), (0.9, 0.3)), stages)
     assert result.best_epoch == 2
+
+
+def test_a_fit_that_chooses_nothing_keeps_the_last_weights_and_those_before_the_blended_stage():
+    validate = Scripted((0.9, 0.1), (0.5, 0.9), (0.4, 0.95))
+    model = tiny_network()
+    trainer = Trainer(TrainOptions(), device=CPU, chooses=False)
+    result = trainer.fit(
+        model, TinyTraining(None), head_then_everything(), validate, metric="accuracy"
+    )
+    before, _, last = validate.seen
+    assert is_same(weights_of(model), last)
+    assert result.best_epoch == 3
+    assert result.before is not None
+    assert is_same({name: value.numpy() for name, value in result.before.items()}, before)
+
+
+def test_a_fit_that_chooses_nothing_needs_no_validation():
+    trainer = Trainer(TrainOptions(), device=CPU, chooses=False)
+    stages = [Stage("full", tiny_loader(), 2, 0.03)]
+    result = trainer.fit(
+        tiny_network(), TinyTraining(None), stages, lambda model: Validated({}), metric="accuracy"
+    )
+    assert [record.metrics for record in result.history] == [{}, {}]
+    assert result.before is None
+
+
+def test_the_weights_before_a_blended_stage_survive_a_resume(tmp_path):
+    def fit_again():
+        model = tiny_network()
+        store = CheckpointStore(tmp_path)
+        trainer = Trainer(TrainOptions(), device=CPU, checkpoints=store, chooses=False)
+        result = trainer.fit(
+            model,
+            TinyTraining(None),
+            head_then_everything(),
+            lambda model: Validated({}),
+            metric="accuracy",
+            resume=True,
+        )
+        return result, weights_of(model)
+
+    first, weights = fit_again()
+    again, same = fit_again()
+    assert again.steps == first.steps
+    assert is_same(weights, same)
+    assert first.before is not None
+    assert again.before is not None
+    assert all(torch.equal(again.before[name], value) for name, value in first.before.items())

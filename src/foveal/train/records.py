@@ -165,6 +165,7 @@ class FitResult:
         stopped: Why it ended.
         steps: Optimizer steps in all.
         seconds: Seconds of training in all, including earlier runs that were resumed.
+        before: The weights before a blended stage of a fit that chooses nothing; else None.
     """
 
     history: tuple[EpochRecord, ...]
@@ -173,3 +174,4 @@ class FitResult:
     stopped: Stopped
     steps: int
     seconds: float
+    before: dict[str, Tensor] | None = None

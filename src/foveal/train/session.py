@@ -34,6 +34,7 @@ class Session:
     """The arguments and state of a fit; see `Trainer.fit`.
 
     Attributes:
+        chooses: Whether weights are chosen by `validate`; see `Trainer`.
         saved_optimizer: Optimizer state of the checkpoint that the fit continues from, until its
             stage is opened.
     """
@@ -46,6 +47,7 @@ class Session:
     state: RunState
     saver: Saver
     group: Group = field(default_factory=Group)
+    chooses: bool = True
     saved_optimizer: dict[str, Any] | None = None
 
     def spend(self, seconds: float, budget_s: float | None) -> None:
@@ -74,9 +76,8 @@ class Session:
             deadline_s = self._deadline_s(stage, self._budget_s(options))
             if deadline_s is not None:
                 (deadline_s,) = self.group.decided(deadline_s)
-            state.pace = Pace(
-                steps, total, deadline_s, last_validations=1 + stage.blended * len(SHARES)
-            )
+            compared = len(SHARES) if stage.blended and self.chooses else 0
+            state.pace = Pace(steps, total, deadline_s, last_validations=1 + compared)
             state.stale, state.stage_best, state.plateau = 0, -math.inf, 1.0
             if stage.blended and state.best is not None:
                 # From the weights that validated best, which need not be the last ones.
@@ -108,7 +109,7 @@ class Session:
         model.eval()
         with torch.no_grad():
             measured = (stage.validate or self.validate)(model)
-        if self.metric not in measured.metrics:
+        if self.chooses and self.metric not in measured.metrics:
             names = sorted(measured.metrics)
             raise ValueError(f"validate gave {names}. Expected {self.metric!r} in it.")
         return measured
@@ -116,6 +117,10 @@ class Session:
     def close_stage(self, stage: Stage) -> None:
         """Keep the best weights between those before and after a stage that is blended."""
         state = self.state
+        if not self.chooses:
+            # Those before it stay for who chooses.
+            state.pace = state.optimizer = None
+            return
         # A budget may leave no time for a step.
         if state.before is not None and state.pace is not None and state.pace.done:
             keep_blend(state, lambda: self.validated(stage), self.metric)
@@ -187,6 +192,7 @@ class Session:
             stopped=state.stopped or "finished",
             steps=state.step,
             seconds=self.saver.elapsed_s(),
+            before=None if state.before is None else state.before.weights,
         )
 
     def _budget_s(self, options: TrainOptions) -> float | None:

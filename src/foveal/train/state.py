@@ -159,6 +159,10 @@ class RunState:
         self.best = Best(snapshot(self.shown_model), self.epoch, score, metrics)
         return True
 
+    def take(self, metrics: dict[str, float]) -> None:
+        """Take the weights as they are for the best ones."""
+        self.best = Best(snapshot(self.shown_model), self.epoch, (0.0, 0.0), metrics)
+
     def keep(self, best: Best) -> None:
         """Take weights for the best ones, and go on from them."""
         self.best = best

@@ -74,6 +74,8 @@ class Trainer:
         schedule: Share of the stage that is done → factor on its learning rate; None takes the
             options' schedule.
         group: The processes that train together; None for this one alone.
+        chooses: Choose weights by their validation. Otherwise the last ones are kept, and the
+            result has those before a blended stage beside them.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Trainer:
         begun_s: float | None = None,
         schedule: Callable[[float], float] | None = None,
         group: Group | None = None,
+        chooses: bool = True,
     ) -> None:
         self.options = options
         self.device = device
@@ -100,6 +103,7 @@ class Trainer:
         self._schedule = schedule or partial(schedule_factor, options.schedule)
         self._switch = StopSwitch()
         self._group = group or Group()
+        self._chooses = chooses
 
     def stop(self, *, after_epoch: bool = False) -> None:
         """Ask the fit to end after the step, as Ctrl-C does, or the epoch. From any thread."""
@@ -294,7 +298,9 @@ class Trainer:
             self._clock() - begun_s, self._switch.asked, self._switch.asked_to_finish
         )
         pace.validation_done(validation_s)
-        is_best = state.judge(measured.metrics, session.metric)
+        is_best = not self._chooses or state.judge(measured.metrics, session.metric)
+        if not self._chooses:
+            state.take(measured.metrics)
         record = session.epoch_record(stage, losses, measured, is_best, validation_s)
         if self.options.schedule == "plateau":
             state.plateau *= plateau_factor(state.stale)
@@ -332,7 +338,15 @@ class Trainer:
         weights = None if label_weights is None else label_weights.to(self.device)
         saver = Saver(self._checkpoints, self._clock, writes=self._group.writes)
         session = Session(
-            training, stages, validate, metric, weights, state, saver, group=self._group
+            training,
+            stages,
+            validate,
+            metric,
+            weights,
+            state,
+            saver,
+            group=self._group,
+            chooses=self._chooses,
         )
         if not resume:
             saver.clear()
