@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from numpy.typing import NDArray
 
 from foveal.data.scan import Scan
 from foveal.data.source import Sample
-from foveal.data.split import assign_splits, read_split_csv, write_split_csv
+from foveal.data.split import assign_folds, assign_splits
+from foveal.data.split_csv import read_folds_csv, read_split_csv, write_split_csv
 from foveal.errors import DataError
 from foveal.types import Finding, RawTarget, SplitName
 
@@ -268,3 +271,99 @@ def test_a_file_that_is_no_split_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "split.csv").write_text(text)
     with pytest.raises(DataError, match=r"split.csv"):
         read_split_csv(tmp_path / "split.csv", samples_for(["a"]))
+
+
+def fold_of(
+    samples: list[Sample], scan: Scan | None = None, folds: int = 4, seed: int = 0
+) -> NDArray[np.int8]:
+    usable = np.array([sample.raw is not None for sample in samples], bool)
+    return assign_folds(
+        samples,
+        scan or scan_for(list(range(len(samples)))),
+        np.flatnonzero(usable),
+        folds,
+        seed=seed,
+        near_distance=2,
+    )
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000), st.integers(20, 60), st.integers(0, 3))
+def test_folds_are_complete_and_what_belongs_together_shares_one(
+    content_seed: int, count: int, seed: int
+) -> None:
+    _, groups, contents, looks = described(content_seed, count)
+    fold = fold_of(
+        samples_for(["a"] * count, groups), scan_for(contents, looks), folds=2, seed=seed
+    )
+    assert set(fold.tolist()) == {0, 1}
+    for keys in (groups, contents, [look or None for look in looks]):
+        for key in set(keys) - {None}:
+            assert len({int(fold[i]) for i in range(count) if keys[i] == key}) == 1
+
+
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from("ab"), min_size=4, max_size=40), st.integers(2, 5))
+def test_single_pictures_of_a_label_are_spread_to_within_one(labels: list[str], folds: int) -> None:
+    labels = [*labels, *"ababababab"]
+    fold = fold_of(samples_for(labels), folds=folds).tolist()
+    for kept in ("a", "b", "ab"):
+        own = [k for k, label in zip(fold, labels, strict=True) if label in kept]
+        sizes = [own.count(k) for k in range(folds)]
+        assert max(sizes) - min(sizes) <= (1 if kept != "ab" else 2)
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10_000), st.randoms(use_true_random=False))
+def test_folds_depend_on_the_content_and_the_seed_alone(seed: int, random: Any) -> None:
+    order = list(range(30))
+    random.shuffle(order)
+    labels = ["ab"[i % 2] for i in range(30)]
+    first = fold_of(samples_for(labels), scan_for(order_of(range(30))), seed=seed)
+    shuffled = fold_of(
+        samples_for([labels[i] for i in order]), scan_for(order_of(order)), seed=seed
+    )
+    assert [int(first[i]) for i in order] == shuffled.tolist()
+    other = fold_of(samples_for(labels), scan_for(order_of(range(30))), seed=seed + 1)
+    assert other.tolist() != first.tolist()
+
+
+def order_of(places: Iterable[int]) -> list[int]:
+    return [1000 + i for i in places]
+
+
+def test_samples_outside_have_no_fold() -> None:
+    fold = fold_of(samples_for(["a", "", "a", "a", "", "a"]), folds=2)
+    assert (fold == -1).tolist() == [False, True, False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups", "hint"),
+    [
+        # Three of b, for four folds.
+        (["a"] * 9 + ["b"] * 3, None, "use --folds 3"),
+        (["a"] * 9 + ["b"], None, "add pictures, or train without --folds"),
+        # Nine pictures of b, but of two groups.
+        (["a"] * 9 + ["b"] * 9, [None] * 9 + ["x"] * 4 + ["y"] * 5, "use --folds 2"),
+    ],
+)
+def test_a_label_that_is_too_rare_for_the_folds_is_named(
+    labels: list[str], groups: list[str | None] | None, hint: str
+) -> None:
+    with pytest.raises(DataError, match="into 4 folds: 'b' has only") as caught:
+        fold_of(samples_for(labels, groups))
+    assert caught.value.hint == hint
+
+
+def test_folds_are_written_beside_the_split_and_read(tmp_path: Path) -> None:
+    samples = samples_for(["a", "b", "", "a"])
+    path = tmp_path / "split.csv"
+    split = np.array([0, 0, -1, 2], np.int8)
+    fold = np.array([1, 0, -1, -1], np.int8)
+    write_split_csv(path, samples, split, fold)
+    assert path.read_text().splitlines()[:2] == ["image,label,split,fold", "0.png,a,train,2"]
+    assert read_split_csv(path, samples).tolist() == split.tolist()
+    assert read_folds_csv(path, samples).tolist() == fold.tolist()
+    write_split_csv(path, samples, split)
+    with pytest.raises(DataError, match="Cannot read the split"):
+        read_folds_csv(path, samples)

@@ -1,4 +1,4 @@
-"""Stratified assignment of units of samples to train, val and test."""
+"""Stratified assignment of units of samples to train, val and test, or to folds."""
 
 from __future__ import annotations
 
@@ -44,10 +44,7 @@ def deal(units: Sequence[Unit], shares: Shares, seed: int) -> list[int]:
         shares: Shares of val and of test, in [0, 1); a part with a share of 0 gets nothing.
         seed: Seed of the order in which they are dealt.
     """
-    key = {
-        i: hashlib.blake2b(unit.content, key=str(seed).encode(), digest_size=16).digest()
-        for i, unit in enumerate(units)
-    }
+    key = _keys(units, seed)
     order = sorted(key, key=lambda i: key[i])
     table = _Table(units, order, shares)
     for i in sorted(order, key=lambda i: -len(units[i].positions)):
@@ -65,6 +62,46 @@ def deal(units: Sequence[Unit], shares: Shares, seed: int) -> list[int]:
             table.give(i, TRAIN)
     table.mend()
     return [table.side[i] for i in range(len(units))]
+
+
+def deal_into_folds(units: Sequence[Unit], folds: int, seed: int) -> list[int]:
+    """Return the fold of each unit, in [0, folds).
+
+    The largest units are dealt first, each to the fold that has least of its labels and, of those,
+    the fewest samples. So single samples of one label are spread to within one.
+
+    Args:
+        units: In any order.
+        folds: Number of folds, at least 2.
+        seed: Seed of the order in which units of one size are dealt.
+    """
+    key = _keys(units, seed)
+    total = Counter[str]()
+    for unit in units:
+        total.update(unit.labels)
+    given: list[Counter[str]] = [Counter() for _ in range(folds)]
+    sizes = [0] * folds
+    chosen = [0] * len(units)
+    for i in sorted(key, key=lambda i: (-len(units[i].positions), key[i])):
+        labels = units[i].labels
+
+        def has(fold: int, labels: Mapping[str, int] = labels) -> tuple[float, int]:
+            share = sum(n * given[fold][name] / total[name] for name, n in labels.items())
+            return share, sizes[fold]
+
+        fold = min(range(folds), key=has)
+        given[fold].update(labels)
+        sizes[fold] += len(units[i].positions)
+        chosen[i] = fold
+    return chosen
+
+
+def _keys(units: Sequence[Unit], seed: int) -> dict[int, bytes]:
+    """Return position → what units are ordered by: their content and the seed."""
+    return {
+        i: hashlib.blake2b(unit.content, key=str(seed).encode(), digest_size=16).digest()
+        for i, unit in enumerate(units)
+    }
 
 
 def _is_plain(unit: Unit) -> bool:

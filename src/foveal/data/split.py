@@ -1,19 +1,16 @@
-"""Split samples into train, val and test: deterministic, stratified, grouped."""
+"""Split samples into train, val and test, or into folds: deterministic, stratified, grouped."""
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.atomic import atomic_path
-from foveal.data.deal import Unit, deal
+from foveal.data.deal import Unit, deal, deal_into_folds
 from foveal.data.findings import finding, plural
 from foveal.data.near import Together, together
 from foveal.data.resemblance import Copies, copies_suspected, find_copies
@@ -25,7 +22,6 @@ from foveal.types import SPLIT_NAMES, Finding, RawTarget
 
 UNUSED = -1
 TRAIN, VAL, TEST = 0, 1, 2
-_HEADER = ["image", "label", "split"]
 
 
 class SplitShares(Protocol):
@@ -110,6 +106,70 @@ def assign_splits(
         side[list(unit.positions)] = chosen
     side[usable & (side == UNUSED)] = TRAIN
     return side, findings
+
+
+def assign_folds(
+    samples: Sequence[Sample],
+    scan: Scan,
+    positions: NDArray[np.int64],
+    folds: int,
+    *,
+    seed: int,
+    near_distance: int,
+    target: TargetKind = "labels",
+    copies: Copies | None = None,
+) -> NDArray[np.int8]:
+    """Return the fold of some samples, and -1 for the others.
+
+    Units are those of `assign_splits`, and so is what makes the folds the same again. Each fold has
+    its share of each label, or of each length of text.
+
+    Args:
+        samples: Samples of the source.
+        scan: Scan of the same samples.
+        positions: (n,) positions of the samples to divide, which are usable.
+        folds: Number of folds, at least 2.
+        seed: Another seed, other folds.
+        near_distance: Largest distance, in bits of the perceptual hash.
+        target: Kind of label.
+        copies: What `find_copies` returns for these samples, if it is known already.
+
+    Returns:
+        (N,) int8 in [-1, folds).
+
+    Raises:
+        DataError: If there are more folds than units of a label, or than units in all.
+    """
+    if copies is None:
+        copies = find_copies(samples, scan, positions, target, near_distance)
+    found = find_units(samples, scan, positions, near_distance, target, copies)
+    chosen = np.zeros(len(samples), np.bool_)
+    chosen[positions] = True
+    strata = _strata(samples, chosen, target)
+    units = [_unit(strata, scan, members) for members in found.sets(positions)]
+    _check_folds(units, folds, target)
+    fold = np.full(len(samples), UNUSED, np.int8)
+    for unit, number in zip(units, deal_into_folds(units, folds, seed), strict=True):
+        fold[list(unit.positions)] = number
+    return fold
+
+
+def _check_folds(units: Sequence[Unit], folds: int, target: TargetKind) -> None:
+    """Raise where a fold could not have a unit of each label; texts have no labels."""
+    count = Counter(label for unit in units for label in unit.labels)
+    fewest = len(units)
+    whose = "the data have"
+    if target != "text" and count:
+        label, fewest = min(count.items(), key=lambda item: (item[1], item[0]))
+        whose = f"{label!r} has"
+    if fewest >= folds:
+        return
+    raise DataError(
+        f"Cannot divide the pictures into {folds} folds: {whose} only {fewest} that can be "
+        "separated (copies and groups stay together).",
+        hint=f"use --folds {fewest}" if fewest > 1 else "add pictures, or train without --folds",
+        code="too_few_for_folds",
+    )
 
 
 def find_units(
@@ -240,39 +300,3 @@ def _crosses(positions: Sequence[int], stated: NDArray[np.int8], keys: Sequence[
         if key is not None:
             sides[key].add(int(stated[i]))
     return any(len(found) > 1 for found in sides.values())
-
-
-def write_split_csv(path: Path, samples: Sequence[Sample], split: NDArray[np.int8]) -> None:
-    """Write `image,label,split`, a row for each sample; the split is empty where unused."""
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_HEADER)
-        for sample, side in zip(samples, split.tolist(), strict=True):
-            name = SPLIT_NAMES[side] if side != UNUSED else ""
-            writer.writerow([sample.id, "|".join(sample.raw or ()), name])
-
-
-def read_split_csv(path: Path, samples: Sequence[Sample]) -> NDArray[np.int8]:
-    """Read what `write_split_csv` wrote, for the same samples.
-
-    Raises:
-        DataError: If it is no such file, or the samples are no longer those of the file.
-    """
-    known: dict[str, int] = {"": UNUSED}
-    known.update({name: i for i, name in enumerate(SPLIT_NAMES)})
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-        sides = [known[row[2]] for row in rows]
-    except (OSError, ValueError, csv.Error, IndexError, KeyError) as error:
-        raise DataError(f"Cannot read the split in {path}: {error!r}.") from error
-    if header != _HEADER or [row[0] for row in rows] != [sample.id for sample in samples]:
-        raise DataError(
-            f"The data has changed since {path} was written: it had {len(rows):,} pictures and "
-            f"has {len(samples):,} now, or their names differ.",
-            hint="foveal train DATA starts a new run",
-        )
-    return np.array(sides, np.int8)

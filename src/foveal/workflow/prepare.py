@@ -17,7 +17,8 @@ from foveal.checks import CheckInput, run_checks
 from foveal.console import Progress
 from foveal.data.cache import Cache
 from foveal.data.source import Sample, Source
-from foveal.data.split import assign_splits, read_split_csv, write_split_csv
+from foveal.data.split import assign_splits
+from foveal.data.split_csv import read_split_csv, write_split_csv
 from foveal.errors import DataError
 from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
