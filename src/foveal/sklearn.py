@@ -49,6 +49,8 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         image_size: Side of the model input, in pixels.
         backbone: As for `foveal.train`.
         lr: Peak learning rate.
+        folds: Cross-validate in this many folds instead of setting pictures aside for validation,
+            and train the model on all of them.
         patience: Stop early after this many epochs without improvement.
         budget_s: Time limit of the training in seconds.
         random_state: Random seed; None takes 0.
@@ -78,6 +80,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         image_size: int | None = None,
         backbone: str | None = None,
         lr: float | None = None,
+        folds: int | None = None,
         patience: int | None = None,
         budget_s: float | None = None,
         random_state: int | None = None,
@@ -93,6 +96,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self.image_size = image_size
         self.backbone = backbone
         self.lr = lr
+        self.folds = folds
         self.patience = patience
         self.budget_s = budget_s
         self.random_state = random_state

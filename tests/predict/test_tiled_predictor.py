@@ -175,7 +175,7 @@ def test_masks_are_measured_and_every_failure_is_listed(predictor: Predictor) ->
 def test_examples_and_timing_take_pictures_in_parts(predictor: Predictor) -> None:
     source = masked("a", "b")
     measured = measure(predictor, source, source.samples, batch_size=2, progress=NoProgress())
-    (example,) = make_examples(predictor, source, measured, [1], ["half"] * 2, None)
+    (example,) = make_examples(lambda sample: predictor, source, measured, [1], ["half"] * 2, None)
     ((_, file),) = example.beside
     drawn = np.asarray(PILImage.open(io.BytesIO(file)))
     assert drawn.shape == (60, 20, 3)

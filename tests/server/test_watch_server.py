@@ -76,6 +76,20 @@ def test_a_run_that_has_ended_shows_its_metrics_and_its_report(run: RunDirectory
     ]
 
 
+def test_of_a_training_in_folds_the_latest_is_shown(run: RunDirectory) -> None:
+    run.results.unlink()
+    for number in (2, 10):
+        fold = run.fold(number)
+        fold.watch.mkdir(parents=True)
+        fold.results.write_text(RESULTS)
+        (fold.watch / f"epoch-{number:04}.json").write_text(f'{{"epoch": {number}, "answers": []}}')
+    described = describe_run(run)
+    assert described["epochs"] == [10]
+    assert [figure["title"] for figure in described["figures"]] == ["Loss", "Validation"]
+    run.results.write_text(RESULTS)
+    assert describe_run(run)["epochs"] == [2]
+
+
 def test_figures_have_no_inline_style_that_the_policy_would_refuse(run: RunDirectory) -> None:
     assert all("style=" not in figure["svg"] for figure in describe_run(run)["figures"])
 

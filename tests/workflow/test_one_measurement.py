@@ -146,9 +146,9 @@ def test_tiles_are_run_once_more_to_calibrate_on_joined_maps(runs: dict[str, Any
 KILLED = """
 import os, signal, sys
 import foveal
-from foveal.workflow import ship
+from foveal.workflow import held_out
 
-ship.measure_prepared = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+held_out.measure_prepared = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 data, out, *overrides = sys.argv[1:]
 foveal.train(data, out=out, epochs=1, overrides=overrides)
 """

@@ -32,7 +32,7 @@ from foveal.predict.engine import OnnxEngine
 from foveal.train.callbacks import ProgressReport
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.records import StepRecord
-from foveal.workflow import fitting
+from foveal.workflow import fitting, held_out
 from foveal.workflow import ship as shipping
 from foveal.workflow import train as training
 
@@ -270,7 +270,7 @@ def test_an_export_that_answers_differently_is_refused_and_nothing_is_written(
     from drawing import brightness_model
 
     monkeypatch.setattr(shipping, "export_onnx", lambda *args: brightness_model())
-    monkeypatch.setattr(shipping, "judge_familiarity", lambda *args: None)
+    monkeypatch.setattr(held_out, "judge_familiarity", lambda *args: None)
     overrides = (*SMALL, "train.augment.enabled=false")
     with pytest.raises(ParityError, match="answers differently") as caught:
         foveal.train(photos, out=tmp_path, epochs=1, overrides=overrides)

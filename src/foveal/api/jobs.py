@@ -36,6 +36,7 @@ def submit(
     image_size: int | None = None,
     backbone: str | None = None,
     lr: float | None = None,
+    folds: int | None = None,
     patience: int | None = None,
     budget_s: float | None = None,
     seed: int | None = None,
@@ -78,6 +79,7 @@ def submit(
         image_size: Size of the model input, in pixels; see `train`.
         backbone: Backbone; see `train`.
         lr: Peak learning rate.
+        folds: Cross-validate in this many folds, and train the model on all pictures.
         patience: Stop early after this many epochs without improvement.
         budget_s: Time limit in seconds for reading the pictures and training.
         seed: Random seed.

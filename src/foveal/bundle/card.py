@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foveal.bundle.manifest import Manifest
-from foveal.bundle.promise import baseline_words, promise
+from foveal.bundle.promise import baseline_words, folds_words, promise
 from foveal.pipeline import Pipeline
 from foveal.tasks import get_task
 from foveal.types import UNFAMILIARITY
@@ -16,6 +16,7 @@ _DATA_WORDS = {
     "samples": "Pictures",
     "train": "Trained on",
     "val": "Validated on",
+    "folds": "Folds of the cross-validation",
     "unreadable": "Unreadable, left out",
 }
 # A bundle may have a thousand labels; a card is read by people.
@@ -102,8 +103,9 @@ def requirement(pipeline: Pipeline) -> str | None:
 def _metrics(manifest: Manifest) -> list[str]:
     words = get_task(manifest.task).metric_words
     baseline = manifest.baseline.get("metrics", {})
+    where = "validation" if manifest.folds is None else "cross-validation"
     rows = [
-        "| metric (validation) | value | 95 % interval | baseline | meaning |",
+        f"| metric ({where}) | value | 95 % interval | baseline | meaning |",
         "|---|---|---|---|---|",
     ]
     for name, metric in manifest.metrics.items():
@@ -115,6 +117,8 @@ def _metrics(manifest: Manifest) -> list[str]:
         rows.append(
             f"| {name} | {percent(value)} | {interval} | {beside} | {words[name].meaning} |"
         )
+    if manifest.folds is not None:
+        rows += ["", folds_words(manifest.folds, manifest.data.get("train", 0))]
     if baseline:
         rows += ["", baseline_words(manifest.baseline)]
     return rows
@@ -132,7 +136,7 @@ def _unfamiliar(manifest: Manifest) -> str:
 def _certainty(manifest: Manifest) -> list[str]:
     calibration = manifest.calibration
     lines: list[str] = []
-    words = promise(calibration, get_task(manifest.task))
+    words = promise(calibration, get_task(manifest.task), folds=manifest.folds)
     if calibration.not_usable is not None:
         lines.append(f"**{words}**")
     elif words:

@@ -72,6 +72,12 @@ class Manifest:
     baseline: JsonObject = field(default_factory=dict)
     answers: Distribution | None = None
 
+    @property
+    def folds(self) -> int | None:
+        """Number of folds of the cross-validation that the metrics are of; None for none."""
+        folds = self.data.get("folds")
+        return folds if isinstance(folds, int) else None
+
     def to_json(self) -> JsonObject:
         """Return the manifest as JSON values, keys in the documented order."""
         return {

@@ -9,7 +9,7 @@ from foveal.tasks.base import Task
 from foveal.types import Calibration, JsonObject
 
 
-def promise(calibration: Calibration, task: Task | type[Task]) -> str:
+def promise(calibration: Calibration, task: Task | type[Task], *, folds: int | None = None) -> str:
     """Return what holds for the answers that are not unsure, or why every answer is.
 
     A few sentences; "" for a calibration without a limit.
@@ -17,6 +17,7 @@ def promise(calibration: Calibration, task: Task | type[Task]) -> str:
     Args:
         calibration: The bundle's.
         task: The bundle's; says what it means that an answer is right.
+        folds: Number of folds where the pictures were answered in cross-validation.
     """
     if calibration.not_usable is not None:
         return f"Not usable yet: every answer is marked unsure. {calibration.not_usable}"
@@ -28,10 +29,13 @@ def promise(calibration: Calibration, task: Task | type[Task]) -> str:
             f"On validation, {share(calibration.stated_accuracy)} of the answers that are not "
             f"unsure were right; {share(calibration.coverage)} of the pictures got such an answer."
         )
+    pictures = f"{calibration.pictures} validation pictures"
+    if folds is not None:
+        pictures = f"{calibration.pictures} pictures in cross-validation with {folds} folds"
     words = (
         f"At least {share(calibration.shown_accuracy)} of the answers that are not unsure are "
-        f"right on pictures like these, shown with 95 % confidence on {calibration.pictures} "
-        f"validation pictures; {share(calibration.coverage)} of them got such an answer."
+        f"right on pictures like these, shown with 95 % confidence on {pictures}; "
+        f"{share(calibration.coverage)} of them got such an answer."
     )
     wanted = calibration.wanted_accuracy
     if wanted is not None and wanted > calibration.shown_accuracy:
@@ -39,6 +43,20 @@ def promise(calibration: Calibration, task: Task | type[Task]) -> str:
             f" The goal of {share(wanted)} could not be shown: {_missing(calibration, wanted)}."
         )
     return words + right_words(task)
+
+
+def folds_words(folds: int, pictures: int) -> str:
+    """Return what the figures of a model with cross-validation are, as a sentence.
+
+    Args:
+        folds: Number of folds.
+        pictures: Number of pictures that the model was trained on.
+    """
+    return (
+        f"The model was trained on all {pictures:,} pictures. The figures are estimates by "
+        f"cross-validation: each picture was answered by one of {folds} other networks, which had "
+        f"learned from the other {folds - 1} of {folds} folds."
+    )
 
 
 def right_words(task: Task | type[Task]) -> str:

@@ -78,7 +78,8 @@ def evaluate(
         baseline = values["baseline"]
         write(metric_table(values["metrics"], evaluation.task.metric_words, baseline["metrics"]))
         note(wrapped(baseline_words(baseline)), quiet=quiet)
-        if words := promise(evaluation.manifest.calibration, evaluation.task):
+        manifest = evaluation.manifest
+        if words := promise(manifest.calibration, evaluation.task, folds=manifest.folds):
             note(wrapped(words), quiet=quiet)
     if out is not None:
         note(f"report  {out / 'report.html'}", quiet=quiet)

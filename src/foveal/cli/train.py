@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import foveal
-from foveal.bundle.promise import baseline_words, promise
+from foveal.bundle.promise import baseline_words, folds_words, promise
 from foveal.cli.elsewhere import (
     Detach,
     On,
@@ -262,7 +262,8 @@ def _print_rates(found: LearningRates, *, as_json: bool, quiet: bool) -> None:
 
 
 def _print(model: Model, took_s: float, *, as_json: bool, quiet: bool) -> None:
-    bundle = str(model.bundle.path)
+    bundle, manifest = str(model.bundle.path), model.bundle.manifest
+    words = promise(manifest.calibration, model.bundle.task, folds=manifest.folds)
     metrics = {name: value.to_json() for name, value in model.metrics.items()}
     run = None if model.run is None else shown(kept_at(model.run) or model.run)
     if as_json:
@@ -272,18 +273,19 @@ def _print(model: Model, took_s: float, *, as_json: bool, quiet: bool) -> None:
                 "run": run,
                 "bundle": bundle,
                 "metrics": metrics,
-                "usable": model.bundle.manifest.calibration.not_usable is None,
-                "promise": promise(model.bundle.manifest.calibration, model.bundle.task),
+                "usable": manifest.calibration.not_usable is None,
+                "promise": words,
                 "seconds": round(took_s, 3),
             }
         )
         return
-    manifest = model.bundle.manifest
     constant = manifest.baseline.get("metrics", {})
     write(metric_table(metrics, model.bundle.task.metric_words, constant))
     if manifest.baseline.get("is_beaten"):
         note(wrapped(baseline_words(manifest.baseline)), quiet=quiet)
-    if words := promise(manifest.calibration, model.bundle.task):
+    if manifest.folds is not None:
+        note(wrapped(folds_words(manifest.folds, manifest.data.get("train", 0))), quiet=quiet)
+    if words:
         note(wrapped(words), quiet=quiet)
     note(f"\nrun     {run}   ({took_s:.0f} s)", quiet=quiet)
     note(f"report  {run}/report.html", quiet=quiet)

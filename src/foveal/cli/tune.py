@@ -30,7 +30,7 @@ _LISTED = 5
 _KEYS = {"overrides": "--set", "recipe": "--recipe", "out": "--out", "name": "--name"}
 
 
-@with_knobs(*(name for name in KNOBS if name != "budget_s"), panel=FIXED)
+@with_knobs(*(name for name in KNOBS if name not in ("budget_s", "folds")), panel=FIXED)
 def tune(
     data: Annotated[
         str | None,

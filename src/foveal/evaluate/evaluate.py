@@ -18,6 +18,7 @@ from foveal.bundle.manifest import Manifest
 from foveal.console import NoProgress, Progress
 from foveal.data.source import Sample, Source
 from foveal.errors import MissingExtraError
+from foveal.evaluate.answering import Answering, measure_each_by
 from foveal.evaluate.baseline import BaselineComparison, compare_baseline, primary_by_sample
 from foveal.evaluate.certainty import certainty
 from foveal.evaluate.examples import choose_best, choose_lowest, choose_worst, make_examples
@@ -160,6 +161,7 @@ def evaluate_bundle(
     unsure_accuracy: float | None = None,
     near_copies: bool = True,
     measuring: Measure = measure,
+    answering: Answering | None = None,
 ) -> Evaluation:
     """Evaluate a bundle on a source, with the same code that serves it.
 
@@ -179,20 +181,27 @@ def evaluate_bundle(
         near_copies: Whether near-duplicates of training pictures count as trained on. Not needed
             for a split, which has been searched for them more thoroughly.
         measuring: Answers the samples, perhaps on other machines.
+        answering: Answers each sample instead, by a network that was not trained on it.
 
     Raises:
         DataError: If no sample could be evaluated.
     """
     chosen = options or MeasureOptions()
     task, shown = predictor.task, progress or NoProgress()
-    measured = measuring(
-        predictor,
-        source,
-        source.samples if samples is None else samples,
-        batch_size=chosen.batch_size,
-        progress=shown,
-        with_looks=near_copies,
-    )
+    asked = source.samples if samples is None else samples
+    if answering is None:
+        measured = measuring(
+            predictor,
+            source,
+            asked,
+            batch_size=chosen.batch_size,
+            progress=shown,
+            with_looks=near_copies,
+        )
+    else:
+        measured = measure_each_by(
+            answering, source, asked, batch_size=chosen.batch_size, progress=shown
+        )
     # Intervals, latency and examples: some seconds, on large pictures a minute.
     shown.start("summarise", None)
     correct = task.is_correct(measured.rows)
@@ -205,9 +214,12 @@ def evaluate_bundle(
         )
     confidence = np.array([p.confidence for p in measured.predictions], np.float64)
     unsure = np.array([p.unsure for p in measured.predictions], bool)
-    seen = recognised(predictor.bundles, measured)
+    seen: NDArray[np.bool_] | None = np.zeros(len(correct), np.bool_)
+    if answering is None:
+        seen = recognised(predictor.bundles, measured)
     targets = [target_text(sample) for sample in measured.samples]
     degree = primary_by_sample(task, measured.rows) if task.right_when else None
+    drawing = answering or (lambda sample: predictor)
     worst, best = _shown(confidence, correct, targets, degree, chosen)
     intervals = metrics.summarise_with_intervals(
         measured.rows, task.summarise, correct, resamples=chosen.resamples, seed=chosen.seed
@@ -237,8 +249,8 @@ def evaluate_bundle(
         ),
         latency=time_single(predictor, source, measured.samples, chosen.timed),
         size_bytes=predictor.bundle.size_bytes,
-        worst=make_examples(predictor, source, measured, worst, targets, degree),
-        best=make_examples(predictor, source, measured, best, targets, degree),
+        worst=make_examples(drawing, source, measured, worst, targets, degree),
+        best=make_examples(drawing, source, measured, best, targets, degree),
     )
     shown.finish()
     return evaluation

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.data.source import Sample, Source
+from foveal.evaluate.answering import Answering
 from foveal.evaluate.measure import MeasuredSamples, open_picture, target_of
 from foveal.predict.copies import small_copy
 from foveal.predict.predictor import Predictor
@@ -78,7 +79,7 @@ def choose_best(
 
 
 def make_examples(
-    predictor: Predictor,
+    answering: Answering,
     source: Source,
     measured: MeasuredSamples,
     positions: Sequence[int],
@@ -88,7 +89,7 @@ def make_examples(
     """Answer the samples at `positions` once more, with explanations, and draw them.
 
     Args:
-        predictor: The opened bundle.
+        answering: Gives the predictor of each sample.
         source: The labelled pictures.
         measured: The answers.
         positions: Those to draw.
@@ -100,7 +101,7 @@ def make_examples(
         sample, prediction = measured.samples[i], measured.predictions[i]
         # Whether it is unsure is said by a tag of its own; and a number stays beside its unit.
         answer = prediction.summary.replace(" %", "\u00a0%")
-        picture, beside = _draw(predictor, source, sample)
+        picture, beside = _draw(answering(sample), source, sample)
         examples.append(
             Example(
                 sample=sample.id,

@@ -15,7 +15,7 @@ from typing import final
 import jinja2
 from markupsafe import Markup, escape
 
-from foveal.bundle.promise import baseline_words, promise
+from foveal.bundle.promise import baseline_words, folds_words, promise
 from foveal.evaluate.certainty import certainty_section
 from foveal.evaluate.history import training_section
 from foveal.evaluate.results import Results
@@ -26,7 +26,13 @@ from foveal.words import percent as plain_percent
 
 PNG_START = b"\x89PNG"
 _COLOR = re.compile(r"(#[0-9a-f]{6}) (\w+)")
-_SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
+_WHERE = {
+    None: "evaluated on ",
+    "train": "evaluated on the training part of ",
+    "val": "evaluated on the validation part of ",
+    "test": "evaluated on the test part of ",
+    "folds": "evaluated by cross-validation on ",
+}
 _SEVERITY = {"error": "Error", "warning": "Warning", "info": "Note"}
 
 
@@ -86,7 +92,7 @@ def render_report(
             for name, value in evaluation.metrics.items()
         ],
         severity=_SEVERITY,
-        split_words=_SPLIT_WORDS,
+        where=_WHERE[evaluation.split],
         sections=[
             *more,
             *task.report_sections(evaluation.details),
@@ -247,7 +253,7 @@ def _model_facts(evaluation: Results) -> list[tuple[str, str]]:
     ]
     if calibration.not_usable is None:
         facts.append(("Unsure below", f"{calibration.unsure_below:.3f}"))
-    if words := promise(calibration, evaluation.task):
+    if words := promise(calibration, evaluation.task, folds=manifest.folds):
         facts.append(("Promise", words.replace(" %", "\u00a0%")))
     if {"samples", "label_agreement", "max_probability_difference"} <= set(parity):
         facts.append(
@@ -258,7 +264,9 @@ def _model_facts(evaluation: Results) -> list[tuple[str, str]]:
                 f"probabilities differ by at most {parity['max_probability_difference']:.1e}",
             )
         )
-    if {"samples", "train", "val"} <= set(manifest.data):
+    if manifest.folds is not None:
+        facts.append(("Trained on", folds_words(manifest.folds, manifest.data.get("train", 0))))
+    elif {"samples", "train", "val"} <= set(manifest.data):
         facts.append(("Trained on", _trained_on(manifest.data)))
     facts += [
         ("Weights", f"{entry.get('weights', entry.get('name', ''))}: {entry.get('licence', '')}")

@@ -31,7 +31,8 @@ class Results:
         manifest: Manifest of the bundle.
         version: Version of the bundle.
         location: Location of the data.
-        split: Evaluated part of the data, `train`, `val` or `test`; None for all.
+        split: Evaluated part of the data, `train`, `val` or `test`; `folds` where each picture was
+            answered by a network that was trained on the other folds; None for all.
         measured: The answers, their rows of counts, and the samples that failed.
         correct: (N,) whether each answer was right.
         confidence: (N,) confidence of each answer, in [0, 1].

@@ -45,11 +45,14 @@ class Familiarity(nn.Module):
 
     Args:
         levels: One level for each feature map of the backbone.
+        learnt: By how much the logarithms of the distances were too small at each level because
+            the network had been trained on the pictures.
     """
 
-    def __init__(self, levels: Sequence[Level]) -> None:
+    def __init__(self, levels: Sequence[Level], learnt: Sequence[float] = ()) -> None:
         super().__init__()
         self.levels = nn.ModuleList(levels)
+        self.learnt = tuple(learnt)
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
         """Return (N,) float32, at least 0: the largest of the levels' distances.
@@ -149,6 +152,7 @@ def fit_familiarity(
     held_out: Sequence[Tensor],
     *,
     refused: float,
+    learnt: Sequence[float] | None = None,
 ) -> Familiarity:
     """Fit the distances to the training pictures, and the limits to held-out pictures.
 
@@ -158,24 +162,33 @@ def fit_familiarity(
         samples: (N,) picture of each window.
         held_out: The same for held-out pictures, (M, C_i); M may be 0.
         refused: Share of in-distribution pictures that may be marked unfamiliar, in (0, 1).
+        learnt: By how much the network has learnt the training pictures, at each level, where it is
+            known from networks of the same kind; None takes it from the held-out pictures.
     """
     count = len(samples)
     kept = np.sort(np.random.default_rng(0).permutation(count)[:_REMEMBERED])
     is_out = _left_out(samples, kept)
     levels = [Level(rows[torch.from_numpy(kept)]) for rows in training]
     with torch.inference_mode():
-        distances = np.stack(
-            [
-                _like_new(_array(level.among_others(rows, is_out)), _array(level(others)))
-                for level, rows, others in zip(levels, training, held_out, strict=True)
-            ]
-        )
+        fitted = [
+            _array(level.among_others(rows, is_out))
+            for level, rows in zip(levels, training, strict=True)
+        ]
+        new = [_array(level(others)) for level, others in zip(levels, held_out, strict=True)]
+    if learnt is None:
+        learnt = [_learnt(*pair) for pair in zip(fitted, new, strict=True)]
+    distances = np.stack(
+        [
+            np.concatenate([known * math.exp(shift), others])
+            for known, others, shift in zip(fitted, new, learnt, strict=True)
+        ]
+    )
     # Each level gets its part of the share; what pictures exceed several limits is given back.
     limits = np.array([upper_limit(row, refused / len(levels)) for row in distances])
     limits *= upper_limit((distances / limits[:, None]).max(axis=0), refused)
     for level, limit in zip(levels, limits.tolist(), strict=True):
         level.limit = limit
-    return Familiarity(levels)
+    return Familiarity(levels, learnt)
 
 
 def upper_limit(distances: NDArray[np.float64], share: float) -> float:
@@ -212,21 +225,20 @@ def _student(share: float, freedom: int) -> float:
     return float(x + first / freedom + second / freedom**2 + third / freedom**3)
 
 
-def _like_new(fitted: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the distances of pictures, corrected as if none had been trained on.
+def _learnt(fitted: NDArray[np.float64], new: NDArray[np.float64]) -> float:
+    """Return by how much the logarithms of distances are smaller for training pictures.
 
-    Training pictures are nearer to the other training pictures than new ones are. The few new
-    pictures determine by how much; the many training pictures determine the spread.
+    They are nearer to the other training pictures than new ones are. The few new pictures determine
+    by how much; the many training pictures determine the spread.
 
     Args:
         fitted: (N,) distances of training pictures from others.
         new: (M,) distances of held-out pictures.
     """
     if not len(new):
-        return fitted
+        return 0.0
     # Medians, because near-duplicates among the training pictures pull the means down.
-    shift = max(0.0, float(np.median(np.log(new)) - np.median(np.log(fitted))))
-    return np.concatenate([fitted * math.exp(shift), new])
+    return max(0.0, float(np.median(np.log(new)) - np.median(np.log(fitted))))
 
 
 def _left_out(samples: NDArray[np.int64], kept: NDArray[np.int64]) -> Tensor:

@@ -29,6 +29,7 @@ _YOUNGER: Mapping[str, Any] = {
     "data.label_column": None,
     "data.sample": None,
     "evaluate.remember_pictures": True,
+    "train.folds": None,
     "train.devices": 1,
     "train.devices_timeout_s": TrainOptions().devices_timeout_s,
     "train.blend": False,

@@ -260,6 +260,16 @@ class TrainOptions:
             le=1,
         ),
     ] = 0.5
+    folds: Annotated[
+        int | None,
+        About(
+            "Cross-validate in this many folds instead of keeping pictures for validation, and "
+            "train the model on all of them.",
+            ge=2,
+            none="off",
+        ),
+        Knob(metavar="K"),
+    ] = None
     patience: Annotated[
         int | None,
         About("Stop early after this many epochs without improvement.", ge=1, none="never"),

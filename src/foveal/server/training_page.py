@@ -114,7 +114,8 @@ def describe_run(run: RunDirectory) -> JsonObject:
     else:
         # Killed, or never begun: nothing says that it has ended, and nothing lives.
         status = "broken_off"
-    training = training_section(run.results)
+    shown = run.under_way
+    training = training_section(shown.results)
     return {
         "schema_version": 1,
         "name": run.name,
@@ -126,8 +127,8 @@ def describe_run(run: RunDirectory) -> JsonObject:
             {"title": title, "svg": svg.replace(f' style="{ROOT_STYLE}"', "")}
             for title, svg in (training.figures if training else ())
         ],
-        "epochs": list(answered_epochs(run)),
-        "has_pictures": run.pictures.is_file(),
+        "epochs": list(answered_epochs(shown)),
+        "has_pictures": shown.pictures.is_file(),
         "has_sheet": run.contact_sheet.is_file(),
         "has_report": not is_running and run.report.is_file(),
         "findings": _read(run.findings).get("findings", []),
@@ -175,11 +176,11 @@ def _state(request: Request) -> Response:
 
 
 def _pictures(request: Request) -> Response:
-    return json_response(_read(_run(request).pictures))
+    return json_response(_read(_run(request).under_way.pictures))
 
 
 def _epoch(request: Request) -> Response:
-    path = answered_epochs(_run(request)).get(request.path_params["epoch"])
+    path = answered_epochs(_run(request).under_way).get(request.path_params["epoch"])
     if path is None:
         raise HTTPException(404)
     return json_response(_read(path))

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -46,6 +46,8 @@ class FeatureFile:
         views: Number of views of each.
         shapes: (C, H, W) of each feature map.
         dtype: `bfloat16` or `float16`.
+        chosen: (count,) which pictures of the file these are; None for all.
+        stored: Number of pictures of the file, where some are chosen.
     """
 
     path: Path
@@ -53,6 +55,8 @@ class FeatureFile:
     views: int
     shapes: tuple[tuple[int, ...], ...]
     dtype: str
+    chosen: NDArray[np.int64] | None = None
+    stored: int = 0
 
     @classmethod
     def open(cls, path: Path, key: str) -> FeatureFile | None:
@@ -68,6 +72,15 @@ class FeatureFile:
         file = cls(path=path, shapes=shapes, **header)
         return file if size == file.count * file.views * file.row_bytes else None
 
+    def some(self, chosen: NDArray[np.int64], *, views: int) -> FeatureFile:
+        """Return some of the pictures of a whole file, and the first of their views.
+
+        Args:
+            chosen: (n,) which pictures, in the order that they shall have.
+            views: How many views.
+        """
+        return replace(self, count=len(chosen), views=views, chosen=chosen, stored=self.count)
+
     @property
     def row_bytes(self) -> int:
         """Return the bytes of one view of one picture."""
@@ -80,6 +93,9 @@ class FeatureFile:
             One (n, C, H, W) tensor for each feature map, in the file's 2-byte format.
         """
         size = self.row_bytes
+        if self.chosen is not None:
+            view, picture = np.divmod(rows, self.count)
+            rows = view * self.stored + self.chosen[picture]
         flat = np.empty((len(rows), size // ITEM_BYTES), np.int16)
         descriptor = os.open(self.path, os.O_RDONLY)
         try:

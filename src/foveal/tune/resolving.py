@@ -23,7 +23,7 @@ class Resolver:
 
     Raises:
         DataError: If nothing there is labelled.
-        UsageError: If the recipe has a time budget of its own.
+        UsageError: If the recipe has a time budget of its own, or folds.
 
     Attributes:
         source: The pictures.
@@ -36,6 +36,12 @@ class Resolver:
                 "Trials are compared after the same number of epochs, but the recipe limits the "
                 "time of each training (train.budget_s).",
                 hint="remove train.budget_s from the recipe; use --epochs to limit each trial",
+            )
+        if given.train.folds is not None:
+            raise UsageError(
+                "Trials are compared on one validation split, but the recipe asks for folds "
+                "(train.folds).",
+                hint="foveal train DATA --recipe STUDY/recipe.yaml --folds 5 after the search",
             )
         self._location = location
         self._given = given

@@ -33,7 +33,9 @@ def advice(manifest: Manifest, recipe: Recipe, result: FitResult) -> str | None:
     elif (manifest.calibration.pictures or 0) < pictures_needed(LEAST_SHOWN):
         said = "There are too few validation pictures to show what was learnt."
         ways = []
-        if recipe.split.val_share < _MOST_VAL_SHARE:
+        if recipe.train.folds is None:
+            ways.append("measuring on all of them by cross-validation (--folds 5)")
+        if recipe.train.folds is None and recipe.split.val_share < _MOST_VAL_SHARE:
             ways.append(f"a larger share of them (--set split.val_share={_MOST_VAL_SHARE})")
     else:
         said = "The model did not learn enough to be sure of any answer."

@@ -61,6 +61,7 @@ def resolve(
     if "model.hidden" not in training.unused(recipe):
         recipe = recipe.filled(Recipe(model=ModelOptions(hidden=_spec(recipe).hidden)))
     _check_solver(recipe, training)
+    _check_folds(recipe)
     if device.type == "cpu":
         recipe = recipe.filled(_precision(recipe))
     _check_size(recipe.pipeline)
@@ -74,6 +75,19 @@ def _check_solver(recipe: Recipe, training: type[TaskTraining]) -> None:
             "is "
             + ("of another kind." if not training.has_labels else "not linear (model.hidden)."),
             hint="use --set train.head_solver=steps",
+        )
+
+
+def _check_folds(recipe: Recipe) -> None:
+    train = recipe.train
+    if train.folds is None:
+        return
+    if train.patience is not None or train.schedule == "plateau":
+        key = "train.patience" if train.patience is not None else "train.schedule"
+        raise RecipeError(
+            f"{SETTINGS[key].where} follows the validation of one training; with "
+            f"{SETTINGS['train.folds'].where} all networks train equally long.",
+            hint="leave one of them out; --epochs sets how long they train",
         )
 
 

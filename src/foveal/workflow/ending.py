@@ -30,7 +30,7 @@ def ending(run: RunDirectory, *, is_new: bool) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         raise TrainingInterrupted(run.path) from stop
     except Exception as error:
-        begun = run.checkpoints.is_dir()
+        begun = run.is_begun
         if is_new and not begun:
             shutil.rmtree(run.path, ignore_errors=True)
             with suppress(OSError):

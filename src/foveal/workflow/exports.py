@@ -132,7 +132,9 @@ def pictures_of(bundle: Bundle, run: Path | None, data: str | Path | None) -> Pi
         return None
     location, options = own_data(run)
     source = open_as(location, options)
-    val, train = (part_of(source, side, run) for side in ("val", "train"))
+    train = part_of(source, "train", run)
+    # In cross-validation no picture is kept apart; the same answers can be proven on any.
+    val = train if bundle.manifest.folds is not None else part_of(source, "val", run)
     return Pictures(source, val, train, limits)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from foveal.console import Progress
@@ -40,16 +41,70 @@ def judge_familiarity(network: Network, units: Units, progress: Progress) -> Fam
     splits = [units.some_windows(side, _MOST) for side in (TRAIN, VAL)]
     samples = np.concatenate([windows.samples for windows in splits[0]])
     if len(samples) < _FEWEST:
-        logger.warning(
-            "the familiarity of pictures will not be judged, because there is only one picture to "
-            "compare with"
-        )
+        _warn()
         return None
     progress.start("familiarity", sum(len(windows) for split in splits for windows in split))
     training = _look(network, units, splits[0], progress, 0)
     held_out = _look(network, units, splits[1], progress, len(samples))
     progress.finish()
     return fit_familiarity(training, samples, held_out, refused=_REFUSED)
+
+
+def judge_folds(
+    networks: Sequence[Network],
+    shipped: Network,
+    units: Units,
+    fold: NDArray[np.int8],
+    progress: Progress,
+    *,
+    is_frozen: bool,
+) -> tuple[list[Familiarity], Familiarity] | None:
+    """Return the judgements of the networks of all folds, and of the one that ships.
+
+    That one has no held-out pictures: how much a network learns those that it is trained on is
+    the mean over the folds.
+
+    Args:
+        networks: The network of each fold, in evaluation mode, without a judgement.
+        shipped: The network that is trained on all pictures, likewise.
+        units: Its data.
+        fold: (N,) fold of each sample.
+        progress: Told how many pictures were looked at.
+        is_frozen: Whether all have the same backbone.
+
+    Returns:
+        The judgements, or None where there are no two windows to compare.
+    """
+    batches = units.some_windows(TRAIN, _MOST)
+    samples = np.concatenate([windows.samples for windows in batches])
+    folds = fold[samples]
+    if min(int((folds != number).sum()) for number in range(len(networks))) < _FEWEST:
+        _warn()
+        return None
+    looked = [shipped] if is_frozen else [*networks, shipped]
+    progress.start("familiarity", len(looked) * len(samples))
+    seen = [
+        _look(network, units, batches, progress, number * len(samples))
+        for number, network in enumerate(looked)
+    ]
+    progress.finish()
+    judged = []
+    for number in range(len(networks)):
+        rows, is_out = seen[0 if is_frozen else number], torch.from_numpy(folds == number)
+        training, held_out = ([level[chosen] for level in rows] for chosen in (~is_out, is_out))
+        of_training = samples[folds != number]
+        judged.append(fit_familiarity(training, of_training, held_out, refused=_REFUSED))
+    learnt = np.mean([one.learnt for one in judged], axis=0).tolist()
+    none = [level[:0] for level in seen[-1]]
+    last = fit_familiarity(seen[-1], samples, none, refused=_REFUSED, learnt=learnt)
+    return judged, last
+
+
+def _warn() -> None:
+    logger.warning(
+        "the familiarity of pictures will not be judged, because there is only one picture to "
+        "compare with"
+    )
 
 
 def _look(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import final
 
@@ -41,6 +41,7 @@ class Fit:
         group: The processes that train together.
         listens: Is called with what asks the fit to stop: after its step, or with
             `after_epoch=True` after its epoch.
+        budget_s: Time limit in place of the recipe's, for one of several fits of a run.
     """
 
     run: RunDirectory
@@ -49,6 +50,7 @@ class Fit:
     resume: bool
     group: Group
     listens: Callable[[Callable[..., None]], None]
+    budget_s: float | None = None
 
     @keeping_memory()
     def __call__(
@@ -76,10 +78,14 @@ class Fit:
                 TensorBoard(self.run.tensorboard, settings=recipe.flat()),
                 ProgressReport(progress, task.epoch_metric),
                 *planner.listeners,
-                Begun(self.run, self.extensions),
             ]
+        if self.group.writes and self.run.main is None:
+            callbacks.append(Begun(self.run, self.extensions))
+        options = recipe.train
+        if self.budget_s is not None:
+            options = replace(options, budget_s=self.budget_s)
         trainer = Trainer(
-            recipe.train,
+            options,
             device=device,
             seed=recipe.seed,
             clock=monotonic,
@@ -87,6 +93,8 @@ class Fit:
             callbacks=callbacks,
             checkpoints=CheckpointStore(self.run.checkpoints, sweeps=self.group.writes),
             group=self.group,
+            # What folds have in common is chosen by all of them; see `workflow.folds`.
+            chooses=recipe.train.folds is None,
         )
         self.listens(trainer.stop)
         with contextlib.closing(planner):

@@ -60,4 +60,6 @@ def followed(location: str | Path) -> Iterator[Path]:
 
 
 def _is_heavy(name: str) -> bool:
-    return name.startswith(("checkpoints/", "tensorboard/", "start/"))
+    return name.startswith("start/") or any(
+        f"/{folder}/" in f"/{name}" for folder in ("checkpoints", "tensorboard")
+    )

@@ -11,6 +11,7 @@ from foveal.console import Progress
 from foveal.data.source import ReadAnything, Sample, Source
 from foveal.destination import check_folder, writing
 from foveal.errors import DataError, UsageError
+from foveal.evaluate.answering import Answering
 from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
 from foveal.evaluate.measure import Measure, MeasureOptions
 from foveal.evaluate.measure import measure as measure_samples
@@ -57,6 +58,12 @@ def measure(
     if data is None:
         data, options = own_data(run)
         split = split or "val"
+        if split == "val" and predictor.bundle.manifest.folds is not None:
+            raise UsageError(
+                "The model was trained on all pictures of its run, with cross-validation: none was "
+                f"kept for validation. {run}/report.html has the out-of-fold results.",
+                hint="foveal evaluate MODEL OTHER_PICTURES",
+            )
     else:
         bundle, limits = predictor.bundle, predictor.limits
         options = reading_of(bundle, label_regex=label_regex, limits=limits)
@@ -78,19 +85,35 @@ def measure(
     return evaluation
 
 
-def measure_prepared(predictor: Predictor, prepared: Prepared, progress: Progress) -> Evaluation:
-    """Measure a draft on its run's validation split, and choose its `unsure` limit there."""
+def measure_prepared(
+    predictor: Predictor,
+    prepared: Prepared,
+    progress: Progress,
+    *,
+    answering: Answering | None = None,
+) -> Evaluation:
+    """Measure a draft on its run's validation split, and choose its `unsure` limit there.
+
+    Args:
+        predictor: Predictor of the draft.
+        prepared: The data.
+        progress: Receives the progress.
+        answering: Answers the training pictures in place of the draft, each by a network that was
+            not trained on it; they are measured instead of the validation split.
+    """
     options = prepared.recipe.evaluate
+    chosen = SPLIT_NAMES.index("val" if answering is None else "train")
     samples = [
         sample
         for sample, side in zip(prepared.source.samples, prepared.split, strict=True)
-        if side == SPLIT_NAMES.index("val")
+        if side == chosen
     ]
     return evaluate_bundle(
         predictor,
         prepared.source,
         samples=samples,
-        split="val",
+        split="val" if answering is None else "folds",
+        answering=answering,
         options=MeasureOptions(batch_size=options.batch_size, resamples=options.bootstrap),
         findings=prepared.findings,
         progress=progress,

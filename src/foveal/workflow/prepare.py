@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, final
 
@@ -17,8 +17,8 @@ from foveal.checks import CheckInput, run_checks
 from foveal.console import Progress
 from foveal.data.cache import Cache
 from foveal.data.source import Sample, Source
-from foveal.data.split import assign_splits
-from foveal.data.split_csv import read_split_csv, write_split_csv
+from foveal.data.split import assign_folds, assign_splits
+from foveal.data.split_csv import read_folds_csv, read_split_csv, write_split_csv
 from foveal.errors import DataError
 from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
@@ -51,6 +51,8 @@ class Prepared:
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
         findings: What readers, split and checks have to say.
         start: The model that the training starts from; None for new weights.
+        folds: (N,) int8: fold of each sample, -1 for none; None without cross-validation. Then no
+            sample is on the validation side.
     """
 
     recipe: Recipe
@@ -61,6 +63,14 @@ class Prepared:
     split: NDArray[np.int8]
     findings: tuple[Finding, ...]
     start: Start | None = None
+    folds: NDArray[np.int8] | None = None
+
+    def fold(self, number: int) -> Prepared:
+        """Return the same with a fold, counted from 0, as the validation side."""
+        if self.folds is None:
+            raise ValueError("prepared without folds")
+        split = np.where(self.folds == number, np.int8(VAL), self.split)
+        return replace(self, split=split, folds=None)
 
     def indices(self, side: int) -> NDArray[np.int64]:
         """Return the positions of the samples on one side of the split."""
@@ -124,12 +134,13 @@ def prepare(
     """
     pipeline = pipeline_of(recipe)
     cache = _cache(source, recipe, pipeline, run, progress, resume=resume)
-    split, found = _split(source, cache, recipe, run, resume=resume, start=start)
+    split, folds, found = _split(source, cache, recipe, run, resume=resume, start=start)
     task = _bound(source, split, recipe)
     given = CheckInput(
         source.samples,
         cache.scan,
-        split,
+        # Every fold has pictures of each kind: what holds for the first holds for all.
+        split if folds is None else np.where(folds == 0, np.int8(VAL), split),
         recipe.data.near_duplicate_distance,
         target_kind_of(recipe),
     )
@@ -139,7 +150,7 @@ def prepare(
     raws = [s.raw for s, side in zip(source.samples, split, strict=True) if s.raw and side >= 0]
     _log_balance(raws, task)
     _log_findings(findings)
-    prepared = Prepared(recipe, source, task, pipeline, cache, split, findings, start)
+    prepared = Prepared(recipe, source, task, pipeline, cache, split, findings, start, folds)
     try:
         _refuse(prepared)
     except DataError:
@@ -214,14 +225,22 @@ def _split(
     *,
     resume: bool,
     start: Start | None,
-) -> tuple[NDArray[np.int8], Sequence[Finding]]:
+) -> tuple[NDArray[np.int8], NDArray[np.int8] | None, Sequence[Finding]]:
+    """Return the side of each sample, its fold, or None without folds, and findings."""
+    has_folds = recipe.train.folds is not None
     if resume and run.split.is_file():
-        return read_split_csv(run.split, source.samples), ()
+        folds = read_folds_csv(run.split, source.samples) if has_folds else None
+        return read_split_csv(run.split, source.samples), folds, ()
     findings: Sequence[Finding]
+    samples, shares = source.samples, recipe.split
+    if has_folds:
+        # Validation pictures of the data are dealt into folds with the others.
+        samples = tuple(replace(s, split="train") if s.split == "val" else s for s in samples)
+        shares = replace(shares, val_share=0.0)
     split, findings = assign_splits(
-        source.samples,
+        samples,
         cache.scan,
-        recipe.split,
+        shares,
         seed=recipe.seed,
         near_distance=recipe.data.near_duplicate_distance,
         target=target_kind_of(recipe),
@@ -229,8 +248,29 @@ def _split(
     if start is not None:
         split, more = keep_trained_on(start, source.samples, cache.scan, split, recipe)
         findings = (*findings, *more)
-    write_split_csv(run.split, source.samples, split)
-    return split, findings
+    folds = _folds(source, cache, recipe, split)
+    write_split_csv(run.split, source.samples, split, folds)
+    return split, folds, findings
+
+
+def _folds(
+    source: Source, cache: Cache, recipe: Recipe, split: NDArray[np.int8]
+) -> NDArray[np.int8] | None:
+    if recipe.train.folds is None:
+        return None
+    try:
+        return assign_folds(
+            source.samples,
+            cache.scan,
+            np.flatnonzero(split == TRAIN).astype(np.int64),
+            recipe.train.folds,
+            seed=recipe.seed,
+            near_distance=recipe.data.near_duplicate_distance,
+            target=target_kind_of(recipe),
+        )
+    except DataError:
+        cache.close()
+        raise
 
 
 # More labels than this are summed up rather than listed.

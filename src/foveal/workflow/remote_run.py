@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import final
 
@@ -177,17 +177,19 @@ class _Run:
 
     def is_fixed(self, name: str) -> bool:
         """Return whether a file never changes once it is there."""
-        return name.startswith(("checkpoints/", "bundle/", "start/"))
+        return name.startswith(("checkpoints/", "bundle/", "start/")) or "/checkpoints/" in name
 
     def has_begun(self) -> bool:
         """Return whether the pictures were looked at."""
         return self._run.findings.is_file()
 
     def marks(self) -> frozenset[str]:
-        """Return the names of the checkpoints."""
-        if not self._run.checkpoints.is_dir():
-            return frozenset()
-        return frozenset(path.name for path in self._run.checkpoints.glob("checkpoint-*"))
+        """Return the names of the checkpoints, also of folds."""
+        path = self._run.path
+        found = chain(
+            path.glob("checkpoints/checkpoint-*"), path.glob("folds/*/checkpoints/checkpoint-*")
+        )
+        return frozenset(one.relative_to(path).as_posix() for one in found)
 
     def is_done(self) -> bool:
         """Return whether the training has ended."""

@@ -12,7 +12,8 @@ from foveal.models.backbones import resolve_backbone
 from foveal.models.lite import wheel_file
 from foveal.models.network import build_network, head_options, weight_source
 from foveal.pipeline import Pipeline
-from foveal.recipe import Recipe
+from foveal.recipe import SETTINGS, Recipe
+from foveal.synth import SynthSource
 from foveal.tasks import get_task, get_training
 from foveal.workflow.choose import resolve
 from foveal.workflow.facts import look
@@ -72,6 +73,12 @@ def resolve_recipe(
     recipe = with_task(recipe, location)
     _check_fit(recipe)
     source = open_for(location, recipe) if source is None else source
+    if recipe.train.folds is not None and isinstance(source, SynthSource):
+        raise RecipeError(
+            f"{SETTINGS['train.folds'].where} divides a fixed set of pictures, but {location} "
+            "draws new ones.",
+            hint="leave out --folds; --set split.val_share=0.3 validates on more pictures",
+        )
     raws = [sample.raw for sample in source.samples if sample.raw is not None]
     if not raws:
         raise _no_labels(source, location)

@@ -29,9 +29,15 @@ _EPOCH_FILE = re.compile(r"epoch-(\d+)\.json")
 @final
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """The paths of one run; `path` is `runs/<task>/<name>`."""
+    """The paths of one run, or of one fold of a run.
+
+    Attributes:
+        path: `runs/<task>/<name>`, or for a fold `folds/<number>` in it.
+        main: Path of the run that this is a fold of, whose cache it shares; None for a run.
+    """
 
     path: Path
+    main: Path | None = None
 
     @staticmethod
     def check(out: Path, name: str) -> None:
@@ -86,6 +92,25 @@ class RunDirectory:
             )
         return run
 
+    def fold(self, number: int) -> RunDirectory:
+        """Return the directory of a fold, counted from 1."""
+        return RunDirectory(self.path / "folds" / str(number), self.path)
+
+    @property
+    def under_way(self) -> RunDirectory:
+        """Return the latest training of a run that has an epoch: the run itself, or a fold."""
+        folds = sorted(
+            self.path.glob("folds/*/results.csv"), key=lambda path: int(path.parent.name)
+        )
+        if self.results.is_file() or not folds:
+            return self
+        return RunDirectory(folds[-1].parent, self.path)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a checkpoint, of the run or of one of its folds."""
+        return self.checkpoints.is_dir() or any(self.path.glob("folds/*/checkpoints"))
+
     @property
     def place(self) -> str:
         """Return where the run is kept, for people: its URL, or else its path."""
@@ -137,7 +162,7 @@ class RunDirectory:
     @property
     def features(self) -> Path:
         """Cached activations of a frozen backbone; deleted when the run ends."""
-        return self.path / "cache" / "features"
+        return self.cache / "features"
 
     @property
     def split(self) -> Path:
@@ -177,17 +202,17 @@ class RunDirectory:
     @property
     def draft(self) -> Path:
         """The bundle before its evaluation; deleted when the run ends."""
-        return self.path / "cache" / "bundle"
+        return self.cache / "bundle"
 
     @property
     def sets(self) -> Path:
         """Return the folder of the pictures that are drawn while training goes on."""
-        return self.path / "cache" / "sets"
+        return self.cache / "sets"
 
     @property
     def cache(self) -> Path:
         """Decoded pictures; deleted when the run ends."""
-        return self.path / "cache"
+        return (self.main or self.path) / "cache"
 
     @property
     def contact_sheet(self) -> Path:

@@ -26,36 +26,33 @@ from foveal.models.network import Network
 from foveal.models.torch_engine import TorchEngine
 from foveal.models.weights import save_weights
 from foveal.predict.engine import OnnxEngine
-from foveal.predict.predictor import Predictor
 from foveal.predict.proof_inputs import prove_inputs
 from foveal.tasks.base import ReportSection
 from foveal.tasks.distribution import Distribution
 from foveal.types import UNFAMILIARITY, Calibration, JsonObject
 from foveal.version import __version__
 from foveal.workflow.before import beside_before
-from foveal.workflow.familiarity import judge_familiarity
-from foveal.workflow.measure import measure_prepared
-from foveal.workflow.prepare import TRAIN, VAL, Prepared
+from foveal.workflow.held_out import HeldOut
+from foveal.workflow.prepare import TRAIN, Prepared
 from foveal.workflow.rundir import RunDirectory, write_json
 from foveal.workflow.sources import limits_of
-from foveal.workflow.units import Units
 
 logger = logging.getLogger(__name__)
 
 
 def ship(
-    prepared: Prepared, units: Units, network: Network, run: RunDirectory, progress: Progress
+    prepared: Prepared, held_out: HeldOut, network: Network, run: RunDirectory, progress: Progress
 ) -> Manifest:
-    """Export the network, prove and calibrate it on the validation split, measure it, write it.
+    """Export the network, prove it, calibrate and measure it on held-out pictures, write it.
 
-    The network sees each validation picture twice: as it was cached, to be proven and calibrated,
+    Each held-out picture is seen twice: as it was cached, to be proven and calibrated,
     and from its file, through the predictor of a bundle that lacks nothing but its metrics and
     its `unsure` limit, which is chosen on these answers. What that measures is what the bundle,
     its card and the run's report say.
 
     Args:
-        prepared: The data; its validation split decides.
-        units: The same as batches.
+        prepared: The data.
+        held_out: The pictures that decide.
         network: Holds the best weights.
         run: Gets the bundle and the report.
         progress: Told how far the evaluation is.
@@ -68,7 +65,7 @@ def ship(
         DataError: If not one validation picture can be read any more.
     """
     # On the device that it was trained on: this looks at more pictures than the proof.
-    network.familiarity = judge_familiarity(network.eval(), units, progress)
+    network.familiarity = held_out.familiarity(network.eval())
     network = network.to(torch.device("cpu"))
     task = prepared.task
     progress.start("export", None)
@@ -77,7 +74,8 @@ def ship(
     with closing(KeptOutputs(run.cache)) as kept:
         # How many windows cover a picture is only known once it is read.
         is_tiled = prepared.pipeline.is_tiled
-        progress.start("prove", None if is_tiled else len(prepared.indices(VAL)))
+        units = held_out.proven
+        progress.start("prove", None if is_tiled else len(units.validation_samples))
         proof = prove(
             task,
             _reported(units.proofs(), progress),
@@ -87,12 +85,12 @@ def ship(
             is_judged=network.familiarity is not None,
         )
         progress.finish()
-        logger.info("%s", _proven(proof, is_tiled=is_tiled))
+        logger.info("%s", _proven(proof, prepared))
         progress.start("calibrate", None)
-        batches, targets = units.to_calibrate(engine, kept)
+        batches, targets = held_out.to_calibrate(engine, kept)
         calibration = task.fit_calibration(batches, targets)
         progress.finish()
-    unmeasured = _manifest(prepared, network, run.name, proof, calibration)
+    unmeasured = _manifest(prepared, network, run.name, proof, calibration, held_out.counts())
     files = {
         "model.onnx": model,
         "weights.safetensors": save_weights(network),
@@ -105,7 +103,7 @@ def ship(
         if trained_on is not None:
             files[TRAINED_ON_NAME] = trained_on.to_bytes()
     draft = Bundle.write(run.draft, unmeasured, files)
-    evaluation = measure_prepared(Predictor(draft), prepared, progress)
+    evaluation = held_out.measure(draft)
     metrics = {name: interval.to_json() for name, interval in evaluation.metrics.items()}
     manifest = replace(
         evaluation.manifest,
@@ -119,7 +117,7 @@ def ship(
     if needed := requirement(bundle.pipeline):
         logger.warning("%s", needed)
     evaluation = replace(evaluation, manifest=bundle.manifest, version=bundle.version)
-    more = _before(prepared, evaluation, run, progress)
+    more = [*held_out.sections(evaluation), *_before(prepared, evaluation, run, progress)]
     progress.start("write the report", None)
     evaluation.write(run.path, results=run.results, more=more)
     progress.finish()
@@ -147,9 +145,10 @@ def _reported(batches: Iterable[ProofBatch], progress: Progress) -> Iterator[Pro
         progress.update(done)
 
 
-def _proven(proof: JsonObject, *, is_tiled: bool) -> str:
+def _proven(proof: JsonObject, prepared: Prepared) -> str:
     """Return what was proven, for people."""
-    what = "parts of validation pictures" if is_tiled else "validation pictures"
+    what = "validation pictures" if prepared.folds is None else "pictures of the first fold"
+    what = f"parts of {what}" if prepared.pipeline.is_tiled else what
     return (
         f"the exported model answers like the trained one on all {proof['samples']} {what}: "
         f"probabilities differ by {proof['max_probability_difference']:.0e} at most"
@@ -157,7 +156,12 @@ def _proven(proof: JsonObject, *, is_tiled: bool) -> str:
 
 
 def _manifest(
-    prepared: Prepared, network: Network, name: str, proof: JsonObject, calibration: Calibration
+    prepared: Prepared,
+    network: Network,
+    name: str,
+    proof: JsonObject,
+    calibration: Calibration,
+    counts: JsonObject,
 ) -> Manifest:
     """Return the manifest of a bundle that is not measured yet."""
     task, recipe = prepared.task, prepared.recipe
@@ -172,7 +176,7 @@ def _manifest(
         outputs=shipped_outputs(network, task),
         calibration=calibration,
         metrics={},
-        data=_data(prepared),
+        data=_data(prepared, counts),
         recipe_digest=recipe.digest(),
         backbone=network.backbone_name,
         parity=proof,
@@ -193,7 +197,7 @@ def _trained_on(prepared: Prepared) -> TrainedOn | None:
     return None if before is None else own.with_those_of(before)
 
 
-def _data(prepared: Prepared) -> JsonObject:
+def _data(prepared: Prepared, counts: JsonObject) -> JsonObject:
     scan = prepared.cache.scan
     used = np.flatnonzero(prepared.split >= 0)
     # Of the content and the labels, not of the names or the order.
@@ -205,7 +209,6 @@ def _data(prepared: Prepared) -> JsonObject:
         "fingerprint": hashlib.sha256(b"\0".join(parts)).hexdigest(),
         "layout": prepared.source.layout,
         "samples": len(used),
-        "train": len(prepared.indices(TRAIN)),
-        "val": len(prepared.indices(VAL)),
+        **counts,
         "unreadable": len(scan.errors),
     }

@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from foveal.console import Progress
 from foveal.models.network import Network
@@ -23,7 +23,7 @@ from foveal.train.defaults import label_weights
 from foveal.train.distributed import Group
 from foveal.train.features import FeatureFile, cache_features
 from foveal.train.precision import choose_precision
-from foveal.train.records import Stage, Validate, forward_head, head_only
+from foveal.train.records import Stage, Validate, Validated, forward_head, head_only
 from foveal.workflow.batches import TrainSetup
 from foveal.workflow.endless import EndlessLoader
 from foveal.workflow.head_fit import fit_head
@@ -121,12 +121,21 @@ class Planner:
                 stage = self._full_stage(name, epochs, rate)
             # Its epochs were asked for after the budget was spent.
             stages.append(replace(stage, budget_share=None))
-        validation = self._units.validation(self._setting, self._watched.heard)
-        return Plan(tuple(stages), validation, self._label_weights())
+        return Plan(tuple(stages), self._validation(), self._label_weights())
 
     def no_plan(self) -> Plan:
         """Return a plan to train no more: what the checkpoint has is kept."""
-        return Plan((), self._units.validation(self._setting, self._watched.heard), None)
+        return Plan((), self._validation(), None)
+
+    def keep_features(self) -> None:
+        """Compute the features that the stages of all folds read, where they read any."""
+        if self._options.strategy in ("frozen", "staged") and self._units.repeats:
+            self._features(TRAIN)
+
+    def _validation(self, features: FeatureFile | None = None) -> Validate:
+        if not self._units.is_validated:
+            return _nothing
+        return self._units.validation(self._setting, self._watched.heard, features)
 
     def _sample_weights(self) -> Tensor | None:
         if self._options.balance != "sampling":
@@ -163,6 +172,9 @@ class Planner:
             self._endless.append(endless)
             loader = endless
         skip_from = self._options.head_is_enough if name == "full" and self._is_staged else None
+        if self._options.folds is not None:
+            # One fold alone does not decide; the weights are blended with those of the head.
+            skip_from = None
         return Stage(
             name,
             loader,
@@ -202,7 +214,7 @@ class Planner:
                 budget_share=_HEAD_SHARE,
             )
         train = self._features(TRAIN)
-        val = self._features(VAL)
+        val = self._features(VAL) if self._units.is_validated else None
         # The weights that a training starts from are for features as they were scaled then.
         if name == "head" and self._prepared.start is None:
             known = np.arange(min(train.count, _STANDARDISE_ON), dtype=np.int64)
@@ -214,7 +226,7 @@ class Planner:
             _required(rate),
             lr_factor=head_only,
             forward=forward_head,
-            validate=self._units.validation(setting, self._watched.heard, val),
+            validate=self._validation(val),
             budget_share=_HEAD_SHARE,
         )
         # An extension is asked for in epochs.
@@ -238,15 +250,21 @@ class Planner:
         recipe = prepared.recipe
         self._run.features.mkdir(parents=True, exist_ok=True)
         augment = recipe.train.augment
-        is_train = side == TRAIN
-        views = recipe.train.feature_views if is_train and augment.is_on else 1
-        name = "train" if is_train else "val"
+        is_train, has_folds = side == TRAIN, recipe.train.folds is not None
+        all_views = recipe.train.feature_views if augment.is_on else 1
+        own_views = all_views if is_train else 1
+        own = self._units.batches.samples if is_train else self._units.validation_samples
+        samples, views, name = own, own_views, "train" if is_train else "val"
+        if has_folds:
+            # All folds and the network of all pictures read one file, each what it needs of it.
+            samples = np.flatnonzero((prepared.split == TRAIN) | (prepared.split == VAL))
+            views, name = all_views, "folds"
         device = self._setting.device
         network = self._network.to(device).eval()
-        return cache_features(
+        features = cache_features(
             network.reduced_features,
             prepared.cache,
-            self._units.batches.samples if is_train else self._units.validation_samples,
+            samples,
             self._run.features / name,
             key=f"{recipe.digest()}:{name}",
             # Without gradients bf16 is faster wherever the processor has it.
@@ -258,6 +276,13 @@ class Planner:
             seed=recipe.seed,
             group=self._group,
         )
+        if not has_folds:
+            return features
+        return features.some(np.searchsorted(samples, own), views=own_views)
+
+
+def _nothing(model: nn.Module) -> Validated:
+    return Validated({})
 
 
 def _required(value: Any) -> Any:

@@ -27,6 +27,8 @@ from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.ending import ending
 from foveal.workflow.environment import describe_environment
 from foveal.workflow.fitting import Fit, learnt
+from foveal.workflow.folds import FoldTrainings
+from foveal.workflow.held_out import HeldOut, ValidationSplit
 from foveal.workflow.lock import working_on
 from foveal.workflow.prepare import Prepared, prepare
 from foveal.workflow.processes import Launch, RunToTrain, check_devices, train_here
@@ -85,6 +87,8 @@ def run_training(
         check_key(resume_key)
     start = None if start_from is None else Start.find(start_from)
     source, resolved = resolve_recipe(location, recipe, start)
+    if resolved.train.folds is not None:
+        _check_folds(resolved, start, launch, ships_interrupted=finish_on_interrupt)
     if resume_key is not None and (
         begun := begun_before(runs, recipe, resolved.task, name, resume_key)
     ):
@@ -170,6 +174,11 @@ def resume_training(
         if data is not None:
             write_state(run, data, tuple(state["extensions"]))
             state = read_state(run)
+        if finish and Recipe.load(run.recipe).train.folds is not None:
+            raise UsageError(
+                f"The run {path} is trained with folds, and its model needs all of them.",
+                hint=f"foveal train --resume {path}",
+            )
         if finish and not CheckpointStore(run.checkpoints).names():
             raise UsageError(
                 f"The run {path} has no checkpoint yet, so there is no model to build from it.",
@@ -207,6 +216,12 @@ def extend_training(
         if state["status"] != "done":
             hint = f"foveal train --resume {path}"
             raise UsageError(f"The run {path} has not finished.", hint=hint)
+        if (folds := Recipe.load(run.recipe).train.folds) is not None:
+            raise UsageError(
+                f"The run {path} was trained with folds, whose networks are not kept, and cannot "
+                "be extended.",
+                hint=f"foveal train DATA --folds {folds} --epochs N",
+            )
         extensions = (*state["extensions"], epochs)
         return _continue(run, {**state, "extensions": extensions}, progress, mode)
 
@@ -233,6 +248,8 @@ class _Mode:
 
 def _continue(run: RunDirectory, state: JsonObject, progress: Progress, mode: _Mode) -> Path:
     recipe = Recipe.load(run.recipe)
+    if recipe.train.folds is not None:
+        _check_folds(recipe, None, mode.launch, ships_interrupted=mode.ships_interrupted)
     _check_device(recipe, run)
     mode = replace(mode, launch=_launch(recipe, mode.launch))
     source = open_for(state["data"], recipe)
@@ -274,7 +291,11 @@ def _work(
 ) -> None:
     units = Units(prepared)
     units.write_sheet(run.contact_sheet)
-    if mode.finish:
+    held_out: HeldOut = ValidationSplit(prepared, units, progress)
+    if prepared.folds is not None:
+        trainings = FoldTrainings(prepared, run, progress, begun_s=mode.begun_s, resume=mode.resume)
+        network, result, held_out = trainings.run()
+    elif mode.finish:
         network, result = learnt(prepared, units, run)
     elif mode.launch is not None:
         mode.launch(RunToTrain(run, prepared.recipe, extensions, mode.begun_s), progress)
@@ -293,12 +314,14 @@ def _work(
     if result.stopped == "interrupted" and not mode.ships_interrupted:
         raise KeyboardInterrupt
     is_interrupted = mode.finish or result.stopped in ("interrupted", "asked")
-    logger.info("training ended (%s): %s", result.stopped, _kept(result))
-    manifest = ship(prepared, units, network, run, progress)
+    logger.info("training ended (%s): %s", result.stopped, _kept(result, prepared.recipe))
+    manifest = ship(prepared, held_out, network, run, progress)
     if (words := advice(manifest, prepared.recipe, result)) is not None:
         logger.warning("%s", words)
     prepared.cache.close()
     shutil.rmtree(run.cache, ignore_errors=True)
+    for number in range(prepared.recipe.train.folds or 0):
+        shutil.rmtree(run.fold(number + 1).checkpoints, ignore_errors=True)
     write_state(
         run,
         read_state(run)["data"],
@@ -319,7 +342,32 @@ def _yaml(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _kept(result: FitResult) -> str:
+def _check_folds(
+    recipe: Recipe, start: Start | None, launch: Launch | None, *, ships_interrupted: bool
+) -> None:
+    """Raise where a training with folds cannot be what was asked for."""
+    folds = recipe.train.folds
+    if start is not None:
+        raise UsageError(
+            "A model that has learnt some of the pictures cannot be measured on all of them: "
+            "--folds cannot be used with --from.",
+            hint="leave one of them out",
+        )
+    if ships_interrupted:
+        raise UsageError(
+            "A model with --folds needs all trainings, so an interrupted one cannot be finished.",
+            hint="leave out --finish-on-interrupt; foveal train --resume RUN continues it",
+        )
+    if launch is not None or recipe.train.devices > 1:
+        raise UsageError(
+            f"The {folds} folds are trained in one process.",
+            hint="leave out --devices and --workers, or --folds",
+        )
+
+
+def _kept(result: FitResult, recipe: Recipe) -> str:
+    if recipe.train.folds is not None:
+        return "the network that is trained on all pictures ships"
     if not result.best_epoch:
         return "no epoch was validated, so the weights of the last step are used"
     return f"epoch {result.best_epoch} was best on validation, so its weights are used"

@@ -75,12 +75,9 @@ class Units:
         self._prepared = prepared
         self._cache = prepared.cache
         self.batches = TrainingBatches(prepared)
-        self._val = windows_in_order(
-            self._cache,
-            prepared.indices(VAL),
-            pixels=_VALIDATION_PIXELS,
-            most=_VALIDATION_BATCH,
-        )
+        val = prepared.indices(VAL)
+        # A network that is trained on all pictures has none; see `workflow.folds`.
+        self._val = self._in_order(val) if len(val) else []
         self._known: dict[bytes, Truths] = {}
 
     @property
@@ -92,6 +89,11 @@ class Units:
     def validation_samples(self) -> NDArray[np.int64]:
         """Return the position of the sample of each window of validation, in order."""
         return np.concatenate([windows.samples for windows in self._val])
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether there are pictures to validate on."""
+        return bool(self._val)
 
     @property
     def validation_windows(self) -> Sequence[Windows]:
@@ -155,9 +157,7 @@ class Units:
         rng = np.random.default_rng(self._prepared.recipe.seed)
         # Enough pictures for as many windows, whatever their sizes.
         chosen = np.sort(rng.permutation(self._prepared.indices(side))[:most])
-        batches = windows_in_order(
-            self._cache, chosen, pixels=_VALIDATION_PIXELS, most=_VALIDATION_BATCH
-        )
+        batches = self._in_order(chosen)
         kept = min(1.0, most / max(1, sum(len(windows) for windows in batches)))
         parts = [w.at(np.flatnonzero(rng.random(len(w)) < kept)) for w in batches]
         return [part for part in parts if len(part)]
@@ -191,6 +191,11 @@ class Units:
     def write_sheet(self, path: Path) -> None:
         """Write a picture of some training samples as the network gets them."""
         write_sheet(self._prepared, self.batches.samples, path)
+
+    def _in_order(self, samples: NDArray[np.int64]) -> list[Windows]:
+        return windows_in_order(
+            self._cache, samples, pixels=_VALIDATION_PIXELS, most=_VALIDATION_BATCH
+        )
 
     def _read(self, windows: Windows) -> ValidationBatch:
         ids = [self._prepared.source.samples[i].id for i in windows.samples]

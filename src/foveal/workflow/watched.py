@@ -95,7 +95,7 @@ class WatchedPictures:
         cache = self._prepared.cache
         # Small before anything is drawn on them: drawing costs by the pixel, in every epoch.
         self._pixels = [thumbnail(cache.read(window)[0], _SIDE) for window in self._windows]
-        if not self._group.writes:
+        if not (self._group.writes and self._windows):
             return
         self._run.watch.mkdir(exist_ok=True)
         last = history[-1].epoch if history else 0
@@ -112,7 +112,7 @@ class WatchedPictures:
         """Write the answers of the epoch."""
         parts = self._group.gather(list(self._answers.items()))
         self._answers = {}
-        if not self._group.writes:
+        if not (self._group.writes and self._windows):
             return
         numbered = sorted((each for part in parts for each in part), key=lambda each: each[0])
         answers = [answer for _, answer in numbered]

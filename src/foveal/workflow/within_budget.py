@@ -10,6 +10,7 @@ from typing import final
 
 import torch
 
+from foveal.errors import RecipeError
 from foveal.machine import keeping_memory
 from foveal.models.backbones import resolve_backbone
 from foveal.models.network import Network, build_network
@@ -77,6 +78,9 @@ def fit_to_budget(
         training: The task's torch half.
         again: Makes all choices anew under a recipe.
         timed: Times a recipe's network; None does so on this machine.
+
+    Raises:
+        RecipeError: If the budget is too short for a training of each fold.
     """
     budget = recipe.train.budget_s
     if budget is None or resolved.pipeline.fit == "tile" or ":" in resolved.model.backbone:
@@ -90,6 +94,12 @@ def fit_to_budget(
             break
     else:
         choice = choices[-1]
+        if recipe.train.folds is not None:
+            raise RecipeError(
+                f"A budget of {budget:.0f} s is too short for {_networks(resolved)} trainings on "
+                f"this machine: {_words(choice, resolved, facts, training, speed, side)}.",
+                hint="use a longer --budget, or leave out --folds",
+            )
         logger.warning(
             "a budget of %.0f s is too short for this machine: %s",
             budget,
@@ -196,7 +206,13 @@ def _steps(choice: _Choice, recipe: Recipe, facts: DataFacts, speed: Speed, side
     left = _TRAINED_SHARE * (recipe.train.budget_s or 0.0)
     if recipe.train.strategy == "staged":
         left -= _caching_s(choice, recipe, facts, speed, side)
+    left /= _networks(recipe)
     return max(0, int(left / (speed.step_s * choice.batch * (choice.side / side) ** 2)))
+
+
+def _networks(recipe: Recipe) -> int:
+    """Return how many networks share the budget: one for each fold, and the one that ships."""
+    return 1 if recipe.train.folds is None else recipe.train.folds + 1
 
 
 def _least_steps(recipe: Recipe, training: TaskTraining) -> int:

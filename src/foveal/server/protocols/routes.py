@@ -152,7 +152,7 @@ def _describe(served: Served) -> JsonObject:
         "max_pixels": predictor.limits.max_pixels,
         "unsure_below": manifest.calibration.unsure_below,
         "usable": manifest.calibration.not_usable is None,
-        "promise": promise(manifest.calibration, predictor.task),
+        "promise": promise(manifest.calibration, predictor.task, folds=manifest.folds),
         "backbone": manifest.backbone,
         "primary_metric": predictor.task.primary_metric,
         "metrics": {key: dict(value) for key, value in manifest.metrics.items()},
