@@ -72,7 +72,8 @@ class FakeRay:
             "type": "SUBMISSION",
             "submission_id": name,
             "status": said,
-            "message": f"Job entrypoint command failed with exit code {status}",
+            "message": f"Job entrypoint command failed with exit code {status}, last available "
+            "logs (truncated to 20,000 chars):\n" + job["log"].read_text(errors="replace"),
             "entrypoint": job["entrypoint"],
         }
 

@@ -95,6 +95,14 @@ DEPLOY = {
     },
     "trafficSplit": {str: int},
 }
+# The counts alone can be changed: the type of the machines cannot.
+MUTATE = {
+    "deployedModel!": {
+        "id!": str,
+        "dedicatedResources": {"minReplicaCount": int, "maxReplicaCount": int},
+    },
+    "updateMask!": str,
+}
 BATCH = {
     "displayName!": str,
     "model!": str,
@@ -388,6 +396,20 @@ class FakeVertex:
         kind = f"{TYPE}.DeployModelResponse"
         return self._started({"@type": kind, "deployedModel": deployed}, name)
 
+    def _mutate(self, name: str, body: Any) -> Any:
+        check(body, MUTATE)
+        wanted = body["deployedModel"]
+        found = [each for each in self._of(name)["deployedModels"] if each["id"] == wanted["id"]]
+        if not found:
+            raise Refused(404, "NOT_FOUND", f"{wanted['id']} is not deployed")
+        for path in body["updateMask"].split(","):
+            section, _, key = path.partition(".")
+            if section != "dedicatedResources" or key not in wanted["dedicatedResources"]:
+                raise _invalid(f"update_mask: {path}")
+            found[0][section][key] = wanted[section][key]
+        kind = f"{TYPE}.MutateDeployedModelResponse"
+        return self._started({"@type": kind, "deployedModel": found[0]}, name)
+
     def _undeploy(self, name: str, body: Any) -> Any:
         check(body, {"deployedModelId!": str, "trafficSplit": {str: int}})
         endpoint, gone = self._of(name), body["deployedModelId"]
@@ -506,6 +528,7 @@ _MAKERS = {
 _VERBS = {
     "cancel": FakeVertex._cancel,
     "deployModel": FakeVertex._deploy,
+    "mutateDeployedModel": FakeVertex._mutate,
     "undeployModel": FakeVertex._undeploy,
     "predict": FakeVertex._predict,
 }

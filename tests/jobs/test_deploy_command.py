@@ -103,6 +103,37 @@ def test_deploying_again_changes_nothing_and_another_version_takes_over(
     assert kinds(vertex, "endpoints")[0]["trafficSplit"] == {second["id"]: 100}
 
 
+def test_deploying_again_changes_the_machines(
+    asked_to_deploy: list[str], vertex: FakeVertex, tiny_bundle: Bundle
+) -> None:
+    given = ["deploy", str(tiny_bundle.path), *asked_to_deploy]
+    assert run(given) == 0
+    (first,) = kinds(vertex, "endpoints")[0]["deployedModels"]
+    number = first["id"]
+    assert run([*given, "--replicas", "2", "--max-replicas", "5"]) == 0
+    # How many there are is changed in place.
+    (resized,) = kinds(vertex, "endpoints")[0]["deployedModels"]
+    assert resized["id"] == number
+    counts = {"minReplicaCount": 2, "maxReplicaCount": 5}
+    assert resized["dedicatedResources"] == {
+        "machineSpec": {"machineType": "n1-standard-2"},
+        **counts,
+    }
+    # What they are is not: a new deployment takes over.
+    more = ["--machine", "n1-standard-8", "--accelerator", "NVIDIA_TESLA_T4"]
+    assert run([*given, "--replicas", "2", "--max-replicas", "5", *more]) == 0
+    (endpoint,) = kinds(vertex, "endpoints")
+    (moved,) = endpoint["deployedModels"]
+    assert moved["id"] != number
+    assert endpoint["trafficSplit"] == {moved["id"]: 100}
+    assert moved["modelVersionId"] == resized["modelVersionId"]
+    assert moved["dedicatedResources"]["machineSpec"] == {
+        "machineType": "n1-standard-8",
+        "acceleratorType": "NVIDIA_TESLA_T4",
+        "acceleratorCount": 1,
+    }
+
+
 @pytest.mark.parametrize("at", range(8))
 def test_whichever_request_fails_everything_is_made_once(
     asked_to_deploy: list[str], vertex: FakeVertex, tiny_bundle: Bundle, at: int

@@ -75,6 +75,12 @@ def test_a_job_of_kubernetes(write: Write) -> None:
     assert job["metadata"]["name"] == "foveal-my-photos"
 
 
+def test_a_number_of_processes_is_not_changed(write: Write) -> None:
+    folder, _ = write("slurm", data="gs://b/photos", accelerator="a100", accelerators=4, devices=2)
+    assert "--devices" not in (folder / "job.sh").read_text()
+    assert yaml.safe_load((folder / "recipe.yaml").read_text())["train"]["devices"] == 2
+
+
 def test_kubernetes_would_take_it(write: Write) -> None:
     folder, _ = write("k8s", data="gs://b/photos", **K8S)
     linted = [program("kubernetes-validate"), "--strict", str(folder / "job.yaml")]

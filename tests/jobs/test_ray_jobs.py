@@ -106,6 +106,20 @@ def test_stopping_and_failing(send: Send) -> None:
     assert "exit code 3" in failed.why()
 
 
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("print('begun'); import no_such_module", "No module named 'no_such_module'"),
+        ("import sys; sys.exit('error: no pictures\\nhint: look')", "error: no pictures"),
+    ],
+)
+def test_a_failed_job_says_why_in_one_line(send: Send, program: str, said: str) -> None:
+    failed = send(program)
+    assert failed.wait() is JobState.FAILED
+    assert failed.why().startswith("Job entrypoint command failed with exit code 1: ")
+    assert failed.why().endswith(said)
+
+
 def test_nothing_can_be_fetched_where_nothing_came_of_it(send: Send, tmp_path: Path) -> None:
     job = send("pass")
     job.wait()

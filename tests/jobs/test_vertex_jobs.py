@@ -100,6 +100,23 @@ def test_a_job_is_what_was_asked_for(send: Send, vertex: FakeVertex) -> None:
     assert job.state() is JobState.FAILED
 
 
+def test_a_training_uses_all_accelerators_of_its_machine(
+    vertex: FakeVertex, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    vertex.runs_jobs = False
+    job = foveal.submit(
+        "gs://b/photos",
+        on=str(TARGET),
+        image=IMAGE,
+        bucket=bucket,
+        accelerator="NVIDIA_TESLA_T4",
+        accelerators=4,
+    )
+    command = job.to_json()["command"]
+    assert command[command.index("--devices") :] == ["--devices", "4"]
+
+
 def test_a_training_whose_machine_is_taken_away_goes_on(
     vertex: FakeVertex, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +202,7 @@ def test_a_job_is_found_although_its_sender_was_killed(send: Send, tmp_path: Pat
         ({"image": IMAGE}, "needs a bucket"),
         ({"image": IMAGE, "bucket": "s3://b"}, "needs a bucket"),
         ({"bucket": "gs://b"}, "--image is required"),
-        ({"image": IMAGE, "bucket": "gs://b", "workers": 2}, "--workers 2 is only for Ray"),
+        ({"image": IMAGE, "bucket": "gs://b", "workers": 2}, "--workers has no effect on vertex"),
     ],
 )
 def test_what_is_missing_is_said(

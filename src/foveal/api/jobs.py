@@ -122,8 +122,10 @@ def submit(
     target, options, training = _asked(given)
     if target.kind == "local" and not is_url(out or ""):
         out = Path(out or "runs").absolute()
+    together = training.together(options)
     # On one machine of the cluster a training needs nothing of Ray.
-    together = ("--on", "ray:auto", "--workers", str(workers)) if workers > 1 else ()
+    if workers > 1:
+        together = ("--on", "ray:auto", "--workers", str(workers))
     return send(training.work(target, *together), target, options, output=out)
 
 

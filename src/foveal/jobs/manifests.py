@@ -50,17 +50,12 @@ def write_manifest(
             hint=f"rm -r {folder}; or use another --name",
         )
     check_folder(folder)
-    work = training.work(target, *_devices(options))
+    work = training.work(target, *training.together(options))
     writer = _WRITERS[target.kind](work, options, output)
     with atomic_path(folder, durable=True) as whole:
         whole.mkdir()
         command: str = writer.write(whole, folder)
     return command
-
-
-def _devices(options: JobOptions) -> tuple[str, ...]:
-    many = options.accelerator is not None and options.accelerators > 1
-    return ("--devices", str(options.accelerators)) if many else ()
 
 
 @final

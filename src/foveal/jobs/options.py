@@ -112,7 +112,7 @@ _ANY = frozenset({"machine", "accelerator", "accelerators", "timeout_s"})
 _TAKEN = {
     "local": frozenset[str](),
     "ray": frozenset({"workers"}),
-    "vertex": frozenset(settings_of(JobOptions)),
+    "vertex": frozenset(settings_of(JobOptions)) - {"workers"},
     "k8s": _ANY | {"image", "service_account"},
     "slurm": _ANY,
     "sky": _ANY | {"image", "spot"},

@@ -41,6 +41,7 @@ _RESULTS = "/tmp/foveal-jobs"  # noqa: S108 - on the cluster, in a folder of the
 # A training writes a checkpoint when it is stopped; Ray's own limit is 3 s.
 _STOP_S = 300
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.5, 5.0
+_LOG_IN_MESSAGE = ", last available logs (truncated to 20,000 chars):"
 _STATES = {
     "PENDING": JobState.QUEUED,
     "RUNNING": JobState.RUNNING,
@@ -124,8 +125,11 @@ class RayJob(Job):
         return _STATES[self._about()["status"]]
 
     def why(self) -> str:
-        """Return what the cluster says of it."""
-        return " ".join(str(self._about().get("message") or "").split())
+        """Return what the cluster says of it: of a log at its end, the error alone."""
+        said, _, log = str(self._about().get("message") or "").partition(_LOG_IN_MESSAGE)
+        lines = [line.strip() for line in log.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("error: ")]
+        return " ".join(f"{said}: {(errors or lines)[-1]}".split() if lines else said.split())
 
     def _about(self) -> Any:
         return _about(self.service, self.submission)

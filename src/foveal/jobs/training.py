@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import final
 
 from foveal.errors import UsageError
+from foveal.jobs.options import JobOptions
 from foveal.jobs.target import Target
 from foveal.jobs.work import OUTPUT, Work
 from foveal.recipe import Recipe
@@ -76,6 +77,16 @@ class Training:
         )
         extras = ("train", *(("ray",) if target.kind == "ray" else ()))
         return Work(self.name, "foveal", args, files, extras=extras)
+
+    def together(self, options: JobOptions) -> tuple[str, ...]:
+        """Return the arguments of `foveal train` for a process on each accelerator of a machine.
+
+        What the recipe says of the number of processes is left as it is.
+        """
+        many = options.accelerator is not None and options.accelerators > 1
+        if not many or self.recipe.train.devices > 1:
+            return ()
+        return ("--devices", str(options.accelerators))
 
     def _refuse_own_code(self, target: Target) -> None:
         backbone = str(self.recipe.model.backbone or "")

@@ -22,6 +22,7 @@ _MACHINE = "n1-standard-2"
 _HEALTH, _PREDICT, _PORT = "/readyz", "/predict-instances", 8080
 # The contract of a container: it is reached from outside.
 _ANY_HOST = "0.0.0.0"  # noqa: S104
+_SPEC = ("machineType", "acceleratorType", "acceleratorCount")
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 
 
@@ -205,31 +206,40 @@ def _endpoint(vertex: Vertex, name: str, served: Served) -> str:
 def _deployed(
     vertex: Vertex, endpoint: str, model: str, version: str, machines: Machines, served: Served
 ) -> str:
-    """Return the number of the deployment of a version, which is made where there is none."""
+    """Return the number of the deployment of a version on machines of this kind.
+
+    It is made where there is none; how many machines it has is changed.
+    """
+    spec: dict[str, Any] = {"machineType": machines.machine or _MACHINE}
+    if machines.accelerator is not None:
+        spec["acceleratorType"] = machines.accelerator
+        spec["acceleratorCount"] = machines.accelerators
+    counts = {
+        "minReplicaCount": machines.replicas,
+        "maxReplicaCount": max(machines.replicas, machines.most),
+    }
 
     def find() -> Any | None:
         for each in vertex.get(endpoint).get("deployedModels", ()):
             path = each["model"].partition("@")[0]
+            there = each.get("dedicatedResources", {}).get("machineSpec", {})
             # The number of the project may stand for its name.
             is_same = path.rpartition("/")[2] == model.rpartition("/")[2]
-            if is_same and str(each.get("modelVersionId", "1")) == version:
+            is_same = is_same and str(each.get("modelVersionId", "1")) == version
+            # What a deployment runs on cannot be changed; another one takes its place.
+            is_same = is_same and [there.get(key) or None for key in _SPEC] == [
+                spec.get(key) for key in _SPEC
+            ]
+            if is_same and each.get("serviceAccount") == machines.service_account:
                 return {"deployedModel": each}
         return None
 
     found = find()
     if found is None:
-        machine: dict[str, Any] = {"machineType": machines.machine or _MACHINE}
-        if machines.accelerator is not None:
-            machine["acceleratorType"] = machines.accelerator
-            machine["acceleratorCount"] = machines.accelerators
         wanted: dict[str, Any] = {
             "model": f"{model}@{version}",
             "displayName": served.name,
-            "dedicatedResources": {
-                "machineSpec": machine,
-                "minReplicaCount": machines.replicas,
-                "maxReplicaCount": max(machines.replicas, machines.most),
-            },
+            "dedicatedResources": {"machineSpec": spec, **counts},
         }
         if machines.service_account is not None:
             wanted["serviceAccount"] = machines.service_account
@@ -237,7 +247,24 @@ def _deployed(
         body = {"deployedModel": wanted, "trafficSplit": {"0": 100}}
         kind = endpoint.removeprefix(f"{vertex.parent}/")
         found = vertex.finished(vertex.create(kind, body, find, ":deployModel"))
-    return str(found["deployedModel"]["id"])
+    number = str(found["deployedModel"]["id"])
+    there = found["deployedModel"].get("dedicatedResources", counts)
+    if any(there.get(key) != count for key, count in counts.items()):
+        _resize(vertex, endpoint, number, counts)
+    return number
+
+
+def _resize(vertex: Vertex, endpoint: str, number: str, counts: Mapping[str, int]) -> None:
+    """Let a deployment run on more or fewer machines.
+
+    https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints/mutateDeployedModel
+    """
+    body = {
+        "deployedModel": {"id": number, "dedicatedResources": dict(counts)},
+        "updateMask": ",".join(f"dedicatedResources.{key}" for key in counts),
+    }
+    path = f"/{endpoint}:mutateDeployedModel"
+    vertex.finished(vertex.service.post(path, body, repeatable=True))
 
 
 def _undeploy(vertex: Vertex, endpoint: str, number: str) -> None:

@@ -42,20 +42,13 @@ def custom_job(
         variables: For the process.
 
     Raises:
-        UsageError: Without an image, or for several machines.
+        UsageError: Without an image.
     """
     if options.image is None:
         raise UsageError(
             "Vertex AI runs a job in a container image, so --image is required.",
             hint="see docs/scale/containers.md: build the image for training, push it, and give "
             "--image REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE",
-        )
-    if options.workers > 1:
-        raise UsageError(
-            f"--workers {options.workers} is only for Ray; on Vertex AI, training uses one "
-            "machine.",
-            hint="--accelerator NVIDIA_TESLA_T4 --accelerators 4 --set train.devices=4 trains on "
-            "four of one machine",
         )
     machine: dict[str, Any] = {"machineType": options.machine or _MACHINE}
     if options.accelerator is not None:
