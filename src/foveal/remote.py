@@ -303,7 +303,20 @@ def open_url(url: str) -> Remote:
     if _CLOUDS.get(scheme) == "s3fs":
         # An instance of foveal's own, because of its options.
         files.retries = 1
+    elif _CLOUDS.get(scheme) == "gcsfs":
+        _ask_once(files)
     return Remote(url, files, root.rstrip("/"))
+
+
+def _ask_once(files: Any) -> None:
+    """Let a file system of gcsfs send each request once, like the others.
+
+    It repeats a request six times within half a minute, which a decorator fixes: together with the
+    attempts of `insist`, an endpoint that is gone would be asked for minutes.
+    """
+    once = getattr(type(files)._request, "__wrapped__", None)
+    if once is not None:
+        files._request = once.__get__(files)
 
 
 def _options(scheme: str) -> dict[str, Any]:

@@ -172,6 +172,22 @@ def test_it_gives_up_in_the_end_and_says_so(s3: str, s3_proxy: FailingProxy) -> 
     assert raised.value.hint == "check the connection, then run the same command again"
 
 
+def test_google_is_asked_as_often_as_the_others(
+    gcs_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gcsfs import GCSFileSystem
+
+    with FailingProxy(gcs_server) as proxy, monkeypatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
+        # Instances are kept, with the address that they were made for.
+        GCSFileSystem.clear_instance_cache()
+        proxy.fail(*[503] * 50)
+        with pytest.raises(RemoteError, match=rf"503.*, {ATTEMPTS} times in a row"):
+            open_url("gs://bucket/file").write(b"content")
+        assert len(proxy.requests) == ATTEMPTS
+    GCSFileSystem.clear_instance_cache()
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_what_is_refused_is_not_asked_again(s3: str, s3_proxy: FailingProxy, status: int) -> None:
     remote = open_url(s3)
