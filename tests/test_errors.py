@@ -7,7 +7,7 @@ import traceback
 
 import pytest
 
-from foveal.errors import DataError, FovealError, unpacked
+from foveal.errors import DataError, FovealError, complaint, unpacked
 
 ERROR = DataError("There is no folder 'photos'.", hint="foveal check PHOTOS")
 
@@ -27,3 +27,8 @@ def test_the_hint_is_below_the_message(error: FovealError) -> None:
 
 def test_without_a_hint_the_message_is_alone() -> None:
     assert traceback.format_exception(FovealError("No.")) == ["foveal.errors.FovealError: No.\n"]
+
+
+def test_a_terminal_shows_an_error_with_its_hint_below() -> None:
+    assert complaint("No.", "yes") == "error: No.\nhint: yes"
+    assert complaint("No.") == "error: No."

@@ -44,6 +44,11 @@ class FovealError(Exception):
         return {"kind": type(self).__name__, **self.to_json()}
 
 
+def complaint(message: str, hint: str | None = None) -> str:
+    """Return an error as people read it in a terminal: its line, and the hint below."""
+    return f"error: {message}" + (f"\nhint: {hint}" if hint else "")
+
+
 def unpacked(error: Mapping[str, Any]) -> FovealError:
     """Return the error that another process packed; a `FovealError` if its class is unknown."""
     kinds, left = {}, [FovealError]

@@ -231,6 +231,24 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert done.stderr == ""
 
 
+def test_a_python_without_what_foveal_needs_is_named() -> None:
+    # As where a job is started by another `python` than the one with the packages; without `site`
+    # there are none.
+    packages = str(Path(foveal.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "foveal", "--version"],
+        env={"PYTHONPATH": packages},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    first, second = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert first.startswith("error: foveal needs the module ")
+    assert first.endswith(f", which this Python does not have ({sys.executable}).")
+    assert second.startswith("hint: pip install foveal")
+
+
 @pytest.mark.parametrize("verb", ["train", "check", "synth", "export"])
 def test_only_help_looks_for_plugins(verb: str) -> None:
     code = (

@@ -19,7 +19,7 @@ from foveal.cli.command import VerbCommand
 from foveal.cli.foreign import as_ours
 from foveal.cli.signals import EXIT_INTERRUPTED
 from foveal.console import show_log
-from foveal.errors import FovealError, is_disk_full
+from foveal.errors import FovealError, complaint, is_disk_full
 from foveal.version import __version__
 
 EXIT_FAILED = 1
@@ -216,9 +216,7 @@ def _root(
 
 
 def _complain(message: str, hint: str | None) -> None:
-    sys.stderr.write(f"error: {message}\n")
-    if hint:
-        sys.stderr.write(f"hint: {hint}\n")
+    sys.stderr.write(f"{complaint(message, hint)}\n")
 
 
 def _one_line(error: BaseException) -> str:

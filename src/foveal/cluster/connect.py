@@ -81,14 +81,21 @@ def _begin(ray: Any, target: Target, cores: int | None) -> None:
             _check_answering()
             ray.init(address="auto", **quiet)
     except ConnectionError as error:
+        if named := os.environ.get("RAY_ADDRESS", ""):
+            raise UsageError(
+                f"No Ray cluster answers at {named}, the address in RAY_ADDRESS.",
+                hint="unset RAY_ADDRESS, for the cluster of this machine; or use --on ray:local",
+            ) from error
         raise UsageError(
             "No running Ray cluster was found on this machine.",
             hint="ray start --head; or use --on ray:local",
         ) from error
     # Ray raises all kinds, some of them plain exceptions.
     except Exception as error:
-        (first, *_) = str(error).strip().splitlines() or [type(error).__name__]
-        raise FovealError(f"Cannot start Ray or connect to it: {first}") from error
+        text = str(error).strip() or type(error).__name__
+        # Ray says on further lines which versions of Ray and Python do not match.
+        said = text if text.startswith("Version mismatch") else text.splitlines()[0]
+        raise FovealError(f"Cannot start Ray or connect to it: {' '.join(said.split())}") from error
 
 
 def _check_answering() -> None:
@@ -102,7 +109,7 @@ def _check_answering() -> None:
     if not named:
         kept = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"  # noqa: S108
         named = kept.read_text(encoding="utf-8") if kept.is_file() else ""
-    host, _, port = named.strip().rpartition(":")
+    host, _, port = named.strip().removeprefix("ray://").rpartition(":")
     if port.isdigit() and "/" not in host:
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()

@@ -22,7 +22,7 @@ from foveal.cluster.shipped import Shipped
 from foveal.console import Progress
 from foveal.data.decode import DecodeLimits
 from foveal.data.source import ReadAnything, Sample
-from foveal.errors import FovealError
+from foveal.errors import FovealError, complaint
 from foveal.evaluate.measure import Failure, Measured, measure_each
 from foveal.jobs.target import Target
 from foveal.progress import make_progress
@@ -139,9 +139,7 @@ def main() -> None:
         found = measure_joined(Target("ray", address="auto"), bundles, labelled, progress)
     except FovealError as error:
         progress.finish()
-        sys.stderr.write(
-            f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else "")
-        )
+        sys.stderr.write(f"{complaint(error.message, error.hint)}\n")
         raise SystemExit(1) from error
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / FOUND).write_bytes(pickle.dumps(found))

@@ -52,7 +52,11 @@ def on_ray(target: Target, workers: int) -> Launch:
     Args:
         target: `ray:local` or `ray:auto`.
         workers: Processes, each with its share of every batch.
+
+    Raises:
+        MissingExtraError: If Ray is not installed: before the data are prepared.
     """
+    import_ray()
 
     def launch(training: RunToTrain, progress: Broadcast) -> None:
         check_shares(training.recipe, workers)

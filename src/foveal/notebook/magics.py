@@ -20,7 +20,7 @@ from typing import Any, final
 
 from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 
-from foveal.errors import FovealError, UsageError
+from foveal.errors import FovealError, UsageError, complaint
 from foveal.jobs.submit import submit
 from foveal.jobs.work import Work
 from foveal.notebook import arguments, old
@@ -221,8 +221,7 @@ def _errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except FovealError as error:
-        hint = f"\nhint: {error.hint}" if error.hint else ""
-        _shown_as(error, f"error: {error.message}{hint}")
+        _shown_as(error, complaint(error.message, error.hint))
         raise
 
 

@@ -123,7 +123,7 @@ def run_tuning(
         UsageError: For a budget that is too short, or when another process works on the study.
     """
     begun_s = time.monotonic()
-    optuna()
+    _check_extras(asked)
     if asked.budget_s is None and asked.trials is None:
         raise UsageError(
             "A study needs a limit: a budget, or a number of trials.",
@@ -176,7 +176,7 @@ def resume_tuning(study: str | Path, asked: Asked, *, progress: Progress) -> Tun
         UsageError: As for `run_tuning`.
     """
     begun_s = time.monotonic()
-    optuna()
+    _check_extras(asked)
     folder = located(study)
     about = folder.read_about()
     before = about["asked"]
@@ -185,6 +185,20 @@ def resume_tuning(study: str | Path, asked: Asked, *, progress: Progress) -> Tun
     with only_shown(*_SHOWN), folder.working(), kept(folder):
         resolver = Resolver(about["data"], Recipe.load(folder.given))
         return _work(folder, asked, begun_s, progress, resolver)
+
+
+def _check_extras(asked: Asked) -> None:
+    """Raise at once if a package is missing that is used late.
+
+    Raises:
+        MissingExtraError: Naming the extra.
+    """
+    optuna()
+    if asked.on.kind == "ray":
+        # Another extra, which is read with Ray alone.
+        from foveal.cluster.connect import import_ray
+
+        import_ray()
 
 
 # The rest says of each training what is of interest only where there is one.
