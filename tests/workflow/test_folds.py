@@ -21,7 +21,7 @@ from safetensors.numpy import load_file
 
 import foveal
 from foveal import metrics
-from foveal.errors import FovealError, TrainingInterrupted, UsageError
+from foveal.errors import DataError, FovealError, TrainingInterrupted, UsageError
 from foveal.tasks.classify.task import ClassifyTask
 from foveal.train.callbacks import ProgressReport
 from foveal.train.records import StepRecord
@@ -130,6 +130,7 @@ def test_report_card_and_promise_say_where_the_figures_come_from(model: foveal.M
     )
     report = (run / "report.html").read_text()
     assert "evaluated by cross-validation on" in report
+    assert "Accuracy on the fold" in report
     assert said in report
     assert said in (run / "bundle" / "README.md").read_text()
     assert f"on {COUNT} pictures in cross-validation with {FOLDS} folds" in report
@@ -281,6 +282,11 @@ def test_a_model_that_knows_the_pictures_cannot_be_measured_on_them(
 ) -> None:
     with pytest.raises(UsageError, match="cannot be used with --from"):
         foveal.train(photos, out=tmp_path, folds=2, start_from=model)
+    with pytest.raises(DataError, match="on every validation picture") as caught:
+        foveal.train(photos, out=tmp_path, start_from=model)
+    assert caught.value.hint == (
+        "add new pictures: with --folds, the model was trained on all that there were"
+    )
 
 
 def test_validation_pictures_of_the_data_are_divided_too_and_test_pictures_are_not(

@@ -138,7 +138,7 @@ class EpochRecord:
         metrics: What `validate` gave.
         seconds: Training and validation.
         samples_per_s: Samples per second of training alone.
-        is_best: Whether its weights are the best so far.
+        is_best: Whether its weights are the best so far; False in a fit that chooses nothing.
         confused: What `validate` gave.
     """
 

@@ -298,7 +298,7 @@ class Trainer:
             self._clock() - begun_s, self._switch.asked, self._switch.asked_to_finish
         )
         pace.validation_done(validation_s)
-        is_best = not self._chooses or state.judge(measured.metrics, session.metric)
+        is_best = self._chooses and state.judge(measured.metrics, session.metric)
         if not self._chooses:
             state.take(measured.metrics)
         record = session.epoch_record(stage, losses, measured, is_best, validation_s)

@@ -14,6 +14,7 @@ from foveal.bundle.promise import folds_words
 from foveal.console import Progress
 from foveal.data.source import Sample
 from foveal.evaluate.evaluate import Evaluation
+from foveal.evaluate.history import history_figures, read_history
 from foveal.models.familiarity import Familiarity
 from foveal.models.network import Network
 from foveal.models.torch_engine import TorchEngine
@@ -26,6 +27,7 @@ from foveal.workflow.familiarity import judge_folds
 from foveal.workflow.held_out import HeldOut
 from foveal.workflow.measure import measure_prepared
 from foveal.workflow.prepare import TRAIN, Prepared
+from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.units import Units
 
 
@@ -53,6 +55,7 @@ class CrossValidation(HeldOut):
         prepared: The data, with folds.
         units: The same as batches.
         folds: The trained networks.
+        run: The run directory, which has the epochs of each fold.
         progress: Told how far the work is.
     """
 
@@ -61,6 +64,7 @@ class CrossValidation(HeldOut):
         prepared: Prepared,
         units: Units,
         folds: Sequence[TrainedFold],
+        run: RunDirectory,
         progress: Progress,
     ) -> None:
         if prepared.folds is None:
@@ -69,6 +73,7 @@ class CrossValidation(HeldOut):
         self._fold = prepared.folds
         self._units = units
         self._folds = folds
+        self._run = run
         self._progress = progress
 
     @property
@@ -114,7 +119,7 @@ class CrossValidation(HeldOut):
         )
 
     def sections(self, evaluation: Evaluation) -> list[ReportSection]:
-        """Return what the figures are of, and the primary metric of each fold."""
+        """Return what the figures are of, the primary metric of each fold, and its epochs."""
         task, measured = evaluation.task, evaluation.measured
         fold_of = self._fold_of()
         fold = [fold_of[sample.id] for sample in measured.samples]
@@ -130,8 +135,21 @@ class CrossValidation(HeldOut):
                 title="Cross-validation",
                 note=folds_words(len(self._folds), len(self._prepared.indices(TRAIN))),
                 tables=((("fold", "pictures", words.title), tuple(rows)),),
+                figures=self._curves(evaluation),
             )
         ]
+
+    def _curves(self, evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
+        metric = evaluation.task.epoch_metric
+        histories = [
+            (f"fold {number}", read_history(self._run.fold(number).results))
+            for number in range(1, len(self._folds) + 1)
+        ]
+        columns = [
+            ("val_loss", "Loss on the fold", False),
+            (f"val_{metric}", f"{evaluation.task.metric_words[metric].title} on the fold", True),
+        ]
+        return history_figures(histories, columns)
 
     def counts(self) -> JsonObject:
         """Return on how many pictures the network was trained, and the number of folds."""

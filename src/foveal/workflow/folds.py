@@ -14,8 +14,9 @@ from time import monotonic
 from typing import final
 
 from foveal.console import NoProgress, Progress
-from foveal.errors import FovealError
+from foveal.errors import FovealError, UsageError
 from foveal.models.network import Network
+from foveal.recipe import Recipe
 from foveal.tasks import get_training
 from foveal.train.blend import SHARES, between
 from foveal.train.distributed import Group
@@ -26,11 +27,46 @@ from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.cross_validation import CrossValidation, TrainedFold
 from foveal.workflow.fitting import Fit, network_of
 from foveal.workflow.prepare import Prepared
+from foveal.workflow.processes import Launch
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.stages import Planner
+from foveal.workflow.start import Start
 from foveal.workflow.units import Units
 
 logger = logging.getLogger(__name__)
+
+
+def check_folds(
+    recipe: Recipe, start: Start | None, launch: Launch | None, *, ships_interrupted: bool
+) -> None:
+    """Raise where a training with folds cannot be what was asked for.
+
+    Args:
+        recipe: Resolved.
+        start: The model that the training starts from; None for new weights.
+        launch: Trains in several processes; None trains in this one.
+        ships_interrupted: Whether an interrupted training shall be finished.
+
+    Raises:
+        UsageError: If it cannot.
+    """
+    folds = recipe.train.folds
+    if start is not None:
+        raise UsageError(
+            "A model that has learnt some of the pictures cannot be measured on all of them: "
+            "--folds cannot be used with --from.",
+            hint="leave one of them out",
+        )
+    if ships_interrupted:
+        raise UsageError(
+            "A model with --folds needs all trainings, so an interrupted one cannot be finished.",
+            hint="leave out --finish-on-interrupt; foveal train --resume RUN continues it",
+        )
+    if launch is not None or recipe.train.devices > 1:
+        raise UsageError(
+            f"The {folds} folds are trained in one process.",
+            hint="leave out --devices and --workers, or --folds",
+        )
 
 
 @final
@@ -97,7 +133,8 @@ class FoldTrainings:
         units = Units(self._prepared)
         network, result = self._fit(self._prepared, units, self._run, "all pictures")
         _blend(network, result, share)
-        return network, result, CrossValidation(self._prepared, units, folds, self._progress)
+        answers = CrossValidation(self._prepared, units, folds, self._run, self._progress)
+        return network, result, answers
 
     def _keep_features(self) -> None:
         """Compute the features that all trainings read, before the first of them is timed."""

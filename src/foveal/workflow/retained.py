@@ -77,10 +77,13 @@ def keep_trained_on(
         if samples[i].group in groups:
             moved[i] = _TRAIN
     if not (moved == _VAL).any():
+        hint = f"add pictures, or split them as before: --seed {start.recipe.seed}"
+        if start.bundle.manifest.folds is not None:
+            hint = "add new pictures: with --folds, the model was trained on all that there were"
         raise DataError(
             f"The model {name!r}, which the training starts from, was trained on every validation "
             "picture, so none is left to validate on.",
-            hint=f"add pictures, or split them as before: --seed {start.recipe.seed}",
+            hint=hint,
         )
     words = f"moved to the training side: {name!r}, which it starts from, was trained on them."
     return moved, about(names, "split.start_kept", "info", "picture", words)

@@ -27,7 +27,7 @@ from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.ending import ending
 from foveal.workflow.environment import describe_environment
 from foveal.workflow.fitting import Fit, learnt
-from foveal.workflow.folds import FoldTrainings
+from foveal.workflow.folds import FoldTrainings, check_folds
 from foveal.workflow.held_out import HeldOut, ValidationSplit
 from foveal.workflow.lock import working_on
 from foveal.workflow.prepare import Prepared, prepare
@@ -88,7 +88,7 @@ def run_training(
     start = None if start_from is None else Start.find(start_from)
     source, resolved = resolve_recipe(location, recipe, start)
     if resolved.train.folds is not None:
-        _check_folds(resolved, start, launch, ships_interrupted=finish_on_interrupt)
+        check_folds(resolved, start, launch, ships_interrupted=finish_on_interrupt)
     if resume_key is not None and (
         begun := begun_before(runs, recipe, resolved.task, name, resume_key)
     ):
@@ -249,7 +249,7 @@ class _Mode:
 def _continue(run: RunDirectory, state: JsonObject, progress: Progress, mode: _Mode) -> Path:
     recipe = Recipe.load(run.recipe)
     if recipe.train.folds is not None:
-        _check_folds(recipe, None, mode.launch, ships_interrupted=mode.ships_interrupted)
+        check_folds(recipe, None, mode.launch, ships_interrupted=mode.ships_interrupted)
     _check_device(recipe, run)
     mode = replace(mode, launch=_launch(recipe, mode.launch))
     source = open_for(state["data"], recipe)
@@ -340,29 +340,6 @@ def _yaml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _check_folds(
-    recipe: Recipe, start: Start | None, launch: Launch | None, *, ships_interrupted: bool
-) -> None:
-    """Raise where a training with folds cannot be what was asked for."""
-    folds = recipe.train.folds
-    if start is not None:
-        raise UsageError(
-            "A model that has learnt some of the pictures cannot be measured on all of them: "
-            "--folds cannot be used with --from.",
-            hint="leave one of them out",
-        )
-    if ships_interrupted:
-        raise UsageError(
-            "A model with --folds needs all trainings, so an interrupted one cannot be finished.",
-            hint="leave out --finish-on-interrupt; foveal train --resume RUN continues it",
-        )
-    if launch is not None or recipe.train.devices > 1:
-        raise UsageError(
-            f"The {folds} folds are trained in one process.",
-            hint="leave out --devices and --workers, or --folds",
-        )
 
 
 def _kept(result: FitResult, recipe: Recipe) -> str:
