@@ -185,3 +185,13 @@ def test_what_is_compared_depends_neither_on_neighbours_nor_on_the_size_of_the_m
     assert pooled.shape == (3, 5)
     torch.testing.assert_close(pooled[1:2], alone)
     torch.testing.assert_close(pooled, wide)
+
+
+def test_without_held_out_pictures_what_others_learnt_moves_the_limits() -> None:
+    rows = features(300, 0)
+    none = [part[:0] for part in rows]
+    plain = fit_familiarity(rows, np.arange(300), none, refused=0.01)
+    moved = fit_familiarity(rows, np.arange(300), none, refused=0.01, learnt=[math.log(2)] * 2)
+    assert plain.learnt == (0.0,) * len(plain.levels)
+    expected = [2 * level.limit for level in plain.levels]
+    assert [level.limit for level in moved.levels] == pytest.approx(expected)

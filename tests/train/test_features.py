@@ -131,3 +131,14 @@ def test_a_head_learns_on_cached_features_by_the_same_loop(tmp_path):
     )
     assert result.best_metrics["accuracy"] >= 0.95
     assert torch.equal(model.body[0].weight, before)
+
+
+def test_some_pictures_of_a_file_are_read_like_a_file_of_their_own(tmp_path):
+    reader, _ = bright_or_dark(12)
+    augment = Augmenter(AugmentOptions(brightness=0.5), (0, 0, 0))
+    everything = cached(tmp_path / "f.bin", reader, 12, augment=augment, views=3)
+    some = everything.some(np.array([7, 2]), views=2)
+    assert (some.count, some.views) == (2, 2)
+    # Row 3 is the second view of the second picture, which is the third of the file.
+    own, whole = some.read(np.array([0, 3])), everything.read(np.array([7, 12 + 2]))
+    assert all(torch.equal(a, b) for a, b in zip(own, whole, strict=True))
