@@ -29,7 +29,9 @@ class Calls:
             kwargs.pop("progress")
             self.made.append((name, args, {k: v for k, v in kwargs.items() if v is not None}))
             task = get_task("classify")
-            manifest = SimpleNamespace(calibration=self.calibration, baseline=self.baseline)
+            manifest = SimpleNamespace(
+                calibration=self.calibration, baseline=self.baseline, folds=None
+            )
             path = Path("runs/classify/photos/bundle")
             bundle = SimpleNamespace(path=path, task=task, manifest=manifest)
             return SimpleNamespace(run=Path("runs/classify/photos"), bundle=bundle, metrics=SHOWN)
@@ -110,6 +112,11 @@ def test_resume_goes_on_with_a_run(calls: Calls) -> None:
     assert calls.made == [("resume", ("runs/classify/photos",), {})]
 
 
+def test_resume_is_told_where_the_pictures_are_by_now(calls: Calls) -> None:
+    assert run(["train", "moved", "--resume", "runs/classify/photos"]) == 0
+    assert calls.made == [("resume", ("runs/classify/photos",), {"data": "moved"})]
+
+
 def test_finish_makes_the_model_of_an_interrupted_run(calls: Calls) -> None:
     assert run(["train", "--finish", "runs/classify/photos"]) == 0
     assert calls.made == [("resume", ("runs/classify/photos",), {"finish": True})]
@@ -133,7 +140,7 @@ def test_continue_adds_epochs_to_a_run(epochs: str, calls: Calls) -> None:
         ("train", "DATA is missing"),
         ("train photos --epochs +5", "needs --continue"),
         ("train photos --epochs five", "Expected a whole number"),
-        ("train photos --resume run", "DATA cannot be given"),
+        ("train photos --continue run --epochs 5", "DATA cannot be given"),
         ("train --resume run --lr 0.1 --budget 1m", "--lr, --budget cannot be given"),
         ("train --resume run --set seed=1", "--set cannot be given"),
         ("train --resume run --name new --task read", "--name, --task cannot be given"),

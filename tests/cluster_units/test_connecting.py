@@ -44,3 +44,39 @@ def test_an_error_of_ray_is_one_line(
     ):
         pass
     assert caught.value.message == f"Cannot start Ray or connect to it: {shown}"
+
+
+class RayError(Exception):
+    pass
+
+
+class RayTaskError(RayError):
+    pass
+
+
+class ActorDiedError(RayError):
+    pass
+
+
+@pytest.fixture
+def joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be in a cluster already."""
+    exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
+    ray = SimpleNamespace(is_initialized=lambda: True, exceptions=exceptions)
+    monkeypatch.setattr(connect, "import_ray", lambda: ray)
+
+
+def test_a_cluster_that_fails_is_no_fault_of_ours(joined: None) -> None:
+    with (
+        pytest.raises(
+            FovealError, match="The Ray cluster failed: ActorDiedError: it died"
+        ) as caught,
+        connect.connected(Target.parse("ray:auto")),
+    ):
+        raise ActorDiedError("\nit died\nbecause")
+    assert caught.value.hint is not None
+
+
+def test_what_a_task_raised_stays_what_it_is(joined: None) -> None:
+    with pytest.raises(RayTaskError), connect.connected(Target.parse("ray:auto")):
+        raise RayTaskError("ours")

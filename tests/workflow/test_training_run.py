@@ -164,10 +164,12 @@ def test_training_twice_gives_the_same_weights(
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def test_a_killed_training_resumes_to_the_same_weights(
+def test_a_killed_training_resumes_to_the_same_weights_though_its_pictures_were_moved(
     model: foveal.Model, photos: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "foveal", "train", str(photos), "--out", str(tmp_path)]
+    place, moved = tmp_path / "photos", tmp_path / "moved"
+    shutil.copytree(photos, place)
+    command = [sys.executable, "-m", "foveal", "train", str(place), "--out", str(tmp_path)]
     command += ["--epochs", "6", "--quiet", "--json"]
     for override in SMALL:
         command += ["--set", override]
@@ -181,7 +183,15 @@ def test_a_killed_training_resumes_to_the_same_weights(
     assert not (run / "bundle").exists()
     with pytest.raises(BundleError, match="has not finished"):
         foveal.load(run)
-    resumed = foveal.resume(run)
+    place.rename(moved)
+    with pytest.raises(DataError, match="does not exist") as caught:
+        foveal.resume(run)
+    assert caught.value.hint == (
+        f"if the pictures have been moved: foveal train PICTURES --resume {run}"
+    )
+    with pytest.raises(DataError, match="has changed"):
+        foveal.resume(run, data=moved / "circle")
+    resumed = foveal.resume(run, data=moved)
     first, second = weights(run_of(model)), weights(run_of(resumed))
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert len(resumed.history()) == 6

@@ -210,6 +210,7 @@ def find_lr(
 def resume(
     run: str | Path,
     *,
+    data: str | Path | None = None,
     finish: bool = False,
     finish_on_interrupt: bool = False,
     on: str | None = None,
@@ -221,6 +222,7 @@ def resume(
 
     Args:
         run: Run directory or its URL.
+        data: The new location of the pictures, if they have been moved; None if they have not.
         finish: Finish with the model trained so far instead of training further; the run can still
             be resumed later.
         finish_on_interrupt: As for `train`.
@@ -231,6 +233,7 @@ def resume(
 
     Raises:
         BundleError: If there is no such run.
+        DataError: If the pictures are not there, or are not those of the run.
         TrainingInterrupted: If Ctrl-C stopped the training.
         UsageError: If there is no checkpoint to `finish`.
     """
@@ -243,6 +246,7 @@ def resume(
             progress=to,
             finish=finish,
             finish_on_interrupt=finish_on_interrupt,
+            data=None if data is None else str(data),
             launch=launch,
         )
         return made

@@ -49,7 +49,10 @@ _Data = Annotated[
 _Resume = Annotated[
     str | None,
     typer.Option(
-        "--resume", metavar="RUN", help="Continue an interrupted run.", rich_help_panel=GO_ON
+        "--resume",
+        metavar="RUN",
+        help="Continue an interrupted run; DATA only if the pictures have been moved.",
+        rich_help_panel=GO_ON,
     ),
 ]
 _Continue = Annotated[
@@ -208,12 +211,11 @@ def _model(
         return foveal.train(str(data), **given, **how)
     ((option, run),) = named
     more = given.pop("epochs", None) if option == "--continue" else None
-    _refuse(option, data, given)
+    _refuse(option, data if option == "--continue" else None, given)
     if option == "--continue":
         return foveal.extend(run, _asked(more, run), **how)
-    if option == "--finish":
-        return foveal.resume(run, finish=True, **how)
-    return foveal.resume(run, **how)
+    where = {} if data is None else {"data": data}
+    return foveal.resume(run, **where, **({"finish": True} if option == "--finish" else {}), **how)
 
 
 def _refuse_addition(data: str | None, epochs: int | None) -> None:
@@ -234,8 +236,7 @@ def _refuse(option: str, data: str | None, given: Mapping[str, Any]) -> None:
         other.append(KNOBS[name].flags[0] if name in KNOBS else _FLAGS.get(name, f"--{name}"))
     if other:
         raise UsageError(
-            f"{option} uses the recipe and the data of the run, so {', '.join(other)} cannot be "
-            "given.",
+            f"{option} uses the recipe of the run, so {', '.join(other)} cannot be given.",
             hint=f"foveal train {option} RUN" + (" --epochs +5" if option == "--continue" else ""),
         )
 

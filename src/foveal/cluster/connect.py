@@ -32,18 +32,35 @@ def connected(target: Target, *, cores: int | None = None) -> Iterator[Any]:
     Raises:
         MissingExtraError: If Ray is not installed.
         UsageError: If no cluster answers, or the target is not one that a process connects to.
-        FovealError: If a cluster cannot be started.
+        FovealError: If a cluster cannot be started, or fails before the block ends.
     """
     check_joined(target)
     ray = import_ray()
     if ray.is_initialized():
-        yield ray
+        with _failing(ray):
+            yield ray
         return
     _begin(ray, target, cores)
     try:
-        yield ray
+        with _failing(ray):
+            yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _failing(ray: Any) -> Iterator[None]:
+    """Raise `FovealError` where Ray fails; what a task of ours raised stays what it is."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        if isinstance(error, ray.exceptions.RayTaskError):
+            raise
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        raise FovealError(
+            f"The Ray cluster failed: {type(error).__name__}: {said}",
+            hint="try again in a moment; ray status shows which machines are there",
+        ) from error
 
 
 def check_joined(target: Target) -> None:

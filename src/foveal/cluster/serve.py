@@ -112,7 +112,7 @@ def serve_on(
     Raises:
         MissingExtraError: If Ray is not installed.
         UsageError: For an option that Ray Serve has no part for, or where no cluster answers.
-        FovealError: If the replicas do not start.
+        FovealError: If the replicas do not start, or the cluster fails.
     """
     _check(options)
     share = Path(tempfile.gettempdir()) / f"foveal-serve-{os.getpid()}"

@@ -13,7 +13,8 @@ from time import monotonic
 from typing import final
 
 from foveal.console import Progress, log_to_file, stop_logging
-from foveal.errors import RecipeError, UsageError
+from foveal.data.source import Source
+from foveal.errors import DataError, RecipeError, UsageError
 from foveal.recipe import Recipe
 from foveal.tasks import get_training
 from foveal.train.checkpoint import CheckpointStore
@@ -172,8 +173,7 @@ def resume_training(
             logger.info("the run %s has finished; there is nothing left to do", run.place)
             return run.path
         if data is not None:
-            write_state(run, data, tuple(state["extensions"]))
-            state = read_state(run)
+            state = {**state, "data": data}
         if finish and Recipe.load(run.recipe).train.folds is not None:
             raise UsageError(
                 f"The run {path} is trained with folds, and its model needs all of them.",
@@ -252,12 +252,29 @@ def _continue(run: RunDirectory, state: JsonObject, progress: Progress, mode: _M
         check_folds(recipe, None, mode.launch, ships_interrupted=mode.ships_interrupted)
     _check_device(recipe, run)
     mode = replace(mode, launch=_launch(recipe, mode.launch))
-    source = open_for(state["data"], recipe)
+    source = _opened(state["data"], recipe, run)
     with ending(run, is_new=False), _logging(run), Broadcast(progress, run) as broadcast:
         start = Start.kept_in(run)
         prepared = prepare(source, recipe, run, broadcast, resume=True, start=start)
+        if state["data"] != read_state(run)["data"]:
+            # Only now: the pictures of another place may not have been those of the run.
+            write_state(run, state["data"], tuple(state["extensions"]))
         _work(prepared, run, tuple(state["extensions"]), broadcast, mode)
     return run.path
+
+
+def _opened(data: str, recipe: Recipe, run: RunDirectory) -> Source:
+    """Open the pictures of a run, which may have been moved, or be those of another machine."""
+    try:
+        return open_for(data, recipe)
+    except DataError as error:
+        if error.error_code != "data_missing":
+            raise
+        raise DataError(
+            error.message,
+            hint=f"if the pictures have been moved: foveal train PICTURES --resume {run.place}",
+            code=error.error_code,
+        ) from error
 
 
 def _launch(recipe: Recipe, given: Launch | None) -> Launch | None:
