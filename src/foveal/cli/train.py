@@ -214,8 +214,11 @@ def _model(
     _refuse(option, data if option == "--continue" else None, given)
     if option == "--continue":
         return foveal.extend(run, _asked(more, run), **how)
-    where = {} if data is None else {"data": data}
-    return foveal.resume(run, **where, **({"finish": True} if option == "--finish" else {}), **how)
+    if option == "--finish":
+        how["finish"] = True
+    if data is not None:
+        how["data"] = data
+    return foveal.resume(run, **how)
 
 
 def _refuse_addition(data: str | None, epochs: int | None) -> None:
