@@ -13,6 +13,8 @@ import pytest
 
 import foveal
 from foveal.bundle import Bundle
+from foveal.cli.tune import tune as tune_command
+from foveal.recipe.knobs import KNOBS
 from foveal.server.options import ServerOptions
 
 PUBLIC = [
@@ -129,3 +131,8 @@ def test_onnx_runtime_reports_nothing_to_its_makers(tiny_bundle: Bundle, tmp_pat
     code = f"import foveal; foveal.load({str(tiny_bundle.path)!r}).predictor"
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_tune_command_offers_no_setting_that_tune_does_not_take() -> None:
+    offered = set(inspect.signature(tune_command).parameters) & set(KNOBS)
+    assert offered == set(inspect.signature(foveal.tune).parameters) & set(KNOBS) - {"budget_s"}

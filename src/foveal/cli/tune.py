@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from foveal.tune.result import Tuning
 
 FIXED = "Settings that are fixed instead of searched"
+# A study has a budget and workers of its own, and judges all trials on one split.
+_NOT_TUNED = ("budget_s", "devices", "folds")
 # Of the trials, best first.
 _LISTED = 5
 _KEYS = {"overrides": "--set", "recipe": "--recipe", "out": "--out", "name": "--name"}
 
 
-@with_knobs(*(name for name in KNOBS if name not in ("budget_s", "folds")), panel=FIXED)
+@with_knobs(*(name for name in KNOBS if name not in _NOT_TUNED), panel=FIXED)
 def tune(
     data: Annotated[
         str | None,
