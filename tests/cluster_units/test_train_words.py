@@ -19,6 +19,12 @@ from foveal.cluster.train import _said
             "causes include: (1) temporary insufficient cluster resources.",
             "The worker group startup timed out after 300 seconds waiting for 2 workers.",
         ),
+        (
+            "Training failed due to controller error:\nThe actor 550b is unavailable: The actor "
+            "is temporarily unavailable: RpcError: RPC error: Socket closed rpc_code: 14. The task "
+            "may or may not have been executed on the actor.",
+            "the head of the cluster, or another machine of it, no longer answers.",
+        ),
         ("Training failed:", "Training failed:"),
         ("", "RuntimeError"),
     ],

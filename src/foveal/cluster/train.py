@@ -107,6 +107,9 @@ def _train(ray: Any, training: RunToTrain, workers: int, progress: Broadcast) ->
 
 def _said(error: Exception) -> str:
     """Return the first sentence of one of Ray's errors, whose first line may only announce it."""
+    if "The actor is temporarily unavailable" in str(error):
+        # Followed by the number of the actor and by codes of its connection.
+        return "the head of the cluster, or another machine of it, no longer answers."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
     # A paragraph of advice about settings of Ray's that foveal has made.
