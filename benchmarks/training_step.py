@@ -236,20 +236,24 @@ def draw(placed: list[Placed], top: float, memory: float, path: Path) -> None:
     axes.plot([left, top / memory, right], [left * memory / 1e9, top / 1e9, top / 1e9], color="0.4")
     product = f"matrix product: {top / 1e9:.0f}"
     axes.annotate(product, (right, top / 1e9), (-4, 4), **_BESIDE, ha="right")
-    middle = (left * top / memory) ** 0.5
+    # A third of the way up, on a logarithmic axis.
+    middle = left * (top / memory / left) ** (1 / 3)
     copied = f"copies in memory: {memory / 1e9:.0f} GB/s"
-    axes.annotate(copied, (middle, middle * memory / 1e9), (10, -10), **_BESIDE)
+    axes.annotate(copied, (middle, middle * memory / 1e9), (14, -14), **_BESIDE)
     colors = {"torch": "#b0b0b0", "foveal": "#0072b2"}
     labels = {"torch": "torch alone", "foveal": "foveal"}
     for kind in _KINDS:
         own = [each for each in placed if each.kind == kind]
         x, y = [each.intensity for each in own], [each.rate / 1e9 for each in own]
         axes.plot(x, y, "o", color=colors[kind], label=labels[kind], zorder=3)
-    for before, after in zip(placed[::2], placed[1::2], strict=True):
+    names = []
+    for i, (before, after) in enumerate(zip(placed[::2], placed[1::2], strict=True), start=1):
         ends = [(each.intensity, each.rate / 1e9) for each in (before, after)]
         axes.annotate("", ends[1], ends[0], arrowprops={"arrowstyle": "->", "color": "0.6"})
-        share = f"{after.name}, {100 * after.rate / top:.0f} % of the peak"
-        axes.annotate(share, ends[1], (7, 3), **_BESIDE, fontsize=8)
+        # Above and below in turns: networks may lie close together.
+        axes.annotate(str(i), ends[1], (-3, 7 if i % 2 else -15), **_BESIDE)
+        names.append(f"{i}  {after.name}: {100 * after.rate / top:.0f} % of the matrix product")
+    axes.text(0.02, 0.98, "\n".join(names), va="top", fontsize=9, transform=axes.transAxes)
     axes.set(xscale="log", yscale="log", xlim=(left, right))
     axes.set(xlabel="operations per byte", ylabel="billion operations per second")
     for axis in (axes.xaxis, axes.yaxis):
