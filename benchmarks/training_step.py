@@ -144,8 +144,10 @@ def measure(
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         step.model(step.pictures)
     operations = 3 * counter.get_total_flops()
-    contexts = dict(zip(_KINDS, (precision.autocast, precision.training), strict=True))
-    moved = {kind: bytes_of(lambda: step(contexts[kind]())) for kind in _KINDS}  # noqa: B023
+    moved = {
+        "torch": bytes_of(lambda: step(precision.autocast())),
+        "foveal": bytes_of(lambda: step(precision.training())),
+    }
     seconds: dict[str, list[float]] = {kind: [] for kind in _KINDS}
     peaks = []
     for _ in range(arguments.rounds):

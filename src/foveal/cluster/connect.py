@@ -36,16 +36,15 @@ def connected(target: Target, *, cores: int | None = None) -> Iterator[Any]:
     """
     check_joined(target)
     ray = import_ray()
-    if ray.is_initialized():
-        with _failing(ray):
-            yield ray
-        return
-    _begin(ray, target, cores)
+    is_ours = not ray.is_initialized()
+    if is_ours:
+        _begin(ray, target, cores)
     try:
         with _failing(ray):
             yield ray
     finally:
-        ray.shutdown()
+        if is_ours:
+            ray.shutdown()
 
 
 @contextmanager

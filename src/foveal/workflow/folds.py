@@ -20,6 +20,7 @@ from foveal.recipe import Recipe
 from foveal.tasks import get_training
 from foveal.train.blend import SHARES, between
 from foveal.train.distributed import Group
+from foveal.train.optim import snapshot
 from foveal.train.precision import choose_device
 from foveal.train.records import FitResult
 from foveal.words import percent
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 def check_folds(
     recipe: Recipe, start: Start | None, launch: Launch | None, *, ships_interrupted: bool
 ) -> None:
-    """Raise where a training with folds cannot be what was asked for.
+    """Raise where a training with folds cannot be what was asked for; without folds do nothing.
 
     Args:
         recipe: Resolved.
@@ -51,6 +52,8 @@ def check_folds(
         UsageError: If it cannot.
     """
     folds = recipe.train.folds
+    if folds is None:
+        return
     if start is not None:
         raise UsageError(
             "A model that has learnt some of the pictures cannot be measured on all of them: "
@@ -175,7 +178,7 @@ class FoldTrainings:
     ) -> dict[float, float]:
         """Return share of the way from the weights before fine-tuning to those after it → loss."""
         validate = self._planner(prepared, units, network, NoProgress()).no_plan().validation
-        after = {name: value.clone() for name, value in network.state_dict().items()}
+        after = snapshot(network)
         losses = {}
         for share in (0.0, *SHARES, 1.0):
             _blend(network, result, share)
@@ -196,8 +199,7 @@ def _blend(network: Network, result: FitResult, share: float) -> None:
     """Give a network that has its last weights those at a share of the way to them."""
     if result.before is None or share == 1.0:
         return
-    after = {name: value.cpu() for name, value in network.state_dict().items()}
-    network.load_state_dict(between(result.before, after, share))
+    network.load_state_dict(between(result.before, snapshot(network), share))
 
 
 def _least(losses: Sequence[Mapping[float, float]], counts: Sequence[int]) -> float:

@@ -88,8 +88,7 @@ def run_training(
         check_key(resume_key)
     start = None if start_from is None else Start.find(start_from)
     source, resolved = resolve_recipe(location, recipe, start)
-    if resolved.train.folds is not None:
-        check_folds(resolved, start, launch, ships_interrupted=finish_on_interrupt)
+    check_folds(resolved, start, launch, ships_interrupted=finish_on_interrupt)
     if resume_key is not None and (
         begun := begun_before(runs, recipe, resolved.task, name, resume_key)
     ):
@@ -248,8 +247,7 @@ class _Mode:
 
 def _continue(run: RunDirectory, state: JsonObject, progress: Progress, mode: _Mode) -> Path:
     recipe = Recipe.load(run.recipe)
-    if recipe.train.folds is not None:
-        check_folds(recipe, None, mode.launch, ships_interrupted=mode.ships_interrupted)
+    check_folds(recipe, None, mode.launch, ships_interrupted=mode.ships_interrupted)
     _check_device(recipe, run)
     mode = replace(mode, launch=_launch(recipe, mode.launch))
     source = _opened(state["data"], recipe, run)
