@@ -32,6 +32,8 @@ _SMALL_NUMBERS = (
 )
 # Each worker has one batch in hand and one waiting, and the reader has some in store.
 _BATCHES_AHEAD = 3
+# The lowest priority that a process can have, as Unix counts.
+_LOWEST = 19
 # An epoch's evaluation may take so long; starting processes anew costs a second.
 _IDLE_S = 120
 # Parameters of glibc's mallopt, from its malloc.h.
@@ -172,7 +174,12 @@ def read_ahead(
 
 
 def over_cores(
-    work: Callable[[Sequence[S]], list[T]], items: Sequence[S], *, batch: int, workers: int
+    work: Callable[[Sequence[S]], list[T]],
+    items: Sequence[S],
+    *,
+    batch: int,
+    workers: int,
+    yielding: bool = False,
 ) -> Iterator[T]:
     """Yield the results of `work` on batches of the items, in order, from several processes.
 
@@ -183,16 +190,18 @@ def over_cores(
         items: What to work on; a range costs no memory, however long.
         batch: Most items in one call.
         workers: Processes; 0 takes all cores.
+        yielding: Take only the time that other processes leave, where the system can do that: not
+            on Windows.
     """
     wanted = workers or available_cores()
     # A process for every batch that there is; none at all for a single batch.
     used = min(wanted, -(-len(items) // batch))
     batches = (items[start : start + batch] for start in range(0, len(items), batch))
-    if used <= 1:
+    if used <= 1 and not yielding:
         for part in batches:
             yield from work(part)
         return
-    with _pool(wanted) as pool:
+    with _pool(wanted, yielding) as pool:
         with closing(_in_order(pool, work, batches, _BATCHES_AHEAD * used)) as results:
             for result in results:
                 yield from result
@@ -219,7 +228,7 @@ def _in_order(
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[Executor]:
+def _pool(workers: int, yielding: bool) -> Iterator[Executor]:
     try:
         # Its processes need no `if __name__ == "__main__"` in the user's script.
         import loky
@@ -228,11 +237,22 @@ def _pool(workers: int) -> Iterator[Executor]:
         with ThreadPoolExecutor(workers, thread_name_prefix="cores") as threads:
             yield threads
         return
-    # As many as wanted, not as needed now: the processes are kept for the next call. One thread
-    # in each: the libraries' own threads would fight over the cores.
-    yield loky.get_reusable_executor(
-        max_workers=workers, timeout=_IDLE_S, env={"OMP_NUM_THREADS": "1"}
-    )
+    # One thread in each: the libraries' own threads would fight over the cores.
+    one_thread = {"OMP_NUM_THREADS": "1"}
+    if yielding:
+        # Processes of their own: the priority of a process can be lowered, but not raised again.
+        with loky.ProcessPoolExecutor(
+            workers, timeout=_IDLE_S, env=one_thread, initializer=_yield_cores
+        ) as own:
+            yield own
+        return
+    # As many as wanted, not as needed now: the processes are kept for the next call.
+    yield loky.get_reusable_executor(max_workers=workers, timeout=_IDLE_S, env=one_thread)
+
+
+def _yield_cores() -> None:
+    if hasattr(os, "nice"):
+        os.nice(_LOWEST)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,5 @@
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from itertools import islice
@@ -17,6 +18,21 @@ def numbers(indices: Sequence[int]) -> list[int]:
 def test_results_come_in_order_over_processes() -> None:
     results = list(machine.over_cores(numbers, range(50), batch=4, workers=2))
     assert results == [10 * index for index in range(50)]
+
+
+def priorities(indices: Sequence[int]) -> list[int]:
+    return [os.nice(0)] * len(indices)
+
+
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="Windows has no os.nice")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_work_may_yield_the_cores_to_other_processes(workers: int) -> None:
+    own = os.nice(0)
+    found = list(machine.over_cores(priorities, range(8), batch=4, workers=workers, yielding=True))
+    assert found == [19] * 8
+    assert os.nice(0) == own
+    # What comes afterwards has the usual priority again.
+    assert list(machine.over_cores(priorities, range(8), batch=4, workers=2)) == [own] * 8
 
 
 def test_the_number_of_workers_does_not_change_a_picture() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ from foveal.data.decode import DecodeLimits
 from foveal.errors import DataError
 from foveal.pipeline import Pipeline
 from foveal.recipe import AugmentOptions
-from foveal.synth import SynthSource, open_synth
+from foveal.synth import Drawn, SynthSource, open_synth
+from foveal.synth.captcha import Captcha
 from foveal.train.augmentation import Augmenter
 from foveal.train.data import PictureReader, WindowLoader
 from foveal.train.distributed import Group
@@ -32,6 +35,14 @@ SOURCE = open_synth(f"synth:captcha?count={COUNT}&seed=5&length=2&alphabet=01")
 
 def build(source: SynthSource, directory: Path) -> Cache:
     return Cache.build(source, PIPELINE, directory, LIMITS, workers=1, progress=NoProgress())
+
+
+class ShowsPriority(Captcha):
+    """Draws captchas of one grey, which tells the priority of the process that draws."""
+
+    def draw(self, seed: int, index: int) -> Drawn:
+        """Return what a captcha says on a picture as grey as the priority is low."""
+        return Drawn(np.full((16, 40, 3), 100 + os.nice(0), np.uint8), self.target(seed, index))
 
 
 def loader_of(cache: Cache, source: SynthSource | None = None) -> WindowLoader:
@@ -68,10 +79,11 @@ def endless(first: Cache) -> Iterator[MakeEndless]:
         epochs: int | None = 6,
         pipeline: Pipeline = PIPELINE,
         focus: float = 0.9,
+        source: SynthSource = SOURCE,
     ) -> EndlessLoader:
         loader = EndlessLoader(
             loader_of(first),
-            SOURCE,
+            source,
             loader_of,
             pipeline=pipeline,
             limits=LIMITS,
@@ -185,6 +197,16 @@ def test_a_run_without_an_end_draws_one_set_ahead(endless: MakeEndless, tmp_path
     list(loader.epoch(0))
     settle(loader)
     assert [path.name for path in tmp_path.iterdir()] == ["set-000001"]
+
+
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="Windows has no os.nice")
+def test_sets_are_drawn_in_the_time_that_training_leaves(
+    endless: MakeEndless, tmp_path: Path
+) -> None:
+    source = replace(SOURCE, kind=ShowsPriority(length=(2, 2), alphabet="01").prepared())
+    loader = endless(tmp_path, source=source)
+    pixels = next(loader.epoch(2))[0]
+    assert (pixels[:, :, :, :40] == 119).all()
 
 
 def test_its_size_is_that_of_the_first_set(endless: MakeEndless, tmp_path: Path) -> None:

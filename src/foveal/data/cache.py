@@ -103,6 +103,7 @@ class Cache:
         workers: int,
         progress: Progress,
         side: int | None = 0,
+        yielding: bool = False,
     ) -> Cache:
         """Decode all samples of a source, or all labelled ones if it has masks.
 
@@ -118,6 +119,8 @@ class Cache:
             progress: Told how many are done.
             side: Shorter side in pixels that decoding keeps for the measures, although the pipeline
                 needs less; None for every pixel.
+            yielding: Draw pictures only in the time that other processes leave; see
+                `machine.over_cores`.
 
         Raises:
             DataError: If the disk has not enough room.
@@ -130,6 +133,7 @@ class Cache:
                 temporary,
                 limits,
                 workers=workers,
+                yielding=yielding,
                 progress=progress,
                 decode_size=_enlarged(pipeline.decode_size, side),
             )

@@ -71,6 +71,7 @@ def write_all(
     limits: DecodeLimits,
     *,
     workers: int,
+    yielding: bool,
     progress: Progress,
     decode_size: tuple[int, int] | None,
 ) -> None:
@@ -88,7 +89,7 @@ def write_all(
         decoding = (
             _open_all(source, limits, workers)
             if pipeline.is_tiled
-            else _decode_all(source, pipeline, limits, workers, decode_size)
+            else _decode_all(source, pipeline, limits, workers, yielding, decode_size)
         )
         all_decoded = stack.enter_context(closing(decoding))
         for index, decoded in enumerate(all_decoded):
@@ -261,6 +262,7 @@ def _decode_all(
     pipeline: Pipeline,
     limits: DecodeLimits,
     workers: int,
+    yielding: bool,
     decode_size: tuple[int, int] | None,
 ) -> Generator[_Decoded, None, None]:
     """Yield all samples in order, decoded in parallel."""
@@ -268,7 +270,7 @@ def _decode_all(
     # Without its samples, so that little is sent to another process.
     decode = partial(_decode_chunk, replace(source, samples=()), pipeline, limits, decode_size)
     if source.holds_lock:
-        yield from over_cores(decode, samples, batch=_CHUNK, workers=workers)
+        yield from over_cores(decode, samples, batch=_CHUNK, workers=workers, yielding=yielding)
         return
     chunks = (samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK))
     with closing(read_ahead(decode, chunks, workers=workers, ahead=workers * _AHEAD)) as results:

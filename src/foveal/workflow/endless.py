@@ -189,6 +189,8 @@ class EndlessLoader:
             self._limits,
             workers=available_cores(),
             progress=self._stop,
+            # With equal shares of the cores, training waits for its slowest thread at every step.
+            yielding=True,
         )
         if cache.scan.errors:
             code, message = next(iter(cache.scan.errors.values()))
