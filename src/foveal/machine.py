@@ -10,7 +10,7 @@ import platform
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -32,8 +32,10 @@ _SMALL_NUMBERS = (
 )
 # Each worker has one batch in hand and one waiting, and the reader has some in store.
 _BATCHES_AHEAD = 3
-# The lowest priority that a process can have, as Unix counts.
-_LOWEST = 19
+# One in each process: the threads of libraries would fight over the cores.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+# Niceness of Unix: a ninth of the share of a core that an ordinary process takes beside it.
+_BACKGROUND = 10
 # An epoch's evaluation may take so long; starting processes anew costs a second.
 _IDLE_S = 120
 # Parameters of glibc's mallopt, from its malloc.h.
@@ -179,7 +181,7 @@ def over_cores(
     *,
     batch: int,
     workers: int,
-    yielding: bool = False,
+    pool: Executor | None = None,
 ) -> Iterator[T]:
     """Yield the results of `work` on batches of the items, in order, from several processes.
 
@@ -190,21 +192,47 @@ def over_cores(
         items: What to work on; a range costs no memory, however long.
         batch: Most items in one call.
         workers: Processes; 0 takes all cores.
-        yielding: Take only the time that other processes leave, where the system can do that: not
-            on Windows.
+        pool: Runs the calls; None takes processes that are shared by all calls without one.
     """
     wanted = workers or available_cores()
     # A process for every batch that there is; none at all for a single batch.
     used = min(wanted, -(-len(items) // batch))
     batches = (items[start : start + batch] for start in range(0, len(items), batch))
-    if used <= 1 and not yielding:
+    if used <= 1 and pool is None:
         for part in batches:
             yield from work(part)
         return
-    with _pool(wanted, yielding) as pool:
-        with closing(_in_order(pool, work, batches, _BATCHES_AHEAD * used)) as results:
+    with _pool(wanted) if pool is None else nullcontext(pool) as running:
+        with closing(_in_order(running, work, batches, _BATCHES_AHEAD * used)) as results:
             for result in results:
                 yield from result
+
+
+@contextmanager
+def background_pool(workers: int) -> Iterator[Executor]:
+    """Run processes that others precede where they want the same core; they end with the block.
+
+    Not on Windows, nor without the package loky: there, they share the cores evenly.
+
+    Args:
+        workers: Processes, at least 1.
+    """
+    try:
+        import loky
+    except ImportError:
+        with _pool(workers) as threads:
+            yield threads
+        return
+    # Of their own: the priority of a process can be lowered, but not raised again.
+    with loky.ProcessPoolExecutor(
+        workers, timeout=_IDLE_S, env=_ONE_THREAD, initializer=_step_back
+    ) as own:
+        yield own
+
+
+def _step_back() -> None:
+    if hasattr(os, "nice"):
+        os.nice(_BACKGROUND)
 
 
 def _in_order(
@@ -228,7 +256,7 @@ def _in_order(
 
 
 @contextmanager
-def _pool(workers: int, yielding: bool) -> Iterator[Executor]:
+def _pool(workers: int) -> Iterator[Executor]:
     try:
         # Its processes need no `if __name__ == "__main__"` in the user's script.
         import loky
@@ -237,22 +265,8 @@ def _pool(workers: int, yielding: bool) -> Iterator[Executor]:
         with ThreadPoolExecutor(workers, thread_name_prefix="cores") as threads:
             yield threads
         return
-    # One thread in each: the libraries' own threads would fight over the cores.
-    one_thread = {"OMP_NUM_THREADS": "1"}
-    if yielding:
-        # Processes of their own: the priority of a process can be lowered, but not raised again.
-        with loky.ProcessPoolExecutor(
-            workers, timeout=_IDLE_S, env=one_thread, initializer=_yield_cores
-        ) as own:
-            yield own
-        return
     # As many as wanted, not as needed now: the processes are kept for the next call.
-    yield loky.get_reusable_executor(max_workers=workers, timeout=_IDLE_S, env=one_thread)
-
-
-def _yield_cores() -> None:
-    if hasattr(os, "nice"):
-        os.nice(_LOWEST)
+    yield loky.get_reusable_executor(max_workers=workers, timeout=_IDLE_S, env=_ONE_THREAD)
 
 
 @lru_cache(maxsize=1)

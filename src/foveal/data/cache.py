@@ -8,6 +8,7 @@ not mapped: mapped pages would count as the process's memory, which shall not gr
 from __future__ import annotations
 
 import json
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -103,7 +104,7 @@ class Cache:
         workers: int,
         progress: Progress,
         side: int | None = 0,
-        yielding: bool = False,
+        pool: Executor | None = None,
     ) -> Cache:
         """Decode all samples of a source, or all labelled ones if it has masks.
 
@@ -119,8 +120,7 @@ class Cache:
             progress: Told how many are done.
             side: Shorter side in pixels that decoding keeps for the measures, although the pipeline
                 needs less; None for every pixel.
-            yielding: Draw pictures only in the time that other processes leave; see
-                `machine.over_cores`.
+            pool: Draws pictures, see `machine.over_cores`; those of files are decoded in threads.
 
         Raises:
             DataError: If the disk has not enough room.
@@ -133,7 +133,7 @@ class Cache:
                 temporary,
                 limits,
                 workers=workers,
-                yielding=yielding,
+                pool=pool,
                 progress=progress,
                 decode_size=_enlarged(pipeline.decode_size, side),
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -71,7 +72,7 @@ def write_all(
     limits: DecodeLimits,
     *,
     workers: int,
-    yielding: bool,
+    pool: Executor | None,
     progress: Progress,
     decode_size: tuple[int, int] | None,
 ) -> None:
@@ -89,7 +90,7 @@ def write_all(
         decoding = (
             _open_all(source, limits, workers)
             if pipeline.is_tiled
-            else _decode_all(source, pipeline, limits, workers, yielding, decode_size)
+            else _decode_all(source, pipeline, limits, workers, pool, decode_size)
         )
         all_decoded = stack.enter_context(closing(decoding))
         for index, decoded in enumerate(all_decoded):
@@ -262,7 +263,7 @@ def _decode_all(
     pipeline: Pipeline,
     limits: DecodeLimits,
     workers: int,
-    yielding: bool,
+    pool: Executor | None,
     decode_size: tuple[int, int] | None,
 ) -> Generator[_Decoded, None, None]:
     """Yield all samples in order, decoded in parallel."""
@@ -270,7 +271,7 @@ def _decode_all(
     # Without its samples, so that little is sent to another process.
     decode = partial(_decode_chunk, replace(source, samples=()), pipeline, limits, decode_size)
     if source.holds_lock:
-        yield from over_cores(decode, samples, batch=_CHUNK, workers=workers, yielding=yielding)
+        yield from over_cores(decode, samples, batch=_CHUNK, workers=workers, pool=pool)
         return
     chunks = (samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK))
     with closing(read_ahead(decode, chunks, workers=workers, ahead=workers * _AHEAD)) as results:

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeAlias, final
 
@@ -14,7 +15,7 @@ from torch import nn
 from foveal.data.cache import Cache
 from foveal.data.decode import DecodeLimits
 from foveal.errors import DataError
-from foveal.machine import available_cores
+from foveal.machine import available_cores, background_pool
 from foveal.pipeline import Pipeline
 from foveal.synth import SynthSource
 from foveal.train.data import Batch, Loader
@@ -102,6 +103,10 @@ class EndlessLoader:
         self._confused: dict[int, dict[str, int]] = {}
         self._sets = None if epochs is None else -(-epochs // every)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="foveal-draw")
+        # With equal shares of the cores, training would wait for its slowest thread at every step.
+        # The processes start with the first set.
+        self._open = ExitStack()
+        self._artists = self._open.enter_context(background_pool(available_cores()))
         self._stop = _Stop()
         self._drawn: dict[int, Future[tuple[Cache, SynthSource]]] = {}
         self._used: tuple[int, Cache, Loader] | None = None
@@ -110,6 +115,7 @@ class EndlessLoader:
         """Stop drawing; what was begun is thrown away."""
         self._stop.asked = True
         self._pool.shutdown(cancel_futures=True)
+        self._open.close()
 
     def fit_started(
         self, model: nn.Module, stages: Sequence[Stage], history: Sequence[EpochRecord]
@@ -189,8 +195,7 @@ class EndlessLoader:
             self._limits,
             workers=available_cores(),
             progress=self._stop,
-            # With equal shares of the cores, training waits for its slowest thread at every step.
-            yielding=True,
+            pool=self._artists,
         )
         if cache.scan.errors:
             code, message = next(iter(cache.scan.errors.values()))
