@@ -1,5 +1,6 @@
 """The report of a check."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,15 @@ REPORT = CheckReport(
 def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     REPORT.save(tmp_path / "check.json")
     assert CheckReport.load(tmp_path / "check.json") == REPORT
+
+
+def test_a_report_from_before_predictions_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "check.json"
+    REPORT.save(path)
+    values = json.loads(path.read_text())
+    del values["predictions"]
+    path.write_text(json.dumps(values))
+    assert CheckReport.load(path) == REPORT
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 99}'])

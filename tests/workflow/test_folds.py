@@ -22,9 +22,12 @@ from safetensors.numpy import load_file
 import foveal
 from foveal import metrics
 from foveal.errors import DataError, FovealError, TrainingInterrupted, UsageError
+from foveal.recipe import Recipe
 from foveal.tasks.classify.task import ClassifyTask
 from foveal.train.callbacks import ProgressReport
 from foveal.train.records import StepRecord
+from foveal.workflow.predicted import predicted, predictions_file
+from foveal.workflow.sources import open_for
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +123,16 @@ def test_the_calibration_is_of_the_answers_out_of_fold(
     shipped = model([photos / row["image"] for row in answers])
     own = np.array([answer.probabilities[0] for answer in shipped])
     assert np.abs(own - scores).max() > 0.01
+
+
+def test_the_answers_out_of_fold_check_the_labels(model: foveal.Model, photos: Path) -> None:
+    source = open_for(photos, Recipe())
+    answers = predicted(predictions_file(run_of(model)), source, "labels")
+    expected = {row["image"]: row for row in table(run_of(model) / "predictions.csv")}
+    assert answers.labels == ("circle", "square")
+    for sample, scores in zip(source.samples, answers.scores.tolist(), strict=True):
+        row = expected[sample.id]
+        assert scores == pytest.approx([float(row["score:circle"]), float(row["score:square"])])
 
 
 def test_report_card_and_promise_say_where_the_figures_come_from(model: foveal.Model) -> None:

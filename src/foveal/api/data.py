@@ -29,6 +29,7 @@ def check(
     overrides: Sequence[str] = (),
     label_regex: str | None = None,
     features: bool = False,
+    predictions: str | Path | None = None,
     verbose: bool = True,
     progress: Progress | None = None,
 ) -> CheckReport:
@@ -41,22 +42,32 @@ def check(
         label_regex: Regular expression whose first group is the label in a file name.
         features: Also compute features of every picture with the packaged backbone, to find labels
             that look wrong and pictures that belong to no class. The features are cached.
+        predictions: Run directory of a training with `folds` on these data, or its
+            `predictions.csv`: labels are checked by its out-of-fold predictions instead of by those
+            of a linear model on the features.
         verbose: Whether to show a progress bar in a terminal or notebook, if no `progress` is
             given.
         progress: Receives the progress.
 
     Raises:
-        DataError: If there are no pictures.
+        DataError: If there are no pictures, or if the predictions do not belong to them.
         MissingExtraError: If `features` is set and torch is not installed.
         WeightsError: If `features` is set and the weights of the backbone are not installed.
     """
     from foveal.recipe import make_recipe
     from foveal.workflow.check import check_source
+    from foveal.workflow.predicted import predictions_file
 
     recipe = make_recipe(None, overrides, {"task": task, "label_regex": label_regex})
     reporting = shown_progress(progress, verbose=verbose)
     try:
-        return check_source(data, recipe, reporting, answer=network_answers() if features else None)
+        return check_source(
+            data,
+            recipe,
+            reporting,
+            answer=network_answers() if features else None,
+            predictions=None if predictions is None else predictions_file(predictions),
+        )
     finally:
         reporting.finish()
 

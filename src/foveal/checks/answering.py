@@ -13,6 +13,10 @@ from foveal.types import RawTarget
 
 # Fewer pictures, or a single class, say nothing of each other.
 FEWEST = 20
+_MODELS = (
+    "linear discriminants that were not fitted to the picture (5 folds, features of a pretrained "
+    "network)"
+)
 
 
 def answer_out_of_fold(
@@ -51,7 +55,7 @@ def answer_out_of_fold(
         chances = answer_each(features[known], several, fold)
     scores = np.full((len(raws), len(labels)), np.nan, np.float32)
     scores[known] = chances
-    return OutOfFold(tuple(labels), scores)
+    return OutOfFold(tuple(labels), scores, _MODELS)
 
 
 def is_single(raws: Sequence[RawTarget | None]) -> bool:

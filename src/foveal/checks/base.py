@@ -30,10 +30,12 @@ class OutOfFold:
         labels: Labels of the columns.
         scores: (N, K) float32 probabilities in the order of the samples; NaN for samples that were
             not answered.
+        models: The models, in words.
     """
 
     labels: tuple[str, ...]
     scores: NDArray[np.float32]
+    models: str
 
 
 @final

@@ -33,6 +33,7 @@ class CheckReport:
         findings: Findings, most severe first.
         settings: Settings given for reading the data: dotted key of the recipe → value.
         features: Whether features of a network were computed for the checks.
+        predictions: File with the predictions that labels were checked by, or "".
         stamp: Stamp of the data from `foveal.data.stamp.stamp_of`, or "".
         source: The data, from which pictures are shown; not saved.
     """
@@ -46,6 +47,7 @@ class CheckReport:
     findings: tuple[Finding, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     features: bool = False
+    predictions: str = ""
     stamp: str = ""
     source: Source | None = field(default=None, compare=False)
 
@@ -72,6 +74,7 @@ class CheckReport:
             ],
             "settings": self.settings,
             "features": self.features,
+            "predictions": self.predictions,
             "stamp": self.stamp,
         }
 
@@ -116,6 +119,8 @@ class CheckReport:
                 findings=tuple(map(_finding, value["findings"])),
                 settings=value["settings"],
                 features=value["features"],
+                # Reports of older versions do not have it.
+                predictions=value.get("predictions", ""),
                 stamp=value["stamp"],
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -35,8 +35,9 @@ _HELD_OUT = (
 def suspect_labels(given: CheckInput) -> Iterator[Finding]:
     """Labels that are more likely wrong than right, with the class that the picture looks like.
 
-    Found with `foveal check --features`: models of the other folds answer each picture, and a noise
-    model of the labels is fitted to the answers (confident learning).
+    Found with `foveal check --features` or `--predictions RUN`: models that were not trained on a
+    picture answer it, and a noise model of the labels is fitted to the answers (confident
+    learning).
     """
     answers = given.out_of_fold
     if answers is None:
@@ -67,9 +68,8 @@ def suspect_labels(given: CheckInput) -> Iterator[Finding]:
         count=len(suspects),
         hint=_HINT.format("DATA ") + (f". {_HELD_OUT}" if held_out else ""),
         method=(
-            "confident learning on answers of linear discriminants that were not fitted to the "
-            f"picture (5 folds, features of a pretrained network): chance of a wrong label at "
-            f"least {_SUSPECT}; about {doubts.wrong.sum():,.0f} of all labels are expected to be "
+            f"confident learning on answers of {answers.models}: chance of a wrong label at least "
+            f"{_SUSPECT}; about {doubts.wrong.sum():,.0f} of all labels are expected to be "
             f"wrong; labels of fewer than {_FEWEST_OF_CLASS} pictures are not judged"
         ),
         suspects=suspects,

@@ -38,6 +38,15 @@ def check(
             "trained on the picture.",
         ),
     ] = False,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions",
+            metavar="RUN",
+            help="Look for wrong labels with the out-of-fold predictions of a run that was trained "
+            "on DATA with --folds; or a predictions.csv.",
+        ),
+    ] = None,
     overrides: Set = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -55,7 +64,12 @@ def check(
     progress = make_progress(quiet=quiet)
     try:
         report = foveal.check(
-            data, features=features, overrides=overrides or (), progress=progress, **knobs
+            data,
+            features=features,
+            predictions=predictions,
+            overrides=overrides or (),
+            progress=progress,
+            **knobs,
         )
     finally:
         progress.finish()

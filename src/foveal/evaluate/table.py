@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from foveal.atomic import atomic_path
 from foveal.data.source import Sample
@@ -13,6 +18,23 @@ from foveal.evaluate.results import Results
 _COLUMNS = ("image", "target", "prediction", "confidence", "unsure", "correct", "trained_on")
 # Before a label, so that a class called `image` makes no second column of that name.
 _SCORE = "score:"
+_FOLDS = "foveal train DATA --folds 5"
+
+
+@final
+@dataclass(frozen=True)
+class Scores:
+    """The scores of the pictures that the answering model was not trained on.
+
+    Attributes:
+        images: Ids of the pictures.
+        labels: Label of each column.
+        values: (N, K) float32 in [0, 1].
+    """
+
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+    values: NDArray[np.float32]
 
 
 def target_text(sample: Sample) -> str:
@@ -68,6 +90,35 @@ def read_correct(path: Path) -> dict[str, bool]:
         DataError: If the table is missing or malformed.
     """
     return {row["image"]: row["correct"] == "1" for row in _rows(path, "correct")}
+
+
+def read_scores(path: Path) -> Scores:
+    """Return the scores of the pictures that the model was not trained on.
+
+    Raises:
+        DataError: As for `read_correct`; also if the table has no scores, or if the model was
+            trained on all its pictures.
+    """
+    rows = _rows(path, "trained_on")
+    columns = [name for name in (rows[0] if rows else ()) if name and name.startswith(_SCORE)]
+    if not columns:
+        raise DataError(
+            f"{path} has no scores of classes. Expected the predictions of a classification.",
+            hint=_FOLDS,
+        )
+    held_out = [row for row in rows if row["trained_on"] == "0"]
+    if not held_out:
+        raise DataError(
+            f"{path} has no picture that the model is known not to have learned, so it says "
+            "nothing about their labels.",
+            hint=_FOLDS,
+        )
+    try:
+        values = np.array([[float(row[name]) for name in columns] for row in held_out], np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"Cannot read {path}: {error}.", hint=_FOLDS) from error
+    labels = tuple(name.removeprefix(_SCORE) for name in columns)
+    return Scores(tuple(row["image"] for row in held_out), labels, values)
 
 
 def _rows(path: Path, column: str) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,6 +26,7 @@ from foveal.errors import RecipeError
 from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
 from foveal.recipe import Recipe
+from foveal.workflow.predicted import predicted
 from foveal.workflow.sources import limits_of, open_for, target_kind_of, with_task
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,12 @@ AddAnswers: TypeAlias = Callable[[CheckInput, Source, Recipe, Path, Progress], C
 
 
 def check_source(
-    data: str | Path, recipe: Recipe, progress: Progress, *, answer: AddAnswers | None = None
+    data: str | Path,
+    recipe: Recipe,
+    progress: Progress,
+    *,
+    answer: AddAnswers | None = None,
+    predictions: Path | None = None,
 ) -> CheckReport:
     """Decode every picture of a source, split it as training would, and run the checks.
 
@@ -55,9 +62,11 @@ def check_source(
         recipe: What is given about reading and dividing the data.
         progress: Receives the progress.
         answer: Adds what the checks with a network look at; None leaves them out.
+        predictions: `predictions.csv` by which labels are checked, in place of answers that
+            `answer` computes; None takes these.
 
     Raises:
-        DataError: If there is nothing to look at.
+        DataError: If there is nothing to look at, or if the predictions do not belong to the data.
         RecipeError: For a setting that says nothing of reading or dividing the data.
     """
     for key in sorted(recipe.given):
@@ -71,6 +80,7 @@ def check_source(
     # Before the pictures are read: what changes meanwhile is seen the next time.
     stamp = stamp_of(source)
     target = target_kind_of(recipe)
+    known = None if predictions is None else predicted(predictions, source, target)
     with tempfile.TemporaryDirectory(prefix="foveal-check-") as folder:
         cache = Cache.build(
             source,
@@ -99,6 +109,8 @@ def check_source(
     given = CheckInput(source.samples, cache.scan, split, distance, target, copies=copies)
     if answer is not None:
         given = answer(given, source, recipe, Workspace.of(data).cache, progress)
+    if known is not None:
+        given = replace(given, out_of_fold=known)
     found = run_checks(given, task=recipe.task)
     is_text = target == "text"
     report = CheckReport(
@@ -111,6 +123,7 @@ def check_source(
         findings=tuple(most_severe_first((*source.findings, *leaks, *found))),
         settings=settings_given(recipe),
         features=answer is not None,
+        predictions="" if predictions is None else str(predictions.absolute()),
         stamp=stamp,
         source=source,
     )

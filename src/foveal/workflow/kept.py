@@ -49,7 +49,7 @@ def checked(
 
     A kept report fits when nothing was added, removed or changed since, and when it was made with
     the settings that are given. What is not given is as it was for that check, and where that
-    computed features, so does this one.
+    computed features or used predictions, so does this one.
 
     Args:
         data: As for `foveal train`.
@@ -73,7 +73,13 @@ def checked(
                 return Checked(replace(kept, source=source), source, recipe)
             why = "the data has changed since the last check"
     logger.warning("%s: checking it now", why)
-    report = check_source(data, recipe, progress, answer=_answers_of(kept, answers))
+    report = check_source(
+        data,
+        recipe,
+        progress,
+        answer=_answers_of(kept, answers),
+        predictions=_predictions_of(kept),
+    )
     return Checked(report, open_for(data, recipe), recipe)
 
 
@@ -86,6 +92,17 @@ def _answers_of(kept: CheckReport | None, answers: MakeAnswers | None) -> AddAns
     except MissingExtraError as error:
         logger.warning("labels are not checked for errors as in the last check: %s", error.message)
         return None
+
+
+def _predictions_of(kept: CheckReport | None) -> Path | None:
+    """Return the file of predictions that the last check used."""
+    if kept is None or not kept.predictions:
+        return None
+    path = Path(kept.predictions)
+    if not path.is_file():
+        logger.warning("labels are not checked as in the last check: %s is gone", path)
+        return None
+    return path
 
 
 def opened(data: str | Path, recipe: Recipe) -> tuple[Source, Recipe]:

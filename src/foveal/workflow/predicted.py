@@ -1,0 +1,71 @@
+"""Out-of-fold answers for checks, from the `predictions.csv` of a run."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from foveal.checks.base import OutOfFold
+from foveal.data.source import Source, TargetKind
+from foveal.errors import DataError
+from foveal.evaluate.table import read_scores
+
+logger = logging.getLogger(__name__)
+
+_HINT = "foveal train DATA --folds 5"
+
+
+def predictions_file(path: str | Path) -> Path:
+    """Return the `predictions.csv` of a run directory; a file is returned as it is."""
+    path = Path(path)
+    return path / "predictions.csv" if path.is_dir() else path
+
+
+def predicted(path: Path, source: Source, target: TargetKind) -> OutOfFold:
+    """Return the predictions for the samples of a source; samples without one are not answered.
+
+    Args:
+        path: `predictions.csv` of a classification.
+        source: The data that the run was trained on; some pictures may have been moved since.
+        target: Kind of label of the data.
+
+    Raises:
+        DataError: If the predictions cannot be read, or do not belong to the data.
+    """
+    if target != "labels":
+        raise DataError(
+            f"Only labels can be checked by predictions. {source.location} has {_TARGETS[target]}.",
+            hint=f"foveal check {source.location} --features",
+        )
+    table = read_scores(path)
+    row = {image: i for i, image in enumerate(table.images)}
+    scores = np.full((len(source.samples), len(table.labels)), np.nan, np.float32)
+    names: set[str] = set()
+    for i, sample in enumerate(source.samples):
+        if sample.raw is not None and sample.id in row:
+            scores[i] = table.values[row[sample.id]]
+            names.update(sample.raw)
+    found = int(np.isfinite(scores[:, 0]).sum())
+    if 2 * found < len(row):
+        raise DataError(
+            f"{path} does not belong to {source.location}: {found:,} of its {len(row):,} pictures "
+            "are there.",
+            hint=_HINT,
+        )
+    if unknown := sorted(names - set(table.labels)):
+        raise DataError(
+            f"{path} does not belong to {source.location}: it has no score of the label "
+            f"{unknown[0]!r}.",
+            hint=_HINT,
+        )
+    if found < len(row):
+        logger.warning(
+            "%d of the %d pictures of %s are no longer there", len(row) - found, len(row), path
+        )
+    models = f"networks that were not trained on the picture ({path})"
+    return OutOfFold(table.labels, scores, models)
+
+
+_TARGETS: dict[TargetKind, str] = {"text": "texts", "mask": "masks"}
