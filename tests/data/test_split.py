@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from foveal.data.scan import Scan
 from foveal.data.source import Sample
 from foveal.data.split import assign_folds, assign_splits
-from foveal.data.split_csv import read_folds_csv, read_split_csv, write_split_csv
+from foveal.data.split_csv import read_split_csv, write_split_csv
 from foveal.errors import DataError
 from foveal.types import Finding, RawTarget, SplitName
 
@@ -255,7 +255,9 @@ def test_a_split_is_written_and_read(tmp_path: Path) -> None:
         "2.png,,",
         "3.png,a,test",
     ]
-    np.testing.assert_array_equal(read_split_csv(tmp_path / "split.csv", samples), sides)
+    read, folds = read_split_csv(tmp_path / "split.csv", samples)
+    np.testing.assert_array_equal(read, sides)
+    assert folds is None
     assert [p.name for p in tmp_path.iterdir()] == ["split.csv"]
 
 
@@ -374,8 +376,7 @@ def test_folds_are_written_beside_the_split_and_read(tmp_path: Path) -> None:
     fold = np.array([1, 0, -1, -1], np.int8)
     write_split_csv(path, samples, split, fold)
     assert path.read_text().splitlines()[:2] == ["image,label,split,fold", "0.png,a,train,2"]
-    assert read_split_csv(path, samples).tolist() == split.tolist()
-    assert read_folds_csv(path, samples).tolist() == fold.tolist()
-    write_split_csv(path, samples, split)
-    with pytest.raises(DataError, match="Cannot read the split"):
-        read_folds_csv(path, samples)
+    sides, folds = read_split_csv(path, samples)
+    assert sides.tolist() == split.tolist()
+    assert folds is not None
+    assert folds.tolist() == fold.tolist()

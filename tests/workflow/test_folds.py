@@ -172,6 +172,11 @@ def test_a_killed_training_resumes_to_the_same_weights(
     assert not (run / "bundle").exists()
     with pytest.raises(UsageError, match="needs all of them"):
         foveal.resume(run, finish=True)
+    split = (run / "split.csv").read_text()
+    (run / "split.csv").write_text("".join(f"{r.rpartition(',')[0]}\n" for r in split.split()))
+    with pytest.raises(DataError, match="do not belong together"):
+        foveal.resume(run)
+    (run / "split.csv").write_text(split)
     resumed = foveal.resume(run)
     first, second = weights(run_of(model)), weights(run)
     assert all(np.array_equal(first[name], second[name]) for name in first)

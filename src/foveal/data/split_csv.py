@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,42 +42,34 @@ def write_split_csv(
             writer.writerow(row)
 
 
-def read_split_csv(path: Path, samples: Sequence[Sample]) -> NDArray[np.int8]:
-    """Read the split that `write_split_csv` wrote, for the same samples.
+def read_split_csv(
+    path: Path, samples: Sequence[Sample]
+) -> tuple[NDArray[np.int8], NDArray[np.int8] | None]:
+    """Read what `write_split_csv` wrote, for the same samples.
+
+    Returns:
+        (N,) side of each sample, and (N,) fold from 0, -1 for none; None without folds.
 
     Raises:
         DataError: If it is no such file, or the samples are no longer those of the file.
     """
-    known: dict[str, int] = {"": UNUSED}
-    known.update({name: i for i, name in enumerate(SPLIT_NAMES)})
-    return np.array(_read_column(path, samples, "split", known.__getitem__), np.int8)
-
-
-def read_folds_csv(path: Path, samples: Sequence[Sample]) -> NDArray[np.int8]:
-    """Read the folds that `write_split_csv` wrote, for the same samples: from 0, -1 for none.
-
-    Raises:
-        DataError: As for `read_split_csv`, or if there are no folds in it.
-    """
-    return np.array(
-        _read_column(path, samples, _FOLD, lambda cell: int(cell) - 1 if cell else UNUSED), np.int8
-    )
-
-
-def _read_column(
-    path: Path, samples: Sequence[Sample], name: str, read: Callable[[str], int]
-) -> list[int]:
+    sides: dict[str, int] = {"": UNUSED}
+    sides.update({name: i for i, name in enumerate(SPLIT_NAMES)})
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
-        column = header.index(name)
-        values = [read(row[column]) for row in rows]
+        if header not in (_HEADER, [*_HEADER, _FOLD]):
+            raise ValueError(f"its columns are {header}")
+        split = np.array([sides[row[2]] for row in rows], np.int8)
+        folds = None
+        if _FOLD in header:
+            folds = np.array([int(row[3]) - 1 if row[3] else UNUSED for row in rows], np.int8)
     except (OSError, ValueError, csv.Error, IndexError, KeyError) as error:
         raise DataError(f"Cannot read the split in {path}: {error!r}.") from error
-    if header[: len(_HEADER)] != _HEADER or [row[0] for row in rows] != [s.id for s in samples]:
+    if [row[0] for row in rows] != [sample.id for sample in samples]:
         raise DataError(
             f"The data has changed since {path} was written: it had {len(rows):,} pictures and "
             f"has {len(samples):,} now, or their names differ.",
             hint="foveal train DATA starts a new run",
         )
-    return values
+    return split, folds

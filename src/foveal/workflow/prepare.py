@@ -18,7 +18,7 @@ from foveal.console import Progress
 from foveal.data.cache import Cache
 from foveal.data.source import Sample, Source
 from foveal.data.split import assign_folds, assign_splits
-from foveal.data.split_csv import read_folds_csv, read_split_csv, write_split_csv
+from foveal.data.split_csv import read_split_csv, write_split_csv
 from foveal.errors import DataError
 from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
@@ -179,7 +179,7 @@ def reopen(source: Source, recipe: Recipe, run: RunDirectory, start: Start | Non
             f"{len(source.samples)}.",
             hint="foveal train DATA",
         )
-    split = read_split_csv(run.split, source.samples)
+    split, _ = read_split_csv(run.split, source.samples)
     task = _bound(source, split, recipe)
     return Prepared(recipe, source, task, pipeline_of(recipe), cache, split, (), start)
 
@@ -229,8 +229,13 @@ def _split(
     """Return the side of each sample, its fold, or None without folds, and findings."""
     has_folds = recipe.train.folds is not None
     if resume and run.split.is_file():
-        folds = read_folds_csv(run.split, source.samples) if has_folds else None
-        return read_split_csv(run.split, source.samples), folds, ()
+        split, folds = read_split_csv(run.split, source.samples)
+        if has_folds != (folds is not None):
+            raise DataError(
+                f"{run.split} and the train.folds of {run.recipe} do not belong together: one has "
+                "folds, and the other has none."
+            )
+        return split, folds, ()
     findings: Sequence[Finding]
     samples, shares = source.samples, recipe.split
     if has_folds:

@@ -173,7 +173,8 @@ def resume_training(
             return run.path
         if data is not None:
             state = {**state, "data": data}
-        if finish and Recipe.load(run.recipe).train.folds is not None:
+        recipe = Recipe.load(run.recipe)
+        if finish and recipe.train.folds is not None:
             raise UsageError(
                 f"The run {path} is trained with folds, and its model needs all of them.",
                 hint=f"foveal train --resume {path}",
@@ -183,7 +184,7 @@ def resume_training(
                 f"The run {path} has no checkpoint yet, so there is no model to build from it.",
                 hint=f"foveal train --resume {path}",
             )
-        return _continue(run, state, progress, mode)
+        return _continue(run, recipe, state, progress, mode)
 
 
 def extend_training(
@@ -215,14 +216,15 @@ def extend_training(
         if state["status"] != "done":
             hint = f"foveal train --resume {path}"
             raise UsageError(f"The run {path} has not finished.", hint=hint)
-        if (folds := Recipe.load(run.recipe).train.folds) is not None:
+        recipe = Recipe.load(run.recipe)
+        if (folds := recipe.train.folds) is not None:
             raise UsageError(
                 f"The run {path} was trained with folds, whose networks are not kept, and cannot "
                 "be extended.",
                 hint=f"foveal train DATA --folds {folds} --epochs N",
             )
         extensions = (*state["extensions"], epochs)
-        return _continue(run, {**state, "extensions": extensions}, progress, mode)
+        return _continue(run, recipe, {**state, "extensions": extensions}, progress, mode)
 
 
 @final
@@ -245,8 +247,9 @@ class _Mode:
     launch: Launch | None = None
 
 
-def _continue(run: RunDirectory, state: JsonObject, progress: Progress, mode: _Mode) -> Path:
-    recipe = Recipe.load(run.recipe)
+def _continue(
+    run: RunDirectory, recipe: Recipe, state: JsonObject, progress: Progress, mode: _Mode
+) -> Path:
     check_folds(recipe, None, mode.launch, ships_interrupted=mode.ships_interrupted)
     _check_device(recipe, run)
     mode = replace(mode, launch=_launch(recipe, mode.launch))
