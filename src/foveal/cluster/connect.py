@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from foveal.cluster.failures import said
 from foveal.errors import FovealError, UsageError
 from foveal.extras import import_extra
 from foveal.jobs.target import Target
@@ -55,9 +56,8 @@ def _failing(ray: Any) -> Iterator[None]:
     except ray.exceptions.RayError as error:
         if isinstance(error, ray.exceptions.RayTaskError):
             raise
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
         raise FovealError(
-            f"The Ray cluster failed: {type(error).__name__}: {said}",
+            f"The Ray cluster failed: {type(error).__name__}: {said(error)}",
             hint="try again in a moment; ray status shows which machines are there",
         ) from error
 
@@ -108,10 +108,7 @@ def _begin(ray: Any, target: Target, cores: int | None) -> None:
         ) from error
     # Ray raises all kinds, some of them plain exceptions.
     except Exception as error:
-        text = str(error).strip() or type(error).__name__
-        # Ray says on further lines which versions of Ray and Python do not match.
-        said = text if text.startswith("Version mismatch") else text.splitlines()[0]
-        raise FovealError(f"Cannot start Ray or connect to it: {' '.join(said.split())}") from error
+        raise FovealError(f"Cannot start Ray or connect to it: {said(error)}") from error
 
 
 def _check_answering() -> None:

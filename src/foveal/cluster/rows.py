@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, final
 
+from foveal.cluster.failures import said
 from foveal.errors import FovealError
 from foveal.extras import import_extra
 
@@ -101,8 +102,7 @@ def _cores(ray: Any) -> int:
 
 
 def _explained(error: Exception) -> FovealError:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return FovealError(
-        f"The job on Ray failed: {lines[-1] if lines else type(error).__name__}",
+        f"The job on Ray failed: {said(error)}",
         hint="run the command again: finished parts are kept",
     )

@@ -26,6 +26,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from starlette.applications import Starlette
 
 from foveal.cluster.connect import connected
+from foveal.cluster.failures import said
 from foveal.errors import FovealError, UsageError
 from foveal.extras import import_extra
 from foveal.jobs.target import Target
@@ -243,9 +244,7 @@ def _deploy(ray: Any, serve: Any, deployment: Any) -> None:
     try:
         serve.run(deployment, name=APP, route_prefix="/", blocking=False)
     except (RuntimeError, TimeoutError, ray.exceptions.RayError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        said = next((line for line in reversed(lines) if "Error" in line), " ".join(lines)[:300])
-        raise FovealError(f"The replicas did not start: {said}") from error
+        raise FovealError(f"The replicas did not start: {said(error)}") from error
 
 
 def _check_listening(host: str, port: int) -> None:

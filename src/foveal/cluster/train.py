@@ -26,6 +26,7 @@ import torch
 import torch.distributed as dist
 
 from foveal.cluster.connect import connected, import_ray
+from foveal.cluster.failures import said
 from foveal.errors import FovealError, RecipeError
 from foveal.jobs.target import Target
 from foveal.train.interrupt import StopSwitch
@@ -99,21 +100,10 @@ def _train(ray: Any, training: RunToTrain, workers: int, progress: Broadcast) ->
         raise inbox.error
     if failures:
         raise FovealError(
-            f"The training on Ray stopped: {_said(failures[0])}",
+            f"The training on Ray stopped: {said(failures[0])}",
             hint=f"foveal train --resume {training.run.path}",
             code="process_lost",
         ) from failures[0]
-
-
-def _said(error: Exception) -> str:
-    """Return the first sentence of one of Ray's errors, whose first line may only announce it."""
-    if "The actor is temporarily unavailable" in str(error):
-        # Followed by the number of the actor and by codes of its connection.
-        return "the head of the cluster, or another machine of it, no longer answers."
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    first = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
-    # A paragraph of advice about settings of Ray's that foveal has made.
-    return first.partition(" Potential causes include")[0] or type(error).__name__
 
 
 def _on_cards(ray: Any, device: str, workers: int) -> bool:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from foveal.cluster.train import _said
+from foveal.cluster.failures import said
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("The actor is gone.\nTraceback: ...", "The actor is gone."),
         # A line that only announces what follows says nothing.
@@ -27,7 +27,20 @@ from foveal.cluster.train import _said
         ),
         ("Training failed:", "Training failed:"),
         ("", "RuntimeError"),
+        # Which versions do not match is on the further lines.
+        (
+            "Version mismatch: The cluster was started with:\n    Ray: 2.54.0\n",
+            "Version mismatch: The cluster was started with: Ray: 2.54.0",
+        ),
+        # The first lines of a traceback say where, its last exception says what.
+        (
+            'ray::Work.run() (pid=7)\n  File "work.py", line 3, in run\nKeyError: 1\n\nDuring '
+            'handling, another exception occurred:\n  File "work.py", line 5\n    raise OurError\n'
+            "ValueError: no room\n  for it",
+            "ValueError: no room",
+        ),
+        ('  File "work.py", line 3, in run\nKeyboardInterrupt', "KeyboardInterrupt"),
     ],
 )
-def test_the_first_sentence_of_an_error(text: str, said: str) -> None:
-    assert _said(RuntimeError(text)) == said
+def test_the_line_that_says_what_happened(text: str, expected: str) -> None:
+    assert said(RuntimeError(text)) == expected
