@@ -70,6 +70,7 @@ class Service:
         name: What errors call it.
         headers: Gives what is sent with each request, such as a key; asked each time.
         timeout_s: Longest wait for one answer.
+        is_patient: Whether an address that cannot be reached is tried again.
         wait: Waits the given seconds between tries; tests replace it.
     """
 
@@ -77,6 +78,7 @@ class Service:
     name: str
     headers: Callable[[], Mapping[str, str]] = field(default=dict)
     timeout_s: float = _TIMEOUT_S
+    is_patient: bool = True
     wait: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
@@ -152,7 +154,8 @@ class Service:
                 return self._once(request)
             except ServiceError as error:
                 pause = next(pauses, None)
-                again = repeatable and (error.status in PASSING_STATUS or not error.status)
+                passes = error.status in PASSING_STATUS or (not error.status and self.is_patient)
+                again = repeatable and passes
                 if pause is None or not (again or error.status in _NOT_BEGUN):
                     raise
                 pause += min(_LONGEST_ASKED_S, error.wait_s)

@@ -129,14 +129,16 @@ def test_nothing_can_be_fetched_where_nothing_came_of_it(send: Send, tmp_path: P
     assert caught.value.error_code == "job_nothing_yet"
 
 
-def test_where_no_cluster_answers_nothing_is_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_where_no_cluster_answers_nothing_is_sent_and_nothing_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(rest, "_FIRST_WAIT_S", 0.01)
     with pytest.raises(ServiceError, match=r"127\.0\.0\.1 cannot be reached") as caught:
         submit(Work("task", "m"), Target.parse("ray://127.0.0.1:1"), register=Register(tmp_path))
     assert "ray start --head" in str(caught.value.hint)
     assert Register(tmp_path).names() == []
+    # Threads of other tests may still be asking a cluster that has ended.
+    assert "at http://127.0.0.1:1:" not in caplog.text
 
 
 def test_a_wrong_token_is_said_and_nothing_is_registered(

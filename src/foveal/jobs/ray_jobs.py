@@ -41,6 +41,8 @@ _RESULTS = "/tmp/foveal-jobs"  # noqa: S108 - on the cluster, in a folder of the
 # A training writes a checkpoint when it is stopped; Ray's own limit is 3 s.
 _STOP_S = 300
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.5, 5.0
+# A wrong host or port is more likely than a head that takes longer.
+_ANSWER_S = 10.0
 _LOG_IN_MESSAGE = ", last available logs (truncated to 20,000 chars):"
 _STATES = {
     "PENDING": JobState.QUEUED,
@@ -204,13 +206,13 @@ def _authorized(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_answering(service: Service) -> None:
-    """Find that there is no dashboard, before anything is sent.
+    """Find within seconds that there is no dashboard, before anything is sent.
 
     Raises:
         ServiceError: If it cannot be reached, or refuses this user.
     """
     try:
-        service.get("/api/version")
+        replace(service, timeout_s=_ANSWER_S, is_patient=False).get("/api/version")
     except ServiceError as error:
         if error.status:
             raise
