@@ -160,7 +160,7 @@ def scores(counts: Counts) -> dict[str, float]:
 def gain(better: Counts, worse: Counts, name: str) -> dict[str, float]:
     """Return the mean paired difference with its bootstrap interval over the pictures."""
     sides = [metrics.instance_scores(counts)[name] for counts in (better, worse)]
-    return gain_of(sides[0] - sides[1])
+    return gain_of(sides[0], sides[1])
 
 
 if __name__ == "__main__":

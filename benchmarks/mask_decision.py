@@ -168,7 +168,7 @@ def gain(
         analysis.picture_dice(analysis.take_apart(np.stack(one), classes).confusion, counted)
         for one in (better, worse)
     ]
-    return gain_of(sides[0] - sides[1])
+    return gain_of(sides[0], sides[1])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from foveal.metrics import Interval, bootstrap, overlap_scores
+from foveal.metrics import Interval, bootstrap, overlap_scores, paired_difference
 from foveal.tasks.segment import analysis
 from foveal.tasks.segment.options import SegmentOptions, counted_labels
 from mask_sets import Pictures
@@ -20,11 +20,16 @@ Rows = NDArray[np.float64]
 OURS, PLAIN = "foveal", "plain"
 
 
-def gain_of(difference: NDArray[np.float64]) -> dict[str, float]:
-    """Return the mean of paired differences with its bootstrap interval over the pictures."""
-    draws = np.random.default_rng(0).choice(difference, (2000, len(difference)))
-    low, high = np.quantile(np.nanmean(draws, axis=1), (0.025, 0.975)).tolist()
-    return {"mean": float(np.nanmean(difference)), "low": low, "high": high}
+def gain_of(better: NDArray[np.float64], worse: NDArray[np.float64]) -> dict[str, float]:
+    """Return the mean paired difference with its bootstrap interval over the pictures.
+
+    Args:
+        better: (N,) score of each picture, NaN where it is undefined.
+        worse: (N,) the other score of the same pictures.
+    """
+    known = ~np.isnan(better - worse)
+    gain = paired_difference(worse[known], better[known])
+    return {"mean": float(gain), "low": gain.low, "high": gain.high}
 
 
 def score(pictures: Pictures, masks: Mapping[str, NDArray[np.uint8]], test: Sequence[Path]) -> Rows:
