@@ -21,7 +21,7 @@ def refusing(problem: str) -> Iterator[None]:
     """Convert any exception raised in the block to an `ImageError`.
 
     Args:
-        problem: What could not be done, without a full stop: "The GIF picture cannot be decoded".
+        problem: Message without a full stop, such as "The GIF picture cannot be decoded".
 
     Raises:
         ImageMemoryError: If the memory did not suffice.

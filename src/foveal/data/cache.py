@@ -73,8 +73,8 @@ class Cache:
 
     Attributes:
         directory: Where it is.
-        pipeline: What the pictures went through; of a tiled one only `scale`.
-        scan: What was learnt by decoding them.
+        pipeline: Pre-processing of the pictures; of a tiled one only `scale`.
+        scan: Scan of the same samples, made while decoding.
         sizes: (N, 2) int64, height and width of what is kept; 0 for unreadable pictures.
         pixels: (N, C) int64, how many pixels of each of the source's classes; no columns where it
             has no masks.

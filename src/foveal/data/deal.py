@@ -22,7 +22,7 @@ class Unit:
 
     Attributes:
         positions: In the source.
-        content: What they hold, the same whatever they are called.
+        content: Digests of their files, 16 bytes each, sorted and joined.
         labels: Label → number of samples that have it.
     """
 

@@ -69,7 +69,8 @@ class NameLabels:
     """Labels in the names of the pictures.
 
     Attributes:
-        label_regex: What finds them there; None for the whole name but its ending and a number.
+        label_regex: Regular expression whose first group is the label; None takes the name without
+            its suffix and a number at its end.
     """
 
     label_regex: str | None

@@ -35,14 +35,14 @@ class ImageHeader:
     """The header of a picture file.
 
     Attributes:
-        format: What its content says, whatever the file is called.
+        format: Format by its content; the name of the file has no influence.
         height: Upright, in pixels.
         width: Upright, in pixels.
         orientation: EXIF orientation, 1-8, of the stored pixels.
         channels: Stored components where the header says so cheaply (JPEG), else 0.
         largest: (height, width) of the largest coded part where a picture consists of several
             (AVIF, HEIC, tiles of a TIFF), else None.
-        parts: How many strips or tiles a TIFF lists, else 0.
+        parts: Number of strips or tiles of a TIFF; 0 for other formats.
     """
 
     format: Format

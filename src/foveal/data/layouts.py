@@ -21,7 +21,7 @@ def open_source(location: str | Path, options: SourceOptions | None = None) -> S
 
     Args:
         location: A folder, a labels file, an array file, or a URL of one.
-        options: What the recipe and the task say, or None to find out everything.
+        options: Reading options of the recipe and the task; None detects everything.
 
     Raises:
         DataError: If nothing is there, or nothing that can be read.

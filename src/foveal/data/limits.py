@@ -23,7 +23,7 @@ class DecodeLimits:
         max_bytes: Size of the file.
         max_pixels: Height times width, as the header states them. It bounds the time and the memory
             of decoding, too; see `foveal.data.bounds`.
-        hint: What to do about it; `{}` stands for `bytes` or `pixels`.
+        hint: Hint of the error; `{}` stands for `bytes` or `pixels`.
     """
 
     max_bytes: int

@@ -22,8 +22,8 @@ def open_picture(storage: Storage, name: str, limits: DecodeLimits) -> Opened:
     """Open a picture for reading in parts: TIFF as it lies on disk, however large.
 
     Args:
-        storage: Where it is.
-        name: Its name there.
+        storage: Storage of the picture.
+        name: Name of the picture in the storage.
         limits: Limits for what is decoded whole.
 
     Raises:
@@ -40,8 +40,8 @@ def picture_size(storage: Storage, name: str, limits: DecodeLimits) -> tuple[int
     """Return the upright (height, width) of a picture, from its header alone.
 
     Args:
-        storage: Where it is.
-        name: Its name there.
+        storage: Storage of the picture.
+        name: Name of the picture in the storage.
         limits: Limits for a file that is not on this machine; it is read whole.
 
     Raises:

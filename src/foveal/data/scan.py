@@ -39,7 +39,7 @@ class Scan:
         files: (N, 2) float32, bytes of each file and its JPEG quality, see
             `foveal.data.file_facts.FileFacts`; NaN without a file.
         words: (N, 2) int32, positions of each file's format and maker in `names`.
-        names: What `words` refers to; the first is empty.
+        names: Words that `words` refers to; the first is empty.
         errors: Position → (code, message) of the unreadable samples.
     """
 

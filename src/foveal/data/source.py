@@ -78,7 +78,7 @@ class Sample:
         raw: The target as found, or None when the sample has no label.
         split: The side that the source states, or None.
         group: Samples of one group stay on one side; None for no group.
-        weight: How much the sample counts in training; >= 0.
+        weight: Weight of the sample in training; >= 0.
     """
 
     id: str
@@ -96,7 +96,7 @@ class Loaded:
     Attributes:
         picture: Upright RGB.
         digest: 16 bytes, of the file's bytes or of the array.
-        facts: What its file says besides the picture; None where it has no file.
+        facts: Properties of the file other than the picture; None if there is no file.
     """
 
     picture: Picture
@@ -124,9 +124,9 @@ class Source(ABC):
 
     Attributes:
         location: As the user gave it.
-        layout: What was found, in words for people.
+        layout: Layout of the data, in words.
         samples: In a fixed order.
-        findings: What the reader passed over or found wrong.
+        findings: Findings of the reader about skipped or faulty files.
     """
 
     holds_lock: ClassVar[bool] = False

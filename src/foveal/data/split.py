@@ -63,11 +63,11 @@ def assign_splits(
     Args:
         samples: Samples of the source.
         scan: Scan of the same samples.
-        shares: How large the parts shall be.
+        shares: Sizes of the parts.
         seed: Another seed, another split.
         near_distance: Largest distance, in bits of the perceptual hash.
         target: Kind of label.
-        copies: What `find_copies` returns for the usable samples, if it is known already.
+        copies: Result of `find_copies` for the usable samples, if it is known already.
 
     Returns:
         (N,) int8: 0 train, 1 val, 2 test, -1 unreadable or unlabelled; and findings.
@@ -132,7 +132,7 @@ def assign_folds(
         seed: Another seed, other folds.
         near_distance: Largest distance, in bits of the perceptual hash.
         target: Kind of label.
-        copies: What `find_copies` returns for these samples, if it is known already.
+        copies: Result of `find_copies` for these samples, if it is known already.
 
     Returns:
         (N,) int8 in [-1, folds).
@@ -188,7 +188,7 @@ def find_units(
         positions: (n,) positions of the usable samples.
         near_distance: Largest distance, in bits of the perceptual hash.
         target: Kind of label.
-        copies: What `find_copies` returns for them.
+        copies: Result of `find_copies` for these samples.
     """
     known = chain(_group_pairs(samples, positions), copies.pairs.tolist())
     kinds = kinds_of(samples) if target == "text" else None

@@ -55,7 +55,7 @@ class IsolatedDecoder:
     process cannot do.
 
     Args:
-        processes: How many decode at the same time; further threads wait.
+        processes: Number of processes; further threads wait for a free one.
         timeout_s: Longest time that a picture may take.
 
     Raises:
@@ -186,7 +186,7 @@ class _Process:
     """A decoding process.
 
     Attributes:
-        number: What the first process knows it by.
+        number: Number by which the first process knows it.
         channel: To ask it.
         memory: Descriptor of memory that it shares: for the file, and then for the pixels.
     """

@@ -52,7 +52,7 @@ def limit_memory(used: int, file_bytes: int, max_pixels: int) -> None:
     """Limit the memory and the output file for the next picture.
 
     Args:
-        used: What this process took before.
+        used: Memory of this process before the picture, in bytes.
         file_bytes: Size of the picture's file.
         max_pixels: Most pixels that it may have.
     """

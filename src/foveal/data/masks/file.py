@@ -67,7 +67,7 @@ def read_mask_file(storage: Storage, name: str, limits: DecodeLimits) -> MaskFil
 
     Args:
         storage: Where it is.
-        name: Its name there.
+        name: Name of the mask in the storage.
         limits: For all but TIFF, which may be as large as the pictures that are read in parts.
 
     Raises:

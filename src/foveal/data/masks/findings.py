@@ -106,7 +106,7 @@ def content_findings(
     Args:
         samples: All of the source.
         looks: At the masks that can be used.
-        values: What their values mean.
+        values: Meaning of the masks' values.
     """
     empty = [sample.id for sample in samples if sample.raw == (BACKGROUND,)]
     if len(values.classes) > 1:

@@ -37,7 +37,7 @@ def find_values(counts: Sequence[MaskCount], names: MaskNames | None) -> MaskVal
 
     Args:
         counts: Counts of all masks that could be read; counted as colours where `needs_colors`.
-        names: What a file calls the values, or None.
+        names: Names of the values from a file, or None.
 
     Raises:
         DataError: If the values can be no classes, or can be understood in two ways.

@@ -29,7 +29,7 @@ class MaskNames:
     """Class names of mask values from a file.
 
     Attributes:
-        file: Its name.
+        file: Name of the file.
         are_colors: Whether the values are colours, 0xRRGGBB, or else ids.
         names: Value → name of the class, or None for pixels to be ignored.
     """
@@ -52,8 +52,8 @@ def parse_names(file: str, text: str) -> MaskNames | None:
     The name `ignore` marks pixels that are neither trained on nor measured.
 
     Args:
-        file: Its name.
-        text: What is in it.
+        file: Name of the file.
+        text: Content of the file.
 
     Raises:
         DataError: If it cannot be understood; names the file and the line.

@@ -74,7 +74,7 @@ class _Place:
 
     Attributes:
         name: Name of the file.
-        role: What its folder says it is.
+        role: Role that its folder gives it.
         folders: All folders on its way but the one that says the role; sides by their short names.
         stem: Without its ending and the number of its channel.
         channel: Channel of an nnU-Net picture, else empty.
@@ -101,7 +101,7 @@ def find_pairs(listing: Listing, sides: Mapping[str, SplitName]) -> MaskPairs | 
 
     Args:
         listing: Listing of the folder.
-        sides: What people call the sides of a split, in lower case.
+        sides: Word for a side of a split, in lower case → name of the side.
 
     Raises:
         DataError: If two masks have an equal claim to a picture.

@@ -22,7 +22,7 @@ class MaskFiles:
     Attributes:
         storage: Where they are.
         files: Sample id → name of its mask, of those that can be used.
-        values: What the masks' values mean.
+        values: Meaning of the masks' values.
         limits: Limits of a mask that is no TIFF: those of the pictures.
         objects: Whether each value is an object of its own.
     """

@@ -29,7 +29,7 @@ class CocoPicture:
 
     Attributes:
         file: `file_name` as it stands there.
-        drawing: Its regions: crowds first, so that what is outlined within one is known.
+        drawing: Regions; crowds come first, so that objects outlined in one are drawn over it.
         problem: Why its annotations cannot be used, or None.
     """
 

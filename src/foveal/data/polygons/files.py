@@ -97,7 +97,7 @@ def find_sides(ways: Mapping[str, str], sides: Mapping[str, SplitName]) -> dict[
 
     Args:
         ways: Name of the picture → the folders or the name of the file that may name a side.
-        sides: What people call the sides, in lower case.
+        sides: Word for a side, in lower case → name of the side.
     """
     found: dict[str, SplitName] = {}
     for picture, way in ways.items():

@@ -19,11 +19,11 @@ class ShapeLook:
     """Scan of a picture and its shapes.
 
     Attributes:
-        picture: Its name.
+        picture: Name of the picture.
         file: Name of the file with its shapes, or None when there is none.
         size: (height, width) of the picture, or None when it was not looked at.
-        drawing: Its shapes, or None when they cannot be used.
-        error: Why not.
+        drawing: Shapes of the picture, or None if they cannot be used.
+        error: Reason why the shapes cannot be used, or None.
     """
 
     picture: str

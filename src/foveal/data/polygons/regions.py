@@ -42,7 +42,7 @@ class Shape:
 
     Attributes:
         label: Name of its class; None where nobody says what is there.
-        rings: Its outlines, of three corners or more.
+        rings: Outlines, each of at least three corners.
         rule: Which points are inside where rings lie in each other.
     """
 
@@ -80,7 +80,7 @@ class Drawing:
     Attributes:
         regions: In the order of drawing: later ones lie over earlier ones.
         size: (height, width) of the picture as the file states it, or None.
-        degenerate: How many were passed over, because they have fewer than three corners.
+        degenerate: Number of outlines that were skipped for having fewer than three corners.
     """
 
     regions: tuple[Region, ...]

@@ -29,7 +29,7 @@ class Drawings:
     Attributes:
         storage: Where they are.
         classes: Their positions are the values of the masks.
-        values: What a shape is called → value. More than `classes` where several words mean one.
+        values: Label of a shape → value; more than `classes` if several labels mean one class.
         sizes: Sample id → (height, width) in pixels, of those with a drawing that can be used.
         files: Sample id → name of the file with its shapes.
         drawings: Sample id → its shapes, where a file holds those of many pictures.

@@ -113,7 +113,7 @@ def parse_path(data: str, tolerance: float) -> list[list[complex]]:
 
     Args:
         data: The `d` attribute.
-        tolerance: How far edges may be from the curve, in units of the path; > 0.
+        tolerance: Largest distance of an edge from the curve, in units of the path; > 0.
 
     Raises:
         ImageError: If it cannot be understood, or has too many points.

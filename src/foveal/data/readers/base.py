@@ -55,8 +55,8 @@ class Place:
         """Return the name of the table of labels, or None when there is none.
 
         Args:
-            names: What it is called in a folder, in lower case.
-            suffixes: How the one file may end, whatever its name.
+            names: Accepted file names, in lower case.
+            suffixes: Accepted suffixes if there is only one file, whatever its name.
 
         Raises:
             DataError: If a folder has several.
@@ -82,9 +82,9 @@ class Place:
         """Return the source of picture files.
 
         Args:
-            layout: What was found, in words; the sides that the samples state are added.
+            layout: Layout in words; the sides that the samples state are added.
             samples: Their ids are names in the storage.
-            findings: What was passed over or found wrong.
+            findings: Findings about skipped or faulty files.
             masks: The masks of the samples, if they have any.
             labelled_by: Where the labels are.
         """

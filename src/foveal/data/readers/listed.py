@@ -44,8 +44,8 @@ class Listed:
     """A table of pictures.
 
     Attributes:
-        table: Its name in the storage; the names in it are relative to its folder.
-        rows: Its rows.
+        table: Name of the table in the storage; names in it are relative to its folder.
+        rows: Rows of the table.
         split: The side of all of its pictures; None where the rows say it, if anything does.
     """
 
@@ -72,8 +72,8 @@ def read_listed(
 
     Args:
         place: Where it is.
-        table: Its name there.
-        options: What a label is, and its column.
+        table: Name of the table in the storage.
+        options: Kind of label, and its column.
         split: The side of all of its pictures.
 
     Raises:
@@ -172,7 +172,7 @@ def picture_resolver(
 
     Args:
         storage: Where the pictures are.
-        listing: What lies there.
+        listing: Listing of the storage.
         within: The folder that the table is in, see `Listed.within`.
     """
     files = frozenset(listing.files)

@@ -182,7 +182,7 @@ def missing_column(
     """Return the error for a table without a column, with the nearest one that there is.
 
     Args:
-        name: What the table is called.
+        name: Name of the table.
         key: `image` or `label`.
         header: Names of its columns.
         label_column: Name that was asked for.

@@ -29,7 +29,7 @@ class TiffColors:
     Attributes:
         table: (2**bits,) uint8 brightness or (2**bits, 3) uint8 colour of each stored value; None
             where the values are 8-bit brightness themselves.
-        channels: How many of a pixel's values are its colour: 1 or 3.
+        channels: Number of a pixel's values that are its colour: 1 or 3.
         alpha: `ExtraSamples` of the value after them: 1 premultiplied, 2 straight; 0 for none.
     """
 
@@ -74,7 +74,7 @@ def find_colors(page: Any, name: str) -> TiffColors:
 
     Args:
         page: A `tifffile.TiffPage`.
-        name: What the picture is called in errors.
+        name: Name of the picture in errors.
 
     Raises:
         ImageFormatError: If its values have no agreed colours.

@@ -35,7 +35,7 @@ class Directory:
         width: As stored, in pixels.
         orientation: 1-8, as EXIF numbers them.
         tile: (height, width) of its tiles, which may be larger than the picture; None for strips.
-        parts: How many strips or tiles are listed.
+        parts: Number of strips or tiles.
     """
 
     height: int

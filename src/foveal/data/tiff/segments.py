@@ -54,9 +54,9 @@ class Segments:
         offsets: Where each begins in the file; 0 with a count of 0 for one that was never written.
         counts: Bytes of each.
         fill: The value of what was never written.
-        decode: How one is decoded.
+        decode: Function that decodes a segment.
         source: The file, or its bytes.
-        name: What the picture is called in errors.
+        name: Name of the picture in errors.
         kept: Decoded segments.
     """
 
@@ -194,7 +194,7 @@ def find_segments(page: Any, source: Path | bytes, name: str, cache_bytes: int) 
     Args:
         page: A `tifffile.TiffPage`.
         source: The file, or its bytes.
-        name: What the picture is called in errors.
+        name: Name of the picture in errors.
         cache_bytes: Bound on the decoded segments that are kept.
 
     Raises:
