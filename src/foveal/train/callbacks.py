@@ -98,7 +98,7 @@ class ProgressReport:
     """Reports each stage to a `Progress`: loss, metric, pictures per second, time left.
 
     Args:
-        progress: What draws.
+        progress: Progress to report to.
         metric: The validation metric to show.
         clock: Seconds; replaced in tests.
     """

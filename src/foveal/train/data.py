@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     """The batch of a step, or this process's share of it.
 
     Attributes:
-        inputs: What the network takes.
+        inputs: Inputs of the network.
         targets: Name → tensor, first axis the sample.
         share: Which rows of the whole batch these are.
     """
@@ -79,7 +79,7 @@ class Reader(ABC):
         """Return the batch.
 
         Args:
-            values: What `read` gave, on the device.
+            values: Result of `read`, on the device.
             targets: The windows' rows of the targets' tensors, on the device.
             seeds: Number of the epoch and of the batch in it: the seed of whatever is random.
             share: Which rows of the whole batch these are.

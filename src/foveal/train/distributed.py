@@ -34,7 +34,7 @@ class Group:
 
     Attributes:
         rank: Number of this process; number 0 writes and decides.
-        world: How many there are.
+        world: Number of processes.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Group:
         """Return the group of `torch.distributed`, or a group of one if it is not initialised.
 
         Args:
-            timeout_s: How long one process may keep the others waiting.
+            timeout_s: Longest time that one process may keep the others waiting.
         """
         group = cls()
         if dist.is_available() and dist.is_initialized():

@@ -77,7 +77,7 @@ class FeatureFile:
 
         Args:
             chosen: (n,) which pictures, in the order that they shall have.
-            views: How many views.
+            views: Number of views.
         """
         return replace(self, count=len(chosen), views=views, chosen=chosen, stored=self.count)
 
@@ -142,7 +142,7 @@ def cache_features(
         device: Where to compute.
         progress: Hears of the pictures done.
         augment: Makes the views after the first.
-        views: How many views; more than one needs `augment`.
+        views: Number of views; more than one needs `augment`.
         seed: Seed of the augmentation.
         batch_size: Pictures at a time.
         group: The processes that train together: each computes some of the batches.

@@ -43,7 +43,7 @@ class Rows:
         weights: (n,) float32, how much each row counts.
         fold: (n,) int64, rows of one number are left out together; all 0 to leave out none.
         several: Whether any number of labels applies (sigmoid), instead of one (softmax).
-        early: How many of the first columns are of earlier levels of the backbone than the last.
+        early: Number of first columns that are from earlier levels of the backbone than the last.
         label_weights: (C,) float32, factors on the labels' terms of the loss; None for 1 each.
     """
 
@@ -70,7 +70,7 @@ class Regression:
         weight: (C, D) float32.
         bias: (C,) float32.
         strength: That of its penalty.
-        early: What the early columns were multiplied by.
+        early: Factor on the early columns.
         loss: Mean cross entropy of the rows out of fold; in fold where there is only one.
     """
 
@@ -90,8 +90,8 @@ def fit_regression(
     """Fit a model to all rows, with the penalty that cross-validation finds best.
 
     Args:
-        rows: What is learnt from.
-        strengths: What is tried of the penalty, the strongest first.
+        rows: Rows to fit to.
+        strengths: Strengths of the penalty to try, the strongest first.
         tried: Told how many of `EARLY` were tried.
     """
     if not bool(torch.isfinite(rows.features).all()):

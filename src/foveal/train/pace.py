@@ -26,7 +26,7 @@ class Pace:
         progress: Share of the schedule that is done, in [0, 1].
         step_s: Seconds of a step, or None before it was measured.
         validation_s: Seconds of a validation, or None before it was measured.
-        last_validations: How many validations follow the last step.
+        last_validations: Number of validations after the last step.
     """
 
     steps_per_epoch: int

@@ -66,11 +66,11 @@ class Stage:
     Attributes:
         name: For the history ("head", "full").
         loader: Where the batches come from.
-        epochs: How many epochs at most; None for as many as the budget allows.
+        epochs: Largest number of epochs; None for as many as the budget allows.
         lr: The highest learning rate.
         lr_factor: Parameter name → factor on the learning rate; 0 freezes the parameter, and a
             module all of whose parameters are frozen keeps its batch statistics.
-        forward: How the model is run on the loader's inputs.
+        forward: Function that runs the model on the loader's inputs.
         validate: Instead of the fit's own (on cached features, say).
         skip_from: The stage is left out when the best value of the metric so far is at least this.
         budget_share: Share of the time left, relative to the shares of this and all later stages;
@@ -135,11 +135,11 @@ class EpochRecord:
         step: Steps done over all stages at its end.
         lr: Learning rate of its last step.
         losses: Mean over its samples of everything that `TaskTraining.losses` gave.
-        metrics: What `validate` gave.
+        metrics: Validation metrics, as `validate` returned them.
         seconds: Training and validation.
         samples_per_s: Samples per second of training alone.
         is_best: Whether its weights are the best so far; False in a fit that chooses nothing.
-        confused: What `validate` gave.
+        confused: Label → number of confusions, as `validate` returned it.
     """
 
     stage: str

@@ -26,7 +26,7 @@ class Draw:
 
     Attributes:
         positions: (n,) int64, rows of the targets' tensors.
-        windows: What is read.
+        windows: Windows to read.
     """
 
     positions: NDArray[np.int64]
@@ -163,7 +163,7 @@ class CachedViews(Sampler):
 
     Args:
         order: The order of the pictures.
-        views: How many views of each picture there are; row = view * count + picture.
+        views: Number of views of each picture; row = view * count + picture.
     """
 
     def __init__(self, order: BatchOrder, views: int) -> None:

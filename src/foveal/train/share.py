@@ -15,10 +15,10 @@ class Share:
     """The rows of a batch that one process works on.
 
     Attributes:
-        begin: Its first row.
-        end: The row after its last one.
+        begin: First row.
+        end: Row after the last one.
         total: Rows of the whole batch.
-        copies: How many processes work on each row: 1, or all of them where a batch has fewer
+        copies: Number of processes that work on each row: 1, or all of them if a batch has fewer
             rows than there are processes.
     """
 

@@ -82,7 +82,7 @@ class RunState:
 
     Attributes:
         model: The network, trained in place.
-        ema: Its moving average, or None.
+        ema: Moving average of its weights, or None.
         scaler: Scaler of the loss; does nothing outside float16.
         stage: Number of stages that are done.
         epoch: Number of epochs done over all stages.

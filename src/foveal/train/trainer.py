@@ -125,7 +125,7 @@ class Trainer:
         Args:
             model: Moved to the device.
             training: Gives the losses.
-            stages: What to do, in order.
+            stages: Stages, in order.
             validate: Measures the model after every epoch.
             metric: The name in what `validate` gives by which weights are compared.
             label_weights: (C,) float32, handed to the losses.
