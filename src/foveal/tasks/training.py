@@ -151,7 +151,7 @@ class TaskTraining(ABC, Generic[TaskT]):
 
         Args:
             recipe: With the backbone and the sides of the model input.
-            facts: What a sample of the pictures says.
+            facts: Facts from a sample of the pictures.
 
         Returns:
             As `choose`.

@@ -42,7 +42,7 @@ def choose_ink(pipeline: PipelineOptions, facts: DataFacts) -> Recipe:
 
     Args:
         pipeline: With the sides of the model input.
-        facts: What a sample of the pictures says.
+        facts: Facts from a sample of the pictures.
     """
     stroke_px = facts.stroke * _longer_side(pipeline, facts)
     if not facts.is_ink:

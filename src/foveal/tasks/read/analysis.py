@@ -35,8 +35,8 @@ def row(
     """Return one sample's row; see `ROW_LAYOUT`.
 
     Args:
-        text: What was read.
-        target: What is there.
+        text: Reading.
+        target: True text.
         confidence: Confidence of the whole text, in [0, 1].
         value: Exact value of `text`, None where it has none.
         target_value: Exact value of `target`, None where it has none (a division by zero).
@@ -102,8 +102,8 @@ def analyse(
     """Return the details of an evaluation as JSON values (undefined is null).
 
     Args:
-        texts: What was read, for each sample.
-        targets: What is there.
+        texts: Reading of each sample.
+        targets: True text of each sample.
         confidences: Confidences of the whole texts, in [0, 1].
         values: (exact value of the answer, of the truth), None where there is none; empty
             unless `has_value`.

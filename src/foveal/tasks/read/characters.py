@@ -21,7 +21,7 @@ class Character:
 
     Attributes:
         char: The character.
-        confidence: Its probability where it is surest, in [0, 1].
+        confidence: Largest probability of the character over its columns, in [0, 1].
         x0: Left edge in original pixels; approximate, columns are wider than strokes.
         x1: Right edge in original pixels, end open.
     """

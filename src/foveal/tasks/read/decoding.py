@@ -28,7 +28,7 @@ def decode_text(
         log_probabilities: (T, K), normalised over K; class 0 is the blank.
         alphabet: K - 1 characters.
         options: Options of the reader.
-        constraint: What `options` allow, or None for everything.
+        constraint: Constraint from `options`, or None for any text.
     """
     is_positional = options.head == "positions"
     plain: Decoded | None

@@ -76,7 +76,7 @@ def count_characters(
 
     Args:
         written: Occurrences of each character in the truths.
-        tally: What went wrong.
+        tally: Counts of the errors.
         alphabet: The characters that can be read.
     """
     wrong = tally.missed.copy()
@@ -106,8 +106,8 @@ def count_values(
     """Return how many exact values were right, and which answers have none.
 
     Args:
-        texts: What was read.
-        targets: What is there.
+        texts: Readings.
+        targets: True texts.
         values: (of the answer, of the truth); samples whose truth has no value are left out.
     """
     valued = [i for i, (_, true) in enumerate(values) if true is not None]

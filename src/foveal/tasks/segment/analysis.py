@@ -68,7 +68,7 @@ def row(
         confidence: Confidence of the answer, in [0, 1].
         objects: (C, 6) `matching.object_counts`, where objects are told apart.
         classes: C.
-        boundary_px: How far a boundary may be off and count as met.
+        boundary_px: Largest distance at which a boundary counts as met, in pixels.
     """
     confusion = confusion_counts(answer, truth, classes)
     boundary = boundary_counts(answer, truth, classes, boundary_px)

@@ -131,7 +131,7 @@ def decide(
 
     Args:
         logits: (C, rows, W), not changed.
-        calibration: Its temperature and offsets.
+        calibration: Calibration with the temperature and the offsets of the labels.
         mask: (rows, W), written; of equal scores the first label's.
         maps: (C, rows, W), written with the probabilities; None for none.
     """

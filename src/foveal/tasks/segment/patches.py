@@ -61,7 +61,7 @@ def tidy(mask: Mask, smallest: Sequence[int], holes: Sequence[int], classes: int
         smallest: Smallest patch of each label, in pixels, at most `LARGEST_AREA`; empty or 0 for
             none.
         holes: Smallest hole of each label, in pixels, at most `LARGEST_AREA`; empty or 0 for none.
-        classes: How many labels there are.
+        classes: Number of labels.
     """
     steps: tuple[tuple[Kind, Sequence[int]], ...] = (("smallest", smallest), ("holes", holes))
     for kind, limits in steps:
@@ -95,7 +95,7 @@ def find_patches(
         kind: `smallest` for the label's patches, `holes` for the holes in them.
         label: Whose.
         limit: In pixels, from 1 to `LARGEST_AREA`.
-        classes: How many labels there are.
+        classes: Number of labels.
         strip_px: Pixels in a strip, for tests.
 
     Raises:
@@ -168,7 +168,7 @@ def _neighbours(
         places: See `Patches`.
         owner: See `Patches`.
         labels: (P,) what the patches are; one that fills the picture has no border and stays so.
-        classes: How many labels there are.
+        classes: Number of labels.
     """
     count = len(labels)
     height, width = window.shape

@@ -28,7 +28,7 @@ def vote(
     Args:
         predictions: At least one, of the same picture and labels.
         objects: Positions of the labels whose objects are told apart.
-        core_px: How far a pixel inside an object is from its edge, where there are no maps.
+        core_px: Distance of a core from the edge of its object, in pixels, if there are no maps.
     """
     first = predictions[0]
     offsets = _mean_offsets(predictions)
