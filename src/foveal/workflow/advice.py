@@ -21,7 +21,7 @@ def advice(manifest: Manifest, recipe: Recipe, result: FitResult) -> str | None:
     Args:
         manifest: The measured bundle's.
         recipe: Resolved.
-        result: How the training ended.
+        result: Result of the training.
     """
     if manifest.calibration.not_usable is None:
         return None

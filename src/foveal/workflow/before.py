@@ -31,7 +31,7 @@ class BesideBefore:
 
     Attributes:
         start: Name of the model before.
-        version: Its version.
+        version: Version of that model.
         metric: Title of the primary metric, which all values are of.
         changes: The labels.
         samples: Validation pictures whose labels the model before knows.
@@ -136,7 +136,7 @@ def beside_before(
 
     Args:
         start: The model before.
-        evaluation: How the new model does on the validation pictures.
+        evaluation: Evaluation of the new model on the validation pictures.
         prepared: The data.
         progress: Receives the progress.
     """

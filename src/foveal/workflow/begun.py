@@ -24,7 +24,7 @@ def begun_before(runs: Runs, recipe: Recipe, task: str, name: str, key: str) -> 
         recipe: As the user gave it.
         task: The run's task.
         name: Name that the run was to have; it may have got a number.
-        key: What the run was begun with.
+        key: Key that the run was started with.
 
     Raises:
         RemoteError: If a run at a URL cannot be read.

@@ -59,7 +59,7 @@ def check_source(
 
     Args:
         data: As for `foveal train`.
-        recipe: What is given about reading and dividing the data.
+        recipe: Settings given for reading and dividing the data.
         progress: Receives the progress.
         answer: Adds what the checks with a network look at; None leaves them out.
         predictions: `predictions.csv` by which labels are checked, in place of answers that

@@ -43,7 +43,7 @@ def resolve(
 
     Args:
         recipe: As the user gave it.
-        facts: What a sample of the pictures says.
+        facts: Facts from a sample of the pictures.
         training: The task's torch half; its wishes come first.
         pretrained_at_hand: Whether the default backbone's weights are installed.
 

@@ -51,7 +51,7 @@ def clean_data(
 
     Args:
         data: A folder, or a table in one.
-        recipe: What is given about reading the data.
+        recipe: Settings given for reading the data.
         auto: Whether findings are dealt with by `foveal.curation.rules` too.
         only: Ids of findings; then nothing else is dealt with.
         steps: Page steps that all other pictures go through; none leaves them as they are.

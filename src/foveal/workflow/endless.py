@@ -72,7 +72,7 @@ class EndlessLoader:
         limits: Limits for pictures.
         directory: Where the sets are kept, one folder each.
         every: Epochs on one set, at least 1.
-        epochs: How many there will be, or None when nobody knows.
+        epochs: Number of epochs, or None if it is unknown.
         focus: Share of the characters that are drawn from those confused; see `Kind.favouring`.
         group: The processes that train together: one draws, the others open what it drew.
     """

@@ -39,7 +39,7 @@ class Exported:
     Attributes:
         to: Name of the format.
         path: The file or folder, or its URL.
-        proof: How it answered in its own runtime; None where it holds the bundle's own network.
+        proof: Proof in its own runtime; None if it holds the bundle's own network.
         bytes: Size of all that was written.
         sha256: Digest of it, see `digest_of_files`.
     """
@@ -67,9 +67,9 @@ def export_model(
     Args:
         bundle: The model.
         to: Name of the format.
-        out: What to write, a path or an fsspec URL; None takes the model's name in the working
+        out: Path or fsspec URL to write to; None takes the model's name in the working
             directory.
-        options: What is asked of the format.
+        options: Options of the format.
         run: The bundle's run, if it is at hand: gives the pictures.
         data: Labelled pictures to prove the export on; None takes the validation split of the run.
         progress: Receives the progress.

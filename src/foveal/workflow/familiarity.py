@@ -67,7 +67,7 @@ def judge_folds(
     Args:
         networks: The network of each fold, in evaluation mode, without a judgement.
         shipped: The network that is trained on all pictures, likewise.
-        units: Its data.
+        units: Data of the shipped network, as batches.
         fold: (N,) fold of each sample.
         progress: Told how many pictures were looked at.
         is_frozen: Whether all have the same backbone.

@@ -48,7 +48,7 @@ def answer(
     Args:
         given: Without them.
         source: The same samples.
-        recipe: How they are read.
+        recipe: Recipe with the settings for reading them.
         cache: Folder that keeps features.
         progress: Hears of the pictures computed.
 

@@ -41,7 +41,7 @@ class HeldOut(ABC):
 
         Args:
             engine: The exported network.
-            proven: What it gave for the windows of `proven`; nothing where pictures are tiled.
+            proven: Outputs for the windows of `proven`; empty for tiled pictures.
         """
 
     @abstractmethod

@@ -57,8 +57,8 @@ class Keeper:
     """The thread that mirrors a folder to its URL.
 
     Args:
-        work: What is worked on.
-        remote: Its URL.
+        work: Folder to mirror.
+        remote: Storage at the URL.
     """
 
     def __init__(self, work: Mirrored, remote: Remote) -> None:
@@ -137,7 +137,7 @@ def bring(url: str, path: Path, *, state: State | None, stays: Callable[[str], b
     Args:
         url: Where it is kept.
         path: The folder.
-        state: What is there; None asks.
+        state: State at the URL; None asks for it.
         stays: Tells which files are of this machine alone.
 
     Raises:

@@ -28,7 +28,7 @@ class Checked:
     """Data with the report of their last check.
 
     Attributes:
-        report: What was found.
+        report: Report of the check.
         source: The data, opened as they were for the check.
         recipe: The recipe that they were opened with.
     """
@@ -53,7 +53,7 @@ def checked(
 
     Args:
         data: As for `foveal train`.
-        recipe: What is given about reading the data.
+        recipe: Settings given for reading the data.
         progress: Receives the progress of a check.
         answers: Imports what computes features; None computes none.
 

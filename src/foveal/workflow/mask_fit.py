@@ -44,7 +44,7 @@ def judge_masks(
     Args:
         given: The samples.
         source: Where the same samples are read from.
-        limits: What is too large to be read.
+        limits: Limits of files and pictures.
         units: (N,) pictures of one number are never on both sides of a fit.
         progress: Hears of the pictures read.
     """

@@ -49,7 +49,7 @@ class Order:
         spent_s: Seconds of the budget that were spent before the process was started.
         address: Where messages go.
         device: `cpu` or `cuda`.
-        timeout_s: How long one process may keep the others waiting.
+        timeout_s: Longest time that one process may keep the others waiting.
     """
 
     run: str

@@ -39,8 +39,8 @@ class Address:
 
     Attributes:
         host: Name or address of the starting process's machine.
-        port: Its port.
-        word: What keys begin with.
+        port: Port of the store.
+        word: Prefix of the keys.
     """
 
     host: str

@@ -83,7 +83,7 @@ def try_network(network: Network, task: Task, pipeline: Pipeline) -> None:
     """Train a step, export and compare: before a network of the user's own is trained for hours.
 
     Args:
-        network: Its weights and statistics are changed.
+        network: Network to try; its weights and statistics are changed.
         task: Bound.
         pipeline: Gives the size of the input.
 

@@ -49,7 +49,7 @@ class Prepared:
         pipeline: The pre-processing.
         cache: Every readable picture at the size of the model input, or for tiles at its scale.
         split: (N,) int8: 0 train, 1 val, 2 test, -1 unused.
-        findings: What readers, split and checks have to say.
+        findings: Findings of readers, split and checks.
         start: The model that the training starts from; None for new weights.
         folds: (N,) int8: fold of each sample, -1 for none; None without cross-validation. Then no
             sample is on the validation side.

@@ -42,7 +42,7 @@ class RunToTrain:
 
     Attributes:
         run: The run directory, prepared.
-        recipe: Its recipe.
+        recipe: Recipe of the run.
         extensions: Epochs that the run was extended by, in order.
         begun_s: When the work began, by `monotonic`.
     """

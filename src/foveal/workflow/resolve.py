@@ -62,7 +62,7 @@ def resolve_recipe(
         location: Where the source is, as the user gave it.
         recipe: As the user gave it.
         start: The model that the training starts from, whose settings are taken.
-        source: What is there, where it was opened before with the same settings of reading.
+        source: The opened source, if it was opened before with the same reading options.
 
     Raises:
         DataError: If nothing there is labelled, or nothing can be read.

@@ -52,7 +52,7 @@ class Start:
 
     Attributes:
         bundle: The model.
-        recipe: Its recipe.
+        recipe: Recipe of the model.
     """
 
     bundle: Bundle
@@ -138,7 +138,7 @@ class Start:
         Args:
             resolved: The recipe, with no automatic value left.
             given: Keys that the user gave.
-            samples: How many labelled pictures there are.
+            samples: Number of labelled pictures.
         """
         old, train = self.recipe, resolved.train
         reasons = dict(resolved.reasons)

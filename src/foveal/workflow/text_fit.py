@@ -66,7 +66,7 @@ def judge_texts(
     Args:
         given: The samples.
         source: Where the same samples are read from.
-        recipe: How they are read.
+        recipe: Recipe with the settings for reading them.
         units: (N,) pictures of one number are never on both sides of a fit.
         progress: Hears of the training.
     """

@@ -199,7 +199,7 @@ def extend_training(
 
     Args:
         path: The run directory, or the URL of a run.
-        epochs: How many to add.
+        epochs: Number of epochs to add.
         progress: Receives the progress.
         finish_on_interrupt: As for `run_training`.
         launch: As for `run_training`.

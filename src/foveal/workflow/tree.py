@@ -50,7 +50,7 @@ class Form:
         size: Pictures larger than this are made smaller, or with both sides brought to exactly
             these; None leaves them as they are.
         layout: Class folders, pictures beside a table, or pictures and masks.
-        column: What the column of labels is called in a table.
+        column: Name of the column of labels in a table.
     """
 
     link: Link

@@ -49,9 +49,9 @@ class ValidationBatch:
     """Some windows of the validation split.
 
     Attributes:
-        ids: What messages call them: the sample's id, and the place of a tile.
+        ids: Names in messages: the sample's id, and the place of a tile.
         inputs: (n, H, W, 3) uint8 RGB, the model inputs.
-        truths: What is true of them.
+        truths: Targets and frames of the windows.
     """
 
     ids: Sequence[str]

@@ -53,7 +53,7 @@ class Validation:
             it is called; of several processes each gives its own batches.
         options: The recipe's train section.
         precision: Number format of the forward pass.
-        forward: How the network is run on the inputs.
+        forward: Function that runs the network on the inputs.
         heard: Told of every window: its place in the order, answer, target and row.
         group: The processes that measure together.
     """

@@ -32,7 +32,7 @@ class Check:
     Attributes:
         name: `inputs`, `validation`, `pictures` or `export`.
         passed: Whether it holds.
-        words: What was found, as a sentence.
+        words: Result, as a sentence.
         figures: The same as numbers.
     """
 
@@ -68,7 +68,7 @@ def verify_bundle(
 
     Args:
         bundle: The bundle.
-        own: Its own run, if that is at hand.
+        own: Run of the bundle, if it is at hand.
         run: The run of `against`, whose validation pictures are answered, if one is at hand.
         data: Labelled pictures to take instead.
         against: The bundle to compare it with: the same answers are expected, or, of a quantised
@@ -106,7 +106,7 @@ def verify_export(
     """Verify an exported file or folder: its proof is repeated in its own runtime.
 
     Args:
-        path: What `foveal export` wrote.
+        path: File or folder that `foveal export` wrote.
         against: The bundle that it was exported from.
         run: The run whose validation pictures are answered, if one is at hand.
         data: Labelled pictures to take instead.

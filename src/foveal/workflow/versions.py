@@ -41,7 +41,7 @@ def push_model(
 
     Args:
         bundle: The bundle.
-        run: Its run, if it is at hand.
+        run: Run of the bundle, if it is at hand.
         store: Where to.
         name: Name of the model there.
         parent: The version to compare it with; None takes the current one.
@@ -78,7 +78,7 @@ def pin_test_set(
         data: As for `foveal evaluate`.
         split: Use only this part of the data.
         label_regex: Finds the label in a file name.
-        tolerance: How much worse the primary metric of a new version may be, in [0, 1].
+        tolerance: Allowed decrease of the primary metric of a new version, in [0, 1].
         progress: Receives the progress.
 
     Raises:

@@ -69,10 +69,10 @@ class WatchedPictures:
         """Take in the answer to a window.
 
         Args:
-            position: Its place in the order of validation.
+            position: Position of the window in the order of validation.
             prediction: The answer, of the uncalibrated network.
             target: The parsed target.
-            row: What the task's `measure` gave.
+            row: Row from the task's `measure`.
         """
         number = self._chosen.get(position)
         if number is None:

@@ -74,7 +74,7 @@ def fit_to_budget(
     Args:
         recipe: As the user gave it, with a time budget.
         resolved: The same with every choice made for training without a limit.
-        facts: What a sample of the pictures says.
+        facts: Facts from a sample of the pictures.
         training: The task's torch half.
         again: Makes all choices anew under a recipe.
         timed: Times a recipe's network; None does so on this machine.
