@@ -169,7 +169,7 @@ def judge(
     answers = answer_out_of_fold(rows, [(f"{label:04}",) for label in labels], units)
     if answers is None:
         raise SystemExit("too few pictures")
-    noise = fit_noise(np.log(answers.scores + 1e-9), labels, is_calibrated=True)
+    noise = fit_noise(np.log(answers.scores + 1e-9), labels, temperatures=(1.0,))
     return noise.wrong, noise.other, answers.scores
 
 

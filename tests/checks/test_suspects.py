@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from foveal.checks import CheckInput, run_checks
-from foveal.checks.answering import answer_out_of_fold
+from foveal.checks.answering import answer_out_of_fold, recalibrate
 from foveal.checks.folds import compress, deal_folds
 from foveal.checks.neighbours import nearest, outlyingness
 from foveal.checks.noise import fit_noise
@@ -98,11 +98,39 @@ def test_scores_are_the_share_of_wrong_labels() -> None:
     looked_at = given(drawn(truth, apart=2.5), [(f"c{i}",) for i in labels])
     answers = looked_at.out_of_fold
     assert answers is not None
-    chance = fit_noise(np.log(answers.scores + 1e-9), labels, is_calibrated=True).wrong
+    chance = fit_noise(np.log(answers.scores + 1e-9), labels, temperatures=(1.0,)).wrong
     is_wrong = np.isin(np.arange(len(truth)), wrong)
     for low, high in ((0.0, 0.1), (0.1, 0.5), (0.5, 0.9), (0.9, 1.01)):
         inside = (chance >= low) & (chance < high)
         assert abs(chance[inside].mean() - is_wrong[inside].mean()) < 0.12
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_answers_that_were_calibrated_on_wrong_labels_are_sharpened(several: bool) -> None:
+    # The logits of calibrated answers, halved.
+    truth = np.arange(400) % 2
+    labels, wrong = flipped(truth, 0.1, seed=3)
+    logits = np.random.default_rng(3).normal(3, 2, 400) / 2
+    of_truth = 1 / (1 + np.exp(-logits))
+    scores = np.where(np.eye(2)[truth] == 1, of_truth[:, None], 1 - of_truth[:, None])
+    scores = scores.astype(np.float32)
+    raws = [(f"c{i}",) for i in labels]
+    if several:
+        scores = np.concatenate([scores, np.full((400, 1), 0.5, np.float32)], axis=1)
+        raws = [(*raw, "often") if i % 4 < 2 else raw for i, raw in enumerate(raws)]
+
+    def doubted(values: NDArray[np.float32]) -> set[int]:
+        given = np.log(values[:, :2] + 1e-9)
+        return set(np.flatnonzero(fit_noise(given, labels, temperatures=(1.0,)).wrong >= 0.5))
+
+    sharp = recalibrate(scores, raws, ("c0", "c1", "often")[: scores.shape[1]])
+    right = doubted(sharp) & set(wrong.tolist())
+    assert len(doubted(scores)) <= 0.1 * len(wrong)
+    assert len(right) >= 0.6 * len(wrong)
+    # The model itself is wrong on one answer in 15.
+    assert len(right) >= 0.7 * len(doubted(sharp))
+    if several:
+        assert sharp[:, 2] == pytest.approx(0.5)
 
 
 def test_a_rare_class_is_not_taken_for_wrong_labels() -> None:

@@ -153,6 +153,15 @@ def test_predictions_that_say_nothing_of_these_labels_are_refused(
     assert "\n" not in caught.value.message
 
 
+def test_few_predictions_check_nothing(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [answered(f"circle/{i}.png", 0.01) for i in range(10)]
+    path = write(tmp_path / "predictions.csv", rows)
+    assert suspects(foveal.check(photos, predictions=path, verbose=False)) == []
+    assert "has only 10 of them" in caplog.text
+
+
 def test_a_run_without_predictions_is_refused(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Cannot read"):
         foveal.check(photos, predictions=tmp_path / "missing", verbose=False)

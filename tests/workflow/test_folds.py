@@ -129,10 +129,11 @@ def test_the_answers_out_of_fold_check_the_labels(model: foveal.Model, photos: P
     source = open_for(photos, Recipe())
     answers = predicted(predictions_file(run_of(model)), source, "labels")
     expected = {row["image"]: row for row in table(run_of(model) / "predictions.csv")}
+    assert answers is not None
     assert answers.labels == ("circle", "square")
-    for sample, scores in zip(source.samples, answers.scores.tolist(), strict=True):
-        row = expected[sample.id]
-        assert scores == pytest.approx([float(row["score:circle"]), float(row["score:square"])])
+    circles = [float(expected[sample.id]["score:circle"]) for sample in source.samples]
+    # Calibrated anew, at another temperature: in the same order.
+    assert np.array_equal(np.argsort(circles), np.argsort(answers.scores[:, 0]))
 
 
 def test_report_card_and_promise_say_where_the_figures_come_from(model: foveal.Model) -> None:

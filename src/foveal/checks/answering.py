@@ -1,4 +1,4 @@
-"""Compute out-of-fold answers from features and labels."""
+"""Compute out-of-fold answers from features and labels, or calibrate those of a run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from foveal.checks.base import OutOfFold
 from foveal.checks.folds import Floats, answer_classes, answer_each, deal_folds
+from foveal.checks.noise import CALIBRATED, fit_noise
 from foveal.types import RawTarget
 
 # Fewer pictures, or a single class, say nothing of each other.
 FEWEST = 20
+_LEAST = 1e-9
 _MODELS = (
     "linear discriminants that were not fitted to the picture (5 folds, features of a pretrained "
     "network)"
@@ -56,6 +58,34 @@ def answer_out_of_fold(
     scores = np.full((len(raws), len(labels)), np.nan, np.float32)
     scores[known] = chances
     return OutOfFold(tuple(labels), scores, _MODELS)
+
+
+def recalibrate(scores: Floats, raws: Sequence[RawTarget], labels: Sequence[str]) -> Floats:
+    """Return scores that were calibrated on the labels, calibrated by a noise model of the labels.
+
+    Where labels are wrong, a temperature that fits the labels is too high: a contradicted label
+    looks like one that the model is unsure about.
+
+    Args:
+        scores: (N, K) out-of-fold probabilities.
+        raws: Labels of each sample, all of them among `labels`.
+        labels: Label of each column.
+    """
+    number = {name: i for i, name in enumerate(labels)}
+    if is_single(raws):
+        targets = np.array([number[raw[0]] for raw in raws], np.int64)
+        return fit_noise(_logits(scores), targets, temperatures=CALIBRATED).probabilities
+    chances = np.empty_like(scores)
+    for name, column in number.items():
+        targets = np.array([name in raw for raw in raws], np.int64)
+        pair = _logits(np.stack([1 - scores[:, column], scores[:, column]], axis=1))
+        chances[:, column] = fit_noise(pair, targets, temperatures=CALIBRATED).probabilities[:, 1]
+    return chances
+
+
+def _logits(scores: Floats) -> Floats:
+    logits: Floats = np.log(scores + np.float32(_LEAST))
+    return logits
 
 
 def is_single(raws: Sequence[RawTarget | None]) -> bool:

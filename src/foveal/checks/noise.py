@@ -13,6 +13,7 @@ and shrunk covariances leave them over- or underconfident.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
@@ -28,6 +29,8 @@ _PRIOR, _MOST_PRIOR = 50.0, 500.0
 _ROUNDS = 15
 # None below 1: with many labels wrong, answers of any certainty fit the labels equally well.
 _TEMPERATURES = tuple(float(t) for t in np.geomspace(1, 8, 13))
+CALIBRATED = tuple(float(t) for t in np.geomspace(0.25, 2, 13))
+"""Temperatures for answers that were calibrated on the labels: wrong ones made them less sure."""
 # Enough for one number.
 _TEMPERED_ON = 20_000
 _ROWS = 8192
@@ -58,21 +61,23 @@ class Noise:
     likelihood: float
 
 
-def fit_noise(logits: Floats, labels: NDArray[np.int64], *, is_calibrated: bool = False) -> Noise:
+def fit_noise(
+    logits: Floats, labels: NDArray[np.int64], *, temperatures: Sequence[float] = _TEMPERATURES
+) -> Noise:
     """Fit the temperature and the transitions to the labels.
 
     Args:
         logits: (N, K) out-of-fold logits; K at least 2.
         labels: (N,) given labels, in [0, K).
-        is_calibrated: Keep the temperature at 1.
+        temperatures: Temperatures to choose from.
     """
     count, classes = logits.shape
     some = slice(None, None, max(1, -(-count // _TEMPERED_ON)))
     transitions = _uniform(classes, _FIRST_RATE)
-    temperature = 1.0
+    temperature = temperatures[0]
     for number in range(_ROUNDS):
-        if number % 3 == 0 and not is_calibrated:
-            temperature = _temperature(logits[some], labels[some], transitions)
+        if number % 3 == 0:
+            temperature = _temperature(logits[some], labels[some], transitions, temperatures)
         if number == 0:
             start = _confident_joint(softmax(logits[some] / temperature), labels[some])
             transitions = _shrunk(start)
@@ -151,7 +156,10 @@ def _confident_joint(probabilities: Floats, labels: NDArray[np.int64]) -> NDArra
 
 
 def _temperature(
-    logits: Floats, labels: NDArray[np.int64], transitions: NDArray[np.float64]
+    logits: Floats,
+    labels: NDArray[np.int64],
+    transitions: NDArray[np.float64],
+    temperatures: Sequence[float],
 ) -> float:
     """Return the temperature that maximises the likelihood of the labels."""
     given = transitions.T[labels]
@@ -159,4 +167,6 @@ def _temperature(
     def likelihood(temperature: float) -> float:
         return float(np.log((softmax(logits / temperature) * given).sum(axis=1) + _TINY).sum())
 
-    return max(_TEMPERATURES, key=likelihood)
+    if len(temperatures) == 1:
+        return temperatures[0]
+    return max(temperatures, key=likelihood)

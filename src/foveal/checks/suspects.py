@@ -137,7 +137,7 @@ def _doubt_class(given: CheckInput, answers: OutOfFold, known: NDArray[np.int64]
     counts = np.bincount(labels, minlength=len(number))
     # Of a class that is hardly known nothing is suggested either.
     logits[:, (counts < _FEWEST_OF_CLASS)] += math.log(_LEAST)
-    noise = fit_noise(logits, labels, is_calibrated=True)
+    noise = fit_noise(logits, labels, temperatures=(1.0,))
     wrong = np.where(counts[labels] < _FEWEST_OF_CLASS, 0, noise.wrong).astype(np.float32)
     return _Doubts(wrong, [answers.labels[i] for i in noise.other.tolist()], noise.other)
 
@@ -155,7 +155,7 @@ def _doubt_each(given: CheckInput, answers: OutOfFold, known: NDArray[np.int64])
         yes = answers.scores[known, column]
         pair = np.log(np.stack([1 - yes, yes], axis=1) + _LEAST)
         labels = several[:, column].astype(np.int64)
-        wrong[:, column] = fit_noise(pair, labels, is_calibrated=True).wrong
+        wrong[:, column] = fit_noise(pair, labels, temperatures=(1.0,)).wrong
     right = several ^ (wrong >= _SUSPECT)
     target = np.where(right, answers.scores[known], -1).argmax(axis=1)
     names = [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from foveal.checks.answering import FEWEST, recalibrate
 from foveal.checks.base import OutOfFold
 from foveal.data.source import Source, TargetKind
 from foveal.errors import DataError
@@ -23,8 +24,10 @@ def predictions_file(path: str | Path) -> Path:
     return path / "predictions.csv" if path.is_dir() else path
 
 
-def predicted(path: Path, source: Source, target: TargetKind) -> OutOfFold:
+def predicted(path: Path, source: Source, target: TargetKind) -> OutOfFold | None:
     """Return the predictions for the samples of a source; samples without one are not answered.
+
+    They are calibrated anew, see `recalibrate`. Fewer than `FEWEST` say nothing: then None.
 
     Args:
         path: `predictions.csv` of a classification.
@@ -41,29 +44,30 @@ def predicted(path: Path, source: Source, target: TargetKind) -> OutOfFold:
         )
     table = read_scores(path)
     row = {image: i for i, image in enumerate(table.images)}
-    scores = np.full((len(source.samples), len(table.labels)), np.nan, np.float32)
-    names: set[str] = set()
-    for i, sample in enumerate(source.samples):
-        if sample.raw is not None and sample.id in row:
-            scores[i] = table.values[row[sample.id]]
-            names.update(sample.raw)
-    found = int(np.isfinite(scores[:, 0]).sum())
-    if 2 * found < len(row):
+    known = [i for i, s in enumerate(source.samples) if s.raw is not None and s.id in row]
+    raws = [source.samples[i].raw or () for i in known]
+    if 2 * len(known) < len(row):
         raise DataError(
-            f"{path} does not belong to {source.location}: {found:,} of its {len(row):,} pictures "
-            "are there.",
+            f"{path} does not belong to {source.location}: {len(known):,} of its {len(row):,} "
+            "pictures are there.",
             hint=_HINT,
         )
-    if unknown := sorted(names - set(table.labels)):
+    if unknown := sorted({name for raw in raws for name in raw} - set(table.labels)):
         raise DataError(
             f"{path} does not belong to {source.location}: it has no score of the label "
             f"{unknown[0]!r}.",
             hint=_HINT,
         )
-    if found < len(row):
+    if len(known) < len(row):
         logger.warning(
-            "%d of the %d pictures of %s are no longer there", len(row) - found, len(row), path
+            "%d of the %d pictures of %s are no longer there", len(row) - len(known), len(row), path
         )
+    if len(known) < FEWEST:
+        logger.warning("labels are not checked: %s has only %d of them", path, len(known))
+        return None
+    own = table.values[[row[source.samples[i].id] for i in known]]
+    scores = np.full((len(source.samples), len(table.labels)), np.nan, np.float32)
+    scores[known] = recalibrate(own, raws, table.labels)
     models = f"networks that were not trained on the picture ({path})"
     return OutOfFold(table.labels, scores, models)
 
