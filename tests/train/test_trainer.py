@@ -258,9 +258,9 @@ class TimedTraining(TinyTraining):
         return super().losses(outputs, targets, options, label_weights)
 
 
-def timed_fit(stages, step_s, validation_s, budget_s, slow_from=10**9, spent_s=None):
+def timed_fit(stages, step_s, validation_s, budget_s, slow_from=10**9, spent_s=None, clock=None):
     """Fit on a clock on which steps and validations take what is said; return the seconds too."""
-    clock = FakeClock()
+    clock = clock or FakeClock()
     started_s = None if spent_s is None else clock.now_s - spent_s
 
     def validate(model):
@@ -294,6 +294,30 @@ def test_a_budget_is_kept_when_the_machine_slows_down():
     assert result.history[-1].lr < 0.01 * 0.05
     progress = [step.progress for step in listener.steps]
     assert progress == sorted(progress)
+
+
+class WaitingLoader:
+    """Waits for its pictures before some epoch, as if they had to be drawn first."""
+
+    def __init__(self, clock, waits_at, seconds):
+        self.inner, self.samples = tiny_loader(), tiny_loader().samples
+        self.clock, self.waits_at, self.seconds = clock, waits_at, seconds
+
+    def __len__(self):
+        return len(self.inner)
+
+    def epoch(self, epoch, first_batch=0):
+        if epoch == self.waits_at:
+            self.clock.now_s += self.seconds
+        yield from self.inner.epoch(epoch, first_batch)
+
+
+def test_a_budget_may_end_before_the_first_step_of_an_epoch():
+    clock = FakeClock()
+    stages = [Stage("full", WaitingLoader(clock, 3, 200), None, 0.01)]
+    result, _, _ = timed_fit(stages, 1.0, 2.0, 100, clock=clock)
+    assert result.stopped == "budget"
+    assert [record.epoch for record in result.history] == [1, 2, 3]
 
 
 def test_what_was_spent_before_the_fit_is_of_the_budget():

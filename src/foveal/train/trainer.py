@@ -232,7 +232,9 @@ class Trainer:
                     session.saver.save(state)
                     return
                 session.saver.save_if_due(state, within_epoch=True)
-        self._finish_epoch(session, stage, pace)
+        # The time may be up before the first step: drawn pictures are waited for.
+        if state.batch:
+            self._finish_epoch(session, stage, pace)
 
     def train_step(
         self, session: Session, stage: Stage, pace: Pace, forward: Forward, batch: Batch
