@@ -132,8 +132,9 @@ def test_the_answers_out_of_fold_check_the_labels(model: foveal.Model, photos: P
     assert answers is not None
     assert answers.labels == ("circle", "square")
     circles = [float(expected[sample.id]["score:circle"]) for sample in source.samples]
-    # Calibrated anew, at another temperature: in the same order.
-    assert np.array_equal(np.argsort(circles), np.argsort(answers.scores[:, 0]))
+    # Calibrated anew, at another temperature: in the same order, but for what float32 rounds to 1.
+    assert np.all(np.diff(answers.scores[np.argsort(circles), 0]) >= -1e-6)
+    assert answers.scores[np.argmax(circles), 0] > 0.5 > answers.scores[np.argmin(circles), 0]
 
 
 def test_report_card_and_promise_say_where_the_figures_come_from(model: foveal.Model) -> None:
