@@ -229,7 +229,7 @@ def test_an_alphabet_grows(tmp_path: Path) -> None:
         return root
 
     small = {"task": "read", "device": "cpu", "out": tmp_path / "runs", "verbose": False}
-    old = foveal.train(draw("old", "BC", 40), image_size=16, backbone="fovea", epochs=2, **small)
+    old = foveal.train(draw("old", "BC", 40), image_size=16, backbone="lenet5", epochs=2, **small)
     new = foveal.train(draw("new", "ABC", 60), start_from=old, epochs=2, **small)
     assert new.bundle.manifest.labels == ("A", "B", "C")
     said = before(new)
