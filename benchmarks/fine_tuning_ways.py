@@ -1,9 +1,10 @@
-"""Fine-tuning that keeps batch statistics and blends weights, beside plain fine-tuning.
+"""Ways to train a classifier on the same splits and seeds: head alone, fine-tuned, by quality.
 
-On few pictures each way is trained with the same splits and seeds, after the same head, and answers
-the same pictures that were kept apart. `head` is what fine-tuning must not lose.
+Each answers the same pictures that were kept apart. `head` is what fine-tuning must not lose, and
+`good` what `best` must exceed.
 
-    python benchmarks/fine_tuning_ways.py cats_dogs --train 250 --test 500 --repeats 3
+    python benchmarks/fine_tuning_ways.py cats_dogs --image-size 128 --ways head both
+    python benchmarks/fine_tuning_ways.py hymenoptera --train 195 --test 49 --ways good best
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ WAYS: dict[str, tuple[str, ...]] = {
     "kept": (*STAGED, "train.keep_statistics=true", "train.blend=false"),
     "blended": (*STAGED, "train.keep_statistics=false", "train.blend=true"),
     "both": (*STAGED, "train.keep_statistics=true", "train.blend=true"),
+    "fast": ("train.quality=fast",),
+    "good": (),
+    "best": ("train.quality=best",),
 }
 
 
@@ -39,8 +43,9 @@ def measure(arguments: argparse.Namespace) -> Outcome:
             folder = Path(temporary)
             data, held = write_folders(train, folder / "a"), write_folders(test, folder / "b")
             for way in arguments.ways:
-                given = (f"pipeline.image_size={arguments.image_size}", *WAYS[way])
-                options = [part for value in given for part in ("--set", value)]
+                options = [part for value in WAYS[way] for part in ("--set", value)]
+                if arguments.image_size is not None:
+                    options += ["--image-size", str(arguments.image_size)]
                 trained = foveal_command.train(
                     data, folder / "runs", way, [*options, "--seed", str(seed)]
                 )
@@ -69,14 +74,14 @@ def main() -> None:
     made.add_argument("--data", type=Path, default=None, help="folder of the sets of pictures")
     made.add_argument("--train", type=int, default=250, help="pictures to train on")
     made.add_argument("--test", type=int, default=500, help="pictures that are kept apart")
-    made.add_argument("--image-size", type=int, default=128)
+    made.add_argument("--image-size", type=int, default=None)
     made.add_argument("--repeats", type=int, default=3)
     made.add_argument("--first-seed", type=int, default=0)
     made.add_argument(
         "--ways",
         nargs="+",
         choices=list(WAYS),
-        default=list(WAYS),
+        default=["head", "plain", "kept", "blended", "both"],
         help="the last one is compared with the first one",
     )
     arguments = made.parse_args()

@@ -44,6 +44,9 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     the pictures are set aside for validation. A fitted estimator is pickled with its model.
 
     Args:
+        quality: How thoroughly to train, where other arguments leave it open: `fast` (a first
+            answer), `good`, or `best` (everything, for twice the epochs, on larger pictures); None
+            takes `good`.
         epochs: Number of epochs for the whole network, or for the head if the backbone is frozen.
         batch_size: Number of pictures in a training step.
         image_size: Side of the model input, in pixels.
@@ -75,6 +78,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     def __init__(
         self,
         *,
+        quality: str | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         image_size: int | None = None,
@@ -91,6 +95,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         out: str | Path | None = None,
         verbose: bool = False,
     ) -> None:
+        self.quality = quality
         self.epochs = epochs
         self.batch_size = batch_size
         self.image_size = image_size

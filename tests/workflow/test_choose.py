@@ -165,6 +165,43 @@ def test_few_photographs_keep_the_backbone_frozen() -> None:
     assert chosen(replace(PHOTOS, samples=200)).train.strategy == "frozen"
 
 
+@pytest.mark.parametrize("samples", [200, 3000])
+def test_a_fast_training_fits_a_head_on_small_pictures(samples: int) -> None:
+    recipe = chosen(replace(PHOTOS, samples=samples), "train.quality=fast")
+    assert recipe.train.strategy == "frozen"
+    assert recipe.pipeline.height == 160
+    assert "train.quality is fast" in recipe.reasons["train.strategy"]
+
+
+@pytest.mark.parametrize(("samples", "side"), [(200, 288), (3000, 256)])
+def test_the_best_training_tunes_everything_for_longer(samples: int, side: int) -> None:
+    facts = replace(PHOTOS, samples=samples, median_side=400)
+    recipe, usual = chosen(facts, "train.quality=best"), chosen(PHOTOS)
+    assert recipe.train.strategy == "staged"
+    assert recipe.pipeline.height == side
+    assert recipe.train.epochs == 2 * (usual.train.epochs or 0)
+    # However good the head is, the backbone is trained too.
+    assert recipe.train.head_is_enough == 1.0
+    assert "train.quality is best" in recipe.reasons["train.head_is_enough"]
+
+
+@pytest.mark.parametrize("task", ["classify", "read", "segment"])
+def test_quality_says_how_long_networks_are_trained_from_scratch(task: str) -> None:
+    overrides = f"task={task}", "model.backbone=fovea" if task == "classify" else "seed=0"
+    usual, fast, best = (
+        chosen(LETTERS, *overrides, f"train.quality={quality}").train.epochs or 0
+        for quality in ("good", "fast", "best")
+    )
+    assert (fast, best) == (round(usual / 3), 2 * usual)
+
+
+def test_settings_that_are_given_outweigh_the_quality() -> None:
+    given = ("train.strategy=staged", "train.epochs=7", "pipeline.image_size=224")
+    recipe = chosen(PHOTOS, "train.quality=fast", *given)
+    assert (recipe.train.strategy, recipe.train.epochs) == ("staged", 7)
+    assert recipe.pipeline.height == 224
+
+
 def test_many_tiny_pictures_are_trained_from_scratch() -> None:
     recipe = chosen(replace(PHOTOS, samples=50_000, median_side=32))
     assert recipe.model.backbone == "fovea"

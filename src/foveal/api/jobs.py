@@ -31,6 +31,7 @@ def submit(
     overrides: Sequence[str] = (),
     start_from: str | Path | Model | None = None,
     task: str | None = None,
+    quality: Literal["fast", "good", "best"] | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     image_size: int | None = None,
@@ -74,6 +75,9 @@ def submit(
         overrides: Settings of the recipe, each as `key.path=value`.
         start_from: Trained model whose weights initialise the training.
         task: `classify`, `read` or `segment`.
+        quality: How thoroughly to train, where other arguments leave it open: `fast` (a first
+            answer), `good`, or `best` (everything, for twice the epochs, on larger pictures); None
+            takes `good`.
         epochs: Number of epochs.
         batch_size: Number of pictures in a training step.
         image_size: Size of the model input, in pixels; see `train`.

@@ -32,6 +32,7 @@ def train(
     overrides: Sequence[str] = (),
     start_from: str | Path | Model | None = None,
     task: str | None = None,
+    quality: Literal["fast", "good", "best"] | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     image_size: int | None = None,
@@ -69,6 +70,9 @@ def train(
             in the store. Its backbone and pre-processing are used. Labels that it knows keep their
             weights; others are added or removed. None starts without one.
         task: `classify`, `read` or `segment`; None takes `classify`, or the task of `synth:KIND`.
+        quality: How thoroughly to train, where other arguments leave it open: `fast` (a first
+            answer), `good`, or `best` (everything, for twice the epochs, on larger pictures); None
+            takes `good`.
         epochs: Number of epochs for the whole network, or for the head if the backbone is frozen.
         batch_size: Number of pictures in a training step.
         image_size: Size of the model input, in pixels: side of the square (classify) or of a tile

@@ -34,6 +34,7 @@ def tune(
     recipe: str | Path | Recipe | None = None,
     overrides: Sequence[str] = (),
     task: str | None = None,
+    quality: Literal["fast", "good", "best"] | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     image_size: int | None = None,
@@ -72,6 +73,9 @@ def tune(
         overrides: Settings of the recipe, each as `key.path=value`. These and the settings below
             are fixed, not searched.
         task: `classify`, `read` or `segment`.
+        quality: How thoroughly to train, where other arguments leave it open: `fast` (a first
+            answer), `good`, or `best` (everything, for twice the epochs, on larger pictures); None
+            takes `good`.
         epochs: Number of epochs of each training.
         batch_size: Number of pictures in a training step.
         image_size: Size of the model input, in pixels; see `train`.

@@ -13,7 +13,17 @@ from foveal.recipe.recipe import SETTINGS, Recipe, _flat, _merged, nested
 # In the order of `foveal train --help` and of the arguments of `foveal.train`, which tests hold to
 # the fields of the recipe that are marked as `Knob`.
 _NAMES = (
-    *("task", "epochs", "batch_size", "image_size", "backbone", "lr", "folds", "patience"),
+    *(
+        "task",
+        "quality",
+        "epochs",
+        "batch_size",
+        "image_size",
+        "backbone",
+        "lr",
+        "folds",
+        "patience",
+    ),
     *("budget_s", "seed", "device", "devices", "strategy", "allow_download", "label_regex"),
 )
 

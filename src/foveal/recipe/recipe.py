@@ -30,6 +30,7 @@ _YOUNGER: Mapping[str, Any] = {
     "data.sample": None,
     "evaluate.remember_pictures": True,
     "train.folds": None,
+    "train.quality": "good",
     "train.devices": 1,
     "train.devices_timeout_s": TrainOptions().devices_timeout_s,
     "train.blend": False,

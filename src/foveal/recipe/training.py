@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Literal, TypeAlias, final
 
 from foveal.settings import About, Knob
@@ -141,6 +143,10 @@ class AugmentOptions:
         return self.enabled is not False
 
 
+# Of epochs, by quality.
+_PASSES: Mapping[str, float] = MappingProxyType({"fast": 1 / 3, "good": 1.0, "best": 2.0})
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
@@ -154,6 +160,14 @@ class TrainOptions:
         ),
         Knob(metavar="WAY"),
     ] = "auto"
+    quality: Annotated[
+        Literal["fast", "good", "best"],
+        About(
+            "How thoroughly to train, where other settings leave it open: `fast` (a first answer), "
+            "`good`, or `best` (everything, for twice the epochs, on larger pictures)."
+        ),
+        Knob(metavar="QUALITY"),
+    ] = "good"
     epochs: Annotated[
         int | None,
         About("Epochs for the whole network, or for the head if the backbone stays frozen.", ge=1),
@@ -313,3 +327,8 @@ class TrainOptions:
         bool | None,
         About("Compile the network with torch.compile.", none="long runs on CUDA"),
     ] = None
+
+    @property
+    def passes(self) -> float:
+        """Factor on the number of epochs that would be chosen without `quality`."""
+        return _PASSES[self.quality]

@@ -5,6 +5,8 @@ The figures behind the choices are in docs/decisions/ and come from scripts in b
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from foveal.errors import RecipeError
 from foveal.machine import has_bf16
 from foveal.models.backbone import BackboneSpec
@@ -28,6 +30,13 @@ DEFAULT_BACKBONE = "efficientnet_lite0"
 _SMALL_SIDE = 40
 # Smallest and largest side of its input.
 _SMALL_INPUT = (32, 64)
+# Smallest side of the input of pretrained filters, which want things at a size near that of their
+# training, and the largest one by the quality that was asked for.
+_LEAST_SIDE = 160
+_LARGEST_SIDES = {"fast": 160, "good": 192, "best": 256}
+# Few pictures leave time for large ones: 288 px against 192 px is worth two points on the 244 ants
+# and bees (docs/decisions/0007).
+_LARGEST_OF_FEW = 288
 # Pictures needed before a small CNN from scratch beats ImageNet features.
 _SCRATCH_SAMPLES = 5000
 # Fewer training pictures than this: fine-tuning overfits before it helps.
@@ -154,16 +163,17 @@ def _image_size(recipe: Recipe, facts: DataFacts) -> Recipe:
     given = recipe.pipeline
     if given.height is not None and given.width is not None:
         return Recipe()
-    # Pretrained filters want things at a size near that of their training.
-    # Few pictures leave time for large ones: 288 px against 192 px is worth two points on
-    # the 244 ants and bees (docs/decisions/0007).
-    largest = 288 if facts.samples < _FROZEN_SAMPLES else 192
-    low, high = (160, largest) if _is_pretrained(recipe) else _SMALL_INPUT
+    quality = recipe.train.quality
+    largest = _LARGEST_SIDES[quality]
+    if facts.samples < _FROZEN_SAMPLES and quality != "fast":
+        largest = _LARGEST_OF_FEW
+    low, high = (_LEAST_SIDE, largest) if _is_pretrained(recipe) else _SMALL_INPUT
     low, high = (max(v, _spec(recipe).min_size) for v in (low, high))
     side = given.image_size or min(high, max(low, 16 * -(-facts.median_side // 16)))
     why = (
         f"the median picture is {facts.median_side} px long; "
         f"{recipe.model.backbone} works best between {low} and {high} px"
+        f"{_asked(recipe)}"
     )
     return Recipe(
         pipeline=PipelineOptions(image_size=side, height=side, width=side),
@@ -192,9 +202,16 @@ def _flips(recipe: Recipe, facts: DataFacts) -> Recipe:
 
 
 def _strategy(recipe: Recipe, facts: DataFacts) -> Recipe:
+    quality = recipe.train.quality
     if not _is_pretrained(recipe):
         chosen = TrainOptions(strategy="scratch")
         why = "there are no pretrained weights to keep"
+    elif quality == "fast":
+        chosen = TrainOptions(strategy="frozen")
+        why = "train.quality is fast: the features of the pretrained backbone are used as they are"
+    elif quality == "best":
+        chosen = TrainOptions(strategy="staged")
+        why = "train.quality is best: train the head first, then everything"
     elif facts.samples < _FROZEN_SAMPLES:
         chosen = TrainOptions(strategy="frozen")
         why = f"{facts.samples} pictures are too few to fine-tune the backbone"
@@ -210,9 +227,12 @@ def _tuning(recipe: Recipe, training: type[TaskTraining]) -> Recipe:
     if not (training.has_labels and _is_pretrained(recipe) and strategy in ("staged", "full")):
         return Recipe()
     reasons = {"train.keep_statistics": "those of ImageNet are of more pictures than a batch has"}
+    chosen = TrainOptions(keep_statistics=True, blend=strategy == "staged")
     if strategy == "staged":
         reasons["train.blend"] = "it depends less on chance than the choice of an epoch"
-    chosen = TrainOptions(keep_statistics=True, blend=strategy == "staged")
+        if recipe.train.quality == "best":
+            chosen = replace(chosen, head_is_enough=1.0)
+            reasons["train.head_is_enough"] = "train.quality is best: whatever the head reaches"
     return Recipe(train=chosen, reasons=reasons)
 
 
@@ -280,5 +300,12 @@ def _epochs(recipe: Recipe, facts: DataFacts) -> tuple[int, str]:
         return 1, "the backbone stays frozen: train.head_epochs counts"
     if recipe.train.strategy == "scratch":
         epochs = max(15, min(150, round(60_000 / max(1, facts.samples))))
-        return epochs, f"about {epochs * facts.samples} pictures seen in all"
-    return 5, "fine-tuning from ImageNet weights converges in a few passes"
+        epochs = round(recipe.train.passes * epochs)
+        return epochs, f"about {epochs * facts.samples} pictures seen in all{_asked(recipe)}"
+    why = f"fine-tuning from ImageNet weights converges in a few passes{_asked(recipe)}"
+    return round(recipe.train.passes * 5), why
+
+
+def _asked(recipe: Recipe) -> str:
+    quality = recipe.train.quality
+    return "" if quality == "good" else f" (train.quality is {quality})"

@@ -153,6 +153,7 @@ def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
         chosen = chosen.filled(Recipe(train=TrainOptions(lr=_LR)))
     if train.budget_s is None:
         epochs = max(8, min(150, round(250_000 / max(1, facts.samples))))
+        epochs = round(train.passes * epochs)
         why = f"about {epochs * facts.samples} pictures seen in all"
         counted = TrainOptions(epochs=epochs)
         chosen = chosen.filled(Recipe(train=counted, reasons={"train.epochs": why}))

@@ -156,7 +156,7 @@ def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
     if train.budget_s is None:
         side = max(1, facts.median_side * recipe.pipeline.scale / _SIDE)
         crops = max(1, round(facts.samples * side * side))
-        epochs = max(10, min(150, round(_CROPS / crops)))
+        epochs = round(train.passes * max(10, min(150, round(_CROPS / crops))))
         why = f"about {epochs * crops} crops seen in all"
         counted = TrainOptions(epochs=epochs)
         chosen = chosen.filled(Recipe(train=counted, reasons={"train.epochs": why}))
