@@ -169,16 +169,40 @@ def test_few_photographs_keep_the_backbone_frozen() -> None:
 def test_a_fast_training_fits_a_head_on_small_pictures(samples: int) -> None:
     recipe = chosen(replace(PHOTOS, samples=samples), "train.quality=fast")
     assert recipe.train.strategy == "frozen"
-    assert recipe.pipeline.height == 160
+    assert recipe.pipeline.height == 192
     assert "train.quality is fast" in recipe.reasons["train.strategy"]
 
 
-@pytest.mark.parametrize(("samples", "side"), [(200, 288), (3000, 256)])
-def test_the_best_training_tunes_everything_for_longer(samples: int, side: int) -> None:
-    facts = replace(PHOTOS, samples=samples, median_side=400)
+@pytest.mark.parametrize(
+    ("quality", "median_side", "samples", "side"),
+    [
+        ("fast", 100, 3000, 160),
+        ("fast", 400, 200, 192),
+        ("good", 100, 3000, 224),
+        ("good", 400, 3000, 256),
+        ("good", 400, 200, 288),
+        ("best", 100, 3000, 256),
+        ("best", 400, 200, 320),
+    ],
+)
+def test_photographs_are_enlarged_for_pretrained_filters(
+    quality: str, median_side: int, samples: int, side: int
+) -> None:
+    facts = replace(PHOTOS, samples=samples, median_side=median_side)
+    assert chosen(facts, f"train.quality={quality}").pipeline.height == side
+
+
+def test_thin_ink_keeps_the_size_that_was_measured() -> None:
+    writing = replace(LETTERS, samples=2500, median_side=250, single_characters=False, stroke=0.03)
+    assert chosen(writing).pipeline.height == chosen(writing, "train.quality=best").pipeline.height
+    assert chosen(writing).pipeline.height == 192
+
+
+@pytest.mark.parametrize("samples", [200, 3000])
+def test_the_best_training_tunes_everything_for_longer(samples: int) -> None:
+    facts = replace(PHOTOS, samples=samples)
     recipe, usual = chosen(facts, "train.quality=best"), chosen(PHOTOS)
     assert recipe.train.strategy == "staged"
-    assert recipe.pipeline.height == side
     assert recipe.train.epochs == 2 * (usual.train.epochs or 0)
     # However good the head is, the backbone is trained too.
     assert recipe.train.head_is_enough == 1.0

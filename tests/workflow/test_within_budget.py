@@ -92,14 +92,17 @@ def test_without_time_to_fine_tune_the_backbone_stays_frozen() -> None:
     plain, chosen = fitted("classify", PHOTOS, Speed(0.005, 0.025))
     assert plain.train.strategy == "staged"
     assert chosen.train.strategy == "frozen"
-    assert chosen.pipeline.height == plain.pipeline.height == 192
+    assert chosen.pipeline.height == plain.pipeline.height == 256
 
 
 def test_without_time_for_the_features_the_pictures_get_smaller() -> None:
-    # 6,000 features at 15 ms would take 90 s; at two thirds of the side 40.
-    _, chosen = fitted("classify", PHOTOS, Speed(0.015, 0.06))
-    assert (chosen.train.strategy, chosen.pipeline.height) == ("frozen", 128)
-    assert "computing features at 128 px takes about 40 s" in chosen.reasons["pipeline.image_size"]
+    # 6,000 features at 12 ms would take 72 s; at five sixths of the side 50, within 54.
+    _, chosen = fitted("classify", PHOTOS, Speed(0.012, 0.06))
+    assert (chosen.train.strategy, chosen.pipeline.height) == ("frozen", 216)
+    assert "computing features at 216 px takes about 51 s" in chosen.reasons["pipeline.image_size"]
+    # At 18 ms, two thirds.
+    _, chosen = fitted("classify", PHOTOS, Speed(0.018, 0.06))
+    assert (chosen.train.strategy, chosen.pipeline.height) == ("frozen", 168)
 
 
 def test_a_network_is_timed_on_this_machine() -> None:

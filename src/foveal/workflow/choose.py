@@ -30,13 +30,13 @@ DEFAULT_BACKBONE = "efficientnet_lite0"
 _SMALL_SIDE = 40
 # Smallest and largest side of its input.
 _SMALL_INPUT = (32, 64)
-# Smallest side of the input of pretrained filters, which want things at a size near that of their
-# training, and the largest one by the quality that was asked for.
-_LEAST_SIDE = 160
-_LARGEST_SIDES = {"fast": 160, "good": 192, "best": 256}
-# Few pictures leave time for large ones: 288 px against 192 px is worth two points on the 244 ants
-# and bees (docs/decisions/0007).
+# Smallest and largest side of the input of pretrained filters for photographs, by quality. They see
+# more where a picture is larger, even where it is only enlarged (docs/decisions/0051).
+_PHOTO_INPUTS = {"fast": (160, 192), "good": (224, 256), "best": (256, 320)}
+# Few pictures leave time for large ones (docs/decisions/0007).
 _LARGEST_OF_FEW = 288
+# For ink, of which no more was measured (docs/decisions/0049).
+_INK_INPUT = (160, 192)
 # Pictures needed before a small CNN from scratch beats ImageNet features.
 _SCRATCH_SAMPLES = 5000
 # Fewer training pictures than this: fine-tuning overfits before it helps.
@@ -163,11 +163,7 @@ def _image_size(recipe: Recipe, facts: DataFacts) -> Recipe:
     given = recipe.pipeline
     if given.height is not None and given.width is not None:
         return Recipe()
-    quality = recipe.train.quality
-    largest = _LARGEST_SIDES[quality]
-    if facts.samples < _FROZEN_SAMPLES and quality != "fast":
-        largest = _LARGEST_OF_FEW
-    low, high = (_LEAST_SIDE, largest) if _is_pretrained(recipe) else _SMALL_INPUT
+    low, high = _sides(recipe, facts)
     low, high = (max(v, _spec(recipe).min_size) for v in (low, high))
     side = given.image_size or min(high, max(low, 16 * -(-facts.median_side // 16)))
     why = (
@@ -179,6 +175,17 @@ def _image_size(recipe: Recipe, facts: DataFacts) -> Recipe:
         pipeline=PipelineOptions(image_size=side, height=side, width=side),
         reasons={"pipeline.image_size": why},
     )
+
+
+def _sides(recipe: Recipe, facts: DataFacts) -> tuple[int, int]:
+    """Return the smallest and the largest side that may be chosen for the model input."""
+    if not _is_pretrained(recipe):
+        return _SMALL_INPUT
+    quality = recipe.train.quality
+    low, high = _INK_INPUT if facts.is_ink else _PHOTO_INPUTS[quality]
+    if facts.samples < _FROZEN_SAMPLES and quality != "fast":
+        high = max(high, _LARGEST_OF_FEW)
+    return low, high
 
 
 def _padding(recipe: Recipe, facts: DataFacts) -> Recipe:
