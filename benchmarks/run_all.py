@@ -1,6 +1,7 @@
 """Run every benchmark one after the other and render the table of results in README.md.
 
     python benchmarks/run_all.py --keras-python VENV/bin/python \\
+        --fastai-python FASTAI/bin/python --nnunet-python NNUNET/bin/python \\
         --ddddocr-python OTHER/bin/python --reader RUN                      # everything, hours
     python benchmarks/run_all.py --only letters,predict_latency --keras-python VENV/bin/python
     python benchmarks/run_all.py --render                                   # only the table
@@ -51,6 +52,7 @@ SCRIPTS = (
     "reader_throughput",
     "ddddocr_compare",
     "segment_unet",
+    "nnunet",
     "mask_decision",
     "instances",
     "tiling_throughput",
@@ -62,6 +64,7 @@ NEEDS = {
     "keras_throughput": (("--keras-python", "keras_python"),),
     "fine_tuning": (("--keras-python", "keras_python"), ("--fastai-python", "fastai_python")),
     "reader_throughput": (("--tf-python", "keras_python"),),
+    "nnunet": (("--nnunet-python", "nnunet_python"),),
     "ddddocr_compare": (("--ddddocr-python", "ddddocr_python"), ("--bundle", "reader")),
 }
 
@@ -92,6 +95,7 @@ def parse_arguments() -> argparse.Namespace:
     made.add_argument("--keras-python", type=Path, default=None)
     made.add_argument("--fastai-python", type=Path, default=None)
     made.add_argument("--ddddocr-python", type=Path, default=None)
+    made.add_argument("--nnunet-python", type=Path, default=None)
     made.add_argument(
         "--reader", type=Path, default=None, metavar="RUN", help="to be compared with ddddocr"
     )

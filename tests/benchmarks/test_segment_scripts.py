@@ -1,4 +1,5 @@
 import argparse
+import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from baselines.nnunet_2d import convert
 from baselines.plain_unet import LR, LR_END, draw_batch, padding, rate
 from drawn_slide import CELL_PX, draw_cell, draw_slide, write_slide
 from foveal.data.tiff.raster import open_tiff
@@ -18,6 +20,7 @@ from instances import merged
 from instances import scores as object_scores
 from mask_scores import by_class, compare, score
 from mask_sets import SETS, Pictures, every_third, last_third, write_parts
+from nnunet import named
 from segment_unet import answer_of, judged_scores, outcome
 from slide_memory import check, gigabytes, png_size
 from tiling_throughput import ratios, thread_counts
@@ -118,6 +121,31 @@ def test_both_programs_are_scored_against_the_masks_beside_the_pictures(tmp_path
     assert rows[0, :4].tolist() == [2, 0, 1, 1]
     with pytest.raises(SystemExit, match=r"a\.png"):
         score(MONUSEG, {"a": np.zeros((2, 2), np.uint8)}, [picture])
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels"), [((2, 2), {"0": "grey"}), ((2, 2, 3), {"0": "R", "1": "G", "2": "B"})]
+)
+def test_pictures_and_masks_become_a_data_set_of_nnunet(
+    shape: tuple[int, ...], channels: dict[str, str], tmp_path: Path
+) -> None:
+    save(tmp_path / "train" / "images" / "a.png", np.full(shape, 7, np.uint8))
+    save(tmp_path / "train" / "masks" / "a.png", np.array([[0, 255], [255, 0]], np.uint8))
+
+    convert(tmp_path / "train", tmp_path / "raw", 0)
+
+    described = json.loads((tmp_path / "raw" / "dataset.json").read_text())
+    assert described["channel_names"] == channels
+    assert described["numTraining"] == 1
+    with PILImage.open(tmp_path / "raw" / "imagesTr" / "a_0000.png") as image:
+        assert np.array_equal(np.asarray(image), np.full(shape, 7))
+    with PILImage.open(tmp_path / "raw" / "labelsTr" / "a.png") as mask:
+        assert np.asarray(mask).tolist() == [[1, 0], [0, 1]]
+
+
+def test_scores_of_nnunet_are_called_so() -> None:
+    found = compare(*(np.stack([row([1, 0], [1, 0])]) for _ in range(2)), LABELS)
+    assert {"nnunet", "foveal", "difference"} < set(named(found)) and "plain" not in named(found)
 
 
 def test_dice_is_the_mean_over_pictures_and_f1_that_of_all_pixels() -> None:
