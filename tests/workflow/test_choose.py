@@ -276,12 +276,9 @@ def test_the_epochs_that_are_asked_for_count_in_every_strategy() -> None:
     assert own.train.head_epochs == 5
 
 
-@pytest.mark.parametrize(("task", "precision"), [("segment", "bf16_head"), ("classify", "auto")])
-def test_a_depthwise_backbone_stays_in_float32_below_a_decoder(
-    task: str, precision: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("foveal.workflow.choose.has_bf16", lambda: True)
-    assert chosen(PHOTOS, f"task={task}", "train.device=cpu").train.precision == precision
+@pytest.mark.parametrize("task", ["segment", "classify"])
+def test_the_processor_decides_the_precision_of_backbone_and_decoder(task: str) -> None:
+    assert chosen(PHOTOS, f"task={task}", "train.device=cpu").train.precision == "auto"
 
 
 def test_the_learning_rate_is_the_heads_too_unless_that_is_given() -> None:

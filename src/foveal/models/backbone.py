@@ -56,8 +56,6 @@ class BackboneSpec:
         dropout: Default dropout of the head.
         row_strides: Strides along the height if they differ from `strides`, else empty.
         parts: Specs of the parts of a concatenated backbone.
-        is_depthwise: Whether most of the time is spent in depthwise convolutions; below a decoder,
-            such a backbone is trained in float32 on CPUs.
     """
 
     name: str
@@ -76,7 +74,6 @@ class BackboneSpec:
     dropout: float = 0.2
     row_strides: tuple[int, ...] = ()
     parts: tuple[BackboneSpec, ...] = ()
-    is_depthwise: bool = False
 
     def check_size(self, height: int, width: int) -> None:
         """Check that a model input of (height, width) pixels is large enough.

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from foveal.errors import RecipeError
-from foveal.machine import has_bf16
 from foveal.models.backbone import BackboneSpec
 from foveal.models.backbones import resolve_backbone
 from foveal.recipe import (
@@ -59,7 +58,8 @@ def resolve(
     Raises:
         RecipeError: For settings that contradict each other or that the task cannot train with.
     """
-    device = choose_device(recipe.train.device)
+    # Only to refuse a device that this machine does not have before anything is read.
+    choose_device(recipe.train.device)
     recipe = training.choose(recipe, facts)
     recipe = recipe.filled(_backbone(recipe, facts, pretrained_at_hand))
     recipe = recipe.filled(_image_size(recipe, facts))
@@ -71,8 +71,6 @@ def resolve(
         recipe = recipe.filled(Recipe(model=ModelOptions(hidden=_spec(recipe).hidden)))
     _check_solver(recipe, training)
     _check_folds(recipe)
-    if device.type == "cpu":
-        recipe = recipe.filled(_precision(recipe))
     _check_size(recipe.pipeline)
     return recipe
 
@@ -290,14 +288,6 @@ def _head_epochs(recipe: Recipe) -> tuple[int, dict[str, str]]:
         return HEAD_EPOCHS, {}
     why = f"the head alone, before the {asked} of train.epochs that train the whole network"
     return HEAD_EPOCHS, {"train.head_epochs": why}
-
-
-def _precision(recipe: Recipe) -> Recipe:
-    # bf16 throughout was measured for classifiers alone.
-    if not (_spec(recipe).is_depthwise and recipe.pipeline.fit == "tile" and has_bf16()):
-        return Recipe()
-    why = "the decoder takes half as long in bf16; the backbone is light, and stays in float32"
-    return Recipe(train=TrainOptions(precision="bf16_head"), reasons={"train.precision": why})
 
 
 def _epochs(recipe: Recipe, facts: DataFacts) -> tuple[int, str]:
