@@ -105,9 +105,11 @@ def measure(pictures: Pictures, peer: Other, arguments: argparse.Namespace) -> O
     )
 
 
-def named(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the scores of `compare` with nnU-Net's under its own name."""
-    return {NNUNET if name == PLAIN else name: found for name, found in scores.items()}
+def named(scores: Any) -> Any:
+    """Return the scores of `compare` with nnU-Net's under its own name, on every level."""
+    if not isinstance(scores, Mapping):
+        return scores
+    return {NNUNET if name == PLAIN else name: named(found) for name, found in scores.items()}
 
 
 def run_nnunet(

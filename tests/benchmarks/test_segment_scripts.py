@@ -145,7 +145,11 @@ def test_pictures_and_masks_become_a_data_set_of_nnunet(
 
 def test_scores_of_nnunet_are_called_so() -> None:
     found = compare(*(np.stack([row([1, 0], [1, 0])]) for _ in range(2)), LABELS)
-    assert {"nnunet", "foveal", "difference"} < set(named(found)) and "plain" not in named(found)
+
+    scores = named(found)
+
+    assert {"nnunet", "foveal", "difference"} < set(scores) and "plain" not in scores
+    assert set(scores["classes"]) == {"nnunet", "foveal"}
 
 
 def test_dice_is_the_mean_over_pictures_and_f1_that_of_all_pixels() -> None:
