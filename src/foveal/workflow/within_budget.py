@@ -29,8 +29,9 @@ _CACHED_SHARE = 0.6
 _SMALL_BATCH = 16
 # Sides that are tried, as shares of the one that is chosen without a budget.
 _SHARES = (2 / 3, 1 / 2, 1 / 3)
-# Features of a frozen backbone only have to be computed: a size that just fits is the best one.
-_FROZEN_SHARES = (5 / 6, *_SHARES)
+# Features of a frozen backbone only have to be computed: of the sides that its strides divide, the
+# largest that fits is taken.
+_FROZEN_STEP = 32
 _SIDE_STEP = 8
 # Under these sides strokes merge at the first strides; pretrained filters see nothing they know.
 _LEAST_LINE, _LEAST_SCRATCH, _LEAST_PRETRAINED = 24, 32, 96
@@ -178,8 +179,12 @@ def _choices(recipe: Recipe, resolved: Recipe, side: int) -> Iterator[_Choice]:
     if resolved.model.pretrained and spec.pretrained:
         least = _LEAST_PRETRAINED
     least = max(least, spec.min_size)
-    for share in _FROZEN_SHARES if is_frozen else _SHARES:
-        smaller = _SIDE_STEP * round(side * share / _SIDE_STEP)
+    if is_frozen:
+        largest = _FROZEN_STEP * (-(-side // _FROZEN_STEP) - 1)
+        smaller_sides = list(range(largest, least - 1, -_FROZEN_STEP))
+    else:
+        smaller_sides = [_SIDE_STEP * round(side * share / _SIDE_STEP) for share in _SHARES]
+    for smaller in smaller_sides:
         if smaller >= least:
             yield _Choice(smaller, small, is_frozen)
 
