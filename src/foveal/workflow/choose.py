@@ -166,7 +166,7 @@ def _image_size(recipe: Recipe, facts: DataFacts) -> Recipe:
     side = given.image_size or min(high, max(low, 16 * -(-facts.median_side // 16)))
     why = (
         f"the median picture is {facts.median_side} px long; "
-        f"{recipe.model.backbone} works best between {low} and {high} px"
+        f"{recipe.model.backbone} is given between {low} and {high} px"
         f"{_asked(recipe)}"
     )
     return Recipe(
