@@ -15,21 +15,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PILImage
 
-from mask_scores import OURS, PLAIN, compare, score
-from mask_sets import SETS, Pictures, write_parts
+from mask_scores import OURS, PLAIN
+from mask_sets import SETS, Pictures
 from other_program import Other
-from outcome import Outcome, add_out, note, report, seeds, shared
-from reader_run import runs_folder
-from segment_unet import run_foveal
+from outcome import Outcome, note, report
+from segment_unet import in_turns, masks_in, parser
 
-MINUTES = 8.0
 # Patches of about 256 px in batches of two, the fewest that nnU-Net takes.
 MEMORY_GB = 0.35
 NNUNET = "nnunet"
@@ -47,20 +45,12 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     """Return the options."""
-    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    add_out(made)
+    made = parser((__doc__ or "").split("\n")[0])
     made.add_argument(
         "--nnunet-python", type=Path, required=True, help="interpreter of an environment with it"
     )
-    made.add_argument("--data", type=Path, default=None, help="folder of the sets of pictures")
-    made.add_argument("--set", default=None, choices=[one.data for one in SETS])
-    made.add_argument("--minutes", type=float, default=MINUTES, help="of either training")
     made.add_argument("--memory-gb", type=float, default=MEMORY_GB, help="that nnU-Net plans for")
     made.add_argument("--mirrored", action="store_true", help="both average mirrored pictures")
-    made.add_argument("--repeats", type=int, default=1, help="trainings, each with its seed")
-    made.add_argument("--first-seed", type=int, default=0)
-    made.add_argument("--runs", type=Path, default=None, help="keep runs and masks in this folder")
-    made.add_argument("--train-option", action="append", default=[], metavar="ARG")
     return made.parse_args()
 
 
@@ -68,25 +58,8 @@ def measure(pictures: Pictures, peer: Other, arguments: argparse.Namespace) -> O
     """Train both in turns for each seed, score both, and return the claim."""
     if arguments.mirrored:
         arguments.train_option = [*arguments.train_option, "--set", "pipeline.flips=all"]
-    trials: list[dict[str, Any]] = []
-    with runs_folder(arguments) as place:
-        folder = Path(place).resolve() / pictures.claim
-        train, test = write_parts(pictures, shared(pictures.data, arguments.data), folder)
-        for number, seed in enumerate(seeds(arguments.repeats, arguments.first_seed)):
-            sides = (OURS, NNUNET) if number % 2 == 0 else (NNUNET, OURS)
-            facts: dict[str, Any] = {}
-            rows: dict[str, NDArray[np.float64]] = {}
-            for side in sides:
-                masks, facts[side] = (
-                    run_foveal(pictures, folder, seed, arguments)
-                    if side == OURS
-                    else run_nnunet(pictures, folder, seed, peer, arguments)
-                )
-                rows[side] = score(pictures, masks, test)
-            scores = named(compare(rows[NNUNET], rows[OURS], pictures.labels))
-            trials.append({"seed": seed, "order": sides, "scores": scores, **facts})
-            ours, theirs = (100 * scores[side]["dice"]["value"] for side in (OURS, NNUNET))
-            note(f"  {pictures.claim} seed {seed}: Dice {ours:.2f} %, nnU-Net {theirs:.2f} %")
+    found = in_turns(pictures, arguments, NNUNET, partial(run_nnunet, peer), say)
+    trials = [trial | {"scores": named(trial["scores"])} for trial in found["trials"]]
     return Outcome(
         claim=f"nnunet_{pictures.claim}_dice",
         what=f"Dice, mean over the pictures, of {pictures.what}, after {arguments.minutes:g} "
@@ -98,11 +71,16 @@ def measure(pictures: Pictures, peer: Other, arguments: argparse.Namespace) -> O
             "options": arguments.train_option,
             "minutes": arguments.minutes,
             "memory_gb": arguments.memory_gb,
-            "train": [path.name for path in train],
-            "test": [path.name for path in test],
+            **found,
             "trials": trials,
         },
     )
+
+
+def say(pictures: Pictures, seed: int, scores: Mapping[str, Any]) -> None:
+    """Say what came out on stderr."""
+    ours, theirs = (100 * scores[side]["dice"]["value"] for side in (OURS, PLAIN))
+    note(f"  {pictures.claim} seed {seed}: Dice {ours:.2f} %, nnU-Net {theirs:.2f} %")
 
 
 def named(scores: Any) -> Any:
@@ -113,7 +91,7 @@ def named(scores: Any) -> Any:
 
 
 def run_nnunet(
-    pictures: Pictures, folder: Path, seed: int, peer: Other, arguments: argparse.Namespace
+    peer: Other, pictures: Pictures, folder: Path, seed: int, arguments: argparse.Namespace
 ) -> tuple[dict[str, NDArray[np.uint8]], dict[str, Any]]:
     """Train nnU-Net and return (masks of the test pictures, facts); see `run_foveal`."""
     out = folder / f"{NNUNET}-{seed}"
@@ -122,12 +100,7 @@ def run_nnunet(
     line += ["--positive", pictures.positive, "--seed", seed]
     facts, wall_s = peer.run("nnunet_2d.py", *line, *([] if arguments.mirrored else ["--plain"]))
     note(f"  trained nnU-Net in {wall_s:.1f} s: {facts['steps']} steps")
-    table = pictures.table()[[pictures.negative, pictures.positive]]
-    masks = {}
-    for path in sorted(out.iterdir()):
-        with PILImage.open(path) as mask:
-            masks[path.stem] = table[(np.asarray(mask) > 0).astype(np.uint8)]
-    return masks, facts | {"wall_s": round(wall_s, 2)}
+    return masks_in(out, pictures), facts | {"wall_s": round(wall_s, 2)}
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import yaml
@@ -42,19 +42,25 @@ MINUTES = 8.0
 JUDGED = {"dice": "dice", "f1": "f1_global"}
 MEANING = {"dice": "Dice, mean over the pictures", "f1": "F1 of all pixels together"}
 
+Run: TypeAlias = Callable[
+    [Pictures, Path, int, argparse.Namespace],
+    tuple[dict[str, NDArray[np.uint8]], dict[str, Any]],
+]
+"""Trains a program and answers the held-out pictures, as `run_foveal` does."""
+
 
 def main() -> None:
     """Measure the chosen sets and report each."""
-    arguments = parse_arguments()
+    arguments = parser((__doc__ or "").split("\n")[0]).parse_args()
     for pictures in SETS:
         if arguments.set in (None, pictures.data):
             for outcome in measure(pictures, arguments):
                 report(outcome, arguments.out)
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Return the options."""
-    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return the options of a benchmark that trains foveal and another program in turns."""
+    made = argparse.ArgumentParser(description=description)
     add_out(made)
     made.add_argument("--data", type=Path, default=None, help="folder of the sets of pictures")
     made.add_argument("--set", default=None, choices=[one.data for one in SETS])
@@ -69,37 +75,61 @@ def parse_arguments() -> argparse.Namespace:
         metavar="ARG",
         help="passed on to foveal train (a quick try; the claim is for the default recipe)",
     )
-    return made.parse_args()
+    return made
 
 
 def measure(pictures: Pictures, arguments: argparse.Namespace) -> list[Outcome]:
     """Train both in turns for each seed, score both, and return the claims."""
-    trials: list[dict[str, Any]] = []
-    with runs_folder(arguments) as place:
-        folder = Path(place).resolve() / pictures.claim
-        train, test = write_parts(pictures, shared(pictures.data, arguments.data), folder)
-        for number, seed in enumerate(seeds(arguments.repeats, arguments.first_seed)):
-            sides = (OURS, PLAIN) if number % 2 == 0 else (PLAIN, OURS)
-            facts: dict[str, dict[str, Any]] = {}
-            rows: dict[str, Rows] = {}
-            for side in sides:
-                work = run_foveal if side == OURS else run_plain
-                masks, facts[side] = work(pictures, folder, seed, arguments)
-                rows[side] = score(pictures, masks, test)
-            scores = compare(rows[PLAIN], rows[OURS], pictures.labels)
-            trials.append({"seed": seed, "order": sides, "scores": scores, **facts})
-            say(pictures, seed, scores)
-    everything = {
-        "train": [path.name for path in train],
-        "test": [path.name for path in test],
-        "trials": trials,
-    }
+    everything = in_turns(pictures, arguments, PLAIN, run_plain, say)
+    trials = everything["trials"]
     judged = [{"seed": trial["seed"], "scores": judged_scores(trial, "f1")} for trial in trials]
     return [
         outcome(pictures, "dice", trials, everything, arguments),
         # The rest stands in the line of Dice.
         outcome(pictures, "f1", trials, {"trials": judged}, arguments),
     ]
+
+
+def in_turns(
+    pictures: Pictures,
+    arguments: argparse.Namespace,
+    peer: str,
+    run_peer: Run,
+    say_scores: Callable[[Pictures, int, Mapping[str, Any]], None],
+) -> dict[str, Any]:
+    """Train foveal and another program in turns for each seed, and score both.
+
+    Args:
+        pictures: The set; a part of it is held out.
+        arguments: Options, as of `parser`.
+        peer: Name of the other program in the order and the facts of a trial.
+        run_peer: Trains it and answers the held-out pictures, as `run_foveal` does.
+        say_scores: Told the scores of each seed.
+
+    Returns:
+        `train` and `test`, names of pictures, and `trials`; in their scores, as `compare` gives
+        them, the other program is called `PLAIN`.
+    """
+    trials: list[dict[str, Any]] = []
+    works = {OURS: run_foveal, peer: run_peer}
+    with runs_folder(arguments) as place:
+        folder = Path(place).resolve() / pictures.claim
+        train, test = write_parts(pictures, shared(pictures.data, arguments.data), folder)
+        for number, seed in enumerate(seeds(arguments.repeats, arguments.first_seed)):
+            sides = (OURS, peer) if number % 2 == 0 else (peer, OURS)
+            facts: dict[str, dict[str, Any]] = {}
+            rows: dict[str, Rows] = {}
+            for side in sides:
+                masks, facts[side] = works[side](pictures, folder, seed, arguments)
+                rows[side] = score(pictures, masks, test)
+            scores = compare(rows[peer], rows[OURS], pictures.labels)
+            trials.append({"seed": seed, "order": sides, "scores": scores, **facts})
+            say_scores(pictures, seed, scores)
+    return {
+        "train": [path.name for path in train],
+        "test": [path.name for path in test],
+        "trials": trials,
+    }
 
 
 def outcome(
@@ -208,12 +238,17 @@ def run_plain(
     wall_s = time.perf_counter() - start
     note(f"  trained the plain U-Net in {wall_s:.1f} s")
     facts: dict[str, Any] = json.loads(done.splitlines()[-1])
+    return masks_in(out, pictures), facts | {"wall_s": round(wall_s, 2)}
+
+
+def masks_in(out: Path, pictures: Pictures) -> dict[str, NDArray[np.uint8]]:
+    """Return the masks that another program wrote: stem → (H, W) positions in the labels."""
     table = pictures.table()[[pictures.negative, pictures.positive]]
     masks = {}
     for path in sorted(out.iterdir()):
         with PILImage.open(path) as mask:
             masks[path.stem] = table[(np.asarray(mask) > 0).astype(np.uint8)]
-    return masks, facts | {"wall_s": round(wall_s, 2)}
+    return masks
 
 
 def _run(line: Sequence[str]) -> str:
