@@ -2,7 +2,8 @@
 
 Pages of `synth:formula`, whose signs stand where the generator put them; the same pages without
 anything stray stand beside them. A line that is cut higher than its signs makes all signs of the
-strip smaller: the strip is scaled to one height.
+strip smaller: the strip is scaled to one height. With the step `fractions`, all signs of a page
+must stand in the strip in the order of the text.
 
     python benchmarks/page_cuts.py [--pages 250]
 """
@@ -12,14 +13,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import final
 
 import numpy as np
 
-from foveal.page import DEFAULT_STEPS, run_steps
+from foveal.page import DEFAULT_STEPS, FRACTION_STEPS, run_steps
 from foveal.synth.chance import random_for
 from foveal.synth.formula import FORMULA, Formula
-from foveal.synth.layout import Mark, split_lines
+from foveal.synth.layout import BAR, Mark, split_lines
 from foveal.types import Piece
 from outcome import Outcome, add_out, note, report
 
@@ -28,6 +30,7 @@ _SEED = 5
 _WIDE = 0.6
 _LOST = 0.25
 MOST_LOST = 0.005
+MOST_UNORDERED = 0.02
 
 
 @final
@@ -40,12 +43,14 @@ class Cuts:
         heights: Of each line, the height of the cut in that of its signs.
         lost: Lines whose first or last sign was cut into.
         miscounted: Pages with another number of lines.
+        unordered: Pages whose signs are not in the order of the text once fractions are in a row.
     """
 
     beyond: list[float] = field(default_factory=list)
     heights: list[float] = field(default_factory=list)
     lost: int = 0
     miscounted: int = 0
+    unordered: int = 0
 
     def add(self, pieces: Sequence[Piece], lines: Sequence[Sequence[Mark]]) -> None:
         """Compare the cuts of a page with its signs."""
@@ -79,7 +84,8 @@ def main() -> None:
             f"  {name}: {len(cuts.beyond)} lines; {np.mean(cuts.beyond):.2f} font sizes beyond "
             f"the signs, {np.mean(np.array(cuts.beyond) > _WIDE):.1%} over {_WIDE}; height "
             f"{heights[0]:.2f}, {heights[1]:.2f}, {heights[2]:.2f} of the signs (median, 90th and "
-            f"99th percentile); {cuts.lost} lines cut short, {cuts.miscounted} pages miscounted"
+            f"99th percentile); {cuts.lost} lines cut short, {cuts.miscounted} pages miscounted, "
+            f"{cuts.unordered} with signs out of order"
         )
     report(
         Outcome(
@@ -92,6 +98,10 @@ def main() -> None:
             limits={
                 "lines cut short, share": (stray.lost / len(stray.beyond), MOST_LOST),
                 "pages miscounted, share": (stray.miscounted / arguments.pages, 0.02),
+                "pages with signs out of order, share": (
+                    stray.unordered / arguments.pages,
+                    MOST_UNORDERED,
+                ),
             },
             detail={
                 "pages": arguments.pages,
@@ -117,7 +127,21 @@ def measure(kind: Formula, pages: int) -> Cuts:
             start += len(line)
         _, pieces = run_steps(drawn.pixels, DEFAULT_STEPS)
         cuts.add(pieces, lines)
+        _, rows = run_steps(drawn.pixels, FRACTION_STEPS)
+        cuts.unordered += not _in_order(rows, [mark for line in lines for mark in line])
     return cuts
+
+
+def _in_order(pieces: Sequence[Piece], marks: Sequence[Mark]) -> bool:
+    """Return whether the middles of all signs but bars follow one another in the strip."""
+    places = []
+    for mark in marks:
+        if mark.sign != BAR:
+            holding = [p for p in pieces if p.x0 <= mark.x < p.x1 and p.y0 <= mark.y < p.y1]
+            if len(holding) != 1:
+                return False
+            places.append(holding[0].x + mark.x - holding[0].x0)
+    return all(left < right for left, right in pairwise(places))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -334,6 +335,91 @@ def test_an_underlined_line_is_not_a_fraction() -> None:
     assert len(pieces) == 2
 
 
+# Fractions
+
+
+def drawn_in_rows(page: Image, steps: Sequence[str]) -> tuple[Image, tuple[Piece, ...]]:
+    return run_steps(page, [*steps[:-1], "fractions"])
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("noise", [0.0, 20.0])
+def test_a_numerator_is_followed_by_its_denominator_in_one_row(dark: bool, noise: float) -> None:
+    pixels, (first, second) = draw_page(dark=dark, noise=noise)
+    strip, pieces = drawn_in_rows(pixels, DEFAULT_STEPS)
+    line, before, above, below = pieces
+    assert encloses(line, first, margin=25)
+    assert before.x1 == above.x0 == below.x0
+    # The bar, 710 to 851 and 362 to 366, is in both.
+    for part in (above, below):
+        assert 600 < part.x0 < 710
+        assert 851 <= part.x1 < 880
+        assert part.y0 <= 362
+        assert part.y1 >= 366
+    assert above.y0 <= second[1]
+    assert below.y1 >= second[3]
+    assert before.x < above.x < below.x
+    # Signs are nearly twice as large in a picture of the same height.
+    assert strip.shape[0] < 0.7 * run_steps(pixels, DEFAULT_STEPS)[0].shape[0]
+
+
+@pytest.mark.parametrize(("add", "noise"), [(add_strays, 15.0), (add_bows, 10.0)])
+def test_strays_and_bows_neither_hide_a_fraction_nor_pass_for_one(
+    add: Callable[[Image], Image], noise: float
+) -> None:
+    pixels, _ = draw_page(noise=noise)
+    _, pieces = drawn_in_rows(add(pixels), DEFAULT_STEPS)
+    cuts = [(a, b) for a, b in pairwise(pieces) if (a.x0, a.x1) == (b.x0, b.x1)]
+    ((above, below),) = cuts
+    assert above.x0 < 720
+    assert above.x1 > 840
+    assert above.y1 < below.y1
+
+
+def test_signs_beside_a_fraction_keep_their_order_and_their_height_in_the_row() -> None:
+    image = PILImage.new("RGB", (900, 300), (255, 255, 255))
+    pen = ImageDraw.Draw(image)
+    for x0, x1 in ((60, 200), (420, 560)):
+        draw_text(image, "a", x0 + 45, 40, 70, (0, 0, 0))
+        pen.rectangle((x0, 138, x1, 142), fill=(0, 0, 0))
+        draw_text(image, "358", x0 + 5, 140, 70, (0, 0, 0))
+    # Minus signs, level with both bars and close to them.
+    pen.rectangle((225, 137, 265, 143), fill=(0, 0, 0))
+    draw_text(image, "7", 300, 95, 70, (0, 0, 0))
+    pen.rectangle((580, 137, 620, 143), fill=(0, 0, 0))
+    _, pieces = drawn_in_rows(np.asarray(image), LINES)
+    above, below, between, second, _, last = pieces
+    assert above.x1 == below.x1 == between.x0
+    assert (200 < above.x1 < 225, 343 < between.x1 < 420, second.x0 == between.x1) == (True,) * 3
+    assert 560 < last.x0 < 580
+    # A minus sign by itself is not cut to its ink: it would look like a bar.
+    assert last.y1 - last.y0 > 50
+
+
+def test_a_page_without_fractions_is_cut_as_by_lines() -> None:
+    image = PILImage.new("RGB", (700, 400), (255, 255, 255))
+    draw_text(image, "12345", 20, 20, 70, (0, 0, 0))
+    ImageDraw.Draw(image).rectangle((20, 100, 215, 104), fill=(0, 0, 0))
+    draw_text(image, "678-90=1234", 20, 120, 70, (0, 0, 0))
+    draw_text(image, "5+6", 300, 260, 70, (0, 0, 0))
+    pixels = np.asarray(image)
+    assert drawn_in_rows(pixels, LINES)[1] == run_steps(pixels, LINES)[1]
+
+
+def test_of_a_fraction_in_a_fraction_the_outer_one_is_divided() -> None:
+    image = PILImage.new("RGB", (500, 500), (255, 255, 255))
+    pen = ImageDraw.Draw(image)
+    draw_text(image, "1", 220, 40, 60, (0, 0, 0))
+    pen.rectangle((190, 118, 270, 121), fill=(0, 0, 0))
+    draw_text(image, "23", 195, 115, 60, (0, 0, 0))
+    pen.rectangle((120, 198, 340, 202), fill=(0, 0, 0))
+    draw_text(image, "456789", 130, 195, 60, (0, 0, 0))
+    _, (above, below) = drawn_in_rows(np.asarray(image), LINES)
+    assert above.y0 < 60
+    assert above.y1 >= 202
+    assert below.y0 <= 198
+
+
 def test_pieces_are_cut_from_the_picture_and_stand_centred_on_its_ground() -> None:
     pixels = flat(200, 300, 240)
     pixels[20:60, 100:140] = (200, 0, 0)
@@ -584,6 +670,9 @@ def test_places_in_what_was_laid_out_are_places_in_the_picture() -> None:
         (("trim",), "'trim' looks for ink"),
         (("threshold", "trim", "trim"), "'trim' occurs twice"),
         (("threshold", "lines", "threshold", "trim"), "both cut the picture"),
+        (("threshold", "fractions", "lines"), "both cut the picture"),
+        (("threshold", "margin", "fractions"), "before the step that cuts the picture"),
+        (("fractions",), "'fractions' looks for ink"),
         (("threshold", "margin", "trim"), "before the step that cuts the picture"),
         (("margin:0",), "percentage of the picture's height, from 1 to 200"),
         (("margin:1000",), "percentage of the picture's height, from 1 to 200"),

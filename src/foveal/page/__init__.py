@@ -5,10 +5,18 @@ pixels, so a page gives the same strip in training, on the command line and in t
 """
 
 from foveal.page.run import Stage, run_steps, show_steps
-from foveal.page.steps import DEFAULT_STEPS, STEPS, Step, parse_step, parse_steps
+from foveal.page.steps import (
+    DEFAULT_STEPS,
+    FRACTION_STEPS,
+    STEPS,
+    Step,
+    parse_step,
+    parse_steps,
+)
 
 __all__ = [
     "DEFAULT_STEPS",
+    "FRACTION_STEPS",
     "STEPS",
     "Stage",
     "Step",

@@ -23,12 +23,6 @@ _FAR_OVERLAP: Final = 0.5
 # All in glyph heights. A wider gap starts a new piece, which stands after it anyway.
 _LARGEST_GAP: Final = 2.5
 _FAR_GAP: Final = 8.0
-_BAR_HEIGHT: Final = 0.3
-_BAR_GAP: Final = 0.5
-_SHORTEST_BAR: Final = 0.5
-_BAR_REACH: Final = 0.8
-# Signs beside a fraction, such as a star, are lower than that.
-_WHOLE: Final = 0.7
 
 
 def sides(boxes: Boxes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -45,7 +39,10 @@ def overlap(boxes: Boxes, others: Boxes, axis: int) -> NDArray[np.int64]:
 
 
 def group(
-    glyphs: Boxes, is_sure: NDArray[np.bool_], bars: Boxes, height: float
+    glyphs: Boxes,
+    is_sure: NDArray[np.bool_],
+    height: float,
+    tied: Sequence[NDArray[np.intp]] = (),
 ) -> list[NDArray[np.intp]]:
     """Return the glyphs of each line, as indices.
 
@@ -53,8 +50,8 @@ def group(
         glyphs: Boxes of whole glyphs.
         is_sure: Whether each is a glyph and no rest of a stray line: only such ones are joined
             over a wide gap.
-        bars: Flat boxes: the bars of fractions or bits of them, minus signs, underlines.
         height: Height of a usual glyph, in pixels.
+        tied: Glyphs that belong together wherever they are: those of each fraction.
     """
     heights = sides(glyphs)[1]
     lower = np.minimum(heights[:, None], heights[None, :])
@@ -63,42 +60,17 @@ def group(
     linked = (level >= _OVERLAP * lower) & (gaps <= _LARGEST_GAP * height)
     far = (level >= _FAR_OVERLAP * lower) & (gaps <= _FAR_GAP * height)
     linked |= far & is_sure[:, None] & is_sure[None, :]
-    for bar in _whole_bars(bars, height):
-        parts = _fraction(glyphs, bar, height)
-        linked[np.ix_(parts, parts)] = True
-    return _connected(linked)
+    for members in tied:
+        linked[np.ix_(members, members)] = True
+    return connected(linked)
 
 
-def _whole_bars(bars: Boxes, height: float) -> list[Box]:
-    """Join the bits of bars that a stray line was cut out of; drop what is too short for a bar."""
-    level = np.abs(bars[:, None, 1] - bars[None, :, 1]) <= _BAR_HEIGHT * height
-    close = overlap(bars, bars, 0) >= -_BAR_GAP * height
-    whole = [bounds(bars[members]) for members in _connected(level & close)]
-    return [bar for bar in whole if bar[2] - bar[0] >= _SHORTEST_BAR * height]
+def connected(linked: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """Return the groups of indices that links hold together.
 
-
-def _fraction(glyphs: Boxes, bar: Box, height: float) -> NDArray[np.intp]:
-    """Return what stands close above and below a bar, or nothing if either is missing.
-
-    A line that is underlined is no fraction: the line below it goes on beyond the bar.
+    Args:
+        linked: (n, n), symmetric.
     """
-    reach, slack = _BAR_REACH * height, _BAR_HEIGHT * height
-    middle_x = (glyphs[:, 0] + glyphs[:, 2]) / 2
-    # Signs beside the bar reach over it on both sides; these do on one.
-    rise, fall = bar[1] - glyphs[:, 3], glyphs[:, 1] - bar[3]
-    above = (rise >= -slack) & (rise <= reach)
-    below = (fall >= -slack) & (fall <= reach)
-    near = (middle_x >= bar[0] - height) & (middle_x <= bar[2] + height)
-    inside = (middle_x >= bar[0]) & (middle_x <= bar[2])
-    parts = (above | below) & near
-    beside = ~inside & (sides(glyphs)[1] >= _WHOLE * height)
-    if not (above & inside).any() or not (below & inside).any() or (parts & beside).any():
-        return np.empty(0, np.intp)
-    return np.flatnonzero(parts & inside)
-
-
-def _connected(linked: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
-    """Return the groups of indices that links hold together."""
     left = np.ones(len(linked), bool)
     groups = []
     for start in range(len(linked)):

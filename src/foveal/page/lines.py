@@ -19,6 +19,7 @@ from foveal.page.boxes import (
     usual_gap,
 )
 from foveal.page.clean import Mask
+from foveal.page.fractions import find_fractions, in_one_row
 from foveal.page.opencv import opencv
 from foveal.page.strays import long_bars, loosen, stroke_width, usual_height
 
@@ -59,21 +60,22 @@ _LEAST_PART_FILL: Final = 0.15
 _LEAST_STROKE: Final = 0.5
 
 
-def find_lines(mask: Mask) -> list[Box]:
+def find_lines(mask: Mask, *, unstack: bool = False) -> list[Box]:
     """Return the boxes of the lines of text, in reading order; none for an empty page.
 
     Args:
         mask: (H, W) uint8, 255 where there is ink.
+        unstack: Whether lines with built-up fractions are divided into boxes of one row of signs.
     """
     factor = max(1, round(math.sqrt(mask.size / _LOOK_PIXELS)))
     height, width = mask.shape
     return [
         (x0 * factor, y0 * factor, min(width, x1 * factor), min(height, y1 * factor))
-        for x0, y0, x1, y1 in _find(_reduced(mask, factor))
+        for x0, y0, x1, y1 in _find(_reduced(mask, factor), unstack=unstack)
     ]
 
 
-def _find(mask: Mask) -> list[Box]:
+def _find(mask: Mask, *, unstack: bool) -> list[Box]:
     stroke = stroke_width(mask)
     height = usual_height(mask, stroke)
     if height < _LEAST_GLYPH_PX:
@@ -94,16 +96,24 @@ def _find(mask: Mask) -> list[Box]:
     beyond = (_SPECKLED_GAP if is_speckled else _PART_GAP) * height
     parts = np.vstack([boxes[is_part], scraps])
     bars = np.vstack([_flat(boxes, height), long_bars(mask, height)])
+    ink = np.vstack([boxes[glyphs], parts])
+    fractions = find_fractions(boxes[glyphs], is_sure[glyphs], ink, bars, height)
+    tied = [fraction.members for fraction in fractions]
     lines = []
-    for places in group(boxes[glyphs], is_sure[glyphs], bars, height):
+    for places in group(boxes[glyphs], is_sure[glyphs], height, tied):
         members = glyphs[places]
         # Text is sure somewhere; a low piece of ink by itself is a speck.
         is_speck = len(members) == 1 and heights[members[0]] < _WHOLE_GLYPH * height
         if is_sure[members].any() and not is_speck:
             gap = usual_gap(boxes[members]) + beyond
             lines.append(_with_parts(bounds(boxes[members]), parts, gap, height))
-    lines = _joined(lines, height)
-    return in_reading_order([_padded(line, height, mask) for line in lines])
+    ordered = in_reading_order([_padded(line, height, mask) for line in _joined(lines, height)])
+    if not unstack:
+        return ordered
+    # A minus sign in a thin font is a bar, but no part.
+    signs = np.vstack([ink, bars])
+    rows = [in_one_row(line, fractions, signs, boxes[glyphs], height) for line in ordered]
+    return [box for row in rows for box in row]
 
 
 def _flat(boxes: Boxes, height: float) -> Boxes:
@@ -133,7 +143,7 @@ def _joined(lines: Sequence[Box], height: float) -> list[Box]:
     while joined:
         boxes = np.asarray(joined, np.int64)
         sure = np.ones(len(boxes), np.bool_)
-        groups = [bounds(boxes[members]) for members in group(boxes, sure, boxes[:0], height)]
+        groups = [bounds(boxes[members]) for members in group(boxes, sure, height)]
         if len(groups) == len(joined):
             break
         joined = groups

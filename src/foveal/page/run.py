@@ -15,7 +15,7 @@ from foveal.page.clean import Mask, Pixels, as_grey, as_rgb, equalise, ink_mask,
 from foveal.page.edges import Ground, grey_of, ground_of, trim, with_margins
 from foveal.page.lines import find_lines
 from foveal.page.opencv import opencv
-from foveal.page.steps import Step, parse_steps
+from foveal.page.steps import CUTS, Step, parse_steps
 from foveal.types import Image, Piece
 
 # Boxes are drawn over the stage `lines` before it cuts: light red on any ground.
@@ -106,7 +106,7 @@ def show_steps(pixels: Image, steps: Sequence[str]) -> list[Stage]:
     state = _State(pixels)
     for step in parse_steps(steps):
         before, state = state, _apply(step, state)
-        if step.name == "lines":
+        if step.name in ("lines", "fractions"):
             boxed = _with_boxes(as_rgb(before.picture), state.pieces)
             stages.append(Stage("boxes", boxed, state.note))
         stages.append(Stage(str(step), np.ascontiguousarray(state.image()), state.note))
@@ -118,7 +118,7 @@ def _apply(step: Step, state: _State) -> _State:
     if step.name == "threshold":
         mask, note = ink_mask(picture, step.size)
         return replace(state, mask=mask, note=note)
-    if step.name in ("lines", "trim"):
+    if step.name in CUTS:
         return _cut(step, state)
     if step.name == "margin":
         ground = ground_of(picture) if state.ground is None else state.ground
@@ -143,7 +143,7 @@ def _cut(step: Step, state: _State) -> _State:
         part, pieces = (picture, ()) if mask is None else trim(picture, mask)
         found = "cut to its ink" if pieces else "no ink found"
         return _State(part, None, pieces, found, ground)
-    lines = find_lines(mask) if mask is not None else []
+    lines = find_lines(mask, unstack=step.name == "fractions") if mask is not None else []
     strip, pieces = join_lines(picture, lines)
     found = f"{len(lines)} line{'' if len(lines) == 1 else 's'}" if lines else "no line found"
     return _State(strip, None, pieces, found, ground)

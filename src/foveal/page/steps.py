@@ -21,11 +21,15 @@ STEPS: Final = MappingProxyType(
         "open": "Remove what is thinner than the size from the ink: specks, hairlines.",
         "close": "Fill gaps narrower than the size in the ink: broken strokes.",
         "lines": "Find the lines of text, cut them out and join them left to right.",
+        "fractions": "As lines; the denominator of a fraction follows its numerator in the row.",
         "trim": "Cut the picture to its ink.",
         "margin": "Put even margins around it, in percent of its height.",
     }
 )
 """Name → what the step does."""
+
+CUTS: Final = ("lines", "fractions", "trim")
+"""The steps that cut the picture; a recipe has one of them at most."""
 
 LARGEST_MARGIN: Final = 200
 """In percent of the picture's height."""
@@ -36,6 +40,9 @@ _DEFAULT_SIZES: Final = {"median": 3, "open": 3, "close": 3, "threshold": 0, "ma
 
 DEFAULT_STEPS: Final = ("grey", "median:3", "threshold", "open:3", "lines")
 """Finds the lines of pages with clean or noisy ground, stray lines and specks."""
+
+FRACTION_STEPS: Final = (*DEFAULT_STEPS[:-1], "fractions")
+"""The same for pages with built-up fractions."""
 
 
 @final
@@ -92,8 +99,8 @@ def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
     """Read the steps of a recipe and check that they can follow one another.
 
     Raises:
-        RecipeError: As `parse_step`; when there is no step; when `lines` or `trim` has no ink to
-            look for or comes twice, or `margin` comes before them.
+        RecipeError: As `parse_step`; when there is no step; when a step that cuts has no ink to
+            look for, comes twice or beside another one, or `margin` comes before it.
     """
     steps = tuple(parse_step(text) for text in texts)
     names = [step.name for step in steps]
@@ -102,7 +109,7 @@ def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
             "No step was given. Expected at least one.",
             hint=f"for example {' '.join(DEFAULT_STEPS)}",
         )
-    for name in ("lines", "trim"):
+    for name in CUTS:
         if names.count(name) > 1:
             raise RecipeError(f"The step {name!r} occurs twice. Expected it at most once.")
         if name in names and "threshold" not in names[: names.index(name)]:
@@ -110,12 +117,15 @@ def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
                 f"The step {name!r} looks for ink. Expected 'threshold' before it.",
                 hint=f"for example {' '.join(DEFAULT_STEPS[:-1])} {name}",
             )
-    if "lines" in names and "trim" in names:
+    cuts = [at for at, name in enumerate(names) if name in CUTS]
+    if len(cuts) > 1:
+        first, second = (names[at] for at in cuts[:2])
         raise RecipeError(
-            "The steps 'lines' and 'trim' both cut the picture. Expected one of them.",
-            hint="leave out trim: lines already cuts each line to its ink",
+            f"The steps {first!r} and {second!r} both cut the picture. Expected one of them.",
+            hint="leave out trim: lines already cuts each line to its ink"
+            if "trim" in (first, second)
+            else "leave out lines: fractions finds the lines too",
         )
-    cuts = [at for at, name in enumerate(names) if name in ("lines", "trim")]
     if "margin" in names and any(at > names.index("margin") for at in cuts):
         raise RecipeError(
             "The step 'margin' comes before the step that cuts the picture. Expected it after.",

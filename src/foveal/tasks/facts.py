@@ -43,6 +43,7 @@ class DataFacts:
     ink_share: float
     single_characters: bool
     longest_target: int
+    characters: frozenset[str] = frozenset()
     is_drawn: bool = False
     background_share: float | None = None
     dark_share: float = 1.0

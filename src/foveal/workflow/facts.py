@@ -68,6 +68,7 @@ def look(source: Source, limits: DecodeLimits, raws: Iterable[RawTarget]) -> Dat
         ink_share=float(np.mean([one.is_ink for one in seen])),
         single_characters=longest == 1,
         longest_target=longest,
+        characters=frozenset(sign for raw in raws for name in raw for sign in name),
         is_drawn=isinstance(source, SynthSource),
         background_share=_background_share(source, chosen),
         **_facts_of_ink([one.ink for one in seen if one.ink is not None]),

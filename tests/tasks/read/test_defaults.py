@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from foveal.errors import RecipeError
-from foveal.page import DEFAULT_STEPS
+from foveal.page import DEFAULT_STEPS, FRACTION_STEPS
 from foveal.recipe import Recipe, make_recipe
 from foveal.tasks import get_training
 from foveal.tasks.facts import DataFacts
@@ -52,6 +52,16 @@ def test_pages_are_cut_to_their_lines_first() -> None:
     assert recipe.pipeline.steps == DEFAULT_STEPS
     assert (recipe.pipeline.height, recipe.pipeline.width) == (64, 16_384)
     assert "800 px high: pages" in recipe.reasons["pipeline.steps"]
+
+
+def test_pages_whose_texts_have_a_slash_may_have_fractions() -> None:
+    recipe = chosen(replace(PAGES, characters=frozenset("0123456789/")))
+    assert recipe.pipeline.steps == FRACTION_STEPS
+    assert recipe.pipeline.height == 48
+    assert "'/' in the labels may be the bar of a fraction" in recipe.reasons["pipeline.steps"]
+    # A picture of one line has no room for a built-up fraction.
+    lines = chosen(replace(LINES, characters=frozenset("/")))
+    assert lines.pipeline.steps == ()
 
 
 def test_pages_may_be_left_whole() -> None:

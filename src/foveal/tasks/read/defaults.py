@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foveal.errors import RecipeError
-from foveal.page import DEFAULT_STEPS
+from foveal.page import DEFAULT_STEPS, FRACTION_STEPS
 from foveal.recipe import (
     AugmentOptions,
     ModelOptions,
@@ -18,8 +18,11 @@ _HEIGHT_STEP = 16
 # Strokes of a lower picture merge at the first strides; those of a higher one cost time. Up to
 # the height of a plain captcha nothing is shrunk: it is what tells O from 0 there.
 _HEIGHTS = (48, 80)
-# Of lines cut out of a page and joined.
+# Of lines cut out of a page and joined; in these, a fraction is as high as two rows.
 _STRIP_HEIGHT = 64
+_ROW_HEIGHT = 48
+# Of labels: the bar of a fraction.
+_BAR = "/"
 # Higher pictures hold several lines, or a line in the middle of a page.
 _PAGE_HEIGHT = 300
 _WIDTH_STEP = 32
@@ -81,23 +84,30 @@ def _steps(recipe: Recipe, facts: DataFacts) -> Recipe:
         f"the pictures are {facts.median_height} px high: pages, whose lines are cut out and "
         "joined before they are read"
     )
-    return Recipe(pipeline=PipelineOptions(steps=DEFAULT_STEPS), reasons={"pipeline.steps": why})
+    if _BAR not in facts.characters:
+        return Recipe(
+            pipeline=PipelineOptions(steps=DEFAULT_STEPS), reasons={"pipeline.steps": why}
+        )
+    why += f"; {_BAR!r} in the labels may be the bar of a fraction, which is set in one row"
+    return Recipe(pipeline=PipelineOptions(steps=FRACTION_STEPS), reasons={"pipeline.steps": why})
 
 
 def _geometry(recipe: Recipe, facts: DataFacts) -> Recipe:
     options = recipe.pipeline
-    fit, is_strip = options.fit or "line", bool(options.steps)
+    fit, steps = options.fit or "line", options.steps or ()
     reasons = {"pipeline.fit": "text keeps its aspect ratio; a picture's width is free"}
     height = options.height or options.image_size
     if height is None:
         low, high = _HEIGHTS
         fitting = _HEIGHT_STEP * -(-facts.median_height // _HEIGHT_STEP)
-        height = _STRIP_HEIGHT if is_strip else min(high, max(low, fitting))
+        height = min(high, max(low, fitting))
+        if steps:
+            height = _ROW_HEIGHT if "fractions" in steps else _STRIP_HEIGHT
         reasons["pipeline.height"] = (
             f"the median picture is {facts.median_height} px high; "
             f"text is read best between {low} and {high} px"
         )
-    width = _widest(fit, height, facts, is_strip=is_strip)
+    width = _widest(fit, height, facts, is_strip=bool(steps))
     return Recipe(pipeline=PipelineOptions(fit=fit, height=height, width=width), reasons=reasons)
 
 
@@ -122,7 +132,8 @@ def _augmentation(recipe: Recipe, facts: DataFacts) -> Recipe:
             "difference between O and 0"
         )
         return Recipe(train=TrainOptions(augment=off), reasons={"train.augment.enabled": why})
-    length = _STRIP_LENGTH if "lines" in (recipe.pipeline.steps or ()) else facts.widest
+    steps = recipe.pipeline.steps or ()
+    length = facts.widest if {"lines", "fractions"}.isdisjoint(steps) else _STRIP_LENGTH
     part = min(1.0, _LONG_LINE / length)
     # A turned or sheared line is still read; a strongly turned one is not what comes in.
     augment = AugmentOptions(

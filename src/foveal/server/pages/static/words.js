@@ -66,7 +66,7 @@ function marks(model) {
 
 function reads({ labels, input }) {
   const what = `reads texts of ${labels.length} characters: ${alphabetRuns(labels)}.`;
-  if (input.steps.some((step) => step.startsWith("lines"))) {
+  if (input.steps.some((step) => step === "lines" || step === "fractions")) {
     return `${what} It finds the lines of a page itself.`;
   }
   if (input.fit !== "line") return what;

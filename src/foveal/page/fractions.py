@@ -1,0 +1,223 @@
+"""Built-up fractions: a bar with glyphs close above and below it, set in one row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.page.boxes import Box, Boxes, bounds, connected, overlap, sides
+
+# All in heights of a usual glyph.
+# Bits of a bar are level with each other up to this; what stands above or below it is not.
+_LEVEL: Final = 0.2
+_BAR_GAP: Final = 0.5
+_SHORTEST_BAR: Final = 0.5
+# A part may begin within the bar, where that is askew, and ends no further away.
+_SLACK: Final = 0.3
+_REACH: Final = 0.8
+# From the middle of the bar to the far side of the numerator or denominator.
+_LEAST_ROW: Final = 0.7
+# So far beside a bar, a row above or below it goes on; signs beside a fraction are lower than a
+# whole glyph, or reach over the level of the bar.
+_NEAR: Final = 1.0
+_WHOLE: Final = 0.7
+_LEAST_OVER: Final = 0.15
+# A star or a minus sign that stands by itself beside a bar keeps its height in the row.
+_BESIDE: Final = 0.65
+# Lesser ink is a speck.
+_LEAST_SIGN: Final = 0.3
+# Digits reach over the ends of a bar by less.
+_OVERHANG: Final = 0.25
+
+# Of its width: a bar rises less, where the page is askew.
+_RISE: Final = 0.06
+# The longest are looked at, so that the time is bounded.
+_MOST_BARS: Final = 200
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Fraction:
+    """A built-up fraction.
+
+    Attributes:
+        bar: The bar between numerator and denominator.
+        members: Indices of the glyphs above and below it.
+        box: All of it.
+    """
+
+    bar: Box
+    members: NDArray[np.intp]
+    box: Box
+
+
+def find_fractions(
+    glyphs: Boxes, is_sure: NDArray[np.bool_], ink: Boxes, bars: Boxes, height: float
+) -> list[Fraction]:
+    """Return the fractions of a page.
+
+    Args:
+        glyphs: Boxes of whole glyphs.
+        is_sure: Whether each is a glyph and no rest of a stray line.
+        ink: All pieces of ink that may belong to the text.
+        bars: Flat boxes: the bars of fractions or bits of them, minus signs, underlines.
+        height: Height of a usual glyph, in pixels.
+    """
+    found = []
+    for bits in _whole_bars(bars, height):
+        bar = _without_signs(bits, glyphs[is_sure], height)
+        above, below = _stacked(ink, bar, height)
+        if not (above.any() and below.any()) or _goes_on(glyphs[is_sure], bar, height):
+            continue
+        parts = bounds(ink[above | below])
+        members = np.flatnonzero(np.logical_or(*_stacked(glyphs, bar, height)))
+        if len(members) and _is_high(parts, bar, height):
+            found.append(Fraction(bar, members, bounds(np.asarray([parts, bar]))))
+    return found
+
+
+def in_one_row(
+    line: Box, fractions: Sequence[Fraction], ink: Boxes, glyphs: Boxes, height: float
+) -> list[Box]:
+    """Divide a line into boxes that hold one row of signs each, in the order of reading.
+
+    A numerator comes before its denominator. Both keep the bar, which tells them from what
+    stands beside them. Of fractions within fractions the widest are divided.
+
+    Args:
+        line: Box of the line.
+        fractions: Those of the page.
+        ink: All pieces of ink that may belong to the text.
+        glyphs: Whole glyphs.
+        height: Height of a usual glyph, in pixels.
+    """
+    inside = _widest([fraction for fraction in fractions if _holds(line, fraction.bar)])
+    if not inside:
+        return [line]
+    boxes: list[Box] = []
+    x0, y0, x1, y1 = line
+    for fraction in inside:
+        start, end = _edges(fraction, ink, height, x0, x1)
+        boxes += _beside((x0, y0, start, y1), fraction.bar, ink, glyphs, height)
+        boxes += [(start, y0, end, fraction.bar[3]), (start, fraction.bar[1], end, y1)]
+        x0 = end
+    return boxes + _beside((x0, y0, x1, y1), inside[-1].bar, ink, glyphs, height)
+
+
+def _holds(line: Box, bar: Box) -> bool:
+    middle_x, middle_y = (bar[0] + bar[2]) / 2, (bar[1] + bar[3]) / 2
+    return line[0] <= middle_x <= line[2] and line[1] <= middle_y <= line[3]
+
+
+def _widest(fractions: Sequence[Fraction]) -> list[Fraction]:
+    """Return the fractions that stand beside each other, from left to right."""
+    kept: list[Fraction] = []
+    for fraction in sorted(fractions, key=lambda fraction: fraction.box[0] - fraction.box[2]):
+        if all(fraction.box[0] >= k.box[2] or fraction.box[2] <= k.box[0] for k in kept):
+            kept.append(fraction)
+    return sorted(kept, key=lambda fraction: fraction.box)
+
+
+def _edges(fraction: Fraction, ink: Boxes, height: float, left: int, right: int) -> tuple[int, int]:
+    """Return where to cut left and right of a fraction: halfway to the signs beside it."""
+    box, bar = fraction.box, fraction.bar
+    level = ink[(ink[:, 1] < box[3]) & (ink[:, 3] > box[1])]
+    signs = level[np.maximum(*sides(level)) >= _LEAST_SIGN * height]
+    middles = (signs[:, 0] + signs[:, 2]) / 2
+    before, after = signs[middles < bar[0], 2], signs[middles > bar[2], 0]
+    # What reaches far beyond the bar is the end of a stray line.
+    start = max(box[0], bar[0] - round(_OVERHANG * height))
+    end = min(box[2], bar[2] + round(_OVERHANG * height))
+    start = int(before.max() + start) // 2 if len(before) else left
+    end = int(after.min() + end) // 2 if len(after) else right
+    return min(max(left, start), bar[0]), max(min(right, end), bar[2])
+
+
+def _beside(box: Box, bar: Box, ink: Boxes, glyphs: Boxes, height: float) -> list[Box]:
+    """Return the row of signs beside a fraction; none where there is no ink."""
+    if not len(_within(ink, box)):
+        return []
+    middle = (bar[1] + bar[3]) / 2
+    y0, y1 = middle - _BESIDE * height, middle + _BESIDE * height
+    rows = _within(glyphs, box)
+    if len(rows):
+        y0, y1 = min(y0, rows[:, 1].min()), max(y1, rows[:, 3].max())
+    return [(box[0], max(box[1], int(y0)), box[2], min(box[3], math.ceil(y1)))]
+
+
+def _within(boxes: Boxes, box: Box) -> Boxes:
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = (middles >= box[:2]).all(axis=1) & (middles <= box[2:]).all(axis=1)
+    within: Boxes = boxes[inside]
+    return within
+
+
+def _whole_bars(bars: Boxes, height: float) -> list[Boxes]:
+    """Gather the bits of each bar, which strays cut into several; the longest are tried first.
+
+    Bits are level with the longest one: others may be those of a stray line, which rises.
+    """
+    longest = np.argsort(bars[:, 0] - bars[:, 2], kind="stable")
+    bars = bars[longest[:_MOST_BARS]]
+    middles = (bars[:, 1] + bars[:, 3]) / 2
+    close = overlap(bars, bars, 0) >= -_BAR_GAP * height
+    left = np.ones(len(bars), np.bool_)
+    whole = []
+    for first in range(len(bars)):
+        if not left[first]:
+            continue
+        level = np.flatnonzero(left & (np.abs(middles - middles[first]) <= _LEVEL * height))
+        chains = connected(close[np.ix_(level, level)])
+        chain = level[next(places for places in chains if first in level[places])]
+        left[chain] = False
+        bits = bars[chain]
+        x0, y0, x1, y1 = bounds(bits)
+        thickness = int(sides(bits)[1].max())
+        if x1 - x0 >= _SHORTEST_BAR * height and y1 - y0 <= thickness + _RISE * (x1 - x0):
+            whole.append(bits)
+    return whole
+
+
+def _without_signs(bits: Boxes, glyphs: Boxes, height: float) -> Box:
+    """Return the bar without the minus signs beside the fraction, which are level with it."""
+    whole = bounds(bits)
+    stacked = glyphs[np.logical_or(*_stacked(glyphs, whole, height))]
+    middles = (stacked[:, 0] + stacked[:, 2]) / 2
+    # Nothing stands above or below a sign.
+    under = (bits[:, None, 0] <= middles) & (middles <= bits[:, None, 2])
+    own = bits[under.any(axis=1)]
+    return bounds(own) if len(own) else whole
+
+
+def _stacked(boxes: Boxes, bar: Box, height: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which boxes stand close above a bar, and which below it."""
+    reach, slack = _REACH * height, _SLACK * height
+    middles = (boxes[:, 0] + boxes[:, 2]) / 2
+    inside = (middles >= bar[0]) & (middles <= bar[2])
+    inside &= np.maximum(*sides(boxes)) >= _LEAST_SIGN * height
+    # What is level with the bar is a bit of it, or a sign beside the fraction.
+    inside &= np.abs(boxes[:, 1] + boxes[:, 3] - bar[1] - bar[3]) >= 2 * _LEVEL * height
+    rise, fall = bar[1] - boxes[:, 3], boxes[:, 1] - bar[3]
+    above = inside & (rise >= -slack) & (rise <= reach)
+    return above, inside & ~above & (fall >= -slack) & (fall <= reach)
+
+
+def _goes_on(glyphs: Boxes, bar: Box, height: float) -> bool:
+    """Return whether what stands above or below a bar goes on beside it: an underlined line."""
+    wide = (bar[0] - round(_NEAR * height), bar[1], bar[2] + round(_NEAR * height), bar[3])
+    near = np.logical_or(*_stacked(glyphs, wide, height))
+    beside = near & ~np.logical_or(*_stacked(glyphs, bar, height))
+    # A sign beside a fraction reaches over the level of its bar on both sides.
+    over = np.minimum(bar[1] - glyphs[:, 1], glyphs[:, 3] - bar[3]) >= _LEAST_OVER * height
+    return bool((beside & ~over & (sides(glyphs)[1] >= _WHOLE * height)).any())
+
+
+def _is_high(parts: Box, bar: Box, height: float) -> bool:
+    """Return whether there is a row of signs on both sides: bits of one glyph are lower."""
+    middle = (bar[1] + bar[3]) / 2
+    return min(middle - parts[1], parts[3] - middle) >= _LEAST_ROW * height
