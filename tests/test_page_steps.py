@@ -396,6 +396,14 @@ def test_signs_beside_a_fraction_keep_their_order_and_their_height_in_the_row() 
     assert last.y1 - last.y0 > 50
 
 
+def test_the_stages_show_the_pieces_of_fractions() -> None:
+    stages = show_steps(draw_page()[0], (*LINES[:-1], "fractions"))
+    assert [(s.step, s.note) for s in stages[1:]] == [
+        ("boxes", "4 pieces"),
+        ("fractions", "4 pieces"),
+    ]
+
+
 def test_a_page_without_fractions_is_cut_as_by_lines() -> None:
     image = PILImage.new("RGB", (700, 400), (255, 255, 255))
     draw_text(image, "12345", 20, 20, 70, (0, 0, 0))

@@ -145,7 +145,8 @@ def _cut(step: Step, state: _State) -> _State:
         return _State(part, None, pieces, found, ground)
     lines = find_lines(mask, unstack=step.name == "fractions") if mask is not None else []
     strip, pieces = join_lines(picture, lines)
-    found = f"{len(lines)} line{'' if len(lines) == 1 else 's'}" if lines else "no line found"
+    noun = "piece" if step.name == "fractions" else "line"
+    found = f"{len(lines)} {noun}{'' if len(lines) == 1 else 's'}" if lines else "no line found"
     return _State(strip, None, pieces, found, ground)
 
 
