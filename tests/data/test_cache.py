@@ -44,10 +44,32 @@ class Heard:
         self.said.append("finished")
 
 
-def build(source: Source, directory: Path, pipeline: Pipeline | None = None) -> Cache:
+def build(
+    source: Source, directory: Path, pipeline: Pipeline | None = None, *, measured: bool = True
+) -> Cache:
     return Cache.build(
-        source, pipeline or Pipeline(8, 12), directory, LIMITS, workers=2, progress=NoProgress()
+        source,
+        pipeline or Pipeline(8, 12),
+        directory,
+        LIMITS,
+        workers=2,
+        progress=NoProgress(),
+        measured=measured,
     )
+
+
+def test_without_measures_the_pictures_are_the_same(
+    draw_folder: DrawFolder, tmp_path: Path
+) -> None:
+    source = open_source(draw_folder(tmp_path / "data", n=2))
+    measured = build(source, tmp_path / "measured")
+    bare = build(source, tmp_path / "bare", measured=False)
+    everything = measured.whole(np.arange(4))
+    np.testing.assert_array_equal(bare.read(everything), measured.read(everything))
+    np.testing.assert_array_equal(bare.scan.digest, measured.scan.digest)
+    assert bare.scan.ok.all()
+    assert np.isfinite(measured.scan.measure("brightness")).all()
+    assert np.isnan(bare.scan.measures).all()
 
 
 def test_every_picture_is_what_the_pipeline_makes_of_it(

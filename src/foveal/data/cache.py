@@ -105,6 +105,7 @@ class Cache:
         progress: Progress,
         side: int | None = 0,
         pool: Executor | None = None,
+        measured: bool = True,
     ) -> Cache:
         """Decode all samples of a source, or all labelled ones if it has masks.
 
@@ -121,6 +122,8 @@ class Cache:
             side: Shorter side in pixels that decoding keeps for the measures, although the pipeline
                 needs less; None for every pixel.
             pool: Draws pictures, see `machine.over_cores`; those of files are decoded in threads.
+            measured: Whether the scan gets fingerprints and measures of the pictures, which takes
+                a sixth of the time to draw a page.
 
         Raises:
             DataError: If the disk has not enough room.
@@ -136,6 +139,7 @@ class Cache:
                 pool=pool,
                 progress=progress,
                 decode_size=_enlarged(pipeline.decode_size, side),
+                measured=measured,
             )
             header = {"layout": _LAYOUT, "pipeline": pipeline.to_json()}
             (temporary / _HEADER).write_text(json.dumps(header), encoding="utf-8")

@@ -49,8 +49,8 @@ _PLACES, _FEWEST_PLACES, _ALL_PLACES = 1000, 50, 100_000
 class _ModelInput:
     pixels: Image
     digest: bytes
-    look: Fingerprint
-    measures: Measures
+    look: Fingerprint | None
+    measures: Measures | None
     facts: FileFacts | None
     frame: Frame
 
@@ -75,10 +75,12 @@ def write_all(
     pool: Executor | None,
     progress: Progress,
     decode_size: tuple[int, int] | None,
+    measured: bool,
 ) -> None:
     """Write the pictures of a source and their scan; see `Cache.build`.
 
-    `decode_size` is the (height, width) that decoding must keep, or None for every pixel.
+    Pictures that are read in parts are always measured. `decode_size` is the (height, width) that
+    decoding must keep, or None for every pixel.
     """
     names = (PIXELS, MASKS) if pipeline.is_tiled else (PIXELS,)
     with ExitStack() as stack:
@@ -87,11 +89,11 @@ def write_all(
         progress.start("decode", len(source.samples))
         wanted = (s for s in source.samples if s.raw is not None or not pipeline.is_tiled)
         stack.enter_context(source.expecting(wanted, limits))
-        decoding = (
-            _open_all(source, limits, workers)
-            if pipeline.is_tiled
-            else _decode_all(source, pipeline, limits, workers, pool, decode_size)
-        )
+        if pipeline.is_tiled:
+            decoding = _open_all(source, limits, workers)
+        else:
+            options = limits, workers, pool, decode_size
+            decoding = _decode_all(source, pipeline, *options, measured=measured)
         all_decoded = stack.enter_context(closing(decoding))
         for index, decoded in enumerate(all_decoded):
             writer.put(index, decoded)
@@ -265,11 +267,14 @@ def _decode_all(
     workers: int,
     pool: Executor | None,
     decode_size: tuple[int, int] | None,
+    *,
+    measured: bool,
 ) -> Generator[_Decoded, None, None]:
     """Yield all samples in order, decoded in parallel."""
     samples = source.samples
     # Without its samples, so that little is sent to another process.
-    decode = partial(_decode_chunk, replace(source, samples=()), pipeline, limits, decode_size)
+    bare = replace(source, samples=())
+    decode = partial(_decode_chunk, bare, pipeline, limits, decode_size, measured)
     if source.holds_lock:
         yield from over_cores(decode, samples, batch=_CHUNK, workers=workers, pool=pool)
         return
@@ -284,6 +289,7 @@ def _decode_chunk(
     pipeline: Pipeline,
     limits: DecodeLimits,
     decode_size: tuple[int, int] | None,
+    measured: bool,
     samples: Sequence[Sample],
 ) -> list[_Decoded]:
     results: list[_Decoded] = []
@@ -294,7 +300,9 @@ def _decode_chunk(
         except FovealError as error:
             results.append(error)
         else:
-            small = shrunk(loaded.picture.pixels)
-            look, measures = fingerprint_of(small), measure(loaded.picture, small)
+            look = measures = None
+            if measured:
+                small = shrunk(loaded.picture.pixels)
+                look, measures = fingerprint_of(small), measure(loaded.picture, small)
             results.append(_ModelInput(pixels, loaded.digest, look, measures, loaded.facts, frame))
     return results

@@ -90,18 +90,19 @@ class Scan:
         index: int,
         digest: bytes,
         size: tuple[int, int],
-        look: Fingerprint,
+        look: Fingerprint | None,
         measures: Measures | None = None,
         facts: FileFacts | None = None,
     ) -> None:
         """Fill the row of a picture that was decoded."""
         self.ok[index] = True
         self.digest[index] = np.frombuffer(digest, np.uint8)
-        self.phash[index] = look.phash
-        self.spread[index] = look.spread
-        self.balance[index] = look.balance
-        self.thumb[index] = look.thumb
-        self.small[index] = look.small
+        if look is not None:
+            self.phash[index] = look.phash
+            self.spread[index] = look.spread
+            self.balance[index] = look.balance
+            self.thumb[index] = look.thumb
+            self.small[index] = look.small
         self.sizes[index] = size
         if measures is not None:
             self.measures[index] = measures

@@ -196,6 +196,8 @@ class EndlessLoader:
             workers=available_cores(),
             progress=self._stop,
             pool=self._artists,
+            # Only the first set is checked and divided.
+            measured=False,
         )
         if cache.scan.errors:
             code, message = next(iter(cache.scan.errors.values()))
