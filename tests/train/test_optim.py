@@ -120,8 +120,8 @@ def test_mixup_refuses_targets_that_cannot_be_blended():
 
 def test_a_given_learning_rate_wins_and_defaults_grow_with_the_batch():
     assert default_lr(TrainOptions(lr=0.123), "head", 8) == 0.123
-    assert default_lr(TrainOptions(), "full", 64) == 1.4e-3
-    assert default_lr(TrainOptions(), "full", 16) == 0.7e-3
+    assert default_lr(TrainOptions(), "full", 64) == 5.6e-4
+    assert default_lr(TrainOptions(), "full", 16) == 2.8e-4
     assert default_lr(TrainOptions(optimizer="sgd"), "scratch", 128) == 0.2
 
 

@@ -266,6 +266,14 @@ def test_a_time_budget_decides_the_epochs() -> None:
     assert "budget" in recipe.reasons["train.epochs"]
 
 
+def test_a_pretrained_network_under_a_trained_head_has_the_lowest_rate() -> None:
+    rates = {
+        strategy: chosen(PHOTOS, f"train.strategy={strategy}", "train.batch_size=64").train.lr
+        for strategy in ("scratch", "full", "staged")
+    }
+    assert rates == {"scratch": 4e-3, "full": 1.4e-3, "staged": 5.6e-4}
+
+
 def test_the_epochs_that_are_asked_for_count_in_every_strategy() -> None:
     frozen = chosen(PHOTOS, "train.strategy=frozen", "train.epochs=3")
     assert frozen.train.head_epochs == 3

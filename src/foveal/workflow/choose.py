@@ -20,7 +20,7 @@ from foveal.recipe import (
 )
 from foveal.tasks.facts import THIN_STROKE, DataFacts
 from foveal.tasks.training import TaskTraining
-from foveal.train.defaults import default_lr
+from foveal.train.defaults import Part, default_lr
 from foveal.train.precision import choose_device
 
 SMALL_CNN = "fovea"
@@ -259,11 +259,13 @@ def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
     scratch = train.strategy == "scratch"
     batch = train.batch_size or (32 if facts.samples < 5000 or not scratch else 128)
     epochs, why = _epochs(recipe, facts)
+    # A backbone whose head has not been trained before has to follow it.
+    parts: dict[str, Part] = {"scratch": "scratch", "full": "head"}
     chosen = Recipe(
         model=ModelOptions(dropout=_spec(recipe).dropout),
         train=TrainOptions(
             batch_size=batch,
-            lr=default_lr(train, "scratch" if scratch else "full", batch),
+            lr=default_lr(train, parts.get(train.strategy, "full"), batch),
             epochs=epochs,
         ),
         reasons={"train.epochs": why},

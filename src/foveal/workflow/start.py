@@ -36,8 +36,8 @@ from foveal.workflow.rundir import RunDirectory
 
 logger = logging.getLogger(__name__)
 
-# What was learnt would be thrown away by a full rate; as where a run is extended.
-_WARM_LR = 0.3
+# Of the usual rates: what was learnt would be thrown away by that of random weights.
+_WARM_LR: dict[Part, float] = {"scratch": 0.3, "full": 0.75}
 # Of the epochs from random weights.
 _WARM_EPOCHS = 1 / 3
 # What the model's weights are for; all else may be chosen anew.
@@ -146,8 +146,8 @@ class Start:
         if "train.lr" not in given and train.batch_size is not None and is_trained:
             part: Part = "scratch" if old.train.strategy == "scratch" else "full"
             whole = default_lr(replace(train, lr=None), part, train.batch_size)
-            train = replace(train, lr=_WARM_LR * whole)
-            reasons["train.lr"] = "a third of the usual, which would forget what was learnt"
+            train = replace(train, lr=_WARM_LR[part] * whole)
+            reasons["train.lr"] = "lower than usual, so that what was learnt is not forgotten"
         is_open = "train.epochs" not in given and train.budget_s is None
         if is_open and old.train.strategy == "scratch":
             anew = max(15, min(150, round(60_000 / max(1, samples))))
