@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import ImageDraw, ImageFont
 
 import foveal
 from foveal.cli.main import run
-from foveal.errors import ImageError
+from foveal.errors import ImageError, UsageError
 
 
 def write_page(path: Path) -> None:
@@ -150,3 +151,31 @@ def test_in_python_an_unreadable_picture_keeps_its_reason(tmp_path: Path) -> Non
         result.stages  # noqa: B018  # The access is the test.
     with pytest.raises(ImageError, match="does not exist"):
         result.image  # noqa: B018  # The access is the test.
+
+
+def test_in_python_pictures_may_be_in_memory(tmp_path: Path) -> None:
+    page = tmp_path / "page.png"
+    write_page(page)
+    pixels = np.asarray(PILImage.open(page))
+    [expected] = foveal.preprocess(page)
+    results = foveal.preprocess([pixels, PILImage.open(page), page.read_bytes()])
+    for result in results:
+        np.testing.assert_array_equal(result.image, expected.image)
+        assert [stage.step for stage in result.stages][-1] == "lines"
+    [alone] = foveal.preprocess(pixels, out=tmp_path / "out")
+    assert alone.path == tmp_path / "out" / "picture 0.png"
+    np.testing.assert_array_equal(alone.image, expected.image)
+
+
+def test_in_python_what_is_no_picture_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match=r"Invalid picture\. Expected a path, .* Received: int"):
+        foveal.preprocess(3)  # type: ignore[arg-type]
+
+
+def test_pages_may_be_in_an_archive(tmp_path: Path) -> None:
+    write_page(tmp_path / "page.png")
+    with ZipFile(tmp_path / "pages.zip", "w") as archive:
+        archive.write(tmp_path / "page.png", "one.png")
+    out = tmp_path / "out"
+    assert run(["preprocess", str(tmp_path / "pages.zip"), "--out", str(out), "--quiet"]) == 0
+    assert [p.name for p in out.iterdir()] == ["one.png"]

@@ -10,7 +10,7 @@ from foveal.console import Progress
 from foveal.errors import MissingExtraError, UsageError
 from foveal.extras import import_extra, install_extra
 from foveal.foreign import spelled
-from foveal.model import shown_progress
+from foveal.model import PictureLike, shown_progress
 
 if TYPE_CHECKING:
     from foveal.checks.report import CheckReport
@@ -200,7 +200,7 @@ def synth(
 
 @spelled
 def preprocess(
-    pictures: str | Path | Iterable[str | Path],
+    pictures: PictureLike | Iterable[PictureLike],
     *,
     steps: Sequence[str] | None = None,
     out: str | Path | None = None,
@@ -211,7 +211,8 @@ def preprocess(
     """Clean pages and cut them into lines of text, in parallel.
 
     Args:
-        pictures: A path or glob, or several: files, or folders of pictures.
+        pictures: One picture, or several, as `foveal.predict` accepts them: paths, folders,
+            archives, globs, bytes, arrays, Pillow images.
         steps: Page steps, such as `["grey", "median:5", "threshold", "lines"]`; None takes
             `foveal.page.DEFAULT_STEPS`, which find the lines of clean and noisy pages.
         out: Folder for the results as PNG files; None keeps them in memory.
@@ -236,11 +237,10 @@ def preprocess(
         ['grey', 'median:5']
     """
     from foveal.page import DEFAULT_STEPS
-    from foveal.workflow.preprocess import preprocess_files
+    from foveal.workflow.preprocess import preprocess_pictures
 
-    given = [pictures] if isinstance(pictures, (str, Path)) else pictures
-    return preprocess_files(
-        given,
+    return preprocess_pictures(
+        pictures,
         DEFAULT_STEPS if steps is None else steps,
         out=None if out is None else Path(out),
         each=each,

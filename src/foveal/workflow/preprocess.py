@@ -12,15 +12,14 @@ from typing import final
 
 from foveal.console import Progress
 from foveal.data.decode import DEFAULT_LIMITS, decode
-from foveal.data.picture_file import read_file
 from foveal.errors import ImageError, UsageError
 from foveal.machine import available_cores
 from foveal.page import Stage, parse_steps, run_steps, show_steps
 from foveal.page.opencv import opencv
 from foveal.page.run import stages_sheet
-from foveal.predict.inputs import expand
+from foveal.predict.inputs import Given, PictureLike, file_bytes, read_each
 from foveal.render import encode_png
-from foveal.types import Image, JsonObject, Piece
+from foveal.types import Image, JsonObject, Picture, Piece
 
 OVERVIEW_NAME = "overview.png"
 
@@ -31,13 +30,14 @@ class Preprocessed:
     """The result of the page steps for one picture; a notebook shows it as a row of pictures.
 
     Attributes:
-        source: Path of the picture.
+        source: Path of the picture, or what `predict` calls one in memory: `picture 0`.
         steps: The steps, as in a recipe.
         size: (height, width) of the result, in pixels; (0, 0) if the file cannot be read.
         pieces: The lines of the strip with their positions; see `foveal.types.Piece`.
         path: Path of the PNG that was written, or None.
         error: Why the file cannot be read, or None.
         kept: The result if no file was written; `image` returns it in both cases.
+        given: The picture.
     """
 
     source: str
@@ -47,6 +47,7 @@ class Preprocessed:
     path: Path | None = None
     error: ImageError | None = None
     kept: Image | None = field(default=None, repr=False)
+    given: Given | None = field(default=None, repr=False)
 
     @property
     def image(self) -> Image:
@@ -57,7 +58,9 @@ class Preprocessed:
         """
         if self.error is not None:
             raise self.error
-        return _pixels(str(self.path)) if self.kept is None else self.kept
+        if self.kept is not None:
+            return self.kept
+        return _pixels(Given(str(self.path), str(self.path)))
 
     @property
     def stages(self) -> list[Stage]:
@@ -68,7 +71,7 @@ class Preprocessed:
         """
         if self.error is not None:
             raise self.error
-        return show_steps(_pixels(self.source), self.steps)
+        return show_steps(_pixels(self.given or Given(self.source, self.source)), self.steps)
 
     def to_json(self) -> JsonObject:
         """Return the result as JSON values, without its pixels."""
@@ -94,44 +97,44 @@ class Preprocessed:
         return stages_html(self.stages) if self.error is None else failed_html(self.error)
 
 
-def preprocess_files(
-    pictures: Iterable[str | Path],
+def preprocess_pictures(
+    pictures: PictureLike | Iterable[PictureLike],
     steps: Sequence[str],
     *,
     out: Path | None,
     each: bool,
     progress: Progress,
 ) -> list[Preprocessed]:
-    """Run page steps on the files that paths, folders and globs stand for.
+    """Run page steps on pictures, as `predict` accepts them.
 
     Args:
-        pictures: Paths of files and folders, and globs.
+        pictures: One picture, a folder, an archive, a glob, or several of these.
         steps: Steps, as in a recipe.
         out: Folder for the results as PNG; None keeps them in memory.
         each: Also write the result of each step, in one folder per picture.
         progress: Receives the progress.
 
     Returns:
-        One result per file, in order; that of an unreadable file has an `error`.
+        One result per picture, in order; that of an unreadable file has an `error`.
 
     Raises:
         RecipeError: If a step is invalid.
         MissingExtraError: If OpenCV is not installed.
         DataError: If a folder has no pictures, or a glob matches nothing.
-        UsageError: If a result cannot be written.
+        UsageError: If a result cannot be written, or something is no picture.
     """
     canonical = tuple(str(step) for step in parse_steps(steps))
     opencv()
-    files = list(expand(pictures))
-    targets: list[Path | None] = [None] * len(files)
+    given = list(read_each(pictures))
+    targets: list[Path | None] = [None] * len(given)
     if out is not None:
         _make_folder(out)
-        targets = [out / f"{name}.png" for name in _names(files)]
+        targets = [out / f"{name}.png" for name in _names([each.source for each in given])]
     work = partial(_preprocess, steps=canonical, each=each)
     done = []
-    progress.start("pages", len(files))
+    progress.start("pages", len(given))
     with ThreadPoolExecutor(available_cores(), thread_name_prefix="page") as pool:
-        for result in pool.map(work, files, targets):
+        for result in pool.map(work, given, targets):
             done.append(result)
             progress.update(len(done))
     progress.finish()
@@ -139,16 +142,17 @@ def preprocess_files(
 
 
 def _preprocess(
-    source: str, target: Path | None, *, steps: tuple[str, ...], each: bool
+    given: Given, target: Path | None, *, steps: tuple[str, ...], each: bool
 ) -> Preprocessed:
+    source = given.source
     try:
-        pixels = _pixels(source)
+        pixels = _pixels(given)
     except ImageError as error:
         return Preprocessed(source, steps, error=error)
     image, pieces = run_steps(pixels, steps)
     size = image.shape[0], image.shape[1]
     if target is None:
-        return Preprocessed(source, steps, size, pieces, kept=image)
+        return Preprocessed(source, steps, size, pieces, kept=image, given=given)
     _write(target, image)
     if each:
         folder = target.with_suffix("")
@@ -157,11 +161,13 @@ def _preprocess(
         for number, stage in enumerate(stages, 1):
             _write(folder / f"{number:02d}-{stage.step.partition(':')[0]}.png", stage.image)
         _write(folder / OVERVIEW_NAME, stages_sheet(stages))
-    return Preprocessed(source, steps, size, pieces, target)
+    return Preprocessed(source, steps, size, pieces, target, given=given)
 
 
-def _pixels(source: str) -> Image:
-    return decode(read_file(Path(source), DEFAULT_LIMITS), DEFAULT_LIMITS).pixels
+def _pixels(given: Given) -> Image:
+    if isinstance(given.content, Picture):
+        return given.content.pixels
+    return decode(file_bytes(given.content, DEFAULT_LIMITS), DEFAULT_LIMITS).pixels
 
 
 def _names(files: Sequence[str]) -> list[str]:
