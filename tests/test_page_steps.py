@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
@@ -426,6 +428,30 @@ def test_of_a_fraction_in_a_fraction_the_outer_one_is_divided() -> None:
     assert above.y0 < 60
     assert above.y1 >= 202
     assert below.y0 <= 198
+
+
+_SIDE = 160
+_places = st.integers(0, _SIDE - 10)
+_sizes = st.integers(10, 30)
+_rectangles = st.lists(
+    st.tuples(_places, _places, _sizes, _sizes)
+    | st.tuples(_places, _places, st.integers(20, 110), st.integers(2, 5)),
+    min_size=3,
+    max_size=14,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_rectangles)
+def test_whatever_the_ink_every_box_lies_in_the_page_and_is_not_empty(
+    rectangles: list[tuple[int, int, int, int]],
+) -> None:
+    mask = np.zeros((_SIDE, _SIDE), np.uint8)
+    for x, y, width, height in rectangles:
+        mask[y : y + height, x : x + width] = 255
+    for x0, y0, x1, y1 in lines.find_lines(mask, unstack=True):
+        assert 0 <= x0 < x1 <= _SIDE
+        assert 0 <= y0 < y1 <= _SIDE
 
 
 def test_pieces_are_cut_from_the_picture_and_stand_centred_on_its_ground() -> None:
