@@ -92,6 +92,7 @@ def test_the_list_of_verbs_loads_nothing_heavy() -> None:
     [
         (["trian"], "Unknown verb 'trian'. Did you mean 'train'?", "foveal --help"),
         (["train", "--epoch", "3"], "--epochs", "foveal train --help"),
+        (["train", "x", "--quality"], "requires an argument", "foveal train --help"),
         (["check"], "DATA", "foveal check --help"),
         (["synth", "letters", "--out", "x", "--count", "many"], "--count", "foveal synth --help"),
         (["predict", "m", "p", "--csv", "--json"], "cannot be used together", None),

@@ -129,7 +129,7 @@ def run(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except typer.TyperException as error:
-        return _usage(error)
+        return _usage(error, args)
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -223,12 +223,13 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or "no message"
 
 
-def _usage(error: typer.TyperException) -> int:
-    # `format_message` exists on every parsing error; `ctx` only where a command was found.
+def _usage(error: typer.TyperException, args: Sequence[str]) -> int:
+    # `format_message` exists on every parsing error; `ctx` on most, where a command was found.
     formatted = getattr(error, "format_message", None)
     message = formatted() if callable(formatted) else str(error)
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "foveal"
+    verb = ["foveal", *(arg for arg in args[:1] if arg in VERBS)]
+    path = context.command_path if context is not None else " ".join(verb)
     _complain(" ".join(str(message).split()), f"{path} --help")
     return int(getattr(error, "exit_code", EXIT_USAGE))
 
