@@ -162,9 +162,28 @@ def test_few_predictions_check_nothing(
     assert "has only 10 of them" in caplog.text
 
 
-def test_a_run_without_predictions_is_refused(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Cannot read"):
+def test_a_run_may_be_given_by_its_name(
+    photos: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (run / "recipe.yaml").touch()
+    (tmp_path / "runs" / "classify").mkdir(parents=True)
+    run.rename(tmp_path / "runs" / "classify" / "photos")
+    assert suspects(foveal.check(photos, predictions="photos", verbose=False)) == [
+        ("square/3.png", "circle")
+    ]
+
+
+def test_what_has_no_predictions_is_refused(photos: Path, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"There is no run at .*missing\."):
         foveal.check(photos, predictions=tmp_path / "missing", verbose=False)
+    with pytest.raises(DataError, match=r"photos is no run\."):
+        foveal.check(photos, predictions=photos, verbose=False)
+    (run / "recipe.yaml").touch()
+    (run / "predictions.csv").unlink()
+    with pytest.raises(DataError, match="not finished") as caught:
+        foveal.check(photos, predictions=run, verbose=False)
+    assert caught.value.hint == f"foveal train --resume {run}"
 
 
 def test_texts_are_not_checked_by_predictions(run: Path, tmp_path: Path) -> None:

@@ -42,15 +42,16 @@ def check(
         label_regex: Regular expression whose first group is the label in a file name.
         features: Also compute features of every picture with the packaged backbone, to find labels
             that look wrong and pictures that belong to no class. The features are cached.
-        predictions: Run directory of a training with `folds` on these data, or its
-            `predictions.csv`: labels are checked by its out-of-fold predictions instead of by those
-            of a linear model on the features.
+        predictions: A run that was trained on these data with `folds`, its directory or its name,
+            or its `predictions.csv`: labels are checked by its out-of-fold predictions instead of
+            by those of a linear model on the features.
         verbose: Whether to show a progress bar in a terminal or notebook, if no `progress` is
             given.
         progress: Receives the progress.
 
     Raises:
-        DataError: If there are no pictures, or if the predictions do not belong to them.
+        DataError: If there are no pictures, or if the predictions are missing or do not belong to
+            them.
         MissingExtraError: If `features` is set and torch is not installed.
         WeightsError: If `features` is set and the weights of the backbone are not installed.
     """

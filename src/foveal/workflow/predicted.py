@@ -12,16 +12,37 @@ from foveal.checks.base import OutOfFold
 from foveal.data.source import Source, TargetKind
 from foveal.errors import DataError
 from foveal.evaluate.table import read_scores
+from foveal.workflow.names import located
 
 logger = logging.getLogger(__name__)
 
-_HINT = "foveal train DATA --folds 5"
+_FILE = "predictions.csv"
 
 
-def predictions_file(path: str | Path) -> Path:
-    """Return the `predictions.csv` of a run directory; a file is returned as it is."""
-    path = Path(path)
-    return path / "predictions.csv" if path.is_dir() else path
+def predictions_file(run: str | Path) -> Path:
+    """Return the `predictions.csv` of a run, which may be named as in `foveal compare`.
+
+    Args:
+        run: Run directory, the name of a run in `runs`, or the file itself.
+
+    Raises:
+        DataError: If there is none.
+        UsageError: If runs of several tasks have the name.
+    """
+    path = located(run)
+    if path.is_file():
+        return path
+    if (path / _FILE).is_file():
+        return path / _FILE
+    if (path / "recipe.yaml").is_file():
+        raise DataError(
+            f"The run {path} has no {_FILE}: it is not finished.",
+            hint=f"foveal train --resume {path}",
+        )
+    raise DataError(
+        f"There is no run at {path}." if not path.exists() else f"{path} is no run.",
+        hint="foveal train DATA --folds 5 makes one whose predictions can be used",
+    )
 
 
 def predicted(path: Path, source: Source, target: TargetKind) -> OutOfFold | None:
@@ -43,6 +64,7 @@ def predicted(path: Path, source: Source, target: TargetKind) -> OutOfFold | Non
             hint=f"foveal check {source.location} --features",
         )
     table = read_scores(path)
+    hint = f"foveal train {source.location} --folds 5"
     row = {image: i for i, image in enumerate(table.images)}
     known = [i for i, s in enumerate(source.samples) if s.raw is not None and s.id in row]
     raws = [source.samples[i].raw or () for i in known]
@@ -50,13 +72,13 @@ def predicted(path: Path, source: Source, target: TargetKind) -> OutOfFold | Non
         raise DataError(
             f"{path} does not belong to {source.location}: {len(known):,} of its {len(row):,} "
             "pictures are there.",
-            hint=_HINT,
+            hint=hint,
         )
     if unknown := sorted({name for raw in raws for name in raw} - set(table.labels)):
         raise DataError(
             f"{path} does not belong to {source.location}: it has no score of the label "
             f"{unknown[0]!r}.",
-            hint=_HINT,
+            hint=hint,
         )
     if len(known) < len(row):
         logger.warning(
