@@ -197,6 +197,24 @@ def test_without_features_nothing_is_doubted() -> None:
     assert found(bare, "images.outlier") is None
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_labels_that_the_pictures_do_not_tell_are_not_called_wrong(several: bool) -> None:
+    labels = np.random.default_rng(1).integers(0, 3, 90)
+    raws = [(f"c{i}", "too") if several and i == 0 else (f"c{i}",) for i in labels]
+    looked_at = given(drawn(np.arange(90) % 3, apart=3.0), raws)
+    assert found(looked_at, "labels.suspect") is None
+    finding = found(looked_at, "labels.unpredictable")
+    assert finding is not None
+    assert "no more than by chance" in finding.message
+    assert finding.count == 90
+
+
+def test_labels_that_the_pictures_tell_are_checked() -> None:
+    truth = np.arange(200) % 4
+    looked_at = given(drawn(truth, apart=2.5), [(f"c{i}",) for i in truth])
+    assert found(looked_at, "labels.unpredictable") is None
+
+
 def test_too_few_pictures_or_one_class_are_not_answered() -> None:
     features = np.zeros((30, 4), np.float32)
     units = np.arange(30)

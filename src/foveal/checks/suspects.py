@@ -24,6 +24,9 @@ _FEWEST_OF_CLASS = 5
 # Pictures of the suggested class beside a suspect.
 _LIKE = 3
 _LEAST = 1e-9
+# Standard errors by which the scores of given labels are above those of the same labels elsewhere:
+# by chance, one set in 40 reaches it.
+_LEAST_DEPENDENCE = 2.0
 _HINT = "foveal review {}shows them; foveal clean --auto handles the surest"
 _HELD_OUT = (
     "Some are validation or test pictures: change their labels only after looking yourself, since "
@@ -42,7 +45,9 @@ def suspect_labels(given: CheckInput) -> Iterator[Finding]:
     answers = given.out_of_fold
     if answers is None:
         return
-    known = np.flatnonzero(~np.isnan(answers.scores[:, 0]))
+    known = _answered(answers)
+    if not _tell_labels(given, answers, known):
+        return
     raws = [given.samples[i].raw for i in known.tolist()]
     doubts = (_doubt_class if is_single(raws) else _doubt_each)(given, answers, known)
     order = np.argsort(-doubts.wrong, kind="stable")
@@ -73,6 +78,37 @@ def suspect_labels(given: CheckInput) -> Iterator[Finding]:
             f"wrong; labels of fewer than {_FEWEST_OF_CLASS} pictures are not judged"
         ),
         suspects=suspects,
+    )
+
+
+@check("labels.unpredictable", tasks=("classify",))
+def unpredictable_labels(given: CheckInput) -> Iterator[Finding]:
+    """Labels that models agree with no more than by chance, so that none can be called wrong.
+
+    Found with `foveal check --features` or `--predictions RUN`.
+    """
+    answers = given.out_of_fold
+    if answers is None:
+        return
+    known = _answered(answers)
+    if _tell_labels(given, answers, known):
+        return
+    yield Finding(
+        id="labels.unpredictable",
+        severity="warning",
+        message=(
+            "No label is checked: models that were not trained on a picture agree with its label "
+            "no more than by chance."
+        ),
+        count=len(known),
+        hint=(
+            "look whether the pictures show what their labels say; of a run, use one that is "
+            "shown to be better than its baseline"
+        ),
+        method=(
+            f"answers of {answers.models}: the score of the label given is not higher than that "
+            f"of the label on other pictures, by {_LEAST_DEPENDENCE:.0f} standard errors"
+        ),
     )
 
 
@@ -111,6 +147,27 @@ def outliers(given: CheckInput) -> Iterator[Finding]:
         ),
         suspects=suspects,
     )
+
+
+def _answered(answers: OutOfFold) -> NDArray[np.intp]:
+    """Return the positions of the samples that were answered."""
+    return np.flatnonzero(~np.isnan(answers.scores[:, 0]))
+
+
+def _tell_labels(given: CheckInput, answers: OutOfFold, known: NDArray[np.intp]) -> bool:
+    """Return whether scores are higher where their label is given, by more than chance.
+
+    Where they are not, the most likely class is a guess, and every label that differs would be
+    called wrong.
+    """
+    number = {name: i for i, name in enumerate(answers.labels)}
+    has = np.zeros((len(known), len(number)), np.bool_)
+    for row, i in enumerate(known.tolist()):
+        has[row, [number[name] for name in given.samples[i].raw or ()]] = True
+    scores = answers.scores[known].astype(np.float64)
+    more = np.where(has, scores - scores.mean(axis=0), 0).sum(axis=1)
+    error = more.std() / math.sqrt(max(1, len(known)))
+    return bool(more.mean() > _LEAST_DEPENDENCE * error)
 
 
 @final
