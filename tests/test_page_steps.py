@@ -159,6 +159,11 @@ def test_steps_that_cannot_follow_one_another_are_refused(steps: list[str], mess
         run_steps(flat(8, 8), steps)
 
 
+def test_a_text_in_place_of_a_list_of_steps_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"Expected a list\. Received: 'fractions'"):
+        parse_steps("fractions")
+
+
 def test_the_default_steps_are_steps() -> None:
     assert [step.name for step in parse_steps(DEFAULT_STEPS)][-1] == "lines"
 
@@ -613,6 +618,11 @@ def test_every_step_can_be_looked_at() -> None:
     np.testing.assert_array_equal(stages[-1].image, strip)
     for stage in stages:
         assert is_picture(stage.image), stage.step
+
+
+def test_the_parts_of_a_fraction_are_not_counted_as_lines() -> None:
+    stages = show_steps(draw_page()[0], [*DEFAULT_STEPS[:-1], "fractions"])
+    assert [stage.note for stage in stages[-2:]] == ["4 pieces"] * 2
 
 
 def is_picture(image: NDArray[np.uint8]) -> bool:

@@ -18,7 +18,7 @@ from foveal.page.opencv import opencv
 from foveal.page.steps import CUTS, Step, parse_steps
 from foveal.types import Image, Piece
 
-# Boxes are drawn over the stage `lines` before it cuts: light red on any ground.
+# Boxes are drawn over what is cut into lines, before it is: light red on any ground.
 _BOX_COLOR = (230, 60, 60)
 # Between two lines, as a share of the lowest line's height: wider than between two words, so
 # that a reader can tell where a line ends.
@@ -80,8 +80,8 @@ def run_steps(pixels: Image, steps: Sequence[str]) -> tuple[Image, tuple[Piece, 
 
     Returns:
         The picture after the last step, (H, W, 3) uint8 RGB, and where its pieces come from:
-        nothing without the steps `lines`, `trim` and `margin`. They cut what `grey`, `equalise`
-        and `median` made of the page, not the ink.
+        nothing without the steps `lines`, `fractions`, `trim` and `margin`. They cut what `grey`,
+        `equalise` and `median` made of the page, not the ink.
 
     Raises:
         RecipeError: If the steps cannot be read.
@@ -96,7 +96,8 @@ def run_steps(pixels: Image, steps: Sequence[str]) -> tuple[Image, tuple[Piece, 
 def show_steps(pixels: Image, steps: Sequence[str]) -> list[Stage]:
     """Run the steps as `run_steps` does and return what each of them made.
 
-    The boxes that `lines` finds are drawn on a stage of their own, `boxes`, before the strip.
+    The boxes that `lines` or `fractions` finds are drawn on a stage of their own, `boxes`, before
+    the strip.
 
     Raises:
         RecipeError: If the steps cannot be read.

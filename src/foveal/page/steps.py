@@ -99,9 +99,16 @@ def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
     """Read the steps of a recipe and check that they can follow one another.
 
     Raises:
-        RecipeError: As `parse_step`; when there is no step; when a step that cuts has no ink to
-            look for, comes twice or beside another one, or `margin` comes before it.
+        RecipeError: As `parse_step`; for a text in place of a list; when there is no step; when a
+            step that cuts has no ink to look for, comes twice or beside another one, or `margin`
+            comes before it.
     """
+    if isinstance(texts, str):
+        # Would be read letter by letter.
+        raise RecipeError(
+            f"Invalid steps. Expected a list. Received: {texts!r}.",
+            hint=f"for example {list(DEFAULT_STEPS)}",
+        )
     steps = tuple(parse_step(text) for text in texts)
     names = [step.name for step in steps]
     if not names:
