@@ -219,6 +219,12 @@ def test_quality_says_how_long_networks_are_trained_from_scratch(task: str) -> N
     assert (fast, best) == (round(usual / 3), 2 * usual)
 
 
+def test_only_choices_that_the_quality_had_a_part_in_name_it() -> None:
+    recipe = chosen(LETTERS, "model.backbone=fovea", "train.quality=fast")
+    named = [key for key, why in recipe.reasons.items() if "train.quality" in why]
+    assert named == ["train.epochs"]
+
+
 def test_settings_that_are_given_outweigh_the_quality() -> None:
     given = ("train.strategy=staged", "train.epochs=7", "pipeline.image_size=224")
     recipe = chosen(PHOTOS, "train.quality=fast", *given)

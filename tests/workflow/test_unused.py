@@ -71,6 +71,9 @@ def unused(*overrides: str, source: object = None) -> list[str]:
         ("task_options.length=4", "task=read"),
         ("task_options.steps_per_column=2", ["task=read", "task_options.head=positions"]),
         ("train.feature_views=4", ["task=segment", "train.strategy=frozen"]),
+        ("train.quality=best", ["train.strategy=frozen", "pipeline.image_size=64"]),
+        ("train.quality=fast", ["task=read", "train.epochs=3"]),
+        ("train.quality=best", ["model.backbone=fovea", "train.budget_s=60"]),
     ],
 )
 def test_a_setting_without_effect_is_named(override: str, other: str | list[str]) -> None:
@@ -92,6 +95,12 @@ def test_a_setting_without_effect_is_named(override: str, other: str | list[str]
         ["task=read", "task_options.decoder=beam", "task_options.beam_width=4"],
         ["task=read", "task_options.head=positions", "train.label_smoothing=0.2"],
         ["split.test_share=0.1", "data.group_regex=(.)", "model.hidden=64"],
+        ["train.quality=fast", "train.budget_s=60", "pipeline.image_size=64"],
+        ["train.quality=fast", "train.strategy=full", "train.epochs=3"],
+        ["train.quality=best", "train.strategy=staged", "train.epochs=3", "train.folds=5"],
+        ["train.quality=best", "model.backbone=fovea", "pipeline.image_size=64"],
+        ["train.quality=best", "task=read"],
+        ["train.quality=fast", "task=segment"],
     ],
 )
 def test_settings_that_are_read_are_not_named(overrides: list[str]) -> None:

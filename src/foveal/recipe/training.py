@@ -332,3 +332,8 @@ class TrainOptions:
     def passes(self) -> float:
         """Factor on the number of epochs that would be chosen without `quality`."""
         return _PASSES[self.quality]
+
+    @property
+    def quality_note(self) -> str:
+        """What the reason for a choice adds where `quality` had a part in it."""
+        return "" if self.quality == "good" else f" (train.quality is {self.quality})"

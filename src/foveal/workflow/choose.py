@@ -167,8 +167,9 @@ def _image_size(recipe: Recipe, facts: DataFacts) -> Recipe:
     why = (
         f"the median picture is {facts.median_side} px long; "
         f"{recipe.model.backbone} is given between {low} and {high} px"
-        f"{_asked(recipe)}"
     )
+    if _is_pretrained(recipe) and not facts.is_ink:
+        why += recipe.train.quality_note
     return Recipe(
         pipeline=PipelineOptions(image_size=side, height=side, width=side),
         reasons={"pipeline.image_size": why},
@@ -293,18 +294,14 @@ def _head_epochs(recipe: Recipe) -> tuple[int, dict[str, str]]:
 
 
 def _epochs(recipe: Recipe, facts: DataFacts) -> tuple[int, str]:
-    if recipe.train.budget_s is not None:
+    train = recipe.train
+    if train.budget_s is not None:
         return 1000, "an upper limit; the time budget decides"
-    if recipe.train.strategy == "frozen":
+    if train.strategy == "frozen":
         return 1, "the backbone stays frozen: train.head_epochs counts"
-    if recipe.train.strategy == "scratch":
+    if train.strategy == "scratch":
         epochs = max(15, min(150, round(60_000 / max(1, facts.samples))))
-        epochs = round(recipe.train.passes * epochs)
-        return epochs, f"about {epochs * facts.samples} pictures seen in all{_asked(recipe)}"
-    why = f"fine-tuning from ImageNet weights converges in a few passes{_asked(recipe)}"
-    return round(recipe.train.passes * 5), why
-
-
-def _asked(recipe: Recipe) -> str:
-    quality = recipe.train.quality
-    return "" if quality == "good" else f" (train.quality is {quality})"
+        epochs = round(train.passes * epochs)
+        return epochs, f"about {epochs * facts.samples} pictures seen in all{train.quality_note}"
+    why = f"fine-tuning from ImageNet weights converges in a few passes{train.quality_note}"
+    return round(train.passes * 5), why

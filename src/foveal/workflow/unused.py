@@ -12,6 +12,7 @@ from foveal.synth import SynthSource
 from foveal.tasks.training import TaskTraining
 from foveal.workflow.choose import HEAD_EPOCHS
 
+_QUALITY = "train.quality is"
 _TILED = ("pipeline.scale", "pipeline.overlap", "pipeline.flips", "train.foreground")
 _HEAD_ALONE = (
     *("train.head_epochs", "train.head_lr", "train.head_solver"),
@@ -65,6 +66,9 @@ def _as_yaml(value: object) -> str:
 
 def _unread(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]:
     train, strategy = recipe.train, recipe.train.strategy
+    # Choices that it had a part in say so.
+    if not any(_QUALITY in why for why in recipe.reasons.values()):
+        yield "train.quality", "what it would choose is given, or follows from the data or budget"
     if recipe.pipeline.fit != "tile":
         for key in _TILED:
             yield key, f"the pictures are not cut into tiles (pipeline.fit = {recipe.pipeline.fit})"

@@ -58,6 +58,8 @@ def test_pages_whose_texts_have_a_slash_may_have_fractions() -> None:
     recipe = chosen(replace(PAGES, characters=frozenset("0123456789/")))
     assert recipe.pipeline.steps == FRACTION_STEPS
     assert recipe.pipeline.height == 48
+    # Not that of the page, which is far higher.
+    assert "one row of signs" in recipe.reasons["pipeline.height"]
     assert "'/' in the labels may be the bar of a fraction" in recipe.reasons["pipeline.steps"]
     # A picture of one line has no room for a built-up fraction.
     lines = chosen(replace(LINES, characters=frozenset("/")))

@@ -101,12 +101,15 @@ def _geometry(recipe: Recipe, facts: DataFacts) -> Recipe:
         low, high = _HEIGHTS
         fitting = _HEIGHT_STEP * -(-facts.median_height // _HEIGHT_STEP)
         height = min(high, max(low, fitting))
-        if steps:
-            height = _ROW_HEIGHT if "fractions" in steps else _STRIP_HEIGHT
-        reasons["pipeline.height"] = (
-            f"the median picture is {facts.median_height} px high; "
-            f"text is read best between {low} and {high} px"
+        why = (
+            f"the median picture is {facts.median_height} px high; lines are given between {low} "
+            f"and {high} px"
         )
+        if "fractions" in steps:
+            height, why = _ROW_HEIGHT, "what is cut out of a page has one row of signs"
+        elif steps:
+            height, why = _STRIP_HEIGHT, "what is cut out of a page may have two rows of signs"
+        reasons["pipeline.height"] = why
     width = _widest(fit, height, facts, is_strip=bool(steps))
     return Recipe(pipeline=PipelineOptions(fit=fit, height=height, width=width), reasons=reasons)
 
@@ -165,7 +168,7 @@ def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
     if train.budget_s is None:
         epochs = max(8, min(150, round(250_000 / max(1, facts.samples))))
         epochs = round(train.passes * epochs)
-        why = f"about {epochs * facts.samples} pictures seen in all"
+        why = f"about {epochs * facts.samples} pictures seen in all{train.quality_note}"
         counted = TrainOptions(epochs=epochs)
         chosen = chosen.filled(Recipe(train=counted, reasons={"train.epochs": why}))
     return chosen

@@ -157,7 +157,7 @@ def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
         side = max(1, facts.median_side * recipe.pipeline.scale / _SIDE)
         crops = max(1, round(facts.samples * side * side))
         epochs = round(train.passes * max(10, min(150, round(_CROPS / crops))))
-        why = f"about {epochs * crops} crops seen in all"
+        why = f"about {epochs * crops} crops seen in all{train.quality_note}"
         counted = TrainOptions(epochs=epochs)
         chosen = chosen.filled(Recipe(train=counted, reasons={"train.epochs": why}))
     return chosen
