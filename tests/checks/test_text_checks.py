@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from foveal.checks import CheckInput, characters, length_balance, run_checks
@@ -58,6 +60,13 @@ def test_a_character_that_is_only_held_out_is_warned_of() -> None:
     assert list(found) == ["labels.untrained_characters"]
     assert found["labels.untrained_characters"].severity == "warning"
     assert "1 character in no picture that is trained on: 'Z'" in next(iter(found.values())).message
+
+
+def test_characters_of_one_fold_are_trained_on_in_the_end() -> None:
+    given = facts([*GOOD, "AZ", "ZB", "Z1", "2Q"], [0, 0, 0, 0, 1, 1, 1, 2])
+    folds = np.array([1, 1, 2, 2, 0, 0, 0, -1], np.int8)
+    found = check(replace(given, folds=folds))
+    assert "trained on: 'Q'" in found["labels.untrained_characters"].message
 
 
 def test_spaces_at_the_ends_are_warned_of() -> None:

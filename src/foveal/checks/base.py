@@ -55,6 +55,8 @@ class CheckInput:
         mask_fit: Fit of the masks to their pictures; None if it was not computed.
         text_fit: Out-of-fold readings of the texts; None if they were not computed.
         copies: Result of `find_copies` for the usable samples, if it is already known.
+        folds: (N,) int8 fold of each sample, -1 for none, where the model is trained on the
+            pictures of all folds in the end; None without cross-validation.
     """
 
     samples: tuple[Sample, ...]
@@ -67,6 +69,7 @@ class CheckInput:
     mask_fit: MaskFit | None = None
     text_fit: TextFit | None = None
     copies: Copies | None = None
+    folds: NDArray[np.int8] | None = None
 
     def usable(self) -> NDArray[np.int64]:
         """Return the positions of the labelled, readable samples."""

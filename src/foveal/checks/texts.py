@@ -103,7 +103,10 @@ def rare_characters(given: CheckInput) -> Iterator[Finding]:
 def untrained_characters(given: CheckInput) -> Iterator[Finding]:
     """Characters that occur only in held-out pictures, which can never be read."""
     where = _where(given)
-    unseen = [c for c in sorted(where) if not (given.split[where[c]] == _TRAIN).any()]
+    is_trained = given.split == _TRAIN
+    if given.folds is not None:
+        is_trained |= given.folds >= 0
+    unseen = [c for c in sorted(where) if not is_trained[where[c]].any()]
     yield from _with_characters(
         given,
         {c: where[c] for c in unseen},

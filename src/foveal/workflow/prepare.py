@@ -143,6 +143,7 @@ def prepare(
         split if folds is None else np.where(folds == 0, np.int8(VAL), split),
         recipe.data.near_duplicate_distance,
         target_kind_of(recipe),
+        folds=folds,
     )
     checked = run_checks(given, task=recipe.task)
     findings = (*source.findings, *found, *checked)
