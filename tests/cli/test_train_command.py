@@ -160,6 +160,16 @@ def test_what_would_be_silently_ignored_is_refused(
     assert calls.made == []
 
 
+def test_the_hint_goes_on_with_the_run_that_was_named(
+    calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "--resume", "my run", "--quality", "best"]) == 2
+    assert "hint: foveal train --resume 'my run'\n" in capsys.readouterr().err
+    assert run(["train", "--continue", "plates", "--epochs", "+5", "--folds", "3"]) == 2
+    assert "hint: foveal train --continue plates --epochs +5\n" in capsys.readouterr().err
+    assert calls.made == []
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

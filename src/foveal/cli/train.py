@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -211,7 +212,7 @@ def _model(
         return foveal.train(str(data), **given, **how)
     ((option, run),) = named
     more = given.pop("epochs", None) if option == "--continue" else None
-    _refuse(option, data if option == "--continue" else None, given)
+    _refuse(option, run, data if option == "--continue" else None, given)
     if option == "--continue":
         return foveal.extend(run, _asked(more, run), **how)
     if option == "--finish":
@@ -232,7 +233,7 @@ def _refuse_addition(data: str | None, epochs: int | None) -> None:
         )
 
 
-def _refuse(option: str, data: str | None, given: Mapping[str, Any]) -> None:
+def _refuse(option: str, run: str, data: str | None, given: Mapping[str, Any]) -> None:
     """Raise for arguments that a run which goes on would silently ignore."""
     other = ["DATA"] if data is not None else []
     for name in given:
@@ -240,7 +241,8 @@ def _refuse(option: str, data: str | None, given: Mapping[str, Any]) -> None:
     if other:
         raise UsageError(
             f"{option} uses the recipe of the run, so {', '.join(other)} cannot be given.",
-            hint=f"foveal train {option} RUN" + (" --epochs +5" if option == "--continue" else ""),
+            hint=f"foveal train {option} {shlex.quote(run)}"
+            + (" --epochs +5" if option == "--continue" else ""),
         )
 
 
