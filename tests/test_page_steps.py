@@ -620,11 +620,6 @@ def test_every_step_can_be_looked_at() -> None:
         assert is_picture(stage.image), stage.step
 
 
-def test_the_parts_of_a_fraction_are_not_counted_as_lines() -> None:
-    stages = show_steps(draw_page()[0], [*DEFAULT_STEPS[:-1], "fractions"])
-    assert [stage.note for stage in stages[-2:]] == ["4 pieces"] * 2
-
-
 def is_picture(image: NDArray[np.uint8]) -> bool:
     return image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
 

@@ -27,7 +27,7 @@ from foveal.machine import available_cores
 from foveal.pipeline import Pipeline
 from foveal.recipe import Recipe
 from foveal.workflow.predicted import predicted
-from foveal.workflow.sources import limits_of, open_for, target_kind_of, with_task
+from foveal.workflow.sources import limits_of, open_for, target_kind_of, unread, with_task
 
 logger = logging.getLogger(__name__)
 
@@ -69,13 +69,8 @@ def check_source(
         DataError: If there is nothing to look at, or if the predictions do not belong to the data.
         RecipeError: For a setting that says nothing of reading or dividing the data.
     """
-    for key in sorted(recipe.given):
-        if key.partition(".")[0] not in _READ:
-            raise RecipeError(
-                f"{key} has no effect on a check. Expected keys of {', '.join(_READ)}.",
-                hint=f"leave {key} out",
-            )
     recipe = with_task(recipe, data)
+    _refuse_unread(recipe)
     source = open_for(data, recipe)
     # Before the pictures are read: what changes meanwhile is seen the next time.
     stamp = stamp_of(source)
@@ -129,6 +124,15 @@ def check_source(
     )
     keep(report, Workspace.of(data))
     return report
+
+
+def _refuse_unread(recipe: Recipe) -> None:
+    """Raise for a setting that was given and changes neither reading nor dividing."""
+    for key in unread(recipe, _READ):
+        raise RecipeError(
+            f"{key} has no effect on a check. Expected keys of {', '.join(_READ)}.",
+            hint=f"leave {key} out",
+        )
 
 
 def settings_given(recipe: Recipe) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from foveal.render.markup import table_html
 from foveal.types import SPLIT_NAMES, Finding, JsonObject
 from foveal.urls import is_url, local_path
 from foveal.workflow.kept import opened
-from foveal.workflow.sources import limits_of, target_kind_of
+from foveal.workflow.sources import limits_of, target_kind_of, unread
 from foveal.workflow.tree import Form, form_of, write_tree
 
 # Large enough for the perceptual hash; the pixels are thrown away.
@@ -57,7 +57,9 @@ class Divided:
         data: Location of the data.
         out: Folder that was written.
         layout: Layout of the data, in words.
-        counts: Label → part → number of pictures; for texts, the label `""` stands for all of them.
+        totals: Part → number of pictures.
+        counts: Label → part → number of pictures, which may have several labels; for texts, the
+            label `""` stands for all of them.
         left_out: Number of pictures that were not written because they are unreadable or
             unlabelled.
         findings: Problems of parts that the data define.
@@ -66,17 +68,10 @@ class Divided:
     data: str
     out: Path
     layout: str
+    totals: dict[str, int]
     counts: dict[str, dict[str, int]]
     left_out: int
     findings: tuple[Finding, ...]
-
-    @property
-    def totals(self) -> dict[str, int]:
-        """Part → number of pictures."""
-        totals: Counter[str] = Counter()
-        for counts in self.counts.values():
-            totals.update(counts)
-        return {side: totals[side] for side in SPLIT_NAMES if totals[side]}
 
     @property
     def header(self) -> list[str]:
@@ -171,6 +166,11 @@ def divide(
         data=str(data),
         out=out,
         layout=source.layout,
+        totals={
+            name: int(count)
+            for side, name in enumerate(SPLIT_NAMES)
+            if (count := np.count_nonzero(sides == side))
+        },
         counts=_counts(source, sides, is_text=target == "text"),
         left_out=int((sides == UNUSED).sum()),
         findings=tuple(findings),
@@ -178,12 +178,11 @@ def divide(
 
 
 def _check(data: str | Path, out: Path, recipe: Recipe, shares: Shares) -> None:
-    for key in sorted(recipe.given):
-        if key.partition(".")[0] not in _READ:
-            raise RecipeError(
-                f"{key} has no effect on a split. Expected keys of {', '.join(_READ)}.",
-                hint="use --val and --test to set the shares",
-            )
+    for key in unread(recipe, _READ):
+        raise RecipeError(
+            f"{key} has no effect on a split. Expected keys of {', '.join(_READ)}.",
+            hint="use --val and --test to set the shares",
+        )
     val, test = shares.val_share, shares.test_share
     if not (0 <= val < 1 and 0 <= test < 1 and 0 < val + test < 1):
         raise UsageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from foveal.data.layouts import open_source
 from foveal.data.source import ReadAnything, Source, TargetKind
 from foveal.errors import DataError
 from foveal.recipe import Recipe
+from foveal.settings import parse_section
 from foveal.synth import is_synth, kind_of, open_synth
 from foveal.tasks import get_task
 from foveal.types import RawTarget
@@ -123,6 +125,29 @@ def read_options(recipe: Recipe) -> ReadAnything:
         limits=limits_of(recipe),
         objects=get_task(recipe.task).has_objects(recipe.task_options),
     )
+
+
+def unread(recipe: Recipe, sections: Collection[str]) -> list[str]:
+    """Return the keys that were given and do not say how data is read.
+
+    Args:
+        recipe: Settings given for reading the data.
+        sections: Sections whose keys do; of the options of a task, what tells objects apart does.
+
+    Raises:
+        RecipeError: For an option that the task does not have, or a wrong value of one.
+    """
+    task, options = get_task(recipe.task), recipe.task_options
+    if options:
+        parse_section(task.options_type, options, "task_options.")
+    keys = []
+    for key in sorted(recipe.given):
+        section, _, name = key.partition(".")
+        others = {other: value for other, value in options.items() if other != name}
+        tells_objects = task.has_objects(options) and not task.has_objects(others)
+        if section not in sections and not (section == "task_options" and tells_objects):
+            keys.append(key)
+    return keys
 
 
 def open_as(location: str | Path, options: ReadAnything) -> Source:
