@@ -342,6 +342,17 @@ def test_an_underlined_line_is_not_a_fraction() -> None:
     assert len(pieces) == 2
 
 
+def test_an_upright_stray_line_does_not_pass_for_a_glyph() -> None:
+    image = PILImage.new("RGB", (500, 700), (255, 255, 255))
+    first = draw_text(image, "12", 40, 40, 40, (0, 0, 0))
+    second = draw_text(image, "34", 40, 300, 40, (0, 0, 0))
+    ImageDraw.Draw(image).line((400, 20, 403, 680), fill=(0, 0, 0), width=5)
+    _, pieces = run_steps(np.asarray(image), DEFAULT_STEPS)
+    assert len(pieces) == 2
+    assert encloses(pieces[0], first, margin=20)
+    assert encloses(pieces[1], second, margin=20)
+
+
 # Fractions
 
 
@@ -419,6 +430,20 @@ def test_a_page_without_fractions_is_cut_as_by_lines() -> None:
     draw_text(image, "5+6", 300, 260, 70, (0, 0, 0))
     pixels = np.asarray(image)
     assert drawn_in_rows(pixels, LINES)[1] == run_steps(pixels, LINES)[1]
+
+
+def test_a_fraction_that_reaches_beside_the_line_above_does_not_join_the_two() -> None:
+    image = PILImage.new("RGB", (900, 400), (255, 255, 255))
+    draw_text(image, "12345", 60, 60, 70, (0, 0, 0))
+    draw_text(image, "678-90+", 60, 127, 70, (0, 0, 0))
+    draw_text(image, "8", 490, 89, 70, (0, 0, 0))
+    ImageDraw.Draw(image).rectangle((440, 162, 580, 166), fill=(0, 0, 0))
+    draw_text(image, "358", 450, 160, 70, (0, 0, 0))
+    pixels = np.asarray(image)
+    above, beside, numerator, denominator = drawn_in_rows(pixels, LINES)[1]
+    assert above.y1 < beside.y1
+    assert beside.x1 == numerator.x0 == denominator.x0
+    assert len(run_steps(pixels, LINES)[1]) == 2
 
 
 def test_of_a_fraction_in_a_fraction_the_outer_one_is_divided() -> None:
@@ -541,9 +566,9 @@ def test_of_a_page_full_of_dots_a_bounded_number_is_compared_with_each_other(
 ) -> None:
     counts = []
 
-    def counted(glyphs: NDArray[np.int64], *rest: Any) -> list[NDArray[np.intp]]:
+    def counted(glyphs: NDArray[np.int64], *rest: Any, **named: Any) -> list[NDArray[np.intp]]:
         counts.append(len(glyphs))
-        return group(glyphs, *rest)
+        return group(glyphs, *rest, **named)
 
     monkeypatch.setattr(lines, "group", counted)
     mask = np.zeros((1000, 1000), np.uint8)

@@ -19,7 +19,7 @@ LEAST_FILL: Final = 0.08
 # about half of its height into the signs beside the bar, the line above it touches at most.
 _OVERLAP: Final = 0.3
 # Over a wide gap more is asked for: the page may be a little askew.
-_FAR_OVERLAP: Final = 0.5
+FAR_OVERLAP: Final = 0.5
 # All in glyph heights. A wider gap starts a new piece, which stands after it anyway.
 _LARGEST_GAP: Final = 2.5
 _FAR_GAP: Final = 8.0
@@ -43,6 +43,8 @@ def group(
     is_sure: NDArray[np.bool_],
     height: float,
     tied: Sequence[NDArray[np.intp]] = (),
+    *,
+    level: float = _OVERLAP,
 ) -> list[NDArray[np.intp]]:
     """Return the glyphs of each line, as indices.
 
@@ -52,13 +54,14 @@ def group(
             over a wide gap.
         height: Height of a usual glyph, in pixels.
         tied: Glyphs that belong together wherever they are: those of each fraction.
+        level: Share of the lower one's height that neighbours have in common.
     """
     heights = sides(glyphs)[1]
     lower = np.minimum(heights[:, None], heights[None, :])
-    level = overlap(glyphs, glyphs, 1)
+    shared = overlap(glyphs, glyphs, 1)
     gaps = -overlap(glyphs, glyphs, 0)
-    linked = (level >= _OVERLAP * lower) & (gaps <= _LARGEST_GAP * height)
-    far = (level >= _FAR_OVERLAP * lower) & (gaps <= _FAR_GAP * height)
+    linked = (shared >= level * lower) & (gaps <= _LARGEST_GAP * height)
+    far = (shared >= FAR_OVERLAP * lower) & (gaps <= _FAR_GAP * height)
     linked |= far & is_sure[:, None] & is_sure[None, :]
     for members in tied:
         linked[np.ix_(members, members)] = True

@@ -26,7 +26,7 @@ _LEAST_ROW: Final = 0.7
 # whole glyph, or reach over the level of the bar.
 _NEAR: Final = 1.0
 _WHOLE: Final = 0.7
-_LEAST_OVER: Final = 0.15
+_LEAST_OVER: Final = 0.05
 # A star or a minus sign that stands by itself beside a bar keeps its height in the row.
 _BESIDE: Final = 0.65
 # Lesser ink is a speck.

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from foveal.page.boxes import (
+    FAR_OVERLAP,
     LEAST_FILL,
     Box,
     Boxes,
@@ -138,12 +139,18 @@ def _reduced(mask: Mask, factor: int) -> Mask:
 
 
 def _joined(lines: Sequence[Box], height: float) -> list[Box]:
-    """Join lines that came to overlap when they grew, until none do."""
+    """Join lines that came to overlap when they grew, until none do.
+
+    A fraction makes the box of its line reach into the one above, elsewhere than it stands: that
+    much overlap is none.
+    """
     joined = list(lines)
     while joined:
         boxes = np.asarray(joined, np.int64)
         sure = np.ones(len(boxes), np.bool_)
-        groups = [bounds(boxes[members]) for members in group(boxes, sure, height)]
+        groups = [
+            bounds(boxes[members]) for members in group(boxes, sure, height, level=FAR_OVERLAP)
+        ]
         if len(groups) == len(joined):
             break
         joined = groups

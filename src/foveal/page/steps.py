@@ -41,8 +41,8 @@ _DEFAULT_SIZES: Final = {"median": 3, "open": 3, "close": 3, "threshold": 0, "ma
 DEFAULT_STEPS: Final = ("grey", "median:3", "threshold", "open:3", "lines")
 """Finds the lines of pages with clean or noisy ground, stray lines and specks."""
 
-FRACTION_STEPS: Final = (*DEFAULT_STEPS[:-1], "fractions")
-"""The same for pages with built-up fractions."""
+FRACTION_STEPS: Final = ("grey", "median:3", "threshold", "fractions")
+"""The same for pages with built-up fractions, whose bars `open` would remove from small ones."""
 
 
 @final

@@ -15,6 +15,8 @@ from foveal.page.outlines import Ink, outline
 # and wider openings free what one alone leaves tied or, as a wide one does with thin fonts, breaks.
 _OPENINGS: Final = (0.5, 0.7, 0.9)
 _GLYPH_FILL: Final = 0.2
+# Height in widths: of a one in a light font it is 10.
+_THINNEST: Final = 16
 # In glyph heights: a glyph by itself is no higher, and none is wider and fills so little of its
 # box as the strays that cross a page.
 _LARGEST: Final = 1.5
@@ -44,8 +46,10 @@ def usual_height(mask: Mask, stroke: float) -> float:
     boxes, ink = outline(_opened(mask, _OPENINGS[0] * stroke)).measure()
     widths, heights = sides(boxes)
     fill = ink / (widths * heights)
-    # Glyphs that are tied together by stray lines fill their box less than a glyph by itself.
-    solid = fill >= (_GLYPH_FILL if (fill >= _GLYPH_FILL).any() else LEAST_FILL)
+    # Glyphs that are tied together by stray lines fill their box less than a glyph by itself; a
+    # stray that is nearly upright fills it, but is thinner than any glyph.
+    thick = _THINNEST * widths >= heights
+    solid = thick & (fill >= (_GLYPH_FILL if (thick & (fill >= _GLYPH_FILL)).any() else LEAST_FILL))
     if not solid.any():
         return 0.0
     heights, ink = heights[solid], ink[solid]
