@@ -127,11 +127,13 @@ def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
     cuts = [at for at, name in enumerate(names) if name in CUTS]
     if len(cuts) > 1:
         first, second = (names[at] for at in cuts[:2])
+        hint = "leave out lines: fractions finds the lines too"
+        if "trim" in (first, second):
+            other = second if first == "trim" else first
+            hint = f"leave out trim: {other} already cuts each line to its ink"
         raise RecipeError(
             f"The steps {first!r} and {second!r} both cut the picture. Expected one of them.",
-            hint="leave out trim: lines already cuts each line to its ink"
-            if "trim" in (first, second)
-            else "leave out lines: fractions finds the lines too",
+            hint=hint,
         )
     if "margin" in names and any(at > names.index("margin") for at in cuts):
         raise RecipeError(
