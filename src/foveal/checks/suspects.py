@@ -154,16 +154,24 @@ def _answered(answers: OutOfFold) -> NDArray[np.intp]:
     return np.flatnonzero(~np.isnan(answers.scores[:, 0]))
 
 
+def _given_labels(
+    given: CheckInput, answers: OutOfFold, known: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return (n, labels): whether each answered sample has each label."""
+    number = {name: i for i, name in enumerate(answers.labels)}
+    has = np.zeros((len(known), len(number)), np.bool_)
+    for row, i in enumerate(known.tolist()):
+        has[row, [number[name] for name in given.samples[i].raw or ()]] = True
+    return has
+
+
 def _tell_labels(given: CheckInput, answers: OutOfFold, known: NDArray[np.intp]) -> bool:
     """Return whether scores are higher where their label is given, by more than chance.
 
     Where they are not, the most likely class is a guess, and every label that differs would be
     called wrong.
     """
-    number = {name: i for i, name in enumerate(answers.labels)}
-    has = np.zeros((len(known), len(number)), np.bool_)
-    for row, i in enumerate(known.tolist()):
-        has[row, [number[name] for name in given.samples[i].raw or ()]] = True
+    has = _given_labels(given, answers, known)
     scores = answers.scores[known].astype(np.float64)
     more = np.where(has, scores - scores.mean(axis=0), 0).sum(axis=1)
     error = more.std() / math.sqrt(max(1, len(known)))
@@ -201,12 +209,9 @@ def _doubt_class(given: CheckInput, answers: OutOfFold, known: NDArray[np.int64]
 
 def _doubt_each(given: CheckInput, answers: OutOfFold, known: NDArray[np.int64]) -> _Doubts:
     """Judge each of several labels separately, whether it is given or missing."""
-    number = {name: i for i, name in enumerate(answers.labels)}
-    wrong = np.zeros((len(known), len(number)), np.float32)
-    several = np.zeros(wrong.shape, np.bool_)
-    for row, i in enumerate(known.tolist()):
-        several[row, [number[name] for name in given.samples[i].raw or ()]] = True
-    for column in range(len(number)):
+    several = _given_labels(given, answers, known)
+    wrong = np.zeros(several.shape, np.float32)
+    for column in range(len(answers.labels)):
         if min(several[:, column].sum(), (~several[:, column]).sum()) < _FEWEST_OF_CLASS:
             continue
         yes = answers.scores[known, column]

@@ -8,6 +8,7 @@ from foveal.page.run import Stage, run_steps, show_steps
 from foveal.page.steps import (
     DEFAULT_STEPS,
     FRACTION_STEPS,
+    LINE_STEPS,
     STEPS,
     Step,
     parse_step,
@@ -17,6 +18,7 @@ from foveal.page.steps import (
 __all__ = [
     "DEFAULT_STEPS",
     "FRACTION_STEPS",
+    "LINE_STEPS",
     "STEPS",
     "Stage",
     "Step",

@@ -69,13 +69,14 @@ def find_fractions(
         height: Height of a usual glyph, in pixels.
     """
     found = []
+    sure = glyphs[is_sure]
     for bits in _whole_bars(bars, height):
-        bar = _without_signs(bits, glyphs[is_sure], height)
+        bar = _without_signs(bits, sure, height)
         above, below = _stacked(ink, bar, height)
-        if not (above.any() and below.any()) or _goes_on(glyphs[is_sure], bar, height):
+        if not (above.any() and below.any()) or _goes_on(sure, bar, height):
             continue
         parts = bounds(ink[above | below])
-        members = np.flatnonzero(np.logical_or(*_stacked(glyphs, bar, height)))
+        members = np.flatnonzero(_is_part(glyphs, bar, height))
         if len(members) and _is_high(parts, bar, height):
             found.append(Fraction(bar, members, bounds(np.asarray([parts, bar]))))
     return found
@@ -186,7 +187,7 @@ def _whole_bars(bars: Boxes, height: float) -> list[Boxes]:
 def _without_signs(bits: Boxes, glyphs: Boxes, height: float) -> Box:
     """Return the bar without the minus signs beside the fraction, which are level with it."""
     whole = bounds(bits)
-    stacked = glyphs[np.logical_or(*_stacked(glyphs, whole, height))]
+    stacked = glyphs[_is_part(glyphs, whole, height)]
     middles = (stacked[:, 0] + stacked[:, 2]) / 2
     # Nothing stands above or below a sign.
     under = (bits[:, None, 0] <= middles) & (middles <= bits[:, None, 2])
@@ -207,11 +208,16 @@ def _stacked(boxes: Boxes, bar: Box, height: float) -> tuple[NDArray[np.bool_], 
     return above, inside & ~above & (fall >= -slack) & (fall <= reach)
 
 
+def _is_part(boxes: Boxes, bar: Box, height: float) -> NDArray[np.bool_]:
+    """Return which boxes stand close above or below a bar."""
+    above, below = _stacked(boxes, bar, height)
+    return above | below
+
+
 def _goes_on(glyphs: Boxes, bar: Box, height: float) -> bool:
     """Return whether what stands above or below a bar goes on beside it: an underlined line."""
     wide = (bar[0] - round(_NEAR * height), bar[1], bar[2] + round(_NEAR * height), bar[3])
-    near = np.logical_or(*_stacked(glyphs, wide, height))
-    beside = near & ~np.logical_or(*_stacked(glyphs, bar, height))
+    beside = _is_part(glyphs, wide, height) & ~_is_part(glyphs, bar, height)
     # A sign beside a fraction reaches over the level of its bar on both sides.
     over = np.minimum(bar[1] - glyphs[:, 1], glyphs[:, 3] - bar[3]) >= _LEAST_OVER * height
     return bool((beside & ~over & (sides(glyphs)[1] >= _WHOLE * height)).any())

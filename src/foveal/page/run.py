@@ -15,7 +15,7 @@ from foveal.page.clean import Mask, Pixels, as_grey, as_rgb, equalise, ink_mask,
 from foveal.page.edges import Ground, grey_of, ground_of, trim, with_margins
 from foveal.page.lines import find_lines
 from foveal.page.opencv import opencv
-from foveal.page.steps import CUTS, Step, parse_steps
+from foveal.page.steps import CUTS, LINE_STEPS, Step, parse_steps
 from foveal.types import Image, Piece
 
 # Boxes are drawn over what is cut into lines, before it is: light red on any ground.
@@ -107,7 +107,7 @@ def show_steps(pixels: Image, steps: Sequence[str]) -> list[Stage]:
     state = _State(pixels)
     for step in parse_steps(steps):
         before, state = state, _apply(step, state)
-        if step.name in ("lines", "fractions"):
+        if step.name in LINE_STEPS:
             boxed = _with_boxes(as_rgb(before.picture), state.pieces)
             stages.append(Stage("boxes", boxed, state.note))
         stages.append(Stage(str(step), np.ascontiguousarray(state.image()), state.note))

@@ -28,7 +28,10 @@ STEPS: Final = MappingProxyType(
 )
 """Name → what the step does."""
 
-CUTS: Final = ("lines", "fractions", "trim")
+LINE_STEPS: Final = ("lines", "fractions")
+"""The steps that find lines of text."""
+
+CUTS: Final = (*LINE_STEPS, "trim")
 """The steps that cut the picture; a recipe has one of them at most."""
 
 LARGEST_MARGIN: Final = 200

@@ -25,6 +25,7 @@ class DataFacts:
         ink_share: Share of pictures that look like ink on paper: grey, and mostly background.
         single_characters: Whether every label is one character.
         longest_target: Number of characters of the longest label.
+        characters: The characters of all labels.
         is_drawn: Whether the pictures are drawn on demand during the training.
         background_share: Share of background among the labelled pixels of some masks; None without
             masks or without a class of that name.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foveal.errors import RecipeError
-from foveal.page import DEFAULT_STEPS, FRACTION_STEPS
+from foveal.page import DEFAULT_STEPS, FRACTION_STEPS, LINE_STEPS
 from foveal.recipe import (
     AugmentOptions,
     ModelOptions,
@@ -84,12 +84,11 @@ def _steps(recipe: Recipe, facts: DataFacts) -> Recipe:
         f"the pictures are {facts.median_height} px high: pages, whose lines are cut out and "
         "joined before they are read"
     )
-    if _BAR not in facts.characters:
-        return Recipe(
-            pipeline=PipelineOptions(steps=DEFAULT_STEPS), reasons={"pipeline.steps": why}
-        )
-    why += f"; {_BAR!r} in the labels may be the bar of a fraction, which is set in one row"
-    return Recipe(pipeline=PipelineOptions(steps=FRACTION_STEPS), reasons={"pipeline.steps": why})
+    steps: tuple[str, ...] = DEFAULT_STEPS
+    if _BAR in facts.characters:
+        steps = FRACTION_STEPS
+        why += f"; {_BAR!r} in the labels may be the bar of a fraction, which is set in one row"
+    return Recipe(pipeline=PipelineOptions(steps=steps), reasons={"pipeline.steps": why})
 
 
 def _geometry(recipe: Recipe, facts: DataFacts) -> Recipe:
@@ -136,7 +135,7 @@ def _augmentation(recipe: Recipe, facts: DataFacts) -> Recipe:
         )
         return Recipe(train=TrainOptions(augment=off), reasons={"train.augment.enabled": why})
     steps = recipe.pipeline.steps or ()
-    length = facts.widest if {"lines", "fractions"}.isdisjoint(steps) else _STRIP_LENGTH
+    length = facts.widest if set(LINE_STEPS).isdisjoint(steps) else _STRIP_LENGTH
     part = min(1.0, _LONG_LINE / length)
     # A turned or sheared line is still read; a strongly turned one is not what comes in.
     augment = AugmentOptions(
