@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import onnxruntime as ort
+import pytest
 
 from foveal.bundle.bundle import Bundle
 from foveal.bundle.onnx_check import check_onnx
@@ -46,3 +49,17 @@ def test_long_entries_in_any_script_are_read_by_onnx(tiny_bundle: Bundle) -> Non
     entries = {"short": "", "long": "猫" * 100_000}
     model = onnx.load_from_string(with_metadata(tiny_bundle.model_bytes(), entries))
     assert {entry.key: entry.value for entry in model.metadata_props} == entries
+
+
+def test_the_page_steps_that_it_leaves_to_others_are_said(
+    tiny_bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = replace(tiny_bundle.manifest.pipeline, steps=("grey", "lines"))
+    pages = replace(tiny_bundle, manifest=replace(tiny_bundle.manifest, pipeline=pipeline))
+    with caplog.at_level(logging.WARNING, "foveal"):
+        write_as(ExportJob(pages), "onnx", tmp_path / "pages.onnx")
+        write_as(ExportJob(tiny_bundle), "onnx", tmp_path / "tiny.onnx")
+    assert [record.getMessage() for record in caplog.records] == [
+        "onnx contains the network alone, and this model cleans pages: do the steps grey, lines "
+        "before you scale a picture, as foveal.preprocess does."
+    ]

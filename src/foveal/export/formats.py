@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from foveal.export.web.place import has_place, install_place
 from foveal.export.web.runtime import has_runtime, install_command
 from foveal.registry import Registry
 from foveal.types import JsonObject
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -42,6 +45,10 @@ class Format:
         app_suffix: File name extension of an app that contains the model.
         main: The file without which a folder cannot be read; it is uploaded last.
         is_told_by_name: Whether readers recognise the format by the file name extension.
+        check: Raises UsageError if a model cannot be exported in this format, whatever is
+            installed; None if every model can.
+        is_network: Whether it contains the network alone, so that whoever runs it does the
+            pre-processing; an app does its own.
     """
 
     summary: str
@@ -56,6 +63,8 @@ class Format:
     app_suffix: str | None = None
     main: str = ""
     is_told_by_name: bool = False
+    check: Callable[[ExportJob], None] | None = None
+    is_network: bool = False
 
     def suffix_for(self, options: ExportOptions) -> str:
         """Return the file name extension for some options."""
@@ -97,8 +106,8 @@ def write_as(job: ExportJob, to: str, out: Path) -> Proof | None:
     """Write a model in the format `to`, completely or not at all, and return its proof.
 
     Raises:
-        UsageError: If the format is unknown or does not support an option, a folder would be
-            replaced, or `out` cannot be written.
+        UsageError: If the format is unknown or does not support an option or the model, a folder
+            would be replaced, or `out` cannot be written.
         MissingExtraError: If a package that it needs is not installed.
         ParityError: If the bundle no longer answers its own proof inputs as when it was written,
             or the export answers differently; nothing is left of it.
@@ -106,6 +115,9 @@ def write_as(job: ExportJob, to: str, out: Path) -> Proof | None:
     """
     written = FORMATS[to]
     _check_options(to, written, job)
+    if written.check is not None:
+        written.check(job)
+    _check_needs(to, written)
     check_file(out)
     # Imported late: it loads the network.
     from foveal.export.own_proof import check_own_proof
@@ -115,11 +127,18 @@ def write_as(job: ExportJob, to: str, out: Path) -> Proof | None:
         proof = written.write(job, temporary)
         if not temporary.exists():
             raise FileNotFoundError("it wrote nothing")
+    if written.is_network and not job.options.with_app and (steps := job.bundle.pipeline.steps):
+        logger.warning(
+            "%s contains the network alone, and this model cleans pages: do the steps %s before "
+            "you scale a picture, as foveal.preprocess does.",
+            to,
+            ", ".join(steps),
+        )
     return proof
 
 
 def _check_options(to: str, chosen: Format, job: ExportJob) -> None:
-    """Raise unless a format supports the options and its requirements are installed."""
+    """Raise unless a format supports the options."""
     if job.options.precision not in chosen.precisions:
         takers = [name for name, f in FORMATS.works() if job.options.precision in f.precisions]
         raise UsageError(
@@ -135,6 +154,10 @@ def _check_options(to: str, chosen: Format, job: ExportJob) -> None:
                 f"{option} has no effect on {to}.",
                 hint=f"use --to {' or '.join(takers)}" if takers else None,
             )
+
+
+def _check_needs(to: str, chosen: Format) -> None:
+    """Raise unless the requirements of a format are installed."""
     if missing := chosen.missing:
         raise MissingExtraError(
             f"Writing and proving {to} needs {' and '.join(need.name for need in missing)}, not "
@@ -173,8 +196,15 @@ def _write_zip(job: ExportJob, out: Path) -> Proof | None:
     return None
 
 
-def _write_web(job: ExportJob, out: Path) -> Proof:
+def _check_web(job: ExportJob) -> None:
     # Imported late: proving takes what the other formats do not need.
+    from foveal.export.web.write import check_fits
+
+    check_fits(job.bundle)
+
+
+def _write_web(job: ExportJob, out: Path) -> Proof:
+    # Imported late: as above.
     from foveal.export.web.write import write_web
 
     return write_web(job, out)
@@ -199,6 +229,19 @@ def _verify_litert(job: ExportJob, path: Path) -> Proof:
     return verify_litert(job, path)
 
 
+def _check_coreml(job: ExportJob) -> None:
+    # Imported late: as above.
+    from foveal.export.coreml.project import check_app
+
+    if job.options.with_app:
+        check_app(job.bundle)
+    elif job.options.without_pictures:
+        raise UsageError(
+            "--without-pictures has no effect on a package, which contains no pictures.",
+            hint="leave out --without-pictures",
+        )
+
+
 def _write_coreml(job: ExportJob, out: Path) -> Proof:
     from foveal.export.coreml.write import write_coreml
 
@@ -209,6 +252,13 @@ def _verify_coreml(job: ExportJob, path: Path) -> Proof:
     from foveal.export.coreml.write import verify_coreml
 
     return verify_coreml(job, path)
+
+
+def _check_savedmodel(job: ExportJob) -> None:
+    # Imported late: as above.
+    from foveal.export.savedmodel import check_can_be_saved
+
+    check_can_be_saved(job.bundle)
 
 
 def _write_savedmodel(job: ExportJob, out: Path) -> Proof:
@@ -229,7 +279,14 @@ _LOSSY: tuple[Precision, ...] = ("fp32", "int8")
 
 FORMATS.add(
     "onnx",
-    Format("the network alone", ".onnx", _write_onnx, precisions=_LOSSY, verify=_verify_onnx),
+    Format(
+        "the network alone",
+        ".onnx",
+        _write_onnx,
+        is_network=True,
+        precisions=_LOSSY,
+        verify=_verify_onnx,
+    ),
 )
 FORMATS.add(
     "foveal",
@@ -241,6 +298,8 @@ FORMATS.add(
         "a package for Core ML: iPhone, iPad and Mac",
         ".mlpackage",
         _write_coreml,
+        check=_check_coreml,
+        is_network=True,
         is_folder=True,
         precisions=("fp32", "fp16", "int8"),
         options=("with_app", "without_pictures"),
@@ -256,6 +315,7 @@ FORMATS.add(
         "an installable app that answers in the browser",
         "-app",
         _write_web,
+        check=_check_web,
         is_folder=True,
         verify=_verify_web,
         options=("without_pictures",),
@@ -281,6 +341,7 @@ FORMATS.add(
         "a file for LiteRT, formerly TensorFlow Lite: Android and small devices",
         ".tflite",
         _write_litert,
+        is_network=True,
         precisions=("fp32", "fp16", "int8"),
         needs=(package("tensorflow", extra="litert"), package("onnx", extra="litert")),
         proof_needs=(package("ai_edge_litert", extra="litert", name="ai-edge-litert"),),
@@ -293,6 +354,7 @@ FORMATS.add(
         "TensorFlow, from picture files on",
         ".savedmodel",
         _write_savedmodel,
+        check=_check_savedmodel,
         is_folder=True,
         needs=(package("tensorflow", extra="tensorflow"), package("onnx", extra="tensorflow")),
         verify=_verify_savedmodel,

@@ -43,12 +43,11 @@ def write_savedmodel(job: ExportJob, out: Path) -> Proof:
         out: The folder to be; the model is in `1` below, as TensorFlow Serving wants it.
 
     Raises:
-        UsageError: If the model does what has no place in a graph, or there are no pictures.
+        UsageError: If there are no pictures to prove it on.
         UnknownOperatorError: If the network has an operator without a counterpart.
         ParityError: If it answers differently.
     """
     bundle = job.bundle
-    check_can_be_saved(bundle)
     pictures = job.needed_pictures("A SavedModel is proven")
     out.mkdir()
     with working(_PROGRAM, environment=_ENVIRONMENT) as worker:

@@ -22,7 +22,10 @@ from foveal.export.web.server import _parse
 from foveal.export.web.write import check_fits, seal
 
 
-def test_a_bundle_that_reads_pages_is_refused_by_its_steps(tmp_path: Path) -> None:
+def test_a_bundle_that_reads_pages_is_refused_before_the_runtime_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "nowhere"))
     manifest = reader_manifest()
     pipeline = replace(manifest.pipeline, steps=("grey", "threshold"))
     path = tmp_path / "pages"
@@ -30,7 +33,7 @@ def test_a_bundle_that_reads_pages_is_refused_by_its_steps(tmp_path: Path) -> No
     with pytest.raises(
         UsageError, match="cannot clean pages, and this bundle has the steps grey, threshold"
     ):
-        check_fits(bundle)
+        write_as(ExportJob(bundle), "web", tmp_path / "app")
 
 
 def test_a_pattern_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from foveal.export.coreml.compared import WatchedEngine, check_maps
 from foveal.export.coreml.conversion import activation_of, convert
 from foveal.export.coreml.interpreter import ProgramEngine
 from foveal.export.coreml.lossy import Written, engine_of, write_lossy
-from foveal.export.coreml.project import CHECK, MODEL, check_app, finish_readme, write_project
+from foveal.export.coreml.project import CHECK, MODEL, finish_readme, write_project
 from foveal.export.coreml.saved import add_metadata, read_metadata, read_program
 from foveal.export.description import describe
 from foveal.export.job import ExportJob, Pictures
@@ -34,18 +34,11 @@ def write_coreml(job: ExportJob, out: Path) -> Proof:
     """Write a bundle as a package for Core ML or, with an application, an Xcode project around it.
 
     Raises:
-        UsageError: If there are no pictures to prove it on, or there is no such application.
+        UsageError: If there are no pictures to prove it on.
         UnknownOperatorError: If the network holds an operator that is not known here.
         ParityError: If the package answers differently.
     """
     options = job.options
-    if options.with_app:
-        check_app(job.bundle)
-    elif options.without_pictures:
-        raise UsageError(
-            "--without-pictures has no effect on a package, which contains no pictures.",
-            hint="leave out --without-pictures",
-        )
     pictures = job.needed_pictures("A package for Core ML is proven")
     if not options.with_app:
         return _write_package(job, pictures, out).proof
