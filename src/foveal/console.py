@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TextIO
+
+# Below this many columns, broken lines are no easier to read.
+_LEAST_COLUMNS = 20
 
 
 class Progress(Protocol):
@@ -56,6 +61,34 @@ def stop_logging(handler: logging.Handler) -> None:
     handler.close()
 
 
+def fitted(text: str, stream: TextIO) -> str:
+    """Return text broken between words to the width of a terminal, with indented continuations.
+
+    Text for a file or a pipe is returned as it is. So are hints, whose commands are copied: a line
+    that is broken by the terminal itself is still copied as one line.
+    """
+    if not stream.isatty():
+        return text
+    columns = os.get_terminal_size(stream.fileno()).columns
+    if columns < _LEAST_COLUMNS:
+        return text
+    return "\n".join(_broken(line, columns) for line in text.split("\n"))
+
+
+def _broken(line: str, columns: int) -> str:
+    bare = line.lstrip()
+    if len(line) <= columns or bare.startswith("hint: "):
+        return line
+    indent = " " * (len(line) - len(bare) + 2)
+    return textwrap.fill(
+        line,
+        columns,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 class _LogHandler(logging.Handler):
     """Writes to the current standard error stream, so that a progress bar stays in place."""
 
@@ -66,7 +99,8 @@ class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print the record as a readable line."""
         name = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        getattr(sys, self._stream).write(f"{name}{record.getMessage()}\n")
+        stream: TextIO = getattr(sys, self._stream)
+        stream.write(f"{fitted(name + record.getMessage(), stream)}\n")
 
 
 def show_log(level: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from foveal.cli.output import table, write, write_json
+from foveal.cli.output import complain, table, write, write_json
 
 if TYPE_CHECKING:
     from foveal.predict.answer import Answer
@@ -32,7 +32,7 @@ class CountedAnswers:
         self._answers = answers
         self.total = 0
         self.failed = 0
-        self._hints: set[str] = set()
+        self._hints: set[str | None] = set()
 
     def __iter__(self) -> Iterator[Answer]:
         """Yield the answers."""
@@ -40,10 +40,12 @@ class CountedAnswers:
             self.total += 1
             if answer.error is not None:
                 self.failed += 1
-                sys.stderr.write(f"error: {answer.source}: {answer.error.message}\n")
-                if (hint := answer.error.hint) is not None and hint not in self._hints:
-                    self._hints.add(hint)
-                    sys.stderr.write(f"hint: {hint}\n")
+                hint = answer.error.hint
+                complain(
+                    f"{answer.source}: {answer.error.message}",
+                    None if hint in self._hints else hint,
+                )
+                self._hints.add(hint)
             yield answer
 
 

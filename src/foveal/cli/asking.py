@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from foveal.cli.output import note, table, write, write_json
+from foveal.cli.output import complain, note, table, write, write_json
 from foveal.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _key(path: Path | None) -> str | None:
 def _said(answers: Iterator[Asked]) -> Iterator[Asked]:
     for answer in answers:
         if answer.error is not None:
-            sys.stderr.write(f"error: {answer.source}: {answer.error.message}\n")
+            complain(f"{answer.source}: {answer.error.message}")
         yield answer
 
 

@@ -11,7 +11,7 @@ import typer
 import foveal
 from foveal.cli.knobs import with_knobs
 from foveal.cli.options import Data, Debug, Json, Quiet, Set
-from foveal.cli.output import finding_lines, note, table, write, write_json
+from foveal.cli.output import note, table, write, write_finding, write_json
 from foveal.destination import check_file
 from foveal.errors import UsageError
 from foveal.progress import make_progress
@@ -81,7 +81,7 @@ def check(
         if report.characters:
             write(f"{len(report.characters)} different characters: {report.characters}")
         for finding in report.findings:
-            write("\n".join(finding_lines(finding)))
+            write_finding(finding)
         if not report.findings:
             write("no problems found")
     if page is not None:

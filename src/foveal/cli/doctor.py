@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from foveal.cli.options import Debug, Json, Quiet
-from foveal.cli.output import finding_lines, write, write_json
+from foveal.cli.output import write, write_finding, write_json
 from foveal.types import Finding, JsonObject
 from foveal.workflow.doctor import diagnose, examine
 from foveal.workflow.vertex import vertex_settings
@@ -53,7 +53,7 @@ def _report(
         if not quiet and environment:
             write("\n".join(_lines(environment)))
         for finding in findings:
-            write("\n".join(finding_lines(finding)))
+            write_finding(finding)
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(1)
 

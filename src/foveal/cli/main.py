@@ -17,9 +17,10 @@ import typer
 
 from foveal.cli.command import VerbCommand
 from foveal.cli.foreign import as_ours
+from foveal.cli.output import complain
 from foveal.cli.signals import EXIT_INTERRUPTED
 from foveal.console import show_log
-from foveal.errors import FovealError, complaint, is_disk_full
+from foveal.errors import FovealError, is_disk_full
 from foveal.version import __version__
 
 EXIT_FAILED = 1
@@ -117,7 +118,7 @@ def run(argv: Sequence[str]) -> int:
     except FovealError as error:
         if debug:
             traceback.print_exc()
-        _complain(error.message, error.hint)
+        complain(error.message, error.hint)
         return error.exit_status
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
@@ -137,12 +138,12 @@ def run(argv: Sequence[str]) -> int:
             # The system refused: no space, no rights, a disk that is gone.
             where = f": {error.filename}" if error.filename else ""
             hint = "free some disk space, then try again" if is_disk_full(error) else None
-            _complain(f"{error.strerror}{where}", hint)
+            complain(f"{error.strerror}{where}", hint)
             return EXIT_FAILED
         if _is_memory(error):
-            _complain("This machine does not have enough memory.", _MORE_MEMORY)
+            complain("This machine does not have enough memory.", _MORE_MEMORY)
             return EXIT_FAILED
-        _complain(
+        complain(
             f"{type(error).__name__}: {_one_line(error)}",
             "this is a bug in foveal; run the command again with --debug and report the output",
         )
@@ -215,10 +216,6 @@ def _root(
     """Turn a folder of pictures into a model that you can ship."""
 
 
-def _complain(message: str, hint: str | None) -> None:
-    sys.stderr.write(f"{complaint(message, hint)}\n")
-
-
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or "no message"
 
@@ -230,7 +227,7 @@ def _usage(error: typer.TyperException, args: Sequence[str]) -> int:
     context = getattr(error, "ctx", None)
     verb = ["foveal", *(arg for arg in args[:1] if arg in VERBS)]
     path = context.command_path if context is not None else " ".join(verb)
-    _complain(" ".join(str(message).split()), f"{path} --help")
+    complain(" ".join(str(message).split()), f"{path} --help")
     return int(getattr(error, "exit_code", EXIT_USAGE))
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from foveal.console import fitted
+from foveal.errors import complaint
 from foveal.words import percent, percent_range
 
 if TYPE_CHECKING:
@@ -42,9 +45,14 @@ def note(text: str, *, quiet: bool = False) -> None:
         sys.stderr.write(text + "\n")
 
 
+def complain(message: str, hint: str | None = None) -> None:
+    """Print an error, and the hint below."""
+    sys.stderr.write(f"{fitted(complaint(message, hint), sys.stderr)}\n")
+
+
 def wrapped(text: str) -> str:
-    """Return sentences broken into lines that a terminal of 80 columns shows whole."""
-    return textwrap.fill(text, 79)
+    """Return sentences broken into lines for a terminal of 80 columns, or a narrower one."""
+    return textwrap.fill(text, min(79, shutil.get_terminal_size().columns - 1))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -105,8 +113,8 @@ def metric_table(
     return table(head, rows)
 
 
-def finding_lines(finding: Finding) -> list[str]:
-    """Return a finding as lines for people: what, some samples, what to do."""
+def write_finding(finding: Finding) -> None:
+    """Print a finding for people: what, some samples, what to do."""
     lines = [f"{finding.severity}: {finding.message} [{finding.id}]"]
     if finding.samples:
         more = finding.count - len(finding.samples[:3])
@@ -114,4 +122,4 @@ def finding_lines(finding: Finding) -> list[str]:
         lines.append(f"  {shown}{f' and {more} more' if more > 0 else ''}")
     if finding.hint:
         lines.append(f"  hint: {finding.hint}")
-    return lines
+    write(fitted("\n".join(lines), sys.stdout))

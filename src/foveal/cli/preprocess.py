@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 import foveal
 from foveal.cli.options import Debug, Json, Quiet
-from foveal.cli.output import note, table, write, write_json
+from foveal.cli.output import complain, note, table, write, write_json
 from foveal.errors import DataError
 from foveal.page import DEFAULT_STEPS, STEPS
 from foveal.progress import make_progress
@@ -57,7 +56,7 @@ def preprocess(
     failed = [result.error for result in results if result.error is not None]
     for result in results:
         if result.error is not None:
-            sys.stderr.write(f"error: {result.source}: {result.error.message}\n")
+            complain(f"{result.source}: {result.error.message}")
     if as_json:
         pages = [result.to_json() for result in results]
         write_json({"schema_version": 1, "out": str(out), "pictures": pages})

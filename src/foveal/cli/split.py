@@ -12,7 +12,7 @@ import typer
 import foveal
 from foveal.cli.knobs import with_knobs
 from foveal.cli.options import Data, Debug, Json, Quiet, Set
-from foveal.cli.output import finding_lines, note, table, write, write_json
+from foveal.cli.output import note, table, write, write_finding, write_json
 from foveal.errors import UsageError
 from foveal.progress import make_progress
 
@@ -81,7 +81,7 @@ def split(
     if divided.left_out:
         write(f"left out, unreadable or without a label: {divided.left_out:,}")
     for finding in divided.findings:
-        write("\n".join(finding_lines(finding)))
+        write_finding(finding)
     note(f"next    foveal train {out}", quiet=quiet)
 
 
