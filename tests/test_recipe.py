@@ -37,6 +37,12 @@ def test_what_is_wrong_is_named(override: str, message: str) -> None:
         make_recipe(None, ["seed=1", override], {})
 
 
+def test_overrides_are_not_read_letter_by_letter() -> None:
+    for given in ("train.epochs=5", None, {"train.epochs": 5}):
+        with pytest.raises(RecipeError, match="Expected a list of texts, KEY=VALUE"):
+            make_recipe(None, given, {})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("text", ["- a list", "train: [", "\x00"])
 def test_a_file_that_is_no_recipe_is_an_error(text: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from drawing import DrawFolder, draw_shape
 
-from foveal.errors import UsageError
+from foveal.errors import DataError, ImageError, UsageError
 
 pytest.importorskip("sklearn")
 
@@ -120,8 +120,44 @@ def test_what_is_no_picture_or_has_no_class_is_refused() -> None:
         FovealClassifier().fit(X, y[:3])
     with pytest.raises(ValueError, match="Unknown label type"):
         FovealClassifier().fit(X, [0.1, 0.2, 0.3, 0.4])
-    with pytest.raises(ValueError, match=r"Invalid class 'a\|b'"):
-        FovealClassifier().fit(X, ["a|b", "c", "c", "d"])
+    for given in (None, 5):
+        with pytest.raises(UsageError, match=f"Expected pictures, .* Received: {given}"):
+            FovealClassifier().fit(given, y)
+    with pytest.raises(UsageError, match="at least one picture"):
+        FovealClassifier().fit([], [])
+    with pytest.raises(UsageError, match=r"or one column of paths. Received: \(4, 1\)"):
+        FovealClassifier().fit(np.array([["a.png"]] * 4, dtype=object), y)
+    with pytest.raises(ImageError, match=r"nowhere\.png does not exist"):
+        FovealClassifier().fit(["nowhere.png"] * 4, y)
+    with pytest.raises(ImageError, match="is a folder"):
+        FovealClassifier().fit([Path.cwd()] * 4, y)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["a|b", "c", "c", "d"], r"Invalid class 'a\|b'"),
+        # Without their spaces, two classes would be one.
+        (["a", " a", "a", " a"], "Invalid class ' a'"),
+        (["", "a", "a", ""], "Invalid class ''"),
+        ([1.0, np.nan, 2.0, 1.0], "Input y contains NaN"),
+        (np.array(["a", None, "b", "a"], dtype=object), "one type in y. Received: NoneType, str"),
+        (np.array(["a", np.nan, "b", "a"], dtype=object), "NaN"),
+        (np.array(["a", 1, "b", "a"], dtype=object), "one type in y. Received: int, str"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_what_are_no_class_labels_is_refused(labels: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FovealClassifier().fit(drawn(4)[0], labels)
+
+
+def test_a_failed_fit_leaves_the_fitted_model(fitted: FovealClassifier) -> None:
+    X, _ = drawn(4)
+    with pytest.raises(DataError):
+        fitted.fit(X, [1] * 4)
+    assert fitted.classes_.tolist() == [2, 10]
+    assert set(fitted.predict(X)) == {2, 10}
 
 
 @pytest.mark.parametrize("given", ["photos/a.png", Path("photos"), b"\x89PNG"])

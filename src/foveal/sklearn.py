@@ -15,16 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from foveal.api.training import train
 from foveal.data.decode import DEFAULT_LIMITS
+from foveal.data.picture_file import reading
 from foveal.errors import MissingExtraError, UsageError
 from foveal.extras import install_extra
 from foveal.model import Model
-from foveal.predict.inputs import Given, file_bytes, read_each
+from foveal.predict.inputs import Given, file_bytes, read_one
 from foveal.render import encode_png
 from foveal.types import Picture
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.utils import Tags
+    from sklearn.utils import Tags, assert_all_finite
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 except ImportError as error:
@@ -125,14 +126,14 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
 
         Raises:
             DataError: If the pictures cannot be used for training.
-            UsageError: If an element of X is not a picture.
+            ImageError: If a file does not exist or cannot be opened.
+            UsageError: If X is empty, or an element of it is not a picture.
             ValueError: If X and y differ in length, or y does not hold class labels.
         """
         targets: NDArray[Any] = column_or_1d(y, warn=True)
-        check_classification_targets(targets)
+        classes = _classes(targets)
         pictures = _pictures(X)
         check_consistent_length(pictures, targets)
-        self.classes_ = np.unique(targets)
         folder = _own_folder(self)
         data = folder / "data"
         _write(pictures, [str(label) for label in targets], data)
@@ -149,6 +150,7 @@ class FovealClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             out=folder / "runs" if self.out is None else self.out,
             **settings,
         )
+        self.classes_ = classes
         return self
 
     def predict(self, X: Iterable[Any]) -> NDArray[Any]:
@@ -212,26 +214,56 @@ def _own_folder(estimator: FovealClassifier) -> Path:
     return Path(folder)
 
 
-def _pictures(given: Iterable[Any]) -> list[Given]:
-    if isinstance(given, (str, bytes, Path)):
+def _classes(targets: NDArray[Any]) -> NDArray[Any]:
+    """Return the sorted classes.
+
+    Raises:
+        ValueError: If a label is missing, they are not of one type, or not class labels.
+    """
+    try:
+        assert_all_finite(targets, input_name="y")
+        check_classification_targets(targets)
+        classes: NDArray[Any] = np.unique(targets)
+    except TypeError as error:
+        # A missing label of a table, or text among numbers.
+        kinds = sorted({type(label).__name__ for label in targets})
+        raise ValueError(
+            f"Expected class labels of one type in y. Received: {', '.join(kinds)}."
+        ) from error
+    for label in map(str, classes):
+        # It is a cell of a table of labels, where `|` separates several.
+        if not label or label != label.strip() or "|" in label:
+            raise ValueError(
+                f"Invalid class {label!r}. Expected text without '|' and without spaces around it."
+            )
+    return classes
+
+
+def _pictures(given: Any) -> list[Given]:
+    is_several = isinstance(given, Iterable) and not isinstance(given, (str, bytes, Path))
+    if not is_several:
         # A text is a sequence of letters, and would be read as so many paths.
         raise UsageError(
             f"Expected pictures, an array or a list of them. Received: {given!r:.60}.",
             hint="classifier.predict([path]) for one; sorted(folder.glob('*.jpg')) for many",
         )
-    if isinstance(given, np.ndarray) and given.ndim == 2:
+    if getattr(given, "ndim", None) == 2:
+        # Iterating over a table would give the names of its columns.
         raise UsageError(
-            f"Expected pictures, (N, H, W) or (N, H, W, 3). Received: {given.shape}.",
-            hint="X.reshape(-1, height, width)",
+            "Expected pictures, (N, H, W) or (N, H, W, 3), or one column of paths. Received: "
+            f"{tuple(given.shape)}.",
+            hint="X.reshape(-1, height, width) for pixels, table['path'] for paths",
         )
-    # An array (N, H, W) would be one picture: here the first axis always counts pictures.
-    return list(read_each(list(given)))
+    # An array (N, H, W) would be one picture: here the first axis always counts pictures. Neither
+    # does a folder in a list stand for several.
+    pictures = [read_one(picture) for picture in given]
+    if not pictures:
+        raise UsageError("Expected at least one picture. Received none.")
+    return pictures
 
 
 def _write(pictures: Sequence[Given], labels: Sequence[str], folder: Path) -> None:
     """Write a table of the pictures, and the pictures in memory as files beside it."""
-    if wrong := [label for label in labels if "|" in label or not label.strip()]:
-        raise ValueError(f"Invalid class {wrong[0]!r}. Expected text without '|'.")
     folder.mkdir()
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
@@ -239,7 +271,10 @@ def _write(pictures: Sequence[Given], labels: Sequence[str], folder: Path) -> No
         for i, (given, label) in enumerate(zip(pictures, labels, strict=True)):
             content, name = given.content, f"{i:06}.png"
             if isinstance(content, str):
-                name = str(Path(content).resolve())
+                path = Path(content).resolve()
+                # Read in training; there, a missing file would be one of a table.
+                with reading(path), path.open("rb"):
+                    name = str(path)
             elif isinstance(content, Picture):
                 (folder / name).write_bytes(encode_png(content.pixels))
             else:

@@ -76,8 +76,15 @@ def read_overrides(overrides: Iterable[str], *, example: str) -> dict[str, Any]:
         example: A command with a right one, for the hint.
 
     Raises:
-        RecipeError: For a text without a key or `=`, or a value that is not YAML.
+        RecipeError: For a text without a key or `=`, a value that is not YAML, or anything other
+            than texts.
     """
+    if not isinstance(overrides, Iterable) or isinstance(overrides, (str, Mapping)):
+        # A text would be read letter by letter.
+        raise RecipeError(
+            f"Invalid overrides. Expected a list of texts, KEY=VALUE. Received: {overrides!r}.",
+            hint='overrides=["train.ema=0.99"]',
+        )
     layers = (_read_override(override, example) for override in overrides)
     merged: dict[str, Any] = reduce(_merged, layers, {})
     return merged
