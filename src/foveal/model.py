@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.console import NoProgress, Progress
-from foveal.errors import BundleError, UsageError
+from foveal.errors import BundleError, UsageError, unpacked
 from foveal.foreign import missing_attribute, spelled
 from foveal.predict.answer import Answer, answer_one, open_given
 from foveal.predict.answers import Answers
@@ -389,8 +389,13 @@ class Model:
             ImageError: If one of the pictures cannot be read.
             UsageError: If the task does not predict classes.
         """
-        answers = self.predict(pictures, stream=True, batch_size=batch_size)
-        rows = [np.asarray(answer.probs) for answer in answers]
+        rows = []
+        for answer in self.predict(pictures, stream=True, batch_size=batch_size):
+            if (error := answer.error) is not None:
+                # Not all messages name the picture, and it is one of many.
+                message = f"{answer.source}: {error.message}"
+                raise unpacked({**error.packed(), "message": message}) from error
+            rows.append(np.asarray(answer.probs))
         return np.array(rows, np.float32).reshape(len(rows), len(self.labels))
 
     @spelled
