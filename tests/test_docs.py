@@ -245,6 +245,13 @@ def anchors(page: Path) -> set[str]:
     }
 
 
+def test_a_picture_is_piped_to_curl() -> None:
+    templates = (ROOT / "src/foveal/server/pages/templates").glob("*.html")
+    for page in (*PAGES, *templates):
+        # Linux limits an argument to 128 KiB, less than most photographs.
+        assert not re.search(r'-d "[^$]*\$\(base64', page.read_text(encoding="utf-8")), page
+
+
 def test_addresses_are_well_formed() -> None:
     for page in PAGES:
         for address in re.findall(r"https?://[^\s)>'\"`]+", page.read_text(encoding="utf-8")):
