@@ -226,3 +226,13 @@ def test_a_frame_seen_from_a_smaller_copy_still_maps_to_the_same_places() -> Non
 def test_a_pipeline_written_before_page_steps_is_read() -> None:
     old = {"height": 8, "width": 8, "fit": "pad", "pad_color": [1, 2, 3]}
     assert Pipeline.from_json(old) == Pipeline(8, 8, "pad", (1, 2, 3))
+
+
+def test_a_line_that_is_too_wide_is_named_by_what_the_page_steps_left() -> None:
+    wide = flat(10, 400)
+    with pytest.raises(ImageError, match="The picture is 400 pixels wide and 10 high") as caught:
+        Pipeline(10, 200, "line").apply(wide)
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith("or train with --set pipeline.width=416")
+    with pytest.raises(ImageError, match="The picture after the page steps is 400 pixels wide"):
+        Pipeline(10, 200, "line", steps=("grey",)).apply(wide)

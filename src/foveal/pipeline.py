@@ -111,10 +111,12 @@ class Pipeline:
         padded = self.width_step * -(-new_w // self.width_step)
         if new_w > self.width:
             most = self.width * height // self.height
+            # What the steps leave is of a size that the person who gave a page has never seen.
+            what = "The picture after the page steps" if self.steps else "The picture"
             raise ImageError(
-                f"The picture is {width} pixels wide and {height} high. "
+                f"{what} is {width} pixels wide and {height} high. "
                 f"Expected at most {most} wide at this height.",
-                hint="crop it to the line of text, or use --set pipeline.width=" + str(padded),
+                hint=f"crop it to the line of text, or train with --set pipeline.width={padded}",
                 code="image_too_wide",
             )
         scale = (self.height / height, new_w / width)
