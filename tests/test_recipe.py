@@ -119,3 +119,30 @@ def test_a_recipe_in_python_is_checked_when_it_is_used() -> None:
 def test_a_setting_that_is_given_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="given twice"):
         make_recipe(None, ["train.epochs=5"], {"epochs": 4})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("train: [1,", "r.yaml is not YAML: line 1, column 11: expected the node content"),
+        ("train: {}\ntrain: {}", "is not YAML: line 1, column 1: the key 'train' occurs twice"),
+        ("", "r.yaml is empty. Expected a mapping of keys"),
+        ("- seed", "r.yaml is a list or a value. Expected a mapping of keys"),
+        ("\xff", "r.yaml is not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused_in_one_line(
+    content: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(path)
+    assert message in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.hint == "every run has one: runs/TASK/NAME/recipe.yaml"
+
+
+def test_a_recipe_that_does_not_exist_is_said_without_numbers(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"Cannot read the recipe .*none\.yaml: No such file"):
+        Recipe.load(tmp_path / "none.yaml")

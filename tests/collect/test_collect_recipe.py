@@ -69,7 +69,7 @@ def test_a_recipe_is_read_with_its_defaults(tmp_path: Path) -> None:
         (GOOD.replace("pages: 20", "pages: 0"), "'limits.pages'. Expected a whole number >= 1"),
         (GOOD.replace("pages: 20", "page: 20"), "Did you mean 'limits.pages'?"),
         ("classes: [", "is not YAML: line 1"),
-        ("just words", "is empty"),
+        ("just words", "is a list or a value"),
         ("", "is empty"),
         ("user_agent: \u00fc\n" + GOOD, "'user_agent'. Expected printable ASCII"),
     ],

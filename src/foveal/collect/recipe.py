@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, final
-
-import yaml
 
 from foveal.collect.addresses import AddressError, normal
 from foveal.collect.listed import Listed, read_list
@@ -16,6 +14,7 @@ from foveal.collect.selectors import SELECTORS, check_selectors
 from foveal.data.names import is_hidden
 from foveal.errors import FovealError, RecipeError
 from foveal.recipe.knobs import read_overrides
+from foveal.recipe.yaml_file import read_mapping
 from foveal.settings import About, parse_section
 from foveal.version import __version__
 
@@ -124,54 +123,16 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> CollectRecipe:
             for row in listed:
                 check_class(row.label)
             return CollectRecipe(classes={}, listed=listed, options=_options(given))
-        loaded = _merged(_load(path), given)
+        content = read_mapping(
+            path, "recipe", expected="at least classes: {NAME: ADDRESS}", hint=_HINT
+        )
+        loaded = _merged(content, given)
         classes = loaded.pop("classes", None)
         return CollectRecipe(classes=_classes(classes), listed=(), options=_options(loaded))
     except FovealError as error:
         if str(path) in error.message:
             raise
         raise RecipeError(f"{path}: {error.message}", hint=error.hint or _HINT) from error
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that comes twice: the first of two classes of one name would be lost."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return the mapping of a node."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for i, key in enumerate(keys) if key in keys[:i] and key != "<<"]
-        if twice:
-            problem = f"the key {twice[0]!r} occurs twice"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        loaded = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)  # noqa: S506  # It is safe.
-    except OSError as error:
-        raise RecipeError(
-            f"Cannot read the recipe {path}: {error.strerror}.", hint=_HINT
-        ) from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"The recipe {path} is not UTF-8.", hint=_HINT) from error
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
-        raise RecipeError(
-            f"The recipe {path} is not YAML: {_one_line(error)}.", hint=_HINT
-        ) from error
-    if not isinstance(loaded, dict):
-        raise RecipeError(
-            f"The recipe {path} is empty. Expected at least classes: {{NAME: ADDRESS}}.",
-            hint=_HINT,
-        )
-    return loaded
-
-
-def _one_line(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error) or type(error).__name__
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
-    return where + " ".join(str(problem).split()).rstrip(".")
 
 
 def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dat
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, final
 
-from foveal.errors import RecipeError
 from foveal.recipe.sections import (
     DataOptions,
     EvaluateOptions,
@@ -88,15 +87,11 @@ class Recipe:
             RecipeError: If the file is unreadable, a key is unknown, or a value is out of range.
         """
         # Imported late: `foveal train --help` reads no file.
-        import yaml
+        from foveal.recipe.yaml_file import read_mapping
 
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise RecipeError(f"Cannot read the recipe {path}: {error}") from error
-        if not isinstance(loaded, dict):
-            raise RecipeError(f"Invalid recipe {path}. Expected a mapping of keys.")
-        return cls.parse(loaded)
+        expected = "a mapping of keys, such as seed or train"
+        hint = "every run has one: runs/TASK/NAME/recipe.yaml"
+        return cls.parse(read_mapping(path, "recipe", expected=expected, hint=hint))
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from foveal.errors import RecipeError
+from foveal.recipe.yaml_file import read_mapping
 from foveal.tune.space import Choice, Dimension, Range, Space, Value
 from foveal.types import JsonObject
 
@@ -40,21 +40,13 @@ def narrowed_by(space: Space, path: Path) -> Space:
         RecipeError: If the file cannot be read, names an unknown key, or holds more than the
             space does.
     """
-    try:
-        asked = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())
-        raise RecipeError(
-            f"Cannot read the space {path}: {problem}",
-            hint="foveal tune DATA --show-space > space.yaml",
-            code="space_invalid",
-        ) from error
-    if not isinstance(asked, dict):
-        raise RecipeError(
-            f"Invalid space {path}. Expected a mapping of keys, such as train.lr.",
-            hint="foveal tune DATA --show-space",
-            code="space_invalid",
-        )
+    asked = read_mapping(
+        path,
+        "space",
+        expected="a mapping of keys, such as train.lr",
+        hint="foveal tune DATA --show-space > space.yaml",
+        code="space_invalid",
+    )
     return space.narrowed(_dotted(space, asked))
 
 
