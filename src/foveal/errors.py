@@ -49,6 +49,11 @@ def complaint(message: str, hint: str | None = None) -> str:
     return f"error: {message}" + (f"\nhint: {hint}" if hint else "")
 
 
+def reason(error: Exception) -> str:
+    """Return what an error of Python says; for one of the system, without its number and path."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
 def unpacked(error: Mapping[str, Any]) -> FovealError:
     """Return the error that another process packed; a `FovealError` if its class is unknown."""
     kinds, left = {}, [FovealError]

@@ -9,6 +9,7 @@ from foveal.errors import UsageError
 from foveal.notebook.cells import requirements
 from foveal.notebook.cells.requirements import (
     Import,
+    check_requirements,
     imports,
     merged,
     read_requirements,
@@ -81,5 +82,13 @@ def test_a_file_of_requirements_is_read_without_comments(tmp_path: Path) -> None
     file.write_text("-r other.txt\n", encoding="utf-8")
     with pytest.raises(UsageError, match="expected a package"):
         read_requirements(file)
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match=r"none\.txt cannot be read: No such file or directory\."):
         read_requirements(tmp_path / "none.txt")
+
+
+def test_what_pip_takes_is_a_requirement() -> None:
+    lines = ("timm", "timm>=1.0", "ray[data] >=2,<3", "a @ https://example.org/a.whl", "b; 1 < 2")
+    check_requirements(lines, "--package")
+    for line in ("-r", "timm and more", "timm!!", "https://example.org/a.whl"):
+        with pytest.raises(UsageError, match="expected a package"):
+            check_requirements([line], "--package")

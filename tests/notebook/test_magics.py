@@ -146,8 +146,10 @@ REFUSED = {
     "%%foveal_run --name a/b\n1": "Invalid job name 'a/b'",
     "%%foveal_code --no-run\nx = (": "line 2: '(' was never closed",
     "%%foveal_code data\nx = !ls": "line 2: !ls works in notebooks only",
-    "%foveal_init --requirements none.txt": "The requirements none.txt cannot be read",
+    "%foveal_init --requirements none.txt": "none.txt cannot be read: No such file or directory.",
     "%foveal_init --package=-r": "--package: expected a package",
+    "%foveal_init --package 'timm and more'": "--package: expected a package",
+    "%foveal_init --on 'local": "No closing quotation: --on 'local",
     "%foveal_init --packages timm": "unrecognized arguments",
 }
 

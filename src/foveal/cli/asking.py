@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from foveal.cli.output import complain, note, table, write, write_json
-from foveal.errors import UsageError
+from foveal.errors import UsageError, reason
 
 if TYPE_CHECKING:
     from foveal.predict.asked import Asked
@@ -90,7 +90,7 @@ def _key(path: Path | None) -> str | None:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Cannot read the key {path}: {error}") from error
+        raise UsageError(f"Cannot read the key {path}: {reason(error)}.") from error
 
 
 def _said(answers: Iterator[Asked]) -> Iterator[Asked]:

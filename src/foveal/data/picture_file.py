@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from foveal.data.limits import DecodeLimits
-from foveal.errors import ImageError, nearest
+from foveal.errors import ImageError, nearest, reason
 from foveal.special import special_kind
 
 
@@ -43,8 +43,7 @@ def reading(path: Path) -> Iterator[None]:
     except IsADirectoryError as error:
         raise ImageError(f"{path} is a folder. Expected a picture.") from error
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ImageError(f"Cannot read {path}: {reason}.") from error
+        raise ImageError(f"Cannot read {path}: {reason(error)}.") from error
 
 
 def missing_path(path: Path) -> tuple[str, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
+from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
 
@@ -105,7 +106,11 @@ def parsed(name: str, line: str) -> Namespace:
     Raises:
         IPython.core.error.UsageError: If an argument is unknown or invalid.
     """
-    found: Namespace = PARSERS[name].parse_argstring(line)  # type: ignore[no-untyped-call]
+    try:
+        found: Namespace = PARSERS[name].parse_argstring(line)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        # A quotation mark without its other half.
+        raise UsageError(f"{error}: {line}") from error
     # IPython keeps the quotes of a value.
     return Namespace(**{key: _unquoted(value) for key, value in vars(found).items()})
 

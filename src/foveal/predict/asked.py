@@ -17,7 +17,7 @@ from typing import Any, final
 from urllib.parse import urlsplit
 
 from foveal.data.decode import DEFAULT_LIMITS
-from foveal.errors import FovealError, UsageError
+from foveal.errors import FovealError, UsageError, reason
 from foveal.jobs.vertex.client import google_headers
 from foveal.predict.inputs import Given, file_bytes
 from foveal.rest import Service, ServiceError, is_loopback
@@ -194,7 +194,7 @@ def read_instances(path: Path) -> list[Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Cannot read the instances {path}: {error}") from error
+        raise UsageError(f"Cannot read the instances {path}: {reason(error)}.") from error
     try:
         value = json.loads(text)
         found = (

@@ -11,10 +11,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import final
 
-from foveal.errors import UsageError
+from foveal.errors import UsageError, reason
 
 _OWN = "foveal"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# A name, extras, and a version, an address or a condition.
+_REQUIREMENT = re.compile(rf"{_NAME.pattern}\s*(\[[^\]]*\])?\s*(([=!~]=|[<>@;(]).*)?")
 
 
 @final
@@ -96,7 +98,7 @@ def read_requirements(path: Path) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"The requirements {path} cannot be read: {error}.",
+            f"The requirements {path} cannot be read: {reason(error)}.",
             hint="--requirements auto takes them from the imports",
         ) from None
     lines = [line.split(" #")[0].strip() for line in text.splitlines()]
@@ -109,10 +111,10 @@ def check_requirements(lines: Iterable[str], place: str) -> None:
     """Refuse what is no requirement.
 
     Raises:
-        UsageError: For the first that does not begin with a package's name.
+        UsageError: For the first that is not a package's name, with or without a version.
     """
     for line in lines:
-        if not _NAME.match(line):
+        if not _REQUIREMENT.fullmatch(line):
             raise UsageError(
                 f"{place}: expected a package, such as timm>=1.0. Received: {line!r}.",
             )

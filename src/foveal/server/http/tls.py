@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 from typing import Self, final
 
-from foveal.errors import UsageError
+from foveal.errors import UsageError, reason
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def _load(certificate: Path, key: Path) -> ssl.SSLContext:
         # An empty password instead of a question at the terminal.
         context.load_cert_chain(certificate, key, password="")
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        why = reason(error)
         raise UsageError(
             f"Cannot use {certificate} with {key}: {why}.",
             hint="give a PEM certificate and its key, without a password",
