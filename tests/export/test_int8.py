@@ -72,6 +72,16 @@ class Turned:
         return outputs
 
 
+def test_without_pictures_to_prove_it_on_nothing_is_quantised(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = replace(grey_pictures(50), train=grey_pictures(50).val)
+    job = ExportJob(tiny_bundle, ExportOptions("int8"), lambda: pictures)
+    monkeypatch.delattr(int8, "quantised")
+    with pytest.raises(UsageError, match="None of the labelled pictures is left"):
+        write_as(job, "onnx", tmp_path / "tiny.onnx")
+
+
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
 def test_convolutions_become_integers_and_the_rest_stays(
     tiny_bundle: Bundle, scheme: object

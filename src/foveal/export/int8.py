@@ -21,6 +21,7 @@ from foveal.bundle.container import MODEL_NAME, PROOF_NAME, WEIGHTS_NAME
 from foveal.bundle.onnx_check import check_onnx
 from foveal.errors import ParityError
 from foveal.export.description import describe
+from foveal.export.held_out import held_out
 from foveal.export.job import ExportJob, Pictures
 from foveal.export.lossy import Accepted, Ratio, accept, times_as_fast
 from foveal.export.onnx_file import described_onnx
@@ -51,8 +52,9 @@ def int8_bundle(job: ExportJob) -> Iterator[tuple[Bundle, Proof]]:
         ParityError: If it would lose too much, or is not faster on this machine.
     """
     pictures = job.needed_pictures("A quantised network is calibrated and proven")
-    inputs = range_inputs(job, pictures)
-    network = _fastest_accepted(job, unseen(pictures), inputs)
+    # Before the work: with folds, only pictures that were given are left.
+    proving = held_out(job.bundle, unseen(pictures))
+    network = _fastest_accepted(job, proving, range_inputs(job, pictures))
     with TemporaryDirectory(prefix="foveal-int8-") as folder:
         bundle = _write(Path(folder) / job.bundle.name, job.bundle, network)
         yield bundle, network.proof

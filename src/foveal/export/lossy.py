@@ -20,7 +20,6 @@ from foveal.errors import FovealError, NetworkError, ParityError
 from foveal.evaluate.baseline import primary_by_sample
 from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
 from foveal.evaluate.measure import open_picture, target_of
-from foveal.export.held_out import held_out
 from foveal.export.job import ExportJob, Pictures
 from foveal.export.joined import joined_maps
 from foveal.export.proof import Proof, prove_engine
@@ -114,18 +113,16 @@ def accept(job: ExportJob, pictures: Pictures, engine: Engine, runtime: str) -> 
 
     Args:
         job: The bundle.
-        pictures: `val` of them decide.
+        pictures: `val` of them decide; see `foveal.export.held_out`.
         engine: Runs the network on model inputs.
         runtime: Name and version of what it runs in.
 
     Raises:
-        UsageError: If the bundle was trained on all of the pictures.
         ParityError: If it loses more than a point of the task's primary metric, or may lose more
             by the 95 % interval of the paired pictures; or fewer than 98 % of the answers stay. The
             message has the figures.
     """
     bundle = job.bundle
-    pictures = held_out(bundle, pictures)
     trained = Predictor(bundle, limits=pictures.limits)
     own = _calibrate(job, trained, pictures, engine)
     fitted = replace(bundle, manifest=replace(bundle.manifest, calibration=own))
