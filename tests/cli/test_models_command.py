@@ -178,3 +178,11 @@ def test_pictures_that_a_version_was_trained_on_are_left_out(
     told(capsys, "push", "knows all", "cats")
     assert run(["models", "promote", "cats:3"]) == 1
     assert "one of them was trained on each of its pictures" in capsys.readouterr().err
+
+
+def test_a_pushed_version_is_named_as_it_is_found(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["models", "push", "good", "cats", "--store", "other"]) == 0
+    assert "use it: foveal predict other/cats:1 PICTURES\n" in capsys.readouterr().err
+    assert foveal.load("other/cats:1").labels == foveal.load("good").labels

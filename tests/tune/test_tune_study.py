@@ -92,6 +92,13 @@ def test_the_command_says_how_to_go_on_with_the_data_of_the_study(
     assert f"foveal train {photos.name} --recipe {folder.recipe}\n" in said.err
 
 
+def test_the_default_recipe_is_listed_below_better_ones(ended, capsys, monkeypatch):
+    monkeypatch.setattr("foveal.cli.tune._LISTED", 0)
+    assert run_command(["tune", "--resume", str(ended.study)]) == 0
+    _, first, *_ = capsys.readouterr().err.splitlines()
+    assert first.startswith("default")
+
+
 def test_the_space_of_a_study_is_in_its_folder(ended, capsys):
     assert run_command(["tune", "--resume", str(ended.study), "--show-space"]) == 2
     assert "space.yaml" in capsys.readouterr().err

@@ -6,9 +6,10 @@ from stored import write_bundle
 
 import foveal
 from foveal.bundle import Bundle
-from foveal.errors import BundleError, StoreError, UsageError
+from foveal.errors import BundleError, DataError, StoreError, UsageError
 from foveal.workflow.locate import find_model
 from foveal.workflow.names import located
+from foveal.workflow.predicted import predictions_file
 from foveal.workflow.rundir import RunDirectory
 
 
@@ -121,3 +122,25 @@ def test_stored_models_vote_and_are_pickled(place: Path) -> None:
         model.push("bees")
     again = pickle.loads(pickle.dumps(foveal.load("ants:1")))
     assert again.metrics["accuracy"] == 0.7
+
+
+def test_a_study_is_continued_as_a_study(place: Path) -> None:
+    study = place / "study"
+    study.mkdir()
+    (study / "recipe.yaml").write_text("task: classify\n")
+    (study / "study.json").write_text("{}")
+    again = f"foveal tune --resume {study}"
+    with pytest.raises(BundleError, match=r"no bundle in .*study yet") as caught:
+        find_model(study)
+    assert caught.value.hint == again
+    with pytest.raises(BundleError, match="study of foveal tune, not a run") as caught:
+        foveal.resume(study, verbose=False)
+    assert caught.value.hint == again
+    with pytest.raises(DataError, match="study is no run"):
+        predictions_file(study)
+
+
+def test_a_run_without_its_state_is_said_without_numbers(place: Path) -> None:
+    run = make_run("classify", "ants")
+    with pytest.raises(BundleError, match=r"resumed. run\.json: No such file or directory\."):
+        foveal.resume(run, verbose=False)

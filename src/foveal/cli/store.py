@@ -74,7 +74,9 @@ def push(
         note(
             wrapped(f"to {pushed.name}:{pushed.record.parent}: {difference.sentence}"), quiet=quiet
         )
-    use = f"{pushed}" if to is None else f"mlflow:{pushed.name}/{pushed.version}"
+    use = f"{pushed}" if store is None else f"{store.rstrip('/')}/{pushed}"
+    if to is not None:
+        use = f"mlflow:{pushed.name}/{pushed.version}"
     note(f"use it: foveal predict {use} PICTURES", quiet=quiet)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FIXED = "Settings that are fixed instead of searched"
 # A study has a budget and workers of its own, and judges all trials on one split.
 _NOT_TUNED = ("budget_s", "devices", "folds")
-# Of the trials, best first.
+# Of the trials, best first; the default one is always listed.
 _LISTED = 5
 _KEYS = {"overrides": "--set", "recipe": "--recipe", "out": "--out", "name": "--name"}
 
@@ -163,7 +163,7 @@ def _print(found: Tuning, *, as_json: bool, quiet: bool) -> None:
             f"{row.seconds:.0f} s",
             row.state,
         ]
-        for row in ordered[:_LISTED]
+        for row in (*ordered[:_LISTED], *(r for r in ordered[_LISTED:] if r.is_default))
     ]
     note(table(["recipe", metric, "epochs", "time", ""], rows), quiet=quiet)
     note("", quiet=quiet)

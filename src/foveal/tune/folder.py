@@ -12,7 +12,7 @@ from foveal.atomic import owned, write_atomic
 from foveal.errors import BundleError, UsageError
 from foveal.types import JsonObject
 from foveal.urls import shown
-from foveal.workflow.rundir import RunDirectory, kept_at
+from foveal.workflow.rundir import STUDY_NAME, RunDirectory, kept_at
 
 SCHEMA_VERSION = 1
 
@@ -33,7 +33,7 @@ class StudyFolder:
     @property
     def about(self) -> Path:
         """Original settings of the study; written last, so it marks a complete study."""
-        return self.path / "study.json"
+        return self.path / STUDY_NAME
 
     @property
     def given(self) -> Path:

@@ -69,7 +69,7 @@ class Tuning:
     def sentence(self) -> str:
         """The result as a sentence."""
         if self.interrupted:
-            return "interrupted before the comparison, so nothing is decided"
+            return "interrupted before the comparison ended, so nothing is decided"
         return self.verdict.sentence
 
     @property

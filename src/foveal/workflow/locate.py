@@ -14,6 +14,7 @@ from foveal.errors import BundleError, StoreError, nearest
 from foveal.urls import is_url
 from foveal.workflow.fetched import fetched
 from foveal.workflow.names import located, run_of, runs
+from foveal.workflow.rundir import again
 
 if TYPE_CHECKING:
     from foveal.store.exports import StoredExports
@@ -167,8 +168,7 @@ def _open(path: Path) -> Bundle:
         return Bundle.open(path / "bundle")
     if (path / "recipe.yaml").is_file() and not (path / MANIFEST_NAME).is_file():
         raise BundleError(
-            f"The run {path} has no bundle yet: its training has not finished.",
-            hint=f"foveal train --resume {path}",
+            f"There is no bundle in {path} yet: its training has not finished.", hint=again(path)
         )
     return Bundle.open(path)
 

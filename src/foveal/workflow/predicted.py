@@ -13,6 +13,7 @@ from foveal.data.source import Source, TargetKind
 from foveal.errors import DataError
 from foveal.evaluate.table import read_scores
 from foveal.workflow.names import located
+from foveal.workflow.rundir import STUDY_NAME, again
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +35,8 @@ def predictions_file(run: str | Path) -> Path:
         return path
     if (path / _FILE).is_file():
         return path / _FILE
-    if (path / "recipe.yaml").is_file():
-        raise DataError(
-            f"The run {path} has no {_FILE}: it is not finished.",
-            hint=f"foveal train --resume {path}",
-        )
+    if (path / "recipe.yaml").is_file() and not (path / STUDY_NAME).is_file():
+        raise DataError(f"The run {path} has no {_FILE}: it is not finished.", hint=again(path))
     raise DataError(
         f"There is no run at {path}." if not path.exists() else f"{path} is no run.",
         hint="foveal train DATA --folds 5 makes one whose predictions can be used",

@@ -20,6 +20,9 @@ from foveal.workflow.names import located, runs
 
 logger = logging.getLogger(__name__)
 
+STUDY_NAME = "study.json"
+"""The file by which a study of `foveal tune`, which has a recipe too, is told from a run."""
+
 REMOTE_NAME = "remote.json"
 """The URL of a run, in a local copy of it."""
 
@@ -84,6 +87,10 @@ class RunDirectory:
             BundleError: If there is no run.
         """
         run = cls(located(path))
+        if (run.path / STUDY_NAME).is_file():
+            raise BundleError(
+                f"{run.path} is a study of foveal tune, not a run.", hint=again(run.path)
+            )
         if not run.recipe.is_file():
             near = nearest(path.name, (other.name for other in runs()))
             why = ": it has no recipe.yaml" if path.exists() else ""
@@ -296,3 +303,9 @@ def default_name(location: str) -> str:
 def write_json(path: Path, value: JsonObject) -> None:
     """Write a JSON file whole or not at all."""
     write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False), durable=True)
+
+
+def again(path: Path) -> str:
+    """Return the command that continues the run, or the study, in a folder."""
+    verb = "tune" if (path / STUDY_NAME).is_file() else "train"
+    return f"foveal {verb} --resume {path}"

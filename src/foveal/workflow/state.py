@@ -10,7 +10,7 @@ from typing import Any, final
 from torch import nn
 
 from foveal.bundle.bundle import MANIFEST_NAME
-from foveal.errors import BundleError
+from foveal.errors import BundleError, reason
 from foveal.synth import is_synth
 from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord
 from foveal.types import JsonObject
@@ -36,7 +36,9 @@ def read_state(run: RunDirectory) -> JsonObject:
     try:
         state: JsonObject = json.loads(run.state.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BundleError(f"The run {run.path} cannot be resumed: {error}") from error
+        raise BundleError(
+            f"The run {run.path} cannot be resumed. {run.state.name}: {reason(error)}."
+        ) from error
     if state["status"] == "done" and not (run.bundle / MANIFEST_NAME).is_file():
         return {**state, "status": "running"}
     return state
