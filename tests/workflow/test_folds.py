@@ -22,10 +22,12 @@ from safetensors.numpy import load_file
 import foveal
 from foveal import metrics
 from foveal.errors import DataError, FovealError, TrainingInterrupted, UsageError
+from foveal.evaluate.measure import MeasuredSamples
 from foveal.recipe import Recipe
 from foveal.tasks.classify.task import ClassifyTask
 from foveal.train.callbacks import ProgressReport
 from foveal.train.records import StepRecord
+from foveal.workflow import cross_validation
 from foveal.workflow.predicted import predicted, predictions_file
 from foveal.workflow.sources import open_for
 
@@ -123,6 +125,25 @@ def test_the_calibration_is_of_the_answers_out_of_fold(
     shipped = model([photos / row["image"] for row in answers])
     own = np.array([answer.probabilities[0] for answer in shipped])
     assert np.abs(own - scores).max() > 0.01
+
+
+def test_a_network_that_is_worse_on_what_it_learned_is_doubted(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As the shipped network answers, then as those of the folds do.
+    shares = iter((0.25, 0.75))
+
+    def some_right(task: object, measured: MeasuredSamples) -> dict[str, float]:
+        share, count = next(shares), len(measured.samples)
+        return {s.id: float(i < share * count) for i, s in enumerate(measured.samples)}
+
+    monkeypatch.setattr(cross_validation, "scores", some_right)
+    model = foveal.train(
+        photos, out=tmp_path / "runs", epochs=1, folds=FOLDS, overrides=SMALL, verbose=False
+    )
+    (said,) = [r.getMessage() for r in caplog.records if "do not hold" in r.getMessage()]
+    assert "Accuracy 25.0 % against 75.0 % (60 pictures)" in said
+    assert "do not hold for the network that ships" in (run_of(model) / "report.html").read_text()
 
 
 def test_the_answers_out_of_fold_check_the_labels(model: foveal.Model, photos: Path) -> None:

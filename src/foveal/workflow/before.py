@@ -145,10 +145,10 @@ def beside_before(
     is_text = task.target_kind == "text"
     known = [sample for sample in samples if _is_known(sample, manifest.labels, is_text=is_text)]
     old = _scores_before(start, known, prepared, progress)
-    new = _scores(evaluation.task, evaluation.measured)
+    new = scores(evaluation.task, evaluation.measured)
     both = [id for id in old if id in new]
     on_new = np.array([new[s.id] for s in samples if s.id in new and s not in known], np.float64)
-    first, second = (np.array([scores[id] for id in both]) for scores in (old, new))
+    first, second = (np.array([found[id] for id in both]) for found in (old, new))
     return BesideBefore(
         start=start.bundle.name,
         version=start.bundle.version,
@@ -186,12 +186,13 @@ def _scores_before(
     except DataError:
         # Not one picture that the model before could be measured on.
         return {}
-    return _scores(predictor.task, measured)
+    return scores(predictor.task, measured)
 
 
-def _scores(task: Task, measured: MeasuredSamples) -> dict[str, float]:
-    scores = primary_by_sample(task, measured.rows).tolist()
-    return {sample.id: score for sample, score in zip(measured.samples, scores, strict=True)}
+def scores(task: Task, measured: MeasuredSamples) -> dict[str, float]:
+    """Return id → the primary metric of each sample."""
+    values = primary_by_sample(task, measured.rows).tolist()
+    return {sample.id: score for sample, score in zip(measured.samples, values, strict=True)}
 
 
 def _mean(scores: NDArray[np.float64]) -> Interval | None:

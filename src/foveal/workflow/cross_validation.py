@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, final, overload
 
+import numpy as np
 import torch
 
 from foveal.bundle.bundle import Bundle
 from foveal.bundle.promise import folds_words
 from foveal.console import Progress
+from foveal.data.findings import plural
 from foveal.data.source import Sample
 from foveal.evaluate.evaluate import Evaluation
 from foveal.evaluate.history import history_figures, read_history
+from foveal.evaluate.measure import measure
+from foveal.metrics import paired_difference
 from foveal.models.familiarity import Familiarity
 from foveal.models.network import Network
 from foveal.models.torch_engine import TorchEngine
@@ -23,12 +28,15 @@ from foveal.predict.predictor import Predictor
 from foveal.tasks.base import OutputBatch, ReportSection
 from foveal.types import JsonObject
 from foveal.words import percent
+from foveal.workflow.before import scores
 from foveal.workflow.familiarity import judge_folds
 from foveal.workflow.held_out import HeldOut
 from foveal.workflow.measure import measure_prepared
 from foveal.workflow.prepare import TRAIN, Prepared
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.units import Units
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -75,6 +83,7 @@ class CrossValidation(HeldOut):
         self._folds = folds
         self._run = run
         self._progress = progress
+        self._doubt = ""
 
     @property
     def proven(self) -> Units:
@@ -114,8 +123,41 @@ class CrossValidation(HeldOut):
         def answering(sample: Sample) -> Predictor:
             return predictors[fold_of[sample.id]]
 
-        return measure_prepared(
+        evaluation = measure_prepared(
             Predictor(draft), self._prepared, self._progress, answering=answering
+        )
+        self._doubt = self._why_doubted(draft, evaluation)
+        if self._doubt:
+            logger.warning("%s", self._doubt)
+        return evaluation
+
+    def _why_doubted(self, draft: Bundle, evaluation: Evaluation) -> str:
+        """Return why the figures do not hold for the network that ships, or nothing.
+
+        It is at least as good as the networks that they are of, but after so few steps that chance
+        decides what a network has learned. Then it may do worse on the pictures, all of which it
+        was trained on, than the networks that were not.
+        """
+        task = self._prepared.task
+        measured = measure(
+            Predictor(draft),
+            self._prepared.source,
+            evaluation.measured.samples,
+            batch_size=self._prepared.recipe.evaluate.batch_size,
+            progress=self._progress,
+            with_looks=False,
+        )
+        learned, unseen = scores(task, measured), scores(task, evaluation.measured)
+        pairs = np.array([(unseen[id], learned[id]) for id in learned])
+        if paired_difference(pairs[:, 0], pairs[:, 1]).high >= 0:
+            return ""
+        other, own = pairs.mean(axis=0)
+        title = task.metric_words[task.primary_metric].title
+        return (
+            "The figures of the cross-validation do not hold for the network that ships, which is "
+            f"worse on pictures that it was trained on than those that were not: {title} "
+            f"{percent(own)} against {percent(other)} "
+            f"({plural(len(pairs), 'picture')}). What may help: more --epochs or a larger --budget."
         )
 
     def sections(self, evaluation: Evaluation) -> list[ReportSection]:
@@ -130,10 +172,11 @@ class CrossValidation(HeldOut):
             if own:
                 value = task.summarise(measured.rows[own])[task.primary_metric]
                 rows.append((str(number + 1), str(len(own)), percent(value)))
+        words_of = folds_words(len(self._folds), len(self._prepared.indices(TRAIN)))
         return [
             ReportSection(
                 title="Cross-validation",
-                note=folds_words(len(self._folds), len(self._prepared.indices(TRAIN))),
+                note=f"{words_of} {self._doubt}".rstrip(),
                 tables=((("fold", "pictures", words.title), tuple(rows)),),
                 figures=self._curves(evaluation),
             )
