@@ -19,6 +19,15 @@ def test_words_are_aligned_to_the_left_and_numbers_to_the_right() -> None:
     ]
 
 
+def test_columns_are_aligned_whatever_the_script() -> None:
+    # A Chinese character takes two columns, and an accent that stands alone none.
+    assert table(("text", "n"), [("水=4", "5"), ("e\u0301", "12")]).splitlines() == [
+        "text   n",
+        "水=4   5",
+        "e\u0301     12",
+    ]
+
+
 def test_a_table_without_rows_is_its_header() -> None:
     assert table(("class", "n"), []) == "class  n"
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,18 +61,32 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     body = [[str(cell) for cell in row] for row in rows]
     columns = list(zip(*body, strict=True)) if body else [()] * len(header)
     widths = [
-        max([len(title), *(len(cell) for cell in column)])
+        max([_columns(title), *(_columns(cell) for cell in column)])
         for title, column in zip(header, columns, strict=True)
     ]
     right = [bool(column) and all(_is_number(cell) for cell in column) for column in columns]
     lines = []
     for row in [list(header), *body]:
         cells = [
-            cell.rjust(width) if is_right else cell.ljust(width)
+            _padded(cell, width, is_right=is_right)
             for cell, width, is_right in zip(row, widths, right, strict=True)
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _padded(cell: str, width: int, *, is_right: bool) -> str:
+    space = " " * (width - _columns(cell))
+    return space + cell if is_right else cell + space
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for each Chinese character."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    # Accents stand on the letter before.
+    return len(text) + wide - sum(unicodedata.combining(char) > 0 for char in text)
 
 
 def _is_number(cell: str) -> bool:
