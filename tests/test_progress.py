@@ -81,6 +81,24 @@ def test_a_training_fits_on_80_columns() -> None:
     assert " 18 % epoch 137  loss 0.250  exact_match 0.984 12:05 left" in text
 
 
+def test_a_training_fits_on_60_columns_without_its_share() -> None:
+    drawn = io.StringIO()
+    progress = BarProgress(Console(file=drawn, force_terminal=True, width=60))
+    progress.start("train (full)", 1000)
+    progress.update(186)
+    fields = {"epoch": "37", "loss": "0.250", "accuracy": "0.984", "rate": "1860/s"}
+    assert progress._bar is not None
+    progress._bar.refresh()
+    progress.update(186, {**fields, "left": "2:05"})
+    progress._bar.refresh()
+    drawing = drawn.getvalue()
+    progress.finish()
+    text = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", drawing)
+    assert "train (full)  18 %" in text
+    lines = [line.strip() for line in re.split(r"[\r\n]", text)]
+    assert "train (full)  epoch 37  loss 0.250  accuracy 0.984 2:05 left" in lines
+
+
 def test_work_of_unknown_length_shows_how_long_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
     progress = LineProgress()
     progress.start("export", None)

@@ -32,6 +32,8 @@ LINE_EVERY_S = 10.0
 # and on a wide one.
 _BAR_WIDTH = (6, 28)
 _WIDE = 110
+# On fewer columns there is no room for the bar, nor for the percentage beside other values.
+_ROOMY = 72
 # A notebook sends every change over the network.
 DRAW_EVERY_S = 0.2
 
@@ -127,10 +129,20 @@ class NotebookProgress:
 
 
 class _Share(ProgressColumn):
-    """Column with the percentage done, or with the count if the total is unknown."""
+    """Column with the percentage done, or with the count if the total is unknown.
+
+    Args:
+        gives_way: Whether it is empty while there are values to show.
+    """
+
+    def __init__(self, *, gives_way: bool) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._gives_way = gives_way
 
     def render(self, task: Task) -> Text:
         """Return the text, padded to the width of `100 %`."""
+        if self._gives_way and task.fields["shown"]:
+            return Text()
         return Text(f"{_share(int(task.completed), task.total):>5}", "progress.percentage")
 
 
@@ -155,17 +167,19 @@ class BarProgress:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._is_narrow = self._console.width < _WIDE
+        self._is_crowded = self._console.width < _ROOMY
         self._bar: RichBar | None = None
         self._task: TaskID | None = None
 
     def start(self, title: str, total: int | None) -> None:
         """Begin a task of `total` steps; None if the number is unknown."""
         self.finish()
+        bar = BarColumn(bar_width=_BAR_WIDTH[0] if self._is_narrow else _BAR_WIDTH[1])
         self._bar = RichBar(
             *([] if self._is_narrow else [SpinnerColumn()]),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=_BAR_WIDTH[0] if self._is_narrow else _BAR_WIDTH[1]),
-            _Share(),
+            *([] if self._is_crowded else [bar]),
+            _Share(gives_way=self._is_crowded),
             TextColumn("{task.fields[shown]}", table_column=Column(no_wrap=True)),
             _Clock(table_column=Column(no_wrap=True)),
             console=self._console,
