@@ -2,7 +2,8 @@
 
 Both do the same in turns in one process: forward pass, gradients and AdamW on random pictures, in
 the number format that foveal chooses on this machine. Beside the rates stands the share of the
-matrix-multiply peak of the machine, measured in the same run, that the training reaches.
+matrix-multiply peak of the machine, measured in the same run, that the training reaches. With
+`--keep-statistics`, batch normalisation keeps its statistics in both, as classifiers are fine-tuned.
 
 With `--plot`, a roofline plot of all backbones is drawn: operations a second over operations a
 byte, below the limits of memory and of the matrix product (S. Williams et al., "Roofline", 2009,
@@ -32,6 +33,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foveal.machine import keeping_memory
 from foveal.models.backbones import resolve_backbone
+from foveal.train.folding import FoldedNormalisation
+from foveal.train.optim import set_modes
 from foveal.train.precision import Precision, choose_precision, use_threads
 from outcome import Outcome, add_out, note, report
 
@@ -99,16 +102,26 @@ class Step:
         name: The backbone.
         batch: Pictures in a step.
         side: Their side in pixels.
+        keep_statistics: Normalise by the statistics that the backbone has.
     """
 
-    def __init__(self, name: str, batch: int, side: int) -> None:
+    def __init__(self, name: str, batch: int, side: int, *, keep_statistics: bool) -> None:
         torch.manual_seed(0)
-        self.model = Classifier(name).train()
+        self.model = Classifier(name)
+        set_modes(self.model, keep_statistics=keep_statistics)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch
         pictures = 2 * torch.rand(batch, 3, side, side) - 1
         self.pictures = pictures.to(memory_format=torch.channels_last)
         self.targets = torch.randint(0, _CLASSES, (batch,))
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
+        self.folded = FoldedNormalisation()
+        if keep_statistics:
+            self.folded.find(self.model.backbone, self.pictures)
+
+    def foveal(self, precision: Precision) -> None:
+        """Train on the batch once, as foveal does."""
+        with self.folded:
+            self(precision.training())
 
     def __call__(self, numbers: AbstractContextManager[object]) -> None:
         """Train on the batch once, in a number format."""
@@ -139,14 +152,16 @@ def measure(
     Returns:
         Where both ways to train lie in the plot, and the operations a second of a matrix product.
     """
-    step = Step(name, arguments.batch_size, arguments.side)
+    step = Step(
+        name, arguments.batch_size, arguments.side, keep_statistics=arguments.keep_statistics
+    )
     # Gradients take twice the operations; those of grouped convolutions the counter overstates.
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         step.model(step.pictures)
     operations = 3 * counter.get_total_flops()
     moved = {
         "torch": bytes_of(lambda: step(precision.autocast())),
-        "foveal": bytes_of(lambda: step(precision.training())),
+        "foveal": bytes_of(lambda: step.foveal(precision)),
     }
     seconds: dict[str, list[float]] = {kind: [] for kind in _KINDS}
     peaks = []
@@ -154,13 +169,15 @@ def measure(
         peaks.append(peak(precision))
         seconds["torch"].append(timed(lambda: step(precision.autocast()), arguments.steps))
         with keeping_memory():
-            seconds["foveal"].append(timed(lambda: step(precision.training()), arguments.steps))
+            seconds["foveal"].append(timed(lambda: step.foveal(precision), arguments.steps))
     ratios = [a / b for a, b in zip(seconds["torch"], seconds["foveal"], strict=True)]
     top = statistics.median(peaks)
     detail: dict[str, Any] = {
         "threads": torch.get_num_threads(),
         "precision": str(precision.dtype or torch.float32).removeprefix("torch."),
         "batch_size": arguments.batch_size,
+        "keep_statistics": arguments.keep_statistics,
+        "folded": len(step.folded),
         "gflop_a_step": round(operations / 1e9, 3),
         "peak_gflops": round(top / 1e9, 1),
         "seconds": seconds,
@@ -275,6 +292,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument(
+        "--keep-statistics", action="store_true", help="as pretrained classifiers are fine-tuned"
+    )
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--target", type=float, default=1.6)

@@ -26,6 +26,7 @@ from foveal.data.cache import Cache, Windows
 from foveal.train.augmentation import Augmenter, to_float
 from foveal.train.data import Batch, Reader, batches_ahead, move
 from foveal.train.distributed import Group
+from foveal.train.folding import FoldedNormalisation
 from foveal.train.precision import Precision
 from foveal.train.seeds import generator
 from foveal.train.share import Share
@@ -158,6 +159,7 @@ def cache_features(
     shapes: tuple[tuple[int, ...], ...] = ()
     progress.start("features", len(indices) * views)
     done = 0
+    folded = FoldedNormalisation()
     with _written_together(path, group) as temporary, temporary.open("r+b") as file:
         for first, pixels, number, view in _views(cache, indices, views, batch_size, group):
             moved = move(pixels, device)
@@ -165,7 +167,8 @@ def cache_features(
                 images = to_float(moved)
             else:
                 images = augment(moved, generator(seed, "view", view, number))
-            with torch.inference_mode(), precision.autocast():
+            folded.find(extract, images)
+            with torch.inference_mode(), precision.autocast(), folded:
                 maps = extract(images)
             shapes = tuple(tuple(m.shape[1:]) for m in maps)
             encoded = _encode(maps, dtype)

@@ -30,6 +30,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,8 +40,9 @@ from foveal.recipe import TrainOptions
 from foveal.tasks.training import TaskTraining, adding_over_processes
 from foveal.train.callbacks import Callback
 from foveal.train.checkpoint import CheckpointStore
-from foveal.train.data import Batch
+from foveal.train.data import Batch, Inputs
 from foveal.train.distributed import Group
+from foveal.train.folding import FoldedNormalisation
 from foveal.train.interrupt import StopSwitch
 from foveal.train.mixup import mix
 from foveal.train.optim import Ema, plateau_factor, schedule_factor, set_lr, set_modes
@@ -251,11 +253,7 @@ class Trainer:
         if options.mixup:
             seed = derive_seed(self._seed, "mixup", state.step)
             batch = mix(batch, options.mixup, seed, self._group)
-        # A compiled forward pass has its own gradients.
-        is_plain = forward is stage.forward
-        numbers = self.precision.training() if is_plain else self.precision.autocast()
-        with numbers, self._group.normalising():
-            outputs = forward(state.model, batch.inputs)
+        outputs = forward(state.model, batch.inputs)
         outputs = {n: o.float() if o.is_floating_point() else o for n, o in outputs.items()}
         losses = self._losses(session, outputs, batch)
         state.optimizer.zero_grad(set_to_none=True)
@@ -371,8 +369,19 @@ class Trainer:
         # Compiled code would not see that batch normalisation spans several processes.
         is_repaid = is_repaid and self._group.world == 1
         wanted = is_repaid if self.options.compile is None else self.options.compile
-        compiled: Forward = torch.compile(stage.forward) if wanted else stage.forward
-        return compiled
+        # A compiled forward pass has its own gradients, and folds by itself.
+        run: Forward = torch.compile(stage.forward) if wanted else stage.forward
+        numbers = self.precision.autocast if wanted else self.precision.training
+        folded = FoldedNormalisation()
+
+        def forward(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+            if stage.keep_statistics and isinstance(inputs, Tensor) and not wanted:
+                network: Any = model
+                folded.find(network.features, inputs)
+            with numbers(), self._group.normalising(), folded:
+                return run(model, inputs)
+
+        return forward
 
     def _is_out_of_patience(self, state: RunState) -> bool:
         return self.options.patience is not None and state.stale >= self.options.patience

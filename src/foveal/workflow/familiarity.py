@@ -15,6 +15,7 @@ from foveal.data.cache import Windows
 from foveal.models.familiarity import Familiarity, fit_familiarity, pool
 from foveal.models.network import Network
 from foveal.models.torch_engine import to_images
+from foveal.train.folding import FoldedNormalisation
 from foveal.workflow.prepare import TRAIN, VAL
 from foveal.workflow.units import Units
 
@@ -112,10 +113,12 @@ def _look(
 ) -> list[Tensor]:
     """Return what each level has of the windows, (N, C_i) float32, on the processor."""
     rows: list[tuple[Tensor, ...]] = []
-    with torch.inference_mode():
-        for windows in batches:
-            images = to_images(units.inputs(windows), network.mean.device)
+    folded = FoldedNormalisation()
+    for windows in batches:
+        images = to_images(units.inputs(windows), network.mean.device)
+        folded.find(network.features, images)
+        with torch.inference_mode(), folded:
             rows.append(tuple(pooled.cpu() for pooled in pool(network.features(images))))
-            done += len(windows)
-            progress.update(done)
+        done += len(windows)
+        progress.update(done)
     return [torch.cat(level) for level in zip(*rows, strict=True)]

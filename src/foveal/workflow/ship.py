@@ -22,6 +22,7 @@ from foveal.evaluate.evaluate import Evaluation
 from foveal.export.kept import KeptOutputs
 from foveal.export.onnx import export_onnx, shipped_outputs
 from foveal.export.prove import ProofBatch, prove
+from foveal.machine import keeping_memory
 from foveal.models.network import Network
 from foveal.models.torch_engine import TorchEngine
 from foveal.models.weights import save_weights
@@ -40,6 +41,7 @@ from foveal.workflow.sources import limits_of
 logger = logging.getLogger(__name__)
 
 
+@keeping_memory()
 def ship(
     prepared: Prepared, held_out: HeldOut, network: Network, run: RunDirectory, progress: Progress
 ) -> Manifest:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
+from torch import Tensor
 
 from foveal.errors import RecipeError
 from foveal.machine import keeping_memory
@@ -17,6 +18,8 @@ from foveal.models.network import Network, build_network
 from foveal.recipe import PipelineOptions, Recipe, TrainOptions
 from foveal.tasks.facts import DataFacts
 from foveal.tasks.training import TaskTraining
+from foveal.train.folding import FoldedNormalisation
+from foveal.train.optim import set_modes
 from foveal.train.precision import choose_device, choose_precision, use_threads
 
 logger = logging.getLogger(__name__)
@@ -128,23 +131,48 @@ def time_network(recipe: Recipe, training: TaskTraining) -> Speed:
         width = min(width, max(height, width // 2))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = build_network(training, recipe.model, pretrained=False).to(device).train()
+        network = build_network(training, recipe.model, pretrained=False).to(device)
         network.plain_backbone = recipe.train.precision == "bf16_head"
         batch = min(_SMALL_BATCH, recipe.train.batch_size or _SMALL_BATCH)
         images = 255 * torch.rand(batch, 3, height, width, device=device)
     images = images.to(memory_format=torch.channels_last)
-    step = _fastest(lambda: _step(network, images, recipe, device), device)
-    with torch.no_grad():
-        forward = _fastest(lambda: network(images), device)
-    return Speed(forward / batch, step / batch)
+    step_s = _fastest(_stepping(network, images, recipe, device), device)
+    forward_s = _fastest(_caching(network, images, device), device)
+    return Speed(forward_s / batch, step_s / batch)
 
 
-def _step(network: Network, images: torch.Tensor, recipe: Recipe, device: torch.device) -> None:
-    with choose_precision(recipe.train.precision, device).training():
-        outputs = network(images)
-    total = torch.stack([output.float().mean() for output in outputs.values()]).sum()
-    total.backward()  # type: ignore[no-untyped-call]
-    network.zero_grad(set_to_none=True)
+def _stepping(
+    network: Network, images: Tensor, recipe: Recipe, device: torch.device
+) -> Callable[[], None]:
+    """Return a training step without its optimizer, as the stages of a training do it."""
+    options = recipe.train
+    precision, folded = choose_precision(options.precision, device), FoldedNormalisation()
+    is_kept = bool(options.keep_statistics) and options.strategy != "scratch"
+    set_modes(network, keep_statistics=is_kept)
+    if is_kept:
+        folded.find(network.features, images)
+
+    def step() -> None:
+        with precision.training(), folded:
+            outputs = network(images)
+        total = torch.stack([output.float().mean() for output in outputs.values()]).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        network.zero_grad(set_to_none=True)
+
+    return step
+
+
+def _caching(network: Network, images: Tensor, device: torch.device) -> Callable[[], None]:
+    """Return a forward pass as for cached features."""
+    precision, folded = choose_precision("auto", device), FoldedNormalisation()
+    network.eval()
+    folded.find(network.features, images)
+
+    def forward() -> None:
+        with torch.inference_mode(), precision.autocast(), folded:
+            network.reduced_features(images)
+
+    return forward
 
 
 def _fastest(run: Callable[[], object], device: torch.device) -> float:

@@ -1,0 +1,185 @@
+"""Normalisation that is computed within convolutions: the same outputs and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from fitting import CPU, TinyHead, TinyTraining, accuracy, tiny_loader
+from torch import Tensor, nn
+
+from foveal.models.backbones import resolve_backbone
+from foveal.recipe import TrainOptions
+from foveal.train.folding import FoldedNormalisation
+from foveal.train.records import Stage
+from foveal.train.trainer import Trainer
+
+
+def settled(network: nn.Module) -> nn.Module:
+    """Return the network with statistics, scales and offsets unlike those of a new one."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low, high in (
+                (module.running_mean, -0.3, 0.3),
+                (module.running_var, 0.5, 2.0),
+                (module.weight, 0.5, 1.5),
+                (module.bias, -0.3, 0.3),
+            ):
+                assert tensor is not None
+                nn.init.uniform_(tensor, low, high)
+    return network.eval()
+
+
+def learnt(network: nn.Module, images: Tensor, folded: FoldedNormalisation) -> dict[str, Tensor]:
+    """Return the maps and all gradients under a context."""
+    network.zero_grad()
+    images = images.clone().requires_grad_()
+    with folded:
+        maps = network(images)
+    total = torch.stack([one.square().mean() for one in maps]).sum()
+    total.backward()  # type: ignore[no-untyped-call]  # torch
+    found = {f"map {i}": one.detach() for i, one in enumerate(maps)}
+    found |= {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    assert images.grad is not None
+    return found | {"images": images.grad}
+
+
+def is_near(found: Tensor, expected: Tensor) -> bool:
+    """Tell whether a tensor differs by the rounding of float32 only."""
+    return bool((found - expected).norm() <= 1e-3 * expected.norm() + 1e-7)
+
+
+def folding(network: nn.Module, images: Tensor) -> FoldedNormalisation:
+    """Return what was found for a network."""
+    made = FoldedNormalisation()
+    made.find(network, images)
+    return made
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "reader", "fovea", "resnet18"])
+def test_outputs_and_gradients_are_those_of_the_modules(name: str) -> None:
+    torch.manual_seed(0)
+    network = settled(resolve_backbone(name).build("none"))
+    images = torch.rand(3, 3, 64, 64)
+    folded = folding(network, images)
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    # The stages of `fovea` pool between the convolution and its normalisation.
+    assert len(folded) == len(norms) - (2 if name == "fovea" else 0)
+    expected = learnt(network, images, FoldedNormalisation())
+    found = learnt(network, images, folded)
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        assert is_near(found[key], value), key
+
+
+class Pair(nn.Module):
+    """A convolution, a normalisation, and what is made of both."""
+
+    def __init__(self, join: Callable[[Any, Tensor], Tensor], *, bias: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1, bias=bias)
+        self.norm, self.other = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+        self.join = join
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return one map."""
+        return (self.join(self, images),)
+
+
+def twice(pair: Any, images: Tensor) -> Tensor:
+    """Normalise the output of one convolution, which is also added as it is."""
+    made = pair.conv(images)
+    joined: Tensor = pair.norm(made) + made
+    return joined
+
+
+@pytest.mark.parametrize(
+    ("join", "count"),
+    [
+        (lambda pair, images: pair.norm(pair.conv(images)), 1),
+        (lambda pair, images: pair.norm(pair.conv(images).relu()), 0),
+        (lambda pair, images: pair.norm(pair.conv(images)) + pair.other(pair.conv(images)), 0),
+        (
+            lambda pair, images: (
+                pair.norm(pair.conv(images)) + pair.norm(images.repeat(1, 2, 1, 1)[:, :4])
+            ),
+            0,
+        ),
+        (twice, 0),
+    ],
+    ids=["alone", "activated", "two norms", "normalised twice", "used twice"],
+)
+@pytest.mark.parametrize("bias", [False, True])
+def test_only_a_pair_of_its_own_is_folded(
+    join: Callable[[Any, Tensor], Tensor], count: int, bias: bool
+) -> None:
+    torch.manual_seed(0)
+    network = settled(Pair(join, bias=bias))
+    images = torch.rand(3, 3, 8, 8)
+    folded = folding(network, images)
+    assert len(folded) == count
+    expected = learnt(network, images, FoldedNormalisation())
+    for key, value in learnt(network, images, folded).items():
+        assert is_near(value, expected[key]), key
+
+
+def test_statistics_of_the_batch_are_not_folded() -> None:
+    network = settled(Pair(lambda pair, images: pair.norm(pair.conv(images)))).train()
+    assert len(folding(network, torch.rand(3, 3, 8, 8))) == 0
+
+
+def test_finding_draws_nothing_and_happens_once() -> None:
+    network = settled(Pair(lambda pair, images: pair.norm(pair.conv(images))))
+    made, images = FoldedNormalisation(), torch.rand(3, 3, 8, 8)
+    before = torch.random.get_rng_state()
+    made.find(lambda given: network(torch.dropout(given, 0.0, True)), images)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    made.find(lambda given: pytest.fail("it was found before"), images)
+    assert len(made) == 1
+
+
+class Kept(nn.Module):
+    """A backbone with fixed statistics in front of a linear head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+        self.head = TinyHead()
+
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return one map."""
+        return (self.backbone(images / 255 - 0.5),)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the logits."""
+        outputs: dict[str, Tensor] = self.head(self.features(images))
+        return outputs
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_training_that_keeps_statistics_learns_the_same(
+    keep: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained() -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        model = settled(Kept())
+        stage = Stage("full", tiny_loader(24), 2, 1e-3, keep_statistics=keep)
+        made = Trainer(TrainOptions(precision="fp32"), device=CPU)
+        made.fit(model, TinyTraining(None), [stage], accuracy, metric="accuracy")
+        return dict(model.state_dict())
+
+    used: list[int] = []
+    find = FoldedNormalisation.find
+
+    def noted(self: FoldedNormalisation, extract: Any, images: Tensor) -> None:
+        find(self, extract, images)
+        used.append(len(self))
+
+    monkeypatch.setattr(FoldedNormalisation, "find", noted)
+    found = trained()
+    assert set(used) == ({1} if keep else set())
+    monkeypatch.setattr(FoldedNormalisation, "find", lambda self, extract, images: None)
+    for key, value in trained().items():
+        assert is_near(found[key].float(), value.float()), key
