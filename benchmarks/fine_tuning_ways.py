@@ -26,6 +26,9 @@ WAYS: dict[str, tuple[str, ...]] = {
     "kept": (*STAGED, "train.keep_statistics=true", "train.blend=false"),
     "blended": (*STAGED, "train.keep_statistics=false", "train.blend=true"),
     "both": (*STAGED, "train.keep_statistics=true", "train.blend=true"),
+    "all": (*STAGED, "train.frozen_stages=0"),
+    "stages_2": (*STAGED, "train.frozen_stages=2"),
+    "stages_3": (*STAGED, "train.frozen_stages=3"),
     "fast": ("train.quality=fast",),
     "good": (),
     "best": ("train.quality=best",),
@@ -46,6 +49,8 @@ def measure(arguments: argparse.Namespace) -> Outcome:
                 options = [part for value in WAYS[way] for part in ("--set", value)]
                 if arguments.image_size is not None:
                     options += ["--image-size", str(arguments.image_size)]
+                if arguments.epochs is not None:
+                    options += ["--epochs", str(arguments.epochs)]
                 trained = foveal_command.train(
                     data, folder / "runs", way, [*options, "--seed", str(seed)]
                 )
@@ -62,7 +67,12 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         unit="share",
         values=tuple(last["accuracy"] - first["accuracy"] for last, first in pairs),
         target=0.0,
-        detail={"means": means, "trials": found, "image_size": arguments.image_size},
+        detail={
+            "means": means,
+            "trials": found,
+            "image_size": arguments.image_size,
+            "epochs": arguments.epochs,
+        },
     )
 
 
@@ -75,6 +85,7 @@ def main() -> None:
     made.add_argument("--train", type=int, default=250, help="pictures to train on")
     made.add_argument("--test", type=int, default=500, help="pictures that are kept apart")
     made.add_argument("--image-size", type=int, default=None)
+    made.add_argument("--epochs", type=int, default=None)
     made.add_argument("--repeats", type=int, default=3)
     made.add_argument("--first-seed", type=int, default=0)
     made.add_argument(

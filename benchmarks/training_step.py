@@ -3,7 +3,9 @@
 Both do the same in turns in one process: forward pass, gradients and AdamW on random pictures, in
 the number format that foveal chooses on this machine. Beside the rates stands the share of the
 matrix-multiply peak of the machine, measured in the same run, that the training reaches. With
-`--keep-statistics`, batch normalisation keeps its statistics in both, as classifiers are fine-tuned.
+`--keep-statistics`, batch normalisation keeps its statistics in both, as classifiers are
+fine-tuned, and foveal's step leaves as many stages of the backbone as they are as
+`--frozen-stages` says.
 
 With `--plot`, a roofline plot of all backbones is drawn: operations a second over operations a
 byte, below the limits of memory and of the matrix product (S. Williams et al., "Roofline", 2009,
@@ -33,6 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foveal.machine import keeping_memory
 from foveal.models.backbones import resolve_backbone
+from foveal.models.network import parameters_of_stages
 from foveal.train.folding import FoldedNormalisation
 from foveal.train.optim import set_modes
 from foveal.train.precision import Precision, choose_precision, use_threads
@@ -103,9 +106,12 @@ class Step:
         batch: Pictures in a step.
         side: Their side in pixels.
         keep_statistics: Normalise by the statistics that the backbone has.
+        frozen_stages: Feature maps whose layers foveal's step does not train.
     """
 
-    def __init__(self, name: str, batch: int, side: int, *, keep_statistics: bool) -> None:
+    def __init__(
+        self, name: str, batch: int, side: int, *, keep_statistics: bool, frozen_stages: int
+    ) -> None:
         torch.manual_seed(0)
         self.model = Classifier(name)
         set_modes(self.model, keep_statistics=keep_statistics)
@@ -114,14 +120,21 @@ class Step:
         self.pictures = pictures.to(memory_format=torch.channels_last)
         self.targets = torch.randint(0, _CLASSES, (batch,))
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
+        backbone = self.model.backbone
+        self.frozen = parameters_of_stages(backbone, backbone, frozen_stages, (side, side))
         self.folded = FoldedNormalisation()
         if keep_statistics:
-            self.folded.find(self.model.backbone, self.pictures)
+            self.folded.find(backbone, self.pictures)
 
     def foveal(self, precision: Precision) -> None:
         """Train on the batch once, as foveal does."""
+        frozen = [p for n, p in self.model.backbone.named_parameters() if n in self.frozen]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
         with self.folded:
             self(precision.training())
+        for parameter in frozen:
+            parameter.requires_grad_()
 
     def __call__(self, numbers: AbstractContextManager[object]) -> None:
         """Train on the batch once, in a number format."""
@@ -153,7 +166,11 @@ def measure(
         Where both ways to train lie in the plot, and the operations a second of a matrix product.
     """
     step = Step(
-        name, arguments.batch_size, arguments.side, keep_statistics=arguments.keep_statistics
+        name,
+        arguments.batch_size,
+        arguments.side,
+        keep_statistics=arguments.keep_statistics,
+        frozen_stages=arguments.frozen_stages,
     )
     # Gradients take twice the operations; those of grouped convolutions the counter overstates.
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -177,6 +194,7 @@ def measure(
         "precision": str(precision.dtype or torch.float32).removeprefix("torch."),
         "batch_size": arguments.batch_size,
         "keep_statistics": arguments.keep_statistics,
+        "frozen_stages": arguments.frozen_stages,
         "folded": len(step.folded),
         "gflop_a_step": round(operations / 1e9, 3),
         "peak_gflops": round(top / 1e9, 1),
@@ -295,6 +313,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--keep-statistics", action="store_true", help="as pretrained classifiers are fine-tuned"
     )
+    parser.add_argument("--frozen-stages", type=int, default=0)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--target", type=float, default=1.6)

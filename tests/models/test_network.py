@@ -3,7 +3,7 @@ import torch
 
 from foveal.errors import UsageError
 from foveal.models.backbones import BACKBONES, resolve_backbone
-from foveal.models.network import build_network
+from foveal.models.network import build_network, parameters_of_stages
 from foveal.recipe import ModelOptions
 from foveal.tasks.classify.task import ClassifyTask
 from foveal.tasks.classify.training import TRAINING
@@ -130,3 +130,31 @@ def test_a_plain_backbone_stays_in_float32_under_autocast() -> None:
         assert network.features(images)[-1].dtype == torch.bfloat16
         network.plain_backbone = True
         assert network.features(images)[-1].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("stages", "parts"),
+    [
+        (0, set()),
+        (2, {"stem", "blocks.0", "blocks.1"}),
+        (3, {"stem", *map("blocks.{}".format, range(3))}),
+    ],
+)
+def test_the_parameters_of_the_first_stages_are_those_their_maps_depend_on(
+    stages: int, parts: tuple[str, ...]
+) -> None:
+    options = ModelOptions(backbone="efficientnet_lite0")
+    network = build_network(TRAINING(TASK), options, pretrained=False).train()
+    network.head.requires_grad_(False)
+    network.backbone.blocks.eval()
+    found = parameters_of_stages(network, network.features, stages, (64, 64))
+    of_parts = {
+        name
+        for name, _ in network.named_parameters()
+        for part in parts
+        if name.startswith(f"backbone.{part}.")
+    }
+    assert found == of_parts
+    assert [network.training, network.backbone.blocks[0].training] == [True, False]
+    assert not any(p.requires_grad for p in network.head.parameters())
+    assert all(p.requires_grad and p.grad is None for p in network.backbone.parameters())

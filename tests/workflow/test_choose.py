@@ -363,6 +363,32 @@ def test_fine_tuned_classifiers_are_blended_and_keep_the_statistics_of_their_wei
     assert (train.blend, train.keep_statistics) == (blend, keep)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "stages"),
+    [
+        # The maps of stride 2 and 4.
+        ((), 2),
+        (("train.strategy=full",), 0),
+        (("train.quality=best",), 0),
+        (("train.strategy=frozen",), 0),
+        (("train.frozen_stages=3",), 3),
+        # The maps side by side are one, at stride 32.
+        (("model.backbone=efficientnet_lite0,efficientnet_lite1",), 0),
+        (("task=segment", "train.strategy=staged"), 0),
+    ],
+    ids=str,
+)
+def test_the_finest_stages_of_fine_tuned_classifiers_stay_as_they_are(
+    overrides: tuple[str, ...], stages: int
+) -> None:
+    assert chosen(PHOTOS, *overrides).train.frozen_stages == stages
+
+
+def test_the_last_stage_is_trained() -> None:
+    with pytest.raises(RecipeError, match=r"at most 5: efficientnet_lite0 has 6 feature maps"):
+        chosen(PHOTOS, "train.frozen_stages=6")
+
+
 def test_what_the_recipe_of_a_run_leaves_out_is_not_chosen_anew() -> None:
     resolved = chosen(PHOTOS, "train.blend=false", "train.keep_statistics=false")
     again = Recipe.parse(yaml.safe_load(resolved.to_yaml()))

@@ -354,6 +354,30 @@ def test_fine_tuning_keeps_statistics_and_never_validates_worse_than_the_head(
     assert trained.metrics["accuracy"] > 0.9
 
 
+def test_the_finest_stages_stay_as_they_are_while_the_others_are_fine_tuned(
+    photos: Path, tmp_path: Path
+) -> None:
+    options = ("train.head_is_enough=2", "train.frozen_stages=1")
+    overrides = ("model.backbone=cnn2", "pipeline.image_size=16", "model.hidden=0", *options)
+    first, second = (
+        load_file(
+            run_of(
+                foveal.train(
+                    photos, out=tmp_path, strategy="staged", epochs=1, lr=lr, overrides=overrides
+                )
+            )
+            / "bundle"
+            / "weights.safetensors"
+        )
+        for lr in (1e-3, 2e-3)
+    )
+    same = {name for name, value in first.items() if np.array_equal(value, second[name])}
+    assert {name for name in same if name.startswith("backbone.")} == {
+        "backbone.blocks.0.0.weight",
+        "backbone.blocks.0.0.bias",
+    }
+
+
 @pytest.mark.parametrize("labels", ["one", "several"])
 def test_the_head_on_frozen_features_is_fitted_at_once(
     draw_folder: DrawFolder, tmp_path: Path, labels: str

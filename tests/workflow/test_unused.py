@@ -52,6 +52,8 @@ def unused(*overrides: str, source: object = None) -> list[str]:
         ("train.blend=true", "train.strategy=full"),
         ("train.keep_statistics=true", "train.strategy=frozen"),
         ("train.keep_statistics=true", "train.strategy=scratch"),
+        ("train.frozen_stages=1", "train.strategy=frozen"),
+        ("train.frozen_stages=1", "train.strategy=scratch"),
         ("train.momentum=0.5", "train.optimizer=adamw"),
         ("train.head_solver=lbfgs", "train.strategy=full"),
         ("train.head_lr=0.1", ["train.strategy=staged", "train.head_solver=lbfgs"]),

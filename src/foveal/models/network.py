@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
@@ -79,6 +80,39 @@ class Network(nn.Module):
         if self.familiarity is None:
             return outputs
         return {**outputs, UNFAMILIARITY: self.familiarity(features)}
+
+
+def parameters_of_stages(
+    network: nn.Module,
+    extract: Callable[[Tensor], tuple[Tensor, ...]],
+    stages: int,
+    size: tuple[int, int],
+) -> frozenset[str]:
+    """Return the names of the parameters that the first feature maps depend on.
+
+    Args:
+        network: Is left as it is.
+        extract: (N, 3, H, W) float32 → feature maps, the finest first; a part of the network.
+        stages: Number of feature maps.
+        size: (height, width) of a picture that the network takes, in pixels.
+    """
+    if not stages:
+        return frozenset()
+    parameters = dict(network.named_parameters())
+    wanted = {name: parameter.requires_grad for name, parameter in parameters.items()}
+    modes = [(module, module.training) for module in network.modules()]
+    network.requires_grad_().eval()
+    device = next(iter(parameters.values())).device
+    with torch.enable_grad():
+        maps = extract(torch.zeros(1, 3, *size, device=device))
+        total = torch.stack([one.sum() for one in maps[:stages]]).sum()
+        gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+    for module, mode in modes:
+        module.training = mode
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(wanted[name])
+    found = zip(parameters, gradients, strict=True)
+    return frozenset(name for name, gradient in found if gradient is not None)
 
 
 def weight_source(options: ModelOptions, *, pretrained: bool) -> WeightSource:

@@ -34,6 +34,7 @@ _YOUNGER: Mapping[str, Any] = {
     "train.devices_timeout_s": TrainOptions().devices_timeout_s,
     "train.blend": False,
     "train.keep_statistics": False,
+    "train.frozen_stages": 0,
     "train.head_solver": "steps",
     "train.beta1": 0.9,
     "train.beta2": 0.999,

@@ -219,6 +219,14 @@ class TrainOptions:
             "of the training pictures; by default for classifiers that are fine-tuned."
         ),
     ] = False
+    frozen_stages: Annotated[
+        int,
+        About(
+            "Feature maps of the backbone, the finest first, whose layers keep their pretrained "
+            "weights while the others are fine-tuned; by default for classifiers.",
+            ge=0,
+        ),
+    ] = 0
     head_solver: Annotated[
         Literal["steps", "lbfgs"],
         About(

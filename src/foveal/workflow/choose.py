@@ -40,6 +40,8 @@ _INK_INPUT = (160, 192)
 _SCRATCH_SAMPLES = 5000
 # Fewer training pictures than this: fine-tuning overfits before it helps.
 _FROZEN_SAMPLES = 600
+# Layers up to the map of this stride keep their pretrained weights (docs/decisions/0056).
+_KEPT_STRIDE = 4
 # On cached features an epoch costs milliseconds: enough of them to converge.
 HEAD_EPOCHS = 20
 
@@ -70,6 +72,7 @@ def resolve(
     if "model.hidden" not in training.unused(recipe):
         recipe = recipe.filled(Recipe(model=ModelOptions(hidden=_spec(recipe).hidden)))
     _check_solver(recipe, training)
+    _check_stages(recipe)
     _check_folds(recipe)
     _check_size(recipe.pipeline)
     return recipe
@@ -82,6 +85,17 @@ def _check_solver(recipe: Recipe, training: type[TaskTraining]) -> None:
             "is "
             + ("of another kind." if not training.has_labels else "not linear (model.hidden)."),
             hint="use --set train.head_solver=steps",
+        )
+
+
+def _check_stages(recipe: Recipe) -> None:
+    most = len(_spec(recipe).strides) - 1
+    if recipe.train.frozen_stages > most:
+        raise RecipeError(
+            f"Invalid value for recipe key {SETTINGS['train.frozen_stages'].where}. Expected at "
+            f"most {most}: {recipe.model.backbone} has {most + 1} feature maps, and the last is "
+            f"trained. Received: {recipe.train.frozen_stages}.",
+            hint="use --strategy frozen to train the head alone",
         )
 
 
@@ -239,6 +253,13 @@ def _tuning(recipe: Recipe, training: type[TaskTraining]) -> Recipe:
         if recipe.train.quality == "best":
             chosen = replace(chosen, head_is_enough=1.0)
             reasons["train.head_is_enough"] = "train.quality is best: whatever the head reaches"
+        else:
+            strides = resolve_backbone(recipe.model.backbone).strides
+            chosen = replace(chosen, frozen_stages=sum(s <= _KEPT_STRIDE for s in strides))
+            reasons["train.frozen_stages"] = (
+                "edges and colours are alike in all pictures, and the largest maps take the most "
+                "time"
+            )
     return Recipe(train=chosen, reasons=reasons)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, final
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from foveal.console import Progress
-from foveal.models.network import Network
+from foveal.models.network import Network, parameters_of_stages
 from foveal.recipe import TrainOptions
 from foveal.synth import SynthSource
 from foveal.tasks.training import TaskTraining
@@ -180,11 +181,19 @@ class Planner:
             loader,
             epochs,
             _required(rate),
+            lr_factor=self._full_factor(),
             skip_from=skip_from,
             # Random weights have no statistics that are worth keeping.
             keep_statistics=self._options.keep_statistics and self._options.strategy != "scratch",
             blended=self._options.blend and self._is_staged,
         )
+
+    def _full_factor(self) -> Callable[[str], float]:
+        """Return the factor on the rate of each parameter where the backbone is trained."""
+        network, size = self._network, self._prepared.pipeline.example_size
+        stages = self._options.frozen_stages
+        frozen = parameters_of_stages(network, network.features, stages, size)
+        return lambda name: 0.0 if name in frozen else 1.0
 
     @property
     def listeners(self) -> tuple[Callback, ...]:

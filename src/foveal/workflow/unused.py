@@ -91,10 +91,8 @@ def _unread(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]:
         for key in ("train.head_is_enough", "train.blend"):
             yield key, f"the head is not trained before the rest (train.strategy = {strategy})"
     if strategy in ("frozen", "scratch"):
-        yield (
-            "train.keep_statistics",
-            f"no pretrained backbone is trained (train.strategy = {strategy})",
-        )
+        for key in ("train.keep_statistics", "train.frozen_stages"):
+            yield key, f"no pretrained backbone is trained (train.strategy = {strategy})"
     if train.optimizer != "sgd":
         yield "train.momentum", f"train.optimizer = {train.optimizer} does not use it"
     else:

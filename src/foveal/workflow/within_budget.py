@@ -14,7 +14,7 @@ from torch import Tensor
 from foveal.errors import RecipeError
 from foveal.machine import keeping_memory
 from foveal.models.backbones import resolve_backbone
-from foveal.models.network import Network, build_network
+from foveal.models.network import Network, build_network, parameters_of_stages
 from foveal.recipe import PipelineOptions, Recipe, TrainOptions
 from foveal.tasks.facts import DataFacts
 from foveal.tasks.training import TaskTraining
@@ -148,6 +148,11 @@ def _stepping(
     options = recipe.train
     precision, folded = choose_precision(options.precision, device), FoldedNormalisation()
     is_kept = bool(options.keep_statistics) and options.strategy != "scratch"
+    height, width = images.shape[2:]
+    stages = options.frozen_stages
+    frozen = parameters_of_stages(network, network.features, stages, (height, width))
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name not in frozen)
     set_modes(network, keep_statistics=is_kept)
     if is_kept:
         folded.find(network.features, images)
