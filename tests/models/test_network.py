@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from foveal.errors import UsageError
 from foveal.models.backbones import BACKBONES, resolve_backbone
@@ -158,3 +159,21 @@ def test_the_parameters_of_the_first_stages_are_those_their_maps_depend_on(
     assert [network.training, network.backbone.blocks[0].training] == [True, False]
     assert not any(p.requires_grad for p in network.head.parameters())
     assert all(p.requires_grad and p.grad is None for p in network.backbone.parameters())
+
+
+def test_maps_that_depend_on_most_of_a_network_have_no_early_parameters() -> None:
+    early, late = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 8, 3, padding=1)
+    join = nn.Conv2d(8, 4, 1)
+    network = nn.ModuleList([early, late, join])
+
+    def plain(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        fine = early(images)
+        return fine, late(fine)
+
+    def joined(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        fine = early(images)
+        coarse = late(fine)
+        return fine + join(coarse), coarse
+
+    assert parameters_of_stages(network, plain, 1, (8, 8)) == {"0.weight", "0.bias"}
+    assert parameters_of_stages(network, joined, 1, (8, 8)) == frozenset()

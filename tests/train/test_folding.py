@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from fitting import CPU, TinyHead, TinyTraining, accuracy, tiny_loader
 from torch import Tensor, nn
 
@@ -95,6 +96,19 @@ def twice(pair: Any, images: Tensor) -> Tensor:
     return joined
 
 
+def named(pair: Any, images: Tensor) -> Tensor:
+    """Normalise the output of a convolution, all arguments by name."""
+    made = F.conv2d(input=images, weight=pair.conv.weight, padding=1)
+    norm = pair.norm
+    return F.batch_norm(
+        input=made,
+        running_mean=norm.running_mean,
+        running_var=norm.running_var,
+        weight=norm.weight,
+        bias=norm.bias,
+    )
+
+
 @pytest.mark.parametrize(
     ("join", "count"),
     [
@@ -123,6 +137,17 @@ def test_only_a_pair_of_its_own_is_folded(
     expected = learnt(network, images, FoldedNormalisation())
     for key, value in learnt(network, images, folded).items():
         assert is_near(value, expected[key]), key
+
+
+def test_a_network_that_passes_arguments_by_name_is_left_as_it_is() -> None:
+    network = settled(Pair(named))
+    images = torch.rand(3, 3, 8, 8)
+    expected = network(images)[0]
+    folded = folding(network, images)
+    with folded:
+        found = network(images)[0]
+    assert len(folded) == 0
+    assert torch.equal(found, expected)
 
 
 def test_statistics_of_the_batch_are_not_folded() -> None:

@@ -18,6 +18,9 @@ from foveal.types import UNFAMILIARITY, JsonObject
 if TYPE_CHECKING:  # tasks are built on models: only the checker may look up to them
     from foveal.tasks.training import Head, TaskTraining
 
+# Of the parameters of a network, those of its early layers.
+_MOST_EARLY = 0.5
+
 
 @final
 class Network(nn.Module):
@@ -90,6 +93,9 @@ def parameters_of_stages(
 ) -> frozenset[str]:
     """Return the names of the parameters that the first feature maps depend on.
 
+    Where these hold more than half of all numbers, there are none to return: the maps are those of
+    a network that joins coarse and fine ones, and not of its early layers.
+
     Args:
         network: Is left as it is.
         extract: (N, 3, H, W) float32 → feature maps, the finest first; a part of the network.
@@ -112,7 +118,10 @@ def parameters_of_stages(
     for name, parameter in parameters.items():
         parameter.requires_grad_(wanted[name])
     found = zip(parameters, gradients, strict=True)
-    return frozenset(name for name, gradient in found if gradient is not None)
+    names = frozenset(name for name, gradient in found if gradient is not None)
+    count = sum(parameters[name].numel() for name in names)
+    is_early = count <= _MOST_EARLY * sum(p.numel() for p in parameters.values())
+    return names if is_early else frozenset()
 
 
 def weight_source(options: ModelOptions, *, pretrained: bool) -> WeightSource:

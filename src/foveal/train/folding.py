@@ -100,11 +100,13 @@ class FoldedNormalisation(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if self._pairs and func is F.conv2d and (pair := self._pairs.get(id(args[1]))) is not None:
-            inputs, _, bias, *others = args
-            return func(inputs, *pair.folded(bias), *others, **kwargs)
-        if func is F.batch_norm and id(args[1]) in self._folded:
-            return args[0]
+        # Modules pass these by position; what is called otherwise stays as it is.
+        if self._pairs and len(args) > 2:
+            if func is F.conv2d and (pair := self._pairs.get(id(args[1]))) is not None:
+                inputs, _, bias, *others = args
+                return func(inputs, *pair.folded(bias), *others, **kwargs)
+            if func is F.batch_norm and id(args[1]) in self._folded:
+                return args[0]
         return func(*args, **kwargs)
 
 

@@ -193,6 +193,13 @@ class Planner:
         network, size = self._network, self._prepared.pipeline.example_size
         stages = self._options.frozen_stages
         frozen = parameters_of_stages(network, network.features, stages, size)
+        if stages and not frozen:
+            logger.warning(
+                "train.frozen_stages = %d: the first feature maps of %s depend on most of its "
+                "weights, so all of them are trained",
+                stages,
+                network.backbone_name,
+            )
         return lambda name: 0.0 if name in frozen else 1.0
 
     @property
