@@ -68,11 +68,11 @@ class TinyNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+        self.backbone = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
         self.head = TinyHead()
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
-        return (self.body(images / 255 - 0.5),)
+        return (self.backbone(images / 255 - 0.5),)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         outputs: dict[str, Tensor] = self.head(self.features(images))

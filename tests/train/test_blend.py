@@ -50,8 +50,9 @@ def test_the_weights_of_the_least_loss_on_the_line_are_kept(options):
     before, _, after, blended, _ = validate.seen
     assert result.best_metrics == {"accuracy": 0.7, "loss": 0.1}
     assert is_same(weights, blended)
-    middle = before["body.0.weight"] + (after["body.0.weight"] - before["body.0.weight"]) / 3
-    assert weights["body.0.weight"] == pytest.approx(middle, abs=1e-6)
+    name = "backbone.0.weight"
+    middle = before[name] + (after[name] - before[name]) / 3
+    assert weights[name] == pytest.approx(middle, abs=1e-6)
 
 
 def test_where_everything_later_is_worse_the_weights_before_are_kept():
@@ -119,7 +120,7 @@ def test_a_stage_that_was_interrupted_is_blended_as_a_whole_one(tmp_path):
 
     def losses(model):
         # Least in the middle of the line, wherever it ends.
-        weights = weights_of(model)["body.0.weight"]
+        weights = weights_of(model)["backbone.0.weight"]
         return Validated({"accuracy": 0.5, "loss": float(abs(weights - middle).mean())})
 
     def run(folder, step=None):
@@ -135,7 +136,7 @@ def test_a_stage_that_was_interrupted_is_blended_as_a_whole_one(tmp_path):
     middle = 0.0
     run("measured")
     whole = CheckpointStore(tmp_path / "measured").load().tensors
-    middle = whole["model"]["body.0.weight"].numpy() * 0.5
+    middle = whole["model"]["backbone.0.weight"].numpy() * 0.5
     _, expected = run("whole")
     result, _ = run("stopped", step=20)
     assert result.stopped == "interrupted"

@@ -122,7 +122,7 @@ def test_a_loader_pairs_features_with_targets_and_draws_views(tmp_path):
 def test_a_head_learns_on_cached_features_by_the_same_loop(tmp_path):
     model = tiny_network().eval()
     reader, targets = bright_or_dark(64)
-    before = model.body[0].weight.detach().clone()
+    before = model.backbone[0].weight.detach().clone()
     features = cached(tmp_path / "f.bin", reader, 64, model.features)
     loader = feature_loader(features, {"y": targets}, batch_size=8)
     stage = Stage("head", loader, 20, 0.1, lr_factor=head_only, forward=forward_head)
@@ -130,7 +130,7 @@ def test_a_head_learns_on_cached_features_by_the_same_loop(tmp_path):
         model, TinyTraining(None), [stage], accuracy, metric="accuracy"
     )
     assert result.best_metrics["accuracy"] >= 0.95
-    assert torch.equal(model.body[0].weight, before)
+    assert torch.equal(model.backbone[0].weight, before)
 
 
 def test_some_pictures_of_a_file_are_read_like_a_file_of_their_own(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from fitting import CPU, TinyHead, TinyTraining, accuracy, tiny_loader
+from fitting import CPU, TinyTraining, accuracy, tiny_loader, tiny_network
 from torch import Tensor, nn
 
 from foveal.models.backbones import resolve_backbone
@@ -165,31 +165,12 @@ def test_finding_draws_nothing_and_happens_once() -> None:
     assert len(made) == 1
 
 
-class Kept(nn.Module):
-    """A backbone with fixed statistics in front of a linear head."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.backbone = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
-        self.head = TinyHead()
-
-    def features(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return one map."""
-        return (self.backbone(images / 255 - 0.5),)
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the logits."""
-        outputs: dict[str, Tensor] = self.head(self.features(images))
-        return outputs
-
-
 @pytest.mark.parametrize("keep", [False, True])
 def test_a_training_that_keeps_statistics_learns_the_same(
     keep: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def trained() -> dict[str, Tensor]:
-        torch.manual_seed(0)
-        model = settled(Kept())
+        model = settled(tiny_network())
         stage = Stage("full", tiny_loader(24), 2, 1e-3, keep_statistics=keep)
         made = Trainer(TrainOptions(precision="fp32"), device=CPU)
         made.fit(model, TinyTraining(None), [stage], accuracy, metric="accuracy")

@@ -63,7 +63,7 @@ def test_a_further_stage_extends_a_finished_run_from_its_final_weights(tmp_path)
     assert [r.epoch for r in result.history] == [1, 2, 3, 4, 5]
     after = CheckpointStore(tmp_path).load().tensors["model"]
     # With a learning rate of almost nothing the weights stay where the first stage left them.
-    assert torch.allclose(after["body.0.weight"], final["body.0.weight"], atol=1e-8)
+    assert torch.allclose(after["backbone.0.weight"], final["backbone.0.weight"], atol=1e-8)
 
 
 def test_without_resume_a_run_starts_anew(tmp_path):

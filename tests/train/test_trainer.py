@@ -101,7 +101,7 @@ def test_a_frozen_part_keeps_weights_and_batch_statistics():
     before = weights_of(model)
     fit(model, [Stage("head", tiny_loader(), 2, 0.03, lr_factor=head_only)])
     after = weights_of(model)
-    assert all((after[n] == before[n]).all() for n in before if n.startswith("body."))
+    assert all((after[n] == before[n]).all() for n in before if n.startswith("backbone."))
     assert (after["head.score.weight"] != before["head.score.weight"]).any()
     assert all(parameter.requires_grad for parameter in model.parameters())
 
