@@ -337,6 +337,11 @@ class TrainOptions:
     ] = None
 
     @property
+    def fine_tunes(self) -> bool:
+        """Whether pretrained weights of a backbone are trained."""
+        return self.strategy in ("staged", "full")
+
+    @property
     def passes(self) -> float:
         """Factor on the number of epochs that would be chosen without `quality`."""
         return _PASSES[self.quality]

@@ -244,7 +244,7 @@ def _strategy(recipe: Recipe, facts: DataFacts) -> Recipe:
 def _tuning(recipe: Recipe, training: type[TaskTraining]) -> Recipe:
     # Measured for classifiers alone (docs/decisions/0048).
     strategy = recipe.train.strategy
-    if not (training.has_labels and _is_pretrained(recipe) and strategy in ("staged", "full")):
+    if not (training.has_labels and _is_pretrained(recipe) and recipe.train.fine_tunes):
         return Recipe()
     reasons = {"train.keep_statistics": "those of ImageNet are of more pictures than a batch has"}
     chosen = TrainOptions(keep_statistics=True, blend=strategy == "staged")

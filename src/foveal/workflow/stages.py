@@ -184,14 +184,14 @@ class Planner:
             lr_factor=self._full_factor(),
             skip_from=skip_from,
             # Random weights have no statistics that are worth keeping.
-            keep_statistics=self._options.keep_statistics and self._options.strategy != "scratch",
+            keep_statistics=self._options.keep_statistics and self._options.fine_tunes,
             blended=self._options.blend and self._is_staged,
         )
 
     def _full_factor(self) -> Callable[[str], float]:
         """Return the factor on the rate of each parameter where the backbone is trained."""
         network, size = self._network, self._prepared.pipeline.example_size
-        stages = self._options.frozen_stages
+        stages = self._options.frozen_stages if self._options.fine_tunes else 0
         frozen = parameters_of_stages(network, network.features, stages, size)
         if stages and not frozen:
             logger.warning(

@@ -90,7 +90,7 @@ def _unread(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]:
     if strategy != "staged":
         for key in ("train.head_is_enough", "train.blend"):
             yield key, f"the head is not trained before the rest (train.strategy = {strategy})"
-    if strategy in ("frozen", "scratch"):
+    if not train.fine_tunes:
         for key in ("train.keep_statistics", "train.frozen_stages"):
             yield key, f"no pretrained backbone is trained (train.strategy = {strategy})"
     if train.optimizer != "sgd":

@@ -147,9 +147,9 @@ def _stepping(
     """Return a training step without its optimizer, as the stages of a training do it."""
     options = recipe.train
     precision, folded = choose_precision(options.precision, device), FoldedNormalisation()
-    is_kept = bool(options.keep_statistics) and options.strategy != "scratch"
+    is_kept = options.keep_statistics and options.fine_tunes
     height, width = images.shape[2:]
-    stages = options.frozen_stages
+    stages = options.frozen_stages if options.fine_tunes else 0
     frozen = parameters_of_stages(network, network.features, stages, (height, width))
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name not in frozen)
