@@ -82,6 +82,44 @@ def test_every_option_learns(options):
     assert accuracy(model).metrics["accuracy"] >= 0.95
 
 
+class Leaky(torch.autograd.Function):
+    """Passes values on, and gradients that are not finite in bf16 alone."""
+
+    @staticmethod
+    def forward(ctx, values):
+        ctx.is_leaky = torch.is_autocast_enabled("cpu")
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * math.nan if ctx.is_leaky else gradient
+
+
+@pytest.mark.parametrize("is_leaky", [False, True])
+def test_steps_whose_gradients_are_lost_in_bf16_are_computed_in_float32(caplog, is_leaky):
+    model, plain = tiny_network(), tiny_network()
+    handle = model.backbone.register_forward_hook(
+        lambda module, inputs, features: Leaky.apply(features) if is_leaky else features
+    )
+    fit(model, [Stage("full", tiny_loader(), 2, 0.03)], precision="bf16")
+    handle.remove()
+    fit(plain, [Stage("full", tiny_loader(), 2, 0.03)], precision="fp32")
+    after, expected = weights_of(model), weights_of(plain)
+    assert all(np.isfinite(values).all() for values in after.values())
+    trained = [n for n in after if n.endswith("weight")]
+    assert all(np.array_equal(after[n], expected[n]) for n in trained) == is_leaky
+    said = [r.message for r in caplog.records if "computed again in float32" in r.message]
+    assert len(said) == is_leaky
+
+
+def test_a_loss_that_is_not_finite_is_not_computed_again(caplog):
+    model = tiny_network()
+    model.backbone.register_forward_hook(lambda module, inputs, features: features * math.nan)
+    with pytest.raises(FovealError, match="diverged"):
+        fit(model, [Stage("full", tiny_loader(), 2, 0.03)], precision="bf16")
+    assert "computed again" not in caplog.text
+
+
 def test_the_same_seed_gives_the_same_weights():
     first, second = tiny_network(), tiny_network()
     for model in (first, second):

@@ -49,6 +49,16 @@ class Precision:
             yield
 
     @property
+    def may_lose_gradients(self) -> bool:
+        """Whether gradients may not be finite although the loss and the weights are.
+
+        oneDNN 3.12, of torch 2.13, computes the gradients of a convolution's weights on AMX from
+        memory that nobody wrote, for some widths of the feature map. That counts for nothing,
+        except where it happens to hold no number.
+        """
+        return self.device == "cpu" and self.dtype is torch.bfloat16
+
+    @property
     def storage_dtype(self) -> torch.dtype:
         """Return the 2-byte format in which activations lose least."""
         return torch.bfloat16 if self.dtype is torch.bfloat16 else torch.float16

@@ -28,7 +28,8 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -106,6 +107,7 @@ class Trainer:
         self._switch = StopSwitch()
         self._group = group or Group()
         self._chooses = chooses
+        self._has_warned = False
 
     def stop(self, *, after_epoch: bool = False) -> None:
         """Ask the fit to end after the step, as Ctrl-C does, or the epoch. From any thread."""
@@ -245,23 +247,21 @@ class Trainer:
         state, options = session.state, self.options
         if state.optimizer is None:
             raise RuntimeError("train_step outside a stage")
-        # Dropout depends on the place in the run alone, so a resumed run drops the same units; of
-        # several processes each drops its own.
-        own = (self._group.rank,) if self._group.rank else ()
-        seed_all(derive_seed(self._seed, "step", state.epoch, state.batch, *own), self.device)
         set_lr(state.optimizer, stage.lr * self._schedule(pace.progress) * state.plateau)
         if options.mixup:
             seed = derive_seed(self._seed, "mixup", state.step)
             batch = mix(batch, options.mixup, seed, self._group)
-        outputs = forward(state.model, batch.inputs)
-        outputs = {n: o.float() if o.is_floating_point() else o for n, o in outputs.items()}
-        losses = self._losses(session, outputs, batch)
-        state.optimizer.zero_grad(set_to_none=True)
-        state.scaler.scale(losses["loss"]).backward()  # type: ignore[no-untyped-call]  # torch
-        trained = [p for p in state.model.parameters() if p.requires_grad]
-        self._group.add_gradients(trained)
-        state.scaler.unscale_(state.optimizer)
-        torch.nn.utils.clip_grad_norm_(trained, CLIP_NORM)
+        losses, norm = self._gradients(session, state.optimizer, forward, batch)
+        is_lost = self.precision.may_lose_gradients and not norm.isfinite()
+        if is_lost and losses["loss"].isfinite():
+            if not self._has_warned:
+                logger.warning(
+                    "gradients in bf16 were not finite, although the loss was: such steps are "
+                    "computed again in float32 (--set train.precision=fp32 computes all in it)"
+                )
+            self._has_warned = True
+            with self._in_float32():
+                losses, _ = self._gradients(session, state.optimizer, forward, batch)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.step += 1
@@ -269,6 +269,34 @@ class Trainer:
         if state.ema:
             state.ema.update(state.step)
         return losses
+
+    def _gradients(
+        self, session: Session, optimizer: torch.optim.Optimizer, forward: Forward, batch: Batch
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Compute and clip the gradients; return the losses, and the norm before clipping."""
+        state = session.state
+        # Dropout depends on the place in the run alone, so a resumed run drops the same units; of
+        # several processes each drops its own.
+        own = (self._group.rank,) if self._group.rank else ()
+        seed_all(derive_seed(self._seed, "step", state.epoch, state.batch, *own), self.device)
+        outputs = forward(state.model, batch.inputs)
+        outputs = {n: o.float() if o.is_floating_point() else o for n, o in outputs.items()}
+        losses = self._losses(session, outputs, batch)
+        optimizer.zero_grad(set_to_none=True)
+        state.scaler.scale(losses["loss"]).backward()  # type: ignore[no-untyped-call]  # torch
+        trained = [p for p in state.model.parameters() if p.requires_grad]
+        self._group.add_gradients(trained)
+        state.scaler.unscale_(optimizer)
+        return losses, torch.nn.utils.clip_grad_norm_(trained, CLIP_NORM)
+
+    @contextlib.contextmanager
+    def _in_float32(self) -> Iterator[None]:
+        usual = self.precision
+        self.precision = replace(usual, dtype=None)
+        try:
+            yield
+        finally:
+            self.precision = usual
 
     def _losses(
         self, session: Session, outputs: dict[str, Tensor], batch: Batch
@@ -371,14 +399,14 @@ class Trainer:
         wanted = is_repaid if self.options.compile is None else self.options.compile
         # A compiled forward pass has its own gradients, and folds by itself.
         run: Forward = torch.compile(stage.forward) if wanted else stage.forward
-        numbers = self.precision.autocast if wanted else self.precision.training
         folded = FoldedNormalisation()
 
         def forward(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
             if stage.keep_statistics and isinstance(inputs, Tensor) and not wanted:
                 network: Any = model
                 folded.find(network.features, inputs)
-            with numbers(), self._group.normalising(), folded:
+            numbers = self.precision.autocast() if wanted else self.precision.training()
+            with numbers, self._group.normalising(), folded:
                 return run(model, inputs)
 
         return forward
