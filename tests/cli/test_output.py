@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from foveal import console
-from foveal.cli.output import complain, metric_rows, table, wrapped, write_finding, write_json
+from foveal.cli.output import complain, metric_rows, wrapped, write_finding, write_json
 from foveal.types import Finding
+from foveal.words import table
 
 
 def test_words_are_aligned_to_the_left_and_numbers_to_the_right() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from colored import draw_blocks
+from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal import notebook
@@ -82,6 +83,23 @@ def test_names_cannot_inject_markup() -> None:
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
     assert "3 x 4 x 4" in html
+
+
+def test_a_terminal_shows_layers_as_text() -> None:
+    class Two:
+        run = None
+
+        def layers(self) -> list[tuple[str, str, tuple[int, ...]]]:
+            return [("stem", "Conv2d", (8, 16, 16)), ("层", "ReLU", (8,))]
+
+        def features(self, picture: object, layer: str) -> NDArray[np.float32]:
+            return np.zeros((2, 4, 4), np.float32)
+
+    assert repr(notebook.layers(Two())) == (
+        "layer  type    output\nstem   Conv2d  8 x 16 x 16\n层     ReLU    8"
+    )
+    assert repr(notebook.features(Two(), "any.png", "stem")).startswith("stem: 2 x 4 x 4.")
+    assert repr(notebook.curves(Two())) == "Learning curves are drawn in notebooks."
 
 
 def test_curves_hold_losses_and_metrics(tmp_path: Path) -> None:

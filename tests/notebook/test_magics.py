@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -161,6 +162,23 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(run: Run, tmp_path:
         assert message in text
         assert "Traceback" not in text
     assert jobs(tmp_path) == []
+
+
+def test_options_of_machines_elsewhere_are_said_to_have_no_effect_here(run: Run) -> None:
+    here, cloud, plain = run(
+        "%foveal_init --machine n1-standard-8 --spot",
+        "%foveal_init --project my-project --bucket b --machine n1-standard-8",
+        "%foveal_init",
+        errors=False,
+    )
+    assert printed(here).startswith("Jobs go to local. --machine, --spot: without effect there")
+    assert printed(cloud) == "Jobs go to vertex:my-project/us-central1.\n"
+    assert printed(plain) == "Jobs go to local.\n"
+
+
+def test_a_terminal_shows_the_collected_cells_as_text(run: Run) -> None:
+    _, listed = run("%%foveal_code one\nx = 1\ny = 2", "%foveal_cells", errors=False)
+    assert re.search(r"^cell +lines\none +\d", shown(listed))
 
 
 def test_a_check_that_fails_sends_nothing(run: Run, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_a_notebook_is_stored_with_the_outputs_of_its_cells(path: Path) -> None:
     cells = refresh.code_cells(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert sum(bool(cell.outputs) for cell in cells) > len(cells) / 2
-    assert path.stat().st_size < (750_000 if path.parent.name == "course" else 260_000)
+    assert path.stat().st_size < (750_000 if path.parent.name == "course" else 270_000)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

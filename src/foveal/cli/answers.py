@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from foveal.cli.output import complain, table, write, write_json
+from foveal.cli.output import complain, write, write_json
+from foveal.words import table
 
 if TYPE_CHECKING:
     from foveal.predict.answer import Answer

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from foveal.cli.output import complain, note, table, write, write_json
+from foveal.cli.output import complain, note, write, write_json
 from foveal.errors import UsageError, reason
+from foveal.words import table
 
 if TYPE_CHECKING:
     from foveal.predict.asked import Asked

@@ -11,10 +11,11 @@ import typer
 import foveal
 from foveal.cli.knobs import with_knobs
 from foveal.cli.options import Debug, Json, Quiet, Set
-from foveal.cli.output import note, table, wrapped, write, write_json
+from foveal.cli.output import note, wrapped, write, write_json
 from foveal.curation.cleaned import CleanReport
 from foveal.errors import UsageError
 from foveal.progress import make_progress
+from foveal.words import table
 
 _HOW = "Nothing has been changed. To do it: add --yes"
 

@@ -10,10 +10,11 @@ import typer
 
 import foveal
 from foveal.cli.options import Debug, Json, Quiet, Set
-from foveal.cli.output import note, table, wrapped, write, write_json
+from foveal.cli.output import note, wrapped, write, write_json
 from foveal.cli.signals import termination_as_interrupt
 from foveal.errors import DataError
 from foveal.progress import make_progress
+from foveal.words import table
 
 if TYPE_CHECKING:
     from foveal.collect.report import Collected, FirstPage

@@ -10,7 +10,7 @@ import typer
 import foveal
 from foveal.atomic import write_atomic
 from foveal.cli.options import Debug, Json, Quiet
-from foveal.cli.output import note, table, write, write_json
+from foveal.cli.output import note, write, write_json
 from foveal.curation.correct import Corrections
 from foveal.curation.corrections import Correction
 from foveal.curation.merging import Merged
@@ -19,7 +19,7 @@ from foveal.data.findings import plural
 from foveal.destination import writing
 from foveal.errors import UsageError
 from foveal.render.markup import page_html
-from foveal.words import percent
+from foveal.words import percent, table
 
 # Of long texts: the table has to fit a terminal.
 _SHOWN = 22

@@ -11,12 +11,13 @@ import typer
 import foveal
 from foveal.cli.knobs import with_knobs
 from foveal.cli.options import Data, Debug, Json, Quiet, Set
-from foveal.cli.output import note, table, write, write_finding, write_json
+from foveal.cli.output import note, write, write_finding, write_json
 from foveal.destination import check_file
 from foveal.errors import UsageError
 from foveal.progress import make_progress
 from foveal.synth import KINDS
 from foveal.types import SPLIT_NAMES
+from foveal.words import table
 
 
 @with_knobs("task", "label_regex")

@@ -9,14 +9,14 @@ import typer
 
 import foveal
 from foveal.cli.options import Debug, Json, Quiet
-from foveal.cli.output import note, table, write, write_json
+from foveal.cli.output import note, write, write_json
 from foveal.data.source import TargetKind
 from foveal.errors import UsageError
 from foveal.export.formats import FORMATS, format_json
 from foveal.export.job import options_of
 from foveal.progress import make_progress
 from foveal.types import JsonObject
-from foveal.words import percent
+from foveal.words import percent, table
 from foveal.workflow.exports import Exported, export_model
 
 

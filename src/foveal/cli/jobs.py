@@ -10,10 +10,11 @@ import typer
 
 import foveal
 from foveal.cli.options import Debug, Json, Quiet
-from foveal.cli.output import note, table, write, write_json
+from foveal.cli.output import note, write, write_json
 from foveal.errors import FovealError
 from foveal.jobs.job import Job, JobState
 from foveal.jobs.submit import find_job
+from foveal.words import table
 
 jobs = typer.Typer(help="Follow, stop and fetch jobs that were started with --on.")
 

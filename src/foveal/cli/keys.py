@@ -13,7 +13,8 @@ import typer
 from foveal.access import KeyFile, Rate, append_audit, audit_path, check_audit, default_keys_file
 from foveal.access.key import Key, parse_duration, shown_time
 from foveal.cli.options import Debug, Json, Quiet
-from foveal.cli.output import note, table, write, write_json
+from foveal.cli.output import note, write, write_json
+from foveal.words import table
 
 keys = typer.Typer(help="Create, list and revoke the API keys of a server.")
 

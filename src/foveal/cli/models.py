@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from foveal.cli.options import Debug, Json, Quiet
-from foveal.cli.output import note, table, write, write_json
+from foveal.cli.output import note, write, write_json
 from foveal.cli.store import pin, promote, prune, push, remove, rollback
 from foveal.cli.versions import diff, listed, show
 from foveal.errors import MissingExtraError
 from foveal.extras import install_extra
 from foveal.types import JsonObject
+from foveal.words import table
 
 models = typer.Typer(help="Manage versions of models in a store; list backbones.")
 models.command("push")(push)

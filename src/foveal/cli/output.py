@@ -6,13 +6,12 @@ import json
 import shutil
 import sys
 import textwrap
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from foveal.console import fitted
 from foveal.errors import complaint
-from foveal.words import percent, percent_range
+from foveal.words import percent, percent_range, table
 
 if TYPE_CHECKING:
     # For the checker only: these types come with numpy, a third of the time of `foveal --help`.
@@ -54,48 +53,6 @@ def complain(message: str, hint: str | None = None) -> None:
 def wrapped(text: str) -> str:
     """Return sentences broken into lines for a terminal of 80 columns, or a narrower one."""
     return textwrap.fill(text, min(79, shutil.get_terminal_size().columns - 1))
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return rows as aligned text; columns of numbers are aligned to the right."""
-    body = [[str(cell) for cell in row] for row in rows]
-    columns = list(zip(*body, strict=True)) if body else [()] * len(header)
-    widths = [
-        max([_columns(title), *(_columns(cell) for cell in column)])
-        for title, column in zip(header, columns, strict=True)
-    ]
-    right = [bool(column) and all(_is_number(cell) for cell in column) for column in columns]
-    lines = []
-    for row in [list(header), *body]:
-        cells = [
-            _padded(cell, width, is_right=is_right)
-            for cell, width, is_right in zip(row, widths, right, strict=True)
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def _padded(cell: str, width: int, *, is_right: bool) -> str:
-    space = " " * (width - _columns(cell))
-    return space + cell if is_right else cell + space
-
-
-def _columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes: two for each Chinese character."""
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    # Accents stand on the letter before.
-    return len(text) + wide - sum(unicodedata.combining(char) > 0 for char in text)
-
-
-def _is_number(cell: str) -> bool:
-    bare = cell.rstrip(" %").replace(",", "")
-    try:
-        float(bare)
-    except ValueError:
-        return bare in ("", "-")
-    return True
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:

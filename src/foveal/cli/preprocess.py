@@ -9,10 +9,11 @@ import typer
 
 import foveal
 from foveal.cli.options import Debug, Json, Quiet
-from foveal.cli.output import complain, note, table, write, write_json
+from foveal.cli.output import complain, note, write, write_json
 from foveal.errors import DataError
 from foveal.page import DEFAULT_STEPS, STEPS
 from foveal.progress import make_progress
+from foveal.words import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,9 +12,10 @@ import typer
 import foveal
 from foveal.cli.knobs import with_knobs
 from foveal.cli.options import Data, Debug, Json, Quiet, Set
-from foveal.cli.output import note, table, write, write_finding, write_json
+from foveal.cli.output import note, write, write_finding, write_json
 from foveal.errors import UsageError
 from foveal.progress import make_progress
+from foveal.words import table
 
 _SIZE = re.compile(r"([0-9]{1,5})(?:x([0-9]{1,5}))?")
 

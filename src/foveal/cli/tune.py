@@ -13,13 +13,13 @@ import foveal
 from foveal.api.tuning import search_space
 from foveal.cli.knobs import More, with_knobs
 from foveal.cli.options import Debug, Json, Quiet, Set, seconds
-from foveal.cli.output import note, table, wrapped, write, write_json
+from foveal.cli.output import note, wrapped, write, write_json
 from foveal.cli.signals import termination_as_interrupt
 from foveal.console import show_log
 from foveal.errors import UsageError
 from foveal.progress import make_progress
 from foveal.recipe.knobs import KNOBS
-from foveal.words import percent
+from foveal.words import percent, table
 
 if TYPE_CHECKING:
     from foveal.tune.result import Tuning

@@ -10,7 +10,7 @@ import typer
 import foveal
 from foveal.cli.export import exports_table
 from foveal.cli.options import Debug, Json, Quiet, StorePath
-from foveal.cli.output import metric_rows, note, table, wrapped, write, write_json
+from foveal.cli.output import metric_rows, note, wrapped, write, write_json
 from foveal.metrics import Interval
 from foveal.store.changes import kept_result
 from foveal.store.difference import Difference
@@ -20,6 +20,7 @@ from foveal.store.reference import Reference
 from foveal.store.state import NameState
 from foveal.store.store import Store
 from foveal.types import JsonObject
+from foveal.words import table
 from foveal.workflow.exports import exports_of
 from foveal.workflow.stored_runs import compare_versions
 

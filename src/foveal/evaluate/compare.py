@@ -19,6 +19,7 @@ from foveal.evaluate.results import Results
 from foveal.evaluate.table import read_correct
 from foveal.render.markup import page_html, side_by_side, table_html
 from foveal.types import JsonObject
+from foveal.words import table
 
 _HINT = "foveal evaluate MODEL DATA --out FOLDER"
 # The reasons are words about the recipe, not part of it.
@@ -69,13 +70,8 @@ class Comparison:
     @property
     def table(self) -> str:
         """The comparison as a text table with one column per run."""
-        rows = [self._header, *self._settings, *self._metrics]
-        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([*lines, "", *self._sentences()])
+        rows = table(self._header, [*self._settings, *self._metrics])
+        return "\n".join([rows, "", *self._sentences()])
 
     def to_markdown(self) -> str:
         """Return the comparison as a Markdown table and the tests as sentences."""

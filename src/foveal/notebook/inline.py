@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, Protocol, final
@@ -17,7 +17,9 @@ from foveal.page import Stage
 from foveal.render import colormap, contact_sheet, thumbnail
 from foveal.render.markup import image_html, side_by_side, table_html
 from foveal.types import Image
+from foveal.words import table
 
+_LAYERS = ("layer", "type", "output")
 _COLUMNS = 8
 _CELL_PX = 96
 # Two pages fit beside each other; a strip of lines is still to be read.
@@ -34,15 +36,21 @@ class Trained(Protocol):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Inline:
-    """HTML that a notebook renders.
+    """HTML that a notebook renders, and text for a terminal.
 
     Attributes:
         html: The markup.
+        text: What a terminal shows instead, as far as text can say it.
     """
 
-    html: str = field(repr=False)
+    html: str
+    text: str
+
+    def __repr__(self) -> str:
+        """Return the text."""
+        return self.text
 
     def _repr_html_(self) -> str:
         return self.html
@@ -50,12 +58,13 @@ class Inline:
 
 def curves(model: Trained) -> Inline:
     """Show the learning curves of a model's run."""
-    return Inline(history_html(model.run))
+    return Inline(history_html(model.run), "Learning curves are drawn in notebooks.")
 
 
 def layers(model: Trained) -> Inline:
     """Show the layers of the trained network with their output shapes. Requires torch."""
-    return Inline(layers_html(model.layers()))
+    listed = model.layers()
+    return Inline(layers_html(listed), table(_LAYERS, _layer_rows(listed)))
 
 
 def features(model: Trained, picture: Any, layer: str, *, limit: int = 32) -> Inline:
@@ -70,7 +79,12 @@ def features(model: Trained, picture: Any, layer: str, *, limit: int = 32) -> In
     Raises:
         UsageError: If the network has no such layer, or the layer has no maps.
     """
-    return Inline(features_html(model.features(picture, layer), limit=limit))
+    maps = model.features(picture, layer)
+    shape = " x ".join(str(side) for side in maps.shape)
+    return Inline(
+        features_html(maps, limit=limit),
+        f"{layer}: {shape}. Its channels are drawn in notebooks.",
+    )
 
 
 def history_html(run: Path | None) -> str:
@@ -94,8 +108,11 @@ def layers_html(layers: Sequence[tuple[str, str, tuple[int, ...]]]) -> str:
     Args:
         layers: (name, type, output shape without the batch axis) each.
     """
-    rows = [(name, kind, " x ".join(str(side) for side in shape)) for name, kind, shape in layers]
-    return table_html(("layer", "type", "output"), rows)
+    return table_html(_LAYERS, _layer_rows(layers))
+
+
+def _layer_rows(layers: Sequence[tuple[str, str, tuple[int, ...]]]) -> list[tuple[str, str, str]]:
+    return [(name, kind, " x ".join(str(side) for side in shape)) for name, kind, shape in layers]
 
 
 def features_html(features: NDArray[np.float32], *, limit: int = 32) -> str:

@@ -32,6 +32,7 @@ from foveal.notebook.inline import Inline
 from foveal.notebook.sent import SentJob
 from foveal.notebook.settings import NotebookSettings
 from foveal.render.markup import table_html
+from foveal.words import table
 
 OUT = Path("jobs")
 """Where results are fetched to, in the folder of the notebook."""
@@ -86,7 +87,12 @@ class NotebookMagics:
         given = arguments.parsed("foveal_init", line)
         check_requirements(given.package, "--package")
         self._settings = NotebookSettings.from_arguments(given, given.package)
-        _say(f"Jobs go to {self._settings.target()}.")
+        unused = ", ".join(self._settings.unused())
+        where = "%%foveal_run --on vertex:PROJECT/REGION"
+        _say(
+            f"Jobs go to {self._settings.target()}."
+            + (f" {unused}: without effect there, unless a cell says {where}." if unused else "")
+        )
 
     def cells(self, line: str) -> Inline | None:
         """Show the collected cells, or drop some of them."""
@@ -103,7 +109,8 @@ class NotebookMagics:
             (cell.name, str(cell.source.count("\n")), "failed" if cell.failed else "")
             for cell in self._cells
         ]
-        return Inline(table_html(("cell", "lines", ""), rows))
+        head = ("cell", "lines", "")
+        return Inline(table_html(head, rows), table(head, rows))
 
     def code(self, line: str, cell: str) -> None:
         """Collect a cell, and run it here."""

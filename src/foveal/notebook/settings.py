@@ -17,6 +17,9 @@ from foveal.notebook.cells.requirements import read_requirements
 REGION = "us-central1"
 """Where a project's jobs run when no region is given."""
 
+# What local jobs read too, or what chooses where jobs run.
+_EVERYWHERE = frozenset({"on", "project", "requirements", "packages"})
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +110,16 @@ class NotebookSettings:
             )
         options.check(target)
         return options
+
+    def unused(self) -> list[str]:
+        """Return the flags of options that a local target ignores; another one may read them."""
+        if self.target().kind != "local":
+            return []
+        return [
+            "--" + each.name.replace("_", "-")
+            for each in fields(self)
+            if each.name not in _EVERYWHERE and getattr(self, each.name) != each.default
+        ]
 
     @property
     def is_automatic(self) -> bool:
