@@ -14,7 +14,7 @@ import pytest
 from foveal.bundle import Bundle
 from foveal.bundle.container import TRAINED_ON_NAME
 from foveal.bundle.trained_on import TrainedOn
-from foveal.data.source import Loaded, Sample, Source
+from foveal.data.source import Loaded, Sample, Source, digest_of
 from foveal.errors import DataError, ImageError, MissingExtraError
 from foveal.evaluate import Evaluation, MeasureOptions, evaluate_bundle
 from foveal.evaluate.report import marked
@@ -42,7 +42,12 @@ class DrawnSource(Source):
         if grey is None:
             raise ImageError(f"{sample.id} is damaged.")
         pixels = np.full((20, 30, 3), grey, np.uint8)
-        return Loaded(Picture.from_array(pixels), grey.to_bytes(16, "little"))
+        return Loaded(Picture.from_array(pixels), content_of(grey))
+
+
+def content_of(grey: int) -> bytes:
+    """Return what stands for the file of a picture."""
+    return grey.to_bytes(16, "little")
 
 
 def draw(*pictures: tuple[str, int | None, tuple[str, ...] | None], **more: Any) -> DrawnSource:
@@ -86,10 +91,8 @@ def test_metrics_are_those_of_the_answers_with_intervals_around_them(predictor: 
 def test_pictures_that_were_trained_on_are_counted_first(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    # What the digests of right0.png to right2.png begin with.
-    digests = np.zeros((3, 16), np.uint8)
-    digests[:, 0] = DARK + np.arange(3)
-    content = np.sort(digests[:, :8].copy().view("<u8").ravel())
+    digests = b"".join(digest_of(content_of(DARK + i))[:8] for i in range(3))
+    content = np.sort(np.frombuffer(digests, "<u8"))
     known = TrainedOn(content, np.zeros(3, np.uint64))
     files = {"model.onnx": tiny_bundle.model_bytes(), TRAINED_ON_NAME: known.to_bytes()}
     bundle = Bundle.write(tmp_path / "seen", tiny_bundle.manifest, files)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from foveal.data.array_file import ArrayFile
 from foveal.data.decode import DecodeLimits, decode_array
-from foveal.data.source import Loaded, Sample, Source, digest_of
+from foveal.data.source import Loaded, Sample, Source
 from foveal.errors import DataError, ImageError
 
 _CHANNELS = (1, 3, 4)
@@ -122,4 +122,4 @@ class ArraySource(Source):
         except DataError as error:
             raise ImageError(error.message) from error
         pixels = array.to_uint8(row)
-        return Loaded(decode_array(pixels, limits), digest_of(np.ascontiguousarray(row).data))
+        return Loaded(decode_array(pixels, limits), np.ascontiguousarray(row).data)

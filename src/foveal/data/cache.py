@@ -122,8 +122,8 @@ class Cache:
             side: Shorter side in pixels that decoding keeps for the measures, although the pipeline
                 needs less; None for every pixel.
             pool: Draws pictures, see `machine.over_cores`; those of files are decoded in threads.
-            measured: Whether the scan gets fingerprints and measures of the pictures, which takes
-                a sixth of the time to draw a page.
+            measured: Whether the scan gets digests, fingerprints and measures of the pictures,
+                which take a third of the time to draw and cut a page.
 
         Raises:
             DataError: If the disk has not enough room.

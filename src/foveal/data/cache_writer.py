@@ -48,7 +48,7 @@ _PLACES, _FEWEST_PLACES, _ALL_PLACES = 1000, 50, 100_000
 @dataclass(frozen=True, slots=True)
 class _ModelInput:
     pixels: Image
-    digest: bytes
+    digest: bytes | None
     look: Fingerprint | None
     measures: Measures | None
     facts: FileFacts | None
@@ -300,9 +300,10 @@ def _decode_chunk(
         except FovealError as error:
             results.append(error)
         else:
-            look = measures = None
+            digest = look = measures = None
             if measured:
+                digest = loaded.digest
                 small = shrunk(loaded.picture.pixels)
                 look, measures = fingerprint_of(small), measure(loaded.picture, small)
-            results.append(_ModelInput(pixels, loaded.digest, look, measures, loaded.facts, frame))
+            results.append(_ModelInput(pixels, digest, look, measures, loaded.facts, frame))
     return results

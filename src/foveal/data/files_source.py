@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, final
 from foveal.data.decode import DecodeLimits, decode
 from foveal.data.file_facts import facts_of
 from foveal.data.opening import open_picture
-from foveal.data.source import Loaded, Opened, Sample, Source, digest_of
+from foveal.data.source import Loaded, Opened, Sample, Source
 from foveal.data.storage import Storage
 from foveal.errors import ImageError
 from foveal.types import Mask
@@ -94,7 +94,7 @@ class FileSource(Source):
     ) -> Loaded:
         """Read and decode a file."""
         data = self.storage.read(sample.id, limits)
-        return Loaded(decode(data, limits, min_size=min_size), digest_of(data), facts_of(data))
+        return Loaded(decode(data, limits, min_size=min_size), data, facts_of(data))
 
     def expecting(
         self, samples: Iterable[Sample], limits: DecodeLimits

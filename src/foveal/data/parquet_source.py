@@ -9,7 +9,7 @@ from typing import final
 from foveal.data.decode import DecodeLimits, decode
 from foveal.data.file_facts import facts_of
 from foveal.data.parquet_file import ParquetFile
-from foveal.data.source import Loaded, Sample, Source, digest_of
+from foveal.data.source import Loaded, Sample, Source
 from foveal.errors import DataError, ImageError
 
 
@@ -25,7 +25,7 @@ class ParquetSource(Source):
     ) -> Loaded:
         """Read and decode the picture of a row."""
         data = self.encoded(sample, limits)
-        return Loaded(decode(data, limits, min_size=min_size), digest_of(data), facts_of(data))
+        return Loaded(decode(data, limits, min_size=min_size), data, facts_of(data))
 
     def encoded(self, sample: Sample, limits: DecodeLimits) -> bytes:
         """Return the picture file in a row."""

@@ -88,15 +88,16 @@ class Scan:
     def put(
         self,
         index: int,
-        digest: bytes,
+        digest: bytes | None,
         size: tuple[int, int],
         look: Fingerprint | None,
         measures: Measures | None = None,
         facts: FileFacts | None = None,
     ) -> None:
-        """Fill the row of a picture that was decoded."""
+        """Fill the row of a picture that was decoded; what was not looked for stays zero."""
         self.ok[index] = True
-        self.digest[index] = np.frombuffer(digest, np.uint8)
+        if digest is not None:
+            self.digest[index] = np.frombuffer(digest, np.uint8)
         if look is not None:
             self.phash[index] = look.phash
             self.spread[index] = look.spread

@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol, TypeAlias, final
 
 from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
@@ -95,13 +95,18 @@ class Loaded:
 
     Attributes:
         picture: Upright RGB.
-        digest: 16 bytes, of the file's bytes or of the array.
+        content: The file's bytes, or those of the array.
         facts: Properties of the file other than the picture; None if there is no file.
     """
 
     picture: Picture
-    digest: bytes
+    content: bytes | memoryview = field(repr=False)
     facts: FileFacts | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """Return 16 bytes by which equal contents are found."""
+        return digest_of(self.content)
 
 
 @final

@@ -160,10 +160,13 @@ def _paper(height: int, width: int, rng: random.Random) -> PILImage.Image:
     noise = np.random.default_rng(rng.getrandbits(64))
     grain = noise.normal(0, rng.uniform(0, 8), (_GRAIN_PX, _GRAIN_PX, 1))
     tile = PILImage.fromarray(np.clip(light_paper(rng) + grain, 0, 255).astype(np.uint8))
-    page = PILImage.new("RGB", (width, height))
+    # Row by row, on pages that are not cleared first: a large page has some thousand tiles.
+    row = PILImage.new("RGB", (width, _GRAIN_PX), None)
+    for left in range(0, width, _GRAIN_PX):
+        row.paste(tile, (left, 0))
+    page = PILImage.new("RGB", (width, height), None)
     for top in range(0, height, _GRAIN_PX):
-        for left in range(0, width, _GRAIN_PX):
-            page.paste(tile, (left, top))
+        page.paste(row, (0, top))
     return page
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from foveal.data.decode import DecodeLimits, decode_array
-from foveal.data.source import Loaded, Sample, Source, digest_of
+from foveal.data.source import Loaded, Sample, Source
 from foveal.errors import UsageError
 from foveal.synth.kinds import Kind, make_kind
 from foveal.synth.options import Parse, whole
@@ -57,7 +57,7 @@ class SynthSource(Source):
     ) -> Loaded:
         """Draw a sample; it is never scaled down."""
         pixels = self.kind.draw(self.seed, int(sample.id.rpartition("/")[2])).pixels
-        return Loaded(decode_array(pixels, limits), digest_of(np.ascontiguousarray(pixels).data))
+        return Loaded(decode_array(pixels, limits), np.ascontiguousarray(pixels).data)
 
 
 def make_source(
