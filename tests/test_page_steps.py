@@ -414,6 +414,101 @@ def test_signs_beside_a_fraction_keep_their_order_and_their_height_in_the_row() 
     assert last.y1 - last.y0 > 50
 
 
+def draw_fraction(
+    image: PILImage.Image, x: int, numerator: str = "a", denominator: str = "3586"
+) -> tuple[int, int]:
+    """Draw a fraction 160 px wide, its bar from 138 to 143; return the ends of the bar."""
+    draw_text(image, numerator, x + 60, 40, 70, (0, 0, 0))
+    ImageDraw.Draw(image).rectangle((x, 138, x + 160, 142), fill=(0, 0, 0))
+    draw_text(image, denominator, x + 5, 140, 70, (0, 0, 0))
+    return x, x + 160
+
+
+def fractions_in(pieces: Sequence[Piece]) -> list[tuple[int, int]]:
+    """Return the ends of the pieces that are numerator and denominator of one fraction."""
+    return [
+        (a.x0, a.x1) for a, b in pairwise(pieces) if (a.x0, a.x1) == (b.x0, b.x1) and a.y1 < b.y1
+    ]
+
+
+def is_around(ends: tuple[int, int], bar: tuple[int, int], beyond: int = 30) -> bool:
+    return bar[0] - beyond <= ends[0] <= bar[0] and bar[1] <= ends[1] <= bar[1] + beyond
+
+
+def test_minus_signs_close_to_a_bar_are_not_part_of_it() -> None:
+    image = PILImage.new("RGB", (900, 300), (255, 255, 255))
+    pen = ImageDraw.Draw(image)
+    bar = draw_fraction(image, 200)
+    for x, down in ((140, 3), (380, -4)):
+        pen.rectangle((x, 137 + down, x + 40, 143 + down), fill=(0, 0, 0))
+    draw_text(image, "7", 60, 95, 70, (0, 0, 0))
+    draw_text(image, "8", 460, 95, 70, (0, 0, 0))
+    _, pieces = drawn_in_rows(np.asarray(image), LINES)
+    (ends,) = fractions_in(pieces)
+    assert is_around(ends, bar, beyond=19)
+
+
+def test_a_bar_that_a_stray_line_breaks_is_one_beside_a_minus_sign() -> None:
+    image = PILImage.new("RGB", (900, 300), (255, 255, 255))
+    pen = ImageDraw.Draw(image)
+    bar = draw_fraction(image, 200)
+    # White, as where a pale stray line lies over the ink.
+    pen.rectangle((226, 130, 238, 150), fill=(255, 255, 255))
+    pen.rectangle((140, 137, 180, 143), fill=(0, 0, 0))
+    draw_text(image, "7", 60, 95, 70, (0, 0, 0))
+    _, pieces = drawn_in_rows(np.asarray(image), LINES)
+    (ends,) = fractions_in(pieces)
+    assert is_around(ends, bar, beyond=19)
+
+
+def test_a_level_stray_line_does_not_lengthen_the_bar() -> None:
+    image = PILImage.new("RGB", (900, 300), (255, 255, 255))
+    bar = draw_fraction(image, 200)
+    ImageDraw.Draw(image).line((290, 140, 520, 147), fill=(0, 0, 0), width=2)
+    draw_text(image, "7", 560, 95, 70, (0, 0, 0))
+    _, pieces = drawn_in_rows(np.asarray(image), LINES)
+    (ends,) = fractions_in(pieces)
+    assert is_around(ends, bar)
+
+
+def test_fractions_with_nothing_but_a_minus_sign_between_them_are_two() -> None:
+    image = PILImage.new("RGB", (900, 300), (255, 255, 255))
+    bars = [draw_fraction(image, 100), draw_fraction(image, 340)]
+    ImageDraw.Draw(image).rectangle((280, 137, 320, 143), fill=(0, 0, 0))
+    _, pieces = drawn_in_rows(np.asarray(image), LINES)
+    found = fractions_in(pieces)
+    assert len(found) == 2
+    assert all(is_around(ends, bar, beyond=19) for ends, bar in zip(found, bars, strict=True))
+
+
+def test_a_numerator_of_several_pieces_is_no_line_by_itself() -> None:
+    image = PILImage.new("RGB", (900, 340), (255, 255, 255))
+    pen = ImageDraw.Draw(image)
+    # Like 流: a piece on top that ends far above the bar, beside one that reaches down to it.
+    pen.rectangle((240, 69, 265, 125), outline=(0, 0, 0), width=6)
+    pen.rectangle((275, 44, 330, 76), outline=(0, 0, 0), width=6)
+    pen.rectangle((275, 88, 330, 125), outline=(0, 0, 0), width=6)
+    pen.rectangle((200, 138, 360, 142), fill=(0, 0, 0))
+    draw_text(image, "3586", 205, 140, 70, (0, 0, 0))
+    draw_text(image, "7", 420, 95, 70, (0, 0, 0))
+    _, pieces = drawn_in_rows(np.asarray(image), LINES)
+    above, below, _ = pieces
+    assert above.y0 <= 44
+    assert (above.x0, above.x1) == (below.x0, below.x1)
+
+
+def test_the_foot_of_a_glyph_above_another_line_is_no_bar() -> None:
+    image = PILImage.new("RGB", (900, 400), (255, 255, 255))
+    pen = ImageDraw.Draw(image)
+    # Like 之: the rest of it touches the level stroke at its foot.
+    pen.rectangle((320, 60, 360, 108), fill=(0, 0, 0))
+    pen.rectangle((300, 112, 380, 118), fill=(0, 0, 0))
+    draw_text(image, "=958", 400, 50, 70, (0, 0, 0))
+    draw_text(image, "2", 320, 134, 70, (0, 0, 0))
+    _, pieces = drawn_in_rows(np.asarray(image), LINES)
+    assert fractions_in(pieces) == []
+
+
 def test_the_stages_show_the_pieces_of_fractions() -> None:
     stages = show_steps(draw_page()[0], (*LINES[:-1], "fractions"))
     assert [(s.step, s.note) for s in stages[1:]] == [

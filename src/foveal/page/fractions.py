@@ -17,6 +17,8 @@ from foveal.page.boxes import Box, Boxes, bounds, connected, overlap, sides
 _LEVEL: Final = 0.2
 _BAR_GAP: Final = 0.5
 _SHORTEST_BAR: Final = 0.5
+# A stray line that is nearly level leaves thinner ones.
+_THINNEST_BAR: Final = 0.03
 # A part may begin within the bar, where that is askew, and ends no further away.
 _SLACK: Final = 0.3
 _REACH: Final = 0.8
@@ -34,10 +36,17 @@ _LEAST_SIGN: Final = 0.3
 # Digits reach over the ends of a bar by less.
 _OVERHANG: Final = 0.25
 
+# From the bar to the far side of the highest glyph.
+_HIGHEST_ROW: Final = 2.0
+# Between the gaps above and below a bar.
+_LOPSIDED: Final = 0.5
+
 # Of its width: a bar rises less, where the page is askew.
 _RISE: Final = 0.06
 # The longest are looked at, so that the time is bounded.
 _MOST_BARS: Final = 200
+# Of one bar.
+_MOST_BITS: Final = 8
 
 
 @final
@@ -68,17 +77,20 @@ def find_fractions(
         bars: Flat boxes: the bars of fractions or bits of them, minus signs, underlines.
         height: Height of a usual glyph, in pixels.
     """
-    found = []
-    sure = glyphs[is_sure]
-    for bits in _whole_bars(bars, height):
-        bar = _without_signs(bits, sure, height)
-        above, below = _stacked(ink, bar, height)
-        if not (above.any() and below.any()) or _goes_on(sure, bar, height):
-            continue
-        parts = bounds(ink[above | below])
-        members = np.flatnonzero(_is_part(glyphs, bar, height))
-        if len(members) and _is_high(parts, bar, height):
-            found.append(Fraction(bar, members, bounds(np.asarray([parts, bar]))))
+    found: list[Fraction] = []
+    left = _level_bits(bars, height)
+    while left:
+        bits = left.pop()
+        tried = [
+            (_misfit(run, fraction, glyphs, height), fraction)
+            for run in _runs(bits)
+            if (fraction := _fraction(run, glyphs, is_sure, ink, height)) is not None
+        ]
+        if tried:
+            best = min(tried, key=lambda one: one[0])[1]
+            found.append(best)
+            # Another one may stand beside it, with a sign between them that is a bar too.
+            left += [bits[bits[:, 2] <= best.bar[0]], bits[bits[:, 0] >= best.bar[2]]]
     return found
 
 
@@ -118,14 +130,17 @@ def _holds(line: Box, bar: Box) -> bool:
 def _widest(fractions: Sequence[Fraction]) -> list[Fraction]:
     """Return the fractions that stand beside each other, from left to right."""
     kept: list[Fraction] = []
-    for fraction in sorted(fractions, key=lambda fraction: fraction.box[0] - fraction.box[2]):
+    for fraction in sorted(fractions, key=lambda fraction: fraction.bar[0] - fraction.bar[2]):
         if all(fraction.box[0] >= k.box[2] or fraction.box[2] <= k.box[0] for k in kept):
             kept.append(fraction)
     return sorted(kept, key=lambda fraction: fraction.box)
 
 
 def _edges(fraction: Fraction, ink: Boxes, height: float, left: int, right: int) -> tuple[int, int]:
-    """Return where to cut left and right of a fraction: halfway to the signs beside it."""
+    """Return where to cut left and right of a fraction: halfway to the signs beside it, if near.
+
+    A sign that hangs together with a stray line is not seen, and must not be cut in two.
+    """
     box, bar = fraction.box, fraction.bar
     level = ink[(ink[:, 1] < box[3]) & (ink[:, 3] > box[1])]
     signs = level[np.maximum(*sides(level)) >= _LEAST_SIGN * height]
@@ -134,8 +149,9 @@ def _edges(fraction: Fraction, ink: Boxes, height: float, left: int, right: int)
     # What reaches far beyond the bar is the end of a stray line.
     start = max(box[0], bar[0] - round(_OVERHANG * height))
     end = min(box[2], bar[2] + round(_OVERHANG * height))
-    start = int(before.max() + start) // 2 if len(before) else left
-    end = int(after.min() + end) // 2 if len(after) else right
+    spare = round(_OVERHANG * height)
+    start = max(int(before.max() + start) // 2, start - spare) if len(before) else left
+    end = min(int(after.min() + end) // 2, end + spare) if len(after) else right
     return min(max(left, start), bar[0]), max(min(right, end), bar[2])
 
 
@@ -158,8 +174,8 @@ def _within(boxes: Boxes, box: Box) -> Boxes:
     return within
 
 
-def _whole_bars(bars: Boxes, height: float) -> list[Boxes]:
-    """Gather the bits of each bar, which strays cut into several; the longest are tried first.
+def _level_bits(bars: Boxes, height: float) -> list[Boxes]:
+    """Gather what may be bits of one bar, which strays cut into several, from left to right.
 
     Bits are level with the longest one: others may be those of a stray line, which rises.
     """
@@ -168,7 +184,7 @@ def _whole_bars(bars: Boxes, height: float) -> list[Boxes]:
     middles = (bars[:, 1] + bars[:, 3]) / 2
     close = overlap(bars, bars, 0) >= -_BAR_GAP * height
     left = np.ones(len(bars), np.bool_)
-    whole = []
+    gathered = []
     for first in range(len(bars)):
         if not left[first]:
             continue
@@ -176,23 +192,90 @@ def _whole_bars(bars: Boxes, height: float) -> list[Boxes]:
         chains = connected(close[np.ix_(level, level)])
         chain = level[next(places for places in chains if first in level[places])]
         left[chain] = False
-        bits = bars[chain]
-        x0, y0, x1, y1 = bounds(bits)
-        thickness = int(sides(bits)[1].max())
-        if x1 - x0 >= _SHORTEST_BAR * height and y1 - y0 <= thickness + _RISE * (x1 - x0):
-            whole.append(bits)
-    return whole
+        bits = bars[chain[:_MOST_BITS]]
+        gathered.append(bits[np.lexsort((bits[:, 2], bits[:, 0]))])
+    return gathered
 
 
-def _without_signs(bits: Boxes, glyphs: Boxes, height: float) -> Box:
-    """Return the bar without the minus signs beside the fraction, which are level with it."""
-    whole = bounds(bits)
-    stacked = glyphs[_is_part(glyphs, whole, height)]
-    middles = (stacked[:, 0] + stacked[:, 2]) / 2
-    # Nothing stands above or below a sign.
-    under = (bits[:, None, 0] <= middles) & (middles <= bits[:, None, 2])
-    own = bits[under.any(axis=1)]
-    return bounds(own) if len(own) else whole
+def _runs(bits: Boxes) -> list[Boxes]:
+    """Return the bits that may be a bar together: neighbours, the minus beside a bar or not."""
+    ends = range(1, len(bits) + 1)
+    return [bits[start:end] for end in ends for start in range(end)]
+
+
+def _fraction(
+    bits: Boxes, glyphs: Boxes, is_sure: NDArray[np.bool_], ink: Boxes, height: float
+) -> Fraction | None:
+    """Return the fraction whose bar these bits are, if it is one."""
+    x0, y0, x1, y1 = bounds(bits)
+    thickness = int(sides(bits)[1].max())
+    if x1 - x0 < _SHORTEST_BAR * height or y1 - y0 > thickness + _RISE * (x1 - x0):
+        return None
+    if y1 - y0 < _THINNEST_BAR * height:
+        return None
+    bar = _without_signs((x0, y0, x1, y1), glyphs, height)
+    above, below = _stacked(ink, bar, height)
+    if not (above.any() and below.any()) or _goes_on(glyphs[is_sure], bar, height):
+        return None
+    if _is_lopsided(ink[above], ink[below], bar, height):
+        return None
+    over, under = _rows(glyphs, bar, height)
+    if not (over.any() or under.any()):
+        return None
+    parts = bounds(np.vstack([ink[above | below], glyphs[over | under]]))
+    if not _is_high(parts, bar, height):
+        return None
+    members = np.flatnonzero(over | under)
+    return Fraction(bar, members, bounds(np.asarray([parts, bar])))
+
+
+def _without_signs(bar: Box, glyphs: Boxes, height: float) -> Box:
+    """Return the bar without its ends that are strokes of the signs beside the fraction."""
+    x0, y0, x1, y1 = bar
+    signs = glyphs[_is_over(glyphs, bar, height)]
+    first = signs[(signs[:, 0] <= x0) & (signs[:, 2] > x0) & (signs[:, 2] <= x0 + _NEAR * height)]
+    last = signs[(signs[:, 2] >= x1) & (signs[:, 0] < x1) & (signs[:, 0] >= x1 - _NEAR * height)]
+    x0 = max([x0, *first[:, 2].tolist()])
+    x1 = min([x1, *last[:, 0].tolist()])
+    return (x0, y0, x1, y1) if x0 < x1 else bar
+
+
+def _misfit(bits: Boxes, fraction: Fraction, glyphs: Boxes, height: float) -> int:
+    """Return by how many pixels a bar is longer or shorter than what stands above and below it.
+
+    Gaps between its bits count too.
+    """
+    x0, _, x1, _ = fraction.bar
+    stacked = np.union1d(fraction.members, np.flatnonzero(_beyond(glyphs, fraction.bar, height)))
+    left, _, right, _ = bounds(glyphs[stacked])
+    reached = np.maximum.accumulate(bits[:, 2])
+    gaps = np.maximum(bits[1:, 0] - reached[:-1], 0).sum()
+    return abs(x0 - left) + abs(x1 - right) + int(gaps)
+
+
+def _rows(glyphs: Boxes, bar: Box, height: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which glyphs stand above a bar, and which below it.
+
+    The top of 流 is a piece by itself that ends far above the bar, but level with others.
+    """
+    rows = _stacked(glyphs, bar, height)
+    middles = (glyphs[:, 0] + glyphs[:, 2]) / 2
+    inside = (middles >= bar[0]) & (middles <= bar[2])
+    inside &= glyphs[:, 1] >= bar[1] - _HIGHEST_ROW * height
+    inside &= glyphs[:, 3] <= bar[3] + _HIGHEST_ROW * height
+    for row, is_on_side in zip(rows, (glyphs[:, 3] <= bar[1], glyphs[:, 1] >= bar[3]), strict=True):
+        count = 0
+        while row.sum() > count:
+            count = int(row.sum())
+            _, top, _, bottom = bounds(glyphs[row])
+            row |= inside & is_on_side & (glyphs[:, 3] > top) & (glyphs[:, 1] < bottom)
+    return rows
+
+
+def _is_lopsided(over: Boxes, under: Boxes, bar: Box, height: float) -> bool:
+    """Return whether one row is much closer to the bar: it is the foot of 之, or an underline."""
+    rise, fall = bar[1] - int(over[:, 3].max()), int(under[:, 1].min()) - bar[3]
+    return abs(rise - fall) > _LOPSIDED * height
 
 
 def _stacked(boxes: Boxes, bar: Box, height: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -216,11 +299,22 @@ def _is_part(boxes: Boxes, bar: Box, height: float) -> NDArray[np.bool_]:
 
 def _goes_on(glyphs: Boxes, bar: Box, height: float) -> bool:
     """Return whether what stands above or below a bar goes on beside it: an underlined line."""
+    return bool((_beyond(glyphs, bar, height) & (sides(glyphs)[1] >= _WHOLE * height)).any())
+
+
+def _beyond(glyphs: Boxes, bar: Box, height: float) -> NDArray[np.bool_]:
+    """Return which glyphs are in a row above or below a bar, but beyond its ends."""
     wide = (bar[0] - round(_NEAR * height), bar[1], bar[2] + round(_NEAR * height), bar[3])
     beside = _is_part(glyphs, wide, height) & ~_is_part(glyphs, bar, height)
-    # A sign beside a fraction reaches over the level of its bar on both sides.
-    over = np.minimum(bar[1] - glyphs[:, 1], glyphs[:, 3] - bar[3]) >= _LEAST_OVER * height
-    return bool((beside & ~over & (sides(glyphs)[1] >= _WHOLE * height)).any())
+    beyond: NDArray[np.bool_] = beside & ~_is_over(glyphs, bar, height)
+    return beyond
+
+
+def _is_over(glyphs: Boxes, bar: Box, height: float) -> NDArray[np.bool_]:
+    """Return which glyphs reach over the level of a bar on both sides: signs beside a fraction."""
+    reach = np.minimum(bar[1] - glyphs[:, 1], glyphs[:, 3] - bar[3])
+    is_over: NDArray[np.bool_] = reach >= _LEAST_OVER * height
+    return is_over
 
 
 def _is_high(parts: Box, bar: Box, height: float) -> bool:
