@@ -256,12 +256,35 @@ def test_what_is_kept_of_fine_tuning_is_one_for_all_folds(photos: Path, tmp_path
         strategy="staged",
         epochs=1,
         lr=0.5,
-        overrides=(*SMALL, *options),
+        overrides=(*SMALL, *options, "train.head_is_enough=2"),
     )
     log = (run_of(trained) / "train.log").read_text()
     # At this rate fine-tuning spoils what the head had learnt.
     assert "fine-tuning: kept are the weights 0 % of the way" in log
     assert trained.metrics["accuracy"] > 0.7
+
+
+@pytest.mark.parametrize(("enough", "is_fine_tuned"), [(0.4, False), (1.1, True)])
+def test_the_head_of_the_first_fold_decides_whether_all_are_fine_tuned(
+    photos: Path, tmp_path: Path, enough: float, is_fine_tuned: bool
+) -> None:
+    options = ("train.head_epochs=5", f"train.head_is_enough={enough}")
+    trained = foveal.train(
+        photos,
+        out=tmp_path,
+        folds=FOLDS,
+        strategy="staged",
+        epochs=1,
+        overrides=(*SMALL, *options),
+    )
+    run = run_of(trained)
+    results = [run / "results.csv", *sorted(run.glob("folds/*/results.csv"))]
+    assert len(results) == FOLDS + 1
+    for path in results:
+        assert (",full," in path.read_text()) == is_fine_tuned
+    log = (run / "train.log").read_text()
+    assert ("no network is fine-tuned" in log) != is_fine_tuned
+    assert trained.metrics["accuracy"] > 0.5
 
 
 def test_tiled_pictures_are_trained_in_folds(tmp_path: Path) -> None:

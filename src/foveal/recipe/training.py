@@ -201,7 +201,7 @@ class TrainOptions:
         float,
         About(
             "With `staged`: skip fine-tuning when the head alone reaches this value of the "
-            "primary metric on validation; above 1 never skips.",
+            "primary metric on validation (with folds: on the first one); above 1 never skips.",
             gt=0,
         ),
     ] = 0.97

@@ -137,11 +137,11 @@ class RunState:
         group = self.optimizer.param_groups[0]
         return float(group["lr"]) / float(group["factor"])
 
-    def is_good_enough(self, skip_from: float | None) -> bool:
+    def is_good_enough(self, skip_from: float | None, metric: str) -> bool:
         """Return whether a stage that has not begun need not: the metric is high enough already."""
         if skip_from is None or self.best is None or self.pace is not None:
             return False
-        return self.best.score[0] >= skip_from
+        return self.best.metrics.get(metric, -math.inf) >= skip_from
 
     def judge(self, metrics: dict[str, float], metric: str) -> bool:
         """Take in a validation; return whether the weights are the best so far.

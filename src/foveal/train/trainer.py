@@ -166,7 +166,7 @@ class Trainer:
     def run_stage(self, session: Session, stage: Stage) -> None:
         """Run epochs until the stage has no steps, no patience or no time left."""
         state = session.state
-        if state.is_good_enough(stage.skip_from):
+        if state.is_good_enough(stage.skip_from, session.metric):
             logger.info(
                 "stage %s skipped: the metric is already at least %s", stage.name, stage.skip_from
             )

@@ -42,6 +42,7 @@ class Fit:
         listens: Is called with what asks the fit to stop: after its step, or with
             `after_epoch=True` after its epoch.
         budget_s: Time limit in place of the recipe's, for one of several fits of a run.
+        fine_tunes: Whether a staged training goes on after the head; None decides it by the metric.
     """
 
     run: RunDirectory
@@ -51,6 +52,7 @@ class Fit:
     group: Group
     listens: Callable[[Callable[..., None]], None]
     budget_s: float | None = None
+    fine_tunes: bool | None = None
 
     @keeping_memory()
     def __call__(
@@ -68,7 +70,15 @@ class Fit:
         training = get_training(recipe.task)(task)
         network = network_of(prepared)
         planner = Planner(
-            prepared, units, network, training, self.run, device, progress, self.group
+            prepared,
+            units,
+            network,
+            training,
+            self.run,
+            device,
+            progress,
+            self.group,
+            fine_tunes=self.fine_tunes,
         )
         plan = planner.plan(self.extensions)
         callbacks: list[Callback] = [*planner.listeners]

@@ -113,11 +113,16 @@ class FoldTrainings:
         folds: list[TrainedFold] = []
         results: list[FitResult] = []
         losses: list[dict[float, float]] = []
+        # Asked of the first fold, since all networks are to be made in the same way.
+        fine_tunes: bool | None = None
         for number in range(self._folds):
             prepared = self._prepared.fold(number)
             units = Units(prepared)
             title = f"fold {number + 1} of {self._folds}"
-            network, result = self._fit(prepared, units, self._run.fold(number + 1), title)
+            run = self._run.fold(number + 1)
+            network, result = self._fit(prepared, units, run, title, fine_tunes=fine_tunes)
+            if fine_tunes is None:
+                fine_tunes = _is_fine_tuned(prepared, result)
             metric = prepared.task.epoch_metric
             logger.info(
                 "%s: %s %s on %d pictures",
@@ -134,7 +139,9 @@ class FoldTrainings:
         for fold, result in zip(folds, results, strict=True):
             _blend(fold.network, result, share)
         units = Units(self._prepared)
-        network, result = self._fit(self._prepared, units, self._run, "all pictures")
+        network, result = self._fit(
+            self._prepared, units, self._run, "all pictures", fine_tunes=fine_tunes
+        )
         _blend(network, result, share)
         answers = CrossValidation(self._prepared, units, folds, self._run, self._progress)
         return network, result, answers
@@ -147,7 +154,13 @@ class FoldTrainings:
         planner.keep_features()
 
     def _fit(
-        self, prepared: Prepared, units: Units, run: RunDirectory, title: str
+        self,
+        prepared: Prepared,
+        units: Units,
+        run: RunDirectory,
+        title: str,
+        *,
+        fine_tunes: bool | None,
     ) -> tuple[Network, FitResult]:
         networks = self._folds + 1
         budget_s = prepared.recipe.train.budget_s
@@ -161,6 +174,7 @@ class FoldTrainings:
             Group(),
             lambda stop: self._progress.when_asked_to_stop(partial(stop, after_epoch=True)),
             budget_s=None if budget_s is None else budget_s / networks,
+            fine_tunes=fine_tunes,
         )
         network, result = fit(prepared, units, Titled(self._progress, title))
         if result.stopped in ("interrupted", "asked"):
@@ -193,6 +207,17 @@ class FoldTrainings:
         training = get_training(recipe.task)(prepared.task)
         device = choose_device(recipe.train.device)
         return Planner(prepared, units, network, training, self._run, device, progress)
+
+
+def _is_fine_tuned(prepared: Prepared, result: FitResult) -> bool:
+    """Return whether a fold was trained beyond its head, where that is a question."""
+    is_fine_tuned = any(record.stage == "full" for record in result.history)
+    if prepared.recipe.train.strategy == "staged" and not is_fine_tuned:
+        logger.info(
+            "the head alone is good enough on the first fold (train.head_is_enough): no network "
+            "is fine-tuned"
+        )
+    return is_fine_tuned
 
 
 def _blend(network: Network, result: FitResult, share: float) -> None:

@@ -73,6 +73,7 @@ class Planner:
         device: Device to train on.
         progress: Told of the caching of activations.
         group: The processes that train together.
+        fine_tunes: Whether a staged training goes on after the head; None decides it by the metric.
     """
 
     def __init__(
@@ -85,6 +86,8 @@ class Planner:
         device: torch.device,
         progress: Progress,
         group: Group | None = None,
+        *,
+        fine_tunes: bool | None = None,
     ) -> None:
         group = group or Group()
         self._group = group
@@ -97,6 +100,7 @@ class Planner:
         precision = choose_precision(options.precision, device)
         self._setting = TrainSetup(training, options, device, precision, group)
         self._options: TrainOptions = options
+        self._fine_tunes = fine_tunes
         self._endless: list[EndlessLoader] = []
         self._watched = WatchedPictures(prepared, units.validation_windows, run, group)
 
@@ -110,7 +114,7 @@ class Planner:
         stages: list[Stage] = []
         if options.strategy in ("frozen", "staged"):
             stages.append(self._head_stage("head", options.head_epochs, options.head_lr))
-        if options.strategy != "frozen":
+        if options.strategy != "frozen" and self._fine_tunes is not False:
             stages.append(self._full_stage("full", options.epochs, options.lr))
         for number, epochs in enumerate(extensions, 1):
             name = "more" if number == 1 else f"more{number}"
@@ -172,10 +176,8 @@ class Planner:
             )
             self._endless.append(endless)
             loader = endless
-        skip_from = self._options.head_is_enough if name == "full" and self._is_staged else None
-        if self._options.folds is not None:
-            # One fold alone does not decide; the weights are blended with those of the head.
-            skip_from = None
+        may_skip = name == "full" and self._is_staged and self._fine_tunes is None
+        skip_from = self._options.head_is_enough if may_skip else None
         return Stage(
             name,
             loader,

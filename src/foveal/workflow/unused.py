@@ -85,8 +85,6 @@ def _unread(recipe: Recipe, source: Source) -> Iterator[tuple[str, str]]:
             yield key, f"the head is not trained separately (train.strategy = {strategy})"
     if train.folds is not None:
         yield "split.val_share", "each fold is validated on in turn (train.folds)"
-        if strategy == "staged":
-            yield "train.head_is_enough", "every fold is fine-tuned (train.folds)"
     if strategy != "staged":
         for key in ("train.head_is_enough", "train.blend"):
             yield key, f"the head is not trained before the rest (train.strategy = {strategy})"
