@@ -78,7 +78,7 @@ SETS = (
 def main() -> None:
     """Measure the chosen sets and report each."""
     arguments = parse_arguments()
-    peer = Other(arguments.fastai_python, ("fastai", "timm"))
+    peer = Other(arguments.fastai_python, ("fastai",))
     peer.check()
     for one in SETS:
         if arguments.set in (None, one.name):
@@ -90,7 +90,7 @@ def parse_arguments() -> argparse.Namespace:
     made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add_out(made)
     made.add_argument(
-        "--fastai-python", type=Path, required=True, help="interpreter of an environment with it"
+        "--fastai-python", type=Path, required=True, help="of an environment with fastai and timm"
     )
     made.add_argument("--data", type=Path, default=None, help="folder of the sets of pictures")
     made.add_argument("--set", default=None, choices=[one.name for one in SETS])

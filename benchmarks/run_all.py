@@ -35,6 +35,7 @@ SCRIPTS = (
     "keras_throughput",
     "training_step",
     "fine_tuning",
+    "fastai_accuracy",
     "letters",
     "laptop_phone",
     "transfer",
@@ -63,6 +64,7 @@ SCRIPTS = (
 NEEDS = {
     "keras_throughput": (("--keras-python", "keras_python"),),
     "fine_tuning": (("--keras-python", "keras_python"), ("--fastai-python", "fastai_python")),
+    "fastai_accuracy": (("--fastai-python", "fastai_python"),),
     "reader_throughput": (("--tf-python", "keras_python"),),
     "nnunet": (("--nnunet-python", "nnunet_python"),),
     "ddddocr_compare": (("--ddddocr-python", "ddddocr_python"), ("--bundle", "reader")),
