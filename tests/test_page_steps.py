@@ -471,6 +471,20 @@ def test_a_level_stray_line_does_not_lengthen_the_bar() -> None:
     assert is_around(ends, bar)
 
 
+def test_a_plus_sign_that_touches_the_bar_is_not_part_of_it() -> None:
+    image = PILImage.new("RGB", (900, 300), (255, 255, 255))
+    pen = ImageDraw.Draw(image)
+    bar = draw_fraction(image, 200)
+    # The sign hangs together with the bar, by its level stroke.
+    pen.rectangle((360, 138, 400, 142), fill=(0, 0, 0))
+    pen.rectangle((372, 130, 400, 150), fill=(0, 0, 0))
+    pen.rectangle((378, 118, 383, 162), fill=(0, 0, 0))
+    draw_text(image, "8", 460, 95, 70, (0, 0, 0))
+    _, pieces = drawn_in_rows(np.asarray(image), LINES)
+    (ends,) = fractions_in(pieces)
+    assert is_around(ends, bar, beyond=25)
+
+
 def test_fractions_with_nothing_but_a_minus_sign_between_them_are_two() -> None:
     image = PILImage.new("RGB", (900, 300), (255, 255, 255))
     bars = [draw_fraction(image, 100), draw_fraction(image, 340)]
