@@ -17,13 +17,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from torchvision_operators import declare_operators
 
-# torchvision may be built for another torch, as on a machine without a GPU: its operators, which
-# the tutorial does not need, must then at least be declared.
-operators = torch.library.Library("torchvision", "FRAGMENT")
-for name in ("nms", "qnms"):
-    if not hasattr(torch.ops.torchvision, name):
-        operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+# The tutorial needs none of them.
+operators = declare_operators()
 
 warnings.filterwarnings("ignore")
 

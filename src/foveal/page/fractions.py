@@ -146,10 +146,10 @@ def _edges(fraction: Fraction, ink: Boxes, height: float, left: int, right: int)
     signs = level[np.maximum(*sides(level)) >= _LEAST_SIGN * height]
     middles = (signs[:, 0] + signs[:, 2]) / 2
     before, after = signs[middles < bar[0], 2], signs[middles > bar[2], 0]
-    # What reaches far beyond the bar is the end of a stray line.
-    start = max(box[0], bar[0] - round(_OVERHANG * height))
-    end = min(box[2], bar[2] + round(_OVERHANG * height))
     spare = round(_OVERHANG * height)
+    # What reaches far beyond the bar is the end of a stray line.
+    start = max(box[0], bar[0] - spare)
+    end = min(box[2], bar[2] + spare)
     start = max(int(before.max() + start) // 2, start - spare) if len(before) else left
     end = min(int(after.min() + end) // 2, end + spare) if len(after) else right
     return min(max(left, start), bar[0]), max(min(right, end), bar[2])
