@@ -270,6 +270,62 @@ def test_floating_point_pixels_are_refused_with_advice() -> None:
     assert "save as PNG" in str(caught.value.hint)
 
 
+def tiff(samples: int, bits: int, *, kind: int = 1, compression: int = 1, black: int = 1) -> bytes:
+    """Return a TIFF of two pairs of a lowest and a highest value, of any layout of tags."""
+    pixels = 2 * (bytes(samples * bits // 8) + b"\xff" * (samples * bits // 8))
+    tags = {
+        256: [2], 257: [2], 258: [bits] * samples, 259: [compression], 262: [black],
+        273: [0], 277: [samples], 278: [2], 279: [len(pixels)], 339: [kind] * samples,
+    }  # fmt: skip
+    after = 8 + 2 + 12 * len(tags) + 4
+    tail = struct.pack(f"<{samples}H", *tags[258]) + struct.pack(f"<{samples}H", *tags[339])
+    tags[273] = [after + len(tail)]
+    entries = b""
+    for tag, values in tags.items():
+        if len(values) > 2:
+            value = struct.pack("<I", after + (2 * samples if tag == 339 else 0))
+        else:
+            value = struct.pack(f"<{len(values)}H", *values).ljust(4, b"\0")
+        entries += struct.pack("<HHI", tag, 3, len(values)) + value
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    return head + entries + bytes(4) + tail + pixels
+
+
+@pytest.mark.parametrize(
+    ("data", "words", "advice"),
+    [
+        (tiff(1, 16, kind=3), "Floating-point", "scale the values to 0-255"),
+        (tiff(3, 32, kind=3, black=2), "Floating-point", "scale the values to 0-255"),
+        (tiff(1, 64, kind=3), "Floating-point", "scale the values to 0-255"),
+        (tiff(1, 64, kind=6), "Floating-point", "scale the values to 0-255"),
+        (tiff(1, 64), "more than 16 bits", "scale the values to 0-65535"),
+        (tiff(5, 8), "has 5 channels", "save the channels that matter as RGB"),
+        (tiff(1, 8, compression=34_887), "method 34887", "save it as PNG"),
+        (tiff(1, 24), "more than 16 bits", "scale the values"),
+        (tiff(2, 12), "pixels of 12 bits", "8- or 16-bit PNG"),
+    ],
+)
+def test_a_tiff_that_pillow_does_not_know_is_refused_with_advice(
+    data: bytes, words: str, advice: str
+) -> None:
+    with pytest.raises(ImageFormatError, match=words) as caught:
+        decode(data, LIMITS)
+    assert advice in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("band_pixels", [2, 4])
+def test_a_tiff_in_which_0_is_white_is_not_a_negative(
+    bits: int, band_pixels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tiff(1, bits, black=0)
+    # Large pictures are converted in bands.
+    monkeypatch.setattr(decode_module, "_BAND_PIXELS", band_pixels)
+    assert decode(data, LIMITS).pixels[:, :, 0].tolist() == [[255, 0], [255, 0]]
+    with PILImage.open(io.BytesIO(data)) as image:
+        assert np.asarray(to_rgb(image))[:, :, 0].tolist() == [[255, 0], [255, 0]]
+
+
 def test_integers_of_more_than_16_bits_are_refused() -> None:
     with pytest.raises(ImageFormatError, match="more than 16 bits"):
         decode(saved(row([0, 70_000], np.int32), "TIFF"), LIMITS)

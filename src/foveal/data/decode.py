@@ -21,6 +21,8 @@ from foveal.data.bounds import check_cost, essential
 from foveal.data.exif import swaps_sides, turn_upright
 from foveal.data.headers import Format, ImageHeader, read_header
 from foveal.data.limits import DEFAULT_LIMITS, DecodeLimits
+from foveal.data.tiff.directory import read_directory
+from foveal.data.tiff.unsupported import FLOATING_POINT, MORE_THAN_16_BITS, why_unsupported
 from foveal.errors import (
     ImageError,
     ImageFormatError,
@@ -75,6 +77,8 @@ PLUGINS: dict[Format, Opener] = {
 _SIXTEEN_TO_EIGHT = 257
 # Copies of a whole picture in other modes would take several times its memory.
 _BAND_PIXELS = 1 << 20
+# The tag PhotometricInterpretation of a TIFF, and its value where 0 is white.
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _DEEP_GREY = frozenset(("I;16", "I;16B", "I;16L", "I;16N", "I"))
 
 
@@ -173,9 +177,17 @@ def open_with_pillow(data: bytes, header: ImageHeader, limits: DecodeLimits) -> 
 
     Raises:
         ImageTooLargeError: If its first frame is larger than its header says.
-        ImageFormatError: If the package for its format is not installed.
+        ImageFormatError: If the package for its format is not installed, or has no pixels like
+            its own.
     """
-    image = plugin(header.format)(io.BytesIO(essential(data, header)))
+    opener = plugin(header.format)
+    try:
+        image = opener(io.BytesIO(essential(data, header)))
+    except (SyntaxError, KeyError) as error:
+        refusal = why_unsupported(read_directory(data)) if header.format == "TIFF" else None
+        if refusal is None:
+            raise
+        raise refusal from error
     # A GIF's frame may be larger than the canvas that its header states.
     limits.check_size(image.height, image.width)
     return image
@@ -186,11 +198,12 @@ def _to_pixels(image: PILImage.Image) -> NDArray[np.uint8]:
     rows = max(1, _BAND_PIXELS // image.width)
     if rows >= image.height:
         return np.array(to_rgb(image))
+    is_negative = _is_deep_negative(image)
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, rows):
         band = image.crop((0, top, image.width, min(top + rows, image.height)))
         pixels[top : top + rows] = np.asarray(to_rgb(band))
-    return pixels
+    return 255 - pixels if is_negative else pixels
 
 
 def plugin(kind: Format) -> Opener:
@@ -227,10 +240,7 @@ def to_rgb(image: PILImage.Image) -> PILImage.Image:
     if image.mode in _DEEP_GREY:
         return _deep_grey_to_rgb(image)
     if image.mode == "F":
-        raise ImageFormatError(
-            "Floating-point pixels have no defined white level. Expected 8- or 16-bit integers.",
-            hint="scale the values to 0-255 and save as PNG",
-        )
+        raise ImageFormatError(FLOATING_POINT[0], hint=FLOATING_POINT[1])
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         ground = PILImage.new("RGB", image.size, (255, 255, 255))
@@ -242,16 +252,20 @@ def to_rgb(image: PILImage.Image) -> PILImage.Image:
 def _deep_grey_to_rgb(image: PILImage.Image) -> PILImage.Image:
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65_535:
-        raise ImageFormatError(
-            "Integers of more than 16 bits have no defined white level. "
-            "Expected 8- or 16-bit pixels.",
-            hint="scale the values to 0-65535 and save as 16-bit PNG",
-        )
+        raise ImageFormatError(MORE_THAN_16_BITS[0], hint=MORE_THAN_16_BITS[1])
     grey = ((values + _SIXTEEN_TO_EIGHT // 2) // _SIXTEEN_TO_EIGHT).astype(np.uint8)
+    if _is_deep_negative(image):
+        grey = 255 - grey
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey[values == transparent] = 255
     return PILImage.fromarray(grey).convert("RGB")
+
+
+def _is_deep_negative(image: PILImage.Image) -> bool:
+    """Return whether 0 is white: Pillow inverts such a TIFF of 8 bits, but not of 16."""
+    tags = getattr(image, "tag_v2", {})
+    return image.mode in _DEEP_GREY and tags.get(_PHOTOMETRIC, 1) == _WHITE_IS_ZERO
 
 
 def decode_array(values: NDArray[np.uint8], limits: DecodeLimits) -> Picture:

@@ -22,7 +22,10 @@ _BYTES |= {16: 8, 17: 8, 18: 8}
 _INTEGERS = {3: "H", 4: "I", 16: "Q"}
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
 _STRIPS, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 273, 322, 323, 324
-_WANTED = frozenset((_WIDTH, _HEIGHT, _ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT))
+_BITS, _COMPRESSION, _SAMPLES, _SAMPLE_FORMAT = 258, 259, 277, 339
+# What the standard says of a file that does not state it.
+_DEFAULTS = {_ORIENTATION: 1, _BITS: 1, _COMPRESSION: 1, _SAMPLES: 1, _SAMPLE_FORMAT: 1}
+_WANTED = frozenset((_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, *_DEFAULTS))
 
 
 @final
@@ -36,6 +39,10 @@ class Directory:
         orientation: 1-8, as EXIF numbers them.
         tile: (height, width) of its tiles, which may be larger than the picture; None for strips.
         parts: Number of strips or tiles.
+        samples: Values of a pixel.
+        bits: Size of the first of them.
+        sample_format: 1 unsigned, 2 signed, 3 floating point; others are rare.
+        compression: As TIFF numbers the methods.
     """
 
     height: int
@@ -43,6 +50,10 @@ class Directory:
     orientation: int
     tile: tuple[int, int] | None
     parts: int
+    samples: int
+    bits: int
+    sample_format: int
+    compression: int
 
 
 def read_directory(data: bytes) -> Directory:
@@ -69,14 +80,18 @@ def read_directory(data: bytes) -> Directory:
             f"The TIFF picture has {count:,} entries in its directory. "
             f"Expected at most {_MAX_ENTRIES:,}."
         )
-    found, parts, total = {_ORIENTATION: 1}, 0, 0
+    found, parts, total = dict(_DEFAULTS), 0, 0
     head = struct.calcsize(entry)
     for _ in range(count):
         tag, kind, length = struct.unpack_from(entry, data, at)
         size = length * _BYTES.get(kind, 0)
         total += size if size > inline else 0
-        if tag in _WANTED and kind in _INTEGERS:
-            (found[tag],) = struct.unpack_from(order + _INTEGERS[kind], data, at + head)
+        if tag in _WANTED and kind in _INTEGERS and length:
+            # Several values that do not fit into the entry are elsewhere: those of the channels.
+            first = at + head
+            if size > inline:
+                (first,) = struct.unpack_from(order + ("I" if inline == 4 else "Q"), data, first)
+            (found[tag],) = struct.unpack_from(order + _INTEGERS[kind], data, first)
         elif tag in (_STRIPS, _TILES):
             parts = max(parts, length)
         at += head + inline
@@ -88,6 +103,10 @@ def read_directory(data: bytes) -> Directory:
         found[_ORIENTATION] if 1 <= found[_ORIENTATION] <= 8 else 1,
         tile if all(tile) else None,
         parts,
+        found[_SAMPLES],
+        found[_BITS],
+        found[_SAMPLE_FORMAT],
+        found[_COMPRESSION],
     )
 
 

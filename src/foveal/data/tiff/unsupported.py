@@ -1,0 +1,54 @@
+"""Say why Pillow has no pixels for a TIFF that is not damaged.
+
+Pillow knows the layouts of a table: of others it says "unknown pixel mode", or the mere number of
+the compression.
+"""
+
+from __future__ import annotations
+
+from foveal.data.tiff.directory import Directory
+from foveal.errors import ImageFormatError
+
+__all__ = ["FLOATING_POINT", "MORE_THAN_16_BITS", "why_unsupported"]
+
+FLOATING_POINT = (
+    "Floating-point pixels have no defined white level. Expected 8- or 16-bit integers.",
+    "scale the values to 0-255 and save as PNG",
+)
+MORE_THAN_16_BITS = (
+    "Integers of more than 16 bits have no defined white level. Expected 8- or 16-bit pixels.",
+    "scale the values to 0-65535 and save as 16-bit PNG",
+)
+"""Message and hint."""
+
+_INTEGER_FORMATS = (1, 2)
+_DEPTHS = (1, 2, 4, 8, 16)
+_MAX_CHANNELS = 4
+# Those that Pillow and libtiff have, by the names of tiff.h: none, the faxes' three, LZW, both of
+# JPEG, deflate twice, packbits, LZMA, Zstandard and WebP.
+_COMPRESSIONS = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32_946, 32_773, 34_925, 50_000, 50_001))
+
+
+def why_unsupported(found: Directory) -> ImageFormatError | None:
+    """Return the error for a TIFF that Pillow refused, or None if its layout is a common one."""
+    if found.sample_format not in _INTEGER_FORMATS:
+        message, hint = FLOATING_POINT
+    elif found.bits > max(_DEPTHS):
+        message, hint = MORE_THAN_16_BITS
+    elif found.compression not in _COMPRESSIONS:
+        message = (
+            f"The TIFF picture is compressed by method {found.compression}, which is not supported."
+        )
+        hint = "save it as PNG, or as TIFF with LZW or without compression"
+    elif found.samples > _MAX_CHANNELS:
+        message = (
+            f"The TIFF picture has {found.samples} channels. "
+            "Expected grey, RGB, or either with transparency."
+        )
+        hint = "save the channels that matter as RGB"
+    elif found.bits not in _DEPTHS:
+        message = f"The TIFF picture has pixels of {found.bits} bits. Expected 8 or 16."
+        hint = "save it as 8- or 16-bit PNG"
+    else:
+        return None
+    return ImageFormatError(message, hint=hint)
