@@ -113,6 +113,7 @@ def test_class_folders_get_each_picture_once(kept: Path, keep: Keep, tmp_path: P
     assert (data / merged.added[1]).read_bytes() == png(1)
     assert merged.added[1].startswith("train/square/")
     assert merged.added[4].startswith("train/ring/")
+    assert merged.new_classes == ("ring", "square")
     after = tree(data)
     assert before.items() <= after.items()
     lines = (data / ".foveal" / "corrections.jsonl").read_text().splitlines()
@@ -209,6 +210,20 @@ def test_masks_that_are_right_are_merged_with_the_sets_own_values(
     assert set(np.unique(np.asarray(PILImage.open(old / "masks" / Path(name).name)))) == {0, 7}
 
 
+@pytest.mark.parametrize("odd", ["\u540d" * 86, "__MACOSX", "a:b"])
+def test_a_class_that_cannot_be_a_folder_stops_the_merge_before_it_begins(
+    kept: Path, keep: Keep, tmp_path: Path, odd: str
+) -> None:
+    data = tmp_path / "data"
+    keep(png(1), SAID)
+    keep(png(2), replace(SAID, truth=(odd,)))
+    foveal.corrections(kept, accept="all")
+    with pytest.raises(DataError, match="of correction 2 cannot be the name of a folder") as caught:
+        foveal.corrections(kept, merge=data)
+    assert caught.value.hint == "use --accept 2 --label NAME"
+    assert not any(path.is_file() for path in data.rglob("*.png"))
+
+
 def test_what_cannot_be_is_said(kept: Path, keep: Keep, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no feedback"):
         foveal.corrections(kept)
@@ -251,8 +266,11 @@ def test_the_command_lists_accepts_and_merges(
     assert ran("--all", "--quiet") == "2 accepted\n"
     out = ran("--merge", str(tmp_path / "data"), "--quiet")
     assert out == f"2 pictures added to {tmp_path / 'data'}\n"
+    keep(png(3), SAID)
+    ran("--accept", "3", "--label", "sqare")
+    assert "the set had no pictures of 'sqare' before\n" in ran("--merge", str(tmp_path / "data"))
     said = json.loads(ran("--json"))
-    assert [one["state"] for one in said["corrections"]] == ["merged", "merged"]
+    assert [one["state"] for one in said["corrections"]] == ["merged", "merged", "merged"]
     assert run(["corrections", str(kept), "--merge", str(tmp_path / "data")]) == 0
     words = capsys.readouterr().err
     assert "nothing is accepted that was not merged before" in words

@@ -94,6 +94,19 @@ def test_others_fill_the_folder_too(tmp_path: Path) -> None:
     assert other.keep(b"d", WRONG) == (1, True)
 
 
+def test_unsure_pictures_leave_a_key_half_of_its_room(tmp_path: Path) -> None:
+    keeper = folder(tmp_path, Room(max_bytes=1000, max_count=100, max_per_key=4))
+    unsure, wrong = replace(UNSURE, by="key00001"), replace(WRONG, by="key00001")
+    for number in range(2):
+        keeper.keep(b"%d" % number, unsure)
+    with pytest.raises(FolderFull, match="from this key"):
+        keeper.keep(b"2", unsure)
+    for number in range(2):
+        assert keeper.keep(b"%d" % number, wrong)[1]
+    with pytest.raises(FolderFull, match="from this key"):
+        keeper.keep(b"2", wrong)
+
+
 def test_a_line_that_was_cut_off_is_not_feedback(tmp_path: Path) -> None:
     folder(tmp_path).keep(b"a", WRONG)
     with (tmp_path / "feedback.jsonl").open("ab") as file:

@@ -148,6 +148,9 @@ def _say_merged(merged: Merged, *, quiet: bool) -> None:
     if not (merged.added or merged.already or merged.conflicting):
         note("nothing is accepted that was not merged before", quiet=quiet)
         return
+    if merged.new_classes:
+        names = ", ".join(map(repr, merged.new_classes))
+        write(f"the set had no pictures of {names} before")
     if merged.already:
         write(f"{plural(len(merged.already), 'picture')} already there")
     for id, (name, label) in merged.conflicting.items():

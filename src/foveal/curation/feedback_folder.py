@@ -47,8 +47,8 @@ class Room:
         max_bytes: Bytes that all pictures and masks may take.
         max_count: Lines of the log.
         max_per_key: Lines that one API key may send.
-        unsure_share: Share of bytes and lines that pictures which nobody said anything about may
-            fill.
+        unsure_share: Share of bytes and lines, also of each key's, that pictures which nobody
+            said anything about may fill.
     """
 
     max_bytes: int
@@ -157,7 +157,7 @@ class FeedbackFolder:
         room, share = self._room, 1.0 if said.origin == "person" else self._room.unsure_share
         if tally.lines >= share * room.max_count or tally.bytes + stored > share * room.max_bytes:
             raise FolderFull("The server's limit on feedback has been reached.")
-        if said.by is not None and tally.by_key[said.by] >= room.max_per_key:
+        if said.by is not None and tally.by_key[said.by] >= share * room.max_per_key:
             raise FolderFull("The limit on feedback from this key has been reached.")
 
     def _write(self, name: str, content: bytes) -> None:

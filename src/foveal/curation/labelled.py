@@ -15,6 +15,7 @@ from PIL import Image as PILImage
 
 from foveal.atomic import write_atomic
 from foveal.curation.corrections import Correction
+from foveal.curation.names import is_folder_name
 from foveal.data.masks.values import MaskValues
 from foveal.data.readers.lines import read_lines
 from foveal.data.readers.rows import SEPARATOR, Row, columns_of, delimiter_of, read_rows
@@ -71,7 +72,7 @@ class ClassFolders(Labelled):
                 hint="use --merge NEW_FOLDER",
             )
         (name,) = label
-        if not name or name.startswith(".") or not _RESERVED.isdisjoint(name):
+        if not is_folder_name(name) or not _RESERVED.isdisjoint(name):
             raise DataError(
                 f"The class {name!r} of correction {one.id} cannot be the name of a folder.",
                 hint=f"use --accept {one.id} --label NAME",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import final
@@ -42,12 +42,15 @@ class Merged:
         already: Id → name of the picture that was there with the same label.
         conflicting: Id → the picture that was there with another label, and that label; nothing
             was changed.
+        new_classes: Classes of added pictures that no picture of the set had, sorted; none for a
+            new set. One of them may be a misspelt label.
     """
 
     into: Path
     added: dict[int, str]
     already: dict[int, str]
     conflicting: dict[int, tuple[str, tuple[str, ...]]]
+    new_classes: tuple[str, ...] = ()
 
     def to_json(self) -> JsonObject:
         """Return the fields as JSON values."""
@@ -59,6 +62,7 @@ class Merged:
                 str(id): {"image": name, "label": list(label)}
                 for id, (name, label) in self.conflicting.items()
             },
+            "new_classes": list(self.new_classes),
         }
 
 
@@ -89,6 +93,10 @@ def merge(corrections: Sequence[Correction], folder: Path, into: Path) -> Merged
         there = _known(into, samples, corrections, folder)
         noted = {str(line["sha256"]) for line in read_lines(provenance, _FORMAT)}
         for one in corrections:
+            # A class that cannot be a folder is refused before anything is added.
+            if one.feedback.sha256 not in there:
+                labelled.name(one.feedback.sha256, one, "")
+        for one in corrections:
             digest = one.feedback.sha256
             found = there.get(digest)
             if found is not None and not _says_the_same(found, one):
@@ -106,7 +114,11 @@ def merge(corrections: Sequence[Correction], folder: Path, into: Path) -> Merged
                 append_lines(file, [_provenance(one, name, folder)])
                 noted.add(digest)
     note_merged(folder, [*merged.added, *merged.already], into)
-    return merged
+    if target != "labels" or not samples:
+        return merged
+    known = {name for sample in samples for name in sample.raw or ()}
+    added = {name for one in corrections if one.id in merged.added for name in one.label or ()}
+    return replace(merged, new_classes=tuple(sorted(added - known)))
 
 
 def _line(value: JsonObject) -> JsonObject:

@@ -103,7 +103,9 @@ class Collector:
         for picture, answer in zip(pictures, answers, strict=True):
             if not isinstance(answer, Reply) or not answer.prediction.unsure:
                 continue
-            if self._waiting >= _MOST_WAITING or self._access.wait_for_feedback(caller):
+            if self._waiting >= _MOST_WAITING or self._access.wait_for_feedback(
+                caller, unsure=True
+            ):
                 continue
             said = said_of(served, answer.prediction, by=caller.key_id)
             self._waiting += 1

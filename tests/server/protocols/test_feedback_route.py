@@ -163,7 +163,10 @@ def test_new_classes_are_taken_where_that_was_asked_for(
     client = collecting(collect_new_labels=True)
     assert client.post("/feedback", files={"file": dark_png}, data={"label": name}).is_success
     assert kept_in(tmp_path)[0].said.truth == (name,)
-    for odd in ("../x", "a/b", ".hidden", "_x", " ", "a|b", "x" * 101, "<b>", "nul\x00"):
+    # Names of folders are counted in bytes, and some are passed over by readers.
+    too_long, passed_over = "\u540d" * 90, "__MACOSX"
+    odd_names = ("../x", "a/b", ".hidden", "_x", " ", "a|b", "x" * 101, "<b>", "nul\x00")
+    for odd in (*odd_names, too_long, passed_over, "Thumbs.db"):
         answer = client.post("/feedback", files={"file": dark_png}, data={"label": odd})
         assert answer.status_code == 400, odd
 
@@ -210,6 +213,41 @@ def test_a_client_that_sends_too_much_waits(
     # Who asks is not slowed down by it.
     assert client.post("/predict/tiny", content=dark_png).is_success
     assert len(kept_in(tmp_path)) == 2
+
+
+def test_unsure_pictures_do_not_use_up_what_people_may_say(
+    collecting: Callable[..., httpx.Client], tmp_path: Path, dark_png: bytes, grey_png: bytes
+) -> None:
+    client = collecting(collect_unsure=True, collect_rate="2/h")
+    # The ends differ, so each is another picture; only two an hour are kept.
+    for count in range(4):
+        assert client.post("/predict/tiny", content=grey_png + bytes(count)).json()["unsure"]
+    for right in ("1", "0"):
+        sent = client.post("/feedback", files={"file": dark_png}, data={"right": right})
+        assert sent.is_success, sent.text
+    origins = [one.said.origin for one in kept_in(tmp_path)]
+    assert sorted(origins) == ["person", "person", "unsure", "unsure"]
+
+
+def test_the_version_that_was_seen_is_named_as_the_answer_or_its_head_does(
+    collecting: Callable[..., httpx.Client], dark_png: bytes
+) -> None:
+    client = collecting()
+    seen = client.post("/predict/tiny", content=dark_png)
+    for version in (seen.json()["version"], seen.headers["x-model-version"]):
+        form = {"model": seen.json()["model"], "right": "true", "version": version}
+        assert client.post("/feedback", files={"file": dark_png}, data=form).is_success
+
+
+def test_an_answer_names_the_model_as_the_address_does(
+    collecting: Callable[..., httpx.Client], dark_png: bytes, predictor: Predictor
+) -> None:
+    assert predictor.bundle.name == "tiny"
+    client = collecting(models={"shapes": predictor})
+    answer = client.post("/predict/shapes", content=dark_png).json()
+    assert answer["model"] == "shapes"
+    form = {"model": answer["model"], "right": "true"}
+    assert client.post("/feedback", files={"file": dark_png}, data=form).is_success
 
 
 def test_a_full_folder_is_said(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import numpy as np
@@ -79,6 +80,27 @@ def test_what_the_canary_answers_is_compared_with_the_current_version(
         answer = httpx.post(f"{handle.url}/predict/tiny", content=dark_png, timeout=None)
         assert answer.headers["x-model-version"] == "2"
         until(lambda: values_of(handle.url, "foveal_agreement_sum") == {"canary": 1.0})
+
+
+@pytest.mark.parametrize(
+    "beside", [{"canary": Canary(1, 1.0)}, {"shadow": 1}], ids=["canary", "shadow"]
+)
+def test_a_version_that_was_promoted_is_not_compared_with_itself(
+    shelf: Shelf, dark_png: bytes, monkeypatch: pytest.MonkeyPatch, beside: dict[str, Any]
+) -> None:
+    with start_in_thread(offer_of(shelf, **beside), port=0) as handle:
+        again: list[object] = []
+
+        async def answer(*asked: object) -> None:
+            again.append(asked)
+
+        monkeypatch.setattr(handle._state.comparer, "_answer", answer)
+        for _ in range(2):
+            assert httpx.post(
+                f"{handle.url}/predict/tiny", content=dark_png, timeout=None
+            ).is_success
+        assert again == []
+        assert values_of(handle.url, "foveal_uncompared_pictures_total") == {}
 
 
 def test_nothing_is_compared_while_pictures_wait(

@@ -13,6 +13,7 @@ from drawing import brightness_model, tiny_manifest
 from foveal.bundle import Bundle
 from foveal.predict import Predictor
 from foveal.server import ServerHandle, start_in_thread
+from foveal.server.models.served import Served, Versions
 from foveal.server.telemetry.drift import WINDOW_S, AnswerCounts, DriftWatch
 from foveal.tasks.distribution import Distribution
 
@@ -52,6 +53,20 @@ def test_answers_of_one_kind_alarm_once_and_stand_in_the_metrics(
     assert 'foveal_drift_alarm{model="tiny",of="kinds",version="1"} 1.0' in metrics
     assert 'foveal_drift_alarm{model="tiny",of="confidences",version="1"} 0.0' in metrics
     assert caplog.text.count("tiny:1: the answers of the last hour differ from validation") == 1
+
+
+def test_the_alarm_of_a_version_ends_when_another_replaces_it(
+    handle: ServerHandle, known: Predictor, dark_png: bytes
+) -> None:
+    ask(handle, dark_png, 60)
+    state = handle._state
+    state.drift.look()
+    new = Served("tiny", 2, known, state.options)
+    state.models.put("tiny", Versions({2: new}, 2))
+    state.drift.look()
+    metrics = httpx.get(f"{handle.url}/metrics", timeout=None).text
+    assert 'foveal_drift_alarm{model="tiny",of="kinds",version="1"} 0.0' in metrics
+    assert 'foveal_drift_index{model="tiny",of="kinds",version="1"} 0.0' in metrics
 
 
 def test_answers_like_those_on_validation_are_no_alarm(

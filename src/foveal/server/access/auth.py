@@ -103,13 +103,18 @@ class Access:
             return self._options.audit_log
         return None if self._options.keys is None else audit_path(self._options.keys)
 
-    def wait_for_feedback(self, caller: Caller) -> float:
-        """Count one picture that a client wants to be kept; return the seconds to wait, 0 for none.
+    def wait_for_feedback(self, caller: Caller, *, unsure: bool = False) -> float:
+        """Count one picture that is to be kept; return the seconds to wait, 0 for none.
 
         Called on the event loop only.
+
+        Args:
+            caller: The client that sent it.
+            unsure: Whether it is kept because the model was unsure. These are counted apart: the
+                many that a client sends unasked must not use up what its users may say.
         """
         name = caller.key_id or _network(caller.address)
-        return self._feedback.enter(name, self._feedback_rate, None)
+        return self._feedback.enter(f"{name} unsure" if unsure else name, self._feedback_rate, None)
 
     def check_origin(self, request: Request) -> None:
         """Refuse requests from pages of other origins, even allowed ones."""

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from foveal.curation.feedback_folder import FolderFull
+from foveal.curation.names import is_folder_name
 from foveal.errors import FovealError
 from foveal.server.collector import Collector, right_mask, said_of
 from foveal.server.models.served import Served
@@ -97,10 +98,10 @@ def _served(state: ServerState, sent: Sent) -> Served:
         )
     name = sent.model or next(iter(models))
     served = models.request(name)
-    if sent.version is None or served.predictor.bundle.version == sent.version:
+    if sent.version is None or _is_version(served, sent.version):
         return served
     for other in models[name].loaded.values():
-        if other.predictor.bundle.version == sent.version:
+        if _is_version(other, sent.version):
             return other
     if sent.label is None and sent.text is None:
         raise RequestError(
@@ -110,6 +111,11 @@ def _served(state: ServerState, sent: Sent) -> Served:
             "answer is right.",
         )
     return served
+
+
+def _is_version(served: Served, text: str) -> bool:
+    """Whether a client means this version: by the answer's `version` or by `x-model-version`."""
+    return text in (served.predictor.bundle.version, str(served.version))
 
 
 def _truth(served: Served, sent: Sent, *, takes_new: bool) -> tuple[str, ...] | None:
@@ -160,6 +166,7 @@ def _check_new(target: str, given: tuple[str, ...], *, several: bool) -> None:
         if (
             not name
             or len(name) > _LONGEST_NAME
+            or not is_folder_name(name)
             or name != name.strip()
             or name.startswith((".", "_"))
             or name.endswith(".")
@@ -167,6 +174,6 @@ def _check_new(target: str, given: tuple[str, ...], *, several: bool) -> None:
         ):
             raise RequestError(
                 400,
-                f"Invalid class {shown(name)}. Expected up to {_LONGEST_NAME} characters that are "
-                "allowed in the name of a folder, not beginning with '.' or '_'.",
+                f"Invalid class {shown(name)}. Expected up to {_LONGEST_NAME} characters (255 "
+                "bytes) that are allowed in the name of a folder, not beginning with '.' or '_'.",
             )

@@ -78,16 +78,24 @@ class DriftWatch:
         self._clock = clock
         self._past: deque[tuple[float, AnswerCounts]] = deque()
         self._alarms: set[tuple[str, int, Aspect]] = set()
+        self._told: set[tuple[str, int, Aspect]] = set()
 
     def look(self) -> None:
         """Remember what has been answered by now, and raise or end alarms."""
         answers = AnswerCounts.of(self._families())
+        told: set[tuple[str, int, Aspect]] = set()
         for served in self._models.all():
             for aspect, found in self.shifts(served, answers).items():
+                told.add((served.name, served.version, aspect))
                 self._telemetry.set_drift(
                     served.name, served.version, aspect, found.index, found.is_alarm
                 )
                 self._say(served, aspect, found)
+        for name, version, aspect in self._told - told:
+            # It is no longer served: nobody could end its alarm any more.
+            self._telemetry.set_drift(name, version, aspect, 0.0, False)
+            self._alarms.discard((name, version, aspect))
+        self._told = told
         self._past.append((self._clock(), answers))
 
     def shifts(self, served: Served, answers: AnswerCounts) -> Mapping[Aspect, Shift]:
