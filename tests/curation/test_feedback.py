@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -92,6 +93,19 @@ def test_others_fill_the_folder_too(tmp_path: Path) -> None:
     # A log that was moved away begins afresh.
     (tmp_path / "feedback.jsonl").rename(tmp_path / "old.jsonl")
     assert other.keep(b"d", WRONG) == (1, True)
+
+
+def test_a_folder_that_was_moved_away_is_begun_anew_for_its_owner_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    keeper = folder(kept, Room(max_bytes=1000, max_count=1, max_per_key=1))
+    keeper.keep(b"a", WRONG)
+    with pytest.raises(FolderFull):
+        keeper.keep(b"b", WRONG)
+    kept.rename(tmp_path / "november")
+    assert keeper.keep(b"b", WRONG) == (1, True)
+    (one,) = read_feedback(kept)
+    assert (kept / one.image).read_bytes() == b"b"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
 
 
 def test_unsure_pictures_leave_a_key_half_of_its_room(tmp_path: Path) -> None:

@@ -131,6 +131,8 @@ class FeedbackFolder:
             OSError: If it cannot be written; then nothing is kept.
         """
         sha256 = hashlib.sha256(picture).hexdigest()
+        # It may have been moved away to make room; the pictures are other people's.
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock, opened_to_append(self._path / LOG_NAME) as file:
             tally = self._look(file)
             known = tally.said.get(_same(sha256, said))
