@@ -11,12 +11,15 @@ from drawing import draw_shape
 from fake_vertex import FakeVertex
 
 import foveal
+from foveal.access import KeyFile
 from foveal.bundle import Bundle
 from foveal.cli.main import run
 from foveal.errors import UsageError
 from foveal.jobs.vertex.models import model_id
+from foveal.predict import Predictor
 from foveal.predict.asked import Endpoint, read_instances
 from foveal.remote import open_url
+from foveal.server import start_in_thread
 
 pytestmark = pytest.mark.slow
 
@@ -235,6 +238,27 @@ def test_keys_stay_where_they_belong(monkeypatch: pytest.MonkeyPatch) -> None:
         Endpoint("http://example.org/v1/models/cats")
     with pytest.raises(UsageError, match="without a password"):
         Endpoint("https://user:pass@example.org/v1/models/cats")
+
+
+def test_a_server_that_wants_a_key_is_said_with_how_to_give_one(
+    tiny_bundle: Bundle,
+    picture: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("FOVEAL_KEY", raising=False)
+    keys = tmp_path / "keys.json"
+    key, _ = KeyFile(keys).create("team")
+    model = {"tiny": Predictor(tiny_bundle, threads=1)}
+    with start_in_thread(model, port=0, keys=keys) as handle:
+        url = f"{handle.url}/v1/models/tiny"
+        assert run(["predict", url, str(picture)]) == 1
+        said = capsys.readouterr().err
+        assert "answered 401" in said
+        assert "hint: export FOVEAL_KEY=…, or use --key-file FILE" in said
+        monkeypatch.setenv("FOVEAL_KEY", key)
+        assert run(["predict", url, str(picture)]) == 0
 
 
 def test_instances_are_read_in_three_forms(tmp_path: Path) -> None:

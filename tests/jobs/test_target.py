@@ -44,13 +44,20 @@ def test_ray_alone_is_a_cluster_on_this_machine() -> None:
         ("ray://", "use --on ray://head.example:10001"),
         ("ray://head:1;rm -rf /", "use --on ray://head.example:10001"),
         ("vertex:my-project", "use --on vertex:my-project/europe-west4"),
-        ("vertex:../europe-west4", "use --on vertex:my-project/europe-west4"),
+        ("vertex:my-project/europe", "use --on vertex:my-project/europe-west4"),
     ],
 )
 def test_anything_else_is_refused_with_what_was_meant(text: str, hint: str) -> None:
     with pytest.raises(UsageError, match="Invalid target") as caught:
         Target.parse(text)
     assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("project", ["team", "Shop-Photos", "..", ""])
+def test_what_is_no_id_of_a_project_is_said_so(project: str) -> None:
+    with pytest.raises(UsageError, match=r"Invalid project .* Expected the id") as caught:
+        Target.parse(f"vertex:{project}/europe-west4")
+    assert caught.value.hint == "gcloud projects list"
 
 
 @given(st.text(max_size=40))

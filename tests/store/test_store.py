@@ -47,6 +47,18 @@ def test_what_was_pushed_comes_back_to_the_byte(files: StoreFiles, make_bundle: 
     assert back.model_bytes() == bundle.model_bytes()
 
 
+def test_a_rollback_of_an_unknown_name_suggests_the_nearest(
+    files: StoreFiles, make_bundle: Make
+) -> None:
+    store = Store(files)
+    with pytest.raises(StoreError, match=r"no model 'cats' .* It is empty"):
+        store.rollback("cats")
+    store.push(make_bundle(), "cats")
+    with pytest.raises(StoreError, match="There is no model 'cat' in the store") as caught:
+        store.rollback("cat")
+    assert caught.value.hint == "did you mean cats?"
+
+
 def test_an_alias_moves_and_goes_back(files: StoreFiles, make_bundle: Make) -> None:
     store = Store(files)
     for _ in range(4):

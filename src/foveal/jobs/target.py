@@ -58,6 +58,12 @@ class Target:
         is_vertex = text.startswith("vertex:") and slash and _REGION.fullmatch(region)
         if is_vertex and _PROJECT.fullmatch(project):
             return cls("vertex", project=project, region=region)
+        if is_vertex:
+            raise UsageError(
+                f"Invalid project {project!r} in the target {text!r}. Expected the id of a "
+                "project: 6 to 30 lowercase letters, digits and hyphens, or its number.",
+                hint="gcloud projects list",
+            )
         raise UsageError(
             f"Invalid target {text!r}. Expected {', '.join((*cls.FORMS, *cls.FILES[:-1]))} or "
             f"{cls.FILES[-1]}.",

@@ -28,7 +28,9 @@ KEY_VARIABLE = "FOVEAL_KEY"
 _BYTES_TOGETHER = 1_000_000
 _GOOGLE = "aiplatform.googleapis.com"
 _ADDRESS = 'the address must accept {"instances": […]}: https://HOST/v1/models/NAME'
+_KEYS = f"export {KEY_VARIABLE}=…, or use --key-file FILE"
 _NOT_THERE = (404, 405)
+_NO_KEY = 401
 _MODEL = re.compile(r"/v[0-9]+/models/[^/:]+(/versions/[0-9]+|/labels/[^/:]+)?/?")
 
 
@@ -110,6 +112,7 @@ class Endpoint:
         key = key or os.environ.get(KEY_VARIABLE)
         host = parts.hostname or ""
         is_google = parts.scheme == "https" and host.endswith(_GOOGLE)
+        self._is_google = is_google
         if key and parts.scheme != "https" and not is_loopback(url):
             raise UsageError(f"The key would be sent to {host} unencrypted.", hint="use https://")
         own = {"Authorization": f"Bearer {key}"} if key else {}
@@ -172,9 +175,11 @@ class Endpoint:
         try:
             answer = self._service.post(self._path, {"instances": instances}, repeatable=True)
         except ServiceError as error:
-            if error.status not in _NOT_THERE:
-                raise
-            raise ServiceError(error.message, status=error.status, hint=_ADDRESS) from error
+            if error.status in _NOT_THERE:
+                raise ServiceError(error.message, status=error.status, hint=_ADDRESS) from error
+            if error.status == _NO_KEY and not self._is_google:
+                raise ServiceError(error.message, status=error.status, hint=_KEYS) from error
+            raise
         values = answer.get("predictions") if isinstance(answer, dict) else None
         if not isinstance(values, list) or len(values) != len(instances):
             raise ServiceError(

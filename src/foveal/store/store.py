@@ -220,8 +220,10 @@ class Store:
         rollback must always be possible.
 
         Raises:
-            StoreError: If there is no such alias, or no earlier version of it.
+            StoreError: If there is no such name or alias, or no earlier version of it.
         """
+        if not self.state(name).versions:
+            raise no_name(name, self.location, self.names())
         return changes.rollback(self.files, name, alias, who=who or user_name())
 
     def remove(self, reference: str | Reference) -> StoredVersion:
