@@ -36,6 +36,16 @@ def test_a_file_in_place_of_a_folder_is_named(place: Path, path: str) -> None:
         check_folder(Path(path))
 
 
+@pytest.mark.parametrize("path", ["answers.csv", "new/report.HTML", "mask.png"])
+def test_a_new_folder_with_the_name_of_a_file_is_refused(place: Path, path: str) -> None:
+    with pytest.raises(UsageError, match=r"is named like a file\. Expected a folder") as caught:
+        check_folder(Path(path))
+    assert caught.value.hint == f"use --out {Path(path).with_suffix('')}"
+    # Whoever has made such a folder means it.
+    Path(path).mkdir(parents=True)
+    check_folder(Path(path))
+
+
 @pytest.mark.parametrize("path", ["folder", "a/b/c", "."])
 def test_what_can_be_written_passes_and_nothing_is_left(place: Path, path: str) -> None:
     check_folder(Path(path))

@@ -9,6 +9,11 @@ from pathlib import Path
 
 from foveal.errors import UsageError
 
+# Endings of what people expect in one file: tables, reports and pictures.
+_OF_FILES = frozenset(
+    (".csv", ".html", ".jpeg", ".jpg", ".json", ".jsonl", ".pdf", ".png", ".tif", ".tiff", ".txt")
+)
+
 
 def cache_directory() -> Path:
     """Return where foveal keeps what it can make again."""
@@ -45,8 +50,14 @@ def check_folder(path: Path) -> None:
     """Raise unless files can be written to the folder, which need not be there yet.
 
     Raises:
-        UsageError: If a file is there or above it, or it cannot be written to.
+        UsageError: If a file is there or above it, it cannot be written to, or a folder that is
+            not there yet is named like a file: one file was expected.
     """
+    if path.suffix.lower() in _OF_FILES and not os.path.lexists(path):
+        raise UsageError(
+            f"{path} is named like a file. Expected a folder.",
+            hint=f"use --out {path.with_suffix('')}",
+        )
     there = path.absolute()
     while not os.path.lexists(there):
         there = there.parent

@@ -89,6 +89,31 @@ def test_one_picture_shows_its_best_scores(
     assert [line.split()[0] for line in lines[3:]] == ["circle", "square"]
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("answers.csv", "foveal predict MODEL PICTURE --csv > answers.csv"),
+        ("answers.jsonl", "foveal predict MODEL PICTURE --json > answers.jsonl"),
+        ("answer.png", "use --out answer"),
+    ],
+)
+def test_no_folder_is_made_with_the_name_of_a_file(
+    tiny_bundle: Bundle,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    hint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["predict", str(tiny_bundle.path), str(folder), "--out", name]) == 2
+    said = capsys.readouterr().err
+    assert "is named like a file" in said
+    assert f"hint: {hint}\n" in said
+    assert not Path(name).exists()
+
+
 def test_csv_has_a_row_for_each_picture_and_a_column_for_errors(
     tiny_bundle: Bundle, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -147,6 +147,7 @@ def predict(
         _answer_on(opened, on, _files(asked), out, settings, as_json=as_json, quiet=quiet)
         return
     refuse_without_on({"--workers": workers, "--format": form})
+    _refuse_table(out)
     if out is None:
         streamed = opened.predict(_from_stdin(asked), batch_size=batch_size, stream=True)
     else:
@@ -218,6 +219,17 @@ def _refuse_there(options: Mapping[str, object]) -> None:
                 f"{option} needs a model on this machine.",
                 hint=f"leave out {option}, or use --json",
             )
+
+
+def _refuse_table(out: str | None) -> None:
+    """Raise for a table as the folder of pictures: answers are printed, for the shell to keep."""
+    option = {".csv": "--csv", ".json": "--json", ".jsonl": "--json"}
+    ending = Path(out or "").suffix.lower()
+    if out is not None and ending in option and not Path(out).is_dir():
+        raise UsageError(
+            f"--out {out} is named like a file. Expected a folder, for pictures of the answers.",
+            hint=f"foveal predict MODEL PICTURE {option[ending]} > {out}",
+        )
 
 
 def _files(pictures: list[Any]) -> list[Any]:
