@@ -103,6 +103,15 @@ def test_a_version_that_was_promoted_is_not_compared_with_itself(
         assert values_of(handle.url, "foveal_uncompared_pictures_total") == {}
 
 
+def test_a_promoted_canary_is_compared_with_the_shadow(
+    shelf: Shelf, versions: list[Bundle], dark_png: bytes
+) -> None:
+    shelf.bundles[2] = versions[1]
+    with start_in_thread(offer_of(shelf, Canary(1, 1.0), shadow=2), port=0) as handle:
+        httpx.post(f"{handle.url}/predict/tiny", content=dark_png, timeout=None)
+        until(lambda: values_of(handle.url, "foveal_agreement_count") == {"shadow": 1.0})
+
+
 def test_nothing_is_compared_while_pictures_wait(
     shelf: Shelf, versions: list[Bundle], dark_png: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

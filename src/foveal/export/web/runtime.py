@@ -78,10 +78,14 @@ def read_runtime() -> Runtime:
 
 def install_command() -> str:
     """Return the command that installs the runtime where foveal finds it."""
-    return (
+    command = (
         f"npm install --ignore-scripts --no-audit --prefix {_cached().parent.parent} "
         f"{PACKAGE}@{VERSION}"
     )
+    if os.environ.get(FOLDER_VARIABLE):
+        # Where it names the folder, no other one is looked at.
+        return f"unset {FOLDER_VARIABLE}; {command}"
+    return command
 
 
 def _folders() -> Iterator[Path]:

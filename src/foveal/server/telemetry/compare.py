@@ -105,11 +105,10 @@ class Comparer:
 def _pair(versions: Versions, served: Served) -> tuple[Role, int, Served] | None:
     """Return what to compare an answer as, the version that is judged, and who answers again."""
     current = versions.find()
-    if versions.canary is not None and served is versions.find(versions.canary.version):
-        # Once it is promoted, there is nothing left to compare it with: it agrees with itself.
-        if current is None or current is served:
-            return None
-        return "canary", served.version, current
+    canary = None if versions.canary is None else versions.find(versions.canary.version)
+    # Once it is promoted, there is nothing left to compare it with: it would agree with itself.
+    if served is canary and served is not current:
+        return None if current is None else ("canary", served.version, current)
     shadow = None if versions.shadow is None else versions.find(versions.shadow)
     if shadow is None or shadow is served or served is not current:
         return None
