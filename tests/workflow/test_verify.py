@@ -13,6 +13,9 @@ from drawing import DrawFolder
 from foveal.bundle.bundle import Bundle
 from foveal.bundle.proof import PROOF_NAME, ProofInputs
 from foveal.cli.main import run
+from foveal.errors import ParityError
+from foveal.export.formats import FORMATS
+from foveal.export.proof import Proof
 from foveal.predict.engine import OnnxEngine
 from foveal.predict.proof_inputs import prove_inputs
 
@@ -86,6 +89,33 @@ def test_a_network_that_foveal_did_not_export_is_none_to_verify(
     line = ["verify", str(bare), "--against", str(tiny_bundle.path), "--data", str(photos)]
     assert run(line) == 2
     assert "was not exported by foveal" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("to", "inside"),
+    [("web", "files.js"), ("docker", "Dockerfile"), ("savedmodel", "1/saved_model.pb")],
+)
+def test_a_folder_is_verified_as_an_export_whatever_its_name(
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    to: str,
+    inside: str,
+) -> None:
+    asked = []
+
+    def verified(_: object, path: Path) -> Proof:
+        asked.append(path)
+        raise ParityError("another model")
+
+    monkeypatch.setitem(FORMATS._own, to, replace(FORMATS[to], verify=verified))
+    out = tmp_path / "release"
+    (out / inside).parent.mkdir(parents=True)
+    (out / inside).touch()
+    assert run(["verify", str(out), "--against", str(tiny_bundle.path)]) == 1
+    assert capsys.readouterr().out == "FAILED  another model\n"
+    assert asked == [out]
 
 
 def test_a_bundle_that_is_called_like_an_export_is_verified_as_a_bundle(

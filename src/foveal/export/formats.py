@@ -43,7 +43,8 @@ class Format:
         proof_needs: Further requirements for verifying it, without which it is not written.
         verify: Repeats the proof of an export, for `foveal verify`; None if that is impossible.
         app_suffix: File name extension of an app that contains the model.
-        main: The file without which a folder cannot be read; it is uploaded last.
+        main: The file without which a folder cannot be read; it is uploaded last, and tells what a
+            folder is whatever its name.
         is_told_by_name: Whether readers recognise the format by the file name extension.
         check: Raises UsageError if a model cannot be exported in this format, whatever is
             installed; None if every model can.
@@ -319,6 +320,7 @@ FORMATS.add(
         is_folder=True,
         verify=_verify_web,
         options=("without_pictures",),
+        main="files.js",
         needs=(Need("onnxruntime-web", has_runtime, install_command),),
         proof_needs=(Need("Chromium or Node", has_place, install_place),),
     ),
@@ -332,6 +334,7 @@ FORMATS.add(
         is_folder=True,
         verify=verify_docker,
         options=("gpu",),
+        main="Dockerfile",
         needs=(package("uv", extra="docker"),),
     ),
 )

@@ -12,7 +12,7 @@ from foveal.bundle.bundle import MANIFEST_NAME, Bundle
 from foveal.console import Progress
 from foveal.errors import ParityError, UsageError
 from foveal.evaluate.table import read_answers
-from foveal.export.formats import FORMATS
+from foveal.export.formats import FORMATS, Format
 from foveal.export.job import ExportJob, Pictures
 from foveal.export.lossy import compared
 from foveal.export.own_proof import repeat_proof
@@ -113,23 +113,23 @@ def verify_export(
         progress: Receives the progress.
 
     Raises:
-        UsageError: If no format of this ending can be verified.
+        UsageError: If it has no format that can be verified.
     """
     job = ExportJob(
         against, find_pictures=partial(pictures_of, against, run, data), progress=progress
     )
-    for _, entry in FORMATS.works():
-        if entry.verify is not None and path.name.endswith(entry.suffix):
-            try:
-                proof = entry.verify(job, path)
-            except ParityError as error:
-                return [Check("export", False, error.message)]
-            words = (
-                f"In {proof.runtime}, answers agree with {against.name} for "
-                f"{proof.agreement(against.task.target_kind)}."
-            )
-            return [Check("export", True, words, proof.to_json())]
-    raise UsageError(f"{path} is not an export that can be verified.")
+    entry = _format_of(path)
+    if entry is None or entry.verify is None:
+        raise UsageError(f"{path} is not an export that can be verified.")
+    try:
+        proof = entry.verify(job, path)
+    except ParityError as error:
+        return [Check("export", False, error.message)]
+    words = (
+        f"In {proof.runtime}, answers agree with {against.name} for "
+        f"{proof.agreement(against.task.target_kind)}."
+    )
+    return [Check("export", True, words, proof.to_json())]
 
 
 def _same_answers(bundle: Bundle, run: Path, progress: Progress) -> Check:
@@ -167,8 +167,16 @@ def is_export(location: str) -> bool:
     if (path / MANIFEST_NAME).is_file() or (path / "bundle" / MANIFEST_NAME).is_file():
         # A bundle or a run, whatever it is called.
         return False
-    endings = [entry.suffix for _, entry in FORMATS.works() if entry.verify is not None]
-    return path.exists() and path.name.endswith(tuple(endings))
+    return path.exists() and _format_of(path) is not None
+
+
+def _format_of(path: Path) -> Format | None:
+    """Return the format of an export that can be verified; folders may have any name."""
+    known = [entry for _, entry in FORMATS.works() if entry.verify is not None]
+    for entry in known:
+        if entry.is_folder and entry.main and (path / entry.main).is_file():
+            return entry
+    return next((entry for entry in known if path.name.endswith(entry.suffix)), None)
 
 
 def all_passed(checks: Sequence[Check]) -> bool:
