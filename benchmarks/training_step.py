@@ -22,7 +22,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,15 +123,16 @@ class Step:
         backbone = self.model.backbone
         self.frozen = parameters_of_stages(backbone, backbone, frozen_stages, (side, side))
         self.folded = FoldedNormalisation()
+        self.folding: AbstractContextManager[object] = nullcontext()
         if keep_statistics:
-            self.folded.find(backbone, self.pictures)
+            self.folding = self.folded.running(backbone, self.pictures)
 
     def foveal(self, precision: Precision) -> None:
         """Train on the batch once, as foveal does."""
         frozen = [p for n, p in self.model.backbone.named_parameters() if n in self.frozen]
         for parameter in frozen:
             parameter.requires_grad_(False)
-        with self.folded:
+        with self.folding:
             self(precision.training())
         for parameter in frozen:
             parameter.requires_grad_()

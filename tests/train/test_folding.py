@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -33,11 +34,13 @@ def settled(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def learnt(network: nn.Module, images: Tensor, folded: FoldedNormalisation) -> dict[str, Tensor]:
-    """Return the maps and all gradients under a context."""
+def learnt(
+    network: nn.Module, images: Tensor, folded: FoldedNormalisation | None
+) -> dict[str, Tensor]:
+    """Return the maps and all gradients, with what is folded."""
     network.zero_grad()
     images = images.clone().requires_grad_()
-    with folded:
+    with nullcontext() if folded is None else folded.running(network, images):
         maps = network(images)
     total = torch.stack([one.square().mean() for one in maps]).sum()
     total.backward()  # type: ignore[no-untyped-call]  # torch
@@ -52,24 +55,17 @@ def is_near(found: Tensor, expected: Tensor) -> bool:
     return bool((found - expected).norm() <= 1e-3 * expected.norm() + 1e-7)
 
 
-def folding(network: nn.Module, images: Tensor) -> FoldedNormalisation:
-    """Return what was found for a network."""
-    made = FoldedNormalisation()
-    made.find(network, images)
-    return made
-
-
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "reader", "fovea", "resnet18"])
 def test_outputs_and_gradients_are_those_of_the_modules(name: str) -> None:
     torch.manual_seed(0)
     network = settled(resolve_backbone(name).build("none"))
     images = torch.rand(3, 3, 64, 64)
-    folded = folding(network, images)
+    folded = FoldedNormalisation()
+    found = learnt(network, images, folded)
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     # The stages of `fovea` pool between the convolution and its normalisation.
     assert len(folded) == len(norms) - (2 if name == "fovea" else 0)
-    expected = learnt(network, images, FoldedNormalisation())
-    found = learnt(network, images, folded)
+    expected = learnt(network, images, None)
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         assert is_near(found[key], value), key
@@ -132,10 +128,11 @@ def test_only_a_pair_of_its_own_is_folded(
     torch.manual_seed(0)
     network = settled(Pair(join, bias=bias))
     images = torch.rand(3, 3, 8, 8)
-    folded = folding(network, images)
+    folded = FoldedNormalisation()
+    found = learnt(network, images, folded)
     assert len(folded) == count
-    expected = learnt(network, images, FoldedNormalisation())
-    for key, value in learnt(network, images, folded).items():
+    expected = learnt(network, images, None)
+    for key, value in found.items():
         assert is_near(value, expected[key]), key
 
 
@@ -143,8 +140,8 @@ def test_a_network_that_passes_arguments_by_name_is_left_as_it_is() -> None:
     network = settled(Pair(named))
     images = torch.rand(3, 3, 8, 8)
     expected = network(images)[0]
-    folded = folding(network, images)
-    with folded:
+    folded = FoldedNormalisation()
+    with folded.running(network, images):
         found = network(images)[0]
     assert len(folded) == 0
     assert torch.equal(found, expected)
@@ -152,16 +149,19 @@ def test_a_network_that_passes_arguments_by_name_is_left_as_it_is() -> None:
 
 def test_statistics_of_the_batch_are_not_folded() -> None:
     network = settled(Pair(lambda pair, images: pair.norm(pair.conv(images)))).train()
-    assert len(folding(network, torch.rand(3, 3, 8, 8))) == 0
+    folded = FoldedNormalisation()
+    folded.running(network, torch.rand(3, 3, 8, 8))
+    assert len(folded) == 0
 
 
 def test_finding_draws_nothing_and_happens_once() -> None:
     network = settled(Pair(lambda pair, images: pair.norm(pair.conv(images))))
     made, images = FoldedNormalisation(), torch.rand(3, 3, 8, 8)
     before = torch.random.get_rng_state()
-    made.find(lambda given: network(torch.dropout(given, 0.0, True)), images)
+    made.running(lambda given: pytest.fail("there are no pictures"), images[:0])
+    made.running(lambda given: network(torch.dropout(given, 0.0, True)), images)
     assert torch.equal(torch.random.get_rng_state(), before)
-    made.find(lambda given: pytest.fail("it was found before"), images)
+    made.running(lambda given: pytest.fail("it was found before"), images)
     assert len(made) == 1
 
 
@@ -177,15 +177,16 @@ def test_a_training_that_keeps_statistics_learns_the_same(
         return dict(model.state_dict())
 
     used: list[int] = []
-    find = FoldedNormalisation.find
+    running = FoldedNormalisation.running
 
-    def noted(self: FoldedNormalisation, extract: Any, images: Tensor) -> None:
-        find(self, extract, images)
+    def noted(self: FoldedNormalisation, *given: Any) -> AbstractContextManager[object]:
+        context = running(self, *given)
         used.append(len(self))
+        return context
 
-    monkeypatch.setattr(FoldedNormalisation, "find", noted)
+    monkeypatch.setattr(FoldedNormalisation, "running", noted)
     found = trained()
     assert set(used) == ({1} if keep else set())
-    monkeypatch.setattr(FoldedNormalisation, "find", lambda self, extract, images: None)
+    monkeypatch.setattr(FoldedNormalisation, "running", lambda *given: nullcontext())
     for key, value in trained().items():
         assert is_near(found[key].float(), value.float()), key

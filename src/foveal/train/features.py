@@ -167,8 +167,7 @@ def cache_features(
                 images = to_float(moved)
             else:
                 images = augment(moved, generator(seed, "view", view, number))
-            folded.find(extract, images)
-            with torch.inference_mode(), precision.autocast(), folded:
+            with torch.inference_mode(), precision.autocast(), folded.running(extract, images):
                 maps = extract(images)
             shapes = tuple(tuple(m.shape[1:]) for m in maps)
             encoded = _encode(maps, dtype)

@@ -8,6 +8,7 @@ modules, and get their gradients through the product.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -45,54 +46,69 @@ class _Pair:
 
 
 @final
-class FoldedNormalisation(TorchFunctionMode):
-    """While active, convolutions of a network do the normalisation after them as well.
+class FoldedNormalisation:
+    """Lets the convolutions of a network do the normalisation after them as well.
 
-    Outputs and gradients are the same but for rounding. Until `find` was called, and where the
-    network does not give the same maps with what that found, nothing is folded.
+    Outputs and gradients are the same but for rounding. What can be folded is seen on the first
+    pictures; where the network does not give the same maps with that, nothing is folded.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._pairs: Mapping[int, _Pair] | None = None
-        self._folded: frozenset[int] = frozenset()
+        self._folding: _Folding | None = None
 
-    def find(self, extract: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor) -> None:
-        """Run the network, the first time that this is called, to see what can be folded.
+    def running(
+        self, extract: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor
+    ) -> contextlib.AbstractContextManager[object]:
+        """Return the context in which the network runs.
 
         Args:
-            extract: (N, 3, H, W) float32 → feature maps. No normalisation may take the statistics
-                of the batch: they would be changed here.
+            extract: (N, 3, H, W) float32 → feature maps, of the same network every time. No
+                normalisation may take the statistics of the batch: they would be changed here.
             images: A batch.
         """
-        if self._pairs is not None or not len(images):
-            # A process may have no part of a small batch.
-            return
-        self._fold(())
-        if images.device.type != "cpu":
-            # Memory holds up a GPU less, and it was not measured.
-            return
-        images = images[:_PICTURES]
-        exactly = torch.autocast(images.device.type, enabled=False)
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), exactly:
-            with _Pairs() as found:
-                expected = extract(images)
-            self._fold(found.single())
-            with self:
-                maps = extract(images)
-        if not all(_is_near(*each) for each in zip(maps, expected, strict=True)):
-            self._fold(())
+        # A process may have no part of a small batch.
+        if self._folding is None and len(images):
+            self._folding = _found(extract, images)
+        return self._folding or contextlib.nullcontext()
 
     def __len__(self) -> int:
         """Return how many normalisations are folded."""
-        return len(self._folded)
+        return self._folding.count if self._folding is not None else 0
 
-    def _fold(self, pairs: Iterable[_Pair]) -> None:
+
+def _found(extract: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor) -> _Folding:
+    """Run the network on a few pictures, to see what can be folded."""
+    nothing = _Folding(())
+    if images.device.type != "cpu":
+        # Memory holds up a GPU less, and it was not measured.
+        return nothing
+    images = images[:_PICTURES]
+    exactly = torch.autocast(images.device.type, enabled=False)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), exactly:
+        with _Pairs() as found:
+            expected = extract(images)
+        with _Folding(found.single()) as folding:
+            maps = extract(images)
+    is_same = all(_is_near(*each) for each in zip(maps, expected, strict=True))
+    return folding if is_same else nothing
+
+
+@final
+class _Folding(TorchFunctionMode):
+    """While active, convolutions do the normalisation of their pair as well."""
+
+    def __init__(self, pairs: Iterable[_Pair]) -> None:
+        super().__init__()
         # The pairs hold the tensors, so that no other tensor can have their id.
         self._pairs = {id(pair.kernels): pair for pair in pairs}
         self._folded = frozenset(id(pair.mean) for pair in self._pairs.values())
 
-    def __torch_function__(  # noqa: D105  # torch's own hook
+    @property
+    def count(self) -> int:
+        """How many normalisations are folded."""
+        return len(self._folded)
+
+    def __torch_function__(
         self,
         func: Callable[..., Any],
         types: Iterable[type],
@@ -101,7 +117,7 @@ class FoldedNormalisation(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         # Modules pass these by position; what is called otherwise stays as it is.
-        if self._pairs and len(args) > 2:
+        if len(args) > 2:
             if func is F.conv2d and (pair := self._pairs.get(id(args[1]))) is not None:
                 inputs, _, bias, *others = args
                 return func(inputs, *pair.folded(bias), *others, **kwargs)

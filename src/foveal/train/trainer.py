@@ -402,11 +402,12 @@ class Trainer:
         folded = FoldedNormalisation()
 
         def forward(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+            folding: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
             if stage.keep_statistics and isinstance(inputs, Tensor) and not wanted:
                 network: Any = model
-                folded.find(network.features, inputs)
+                folding = folded.running(network.features, inputs)
             numbers = self.precision.autocast() if wanted else self.precision.training()
-            with numbers, self._group.normalising(), folded:
+            with numbers, self._group.normalising(), folding:
                 return run(model, inputs)
 
         return forward

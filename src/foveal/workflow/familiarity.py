@@ -116,8 +116,7 @@ def _look(
     folded = FoldedNormalisation()
     for windows in batches:
         images = to_images(units.inputs(windows), network.mean.device)
-        folded.find(network.features, images)
-        with torch.inference_mode(), folded:
+        with torch.inference_mode(), folded.running(network.features, images):
             rows.append(tuple(pooled.cpu() for pooled in pool(network.features(images))))
         done += len(windows)
         progress.update(done)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import final
 
@@ -154,11 +155,10 @@ def _stepping(
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name not in frozen)
     set_modes(network, keep_statistics=is_kept)
-    if is_kept:
-        folded.find(network.features, images)
 
     def step() -> None:
-        with precision.training(), folded:
+        folding = folded.running(network.features, images) if is_kept else nullcontext()
+        with precision.training(), folding:
             outputs = network(images)
         total = torch.stack([output.float().mean() for output in outputs.values()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
@@ -171,10 +171,10 @@ def _caching(network: Network, images: Tensor, device: torch.device) -> Callable
     """Return a forward pass as for cached features."""
     precision, folded = choose_precision("auto", device), FoldedNormalisation()
     network.eval()
-    folded.find(network.features, images)
 
     def forward() -> None:
-        with torch.inference_mode(), precision.autocast(), folded:
+        folding = folded.running(network.features, images)
+        with torch.inference_mode(), precision.autocast(), folding:
             network.reduced_features(images)
 
     return forward
