@@ -78,9 +78,8 @@ class Fit:
             device,
             progress,
             self.group,
-            fine_tunes=self.fine_tunes,
         )
-        plan = planner.plan(self.extensions)
+        plan = planner.plan(self.extensions, fine_tunes=self.fine_tunes)
         callbacks: list[Callback] = [*planner.listeners]
         if self.group.writes:
             callbacks = [

@@ -73,7 +73,6 @@ class Planner:
         device: Device to train on.
         progress: Told of the caching of activations.
         group: The processes that train together.
-        fine_tunes: Whether a staged training goes on after the head; None decides it by the metric.
     """
 
     def __init__(
@@ -86,8 +85,6 @@ class Planner:
         device: torch.device,
         progress: Progress,
         group: Group | None = None,
-        *,
-        fine_tunes: bool | None = None,
     ) -> None:
         group = group or Group()
         self._group = group
@@ -100,22 +97,26 @@ class Planner:
         precision = choose_precision(options.precision, device)
         self._setting = TrainSetup(training, options, device, precision, group)
         self._options: TrainOptions = options
-        self._fine_tunes = fine_tunes
         self._endless: list[EndlessLoader] = []
         self._watched = WatchedPictures(prepared, units.validation_windows, run, group)
 
-    def plan(self, extensions: tuple[int, ...] = ()) -> Plan:
+    def plan(self, extensions: tuple[int, ...] = (), *, fine_tunes: bool | None = None) -> Plan:
         """Return the stages of the recipe's strategy, and one for each extension.
 
         Args:
             extensions: Epochs that the run was extended by, in order.
+            fine_tunes: Whether a staged training goes on after the head; None decides it by the
+                metric.
         """
         options = self._options
         stages: list[Stage] = []
         if options.strategy in ("frozen", "staged"):
             stages.append(self._head_stage("head", options.head_epochs, options.head_lr))
-        if options.strategy != "frozen" and self._fine_tunes is not False:
-            stages.append(self._full_stage("full", options.epochs, options.lr))
+        if options.strategy != "frozen" and fine_tunes is not False:
+            stage = self._full_stage("full", options.epochs, options.lr)
+            if self._is_staged and fine_tunes is None:
+                stage = replace(stage, skip_from=options.head_is_enough)
+            stages.append(stage)
         for number, epochs in enumerate(extensions, 1):
             name = "more" if number == 1 else f"more{number}"
             if options.strategy == "frozen":
@@ -176,15 +177,12 @@ class Planner:
             )
             self._endless.append(endless)
             loader = endless
-        may_skip = name == "full" and self._is_staged and self._fine_tunes is None
-        skip_from = self._options.head_is_enough if may_skip else None
         return Stage(
             name,
             loader,
             epochs,
             _required(rate),
             lr_factor=self._full_factor(),
-            skip_from=skip_from,
             # Random weights have no statistics that are worth keeping.
             keep_statistics=self._options.keep_statistics and self._options.fine_tunes,
             blended=self._options.blend and self._is_staged,
