@@ -83,7 +83,6 @@ class CrossValidation(HeldOut):
         self._folds = folds
         self._run = run
         self._progress = progress
-        self._doubt = ""
 
     @property
     def proven(self) -> Units:
@@ -115,7 +114,7 @@ class CrossValidation(HeldOut):
         batches = _Again(lambda: chain.from_iterable(own for own, _ in pairs))
         return batches, _Chain([targets for _, targets in pairs])
 
-    def measure(self, draft: Bundle) -> Evaluation:
+    def measure(self, draft: Bundle) -> tuple[Evaluation, list[ReportSection]]:
         """Measure the networks of the folds, each on the files of its fold."""
         predictors = [Predictor(draft, engine=TorchEngine(fold.network)) for fold in self._folds]
         fold_of = self._fold_of()
@@ -126,10 +125,10 @@ class CrossValidation(HeldOut):
         evaluation = measure_prepared(
             Predictor(draft), self._prepared, self._progress, answering=answering
         )
-        self._doubt = self._why_doubted(draft, evaluation)
-        if self._doubt:
-            logger.warning("%s", self._doubt)
-        return evaluation
+        doubt = self._why_doubted(draft, evaluation)
+        if doubt:
+            logger.warning("%s", doubt)
+        return evaluation, [self._section(evaluation, doubt)]
 
     def _why_doubted(self, draft: Bundle, evaluation: Evaluation) -> str:
         """Return why the figures do not hold for the network that ships, or nothing.
@@ -160,7 +159,7 @@ class CrossValidation(HeldOut):
             f"({plural(len(pairs), 'picture')}). What may help: more --epochs or a larger --budget."
         )
 
-    def sections(self, evaluation: Evaluation) -> list[ReportSection]:
+    def _section(self, evaluation: Evaluation, doubt: str) -> ReportSection:
         """Return what the figures are of, the primary metric of each fold, and its epochs."""
         task, measured = evaluation.task, evaluation.measured
         fold_of = self._fold_of()
@@ -173,14 +172,12 @@ class CrossValidation(HeldOut):
                 value = task.summarise(measured.rows[own])[task.primary_metric]
                 rows.append((str(number + 1), str(len(own)), percent(value)))
         words_of = folds_words(len(self._folds), len(self._prepared.indices(TRAIN)))
-        return [
-            ReportSection(
-                title="Cross-validation",
-                note=f"{words_of} {self._doubt}".rstrip(),
-                tables=((("fold", "pictures", words.title), tuple(rows)),),
-                figures=self._curves(evaluation),
-            )
-        ]
+        return ReportSection(
+            title="Cross-validation",
+            note=f"{words_of} {doubt}".rstrip(),
+            tables=((("fold", "pictures", words.title), tuple(rows)),),
+            figures=self._curves(evaluation),
+        )
 
     def _curves(self, evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
         metric = evaluation.task.epoch_metric

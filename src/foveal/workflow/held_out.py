@@ -45,12 +45,12 @@ class HeldOut(ABC):
         """
 
     @abstractmethod
-    def measure(self, draft: Bundle) -> Evaluation:
-        """Measure a bundle that has everything but its `unsure` limit, and choose that."""
+    def measure(self, draft: Bundle) -> tuple[Evaluation, list[ReportSection]]:
+        """Measure a bundle that has everything but its `unsure` limit, and choose that.
 
-    @abstractmethod
-    def sections(self, evaluation: Evaluation) -> list[ReportSection]:
-        """Return the sections of the report that say where its figures come from."""
+        Returns:
+            The evaluation, and the sections of the report that say where its figures come from.
+        """
 
     @abstractmethod
     def counts(self) -> JsonObject:
@@ -87,13 +87,12 @@ class ValidationSplit(HeldOut):
         """Return the outputs of the proof where pictures are not tiled."""
         return self._units.to_calibrate(engine, proven)
 
-    def measure(self, draft: Bundle) -> Evaluation:
-        """Measure the bundle on the files of the validation pictures."""
-        return measure_prepared(Predictor(draft), self._prepared, self._progress)
+    def measure(self, draft: Bundle) -> tuple[Evaluation, list[ReportSection]]:
+        """Measure the bundle on the files of the validation pictures.
 
-    def sections(self, evaluation: Evaluation) -> list[ReportSection]:
-        """Return none: this is what reports are of."""
-        return []
+        Without a section, a report is of these.
+        """
+        return measure_prepared(Predictor(draft), self._prepared, self._progress), []
 
     def counts(self) -> JsonObject:
         """Return the sizes of both sides."""

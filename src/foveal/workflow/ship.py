@@ -105,7 +105,7 @@ def ship(
         if trained_on is not None:
             files[TRAINED_ON_NAME] = trained_on.to_bytes()
     draft = Bundle.write(run.draft, unmeasured, files)
-    evaluation = held_out.measure(draft)
+    evaluation, sections = held_out.measure(draft)
     metrics = {name: interval.to_json() for name, interval in evaluation.metrics.items()}
     manifest = replace(
         evaluation.manifest,
@@ -119,7 +119,7 @@ def ship(
     if needed := requirement(bundle.pipeline):
         logger.warning("%s", needed)
     evaluation = replace(evaluation, manifest=bundle.manifest, version=bundle.version)
-    more = [*held_out.sections(evaluation), *_before(prepared, evaluation, run, progress)]
+    more = [*sections, *_before(prepared, evaluation, run, progress)]
     progress.start("write the report", None)
     evaluation.write(run.path, results=run.results, more=more)
     progress.finish()
