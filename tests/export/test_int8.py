@@ -14,12 +14,14 @@ import pytest
 from numpy.typing import NDArray
 
 from foveal.bundle.bundle import Bundle
+from foveal.bundle.container import TRAINED_ON_NAME
+from foveal.bundle.trained_on import TrainedOn
 from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
-from foveal.data.source import Loaded, Sample, Source
+from foveal.data.source import Loaded, Sample, Source, digest_of
 from foveal.errors import ParityError, UsageError
 from foveal.export import int8
-from foveal.export.formats import write_as
-from foveal.export.job import ExportJob, ExportOptions, Pictures
+from foveal.export.formats import FORMATS, Format, write_as
+from foveal.export.job import ExportJob, ExportOptions, Pictures, Precision
 from foveal.export.lossy import Ratio, accept, times_as_fast
 from foveal.export.quantise import SCHEMES, quantised
 from foveal.export.ranges import range_inputs, range_samples, unseen
@@ -80,6 +82,42 @@ def test_without_pictures_to_prove_it_on_nothing_is_quantised(
     monkeypatch.delattr(int8, "quantised")
     with pytest.raises(UsageError, match="None of the labelled pictures is left"):
         write_as(job, "onnx", tmp_path / "tiny.onnx")
+
+
+@pytest.mark.parametrize(
+    ("precision", "quantises", "left"),
+    [
+        pytest.param("fp16", True, 100, id="every picture must be answered alike"),
+        pytest.param("bf16", True, 98, id="16 bits have no ranges"),
+        pytest.param("int8", False, 98, id="nor have weights alone"),
+        pytest.param("int8", True, 100 - 64 - 2, id="64 pictures give the ranges"),
+    ],
+)
+def test_a_format_gets_the_pictures_that_prove_its_precision(
+    precision: Precision,
+    quantises: bool,
+    left: int,
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pictures = replace(grey_pictures(100), train=grey_pictures(100).val)
+    digests = [digest_of(data) for _, data in pictures.files(unseen(pictures).val[:2])]
+    content = np.sort(np.array([int.from_bytes(d[:8], "little") for d in digests], np.uint64))
+    files = {name: tiny_bundle.read(name) for name in tiny_bundle.manifest.files}
+    files[TRAINED_ON_NAME] = TrainedOn(content, np.zeros(2, np.uint64)).to_bytes()
+    bundle = Bundle.write(tmp_path / "seen", replace(tiny_bundle.manifest, files={}), files)
+    given: list[Sample] = []
+
+    def write(job: ExportJob, out: Path) -> None:
+        given.extend(job.needed_pictures("A test is proven").val)
+        out.touch()
+
+    entry = Format("low", ".low", write, precisions=(precision,), quantises_activations=quantises)
+    monkeypatch.setitem(FORMATS._own, "low", entry)
+    job = ExportJob(bundle, ExportOptions(precision), lambda: pictures)
+    write_as(job, "low", tmp_path / "out.low")
+    assert len(given) == left
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)

@@ -17,7 +17,6 @@ import numpy as np
 from foveal.bundle.bundle import Bundle
 from foveal.bundle.card import model_card
 from foveal.bundle.measured import MeasuredEngine, with_measured
-from foveal.export.held_out import held_out
 from foveal.export.job import ExportJob
 from foveal.export.lossy import Ratio, accept, times_as_fast
 from foveal.export.proof import Proof
@@ -39,9 +38,7 @@ def write_bf16_bundle(job: ExportJob, out: Path) -> Proof:
         ParityError: If 16 bits lose too much.
     """
     bundle = job.bundle
-    pictures = held_out(
-        bundle, job.needed_pictures("An engine in 16 bits is calibrated and proven")
-    )
+    pictures = job.needed_pictures("An engine in 16 bits is calibrated and proven")
     engine = ENGINES[ENGINE].open(bundle, None)
     accepted = accept(job, pictures, engine, f"OpenVINO {version('openvino')}")
     measured = {

