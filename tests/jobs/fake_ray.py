@@ -14,7 +14,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
 def fake_ray(folder: Path) -> Iterator[FakeRay]:
     """Give a dashboard that ends, with what it runs, at the end of the block."""
     ray = FakeRay(folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"ray": ray}))
-    server.daemon_threads = True
+    # It answers one request after the other, so that nothing changes what it knows any more when
+    # its thread has ended.
+    server = HTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"ray": ray}))
     ray.address = f"127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
