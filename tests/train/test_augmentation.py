@@ -391,6 +391,18 @@ def test_an_elastic_warp_moves_pixels_smoothly_and_no_further_than_asked(options
     assert float((steps - 1).abs().max()) < 0.6
 
 
+@pytest.mark.parametrize("side", [7, 8])
+def test_a_crop_that_hardly_moves_is_not_blurred(side):
+    changed = Augmenter(AugmentOptions(**{**OFF, "elastic": 1e-6}), PAD)
+    wide = changed.margin(side)
+    pixels, first = pictures(height=wide, width=wide), (wide - side) // 2
+    masks = pixels[..., 0] // 2
+    images, moved = changed.with_masks(pixels, masks, (side, side), generator(0))
+    middle = slice(first, first + side)
+    assert torch.allclose(images, to_float(pixels[:, middle, middle]), atol=0.01)
+    assert torch.equal(moved, masks[:, middle, middle])
+
+
 def test_a_mask_is_bent_as_its_picture_is():
     changed = Augmenter(AugmentOptions(**{**OFF, "elastic": 8.0}), PAD)
     wide = changed.margin(96)

@@ -87,7 +87,7 @@ class Augmenter:
         return images.contiguous(memory_format=torch.channels_last), moved
 
     def margin(self, side: int) -> int:
-        """Return the side of the square that a crop of `side` pixels is turned and zoomed in."""
+        """Return the side of the square that a crop of `side` pixels is moved in."""
         options = self.options
         if not options.is_on or not (self._resamples or options.elastic):
             return side
@@ -95,7 +95,10 @@ class Augmenter:
         turned = math.cos(angle) + math.sin(angle) + math.tan(math.radians(options.shear))
         zoomed = (1 - options.zoom) / (1 + options.stretch) / (1 + options.shrink)
         moved = options.shift * 2 * side + 2 * options.elastic
-        return math.ceil(side * turned / zoomed + moved) + 2
+        wide = math.ceil(side * turned / zoomed + moved) + 2
+        # Else the middle of the crop lies half a pixel from that of the square, so that what is
+        # hardly moved would be blurred.
+        return wide + (wide - side) % 2
 
     @property
     def _resamples(self) -> bool:
