@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, strategies
 
 from foveal.recipe import AugmentOptions
 from foveal.train.augmentation import Augmenter, to_float, warp
@@ -391,6 +392,30 @@ def test_an_elastic_warp_moves_pixels_smoothly_and_no_further_than_asked(options
     assert float((steps - 1).abs().max()) < 0.6
 
 
+@given(
+    side=strategies.integers(1, 12),
+    options=strategies.fixed_dictionaries(
+        {
+            name: strategies.floats(0, most)
+            for name, most in {
+                "rotation": 180, "zoom": 0.5, "shear": 45, "shift": 0.5, "stretch": 2,
+                "shrink": 2, "elastic": 20,
+            }.items()
+        }
+    ),
+    seed=strategies.integers(0, 1000),
+)  # fmt: skip
+def test_a_crop_is_moved_within_its_margin_and_around_its_own_middle(side, options, seed):
+    changed = Augmenter(AugmentOptions(**{**OFF, **options}), (0, 0, 0))
+    wide = changed.margin(side)
+    assert (wide - side) % 2 == 0
+    pixels = torch.full((8, wide, wide, 3), 255, dtype=torch.uint8)
+    masks = torch.ones(8, wide, wide, dtype=torch.uint8)
+    images, moved = changed.with_masks(pixels, masks, (side, side), generator(seed))
+    assert float(images.min()) > 254.9
+    assert torch.equal(moved, torch.ones_like(moved))
+
+
 @pytest.mark.parametrize("side", [7, 8])
 def test_a_crop_that_hardly_moves_is_not_blurred(side):
     changed = Augmenter(AugmentOptions(**{**OFF, "elastic": 1e-6}), PAD)
@@ -401,6 +426,18 @@ def test_a_crop_that_hardly_moves_is_not_blurred(side):
     middle = slice(first, first + side)
     assert torch.allclose(images, to_float(pixels[:, middle, middle]), atol=0.01)
     assert torch.equal(moved, masks[:, middle, middle])
+
+
+def test_a_crop_is_shifted_by_a_share_of_its_own_side():
+    changed = Augmenter(AugmentOptions(**{**OFF, "shift": 0.25}), PAD)
+    wide = changed.margin(40)
+    columns = torch.arange(wide).expand(wide, wide)
+    pixels = columns[None, :, :, None].repeat(200, 1, 1, 3).to(torch.uint8)
+    masks = torch.zeros(200, wide, wide, dtype=torch.uint8)
+    images, _ = changed.with_masks(pixels, masks, (40, 40), generator(0))
+    shifts = images[:, 0, 0, 0] - (wide - 40) / 2
+    assert -10 <= float(shifts.min()) < -9
+    assert 9 < float(shifts.max()) <= 10
 
 
 def test_a_mask_is_bent_as_its_picture_is():

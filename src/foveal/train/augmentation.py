@@ -132,6 +132,8 @@ class Augmenter:
             bent = displacements(size, self.options.elastic, generator, share)
             if matrix is None:
                 matrix = _flips_as_matrix(len(bent), mirror_x, mirror_y)
+        # `warp` takes it of the square, but it is meant of the crop.
+        shift = shift * torch.tensor([size[1] / images.shape[3], size[0] / images.shape[2]])
         if matrix is None:
             parts = (_middle(images, size), _middle(layer, size))
             moved = [_flip(_flip(x, mirror_x, 3), mirror_y, 2) for x in parts]
