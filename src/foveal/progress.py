@@ -45,6 +45,16 @@ def make_progress(*, quiet: bool) -> Progress:
     return BarProgress() if sys.stderr.isatty() else LineProgress()
 
 
+@contextmanager
+def command_progress(*, quiet: bool) -> Iterator[Progress]:
+    """Yield the progress display of a command, and end its task with the block."""
+    progress = make_progress(quiet=quiet)
+    try:
+        yield progress
+    finally:
+        progress.finish()
+
+
 def live_progress() -> Progress:
     """Return a progress bar in a notebook or terminal, and no display anywhere else."""
     if in_notebook():

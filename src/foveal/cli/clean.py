@@ -14,7 +14,7 @@ from foveal.cli.options import Debug, Json, Quiet, Set
 from foveal.cli.output import note, wrapped, write, write_json
 from foveal.curation.cleaned import CleanReport
 from foveal.errors import UsageError
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 from foveal.words import table
 
 _HOW = "Nothing has been changed. To do it: add --yes"
@@ -71,13 +71,12 @@ def clean(
     asks = _is_terminal() and not as_json
     if not undo and not yes and not dry_run and not asks:
         dry_run = True
-    progress = make_progress(quiet=quiet)
+    with command_progress(quiet=quiet) as progress:
 
-    def confirm(plan: CleanReport) -> bool:
-        progress.finish()
-        return yes or _agrees(plan)
+        def confirm(plan: CleanReport) -> bool:
+            progress.finish()
+            return yes or _agrees(plan)
 
-    try:
         report = foveal.clean(
             data,
             auto=auto,
@@ -90,8 +89,6 @@ def clean(
             progress=progress,
             **knobs,
         )
-    finally:
-        progress.finish()
     if as_json:
         write_json(report.to_json())
     elif report.state == "planned":

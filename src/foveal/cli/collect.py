@@ -13,7 +13,7 @@ from foveal.cli.options import Debug, Json, Quiet, Set
 from foveal.cli.output import note, wrapped, write, write_json
 from foveal.cli.signals import termination_as_interrupt
 from foveal.errors import DataError
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 from foveal.words import table
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ def collect(
     of the site, and respect copyright and personal data before you publish
     the pictures or a model trained on them.
     """
-    progress = make_progress(quiet=quiet)
-    with termination_as_interrupt() as ending:
+    with termination_as_interrupt() as ending, command_progress(quiet=quiet) as progress:
         try:
             collected = foveal.collect(
                 recipe,
@@ -98,8 +97,6 @@ def collect(
                 raise
             _show(partial, as_json=as_json, quiet=quiet)
             raise typer.Exit(ending.status) from interrupt
-        finally:
-            progress.finish()
     _show(collected, as_json=as_json, quiet=quiet)
     if dry_run:
         if not any(page.contents and page.contents.entries for page in collected.pages):

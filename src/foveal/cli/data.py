@@ -14,7 +14,7 @@ from foveal.cli.options import Data, Debug, Json, Quiet, Set
 from foveal.cli.output import note, write, write_finding, write_json
 from foveal.destination import check_file
 from foveal.errors import UsageError
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 from foveal.synth import KINDS
 from foveal.types import SPLIT_NAMES
 from foveal.words import table
@@ -62,8 +62,7 @@ def check(
     if page is not None:
         # Before the pictures are looked at, which may take minutes.
         check_file(page)
-    progress = make_progress(quiet=quiet)
-    try:
+    with command_progress(quiet=quiet) as progress:
         report = foveal.check(
             data,
             features=features,
@@ -72,8 +71,6 @@ def check(
             progress=progress,
             **knobs,
         )
-    finally:
-        progress.finish()
     if as_json:
         write_json(report.to_json())
     else:
@@ -127,8 +124,7 @@ def synth(
 
     `foveal train` reads the folder as it is.
     """
-    progress = make_progress(quiet=quiet)
-    try:
+    with command_progress(quiet=quiet) as progress:
         written = foveal.synth(
             kind,
             out,
@@ -138,8 +134,6 @@ def synth(
             workers=workers,
             progress=progress,
         )
-    finally:
-        progress.finish()
     if as_json:
         write_json({"schema_version": 1, "kind": kind, "out": str(written), "count": count})
     else:

@@ -14,7 +14,7 @@ from foveal.data.source import TargetKind
 from foveal.errors import UsageError
 from foveal.export.formats import FORMATS, format_json
 from foveal.export.job import options_of
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 from foveal.types import JsonObject
 from foveal.words import percent, table
 from foveal.workflow.exports import Exported, export_model
@@ -98,8 +98,7 @@ def export(
     )
     opened = foveal.load(model)
     opened.check_alone("exported")
-    progress = make_progress(quiet=quiet)
-    try:
+    with command_progress(quiet=quiet) as progress:
         exported = export_model(
             opened.bundle,
             to,
@@ -110,8 +109,6 @@ def export(
             progress=progress,
             kept_in=opened.exports_kept_in,
         )
-    finally:
-        progress.finish()
     if as_json:
         write_json(_record(exported))
     else:

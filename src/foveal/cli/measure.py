@@ -26,7 +26,7 @@ from foveal.cli.options import (
 )
 from foveal.cli.output import metric_table, note, wrapped, write, write_json
 from foveal.console import show_messages
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 
 
 @with_knobs("label_regex")
@@ -53,8 +53,7 @@ def evaluate(
     """
     if on is None:
         refuse_without_on({"--workers": workers})
-    progress = make_progress(quiet=quiet)
-    try:
+    with command_progress(quiet=quiet) as progress:
         opened = foveal.load(
             model,
             max_pixels=max_pixels,
@@ -66,8 +65,6 @@ def evaluate(
         evaluation = opened.evaluate(
             data, split=split, out=out, progress=progress, on=on, workers=workers, **knobs
         )
-    finally:
-        progress.finish()
     values = evaluation.to_json()
     if as_json:
         write_json(values)

@@ -12,7 +12,7 @@ from foveal.cli.options import Debug, Json, Quiet
 from foveal.cli.output import complain, note, write, write_json
 from foveal.errors import DataError
 from foveal.page import DEFAULT_STEPS, STEPS
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 from foveal.words import table
 
 if TYPE_CHECKING:
@@ -47,13 +47,10 @@ def preprocess(
     Writes one PNG to DIR for each picture. Pictures that cannot be read are listed; the exit status
     is 1 if there are any, and 3 if no picture can be read.
     """
-    progress = make_progress(quiet=quiet)
-    try:
+    with command_progress(quiet=quiet) as progress:
         results = foveal.preprocess(
             pictures, steps=steps or DEFAULT_STEPS, out=out, each=each, progress=progress
         )
-    finally:
-        progress.finish()
     failed = [result.error for result in results if result.error is not None]
     for result in results:
         if result.error is not None:

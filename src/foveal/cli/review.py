@@ -11,7 +11,7 @@ import foveal
 from foveal.cli.knobs import with_knobs
 from foveal.cli.options import Data, Debug, Json, Quiet, Set
 from foveal.cli.output import note, write, write_json
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 
 
 @with_knobs("task", "label_regex")
@@ -37,8 +37,7 @@ def review(
     once; the pictures stay as they are until `foveal clean` applies them. Data that have not been
     checked, or have changed since, are checked first.
     """
-    progress = make_progress(quiet=quiet)
-    try:
+    with command_progress(quiet=quiet) as progress:
         started = foveal.review(
             data,
             model=model,
@@ -48,8 +47,6 @@ def review(
             progress=progress,
             **knobs,
         )
-    finally:
-        progress.finish()
     log = str(started.review.path)
     suspects = sum(len(queue.suspects) for queue in started.review.queues)
     if as_json:

@@ -14,7 +14,7 @@ from foveal.cli.knobs import with_knobs
 from foveal.cli.options import Data, Debug, Json, Quiet, Set
 from foveal.cli.output import note, write, write_finding, write_json
 from foveal.errors import UsageError
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 from foveal.words import table
 
 _SIZE = re.compile(r"([0-9]{1,5})(?:x([0-9]{1,5}))?")
@@ -59,8 +59,7 @@ def split(
     Writes class folders as Keras and YOLO read them; a labels.csv for texts;
     images and masks for segmentation. Groups and near-duplicates stay together.
     """
-    progress = make_progress(quiet=quiet)
-    try:
+    with command_progress(quiet=quiet) as progress:
         divided = foveal.split(
             data,
             out,
@@ -73,8 +72,6 @@ def split(
             progress=progress,
             **knobs,
         )
-    finally:
-        progress.finish()
     if as_json:
         write_json(divided.to_json())
         return

@@ -10,7 +10,7 @@ import foveal
 from foveal.cli.options import Debug, Json, ModelName, Quiet, StorePath
 from foveal.cli.output import note, wrapped, write, write_json
 from foveal.errors import UsageError
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 from foveal.store.difference import Difference
 from foveal.store.state import LIVE, Move
 from foveal.workflow.versions import pin_test_set
@@ -56,13 +56,10 @@ def push(
             "--to expects mlflow:URI and cannot be combined with --store.",
             hint="foveal models push RUN NAME --to mlflow:http://localhost:5000",
         )
-    progress = make_progress(quiet=quiet)
-    try:
+    with command_progress(quiet=quiet) as progress:
         pushed = foveal.load(model).push(
             name, store=to or store, parent=parent, note=remark, progress=progress
         )
-    finally:
-        progress.finish()
     if as_json:
         record = None if pushed.record is None else pushed.record.to_json()
         about = {"name": pushed.name, "version": pushed.version, "record": record}
@@ -115,9 +112,9 @@ def pin(
         raise UsageError(
             "Expected either a test set or --none.", hint=f"foveal models pin {name} DATA"
         )
-    progress = make_progress(quiet=quiet)
-    opened, test = foveal.open_store(store, progress=progress), None
-    try:
+    test = None
+    with command_progress(quiet=quiet) as progress:
+        opened = foveal.open_store(store, progress=progress)
         if data is None:
             opened.pin(name, None)
         else:
@@ -130,8 +127,6 @@ def pin(
                 tolerance=tolerance / 100,
                 progress=progress,
             )
-    finally:
-        progress.finish()
     if as_json:
         values = None if test is None else test.to_json()
         write_json({"schema_version": 1, "name": name, "test": values})
@@ -160,13 +155,10 @@ def promote(
     If a test set is pinned, the version is first compared on it with the one
     that the alias points at now; a worse one is refused.
     """
-    progress = make_progress(quiet=quiet)
-    try:
+    with command_progress(quiet=quiet) as progress:
         opened = foveal.open_store(store, progress=progress)
         stored = opened.resolve(version)
         move = opened.promote(version, alias, force=force)
-    finally:
-        progress.finish()
     _tell(stored.name, move, as_json=as_json, quiet=quiet)
     if not as_json and move.test is None and not move.forced:
         note(f"not compared: pin a test set with foveal models pin {stored.name} DATA", quiet=quiet)

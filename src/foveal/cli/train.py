@@ -32,7 +32,7 @@ from foveal.cli.signals import termination_as_interrupt
 from foveal.console import show_log
 from foveal.errors import TrainingInterrupted, UsageError
 from foveal.jobs.target import Target
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 from foveal.recipe.knobs import KNOBS, make_recipe
 from foveal.urls import is_url, local_path, shown
 from foveal.workflow.rundir import kept_at
@@ -140,7 +140,6 @@ def train(
     if not quiet and not debug:
         # What was chosen from the data, and why.
         show_log(logging.INFO)
-    progress = make_progress(quiet=quiet)
     given = {name: value for name, value in knobs.items() if name in KNOBS and value is not None}
     machines = job_options(knobs)
     about: dict[str, Any] = {"name": name, "out": out, "recipe": recipe, "overrides": overrides}
@@ -168,34 +167,31 @@ def train(
             model = followed(job, folder, quiet=quiet)
             _print(model, time.perf_counter() - began, as_json=as_json, quiet=quiet)
         return
-    how: dict[str, Any] = {"progress": progress, **stops}
+    how: dict[str, Any] = dict(stops)
     if is_joined:
         how |= {"on": on, "workers": machines.pop("workers", 1)}
     refuse_machines(machines, detach=detach)
-    try:
-        if find_lr:
-            if is_joined:
-                refuse_going_on({"--find-lr": find_lr}, str(on))
-            other = {**going, "--from": start_from, "--resume-key": resume_key}
-            named = [option for option, given_ in other.items() if given_ is not None]
-            if named:
-                raise UsageError(f"--find-lr cannot be used together with {named[0]}.")
-            _refuse_addition(data, given.get("epochs"))
-            about["recipe"] = make_recipe(recipe, about.pop("overrides", ()), given)
+    if find_lr:
+        if is_joined:
+            refuse_going_on({"--find-lr": find_lr}, str(on))
+        other = {**going, "--from": start_from, "--resume-key": resume_key}
+        named = [option for option, given_ in other.items() if given_ is not None]
+        if named:
+            raise UsageError(f"--find-lr cannot be used together with {named[0]}.")
+        _refuse_addition(data, given.get("epochs"))
+        about["recipe"] = make_recipe(recipe, about.pop("overrides", ()), given)
+        with command_progress(quiet=quiet) as progress:
             found = foveal.find_lr(str(data), progress=progress, **about)
-            progress.finish()
-            _print_rates(found, as_json=as_json, quiet=quiet)
-            return
-        with termination_as_interrupt() as ending:
-            model = _model(data, going, {**about, **given}, **how)
+        _print_rates(found, as_json=as_json, quiet=quiet)
+        return
+    try:
+        with termination_as_interrupt() as ending, command_progress(quiet=quiet) as progress:
+            model = _model(data, going, {**about, **given}, progress=progress, **how)
     except TrainingInterrupted as stop:
-        progress.finish()
         sys.stderr.write(
             f"\ninterrupted; nothing is lost\nhint: to continue: foveal train --resume {stop.run}\n"
         )
         raise SystemExit(ending.status) from None
-    finally:
-        progress.finish()
     _print(model, time.perf_counter() - began, as_json=as_json, quiet=quiet)
 
 

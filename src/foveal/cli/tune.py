@@ -17,7 +17,7 @@ from foveal.cli.output import note, wrapped, write, write_json
 from foveal.cli.signals import termination_as_interrupt
 from foveal.console import show_log
 from foveal.errors import UsageError
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 from foveal.recipe.knobs import KNOBS
 from foveal.words import percent, table
 
@@ -109,8 +109,7 @@ def tune(
         return
     if not quiet and not debug:
         show_log(logging.INFO)
-    progress = make_progress(quiet=quiet)
-    try:
+    with command_progress(quiet=quiet) as progress:
         with termination_as_interrupt() as ending:
             found = foveal.tune(
                 data,
@@ -123,8 +122,6 @@ def tune(
                 progress=progress,
                 **given,
             )
-    finally:
-        progress.finish()
     _print(found, as_json=as_json, quiet=quiet)
     if found.interrupted:
         note(f"\ninterrupted; nothing is lost\nhint: to continue: {_again(found)}")

@@ -11,7 +11,7 @@ import foveal
 from foveal.cli.options import Debug, Json, Quiet
 from foveal.cli.output import write, write_json
 from foveal.errors import UsageError
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 from foveal.workflow.verify import all_passed, is_export, verify_bundle, verify_export
 
 
@@ -39,8 +39,7 @@ def verify(
     The exit status is 0 if it does, 1 if it does not.
     """
     origin = None if against is None else foveal.load(against)
-    progress = make_progress(quiet=quiet)
-    try:
+    with command_progress(quiet=quiet) as progress:
         if not is_export(model):
             opened = foveal.load(model)
             opened.check_alone("verified")
@@ -61,8 +60,6 @@ def verify(
             checks = verify_export(
                 Path(model), against=origin.bundle, run=origin.run, data=data, progress=progress
             )
-    finally:
-        progress.finish()
     if as_json:
         shown = [check.to_json() for check in checks]
         write_json({"schema_version": 1, "passed": all_passed(checks), "checks": shown})

@@ -25,7 +25,7 @@ from foveal.data.source import ReadAnything, Sample
 from foveal.errors import FovealError, complaint
 from foveal.evaluate.measure import Failure, Measured, measure_each
 from foveal.jobs.target import Target
-from foveal.progress import make_progress
+from foveal.progress import command_progress
 from foveal.workflow.sources import open_as
 
 FOUND = "measured.pickle"
@@ -134,11 +134,10 @@ def main() -> None:
     # Written by whoever sent this program along with it.
     labelled: Labelled = pickle.loads(given.labelled.read_bytes())  # noqa: S301
     bundles = [Bundle.open(path) for path in given.bundles]
-    progress = make_progress(quiet=False)
     try:
-        found = measure_joined(Target("ray", address="auto"), bundles, labelled, progress)
+        with command_progress(quiet=False) as progress:
+            found = measure_joined(Target("ray", address="auto"), bundles, labelled, progress)
     except FovealError as error:
-        progress.finish()
         sys.stderr.write(f"{complaint(error.message, error.hint)}\n")
         raise SystemExit(1) from error
     given.out.mkdir(parents=True, exist_ok=True)
