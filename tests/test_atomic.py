@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from foveal.atomic import TEMPORARY, atomic_path, write_atomic
+from foveal.atomic import TEMPORARY, atomic_path, drop_unfinished_line, write_atomic
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -55,3 +55,20 @@ def test_what_a_killed_process_left_is_swept_away(tmp_path: Path) -> None:
         temporary.mkdir()
     assert list((tmp_path / "cache").iterdir()) == []
     assert not left.exists()
+
+
+@pytest.mark.parametrize("mode", ["rb+", "ab+"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(b"", b""), (b"a\n", b"a\n"), (b"a\nb", b"a\n"), (b"a", b""), (b"a\n\x00", b"a\n")],
+    ids=["nothing", "whole", "half of the second", "half of the first", "a page of zeros"],
+)
+def test_what_is_written_follows_the_last_whole_line(
+    tmp_path: Path, mode: str, before: bytes, after: bytes
+) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(before)
+    with path.open(mode) as file:
+        drop_unfinished_line(file)
+        file.write(b"c\n")
+    assert path.read_bytes() == after + b"c\n"

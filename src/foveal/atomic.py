@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 try:
     import fcntl
@@ -130,6 +131,21 @@ def hold(descriptor: int, *, wait: bool = True) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def drop_unfinished_line(file: IO[bytes]) -> None:
+    """Cut off the last line of a file if a killed process did not finish it; seek to the end.
+
+    Args:
+        file: The file, open for reading and writing.
+    """
+    size = file.seek(0, os.SEEK_END)
+    if not size:
+        return
+    file.seek(size - 1)
+    if file.read(1) != b"\n":
+        file.seek(0)
+        file.seek(file.truncate(file.read().rfind(b"\n") + 1))
 
 
 def sync(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from foveal.tune.journal import FileLock, Journal, is_default, mend
+from foveal.tune.journal import FileLock, Journal, is_default
 from foveal.tune.space import Choice, Range, Space
 
 SPACE = Space(
@@ -94,13 +94,6 @@ def test_a_line_that_was_cut_off_by_a_kill_is_dropped(journal, tmp_path, cut):
     again = Journal(path, SPACE, 9)
     again.ask()
     assert [t.number for t in Journal(path, SPACE, 9).trials()] == [0, 1]
-
-
-def test_a_journal_of_one_cut_line_is_empty(tmp_path):
-    path = tmp_path / "journal.log"
-    path.write_bytes(b'{"op_code"')
-    mend(path)
-    assert path.read_bytes() == b""
 
 
 def test_the_lock_is_free_after_it_was_released(tmp_path):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, final
 
-from foveal.atomic import sync
+from foveal.atomic import drop_unfinished_line, sync
 from foveal.errors import DataError
 from foveal.types import JsonObject
 
@@ -143,12 +143,7 @@ def link(path: Path, target: Path) -> None:
 def append(path: Path, content: bytes) -> None:
     """Write whole lines at the end of a file; what a killed process left of one is cut off."""
     with path.open("ab+") as file:
-        size = file.seek(0, os.SEEK_END)
-        if size:
-            file.seek(size - 1)
-            if file.read(1) != b"\n":
-                file.seek(0)
-                file.truncate(file.read().rfind(b"\n") + 1)
+        drop_unfinished_line(file)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar, final
 
-from foveal.atomic import hold
+from foveal.atomic import drop_unfinished_line, hold
 from foveal.errors import DataError
 from foveal.types import JsonObject
 
@@ -31,12 +31,7 @@ def opened_to_append(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
         hold(file.fileno())
-        size = file.seek(0, os.SEEK_END)
-        if size:
-            file.seek(size - 1)
-            if file.read(1) != b"\n":
-                file.seek(0)
-                file.truncate(file.read().rfind(b"\n") + 1)
+        drop_unfinished_line(file)
         yield file
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, final
 
-from foveal.atomic import hold
+from foveal.atomic import drop_unfinished_line, hold
 from foveal.extras import import_extra
 from foveal.tune.space import Space, Value
 
@@ -51,7 +51,8 @@ class FileLock:
         """Wait for the lock."""
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         hold(self._descriptor)
-        mend(self._journal)
+        with self._journal.open("rb+") as file:
+            drop_unfinished_line(file)
         return True
 
     def release(self) -> None:
@@ -59,19 +60,6 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def mend(journal: Path) -> None:
-    """Cut a journal after its last whole line."""
-    with journal.open("rb+") as file:
-        size = file.seek(0, os.SEEK_END)
-        if not size:
-            return
-        file.seek(size - 1)
-        if file.read(1) == b"\n":
-            return
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 @final
