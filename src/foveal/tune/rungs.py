@@ -14,13 +14,12 @@ from torch import nn
 from foveal.console import Progress
 from foveal.data.source import Source
 from foveal.recipe import Recipe
-from foveal.tasks import get_training
 from foveal.train.callbacks import ProgressReport, ResultsCsv
 from foveal.train.checkpoint import CheckpointStore
-from foveal.train.precision import choose_device
 from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord
 from foveal.train.trainer import Trainer
 from foveal.tune.journal import REDUCTION
+from foveal.workflow.batches import TrainSetup
 from foveal.workflow.network import new_network
 from foveal.workflow.prepare import prepare
 from foveal.workflow.rundir import RunDirectory
@@ -106,17 +105,10 @@ class PartedTraining:
         self._recipe = recipe = Recipe.load(run.recipe)
         before = _Stoppable(progress, stop)
         self._prepared = prepare(source, recipe, run, before, resume=True)
-        self._device = choose_device(recipe.train.device)
-        self._training = get_training(recipe.task)(self._prepared.task)
-        self._network = new_network(self._training, recipe)
+        self._setting = setting = TrainSetup.of(recipe, self._prepared.task)
+        self._network = new_network(setting.training, recipe)
         self._planner = Planner(
-            self._prepared,
-            Units(self._prepared),
-            self._network,
-            self._training,
-            run,
-            self._device,
-            before,
+            self._prepared, Units(self._prepared), self._network, setting, run, before
         )
         self._plan = self._planner.plan()
         self.epochs = sum(stage.epochs or 0 for stage in self._plan.stages)
@@ -154,7 +146,7 @@ class PartedTraining:
         task = self._prepared.task
         watcher.trainer = trainer = Trainer(
             self._recipe.train,
-            device=self._device,
+            device=self._setting.device,
             seed=self._recipe.seed,
             clock=monotonic,
             callbacks=[
@@ -167,7 +159,7 @@ class PartedTraining:
         )
         result = trainer.fit(
             self._network,
-            self._training,
+            self._setting.training,
             self._plan.stages,
             self._plan.validation,
             metric=task.primary_metric,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 import torch
@@ -18,8 +18,10 @@ from torch import Tensor
 
 from foveal.data.cache import Cache
 from foveal.errors import TargetError
-from foveal.recipe import TrainOptions
+from foveal.recipe import Recipe, TrainOptions
 from foveal.synth import SynthSource
+from foveal.tasks import get_training
+from foveal.tasks.base import Task
 from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
 from foveal.train.crops import CropPlan, RandomCrops
@@ -31,7 +33,7 @@ from foveal.train.data import (
 )
 from foveal.train.distributed import Group
 from foveal.train.features import FeatureFile, FeatureReader
-from foveal.train.precision import Precision
+from foveal.train.precision import Precision, choose_device, choose_precision
 from foveal.train.resident import keep_on_device
 from foveal.train.sampling import (
     BatchOrder,
@@ -63,6 +65,23 @@ class TrainSetup:
     device: torch.device
     precision: Precision
     group: Group = field(default_factory=Group)
+
+    @classmethod
+    def of(cls, recipe: Recipe, task: Task, group: Group | None = None) -> Self:
+        """Return those of a recipe.
+
+        Args:
+            recipe: A resolved recipe.
+            task: Bound to the labels.
+            group: The processes that train together; None for this one alone.
+
+        Raises:
+            RecipeError: If this machine does not have the device.
+        """
+        options, training = recipe.train, get_training(recipe.task)(task)
+        device = choose_device(options.device)
+        precision = choose_precision(options.precision, device)
+        return cls(training, options, device, precision, group or Group())
 
 
 @final

@@ -21,13 +21,12 @@ from foveal.machine import keeping_memory
 from foveal.recipe import Recipe
 from foveal.render.charts import Axis, Series, curve_chart
 from foveal.render.markup import page_html
-from foveal.tasks import get_training
 from foveal.train.callbacks import Callback, ProgressReport
 from foveal.train.data import Batch, Loader
-from foveal.train.precision import choose_device
 from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord, Validate, Validated
 from foveal.train.trainer import Trainer
 from foveal.types import JsonObject
+from foveal.workflow.batches import TrainSetup
 from foveal.workflow.choose import HEAD_EPOCHS
 from foveal.workflow.network import new_network
 from foveal.workflow.prepare import Prepared, prepare
@@ -194,10 +193,9 @@ def _ramp(
     prepared: Prepared, run: RunDirectory, progress: Progress
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     recipe, task = prepared.recipe, prepared.task
-    device = choose_device(recipe.train.device)
-    training = get_training(recipe.task)(task)
-    network = new_network(training, recipe)
-    planner = Planner(prepared, Units(prepared), network, training, run, device, progress)
+    setting = TrainSetup.of(recipe, task)
+    network = new_network(setting.training, recipe)
+    planner = Planner(prepared, Units(prepared), network, setting, run, progress)
     recorder = _Recorder(progress)
     with contextlib.closing(planner):
         plan = planner.plan()
@@ -210,14 +208,14 @@ def _ramp(
         ) -> FitResult:
             recorder.trainer = trainer = Trainer(
                 recipe.train,
-                device=device,
+                device=setting.device,
                 seed=recipe.seed,
                 callbacks=[callback],
                 schedule=schedule,
             )
             metric, weights = task.primary_metric, plan.label_weights
             return trainer.fit(
-                network, training, stages, validate, metric=metric, label_weights=weights
+                network, setting.training, stages, validate, metric=metric, label_weights=weights
             )
 
         *earlier, last = plan.stages

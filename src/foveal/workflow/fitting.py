@@ -15,10 +15,10 @@ from foveal.tasks import get_training
 from foveal.train.callbacks import Callback, ProgressReport, ResultsCsv
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.distributed import Group
-from foveal.train.precision import choose_device
 from foveal.train.records import FitResult
 from foveal.train.tensorboard import TensorBoard
 from foveal.train.trainer import Trainer
+from foveal.workflow.batches import TrainSetup
 from foveal.workflow.network import new_network
 from foveal.workflow.prepare import Prepared
 from foveal.workflow.rundir import RunDirectory
@@ -66,19 +66,9 @@ class Fit:
             progress: Receives the progress.
         """
         recipe, task = prepared.recipe, prepared.task
-        device = choose_device(recipe.train.device)
-        training = get_training(recipe.task)(task)
+        setting = TrainSetup.of(recipe, task, self.group)
         network = network_of(prepared)
-        planner = Planner(
-            prepared,
-            units,
-            network,
-            training,
-            self.run,
-            device,
-            progress,
-            self.group,
-        )
+        planner = Planner(prepared, units, network, setting, self.run, progress)
         plan = planner.plan(self.extensions, fine_tunes=self.fine_tunes)
         callbacks: list[Callback] = [*planner.listeners]
         if self.group.writes:
@@ -95,7 +85,7 @@ class Fit:
             options = replace(options, budget_s=self.budget_s)
         trainer = Trainer(
             options,
-            device=device,
+            device=setting.device,
             seed=recipe.seed,
             clock=monotonic,
             begun_s=self.begun_s,
@@ -109,7 +99,7 @@ class Fit:
         with contextlib.closing(planner):
             result = trainer.fit(
                 network,
-                training,
+                setting.training,
                 plan.stages,
                 plan.validation,
                 metric=task.epoch_metric,
@@ -130,19 +120,18 @@ def network_of(prepared: Prepared) -> Network:
 def learnt(prepared: Prepared, units: Units, run: RunDirectory) -> tuple[Network, FitResult]:
     """Return the network with the best weights so far, from the latest checkpoint."""
     recipe, task = prepared.recipe, prepared.task
-    device = choose_device(recipe.train.device)
-    training = get_training(recipe.task)(task)
+    setting = TrainSetup.of(recipe, task)
     network = network_of(prepared)
-    planner = Planner(prepared, units, network, training, run, device, NoProgress())
+    planner = Planner(prepared, units, network, setting, run, NoProgress())
     plan = planner.no_plan()
     trainer = Trainer(
         recipe.train,
-        device=device,
+        device=setting.device,
         seed=recipe.seed,
         checkpoints=CheckpointStore(run.checkpoints),
     )
     with contextlib.closing(planner):
         result = trainer.fit(
-            network, training, (), plan.validation, metric=task.epoch_metric, resume=True
+            network, setting.training, (), plan.validation, metric=task.epoch_metric, resume=True
         )
     return network, result

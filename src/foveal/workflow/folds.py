@@ -17,13 +17,12 @@ from foveal.console import NoProgress, Progress
 from foveal.errors import FovealError, UsageError
 from foveal.models.network import Network
 from foveal.recipe import Recipe
-from foveal.tasks import get_training
 from foveal.train.blend import SHARES, between
 from foveal.train.distributed import Group
 from foveal.train.optim import snapshot
-from foveal.train.precision import choose_device
 from foveal.train.records import FitResult
 from foveal.words import percent
+from foveal.workflow.batches import TrainSetup
 from foveal.workflow.broadcast import Broadcast
 from foveal.workflow.cross_validation import CrossValidation, TrainedFold
 from foveal.workflow.fitting import Fit, network_of
@@ -203,10 +202,8 @@ class FoldTrainings:
     def _planner(
         self, prepared: Prepared, units: Units, network: Network, progress: Progress
     ) -> Planner:
-        recipe = prepared.recipe
-        training = get_training(recipe.task)(prepared.task)
-        device = choose_device(recipe.train.device)
-        return Planner(prepared, units, network, training, self._run, device, progress)
+        setting = TrainSetup.of(prepared.recipe, prepared.task)
+        return Planner(prepared, units, network, setting, self._run, progress)
 
 
 def _is_fine_tuned(prepared: Prepared, result: FitResult) -> bool:

@@ -9,19 +9,15 @@ from functools import partial
 from typing import Any, final
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from foveal.console import Progress
 from foveal.models.network import Network, parameters_of_stages
-from foveal.recipe import TrainOptions
 from foveal.synth import SynthSource
-from foveal.tasks.training import TaskTraining
 from foveal.train.augmentation import Augmenter
 from foveal.train.callbacks import Callback
 from foveal.train.data import Loader
 from foveal.train.defaults import label_weights
-from foveal.train.distributed import Group
 from foveal.train.features import FeatureFile, cache_features
 from foveal.train.precision import choose_precision
 from foveal.train.records import Stage, Validate, Validated, forward_head, head_only
@@ -68,11 +64,9 @@ class Planner:
         prepared: The data.
         units: The same as batches.
         network: The network to be trained.
-        training: The task's torch half.
+        setting: How it is trained.
         run: Holds the cached activations.
-        device: Device to train on.
         progress: Told of the caching of activations.
-        group: The processes that train together.
     """
 
     def __init__(
@@ -80,25 +74,19 @@ class Planner:
         prepared: Prepared,
         units: Units,
         network: Network,
-        training: TaskTraining,
+        setting: TrainSetup,
         run: RunDirectory,
-        device: torch.device,
         progress: Progress,
-        group: Group | None = None,
     ) -> None:
-        group = group or Group()
-        self._group = group
         self._prepared = prepared
         self._units = units
         self._network = network
         self._run = run
         self._progress = progress
-        options = prepared.recipe.train
-        precision = choose_precision(options.precision, device)
-        self._setting = TrainSetup(training, options, device, precision, group)
-        self._options: TrainOptions = options
+        self._setting = setting
+        self._options = setting.options
         self._endless: list[EndlessLoader] = []
-        self._watched = WatchedPictures(prepared, units.validation_windows, run, group)
+        self._watched = WatchedPictures(prepared, units.validation_windows, run, setting.group)
 
     def plan(self, extensions: tuple[int, ...] = (), *, fine_tunes: bool | None = None) -> Plan:
         """Return the stages of the recipe's strategy, and one for each extension.
@@ -173,7 +161,7 @@ class Planner:
                 every=every,
                 epochs=epochs if is_first else None,
                 focus=self._prepared.recipe.data.focus,
-                group=self._group,
+                group=self._setting.group,
             )
             self._endless.append(endless)
             loader = endless
@@ -257,7 +245,7 @@ class Planner:
             sample_weights=weights,
             label_weights=self._label_weights(),
             progress=self._progress,
-            group=self._group,
+            group=self._setting.group,
         )
         return replace(stage, epochs=1, fit=fit)
 
@@ -290,7 +278,7 @@ class Planner:
             augment=Augmenter(augment, prepared.pipeline.pad_color) if views > 1 else None,
             views=views,
             seed=recipe.seed,
-            group=self._group,
+            group=self._setting.group,
         )
         if not has_folds:
             return features

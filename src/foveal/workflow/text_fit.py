@@ -29,9 +29,7 @@ from foveal.tasks import get_task, get_training
 from foveal.tasks.base import Task
 from foveal.tasks.read.ctc import decode_greedy
 from foveal.tasks.read.training import LENGTH, TEXT
-from foveal.tasks.training import TaskTraining
 from foveal.train.data import plain_inputs
-from foveal.train.precision import choose_device, choose_precision
 from foveal.train.records import EpochRecord, FitResult, Stage, StepRecord, Validated
 from foveal.train.trainer import Trainer
 from foveal.words import percent
@@ -133,10 +131,7 @@ class _Readers:
         self._task = task
         self._fold = fold
         self._progress = progress
-        self._training: TaskTraining = get_training(recipe.task)(task)
-        device = choose_device(recipe.train.device)
-        precision = choose_precision(recipe.train.precision, device)
-        self._setting = TrainSetup(self._training, recipe.train, device, precision)
+        self._setting = TrainSetup.of(recipe, task)
         self._readings: dict[int, str] = {}
         self._likelihoods: dict[int, NDArray[np.float64]] = {}
 
@@ -169,7 +164,7 @@ class _Readers:
     def _trained(self, units: Units, number: int) -> Network:
         loader = units.batches.loader(self._setting, None)
         epochs = max(1, round(_STEPS / len(loader)))
-        network = new_network(self._training, self._recipe)
+        network = new_network(self._setting.training, self._recipe)
         steps = epochs * len(loader)
         trainer = Trainer(
             self._recipe.train,
@@ -182,7 +177,7 @@ class _Readers:
             raise ValueError("the recipe is not resolved")
         stage = Stage("full", loader, epochs, rate)
         # Nothing is compared: the last weights are kept.
-        result = trainer.fit(network, self._training, [stage], _nothing, metric="none")
+        result = trainer.fit(network, self._setting.training, [stage], _nothing, metric="none")
         if result.stopped == "interrupted":
             raise KeyboardInterrupt
         return network.eval()
@@ -203,7 +198,7 @@ class _Readers:
 
     def _likelihood(self, logits: Tensor, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return (n, T) log probabilities of texts, at each of `TEMPERATURES`."""
-        targets = self._training.collate(texts)
+        targets = self._setting.training.collate(texts)
         count, columns = logits.shape[:2]
         lengths = torch.full((count,), columns, dtype=torch.int64)
         found = [
