@@ -7,10 +7,12 @@ import pytest
 from rich.console import Console
 
 from foveal.console import NoProgress, show_log
+from foveal.model import shown_progress
 from foveal.progress import (
     BarProgress,
     LineProgress,
     NotebookProgress,
+    command_progress,
     followed,
     in_notebook,
     live_progress,
@@ -174,3 +176,17 @@ def test_a_training_is_followed_in_a_log_by_its_messages_and_lines(
     assert said[:2] == ["chosen this", "warning: and that"]
     assert said[2].startswith("train  0 %")
     assert len(said) == 3
+
+
+def test_a_task_ends_with_the_command_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyError), command_progress(quiet=False) as progress:
+        progress.start("check", 3)
+        raise KeyError
+    assert "check" in capsys.readouterr().err
+
+
+def test_a_task_ends_with_the_function_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyError), shown_progress(LineProgress(), verbose=True) as progress:
+        progress.start("check", 3)
+        raise KeyError
+    assert "check" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -266,7 +267,7 @@ class Model:
                 "Probability maps are written to a folder, so out is required.",
                 hint='model.predict(pictures, out="answers", maps=True)',
             )
-        reporting = shown_progress(progress, verbose=verbose and not stream)
+        reporting = _receiver(progress, verbose=verbose and not stream)
         if out is None:
             answers = answer_pictures(
                 self.predictor,
@@ -359,19 +360,19 @@ class Model:
                 str(out),
                 {**options, **self._given},
             )
-        reporting = shown_progress(progress, verbose=verbose)
-        return answer_on(
-            target,
-            [model.bundle for model in (self, *self._others)],
-            list(read_each(pictures)),
-            str(out),
-            limits=self._limits,
-            engine=self._engine,
-            form=form,
-            workers=workers,
-            batch_size=batch_size,
-            progress=reporting,
-        )
+        with shown_progress(progress, verbose=verbose) as reporting:
+            return answer_on(
+                target,
+                [model.bundle for model in (self, *self._others)],
+                list(read_each(pictures)),
+                str(out),
+                limits=self._limits,
+                engine=self._engine,
+                form=form,
+                workers=workers,
+                batch_size=batch_size,
+                progress=reporting,
+            )
 
     def predict_proba(
         self, pictures: Iterable[Any], *, batch_size: int = 32
@@ -449,8 +450,7 @@ class Model:
             target = Target.parse(on)
             bundles = tuple(model.bundle for model in (self, *self._others))
             elsewhere = partial(MeasureOn, target, bundles, self._limits, self._engine, workers)
-        reporting = shown_progress(progress, verbose=verbose)
-        try:
+        with shown_progress(progress, verbose=verbose) as reporting:
             return measure(
                 self.predictor,
                 data,
@@ -461,8 +461,6 @@ class Model:
                 label_regex=label_regex,
                 elsewhere=elsewhere,
             )
-        finally:
-            reporting.finish()
 
     val = evaluate
 
@@ -539,8 +537,7 @@ class Model:
         from foveal.workflow.exports import export_model
 
         self.check_alone("exported")
-        reporting = shown_progress(progress, verbose=verbose)
-        try:
+        with shown_progress(progress, verbose=verbose) as reporting:
             return export_model(
                 self.bundle,
                 to,
@@ -558,8 +555,6 @@ class Model:
                 progress=reporting,
                 kept_in=self.exports_kept_in,
             ).path
-        finally:
-            reporting.finish()
 
     def exports(self) -> list[JsonObject]:
         """Return the exports of the model and their verification, newest last.
@@ -736,8 +731,17 @@ class Model:
         return model_html(self.bundle, self.exports())
 
 
-def shown_progress(progress: Progress | None, *, verbose: bool) -> Progress:
-    """Return the object that receives the progress."""
+@contextmanager
+def shown_progress(progress: Progress | None, *, verbose: bool) -> Iterator[Progress]:
+    """Yield the object that receives the progress, and end its task with the block."""
+    receiver = _receiver(progress, verbose=verbose)
+    try:
+        yield receiver
+    finally:
+        receiver.finish()
+
+
+def _receiver(progress: Progress | None, *, verbose: bool) -> Progress:
     if progress is not None or not verbose:
         return progress or NoProgress()
     # Imported late: what draws bars takes longer to load than a small picture to answer.

@@ -94,11 +94,8 @@ def review(
     )
     opened = model if model is None or isinstance(model, Model) else Model(model)
     recipe = make_recipe(None, overrides, {"task": task, "label_regex": label_regex})
-    reporting = shown_progress(progress, verbose=verbose)
-    try:
+    with shown_progress(progress, verbose=verbose) as reporting:
         found = checked(data, recipe, reporting, answers=network_answers)
-    finally:
-        reporting.finish()
     predictor = None if opened is None else opened.predictor
     state = ReviewState(
         Review(found.source, found.report, Workspace.of(data).review),
@@ -174,9 +171,8 @@ def clean(
             )
         return undo_cleaning(data)
     recipe = make_recipe(None, overrides, {"task": task, "label_regex": label_regex})
-    reporting = shown_progress(progress, verbose=verbose)
     agree = confirm or (lambda plan: True)
-    try:
+    with shown_progress(progress, verbose=verbose) as reporting:
         return clean_data(
             data,
             recipe,
@@ -187,8 +183,6 @@ def clean(
             progress=reporting,
             answers=network_answers,
         )
-    finally:
-        reporting.finish()
 
 
 def cleanings(data: str | Path) -> list[Cleaning]:

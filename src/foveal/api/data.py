@@ -60,8 +60,7 @@ def check(
     from foveal.workflow.predicted import predictions_file
 
     recipe = make_recipe(None, overrides, {"task": task, "label_regex": label_regex})
-    reporting = shown_progress(progress, verbose=verbose)
-    try:
+    with shown_progress(progress, verbose=verbose) as reporting:
         return check_source(
             data,
             recipe,
@@ -69,8 +68,6 @@ def check(
             answer=network_answers() if features else None,
             predictions=None if predictions is None else predictions_file(predictions),
         )
-    finally:
-        reporting.finish()
 
 
 def network_answers() -> AddAnswers:
@@ -139,8 +136,7 @@ def collect(
     from foveal.collect.start import collect_pictures, look_at_first_pages
 
     wanted = load_recipe(Path(recipe), overrides)
-    reporting = shown_progress(progress, verbose=verbose)
-    try:
+    with shown_progress(progress, verbose=verbose) as reporting:
         if dry_run:
             return look_at_first_pages(wanted, allow_private=allow_private, progress=reporting)
         if out is None:
@@ -150,8 +146,6 @@ def collect(
         return collect_pictures(
             wanted, Path(out), update=update, allow_private=allow_private, progress=reporting
         )
-    finally:
-        reporting.finish()
 
 
 @spelled
@@ -191,11 +185,8 @@ def synth(
 
     target = Path(out)
     drawn = make_kind(kind, options or {})
-    reporting = shown_progress(progress, verbose=verbose)
-    try:
+    with shown_progress(progress, verbose=verbose) as reporting:
         write_folder(drawn, target, count=count, seed=seed, workers=workers, progress=reporting)
-    finally:
-        reporting.finish()
     return target
 
 
@@ -240,13 +231,14 @@ def preprocess(
     from foveal.page import DEFAULT_STEPS
     from foveal.workflow.preprocess import preprocess_pictures
 
-    return preprocess_pictures(
-        pictures,
-        DEFAULT_STEPS if steps is None else steps,
-        out=None if out is None else Path(out),
-        each=each,
-        progress=shown_progress(progress, verbose=verbose),
-    )
+    with shown_progress(progress, verbose=verbose) as reporting:
+        return preprocess_pictures(
+            pictures,
+            DEFAULT_STEPS if steps is None else steps,
+            out=None if out is None else Path(out),
+            each=each,
+            progress=reporting,
+        )
 
 
 @spelled
@@ -309,11 +301,8 @@ def split(
 
     given = {"task": task, "label_regex": label_regex, "seed": seed}
     recipe = make_recipe(None, overrides, given)
-    reporting = shown_progress(progress, verbose=verbose)
     form = Form(link, size)
-    try:
+    with shown_progress(progress, verbose=verbose) as reporting:
         return divide(
             data, Path(out), recipe, Shares(val, test), form, look=look, progress=reporting
         )
-    finally:
-        reporting.finish()

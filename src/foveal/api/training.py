@@ -203,11 +203,8 @@ def find_lr(
     from foveal.workflow.find_lr import find_learning_rate
     from foveal.workflow.remote_run import Runs
 
-    to = shown_progress(progress, verbose=verbose)
-    try:
+    with shown_progress(progress, verbose=verbose) as to:
         return find_learning_rate(data, given, out=Runs.at(out).folder, name=name, progress=to)
-    finally:
-        to.finish()
 
 
 @spelled
