@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -683,12 +682,16 @@ class Model:
             )
 
     def history(self) -> list[dict[str, float]]:
-        """Return one row for each epoch of the training; empty if the run is not available."""
-        if self.run is None or not (self.run / "results.csv").is_file():
-            return []
-        with (self.run / "results.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return [{k: float(v) for k, v in row.items() if _is_number(v)} for row in rows]
+        """Return one row for each epoch of the training; empty if the run is not available.
+
+        Raises:
+            DataError: If the run's `results.csv` is damaged.
+        """
+        from foveal.evaluate.history import read_history
+
+        rows = () if self.run is None else read_history(self.run / "results.csv")
+        # The last row of a run that was killed may lack columns.
+        return [{k: float(v) for k, v in row.items() if v and _is_number(v)} for row in rows]
 
     def layers(self) -> list[tuple[str, str, tuple[int, ...]]]:
         """Return (name, type, output shape) of every layer of the network. Requires torch."""
