@@ -11,8 +11,8 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -152,10 +152,12 @@ class RayJob(Job):
             if is_url(self.record.output):
                 fetched(self.record.output, found, self.name)
             else:
-                unpack(self._sent(), found, self.name)
+                # Closed at once, also for what is refused: that deletes the second job.
+                with closing(self._sent()) as lines:
+                    unpack(lines, found, self.name)
             return self.place(found, out)
 
-    def _sent(self) -> Iterator[str]:
+    def _sent(self) -> Generator[str, None, None]:
         """Yield the lines that a second job prints, which is deleted afterwards."""
         service = self.service
         program = Path(str(send.__file__)).read_bytes()
