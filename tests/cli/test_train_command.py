@@ -134,13 +134,19 @@ def test_continue_adds_epochs_to_a_run(epochs: str, calls: Calls) -> None:
     assert calls.made == [("extend", ("runs/classify/photos", 5), {})]
 
 
+@pytest.mark.parametrize("option", ["--resume", "--finish", "--continue"])
+def test_a_run_goes_on_with_pictures_that_were_moved(option: str, calls: Calls) -> None:
+    more = ["--epochs", "+5"] if option == "--continue" else []
+    assert run(["train", "moved/photos", option, "run", *more]) == 0
+    assert calls.made[0][2]["data"] == "moved/photos"
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("train", "DATA is missing"),
         ("train photos --epochs +5", "needs --continue"),
         ("train photos --epochs five", "Expected a whole number"),
-        ("train photos --continue run --epochs 5", "DATA cannot be given"),
         ("train --resume run --lr 0.1 --budget 1m", "--lr, --budget cannot be given"),
         ("train --resume run --set seed=1", "--set cannot be given"),
         ("train --resume run --name new --task read", "--name, --task cannot be given"),

@@ -262,8 +262,14 @@ def test_an_extension_that_cannot_start_leaves_the_run_finished(
     run = run_of(foveal.train(data, out=tmp_path / "runs", epochs=1, overrides=SMALL))
     state = (run / "run.json").read_text()
     data.rename(tmp_path / "moved")
-    with pytest.raises(DataError):
+    with pytest.raises(DataError) as caught:
         foveal.extend(run, 1)
+    assert caught.value.hint == (
+        "if the pictures have been moved: foveal train PICTURES --epochs +1 --continue " + str(run)
+    )
+    with pytest.raises(DataError, match="has changed"):
+        foveal.extend(run, 1, data=tmp_path / "moved" / "circle")
+    assert (run / "run.json").read_text() == state
     (tmp_path / "moved").rename(data)
     with monkeypatch.context() as broken:
         broken.setattr(CheckpointStore, "load", unreadable)
@@ -272,6 +278,11 @@ def test_an_extension_that_cannot_start_leaves_the_run_finished(
     assert (run / "run.json").read_text() == state
     assert foveal.resume(run).history() == foveal.load(run).history()
     assert [row["epoch"] for row in foveal.extend(run, 1).history()] == [1, 2]
+    data.rename(tmp_path / "moved")
+    longer = foveal.extend(run, 1, data=tmp_path / "moved")
+    assert [row["epoch"] for row in longer.history()] == [1, 2, 3]
+    # It is remembered where they are.
+    assert json.loads((run / "run.json").read_text())["data"] == str(tmp_path / "moved")
 
 
 def test_an_export_that_answers_differently_is_refused_and_nothing_is_written(

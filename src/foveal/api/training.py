@@ -260,6 +260,7 @@ def extend(
     run: str | Path,
     epochs: int,
     *,
+    data: str | Path | None = None,
     finish_on_interrupt: bool = False,
     on: str | None = None,
     workers: int = 1,
@@ -271,6 +272,7 @@ def extend(
     Args:
         run: Directory or URL of the finished run; its model is replaced by the new one.
         epochs: Number of epochs to add.
+        data: As for `resume`.
         finish_on_interrupt: As for `train`.
         on: As for `train`.
         workers: As for `train`.
@@ -284,7 +286,12 @@ def extend(
 
     def work(to: Progress) -> Path:
         made: Path = load_training().extend_training(
-            run, epochs, progress=to, finish_on_interrupt=finish_on_interrupt, launch=launch
+            run,
+            epochs,
+            progress=to,
+            finish_on_interrupt=finish_on_interrupt,
+            data=None if data is None else str(data),
+            launch=launch,
         )
         return made
 

@@ -61,7 +61,8 @@ _Continue = Annotated[
     typer.Option(
         "--continue",
         metavar="RUN",
-        help="Train a finished run for longer; needs --epochs +N.",
+        help="Train a finished run for longer; needs --epochs +N, and DATA if the pictures have "
+        "been moved.",
         rich_help_panel=GO_ON,
     ),
 ]
@@ -208,13 +209,13 @@ def _model(
         return foveal.train(str(data), **given, **how)
     ((option, run),) = named
     more = given.pop("epochs", None) if option == "--continue" else None
-    _refuse(option, run, data if option == "--continue" else None, given)
+    _refuse(option, run, given)
+    if data is not None:
+        how["data"] = data
     if option == "--continue":
         return foveal.extend(run, _asked(more, run), **how)
     if option == "--finish":
         how["finish"] = True
-    if data is not None:
-        how["data"] = data
     return foveal.resume(run, **how)
 
 
@@ -229,9 +230,9 @@ def _refuse_addition(data: str | None, epochs: int | None) -> None:
         )
 
 
-def _refuse(option: str, run: str, data: str | None, given: Mapping[str, Any]) -> None:
+def _refuse(option: str, run: str, given: Mapping[str, Any]) -> None:
     """Raise for arguments that a run which goes on would silently ignore."""
-    other = ["DATA"] if data is not None else []
+    other = []
     for name in given:
         other.append(KNOBS[name].flags[0] if name in KNOBS else _FLAGS.get(name, f"--{name}"))
     if other:

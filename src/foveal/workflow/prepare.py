@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,8 +133,10 @@ def prepare(
         DataError: If a check finds what training cannot work with.
     """
     pipeline = pipeline_of(recipe)
+    # Before anything is decoded: the pictures of another set must not be left in the run's cache.
+    kept = _kept_split(source, recipe, run) if resume else None
     cache = _cache(source, recipe, pipeline, run, progress, resume=resume)
-    split, folds, found = _split(source, cache, recipe, run, resume=resume, start=start)
+    split, folds, found = kept or _split(source, cache, recipe, run, start=start)
     task = _bound(source, split, recipe)
     given = CheckInput(
         source.samples,
@@ -218,25 +220,36 @@ def _cache(
     )
 
 
+_Split: TypeAlias = tuple[NDArray[np.int8], NDArray[np.int8] | None, Sequence[Finding]]
+"""The side of each sample, its fold, or None without folds, and findings."""
+
+
+def _kept_split(source: Source, recipe: Recipe, run: RunDirectory) -> _Split | None:
+    """Return the split that a run has, None if it has none yet.
+
+    Raises:
+        DataError: If the samples are no longer those of the run.
+    """
+    if not run.split.is_file():
+        return None
+    split, folds = read_split_csv(run.split, source.samples)
+    if (recipe.train.folds is not None) != (folds is not None):
+        raise DataError(
+            f"{run.split} and the train.folds of {run.recipe} do not belong together: one has "
+            "folds, and the other has none."
+        )
+    return split, folds, ()
+
+
 def _split(
     source: Source,
     cache: Cache,
     recipe: Recipe,
     run: RunDirectory,
     *,
-    resume: bool,
     start: Start | None,
-) -> tuple[NDArray[np.int8], NDArray[np.int8] | None, Sequence[Finding]]:
-    """Return the side of each sample, its fold, or None without folds, and findings."""
+) -> _Split:
     has_folds = recipe.train.folds is not None
-    if resume and run.split.is_file():
-        split, folds = read_split_csv(run.split, source.samples)
-        if has_folds != (folds is not None):
-            raise DataError(
-                f"{run.split} and the train.folds of {run.recipe} do not belong together: one has "
-                "folds, and the other has none."
-            )
-        return split, folds, ()
     findings: Sequence[Finding]
     samples, shares = source.samples, recipe.split
     if has_folds:

@@ -19,12 +19,20 @@ from foveal.workflow.rundir import RunDirectory, write_json
 
 def write_state(run: RunDirectory, data: str, extensions: tuple[int, ...], **more: Any) -> None:
     """Write it whole or not at all; `more` is what the end of the fit adds."""
-    # Absolute, so that the run can be resumed from another working directory.
-    location = data if "://" in data or is_synth(data) else str(Path(data).resolve())
     write_json(
         run.state,
-        {"data": location, "extensions": list(extensions), "status": "running", **more},
+        {"data": _place(data), "extensions": list(extensions), "status": "running", **more},
     )
+
+
+def move_data(run: RunDirectory, data: str) -> None:
+    """Write where the pictures are by now; all else stays, as that the run is finished."""
+    write_json(run.state, {**read_state(run), "data": _place(data)})
+
+
+def _place(data: str) -> str:
+    # Absolute, so that the run can be resumed from another working directory.
+    return data if "://" in data or is_synth(data) else str(Path(data).resolve())
 
 
 def read_state(run: RunDirectory) -> JsonObject:

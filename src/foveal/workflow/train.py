@@ -39,7 +39,7 @@ from foveal.workflow.rundir import RunDirectory, default_name, write_json
 from foveal.workflow.ship import ship
 from foveal.workflow.sources import open_for
 from foveal.workflow.start import Start
-from foveal.workflow.state import read_state, write_state
+from foveal.workflow.state import move_data, read_state, write_state
 from foveal.workflow.units import Units
 from foveal.workflow.unused import unused_settings
 
@@ -193,6 +193,7 @@ def extend_training(
     *,
     progress: Progress,
     finish_on_interrupt: bool = False,
+    data: str | None = None,
     launch: Launch | None = None,
 ) -> Path:
     """Train a finished run for more epochs, from its final weights; return the run directory.
@@ -202,10 +203,12 @@ def extend_training(
         epochs: Number of epochs to add.
         progress: Receives the progress.
         finish_on_interrupt: As for `run_training`.
+        data: As for `resume_training`.
         launch: As for `run_training`.
 
     Raises:
         BundleError: If there is no such run.
+        DataError: If the pictures are not there, or are not those of the run.
         TrainingInterrupted: If Ctrl-C stopped it.
         UsageError: If the run has not finished, or another process works on it.
     """
@@ -224,7 +227,8 @@ def extend_training(
                 hint=f"foveal train DATA --folds {folds} --epochs N",
             )
         extensions = (*state["extensions"], epochs)
-        return _continue(run, recipe, {**state, "extensions": extensions}, progress, mode)
+        state = {**state, "extensions": extensions, "data": data or state["data"]}
+        return _continue(run, recipe, state, progress, mode)
 
 
 @final
@@ -253,27 +257,30 @@ def _continue(
     check_folds(recipe, None, mode.launch, ships_interrupted=mode.ships_interrupted)
     _check_device(recipe, run)
     mode = replace(mode, launch=_launch(recipe, mode.launch))
-    source = _opened(state["data"], recipe, run)
+    source = _opened(state, recipe, run)
     with ending(run, is_new=False), _logging(run), Broadcast(progress, run) as broadcast:
         start = Start.kept_in(run)
         prepared = prepare(source, recipe, run, broadcast, resume=True, start=start)
         if state["data"] != read_state(run)["data"]:
             # Only now: the pictures of another place may not have been those of the run.
-            write_state(run, state["data"], tuple(state["extensions"]))
+            move_data(run, state["data"])
         _work(prepared, run, tuple(state["extensions"]), broadcast, mode)
     return run.path
 
 
-def _opened(data: str, recipe: Recipe, run: RunDirectory) -> Source:
+def _opened(state: JsonObject, recipe: Recipe, run: RunDirectory) -> Source:
     """Open the pictures of a run, which may have been moved, or be those of another machine."""
     try:
-        return open_for(data, recipe)
+        return open_for(state["data"], recipe)
     except DataError as error:
         if error.error_code != "data_missing":
             raise
+        # A finished run is not resumed, but extended.
+        is_extended = len(state["extensions"]) > len(read_state(run)["extensions"])
+        more = f"--epochs +{state['extensions'][-1]} --continue" if is_extended else "--resume"
         raise DataError(
             error.message,
-            hint=f"if the pictures have been moved: foveal train PICTURES --resume {run.place}",
+            hint=f"if the pictures have been moved: foveal train PICTURES {more} {run.place}",
             code=error.error_code,
         ) from error
 
