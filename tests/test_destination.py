@@ -36,7 +36,7 @@ def test_a_file_in_place_of_a_folder_is_named(place: Path, path: str) -> None:
         check_folder(Path(path))
 
 
-@pytest.mark.parametrize("path", ["answers.csv", "new/report.HTML", "mask.png"])
+@pytest.mark.parametrize("path", ["answers.csv", "new/report.HTML", "mask.png", "sides.zip"])
 def test_a_new_folder_with_the_name_of_a_file_is_refused(place: Path, path: str) -> None:
     with pytest.raises(UsageError, match=r"is named like a file\. Expected a folder") as caught:
         check_folder(Path(path))

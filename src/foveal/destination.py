@@ -9,9 +9,10 @@ from pathlib import Path
 
 from foveal.errors import UsageError
 
-# Endings of what people expect in one file: tables, reports and pictures.
+# Endings of what people expect in one file: tables, reports, pictures and archives.
+_TABLES = (".csv", ".html", ".json", ".jsonl", ".pdf", ".txt")
 _OF_FILES = frozenset(
-    (".csv", ".html", ".jpeg", ".jpg", ".json", ".jsonl", ".pdf", ".png", ".tif", ".tiff", ".txt")
+    (*_TABLES, ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".gz", ".tar", ".tgz", ".zip")
 )
 
 

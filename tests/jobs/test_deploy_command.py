@@ -261,6 +261,19 @@ def test_a_server_that_wants_a_key_is_said_with_how_to_give_one(
         assert run(["predict", url, str(picture)]) == 0
 
 
+@pytest.mark.parametrize("text", ['{\n "keys": []\n}', "fvl_a\nfvl_b", "schlüssel", "a b"])
+def test_what_cannot_be_a_key_is_refused_and_not_shown(
+    text: str, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(text, encoding="utf-8")
+    url = "http://127.0.0.1:9/v1/models/tiny"
+    assert run(["predict", url, str(picture), "--key-file", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert "error: The key is not one word of printable ASCII characters.\nhint: " in said
+    assert text not in said
+
+
 def test_instances_are_read_in_three_forms(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     for text in ('{"instances": [1, 2]}', "[1, 2]", "1\n2\n"):

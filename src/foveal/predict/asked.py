@@ -29,6 +29,7 @@ _BYTES_TOGETHER = 1_000_000
 _GOOGLE = "aiplatform.googleapis.com"
 _ADDRESS = 'the address must accept {"instances": […]}: https://HOST/v1/models/NAME'
 _KEYS = f"export {KEY_VARIABLE}=…, or use --key-file FILE"
+_KEY = re.compile(r"[!-~]+")
 _NOT_THERE = (404, 405)
 _NO_KEY = 401
 _MODEL = re.compile(r"/v[0-9]+/models/[^/:]+(/versions/[0-9]+|/labels/[^/:]+)?/?")
@@ -96,7 +97,7 @@ class Endpoint:
             Vertex AI gets Google's application default credentials.
 
     Raises:
-        UsageError: If the URL is invalid, or a key would be sent unencrypted.
+        UsageError: If the URL or the key is invalid, or a key would be sent unencrypted.
     """
 
     def __init__(self, url: str, *, key: str | None = None) -> None:
@@ -109,7 +110,13 @@ class Endpoint:
                 "Invalid address. Expected a URL without a password and without a fragment.",
                 hint=f"export {KEY_VARIABLE}=…",
             )
-        key = key or os.environ.get(KEY_VARIABLE)
+        key = key or os.environ.get(KEY_VARIABLE, "").strip()
+        if key and not _KEY.fullmatch(key):
+            # Not shown: it may be a key with something around it, or the file of a server's keys.
+            raise UsageError(
+                "The key is not one word of printable ASCII characters.",
+                hint="give the key that `foveal keys create NAME` printed, alone",
+            )
         host = parts.hostname or ""
         is_google = parts.scheme == "https" and host.endswith(_GOOGLE)
         self._is_google = is_google
