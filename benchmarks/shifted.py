@@ -19,6 +19,8 @@ Rng = np.random.Generator
 Shift = Callable[[PILImage.Image, int, Rng], PILImage.Image]
 
 DEGREES = (0, 1, 2)
+# Of the shorter side; the boldest of `letters` have strokes of 0.39.
+_WIDEST_STROKE = 0.4
 
 
 def ground_of(image: PILImage.Image | np.ndarray) -> np.ndarray:
@@ -109,7 +111,9 @@ def _stroke(image: PILImage.Image, share: float) -> PILImage.Image:
     pixels = np.asarray(large)
     # An edge that moves inwards by a pixel takes the perimeter off the area of a stroke.
     area, inner = _ink(pixels), _ink(shrink(pixels, np.ones((3, 3), np.uint8)))
-    width = 2 * area / max(area - inner, 1.0)
+    # In a photograph of a word everything may count as ink: that is no stroke to follow.
+    widest = _WIDEST_STROKE * min(large.size)
+    width = min(widest, 2 * area / max(area - inner, 1.0))
     side = 2 * max(1, round(abs(share) * width / 2)) + 1
     changed = (grow if share > 0 else shrink)(pixels, np.ones((side, side), np.uint8))
     return PILImage.fromarray(changed).resize(image.size, PILImage.Resampling.BOX)
