@@ -170,6 +170,15 @@ def test_blur_spreads_a_point_by_the_gaussian():
         assert torch.allclose(image, image.flip(0), atol=1e-4)
 
 
+def test_each_picture_of_a_batch_is_blurred_or_not_by_itself():
+    dots = torch.zeros(200, 9, 9, 3, dtype=torch.uint8)
+    dots[:, 4, 4] = 255
+    brightest = augment(dots, blur=0.5).amax((1, 2, 3))
+    # A third of a point's light is left in the middle of the narrow bell, a ninth in the wide one.
+    kinds = [brightest == 255, (brightest < 255) & (brightest > 50), brightest < 50]
+    assert [int(kind.sum()) for kind in kinds] == pytest.approx([100, 50, 50], abs=25)
+
+
 def test_erasing_fills_one_rectangle_of_some_pictures():
     pixels = torch.full((100, 20, 20, 3), 128, dtype=torch.uint8)
     images = augment(pixels, erasing=0.5)

@@ -125,7 +125,8 @@ class AugmentOptions:
         ),
     ] = 0.0
     blur: Annotated[
-        float, About("Share of the batches that are blurred (Gaussian, 3 or 5 pixels).", ge=0, le=1)
+        float,
+        About("Share of the pictures that are blurred (Gaussian, 3 or 5 pixels).", ge=0, le=1),
     ] = 0.0
     noise: Annotated[
         float,

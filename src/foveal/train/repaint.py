@@ -54,7 +54,7 @@ def repaint(
     if options.shade:
         images = _shade(images, options.shade, generator, share)
     if options.blur:
-        images = _blur(images, options.blur, generator)
+        images = _blur(images, options.blur, generator, share)
     if options.noise:
         seed = int(torch.randint(2**62, (), generator=generator))
         # Drawn on the images' device: a normal draw per value is slow on the processor.
@@ -165,11 +165,22 @@ def _recolor(
     return torch.baddbmm(offsets, matrix.to(device), flat).view_as(images)
 
 
-def _blur(images: Tensor, part: float, generator: torch.Generator) -> Tensor:
-    drawn = torch.rand(2, generator=generator)
-    if drawn[0] >= part:
-        return images
-    radius, sigma = BLUR_SIGMAS[int(drawn[1] < 0.5)]
+def _blur(images: Tensor, part: float, generator: torch.Generator, share: Share) -> Tensor:
+    """Blur a share of the pictures by one of two Gaussian kernels, in place.
+
+    Each picture is drawn for by itself. Features are cached in the order of the files, in which
+    neighbours are of one class: were whole batches blurred, blur would tell classes apart.
+    """
+    drawn = share.draws(2, generator)
+    is_blurred, is_narrow = drawn[:, 0] < part, drawn[:, 1] < 0.5
+    for chosen, (radius, sigma) in zip((~is_narrow, is_narrow), BLUR_SIGMAS, strict=True):
+        rows = torch.nonzero(is_blurred & chosen)[:, 0].to(images.device)
+        if len(rows):
+            images[rows] = _blurred(images[rows], radius, sigma)
+    return images
+
+
+def _blurred(images: Tensor, radius: int, sigma: float) -> Tensor:
     bell = [math.exp(-(d**2) / (2 * sigma**2)) for d in range(-radius, radius + 1)]
     kernel = [value / sum(bell) for value in bell]
     # Sums of shifted views: a depthwise convolution takes five times as long on the processor.
