@@ -108,6 +108,18 @@ def test_thin_strokes_are_made_bolder_and_coloured() -> None:
     assert chosen(PHOTOS).train.augment.bolder == 0
 
 
+@pytest.mark.parametrize("grey", [1.0, 0.9])
+def test_thin_strokes_on_pretrained_weights_are_changed_as_bold_ones_are(grey: float) -> None:
+    writing = replace(
+        THIN, samples=2500, median_side=250, single_characters=False, stroke=0.01, grey_share=grey
+    )
+    recipe = chosen(writing)
+    # A fifth of the 1.9 px of strokes in a model input of 192 px.
+    assert recipe.train.augment == replace(LETTERS_OF_INK, stroke=0.38)
+    assert chosen(writing, "train.strategy=scratch").train.augment.fade == 0
+    assert chosen(writing, at_hand=False).train.augment.fade == 0
+
+
 def test_thin_ink_of_several_colours_is_left_alone() -> None:
     assert chosen(replace(THIN, grey_share=0.9)).train.augment == PLAIN
     assert "colour" in chosen(THIN).reasons["train.augment.ink_color"]

@@ -1,12 +1,14 @@
 """Choose the augmentation of ink pictures, to simulate other sources.
 
-What was measured is in docs/decisions/0040 and, of thin strokes, in 0044.
+What was measured is in docs/decisions/0040, of thin strokes in 0044, and on pretrained weights in
+0058.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from foveal.models.backbones import resolve_backbone
 from foveal.recipe import AugmentOptions, PipelineOptions, Recipe, TrainOptions
 from foveal.tasks.facts import THIN_STROKE, DataFacts
 
@@ -35,20 +37,20 @@ _MOSTLY_DARK = 0.8
 _FILLING = 0.65
 
 
-def choose_ink(pipeline: PipelineOptions, facts: DataFacts) -> Recipe:
+def choose_ink(recipe: Recipe, facts: DataFacts) -> Recipe:
     """Return what pictures of ink are changed by, and why; nothing for other pictures.
 
     Where pictures differ in a way that may tell the classes apart, it is left as it is.
 
     Args:
-        pipeline: With the sides of the model input.
+        recipe: With the backbone and the sides of the model input.
         facts: Facts from a sample of the pictures.
     """
-    stroke_px = facts.stroke * _longer_side(pipeline, facts)
+    stroke_px = facts.stroke * _longer_side(recipe.pipeline, facts)
     if not facts.is_ink:
         return Recipe()
-    # Of thin strokes nothing is left when they are shrunk and faded.
-    if stroke_px < THIN_STROKE:
+    # A network from random weights sees nothing of thin strokes that are shrunk and faded.
+    if stroke_px < THIN_STROKE and not _is_pretrained(recipe):
         return _choose_thin(facts)
     options = replace(INK, stroke=min(INK.stroke, round(_STROKE_PART * stroke_px, 2)))
     why = "pictures from other sources differ in the strength, colour, width and size of the ink"
@@ -68,6 +70,12 @@ def _choose_thin(facts: DataFacts) -> Recipe:
         return Recipe()
     why = "other sources have ink of other width and colour"
     return Recipe(train=TrainOptions(augment=THIN_INK), reasons={"train.augment.ink_color": why})
+
+
+def _is_pretrained(recipe: Recipe) -> bool:
+    model = recipe.model
+    known = model.pretrained and resolve_backbone(model.backbone).pretrained
+    return known and recipe.train.strategy != "scratch"
 
 
 def _longer_side(pipeline: PipelineOptions, facts: DataFacts) -> float:

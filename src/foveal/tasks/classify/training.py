@@ -42,8 +42,8 @@ class ClassifyTraining(TaskTraining[ClassifyTask]):
 
     @classmethod
     def choose_sized(cls, recipe: Recipe, facts: DataFacts) -> Recipe:
-        """Choose how ink is changed, by the width of its strokes in the model input."""
-        return recipe.filled(choose_ink(recipe.pipeline, facts))
+        """Choose how ink is changed, by the backbone and the width of strokes in its input."""
+        return recipe.filled(choose_ink(recipe, facts))
 
     @classmethod
     def unused(cls, recipe: Recipe) -> dict[str, str]:
