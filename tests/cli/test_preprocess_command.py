@@ -116,7 +116,11 @@ def test_an_out_that_is_a_file_is_a_usage_error(
     out = tmp_path / "file"
     out.write_text("")
     assert run(["preprocess", str(tmp_path / "page.png"), "--out", str(out), "--quiet"]) == 2
-    assert "Cannot create the folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
+    out = tmp_path / "strips.png"
+    assert run(["preprocess", str(tmp_path / "page.png"), "--out", str(out), "--quiet"]) == 2
+    assert f"hint: use --out {tmp_path / 'strips'}\n" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_in_python_the_results_stay_in_memory_and_show_their_stages(tmp_path: Path) -> None:

@@ -283,7 +283,7 @@ def _refuse_lossy(
         return
     title = task.metric_words[task.primary_metric].title
     raise ParityError(
-        f"The lower precision costs this network too much accuracy: {why}. {title} on {count} "
+        f"This network is not accepted in the lower precision: {why}. {title} on {count} "
         f"validation pictures goes from {values[0]:.2%} to {values[1]:.2%} "
         f"({100 * difference.value:+z.2f} points, 95 % interval {100 * difference.low:+z.2f} to "
         f"{100 * difference.high:+z.2f}); {agreement:.2%} of the answers stay the same. Nothing "

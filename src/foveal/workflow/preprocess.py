@@ -12,7 +12,8 @@ from typing import final
 
 from foveal.console import Progress
 from foveal.data.decode import DEFAULT_LIMITS, decode
-from foveal.errors import ImageError, UsageError
+from foveal.destination import check_folder, writing
+from foveal.errors import ImageError
 from foveal.machine import available_cores
 from foveal.page import Stage, parse_steps, run_steps, show_steps
 from foveal.page.opencv import opencv
@@ -128,7 +129,9 @@ def preprocess_pictures(
     given = list(read_each(pictures))
     targets: list[Path | None] = [None] * len(given)
     if out is not None:
-        _make_folder(out)
+        check_folder(out)
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
         targets = [out / f"{name}.png" for name in _names([each.source for each in given])]
     work = partial(_preprocess, steps=canonical, each=each)
     done = []
@@ -156,7 +159,8 @@ def _preprocess(
     _write(target, image)
     if each:
         folder = target.with_suffix("")
-        _make_folder(folder)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         stages = show_steps(pixels, steps)
         for number, stage in enumerate(stages, 1):
             _write(folder / f"{number:02d}-{stage.step.partition(':')[0]}.png", stage.image)
@@ -186,15 +190,6 @@ def _names(files: Sequence[str]) -> list[str]:
     return names
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"Cannot create the folder {folder}: {error.strerror}.") from error
-
-
 def _write(path: Path, image: Image) -> None:
-    try:
+    with writing(path):
         path.write_bytes(encode_png(image))
-    except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror}.") from error
