@@ -116,6 +116,9 @@ def test_thin_strokes_on_pretrained_weights_are_changed_as_bold_ones_are(grey: f
     recipe = chosen(writing)
     # A fifth of the 1.9 px of strokes in a model input of 192 px.
     assert recipe.train.augment == replace(LETTERS_OF_INK, stroke=0.38)
+    assert recipe.train.feature_views == 4
+    for other in ("train.quality=fast", "train.strategy=full", "train.feature_views=2"):
+        assert chosen(writing, other).train.feature_views == 2
     assert chosen(writing, "train.strategy=scratch").train.augment.fade == 0
     assert chosen(writing, at_hand=False).train.augment.fade == 0
 

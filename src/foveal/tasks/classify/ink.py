@@ -35,6 +35,8 @@ _ALIKE = 0.95
 _MOSTLY_DARK = 0.8
 # Ink that covers a larger part of its frame was cut out, so that its size in it tells nothing.
 _FILLING = 0.65
+# One as it is, the others changed: with a single changed one, what was drawn for it decides.
+_INK_VIEWS = 4
 
 
 def choose_ink(recipe: Recipe, facts: DataFacts) -> Recipe:
@@ -62,7 +64,19 @@ def choose_ink(recipe: Recipe, facts: DataFacts) -> Recipe:
         why += (
             "; not shrunk, because it does not fill its frame and its size may distinguish classes"
         )
-    return Recipe(train=TrainOptions(augment=options), reasons={"train.augment.fade": why})
+    chosen = Recipe(train=TrainOptions(augment=options), reasons={"train.augment.fade": why})
+    return chosen.filled(_choose_views(recipe))
+
+
+def _choose_views(recipe: Recipe) -> Recipe:
+    """Return how many views of each picture a head on frozen features learns from."""
+    has_head = recipe.train.strategy in ("auto", "frozen", "staged") and _is_pretrained(recipe)
+    if not has_head or recipe.train.quality == "fast":
+        return Recipe()
+    why = "how ink is changed differs more from view to view than photographs are changed"
+    return Recipe(
+        train=TrainOptions(feature_views=_INK_VIEWS), reasons={"train.feature_views": why}
+    )
 
 
 def _choose_thin(facts: DataFacts) -> Recipe:
