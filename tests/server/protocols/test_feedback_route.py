@@ -239,15 +239,27 @@ def test_the_version_that_was_seen_is_named_as_the_answer_or_its_head_does(
         assert client.post("/feedback", files={"file": dark_png}, data=form).is_success
 
 
-def test_an_answer_names_the_model_as_the_address_does(
+def test_the_model_may_be_named_as_its_answer_does(
     collecting: Callable[..., httpx.Client], dark_png: bytes, predictor: Predictor
 ) -> None:
-    assert predictor.bundle.name == "tiny"
     client = collecting(models={"shapes": predictor})
     answer = client.post("/predict/shapes", content=dark_png).json()
-    assert answer["model"] == "shapes"
+    # An answer has the name of the run.
+    assert answer["model"] == predictor.bundle.name != "shapes"
     form = {"model": answer["model"], "right": "true"}
-    assert client.post("/feedback", files={"file": dark_png}, data=form).is_success
+    for known in ({}, {"version": answer["version"]}):
+        sent = client.post("/feedback", files={"file": dark_png}, data={**form, **known})
+        assert sent.is_success, sent.text
+    other = {**form, "version": "f" * 64}
+    assert client.post("/feedback", files={"file": dark_png}, data=other).status_code == 404
+
+
+def test_a_name_that_two_models_have_in_their_answers_is_unknown(
+    collecting: Callable[..., httpx.Client], dark_png: bytes, predictor: Predictor
+) -> None:
+    client = collecting(models={"shapes": predictor, "forms": predictor})
+    form = {"model": predictor.bundle.name, "right": "true"}
+    assert client.post("/feedback", files={"file": dark_png}, data=form).status_code == 404
 
 
 def test_a_full_folder_is_said(

@@ -80,7 +80,7 @@ class Served:
         begun = time.perf_counter()
         prediction = self.predictor.predict([Picture.from_array(grey)], explain=True)[0]
         ms = 1000 * (time.perf_counter() - begun)
-        self.sample = {**self.predictor.record(prediction, "warm-up", ms), "model": self.name}
+        self.sample = self.predictor.record(prediction, "warm-up", ms)
 
 
 @final

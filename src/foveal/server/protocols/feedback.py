@@ -96,7 +96,7 @@ def _served(state: ServerState, sent: Sent) -> Served:
         raise RequestError(
             400, (f"The field 'model' is required. Expected one of: {', '.join(models)}.")
         )
-    name = sent.model or next(iter(models))
+    name = _name(state, sent)
     served = models.request(name)
     if sent.version is None or _is_version(served, sent.version):
         return served
@@ -111,6 +111,27 @@ def _served(state: ServerState, sent: Sent) -> Served:
             "answer is right.",
         )
     return served
+
+
+def _name(state: ServerState, sent: Sent) -> str:
+    """Return the name under which the model is served.
+
+    An answer has the name of the run that its version was trained in: that is taken for the model
+    where only one is meant.
+    """
+    models = state.models
+    if sent.model is None or sent.model in models:
+        return sent.model or next(iter(models))
+    named = [
+        name
+        for name, versions in models.items()
+        if any(
+            one.predictor.bundle.name == sent.model
+            and (sent.version is None or _is_version(one, sent.version))
+            for one in versions.loaded.values()
+        )
+    ]
+    return named[0] if len(named) == 1 else sent.model
 
 
 def _is_version(served: Served, text: str) -> bool:

@@ -129,9 +129,7 @@ class Job:
         self.prediction = prediction
         ms = 1000 * (time.perf_counter() - self.started)
         predictor = self.served.predictor
-        record = predictor.record(prediction, "upload", ms, mask=self.mask)
-        # A bundle keeps the name of its run; clients know the model by the name in the address.
-        self.record = {**record, "model": self.served.name}
+        self.record = predictor.record(prediction, "upload", ms, mask=self.mask)
 
     def reply(self) -> Reply:
         """Return what the client gets; call it once the picture is answered."""
