@@ -124,6 +124,15 @@ def show_messages(module: str, *, wanted: bool) -> None:
 
 
 @contextmanager
+def ended(progress: Progress) -> Iterator[Progress]:
+    """Yield a display of progress, and end its task with the block."""
+    try:
+        yield progress
+    finally:
+        progress.finish()
+
+
+@contextmanager
 def log_shown(stream: Literal["stderr", "stdout"]) -> Iterator[None]:
     """Show foveal's messages of level INFO and above within a block."""
     logger = logging.getLogger("foveal")

@@ -10,9 +10,8 @@ from pathlib import Path
 from foveal.errors import UsageError
 
 # Endings of what people expect in one file: tables, reports, pictures and archives.
-_TABLES = (".csv", ".html", ".json", ".jsonl", ".pdf", ".txt")
 _OF_FILES = frozenset(
-    (*_TABLES, ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".gz", ".tar", ".tgz", ".zip")
+    ".csv .html .json .jsonl .pdf .txt .jpeg .jpg .png .tif .tiff .gz .tar .tgz .zip".split()
 )
 
 

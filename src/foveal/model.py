@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.console import NoProgress, Progress
+from foveal.console import NoProgress, Progress, ended
 from foveal.errors import BundleError, UsageError, unpacked
 from foveal.foreign import missing_attribute, spelled
 from foveal.predict.answer import Answer, answer_one, open_given
@@ -734,14 +734,9 @@ class Model:
         return model_html(self.bundle, self.exports())
 
 
-@contextmanager
-def shown_progress(progress: Progress | None, *, verbose: bool) -> Iterator[Progress]:
+def shown_progress(progress: Progress | None, *, verbose: bool) -> AbstractContextManager[Progress]:
     """Yield the object that receives the progress, and end its task with the block."""
-    receiver = _receiver(progress, verbose=verbose)
-    try:
-        yield receiver
-    finally:
-        receiver.finish()
+    return ended(_receiver(progress, verbose=verbose))
 
 
 def _receiver(progress: Progress | None, *, verbose: bool) -> Progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from html import escape
 from typing import Any
 
@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from foveal.console import NoProgress, Progress, log_shown
+from foveal.console import NoProgress, Progress, ended, log_shown
 
 # Between two lines where there is no terminal: a log should stay short.
 LINE_EVERY_S = 10.0
@@ -45,14 +45,9 @@ def make_progress(*, quiet: bool) -> Progress:
     return BarProgress() if sys.stderr.isatty() else LineProgress()
 
 
-@contextmanager
-def command_progress(*, quiet: bool) -> Iterator[Progress]:
+def command_progress(*, quiet: bool) -> AbstractContextManager[Progress]:
     """Yield the progress display of a command, and end its task with the block."""
-    progress = make_progress(quiet=quiet)
-    try:
-        yield progress
-    finally:
-        progress.finish()
+    return ended(make_progress(quiet=quiet))
 
 
 def live_progress() -> Progress:
@@ -68,11 +63,9 @@ def followed() -> Iterator[Progress]:
     drawn = live_progress()
     if isinstance(drawn, NoProgress):
         drawn = LineProgress()
-    with log_shown("stdout" if isinstance(drawn, NotebookProgress) else "stderr"):
-        try:
-            yield drawn
-        finally:
-            drawn.finish()
+    shown = log_shown("stdout" if isinstance(drawn, NotebookProgress) else "stderr")
+    with shown, ended(drawn):
+        yield drawn
 
 
 def in_notebook() -> bool:

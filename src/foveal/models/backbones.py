@@ -8,8 +8,9 @@ from foveal.models.backbone import BACKBONES, BackboneSpec
 from foveal.models.concat import concat_spec
 from foveal.models.custom import custom_spec
 from foveal.models.timm_backbone import timm_names, timm_spec
+from foveal.recipe import ModelOptions
 
-__all__ = ["BACKBONES", "resolve_backbone"]
+__all__ = ["BACKBONES", "resolve_backbone", "starts_pretrained"]
 
 # Importing these modules fills the table.
 _FAMILIES = (cnn, lite)
@@ -35,6 +36,11 @@ def resolve_backbone(name: str) -> BackboneSpec:
         )
     specs = [_resolve_one(part) for part in names]
     return specs[0] if len(specs) == 1 else concat_spec(specs)
+
+
+def starts_pretrained(options: ModelOptions) -> bool:
+    """Return whether a network of the options starts from weights of its backbone."""
+    return options.pretrained and resolve_backbone(options.backbone).pretrained
 
 
 def _resolve_one(name: str) -> BackboneSpec:

@@ -96,9 +96,7 @@ class Store:
             StoreError: If there is no such version.
         """
         reference = Reference.read(reference) if isinstance(reference, str) else reference
-        state = self.state(reference.name)
-        if not state.versions:
-            raise no_name(reference.name, self.location, self.names())
+        state = self._known(reference.name)
         number: int = reference.version or state.current or 0
         if reference.alias is not None:
             if reference.alias not in state.aliases:
@@ -114,9 +112,7 @@ class Store:
         Raises:
             StoreError: If there is no such name.
         """
-        state = self.state(name)
-        if not state.versions:
-            raise no_name(name, self.location, self.names())
+        state = self._known(name)
         return tuple(self._stored(state, number) for number in state.versions)
 
     def bundle(self, name: str, version: int) -> Bundle:
@@ -222,8 +218,7 @@ class Store:
         Raises:
             StoreError: If there is no such name or alias, or no earlier version of it.
         """
-        if not self.state(name).versions:
-            raise no_name(name, self.location, self.names())
+        self._known(name)
         return changes.rollback(self.files, name, alias, who=who or user_name())
 
     def remove(self, reference: str | Reference) -> StoredVersion:
@@ -296,6 +291,13 @@ class Store:
             logger.warning("not compared with %s:%d: %s", name, number, error.message)
             return None
         return number, record, answers
+
+    def _known(self, name: str) -> NameState:
+        """Return the state of a name that has a version."""
+        state = self.state(name)
+        if not state.versions:
+            raise no_name(name, self.location, self.names())
+        return state
 
     def _stored(self, state: NameState, number: int) -> StoredVersion:
         record = self.record(state.name, number)

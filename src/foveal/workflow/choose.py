@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from foveal.errors import RecipeError
 from foveal.models.backbone import BackboneSpec
-from foveal.models.backbones import resolve_backbone
+from foveal.models.backbones import resolve_backbone, starts_pretrained
 from foveal.recipe import (
     SETTINGS,
     AugmentOptions,
@@ -168,7 +168,7 @@ def _spec(recipe: Recipe) -> BackboneSpec:
 
 
 def _is_pretrained(recipe: Recipe) -> bool:
-    return recipe.model.pretrained and _spec(recipe).pretrained
+    return starts_pretrained(recipe.model)
 
 
 def _image_size(recipe: Recipe, facts: DataFacts) -> Recipe:

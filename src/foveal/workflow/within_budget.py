@@ -14,7 +14,7 @@ from torch import Tensor
 
 from foveal.errors import RecipeError
 from foveal.machine import keeping_memory
-from foveal.models.backbones import resolve_backbone
+from foveal.models.backbones import resolve_backbone, starts_pretrained
 from foveal.models.network import Network, build_network, parameters_of_stages
 from foveal.recipe import PipelineOptions, Recipe, TrainOptions
 from foveal.tasks.facts import DataFacts
@@ -209,7 +209,7 @@ def _choices(recipe: Recipe, resolved: Recipe, side: int) -> Iterator[_Choice]:
         return
     spec = resolve_backbone(resolved.model.backbone)
     least = _LEAST_LINE if resolved.pipeline.fit == "line" else _LEAST_SCRATCH
-    if resolved.model.pretrained and spec.pretrained:
+    if starts_pretrained(resolved.model):
         least = _LEAST_PRETRAINED
     least = max(least, spec.min_size)
     if is_frozen:

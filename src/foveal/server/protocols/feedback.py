@@ -185,8 +185,7 @@ def _check_new(target: str, given: tuple[str, ...], *, several: bool) -> None:
         raise RequestError(400, "Expected exactly one 'label'.")
     for name in given:
         if (
-            not name
-            or len(name) > _LONGEST_NAME
+            len(name) > _LONGEST_NAME
             or not is_folder_name(name)
             or name != name.strip()
             or name.startswith((".", "_"))

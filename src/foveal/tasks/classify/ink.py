@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from foveal.models.backbones import resolve_backbone
+from foveal.models.backbones import starts_pretrained
 from foveal.recipe import AugmentOptions, PipelineOptions, Recipe, TrainOptions
 from foveal.tasks.facts import THIN_STROKE, DataFacts
 
@@ -87,9 +87,8 @@ def _choose_thin(facts: DataFacts) -> Recipe:
 
 
 def _is_pretrained(recipe: Recipe) -> bool:
-    model = recipe.model
-    known = model.pretrained and resolve_backbone(model.backbone).pretrained
-    return known and recipe.train.strategy != "scratch"
+    # A training from scratch is not yet told to leave the weights out.
+    return starts_pretrained(recipe.model) and recipe.train.strategy != "scratch"
 
 
 def _longer_side(pipeline: PipelineOptions, facts: DataFacts) -> float:
