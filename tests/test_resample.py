@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image as PILImage
 
 from foveal import resample
-from foveal.data.decode import to_rgb
+from foveal.data.rgb import to_rgb
 from foveal.resample import Span, noise, resized, windowed
 from foveal.types import Image, Picture
 from foveal.windows import scaled

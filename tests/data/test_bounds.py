@@ -12,6 +12,7 @@ import pytest
 from PIL import Image as PILImage
 
 from foveal.data import decode as decode_module
+from foveal.data import rgb
 from foveal.data.bounds import count_scans
 from foveal.data.decode import DecodeLimits, decode
 from foveal.data.headers import read_header
@@ -268,6 +269,6 @@ def test_large_pictures_are_brought_to_rgb_in_bands(monkeypatch: pytest.MonkeyPa
     files = [saved(image, "PNG") for image in (deep, clear, palette)]
     whole = [decode(data, LIMITS).pixels for data in files]
     # Three rows each.
-    monkeypatch.setattr(decode_module, "_BAND_PIXELS", 150)
+    monkeypatch.setattr(rgb, "_BAND_PIXELS", 150)
     for data, pixels in zip(files, whole, strict=True):
         np.testing.assert_array_equal(decode(data, LIMITS).pixels, pixels)

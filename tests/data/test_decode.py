@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.data import decode as decode_module
-from foveal.data.decode import DecodeLimits, decode, decode_array, to_rgb
+from foveal.data import rgb
+from foveal.data.decode import DecodeLimits, decode, decode_array
 from foveal.data.headers import read_header
 from foveal.data.picture_file import read_file
+from foveal.data.rgb import to_pixels, to_rgb
 from foveal.errors import ImageError, ImageFormatError, ImageTooLargeError
 
 LIMITS = DecodeLimits(max_bytes=10_000_000, max_pixels=1_000_000)
@@ -303,6 +305,12 @@ def tiff(samples: int, bits: int, *, kind: int = 1, compression: int = 1, black:
         (tiff(1, 8, compression=34_887), "method 34887", "save it as PNG"),
         (tiff(1, 24), "more than 16 bits", "scale the values"),
         (tiff(2, 12), "pixels of 12 bits", "8- or 16-bit PNG"),
+        # 255 is -1, which Pillow reads as white.
+        (tiff(1, 8, kind=2), "Signed", "black is 0"),
+        (tiff(1, 8, kind=2, black=0), "Signed", "black is 0"),
+        (tiff(1, 16, kind=2), "Signed", "black is 0"),
+        (tiff(3, 16, kind=2, black=2), "Signed", "black is 0"),
+        (tiff(3, 8, black=2, compression=50_001), "method 50001", "save it as PNG"),
     ],
 )
 def test_a_tiff_that_pillow_does_not_know_is_refused_with_advice(
@@ -320,10 +328,15 @@ def test_a_tiff_in_which_0_is_white_is_not_a_negative(
 ) -> None:
     data = tiff(1, bits, black=0)
     # Large pictures are converted in bands.
-    monkeypatch.setattr(decode_module, "_BAND_PIXELS", band_pixels)
+    monkeypatch.setattr(rgb, "_BAND_PIXELS", band_pixels)
     assert decode(data, LIMITS).pixels[:, :, 0].tolist() == [[255, 0], [255, 0]]
     with PILImage.open(io.BytesIO(data)) as image:
-        assert np.asarray(to_rgb(image))[:, :, 0].tolist() == [[255, 0], [255, 0]]
+        assert to_pixels(image)[:, :, 0].tolist() == [[255, 0], [255, 0]]
+
+
+def test_signed_pixels_of_16_bits_are_read_if_none_is_negative() -> None:
+    data = saved(row([0, 257, 32_639], np.uint16), "TIFF", tiffinfo={339: 2})
+    assert decode(data, LIMITS).pixels[:, :, 0].tolist() == [[0, 1, 127]]
 
 
 def test_integers_of_more_than_16_bits_are_refused() -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from foveal.errors import DataError, UsageError
-from foveal.predict.inputs import array_pixels, is_one, read_each, read_one
+from foveal.errors import DataError, ImageError, UsageError
+from foveal.predict.in_memory import array_pixels
+from foveal.predict.inputs import is_one, read_each, read_one
 from foveal.types import Picture
 
 RED = np.full((4, 6, 3), (200, 0, 0), np.uint8)
@@ -154,6 +155,29 @@ def test_an_image_is_turned_upright_like_its_file(tmp_path: Path) -> None:
         content = read_one(image).content
     assert isinstance(content, Picture)
     assert content.pixels.shape == (6, 4, 3)
+
+
+@pytest.mark.parametrize("orientation", [1, 3])
+def test_an_image_of_a_deep_tiff_in_which_0_is_white_is_not_a_negative(orientation: int) -> None:
+    buffer = io.BytesIO()
+    stored = PILImage.fromarray(np.array([[0, 65_535, 65_535]], np.uint16))
+    stored.save(buffer, "TIFF", tiffinfo={262: 0, 274: orientation})
+    with PILImage.open(buffer) as image:
+        content = read_one(image).content
+    assert isinstance(content, Picture)
+    white_at_left = [[255, 0, 0]]
+    upright = white_at_left if orientation == 1 else [white_at_left[0][::-1]]
+    assert content.pixels[:, :, 0].tolist() == upright
+
+
+def test_an_image_whose_file_is_damaged_is_refused() -> None:
+    buffer = io.BytesIO()
+    PILImage.fromarray(np.tile(RED, (20, 20, 1))).save(buffer, "JPEG")
+    with (
+        PILImage.open(io.BytesIO(buffer.getvalue()[:-100])) as image,
+        pytest.raises(ImageError, match=r"The Pillow image cannot be decoded: .*truncated"),
+    ):
+        read_one(image)
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error_in_one_line(

@@ -21,8 +21,9 @@ from foveal.data.bounds import check_cost, essential
 from foveal.data.exif import swaps_sides, turn_upright
 from foveal.data.headers import Format, ImageHeader, read_header
 from foveal.data.limits import DEFAULT_LIMITS, DecodeLimits
+from foveal.data.rgb import to_pixels, to_rgb
 from foveal.data.tiff.directory import read_directory
-from foveal.data.tiff.unsupported import FLOATING_POINT, MORE_THAN_16_BITS, why_unsupported
+from foveal.data.tiff.unsupported import refuse_misread, why_unsupported
 from foveal.errors import (
     ImageError,
     ImageFormatError,
@@ -44,7 +45,6 @@ __all__ = [
     "decode_array",
     "open_with_pillow",
     "plugin",
-    "to_rgb",
 ]
 
 Opener: TypeAlias = "Callable[[BinaryIO], ImageFile.ImageFile]"
@@ -73,13 +73,6 @@ PLUGINS: dict[Format, Opener] = {
     "BMP": _opener("Bmp"),
     "TIFF": _opener("Tiff"),
 }
-# 16-bit white is 65535 = 255 * 257.
-_SIXTEEN_TO_EIGHT = 257
-# Copies of a whole picture in other modes would take several times its memory.
-_BAND_PIXELS = 1 << 20
-# The tag PhotometricInterpretation of a TIFF, and its value where 0 is white.
-_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
-_DEEP_GREY = frozenset(("I;16", "I;16B", "I;16L", "I;16N", "I"))
 
 
 class Decoder(Protocol):
@@ -123,7 +116,8 @@ def _decode(
         return Picture(turn_upright(pixels, header.orientation), header.height, header.width)
     # In a TIFF and a HEIC the orientation is part of the image itself: the decoder has turned it.
     orientation = 1 if header.format in ("TIFF", "HEIC") else header.orientation
-    pixels = _decode_with_pillow(data, header, limits)
+    read = _decode_tiff if header.format == "TIFF" else _decode_with_pillow
+    pixels = read(data, header, limits)
     return Picture.from_array(turn_upright(pixels, orientation))
 
 
@@ -159,6 +153,18 @@ def _jpeg_factor(height: int, width: int, min_size: tuple[int, int] | None) -> i
     return 1
 
 
+def _decode_tiff(data: bytes, header: ImageHeader, limits: DecodeLimits) -> NDArray[np.uint8]:
+    found = read_directory(data)
+    refuse_misread(found)
+    try:
+        return _decode_with_pillow(data, header, limits)
+    except (SyntaxError, KeyError, OSError) as error:
+        refusal = why_unsupported(found)
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
 def _decode_with_pillow(
     data: bytes, header: ImageHeader, limits: DecodeLimits
 ) -> NDArray[np.uint8]:
@@ -167,7 +173,7 @@ def _decode_with_pillow(
             # XMP may state an orientation too; browsers and cameras go by EXIF alone.
             image.info.pop("xmp", None)
             image.load()
-            return _to_pixels(image)
+            return to_pixels(image)
     except PILImage.DecompressionBombError as error:
         raise ImageTooLargeError(f"The {header.format} picture is too large: {error}") from error
 
@@ -177,33 +183,12 @@ def open_with_pillow(data: bytes, header: ImageHeader, limits: DecodeLimits) -> 
 
     Raises:
         ImageTooLargeError: If its first frame is larger than its header says.
-        ImageFormatError: If the package for its format is not installed, or has no pixels like
-            its own.
+        ImageFormatError: If the package for its format is not installed.
     """
-    opener = plugin(header.format)
-    try:
-        image = opener(io.BytesIO(essential(data, header)))
-    except (SyntaxError, KeyError) as error:
-        refusal = why_unsupported(read_directory(data)) if header.format == "TIFF" else None
-        if refusal is None:
-            raise
-        raise refusal from error
+    image = plugin(header.format)(io.BytesIO(essential(data, header)))
     # A GIF's frame may be larger than the canvas that its header states.
     limits.check_size(image.height, image.width)
     return image
-
-
-def _to_pixels(image: PILImage.Image) -> NDArray[np.uint8]:
-    """Return a picture as `to_rgb` has it; the copies that this takes are of bands of it."""
-    rows = max(1, _BAND_PIXELS // image.width)
-    if rows >= image.height:
-        return np.array(to_rgb(image))
-    is_negative = _is_deep_negative(image)
-    pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for top in range(0, image.height, rows):
-        band = image.crop((0, top, image.width, min(top + rows, image.height)))
-        pixels[top : top + rows] = np.asarray(to_rgb(band))
-    return 255 - pixels if is_negative else pixels
 
 
 def plugin(kind: Format) -> Opener:
@@ -222,50 +207,6 @@ def plugin(kind: Format) -> Opener:
         # An error of the picture: one in a folder of others must not end the work.
         raise ImageFormatError(error.message, hint=error.hint, code=error.error_code) from error
     return found
-
-
-def to_rgb(image: PILImage.Image) -> PILImage.Image:
-    """Return the first frame as 8-bit RGB; transparent parts become white.
-
-    16-bit grey is scaled by 1/257, so that its white is white. EXIF is not looked at.
-
-    Args:
-        image: A picture in any mode.
-
-    Raises:
-        ImageFormatError: For floating-point pixels, or integers of more than 16 bits.
-    """
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode in _DEEP_GREY:
-        return _deep_grey_to_rgb(image)
-    if image.mode == "F":
-        raise ImageFormatError(FLOATING_POINT[0], hint=FLOATING_POINT[1])
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        ground = PILImage.new("RGB", image.size, (255, 255, 255))
-        ground.paste(rgba, mask=rgba.getchannel("A"))
-        return ground
-    return image.convert("RGB")
-
-
-def _deep_grey_to_rgb(image: PILImage.Image) -> PILImage.Image:
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65_535:
-        raise ImageFormatError(MORE_THAN_16_BITS[0], hint=MORE_THAN_16_BITS[1])
-    grey = ((values + _SIXTEEN_TO_EIGHT // 2) // _SIXTEEN_TO_EIGHT).astype(np.uint8)
-    if _is_deep_negative(image):
-        grey = 255 - grey
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
-    return PILImage.fromarray(grey).convert("RGB")
-
-
-def _is_deep_negative(image: PILImage.Image) -> bool:
-    """Return whether 0 is white: Pillow inverts such a TIFF of 8 bits, but not of 16."""
-    tags = getattr(image, "tag_v2", {})
-    return image.mode in _DEEP_GREY and tags.get(_PHOTOMETRIC, 1) == _WHITE_IS_ZERO
 
 
 def decode_array(values: NDArray[np.uint8], limits: DecodeLimits) -> Picture:

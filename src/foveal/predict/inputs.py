@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from foveal.data.decode import DecodeLimits, to_rgb
+from foveal.data.decode import DecodeLimits
 from foveal.data.names import is_archive, is_hidden, is_picture_name
 from foveal.data.picture_file import read_file
 from foveal.errors import DataError, ImageError, UsageError
-from foveal.types import Image, Picture
+from foveal.predict.in_memory import array_pixels, image_pixels
+from foveal.types import Picture
 from foveal.urls import is_url, shown
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ _EXPECTED = (
     "Expected a path, the bytes of a picture file, an array (H, W), (H, W, 3) or (H, W, 4), "
     "a Pillow image, a folder, a glob, or a list of these."
 )
-_CHANNELS = (1, 3, 4)
 
 
 @final
@@ -109,12 +109,8 @@ def read_one(picture: Any) -> Given:
     if isinstance(picture, (bytes, bytearray)):
         return Given("picture", bytes(picture))
     if isinstance(picture, PILImage.Image):
-        # Imported late: files are turned upright by their decoders.
-        from PIL import ImageOps
-
         name = str(getattr(picture, "filename", "")) or "picture"
-        upright = to_rgb(ImageOps.exif_transpose(picture))
-        return Given(name, Picture.from_array(np.asarray(upright)))
+        return Given(name, Picture.from_array(image_pixels(picture)))
     if _reads(picture):
         return Given(str(getattr(picture, "name", "picture")), bytes(picture.read()))
     picture = _plain(picture)
@@ -179,57 +175,6 @@ def expand(pictures: Iterable[str | PathLike[str]]) -> Iterator[str]:
 def has_wildcard(path: Path) -> bool:
     """Return whether a path is a glob rather than an existing file or folder."""
     return any(c in str(path) for c in "*?[") and not path.exists()
-
-
-def array_pixels(array: NDArray[Any]) -> Image:
-    """Return an array as (H, W, 3) uint8 RGB.
-
-    Args:
-        array: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA, which is laid on white.
-            Booleans; whole numbers in [0, 255]; uint16 up to 65535; floats in [0, 1].
-
-    Raises:
-        UsageError: If the shape or the values are invalid.
-    """
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if not array.size or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
-        first = array.ndim == 3 and array.shape[0] in _CHANNELS
-        raise UsageError(
-            "Invalid picture. Expected an array (H, W), (H, W, 3) or (H, W, 4). "
-            f"Received: {array.shape} {array.dtype}.",
-            hint="move the channels last: array.transpose(1, 2, 0)"
-            if first
-            else "for several pictures, give a list of arrays",
-        )
-    values = _as_uint8(array)
-    if values.ndim == 2:
-        return np.repeat(values[:, :, None], 3, axis=2)
-    if values.shape[2] == 4:
-        return np.asarray(to_rgb(PILImage.fromarray(values)))
-    return np.ascontiguousarray(values)
-
-
-def _as_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype.kind not in "biuf":
-        raise UsageError(f"Invalid picture. Expected an array of numbers. Received: {array.dtype}.")
-    low, high = float(array.min()), float(array.max())
-    if array.dtype == np.uint16 and high > 255:
-        # 65535 = 255 * 257, as in the files of deep grey pictures.
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    most = 255 if array.dtype.kind in "iu" else 1
-    if not 0 <= low <= high <= most:
-        kind = "whole numbers in [0, 255]" if most == 255 else "floats in [0, 1]"
-        raise UsageError(
-            f"Invalid picture. Expected {kind}. Received: values from {low:g} to {high:g}.",
-            hint='array.astype("uint8")'
-            if most == 1 and 0 <= low <= high <= 255
-            else "rescale the values first",
-        )
-    scaled = array if most == 255 else np.rint(array.astype(np.float64) * 255)
-    return scaled.astype(np.uint8)
 
 
 def _flat(pictures: Any) -> Iterator[Given]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from foveal.data.tiff.directory import Directory
 from foveal.errors import ImageFormatError
 
-__all__ = ["FLOATING_POINT", "MORE_THAN_16_BITS", "why_unsupported"]
+__all__ = ["FLOATING_POINT", "MORE_THAN_16_BITS", "SIGNED", "refuse_misread", "why_unsupported"]
 
 FLOATING_POINT = (
     "Floating-point pixels have no defined white level. Expected 8- or 16-bit integers.",
@@ -19,22 +19,40 @@ MORE_THAN_16_BITS = (
     "Integers of more than 16 bits have no defined white level. Expected 8- or 16-bit pixels.",
     "scale the values to 0-65535 and save as 16-bit PNG",
 )
+SIGNED = (
+    "Signed pixels have no defined black level. Expected unsigned 8- or 16-bit integers.",
+    "shift the values so that black is 0, and save as unsigned",
+)
 """Message and hint."""
 
-_INTEGER_FORMATS = (1, 2)
+_UNSIGNED_FORMAT, _SIGNED_FORMAT = 1, 2
 _DEPTHS = (1, 2, 4, 8, 16)
 _MAX_CHANNELS = 4
+_BYTE = 8
 # Those that Pillow and libtiff have, by the names of tiff.h: none, the faxes' three, LZW, both of
-# JPEG, deflate twice, packbits, LZMA, Zstandard and WebP.
-_COMPRESSIONS = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32_946, 32_773, 34_925, 50_000, 50_001))
+# JPEG, deflate twice, packbits, LZMA and Zstandard. Pillow names WebP too, but is built with a
+# libtiff that has none.
+_COMPRESSIONS = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 32_946, 32_773, 34_925, 50_000))
+
+
+def refuse_misread(found: Directory) -> None:
+    """Raise for signed bytes, of which Pillow reads the negative ones as the brightest.
+
+    Raises:
+        ImageFormatError: If the pixels are such.
+    """
+    if found.sample_format == _SIGNED_FORMAT and found.bits == _BYTE:
+        raise ImageFormatError(SIGNED[0], hint=SIGNED[1])
 
 
 def why_unsupported(found: Directory) -> ImageFormatError | None:
     """Return the error for a TIFF that Pillow refused, or None if its layout is a common one."""
-    if found.sample_format not in _INTEGER_FORMATS:
+    if found.sample_format not in (_UNSIGNED_FORMAT, _SIGNED_FORMAT):
         message, hint = FLOATING_POINT
     elif found.bits > max(_DEPTHS):
         message, hint = MORE_THAN_16_BITS
+    elif found.sample_format == _SIGNED_FORMAT:
+        message, hint = SIGNED
     elif found.compression not in _COMPRESSIONS:
         message = (
             f"The TIFF picture is compressed by method {found.compression}, which is not supported."
