@@ -126,6 +126,22 @@ def test_a_rollback_passes_over_what_is_gone(files: StoreFiles, make_bundle: Mak
     assert store.rollback("cats").version == 1
 
 
+def test_a_rollback_reads_the_aliases_once_and_again_to_change_them(
+    tmp_path: Path, make_bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = LocalFiles(tmp_path / "models")
+    store = Store(files)
+    for version in (1, 2):
+        store.push(make_bundle(), "cats")
+        store.promote(f"cats:{version}")
+    read, names = LocalFiles.read, []
+    monkeypatch.setattr(
+        LocalFiles, "read", lambda self, name, path: names.append(path) or read(self, name, path)
+    )
+    store.rollback("cats")
+    assert names.count("aliases.json") == 2
+
+
 def test_a_damaged_version_is_never_opened(files: StoreFiles, make_bundle: Make) -> None:
     store = Store(files)
     store.push(make_bundle(), "cats")

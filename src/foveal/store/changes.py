@@ -15,7 +15,16 @@ from foveal.store.judge import Measure, TestResult, check_not_worse, compare_on_
 from foveal.store.missing import no_alias
 from foveal.store.reading import open_bundle, problem_of
 from foveal.store.reference import check_alias
-from foveal.store.state import ALIASES_NAME, Aliases, Move, TestSet, look, now, read_aliases
+from foveal.store.state import (
+    ALIASES_NAME,
+    Aliases,
+    Move,
+    NameState,
+    TestSet,
+    look,
+    now,
+    read_aliases,
+)
 from foveal.types import JsonObject
 
 logger = logging.getLogger(__name__)
@@ -47,28 +56,35 @@ def promote(
             return move
 
 
-def rollback(files: StoreFiles, name: str, alias: str, *, who: str) -> Move:
-    """Point an alias back at its previous version; see `Store.rollback`."""
+def rollback(files: StoreFiles, look: Callable[[], NameState], alias: str, *, who: str) -> Move:
+    """Point an alias back at its previous version; see `Store.rollback`.
+
+    Args:
+        files: Storage backend.
+        look: Function that returns the current state of the name.
+        alias: The alias.
+        who: Name of the user.
+    """
     while True:
-        state = look(files, name)
+        state = look()
         if alias not in state.aliases:
-            raise no_alias(name, alias, state)
-        target = _earlier(files, name, alias)
+            raise no_alias(state.name, alias, state)
+        target = _earlier(files, state, alias)
         move = Move(alias, state.aliases[alias], target, "rollback", now(), who)
-        if _moved(files, name, move):
+        if _moved(files, state.name, move):
             return move
 
 
-def _earlier(files: StoreFiles, name: str, alias: str) -> int:
-    aliases = read_aliases(files, name)
-    for version in aliases.earlier(alias):
-        problem = problem_of(files, name, version)
+def _earlier(files: StoreFiles, state: NameState, alias: str) -> int:
+    for version in state.earlier(alias):
+        problem = problem_of(files, state.name, version)
         if problem is None:
             return version
-        logger.warning("%s:%d was skipped: %s", name, version, problem)
+        logger.warning("%s:%d was skipped: %s", state.name, version, problem)
     raise StoreError(
-        f"{name}@{alias} has no earlier version than {aliases.aliases[alias]} left in the store.",
-        hint=f"foveal models show {name}",
+        f"{state.name}@{alias} has no earlier version than {state.aliases[alias]} left in the "
+        "store.",
+        hint=f"foveal models show {state.name}",
     )
 
 
@@ -107,10 +123,10 @@ def prunable(files: StoreFiles, name: str, keep: int) -> tuple[int, ...]:
         raise UsageError(
             f"Invalid number of versions to keep. Expected at least 1. Received: {keep}."
         )
-    state, aliases = look(files, name), read_aliases(files, name)
+    state = look(files, name)
     kept = {*state.versions[-keep:], *state.aliases.values()}
     for alias in state.aliases:
-        there = [version for version in aliases.earlier(alias) if version in state.versions]
+        there = [version for version in state.earlier(alias) if version in state.versions]
         kept.update(there[:1])
     return tuple(version for version in state.versions if version not in kept)
 

@@ -120,20 +120,6 @@ class Aliases:
         aliases = dict(sorted({**self.aliases, move.alias: move.version}.items()))
         return replace(self, aliases=aliases, history=(*self.history, move))
 
-    def earlier(self, alias: str) -> list[int]:
-        """Return the versions that an alias can be rolled back to, latest first."""
-        behind: list[int] = []
-        for move in self.history:
-            if move.alias != alias:
-                continue
-            if move.action == "promote":
-                behind += [] if move.before is None else [move.before]
-            else:
-                # What a rollback skipped is gone too.
-                while behind and behind.pop() != move.version:
-                    pass
-        return behind[::-1]
-
     def to_bytes(self) -> bytes:
         """Return the contents of the file."""
         values = {
@@ -201,6 +187,20 @@ class NameState:
     def aliases_of(self, version: int) -> tuple[str, ...]:
         """Return the aliases of a version."""
         return tuple(alias for alias, number in self.aliases.items() if number == version)
+
+    def earlier(self, alias: str) -> list[int]:
+        """Return the versions that an alias can be rolled back to, latest first."""
+        behind: list[int] = []
+        for move in self.history:
+            if move.alias != alias:
+                continue
+            if move.action == "promote":
+                behind += [] if move.before is None else [move.before]
+            else:
+                # What a rollback skipped is gone too.
+                while behind and behind.pop() != move.version:
+                    pass
+        return behind[::-1]
 
 
 def read_aliases(files: StoreFiles, name: str) -> Aliases:

@@ -218,8 +218,9 @@ class Store:
         Raises:
             StoreError: If there is no such name or alias, or no earlier version of it.
         """
-        self._known(name)
-        return changes.rollback(self.files, name, alias, who=who or user_name())
+        return changes.rollback(
+            self.files, lambda: self._known(name), alias, who=who or user_name()
+        )
 
     def remove(self, reference: str | Reference) -> StoredVersion:
         """Remove a version; its number is not used again.

@@ -25,7 +25,7 @@ from foveal.server.state import ServerState
 from foveal.store.difference import Difference
 from foveal.store.record import StoredVersion
 from foveal.store.reference import Reference
-from foveal.store.state import LIVE, Move, read_aliases
+from foveal.store.state import LIVE, Move
 from foveal.store.store import Store
 from foveal.types import JsonObject
 
@@ -141,10 +141,10 @@ async def rollback(request: Request) -> Response:
     name, store = _stored_name(request)
     alias = _alias(body)
     with admin_act(request, "rollback", model=name, alias=alias) as caller:
-        aliases = await asyncio.to_thread(read_aliases, store.files, name)
-        if alias not in aliases.aliases:
+        state = await asyncio.to_thread(store.state, name)
+        if alias not in state.aliases:
             raise RequestError(404, f"{name!r} has no alias {alias!r}.")
-        if not aliases.earlier(alias):
+        if not state.earlier(alias):
             raise RequestError(409, f"{name}@{alias} has no earlier version.")
         move = await _changed(lambda: store.rollback(name, alias, who=caller.name))
     return _moved(request, move)
