@@ -224,6 +224,25 @@ def test_a_class_that_cannot_be_a_folder_stops_the_merge_before_it_begins(
     assert not any(path.is_file() for path in data.rglob("*.png"))
 
 
+@pytest.mark.parametrize(
+    ("target", "empty"), [("labels", ""), ("labels", " "), ("labels", "|"), ("text", "")]
+)
+def test_an_empty_label_is_refused(kept: Path, keep: Keep, target: str, empty: str) -> None:
+    keep(png(1), replace(SAID, target=target))
+    with pytest.raises(UsageError, match="The label is empty") as caught:
+        foveal.corrections(kept, accept=[1], label=empty)
+    assert caught.value.hint == "use --accept 1 --label NAME"
+    assert next(iter(foveal.corrections(kept))).state == "new"
+
+
+def test_an_empty_answer_that_was_called_right_is_not_merged(kept: Path, keep: Keep) -> None:
+    keep(png(1), replace(SAID, target="text", answer=("",), truth=("",), right=True))
+    keep(png(2), replace(SAID, answer=(), truth=(), right=True))
+    assert {one.state for one in foveal.corrections(kept, accept="all")} == {"new"}
+    with pytest.raises(UsageError, match="does not say what the picture shows"):
+        foveal.corrections(kept, accept=[1])
+
+
 def test_what_cannot_be_is_said(kept: Path, keep: Keep, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no feedback"):
         foveal.corrections(kept)

@@ -129,9 +129,12 @@ def correct(
 
 
 def _names(label: str, one: Correction) -> tuple[str, ...]:
-    if one.feedback.said.target == "text":
-        return (label,)
-    return tuple(name.strip() for name in label.split(SEPARATOR) if name.strip())
+    names = (label,)
+    if one.feedback.said.target != "text":
+        names = tuple(name.strip() for name in label.split(SEPARATOR) if name.strip())
+    if not any(names):
+        raise UsageError("The label is empty.", hint=f"use --accept {one.id} --label NAME")
+    return names
 
 
 def _named(found: Sequence[Correction], ids: Sequence[int], folder: Path) -> list[Correction]:

@@ -104,8 +104,11 @@ class Correction:
 
     @property
     def can_be_merged(self) -> bool:
-        """Whether the correct target is known: a label, a text, or a confirmed mask."""
-        return self.label is not None or self.feedback.mask is not None
+        """Whether the correct target is known: a label, a text, or a confirmed mask.
+
+        A data set has no way to say that a picture shows nothing.
+        """
+        return any(self.label or ()) or self.feedback.mask is not None
 
     def to_json(self) -> JsonObject:
         """Return the fields as JSON values."""
