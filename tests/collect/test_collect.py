@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +23,9 @@ import foveal
 from foveal.cli.main import run
 from foveal.collect import fetch, network
 from foveal.collect.journal import Journal
+from foveal.collect.provenance import update_provenance
 from foveal.collect.report import CollectingInterrupted
+from foveal.curation.decisions import Decision, Decisions
 from foveal.data.layouts import open_source
 from foveal.errors import UsageError
 
@@ -106,6 +109,43 @@ def test_the_same_call_again_fetches_nothing(site: Site, recipe: Write, tmp_path
     assert sum(site.hits.values()) == before
     assert (again.new, again.kept) == (0, 12)
     assert (out / "provenance.csv").read_bytes() == csv_before
+
+
+def test_the_provenance_follows_pictures_that_are_cleaned(
+    site: Site, recipe: Write, tmp_path: Path
+) -> None:
+    site.listing("phone", pages=1, each=3)
+    site.listing("laptop", pages=1, each=3, seed=50_000)
+    path, out = recipe("phone", "laptop"), tmp_path / "photos"
+    foveal.collect(path, out, allow_private=True, verbose=False)
+    before = (out / "provenance.csv").read_bytes()
+    names = [row["file"] for row in rows_of(out)]
+    relabelled, put_away = [name for name in names if name.startswith("phone/")][:2]
+    decisions = Decisions(out / ".foveal" / "review.jsonl")
+    at = datetime(2026, 7, 1, tzinfo=UTC)
+    decisions.append(Decision(relabelled, "relabel", "laptop", "labels.suspect", at))
+    decisions.append(Decision(put_away, "quarantine", None, "images.blank", at))
+    foveal.clean(out, verbose=False)
+    moved = {
+        relabelled: relabelled.replace("phone", "laptop"),
+        put_away: f".foveal/quarantine/{put_away}",
+    }
+    after = [row["file"] for row in rows_of(out)]
+    assert after == [moved.get(name, name) for name in names]
+    # The next collection writes it anew from its log.
+    foveal.collect(path, out, allow_private=True, verbose=False)
+    assert [row["file"] for row in rows_of(out)] == after
+    foveal.clean(out, undo=True, verbose=False)
+    assert (out / "provenance.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"address;file\n1;2\n", b'file,address\n"a', b"", b"file,address\n\xff,1\n"]
+)
+def test_a_provenance_that_somebody_changed_stays_as_it_is(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "provenance.csv").write_bytes(content)
+    update_provenance(tmp_path)
+    assert (tmp_path / "provenance.csv").read_bytes() == content
 
 
 def test_what_a_person_removed_does_not_come_back(

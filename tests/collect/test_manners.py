@@ -17,8 +17,8 @@ from foveal.collect.fetch import FetchError, Response
 from foveal.collect.host import Host
 from foveal.collect.network import PublicBackend, RefusedHostError
 from foveal.collect.pages import read_page
+from foveal.collect.provenance import as_cell
 from foveal.collect.recipe import Options
-from foveal.collect.report import as_cell
 from foveal.collect.robots import Robots, Rules
 from foveal.collect.waiting import back_off, retry_after
 from foveal.errors import ImageError, ImageFormatError, ImageMemoryError

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,19 +9,14 @@ from html import escape
 from pathlib import Path
 from typing import ClassVar, final
 
-from foveal.atomic import write_atomic
-from foveal.collect.journal import Known, Record
+from foveal.collect.journal import Known
 from foveal.collect.pages import PageContents
-from foveal.collect.recipe import COLUMNS
 from foveal.data.findings import plural
 from foveal.render.markup import table_html
 from foveal.types import JsonObject
 
-PROVENANCE = "provenance.csv"
 _PAGE_HEADER = ("class", "page", "pictures", "the first", "its fields", "next page")
 INTERRUPTED = "it was interrupted"
-# Spreadsheets take a cell that begins with one of these for a formula, and run it.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @final
@@ -218,39 +211,3 @@ def count_classes(
         )
         for label, reasons in left.items()
     }
-
-
-def write_provenance(folder: Path, known: Known, fields: Sequence[str]) -> None:
-    """Write `provenance.csv` from the log, with one row per URL of a picture.
-
-    Args:
-        folder: Folder to write to.
-        known: What the log says.
-        fields: Columns after the fixed ones; further columns of the log follow.
-    """
-    names = dict.fromkeys(fields)
-    for record in known.pictures.values():
-        names.update(dict.fromkeys(record["fields"]))
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *map(as_cell, names)])
-    for record in known.pictures.values():
-        writer.writerow(_row(record, names))
-    write_atomic(folder / PROVENANCE, text.getvalue().encode("utf-8", "replace"), durable=True)
-
-
-def _row(record: Record, names: Mapping[str, None]) -> list[str]:
-    values = [record.get(column) for column in COLUMNS]
-    given = [record["fields"].get(name) for name in names]
-    return [as_cell("" if value is None else str(value)) for value in (*values, *given)]
-
-
-def as_cell(text: str) -> str:
-    """Return a text that spreadsheets do not evaluate as a formula; numbers are unchanged."""
-    if not text.startswith(_FORMULA):
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}"
-    return text

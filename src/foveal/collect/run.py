@@ -16,8 +16,9 @@ from foveal.collect.journal import Journal, Record
 from foveal.collect.listing import Listing
 from foveal.collect.pages import Entry, PageContents, read_page
 from foveal.collect.pictures import look_at
+from foveal.collect.provenance import write_provenance
 from foveal.collect.recipe import CollectRecipe
-from foveal.collect.report import INTERRUPTED, Collected, count_classes, write_provenance
+from foveal.collect.report import INTERRUPTED, Collected, count_classes
 from foveal.collect.requests import Requests
 from foveal.collect.robots import Rules
 

@@ -15,12 +15,10 @@ from foveal.curation.shapes import shape_edits
 from foveal.curation.tables import table_edits
 from foveal.data.decode import DecodeLimits
 from foveal.data.files_source import FileSource, FolderLabels, NameLabels, TableLabels
-from foveal.data.names import WORKSPACE
+from foveal.data.names import QUARANTINE
 from foveal.data.readers.file_names import label_in_name, place_in_name
 from foveal.data.source import Sample, TargetKind
 from foveal.types import JsonObject
-
-QUARANTINE = f"{WORKSPACE}/quarantine"
 
 
 @final

@@ -29,6 +29,8 @@ SPLIT_ALIASES: dict[str, SplitName] = {
 }
 WORKSPACE = ".foveal"
 """The folder in that of the pictures where foveal keeps what must not be lost; it is hidden."""
+QUARANTINE = f"{WORKSPACE}/quarantine"
+"""Where `foveal clean` moves pictures to, which keep their way below it."""
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
 _LITTER = frozenset(
     ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", MANIFEST_NAME)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from foveal.collect.provenance import update_provenance
 from foveal.console import Progress
 from foveal.curation.cleaned import CleanReport
 from foveal.curation.decisions import Decision, Decisions
@@ -93,6 +94,7 @@ def clean_data(
             return planned
         about = _about(plan, decided.values())
         cleaning = journal.apply(about, plan.moves, plan.edits, progress)
+        update_provenance(folder)
         return replace(planned, state="applied", number=cleaning.number)
 
 
@@ -134,8 +136,10 @@ def undo_cleaning(data: str | Path) -> CleanReport:
         DataError: If the data cannot be changed, or files changed since; then nothing is done.
         UsageError: If there is nothing to undo, or another process cleans the data.
     """
-    with _journal_of(data) as (journal, _):
-        return replace(CleanReport.of(str(data), journal.undo()), state="undone")
+    with _journal_of(data) as (journal, folder):
+        undone = journal.undo()
+        update_provenance(folder)
+        return replace(CleanReport.of(str(data), undone), state="undone")
 
 
 def cleanings_of(data: str | Path) -> list[Cleaning]:
@@ -160,6 +164,7 @@ def _journal_of(data: str | Path) -> Iterator[tuple[Journal, Path]]:
                 "the cleaning of %s was interrupted, so its changes were undone",
                 f"{left.at:%Y-%m-%d %H:%M}",
             )
+            update_provenance(folder)
         yield journal, folder
 
 
