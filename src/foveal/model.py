@@ -629,7 +629,12 @@ class Model:
         if not isinstance(kept, Store):
             kept = Store.open(kept, measure=measure_with(progress))
         return push_model(
-            self.bundle, self.run, kept, name or self.bundle.name, parent=parent, note=note
+            self.bundle,
+            self.run or self.exports_kept_in,
+            kept,
+            name or self.bundle.name,
+            parent=parent,
+            note=note,
         )
 
     @spelled

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from drawing import DrawFolder
-from stored import write_bundle
+from stored import answers, write_bundle
 
 import foveal
 from foveal.cli.main import run
@@ -178,6 +178,12 @@ def test_pictures_that_a_version_was_trained_on_are_left_out(
     told(capsys, "push", "knows all", "cats")
     assert run(["models", "promote", "cats:3"]) == 1
     assert "one of them was trained on each of its pictures" in capsys.readouterr().err
+
+
+def test_a_version_pushed_to_another_store_keeps_its_answers(place: Path) -> None:
+    foveal.open_store().push(foveal.load("good").bundle, "cats", answers=answers("1101"))
+    assert run(["models", "push", "cats:1", "ants", "--store", "other", "--quiet"]) == 0
+    assert foveal.open_store("other").answers("ants", 1) == answers("1101")
 
 
 def test_a_pushed_version_is_named_as_it_is_found(

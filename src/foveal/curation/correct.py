@@ -129,7 +129,7 @@ def correct(
 
 
 def _names(label: str, one: Correction) -> tuple[str, ...]:
-    names = (label,)
+    names: tuple[str, ...] = (label,)
     if one.feedback.said.target != "text":
         names = tuple(name.strip() for name in label.split(SEPARATOR) if name.strip())
     if not any(names):

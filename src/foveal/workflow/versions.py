@@ -23,6 +23,7 @@ from foveal.evaluate.table import target_text
 from foveal.machine import available_cores, read_ahead
 from foveal.predict.predictor import Predictor
 from foveal.store.answers import Answered, AnswerTable
+from foveal.store.exports import StoredExports
 from foveal.store.judge import Measure, TestResult
 from foveal.store.record import StoredVersion
 from foveal.store.state import TestSet, now, user_name
@@ -35,13 +36,19 @@ logger = logging.getLogger(__name__)
 
 
 def push_model(
-    bundle: Bundle, run: Path | None, store: Store, name: str, *, parent: int | None, note: str
+    bundle: Bundle,
+    origin: Path | StoredExports | None,
+    store: Store,
+    name: str,
+    *,
+    parent: int | None,
+    note: str,
 ) -> StoredVersion:
-    """Publish a bundle with the answers that its run has to the validation pictures.
+    """Publish a bundle with its known answers to the validation pictures.
 
     Args:
         bundle: The bundle.
-        run: Run of the bundle, if it is at hand.
+        origin: Its run, or its place in another store, if one is at hand.
         store: Where to.
         name: Name of the model there.
         parent: The version to compare it with; None takes the current one.
@@ -52,8 +59,10 @@ def push_model(
         UsageError: For an invalid name, or a store that cannot be written to.
     """
     answers = None
-    if run is not None and (run / "predictions.csv").is_file():
-        content = (run / "predictions.csv").read_bytes()
+    if isinstance(origin, StoredExports):
+        answers = Store(origin.files).answers(origin.name, origin.version)
+    elif origin is not None and (origin / "predictions.csv").is_file():
+        content = (origin / "predictions.csv").read_bytes()
         answers = AnswerTable.from_predictions(content, bundle.task.primary_metric)
     pushed = store.push(bundle, name, answers=answers, parent=parent, note=note)
     _measure_now(store, name, [pushed.version])
