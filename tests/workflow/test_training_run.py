@@ -184,11 +184,12 @@ def test_a_killed_training_resumes_to_the_same_weights_though_its_pictures_were_
     with pytest.raises(BundleError, match="has not finished"):
         foveal.load(run)
     place.rename(moved)
-    with pytest.raises(DataError, match="does not exist") as caught:
-        foveal.resume(run)
-    assert caught.value.hint == (
-        f"if the pictures have been moved: foveal train PICTURES --resume {run}"
-    )
+    for finish, option in ((False, "--resume"), (True, "--finish")):
+        with pytest.raises(DataError, match="does not exist") as caught:
+            foveal.resume(run, finish=finish)
+        assert caught.value.hint == (
+            f"if the pictures have been moved: foveal train PICTURES {option} {run}"
+        )
     with pytest.raises(DataError, match="has changed"):
         foveal.resume(run, data=moved / "circle")
     resumed = foveal.resume(run, data=moved)

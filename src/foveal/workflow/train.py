@@ -257,7 +257,7 @@ def _continue(
     check_folds(recipe, None, mode.launch, ships_interrupted=mode.ships_interrupted)
     _check_device(recipe, run)
     mode = replace(mode, launch=_launch(recipe, mode.launch))
-    source = _opened(state, recipe, run)
+    source = _opened(state, recipe, run, mode)
     with ending(run, is_new=False), _logging(run), Broadcast(progress, run) as broadcast:
         start = Start.kept_in(run)
         prepared = prepare(source, recipe, run, broadcast, resume=True, start=start)
@@ -268,16 +268,17 @@ def _continue(
     return run.path
 
 
-def _opened(state: JsonObject, recipe: Recipe, run: RunDirectory) -> Source:
+def _opened(state: JsonObject, recipe: Recipe, run: RunDirectory, mode: _Mode) -> Source:
     """Open the pictures of a run, which may have been moved, or be those of another machine."""
     try:
         return open_for(state["data"], recipe)
     except DataError as error:
         if error.error_code != "data_missing":
             raise
-        # A finished run is not resumed, but extended.
-        is_extended = len(state["extensions"]) > len(read_state(run)["extensions"])
-        more = f"--epochs +{state['extensions'][-1]} --continue" if is_extended else "--resume"
+        more = "--finish" if mode.finish else "--resume"
+        if len(state["extensions"]) > len(read_state(run)["extensions"]):
+            # A finished run is not resumed, but extended.
+            more = f"--epochs +{state['extensions'][-1]} --continue"
         raise DataError(
             error.message,
             hint=f"if the pictures have been moved: foveal train PICTURES {more} {run.place}",
