@@ -31,4 +31,5 @@ def verify_onnx(job: ExportJob, path: Path) -> Proof:
             hint=f"foveal export MODEL --to onnx --out {path.name}",
         )
     described = json.loads(entries["foveal"])
-    return prove_described(job, engine, described, f"ONNX Runtime {version('onnxruntime')}")
+    runtime = f"ONNX Runtime {version('onnxruntime')}"
+    return prove_described(job, engine, described, runtime, has_ranges=True)

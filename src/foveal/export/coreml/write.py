@@ -82,7 +82,8 @@ def verify_coreml(job: ExportJob, package: Path) -> Proof:
         temperature=described["calibration"]["temperature"],
         multi_label=activation_of(job.bundle) == "sigmoid",
     )
-    return prove_described(job, engine, described, "the saved program of Core ML, run by foveal")
+    runtime = "the saved program of Core ML, run by foveal"
+    return prove_described(job, engine, described, runtime, has_ranges=False)
 
 
 def _write_package(job: ExportJob, pictures: Pictures, package: Path) -> Written:

@@ -89,7 +89,8 @@ def verify_litert(job: ExportJob, path: Path) -> Proof:
         bundle = without_unfamiliarity(bundle)
     signatures = signatures_of(bundle.manifest, bundle.task)
     with opened(path.read_bytes(), signatures) as engine:
-        return prove_described(replace(job, bundle=bundle), engine, described, runtime())
+        job = replace(job, bundle=bundle)
+        return prove_described(job, engine, described, runtime(), has_ranges=True)
 
 
 def _convert(
