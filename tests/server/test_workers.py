@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -77,9 +79,9 @@ def await_that(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def ask(url: str, picture: bytes) -> int:
+def ask(url: str, picture: bytes, timeout_s: float | None = None) -> int:
     """Send a picture over a connection of its own, and return the status."""
-    return httpx.post(f"{url}/predict/tiny", content=picture, timeout=None).status_code
+    return httpx.post(f"{url}/predict/tiny", content=picture, timeout=timeout_s).status_code
 
 
 def metric(url: str, name: str) -> float:
@@ -155,6 +157,29 @@ def test_a_worker_that_hangs_is_replaced(tiny_bundle: Bundle, bright_jpeg: bytes
         _, errors = process.communicate()
     assert "worker 1 has not responded for 3 s; killing it" in errors
     assert "worker 2 was killed by SIGKILL; starting another" in errors
+
+
+def test_no_client_waits_for_a_worker_that_cannot_start(
+    tiny_bundle: Bundle, bright_jpeg: bytes, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(tiny_bundle.path, tmp_path / "tiny")
+    model, away = bundle / "model.onnx", tmp_path / "model.onnx"
+    options = ["--port", "0", "--workers", "2", "--drain-delay", "0"]
+    with (
+        start("-m", "foveal", "serve", str(bundle), *options) as process,
+        ExitStack() as ending,
+    ):
+        ending.callback(process.kill)
+        url, errors = url_of(process), process.stderr
+        assert errors is not None
+        model.rename(away)
+        os.kill(min(workers_of(process)), signal.SIGKILL)
+        await_that(lambda: "ended with status" in errors.readline())
+        # Half of them would wait at a socket from which nobody accepts.
+        assert {ask(url, bright_jpeg, timeout_s=20) for _ in range(20)} == {200}
+        away.rename(model)
+        await_that(lambda: metric(url, "foveal_workers") == 2)
+        assert {ask(url, bright_jpeg, timeout_s=20) for _ in range(20)} == {200}
 
 
 def test_sigterm_drains_all_workers(supervisor: subprocess.Popen[str], bright_jpeg: bytes) -> None:

@@ -221,10 +221,24 @@ class Supervisor:
         slot.failures = 0 if is_steady else slot.failures + 1
         if slot.failures >= _TRIALS and not any(other.is_ready for other in self._slots):
             raise error
+        if slot.failures:
+            self._set_aside(slot)
         pause_s = 0.0 if slot.failures < 2 else _BACKOFF_S * 2 ** (slot.failures - 2)
         slot.due = time.monotonic() + min(pause_s, _LONGEST_BACKOFF_S)
         why = f": {slot.error.message}" if slot.error else ""
         logger.warning("worker %d %s; starting another%s", slot.number, ending, why)
+
+    def _set_aside(self, slot: _Slot) -> None:
+        """Have the kernel give a slot no connections while another worker answers.
+
+        They would wait until a worker of this slot starts, which may be never. The worker listens
+        on the socket again as soon as it can answer.
+        """
+        others = [other for other in self._slots if other.listener is not slot.listener]
+        # What is shut down twice would be so for later connections, too.
+        is_listening = slot.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        if is_listening and any(other.is_ready for other in others):
+            slot.listener.shutdown(socket.SHUT_RD)
 
     def _drain(self, asked: int) -> None:
         """Let every worker finish what is in flight; a second signal ends them at once."""
