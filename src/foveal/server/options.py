@@ -302,6 +302,16 @@ class ServerOptions:
                 )
         if self.grpc_port is not None and not 0 <= self.grpc_port <= 65535:
             raise UsageError(f"Invalid grpc_port. Expected 0 to 65535. Received: {self.grpc_port}.")
+        if self.grpc_port is not None and self.is_unix_socket:
+            raise UsageError(
+                "gRPC needs an address with a port, not a Unix socket.",
+                hint="use --host 127.0.0.1, or leave out --grpc-port",
+            )
+        if self.grpc_port and self.grpc_port == self.port:
+            raise UsageError(
+                f"HTTP and gRPC cannot share the port {self.port}.",
+                hint="choose another --grpc-port",
+            )
         if self.grpc_port == 0 and self.workers > 1:
             raise UsageError(
                 "Several workers cannot share a port for gRPC that is chosen automatically.",

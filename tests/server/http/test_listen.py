@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -133,3 +134,25 @@ def test_a_unix_socket_is_used_and_a_dead_one_replaced(
             assert handle.url == host
             with pytest.raises(UsageError, match="Address already in use"):
                 listen(ServerOptions(host=host))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_grpc_port_of_another_server_is_not_shared(workers: int) -> None:
+    # As its workers do, which share the port with each other.
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
+        port = other.getsockname()[1]
+        options = ServerOptions(port=0, grpc_port=port, workers=workers)
+        with pytest.raises(UsageError, match=f"127.0.0.1:{port} for gRPC: the port is in use"):
+            listen(options, workers)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"port": 8001, "grpc_port": 8001}, "HTTP and gRPC cannot share the port 8001"),
+        ({"host": "unix:/tmp/server.sock", "grpc_port": 8001}, "gRPC needs an address"),
+    ],
+)
+def test_where_grpc_cannot_listen_is_a_usage_error(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ServerOptions(**options)

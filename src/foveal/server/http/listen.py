@@ -26,8 +26,9 @@ def listen(options: ServerOptions, count: int = 1) -> list[socket.socket]:
     a Unix socket, and with one that systemd has opened.
 
     Raises:
-        UsageError: If the address cannot be listened on.
+        UsageError: If the address cannot be listened on, or that of gRPC is taken.
     """
+    _check_grpc(options)
     handed = _handed_over()
     if handed is not None:
         name = handed.getsockname()
@@ -67,6 +68,20 @@ def url_of(options: ServerOptions, listener: socket.socket) -> str:
     shown = everywhere.get(host, host)
     scheme = "http" if options.tls_cert is None else "https"
     return f"{scheme}://[{shown}]:{port}" if ":" in shown else f"{scheme}://{shown}:{port}"
+
+
+def _check_grpc(options: ServerOptions) -> None:
+    """Refuse a port of gRPC that is taken: workers share theirs, and would share another's."""
+    if options.grpc_port is None:
+        return
+    try:
+        _open(options.host, options.grpc_port, reuse_port=False).close()
+    except OSError as error:
+        why = "the port is in use" if _is_taken(error) else str(error)
+        raise UsageError(
+            f"Cannot listen on {options.host}:{options.grpc_port} for gRPC: {why}.",
+            hint="choose another --grpc-port",
+        ) from error
 
 
 def _handed_over() -> socket.socket | None:
