@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from foveal.access import KeyFile, Rate, append_audit, audit_path, default_keys_file
+from foveal.access import KeyFile, Rate, append_audit, audit_path, check_audit, default_keys_file
 from foveal.access.key import Key, id_of, new_key, parse_duration
 from foveal.access.keyfile import existing_keys_file
 from foveal.errors import FovealError, UsageError
@@ -246,6 +247,17 @@ def test_an_audit_log_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FovealError, match="Cannot write the audit log"):
         append_audit(tmp_path / "file" / "log", "promote", {})
+
+
+def test_a_disk_without_room_for_a_line_refuses_the_action(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "keys.audit.jsonl"
+    check_audit(log)
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(FovealError, match=r"audit log .*: No space left on device"):
+        check_audit(log)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

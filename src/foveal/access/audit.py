@@ -5,8 +5,10 @@ It says what was done to models and keys; requests for answers are in the access
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from foveal.errors import FovealError
+
+# Many lines: an action whose line finds no room must not have been carried out before.
+_LEAST_FREE_BYTES = 64 * 1024
 
 
 def audit_path(keys_file: Path) -> Path:
@@ -34,9 +39,11 @@ def append_audit(path: Path, act: str, entry: Mapping[str, Any]) -> None:
     """
     time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     line = json.dumps({"time": time, "act": act, **entry}, ensure_ascii=True, default=str)
+    content = line.encode() + b"\n"
     with _appending(path) as descriptor:
         # One write to a file opened for appending: lines of several processes do not mix.
-        os.write(descriptor, line.encode() + b"\n")
+        if os.write(descriptor, content) < len(content):
+            raise _no_space()
         os.fsync(descriptor)
 
 
@@ -47,7 +54,14 @@ def check_audit(path: Path) -> None:
         FovealError: If it cannot be written.
     """
     with _appending(path):
-        pass
+        disk = shutil.disk_usage(path.parent)
+        # Some file systems do not know their size.
+        if disk.total and disk.free < _LEAST_FREE_BYTES:
+            raise _no_space()
+
+
+def _no_space() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextmanager

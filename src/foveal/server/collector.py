@@ -15,7 +15,7 @@ from typing import final
 
 from foveal.curation.feedback import Said
 from foveal.curation.feedback_folder import FeedbackFolder, FolderFull, Room
-from foveal.errors import FovealError, UsageError
+from foveal.errors import FovealError, UsageError, reason
 from foveal.render.masks import mask_png
 from foveal.server.access.auth import Access
 from foveal.server.models.served import Served
@@ -67,6 +67,7 @@ class Collector:
         self._thread = ThreadPoolExecutor(1, "foveal-feedback")
         self._waiting = 0
         self._is_full = False
+        self._is_failing = False
 
     async def keep(self, picture: bytes, said: Said, mask: bytes | None = None) -> tuple[int, bool]:
         """Keep feedback; see `FeedbackFolder.keep`, whose errors it raises."""
@@ -79,6 +80,12 @@ class Collector:
                 logger.warning("feedback is lost: %s", error.message)
             self._is_full = True
             raise
+        except OSError as error:
+            if not self._is_failing:
+                logger.error("feedback cannot be saved: %s", reason(error))
+            self._is_failing = True
+            raise
+        self._is_failing = False
         if kept[1]:
             word = "unsure" if said.right is None else "right" if said.right else "wrong"
             self._telemetry.count_feedback(said.model, word)
@@ -114,10 +121,10 @@ class Collector:
     async def _keep_unsure(self, picture: bytes, said: Said) -> None:
         try:
             await self.keep(picture, said)
-        except FolderFull:
-            # Counted, and logged once.
+        except (FolderFull, OSError):
+            # Logged once.
             pass
-        except (OSError, FovealError) as error:
+        except FovealError as error:
             logger.error("an unsure picture could not be saved: %s", error)
         finally:
             self._waiting -= 1

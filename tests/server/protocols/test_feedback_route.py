@@ -272,6 +272,23 @@ def test_a_full_folder_is_said(
     assert 'said="full"} 1.0' in client.get("/metrics").text
 
 
+def test_feedback_that_cannot_be_saved_is_in_the_log_once(
+    collecting: Callable[..., httpx.Client],
+    tmp_path: Path,
+    dark_png: bytes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = collecting()
+    (tmp_path / "kept").rmdir()
+    (tmp_path / "kept").touch()
+    files, form = {"file": dark_png}, {"right": "1"}
+    statuses = [client.post("/feedback", files=files, data=form).status_code for _ in range(2)]
+    assert statuses == [503, 503]
+    assert caplog.text.count("feedback cannot be saved: File exists") == 1
+    (tmp_path / "kept").unlink()
+    assert client.post("/feedback", files=files, data=form).status_code == 201
+
+
 def test_a_key_needs_the_scope_and_only_its_id_is_kept(
     collecting: Callable[..., httpx.Client], tmp_path: Path, dark_png: bytes
 ) -> None:

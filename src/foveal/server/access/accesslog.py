@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, final
 
 import orjson
@@ -47,6 +48,8 @@ class AccessLog:
         self._waiting: deque[bytes] = deque()
         self._dropped = 0
         self._failing = False
+        # A process that was killed, or a full disk, leaves the beginning of a line.
+        self._may_be_torn = True
         self._writing = threading.Lock()
         self._ended = threading.Event()
         self._file = self._open()
@@ -80,22 +83,38 @@ class AccessLog:
 
     def _write(self) -> None:
         lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        if self._dropped:
-            lines.append(orjson.dumps({"dropped": self._dropped}) + b"\n")
-            self._dropped = 0
+        dropped = self._dropped
+        if dropped:
+            lines.insert(0, orjson.dumps({"dropped": dropped}) + b"\n")
+            self._dropped -= dropped
         if not lines:
             return
+        left = memoryview(b"".join(lines))
         try:
             self._follow()
-            left = memoryview(b"".join(lines))
+            if self._may_be_torn and self._ends_within_line():
+                os.write(self._file, b"\n")
             while left:
                 left = left[os.write(self._file, left) :]
-            self._failing = False
+            self._failing = self._may_be_torn = False
         except OSError as error:
             # Said once: the server goes on, and so does the next attempt.
             if not self._failing:
                 logger.error("the access log cannot be written: %s", error.strerror)
-            self._failing = True
+            self._failing = self._may_be_torn = True
+            lost = bytes(left).count(b"\n")
+            is_count_lost = dropped > 0 and lost == len(lines)
+            self._dropped += lost + dropped - 1 if is_count_lost else lost
+
+    def _ends_within_line(self) -> bool:
+        """Return whether the file ends within a line, which what is added would become part of."""
+        if self._target == STDOUT:
+            return False
+        with contextlib.suppress(OSError), Path(self._target).open("rb") as file:
+            # An empty file has no such place, nor has a pipe.
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+        return False
 
     def _follow(self) -> None:
         """Reopen the file if it was renamed or removed."""
