@@ -237,6 +237,34 @@ def test_a_mask_in_which_all_is_ignored_teaches_nothing(tmp_path: Path) -> None:
     assert said(source, "masks.ignored").samples == ("images/b.png",)
 
 
+def test_white_that_is_ignored_for_the_sake_of_one_odd_mask_is_said(tmp_path: Path) -> None:
+    draw(tmp_path, "images/a.png", "images/b.png", "images/c.png")
+    for name in ("a", "b"):
+        mask(tmp_path, f"masks/{name}.png")
+    odd = HALF.copy()
+    odd[0, 0] = 128
+    mask(tmp_path, "masks/c.png", odd)
+    found = said(opened(tmp_path), "masks.ignored_white")
+    assert found.message == (
+        "2 masks of only 0 and 255, where 255 is ignored, because other masks contain ids: "
+        "masks/c.png contains 128."
+    )
+    assert found.samples == ("images/a.png", "images/b.png")
+    (tmp_path / "classes.txt").write_text("0 background\n128 ignore\n255 cell\n")
+    assert opened(tmp_path).classes == ("background", "cell")
+    assert not any(f.id == "masks.ignored_white" for f in opened(tmp_path).findings)
+
+
+def test_white_around_objects_is_ignored_without_a_word(tmp_path: Path) -> None:
+    draw(tmp_path, "images/a.png", "images/b.png", "images/c.png")
+    around = HALF.copy()
+    around[0, 0] = 7
+    for name in ("a", "b"):
+        mask(tmp_path, f"masks/{name}.png", around)
+    mask(tmp_path, "masks/c.png")
+    assert not any(f.id == "masks.ignored_white" for f in opened(tmp_path).findings)
+
+
 def test_the_shares_of_the_classes_are_said(tmp_path: Path) -> None:
     mask(draw(tmp_path, "images/a.png", "images/b.png"), "masks/a.png")
     source = opened(mask(tmp_path, "masks/b.png", np.zeros((6, 8), np.uint8)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from foveal.data.findings import SHOWN, about, finding, plural
+from foveal.data.masks.meaning import FOREGROUND, WHITE
 from foveal.data.masks.pairs import MaskPairs
 from foveal.data.masks.scan import MaskLook
 from foveal.data.masks.values import MaskValues
@@ -90,6 +91,42 @@ def unknown_values(
         line = f'"NAME": {value}' if values.kind == "ids" else f'"{values.shown(value)}": "NAME"'
     hint = f"name it in {names_file}: `{line}` (`ignore` for pixels of unknown class)"
     return [_about([look for look, _ in bad], "masks.unknown_value", message, hint)]
+
+
+def ignored_white(
+    looks: Sequence[MaskLook], values: MaskValues, *, is_named: bool
+) -> Iterator[Finding]:
+    """Yield the finding about masks of two values, of which ids in other masks make one ignored.
+
+    Where 255 means what is not known, it stands beside ids in most masks.
+
+    Args:
+        looks: At all masks.
+        values: Meaning of the masks' values.
+        is_named: Whether a file names the values.
+    """
+    if is_named or values.kind == "colors" or values.names.get(WHITE, "") is not None:
+        return
+    white = [look for look in looks if look.count and WHITE in look.count.pixels]
+    bare = [look for look in white if look.count and look.count.pixels.keys() <= {0, WHITE}]
+    if 2 * len(bare) <= len(white):
+        return
+    other, value = next(
+        (look.mask, value)
+        for look in looks
+        for value in (look.count.pixels if look.count else ())
+        if value not in (0, WHITE)
+    )
+    words = (
+        f"of only 0 and {WHITE}, where {WHITE} is ignored, because other masks contain ids: "
+        f"{other} contains {value}."
+    )
+    hint = (
+        f"correct the masks with other values, or write classes.txt: `0 {BACKGROUND}`, "
+        f"`{WHITE} {FOREGROUND}`, and a line for each other value"
+    )
+    samples = [look.sample for look in bare]
+    yield from about(samples, "masks.ignored_white", "warning", "mask", words, hint=hint)
 
 
 def unknown_in(look: MaskLook, values: MaskValues) -> list[int]:

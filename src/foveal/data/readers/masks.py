@@ -10,6 +10,7 @@ from foveal.data.masks.findings import (
     classes_in,
     content_findings,
     fits,
+    ignored_white,
     pair_findings,
     size_mismatch,
     unknown_in,
@@ -63,6 +64,7 @@ class MasksReader(Reader):
             *unreadable(looks),
             *size_mismatch(looks),
             *unknown_values(looks, values, names.file if names else None),
+            *ignored_white(looks, values, is_named=names is not None),
             *content_findings(samples, used, values),
             *foreign_files(place.names),
         )
