@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from foveal.words import percent, percent_range
+from foveal.words import percent, percent_range, table
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,9 @@ def test_a_share_in_percent(value: float | None, digits: int, shown: str) -> Non
 def test_an_interval_in_percent() -> None:
     assert percent_range(0.784, 0.8767) == "78.4 to 87.7 %"
     assert percent_range(None, 0.5) == percent_range(math.nan, math.nan) == "–"
+
+
+def test_a_cell_stays_in_its_line_whatever_it_contains() -> None:
+    assert table(("name", "n"), [("a\nb", "1"), ("\x1b[31m", "2")]) == (
+        "name      n\na\\nb      1\n\\x1b[31m  2"
+    )

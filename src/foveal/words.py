@@ -29,9 +29,14 @@ def percent_range(low: float | None, high: float | None) -> str:
     return f"{percent(low)[:-2]} to {percent(high)}"
 
 
+def printable(text: str) -> str:
+    """Return a text in one line, with escapes such as `\\n` for what cannot be printed."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return rows as aligned text; columns of numbers are aligned to the right."""
-    body = [[str(cell) for cell in row] for row in rows]
+    body = [[printable(str(cell)) for cell in row] for row in rows]
     columns = list(zip(*body, strict=True)) if body else [()] * len(header)
     widths = [
         max([_columns(title), *(_columns(cell) for cell in column)])

@@ -75,6 +75,17 @@ def test_spaces_at_the_ends_are_warned_of() -> None:
     assert "' A1 '" in found.message
 
 
+def test_characters_that_no_picture_shows_are_warned_of() -> None:
+    joined = "\u06a9\u200c\u0627"  # In Persian, the joiner changes the letter before it.
+    given = facts([*GOOD, "A\u200bB1", "A\nB1", joined])
+    found = check(given)["labels.invisible_characters"]
+    assert (found.severity, found.samples) == ("warning", ("4.png", "5.png"))
+    assert found.message == (
+        "2 characters that no picture shows: '\\n' (U+000A, no name), "
+        "'\\u200b' (U+200B, zero width space)."
+    )
+
+
 def test_texts_far_longer_than_most_are_named() -> None:
     found = check(facts([*GOOD, "AB12" * 3, "AB12AB12A", "AB1"]))["labels.text_lengths"]
     # Half have at most 4 characters: the limit is 12, three times as many and 8 more.

@@ -22,6 +22,8 @@ _SHOWN = 8
 # A text is a suspect when it is more likely wrong than right.
 _SUSPECT = 0.5
 _TRAIN = SPLIT_NAMES.index("train")
+# They change how the letters beside them are written.
+_JOINERS = "\u200c\u200d"
 # Letters of other scripts that print exactly like the Latin ones below them.
 _LOOK_ALIKE = str.maketrans(
     "АВЕКМНОРСТХІЈЅУаеорсхуіјѕԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧονᴏ",  # noqa: RUF001
@@ -140,6 +142,27 @@ def outer_spaces(given: CheckInput) -> Iterator[Finding]:
     words = f"with a space at the beginning or the end: the first is {first!r}."
     hint, ids = "remove the spaces: a picture cannot show them", _ids(given, spaced)
     yield from about(ids, "labels.outer_spaces", "warning", "text", words, hint=hint)
+
+
+@check("labels.invisible_characters", tasks=_READ)
+def invisible_characters(given: CheckInput) -> Iterator[Finding]:
+    """Control and format characters, such as a line break or a zero-width space."""
+    where = {c: samples for c, samples in sorted(_where(given).items()) if _is_invisible(c)}
+    if where:
+        named = ", ".join(map(_named, list(where)[:_SHOWN]))
+        more = ", …" if len(where) > _SHOWN else ""
+        yield finding(
+            "labels.invisible_characters",
+            "warning",
+            f"{plural(len(where), 'character')} that no picture shows: {named}{more}.",
+            _ids(given, sorted(set().union(*where.values()))),
+            hint="remove them from the labels",
+        )
+
+
+def _is_invisible(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category in ("Cc", "Cf", "Zl", "Zp") and character not in _JOINERS
 
 
 @check("labels.text_lengths", tasks=_READ)

@@ -17,7 +17,10 @@ from foveal.errors import UsageError
 from foveal.progress import command_progress
 from foveal.synth import KINDS
 from foveal.types import SPLIT_NAMES
-from foveal.words import table
+from foveal.words import printable, table
+
+# Of a class name: a table has to fit a terminal.
+_SHOWN = 60
 
 
 @with_knobs("task", "label_regex")
@@ -77,7 +80,7 @@ def check(
         write(report.layout)
         write(_balance_table(report.balance, "length" if report.characters else "class"))
         if report.characters:
-            write(f"{len(report.characters)} different characters: {report.characters}")
+            write(f"{len(report.characters)} different characters: {printable(report.characters)}")
         for finding in report.findings:
             write_finding(finding)
         if not report.findings:
@@ -93,10 +96,14 @@ def _balance_table(balance: Mapping[str, Mapping[str, int]], by: str) -> str:
     """Return how many pictures of each class, or length of the text, are on each side."""
     sides = [side for side in SPLIT_NAMES if any(side in counts for counts in balance.values())]
     rows = [
-        (label, *(str(counts.get(side, 0)) for side in sides), str(sum(counts.values())))
+        (_cut(label), *(str(counts.get(side, 0)) for side in sides), str(sum(counts.values())))
         for label, counts in balance.items()
     ]
     return table((by, *sides, "all"), rows)
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= _SHOWN else f"{label[: _SHOWN - 1]}…"
 
 
 def synth(
