@@ -86,6 +86,12 @@ def test_characters_that_no_picture_shows_are_warned_of() -> None:
     )
 
 
+def test_letters_from_right_to_left_are_warned_of() -> None:
+    found = check(facts([*GOOD, "12\u05e9", "\u0633\u0635"]))["labels.right_to_left"]
+    assert (found.severity, found.samples) == ("warning", ("4.png", "5.png"))
+    assert found.message.startswith("2 texts with letters of a script that is written from right")
+
+
 def test_texts_far_longer_than_most_are_named() -> None:
     found = check(facts([*GOOD, "AB12" * 3, "AB12AB12A", "AB1"]))["labels.text_lengths"]
     # Half have at most 4 characters: the limit is 12, three times as many and 8 more.
