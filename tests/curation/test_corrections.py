@@ -243,6 +243,19 @@ def test_an_empty_answer_that_was_called_right_is_not_merged(kept: Path, keep: K
         foveal.corrections(kept, accept=[1])
 
 
+def test_a_merge_of_nothing_does_not_look_at_the_set(
+    kept: Path, keep: Keep, tmp_path: Path
+) -> None:
+    keep(png(1), replace(SAID, target="mask", truth=None, right=False))
+    # A set with masks, which a merge of labels would refuse.
+    for folder in ("images", "masks"):
+        (tmp_path / "cells" / folder).mkdir(parents=True)
+        (tmp_path / "cells" / folder / "a.png").write_bytes(png(2))
+    merged = foveal.corrections(kept, merge=tmp_path / "cells").merged
+    assert merged is not None
+    assert (merged.added, merged.already, merged.conflicting) == ({}, {}, {})
+
+
 def test_what_cannot_be_is_said(kept: Path, keep: Keep, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no feedback"):
         foveal.corrections(kept)

@@ -78,6 +78,8 @@ def merge(corrections: Sequence[Correction], folder: Path, into: Path) -> Merged
         DataError: If the set cannot be added to.
         UsageError: For corrections of several models that answer with different things.
     """
+    if not corrections:
+        return Merged(into, {}, {}, {})
     kinds = {one.feedback.said.target for one in corrections}
     if len(kinds) > 1:
         raise UsageError(
@@ -85,7 +87,7 @@ def merge(corrections: Sequence[Correction], folder: Path, into: Path) -> Merged
             "Expected one kind.",
             hint="use --model NAME",
         )
-    (target,) = kinds or {"labels"}
+    (target,) = kinds
     samples, labelled = _opened(into, target, corrections)
     merged = Merged(into, {}, {}, {})
     provenance = Workspace.of(into).path / PROVENANCE_NAME
