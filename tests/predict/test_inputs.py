@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
+import foveal
+from foveal.bundle import Bundle
 from foveal.errors import DataError, ImageError, UsageError
 from foveal.predict.in_memory import array_pixels
 from foveal.predict.inputs import is_one, read_each, read_one
@@ -178,6 +180,14 @@ def test_an_image_whose_file_is_damaged_is_refused() -> None:
         pytest.raises(ImageError, match=r"The Pillow image cannot be decoded: .*truncated"),
     ):
         read_one(image)
+
+
+def test_a_bad_image_among_others_is_an_error_of_its_own(tiny_bundle: Bundle) -> None:
+    good, bad = PILImage.fromarray(RED), PILImage.new("F", (6, 4))
+    first, second, third = foveal.Model(tiny_bundle.path)([good, bad, good])
+    assert (first.error, third.error) == (None, None)
+    assert second.source == "picture 1"
+    assert "Floating-point pixels" in str(second.error)
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error_in_one_line(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from foveal.atomic import atomic_path, write_atomic
-from foveal.errors import FovealError, UsageError
+from foveal.errors import FovealError, ImageError, UsageError
 from foveal.foreign import missing_attribute, spelled
 from foveal.predict.copies import small_copy, whole_picture
 from foveal.predict.inputs import Given, Member, file_bytes, refuse_empty
@@ -322,7 +322,7 @@ def open_given(predictor: Predictor, given: Given) -> Raster:
     """
     if isinstance(given.content, Picture):
         return given.content
-    if isinstance(given.content, Member):
+    if isinstance(given.content, (Member, ImageError)):
         return predictor.open(file_bytes(given.content, predictor.limits))
     refuse_empty(given.content)
     return predictor.open(given.content)

@@ -49,20 +49,22 @@ class Given:
 
     Attributes:
         source: Name in the record of its answer.
-        content: The path of a file or its place in an archive or at a URL, the bytes of one, or a
-            picture in memory.
+        content: The path of a file or its place in an archive or at a URL, the bytes of one, a
+            picture in memory, or why one of several in memory cannot be decoded.
     """
 
     source: str
-    content: str | bytes | Member | Picture
+    content: str | bytes | Member | Picture | ImageError
 
 
-def file_bytes(content: str | bytes | Member, limits: DecodeLimits) -> bytes:
+def file_bytes(content: str | bytes | Member | ImageError, limits: DecodeLimits) -> bytes:
     """Return the bytes of a picture file.
 
     Raises:
         ImageError: If it cannot be read, or is over the limit.
     """
+    if isinstance(content, ImageError):
+        raise content
     if isinstance(content, Member):
         return content.storage.read(content.name, limits)
     refuse_empty(content)
@@ -186,7 +188,10 @@ def _flat(pictures: Any) -> Iterator[Given]:
         for name in expand([pictures]):
             yield from _members(Path(name)) if is_archive(Path(name)) else [Given(name, name)]
     elif is_one(pictures):
-        yield read_one(pictures)
+        try:
+            yield read_one(pictures)
+        except ImageError as error:
+            yield Given(str(getattr(pictures, "filename", "")) or "picture", error)
     elif isinstance(pictures, Mapping) or not isinstance(pictures, Iterable):
         yield read_one(pictures)
     elif isinstance(pictures, np.ndarray) and pictures.ndim == 0:
