@@ -6,16 +6,22 @@ import re
 import runpy
 import shlex
 import shutil
+import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
 import yaml
 
+from foveal.bundle import Bundle
 from foveal.cli.serve import serve
 from foveal.export.docker.render import for_store
+from foveal.predict import Predictor
+from foveal.server import start_in_thread
 from foveal.server.access.auth import PUBLIC_PATHS
 from foveal.server.app import _ROUTES
 from foveal.server.options import ServerOptions
@@ -142,7 +148,9 @@ def test_docker_takes_the_compose_file() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_nginx_takes_its_recipe(tmp_path: Path) -> None:
+@pytest.fixture
+def nginx(tmp_path: Path, tiny_bundle: Bundle) -> Iterator[tuple[list[str | Path], int]]:
+    """Return a command of nginx with its recipe, in front of a server, and its port."""
     nginx, openssl = program("nginx"), program("openssl")
     subject = ["-subj", "/CN=photos.example.org", "-nodes", "-days", "1"]
     files = ["-keyout", str(tmp_path / "foveal.key"), "-out", str(tmp_path / "foveal.pem")]
@@ -151,21 +159,46 @@ def test_nginx_takes_its_recipe(tmp_path: Path) -> None:
         capture_output=True,
         check=True,
     )
-    site = (DEPLOY / "proxy/nginx.conf").read_text().replace("/etc/ssl/", f"{tmp_path}/")
-    site = site.replace("listen 443", "listen 127.0.0.1:18443")
-    paths = "".join(
-        f"{name}_temp_path {tmp_path}/{name};\n"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    whole = f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\n{paths}{site}\n}}\n"
-    (tmp_path / "nginx.conf").write_text(whole)
-    done = subprocess.run(
-        [nginx, "-t", "-e", "stderr", "-c", tmp_path / "nginx.conf", "-p", tmp_path],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = {"trusted_proxies": ("127.0.0.1",), "allowed_hosts": ("photos.example.org",)}
+    models = {"tiny": Predictor(tiny_bundle, threads=1)}
+    with start_in_thread(models, port=0, **options) as handle:
+        site = (DEPLOY / "proxy/nginx.conf").read_text().replace("/etc/ssl/", f"{tmp_path}/")
+        site = site.replace("listen 443", f"listen 127.0.0.1:{port}")
+        site = site.replace("127.0.0.1:8000", handle.url.removeprefix("http://"))
+        paths = "".join(
+            f"{name}_temp_path {tmp_path}/{name};\n"
+            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        inside = f"http {{\naccess_log off;\n{paths}{site}\n}}\n"
+        whole = f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\n{inside}"
+        (tmp_path / "nginx.conf").write_text(whole)
+        yield [nginx, "-e", "stderr", "-c", tmp_path / "nginx.conf", "-p", tmp_path], port
+
+
+def test_nginx_takes_its_recipe(nginx: tuple[list[str | Path], int]) -> None:
+    command, _ = nginx
+    done = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_pages_may_post_through_nginx_on_any_port(nginx: tuple[list[str | Path], int]) -> None:
+    command, port = nginx
+    own = f"https://photos.example.org:{port}"
+    with subprocess.Popen([*command, "-g", "daemon off;"], stderr=subprocess.PIPE) as process:
+        transport = httpx.HTTPTransport(verify=False, retries=5)
+        with httpx.Client(transport=transport, base_url=f"https://127.0.0.1:{port}") as client:
+            statuses = [
+                client.post(
+                    "/predict/tiny",
+                    content=b"no picture",
+                    headers={"host": f"photos.example.org:{port}", "origin": origin},
+                ).status_code
+                for origin in (own, "https://elsewhere.example.org")
+            ]
+        process.terminate()
+    assert statuses == [415, 403]
 
 
 def test_caddy_takes_its_recipe() -> None:
