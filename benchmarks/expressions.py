@@ -6,6 +6,7 @@ whole text and the exact value.
     python benchmarks/expressions.py arithmetic formula --runs runs
     python benchmarks/expressions.py formula --bundle runs/read/formula-1
     python benchmarks/expressions.py arithmetic --count 2000 --budget 60s --pictures 500
+    python benchmarks/expressions.py formula --repeats 3 --vote
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ def main() -> None:
         trials = measure(kind, arguments)
         report(exact_outcome(kind, trials), arguments.out)
         report(value_outcome(kind, trials), arguments.out)
+        if arguments.vote:
+            report(vote_outcome(kind, trials), arguments.out)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -77,12 +80,15 @@ def parse_arguments() -> argparse.Namespace:
         "kind", nargs="*", metavar="KIND", help=f"{' or '.join(GOALS)}; all of them without one"
     )
     made.add_argument("--fresh-seed", type=int, default=FRESH_SEED)
+    made.add_argument("--vote", action="store_true", help="also let all of the --repeats vote")
     arguments = made.parse_args()
     unknown = sorted(set(arguments.kind) - set(GOALS))
     if unknown:
         made.error(f"unknown: {', '.join(unknown)}. Expected some of: {', '.join(GOALS)}")
     if arguments.bundle is not None and len(arguments.kind) != 1:
         made.error("--bundle needs one KIND, which it was trained on")
+    if arguments.vote and (arguments.repeats < 2 or arguments.bundle is not None):
+        made.error("--vote needs several trainings: --repeats 3")
     return arguments
 
 
@@ -93,7 +99,8 @@ def measure(kind: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     chosen.count = arguments.count or goal.count
     chosen.budget = arguments.budget or goal.budget
     fresh = f"synth:{kind}?count={arguments.pictures or goal.pictures}&seed={arguments.fresh_seed}"
-    trials = []
+    trials: list[dict[str, Any]] = []
+    runs: list[str] = []
     for run, facts in reader_run.trials(kind, kind, goal.options, chosen):
         measured = foveal_command.evaluate(run, fresh)
         found, worst = reader_run.exact(measured), reader_run.worst(measured)
@@ -102,6 +109,12 @@ def measure(kind: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
         reader_run.say(f"{kind}, values", values)
         trials.append({"fresh": fresh, "exact_match": found, "value": values, "training": facts})
         trials[-1] |= {"worst": worst, "metrics": measured["metrics"]}
+        runs.append(str(run))
+        # The runs may be gone after the loop.
+        if arguments.vote and len(runs) == arguments.repeats:
+            voted = reader_run.exact(foveal_command.evaluate(",".join(runs), fresh))
+            reader_run.say(f"{kind}, texts, all of them vote", voted)
+            trials[-1]["vote"] = voted
     return trials
 
 
@@ -136,6 +149,20 @@ def exact_outcome(kind: str, trials: list[dict[str, Any]]) -> Outcome:
             "training_min": reader_run.minutes([trial["training"] for trial in trials]),
             "trials": trials,
         },
+    )
+
+
+def vote_outcome(kind: str, trials: list[dict[str, Any]]) -> Outcome:
+    """Return what is read exactly when all trainings vote, for information."""
+    voted = trials[-1]["vote"]
+    return Outcome(
+        claim=f"{kind}_vote",
+        what=f"whole texts of {voted['count']:,} fresh {kind} pictures read exactly by "
+        f"{len(trials)} readers that vote",
+        unit="share",
+        values=(voted["value"],),
+        target=None,
+        detail={"vote": voted},
     )
 
 

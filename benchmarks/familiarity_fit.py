@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import foveal
-from foveal.workflow import ship
+from foveal.workflow import held_out
 from outcome import Outcome, add_out, report, shared
 
 
@@ -43,7 +43,7 @@ def main() -> None:
 def timed(data: Path, budget_s: float | None) -> tuple[float, float]:
     """Return the seconds of the fit and of the whole training, both with their reading."""
     fit_s = 0.0
-    judge = ship.judge_familiarity
+    judge = held_out.judge_familiarity
 
     def judging(*given: Any) -> Any:
         nonlocal fit_s
@@ -54,7 +54,7 @@ def timed(data: Path, budget_s: float | None) -> tuple[float, float]:
 
     with (
         tempfile.TemporaryDirectory() as runs,
-        patch.object(ship, "judge_familiarity", judging),
+        patch.object(held_out, "judge_familiarity", judging),
     ):
         begun = time.perf_counter()
         foveal.train(data, out=runs, budget_s=budget_s, verbose=False)

@@ -143,7 +143,9 @@ def look(name: str, folder: Path, root: Path | None, per_class: int | None, side
         f"{time.perf_counter() - begun_s:.0f} s"
     )
     rows = np.arange(file.count * file.views, dtype=np.int64)
-    maps = file.read(rows)[0].float().view(file.views, file.count, -1)
+    # The last ones are those that the head uses.
+    used = torch.cat([m.flatten(1) for m in file.read(rows)[-network.head.levels :]], dim=1)
+    maps = used.float().view(file.views, file.count, -1)
     shown = [
         Item(Path(sample.id), (sample.raw or ("",))[0], cache.scan.digest[i].tobytes().hex())
         for i, sample in enumerate(source.samples)

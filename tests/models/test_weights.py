@@ -4,7 +4,7 @@ from safetensors.torch import load, save
 
 from foveal.errors import WeightsError
 from foveal.models.network import Network, build_network
-from foveal.models.weights import load_weights, save_weights
+from foveal.models.weights import digest_of, load_weights, save_weights
 from foveal.recipe import ModelOptions
 from foveal.tasks.classify.task import ClassifyTask
 from foveal.tasks.classify.training import TRAINING
@@ -27,6 +27,14 @@ def test_a_network_survives_saving_and_loading() -> None:
 
     expected, found = first.state_dict(), second.state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_digest_is_of_the_values_and_not_of_their_order_in_memory() -> None:
+    first, same, other = network(0), network(0).to(memory_format=torch.channels_last), network(0)
+    other.backbone.stem[1].running_mean[0] += 1e-7
+
+    assert digest_of(first.backbone) == digest_of(same.backbone)
+    assert digest_of(first.backbone) != digest_of(other.backbone)
 
 
 def test_a_missing_tensor_is_named() -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -32,9 +32,10 @@ from foveal.predict.engine import OnnxEngine
 from foveal.train.callbacks import ProgressReport
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.records import StepRecord
-from foveal.workflow import fitting, held_out
+from foveal.workflow import familiarity, fitting, held_out
 from foveal.workflow import ship as shipping
 from foveal.workflow import train as training
+from foveal.workflow.run_features import RunFeatures
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +55,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory, draw_folder: DrawFolder) ->
 def model(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> foveal.Model:
     out = tmp_path_factory.mktemp("runs")
     return foveal.train(photos, out=out, epochs=6, overrides=SMALL)
+
+
+def unwanted(*args: object) -> NoReturn:
+    raise AssertionError("not to be called")
 
 
 def weights(run: Path) -> dict[str, np.ndarray]:
@@ -364,6 +369,44 @@ def test_fine_tuning_keeps_statistics_and_never_validates_worse_than_the_head(
     assert "kept are the weights of the least validation loss" in log
     # At this rate every epoch of fine-tuning spoils what the head had learnt.
     assert trained.metrics["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("folds", [None, 3])
+def test_familiarity_is_judged_by_the_cached_features_of_a_frozen_backbone(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: int | None
+) -> None:
+    def trained() -> float:
+        model = foveal.train(photos, out=tmp_path, strategy="frozen", folds=folds, overrides=FITTED)
+        found = model.predict(photos / "circle" / "0.png").unfamiliarity
+        assert found is not None
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFeatures, "means", lambda *args: None)
+        looked = trained()
+    monkeypatch.setattr(familiarity, "to_images", unwanted)
+    # Rounded to two bytes.
+    assert trained() == pytest.approx(looked, rel=0.02)
+
+
+def test_familiarity_is_not_judged_by_features_from_before_fine_tuning(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bool] = []
+    means = RunFeatures.means
+
+    def noted(self: RunFeatures, *args: Any) -> Any:
+        found = means(self, *args)
+        looked.append(found is None)
+        return found
+
+    monkeypatch.setattr(RunFeatures, "means", noted)
+    options = ("model.backbone=cnn2", "pipeline.image_size=16", "model.hidden=0")
+    for enough in ("0.5", "2"):
+        overrides = (*options, f"train.head_is_enough={enough}")
+        foveal.train(photos, out=tmp_path, strategy="staged", epochs=1, overrides=overrides)
+    # Of the training and the validation pictures.
+    assert looked == [False, False, True, True]
 
 
 @pytest.mark.parametrize("strategy", ["staged", "scratch"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from foveal.errors import WeightsError, nearest
 from foveal.models.network import Network
@@ -18,6 +21,15 @@ def save_weights(network: Network) -> bytes:
         for name, tensor in network.state_dict().items()
     }
     return save(state, metadata={"backbone": network.backbone_name})
+
+
+def digest_of(module: nn.Module) -> str:
+    """Return a digest of the names and values of all parameters and running statistics."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def load_weights(network: Network, data: bytes) -> None:

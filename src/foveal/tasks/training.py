@@ -29,6 +29,11 @@ class Head(nn.Module, ABC):
         The result is cached while the backbone is frozen.
         """
 
+    @property
+    def reduces_to_means(self) -> bool:
+        """Whether `reduce` gives (N, C_i, 1, 1), the mean of each channel, for all feature maps."""
+        return False
+
     @abstractmethod
     def standardise(self, reduced: tuple[Tensor, ...]) -> None:
         """Standardise cached features before the head is trained on them.

@@ -33,6 +33,7 @@ from foveal.workflow.familiarity import judge_folds
 from foveal.workflow.held_out import HeldOut
 from foveal.workflow.measure import measure_prepared
 from foveal.workflow.prepare import TRAIN, Prepared
+from foveal.workflow.run_features import RunFeatures
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.units import Units
 
@@ -95,9 +96,9 @@ class CrossValidation(HeldOut):
             [fold.network.eval() for fold in self._folds],
             network,
             self._units,
+            RunFeatures(self._prepared, self._units, self._run),
             self._fold,
             self._progress,
-            is_frozen=self._prepared.recipe.train.strategy == "frozen",
         )
         for number, fold in enumerate(self._folds):
             # As the exported network, which they stand for.

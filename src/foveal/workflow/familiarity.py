@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import final
 
 import numpy as np
 import torch
@@ -15,8 +16,11 @@ from foveal.data.cache import Windows
 from foveal.models.familiarity import Familiarity, fit_familiarity, pool
 from foveal.models.network import Network
 from foveal.models.torch_engine import to_images
+from foveal.models.weights import digest_of
 from foveal.train.folding import FoldedNormalisation
+from foveal.train.precision import choose_precision
 from foveal.workflow.prepare import TRAIN, VAL
+from foveal.workflow.run_features import RunFeatures
 from foveal.workflow.units import Units
 
 logger = logging.getLogger(__name__)
@@ -28,12 +32,15 @@ _MOST = 1500
 _FEWEST = 2
 
 
-def judge_familiarity(network: Network, units: Units, progress: Progress) -> Familiarity | None:
+def judge_familiarity(
+    network: Network, units: Units, features: RunFeatures, progress: Progress
+) -> Familiarity | None:
     """Return the judgement that ships with a trained network.
 
     Args:
         network: In evaluation mode, without a judgement.
         units: The data.
+        features: What was cached of the same data.
         progress: Told how many pictures were looked at.
 
     Returns:
@@ -45,8 +52,9 @@ def judge_familiarity(network: Network, units: Units, progress: Progress) -> Fam
         _warn()
         return None
     progress.start("familiarity", sum(len(windows) for split in splits for windows in split))
-    training = _look(network, units, splits[0], progress, 0)
-    held_out = _look(network, units, splits[1], progress, len(samples))
+    sight = _Sight(units, features, progress)
+    training = sight.of(TRAIN, network, splits[0])
+    held_out = sight.of(VAL, network, splits[1])
     progress.finish()
     return fit_familiarity(training, samples, held_out, refused=_REFUSED)
 
@@ -55,10 +63,9 @@ def judge_folds(
     networks: Sequence[Network],
     shipped: Network,
     units: Units,
+    features: RunFeatures,
     fold: NDArray[np.int8],
     progress: Progress,
-    *,
-    is_frozen: bool,
 ) -> tuple[list[Familiarity], Familiarity] | None:
     """Return the judgements of the networks of all folds, and of the one that ships.
 
@@ -69,9 +76,9 @@ def judge_folds(
         networks: The network of each fold, in evaluation mode, without a judgement.
         shipped: The network that is trained on all pictures, likewise.
         units: Data of the shipped network, as batches.
+        features: What was cached of the same data.
         fold: (N,) fold of each sample.
         progress: Told how many pictures were looked at.
-        is_frozen: Whether all have the same backbone.
 
     Returns:
         The judgements, or None where there are no two windows to compare.
@@ -82,12 +89,13 @@ def judge_folds(
     if min(int((folds != number).sum()) for number in range(len(networks))) < _FEWEST:
         _warn()
         return None
-    looked = [shipped] if is_frozen else [*networks, shipped]
+    looked = [*networks, shipped]
+    # Networks of which only the head was trained see the same.
+    is_frozen = len({digest_of(network.backbone) for network in looked}) == 1
+    looked = looked[-1:] if is_frozen else looked
     progress.start("familiarity", len(looked) * len(samples))
-    seen = [
-        _look(network, units, batches, progress, number * len(samples))
-        for number, network in enumerate(looked)
-    ]
+    sight = _Sight(units, features, progress)
+    seen = [sight.of(TRAIN, network, batches) for network in looked]
     progress.finish()
     judged = []
     for number in range(len(networks)):
@@ -108,16 +116,52 @@ def _warn() -> None:
     )
 
 
-def _look(
-    network: Network, units: Units, batches: Sequence[Windows], progress: Progress, done: int
-) -> list[Tensor]:
-    """Return what each level has of the windows, (N, C_i) float32, on the processor."""
-    rows: list[tuple[Tensor, ...]] = []
-    folded = FoldedNormalisation()
-    for windows in batches:
-        images = to_images(units.inputs(windows), network.mean.device)
-        with torch.inference_mode(), folded.running(network.features, images):
-            rows.append(tuple(pooled.cpu() for pooled in pool(network.features(images))))
-        done += len(windows)
-        progress.update(done)
-    return [torch.cat(level) for level in zip(*rows, strict=True)]
+@final
+class _Sight:
+    """What networks see in pictures: from the cached features, or by looking at the pictures.
+
+    Args:
+        units: The data.
+        features: What was cached of the same data.
+        progress: Told how many pictures were looked at.
+    """
+
+    def __init__(self, units: Units, features: RunFeatures, progress: Progress) -> None:
+        self._units = units
+        self._features = features
+        self._progress = progress
+        self._done = 0
+
+    def of(self, side: int, network: Network, batches: Sequence[Windows]) -> list[Tensor]:
+        """Return what each level has of the windows, (N, C_i) float32, on the processor.
+
+        Args:
+            side: `TRAIN` or `VAL`, which has the windows.
+            network: In evaluation mode.
+            batches: The windows, at least one.
+        """
+        samples = np.concatenate([windows.samples for windows in batches])
+        # Tiles of one picture are several windows, and are not cached.
+        means = self._features.means(side, network, samples) if self._units.repeats else None
+        if means is None:
+            return self._looked(network, batches)
+        self._advance(len(samples))
+        return list(pool(means))
+
+    def _looked(self, network: Network, batches: Sequence[Windows]) -> list[Tensor]:
+        rows: list[tuple[Tensor, ...]] = []
+        folded = FoldedNormalisation()
+        device = network.mean.device
+        # As for cached features: what bf16 rounds moves limits by a hundredth (decision 0059).
+        precision = choose_precision("auto", device)
+        for windows in batches:
+            images = to_images(self._units.inputs(windows), device)
+            extract = network.features
+            with torch.inference_mode(), precision.autocast(), folded.running(extract, images):
+                rows.append(tuple(pooled.cpu() for pooled in pool(extract(images))))
+            self._advance(len(windows))
+        return [torch.cat(level) for level in zip(*rows, strict=True)]
+
+    def _advance(self, count: int) -> None:
+        self._done += count
+        self._progress.update(self._done)

@@ -18,6 +18,8 @@ from foveal.types import JsonObject
 from foveal.workflow.familiarity import judge_familiarity
 from foveal.workflow.measure import measure_prepared
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
+from foveal.workflow.run_features import RunFeatures
+from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.units import Units
 
 
@@ -64,12 +66,16 @@ class ValidationSplit(HeldOut):
     Args:
         prepared: The data.
         units: The same as batches.
+        run: The run directory, which has the cached features.
         progress: Told how far the work is.
     """
 
-    def __init__(self, prepared: Prepared, units: Units, progress: Progress) -> None:
+    def __init__(
+        self, prepared: Prepared, units: Units, run: RunDirectory, progress: Progress
+    ) -> None:
         self._prepared = prepared
         self._units = units
+        self._features = RunFeatures(prepared, units, run)
         self._progress = progress
 
     @property
@@ -79,7 +85,7 @@ class ValidationSplit(HeldOut):
 
     def familiarity(self, network: Network) -> Familiarity | None:
         """Return the judgement by the training and the validation pictures."""
-        return judge_familiarity(network, self._units, self._progress)
+        return judge_familiarity(network, self._units, self._features, self._progress)
 
     def to_calibrate(
         self, engine: Engine, proven: Iterable[OutputBatch]

@@ -14,17 +14,16 @@ from torch import Tensor, nn
 from foveal.console import Progress
 from foveal.models.network import Network, parameters_of_stages
 from foveal.synth import SynthSource
-from foveal.train.augmentation import Augmenter
 from foveal.train.callbacks import Callback
 from foveal.train.data import Loader
 from foveal.train.defaults import label_weights
-from foveal.train.features import FeatureFile, cache_features
-from foveal.train.precision import choose_precision
+from foveal.train.features import FeatureFile
 from foveal.train.records import Stage, Validate, Validated, forward_head, head_only
 from foveal.workflow.batches import TrainSetup
 from foveal.workflow.endless import EndlessLoader
 from foveal.workflow.head_fit import fit_head
 from foveal.workflow.prepare import TRAIN, VAL, Prepared
+from foveal.workflow.run_features import RunFeatures
 from foveal.workflow.rundir import RunDirectory
 from foveal.workflow.sources import limits_of
 from foveal.workflow.units import Units
@@ -85,6 +84,7 @@ class Planner:
         self._progress = progress
         self._setting = setting
         self._options = setting.options
+        self._features = RunFeatures(prepared, units, run)
         self._endless: list[EndlessLoader] = []
         self._watched = WatchedPictures(prepared, units.validation_windows, run, setting.group)
 
@@ -124,7 +124,7 @@ class Planner:
     def keep_features(self) -> None:
         """Compute the features that the stages of all folds read, where they read any."""
         if self._options.strategy in ("frozen", "staged") and self._units.repeats:
-            self._features(TRAIN)
+            self._features.compute(TRAIN, self._network, self._setting, self._progress)
 
     def _validation(self, features: FeatureFile | None = None) -> Validate:
         if not self._units.is_validated:
@@ -217,8 +217,11 @@ class Planner:
                 lr_factor=head_only,
                 budget_share=_HEAD_SHARE,
             )
-        train = self._features(TRAIN)
-        val = self._features(VAL) if self._units.is_validated else None
+        compute = partial(
+            self._features.compute, network=self._network, setting=setting, progress=self._progress
+        )
+        train = compute(TRAIN)
+        val = compute(VAL) if self._units.is_validated else None
         # The weights that a training starts from are for features as they were scaled then.
         if name == "head" and self._prepared.start is None:
             known = np.arange(min(train.count, _STANDARDISE_ON), dtype=np.int64)
@@ -248,41 +251,6 @@ class Planner:
             group=self._setting.group,
         )
         return replace(stage, epochs=1, fit=fit)
-
-    def _features(self, side: int) -> FeatureFile:
-        prepared = self._prepared
-        recipe = prepared.recipe
-        self._run.features.mkdir(parents=True, exist_ok=True)
-        augment = recipe.train.augment
-        is_train, has_folds = side == TRAIN, recipe.train.folds is not None
-        all_views = recipe.train.feature_views if augment.is_on else 1
-        own_views = all_views if is_train else 1
-        own = self._units.batches.samples if is_train else self._units.validation_samples
-        samples, views, name = own, own_views, "train" if is_train else "val"
-        if has_folds:
-            # All folds and the network of all pictures read one file, each what it needs of it.
-            samples = np.flatnonzero((prepared.split == TRAIN) | (prepared.split == VAL))
-            views, name = all_views, "folds"
-        device = self._setting.device
-        network = self._network.to(device).eval()
-        features = cache_features(
-            network.reduced_features,
-            prepared.cache,
-            samples,
-            self._run.features / name,
-            key=f"{recipe.digest()}:{name}",
-            # Without gradients bf16 is faster wherever the processor has it.
-            precision=choose_precision("auto", device),
-            device=device,
-            progress=self._progress,
-            augment=Augmenter(augment, prepared.pipeline.pad_color) if views > 1 else None,
-            views=views,
-            seed=recipe.seed,
-            group=self._setting.group,
-        )
-        if not has_folds:
-            return features
-        return features.some(np.searchsorted(samples, own), views=own_views)
 
 
 def _nothing(model: nn.Module) -> Validated:

@@ -317,7 +317,7 @@ def _work(
 ) -> None:
     units = Units(prepared)
     units.write_sheet(run.contact_sheet)
-    held_out: HeldOut = ValidationSplit(prepared, units, progress)
+    held_out: HeldOut = ValidationSplit(prepared, units, run, progress)
     if prepared.folds is not None:
         trainings = FoldTrainings(prepared, run, progress, begun_s=mode.begun_s, resume=mode.resume)
         network, result, held_out = trainings.run()

@@ -62,22 +62,28 @@ class EvidenceHead(Head):
             features: Feature maps, finest first.
 
         Returns:
-            One (N, channels, 1, 1) tensor for a linear head, else the map that is used.
+            The (N, C_i, 1, 1) means of all feature maps for a linear head, also of those that it
+            does not use: they are few numbers, and how familiar pictures are is judged by them.
+            Otherwise the map that is used.
         """
         if self.is_linear:
-            pooled = [m.float().mean(dim=(2, 3), keepdim=True) for m in features[-self.levels :]]
-            return (torch.cat(pooled, dim=1),)
+            return tuple(m.float().mean(dim=(2, 3), keepdim=True) for m in features)
         return (features[-1],)
+
+    @property
+    def reduces_to_means(self) -> bool:
+        """Whether the head is linear."""
+        return self.is_linear
 
     def standardise(self, reduced: tuple[Tensor, ...]) -> None:
         """Centre and scale each channel from now on, so that one learning rate suits them all.
 
         Args:
-            reduced: One (N, channels, 1, 1) float32: `reduce` of the training pictures.
+            reduced: `reduce` of the training pictures, in float32.
         """
         if not self.is_linear:
             return
-        rows = reduced[0].flatten(1)
+        rows = self._joined(reduced).flatten(1)
         std = rows.std(dim=0)
         scale = torch.where(std > _MIN_STD, 1.0 / std.clamp(min=_MIN_STD), torch.zeros_like(std))
         self.mean.copy_(rows.mean(dim=0))
@@ -87,7 +93,7 @@ class EvidenceHead(Head):
         """Return standardised features of which, side by side, the logits are an affine map."""
         if not self.is_linear:
             raise NotImplementedError("a head with a hidden layer is no affine map")
-        rows = (reduced[0].float().flatten(1) - self.mean) * self.scale
+        rows = (self._joined(reduced).float().flatten(1) - self.mean) * self.scale
         return torch.split(rows, list(self.channels), dim=1)
 
     def set_map(self, weight: Tensor, bias: Tensor) -> None:
