@@ -181,7 +181,8 @@ def test_a_killed_training_resumes_to_the_same_weights_though_its_pictures_were_
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     run = tmp_path / "classify" / "photos"
     # Killed as soon as an epoch is on disk: somewhere within the second one.
-    while not (run / "results.csv").is_file() and process.poll() is None:
+    kept = CheckpointStore(run / "checkpoints", sweeps=False)
+    while not kept.names() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
