@@ -140,13 +140,17 @@ def test_archives_and_arrays_are_written_as_files(photos: Path, tmp_path: Path) 
         foveal.split(tmp_path / "a.npz", tmp_path / "links", link="hard")
 
 
-def test_texts_and_several_labels_get_a_table_on_each_side(tmp_path: Path) -> None:
+def test_texts_and_several_labels_get_a_table_on_each_side(
+    tmp_path: Path, capsys: Captured
+) -> None:
     rows = ["image,text"]
     for number in range(10):
         noise(tmp_path / f"plates/images/{number}.png", number)
         rows.append(f'{number}.png,"A, {number}"')
     write(tmp_path / "plates/labels.csv", "\n".join(rows).encode())
-    foveal.split(tmp_path / "plates", tmp_path / "tree", task="read")
+    words = ["split", str(tmp_path / "plates"), "--out", str(tmp_path / "tree"), "--task", "read"]
+    assert run(words) == 0
+    assert f"next    foveal train {tmp_path / 'tree'} --task read\n" in capsys.readouterr().err
     found = {}
     for side in ("train", "val"):
         source = open_source(tmp_path / "tree" / side, ReadAnything(target="text"))

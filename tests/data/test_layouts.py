@@ -314,11 +314,18 @@ def test_equal_files_have_equal_digests(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "folders", [("images", "masks"), ("imagesTr", "labelsTr"), ("img", "gt", "more")]
+    "folders",
+    [
+        ("images", "masks"),
+        ("imagesTr", "labelsTr"),
+        ("img", "gt", "more"),
+        ("train/images", "train/masks", "val/images", "val/masks"),
+    ],
 )
 def test_pictures_and_masks_are_no_classes(tmp_path: Path, folders: tuple[str, ...]) -> None:
     root = draw(tmp_path, *(f"{folder}/1.png" for folder in folders))
     with pytest.raises(DataError, match="pictures and masks") as caught:
         open_source(root)
     assert caught.value.hint is not None and "--task segment" in caught.value.hint
-    assert len(open_source(root, ReadAnything(layout="folders")).samples) == len(folders)
+    source = open_source(root, ReadAnything(layout="folders"))
+    assert len(source.samples) == len(folders)

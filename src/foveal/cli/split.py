@@ -80,7 +80,8 @@ def split(
         write(f"left out, unreadable or without a label: {divided.left_out:,}")
     for finding in divided.findings:
         write_finding(finding)
-    note(f"next    foveal train {out}", quiet=quiet)
+    task = knobs.get("task")
+    note(f"next    foveal train {out}" + (f" --task {task}" if task else ""), quiet=quiet)
 
 
 def _read_size(text: str | None) -> int | tuple[int, int] | None:

@@ -37,14 +37,15 @@ class FoldersReader(Reader):
         tops = _tops(inside, prefix)
         if not tops:
             return None
-        if options.target == "labels" and options.layout == "auto" and are_pairs(tops):
-            raise DataError(
-                f"{place.location} contains pictures and masks ({', '.join(tops)}), not a folder "
-                "for each class.",
-                hint="foveal train DATA --task segment, or --set data.layout=folders",
-            )
         sides = _sides(inside, prefix, tops)
         samples = _samples(inside, prefix, sides)
+        classes = sorted({sample.raw[0] for sample in samples if sample.raw})
+        if options.target == "labels" and options.layout == "auto" and are_pairs(classes):
+            raise DataError(
+                f"{place.location} contains pictures and masks ({', '.join(classes)}), not a "
+                "folder for each class.",
+                hint="foveal train DATA --task segment, or --set data.layout=folders",
+            )
         if not samples or (options.target == "text" and not _are_texts(samples)):
             return None
         findings = (
@@ -53,7 +54,6 @@ class FoldersReader(Reader):
             *_nested(samples, prefix, sides),
             *foreign_files(place.names),
         )
-        classes = {sample.raw for sample in samples}
         layout = f"{plural(len(samples), 'picture')} in {plural(len(classes), 'class folder')}"
         by = FolderLabels(prefix.count("/") + (1 if sides else 0))
         return place.source(layout, samples, findings, labelled_by=by)
