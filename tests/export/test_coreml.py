@@ -19,7 +19,7 @@ from foveal.export.coreml import conversion, lossy, write
 from foveal.export.coreml.interpreter import ProgramEngine
 from foveal.export.coreml.saved import read_metadata, read_program
 from foveal.export.formats import write_as
-from foveal.export.job import ExportJob, ExportOptions, Pictures
+from foveal.export.job import ExportJob, ExportOptions, Pictures, Precision
 from foveal.export.proof import Proof
 from foveal.predict.engine import OnnxEngine
 from foveal.workflow.exports import pictures_of
@@ -210,7 +210,10 @@ def test_an_operator_without_counterpart_is_named(pictures: Path, tmp_path: Path
     assert not (tmp_path / "waves.mlpackage").exists()
 
 
+@pytest.mark.parametrize(("precision", "hint"), [("fp32", None), ("fp16", "leave out --fp16")])
 def test_a_package_that_was_tampered_with_is_refused(
+    precision: Precision,
+    hint: str | None,
     tiny_bundle: Bundle,
     exported: tuple[Path, Proof],
     pictures: Path,
@@ -228,8 +231,10 @@ def test_a_package_that_was_tampered_with_is_refused(
         (package / folder / "model.mlmodel").write_bytes(tampered)
 
     monkeypatch.setattr(write, "convert", convert)
-    with pytest.raises(ParityError, match=r"circle.0\.png .circle .* became square"):
-        write_as(job_of(tiny_bundle, pictures), "coreml", tmp_path / "tiny.mlpackage")
+    job = job_of(tiny_bundle, pictures, ExportOptions(precision))
+    with pytest.raises(ParityError, match=r"circle.0\.png .circle .* became square") as caught:
+        write_as(job, "coreml", tmp_path / "tiny.mlpackage")
+    assert caught.value.hint == hint
     assert not (tmp_path / "tiny.mlpackage").exists()
 
 

@@ -107,14 +107,14 @@ def test_a_folder_is_verified_as_an_export_whatever_its_name(
 
     def verified(_: object, path: Path) -> Proof:
         asked.append(path)
-        raise ParityError("another model")
+        raise ParityError("It is another model. Nothing was written.")
 
     monkeypatch.setitem(FORMATS._own, to, replace(FORMATS[to], verify=verified))
     out = tmp_path / "release"
     (out / inside).parent.mkdir(parents=True)
     (out / inside).touch()
     assert run(["verify", str(out), "--against", str(tiny_bundle.path)]) == 1
-    assert capsys.readouterr().out == "FAILED  another model\n"
+    assert capsys.readouterr().out == "FAILED  It is another model.\n"
     assert asked == [out]
 
 

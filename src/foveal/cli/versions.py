@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -91,7 +91,7 @@ def show(
         write_json({"schema_version": 1, "name": version.name, **shown})
         return
     lines = [
-        ("labels", ", ".join(bundle.task.labels.names[:8])),
+        ("labels", _labels(bundle.task.labels.names)),
         ("backbone", bundle.manifest.backbone),
     ]
     _show_version(version, lines)
@@ -100,6 +100,11 @@ def show(
     if exports:
         write("")
         write(exports_table(exports))
+
+
+def _labels(names: Sequence[str]) -> str:
+    more = len(names) - _LABELS
+    return ", ".join(names[:_LABELS]) + (f", … {more} more" if more > 0 else "")
 
 
 def diff(

@@ -124,7 +124,8 @@ def prove_target(job: ExportJob, pictures: Pictures, target: Target) -> Proof:
             )
             if answer.model_input is not None:
                 inputs.append(np.array_equal(pixels, answer.model_input))
-    return _proof(comparison, target.runtime, float(np.mean(inputs)) if inputs else None)
+    identical = float(np.mean(inputs)) if inputs else None
+    return _proof(job, comparison, target.runtime, identical)
 
 
 def prove_engine(
@@ -161,7 +162,7 @@ def prove_engine(
             except NetworkError as error:
                 raise ParityError(f"{runtime} gives no answer to {name}: {error}") from error
             comparison.add(name, expected, said)
-    return _proof(comparison, runtime)
+    return _proof(job, comparison, runtime)
 
 
 def _chunks(job: ExportJob, pictures: Pictures) -> Iterator[list[tuple[str, bytes]]]:
@@ -176,7 +177,9 @@ def _chunks(job: ExportJob, pictures: Pictures) -> Iterator[list[tuple[str, byte
     job.progress.finish()
 
 
-def _proof(comparison: Comparison, runtime: str, identical_inputs: float | None = None) -> Proof:
+def _proof(
+    job: ExportJob, comparison: Comparison, runtime: str, identical_inputs: float | None = None
+) -> Proof:
     """Return what was found.
 
     Raises:
@@ -189,7 +192,8 @@ def _proof(comparison: Comparison, runtime: str, identical_inputs: float | None 
     if comparison.differing:
         raise ParityError(
             f"The export answers differently from the bundle in {runtime} on "
-            f"{comparison.refusal('validation pictures')} Nothing was written."
+            f"{comparison.refusal('validation pictures')} Nothing was written.",
+            hint="leave out --fp16" if job.options.precision == "fp16" else None,
         )
     agreement, largest = comparison.agreement, comparison.largest
     return Proof(runtime, comparison.count, agreement, largest, identical_inputs)

@@ -124,7 +124,7 @@ def verify_export(
     try:
         proof = entry.verify(job, path)
     except ParityError as error:
-        return [Check("export", False, error.message)]
+        return [_failed("export", error)]
     words = (
         f"In {proof.runtime}, answers agree with {against.name} for "
         f"{proof.agreement(against.task.target_kind)}."
@@ -153,12 +153,17 @@ def _compared(job: ExportJob, bundle: Bundle, pictures: Pictures) -> Check:
         else:
             proof = compared(job, pictures, Predictor(bundle), "ONNX Runtime")
     except ParityError as error:
-        return Check("pictures", False, error.message.replace(" Nothing was written.", ""))
+        return _failed("pictures", error)
     words = (
         f"Answers agree with {job.bundle.name} {job.bundle.version} for "
         f"{proof.agreement(bundle.task.target_kind)}."
     )
     return Check("pictures", True, words, proof.to_json())
+
+
+def _failed(name: str, error: ParityError) -> Check:
+    # Raised where an export would have been written.
+    return Check(name, False, error.message.replace(" Nothing was written.", ""))
 
 
 def is_export(location: str) -> bool:
