@@ -149,6 +149,18 @@ def test_anything_else_is_refused_with_what_is_expected(value: object) -> None:
         list(read_each([value]))
 
 
+def test_a_picture_may_be_named_as_data_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "red.png"
+    path.write_bytes(png())
+    for name in (f"file://{path}", "~/red.png"):
+        assert is_one(name)
+        assert [given.content for given in (read_one(name), *read_each([name]))] == [str(path)] * 2
+    assert [given.content for given in read_each(f"file://{tmp_path}")] == [str(path)]
+
+
 def test_an_image_is_turned_upright_like_its_file(tmp_path: Path) -> None:
     exif = PILImage.Exif()
     exif[0x0112] = 6  # To be turned by a quarter.

@@ -144,3 +144,10 @@ def test_a_run_without_its_state_is_said_without_numbers(place: Path) -> None:
     run = make_run("classify", "ants")
     with pytest.raises(BundleError, match=r"resumed. run\.json: No such file or directory\."):
         foveal.resume(run, verbose=False)
+
+
+def test_a_model_may_be_named_as_data_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    bundle = write_bundle(tmp_path / "tiny")
+    for name in (f"file://{tmp_path}/tiny", "~/tiny"):
+        assert foveal.load(name).bundle.version == bundle.version

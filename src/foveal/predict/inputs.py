@@ -19,7 +19,7 @@ from foveal.data.picture_file import read_file
 from foveal.errors import DataError, ImageError, UsageError
 from foveal.predict.in_memory import array_pixels, image_pixels
 from foveal.types import Picture
-from foveal.urls import is_url, shown
+from foveal.urls import is_url, local_path, shown
 
 if TYPE_CHECKING:
     from foveal.data.storage import Storage
@@ -103,6 +103,7 @@ def read_one(picture: Any) -> Given:
     Raises:
         UsageError: If it is not a picture.
     """
+    picture = _plain(picture)
     if isinstance(picture, Given):
         return picture
     if isinstance(picture, (str, PathLike)):
@@ -115,7 +116,6 @@ def read_one(picture: Any) -> Given:
         return Given(name, Picture.from_array(image_pixels(picture)))
     if _reads(picture):
         return Given(str(getattr(picture, "name", "picture")), bytes(picture.read()))
-    picture = _plain(picture)
     if isinstance(picture, np.ndarray):
         return Given("picture", Picture.from_array(array_pixels(picture)))
     raise UsageError(f"Invalid picture. {_EXPECTED} Received: {type(picture).__name__}.")
@@ -240,7 +240,12 @@ def _one_behind(url: str) -> Given:
 
 
 def _plain(pictures: Any) -> Any:
-    """Convert a tensor or a column of a table to a numpy array, and return others unchanged."""
+    """Convert tensors and columns of tables to arrays and `~` and `file://` to paths.
+
+    Others are returned unchanged.
+    """
+    if isinstance(pictures, str) and pictures.startswith(("~", "file://")):
+        return str(local_path(pictures))
     if hasattr(pictures, "__array__") and not isinstance(
         pictures, (np.ndarray, np.generic, PILImage.Image)
     ):

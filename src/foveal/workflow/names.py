@@ -7,6 +7,7 @@ from pathlib import Path
 
 from foveal.bundle.bundle import MANIFEST_NAME
 from foveal.errors import UsageError
+from foveal.urls import local_path
 
 RUNS = Path("runs")
 """Where runs are made unless told otherwise."""
@@ -24,7 +25,7 @@ def located(name: str | Path) -> Path:
     Raises:
         UsageError: If runs of several tasks have the name.
     """
-    path = Path(name)
+    path = local_path(name)
     if path.is_absolute() or path.is_file() or any((path / file).is_file() for file in _OURS):
         return path
     found = sorted(run for run in runs() if path in (Path(run.name), run.relative_to(RUNS)))
