@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from foveal.words import percent, percent_range, table
+from foveal.words import about_picture, percent, percent_range, table
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,8 @@ def test_a_cell_stays_in_its_line_whatever_it_contains() -> None:
     assert table(("name", "n"), [("a\nb", "1"), ("\x1b[31m", "2")]) == (
         "name      n\na\\nb      1\n\\x1b[31m  2"
     )
+
+
+def test_a_picture_is_named_once() -> None:
+    assert about_picture("a.png", "a.png does not exist.") == "a.png does not exist."
+    assert about_picture("a.png", "It is empty.") == "a.png: It is empty."

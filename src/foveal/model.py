@@ -23,6 +23,7 @@ from foveal.predict.files import answer_pictures
 from foveal.predict.inputs import PictureLike, is_one, read_each, read_one
 from foveal.predict.predictor import Predictor
 from foveal.types import JsonObject, Picture
+from foveal.words import about_picture
 from foveal.workflow.locate import find_model
 from foveal.workflow.names import voters
 
@@ -393,7 +394,7 @@ class Model:
         for answer in self.predict(pictures, stream=True, batch_size=batch_size):
             if (error := answer.error) is not None:
                 # Not all messages name the picture, and it is one of many.
-                message = f"{answer.source}: {error.message}"
+                message = about_picture(answer.source, error.message)
                 raise unpacked({**error.packed(), "message": message}) from error
             rows.append(np.asarray(answer.probs))
         return np.array(rows, np.float32).reshape(len(rows), len(self.labels))

@@ -29,6 +29,11 @@ def percent_range(low: float | None, high: float | None) -> str:
     return f"{percent(low)[:-2]} to {percent(high)}"
 
 
+def about_picture(source: str, message: str) -> str:
+    """Return a message about a picture with its name, which it may begin with already."""
+    return message if message.startswith(f"{source} ") else f"{source}: {message}"
+
+
 def printable(text: str) -> str:
     """Return a text in one line, with escapes such as `\\n` for what cannot be printed."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

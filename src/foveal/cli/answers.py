@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from foveal.cli.output import complain, write, write_json
-from foveal.words import table
+from foveal.words import about_picture, table
 
 if TYPE_CHECKING:
     from foveal.predict.answer import Answer
@@ -43,7 +43,7 @@ class CountedAnswers:
                 self.failed += 1
                 hint = answer.error.hint
                 complain(
-                    f"{answer.source}: {answer.error.message}",
+                    about_picture(answer.source, answer.error.message),
                     None if hint in self._hints else hint,
                 )
                 self._hints.add(hint)

@@ -11,7 +11,7 @@ import typer
 
 from foveal.cli.output import complain, note, write, write_json
 from foveal.errors import UsageError, reason
-from foveal.words import table
+from foveal.words import about_picture, table
 
 if TYPE_CHECKING:
     from foveal.predict.asked import Asked
@@ -97,7 +97,7 @@ def _key(path: Path | None) -> str | None:
 def _said(answers: Iterator[Asked]) -> Iterator[Asked]:
     for answer in answers:
         if answer.error is not None:
-            complain(f"{answer.source}: {answer.error.message}")
+            complain(about_picture(answer.source, answer.error.message))
         yield answer
 
 

@@ -13,7 +13,7 @@ from foveal.cli.output import complain, note, write, write_json
 from foveal.errors import DataError
 from foveal.page import DEFAULT_STEPS, STEPS
 from foveal.progress import command_progress
-from foveal.words import table
+from foveal.words import about_picture, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def preprocess(
     failed = [result.error for result in results if result.error is not None]
     for result in results:
         if result.error is not None:
-            complain(f"{result.source}: {result.error.message}")
+            complain(about_picture(result.source, result.error.message))
     if as_json:
         pages = [result.to_json() for result in results]
         write_json({"schema_version": 1, "out": str(out), "pictures": pages})
