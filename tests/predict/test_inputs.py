@@ -202,6 +202,21 @@ def test_a_bad_image_among_others_is_an_error_of_its_own(tiny_bundle: Bundle) ->
     assert "Floating-point pixels" in str(second.error)
 
 
+def test_masks_in_a_folder_of_pictures_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("images/a.png", "masks/a.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(png())
+    assert len(list(read_each(tmp_path / "images"))) == 1
+    assert caplog.messages == []
+    assert len(list(read_each(tmp_path))) == 2
+    assert caplog.messages == [
+        f"{tmp_path} contains pictures and masks (images, masks), and all of them are answered; "
+        "give the folder of the pictures to leave out the masks"
+    ]
+
+
 def test_a_folder_that_cannot_be_listed_is_an_error_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -23,6 +24,8 @@ from foveal.urls import is_url, local_path, shown
 
 if TYPE_CHECKING:
     from foveal.data.storage import Storage
+
+logger = logging.getLogger(__name__)
 
 PictureLike: TypeAlias = str | PathLike[str] | bytes | NDArray[Any] | PILImage.Image | BinaryIO
 """One picture: a path, the bytes of a file, an open file, an array, or a Pillow image."""
@@ -163,6 +166,7 @@ def expand(pictures: Iterable[str | PathLike[str]]) -> Iterator[str]:
                 ) from error
             if not found:
                 raise DataError(f"There are no pictures in the folder {path}.")
+            _warn_of_masks(path, found)
             yield from found
         elif has_wildcard(path):
             # Not Path.glob: the pattern may start at the root or with "..".
@@ -172,6 +176,20 @@ def expand(pictures: Iterable[str | PathLike[str]]) -> Iterator[str]:
             yield from matches
         else:
             yield str(picture)
+
+
+def _warn_of_masks(folder: Path, pictures: Iterable[str]) -> None:
+    # Imported late: most calls are about files.
+    from foveal.data.masks.pairs import are_pairs
+
+    tops = sorted({Path(name).relative_to(folder).parts[0] for name in pictures})
+    if are_pairs(tops):
+        logger.warning(
+            "%s contains pictures and masks (%s), and all of them are answered; give the folder of "
+            "the pictures to leave out the masks",
+            folder,
+            ", ".join(tops),
+        )
 
 
 def has_wildcard(path: Path) -> bool:
