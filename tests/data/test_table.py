@@ -14,7 +14,7 @@ from PIL import Image as PILImage
 
 from foveal.data.layouts import open_source
 from foveal.data.readers.rows import BadRow, Row, read_rows
-from foveal.data.source import Sample, Source
+from foveal.data.source import ReadAnything, Sample, Source
 from foveal.errors import DataError
 
 
@@ -92,6 +92,27 @@ def test_bad_rows_are_findings_with_their_lines(tmp_path: Path) -> None:
     assert ids(source, "table.bad_row") == tuple(f"labels.csv:{line}" for line in range(3, 9))
     message = next(f.message for f in source.findings if f.id == "table.bad_row")
     assert message == "6 rows of labels.csv left out; the first, line 3, has no picture."
+
+
+def test_a_table_of_bad_rows_alone_is_an_error_that_says_why(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("image,text\na.png,A,B\nb.png,C,D\n")
+    with pytest.raises(DataError) as caught:
+        open_source(tmp_path / "labels.csv", ReadAnything(target="text"))
+    assert caught.value.message.endswith(
+        "Found: 0 pictures in labels.csv with 0 texts. 2 rows of labels.csv left out; the first, "
+        "line 2, has 3 cells where the header has 2."
+    )
+    assert caught.value.hint is None
+
+
+@pytest.mark.parametrize("encoding", ["latin1", "utf-16"])
+def test_a_table_that_is_not_utf_8_is_refused_with_its_encoding(
+    tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "labels.csv").write_bytes("image,label\na.png,\xe4\n".encode(encoding))
+    with pytest.raises(DataError, match=r"labels.csv is not UTF-8") as caught:
+        open_source(tmp_path)
+    assert caught.value.hint == f"iconv -f {encoding} -t utf-8 labels.csv > new.csv"
 
 
 def test_bad_json_lines_are_findings(tmp_path: Path) -> None:

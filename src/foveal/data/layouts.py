@@ -42,12 +42,18 @@ def open_source(location: str | Path, options: SourceOptions | None = None) -> S
     if options.target == "text":
         source = tidy_texts(source)
     if not source.samples:
-        raise DataError(
-            f"There are no pictures in {source.location}. Found: {source.layout}.",
-            hint="foveal train DATA expects DATA/<class>/*.jpg",
-            code="data_empty",
-        )
+        raise _no_samples(source)
     return source if pattern is None else _grouped(source, pattern)
+
+
+def _no_samples(source: Source) -> DataError:
+    """Return the error for data without a picture, with why some were left out."""
+    message = f"There are no pictures in {source.location}. Found: {source.layout}."
+    hint: str | None = "foveal train DATA expects DATA/<class>/*.jpg"
+    why = next((finding for finding in source.findings if finding.severity != "info"), None)
+    if why is not None:
+        message, hint = f"{message} {why.message}", why.hint
+    return DataError(message, hint=hint, code="data_empty")
 
 
 def _compile(key: str, regex: str | None) -> re.Pattern[str] | None:

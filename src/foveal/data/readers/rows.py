@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -85,9 +86,11 @@ def decode_table(name: str, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        # Spreadsheets begin what they call Unicode text with a mark.
+        is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         raise DataError(
             f"{name} is not UTF-8 (byte {error.start}).",
-            hint=f"iconv -f latin1 -t utf-8 {name} > new.csv",
+            hint=f"iconv -f {'utf-16' if is_wide else 'latin1'} -t utf-8 {name} > new.csv",
         ) from error
 
 
