@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,19 @@ def test_a_run_whose_process_writes_is_running(run: RunDirectory) -> None:
 def test_a_run_whose_process_has_fallen_silent_is_broken_off(run: RunDirectory) -> None:
     beat(run, age_s=60)
     assert describe_run(run)["status"] == "broken_off"
+
+
+def test_a_run_whose_directory_is_deleted_is_not_one_to_resume(run: RunDirectory) -> None:
+    beat(run)
+    shutil.rmtree(run.path)
+    assert describe_run(run)["status"] == "gone"
+
+
+def test_a_request_to_stop_is_shown_before_the_training_has_seen_it(run: RunDirectory) -> None:
+    beat(run)
+    assert describe_run(run)["progress"]["stopping"] is False
+    run.stop_request.touch()
+    assert describe_run(run)["progress"]["stopping"] is True
 
 
 def test_a_run_that_has_ended_shows_its_metrics_and_its_report(run: RunDirectory) -> None:

@@ -107,8 +107,12 @@ def describe_run(run: RunDirectory) -> JsonObject:
     known = _read(run.state)
     progress = _read(run.progress)
     is_running = "at" in progress and time.time() - float(progress["at"]) < _SILENT_S
-    if is_running:
+    if not run.path.is_dir():
+        status, is_running = "gone", False
+    elif is_running:
         status = "running"
+        # The training sees a request within a second, and only while it trains.
+        progress["stopping"] = progress.get("stopping", False) or run.stop_request.exists()
     elif known.get("status") in ("done", "interrupted"):
         status = known["status"]
     else:

@@ -12,6 +12,7 @@ let pictures = [];
 let epochs = [];
 // Follow the latest epoch until somebody chooses one.
 let follows = true;
+let isRunning = false;
 
 function element(tag, text = "", className = "") {
   const made = document.createElement(tag);
@@ -44,7 +45,7 @@ async function follow() {
     if (state.status !== "running") wait = ENDED_MS;
   } catch (error) {
     byId("error").textContent = error instanceof TypeError
-      ? "foveal watch is no longer running. The training itself continues."
+      ? `foveal watch is no longer running.${isRunning ? " The training itself continues." : ""}`
       : error.message;
     byId("error").hidden = false;
   }
@@ -63,10 +64,12 @@ const ENDED = {
   done: "The training has ended.",
   interrupted: "The training was stopped. The model has the best weights so far.",
   broken_off: "No process is training this run: it has not started, or was killed.",
+  gone: "The directory of this run no longer exists.",
 };
 
 function showStatus(state) {
   const running = state.status === "running";
+  isRunning = running;
   const { title, total, done, fields = {}, stopping } = state.progress;
   byId("name").textContent = state.name;
   byId("path").textContent = state.path;
