@@ -43,8 +43,8 @@ def predict(
         typer.Argument(
             metavar="PICTURE...",
             show_default=False,
-            help="Files, folders, archives, globs or URLs; - reads a picture, or one path per line, "
-            "from stdin.",
+            help="Files, folders, archives, globs or URLs; - reads a picture, or one path per "
+            "line, from stdin.",
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
