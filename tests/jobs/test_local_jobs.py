@@ -88,6 +88,12 @@ def test_a_program_that_fails_is_a_failed_job(send: Send) -> None:
     assert job.to_json()["why"] == job.why()
 
 
+def test_a_job_that_is_killed_names_the_signal(send: Send) -> None:
+    job = send("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    assert job.wait() is JobState.FAILED
+    assert job.why() == "its process was ended by SIGKILL, perhaps because memory ran out"
+
+
 def test_stopping_is_what_ctrl_c_is(send: Send) -> None:
     job = send(STOPPABLE)
     begun(job)

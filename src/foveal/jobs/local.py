@@ -86,7 +86,12 @@ class LocalJob(Job):
         ended = _read(self.folder / ENDED)
         if ended is None:
             return "its process was killed, or the machine was shut down"
-        return f"its process ended with status {ended['status']}"
+        status: int = ended["status"]
+        if status >= 0:
+            return f"its process ended with status {status}"
+        name = signal.Signals(-status).name
+        why = ", perhaps because memory ran out" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{why}"
 
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yield the lines of its log."""
