@@ -62,11 +62,15 @@ def test_where_everything_later_is_worse_the_weights_before_are_kept():
     assert is_same(weights, validate.seen[0])
 
 
-def test_an_epoch_in_the_middle_can_be_the_best():
+@pytest.mark.parametrize(
+    ("options", "epochs", "kept"),
+    [({}, 2, 3), ({"schedule": "constant"}, 2, 1), ({"patience": 1}, 3, 1)],
+    ids=str,
+)
+def test_an_epoch_in_the_middle_counts_only_where_the_rate_stays_high(options, epochs, kept):
     validate = Scripted(HEAD, (0.9, 0.01), LAST, (0.7, 0.1), (0.95, 0.3))
-    result, weights = fit(validate, head_then_everything())
-    assert result.best_epoch == 2
-    assert is_same(weights, validate.seen[1])
+    _, weights = fit(validate, head_then_everything(epochs), **options)
+    assert is_same(weights, validate.seen[kept])
 
 
 def test_without_a_loss_the_metric_decides():

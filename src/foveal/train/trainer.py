@@ -186,7 +186,8 @@ class Trainer:
             state.stopped = "patience"
         else:
             state.stopped = "budget" if pace.is_out_of_time() else "finished"
-        session.close_stage(stage)
+        is_annealed = self.options.schedule == "one_cycle" and state.stopped != "patience"
+        session.close_stage(stage, is_annealed=is_annealed)
         state.stage += 1
         session.saver.save(state)
 

@@ -33,13 +33,14 @@ _SMALL_INPUT = (32, 64)
 # more where a picture is larger, even where it is only enlarged (docs/decisions/0051).
 _PHOTO_INPUTS = {"fast": (160, 192), "good": (224, 256), "best": (256, 320)}
 # Few pictures leave time for large ones (docs/decisions/0007).
-_LARGEST_OF_FEW = 288
+_FEW, _LARGEST_OF_FEW = 600, 288
 # For ink, of which no more was measured (docs/decisions/0049).
 _INK_INPUT = (160, 192)
 # Pictures needed before a small CNN from scratch beats ImageNet features.
 _SCRATCH_SAMPLES = 5000
-# Fewer training pictures than this: fine-tuning overfits before it helps.
-_FROZEN_SAMPLES = 600
+# Fine-tuning takes at least and at most so many epochs, of about so many pictures in between
+# (docs/decisions/0060).
+_TUNING_EPOCHS, _TUNED_PICTURES = (5, 15), 4000
 # Layers up to the map of this stride keep their pretrained weights (docs/decisions/0056).
 _KEPT_STRIDE = 4
 # On cached features an epoch costs milliseconds: enough of them to converge.
@@ -196,7 +197,7 @@ def _sides(recipe: Recipe, facts: DataFacts) -> tuple[int, int]:
         return _SMALL_INPUT
     quality = recipe.train.quality
     low, high = _INK_INPUT if facts.is_ink else _PHOTO_INPUTS[quality]
-    if facts.samples < _FROZEN_SAMPLES and quality != "fast":
+    if facts.samples < _FEW and quality != "fast":
         high = max(high, _LARGEST_OF_FEW)
     return low, high
 
@@ -232,12 +233,9 @@ def _strategy(recipe: Recipe, facts: DataFacts) -> Recipe:
     elif quality == "best":
         chosen = TrainOptions(strategy="staged")
         why = "train.quality is best: train the head first, then everything"
-    elif facts.samples < _FROZEN_SAMPLES:
-        chosen = TrainOptions(strategy="frozen")
-        why = f"{facts.samples} pictures are too few to fine-tune the backbone"
     else:
         chosen = TrainOptions(strategy="staged")
-        why = f"{facts.samples} pictures: train the head first, then everything"
+        why = "train the head first, then everything, where the head is not good enough"
     return Recipe(train=chosen, reasons={"train.strategy": why})
 
 
@@ -325,4 +323,10 @@ def _epochs(recipe: Recipe, facts: DataFacts) -> tuple[int, str]:
         epochs = round(train.passes * epochs)
         return epochs, f"about {epochs * facts.samples} pictures seen in all{train.quality_note}"
     why = f"fine-tuning from ImageNet weights converges in a few passes{train.quality_note}"
-    return round(train.passes * 5), why
+    return round(train.passes * tuning_epochs(facts.samples)), why
+
+
+def tuning_epochs(samples: int) -> int:
+    """Return after how many epochs fine-tuning has converged: few pictures need more of them."""
+    low, high = _TUNING_EPOCHS
+    return max(low, min(high, round(_TUNED_PICTURES / max(1, samples))))

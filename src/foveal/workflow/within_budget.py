@@ -22,6 +22,7 @@ from foveal.tasks.training import TaskTraining
 from foveal.train.folding import FoldedNormalisation
 from foveal.train.optim import set_modes
 from foveal.train.precision import choose_device, choose_precision, use_threads
+from foveal.workflow.choose import tuning_epochs
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ _SIDE_STEP = 8
 # Under these sides strokes merge at the first strides; pretrained filters see nothing they know.
 _LEAST_LINE, _LEAST_SCRATCH, _LEAST_PRETRAINED = 24, 32, 96
 _TIMED = 3
-# Steps of pretrained weights that are trained as a whole: fewer only disturb them.
+# Steps of pretrained weights that are trained as a whole: fewer only disturb them, unless they are
+# as many epochs as without a budget.
 _TUNING_STEPS = 100
 
 
@@ -233,7 +235,9 @@ def _is_enough(
     budget = recipe.train.budget_s or 0.0
     if choice.is_frozen:
         return _caching_s(choice, recipe, facts, speed, side) <= _CACHED_SHARE * budget
-    return _steps(choice, recipe, facts, speed, side) >= _least_steps(recipe, training)
+    return _steps(choice, recipe, facts, speed, side) >= _least_steps(
+        choice, recipe, facts, training
+    )
 
 
 def _caching_s(choice: _Choice, recipe: Recipe, facts: DataFacts, speed: Speed, side: int) -> float:
@@ -255,8 +259,11 @@ def _networks(recipe: Recipe) -> int:
     return 1 if recipe.train.folds is None else recipe.train.folds + 1
 
 
-def _least_steps(recipe: Recipe, training: TaskTraining) -> int:
-    return training.scratch_steps if recipe.train.strategy == "scratch" else _TUNING_STEPS
+def _least_steps(choice: _Choice, recipe: Recipe, facts: DataFacts, training: TaskTraining) -> int:
+    if recipe.train.strategy == "scratch":
+        return training.scratch_steps
+    epochs = tuning_epochs(facts.samples)
+    return min(_TUNING_STEPS, epochs * -(-facts.samples // choice.batch))
 
 
 def _words(
@@ -270,7 +277,10 @@ def _words(
     if choice.is_frozen:
         seconds = _caching_s(choice, recipe, facts, speed, side)
         return f"computing features at {choice.side} px takes about {seconds:.0f} s"
-    steps, least = _steps(choice, recipe, facts, speed, side), _least_steps(recipe, training)
+    steps, least = (
+        _steps(choice, recipe, facts, speed, side),
+        _least_steps(choice, recipe, facts, training),
+    )
     return (
         f"about {steps:,} steps fit at {choice.side} px in batches of {choice.batch} (training "
         f"needs at least {least:,})"
