@@ -302,6 +302,11 @@ class ServerOptions:
                 )
         if self.grpc_port is not None and not 0 <= self.grpc_port <= 65535:
             raise UsageError(f"Invalid grpc_port. Expected 0 to 65535. Received: {self.grpc_port}.")
+        if self.host == "unix:":
+            raise UsageError(
+                "Invalid host. Expected unix:PATH. Received: 'unix:'.",
+                hint="use --host unix:/run/foveal.sock",
+            )
         if self.grpc_port is not None and self.is_unix_socket:
             raise UsageError(
                 "gRPC needs an address with a port, not a Unix socket.",

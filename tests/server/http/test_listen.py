@@ -156,3 +156,33 @@ def test_the_grpc_port_of_another_server_is_not_shared(workers: int) -> None:
 def test_where_grpc_cannot_listen_is_a_usage_error(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ServerOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "why", "hint"),
+    [
+        (
+            {"host": "192.0.2.1", "port": 0},
+            "192.0.2.1:0: Cannot assign requested address",
+            "--host",
+        ),
+        (
+            {"host": "192.0.2.1", "grpc_port": 8001},
+            "192.0.2.1:8001 for gRPC: Cannot assign requested address",
+            "--host",
+        ),
+        ({"host": "unix:/" + 120 * "a"}, f"unix:/{120 * 'a'}: AF_UNIX path too long", ""),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_says_why(
+    options: dict[str, Any], why: str, hint: str
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        listen(ServerOptions(**options, insecure=True))
+    assert raised.value.message == f"Cannot listen on {why}."
+    assert hint in (raised.value.hint or "")
+
+
+def test_a_unix_socket_needs_a_path() -> None:
+    with pytest.raises(UsageError, match="Expected unix:PATH"):
+        ServerOptions(host="unix:")

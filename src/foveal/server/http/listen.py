@@ -10,7 +10,7 @@ import socket
 import sys
 from pathlib import Path
 
-from foveal.errors import UsageError
+from foveal.errors import UsageError, reason
 from foveal.server.options import ServerOptions
 
 BACKLOG = 2048
@@ -47,12 +47,10 @@ def listen(options: ServerOptions, count: int = 1) -> list[socket.socket]:
         return [_open(options.host, port, reuse_port=True) for _ in range(count)]
     except (OSError, OverflowError) as error:
         if options.is_unix_socket:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise UsageError(f"Cannot listen on {options.host}: {why}.") from error
-        why = "the port is in use" if _is_taken(error) else str(error)
+            raise UsageError(f"Cannot listen on {options.host}: {reason(error)}.") from error
         raise UsageError(
-            f"Cannot listen on {options.host}:{options.port}: {why}.",
-            hint="choose another --port (0 chooses a free one)",
+            f"Cannot listen on {options.host}:{options.port}: {_why(error)}.",
+            hint=_hint(error) or "choose another --port (0 chooses a free one)",
         ) from error
 
 
@@ -77,10 +75,9 @@ def _check_grpc(options: ServerOptions) -> None:
     try:
         _open(options.host, options.grpc_port, reuse_port=False).close()
     except OSError as error:
-        why = "the port is in use" if _is_taken(error) else str(error)
         raise UsageError(
-            f"Cannot listen on {options.host}:{options.grpc_port} for gRPC: {why}.",
-            hint="choose another --grpc-port",
+            f"Cannot listen on {options.host}:{options.grpc_port} for gRPC: {_why(error)}.",
+            hint=_hint(error) or "choose another --grpc-port",
         ) from error
 
 
@@ -121,5 +118,15 @@ def _open_unix(path: Path) -> socket.socket:
     return listener
 
 
-def _is_taken(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+def _why(error: Exception) -> str:
+    is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+    # Python adds the address, which stands before it.
+    return "the port is in use" if is_taken else reason(error).partition(" (while")[0]
+
+
+def _hint(error: Exception) -> str:
+    """Return what to do about an address that is none of this machine; empty for other errors."""
+    is_elsewhere = isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL
+    if not is_elsewhere and not isinstance(error, socket.gaierror):
+        return ""
+    return "use --host 127.0.0.1, or another address of this machine"
