@@ -95,6 +95,13 @@ def test_without_time_to_fine_tune_the_backbone_stays_frozen() -> None:
     assert chosen.pipeline.height == plain.pipeline.height == 256
 
 
+@pytest.mark.parametrize(("samples", "strategy"), [(200, "staged"), (400, "frozen")])
+def test_few_photographs_need_few_steps_of_fine_tuning(samples: int, strategy: str) -> None:
+    # Less than 1 s for features, and 47 steps of 32 pictures: five epochs of 200 are 35.
+    _, chosen = fitted("classify", replace(PHOTOS, samples=samples), Speed(0.001, 0.05))
+    assert chosen.train.strategy == strategy
+
+
 def test_without_time_for_the_features_the_pictures_get_smaller() -> None:
     # 6,000 features at 11 ms would take 66 s; at 224 instead of 256 px 51, within 54.
     _, chosen = fitted("classify", PHOTOS, Speed(0.011, 0.06))

@@ -89,7 +89,8 @@ class LocalJob(Job):
         status: int = ended["status"]
         if status >= 0:
             return f"its process ended with status {status}"
-        name = signal.Signals(-status).name
+        known = {one.value: one.name for one in signal.Signals}
+        name = known.get(-status, f"signal {-status}")
         why = ", perhaps because memory ran out" if name == "SIGKILL" else ""
         return f"its process was ended by {name}{why}"
 

@@ -40,7 +40,7 @@ _INK_INPUT = (160, 192)
 _SCRATCH_SAMPLES = 5000
 # Fine-tuning takes at least and at most so many epochs, of about so many pictures in between
 # (docs/decisions/0060).
-_TUNING_EPOCHS, _TUNED_PICTURES = (5, 15), 4000
+LEAST_TUNING_EPOCHS, _MOST_TUNING_EPOCHS, _TUNED_PICTURES = 5, 15, 4000
 # Layers up to the map of this stride keep their pretrained weights (docs/decisions/0056).
 _KEPT_STRIDE = 4
 # On cached features an epoch costs milliseconds: enough of them to converge.
@@ -323,10 +323,6 @@ def _epochs(recipe: Recipe, facts: DataFacts) -> tuple[int, str]:
         epochs = round(train.passes * epochs)
         return epochs, f"about {epochs * facts.samples} pictures seen in all{train.quality_note}"
     why = f"fine-tuning from ImageNet weights converges in a few passes{train.quality_note}"
-    return round(train.passes * tuning_epochs(facts.samples)), why
-
-
-def tuning_epochs(samples: int) -> int:
-    """Return after how many epochs fine-tuning has converged: few pictures need more of them."""
-    low, high = _TUNING_EPOCHS
-    return max(low, min(high, round(_TUNED_PICTURES / max(1, samples))))
+    # Few pictures need more of them.
+    epochs = min(_MOST_TUNING_EPOCHS, round(_TUNED_PICTURES / max(1, facts.samples)))
+    return round(train.passes * max(LEAST_TUNING_EPOCHS, epochs)), why

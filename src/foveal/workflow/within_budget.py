@@ -22,7 +22,7 @@ from foveal.tasks.training import TaskTraining
 from foveal.train.folding import FoldedNormalisation
 from foveal.train.optim import set_modes
 from foveal.train.precision import choose_device, choose_precision, use_threads
-from foveal.workflow.choose import tuning_epochs
+from foveal.workflow.choose import LEAST_TUNING_EPOCHS
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ _SIDE_STEP = 8
 # Under these sides strokes merge at the first strides; pretrained filters see nothing they know.
 _LEAST_LINE, _LEAST_SCRATCH, _LEAST_PRETRAINED = 24, 32, 96
 _TIMED = 3
-# Steps of pretrained weights that are trained as a whole: fewer only disturb them, unless they are
-# as many epochs as without a budget.
+# Steps of pretrained weights that are trained as a whole: fewer only disturb them, unless few
+# pictures make several epochs of them.
 _TUNING_STEPS = 100
 
 
@@ -262,8 +262,7 @@ def _networks(recipe: Recipe) -> int:
 def _least_steps(choice: _Choice, recipe: Recipe, facts: DataFacts, training: TaskTraining) -> int:
     if recipe.train.strategy == "scratch":
         return training.scratch_steps
-    epochs = tuning_epochs(facts.samples)
-    return min(_TUNING_STEPS, epochs * -(-facts.samples // choice.batch))
+    return min(_TUNING_STEPS, LEAST_TUNING_EPOCHS * -(-facts.samples // choice.batch))
 
 
 def _words(
