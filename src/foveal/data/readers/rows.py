@@ -127,23 +127,44 @@ def delimiter_of(text: str) -> str:
 def _csv_rows(
     name: str, text: str, target: TargetKind, label_column: str | None
 ) -> Iterator[Row | BadRow]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
+    rows = _csv_cells(name, text)
+    _, header = next(rows, (1, []))
+    columns = columns_of(name, header, target, label_column)
+    for line, cells in rows:
+        if not any(cell.strip() for cell in cells):
+            continue
+        values = {key: cells[at] for key, at in columns.items() if at < len(cells)}
+        if len(cells) > len(header):
+            yield BadRow(line, f"has {len(cells)} cells where the header has {len(header)}")
+        else:
+            yield make_row(line, values, target)
+
+
+def _csv_cells(name: str, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the last line of each row, and its cells.
+
+    Raises:
+        DataError: If a quote that is not closed makes one cell of the rows that follow.
+    """
+    # The empty line at the end makes two lines of a last one whose quote is not closed.
+    lines = [*io.StringIO(text, newline="").readlines(), "\n"]
+    delimiter = delimiter_of(text)
+    reader = csv.reader(lines, delimiter=delimiter)
+    first = 0
     try:
-        header = next(reader, [])
-        columns = columns_of(name, header, target, label_column)
         for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            values = {key: cells[at] for key, at in columns.items() if at < len(cells)}
-            if len(cells) > len(header):
-                yield BadRow(
-                    reader.line_num,
-                    f"has {len(cells)} cells where the header has {len(header)}",
-                )
-            else:
-                yield make_row(reader.line_num, values, target)
+            if reader.line_num - first > 1:
+                list(csv.reader(lines[first : reader.line_num], delimiter=delimiter, strict=True))
+            first = reader.line_num
+            yield first, cells
     except csv.Error as error:
-        raise DataError(f"{name}, line {reader.line_num}: {error}.") from error
+        if reader.line_num - first == 1:
+            raise DataError(f"{name}, line {reader.line_num}: {error}.") from error
+        raise DataError(
+            f"{name}, line {first + 1}: a quote that opens in this row is not closed at the end of "
+            "its cell. The rows below it would be read as part of the cell.",
+            hint='end the cell with "; a quote that belongs to the cell is written twice: ""',
+        ) from error
 
 
 def columns_of(
