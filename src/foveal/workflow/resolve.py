@@ -106,9 +106,12 @@ def _no_labels(source: Source, location: str) -> DataError:
     errors = [finding for finding in source.findings if finding.severity == "error"]
     if errors:
         return DataError(errors[0].message, hint=errors[0].hint, code=errors[0].id)
+    message = f"No picture in {location} has a label. Found: {source.layout}."
+    unread = next((one for one in source.findings if one.id == "data.table_not_read"), None)
+    if unread is not None:
+        return DataError(f"{message} {unread.message}", hint=unread.hint)
     return DataError(
-        f"No picture in {location} has a label. Found: {source.layout}.",
-        hint="put the pictures of each class into a folder of its own, or add labels.csv",
+        message, hint="put the pictures of each class into a folder of its own, or add labels.csv"
     )
 
 

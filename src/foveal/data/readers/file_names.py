@@ -11,7 +11,7 @@ from foveal.data.files_source import NameLabels
 from foveal.data.findings import about, finding, plural
 from foveal.data.names import SPLIT_ALIASES
 from foveal.data.readers.base import Place, Reader
-from foveal.data.readers.files import foreign_files
+from foveal.data.readers.files import foreign_files, unread_tables
 from foveal.data.source import Sample, Source, SourceOptions
 from foveal.errors import DataError
 from foveal.types import Finding, RawTarget, SplitName
@@ -57,7 +57,12 @@ class NamesReader(Reader):
         return place.source(
             f"{plural(len(samples), 'picture')} with {plural(len(labels), word)} in the file names",
             samples,
-            (*foreign_files(place.names), *unmatched, *_counted(samples)),
+            (
+                *foreign_files(place.names),
+                *unread_tables(place),
+                *unmatched,
+                *_counted(samples),
+            ),
             labelled_by=NameLabels(options.label_regex),
         )
 

@@ -10,7 +10,7 @@ from foveal.data.findings import about, plural, quoted
 from foveal.data.masks.pairs import are_pairs
 from foveal.data.names import SPLIT_ALIASES
 from foveal.data.readers.base import Place, Reader
-from foveal.data.readers.files import foreign_files
+from foveal.data.readers.files import foreign_files, unread_tables
 from foveal.data.source import Sample, Source, SourceOptions
 from foveal.errors import DataError
 from foveal.types import Finding, RawTarget, SplitName
@@ -53,6 +53,8 @@ class FoldersReader(Reader):
             *_passed_over(pictures, samples),
             *_nested(samples, prefix, sides),
             *foreign_files(place.names),
+            # A single folder holds the pictures of a table as a rule.
+            *(unread_tables(place) if len(classes) == 1 else ()),
         )
         layout = f"{plural(len(samples), 'picture')} in {plural(len(classes), 'class folder')}"
         by = FolderLabels(prefix.count("/") + (1 if sides else 0))
