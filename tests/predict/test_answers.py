@@ -275,6 +275,28 @@ def test_a_model_is_pickled_by_its_path(tiny_bundle: Bundle, photos: Path) -> No
         model(photos / "circle" / "0.png")
 
 
+def test_answers_are_pickled_without_their_model(model: Model, photos: Path) -> None:
+    path = photos / "circle" / "0.png"
+    one = model(path)
+    same = pickle.loads(pickle.dumps(one))
+    assert (same.record, same.label, str(same)) == (one.record, one.label, str(one))
+    assert np.array_equal(same.overlay, one.overlay)
+    assert np.array_equal(same.probs, one.probs)
+    several = pickle.loads(pickle.dumps(model([path, photos / "square" / "0.png"])))
+    assert [answer.label for answer in several] == ["circle", "square"]
+    with pytest.raises(UsageError, match="pickled, so that it has no model") as error:
+        several[0].heat()
+    assert error.value.hint
+
+
+def test_an_answer_that_failed_is_pickled_with_its_error(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    (answer,) = pickle.loads(pickle.dumps(model([tmp_path / "broken.png"])))
+    assert answer.error.error_code == "image_format"
+    with pytest.raises(ImageError):
+        answer.label  # noqa: B018
+
+
 def test_a_model_is_saved_as_one_file(
     model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from foveal.predict.copies import small_copy, whole_picture
 from foveal.predict.inputs import Given, Member, file_bytes, refuse_empty
 from foveal.predict.predictor import Predictor
 from foveal.render.masks import read_numbers
+from foveal.tasks.base import Task
 from foveal.tasks.prediction import Prediction
 from foveal.types import Image, JsonObject, Mask, Numbers, Picture, Raster
 
@@ -60,7 +61,8 @@ class Answer:
 
     It has all attributes of its prediction, such as `answer.label`, `answer.text` or
     `answer.characters`. The answer to a picture that cannot be read has an `error`, which is raised
-    when another attribute is used.
+    when another attribute is used. It is pickled without its model: one of several, which keeps no
+    picture, cannot be drawn any more.
 
     Attributes:
         source: The path of the picture, as it was given.
@@ -79,7 +81,9 @@ class Answer:
     record: JsonObject
     error: FovealError | None
     _given: Given
-    _predictor: Predictor
+    # None of an answer that was pickled: a network stays in its process.
+    _predictor: Predictor | None
+    _task: Task
     _prediction: Prediction | None
     # The picture, and the prediction that can be drawn on it.
     _shown: tuple[Picture, Prediction] | None = field(default=None)
@@ -115,7 +119,7 @@ class Answer:
     def probs(self) -> Probabilities:
         """One probability for each class, (C,) float32, in the order of `model.labels`."""
         self._needs_scores("probs")
-        scores, labels = self.scores, self._predictor.task.labels.names
+        scores, labels = self.scores, self._task.labels.names
         return np.array([scores[name] for name in labels], np.float32).view(Probabilities)
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
@@ -232,6 +236,10 @@ class Answer:
             return self
         return replace(self, _prediction=self._prediction.without_maps(), _shown=None)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle all but the model and the picture as given, which may be an open archive."""
+        return {**self.__dict__, "_predictor": None, "_given": Given(self.source, self.source)}
+
     def __str__(self) -> str:
         """Return the answer as a short text."""
         if self.error is not None:
@@ -250,7 +258,7 @@ class Answer:
         try:
             return getattr(prediction, name)
         except AttributeError:
-            kind = f"answer of the task {self._predictor.task.name}"
+            kind = f"answer of the task {self._task.name}"
             raise missing_attribute("answer", kind, name, dir(self)) from None
 
     def __dir__(self) -> list[str]:
@@ -283,7 +291,7 @@ class Answer:
         if not self.scores:
             raise UsageError(
                 "Only classification has probabilities: an answer of the task "
-                f"{self._predictor.task.name} has no {what}.",
+                f"{self._task.name} has no {what}.",
                 hint="answer.text, answer.confidence",
             )
 
@@ -292,6 +300,11 @@ class Answer:
             return self._shown
         if self.error is not None:
             raise self.error
+        if self._predictor is None:
+            raise UsageError(
+                "This answer was pickled, so that it has no model to look at the picture with.",
+                hint="foveal.load(MODEL).predict(answer.source)",
+            )
         return explained(self._predictor, open_given(self._predictor, self._given))
 
 
@@ -310,7 +323,14 @@ def answer_one(predictor: Predictor, given: Given) -> Answer:
     ms = 1000 * (time.perf_counter() - start)
     record = predictor.record(prediction, given.source, ms)
     return Answer(
-        given.source, record, None, given, predictor, prediction, _shown=(picture, prediction)
+        given.source,
+        record,
+        None,
+        given,
+        predictor,
+        predictor.task,
+        prediction,
+        _shown=(picture, prediction),
     )
 
 
@@ -340,4 +360,4 @@ def explained(predictor: Predictor, raster: Raster) -> tuple[Picture, Prediction
 def failed(predictor: Predictor, given: Given, error: FovealError) -> Answer:
     """Return the answer that stands for a picture that could not be answered."""
     record = {"source": given.source, "error": error.to_json()}
-    return Answer(given.source, record, error, given, predictor, None)
+    return Answer(given.source, record, error, given, predictor, predictor.task, None)

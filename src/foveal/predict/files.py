@@ -166,7 +166,10 @@ def _answer(
         mask: MaskForm = "png" if drawing is None else "none"
         record = predictor.record(prediction, given.source, ms, mask=mask)
         sketch = Sketch(item.copy, drawn) if item.copy is not None and drawn is not None else None
-        yield Answer(given.source, record, None, given, predictor, prediction), sketch
+        yield (
+            Answer(given.source, record, None, given, predictor, predictor.task, prediction),
+            sketch,
+        )
 
 
 def _predict(
