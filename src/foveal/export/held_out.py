@@ -10,7 +10,7 @@ from foveal.bundle.bundle import Bundle
 from foveal.data.source import digest_of
 from foveal.errors import UsageError
 from foveal.export.job import ExportJob, Pictures
-from foveal.export.ranges import unseen
+from foveal.export.ranges import MOST_RANGES, unseen
 
 
 def proven_on_held_out(job: ExportJob, *, has_ranges: bool) -> ExportJob:
@@ -25,7 +25,15 @@ def proven_on_held_out(job: ExportJob, *, has_ranges: bool) -> ExportJob:
         pictures = job.find_pictures()
         if pictures is None:
             return None
-        return held_out(job.bundle, unseen(pictures) if has_ranges else pictures)
+        left = unseen(pictures) if has_ranges else pictures
+        if pictures.val and not left.val:
+            raise UsageError(
+                f"All {len(pictures.val)} labelled pictures are used for the ranges of values of "
+                f"int8, which take up to {MOST_RANGES}: none of the labelled pictures is left to "
+                f"prove the precision on. Expected more than {MOST_RANGES}.",
+                hint="give more labelled pictures: --data FOLDER",
+            )
+        return held_out(job.bundle, left)
 
     return replace(job, find_pictures=find)
 

@@ -16,12 +16,12 @@ from foveal.types import Raster
 from foveal.windows import read_window, scaled
 
 # Ranges hardly move beyond some dozens of pictures; of these every value is looked at.
-_MOST = 64
+MOST_RANGES = 64
 
 
 def range_samples(pictures: Pictures) -> Sequence[Sample]:
     """Return the training samples that are looked at: always the same of the same pictures."""
-    chosen = np.random.default_rng(0).permutation(len(pictures.train))[:_MOST]
+    chosen = np.random.default_rng(0).permutation(len(pictures.train))[:MOST_RANGES]
     return [pictures.train[i] for i in np.sort(chosen)]
 
 
