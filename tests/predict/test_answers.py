@@ -245,7 +245,7 @@ def test_probabilities_of_pictures_as_an_array(
     assert chances.sum(axis=1) == pytest.approx([1, 1])
     assert model.predict_proba([]).shape == (0, 2)
     assert model.predict_proba(photos / "circle" / "0.png").shape == (1, 2)
-    with pytest.raises(ImageError, match=r"none\.png: .*none\.png does not exist"):
+    with pytest.raises(ImageError, match=r"none\.png does not exist"):
         model.predict_proba([photos / "none.png"])
     with pytest.raises(
         ImageError, match="picture 1: Not a picture of a supported format"
