@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ from foveal.errors import UsageError
 from foveal.predict import Predictor
 from foveal.server import ServerHandle, ServerOptions, start_in_thread
 from foveal.server.http.listen import listen
+from foveal.server.http.tls import TlsFiles
 
 _TLS = Path(__file__).parents[1] / "tls"
 
@@ -73,6 +75,8 @@ def test_large_bodies_and_answers_pass_through_tls(predictor: Predictor) -> None
     ("certificate", "key", "message"),
     [
         ("none.pem", "first.key", "The file .*none.pem does not exist"),
+        ("", "first.key", "tls is a folder"),
+        ("first.pem", "", "tls is a folder"),
         ("first.pem", "second.key", "Cannot use .*first.pem with .*second.key"),
         ("first.key", "first.key", "Cannot use .*first.key"),
     ],
@@ -84,6 +88,30 @@ def test_tls_files_that_cannot_be_used_are_a_usage_error(
         start_in_thread(
             {"tiny": predictor}, port=0, tls_cert=_TLS / certificate, tls_key=_TLS / key
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("expired.pem", r"certificate .*c.pem expired on 2021-02-01 00:00 UTC\."),
+        ("early.pem", r"certificate .*c.pem is not valid before 2991-01-01 00:00 UTC\."),
+    ],
+)
+def test_a_certificate_that_clients_refuse_is_warned_of_each_time(
+    name: str, message: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = tmp_path / "c.pem"
+    shutil.copy(_TLS / name, certificate)
+    files = TlsFiles(certificate, _TLS / "first.key")
+    assert re.search(message, caplog.text)
+    shutil.copy(_TLS / "first.pem", certificate)
+    caplog.clear()
+    files.reload()
+    assert caplog.messages == []
+    shutil.copy(_TLS / name, certificate)
+    files.reload()
+    assert len(caplog.messages) == 1
+    assert re.search(message, caplog.text)
 
 
 def test_a_certificate_needs_its_key() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import ssl
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, final
 
@@ -55,9 +57,8 @@ def _load(certificate: Path, key: Path) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     for path in (certificate, key):
         if not path.is_file():
-            raise UsageError(
-                f"The file {path} does not exist.", hint="use --tls-cert FILE --tls-key FILE"
-            )
+            why = f"{path} is a folder" if path.is_dir() else f"The file {path} does not exist"
+            raise UsageError(f"{why}.", hint="use --tls-cert FILE --tls-key FILE")
     try:
         # An empty password instead of a question at the terminal.
         context.load_cert_chain(certificate, key, password="")
@@ -67,4 +68,25 @@ def _load(certificate: Path, key: Path) -> ssl.SSLContext:
             f"Cannot use {certificate} with {key}: {why}.",
             hint="give a PEM certificate and its key, without a password",
         ) from error
+    _check_dates(certificate)
     return context
+
+
+def _check_dates(certificate: Path) -> None:
+    """Warn of a certificate that clients refuse at this moment."""
+    try:
+        # The standard library shows the dates of one's own certificate nowhere else.
+        shown = ssl._ssl._test_decode_cert(str(certificate))  # type: ignore[attr-defined]
+    except ssl.SSLError:
+        # In OpenSSL's format of trusted certificates, which is served nonetheless.
+        logger.warning("Cannot read the dates of the certificate %s.", certificate)
+        return
+    begin, end = (ssl.cert_time_to_seconds(shown[name]) for name in ("notBefore", "notAfter"))
+    if time.time() > end:
+        logger.warning("The certificate %s expired on %s.", certificate, _date(end))
+    elif time.time() < begin:
+        logger.warning("The certificate %s is not valid before %s.", certificate, _date(begin))
+
+
+def _date(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
