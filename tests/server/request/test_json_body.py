@@ -14,6 +14,7 @@ from foveal.server.request.json_body import (
     shown,
 )
 from foveal.server.request.limits import RequestError
+from foveal.server.request.payload import picture_bytes
 
 
 def test_the_deepest_document_is_taken_and_one_level_more_is_not() -> None:
@@ -44,6 +45,12 @@ def test_a_pixel_array_of_numbers_is_taken() -> None:
 
 def test_an_error_repeats_at_most_256_bytes() -> None:
     assert len(shown({"a": "ü" * 1000}).encode()) <= 256
+
+
+def test_a_picture_that_is_called_json_is_said_to_be_one() -> None:
+    why = "The body is a JPEG picture, not JSON. Send it without 'Content-Type: application/json'"
+    with pytest.raises(RequestError, match=why):
+        picture_bytes(b"\xff\xd8\xff\xe0", "application/json")
 
 
 @given(st.binary(max_size=200), st.booleans())

@@ -21,6 +21,13 @@ _FEATURE_NAMES = (*_INPUT_NAMES, "image/encoded")
 _LINES = frozenset(
     f"application/{kind}" for kind in ("x-ndjson", "ndjson", "jsonl", "jsonlines", "x-jsonlines")
 )
+_INSTANCE, _EXAMPLE = (
+    f"Send it as {body}, or as it is to POST /predict/MODEL."
+    for body in (
+        '{"instances": [{"b64": "<base64>"}]}',
+        '{"examples": [{"image": {"b64": "<base64>"}}]}',
+    )
+)
 _TYPES: dict[type, str] = {
     type(None): "Null",
     dict: "Object",
@@ -64,7 +71,7 @@ def parse_predict(body: bytes, content_type: str, limit: int) -> PictureRequest:
     if content_type.partition(";")[0].strip().lower() in _LINES:
         document: dict[str, Any] = {"instances": parse_json_lines(body)}
     else:
-        document = _object(parse_json(body, lenient=True))
+        document = _object(parse_json(body, lenient=True, for_picture=_INSTANCE))
         _check_signature(document)
     explain, mask = _parameters(document.get("parameters"))
     if "instances" in document and "inputs" in document:
@@ -91,7 +98,7 @@ def parse_classify(body: bytes, limit: int) -> PictureRequest:
     Raises:
         RequestError: 400 in TF Serving's words, or 413.
     """
-    document = _object(parse_json(body, lenient=True))
+    document = _object(parse_json(body, lenient=True, for_picture=_EXAMPLE))
     _check_signature(document)
     context = document.get("context", {})
     if "examples" not in document:

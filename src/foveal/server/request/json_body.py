@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from foveal.data.headers import sniff
 from foveal.server.request.limits import RequestError
 
 MAX_DEPTH = 64
@@ -28,13 +29,14 @@ async def parse_aside(body: bytes, parse: Callable[[], _T]) -> _T:
     return await asyncio.to_thread(parse) if len(body) > _INLINE_BYTES else parse()
 
 
-def parse_json(body: bytes, *, lenient: bool = False) -> Any:
+def parse_json(body: bytes, *, lenient: bool = False, for_picture: str = "") -> Any:
     """Return the JSON document of a body.
 
     Args:
         body: The whole body.
         lenient: As TF Serving reads it: `NaN` and `Infinity` are numbers, and what follows the
             document is ignored.
+        for_picture: What the error adds where the body is a picture file: how to send one here.
 
     Raises:
         RequestError: 400 for anything else, or for too many or too deeply nested values.
@@ -47,8 +49,9 @@ def parse_json(body: bytes, *, lenient: bool = False) -> Any:
     except orjson.JSONDecodeError as error:
         document = _leniently(body) if lenient else _NOTHING
         if document is _NOTHING:
-            why = f"JSON Parse error: {error.msg[:_SHOWN_BYTES]} at offset: {error.pos}"
-            raise RequestError(400, why) from error
+            invalid = f"{error.msg[:_SHOWN_BYTES]} at offset: {error.pos}"
+            why = _not_text(body, for_picture) or invalid
+            raise RequestError(400, f"JSON Parse error: {why}") from error
     if _depth(document) > MAX_DEPTH:
         raise RequestError(400, f"The JSON is nested deeper than {MAX_DEPTH} levels.")
     return document
@@ -80,6 +83,18 @@ def _check_values(body: bytes) -> None:
         raise RequestError(
             400, f"The JSON has more than {MAX_VALUES} values. Send pictures as base64."
         )
+
+
+def _not_text(body: bytes, for_picture: str) -> str | None:
+    """Return what a body is that is not even text, which the parser says in puzzling words."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        if kind := sniff(body):
+            return f"The body is a {kind} picture, not JSON. {for_picture}".rstrip()
+        byte = body[error.start]
+        return f"The body is not UTF-8: byte 0x{byte:02x} at offset: {error.start}"
+    return None
 
 
 def _leniently(body: bytes) -> Any:

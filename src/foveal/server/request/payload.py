@@ -22,6 +22,7 @@ EMPTY = (
     "The body is empty. Expected a picture: as the raw body, as multipart field 'file' or 'image', "
     'or as JSON {"image": "<base64>"}.'
 )
+_NO_TYPE = 'Send it without \'Content-Type: application/json\', or as JSON {"image": "<base64>"}.'
 
 
 def picture_bytes(body: bytes, content_type: str) -> bytes:
@@ -41,7 +42,7 @@ def picture_bytes(body: bytes, content_type: str) -> bytes:
     if kind == "multipart/form-data":
         data = from_multipart(body, content_type)
     elif kind == "application/json" or kind.endswith("+json"):
-        data = from_json_value(parse_json(body))
+        data = from_json_value(parse_json(body, for_picture=_NO_TYPE))
     else:
         return body
     if not data:

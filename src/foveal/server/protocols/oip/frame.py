@@ -22,6 +22,10 @@ from foveal.server.request.limits import RequestError
 from foveal.types import JsonObject
 
 LENGTH_HEADER = "inference-header-content-length"
+_FOR_PICTURE = (
+    "Send it with the header 'Inference-Header-Content-Length: 0', as base64 in the data of a "
+    "BYTES input, or as it is to POST /predict/MODEL."
+)
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -44,7 +48,7 @@ def parse_infer(
     if lengths and length == 0:
         given = Given(signature.input.name, "BYTES", (1,), [body])
         return checked_request("", [given], None, {"binary_data_output": True}, signature, limit)
-    document = parse_json(body[:length])
+    document = parse_json(body[:length], for_picture=_FOR_PICTURE)
     if not isinstance(document, dict):
         raise RequestError(400, "Expected a JSON object with 'inputs'.")
     parameters = _parameters(document, "The request")
