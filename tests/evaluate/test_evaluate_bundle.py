@@ -314,7 +314,7 @@ def test_the_report_needs_nothing_from_outside(written: Path) -> None:
     assert "prefers-color-scheme: dark" in page
     assert "90.0\u00a0%" in page or "90.0<small>" in page
     assert page.count("<img") == 2 * (2 + 8)
-    assert "The weights of epoch 2 were kept." in page
+    assert "The weights of epoch 2 are kept." in page
 
 
 def test_names_from_the_data_cannot_inject_markup(tiny_bundle: Bundle) -> None:

@@ -57,6 +57,7 @@ def test_a_run_whose_process_writes_is_running(run: RunDirectory) -> None:
     assert described["epochs"] == [2]
     assert [figure["title"] for figure in described["figures"]] == ["Loss", "Validation"]
     assert described["has_report"] is False
+    assert described["note"] == "2 epochs in 4 s. The weights of epoch 2 are kept."
 
 
 def test_a_run_whose_process_has_fallen_silent_is_broken_off(run: RunDirectory) -> None:

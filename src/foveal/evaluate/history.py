@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from foveal.data.findings import plural
 from foveal.errors import DataError
 from foveal.render.charts import Axis, Series, curve_chart
 from foveal.tasks.base import ReportSection
@@ -86,12 +87,13 @@ def training_section(results: Path) -> ReportSection | None:
         if any(one.points for one in drawn):
             figures.append((title, _figure(drawn, percent=percent)))
     best = [row["epoch"] for row in rows if row.get("best") == "1"]
-    kept = f" The weights of epoch {best[-1]} were kept." if best else ""
+    # In words that hold while the training runs as well as afterwards.
+    kept = f" The weights of epoch {best[-1]} are kept." if best else ""
     seconds = sum(float(row.get("seconds") or 0) for row in rows)
-    took = f" It took {seconds:.0f} s." if seconds else ""
+    took = f" in {seconds:.0f} s" if seconds else ""
     return ReportSection(
         title="Training",
-        note=f"{len(rows)} epochs.{kept}{took}",
+        note=f"{plural(len(rows), 'epoch')}{took}.{kept}",
         figures=tuple(figures),
     )
 
