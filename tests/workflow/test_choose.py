@@ -182,6 +182,15 @@ def test_few_photographs_are_fine_tuned_for_more_epochs(samples: int, epochs: in
     assert (train.strategy, train.epochs) == ("staged", epochs)
 
 
+@pytest.mark.parametrize(("samples", "enough"), [(200, 0.9), (600, 0.97)])
+def test_of_few_photographs_a_good_head_is_enough(samples: int, enough: float) -> None:
+    photos = replace(PHOTOS, samples=samples)
+    assert chosen(photos).train.head_is_enough == enough
+    own = chosen(photos, "train.head_is_enough=0.5")
+    assert own.train.head_is_enough == 0.5
+    assert "train.head_is_enough" not in own.reasons
+
+
 @pytest.mark.parametrize("samples", [200, 3000])
 def test_a_fast_training_fits_a_head_on_small_pictures(samples: int) -> None:
     recipe = chosen(replace(PHOTOS, samples=samples), "train.quality=fast")

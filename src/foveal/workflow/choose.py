@@ -34,6 +34,9 @@ _SMALL_INPUT = (32, 64)
 _PHOTO_INPUTS = {"fast": (160, 192), "good": (224, 256), "best": (256, 320)}
 # Few pictures leave time for large ones (docs/decisions/0007).
 _FEW, _LARGEST_OF_FEW = 600, 288
+# Of few pictures, what the head must reach on the few dozen for validation to be good enough
+# (docs/decisions/0060).
+_ENOUGH_OF_FEW = 0.9
 # For ink, of which no more was measured (docs/decisions/0049).
 _INK_INPUT = (160, 192)
 # Pictures needed before a small CNN from scratch beats ImageNet features.
@@ -69,7 +72,7 @@ def resolve(
     recipe = training.choose_sized(recipe, facts)
     for choose in (_padding, _flips, _strategy, _weights, _schedule):
         recipe = recipe.filled(choose(recipe, facts))
-    recipe = recipe.filled(_tuning(recipe, training))
+    recipe = recipe.filled(_tuning(recipe, facts, training))
     if "model.hidden" not in training.unused(recipe):
         recipe = recipe.filled(Recipe(model=ModelOptions(hidden=_spec(recipe).hidden)))
     _check_solver(recipe, training)
@@ -239,7 +242,7 @@ def _strategy(recipe: Recipe, facts: DataFacts) -> Recipe:
     return Recipe(train=chosen, reasons={"train.strategy": why})
 
 
-def _tuning(recipe: Recipe, training: type[TaskTraining]) -> Recipe:
+def _tuning(recipe: Recipe, facts: DataFacts, training: type[TaskTraining]) -> Recipe:
     # Measured for classifiers alone (docs/decisions/0048).
     strategy = recipe.train.strategy
     if not (training.has_labels and _is_pretrained(recipe) and recipe.train.fine_tunes):
@@ -252,6 +255,11 @@ def _tuning(recipe: Recipe, training: type[TaskTraining]) -> Recipe:
             chosen = replace(chosen, head_is_enough=1.0)
             reasons["train.head_is_enough"] = "train.quality is best: whatever the head reaches"
         else:
+            if facts.samples < _FEW:
+                chosen = replace(chosen, head_is_enough=_ENOUGH_OF_FEW)
+                reasons["train.head_is_enough"] = (
+                    f"{facts.samples} pictures: fine-tuning gains nothing where the head is good"
+                )
             strides = resolve_backbone(recipe.model.backbone).strides
             chosen = replace(chosen, frozen_stages=sum(s <= _KEPT_STRIDE for s in strides))
             reasons["train.frozen_stages"] = (
