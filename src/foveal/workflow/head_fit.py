@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any
 
 import numpy as np
@@ -57,8 +56,9 @@ def fit_head(
     """
     head: Any = model.head
     labels, several = training.labels(targets)
+    none = np.arange(0, dtype=np.int64)
     # One row for each label, of process 0 alone.
-    found = torch.zeros(0, 1 + sum(math.prod(shape) for shape in features.shapes))
+    found = torch.zeros(0, 1 + sum(level.shape[1] for level in _levels(head, features, none)))
     loss = 0.0
     if group.writes:
         use_threads()
@@ -99,18 +99,23 @@ def fit_head(
 
 def _rows(head: Any, features: FeatureFile) -> tuple[Tensor, int]:
     """Return (views * n, D) standardised features in main memory, and how many are early ones."""
-    device = next(head.parameters()).device
     everything = np.arange(features.count * features.views, dtype=np.int64)
     values = torch.empty(0)
     early = 0
     for part in blocks(len(everything)):
-        levels = head.rows(tuple(m.to(device) for m in features.read(everything[part])))
+        levels = _levels(head, features, everything[part])
         joined = torch.cat([level.cpu() for level in levels], dim=1)
         if not len(values):
             values = torch.empty(len(everything), joined.shape[1])
             early = joined.shape[1] - levels[-1].shape[1]
         values[part] = joined
     return values, early
+
+
+def _levels(head: Any, features: FeatureFile, rows: NDArray[np.int64]) -> tuple[Tensor, ...]:
+    device = next(head.parameters()).device
+    levels: tuple[Tensor, ...] = head.rows(tuple(m.to(device) for m in features.read(rows)))
+    return levels
 
 
 def _folds(prepared: Prepared, labels: NDArray[np.float32]) -> NDArray[np.int64]:
