@@ -45,6 +45,7 @@ def test_a_short_budget_is_to_be_longer_and_the_pictures_smaller() -> None:
     [
         ({"epochs": 5, "strategy": "scratch"}, "a longer training (--epochs 20)"),
         ({"strategy": "frozen"}, "training the backbone, too (--strategy staged)"),
+        ({"strategy": "staged"}, "training the backbone, too (--set train.head_is_enough=1)"),
     ],
 )
 def test_a_finished_training_is_to_be_longer_or_deeper(knobs: dict[str, Any], way: str) -> None:
