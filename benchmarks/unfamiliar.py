@@ -83,6 +83,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None, help="folder of the sets")
     parser.add_argument("--sets", default=",".join(case.name for case in CASES))
     parser.add_argument("--budget", default="60s", help="training time of each model")
+    parser.add_argument(
+        "--train-option",
+        action="append",
+        default=[],
+        metavar="ARG",
+        help="passed on to foveal train, as --train-option=--strategy --train-option=frozen",
+    )
     parser.add_argument("--count", type=int, default=100, help="pictures of each foreign set")
     parser.add_argument("--seed", type=int, default=0, help="seed of the splits")
     arguments = parser.parse_args()
@@ -115,7 +122,7 @@ def measure(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="foveal-bench-") as temporary:
         folder = Path(temporary)
         test, left_out = write_parts(case.name, folder / "data", arguments)
-        options = (*case.options, "--budget", arguments.budget)
+        options = (*case.options, "--budget", arguments.budget, *arguments.train_option)
         trained = foveal_command.train(folder / "data", folder / "runs", case.name, options)
         predictor = foveal.load(trained.json["run"]).predictor
         return judge(predictor, case.name, test, left_out, arguments)

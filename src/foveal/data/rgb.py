@@ -67,12 +67,10 @@ def to_rgb(image: PILImage.Image) -> PILImage.Image:
 
 def _deep_grey_to_rgb(image: PILImage.Image) -> PILImage.Image:
     values = np.asarray(image).astype(np.int64)
-    for is_refused, (message, hint) in (
-        (values.max() > 65_535, MORE_THAN_16_BITS),
-        (values.min() < 0, SIGNED),
-    ):
-        if is_refused:
-            raise ImageFormatError(message, hint=hint)
+    if values.max() > 65_535:
+        raise ImageFormatError(MORE_THAN_16_BITS[0], hint=MORE_THAN_16_BITS[1])
+    if values.min() < 0:
+        raise ImageFormatError(SIGNED[0], hint=SIGNED[1])
     grey = ((values + _SIXTEEN_TO_EIGHT // 2) // _SIXTEEN_TO_EIGHT).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):

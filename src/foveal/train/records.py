@@ -175,3 +175,8 @@ class FitResult:
     steps: int
     seconds: float
     before: dict[str, Tensor] | None = None
+
+    @property
+    def is_fine_tuned(self) -> bool:
+        """Whether any stage but that of the head alone was trained."""
+        return any(record.stage != "head" for record in self.history)

@@ -57,15 +57,11 @@ def _to_learn(recipe: Recipe, result: FitResult) -> list[str]:
             ways.append(f"smaller pictures (--image-size {max(24, side // 2)})")
     elif recipe.train.strategy == "frozen":
         ways.append("training the backbone, too (--strategy staged)")
-    elif recipe.train.strategy == "staged" and not _is_fine_tuned(result):
+    elif recipe.train.strategy == "staged" and not result.is_fine_tuned:
         ways.append("training the backbone, too (--set train.head_is_enough=1)")
     elif epochs is not None:
         ways.append(f"a longer training (--epochs {_LONGER * epochs})")
     return ways
-
-
-def _is_fine_tuned(result: FitResult) -> bool:
-    return any(record.stage != "head" for record in result.history)
 
 
 def _time(seconds: float) -> str:

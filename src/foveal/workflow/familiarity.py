@@ -151,12 +151,11 @@ class _Sight:
     def _looked(self, network: Network, batches: Sequence[Windows]) -> list[Tensor]:
         rows: list[tuple[Tensor, ...]] = []
         folded = FoldedNormalisation()
-        device = network.mean.device
+        extract, device = network.features, network.mean.device
         # As for cached features: what bf16 rounds moves limits by a hundredth (decision 0059).
         precision = choose_precision("auto", device)
         for windows in batches:
             images = to_images(self._units.inputs(windows), device)
-            extract = network.features
             with torch.inference_mode(), precision.autocast(), folded.running(extract, images):
                 rows.append(tuple(pooled.cpu() for pooled in pool(extract(images))))
             self._advance(len(windows))

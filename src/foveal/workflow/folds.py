@@ -208,13 +208,12 @@ class FoldTrainings:
 
 def _is_fine_tuned(prepared: Prepared, result: FitResult) -> bool:
     """Return whether a fold was trained beyond its head, where that is a question."""
-    is_fine_tuned = any(record.stage == "full" for record in result.history)
-    if prepared.recipe.train.strategy == "staged" and not is_fine_tuned:
+    if prepared.recipe.train.strategy == "staged" and not result.is_fine_tuned:
         logger.info(
             "the head alone is good enough on the first fold (train.head_is_enough): no network "
             "is fine-tuned"
         )
-    return is_fine_tuned
+    return result.is_fine_tuned
 
 
 def _blend(network: Network, result: FitResult, share: float) -> None:

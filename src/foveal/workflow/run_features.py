@@ -79,7 +79,7 @@ class RunFeatures:
         )
         if not self._has_folds:
             return features
-        rows = np.searchsorted(self._stored(side), self._own(side))
+        rows = self._rows(side, self._own(side))
         return features.some(rows, views=views if side == TRAIN else 1)
 
     def means(
@@ -102,10 +102,8 @@ class RunFeatures:
         file = FeatureFile.open(self._path(side), self._key(side, network))
         if file is None:
             return None
-        stored = self._stored(side)
-        order = np.argsort(stored)
         # The first rows of a file are the plain views.
-        return file.read(order[np.searchsorted(stored, samples, sorter=order)])
+        return file.read(self._rows(side, samples))
 
     def _batch_size(self, device: torch.device) -> int:
         height, width = self._prepared.pipeline.example_size
@@ -121,6 +119,12 @@ class RunFeatures:
             return self._own(side)
         split = self._prepared.split
         return np.flatnonzero((split == TRAIN) | (split == VAL))
+
+    def _rows(self, side: int, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the places of some pictures in a file."""
+        stored = self._stored(side)
+        order = np.argsort(stored)
+        return order[np.searchsorted(stored, samples, sorter=order)]
 
     def _name(self, side: int) -> str:
         if self._has_folds:
