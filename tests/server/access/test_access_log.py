@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -132,28 +133,31 @@ def test_a_disk_that_refuses_is_said_once_and_stops_nothing(
     assert lines_of(folder / "access.jsonl") == [{"dropped": 3}, {"n": 3}]
 
 
-@pytest.fixture
-def full_disk() -> Iterator[Callable[[int], None]]:
-    """Return what ends all files of this process after so many bytes, as a full disk does."""
+@contextmanager
+def files_end_after(size: int) -> Iterator[None]:
+    """End all files of this process after so many bytes, as a full disk does.
+
+    Not a fixture: pytest prints a test's result before fixtures end, maybe to a longer file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_lines_that_found_no_room_are_counted_and_break_no_other(
-    tmp_path: Path, full_disk: Callable[[int], None]
-) -> None:
+def test_lines_that_found_no_room_are_counted_and_break_no_other(tmp_path: Path) -> None:
     path = tmp_path / "access.jsonl"
     log = AccessLog(str(path))
     # A line takes eight bytes: the first one fits, the second one does not.
-    full_disk(12)
-    for n in range(4):
-        log.add({"n": n})
-    log.flush()
-    log.add({"n": 4})
-    log.flush()
+    with files_end_after(12):
+        for n in range(4):
+            log.add({"n": n})
+        log.flush()
+        log.add({"n": 4})
+        log.flush()
     assert path.read_text() == '{"n":0}\n{"n"'
-    full_disk(1000)
     log.add({"n": 5})
     log.close()
     assert path.read_text() == '{"n":0}\n{"n"\n{"dropped":4}\n{"n":5}\n'
