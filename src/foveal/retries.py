@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TypeVar
 
 from foveal.errors import RemoteError
@@ -26,6 +27,7 @@ PATIENCE_S = 180.0
 PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 """What may go better in a moment: too many requests, and a server that is down or restarts."""
 _REFUSED_STATUS = frozenset({401, 403})
+_MISSING_STATUS = frozenset({404, 410})
 _PASSING_ERRNO = frozenset(
     number
     for name in (
@@ -88,9 +90,12 @@ def insist(work: Callable[[], T], url: str, doing: str) -> T:
     while True:
         try:
             return work()
-        except (FileNotFoundError, FileExistsError, NotADirectoryError, RemoteError):
+        except (FileExistsError, NotADirectoryError, RemoteError):
             raise
-        except Exception as error:  # The clients share no base class of errors.
+        except Exception as raised:  # The clients share no base class of errors.
+            error = _behind_missing(raised)
+            if isinstance(error, FileNotFoundError):
+                raise
             pause = next(pauses, None)
             is_late = time.monotonic() - began > PATIENCE_S
             if pause is None or is_late or not is_passing(error):
@@ -100,6 +105,18 @@ def insist(work: Callable[[], T], url: str, doing: str) -> T:
             )
         time.sleep(pause)
         attempts += 1
+
+
+def _behind_missing(error: Exception) -> Exception:
+    """Return the failure that fsspec's HTTP reports as a missing file, or else the error itself.
+
+    It raises `FileNotFoundError` whatever happened: an answer of 403 or 503, or none at all.
+    """
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
+        return error
+    is_another = status_of(cause) not in (None, *_MISSING_STATUS)
+    return cause if is_another or is_passing(cause) or is_refused(cause) else error
 
 
 def is_passing(error: BaseException) -> bool:
@@ -139,7 +156,8 @@ def status_of(error: BaseException) -> int | None:
             found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
         else:
             found = getattr(answer, "status_code", None)
-        for status in (found, getattr(each, "status", None), getattr(each, "code", None)):
+        # One by one: where aiohttp has a status, asking for its code is deprecated.
+        for status in chain((found,), (getattr(each, name, None) for name in ("status", "code"))):
             if str(status).isdecimal() and 100 <= int(str(status)) < 600:
                 return int(str(status))
         if not _PASSING_ERRORS.isdisjoint(_names(each)):

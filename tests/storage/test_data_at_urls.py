@@ -11,6 +11,7 @@ from drawing import DrawFolder
 from failing import RESET, FailingProxy
 
 import foveal
+from foveal.bundle import Bundle
 from foveal.copies import LIMIT_VARIABLE
 from foveal.data.ahead import AHEAD_FILES, READERS, ReadAhead
 from foveal.data.decode import DEFAULT_LIMITS
@@ -173,3 +174,28 @@ def test_files_in_another_order_come_too() -> None:
     wanted = names[500:] + names[:100]
     assert [ahead.take(name) for name in wanted] == [name.encode() for name in wanted]
     ahead.close()
+
+
+def test_a_picture_that_is_missing_behind_a_url_is_an_error_of_its_own(
+    bucket: str, photos: Path, tiny_bundle: Bundle
+) -> None:
+    sync_up(photos, f"{bucket}/photos")
+    model = foveal.load(tiny_bundle.path)
+    first, second = model([f"{bucket}/photos/no.png", f"{bucket}/photos/circle/0.png"])
+    assert str(first.error) == f"Cannot read {bucket}/photos/no.png: it does not exist."
+    assert second.label == "circle"
+
+
+def test_a_signed_address_is_one_picture_and_is_not_told(
+    s3: str, s3_proxy: FailingProxy, photos: Path, tiny_bundle: Bundle
+) -> None:
+    import s3fs
+
+    sync_up(photos, f"{s3}/photos")
+    url = s3fs.S3FileSystem(skip_instance_cache=True).sign(f"{s3}/photos/circle/0.png")
+    answer = foveal.load(tiny_bundle.path)(url)
+    assert (answer.label, answer.source) == ("circle", url.partition("?")[0])
+
+    s3_proxy.fail(*[404] * 50)
+    with pytest.raises(ImageError, match=r"/circle/0.png: it does not exist\.$"):
+        foveal.load(tiny_bundle.path)(url)

@@ -208,6 +208,47 @@ def test_what_is_missing_is_not_asked_for_again(s3: str, s3_proxy: FailingProxy)
     assert len(s3_proxy.asked("GET", "/file")) == 1
 
 
+@pytest.fixture
+def signed(s3: str, s3_proxy: FailingProxy) -> str:
+    """Return a signed address on the web of a file in a bucket."""
+    import s3fs
+
+    open_url(s3).write(b"content", "file")
+    url: str = s3fs.S3FileSystem(skip_instance_cache=True).sign(f"{s3}/file")
+    s3_proxy.heal()
+    return url
+
+
+@pytest.mark.parametrize("failure", [503, 429, RESET])
+def test_a_file_on_the_web_is_asked_for_until_it_is_there(
+    signed: str, s3_proxy: FailingProxy, failure: int | str
+) -> None:
+    # Two requests in each of two attempts: HEAD, then GET.
+    s3_proxy.fail(*[failure] * 4, only="/file")
+    found = open_url(signed).info()
+    assert found is not None
+    assert found.size == len(b"content")
+
+
+def test_a_file_on_the_web_that_is_refused_is_not_missing(
+    signed: str, s3_proxy: FailingProxy
+) -> None:
+    s3_proxy.fail(*[403] * 50, only="/file")
+    with pytest.raises(RemoteError, match=r"/file: access is denied \(403\)") as raised:
+        open_url(signed).info()
+    assert raised.value.error_code == "remote_refused"
+    assert len(s3_proxy.asked("GET", "/file")) == 1
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_file_that_the_web_does_not_have_is_missing(
+    signed: str, s3_proxy: FailingProxy, status: int
+) -> None:
+    s3_proxy.fail(*[status] * 50, only="/file")
+    assert open_url(signed).info() is None
+    assert len(s3_proxy.asked("GET", "/file")) == 1
+
+
 def test_a_bucket_that_is_not_there_is_said(bucket: str, tmp_path: Path) -> None:
     if bucket.startswith("memory:"):
         pytest.skip("the memory has no buckets")

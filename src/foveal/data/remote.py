@@ -91,7 +91,7 @@ class RemoteStorage(Storage):
         return data
 
     def _read(self, name: str, limits: DecodeLimits) -> bytes:
-        where = below(self.location, name)
+        where = shown(below(self.location, name))
 
         def fetch() -> bytes:
             # One byte more than allowed tells a file that is too large.

@@ -89,7 +89,7 @@ def is_one(pictures: Any) -> bool:
     pictures = _plain(pictures)
     if isinstance(pictures, (str, PathLike)):
         if is_url(str(pictures)):
-            return is_picture_name(str(pictures))
+            return _names_one(str(pictures))
         if pictures == "":
             # For a path that would be the current folder.
             return True
@@ -233,6 +233,10 @@ def _members(path: Path) -> Iterator[Given]:
 
 def _behind(url: str) -> Iterator[Given]:
     """Yield the pictures of a folder at a URL, or the file that is there."""
+    if _names_one(url):
+        # Like a path: if nothing is there, that is the error of this picture alone.
+        yield _one_behind(url)
+        return
     # Imported late, as above.
     from foveal.data.locate import open_storage
 
@@ -248,6 +252,12 @@ def _behind(url: str) -> Iterator[Given]:
         raise DataError(f"There are no pictures at {storage.location}.")
     for name in names:
         yield Given(storage.locate(name), Member(storage, name))
+
+
+def _names_one(url: str) -> bool:
+    """Return whether a URL names a picture, rather than a folder, without asking its server."""
+    # The web has no folders, and often no extensions. A query, such as a signature, is no name.
+    return url.startswith(("http://", "https://")) or is_picture_name(shown(url))
 
 
 def _one_behind(url: str) -> Given:
