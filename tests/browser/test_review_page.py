@@ -170,14 +170,28 @@ def test_the_name_of_a_collected_picture_fits_where_a_class_is_asked_for(opened:
     assert page.locator("#label").evaluate(fits)
 
 
-def test_a_name_that_no_class_can_have_is_told(opened: Opened) -> None:
+@pytest.mark.parametrize("place", ["#error", "#large-refused"])
+def test_a_name_that_no_class_can_have_is_told_until_the_next_decision(
+    opened: Opened, place: str
+) -> None:
     page, session = opened(3)
-    press(page, "l")
-    page.keyboard.type("../up")
-    press(page, "Enter")
-    expect(page.locator("#error")).to_contain_text("Invalid class '../up'")
-    expect(page.locator("#tile-0 .tile-badge")).to_have_text("")
+    told = page.locator(place)
+    if place == "#large-refused":
+        press(page, "o")
+    for refused in range(2):
+        press(page, "l")
+        page.keyboard.type("../up")
+        # The suspects are loaded again, since what was shown as decided is not.
+        with page.expect_response("**/queues/0?start=0*"):
+            press(page, "Enter")
+        expect(page.locator(f"#tile-{refused} .tile-badge")).to_have_text("")
+        expect(page.locator(f"#tile-{refused} .tile-label")).not_to_be_empty()
+        expect(told).to_be_visible()
+        expect(told).to_contain_text(f"{refused}.png. Invalid class '../up'")
     assert session.decisions == {}
+    press(page, "k")
+    expect(page.locator("#done")).to_have_text("1")
+    expect(told).to_be_hidden()
 
 
 def test_a_text_is_typed_and_the_suggestion_stands_there(opened: Opened) -> None:

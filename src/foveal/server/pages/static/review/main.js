@@ -20,6 +20,8 @@ let labels;
 let keysOn = true;
 // While the next undecided is asked for: a key would mean a picture that nobody has seen yet.
 let isMoving = false;
+// What was refused is told until the next decision: what loads meanwhile says nothing about it.
+let isRefused = false;
 
 async function begin() {
   await suspects.load();
@@ -79,7 +81,7 @@ async function choose(queue) {
 function changed(error) {
   if (error) return complain(error);
   if (!grid) return;
-  byId("error").hidden = true;
+  if (!isRefused) showError("");
   showProgress();
   grid.draw();
   showActive();
@@ -146,11 +148,26 @@ function showActive() {
 }
 
 function complain(error) {
-  byId("error").textContent = error instanceof TypeError
+  const words = error instanceof TypeError
     ? "foveal review is no longer running. Earlier decisions are stored."
     : error.message;
-  byId("error").hidden = false;
-  say(byId("error").textContent);
+  showError(words);
+  say(words);
+}
+
+// The enlarged picture lies over the page.
+function showError(words) {
+  for (const place of [byId("error"), byId("large-refused")]) {
+    place.textContent = words;
+    place.hidden = !words;
+  }
+}
+
+// Tell that a decision was not stored, and show again what holds.
+function refuse(error, about) {
+  isRefused = !(error instanceof TypeError);
+  complain(isRefused ? new Error(`No decision was stored for ${about}. ${error.message}`) : error);
+  grid.draw();
 }
 
 function say(words) {
@@ -166,6 +183,7 @@ async function decide(action, label = null) {
     return askLabel();
   }
   const several = positions.length > 1;
+  isRefused = false;
   grid.chosen.clear();
   const sent = suspects.decide(positions, action, label);
   // The next key is for the next picture, before the server has answered.
@@ -173,14 +191,14 @@ async function decide(action, label = null) {
     say(`Storing ${number.format(positions.length)} decisions…`);
     sent.then(step, () => {});
   } else step();
+  const name = (count) => (several ? `${number.format(count)} pictures` : one?.sample ?? "1 picture");
   try {
     const { acted, passed_over: left } = await sent;
-    const about = several ? `${number.format(acted)} pictures` : one?.sample ?? "1 picture";
     const done = { keep: "Kept", quarantine: "Quarantined", skip: "Skipped", relabel: "Relabelled" }[one?.decision?.action ?? action];
     const rest = left ? `; no suggestion for ${number.format(left)}` : "";
-    say(`${done} ${about}${rest}. ${number.format(leftOf(suspects.queue))} left.`);
+    say(`${done} ${name(acted)}${rest}. ${number.format(leftOf(suspects.queue))} left.`);
   } catch (error) {
-    complain(error);
+    refuse(error, name(positions.length));
   }
 }
 
