@@ -185,21 +185,9 @@ class Model:
         verbose: bool = ...,
         progress: Progress | None = ...,
     ) -> Iterator[Answer]: ...
-    @overload
-    def predict(
-        self,
-        pictures: list[Any] | tuple[Any, ...] | Iterator[Any],
-        *,
-        stream: Literal[False] = ...,
-        batch_size: int = ...,
-        out: str | Path | None = ...,
-        maps: bool = ...,
-        verbose: bool = ...,
-        progress: Progress | None = ...,
-    ) -> Answers: ...
     # Whether a path is one picture or a folder is seen when it is opened.
     @overload
-    def predict(
+    def predict(  # type: ignore[overload-overlap]  # bytes and arrays are iterable, too
         self,
         pictures: PictureLike,
         *,
@@ -210,6 +198,18 @@ class Model:
         verbose: bool = ...,
         progress: Progress | None = ...,
     ) -> Answer | Any: ...
+    @overload
+    def predict(
+        self,
+        pictures: Iterable[Any],
+        *,
+        stream: Literal[False] = ...,
+        batch_size: int = ...,
+        out: str | Path | None = ...,
+        maps: bool = ...,
+        verbose: bool = ...,
+        progress: Progress | None = ...,
+    ) -> Answers: ...
     @spelled
     def predict(
         self,
@@ -228,9 +228,9 @@ class Model:
         answer to a picture that cannot be read has an `error`; the others are answered.
 
         Args:
-            pictures: A path, the bytes of a picture file, an open file, an array ((H, W) grey,
-                (H, W, 3) RGB or (H, W, 4) RGBA; uint8, or floats in [0, 1]), a Pillow image, a
-                folder, a glob, or a list, tuple or generator of any of these.
+            pictures: A path or URL, the bytes of a picture file, an open file, an array or tensor
+                ((H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA; uint8, or floats in [0, 1]), a Pillow
+                image, a folder, a glob, or a list, tuple or generator of any of these.
             stream: Return an iterator that answers lazily, for more pictures than fit in memory.
             batch_size: Number of pictures run through the network together; tiled pictures are run
                 one by one.
@@ -245,8 +245,9 @@ class Model:
         Raises:
             ImageError: If one picture is given and cannot be read.
             DataError: If a folder has no pictures, or a glob matches nothing.
-            UsageError: If an argument is not a picture, `out` cannot be written to or contains the
-                pictures themselves, or `maps` is given without `out`.
+            UsageError: If an argument is not a picture, `batch_size` is not a whole number from 1,
+                `out` cannot be written to or contains the pictures themselves, or `maps` is given
+                without `out`.
 
         Example:
             >>> model.predict("cat.jpg").label  # doctest: +SKIP
@@ -255,6 +256,7 @@ class Model:
             ['cat', 'dog']
             >>> model.predict("photos/", out="answers").to_pandas()  # doctest: +SKIP
         """
+        _check_count("batch_size", batch_size)
         one = is_one(pictures) and not stream
         if one and out is None and not maps:
             return answer_one(self.predictor, read_one(pictures))
@@ -346,6 +348,8 @@ class Model:
         from foveal.cluster.shards import format_of
         from foveal.jobs.target import Target
 
+        _check_count("batch_size", batch_size)
+        _check_count("workers", workers)
         target, form = Target.parse(on), format_of(format, str(out))
         if target.kind == "ray" and not target.is_joined:
             from foveal.cluster.sent import answer_there
@@ -442,6 +446,7 @@ class Model:
         """
         from foveal.workflow.measure import measure
 
+        _check_count("workers", workers)
         elsewhere = None
         if on is not None:
             from foveal.cluster.evaluate import MeasureOn
@@ -752,6 +757,11 @@ def _receiver(progress: Progress | None, *, verbose: bool) -> Progress:
     from foveal.progress import live_progress
 
     return live_progress()
+
+
+def _check_count(name: str, value: int | None) -> None:
+    if value is not None and not (isinstance(value, (int, np.integer)) and value >= 1):
+        raise UsageError(f"Invalid {name}. Expected a whole number >= 1. Received: {value!r}.")
 
 
 def _reopen(path: str, limits: dict[str, int | None], engine: str) -> Model:

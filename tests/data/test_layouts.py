@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
+import numpy as np
 import pytest
 from PIL import Image as PILImage
 
@@ -152,6 +154,14 @@ def test_one_picture_is_a_source_without_labels(tmp_path: Path) -> None:
     source = open_source(draw(tmp_path, "1.png") / "1.png")
     assert contents(source) == [(None, None, "1.png")]
     assert source.load(source.samples[0], LIMITS).picture.width == 4
+
+
+@pytest.mark.parametrize("data", [["a.png"], None, np.zeros((2, 8, 8, 3))], ids=type)
+def test_data_that_is_not_at_a_path_or_a_url_is_refused(data: Any) -> None:
+    with pytest.raises(UsageError, match=r"Expected the path or URL of a folder") as caught:
+        open_source(data)
+    assert caught.value.message.endswith(f"Received: {type(data).__name__}.")
+    assert "FovealClassifier" in str(caught.value.hint)
 
 
 def test_an_empty_path_is_not_the_current_folder() -> None:

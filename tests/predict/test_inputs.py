@@ -80,13 +80,25 @@ def test_other_arrays_are_refused_in_one_line(
         str,
         lambda path: path.read_bytes(),
         lambda path: bytearray(path.read_bytes()),
+        lambda path: memoryview(path.read_bytes()),
         lambda path: io.BytesIO(path.read_bytes()),
         lambda path: path.open("rb"),
         PILImage.open,
         lambda path: np.asarray(PILImage.open(path)),
         lambda path: Tensor(np.asarray(PILImage.open(path))),
     ],
-    ids=["path", "str", "bytes", "bytearray", "memory", "file", "pillow", "array", "tensor"],
+    ids=[
+        "path",
+        "str",
+        "bytes",
+        "bytearray",
+        "view",
+        "memory",
+        "file",
+        "pillow",
+        "array",
+        "tensor",
+    ],
 )
 def test_one_picture_is_one(make: Callable[[Path], Any], tmp_path: Path) -> None:
     path = tmp_path / "red.png"
@@ -111,6 +123,44 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self.values
+
+
+def test_tensors_that_do_not_convert_by_themselves_are_arrays() -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy(RED / 255)
+    for given in (tensor.bfloat16(), tensor.clone().requires_grad_()):
+        content = read_one(given).content
+        assert isinstance(content, Picture)
+        assert np.array_equal(content.pixels, RED)
+
+
+def test_a_file_opened_as_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "red.png"
+    path.write_bytes(png())
+    with path.open(encoding="utf-8") as file, pytest.raises(UsageError, match="binary") as caught:
+        read_one(file)
+    assert caught.value.hint == 'open(path, "rb")'
+
+
+def test_a_table_is_read_by_one_column() -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"path": ["a.png", "b.png"], "label": ["a", "b"]})
+    for given in (table["path"], table[["path"]]):
+        assert [each.source for each in read_each(given)] == ["a.png", "b.png"]
+    with pytest.raises(UsageError, match=r"columns: path, label\.") as caught:
+        list(read_each(table))
+    assert caught.value.hint == "table['path']"
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, "4"])
+def test_batches_hold_at_least_one_picture(tiny_bundle: Bundle, batch_size: Any) -> None:
+    model = foveal.Model(tiny_bundle.path)
+    message = rf"Invalid batch_size. Expected a whole number >= 1. Received: {batch_size!r}\."
+    for predict in (model.predict, model.predict_proba):
+        with pytest.raises(UsageError, match=message):
+            predict([RED], batch_size=batch_size)
+    with pytest.raises(UsageError, match=message):
+        model.predict_on("ray:local", [RED], "answers", batch_size=batch_size)
 
 
 def test_lists_folders_globs_and_what_lies_in_them_are_several(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def array_pixels(array: NDArray[Any]) -> Image:
         raise UsageError(
             "Invalid picture. Expected an array (H, W), (H, W, 3) or (H, W, 4). "
             f"Received: {array.shape} {array.dtype}.",
-            hint="move the channels last: array.transpose(1, 2, 0)"
+            hint="move the channels last: array.transpose(1, 2, 0), or tensor.permute(1, 2, 0)"
             if first
             else "for several pictures, give a list of arrays",
         )

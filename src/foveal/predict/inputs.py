@@ -6,6 +6,7 @@ import glob
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import TextIOBase
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, final
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PictureLike: TypeAlias = str | PathLike[str] | bytes | NDArray[Any] | PILImage.Image | BinaryIO
+PictureLike: TypeAlias = (
+    str | PathLike[str] | bytes | bytearray | memoryview | NDArray[Any] | PILImage.Image | BinaryIO
+)
 """One picture: a path, the bytes of a file, an open file, an array, or a Pillow image."""
 
+_BUFFERS = (bytes, bytearray, memoryview)
 _EXPECTED = (
     "Expected a path, the bytes of a picture file, an array (H, W), (H, W, 3) or (H, W, 4), "
     "a Pillow image, a folder, a glob, or a list of these."
@@ -97,7 +101,7 @@ def is_one(pictures: Any) -> bool:
         return not path.is_dir() and not has_wildcard(path) and not is_archive(path)
     if isinstance(pictures, np.ndarray):
         return pictures.ndim in (2, 3) and pictures.dtype.kind in "bifu"
-    return isinstance(pictures, (bytes, bytearray, Given, PILImage.Image)) or _reads(pictures)
+    return isinstance(pictures, (*_BUFFERS, Given, PILImage.Image)) or _reads(pictures)
 
 
 def read_one(picture: Any) -> Given:
@@ -112,11 +116,15 @@ def read_one(picture: Any) -> Given:
     if isinstance(picture, (str, PathLike)):
         name = str(picture)
         return _one_behind(name) if is_url(name) else Given(name, name)
-    if isinstance(picture, (bytes, bytearray)):
+    if isinstance(picture, _BUFFERS):
         return Given("picture", bytes(picture))
     if isinstance(picture, PILImage.Image):
         name = str(getattr(picture, "filename", "")) or "picture"
         return Given(name, Picture.from_array(image_pixels(picture)))
+    if isinstance(picture, TextIOBase):
+        raise UsageError(
+            "Invalid picture. Expected a file opened in binary mode.", hint='open(path, "rb")'
+        )
     if _reads(picture):
         return Given(str(getattr(picture, "name", "picture")), bytes(picture.read()))
     if isinstance(picture, np.ndarray):
@@ -271,14 +279,37 @@ def _plain(pictures: Any) -> Any:
     """Convert tensors and columns of tables to arrays and `~` and `file://` to paths.
 
     Others are returned unchanged.
+
+    Raises:
+        UsageError: If it is a table of several columns.
     """
     if isinstance(pictures, str) and pictures.startswith(("~", "file://")):
         return str(local_path(pictures))
     if hasattr(pictures, "__array__") and not isinstance(
         pictures, (np.ndarray, np.generic, PILImage.Image)
     ):
-        return np.asarray(pictures)
+        return _as_array(pictures)
     return pictures
+
+
+def _as_array(values: Any) -> NDArray[Any]:
+    """Convert a tensor or a column of a table to an array.
+
+    Raises:
+        UsageError: If it is a table of several columns.
+    """
+    columns = getattr(values, "columns", None)
+    if columns is not None and len(columns) != 1:
+        raise UsageError(
+            "Invalid pictures. Expected one column of a table. Received a table with the columns: "
+            f"{', '.join(map(str, columns))}.",
+            hint=f"table[{columns[0]!r}]" if len(columns) else None,
+        )
+    if callable(getattr(values, "detach", None)):
+        # A tensor of torch with a gradient, on a GPU or in bfloat16 does not convert by itself.
+        values = values.detach().cpu()
+        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
+    return np.asarray(values)
 
 
 def _reads(pictures: Any) -> bool:

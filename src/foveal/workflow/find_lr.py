@@ -16,6 +16,7 @@ from typing import final
 from torch import nn
 
 from foveal.console import Progress
+from foveal.data.locate import location_of
 from foveal.errors import FovealError
 from foveal.machine import keeping_memory
 from foveal.recipe import Recipe
@@ -127,7 +128,7 @@ def find_learning_rate(
     Raises:
         FovealError: If the loss does not fall at any rate.
     """
-    location = str(data)
+    location = location_of(data)
     source, resolved = resolve_recipe(location, recipe)
     resolved = replace(
         resolved,

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import final
 
 from foveal.console import Progress, log_to_file, stop_logging
+from foveal.data.locate import location_of
 from foveal.data.source import Source
 from foveal.errors import DataError, RecipeError, UsageError
 from foveal.recipe import Recipe
@@ -80,7 +81,7 @@ def run_training(
         UsageError: If the run cannot be written to `out`.
     """
     begun_s = monotonic()
-    location = str(data)
+    location = location_of(data)
     name = default_name(location) if name is None else name
     runs = Runs.at(out)
     RunDirectory.check(runs.folder, name)
