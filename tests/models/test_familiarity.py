@@ -1,4 +1,5 @@
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -167,14 +168,25 @@ def test_no_held_out_picture_is_needed() -> None:
     assert (values(familiarity, features(2000, 2)) > 1).double().mean() < 0.02
 
 
-@pytest.mark.parametrize("count", [2, 5, 30, 99, 1000])
+@pytest.mark.parametrize("count", [2, 5, 30, 99, 100, 300, 1000])
 def test_a_limit_holds_for_any_number_of_distances(count: int) -> None:
     rng = np.random.default_rng(count)
-    exceeded = []
-    for _ in range(300):
-        distances = rng.lognormal(0, 0.3, count + 1)
-        exceeded.append(distances[0] > upper_limit(distances[1:], 0.01))
-    assert np.mean(exceeded) < 0.03
+    limits = [upper_limit(rng.lognormal(0, 0.3, count), 0.01) for _ in range(200)]
+    exceeded = [1 - NormalDist(0, 0.3).cdf(math.log(limit)) for limit in limits]
+    assert np.mean(exceeded) < (0.03 if count < 30 else 0.015)
+
+
+def test_one_odd_picture_of_two_hundred_does_not_decide_the_limit() -> None:
+    distances = np.random.default_rng(0).lognormal(0, 0.3, 200)
+    with_an_odd_one = np.append(distances, 10 * distances.max())
+    usual = upper_limit(distances, 0.01)
+    assert upper_limit(with_an_odd_one, 0.01) == pytest.approx(usual, rel=0.05)
+    assert upper_limit(distances, 0.001) > usual
+
+
+def test_of_a_thousand_distances_a_limit_is_one_of_them() -> None:
+    distances = np.random.default_rng(0).permutation(np.arange(1.0, 1001.0))
+    assert upper_limit(distances, 0.01) == 991.0
 
 
 def test_what_is_compared_depends_neither_on_neighbours_nor_on_the_size_of_the_maps() -> None:

@@ -31,6 +31,11 @@ _REMEMBERED = 512
 _NEIGHBOUR = 3
 # Parts of the training pictures, each of which is left out once.
 _PARTS = 5
+# A limit is taken from the distance that this many pictures exceed: farther out, one odd picture
+# decides.
+_BEYOND = 10
+# With fewer pictures the tenth largest distance is too near to the median to extrapolate from.
+_FEW = 100
 # Directions that differ by less are the same: engines differ by a hundredth of this.
 _LEAST_DISTANCE = 1e-3
 _TINY = 1e-6
@@ -192,12 +197,15 @@ def fit_familiarity(
 
 
 def upper_limit(distances: NDArray[np.float64], share: float) -> float:
-    """Return the limit that a new distance exceeds with a probability of at most `share`.
+    """Return the limit that a new distance exceeds with a probability of about `share`.
 
-    The order statistic that conformal prediction takes, which holds for any distribution: A Gentle
-    Introduction to Conformal Prediction and Distribution-Free Uncertainty Quantification, 2021,
-    https://arxiv.org/abs/2107.07511. If there are too few distances for it, the largest one or the
-    prediction limit of a log-normal distribution, whichever is larger.
+    Where ten pictures exceed it, the order statistic that conformal prediction takes, which holds
+    for any distribution: A Gentle Introduction to Conformal Prediction and Distribution-Free
+    Uncertainty Quantification, 2021, https://arxiv.org/abs/2107.07511. With fewer pictures it
+    depends on the one or two strangest ones; then the limit is extrapolated from the median and
+    the tenth largest distance, as if the logarithms of the distances above the median were normal
+    (docs/decisions/0061). Of fewer than a hundred pictures, the largest distance or the prediction
+    limit of a log-normal distribution, whichever is larger.
 
     Args:
         distances: (N,) distances, each above 0; N at least 2.
@@ -206,10 +214,14 @@ def upper_limit(distances: NDArray[np.float64], share: float) -> float:
     ordered = np.sort(distances)
     count = len(ordered)
     rank = math.ceil((count + 1) * (1 - share))
-    if rank <= count:
-        return float(ordered[rank - 1])
     logs = np.log(ordered)
     width = _student(share, count - 1) * math.sqrt(1 + 1 / count)
+    if rank <= count and count * share >= _BEYOND:
+        return float(ordered[rank - 1])
+    if count >= _FEW:
+        known = 1 - _BEYOND / count
+        median, tenth = np.quantile(logs, [0.5, known])
+        return math.exp(median + (tenth - median) * width / NormalDist().inv_cdf(known))
     return max(float(ordered[-1]), math.exp(logs.mean() + width * logs.std(ddof=1)))
 
 
