@@ -193,6 +193,25 @@ def test_no_validation_picture_is_in_an_app_that_is_written_without_them(
         write.verify_web(job, app)
 
 
+def test_a_dropped_file_that_is_no_picture_is_told(
+    tiny_bundle: Bundle, tmp_path: Path, phone: Any
+) -> None:
+    write.write_served_app(tiny_bundle, tmp_path / "app")
+    page = phone.new_page()
+    with hosted(tmp_path / "app") as address:
+        page.goto(address)
+        page.evaluate(
+            """() => {
+              const dataTransfer = new DataTransfer();
+              dataTransfer.items.add(new File(["words"], "notes.txt", { type: "text/plain" }));
+              document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+            }"""
+        )
+        card = page.locator(".answer", has_text="notes.txt")
+        expect(card.locator(".headline")).to_have_text("No answer")
+        expect(card.locator(".doubt")).to_contain_text("This is no picture")
+
+
 def test_the_camera_is_answered_kept_and_let_go(
     tiny_bundle: Bundle, tmp_path: Path, phone: Any
 ) -> None:

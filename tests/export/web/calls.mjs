@@ -12,6 +12,7 @@ const [classify, decoding, expression, patches, pipelines, reading, resizing, ti
   ["classify", "decode", "expression", "patches", "pipeline", "read", "resize", "tiles", "segment"].map(load),
 );
 const { loadModel } = await load("load");
+const { doubt } = await import(new URL("ui/words.js", app).href);
 const LIMITS = { max_bytes: 1e9, max_pixels: 1e9 };
 const digest = ({ height, width, data }) => [height, width, createHash("sha256").update(data).digest("hex")];
 const noOther = async () => {
@@ -70,6 +71,7 @@ const CALLS = {
     const { mask, confidence } = segment.answerSegment(bundle, data, dims[1], dims[2]);
     return { mask: [...mask], confidence };
   },
+  doubt: ({ reasons, calibration }) => doubt({ reasons }, { calibration }),
   value: ({ text: written }) => expression.valueOf(written),
   tidy: ({ mask, classes, limits }) => {
     const { height, width, data } = pixelsOf(mask);

@@ -127,6 +127,24 @@ def test_classes_are_answered_alike_and_so_is_their_evidence(multi: bool, call: 
         assert np.allclose(np.reshape(heat, answer.heat().shape), answer.heat(), atol=1e-5)
 
 
+def test_a_model_that_is_never_sure_says_so_rather_than_blaming_the_confidence(call: Call) -> None:
+    usable = asdict(Calibration(temperature=1.0, unsure_below=0.9))
+    unusable = asdict(Calibration(unsure_below=2.0, not_usable="18 pictures are too few."))
+    said = call(
+        [
+            {"call": "doubt", "reasons": [], "calibration": usable},
+            {"call": "doubt", "reasons": ["confidence"], "calibration": usable},
+            {"call": "doubt", "reasons": ["confidence", "unfamiliar"], "calibration": unusable},
+        ]
+    )
+    assert said == [
+        "",
+        "Unsure: the confidence is below the limit of this model.",
+        "Unsure: this model is not usable yet and marks every answer unsure; "
+        "the picture is unlike the training pictures.",
+    ]
+
+
 def test_small_patches_and_holes_are_cleared_alike(call: Call) -> None:
     rng = np.random.default_rng(6)
     calls, expected = [], []

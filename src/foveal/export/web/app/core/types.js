@@ -50,6 +50,7 @@
  * @property {number[]} smallest
  * @property {number[]} holes
  * @property {number[]} [offsets] Missing in bundles of before.
+ * @property {string | null} [not_usable] Why every answer is unsure; missing in bundles of before.
  */
 
 export {};

@@ -35,7 +35,7 @@ async function answer(file) {
     await asker.ready;
     const reply = await asker.ask({ bytes, copy }, (share) => card.showProgress(share));
     card.showAnswer(bundle, reply);
-    $("spoken").textContent = `${card.name}: ${spoken(reply.answer)}`;
+    $("spoken").textContent = `${card.name}: ${spoken(reply.answer, bundle)}`;
   } catch (error) {
     card.showError(error.message);
     $("spoken").textContent = `${card.name}: ${error.message}`;
@@ -116,8 +116,9 @@ for (const id of ["photo", "files"]) {
     answerAll(files);
   };
 }
-const picturesIn = (transfer) => [...(transfer?.files ?? [])].filter(({ type }) => type === "" || type.startsWith("image/"));
-addEventListener("paste", (event) => answerAll(picturesIn(event.clipboardData)));
+// A file that is no picture gets a card that says so.
+const filesOf = (transfer) => [...(transfer?.files ?? [])];
+addEventListener("paste", (event) => answerAll(filesOf(event.clipboardData)));
 addEventListener("dragover", (event) => {
   event.preventDefault();
   $("ways").classList.add("over");
@@ -126,7 +127,7 @@ addEventListener("dragleave", () => $("ways").classList.remove("over"));
 addEventListener("drop", (event) => {
   event.preventDefault();
   $("ways").classList.remove("over");
-  answerAll(picturesIn(event.dataTransfer));
+  answerAll(filesOf(event.dataTransfer));
 });
 
 if ("serviceWorker" in navigator) {

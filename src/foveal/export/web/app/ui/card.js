@@ -69,7 +69,7 @@ export class Card {
     this.find(".headline").textContent = headline(answer);
     const average = answer.task === "segment" ? ", on average over the pixels" : "";
     this.find(".certainty").textContent = `${percent(answer.confidence)} sure${average} · ${duration(ms)}`;
-    this.showDoubt(doubt(answer));
+    this.showDoubt(doubt(answer, bundle));
     const details = this.find(".details");
     const over = this.find(".over");
     if (answer.task === "classify") {

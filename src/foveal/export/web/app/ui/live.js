@@ -59,7 +59,7 @@ export class Live {
     rest.textContent = `${percent(answer.confidence)} sure · ${duration(ms)}`;
     const why = document.createElement("span");
     why.className = "why";
-    why.textContent = doubt(answer);
+    why.textContent = doubt(answer, bundle);
     words.replaceChildren(strong, rest, why);
     words.classList.toggle("unsure", answer.unsure);
     if (performance.now() - this.lastSpoken > SPOKEN_MS) {

@@ -17,9 +17,18 @@ const REASONS = {
   unfamiliar: "the picture is unlike the training pictures",
 };
 
-/** Why an answer is unsure, as a sentence; "" when it is sure. @param {import("../core/model.js").Answer} answer */
-export function doubt({ reasons }) {
-  return reasons.length > 0 ? `Unsure: ${reasons.map((reason) => REASONS[reason]).join("; ")}.` : "";
+// No confidence reaches the limit of such a model, so none is too low.
+const NOT_USABLE = "this model is not usable yet and marks every answer unsure";
+
+/**
+ * Why an answer is unsure, as a sentence; "" when it is sure.
+ * @param {import("../core/model.js").Answer} answer
+ * @param {{calibration: import("../core/types.js").Calibration}} bundle
+ */
+export function doubt({ reasons }, { calibration }) {
+  if (reasons.length === 0) return "";
+  const words = calibration.not_usable == null ? REASONS : { ...REASONS, confidence: NOT_USABLE };
+  return `Unsure: ${reasons.map((reason) => words[reason]).join("; ")}.`;
 }
 
 /** The answer in a few words. */
@@ -41,6 +50,6 @@ export function foundIn({ classes }) {
 }
 
 /** What a screen reader says of an answer. */
-export function spoken(answer) {
-  return `${headline(answer)}, ${percent(answer.confidence)} sure. ${doubt(answer)}`;
+export function spoken(answer, bundle) {
+  return `${headline(answer)}, ${percent(answer.confidence)} sure. ${doubt(answer, bundle)}`;
 }
