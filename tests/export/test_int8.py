@@ -190,13 +190,32 @@ def test_too_few_pictures_show_nothing(tiny_bundle: Bundle) -> None:
         accept(int8_job(tiny_bundle), grey_pictures(50), engine, "a runtime")
 
 
+@pytest.mark.parametrize(
+    ("measured", "hint"),
+    [
+        (Ratio(10.0, 12.0, 0.83, 0.8, 0.9), None),
+        # Faster in the median run alone, as where other programs take the cores now and then.
+        (
+            Ratio(10.0, 5.0, 2.0, 0.8, 2.7),
+            "the times vary: try again while nothing else runs on the machine",
+        ),
+    ],
+)
 def test_a_network_that_is_not_faster_is_refused_and_nothing_is_written(
-    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    measured: Ratio,
+    hint: str | None,
 ) -> None:
-    slow = Ratio(10.0, 12.0, 0.83, 0.8, 0.9)
-    monkeypatch.setattr(int8, "times_as_fast", lambda *ways: slow)
-    with pytest.raises(ParityError, match=r"S8S8 takes 12\.0 ms instead of 10\.0 \(0\.83 times"):
+    monkeypatch.setattr(int8, "times_as_fast", lambda *ways: measured)
+    said = (
+        rf"S8S8 takes {measured.after_ms} ms instead of 10\.0 \({measured.ratio:.2f} times as fast "
+        r"in the median run, under 0\.80 in a quarter of them\)"
+    )
+    with pytest.raises(ParityError, match=said) as caught:
         write_as(int8_job(tiny_bundle), "foveal", tmp_path / "m.foveal")
+    assert caught.value.hint == hint
     assert list(tmp_path.iterdir()) == []
 
 

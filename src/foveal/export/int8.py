@@ -108,7 +108,7 @@ def _fastest_accepted(
     # In three of four pairs of runs, so that one hiccup of the machine makes no difference.
     faster = [one for one in tried if one[0].low > 1]
     if not faster:
-        raise ParityError(_too_slow([(ratio, scheme) for ratio, scheme, _, _ in tried]))
+        raise _too_slow([(ratio, scheme) for ratio, scheme, _, _ in tried])
     refusals: list[ParityError] = []
     for ratio, scheme, model, engine in faster:
         try:
@@ -126,17 +126,20 @@ def _fastest_accepted(
     raise refusals[0]
 
 
-def _too_slow(tried: Sequence[tuple[Ratio, Scheme]]) -> str:
+def _too_slow(tried: Sequence[tuple[Ratio, Scheme]]) -> ParityError:
     figures = "; ".join(
         f"{scheme.name} takes {ratio.after_ms:.1f} ms instead of {ratio.before_ms:.1f} "
-        f"({ratio.ratio:.2f} times as fast, {ratio.low:.2f} to {ratio.high:.2f})"
+        f"({ratio.ratio:.2f} times as fast in the median run, under {ratio.low:.2f} in a quarter "
+        "of them)"
         for ratio, scheme in tried
     )
     cpu = processor()
-    return (
-        f"8-bit integers are not faster on this machine ({cpu['name']}, "
+    varies = any(ratio.ratio > 1 for ratio, _ in tried)
+    return ParityError(
+        f"8-bit integers are not faster in three of four runs on this machine ({cpu['name']}, "
         f"{', '.join(cpu['features']) or 'without instructions for them'}): {figures}. "
-        "Nothing was written."
+        "Nothing was written.",
+        hint="the times vary: try again while nothing else runs on the machine" if varies else None,
     )
 
 

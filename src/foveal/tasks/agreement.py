@@ -8,6 +8,7 @@ from typing import final
 from foveal.tasks.base import Task
 from foveal.tasks.prediction import Prediction
 from foveal.types import JsonObject
+from foveal.words import percent
 
 # Largest probability difference that passes. Exports drift by 1e-6 to 1e-4; a hundred times that
 # is no rounding, even where every label still agrees.
@@ -25,7 +26,8 @@ class Comparison:
     Attributes:
         count: Number of pictures.
         largest: Largest difference of a probability; infinite if one is NaN.
-        differing: Names of the pictures with different answers, each with both answers.
+        differing: Names of the pictures with different answers, each with both answers (for masks,
+            with the share of equal pixels).
     """
 
     def __init__(self, task: Task) -> None:
@@ -63,6 +65,9 @@ class Comparison:
         self.largest = max(self.largest, difference)
         if share < LEAST_SHARE or max(difference, drift) > TOLERANCE:
             became = words or f"{expected.headline} became {said.headline}"
+            if 0 < share < LEAST_SHARE:
+                # Both masks may well have the same headline.
+                became = f"{percent(share, 2)} of the pixels have the same label"
             self.differing.append(f"{name} ({became})")
 
     @property

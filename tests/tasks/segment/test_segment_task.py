@@ -17,6 +17,7 @@ from PIL import Image as PILImage
 from foveal.errors import RecipeError, TargetError
 from foveal.render.masks import mask_json, mask_png, palette
 from foveal.tasks import get_task
+from foveal.tasks.agreement import Comparison
 from foveal.tasks.segment.prediction import Segmentation
 from foveal.tasks.segment.task import SegmentTask
 from foveal.types import IGNORED, Calibration, Frame, Labels, Mask
@@ -255,6 +256,13 @@ def test_an_answer_that_is_no_number_is_seen() -> None:
     broken[1, 0, 0] = math.nan
     (answer,) = task().decode({"logits": broken[None]}, [whole_frame((1, 4))], PLAIN)
     assert math.isnan(task().agreement(answered(task(), mask("0011")), answer)[1])
+
+
+def test_masks_that_differ_in_few_pixels_are_told_by_the_share_of_equal_ones() -> None:
+    comparison = Comparison(task())
+    first, second = (answered(task(), mask("0" * 200 + end)) for end in ("11", "10"))
+    comparison.add("slide.png", first, second)
+    assert comparison.differing == ["slide.png (99.50 % of the pixels have the same label)"]
 
 
 def test_bundles_vote_by_the_mean_of_their_probabilities() -> None:
