@@ -11,6 +11,7 @@ from foveal.bundle.onnx_check import check_onnx
 from foveal.export.onnx import export_onnx
 from foveal.models.backbones import resolve_backbone
 from foveal.models.cnn import Blocks
+from foveal.models.familiarity import Familiarity, Level, pool
 from foveal.models.network import Network, build_network
 from foveal.models.torch_engine import TorchEngine
 from foveal.pipeline import Pipeline
@@ -190,6 +191,20 @@ def test_the_model_says_nothing_about_the_machine_that_exported_it(head: str) ->
     assert "doc_string" not in text and "metadata_props" not in text
     for module in (torch, foveal):
         assert str(Path(module.__file__).parents[1]) not in text
+
+
+def test_every_constant_is_read() -> None:
+    # ONNX Runtime warns of each that is not, whenever the model is opened.
+    trained = reader("ctc")
+    with torch.no_grad():
+        levels = pool(trained.features(torch.rand(3, 3, 32, 96)))
+    trained.familiarity = Familiarity([Level(rows) for rows in levels])
+
+    model = onnx.load_from_string(export_onnx(trained, READERS["ctc"], LINE))
+
+    assert any(node.op_type == "GlobalAveragePool" for node in model.graph.node)
+    read = {name for node in model.graph.node for name in node.input}
+    assert [t.name for t in model.graph.initializer if t.name not in read] == []
 
 
 def test_exporting_a_recurrent_reader_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:

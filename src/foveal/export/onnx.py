@@ -188,6 +188,10 @@ def _pool_globally(model: onnx.ModelProto) -> None:
             node.op_type = "GlobalAveragePool"
             del node.input[1:]
             del node.attribute[:]
+    # ONNX Runtime warns of each constant that no operator reads.
+    read = {name for node in graph.node for name in node.input}
+    for name in axes.keys() - read:
+        graph.initializer.remove(next(t for t in graph.initializer if t.name == name))
 
 
 def _strip(model: onnx.ModelProto) -> None:
