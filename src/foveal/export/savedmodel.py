@@ -51,7 +51,7 @@ def write_savedmodel(job: ExportJob, out: Path) -> Proof:
     pictures = job.needed_pictures("A SavedModel is proven")
     out.mkdir()
     with working(_PROGRAM, environment=_ENVIRONMENT) as worker:
-        job.progress.start("write the model in TensorFlow", 1)
+        job.progress.start("write the model in TensorFlow", None)
         paths = {"bundle": np.array(str(bundle.path.absolute())), "folder": np.array(str(out))}
         worker.call("write", **paths)
         version = str(worker.call("load", folder=paths["folder"])["version"])

@@ -55,10 +55,9 @@ def write_lossy(job: ExportJob, pictures: Pictures, package: Path, runtime: str)
         ParityError: If it does, or the calibrated program is not the one that was accepted.
     """
     bundle = job.bundle
-    job.progress.start("convert to Core ML", 1)
+    job.progress.start("convert to Core ML", None)
     # Without a temperature first: it is fitted to what this program gives.
     convert(bundle, "int8", package, temperature=1.0)
-    job.progress.update(1)
     job.progress.finish()
     engine = _RememberingEngine(engine_of(bundle, package, 1.0))
     accepted = accept(job, pictures, engine, runtime)

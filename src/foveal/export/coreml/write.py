@@ -99,9 +99,8 @@ def _write_package(job: ExportJob, pictures: Pictures, package: Path) -> Written
 def _write_equal(job: ExportJob, pictures: Pictures, package: Path, runtime: str) -> Written:
     """Write a package that must answer every picture as the bundle does."""
     precision = job.options.precision
-    job.progress.start("convert to Core ML", 1)
+    job.progress.start("convert to Core ML", None)
     convert(job.bundle, precision, package)
-    job.progress.update(1)
     job.progress.finish()
     engine = engine_of(job.bundle, package, job.bundle.manifest.calibration.temperature)
     watched = WatchedEngine(engine, OnnxEngine(job.bundle.model_bytes()))
