@@ -30,6 +30,20 @@ def test_a_file_that_cannot_be_written_is_named(place: Path, path: str, message:
     assert caught.value.message == message
 
 
+def test_a_hint_can_be_pasted_where_a_name_has_spaces(place: Path) -> None:
+    Path("my folder").mkdir()
+    for path, hint in (
+        ("my folder", "use --out 'my folder/NAME'"),
+        ("no folder/model.onnx", "mkdir -p 'no folder'"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            check_file(Path(path))
+        assert caught.value.hint == hint
+    with pytest.raises(UsageError) as caught:
+        check_folder(Path("my answers.csv"))
+    assert caught.value.hint == "use --out 'my answers'"
+
+
 @pytest.mark.parametrize("path", ["file", "file/a/b"])
 def test_a_file_in_place_of_a_folder_is_named(place: Path, path: str) -> None:
     with pytest.raises(UsageError, match=f"to the folder {path}: file is not a folder"):

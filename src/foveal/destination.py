@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,12 +36,14 @@ def check_file(path: Path) -> None:
     """
     if path.is_dir():
         raise UsageError(
-            f"Cannot write {path}: it is an existing folder.", hint=f"use --out {path / 'NAME'}"
+            f"Cannot write {path}: it is an existing folder.",
+            hint=f"use --out {shlex.quote(str(path / 'NAME'))}",
         )
     folder = path.parent
     if not folder.exists():
         raise UsageError(
-            f"Cannot write {path}: the folder {folder} does not exist.", hint=f"mkdir -p {folder}"
+            f"Cannot write {path}: the folder {folder} does not exist.",
+            hint=f"mkdir -p {shlex.quote(str(folder))}",
         )
     with writing(path):
         _try(folder)
@@ -56,7 +59,7 @@ def check_folder(path: Path) -> None:
     if path.suffix.lower() in _OF_FILES and not os.path.lexists(path):
         raise UsageError(
             f"{path} is named like a file. Expected a folder.",
-            hint=f"use --out {path.with_suffix('')}",
+            hint=f"use --out {shlex.quote(str(path.with_suffix('')))}",
         )
     there = path.absolute()
     while not os.path.lexists(there):

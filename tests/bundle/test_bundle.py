@@ -88,13 +88,15 @@ def test_a_manifest_that_is_not_as_documented_is_refused(
     with pytest.raises(BundleError, match=message) as caught:
         Bundle.open(folder)
     assert caught.value.error_code == code
+    assert str(folder) in caught.value.message
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
 def test_a_manifest_that_is_no_object_is_refused(folder: Path, content: bytes) -> None:
     (folder / "bundle.json").write_bytes(content)
-    with pytest.raises(BundleError, match=r"bundle\.json"):
+    with pytest.raises(BundleError, match=r"bundle\.json") as caught:
         Bundle.open(folder)
+    assert str(folder) in caught.value.message
 
 
 def test_a_pickle_beside_the_model_is_refused(folder: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image as PILImage
 
 import foveal
 from foveal.bundle import Bundle
@@ -74,6 +75,28 @@ def test_what_is_missing_stops_an_export(
     err = capsys.readouterr().err
     assert "surely_not_there, not found on this machine" in err
     assert "[far]" in err
+
+
+def test_pictures_without_labels_prove_nothing(
+    tiny_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def needing(job: ExportJob, out: Path) -> Proof:
+        job.needed_pictures("A file is proven")
+        return write(job, out)
+
+    monkeypatch.setitem(FORMATS._own, "needing", Format("needing", ".bin", needing))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    PILImage.new("RGB", (8, 8)).save(photos / "one.png")
+    line = ["export", str(tiny_run), "--to", "needing", "--data", str(photos)]
+    assert run([*line, "--out", str(tmp_path / "out.bin")]) == 3
+    said = capsys.readouterr().err
+    assert f"There are no labelled pictures in {photos}." in said
+    assert "hint: foveal check DATA --task classify" in said
+    assert not (tmp_path / "out.bin").exists()
 
 
 @pytest.mark.usefixtures("proven")

@@ -83,7 +83,12 @@ class Bundle:
                 f"{path} is not a bundle: it has no {MANIFEST_NAME}.", hint="foveal train DATA"
             )
         text = read_file(path, MANIFEST_NAME)
-        manifest = Manifest.from_json(text)
+        try:
+            manifest = Manifest.from_json(text)
+        except BundleError as error:
+            raise BundleError(
+                f"{path}: {error.message}", code=error.error_code, hint=error.hint
+            ) from error
         _check_names(path, names, manifest)
         with ThreadPoolExecutor(2) as pool:
             # Network and weights are hashed side by side: that is most of the time of opening.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,7 +73,7 @@ def write_answers(
     if any(file.resolve().parent == place for file in files):
         raise UsageError(
             f"Answers would overwrite the pictures in {out}.",
-            hint=f"use --out {out / 'answers'}",
+            hint=f"use --out {shlex.quote(str(out / 'answers'))}",
         )
     writer = _Writer(predictor, out, maps=maps)
     return _written(writer, pictures, batch_size, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -198,7 +199,7 @@ def _check(data: str | Path, out: Path, recipe: Recipe, shares: Shares) -> None:
         if folder == out.resolve() or folder in out.resolve().parents:
             raise UsageError(
                 f"{out} is inside {data}, so its pictures would be read as further data.",
-                hint=f"use --out {folder.parent / (folder.name + '-split')}",
+                hint=f"use --out {shlex.quote(str(folder.with_name(folder.name + '-split')))}",
             )
 
 

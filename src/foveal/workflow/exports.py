@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from typing import TypeAlias, final
 from foveal.atomic import write_atomic
 from foveal.bundle.bundle import Bundle
 from foveal.console import Progress
-from foveal.errors import UsageError
+from foveal.errors import DataError, UsageError
 from foveal.export.formats import FORMATS, write_as
 from foveal.export.job import ExportJob, ExportOptions, Pictures
 from foveal.export.proof import Proof
@@ -87,7 +88,7 @@ def export_model(
         raise UsageError(
             f"A file of {to} is recognised by its extension. Expected {suffix}. Received: "
             f"{target}.",
-            hint=f"use --out {target}{suffix}",
+            hint=f"use --out {shlex.quote(f'{target}{suffix}')}",
         )
     job = ExportJob(bundle, options, partial(pictures_of, bundle, run, data), progress)
     exported = _write(job, to, target) if not is_url(target) else _upload(job, to, str(target))
@@ -127,6 +128,11 @@ def pictures_of(bundle: Bundle, run: Path | None, data: str | Path | None) -> Pi
     if data is not None:
         source = open_as(data, reading_of(bundle, limits=limits))
         labelled = part_of(source, None, None)
+        if not labelled:
+            raise DataError(
+                f"There are no labelled pictures in {source.location}.",
+                hint=f"foveal check DATA --task {bundle.task.name}",
+            )
         return Pictures(source, labelled, labelled, limits)
     if run is None:
         return None
