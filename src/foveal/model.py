@@ -23,6 +23,7 @@ from foveal.predict.files import answer_pictures
 from foveal.predict.inputs import PictureLike, is_one, read_each, read_one
 from foveal.predict.predictor import Predictor
 from foveal.types import JsonObject, Picture
+from foveal.urls import from_here
 from foveal.words import about_picture
 from foveal.workflow.locate import find_model
 from foveal.workflow.names import voters
@@ -81,8 +82,12 @@ class Model:
             check_engine(engine)
         first, *others = voters(model)
         found = find_model(first)
-        self.bundle, self.run, self.stored = found.bundle, found.run, found.stored
-        self.exports_kept_in = found.kept_in
+        # Absolute, because a notebook or a script may change its working directory.
+        self.bundle = found.bundle.at_absolute_path()
+        self.run = None if found.run is None else found.run.absolute()
+        self.stored = found.stored
+        kept_in = found.kept_in
+        self.exports_kept_in = kept_in.absolute() if isinstance(kept_in, Path) else kept_in
         self._given = {"max_pixels": max_pixels, "max_bytes": max_bytes}
         self._engine = engine
         self._limits = replace(
@@ -98,12 +103,11 @@ class Model:
         if self._others:
             names = ", ".join(repr(model.bundle.name) for model in (self, *self._others))
             return f"Model({names} vote, task={self.task!r})"
-        return f"Model({self.bundle.name!r}, task={self.task!r}, {self.bundle.path})"
+        return f"Model({self.bundle.name!r}, task={self.task!r}, {from_here(self.bundle.path)})"
 
     def __reduce__(self) -> tuple[Callable[..., Model], tuple[str, dict[str, int | None], str]]:
         """Pickle the path of the run if there is one, or else of the bundle."""
-        models = (self, *self._others)
-        paths = [str((model.run or model.bundle.path).resolve()) for model in models]
+        paths = [str(model.run or model.bundle.path) for model in (self, *self._others)]
         return _reopen, (",".join(paths), self._given, self._engine)
 
     def __getattr__(self, name: str) -> Any:
@@ -689,7 +693,7 @@ class Model:
         if self._others:
             raise UsageError(
                 f"Several models that vote cannot be {done} together.",
-                hint=f"use one of them: {self.run or self.bundle.path}",
+                hint=f"use one of them: {from_here(self.run or self.bundle.path)}",
             )
 
     def history(self) -> list[dict[str, float]]:

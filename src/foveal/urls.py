@@ -28,6 +28,12 @@ def local_path(location: str | Path) -> Path:
     return Path(str(location).removeprefix("file://")).expanduser()
 
 
+def from_here(path: Path) -> Path:
+    """Return a path as it is shown and typed here: relative, if it is in the working directory."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def below(url: str, *names: str) -> str:
     """Return the URL of something below a URL."""
     return "/".join((url.rstrip("/"), *filter(None, names)))

@@ -197,7 +197,7 @@ def test_a_zip_is_trained_on_and_found_again_when_the_run_goes_on(
     model = foveal.train(
         "shapes.zip", epochs=1, backbone="fovea", image_size=16, device="cpu", verbose=False
     )
-    assert model.run == Path("runs/classify/shapes")
+    assert model.run == tmp_path / "runs/classify/shapes"
     assert json.loads((model.run / "run.json").read_text())["data"] == str(tmp_path / "shapes.zip")
     longer = foveal.extend(model.run.resolve(), 1, verbose=False)
     assert len(longer.history()) == 2

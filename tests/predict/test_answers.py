@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,26 @@ def test_a_model_is_pickled_by_its_path(tiny_bundle: Bundle, photos: Path) -> No
     assert model.bundle.path == tiny_bundle.path
     with pytest.raises(ImageError, match="at most 255"):
         model(photos / "circle" / "0.png")
+
+
+def test_a_model_stays_usable_when_the_working_directory_changes(
+    tiny_bundle: Bundle, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "runs" / "classify" / "tiny"
+    shutil.copytree(tiny_bundle.path, run / "bundle")
+    for name in ("recipe.yaml", "split.csv"):
+        (run / name).touch()
+    (run / "results.csv").write_text("epoch,val_loss\n1,0.5\n")
+    monkeypatch.chdir(tmp_path)
+    model = Model(Path("runs/classify/tiny"))
+    assert repr(model).endswith(f", {Path('runs/classify/tiny/bundle')})")
+
+    monkeypatch.chdir(photos)
+    assert model.history() == [{"epoch": 1.0, "val_loss": 0.5}]
+    assert model.save(tmp_path / "tiny.foveal").is_file()
+    for one in (model, pickle.loads(pickle.dumps(model))):
+        assert (one.run, one.bundle.path) == (run, run / "bundle")
+        assert one(photos / "circle" / "0.png").label == "circle"
 
 
 def test_answers_are_pickled_without_their_model(model: Model, photos: Path) -> None:

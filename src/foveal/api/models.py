@@ -14,7 +14,7 @@ from foveal.errors import DataError, UsageError
 from foveal.foreign import spelled
 from foveal.model import Model
 from foveal.predict.engine import ONNX_RUNTIME
-from foveal.urls import is_url, local_path, shown
+from foveal.urls import from_here, is_url, local_path, shown
 from foveal.workflow.fetched import fetched
 from foveal.workflow.locate import near_name, store_of
 from foveal.workflow.names import located
@@ -165,7 +165,7 @@ def _measured(run: Any) -> Any:
                 "pictures are unknown.",
                 hint='foveal.compare(one.evaluate("held-out"), two.evaluate("held-out"))',
             )
-        return run.run
+        return from_here(run.run)
     if not isinstance(run, (str, Path)):
         return run
     if is_url(run) and (copy := fetched(str(run))) is not None:

@@ -14,6 +14,7 @@ from foveal.extras import install_extra
 from foveal.foreign import spelled
 from foveal.jobs.target import Target
 from foveal.model import Model, shown_progress
+from foveal.urls import from_here
 
 if TYPE_CHECKING:
     from foveal.recipe import Recipe
@@ -324,7 +325,7 @@ def _followed(
         primary = model.bundle.task.primary_metric
         where = "on validation" if model.bundle.manifest.folds is None else "in cross-validation"
         logger.info("%s %s: %s", primary.replace("_", " "), where, model.metrics[primary])
-        logger.info("report: %s", (model.run or model.bundle.path) / "report.html")
+        logger.info("report: %s", from_here(model.run or model.bundle.path) / "report.html")
         return model
 
 

@@ -145,6 +145,13 @@ class Bundle:
             written = cls.open(temporary)
         return replace(written, path=path)
 
+    def at_absolute_path(self) -> Bundle:
+        """Return this bundle with an absolute path, which no later `os.chdir` changes."""
+        moved = replace(self, path=self.path.absolute())
+        # What was read so far need not be read again.
+        moved.__dict__.update({k: v for k, v in self.__dict__.items() if k != "path"})
+        return moved
+
     def pack(self, target: Path) -> Path:
         """Write the bundle as one `.foveal` zip and return its path."""
         with (

@@ -34,7 +34,7 @@ from foveal.errors import TrainingInterrupted, UsageError
 from foveal.jobs.target import Target
 from foveal.progress import command_progress
 from foveal.recipe.knobs import KNOBS, make_recipe
-from foveal.urls import is_url, local_path, shown
+from foveal.urls import from_here, is_url, local_path, shown
 from foveal.workflow.rundir import kept_at
 
 if TYPE_CHECKING:
@@ -265,10 +265,10 @@ def _print_rates(found: LearningRates, *, as_json: bool, quiet: bool) -> None:
 
 
 def _print(model: Model, took_s: float, *, as_json: bool, quiet: bool) -> None:
-    bundle, manifest = str(model.bundle.path), model.bundle.manifest
+    bundle, manifest = str(from_here(model.bundle.path)), model.bundle.manifest
     words = promise(manifest.calibration, model.bundle.task, folds=manifest.folds)
     metrics = {name: value.to_json() for name, value in model.metrics.items()}
-    run = None if model.run is None else shown(kept_at(model.run) or model.run)
+    run = None if model.run is None else shown(kept_at(model.run) or from_here(model.run))
     if as_json:
         write_json(
             {

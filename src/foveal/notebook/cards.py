@@ -8,6 +8,7 @@ from html import escape
 from foveal.bundle import Bundle
 from foveal.render.markup import side_by_side, table_html
 from foveal.types import JsonObject
+from foveal.urls import from_here
 from foveal.words import percent
 
 
@@ -25,7 +26,7 @@ def model_html(bundle: Bundle, exports: Sequence[JsonObject] = ()) -> str:
         ("backbone", manifest.backbone),
         ("input", size),
         ("version", bundle.version),
-        ("bundle", str(bundle.path)),
+        ("bundle", str(from_here(bundle.path))),
     )
     metrics = [
         (
