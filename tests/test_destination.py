@@ -60,6 +60,14 @@ def test_a_new_folder_with_the_name_of_a_file_is_refused(place: Path, path: str)
     check_folder(Path(path))
 
 
+@pytest.mark.parametrize("url", ["s3://bucket/answers", "gs://bucket"])
+def test_a_url_is_no_folder_or_file_of_that_name(place: Path, url: str) -> None:
+    for check in (check_file, check_folder):
+        with pytest.raises(UsageError, match=rf"Cannot write to {url}\. Expected a path on"):
+            check(Path(url))
+    check_folder(place / "s3:" / "bucket")
+
+
 @pytest.mark.parametrize("path", ["folder", "a/b/c", "."])
 def test_what_can_be_written_passes_and_nothing_is_left(place: Path, path: str) -> None:
     check_folder(Path(path))

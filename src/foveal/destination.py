@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ from foveal.errors import UsageError
 _OF_FILES = frozenset(
     ".csv .html .json .jsonl .pdf .txt .jpeg .jpg .png .tif .tiff .gz .tar .tgz .zip".split()
 )
+
+
+# A drive of Windows has one letter.
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:")
 
 
 def cache_directory() -> Path:
@@ -32,8 +37,10 @@ def check_file(path: Path) -> None:
     """Raise unless the file can be written; nothing is left behind.
 
     Raises:
-        UsageError: If a folder is there, or its own folder is missing or cannot be written to.
+        UsageError: If a folder is there, or its own folder is missing or cannot be written to, or
+            it is at a URL.
     """
+    check_is_no_url(path)
     if path.is_dir():
         raise UsageError(
             f"Cannot write {path}: it is an existing folder.",
@@ -53,9 +60,10 @@ def check_folder(path: Path) -> None:
     """Raise unless files can be written to the folder, which need not be there yet.
 
     Raises:
-        UsageError: If a file is there or above it, it cannot be written to, or a folder that is
-            not there yet is named like a file: one file was expected.
+        UsageError: If a file is there or above it, it cannot be written to, it is at a URL, or a
+            folder that is not there yet is named like a file: one file was expected.
     """
+    check_is_no_url(path)
     if path.suffix.lower() in _OF_FILES and not os.path.lexists(path):
         raise UsageError(
             f"{path} is named like a file. Expected a folder.",
@@ -71,6 +79,20 @@ def check_folder(path: Path) -> None:
         )
     with writing(path):
         _try(there)
+
+
+def check_is_no_url(path: Path) -> None:
+    """Raise for what is left of a URL in a path: `s3://bucket/x` becomes `s3:/bucket/x`.
+
+    Raises:
+        UsageError: If the path begins like one.
+    """
+    scheme, *names = path.parts or ("",)
+    if _SCHEME.fullmatch(scheme):
+        raise UsageError(
+            f"Cannot write to {scheme}//{'/'.join(names)}. Expected a path on this machine.",
+            hint="write to a folder on this machine, and copy it to the URL",
+        )
 
 
 @contextlib.contextmanager

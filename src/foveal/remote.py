@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, final
 
 from foveal.errors import MissingExtraError, RemoteError, UsageError
 from foveal.extras import install_extra
-from foveal.retries import insist, status_of
+from foveal.retries import insist, status_of, told
 from foveal.urls import below, shown
 
 # One request has to be answered within TIMEOUT_S, and what it carries at SLOWEST bytes a second.
@@ -280,6 +280,7 @@ def open_url(url: str) -> Remote:
 
     Raises:
         MissingExtraError: If the protocol of the URL needs a package that is not installed.
+        RemoteError: If its server cannot be reached.
         UsageError: If the protocol of the URL is unknown.
     """
     scheme = url.partition("://")[0]
@@ -300,6 +301,9 @@ def open_url(url: str) -> Remote:
         ) from error
     except ValueError as error:
         raise UsageError(f"Cannot open {shown(url)}: {error}") from error
+    except OSError as error:
+        # FTP and SFTP connect already here.
+        raise told(error, url, "open") from error
     if _CLOUDS.get(scheme) == "s3fs":
         # An instance of foveal's own, because of its options.
         files.retries = 1

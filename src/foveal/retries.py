@@ -99,7 +99,7 @@ def insist(work: Callable[[], T], url: str, doing: str) -> T:
             pause = next(pauses, None)
             is_late = time.monotonic() - began > PATIENCE_S
             if pause is None or is_late or not is_passing(error):
-                raise _told(error, url, doing, attempts) from error
+                raise told(error, url, doing, attempts) from error
             logger.info(
                 "cannot %s %s at the moment (%s); trying again", doing, shown(url), reason(error)
             )
@@ -179,7 +179,8 @@ def reason(error: BaseException) -> str:
     return _first_line(error)
 
 
-def _told(error: Exception, url: str, doing: str, attempts: int) -> RemoteError:
+def told(error: Exception, url: str, doing: str, attempts: int = 1) -> RemoteError:
+    """Return the error for people, after so many attempts; see `insist`."""
     place, why = shown(url), reason(error)
     scheme = url.partition("://")[0]
     if is_refused(error):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -247,6 +249,15 @@ def test_a_file_that_the_web_does_not_have_is_missing(
     s3_proxy.fail(*[status] * 50, only="/file")
     assert open_url(signed).info() is None
     assert len(s3_proxy.asked("GET", "/file")) == 1
+
+
+def test_a_server_that_is_connected_to_at_once_is_named_when_it_is_not_there() -> None:
+    with closing(socket.socket()) as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        url = f"ftp://127.0.0.1:{deaf.getsockname()[1]}/photos"
+        with pytest.raises(RemoteError, match=rf"Cannot open {url}: .*[Rr]efused") as raised:
+            open_url(url)
+    assert raised.value.error_code == "remote_unreachable"
 
 
 def test_a_bucket_that_is_not_there_is_said(bucket: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self, final
 
 from foveal.access import Rate
+from foveal.destination import check_is_no_url
 from foveal.errors import UsageError, unknown_name
 from foveal.settings import About, Knob, settings_of
 
@@ -272,6 +273,8 @@ class ServerOptions:
             )
         self._check_addresses()
         Rate.parse(self.collect_rate)
+        if self.collect is not None:
+            check_is_no_url(self.collect)
         if self.collect is None and (self.collect_unsure or self.collect_new_labels):
             raise UsageError("Keeping feedback needs a folder.", hint="use --collect DIR")
         if self.insecure and self.keys is not None:

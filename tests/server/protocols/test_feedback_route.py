@@ -342,6 +342,8 @@ def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path, predictor:
     taken.write_text("")
     with pytest.raises(UsageError, match="Cannot keep feedback in"):
         start_in_thread({"tiny": predictor}, port=0, collect=taken)
+    with pytest.raises(UsageError, match="Cannot write to s3://bucket/kept"):
+        ServerOptions(collect=Path("s3://bucket/kept"))
     with pytest.raises(UsageError, match="Keeping feedback needs a folder"):
         ServerOptions(collect_unsure=True)
     with pytest.raises(UsageError, match="Invalid rate"):
