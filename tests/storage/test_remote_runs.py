@@ -389,6 +389,19 @@ def test_a_watcher_follows_and_asks_to_stop(
         pass
 
 
+def test_a_run_at_a_url_that_has_not_finished_is_named_by_its_url(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text("task: classify\n")
+    url = f"{bucket}/runs/classify/photos"
+    sync_up(tmp_path / "run", url)
+    with pytest.raises(BundleError, match=f"There is no bundle in {url} yet") as caught:
+        find_model(url)
+    assert caught.value.hint == f"foveal train --resume {url}"
+
+
 def test_a_url_without_a_run_is_said(bucket: str) -> None:
     with pytest.raises(BundleError, match=f"has no {MANIFEST_NAME}"):
         foveal.resume(f"{bucket}/runs/classify/nothing")

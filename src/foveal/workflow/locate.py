@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, final
 from foveal.bundle.bundle import MANIFEST_NAME, Bundle
 from foveal.destination import cache_directory
 from foveal.errors import BundleError, StoreError, nearest
-from foveal.urls import is_url
+from foveal.urls import is_url, shown
 from foveal.workflow.fetched import fetched
 from foveal.workflow.names import located, run_of, runs
-from foveal.workflow.rundir import again
+from foveal.workflow.rundir import again, kept_at
 
 if TYPE_CHECKING:
     from foveal.store.exports import StoredExports
@@ -167,8 +167,9 @@ def _open(path: Path) -> Bundle:
     if (path / "bundle" / MANIFEST_NAME).is_file():
         return Bundle.open(path / "bundle")
     if (path / "recipe.yaml").is_file() and not (path / MANIFEST_NAME).is_file():
+        place = shown(kept_at(path) or path)
         raise BundleError(
-            f"There is no bundle in {path} yet: its training has not finished.", hint=again(path)
+            f"There is no bundle in {place} yet: its training has not finished.", hint=again(path)
         )
     return Bundle.open(path)
 

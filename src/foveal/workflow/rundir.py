@@ -306,6 +306,6 @@ def write_json(path: Path, value: JsonObject) -> None:
 
 
 def again(path: Path) -> str:
-    """Return the command that continues the run, or the study, in a folder."""
+    """Return the command that continues the run, or the study, in a folder or its copy."""
     verb = "tune" if (path / STUDY_NAME).is_file() else "train"
-    return f"foveal {verb} --resume {path}"
+    return f"foveal {verb} --resume {shown(kept_at(path) or path)}"
