@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chromium import expect
@@ -81,4 +82,24 @@ def test_an_epoch_that_is_chosen_stays_and_the_page_fits_a_phone(
         expect(page.locator("#epoch-name")).to_have_text("1")
         assert answer.get_attribute("src") != last
         assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.close()
+
+
+def test_a_confidence_is_never_certain_by_rounding_alone(browser, tiny_masks) -> None:
+    def surer(route: Any) -> None:
+        response = route.fetch()
+        given = response.json()
+        given["answers"][0]["confidence"] = 0.9996
+        route.fulfill(response=response, json=given)
+
+    run = RunDirectory(tiny_masks.path.parent)
+    options = ServerOptions(port=0)
+    with start_app(create_watch_app(run, options), options) as handle:
+        page = browser.new_page()
+        page.route("**/epochs/*", surer)
+        page.goto(handle.url)
+        said = page.locator("#pictures figcaption").first
+        expect(said).to_contain_text("> 99.9 %")
+        # "%" does not begin a line.
+        assert said.locator("span").evaluate("(s) => getComputedStyle(s).whiteSpace") == "nowrap"
         page.close()

@@ -1,5 +1,7 @@
 // The live page of a training: asks for its state again and again and shows what changed.
 
+import { percent } from "./words.js";
+
 const RUNNING_MS = 1000;
 // A run that has ended may be resumed.
 const ENDED_MS = 5000;
@@ -218,7 +220,7 @@ function showAnswer(figure, picture, { answer, confidence, right, drawn }) {
   if (!figure) return;
   const caption = figure.querySelector("figcaption");
   const said = element("p", `${answer || "nothing"} `, right ? "right" : "wrong");
-  said.append(element("span", `${(100 * confidence).toFixed(0)} %`, "muted"));
+  said.append(element("span", percent(confidence), "muted"));
   caption.replaceChildren(said);
   if (!right && picture.truth) caption.append(element("p", `is ${picture.truth}`, "muted"));
   if (drawn) figure.querySelector(".panels > :last-child img").src = drawn;
