@@ -22,12 +22,13 @@ from foveal.errors import ParityError, UsageError
 from foveal.export import int8
 from foveal.export.formats import FORMATS, Format, write_as
 from foveal.export.job import ExportJob, ExportOptions, Pictures, Precision
-from foveal.export.lossy import Ratio, accept, times_as_fast
+from foveal.export.lossy import Ratio, accept, compared, times_as_fast
 from foveal.export.quantise import SCHEMES, quantised
 from foveal.export.ranges import range_inputs, range_samples, unseen
 from foveal.predict.engine import Engine, OnnxEngine
 from foveal.predict.predictor import Predictor
 from foveal.types import Outputs, Picture
+from foveal.workflow.exports import pictures_of
 
 COUNT = 400
 
@@ -188,6 +189,27 @@ def test_too_few_pictures_show_nothing(tiny_bundle: Bundle) -> None:
     engine = OnnxEngine(tiny_bundle.model_bytes())
     with pytest.raises(ParityError, match="cannot be ruled out on so few pictures"):
         accept(int8_job(tiny_bundle), grey_pictures(50), engine, "a runtime")
+
+
+def test_a_handful_of_masks_shows_nothing(tiny_masks: Bundle) -> None:
+    class Moved:
+        """A network whose masks differ a little, in each picture by another number of pixels."""
+
+        def run(self, inputs: NDArray[np.uint8], names: Sequence[str] | None = None) -> Outputs:
+            outputs = dict(engine.run(inputs, names))
+            outputs["logits"][:, 0] += 0.02
+            return outputs
+
+    engine = OnnxEngine(tiny_masks.model_bytes())
+    pictures = pictures_of(tiny_masks, tiny_masks.path.parent, None)
+    assert pictures is not None
+    job = ExportJob(tiny_masks, ExportOptions("int8"), lambda: pictures)
+    predictor = Predictor(tiny_masks, engine=Moved())
+    six = replace(pictures, val=[*pictures.val, *pictures.train][:6])
+    assert compared(job, six, predictor, "a runtime").samples == 6
+    five = replace(six, val=six.val[:5])
+    with pytest.raises(ParityError, match=r"ruled out on so few pictures\. Dice on 5 validation"):
+        compared(job, five, predictor, "a runtime")
 
 
 @pytest.mark.parametrize(

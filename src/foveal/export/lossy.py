@@ -35,6 +35,9 @@ from foveal.types import Calibration, JsonObject
 # A point of the task's metric, and answers that stay.
 MOST_LOST = 0.01
 LEAST_AGREEMENT = 0.98
+# Resamples of fewer pictures lie between the few differences that were seen, so their interval is
+# far too narrow. Six of which each keeps the metric would be rare (1 in 64) if half of all lost it.
+LEAST_PICTURES = 6
 _PAIRS = 25
 _LONGEST_S = 20.0
 
@@ -119,8 +122,8 @@ def accept(job: ExportJob, pictures: Pictures, engine: Engine, runtime: str) -> 
 
     Raises:
         ParityError: If it loses more than a point of the task's primary metric, or may lose more
-            by the 95 % interval of the paired pictures; or fewer than 98 % of the answers stay. The
-            message has the figures.
+            by the 95 % interval of the paired pictures, or there are fewer than six of them; or
+            fewer than 98 % of the answers stay. The message has the figures.
     """
     bundle = job.bundle
     trained = Predictor(bundle, limits=pictures.limits)
@@ -279,7 +282,7 @@ def _refuse_lossy(
     """Raise unless a network keeps the metric and the answers."""
     if difference.value < -MOST_LOST:
         why = "it loses more than a point"
-    elif difference.low < -MOST_LOST:
+    elif difference.low < -MOST_LOST or count < LEAST_PICTURES:
         why = "a loss of more than a point cannot be ruled out on so few pictures"
     elif agreement < LEAST_AGREEMENT:
         why = "too many of the answers change"
