@@ -102,6 +102,26 @@ def test_a_target_that_says_something_else_is_refused(tiny_bundle: Bundle) -> No
         prove_target(ExportJob(tiny_bundle), pictures(3), FromBytes(tiny_bundle, headline="walrus"))
 
 
+class Lines(Source):
+    """White pictures, each as wide as its name says."""
+
+    def load(
+        self, sample: Sample, limits: DecodeLimits, min_size: tuple[int, int] | None = None
+    ) -> Loaded:
+        return Loaded(Picture.from_array(np.full((8, int(sample.id), 3), 255, np.uint8)), bytes(16))
+
+
+def test_a_picture_that_the_bundle_refuses_proves_nothing(tiny_reader: Bundle) -> None:
+    samples = tuple(Sample(str(width), ("A",)) for width in (30, 20_000, 40))
+    lines = Pictures(Lines("lines", "drawn", samples, ()), samples, samples, DEFAULT_LIMITS)
+    job, engine = ExportJob(tiny_reader), OnnxEngine(tiny_reader.model_bytes())
+    assert prove_engine(job, lines, engine, "a runtime").samples == 2
+    assert prove_target(job, lines, FromBytes(tiny_reader)).samples == 2
+    too_wide = Pictures(lines.source, samples[1:2], samples, DEFAULT_LIMITS)
+    with pytest.raises(ParityError, match="none of the validation pictures can be read"):
+        prove_target(job, too_wide, FromBytes(tiny_reader))
+
+
 def test_without_readable_pictures_there_is_no_proof(tiny_bundle: Bundle) -> None:
     with pytest.raises(ParityError, match="none of the validation pictures"):
         prove_target(ExportJob(tiny_bundle), pictures(0), FromBytes(tiny_bundle))

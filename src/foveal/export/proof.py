@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from foveal.data.findings import plural
 from foveal.data.source import TargetKind
-from foveal.errors import NetworkError, ParityError
+from foveal.errors import ImageError, NetworkError, ParityError
 from foveal.export.job import ExportJob, Pictures
 from foveal.predict.engine import Engine
 from foveal.predict.predictor import Predictor
 from foveal.tasks.agreement import Comparison
-from foveal.types import JsonObject, Outputs
+from foveal.types import Frame, JsonObject, Outputs
 from foveal.words import percent
 
 _BATCH = 16
@@ -109,9 +109,11 @@ def prove_target(job: ExportJob, pictures: Pictures, target: Target) -> Proof:
     comparison = Comparison(predictor.task)
     inputs: list[bool] = []
     for chunk in _chunks(job, pictures):
-        answers = target.answer([data for _, data in chunk])
-        for (name, data), answer in zip(chunk, answers, strict=True):
-            pixels, frame = predictor.prepare(predictor.decode(data))
+        prepared = [
+            (name, data, *given) for name, data in chunk if (given := _prepared(predictor, data))
+        ]
+        answers = target.answer([data for _, data, _, _ in prepared]) if prepared else ()
+        for (name, _, pixels, frame), answer in zip(prepared, answers, strict=True):
             expected = predictor.predict_inputs([pixels], [frame])[0]
             (said,) = predictor.task.decode(answer.outputs, [frame], manifest.calibration)
             headline = answer.headline or said.headline
@@ -155,14 +157,26 @@ def prove_engine(
     comparison = Comparison(own.task)
     for chunk in _chunks(job, pictures):
         for name, data in chunk:
-            picture = own.decode(data)
-            (expected,) = own.predict([picture])
+            try:
+                picture = own.decode(data)
+                (expected,) = own.predict([picture])
+            except ImageError:
+                # What the bundle does not answer, such as too wide a line, proves nothing.
+                continue
             try:
                 (said,) = exported.predict([picture])
             except NetworkError as error:
                 raise ParityError(f"{runtime} gives no answer to {name}: {error}") from error
             comparison.add(name, expected, said)
     return _proof(job, comparison, runtime)
+
+
+def _prepared(predictor: Predictor, data: bytes) -> tuple[NDArray[np.uint8], Frame] | None:
+    """Return the model input and its frame; None where the bundle refuses the picture."""
+    try:
+        return predictor.prepare(predictor.decode(data))
+    except ImageError:
+        return None
 
 
 def _chunks(job: ExportJob, pictures: Pictures) -> Iterator[list[tuple[str, bytes]]]:
