@@ -14,7 +14,9 @@ from foveal.bundle.bundle import Bundle
 from foveal.data.decode import DEFAULT_LIMITS, DecodeLimits
 from foveal.data.source import Loaded, Sample, Source, TargetKind
 from foveal.errors import ParityError, UsageError
+from foveal.export.description import describe
 from foveal.export.job import ExportJob, Pictures
+from foveal.export.lossy import prove_described
 from foveal.export.proof import Proof, TargetAnswer, prove_engine, prove_target
 from foveal.predict.engine import Engine, OnnxEngine
 from foveal.predict.predictor import Predictor
@@ -120,6 +122,14 @@ def test_a_picture_that_the_bundle_refuses_proves_nothing(tiny_reader: Bundle) -
     too_wide = Pictures(lines.source, samples[1:2], samples, DEFAULT_LIMITS)
     with pytest.raises(ParityError, match="none of the validation pictures can be read"):
         prove_target(job, too_wide, FromBytes(tiny_reader))
+
+
+def test_an_export_of_another_model_is_refused(tiny_bundle: Bundle, tiny_reader: Bundle) -> None:
+    job = ExportJob(tiny_bundle, find_pictures=lambda: pictures(3))
+    engine = OnnxEngine(tiny_reader.model_bytes())
+    with pytest.raises(UsageError, match="another task or other labels") as caught:
+        prove_described(job, engine, describe(tiny_reader), "a runtime", has_ranges=False)
+    assert "--against" in str(caught.value.hint)
 
 
 def test_without_readable_pictures_there_is_no_proof(tiny_bundle: Bundle) -> None:

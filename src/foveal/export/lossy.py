@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.bundle.values import calibration
-from foveal.errors import FovealError, NetworkError, ParityError
+from foveal.errors import FovealError, NetworkError, ParityError, UsageError
 from foveal.evaluate.baseline import primary_by_sample
 from foveal.evaluate.evaluate import Evaluation, evaluate_bundle
 from foveal.evaluate.measure import open_picture, target_of
@@ -188,9 +188,17 @@ def prove_described(
             nothing is proven.
 
     Raises:
-        UsageError: If there are no pictures.
+        UsageError: If it was exported from a model of another task or other labels, or there are no
+            pictures.
         ParityError: If it answers differently; with fewer digits, when it loses too much.
     """
+    known = job.bundle.manifest.to_json()
+    if any(described[key] != known[key] for key in ("task", "labels")):
+        raise UsageError(
+            f"The export is not of {job.bundle.name}: it was made from {described['name']}, which "
+            "has another task or other labels.",
+            hint="give the model that it was exported from: --against MODEL",
+        )
     pictures = job.needed_pictures("An export is verified")
     if described.get("proof", {}).get("precision") != "int8":
         return prove_engine(job, pictures, engine, runtime)
