@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import ZipFile
@@ -231,6 +232,12 @@ def test_steps_that_make_no_sense_change_nothing(documents: Path, capsys: Captur
         assert run(["clean", str(documents), "--yes", *words]) == 2
     assert "Did you mean 'threshold'" in capsys.readouterr().err
     assert snapshot(documents) == before
+
+
+@pytest.mark.parametrize("call", [foveal.clean, foveal.cleanings])
+def test_what_is_no_path_is_refused(call: Callable[..., object]) -> None:
+    with pytest.raises(UsageError, match="Expected the path or URL of a folder"):
+        call(["a.png"])
 
 
 def test_the_report_shows_itself(photos: Path) -> None:

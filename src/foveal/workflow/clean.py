@@ -19,6 +19,7 @@ from foveal.curation.plan import Change, Layout, Plan, make_plan
 from foveal.curation.rules import Known, by_rules
 from foveal.curation.workspace import Workspace
 from foveal.data.files_source import FileSource
+from foveal.data.locate import location_of
 from foveal.data.names import is_archive, is_tar_name, without_archive_suffix
 from foveal.data.opening import picture_size
 from foveal.data.source import Source, TargetKind
@@ -172,9 +173,10 @@ def _folder(data: str | Path) -> tuple[Path, Workspace]:
     """Return the folder that will be changed.
 
     Raises:
+        UsageError: If it is neither a path nor a URL.
         DataError: If there is none, with what to do instead.
     """
-    workspace = Workspace.of(data)
+    workspace = Workspace.of(location_of(data))
     name = _shown(data)
     hint = "cp -r it to a folder of your own first"
     if is_synth(data):
