@@ -6,7 +6,6 @@ import numpy as np
 from PIL import Image as PILImage
 
 from foveal.data.tiff.unsupported import FLOATING_POINT, MORE_THAN_16_BITS, SIGNED
-from foveal.errors import ImageFormatError
 from foveal.types import Image
 
 # 16-bit white is 65535 = 255 * 257.
@@ -56,7 +55,7 @@ def to_rgb(image: PILImage.Image) -> PILImage.Image:
     if image.mode in _DEEP_GREY:
         return _deep_grey_to_rgb(image)
     if image.mode == "F":
-        raise ImageFormatError(FLOATING_POINT[0], hint=FLOATING_POINT[1])
+        raise FLOATING_POINT.error()
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         ground = PILImage.new("RGB", image.size, (255, 255, 255))
@@ -68,9 +67,9 @@ def to_rgb(image: PILImage.Image) -> PILImage.Image:
 def _deep_grey_to_rgb(image: PILImage.Image) -> PILImage.Image:
     values = np.asarray(image).astype(np.int64)
     if values.max() > 65_535:
-        raise ImageFormatError(MORE_THAN_16_BITS[0], hint=MORE_THAN_16_BITS[1])
+        raise MORE_THAN_16_BITS.error()
     if values.min() < 0:
-        raise ImageFormatError(SIGNED[0], hint=SIGNED[1])
+        raise SIGNED.error()
     grey = ((values + _SIXTEEN_TO_EIGHT // 2) // _SIXTEEN_TO_EIGHT).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):

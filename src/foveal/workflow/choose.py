@@ -233,12 +233,11 @@ def _strategy(recipe: Recipe, facts: DataFacts) -> Recipe:
     elif quality == "fast":
         chosen = TrainOptions(strategy="frozen")
         why = "train.quality is fast: the features of the pretrained backbone are used as they are"
-    elif quality == "best":
-        chosen = TrainOptions(strategy="staged")
-        why = "train.quality is best: train the head first, then everything"
     else:
         chosen = TrainOptions(strategy="staged")
-        why = "train the head first, then everything, where the head is not good enough"
+        why = "train the head first, then everything"
+        if quality != "best":
+            why += ", where the head is not good enough"
     return Recipe(train=chosen, reasons={"train.strategy": why})
 
 

@@ -6,24 +6,37 @@ the compression.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from foveal.data.tiff.directory import Directory
 from foveal.errors import ImageFormatError
 
 __all__ = ["FLOATING_POINT", "MORE_THAN_16_BITS", "SIGNED", "refuse_misread", "why_unsupported"]
 
-FLOATING_POINT = (
+
+class Unsupported(NamedTuple):
+    """Why pixels cannot be read, and what to do about it."""
+
+    message: str
+    hint: str
+
+    def error(self) -> ImageFormatError:
+        """Return the error to raise."""
+        return ImageFormatError(self.message, hint=self.hint)
+
+
+FLOATING_POINT = Unsupported(
     "Floating-point pixels have no defined white level. Expected 8- or 16-bit integers.",
     "scale the values to 0-255 and save as PNG",
 )
-MORE_THAN_16_BITS = (
+MORE_THAN_16_BITS = Unsupported(
     "Integers of more than 16 bits have no defined white level. Expected 8- or 16-bit pixels.",
     "scale the values to 0-65535 and save as 16-bit PNG",
 )
-SIGNED = (
+SIGNED = Unsupported(
     "Signed pixels have no defined black level. Expected unsigned 8- or 16-bit integers.",
     "shift the values so that black is 0, and save as unsigned",
 )
-"""Message and hint."""
 
 _UNSIGNED_FORMAT, _SIGNED_FORMAT = 1, 2
 _DEPTHS = (1, 2, 4, 8, 16)
@@ -42,31 +55,32 @@ def refuse_misread(found: Directory) -> None:
         ImageFormatError: If the pixels are such.
     """
     if found.sample_format == _SIGNED_FORMAT and found.bits == _BYTE:
-        raise ImageFormatError(SIGNED[0], hint=SIGNED[1])
+        raise SIGNED.error()
 
 
 def why_unsupported(found: Directory) -> ImageFormatError | None:
     """Return the error for a TIFF that Pillow refused, or None if its layout is a common one."""
     if found.sample_format not in (_UNSIGNED_FORMAT, _SIGNED_FORMAT):
-        message, hint = FLOATING_POINT
-    elif found.bits > max(_DEPTHS):
-        message, hint = MORE_THAN_16_BITS
-    elif found.sample_format == _SIGNED_FORMAT:
-        message, hint = SIGNED
-    elif found.compression not in _COMPRESSIONS:
-        message = (
-            f"The TIFF picture is compressed by method {found.compression}, which is not supported."
+        return FLOATING_POINT.error()
+    if found.bits > max(_DEPTHS):
+        return MORE_THAN_16_BITS.error()
+    if found.sample_format == _SIGNED_FORMAT:
+        return SIGNED.error()
+    if found.compression not in _COMPRESSIONS:
+        return ImageFormatError(
+            f"The TIFF picture is compressed by method {found.compression}, which is not "
+            "supported.",
+            hint="save it as PNG, or as TIFF with LZW or without compression",
         )
-        hint = "save it as PNG, or as TIFF with LZW or without compression"
-    elif found.samples > _MAX_CHANNELS:
-        message = (
+    if found.samples > _MAX_CHANNELS:
+        return ImageFormatError(
             f"The TIFF picture has {found.samples} channels. "
-            "Expected grey, RGB, or either with transparency."
+            "Expected grey, RGB, or either with transparency.",
+            hint="save the channels that matter as RGB",
         )
-        hint = "save the channels that matter as RGB"
-    elif found.bits not in _DEPTHS:
-        message = f"The TIFF picture has pixels of {found.bits} bits. Expected 8 or 16."
-        hint = "save it as 8- or 16-bit PNG"
-    else:
-        return None
-    return ImageFormatError(message, hint=hint)
+    if found.bits not in _DEPTHS:
+        return ImageFormatError(
+            f"The TIFF picture has pixels of {found.bits} bits. Expected 8 or 16.",
+            hint="save it as 8- or 16-bit PNG",
+        )
+    return None
