@@ -213,11 +213,11 @@ def upper_limit(distances: NDArray[np.float64], share: float) -> float:
     """
     ordered = np.sort(distances)
     count = len(ordered)
-    rank = math.ceil((count + 1) * (1 - share))
+    if count * share >= _BEYOND:
+        rank = math.ceil((count + 1) * (1 - share))
+        return float(ordered[rank - 1])
     logs = np.log(ordered)
     width = _student(share, count - 1) * math.sqrt(1 + 1 / count)
-    if rank <= count and count * share >= _BEYOND:
-        return float(ordered[rank - 1])
     if count >= _FEW:
         known = 1 - _BEYOND / count
         median, tenth = np.quantile(logs, [0.5, known])
