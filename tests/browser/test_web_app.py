@@ -89,6 +89,15 @@ def hosted(folder: Path) -> Iterator[str]:
         thread.join()
 
 
+@contextmanager
+def opened(bundle: Bundle, folder: Path, page: Any) -> Iterator[None]:
+    """Write the app of a bundle, host it and open it in a page."""
+    write.write_served_app(bundle, folder)
+    with hosted(folder) as address:
+        page.goto(address)
+        yield
+
+
 @pytest.fixture
 def phone() -> Iterator[Any]:
     """Return a Chromium with a drawn camera and a phone's screen."""
@@ -196,10 +205,8 @@ def test_no_validation_picture_is_in_an_app_that_is_written_without_them(
 def test_a_dropped_file_that_is_no_picture_is_told(
     tiny_bundle: Bundle, tmp_path: Path, phone: Any
 ) -> None:
-    write.write_served_app(tiny_bundle, tmp_path / "app")
     page = phone.new_page()
-    with hosted(tmp_path / "app") as address:
-        page.goto(address)
+    with opened(tiny_bundle, tmp_path / "app", page):
         page.evaluate(
             """() => {
               const dataTransfer = new DataTransfer();
@@ -215,10 +222,8 @@ def test_a_dropped_file_that_is_no_picture_is_told(
 def test_the_camera_is_answered_kept_and_let_go(
     tiny_bundle: Bundle, tmp_path: Path, phone: Any
 ) -> None:
-    write.write_served_app(tiny_bundle, tmp_path / "app")
     page = phone.new_page()
-    with hosted(tmp_path / "app") as address:
-        page.goto(address)
+    with opened(tiny_bundle, tmp_path / "app", page):
         page.get_by_role("button", name="Use the camera").click()
         expect(page.locator("#live strong")).to_be_visible()
         expect(page.locator("#live")).to_contain_text("sure")
@@ -234,18 +239,14 @@ def test_texts_and_masks_are_answered_with_their_places(
     tiny_reader: Bundle, tiny_masks: Bundle, tmp_path: Path, phone: Any
 ) -> None:
     page = phone.new_page()
-    write.write_served_app(tiny_reader, tmp_path / "reader")
-    with hosted(tmp_path / "reader") as address:
-        page.goto(address)
+    with opened(tiny_reader, tmp_path / "reader", page):
         give(page, "blocks.png", blocks_png("ABCA"))
         expect(page.locator(".headline")).to_have_text("ABCA")
         expect(page.locator(".characters li")).to_have_count(4)
-    write.write_served_app(tiny_masks, tmp_path / "masks")
     picture = discs_png((("blue", 40, 40, 20), ("red", 60, 115, 25)))
     expected = Predictor(tiny_masks)
     (answer,) = expected.predict([expected.decode(picture)])
-    with hosted(tmp_path / "masks") as address:
-        page.goto(address)
+    with opened(tiny_masks, tmp_path / "masks", page):
         give(page, "discs.png", picture)
         expect(page.locator(".legend li")).to_have_count(len(answer.labels))
         for name, count in zip(answer.labels, answer.pixels, strict=True):

@@ -19,6 +19,7 @@ from foveal.console import show_log
 from foveal.errors import UsageError
 from foveal.progress import command_progress
 from foveal.recipe.knobs import KNOBS
+from foveal.urls import from_here, is_url
 from foveal.words import percent, table
 
 if TYPE_CHECKING:
@@ -205,6 +206,4 @@ def _note_files(found: Tuning, *, quiet: bool) -> None:
 
 def _as_typed_here(data: str) -> str:
     """Return the location of data as a word of a command line, relative where it is below."""
-    path = Path(data)
-    here = Path.cwd()
-    return shlex.quote(str(path.relative_to(here)) if path.is_relative_to(here) else data)
+    return shlex.quote(data if is_url(data) else str(from_here(Path(data))))

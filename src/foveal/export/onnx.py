@@ -190,8 +190,8 @@ def _pool_globally(model: onnx.ModelProto) -> None:
             del node.attribute[:]
     # ONNX Runtime warns of each constant that no operator reads.
     read = {name for node in graph.node for name in node.input}
-    for name in axes.keys() - read:
-        graph.initializer.remove(next(t for t in graph.initializer if t.name == name))
+    for tensor in [t for t in graph.initializer if t.name in axes.keys() - read]:
+        graph.initializer.remove(tensor)
 
 
 def _strip(model: onnx.ModelProto) -> None:
