@@ -568,9 +568,10 @@ class Model:
     def exports(self) -> list[JsonObject]:
         """Return the exports of the model and their verification, newest last.
 
-        Each has the keys `to`, `precision`, `version` (of the bundle), `created`, `path`, `bytes`
-        and `proof` (None if the network of the bundle itself was written). They are recorded in the
-        run, or beside the version in the store; without either, the list is empty.
+        Each has the keys `to`, `precision`, `options` (names of the others that were given, such as
+        `with_app`), `version` (of the bundle), `created`, `path`, `bytes` and `proof` (None if the
+        network of the bundle itself was written). They are recorded in the run, or beside the
+        version in the store; without either, the list is empty.
 
         Raises:
             StoreError: If the store cannot be reached.

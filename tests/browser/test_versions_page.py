@@ -61,6 +61,7 @@ def test_a_proof_says_of_what_its_share_is(
 ) -> None:
     proof = {"label_agreement": 0.9996, "samples": 4, "runtime": "LiteRT 2.3"}
     export = {"to": "litert", "precision": "fp32", "bytes": 1, "proof": proof, "download": "/"}
+    export["options"] = ["with_app"]
 
     def exported(route) -> None:
         answer = route.fetch().json()
@@ -73,7 +74,7 @@ def test_a_proof_says_of_what_its_share_is(
         page.route("**/models/tiny", exported)
         page.goto(f"{handle.url}/versions")
         item = page.get_by_role("list", name="Exports").get_by_role("listitem")
-        expect(item).to_have_text(f"litert, fp32 (0.0 MB): {said}")
+        expect(item).to_have_text(f"litert, fp32, with app (0.0 MB): {said}")
 
 
 def test_an_administrator_promotes_and_rolls_back_by_keyboard(browser, tmp_path: Path) -> None:

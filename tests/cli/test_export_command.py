@@ -110,15 +110,21 @@ def test_a_run_keeps_what_was_exported_with_its_proof(
     said = "in some runtime 2 answers agree for 100.00 % of 7 validation pictures,"
     assert said in capsys.readouterr().err
     assert run([*line, "--fp16"]) == 0
+    assert run([*line[:-1], str(tmp_path / "app"), "--with-app"]) == 0
     exports = foveal.load(tiny_run).exports()
-    assert [(e["to"], e["precision"]) for e in exports] == [("proven", "fp32"), ("proven", "fp16")]
+    assert [(e["precision"], e["options"]) for e in exports] == [
+        ("fp32", []),
+        ("fp16", []),
+        ("fp32", ["with_app"]),
+    ]
     assert exports[0]["proof"]["ratio"] == 1.5
     assert exports[0]["path"] == str(out)
     assert foveal.load(tiny_run).info()["exports"] == exports
     assert "some runtime 2" in foveal.load(tiny_run)._repr_html_()
     capsys.readouterr()
     assert run(["export", "--list", str(tiny_run)]) == 0
-    assert capsys.readouterr().out.count("some runtime 2") == 2
+    listed = capsys.readouterr().out
+    assert (listed.count("some runtime 2"), listed.count("proven --with-app ")) == (3, 1)
     (tiny_run / "exports.json").write_text("[]")
     assert run(["export", "--list", str(tiny_run)]) == 2
     assert "exports.json is damaged" in capsys.readouterr().err

@@ -149,7 +149,7 @@ def exports_table(exports: Sequence[JsonObject]) -> str:
         ("format", "precision", "MB", "agreement", "pictures", "runtime", "path"),
         [
             (
-                export["to"],
+                _with_options(export),
                 export["precision"],
                 f"{export['bytes'] / 1e6:.1f}",
                 percent((export["proof"] or {}).get("label_agreement")),
@@ -160,6 +160,11 @@ def exports_table(exports: Sequence[JsonObject]) -> str:
             for export in exports
         ],
     )
+
+
+def _with_options(export: JsonObject) -> str:
+    flags = ("--" + name.replace("_", "-") for name in export["options"])
+    return " ".join((export["to"], *flags))
 
 
 def _record(exported: Exported) -> dict[str, object]:

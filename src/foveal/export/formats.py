@@ -155,7 +155,7 @@ def _check_options(to: str, chosen: Format, job: ExportJob) -> None:
             hint=f"use --to {' or '.join(takers)}" if takers else None,
         )
     for name in job.options.given:
-        if name != "precision" and name not in chosen.options:
+        if name not in chosen.options:
             option = "--" + name.replace("_", "-")
             takers = [other for other, entry in FORMATS.works() if name in entry.options]
             raise UsageError(

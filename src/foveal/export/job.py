@@ -37,10 +37,9 @@ class ExportOptions:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """Names of the options that are not at their defaults."""
-        default = ExportOptions()
-        names = (option.name for option in fields(self))
-        return tuple(name for name in names if getattr(self, name) != getattr(default, name))
+        """Names of the options that are given, apart from the precision."""
+        names = (option.name for option in fields(self) if option.name != "precision")
+        return tuple(name for name in names if getattr(self, name))
 
 
 def options_of(

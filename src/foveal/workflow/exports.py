@@ -161,7 +161,8 @@ def exports_of(kept_in: KeptIn | None) -> list[JsonObject]:
     if content is None:
         return []
     try:
-        exports: list[JsonObject] = json.loads(content)["exports"]
+        # Earlier versions of foveal did not record the options.
+        exports = [{"options": [], **export} for export in json.loads(content)["exports"]]
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{location} is damaged.", hint=f"rm {location}") from error
     return exports
@@ -182,8 +183,9 @@ def digest_of_files(path: Path) -> str:
 
 def _note(kept_in: KeptIn, bundle: Bundle, exported: Exported, options: ExportOptions) -> None:
     """Keep what was exported, and its proof."""
-    key = {"to": exported.to, "precision": options.precision}
-    kept = [e for e in exports_of(kept_in) if any(e.get(name) != key[name] for name in key)]
+    given = list(options.given)
+    key = {"to": exported.to, "precision": options.precision, "options": given}
+    kept = [entry for entry in exports_of(kept_in) if {**entry, **key} != entry]
     entry: JsonObject = {
         **key,
         "version": bundle.version,

@@ -36,7 +36,10 @@ def exported_run(tiny_bundle: Bundle, tmp_path: Path) -> Path:
     named = {"to": "web", "path": str(folder), "sha256": digest_of_files(folder)}
     other = {**first, "to": "coreml", "version": "0" * 12}
     gone = {**first, "to": "litert", "path": str(tmp_path / "gone.tflite")}
-    record["exports"] += [{**first, **named}, other, gone]
+    app = {**first, **named, "to": "onnx", "options": ["with_app"]}
+    # Earlier versions of foveal did not record the options.
+    del first["options"]
+    record["exports"] += [{**first, **named}, app, other, gone]
     (run / EXPORTS_NAME).write_text(json.dumps(record))
     return run
 
@@ -54,16 +57,18 @@ def test_an_administrator_downloads_what_was_exported(exported_run: Path, tmp_pa
         described = get("/models/tiny", reader).json()
         (version,) = described["versions"]
         # Neither that of another version nor the one that was deleted; and no paths.
-        assert [made["to"] for made in version["exports"]] == ["onnx", "web"]
+        assert [made["to"] for made in version["exports"]] == ["onnx", "web", "onnx"]
         assert str(tmp_path) not in json.dumps(described)
-        onnx, web = (made["download"] for made in version["exports"])
+        onnx, web, app = (made["download"] for made in version["exports"])
         assert get(onnx, reader).status_code == 403
         reply = get(onnx)
         assert reply.content == (tmp_path / "tiny.onnx").read_bytes()
         assert 'filename="tiny.onnx"' in reply.headers["content-disposition"]
         with zipfile.ZipFile(io.BytesIO(get(web).content)) as packed:
             assert packed.namelist() == ["app/index.html", "app/js/a.js"]
+        assert 'filename="app.zip"' in get(app).headers["content-disposition"]
         assert get("/admin/models/tiny/exports/coreml/fp32").status_code == 404
+        assert get("/admin/models/tiny/exports/onnx/fp32?option=gpu").status_code == 404
         (tmp_path / "tiny.onnx").write_bytes(b"other")
         changed = get(onnx)
         assert (changed.status_code, str(tmp_path) in changed.text) == (409, False)

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -28,32 +29,41 @@ logger = logging.getLogger(__name__)
 
 def described_exports(served: Served) -> list[JsonObject]:
     """Return what was exported from exactly this version of a model; without paths."""
-    name = quote(served.name, safe="")
+    path = f"/admin/models/{quote(served.name, safe='')}/exports"
     return [
         {
             "to": export["to"],
             "precision": export["precision"],
+            "options": export["options"],
             "created": export["created"],
             "bytes": export["bytes"],
             "proof": export["proof"],
-            "download": f"/admin/models/{name}/exports/{export['to']}/{export['precision']}",
+            "download": f"{path}/{export['to']}/{export['precision']}{_query(export['options'])}",
         }
         for export in _kept(served)
     ]
 
 
 async def download(request: Request) -> Response:
-    """Send an export, a folder as a zip: `GET /admin/models/{model}/exports/{to}/{precision}`."""
+    """Send an export, a folder as a zip: `GET /admin/models/{model}/exports/{to}/{precision}`.
+
+    With options, such as an app, each is a parameter `option` of the query.
+    """
     state: ServerState = request.app.state.foveal
     params = request.path_params
     name = state.models.request(params["model"]).name
     served = state.models[name]
-    wanted = (params["to"], params["precision"])
-    with admin_act(request, "download", model=name, to=wanted[0], precision=wanted[1]):
+    wanted = {
+        "to": params["to"],
+        "precision": params["precision"],
+        "options": request.query_params.getlist("option"),
+    }
+    with admin_act(request, "download", model=name, **wanted):
         for export in await asyncio.to_thread(_kept, served.loaded[served.current]):
-            if (export["to"], export["precision"]) == wanted:
+            if {**export, **wanted} == export:
                 return await asyncio.to_thread(_sent, export)
-        raise RequestError(404, f"{name!r} was not exported as {wanted[0]} in {wanted[1]}.")
+        asked = " ".join((wanted["to"], "in", wanted["precision"], *wanted["options"]))
+        raise RequestError(404, f"{name!r} was not exported as {asked}.")
 
 
 def _kept(served: Served) -> list[JsonObject]:
@@ -70,6 +80,10 @@ def _kept(served: Served) -> list[JsonObject]:
         for export in exports
         if export["version"] == bundle.version and Path(export["path"]).exists()
     ]
+
+
+def _query(options: Sequence[str]) -> str:
+    return "?" + urlencode([("option", option) for option in options]) if options else ""
 
 
 def _sent(export: JsonObject) -> Response:

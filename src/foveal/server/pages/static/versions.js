@@ -89,12 +89,13 @@ function exported(model, made) {
   const what = model.task === "segment" ? "the pixels of " : "";
   const said = proof ? `${percent(proof.label_agreement)} of ${what}${proof.samples} validation pictures answered identically in ${proof.runtime}` : "the network of this version, unchanged";
   const words = element("span");
-  words.append(element("strong", `${made.to}, ${made.precision}`), ` (${size}): ${said}`);
+  const name = [made.to, made.precision, ...made.options.map((option) => option.replaceAll("_", " "))].join(", ");
+  words.append(element("strong", name), ` (${size}): ${said}`);
   row.append(words);
   if (model.can_download) {
     const button = element("button", "Download", "button");
     button.type = "button";
-    button.setAttribute("aria-label", `Download ${made.to}, ${made.precision}`);
+    button.setAttribute("aria-label", `Download ${name}`);
     button.addEventListener("click", () => download(made, button));
     row.append(button);
   }
