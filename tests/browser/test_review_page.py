@@ -114,6 +114,24 @@ def test_undo_goes_back_an_act_at_a_time_and_says_so(opened: Opened) -> None:
     assert session.decisions == {}
 
 
+def test_undo_is_for_decisions_of_this_browser_also_after_a_reload(opened: Opened) -> None:
+    page, session = opened(6)
+    press(page, "k")
+    other = page.context.browser.new_context().new_page()
+    other.goto(session.url)
+    expect(other.locator(".tile.is-active .tile-label")).not_to_be_empty()
+    press(other, "q")
+    expect(other.locator("#said")).to_contain_text("Quarantined")
+    page.reload()
+    expect(page.locator(".tile.is-active .tile-label")).not_to_be_empty()
+    press(page, "u")
+    expect(page.locator("#said")).to_have_text("Undone: 1 picture.")
+    press(page, "u")
+    expect(page.locator("#said")).to_have_text("There is nothing to undo.")
+    assert [action for _, action in actions(session)] == ["quarantine"]
+    other.context.close()
+
+
 def test_many_are_selected_by_keys_and_by_clicks(opened: Opened) -> None:
     page, session = opened(9)
     selected = page.locator('.tile[aria-selected="true"]')

@@ -79,6 +79,24 @@ def test_two_sessions_see_each_others_decisions(tmp_path: Path) -> None:
     assert one.undo().samples == ("0.png",)
 
 
+def test_undo_leaves_the_decisions_of_others_alone(tmp_path: Path) -> None:
+    review = review_of(tmp_path)
+    review.decide(0, [0], "skip")
+    review.decide(0, [0, 1], "keep", by="anna")
+    review.decide(1, [0], "keep", by="bert")
+    review.decide(0, [1], "quarantine", by="bert")
+    # Of what anna decided, bert has since decided 2.png anew.
+    assert review.undo(by="anna").samples == ("0.png",)
+    assert actions(review) == {"0.png": "skip", "2.png": "quarantine", "4.png": "keep"}
+    assert review.undo(by="anna").samples == ("0.png",)
+    assert review.undo(by="anna").samples == ()
+    review = review_of(tmp_path)
+    assert review.undo(by="bert").samples == ("2.png",)
+    assert review.undo(by="anna").samples == ("2.png",)
+    assert review.undo(by="bert").samples == ("4.png",)
+    assert actions(review) == {}
+
+
 def test_a_log_that_is_moved_away_begins_a_new_session(tmp_path: Path) -> None:
     review = review_of(tmp_path)
     session = review.session

@@ -100,6 +100,14 @@ def test_another_tab_hears_of_what_changed(client: httpx.Client) -> None:
     assert "queues" in client.get("/state", params={"since": 0, "session": "old"}).json()
 
 
+def test_undo_takes_back_nothing_of_others(client: httpx.Client, session: ReviewSession) -> None:
+    decide(client, "keep", [[0, 1]], by="anna")
+    decide(client, "keep", [[1, 2]], by="bert")
+    body = {"session": client.get("/state").json()["session"], "by": "anna"}
+    assert [client.post("/undo", json=body).json()["acted"] for _ in range(2)] == [1, 0]
+    assert list(session.decisions) == ["dog/00001.png"]
+
+
 def test_the_next_undecided_is_found_going_round(client: httpx.Client) -> None:
     decide(client, "skip", [[3, 12]])
     assert client.get("/queues/0/next", params={"from": 5}).json() == {"next": 0}
@@ -117,6 +125,8 @@ def test_the_next_undecided_is_found_going_round(client: httpx.Client) -> None:
         ({"label": "cat"}, 400),
         ({"action": "relabel", "label": 7}, 400),
         ({"action": "relabel", "label": "../up"}, 422),
+        ({"by": ["anna"]}, 400),
+        ({"by": "a" * 65}, 400),
         ({"queue": 9}, 400),
         ({"queue": True}, 400),
         ({"ranges": [[0, 13]]}, 400),

@@ -31,6 +31,7 @@ class Decision:
         label: The new label or text; for `relabel` alone.
         finding: Id of the finding that the person was shown; None for no finding.
         at: When, in UTC, to the millisecond; decisions that were made together have the same.
+        by: Who decided, such as an identifier of a browser; None if that is unknown.
     """
 
     sample: str
@@ -38,6 +39,7 @@ class Decision:
     label: str | None
     finding: str | None
     at: datetime
+    by: str | None = None
 
     def to_json(self) -> JsonObject:
         """Return the fields as JSON values."""
@@ -47,6 +49,7 @@ class Decision:
             "label": self.label,
             "finding": self.finding,
             "at": self.at.isoformat(timespec="milliseconds"),
+            "by": self.by,
         }
 
     @classmethod
@@ -65,7 +68,9 @@ class Decision:
         at = datetime.fromisoformat(value["at"])
         if at.tzinfo is None:
             raise ValueError(f"at is {value['at']!r}, without a time zone")
-        return cls(value["sample"], action, label, value["finding"], at)
+        # Earlier versions of foveal did not write it.
+        by = value.get("by")
+        return cls(value["sample"], action, label, value["finding"], at, by)
 
 
 _FORMAT = Format(
@@ -110,8 +115,6 @@ class Standing:
 
     Attributes:
         decisions: Sample → the decision that holds, in the order of the first about each.
-        acts: Samples that were decided together, and that this was not undone for; the latest act
-            is the last.
         latest: The latest time of any line; None before the first.
         generation: Grows when the file was replaced, so that everything was read anew.
     """
@@ -125,11 +128,15 @@ class Standing:
     def _begin(self, identity: tuple[int, int] | None) -> None:
         self._identity, self._offset, self._lines = identity, 0, 0
         self._stacks: dict[str, list[Decision]] = {}
-        self._at: list[datetime] = []
         self.decisions: dict[str, Decision] = {}
-        self.acts: list[dict[str, None]] = []
         self.latest: datetime | None = None
         self.generation += 1
+
+    def last_act(self, by: str | None) -> list[str]:
+        """Return the samples that someone, or someone unknown, decided last and together."""
+        own = [each for each in self.decisions.values() if each.by in (by, None)]
+        latest = max((each.at for each in own), default=None)
+        return [each.sample for each in own if each.at == latest]
 
     def refresh(self) -> list[str]:
         """Read what was appended, and return the samples that it is about.
@@ -165,24 +172,10 @@ class Standing:
         stack = self._stacks.setdefault(sample, [])
         if decision.action != "undo":
             stack.append(decision)
-            if not self._at or self._at[-1] != decision.at:
-                self._at.append(decision.at)
-                self.acts.append({})
-            self.acts[-1][sample] = None
         elif stack:
             stack.pop()
-            self._forget(sample)
         if stack:
             self.decisions[sample] = stack[-1]
         else:
             self.decisions.pop(sample, None)
         return sample
-
-    def _forget(self, sample: str) -> None:
-        """Take a sample out of the latest act that it is in."""
-        for number in range(len(self.acts) - 1, -1, -1):
-            if sample in self.acts[number]:
-                del self.acts[number][sample]
-                if not self.acts[number]:
-                    del self.acts[number], self._at[number]
-                return

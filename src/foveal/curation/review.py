@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -174,7 +174,13 @@ class Review:
         return None
 
     def decide(
-        self, queue: int, positions: Iterable[int], action: Action, label: str | None = None
+        self,
+        queue: int,
+        positions: Iterable[int],
+        action: Action,
+        label: str | None = None,
+        *,
+        by: str | None = None,
     ) -> Act:
         """Store a decision about suspects of a queue.
 
@@ -183,6 +189,7 @@ class Review:
             positions: Positions of the suspects in the queue.
             action: The action; must not be `undo`.
             label: For `relabel`: the new label or text; None takes the suggestion for each.
+            by: Who decides; None if that is unknown.
 
         Raises:
             UsageError: If the label is invalid.
@@ -200,7 +207,7 @@ class Review:
                 self._decision(shown.suspects[i], action, label, shown.finding.id, at)
                 for i in positions
             ]
-            decided = [decision for decision in made if decision is not None]
+            decided = [replace(decision, by=by) for decision in made if decision is not None]
             if decided:
                 self._decisions.append(*decided)
                 self.refresh()
@@ -219,16 +226,21 @@ class Review:
             return Decision(suspect.sample, "keep", None, finding, at)
         return Decision(suspect.sample, "relabel", wanted, finding, at)
 
-    def undo(self, samples: Sequence[str] | None = None) -> Act:
-        """Undo the last decision about each of some samples, or else the last action."""
+    def undo(self, samples: Sequence[str] | None = None, *, by: str | None = None) -> Act:
+        """Undo the last decision about each of some samples, or else the last action.
+
+        Args:
+            samples: Ids of the samples; None undoes the last action.
+            by: Who undoes it. Actions of others are left alone; those of someone unknown are not.
+        """
         with self._lock:
             self.refresh()
             if samples is None:
-                samples = tuple(self._standing.acts[-1]) if self._standing.acts else ()
+                samples = self._standing.last_act(by)
             decided = [sample for sample in samples if sample in self._standing.decisions]
             at = self._now()
             if decided:
-                self._decisions.append(*(Decision(s, "undo", None, None, at) for s in decided))
+                self._decisions.append(*(Decision(s, "undo", None, None, at, by) for s in decided))
                 self.refresh()
             return Act(tuple(decided))
 

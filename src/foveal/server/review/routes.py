@@ -27,6 +27,7 @@ from foveal.types import JsonObject
 
 # Rows of a window of the grid, with some to spare.
 _MOST_SUSPECTS = 500
+_LONGEST_BY = 64
 _FORMS = ("thumbnail", "large", "evidence")
 
 
@@ -89,20 +90,20 @@ async def decide(request: Request) -> Response:
     action, label = _action(body), body.get("label")
     if label is not None and (not isinstance(label, str) or action != "relabel"):
         raise RequestError(400, 'Invalid "label". Expected text, with the action relabel.')
-    review = _state(request).review
+    review, by = _state(request).review, _by(body)
     number, positions = _asked(request, body)
-    act = await _acting(lambda: review.decide(number, positions, action, label))
+    act = await _acting(lambda: review.decide(number, positions, action, label, by=by))
     return _acted(request, body, act)
 
 
 async def undo(request: Request) -> Response:
-    """Take back the last act, or the decisions about some suspects: `POST /undo`."""
+    """Take back the last act of a person, or the decisions about some suspects: `POST /undo`."""
     body = await _body(request)
-    review, samples = _state(request).review, None
+    review, by, samples = _state(request).review, _by(body), None
     if "ranges" in body:
         number, positions = _asked(request, body)
         samples = [review.queues[number].suspects[i].sample for i in positions]
-    return _acted(request, body, await _acting(lambda: review.undo(samples)))
+    return _acted(request, body, await _acting(lambda: review.undo(samples, by=by)))
 
 
 async def picture(request: Request) -> Response:
@@ -216,6 +217,14 @@ def _action(body: dict[str, Any]) -> Action:
     if action not in get_args(Action) or action == "undo":
         raise RequestError(400, 'Invalid "action". Expected keep, relabel, quarantine or skip.')
     return action
+
+
+def _by(body: dict[str, Any]) -> str | None:
+    """Return who decides, as the page says: the other pages of the same browser say the same."""
+    by = body.get("by")
+    if by is not None and (not isinstance(by, str) or not 0 < len(by) <= _LONGEST_BY):
+        raise RequestError(400, f'Invalid "by". Expected 1 to {_LONGEST_BY} characters.')
+    return by
 
 
 async def _acting(act: Callable[[], Act]) -> Act:

@@ -2,6 +2,7 @@
 
 const PAGE = 100;
 const MOST_PAGES = 60;
+const REVIEWER_STORED = "foveal-review-by";
 
 export function element(tag, text = "", className = "") {
   const made = document.createElement(tag);
@@ -19,6 +20,18 @@ export async function ask(address, body) {
   if (response.status === 409) location.reload();
   if (!response.ok) throw new Error(answer.error ?? `status ${response.status}`);
   return answer;
+}
+
+// An identifier of this browser: what others decided is not undone here.
+function reviewer() {
+  const made = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  try {
+    if (!localStorage.getItem(REVIEWER_STORED)) localStorage.setItem(REVIEWER_STORED, made);
+    return localStorage.getItem(REVIEWER_STORED);
+  } catch {
+    // A page in a frame may have no storage: until it is loaded again.
+    return made;
+  }
 }
 
 // Positions as [[first, end], ...].
@@ -39,6 +52,7 @@ export class Suspects {
     this.pages = new Map();
     this.asked = new Set();
     this.queue = 0;
+    this.by = reviewer();
     // One request that may change something after another, so that an answer never undoes a later one.
     this.turn = Promise.resolve();
   }
@@ -128,7 +142,7 @@ export class Suspects {
 
   async post(address, body) {
     try {
-      const delta = await ask(address, { session: this.session, version: this.version, ...body });
+      const delta = await ask(address, { session: this.session, version: this.version, by: this.by, ...body });
       this.take(delta);
       return delta;
     } catch (error) {
