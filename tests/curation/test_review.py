@@ -121,10 +121,20 @@ def test_the_label_that_a_sample_has_is_kept(tmp_path: Path) -> None:
     assert actions(review) == {"0.png": "keep", "2.png": "cat"}
 
 
-@pytest.mark.parametrize("label", ["", " ", "a/b", "..", ".hidden", "a\\b", "a\nb", "a" * 1001])
+@pytest.mark.parametrize(
+    "label", ["", " ", "a/b", "..", ".hidden", "a\\b", "a\nb", "a" * 256, "ä" * 128, "a" * 1001]
+)
 def test_a_label_that_could_be_no_class_is_refused(tmp_path: Path, label: str) -> None:
     with pytest.raises(UsageError):
         review_of(tmp_path).decide(0, [0], "relabel", label)
+
+
+def test_a_class_may_be_as_long_as_the_name_of_a_folder(tmp_path: Path) -> None:
+    review = review_of(tmp_path)
+    review.decide(0, [0], "relabel", "a" * 255)
+    assert actions(review) == {"0.png": "a" * 255}
+    with pytest.raises(UsageError, match=r"^Invalid class .a{39}….\. Expected .* 255 bytes"):
+        review.decide(0, [0], "relabel", "a" * 256)
 
 
 def test_texts_may_hold_anything_of_one_line_and_masks_have_no_label(tmp_path: Path) -> None:

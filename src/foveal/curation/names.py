@@ -9,8 +9,8 @@ from typing import final
 
 from foveal.data.names import is_hidden, is_picture_name
 
-# Of file systems in use.
-_LONGEST = 255
+LONGEST_NAME = 255
+"""Longest name of a file or folder, in bytes, in the file systems in use."""
 
 
 @final
@@ -91,5 +91,5 @@ class Names:
 
 def is_folder_name(text: str) -> bool:
     """Return whether a folder can be called so, and readers do not pass it over."""
-    fits = 0 < len(os.fsencode(text)) <= _LONGEST
+    fits = 0 < len(os.fsencode(text)) <= LONGEST_NAME
     return fits and "/" not in text and "\0" not in text and not is_hidden(text)

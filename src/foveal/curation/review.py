@@ -14,9 +14,11 @@ from typing import final
 
 from foveal.checks.report import CheckReport
 from foveal.curation.decisions import Action, Decision, Decisions, Standing
+from foveal.curation.names import LONGEST_NAME, is_folder_name
 from foveal.curation.queues import Queue, best_copies
 from foveal.data.source import Sample, Source, TargetKind
 from foveal.errors import UsageError
+from foveal.render.svg import shortened
 from foveal.types import BACKGROUND, Finding, Suspect
 
 _LONGEST_LABEL = 1000
@@ -258,9 +260,11 @@ class Review:
         if self.target == "text":
             return text
         for name in text.split("|") if self.takes_several else [text]:
-            # The name of a folder, wherever the classes are folders.
-            if name not in self.labels and (not name or name[0] == "." or set(name) & set("/\\|")):
+            # Wherever the classes are folders, `foveal clean` makes one of this name.
+            fits = is_folder_name(name) and not set(name) & set("\\|")
+            if name not in self.labels and not fits:
                 raise UsageError(
-                    f"Invalid class {name!r}. Expected a name without / \\ | and no dot in front."
+                    f"Invalid class {shortened(name, 40)!r}. Expected a name that a folder can "
+                    f"have: at most {LONGEST_NAME} bytes, without / \\ | and no dot in front."
                 )
         return text
