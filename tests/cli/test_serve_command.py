@@ -33,6 +33,21 @@ def test_serve_says_where_it_answers_and_ends_cleanly(tiny_bundle: Bundle) -> No
     assert b"Traceback" not in errors
 
 
+def test_where_grpc_answers_is_said_too(tiny_bundle: Bundle) -> None:
+    grpc = pytest.importorskip("grpc", reason="grpcio, of the extra grpc, is not installed")
+    command = [sys.executable, "-m", "foveal", "serve", str(tiny_bundle.path), "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--workers", "1", "--grpc-port", "0", "--json"], stdout=subprocess.PIPE
+    ) as server:
+        assert server.stdout is not None
+        said = json.loads(server.stdout.readline())
+        with grpc.insecure_channel(said["grpc"]) as channel:
+            live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
+            assert live(b"", wait_for_ready=True) == b"\x08\x01"  # Field 1, live: true.
+        server.send_signal(signal.SIGINT)
+        server.communicate()
+
+
 def test_limits_are_checked_before_the_server_starts(
     tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,7 @@ from foveal.cli.options import (
 from foveal.cli.output import note, write, write_json
 from foveal.errors import UsageError
 from foveal.machine import available_cores
+from foveal.server.http.listen import free_port, reachable_host
 from foveal.server.options import ServerOptions
 from foveal.urls import is_url
 from foveal.workflow.locate import in_store, is_store
@@ -108,6 +109,10 @@ def serve(
         raise UsageError("No model was given to serve.", hint="foveal serve MODEL, or --store DIR")
     # What is wrong with what is named is said before a model is read, and before a worker starts.
     checked = ServerOptions(**given)
+    if checked.grpc_port == 0:
+        # Chosen here, because it has to be printed: only the HTTP server tells which one it took.
+        given["grpc_port"] = free_port(checked.host)
+        checked = ServerOptions(**given)
     about = [_about(model, store) for model in models or ()]
 
     foveal.serve(
@@ -138,10 +143,13 @@ def _announce(
     """Say where the server answers, and what whoever opens it there should know."""
     if as_json:
         first = about[0] if about else {}
-        write_json({"schema_version": 1, "url": url, **first, "models": about})
+        rpc = {"grpc": _rpc_address(options)} if options.grpc_port is not None else {}
+        write_json({"schema_version": 1, "url": url, **rpc, **first, "models": about})
     else:
         write(url)
         note(f"{_how_to_ask(url)}; stop the server with Ctrl-C", quiet=quiet)
+        if options.grpc_port is not None:
+            note(f"gRPC: {_rpc_address(options)}", quiet=quiet)
         if options.app:
             _announce_app(url, options, quiet=quiet)
         if options.collect is not None:
@@ -164,6 +172,11 @@ def _how_to_ask(url: str) -> str:
     if path == url:
         return "open it in a browser"
     return f"ask it: curl --unix-socket {path} http://localhost/models"
+
+
+def _rpc_address(options: ServerOptions) -> str:
+    """Return the target of a gRPC client on this machine."""
+    return f"{reachable_host(options.host)}:{options.grpc_port}"
 
 
 def _announce_app(url: str, options: ServerOptions, *, quiet: bool) -> None:

@@ -7,7 +7,6 @@ place is said in docs/scale/cluster.md.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os
@@ -33,6 +32,7 @@ from foveal.jobs.target import Target
 from foveal.machine import share_cores
 from foveal.predict import Predictor
 from foveal.server.app import create_app
+from foveal.server.http.listen import free_port, reachable_host
 from foveal.server.models.offer import Wanted, make_offer
 from foveal.server.options import ServerOptions
 from foveal.server.telemetry.counters import share_values
@@ -122,7 +122,7 @@ def serve_on(
         serve: Any = import_extra("ray.serve", "ray", "Serving on a cluster needs Ray Serve")
         # Ray Serve tells of each of its steps.
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
-        port = options.port or _free_port(options.host)
+        port = options.port or free_port(options.host)
         local = target.address == "local"
         serve.start(
             proxy_location="HeadOnly" if local else "EveryNode",
@@ -132,10 +132,10 @@ def serve_on(
         deployment = _deployment(serve, work, replicas)
         try:
             _deploy(ray, serve, deployment)
-            _check_listening(_shown(options.host), port)
+            _check_listening(reachable_host(options.host), port)
             if on_ready is not None:
                 scheme = "http" if options.tls_cert is None else "https"
-                on_ready(f"{scheme}://{_shown(options.host)}:{port}")
+                on_ready(f"{scheme}://{reachable_host(options.host)}:{port}")
             while True:
                 number = asked.wait()
                 if number != _HANGUP:
@@ -350,14 +350,3 @@ def _absolute(store: str | None) -> str | None:
     if store is None or "://" in store:
         return store
     return str(Path(store).expanduser().absolute())
-
-
-def _shown(host: str) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"[{host}]" if ":" in host else host
-
-
-def _free_port(host: str) -> int:
-    with contextlib.closing(socket.create_server((host, 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port

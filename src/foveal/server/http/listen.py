@@ -54,6 +54,13 @@ def listen(options: ServerOptions, count: int = 1) -> list[socket.socket]:
         ) from error
 
 
+def free_port(host: str) -> int:
+    """Return a port that is free now, for what cannot tell which one it chose."""
+    with contextlib.closing(socket.create_server((host, 0), family=_family(host))) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
 def url_of(options: ServerOptions, listener: socket.socket) -> str:
     """Return the address at which a person on this machine reaches the listener."""
     name = listener.getsockname()
@@ -61,11 +68,16 @@ def url_of(options: ServerOptions, listener: socket.socket) -> str:
         return f"unix:{name}"
     address, port = name[:2]
     host = options.host if options.port in (0, port) else address
+    scheme = "http" if options.tls_cert is None else "https"
+    return f"{scheme}://{reachable_host(host)}:{port}"
+
+
+def reachable_host(host: str) -> str:
+    """Return the host of an address on this machine, with brackets for IPv6."""
     # What is bound everywhere is reached from here through the loopback.
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
     shown = everywhere.get(host, host)
-    scheme = "http" if options.tls_cert is None else "https"
-    return f"{scheme}://[{shown}]:{port}" if ":" in shown else f"{scheme}://{shown}:{port}"
+    return f"[{shown}]" if ":" in shown else shown
 
 
 def _check_grpc(options: ServerOptions) -> None:
@@ -97,8 +109,12 @@ def _handed_over() -> socket.socket | None:
 def _open(host: str, port: int, *, reuse_port: bool) -> socket.socket:
     if host.startswith("unix:"):
         return _open_unix(Path(host.removeprefix("unix:")))
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family = _family(host)
     return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _open_unix(path: Path) -> socket.socket:
