@@ -40,6 +40,11 @@ def _open_inference_routes() -> Iterator[Route]:
         yield Route(f"{path}/infer", oip.infer, methods=["POST"], name="oip_infer")
 
 
+def _torchserve_routes() -> Iterator[Route]:
+    for path in ("/predictions/{model}", "/predictions/{model}/{version}"):
+        yield Route(path, torchserve.predictions, methods=["POST", "PUT"], name="torchserve")
+
+
 _ROUTES = [
     Route("/predict/{model}", routes.predict, methods=["POST"], name="predict"),
     # TF Serving's addresses ignore case.
@@ -47,13 +52,7 @@ _ROUTES = [
     Route("/V1/{rest:path}", tfserving.dispatch, methods=_ALL_METHODS, name="tf_serving"),
     *_open_inference_routes(),
     Route("/ping", torchserve.ping, methods=["GET"], name="ping"),
-    Route("/predictions/{model}", torchserve.predictions, methods=["POST"], name="torchserve"),
-    Route(
-        "/predictions/{model}/{version}",
-        torchserve.predictions,
-        methods=["POST"],
-        name="torchserve",
-    ),
+    *_torchserve_routes(),
     Route("/models", routes.models, methods=["GET"], name="models"),
     Route("/healthz", routes.healthz, methods=["GET"], name="healthz"),
     Route("/readyz", routes.readyz, methods=["GET"], name="readyz"),

@@ -139,7 +139,7 @@ class Gate:
                 notes.caller = caller
                 await self._app(scope, exchange.receive, exchange.send)
         except RequestError as error:
-            response = error_response(error.status, error.message, error.headers)
+            response = _refusal(scope, error.status, error.message, error.headers)
             await response(scope, exchange.receive, exchange.send)
         except ClientGoneError:
             logger.info("client disconnected, request %s", notes.request_id)
@@ -277,36 +277,43 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         return await on_unexpected(request, error)
     if error.status_code == 405:
         headers = dict(error.headers or {})
-        allowed = headers.get("Allow", "another method")
-        return error_response(405, f"{request.method} is not allowed here. Use {allowed}.", headers)
+        # The router has them in a set, whose order differs from process to process.
+        allowed = ", ".join(sorted(headers.get("Allow", "another method").split(", ")))
+        message = f"{request.method} is not allowed here. Use {allowed}."
+        return _refusal(request.scope, 405, message, headers)
     if error.status_code == 404:
-        return error_response(404, "Not found. See /docs for the routes.")
-    return error_response(error.status_code, error.detail)
+        return _refusal(request.scope, 404, "Not found. See /docs for the routes.")
+    return _refusal(request.scope, error.status_code, error.detail)
 
 
-async def on_request_error(_: Request, error: Exception) -> Response:
+async def on_request_error(request: Request, error: Exception) -> Response:
     """Answer a request that is at fault."""
     if isinstance(error, RequestError):
-        return error_response(error.status, error.message, error.headers)
+        return _refusal(request.scope, error.status, error.message, error.headers)
     raise error
 
 
-async def on_foveal_error(_: Request, error: Exception) -> Response:
+async def on_foveal_error(request: Request, error: Exception) -> Response:
     """Answer an error that the library raised on purpose."""
     if isinstance(error, FovealError):
-        return error_response(*status_of(error))
+        return _refusal(request.scope, *status_of(error))
     raise error
 
 
-async def on_memory(_: Request, error: Exception) -> Response:
+async def on_memory(request: Request, error: Exception) -> Response:
     """Answer an out-of-memory error, which is not a client error."""
     logger.error("not enough memory for a request: %s", error)
-    return error_response(
-        503, "There is currently not enough memory for this request.", {"Retry-After": "1"}
-    )
+    message = "There is currently not enough memory for this request."
+    return _refusal(request.scope, 503, message, {"Retry-After": "1"})
 
 
-async def on_unexpected(_: Request, error: Exception) -> Response:
+async def on_unexpected(request: Request, error: Exception) -> Response:
     """Answer an internal error without details, which are in the server log."""
     logger.error("a request failed unexpectedly", exc_info=error)
-    return error_response(500, INTERNAL_ERROR)
+    return _refusal(request.scope, 500, INTERNAL_ERROR)
+
+
+def _refusal(
+    scope: Scope, status: int, message: str, headers: dict[str, str] | None = None
+) -> Response:
+    return error_response(status, message, headers, path=scope["path"])

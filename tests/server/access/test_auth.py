@@ -107,6 +107,20 @@ def test_without_a_valid_key_nothing_is_answered(
     assert "set-cookie" not in answer.headers
 
 
+def test_clients_of_torchserve_are_refused_in_the_form_of_its_errors(
+    visitor: httpx.Client, dark_png: bytes
+) -> None:
+    answer = visitor.put("/predictions/tiny", content=dark_png)
+    message = "This server requires a key: Authorization: Bearer KEY."
+    assert answer.status_code == 401
+    assert answer.json() == {
+        "code": 401,
+        "type": "InvalidKeyException",
+        "message": message,
+        "error": message,
+    }
+
+
 def test_a_key_in_the_address_is_none(
     visitor: httpx.Client, keys: dict[str, str], dark_png: bytes
 ) -> None:

@@ -82,6 +82,12 @@ def test_the_server_and_its_models_are_described(rpc: Call) -> None:
     assert [(m.name, m.state) for m in rpc("RepositoryIndex").models] == [("tiny", "READY")]
 
 
+@pytest.mark.parametrize("fields", [{"name": "half"}, {"name": "tiny", "version": "7"}])
+def test_a_model_that_is_not_there_is_not_ready(rpc: Call, fields: dict[str, str]) -> None:
+    # As Triton answers: its clients ask until a model that is still to come is ready.
+    assert not rpc("ModelReady", **fields).ready
+
+
 def test_contents_are_answered_with_contents(
     rpc: Call, dark_png: bytes, bright_jpeg: bytes
 ) -> None:

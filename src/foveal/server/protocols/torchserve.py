@@ -9,23 +9,11 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from foveal.errors import FovealError
 from foveal.server.protocols.routes import answer_picture
 from foveal.server.request.json_body import shown_text
 from foveal.server.request.limits import RequestError
-from foveal.server.request.responses import json_response, status_of
+from foveal.server.request.responses import json_response
 from foveal.server.state import ServerState
-
-# Its clients look at `type` where they tell errors apart.
-_TYPES = {
-    400: "BadRequestException",
-    404: "ModelNotFoundException",
-    405: "MethodNotAllowedException",
-    408: "RequestTimeoutException",
-    413: "TooLargeFrameException",
-    503: "ServiceUnavailableException",
-    504: "InternalServerException",
-}
 
 
 async def ping(request: Request) -> Response:
@@ -37,16 +25,11 @@ async def ping(request: Request) -> Response:
 
 
 async def predictions(request: Request) -> Response:
-    """Answer one picture: `POST /predictions/{model}[/{version}]`."""
+    """Answer one picture: `POST /predictions/{model}[/{version}]`, or PUT as `curl -T` sends it."""
     state: ServerState = request.app.state.foveal
-    try:
-        version = _number(request.path_params.get("version"))
-        served = state.models.request(request.path_params["model"], version)
-        return await answer_picture(request, served)
-    except RequestError as error:
-        return _error(error.status, error.message, error.headers)
-    except FovealError as error:
-        return _error(*status_of(error))
+    version = _number(request.path_params.get("version"))
+    served = state.models.request(request.path_params["model"], version)
+    return await answer_picture(request, served)
 
 
 def _number(version: str | None) -> int | None:
@@ -57,9 +40,3 @@ def _number(version: str | None) -> int | None:
     if not (number.isascii() and number.isdigit() and len(number) <= 18):
         raise RequestError(404, f"There is no version {shown_text(version)!r} here.")
     return int(number)
-
-
-def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    kind = _TYPES.get(status, "BadRequestException" if status < 500 else "InternalServerException")
-    said = {"code": status, "type": kind, "message": message, "error": message}
-    return json_response(said, status, headers)

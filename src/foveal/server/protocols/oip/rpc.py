@@ -197,7 +197,13 @@ def _answers(state: ServerState) -> Mapping[str, Answer]:
         return {"ready": state.ready}
 
     async def model_ready(request: Message, *_: Any) -> Mapping[str, Any]:
-        served = routes.find(state, request.name, request.version, answers=False)
+        try:
+            served = routes.find(state, request.name, request.version, answers=False)
+        except RequestError as error:
+            if error.status != 404:
+                raise
+            # As Triton answers: its clients ask until a model that is still to come is ready.
+            return {"ready": False}
         return {"ready": served.is_ready and not state.draining}
 
     async def metadata(_: Message, *__: Any) -> Mapping[str, Any]:
