@@ -75,12 +75,30 @@ def test_copies_are_counted_and_those_under_two_labels_are_warned_of() -> None:
     found = check(looked_at)
     assert (found["images.near_duplicate"].severity, found["images.near_duplicate"].count) == (
         "info",
-        2,
+        4,
     )
+    assert ": 4 pictures in 2 sets." in found["images.near_duplicate"].message
     assert found["images.two_labels"].severity == "warning"
-    assert found["images.two_labels"].count == 1
+    assert found["images.two_labels"].count == 2
     assert found["images.two_labels"].samples == ("2.png", "4.png")
     assert "2.png and 4.png look the same" in found["images.two_labels"].message
+
+
+def test_a_finding_counts_the_pictures_that_are_reviewed() -> None:
+    looked_at = facts([*"aabbab", "", ""], sides=[0, 1, 0, 0, 1, 1, 0, 1])
+    for copy, original in ((1, 0), (3, 2), (4, 2)):
+        looked_at.scan.digest[copy] = looked_at.scan.digest[original]
+    looked_at.scan.spread[5] = 0
+    counts = {
+        id: (finding.count, len({suspect.sample for suspect in finding.suspects}))
+        for id, finding in check(looked_at).items()
+        if finding.suspects
+    }
+    assert counts == {
+        "images.near_duplicate": (5, 5),
+        "images.two_labels": (3, 3),
+        "images.blank": (1, 1),
+    }
 
 
 def test_the_same_picture_in_two_folders_is_found(tmp_path: Path) -> None:

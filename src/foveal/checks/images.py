@@ -68,7 +68,7 @@ def near_duplicate(given: CheckInput) -> Iterator[Finding]:
     sets = [positions for positions in _sets_of_copies(given) if len(positions) > 1]
     if not sets:
         return
-    copies = sum(len(positions) - 1 for positions in sets)
+    members = [given.samples[i].id for positions in sets for i in positions]
     method = (
         f"Equal files; perceptual hashes that differ in at most {given.near_distance} of 64 bits "
         f"and thumbnails in at most {MAX_DIFFERENCE}{_LAID_OVER if given.near_distance else ''}."
@@ -76,26 +76,25 @@ def near_duplicate(given: CheckInput) -> Iterator[Finding]:
     yield finding(
         "images.near_duplicate",
         "info",
-        f"Duplicates or near-duplicates of another picture: {copies:,}. "
-        "They stay on one side of the split.",
-        [given.samples[i].id for positions in sets for i in positions],
-        count=copies,
+        f"Duplicates or near-duplicates: {len(members):,} pictures in {plural(len(sets), 'set')}. "
+        "Each set stays on one side of the split.",
+        members,
         method=method,
         suspects=copies_suspected(given.samples, given.scan, sets),
     )
     torn = [positions for positions in sets if len({given.samples[i].raw for i in positions}) > 1]
     if torn:
+        contrary = [given.samples[i].id for positions in torn for i in positions]
         first = torn[0]
         other = next(i for i in first if given.samples[i].raw != given.samples[first[0]].raw)
         nothing_else = given.target == "labels" and _all_contradict(given)
         yield finding(
             "images.two_labels",
             "error" if nothing_else else "warning",
-            f"{'Every picture is' if nothing_else else plural(len(torn), 'picture')} under "
-            f"different labels: for example {given.samples[first[0]].id} and "
+            f"{'Every picture has' if nothing_else else f'{len(contrary):,} pictures have'} a copy "
+            f"under another label: for example {given.samples[first[0]].id} and "
             f"{given.samples[other].id} look the same.",
-            [given.samples[i].id for positions in torn for i in positions],
-            count=len(torn),
+            contrary,
             hint="keep each under the right label only: foveal review DATA",
             method=method,
             suspects=copies_suspected(given.samples, given.scan, torn),
