@@ -119,6 +119,19 @@ def open_synth(location: str) -> SynthSource:
     return make_source(kind, seed=seed, count=count, first=first, location=location)
 
 
+def with_count(location: str, count: int) -> str:
+    """Return a location with a number of pictures; one that states its own stays as it is.
+
+    Raises:
+        UsageError: If the kind or an option is unknown, or a value is invalid.
+    """
+    _parse(location)
+    query = location.partition("?")[2]
+    if "count" in dict(parse_qsl(query)):
+        return location
+    return f"{location.rstrip('?')}{'&' if query else '?'}count={count}"
+
+
 def _parse(location: str) -> tuple[Kind, int, int, int]:
     """Return the kind, the seed, the count and the first index."""
     name, _, query = location.removeprefix(PREFIX).partition("?")

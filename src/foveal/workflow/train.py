@@ -17,6 +17,7 @@ from foveal.data.locate import location_of
 from foveal.data.source import Source
 from foveal.errors import DataError, RecipeError, UsageError
 from foveal.recipe import Recipe
+from foveal.synth import is_synth
 from foveal.tasks import get_training
 from foveal.train.checkpoint import CheckpointStore
 from foveal.train.distributed import Group
@@ -26,6 +27,7 @@ from foveal.types import JsonObject
 from foveal.workflow.advice import advice
 from foveal.workflow.begun import begun_before, check_key
 from foveal.workflow.broadcast import Broadcast
+from foveal.workflow.drawn import DRAWN_SHARE, fit_drawn
 from foveal.workflow.ending import ending
 from foveal.workflow.environment import describe_environment
 from foveal.workflow.fitting import Fit, learnt
@@ -88,6 +90,7 @@ def run_training(
     if resume_key is not None:
         check_key(resume_key)
     start = None if start_from is None else Start.find(start_from)
+    given, location = location, fit_drawn(location, recipe)
     source, resolved = resolve_recipe(location, recipe, start)
     check_folds(resolved, start, launch, ships_interrupted=finish_on_interrupt)
     if resume_key is not None and (
@@ -97,7 +100,8 @@ def run_training(
             begun,
             progress=progress,
             finish_on_interrupt=finish_on_interrupt,
-            data=location,
+            # Pictures that are drawn are never elsewhere, and their number may be measured anew.
+            data=None if is_synth(location) else location,
             launch=launch,
         )
     check_network(source, resolved, is_warm=start is not None)
@@ -118,6 +122,12 @@ def run_training(
         if start is not None:
             start.keep_in(run)
         logger.info("to watch it on a live page: foveal watch %s", run.place)
+        if location != given:
+            logger.info(
+                "drawing as many pictures as fit into %.0f %% of the budget: %s",
+                100 * DRAWN_SHARE,
+                location,
+            )
         chosen = resolved.flat()
         for key, why in resolved.reasons.items():
             logger.info("%s = %s: %s", key, _yaml(chosen.get(key)), why)
