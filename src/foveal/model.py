@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PILImage
 
 from foveal.console import NoProgress, Progress, ended
 from foveal.errors import BundleError, UsageError, unpacked
@@ -189,11 +191,11 @@ class Model:
         verbose: bool = ...,
         progress: Progress | None = ...,
     ) -> Iterator[Answer]: ...
-    # Whether a path is one picture or a folder is seen when it is opened.
+    # A path may be a picture or a folder, and an array a picture or a batch: no type can say.
     @overload
-    def predict(  # type: ignore[overload-overlap]  # bytes and arrays are iterable, too
+    def predict(
         self,
-        pictures: PictureLike,
+        pictures: str | PathLike[str] | NDArray[Any],
         *,
         stream: Literal[False] = ...,
         batch_size: int = ...,
@@ -201,7 +203,19 @@ class Model:
         maps: bool = ...,
         verbose: bool = ...,
         progress: Progress | None = ...,
-    ) -> Answer | Any: ...
+    ) -> Any: ...
+    @overload
+    def predict(
+        self,
+        pictures: bytes | bytearray | memoryview | PILImage.Image | BinaryIO,
+        *,
+        stream: Literal[False] = ...,
+        batch_size: int = ...,
+        out: str | Path | None = ...,
+        maps: bool = ...,
+        verbose: bool = ...,
+        progress: Progress | None = ...,
+    ) -> Answer: ...
     @overload
     def predict(
         self,
