@@ -40,14 +40,25 @@ def test_ray_alone_is_a_cluster_on_this_machine() -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("moon", "use --on ray:local"),
+        ("moon", None),
+        ("", None),
+        ("locall", "use --on local"),
+        ("slrum", "use --on slurm"),
+        ("slurm:long", "use --on slurm"),
+        ("skyy", "use --on sky"),
+        ("K8S", "use --on k8s"),
+        ("ray:locl", "use --on ray:local"),
+        ("ray:atuo", "use --on ray:auto"),
+        ("ray:/head:10001", "use --on ray://head:10001"),
+        ("ray:head", "use --on ray://head"),
+        ("rya://head", "use --on ray://head"),
         ("ray://", "use --on ray://head.example:10001"),
         ("ray://head:1;rm -rf /", "use --on ray://head.example:10001"),
         ("vertex:my-project", "use --on vertex:my-project/europe-west4"),
         ("vertex:my-project/europe", "use --on vertex:my-project/europe-west4"),
     ],
 )
-def test_anything_else_is_refused_with_what_was_meant(text: str, hint: str) -> None:
+def test_anything_else_is_refused_with_what_was_meant(text: str, hint: str | None) -> None:
     with pytest.raises(UsageError, match="Invalid target") as caught:
         Target.parse(text)
     assert caught.value.hint == hint

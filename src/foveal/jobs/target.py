@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final, get_args
 
-from foveal.errors import UsageError
+from foveal.errors import UsageError, nearest
 
 Kind = Literal["local", "ray", "vertex", "k8s", "slurm", "sky"]
 
@@ -67,7 +67,7 @@ class Target:
         raise UsageError(
             f"Invalid target {text!r}. Expected {', '.join((*cls.FORMS, *cls.FILES[:-1]))} or "
             f"{cls.FILES[-1]}.",
-            hint=f"use --on {_meant(text)}",
+            hint=f"use --on {meant}" if (meant := _meant(text)) else None,
         )
 
     @property
@@ -97,7 +97,16 @@ def _kind(text: str) -> Kind:
     raise ValueError(text)
 
 
-def _meant(text: str) -> str:
-    if text.startswith("vertex"):
+def _meant(text: str) -> str | None:
+    """Return the valid target that is nearest to a wrong one; None if none is near."""
+    text = text.lower()
+    whole = nearest(text, ("local", "ray:local", "ray:auto", *Target.FILES))
+    kind, _, rest = text.partition(":")
+    if whole is not None or (near := nearest(kind, get_args(Kind))) is None:
+        return whole
+    if near == "vertex":
         return "vertex:my-project/europe-west4"
-    return "ray://head.example:10001" if text.startswith("ray:/") else "ray:local"
+    if near != "ray":
+        return near
+    host = rest.strip("/")
+    return f"ray://{host if _HOST.fullmatch(host) else 'head.example:10001'}"
