@@ -118,6 +118,33 @@ def test_options_that_do_not_go_together(
     assert said in capsys.readouterr().err
 
 
+def test_for_answers_that_are_all_there_no_cluster_is_started(
+    tiny_bundle: Bundle, draw_folder: DrawFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Started(Exception):
+        pass
+
+    def connected(target: object) -> None:
+        raise Started
+
+    monkeypatch.setattr("foveal.cluster.predict.connected", connected)
+    pictures, out = str(draw_folder(tmp_path, n=10)), str(tmp_path / "out")
+    model = foveal.load(tiny_bundle.path)
+    with pytest.raises(Started):
+        model.predict_on("ray:local", pictures, out, verbose=False)
+    folder = ShardFolder(out)
+    about = folder.manifest()
+    assert (about.pictures, about.shards) == (20, 2)
+    unread = {"source": "b.png", "error": {"code": "x", "message": "damaged", "hint": None}}
+    folder.write(0, about, [*records(*"c" * (about.size(0) - 1)), unread], [None] * about.size(0))
+    with pytest.raises(Started):
+        model.predict_on("ray:local", pictures, out, verbose=False)
+    folder.write(1, about, records(*"d" * about.size(1)), ["cat"] * about.size(1))
+    files = model.predict_on("ray:local", pictures, out, verbose=False)
+    assert (files.pictures, files.failed) == (20, 1)
+    assert list(files.records()) == list(folder.records(about))
+
+
 def test_a_url_is_read_as_a_folder_of_pictures(
     tiny_bundle: Bundle, draw_folder: DrawFolder, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from typing import TypeAlias, final
 from foveal.bundle.bundle import Bundle
 from foveal.cluster.connect import check_joined, connected, import_ray
 from foveal.cluster.rows import run_rows
-from foveal.cluster.shards import FORMATS, Format, Manifest, ShardFolder
+from foveal.cluster.shards import FORMATS, Format, Manifest, ShardFolder, unread_in
 from foveal.cluster.shipped import Shipped
 from foveal.console import NoProgress, Progress
 from foveal.curation.lines import line_of
@@ -122,6 +122,10 @@ def answer_on(
     references = [_reference(picture) for picture in pictures]
     manifest = _manifest(bundles, references, FORMATS[form], limits, engine)
     folder.begin(manifest)
+    # A cluster takes a while to start, and is not needed to repeat a command that has ended.
+    if (counts := folder.counts(manifest)) is not None:
+        folder.clear()
+        return AnswerFiles(folder.location, *counts, manifest)
     shown = progress or NoProgress()
     done = failed = 0
     try:
@@ -190,7 +194,7 @@ class _Answerer:
             records = [answer.record for answer in answers]
             texts = [None if answer.error is not None else answer.text for answer in answers]
             self._folder.write(number, self._work.manifest, records, texts)
-        return len(records), sum("error" in record for record in records)
+        return len(records), unread_in(records)
 
     def _predictor_after(self, deaths: int, references: Sequence[_Reference]) -> Predictor:
         """Return what answers a shard on which processes have died, perhaps of a picture.

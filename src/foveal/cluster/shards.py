@@ -281,6 +281,20 @@ class ShardFolder:
                 raise DataError(f"{self.shown}/{self.name(number, manifest)} is missing.")
             yield from found
 
+    def counts(self, manifest: Manifest) -> tuple[int, int] | None:
+        """Return (answered or unreadable pictures, unreadable ones), or None if a shard is missing.
+
+        Raises:
+            DataError: If a shard is damaged.
+        """
+        unread = 0
+        for number in range(manifest.shards):
+            found = self.read(number, manifest)
+            if found is None:
+                return None
+            unread += unread_in(found)
+        return manifest.pictures, unread
+
     def clear(self) -> None:
         """Remove what killed processes left half-written."""
         if self._remote is None:
@@ -323,6 +337,11 @@ class ShardFolder:
                 os.fsync(file.fileno())
             Path(file.name).chmod(0o644)
             Path(file.name).replace(self._folder / name)
+
+
+def unread_in(records: Sequence[JsonObject]) -> int:
+    """Return how many records are of pictures that could not be read."""
+    return sum("error" in record for record in records)
 
 
 def _difference(found: Manifest, wanted: Manifest) -> str:
