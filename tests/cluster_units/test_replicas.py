@@ -9,9 +9,12 @@ import pytest
 import foveal
 from foveal.bundle import Bundle
 from foveal.cli.main import run
-from foveal.cluster.serve import Replicas, everywhere
+from foveal.cluster.serve import Replicas, everywhere, serve_on
 from foveal.errors import UsageError
+from foveal.jobs.target import Target
+from foveal.predict import Predictor
 from foveal.server.models.offer import Wanted
+from foveal.server.options import ServerOptions
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,27 @@ def test_names_mean_the_same_in_another_folder(
     assert list(wanted.models) == expected
     assert everywhere(Wanted(store="models")).store == f"{tmp_path}/models"
     assert everywhere(Wanted(store="s3://bucket/models")).store == "s3://bucket/models"
+
+
+@pytest.mark.parametrize("name", ["expired.pem", "none.pem"])
+def test_on_a_cluster_an_expired_certificate_is_warned_of_where_it_is_there(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Connecting(Exception):
+        pass
+
+    def connected(target: Target) -> None:
+        raise Connecting
+
+    def open_path(path: str | Path) -> Predictor:
+        raise NotImplementedError
+
+    monkeypatch.setattr("foveal.cluster.serve.connected", connected)
+    tls = Path(__file__).parents[1] / "server" / "tls"
+    options = ServerOptions(tls_cert=tls / name, tls_key=tls / "first.key")
+    with pytest.raises(Connecting):
+        serve_on(Target.parse("ray:local"), Wanted(["cats"]), open_path, options, Replicas())
+    assert ("expired on 2021-02-01" in caplog.text) == (name == "expired.pem")
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,17 @@ def test_sigterm_drains_all_workers(supervisor: subprocess.Popen[str], bright_jp
     assert not any(psutil.pid_exists(worker) for worker in workers)
 
 
+def test_an_expired_certificate_is_warned_of_once(tiny_bundle: Bundle) -> None:
+    tls = Path(__file__).parent / "tls"
+    files = ["--tls-cert", str(tls / "expired.pem"), "--tls-key", str(tls / "first.key")]
+    options = ["--port", "0", "--workers", "2", "--drain-delay", "0", *files]
+    with start("-m", "foveal", "serve", str(tiny_bundle.path), *options) as process:
+        assert url_of(process).startswith("https://")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert said.count("expired.pem expired on 2021-02-01 00:00 UTC.") == 1
+
+
 class Client(threading.Thread):
     """Asks again and again, with a new connection after each that the server closes."""
 

@@ -33,6 +33,7 @@ from foveal.machine import share_cores
 from foveal.predict import Predictor
 from foveal.server.app import create_app
 from foveal.server.http.listen import free_port, reachable_host
+from foveal.server.http.tls import warn_of_dates
 from foveal.server.models.offer import Wanted, make_offer
 from foveal.server.options import ServerOptions
 from foveal.server.telemetry.counters import share_values
@@ -116,6 +117,8 @@ def serve_on(
         FovealError: If the replicas do not start, or the cluster fails.
     """
     _check(options)
+    if options.tls_cert is not None:
+        warn_of_dates(options.tls_cert)
     share = Path(tempfile.gettempdir()) / f"foveal-serve-{os.getpid()}"
     work = _Work(everywhere(wanted), open_path, replace(options, runtime_dir=share))
     with connected(target) as ray, _hearing() as asked:

@@ -112,14 +112,15 @@ def start_app(
     Args:
         app: Application whose `state.foveal` has the flag `draining`.
         options: Address and timeouts.
-        listener: Listening socket; None opens the address of the options.
+        listener: Listening socket of a worker, whose supervisor warns of an expired certificate;
+            None opens the address of the options.
         beat: Called every second by the network thread while it runs.
 
     Raises:
         UsageError: If the server cannot listen on the address, or the TLS files are invalid.
         FovealError: If the server fails to start.
     """
-    tls = TlsFiles.of(options.tls_cert, options.tls_key)
+    tls = TlsFiles.of(options.tls_cert, options.tls_key, warns=listener is None)
     listener = listener or listen(options)[0]
     server = HttpServer(app, options, listener, tls, beat)
     failure: list[BaseException] = []

@@ -30,6 +30,7 @@ from foveal import errors
 from foveal.errors import FovealError, UsageError
 from foveal.server.heartbeat import BEAT_S, Heartbeat
 from foveal.server.http.listen import listen, url_of
+from foveal.server.http.tls import warn_of_dates
 from foveal.server.options import ServerOptions
 from foveal.server.signals import Signals
 from foveal.server.telemetry.counters import WorkerTelemetry
@@ -121,6 +122,7 @@ class Supervisor:
         Raises:
             FovealError: If no worker can start.
         """
+        self._warn_of_certificate()
         url = url_of(self._options, self._slots[0].listener)
         is_announced = False
         with self._signals.hearing():
@@ -132,12 +134,17 @@ class Supervisor:
                         if on_ready is not None:
                             on_ready(url)
                     if self._signals.hangup():
+                        self._warn_of_certificate()
                         self._send(signal.SIGHUP)
                 self._drain(asked)
             finally:
                 self._kill()
                 for slot in self._slots:
                     slot.listener.close()
+
+    def _warn_of_certificate(self) -> None:
+        if self._options.tls_cert is not None:
+            warn_of_dates(self._options.tls_cert)
 
     def _step(self) -> None:
         """Start what is due, wait for something to happen, and deal with it."""
