@@ -46,7 +46,7 @@ def test_a_training_comes_back_from_a_cluster(
     model = foveal.load("runs/classify/photos")
     assert model.labels == ("circle", "square")
     (job,) = foveal.jobs()
-    assert job.state() is JobState.SUCCEEDED
+    assert job.state is JobState.SUCCEEDED
     # Data that were sent along are those that are here.
     assert (tmp_path / "runs/classify/photos/run.json").is_file()
 
@@ -115,7 +115,7 @@ def test_a_job_is_stopped_and_its_failure_is_said(running_ray: RunningRay) -> No
     waiting = b"import os; print('begun', flush=True); os.read(os.pipe()[0], 1)"
     job = submit(Work("wait", "program", (), {"program.py": waiting}), target, register=register)
     assert "begun" in next(line for line in job.logs(follow=True) if line == "begun")
-    assert job.state() is JobState.RUNNING
+    assert job.state is JobState.RUNNING
     job.stop()
     assert job.wait() is JobState.STOPPED
     failing = Work("fail", "program", (), {"program.py": b"raise SystemExit(3)"})

@@ -40,7 +40,7 @@ def test_a_training_in_the_background_is_followed_and_fetched(
     assert run(["jobs", "fetch", "photos", "--out", "copies", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["run"] == "copies/classify/photos"
     (job,) = foveal.jobs()
-    assert job.state() is JobState.SUCCEEDED
+    assert job.state is JobState.SUCCEEDED
     assert foveal.load("copies/classify/photos").labels == ("circle", "square")
     # The recipe of the job leaves open what the command left open.
     recipe = (tmp_path / "state/foveal/jobs/photos/files/recipe.yaml").read_text()

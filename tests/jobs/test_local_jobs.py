@@ -63,7 +63,7 @@ def test_a_job_ends_with_its_log_and_its_results(send: Send, tmp_path: Path) -> 
     )
     job = send(code, OUTPUT)
     assert list(job.logs(follow=True)) == ["to True", "half a line"]
-    assert job.state() is JobState.SUCCEEDED
+    assert job.state is JobState.SUCCEEDED
     out = job.fetch(tmp_path / "runs")
     assert out == tmp_path / "runs" / "task"
     assert (out / "answer.txt").read_text() == "42"
@@ -97,7 +97,7 @@ def test_a_job_that_is_killed_names_the_signal(send: Send) -> None:
 def test_stopping_is_what_ctrl_c_is(send: Send) -> None:
     job = send(STOPPABLE)
     begun(job)
-    assert job.state() is JobState.RUNNING
+    assert job.state is JobState.RUNNING
     job.stop()
     assert job.wait() is JobState.STOPPED
     assert list(job.logs()) == ["begun", "kept"]
@@ -119,7 +119,7 @@ def test_a_job_whose_supervisor_was_killed_runs_on(send: Send, tmp_path: Path) -
     job = send(STOPPABLE)
     begun(job)
     os.kill(os.getsid(read_pid(tmp_path)), signal.SIGKILL)
-    assert job.state() is JobState.RUNNING
+    assert job.state is JobState.RUNNING
     job.stop()
     # Nobody is left to say how it ended.
     assert job.wait() is JobState.FAILED
@@ -135,7 +135,7 @@ def test_a_number_that_another_process_has_by_now_is_not_signalled(
     right = path.read_text()
     path.write_text(right.replace('"started": "', '"started": "1'))
     job.stop()
-    assert job.state() is JobState.RUNNING
+    assert job.state is JobState.RUNNING
     path.write_text(right)
     job.stop()
     assert job.wait() is JobState.STOPPED

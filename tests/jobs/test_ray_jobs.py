@@ -59,7 +59,7 @@ def send(tmp_path: Path, ray: FakeRay) -> Send:
 def test_a_job_is_sent_followed_and_fetched(send: Send, ray: FakeRay, tmp_path: Path) -> None:
     job = send(WRITING, "it's; $HOME")
     assert list(job.logs(follow=True)) == ["é it's; $HOME"]
-    assert job.state() is JobState.SUCCEEDED
+    assert job.state is JobState.SUCCEEDED
     out = job.fetch(tmp_path / "runs")
     assert (out / "answer.txt").read_text() == "42"
     # What brought it is gone again.
@@ -157,7 +157,7 @@ def test_a_job_that_the_cluster_forgot_is_said(send: Send, ray: FakeRay) -> None
     job.wait()
     ray.jobs.clear()
     with pytest.raises(UsageError, match="does not know the job"):
-        job.state()
+        str(job.state)
     assert "unknown" in repr(job)
 
 

@@ -64,7 +64,7 @@ def test_a_job_is_sent_followed_and_fetched(send: Send, tmp_path: Path) -> None:
     job = send(WRITING, OUTPUT)
     # The pages of the log hold seven lines, and come late.
     assert list(job.logs(follow=True)) == [f"line {i}" for i in range(20)]
-    assert job.state() is JobState.SUCCEEDED
+    assert job.state is JobState.SUCCEEDED
     out = job.fetch(tmp_path / "runs")
     assert (out / "answer.txt").read_text() == "42"
     found = find_job("task", Register(tmp_path / "jobs"))
@@ -95,9 +95,9 @@ def test_a_job_is_what_was_asked_for(send: Send, vertex: FakeVertex) -> None:
     assert spec["scheduling"] == {"timeout": "3600s", "strategy": "SPOT"}
     assert spec["serviceAccount"] == "a@b.iam.gserviceaccount.com"
     assert made["labels"]["team"] == "vision"
-    assert job.state() is JobState.QUEUED
+    assert job.state is JobState.QUEUED
     made["state"] = "JOB_STATE_EXPIRED"
-    assert job.state() is JobState.FAILED
+    assert job.state is JobState.FAILED
 
 
 def test_a_training_uses_all_accelerators_of_its_machine(
@@ -138,7 +138,7 @@ def test_a_training_whose_machine_is_taken_away_goes_on(
     while (state := read_state(remote)) is None or not any(
         name.startswith("checkpoints/") for name in state.files
     ):
-        assert job.state() is JobState.RUNNING, "\n".join(job.logs())
+        assert job.state is JobState.RUNNING, "\n".join(job.logs())
         time.sleep(0.05)
     vertex.lose_machine(job.to_json()["resource"])
     assert job.wait() is JobState.SUCCEEDED

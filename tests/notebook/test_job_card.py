@@ -28,6 +28,7 @@ class Scripted(Job):
         super().__init__(record, Register(Path("nowhere")))
         self.current, self.lines, self.results = state, lines, results
 
+    @property
     def state(self) -> JobState:
         return self.current
 

@@ -114,7 +114,7 @@ def submit(
 
     Example:
         >>> job = foveal.submit("photos", on="local", epochs=5)  # doctest: +SKIP
-        >>> job.state()  # doctest: +SKIP
+        >>> job.state  # doctest: +SKIP
         <JobState.RUNNING: 'running'>
         >>> run = job.fetch()  # doctest: +SKIP
     """

@@ -143,7 +143,7 @@ def followed(job: Job, out: Path, *, quiet: bool) -> Model:
             f"{job.name}\n"
         )
         raise SystemExit(130) from None
-    state = job.state()
+    state = job.state
     if state is not JobState.SUCCEEDED:
         why = f": {job.why()}" if state is JobState.FAILED and job.why() else ""
         raise FovealError(

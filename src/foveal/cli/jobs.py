@@ -87,7 +87,7 @@ def logs(
 def stop(name: _Name, as_json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
     """Stop a job; a training keeps what it has learnt."""
     job = find_job(name)
-    before = job.state()
+    before = job.state
     job.stop()
     if as_json:
         write_json(job.to_json())
@@ -125,6 +125,6 @@ def _json(job: Job) -> dict[str, object]:
 
 def _end(job: Job) -> None:
     """Give the exit status of a job that was followed to its end."""
-    state = job.state()
+    state = job.state
     if state is JobState.FAILED:
         raise FovealError(f"The job {job.name} failed: {job.why()}.")

@@ -135,7 +135,7 @@ class MeasureOn(Measure):
         job = submit(Work(_NAME, program.__name__, args, files, extras=("ray",)), self.target)
         for line in followed(job):
             logger.info("%s", line)
-        if job.state() is not JobState.SUCCEEDED:
+        if job.state is not JobState.SUCCEEDED:
             raise not_done(job)
         with tempfile.TemporaryDirectory(prefix="foveal-") as folder:
             try:

@@ -111,9 +111,7 @@ def followed(job: Job) -> Iterator[str]:
 def not_done(job: Job) -> FovealError:
     """Return the error for a job that has ended without its results."""
     why = f": {said}" if (said := job.why()) else ""
-    return FovealError(
-        f"The job {job.name} {job.state()}{why}.", hint=f"foveal jobs logs {job.name}"
-    )
+    return FovealError(f"The job {job.name} {job.state}{why}.", hint=f"foveal jobs logs {job.name}")
 
 
 def _counts(line: str) -> JsonObject | None:

@@ -56,9 +56,10 @@ class Job(ABC):
         """Target that the job runs on."""
         return self.record.target
 
+    @property
     @abstractmethod
     def state(self) -> JobState:
-        """Query and return the state of the job."""
+        """State of the job, as queried from the target."""
 
     @abstractmethod
     def logs(self, *, follow: bool = False) -> Iterator[str]:
@@ -93,13 +94,13 @@ class Job(ABC):
         """Wait until the job has ended, and return its final state."""
         for _ in self.logs(follow=True):
             pass
-        return self.state()
+        return self.state
 
     def to_json(self) -> JsonObject:
         """Return `name`, `target`, `state`, `created` and target-specific fields."""
         known = self.record.to_json()
         facts = known.pop("facts")
-        state = self.state()
+        state = self.state
         why = self.why() if state is JobState.FAILED else ""
         return {**known, "state": str(state), **({"why": why} if why else {}), **facts}
 
@@ -136,6 +137,6 @@ class Job(ABC):
 
     def _state_words(self) -> str:
         try:
-            return str(self.state())
+            return str(self.state)
         except FovealError as error:
             return f"unknown: {error.message}"

@@ -71,6 +71,6 @@ class Jobs:
 
 def _state(job: Job) -> str:
     try:
-        return str(job.state())
+        return str(job.state)
     except FovealError:
         return "unknown"

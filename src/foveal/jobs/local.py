@@ -70,8 +70,9 @@ class LocalJob(Job):
         """Folder of the log and the state."""
         return self.register.path(self.name)
 
+    @property
     def state(self) -> JobState:
-        """Look how far it is."""
+        """State of the job, as its files say it."""
         # The lock first: a job that ends in between has written how before it lets the lock go.
         is_running = is_held(self.folder / _LOCK)
         ended = _read(self.folder / ENDED)
@@ -99,7 +100,7 @@ class LocalJob(Job):
         with (self.folder / LOG).open(encoding="utf-8", errors="replace", newline="\n") as file:
             begun = ""
             while True:
-                has_ended = not follow or self.state().is_final
+                has_ended = not follow or self.state.is_final
                 while line := file.readline():
                     begun += line
                     if line.endswith("\n"):
@@ -113,7 +114,7 @@ class LocalJob(Job):
 
     def stop(self) -> None:
         """Do what Ctrl-C would do in a terminal."""
-        if self.state().is_final:
+        if self.state.is_final:
             return
         process = self._process()
         # The number of a process that has ended may be another's by now.
@@ -123,7 +124,7 @@ class LocalJob(Job):
 
     def _process(self) -> Any:
         """Return the process that works, once it is there."""
-        while (process := _read(self.folder / PROCESS)) is None and not self.state().is_final:
+        while (process := _read(self.folder / PROCESS)) is None and not self.state.is_final:
             time.sleep(_POLL_S)
         return process
 

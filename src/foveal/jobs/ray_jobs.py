@@ -122,8 +122,9 @@ class RayJob(Job):
         """Name of the job there."""
         return str(self.record.facts["submission_id"])
 
+    @property
     def state(self) -> JobState:
-        """Ask the cluster."""
+        """State of the job, as queried from the cluster."""
         return _STATES[self._about()["status"]]
 
     def why(self) -> str:
@@ -142,7 +143,7 @@ class RayJob(Job):
 
     def stop(self) -> None:
         """Ask the cluster to end it; it has five minutes to do so."""
-        if not self.state().is_final:
+        if not self.state.is_final:
             self.service.post(f"/api/jobs/{self.submission}/stop", {}, repeatable=True)
 
     def fetch(self, out: str | Path = "runs") -> Path:

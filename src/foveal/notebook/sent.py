@@ -53,7 +53,7 @@ class SentJob:
     @property
     def state(self) -> JobState:
         """State of the job, as queried from the target."""
-        return self.job.state()
+        return self.job.state
 
     @property
     def outputs(self) -> Path | None:

@@ -131,8 +131,9 @@ class VertexJob(Job):
             self.record = self.register.update(self.name, resource=found["name"])
         return str(self.record.facts["resource"])
 
+    @property
     def state(self) -> JobState:
-        """Ask Vertex AI."""
+        """State of the job, as queried from Vertex AI."""
         return _STATES.get(self.vertex.get(self.resource)["state"], JobState.RUNNING)
 
     def why(self) -> str:
@@ -146,7 +147,7 @@ class VertexJob(Job):
         entries = Entries(vertex, resource.rpartition("/")[2], self.record.created)
         quiet = 0
         while True:
-            has_ended = not follow or self.state().is_final
+            has_ended = not follow or self.state.is_final
             count = 0
             for line in entries.new():
                 count += 1
@@ -158,7 +159,7 @@ class VertexJob(Job):
 
     def stop(self) -> None:
         """Ask Vertex AI to cancel it."""
-        if not self.state().is_final:
+        if not self.state.is_final:
             self.vertex.service.post(f"/{self.resource}:cancel", {}, repeatable=True)
 
     def fetch(self, out: str | Path = "runs") -> Path:
