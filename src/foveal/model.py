@@ -84,12 +84,8 @@ class Model:
             check_engine(engine)
         first, *others = voters(model)
         found = find_model(first)
-        # Absolute, because a notebook or a script may change its working directory.
-        self.bundle = found.bundle.at_absolute_path()
-        self.run = None if found.run is None else found.run.absolute()
-        self.stored = found.stored
-        kept_in = found.kept_in
-        self.exports_kept_in = kept_in.absolute() if isinstance(kept_in, Path) else kept_in
+        self.bundle, self.run = found.bundle, found.run
+        self.stored, self.exports_kept_in = found.stored, found.kept_in
         self._given = {"max_pixels": max_pixels, "max_bytes": max_bytes}
         self._engine = engine
         self._limits = replace(

@@ -28,6 +28,16 @@ def edit(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def test_a_bundle_is_read_also_when_the_working_directory_has_changed(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_bundle.path, tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    bundle = Bundle.open(Path("tiny"))
+    monkeypatch.chdir("/")
+    assert bundle.read("bundle.json") == tiny_bundle.read("bundle.json")
+
+
 def test_a_written_bundle_opens_with_what_was_written(folder: Path) -> None:
     bundle = Bundle.open(folder)
     assert bundle.manifest.labels == ("circle", "square")

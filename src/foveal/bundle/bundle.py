@@ -56,7 +56,7 @@ class Bundle:
     """A verified bundle.
 
     Attributes:
-        path: The folder or the `.foveal` file.
+        path: The folder or the `.foveal` file, absolute.
         manifest: What `bundle.json` says.
         version: First 12 hexadecimal digits of the sha256 of `bundle.json`.
     """
@@ -100,7 +100,8 @@ class Bundle:
             for name, digest in zip(others, digests, strict=True):
                 _check_digest(path, name, digest, manifest)
         graph = checked.result()
-        bundle = cls(path, manifest, hashlib.sha256(text).hexdigest()[:12])
+        # Absolute, because a notebook or a script may change its working directory.
+        bundle = cls(path.absolute(), manifest, hashlib.sha256(text).hexdigest()[:12])
         try:
             specs = bundle.task.output_specs()
             if manifest.pipeline.steps:
@@ -143,14 +144,7 @@ class Bundle:
             for name, content in {**files, MANIFEST_NAME: text.encode()}.items():
                 (temporary / name).write_bytes(content)
             written = cls.open(temporary)
-        return replace(written, path=path)
-
-    def at_absolute_path(self) -> Bundle:
-        """Return this bundle with an absolute path, which no later `os.chdir` changes."""
-        moved = replace(self, path=self.path.absolute())
-        # What was read so far need not be read again.
-        moved.__dict__.update({k: v for k, v in self.__dict__.items() if k != "path"})
-        return moved
+        return replace(written, path=path.absolute())
 
     def pack(self, target: Path) -> Path:
         """Write the bundle as one `.foveal` zip and return its path."""

@@ -52,7 +52,7 @@ def write_savedmodel(job: ExportJob, out: Path) -> Proof:
     out.mkdir()
     with working(_PROGRAM, environment=_ENVIRONMENT) as worker:
         job.progress.start("write the model in TensorFlow", None)
-        paths = {"bundle": np.array(str(bundle.path.absolute())), "folder": np.array(str(out))}
+        paths = {"bundle": np.array(str(bundle.path)), "folder": np.array(str(out))}
         worker.call("write", **paths)
         version = str(worker.call("load", folder=paths["folder"])["version"])
         job.progress.finish()

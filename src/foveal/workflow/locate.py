@@ -59,14 +59,15 @@ def find_model(model: str | Path) -> Found:
         UsageError: If runs of several tasks have the name.
     """
     if is_url(model) and (copy := fetched(str(model))) is not None:
-        return Found(_open(copy), run_of(copy))
+        return Found(bundle := _open(copy), run_of(bundle.path))
     path = located(model)
     if str(model).startswith(_REGISTRY) and not path.exists():
         return _registered(str(model))
     if _has_model(path):
         _tell_apart(str(model), path)
-        run = run_of(path)
-        return Found(_open(path), run, kept_in=run)
+        bundle = _open(path)
+        run = run_of(bundle.path)
+        return Found(bundle, run, kept_in=run)
     if str(model) == IMAGENET and not path.exists():
         return Found(Bundle.open(_imagenet()))
     stored = store_of(model)
