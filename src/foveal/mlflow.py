@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foveal.errors import UsageError
 from foveal.model import Model
@@ -41,8 +42,9 @@ class FovealPyfunc:
 
         Args:
             model_input: A data frame with a column `image` (or a single column), a list, an array
-                (N, H, W, 3), or a dictionary with `image`. A picture is the bytes of a file,
-                base64 text, an array as `Model` takes it, or, where that is allowed, a path.
+                (N, H, W, 3) or of one picture, or a dictionary with `image`. A picture is the bytes
+                of a file, base64 text, an array as `Model` takes it, as nested lists too, or, where
+                that is allowed, a path.
             params: Not used.
 
         Returns:
@@ -50,15 +52,14 @@ class FovealPyfunc:
             cannot be read has an `error`.
 
         Raises:
-            UsageError: If there is no column of pictures.
+            UsageError: If there is no column of pictures, or an array is no picture.
         """
         pictures = [self._read(picture) for picture in _pictures(model_input)]
         return self.model.predict(pictures, verbose=False).to_pandas()
 
     def _read(self, picture: Any) -> Any:
-        if isinstance(picture, list):
-            # What was an array before it became JSON.
-            return np.asarray(picture, np.uint8)
+        if isinstance(picture, (list, np.ndarray)):
+            return _numbers(picture)
         if not isinstance(picture, str):
             return picture
         if self._paths and Path(picture).is_file():
@@ -74,9 +75,35 @@ class FovealPyfunc:
             ) from error
 
 
+def _numbers(picture: list[Any] | NDArray[Any]) -> NDArray[Any]:
+    """Return pixels as an array; lists are what was one before it became JSON.
+
+    Raises:
+        UsageError: For anything but numbers. Texts among them would be taken for paths.
+    """
+    try:
+        array = np.asarray(picture)
+    except ValueError:
+        # Rows of different lengths.
+        array = np.empty(0, object)
+    if array.dtype.kind not in "biuf":
+        raise UsageError(
+            "Invalid picture. Expected pixels as numbers, in rows of one length.",
+            hint="give the bytes of the file, or its base64 text",
+        )
+    return array
+
+
+def _is_picture(given: Any) -> bool:
+    """Whether a value is one picture, not several."""
+    if isinstance(given, np.ndarray) and given.dtype != object:
+        return given.ndim == 2 or (given.ndim == 3 and given.shape[2] in (1, 3, 4))
+    return isinstance(given, (str, bytes))
+
+
 def _pictures(given: Any) -> list[Any]:
     """Return the pictures of what a caller of pyfunc gave."""
-    if isinstance(given, (str, bytes)):
+    if _is_picture(given):
         return [given]
     columns = list(given) if isinstance(given, Mapping) else getattr(given, "columns", None)
     if columns is None:
@@ -86,7 +113,7 @@ def _pictures(given: Any) -> list[Any]:
             f"Expected a column {_COLUMN!r} of pictures. Received: {[str(c) for c in columns]}."
         )
     column = given[_COLUMN if _COLUMN in columns else columns[0]]
-    return _pictures(column) if isinstance(column, (str, bytes)) else list(column)
+    return [column] if _is_picture(column) else list(column)
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> FovealPyfunc:

@@ -69,11 +69,43 @@ except FovealError as error:
 with_paths = mlflow.pyfunc.load_model("models:/cats/2", model_config={"paths": True})
 said["by path"] = list(with_paths.predict(pandas.DataFrame({"image": [str(path)]}))["answer"])
 
+bright = np.full((8, 8, 3), 220, np.uint8)
+lists = [bright.tolist(), (bright / 255).tolist()]
+said["lists"] = list(pyfunc.predict(pandas.DataFrame({"image": lists}))["answer"])
+said["one"] = list(pyfunc.predict(bright)["answer"])
+said["no pictures"] = []
+for wrong in ([[[1, 2, 300]]], [[[1, 2, -3]]], [[[1, 2, 3], [4, 5]]], [["a"]], [[[2**80, 0, 0]]]):
+    try:
+        pyfunc.predict(pandas.DataFrame({"image": [wrong]}))
+    except FovealError as error:
+        said["no pictures"].append(error.message.partition(".")[0])
+
 served = TestClient(scoring_server.init(pyfunc))
 body = {"dataframe_records": [{"image": text}]}
 said["served"] = served.post("/invocations", json=body).json()["predictions"][0]["answer"]
-leak = {"dataframe_records": [{"image": str(path)}]}
-said["leak"] = served.post("/invocations", json=leak).status_code
+leaks = (
+    {"dataframe_records": [{"image": str(path)}]},
+    {"dataframe_records": [{"image": [str(path)]}]},
+    {"dataframe_split": {"columns": ["image"], "data": [[[str(path)]]]}},
+    {"inputs": [str(path)]},
+    {"inputs": [[str(path)]]},
+    {"inputs": {"image": [[str(path)]]}},
+    {"inputs": [[[str(path.parent / "*.png")]]]},
+    {"instances": [{"image": [str(path)]}]},
+)
+said["leaks"] = [served.post("/invocations", json=leak).status_code for leak in leaks]
+
+from foveal.store.mlflow_registry import _asking
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES as RETRIES
+before = RETRIES.get()
+with _asking("mlflow:"):
+    said["attempts"] = [before, RETRIES.get()]
+said["attempts"].append(RETRIES.get())
+RETRIES.set(0)
+try:
+    model.push("cats", store="mlflow:http://127.0.0.1:9")
+except FovealError as error:
+    said["unreachable"] = error.message
 print(json.dumps(said))
 """
 
@@ -114,8 +146,14 @@ def test_a_model_goes_to_mlflow_and_answers_there_without_torch(
     assert "Paths are not read" in said["path"]
     assert said["by path"] == ["circle"]
     assert said["served"] == "circle"
+    assert said["lists"] == ["square", "square"]
+    assert said["one"] == ["square"]
+    assert said["no pictures"] == ["Invalid picture"] * 5
+    before, within, after = said["attempts"]
+    assert within < before == after
+    assert said["unreachable"] == "MLflow cannot be reached: Connection refused."
     # Nobody who may ask a server can look at its files.
-    assert said["leak"] >= 400
+    assert min(said["leaks"]) >= 400
 
 
 def test_without_mlflow_the_command_that_installs_it_is_said(
@@ -128,6 +166,26 @@ def test_without_mlflow_the_command_that_installs_it_is_said(
     assert "[mlflow]" in str(caught.value.hint)
     with pytest.raises(UsageError, match="cannot have a parent"):
         model.push("cats", store="mlflow:", parent=1)
+
+
+@needs_mlflow
+@pytest.mark.slow
+def test_how_to_find_what_was_published_is_said(tmp_path: Path) -> None:
+    path = str(write_bundle(tmp_path / "tiny").path)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    command = [sys.executable, "-m", "foveal", "models", "push", path, "two cats"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(
+        [*command, "--to", f"mlflow:{uri}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert f"first: export MLFLOW_TRACKING_URI={uri}" in done.stderr
+    assert "use it: foveal predict 'mlflow:two cats/1' PICTURES" in done.stderr
 
 
 def test_to_takes_registries_of_mlflow_alone(

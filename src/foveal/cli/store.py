@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import Annotated
 
 import typer
@@ -73,7 +75,10 @@ def push(
         )
     use = f"{pushed}" if store is None else f"{store.rstrip('/')}/{pushed}"
     if to is not None:
-        use = f"mlflow:{pushed.name}/{pushed.version}"
+        use = shlex.quote(f"mlflow:{pushed.name}/{pushed.version}")
+        uri = to.removeprefix("mlflow:")
+        if uri and uri != os.environ.get("MLFLOW_TRACKING_URI"):
+            note(f"first: export MLFLOW_TRACKING_URI={shlex.quote(uri)}", quiet=quiet)
     note(f"use it: foveal predict {use} PICTURES", quiet=quiet)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
+import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +15,7 @@ from typing import Any
 from foveal.atomic import atomic_path, locked
 from foveal.bundle.bundle import MANIFEST_NAME, Bundle
 from foveal.destination import cache_directory
-from foveal.errors import BundleError, StoreError, UsageError
+from foveal.errors import BundleError, StoreError, UsageError, reason
 from foveal.extras import import_extra
 from foveal.store.record import StoredVersion
 from foveal.store.state import LIVE
@@ -22,6 +25,10 @@ PREFIX = "mlflow:"
 # Loads the model for `mlflow.pyfunc`; the bundle is data, so that nothing is pickled.
 _LOADER = "foveal.mlflow"
 _FOLDER = "model"
+_NETWORK_ERRORS = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
+# MLflow asks a server that cannot be reached for four minutes, in silence; with three attempts
+# after the first it is a quarter of a minute.
+_ATTEMPTS = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
 
 def push_to_registry(bundle: Bundle, name: str, target: str, *, note: str = "") -> StoredVersion:
@@ -171,14 +178,39 @@ def _mlflow() -> Any:
 
 @contextmanager
 def _asking(target: str) -> Iterator[None]:
-    """Say where MLflow's own errors come from."""
+    """Say where MLflow's own errors come from, and do not wait long for a server."""
     # Known by now to be there.
     from mlflow.exceptions import MlflowException
 
+    is_ours = _ATTEMPTS[0] not in os.environ
+    os.environ.setdefault(*_ATTEMPTS)
     try:
         yield
     except MlflowException as error:
         where = target.removeprefix(PREFIX) or "MLflow"
+        failure = _network_failure(error)
+        if failure is not None:
+            raise StoreError(
+                f"MLflow cannot be reached: {failure}.",
+                hint="the address is what follows mlflow:"
+                if target != PREFIX
+                else "export MLFLOW_TRACKING_URI=http://localhost:5000",
+                code="store_unreachable",
+            ) from error
         raise StoreError(
             f"{where} answers: {' '.join(str(error).split())}", code="store_unreachable"
         ) from error
+    finally:
+        if is_ours:
+            os.environ.pop(_ATTEMPTS[0], None)
+
+
+def _network_failure(error: BaseException) -> str | None:
+    """Return why a server was not reached: the error of the system that MLflow's is about."""
+    failure: str | None = None
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, _NETWORK_ERRORS):
+            failure = reason(cause)
+        cause = cause.__cause__ or cause.__context__
+    return failure
