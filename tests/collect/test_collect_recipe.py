@@ -98,6 +98,10 @@ def test_each_mistake_is_one_line_that_names_the_file(
         ("address,label\nhttp://x/a,cat,more\n", "line 2, has 3 cells where the header has 2"),
         ("address,label,sha256\nhttp://x/a,cat,0\n", "a column 'sha256', a name that"),
         ("address,label,address\nhttp://x/a,cat,0\n", "two columns named 'address'"),
+        (
+            'address,label,title\nhttp://x/a,cat,"12 inch\nhttp://x/b,cat,"6"\n',
+            "line 2: a quote that opens in this row is not closed",
+        ),
     ],
 )
 def test_each_mistake_in_a_list_is_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -114,6 +118,12 @@ def test_lists_are_read_by_their_columns(tmp_path: Path) -> None:
         (row,) = load_recipe(path).listed
         assert (row.address, row.label, row.fields) == ("http://x/a.png", "cat", {"id": "1"})
         assert load_recipe(path).pictures == 1
+
+
+def test_values_of_json_are_texts_as_in_tables_of_labels(tmp_path: Path) -> None:
+    entry = '{"url": "http://x/a", "label": "cat", "colours": ["red", "blue"], "sold": true}\n'
+    (row,) = load_recipe(write(tmp_path, entry, "list.jsonl")).listed
+    assert row.fields == {"colours": "red|blue", "sold": "true"}
 
 
 def test_a_missing_recipe_is_said(tmp_path: Path) -> None:

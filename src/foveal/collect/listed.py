@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from foveal.data.readers.rows import decode_table
+from foveal.data.readers.rows import as_cell, csv_cells, decode_table
 from foveal.errors import DataError, RecipeError, nearest
 
 _ADDRESSES = ("address", "url", "image_url", "link", "href", "image")
@@ -47,13 +45,20 @@ def read_list(path: Path, *, reserved: Collection[str]) -> tuple[Listed, ...]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise RecipeError(f"{path} is too large. Expected at most {_MAX_BYTES:,} bytes.")
-        text = decode_table(str(path), path.read_bytes())
+        rows = tuple(_rows(path, decode_table(str(path), path.read_bytes()), reserved))
     except OSError as error:
         raise RecipeError(f"Cannot read {path}: {error.strerror}.") from error
     except DataError as error:
         raise RecipeError(error.message, hint=error.hint) from error
+    if not rows:
+        raise RecipeError(
+            f"{path} has no rows.", hint="the first line names the columns: address,label"
+        )
+    return rows
+
+
+def _rows(path: Path, text: str, reserved: Collection[str]) -> Iterator[Listed]:
     is_json = path.suffix.lower() in (".jsonl", ".ndjson")
-    rows = []
     for line, values in _json_rows(path, text) if is_json else _csv_rows(path, text):
         address, label = (_named(path, line, values, names) for names in (_ADDRESSES, _LABELS))
         fields = {key: value for key, value in values.items() if key not in (address, label)}
@@ -68,12 +73,7 @@ def read_list(path: Path, *, reserved: Collection[str]) -> tuple[Listed, ...]:
             raise RecipeError(
                 f"{path}, line {line}, has no label.", hint="fill in or remove the row"
             )
-        rows.append(Listed(values[address].strip(), name, fields))
-    if not rows:
-        raise RecipeError(
-            f"{path} has no rows.", hint="the first line names the columns: address,label"
-        )
-    return tuple(rows)
+        yield Listed(values[address].strip(), name, fields)
 
 
 def _named(path: Path, line: int, values: Mapping[str, str], names: tuple[str, ...]) -> str:
@@ -91,28 +91,22 @@ def _named(path: Path, line: int, values: Mapping[str, str], names: tuple[str, .
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    header_line = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=header_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        header = [cell.strip() for cell in next(reader, [])]
-        for name in header:
-            if header.count(name) > 1:
-                raise RecipeError(f"{path} has two columns named {name!r}.")
-        _named(path, 1, dict.fromkeys(header, ""), _ADDRESSES)
-        _named(path, 1, dict.fromkeys(header, ""), _LABELS)
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(header):
-                raise RecipeError(
-                    f"{path}, line {reader.line_num}, has {len(cells)} cells where the header has "
-                    f"{len(header)}.",
-                    hint="quote cells that contain the separator",
-                )
-            yield reader.line_num, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise RecipeError(f"{path}, line {reader.line_num}: {error}.") from error
+    rows = csv_cells(str(path), text)
+    header = [cell.strip() for cell in next(rows)[1]]
+    for name in header:
+        if header.count(name) > 1:
+            raise RecipeError(f"{path} has two columns named {name!r}.")
+    _named(path, 1, dict.fromkeys(header, ""), _ADDRESSES)
+    _named(path, 1, dict.fromkeys(header, ""), _LABELS)
+    for line, cells in rows:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise RecipeError(
+                f"{path}, line {line}, has {len(cells)} cells where the header has {len(header)}.",
+                hint="quote cells that contain the separator",
+            )
+        yield line, dict(zip(header, cells, strict=True))
 
 
 def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -125,4 +119,4 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
             raise RecipeError(f"{path}, line {line}, is not JSON.") from error
         if not isinstance(entry, dict):
             raise RecipeError(f"{path}, line {line}, is not a JSON object.")
-        yield line, {str(key): "" if value is None else str(value) for key, value in entry.items()}
+        yield line, {str(key): as_cell(value) for key, value in entry.items()}

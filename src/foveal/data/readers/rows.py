@@ -127,7 +127,7 @@ def delimiter_of(text: str) -> str:
 def _csv_rows(
     name: str, text: str, target: TargetKind, label_column: str | None
 ) -> Iterator[Row | BadRow]:
-    rows = _csv_cells(name, text)
+    rows = csv_cells(name, text)
     _, header = next(rows, (1, []))
     columns = columns_of(name, header, target, label_column)
     for line, cells in rows:
@@ -140,8 +140,8 @@ def _csv_rows(
             yield make_row(line, values, target)
 
 
-def _csv_cells(name: str, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the last line of each row, and its cells.
+def csv_cells(name: str, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the last line of each row of a CSV file, from 1, and its cells.
 
     Raises:
         DataError: If a quote that is not closed makes one cell of the rows that follow.
