@@ -11,10 +11,10 @@ enters it.
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +25,7 @@ from PIL import ImageOps
 
 from foveal.models.backbone import Backbone, BackboneSpec
 from foveal.models.backbones import resolve_backbone
-from foveal.models.familiarity import fit_familiarity, upper_limit
+from foveal.models.familiarity import fit_familiarity, statistics, upper_limit
 from outcome import Outcome, add_out, note, report
 from unfamiliar import FOREIGN, auc, draw_blank, draw_noise, foreign_files, some
 
@@ -39,6 +39,7 @@ TINY = 1e-6
 
 Values: TypeAlias = NDArray[np.float64]
 # What is compared of each level: means of the channels over all positions, then root mean squares.
+# After the levels the texture, as `statistics` gives it.
 Rows: TypeAlias = list[NDArray[np.float32]]
 # Distances of rows from training rows, by one level or more: (levels, rows).
 Measure: TypeAlias = Callable[[Rows, Rows], Values]
@@ -134,7 +135,7 @@ def judge(
         for measure in MEASURES:
             found[measure].append(results(measure, training, held_out, foreign))
     table = {
-        measure: {key: statistics.fmean(row[key] for row in rows) for key in rows[0]}
+        measure: {key: fmean(row[key] for row in rows) for key in rows[0]}
         for measure, rows in found.items()
     }
     for measure, row in table.items():
@@ -150,17 +151,17 @@ def results(name: str, training: Rows, held_out: Rows, foreign: dict[str, Rows])
         near = judgement(held_out)
         far = {kind: judgement(rows) for kind, rows in foreign.items()}
         row[f"refused at {share:g}"] = float((near > 1).mean())
-        row[f"unfamiliar at {share:g}"] = statistics.fmean(
+        row[f"unfamiliar at {share:g}"] = fmean(
             float((values > 1).mean()) for values in far.values()
         )
-        row["auc"] = statistics.fmean(auc(list(v), list(near)) for v in far.values())
+        row["auc"] = fmean(auc(list(v), list(near)) for v in far.values())
     return row
 
 
 def shipped(training: Rows, share: float) -> Judgement:
     """Return the judgement that ships; a fifth of the pictures stands for validation."""
     count = len(training[0]) // 5
-    known = roots_of_means(training)
+    known = pooled(training)
     fitted = fit_familiarity(
         [rows[count:] for rows in known],
         np.arange(len(training[0]) - count),
@@ -170,7 +171,7 @@ def shipped(training: Rows, share: float) -> Judgement:
 
     def unfamiliarity(rows: Rows) -> Values:
         with torch.inference_mode():
-            pairs = zip(fitted.levels, roots_of_means(rows), strict=True)
+            pairs = zip(fitted.levels, pooled(rows), strict=True)
             levels = [level(own) for level, own in pairs]
         return torch.stack(levels).amax(dim=0).double().numpy()
 
@@ -181,12 +182,13 @@ def by_levels(measure: Measure) -> Fit:
     """Judge by the largest distance in units of its limit, chosen with thirds left out."""
 
     def fit(training: Rows, share: float) -> Judgement:
+        training = training[:-1]
         known = cross_fitted(measure, training)
         limits = np.array([upper_limit(row, share / len(known)) for row in known])
         limits *= upper_limit((known / limits[:, None]).max(axis=0), share)
 
         def unfamiliarity(rows: Rows) -> Values:
-            return np.asarray((measure(training, rows) / limits[:, None]).max(axis=0))
+            return np.asarray((measure(training, rows[:-1]) / limits[:, None]).max(axis=0))
 
         return unfamiliarity
 
@@ -241,9 +243,11 @@ def roots(rows: NDArray[np.float32]) -> Values:
     return np.asarray(np.sign(rows) * np.sqrt(np.abs(rows)), np.float64)
 
 
-def roots_of_means(rows: Rows) -> list[torch.Tensor]:
+def pooled(rows: Rows) -> list[torch.Tensor]:
     """Return what `foveal.models.familiarity.pool` gives."""
-    return [torch.from_numpy(roots(level[:, : level.shape[1] // 2])).float() for level in rows]
+    *levels, texture = rows
+    means = [level[:, : level.shape[1] // 2] for level in levels]
+    return [torch.from_numpy(roots(part)).float() for part in (texture, *means)]
 
 
 def pick(rows: Rows, which: NDArray[Any]) -> Rows:
@@ -252,16 +256,17 @@ def pick(rows: Rows, which: NDArray[Any]) -> Rows:
 
 
 def features(network: Backbone, spec: BackboneSpec, pictures: Sequence[NDArray[np.uint8]]) -> Rows:
-    """Return means and root mean squares of each level."""
+    """Return means and root mean squares of each level, and the texture."""
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) * 255 for v in (spec.mean, spec.std))
     rows: list[list[torch.Tensor]] = []
     for start in range(0, len(pictures), 16):
         images = torch.from_numpy(np.stack(pictures[start : start + 16]))
         with torch.inference_mode():
             levels = network((images.permute(0, 3, 1, 2).float() - mean) / std)
-            rows.append(
-                [torch.cat([m.mean((2, 3)), m.square().mean((2, 3)).sqrt()], 1) for m in levels]
-            )
+            texture, *means = statistics(levels)
+            squares = [maps.square().mean((2, 3)).sqrt() for maps in levels]
+            pairs = zip(means, squares, strict=True)
+            rows.append([*(torch.cat(pair, 1) for pair in pairs), texture])
     return [torch.cat(level).numpy() for level in zip(*rows, strict=True)]
 
 

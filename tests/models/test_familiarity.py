@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from foveal.models.familiarity import Familiarity, Level, fit_familiarity, pool, upper_limit
+from foveal.models.familiarity import (
+    Familiarity,
+    Level,
+    fit_familiarity,
+    pool,
+    statistics,
+    upper_limit,
+)
 
 _CHANNELS = (6, 40)
 
@@ -191,12 +198,38 @@ def test_of_a_thousand_distances_a_limit_is_one_of_them() -> None:
 
 def test_what_is_compared_depends_neither_on_neighbours_nor_on_the_size_of_the_maps() -> None:
     maps = torch.rand((3, 5, 4, 6), generator=torch.Generator().manual_seed(0)) - 0.3
-    (pooled,) = pool((maps,))
-    (alone,) = pool((maps[1:2],))
-    (wide,) = pool((torch.cat([maps, maps], dim=3),))
-    assert pooled.shape == (3, 5)
-    torch.testing.assert_close(pooled[1:2], alone)
-    torch.testing.assert_close(pooled, wide)
+    alone, wide = pool((maps[1:2],)), pool((torch.cat([maps, maps], dim=3),))
+    for rows, own, twice in zip(pool((maps,)), alone, wide, strict=True):
+        assert rows.shape == (3, 5)
+        torch.testing.assert_close(rows[1:2], own)
+        torch.testing.assert_close(rows, twice)
+
+
+def test_the_texture_is_that_of_the_second_finest_map() -> None:
+    maps = torch.zeros(1, 3, 4, 6)
+    maps[:, 0, :, ::2] = 4.0
+    maps[:, 1, ::4, ::2] = 8.0
+    maps[:, 2] = 5.0
+    texture, *means = statistics((torch.rand(1, 3, 8, 12), maps, torch.rand(1, 4, 1, 1)))
+    assert texture.tolist() == [[4.0 - 2.0, 4.0 - 1.0, 0.0]]
+    assert [rows.shape[1] for rows in means] == [3, 3, 4]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1)])
+def test_a_map_of_one_row_or_column_has_no_texture(size: tuple[int, int]) -> None:
+    texture, _ = statistics((torch.rand(2, 3, *size),))
+    assert not texture.any()
+
+
+def test_pictures_of_equal_means_and_another_texture_are_unfamiliar() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rough = torch.rand((300, 4, 32, 32), generator=generator)
+    smooth = rough.clone()
+    smooth[:, :2] = smooth[:, :2].sort(dim=3).values
+    familiarity = fit_familiarity(
+        pool((rough[:250],)), np.arange(250), [rows[250:] for rows in pool((rough,))], refused=0.01
+    )
+    assert (familiarity((smooth,)) > 1).all()
 
 
 def test_without_held_out_pictures_what_others_learnt_moves_the_limits() -> None:

@@ -383,7 +383,7 @@ def test_familiarity_is_judged_by_the_cached_features_of_a_frozen_backbone(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunFeatures, "means", lambda *args: None)
+        patch.setattr(RunFeatures, "statistics", lambda *args: None)
         looked = trained()
     monkeypatch.setattr(familiarity, "to_images", unwanted)
     # Rounded to two bytes.
@@ -394,14 +394,14 @@ def test_familiarity_is_not_judged_by_features_from_before_fine_tuning(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[bool] = []
-    means = RunFeatures.means
+    statistics = RunFeatures.statistics
 
     def noted(self: RunFeatures, *args: Any) -> Any:
-        found = means(self, *args)
+        found = statistics(self, *args)
         looked.append(found is None)
         return found
 
-    monkeypatch.setattr(RunFeatures, "means", noted)
+    monkeypatch.setattr(RunFeatures, "statistics", noted)
     options = ("model.backbone=cnn2", "pipeline.image_size=16", "model.hidden=0")
     for enough in ("0.5", "2"):
         overrides = (*options, f"train.head_is_enough={enough}")

@@ -3,10 +3,11 @@
 At each level of the backbone the direction of the picture's features is compared with those of
 training pictures, and the distance to the third nearest counts: Out-of-Distribution Detection with
 Deep Nearest Neighbors, 2022, https://arxiv.org/abs/2204.06507. Deviations, each measured
-(docs/decisions/0043): square roots of the channels' means over all positions, so that the distances
-are Hellinger distances; and instead of the last level alone, each level has its own limit, and
-exceeding one is enough. Early levels detect that a picture is noise, empty or a drawing; late ones
-that it shows something else.
+(docs/decisions/0043, 0062): square roots of the channels' means over all positions, so that the
+distances are Hellinger distances; and instead of the last level alone, each level has its own
+limit, and exceeding one is enough. Early levels detect that a picture is noise, empty or a drawing;
+late ones that it shows something else. The texture of an early map is a level of its own: how far
+local maxima are above the mean, which the means do not tell.
 
 A given share of in-distribution pictures exceeds the limits by chance. They are estimated on
 held-out pictures only, because a network is biased towards the pictures that it was trained on.
@@ -39,6 +40,8 @@ _FEW = 100
 # Directions that differ by less are the same: engines differ by a hundredth of this.
 _LEAST_DISTANCE = 1e-3
 _TINY = 1e-6
+# Side of the windows whose maxima are taken, in positions of a feature map.
+_WINDOW = 2
 
 
 @final
@@ -49,7 +52,7 @@ class Familiarity(nn.Module):
     them.
 
     Args:
-        levels: One level for each feature map of the backbone.
+        levels: One level for each tensor that `pool` returns.
         learnt: By how much the logarithms of the distances were too small at each level because
             the network had been trained on the pictures.
     """
@@ -136,19 +139,40 @@ def _distance(own: Tensor, nearness: Tensor) -> Tensor:
 
 
 def pool(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the pooled features of each level, (N, C) float32.
-
-    The roots of the means of the channels over all positions.
+    """Return what is compared of pictures: for each level (N, D_i) float32.
 
     Args:
-        features: Feature maps, each (N, C, H, W).
+        features: Feature maps of the backbone, each (N, C_i, H_i, W_i), finest first.
     """
-    return tuple(_roots(maps.float()) for maps in features)
+    return tuple(roots(rows) for rows in statistics(features))
 
 
-def _roots(maps: Tensor) -> Tensor:
-    means = maps.mean(dim=(2, 3), keepdim=True).flatten(1)
-    return torch.sign(means) * means.abs().sqrt()
+def statistics(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return the statistics of the maps of which `pool` takes the roots, (N, D_i) float32.
+
+    The texture of the second finest map, or of the only one: the mean of the largest of 2 x 2
+    neighbouring positions, less the mean of all. Then for each map the means of the channels.
+
+    Args:
+        features: Feature maps of the backbone, each (N, C_i, H_i, W_i), finest first.
+    """
+    means = tuple(_means(maps.float()) for maps in features)
+    place = min(1, len(features) - 1)
+    return (_means(_maxima(features[place].float())) - means[place], *means)
+
+
+def roots(values: Tensor) -> Tensor:
+    """Return the square roots of the magnitudes, with the signs of the values."""
+    return torch.sign(values) * values.abs().sqrt()
+
+
+def _maxima(maps: Tensor) -> Tensor:
+    is_small = min(maps.shape[2:]) < _WINDOW
+    return maps if is_small else nn.functional.max_pool2d(maps, _WINDOW)
+
+
+def _means(maps: Tensor) -> Tensor:
+    return maps.mean(dim=(2, 3), keepdim=True).flatten(1)
 
 
 def fit_familiarity(
@@ -162,10 +186,10 @@ def fit_familiarity(
     """Fit the distances to the training pictures, and the limits to held-out pictures.
 
     Args:
-        training: Output of `pool` for windows of the training pictures, (N, C_i) for each level; N
+        training: Output of `pool` for windows of the training pictures, (N, D_i) for each level; N
             at least 2.
         samples: (N,) picture of each window.
-        held_out: The same for held-out pictures, (M, C_i); M may be 0.
+        held_out: The same for held-out pictures, (M, D_i); M may be 0.
         refused: Share of in-distribution pictures that may be marked unfamiliar, in (0, 1).
         learnt: By how much the network has learnt the training pictures, at each level, where it is
             known from networks of the same kind; None takes it from the held-out pictures.

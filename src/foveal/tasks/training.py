@@ -30,8 +30,8 @@ class Head(nn.Module, ABC):
         """
 
     @property
-    def reduces_to_means(self) -> bool:
-        """Whether `reduce` gives (N, C_i, 1, 1), the mean of each channel, for all feature maps."""
+    def reduces_to_statistics(self) -> bool:
+        """Whether `reduce` gives the `statistics` of all feature maps, as (N, D_i, 1, 1)."""
         return False
 
     @abstractmethod

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from foveal.console import Progress
 from foveal.data.cache import Windows
-from foveal.models.familiarity import Familiarity, fit_familiarity, pool
+from foveal.models.familiarity import Familiarity, fit_familiarity, pool, roots
 from foveal.models.network import Network
 from foveal.models.torch_engine import to_images
 from foveal.models.weights import digest_of
@@ -133,7 +133,7 @@ class _Sight:
         self._done = 0
 
     def of(self, side: int, network: Network, batches: Sequence[Windows]) -> list[Tensor]:
-        """Return what each level has of the windows, (N, C_i) float32, on the processor.
+        """Return what each level has of the windows, (N, D_i) float32, on the processor.
 
         Args:
             side: `TRAIN` or `VAL`, which has the windows.
@@ -142,11 +142,11 @@ class _Sight:
         """
         samples = np.concatenate([windows.samples for windows in batches])
         # Tiles of one picture are several windows, and are not cached.
-        means = self._features.means(side, network, samples) if self._units.repeats else None
-        if means is None:
+        cached = self._features.statistics(side, network, samples) if self._units.repeats else None
+        if cached is None:
             return self._looked(network, batches)
         self._advance(len(samples))
-        return list(pool(means))
+        return [roots(rows) for rows in cached]
 
     def _looked(self, network: Network, batches: Sequence[Windows]) -> list[Tensor]:
         rows: list[tuple[Tensor, ...]] = []

@@ -25,6 +25,8 @@ from foveal.workflow.units import Units
 # bf16, EfficientNet-Lite0 takes a fifth longer for batches of 32 pictures of 224 px than for 12.
 _CPU_PIXELS, _GPU_PIXELS = 1 << 19, 1 << 21
 _MOST = 128
+# Raised whenever heads reduce features to something else: a run may be resumed by a later version.
+_CONTENT = 2
 
 
 @final
@@ -82,10 +84,10 @@ class RunFeatures:
         rows = self._rows(side, self._own(side))
         return features.some(rows, views=views if side == TRAIN else 1)
 
-    def means(
+    def statistics(
         self, side: int, network: Network, samples: NDArray[np.int64]
     ) -> tuple[Tensor, ...] | None:
-        """Return the means of the feature maps of some pictures, where they are cached.
+        """Return the `statistics` of the feature maps of some pictures, where they are cached.
 
         Args:
             side: `TRAIN` or `VAL`, which has the pictures.
@@ -94,16 +96,15 @@ class RunFeatures:
             samples: (n,) the pictures.
 
         Returns:
-            One (n, C_i, 1, 1) tensor for each feature map, finest first; None where a network has
-            to look at the pictures.
+            Tensors of (n, D_i); None where a network has to look at the pictures.
         """
-        if not network.head.reduces_to_means:
+        if not network.head.reduces_to_statistics:
             return None
         file = FeatureFile.open(self._path(side), self._key(side, network))
         if file is None:
             return None
         # The first rows of a file are the plain views.
-        return file.read(self._rows(side, samples))
+        return tuple(rows.flatten(1).float() for rows in file.read(self._rows(side, samples)))
 
     def _batch_size(self, device: torch.device) -> int:
         height, width = self._prepared.pipeline.example_size
@@ -136,4 +137,4 @@ class RunFeatures:
 
     def _key(self, side: int, network: Network) -> str:
         weights = digest_of(network.backbone)
-        return f"{self._prepared.recipe.digest()}:{self._name(side)}:{weights}"
+        return f"{self._prepared.recipe.digest()}:{self._name(side)}:{weights}:{_CONTENT}"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from foveal.models.familiarity import statistics
 from foveal.tasks.training import Head, at_least_float32
 
 # The spread of a channel that never fires would be divided by; such channels are left out.
@@ -62,16 +63,16 @@ class EvidenceHead(Head):
             features: Feature maps, finest first.
 
         Returns:
-            The (N, C_i, 1, 1) means of all feature maps for a linear head, also of those that it
-            does not use: they are few numbers, and how familiar pictures are is judged by them.
-            Otherwise the map that is used.
+            For a linear head the means of all feature maps, after the texture, each (N, D_i, 1, 1):
+            also of those that it does not use, because they are few numbers, and how familiar
+            pictures are is judged by them. Otherwise the map that is used.
         """
         if self.is_linear:
-            return tuple(m.float().mean(dim=(2, 3), keepdim=True) for m in features)
+            return tuple(rows[:, :, None, None] for rows in statistics(features))
         return (features[-1],)
 
     @property
-    def reduces_to_means(self) -> bool:
+    def reduces_to_statistics(self) -> bool:
         """Whether the head is linear."""
         return self.is_linear
 
