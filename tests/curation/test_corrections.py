@@ -210,6 +210,19 @@ def test_masks_that_are_right_are_merged_with_the_sets_own_values(
     assert set(np.unique(np.asarray(PILImage.open(old / "masks" / Path(name).name)))) == {0, 7}
 
 
+def test_texts_are_not_merged_into_pictures_with_masks(
+    kept: Path, keep: Keep, tmp_path: Path
+) -> None:
+    data = tmp_path / "cells"
+    for folder in ("images", "masks"):
+        (data / folder).mkdir(parents=True)
+        (data / folder / "a.png").write_bytes(png(3))
+    keep(png(1), replace(RIGHT, target="text"))
+    with pytest.raises(DataError, match="contains pictures and masks"):
+        foveal.corrections(kept, accept="all", merge=data)
+    assert sorted(path.name for path in data.iterdir()) == ["images", "masks"]
+
+
 @pytest.mark.parametrize("odd", ["\u540d" * 86, "__MACOSX", "a:b"])
 def test_a_class_that_cannot_be_a_folder_stops_the_merge_before_it_begins(
     kept: Path, keep: Keep, tmp_path: Path, odd: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +205,15 @@ def test_sides_of_a_split_may_hold_the_named_pictures(tmp_path: Path) -> None:
 def test_folders_of_texts_are_texts(tmp_path: Path) -> None:
     source = open_source(draw(tmp_path, "AB/1.png", "AB/2.png", "C|D/1.png"), TEXT)
     assert texts(source) == {"AB/1.png": "AB", "AB/2.png": "AB", "C|D/1.png": "C|D"}
+
+
+def test_pictures_and_masks_are_no_texts(tmp_path: Path) -> None:
+    root = draw(tmp_path, "images/AB.png", "masks/AB.png")
+    with pytest.raises(DataError, match="pictures and masks") as caught:
+        open_source(root, TEXT)
+    assert caught.value.hint is not None and "--task segment" in caught.value.hint
+    source = open_source(root, replace(TEXT, layout="names"))
+    assert set(texts(source).values()) == {"AB"}
 
 
 @pytest.mark.parametrize(

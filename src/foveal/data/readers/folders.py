@@ -40,10 +40,11 @@ class FoldersReader(Reader):
         sides = _sides(inside, prefix, tops)
         samples = _samples(inside, prefix, sides)
         classes = sorted({sample.raw[0] for sample in samples if sample.raw})
-        if options.target == "labels" and options.layout == "auto" and are_pairs(classes):
+        if options.target != "mask" and options.layout == "auto" and are_pairs(classes):
+            each = "text" if options.target == "text" else "class"
             raise DataError(
                 f"{place.location} contains pictures and masks ({', '.join(classes)}), not a "
-                "folder for each class.",
+                f"folder for each {each}.",
                 hint="foveal train DATA --task segment, or --set data.layout=folders",
             )
         if not samples or (options.target == "text" and not _are_texts(samples)):
