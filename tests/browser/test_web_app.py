@@ -217,6 +217,10 @@ def test_a_dropped_file_that_is_no_picture_is_told(
         card = page.locator(".answer", has_text="notes.txt")
         expect(card.locator(".headline")).to_have_text("No answer")
         expect(card.locator(".doubt")).to_contain_text("This is no picture")
+        # On a wide screen too, there is no empty half where the picture would be.
+        page.set_viewport_size({"width": 1280, "height": 800})
+        whole, said = (card.bounding_box(), card.locator(".said").bounding_box())
+        assert said["width"] == pytest.approx(whole["width"], abs=4)
 
 
 def test_the_camera_is_answered_kept_and_let_go(
