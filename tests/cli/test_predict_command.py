@@ -1,11 +1,13 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from drawing import DrawFolder
 from heic import HEIC
 from PIL import Image as PILImage
 
@@ -303,3 +305,40 @@ def test_an_unknown_engine_is_a_usage_error(
 ) -> None:
     assert run(["predict", str(tiny_bundle.path), str(folder), "--engine", "tensorRT"]) == 2
     assert "Did you mean 'tensorrt'?" in capsys.readouterr().err
+
+
+def test_evaluate_says_which_pictures_were_left_out(
+    tiny_bundle: Bundle,
+    draw_folder: DrawFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photos = draw_folder(tmp_path / "photos", n=1)
+    (photos / "circle" / "words.png").write_text("no picture")
+    (photos / "triangle").mkdir()
+    shutil.copy(photos / "circle" / "0.png", photos / "triangle" / "1.png")
+    assert run(["evaluate", str(tiny_bundle.path), str(photos)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("2 pictures\n")
+    left_out = [line for line in said.err.splitlines() if line.startswith("warning: 1 ")]
+    assert ["cannot be read" in line or "unknown to the bundle" in line for line in left_out] == [
+        True,
+        True,
+    ]
+    assert "circle/words.png" in said.err
+    assert "triangle/1.png" in said.err
+    # Said by the table already.
+    assert "[evaluate.baseline]" not in said.err
+    assert run(["evaluate", str(tiny_bundle.path), str(photos), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_one_picture_is_not_pictures(
+    tiny_bundle: Bundle,
+    draw_folder: DrawFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photos = draw_folder(tmp_path / "photos", n=1, classes=("circle",))
+    assert run(["evaluate", str(tiny_bundle.path), str(photos)]) == 0
+    assert capsys.readouterr().out.startswith("1 picture\n")

@@ -61,6 +61,14 @@ def test_a_gain_that_no_report_shows_is_none() -> None:
     assert compared(0.001).is_beaten
 
 
+def test_a_constant_answer_without_a_score_is_given_none() -> None:
+    baseline = BaselineComparison("ant", {"accuracy": float("nan")}, Interval(-1.0, -1.0, -0.2))
+    assert not_better(insects(), baseline) == (
+        "It is not shown to be better than answering “ant” to every picture; the model gets "
+        "-100.0 points (-100.0 to -20.0)."
+    )
+
+
 def test_few_pictures_promise_what_they_show_and_name_the_goal() -> None:
     # The size of ants and bees: 48 validation pictures, two mistakes.
     logits = [[3.0, 0.0], [0.0, 3.0]] * 24

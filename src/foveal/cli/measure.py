@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -24,9 +25,13 @@ from foveal.cli.options import (
     engine_of,
     refuse_without_on,
 )
-from foveal.cli.output import metric_table, note, wrapped, write, write_json
-from foveal.console import show_messages
+from foveal.cli.output import finding_text, metric_table, note, wrapped, write, write_json
+from foveal.console import fitted, show_messages
+from foveal.data.findings import plural
 from foveal.progress import command_progress
+
+# Findings that the table and the words below it have already said.
+_SAID = frozenset({"evaluate.not_usable", "evaluate.baseline", "evaluate.trained_on"})
 
 
 @with_knobs("label_regex")
@@ -71,13 +76,16 @@ def evaluate(
     else:
         if evaluation.warning:
             write(f"warning: {evaluation.warning}")
-        write(f"{values['samples']} pictures")
+        write(plural(evaluation.samples, "picture"))
         baseline = values["baseline"]
         write(metric_table(values["metrics"], evaluation.task.metric_words, baseline["metrics"]))
         note(wrapped(baseline_words(baseline)), quiet=quiet)
         manifest = evaluation.manifest
         if words := promise(manifest.calibration, evaluation.task, folds=manifest.folds):
             note(wrapped(words), quiet=quiet)
+        for finding in evaluation.findings:
+            if finding.severity != "info" and finding.id not in _SAID:
+                note(fitted(finding_text(finding), sys.stderr), quiet=quiet)
     if out is not None:
         note(f"report  {out / 'report.html'}", quiet=quiet)
 

@@ -86,7 +86,12 @@ def metric_table(
 
 
 def write_finding(finding: Finding) -> None:
-    """Print a finding for people: what, some samples, what to do."""
+    """Print a finding as a result; see `finding_text`."""
+    write(fitted(finding_text(finding), sys.stdout))
+
+
+def finding_text(finding: Finding) -> str:
+    """Return a finding for people: what, some samples, what to do."""
     lines = [f"{finding.severity}: {finding.message} [{finding.id}]"]
     if finding.samples:
         more = finding.count - len(finding.samples[:3])
@@ -94,4 +99,4 @@ def write_finding(finding: Finding) -> None:
         lines.append(f"  {shown}{f' and {more} more' if more > 0 else ''}")
     if finding.hint:
         lines.append(f"  hint: {finding.hint}")
-    write(fitted("\n".join(lines), sys.stdout))
+    return "\n".join(lines)

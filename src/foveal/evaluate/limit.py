@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -131,8 +132,10 @@ def not_better(task: Task, baseline: BaselineComparison) -> str:
     title = task.metric_words[task.primary_metric].title
     constant = baseline.metrics[task.primary_metric]
     gain = baseline.difference
+    # The Dice of pictures without anything to find is not defined.
+    score = "" if math.isnan(constant) else f", which gets {title} {100 * constant:.1f} %"
     return (
-        f"It is not shown to be better than answering “{baseline.answer}” to every picture, which "
-        f"gets {title} {100 * constant:.1f} %; the model gets {100 * gain.value:+z.1f} points "
+        f"It is not shown to be better than answering “{baseline.answer}” to every "
+        f"picture{score}; the model gets {100 * gain.value:+z.1f} points "
         f"({100 * gain.low:+z.1f} to {100 * gain.high:+z.1f})."
     )
