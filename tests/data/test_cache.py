@@ -298,6 +298,7 @@ def test_the_frames_of_lines_are_those_of_their_own_width(tmp_path: Path) -> Non
     frames = Cache.open(tmp_path / "cache").frames(cache.whole(np.array([1, 0])))
     assert [frame.input for frame in frames] == [(16, 128), (16, 32)]
     assert [frame.original for frame in frames] == [(16, 100), (16, 30)]
+    assert cache.columns(cache.whole(np.array([1, 0]))).tolist() == [100, 30]
     assert cache.frames(cache.whole(np.array([1, 0]))) == frames
 
 
@@ -344,6 +345,16 @@ def test_frames_of_pages_are_kept_because_only_decoding_knows_them(tmp_path: Pat
     assert one.to_original(0.0, 0.0)[1] == pytest.approx(60, abs=12)
     assert none.original == (0, 0)
     assert opened.sizes[:, 1].tolist() == [one.input[1], two.input[1], 0]
+    # The rest of a strip is filling, which no stroke reaches.
+    filled = opened.columns(opened.whole(everything))[:2]
+    assert all(
+        frame.input[1] - 32 < end <= frame.input[1]
+        for frame, end in zip((one, two), filled, strict=True)
+    )
+    pixels = opened.read(opened.whole(everything))
+    assert all(
+        (row[:, end:] == 255).all() for row, end in zip(pixels, filled.tolist(), strict=False)
+    )
     assert opened.pipeline == pipeline
 
 

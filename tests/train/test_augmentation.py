@@ -461,10 +461,45 @@ def test_a_mask_is_bent_as_its_picture_is():
     assert not torch.equal(moved[0], moved[1])
 
 
+def test_a_share_of_the_pictures_is_changed_and_the_others_stay_as_they_are():
+    pixels = pictures(count=400)
+    every = augment(pixels, seed=4, noise=0.2)
+    some = augment(pixels, seed=4, noise=0.2, share=0.3)
+    stays = (some == to_float(pixels)).all((1, 2, 3))
+    assert 240 < int(stays.sum()) < 320
+    assert torch.equal(some[~stays], every[~stays])
+    assert torch.equal(augment(pixels, noise=0.2, share=0.0), to_float(pixels))
+
+
+def test_crops_that_stay_as_they_are_keep_their_masks():
+    options = {"rotation": 45, "noise": 0.2, "share": 0.5}
+    changed = Augmenter(AugmentOptions(**{**OFF, **options}), PAD)
+    wide = changed.margin(8)
+    pixels, first = pictures(count=200, height=wide, width=wide), (wide - 8) // 2
+    masks, middle = pixels[..., 0] // 2, slice(first, first + 8)
+    images, moved = changed.with_masks(pixels, masks, (8, 8), generator(0))
+    stays = (images == to_float(pixels[:, middle, middle])).all((1, 2, 3))
+    assert 70 < int(stays.sum()) < 130
+    is_same = (moved == masks[:, middle, middle]).flatten(1).all(1)
+    assert is_same[stays].all()
+    assert float(is_same[~stays].float().mean()) < 0.2
+
+
+def test_the_padding_of_a_picture_keeps_its_colour_however_the_picture_is_changed():
+    pixels = pictures(count=5, width=12)
+    filled = torch.tensor([12, 9, 4, 1, 0])
+    changed = Augmenter(AugmentOptions(**{**OFF, **EVERYTHING, "invert": 1.0}), PAD)
+    images = changed(pixels, generator(0), columns=filled)
+    padding = torch.tensor(PAD).float().view(3, 1, 1)
+    for image, width, whole in zip(images, filled, changed(pixels, generator(0)), strict=True):
+        assert torch.equal(image[:, :, width:], padding.expand(3, 9, 12)[:, :, width:])
+        assert torch.equal(image[:, :, :width], whole[:, :, :width])
+
+
 @pytest.mark.parametrize("key", EVERYTHING)
 def test_a_share_of_a_batch_is_changed_as_within_the_whole(key):
     pixels = pictures(count=8)
-    changed = Augmenter(AugmentOptions(**{**OFF, key: EVERYTHING[key]}), PAD)
+    changed = Augmenter(AugmentOptions(**{**OFF, key: EVERYTHING[key], "share": 0.7}), PAD)
     whole = changed(pixels, generator(3))
     part = changed(pixels[3:6], generator(3), Share(3, 6, 8))
     assert torch.allclose(part, whole[3:6], atol=1e-3)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from foveal.data.cache import Windows
 from foveal.pipeline import Pipeline
+from foveal.recipe import AugmentOptions
 from foveal.train.sampling import BatchOrder, windows_in_order
 
 
@@ -202,6 +203,28 @@ class RaggedReader:
         for row, index in zip(batch, windows.samples.tolist(), strict=True):
             row[:, : self.sizes[index, 1]] = index
         return batch
+
+    def columns(self, windows):
+        return self.sizes[windows.samples, 1] - 2
+
+
+def test_what_a_line_does_not_fill_stays_padding_when_it_is_changed():
+    widths, indices = [8, 16, 24], np.arange(3)
+    inverted = AugmentOptions(
+        rotation=0, zoom=0, shear=0, shift=0, brightness=0, contrast=0, color=0, invert=1.0
+    )
+    loader = picture_loader(
+        RaggedReader(widths),
+        indices,
+        {"y": torch.from_numpy(indices)},
+        batch_size=3,
+        augment=inverted,
+    )
+    (batch,) = loader.epoch(0)
+    for image, index in zip(batch.inputs, batch.targets["y"].tolist(), strict=True):
+        filled = widths[index] - 2
+        assert (image[..., :filled] == 255 - index).all()
+        assert (image[..., filled:] == 128).all()
 
 
 def test_a_loader_of_lines_pairs_pictures_of_their_width_with_their_targets():

@@ -213,6 +213,14 @@ class Cache:
         sizes = self.scan.sizes[windows.samples].tolist()
         return [self.pipeline.frame(height, width) for height, width in sizes]
 
+    def columns(self, windows: Windows) -> NDArray[np.int64]:
+        """Return (n,) int64: how many columns of each window the picture fills, then its padding.
+
+        Only for ragged pipelines.
+        """
+        ends = [frame.box_in_input()[2] for frame in self.frames(windows)]
+        return np.rint(np.array(ends, np.float64)).astype(np.int64)
+
     def close(self) -> None:
         """Close the files, so that the directory can be removed."""
         self._is_open = False

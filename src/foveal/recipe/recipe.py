@@ -38,6 +38,7 @@ _YOUNGER: Mapping[str, Any] = {
     "train.head_solver": "steps",
     "train.beta1": 0.9,
     "train.beta2": 0.999,
+    "train.augment.share": 1.0,
     "train.augment.stretch": 0.0,
     "train.augment.shrink": 0.0,
     "train.augment.fade": 0.0,

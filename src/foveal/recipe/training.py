@@ -18,6 +18,10 @@ class AugmentOptions:
     """Augmentation of training pictures, on whole batches."""
 
     enabled: Annotated[bool | None, About("Whether training pictures are augmented.")] = None
+    share: Annotated[
+        float,
+        About("Share of the pictures that are changed; the others stay as they are.", ge=0, le=1),
+    ] = 1.0
     rotation: Annotated[
         float, About("Degrees, drawn from [-rotation, rotation].", ge=0, le=180)
     ] = 10.0

@@ -37,7 +37,11 @@ class Augmenter:
         self.pad_color = pad_color
 
     def __call__(
-        self, pixels: Tensor, generator: torch.Generator, share: Share | None = None
+        self,
+        pixels: Tensor,
+        generator: torch.Generator,
+        share: Share | None = None,
+        columns: Tensor | None = None,
     ) -> Tensor:
         """Return the batch, changed.
 
@@ -46,6 +50,9 @@ class Augmenter:
             generator: Every draw comes from it; on the CPU.
             share: Which rows of a batch these are: they are changed as within the whole of it.
                 None for all.
+            columns: (N,) int64, how many columns each picture fills. The padding after them is
+                left as it is: pictures that are answered have it in that colour, whatever their
+                own. None for pictures without padding, or with padding that moves with them.
 
         Returns:
             (N, 3, H, W) float32 in [0, 255], channels last in memory.
@@ -57,6 +64,10 @@ class Augmenter:
         images = self._floats(pixels, generator, share)
         images = self._move(images, generator, share)
         images = repaint(images, options, self.pad_color, generator, share)
+        if columns is not None:
+            images = self._padded(images, columns)
+        if options.share < 1:
+            images = torch.where(self._stays(generator, share, images), to_float(pixels), images)
         return images.contiguous(memory_format=torch.channels_last)
 
     def with_masks(
@@ -84,6 +95,10 @@ class Augmenter:
         images = self._floats(pixels, generator, share)
         images, moved = self._move_both((images, masks), size, generator, share)
         images = repaint(images, self.options, self.pad_color, generator, share)
+        if self.options.is_on and self.options.share < 1:
+            stays = self._stays(generator, share, images)
+            images = torch.where(stays, _middle(to_float(pixels), size), images)
+            moved = torch.where(stays[:, 0], _middle(masks, size), moved)
         return images.contiguous(memory_format=torch.channels_last), moved
 
     def margin(self, side: int) -> int:
@@ -105,6 +120,18 @@ class Augmenter:
         options = self.options
         names = "rotation", "zoom", "shear", "shift", "stretch", "shrink"
         return any(getattr(options, name) for name in names)
+
+    def _padded(self, images: Tensor, columns: Tensor) -> Tensor:
+        """Return the pictures with the padding colour after the columns that they fill."""
+        color = torch.tensor(self.pad_color, dtype=images.dtype, device=images.device)
+        places = torch.arange(images.shape[3], device=images.device)
+        is_padding = places >= columns.to(images.device)[:, None]
+        return torch.where(is_padding[:, None, None], color.view(1, -1, 1, 1), images)
+
+    def _stays(self, generator: torch.Generator, share: Share, images: Tensor) -> Tensor:
+        """Return (N, 1, 1, 1) bool, drawn: which pictures stay as they are."""
+        stays = share.draws(1, generator) >= self.options.share
+        return stays[:, :, None, None].to(images.device)
 
     def _floats(self, pixels: Tensor, generator: torch.Generator, share: Share) -> Tensor:
         """Return the pictures with their strokes changed: before they are shrunk, if they are."""

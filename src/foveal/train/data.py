@@ -112,8 +112,14 @@ class PictureReader(Reader):
         self._classes = classes
 
     def read(self, windows: Windows) -> tuple[Tensor, ...]:
-        """Return (n, H, W, 3) uint8 RGB, and for masks (n, H, W) uint8 classes."""
+        """Return (n, H, W, 3) uint8 RGB, and what belongs to it.
+
+        For masks (n, H, W) uint8 classes; for pictures of different widths (n,) int64, the columns
+        that each fills.
+        """
         pixels = torch.from_numpy(self._cache.read(windows))
+        if self._cache.pipeline.is_ragged:
+            return pixels, torch.from_numpy(self._cache.columns(windows))
         if self._classes is None:
             return (pixels,)
         return pixels, torch.from_numpy(self._classes[self._cache.read_masks(windows)])
@@ -128,7 +134,8 @@ class PictureReader(Reader):
         """Augment pictures and masks alike."""
         draws = generator(self._seed, "augment", *seeds)
         if self._classes is None:
-            return Batch(self._augment(values[0], draws, share), targets, share)
+            pixels, *columns = values
+            return Batch(self._augment(pixels, draws, share, *columns), targets, share)
         pipeline = self._cache.pipeline
         pixels, masks = values
         size = (pipeline.height, pipeline.width)
