@@ -108,24 +108,29 @@ def test_mixed_pictures_are_refused() -> None:
     assert "train.mixup=0" in str(caught.value.hint)
 
 
-def test_text_is_hardly_turned_and_never_mirrored() -> None:
-    augment = chosen().train.augment
-    assert (augment.rotation, augment.shear, augment.zoom, augment.shift) == (3.0, 6.0, 0.06, 0.03)
+def test_half_of_the_lines_are_changed_much_and_none_is_mirrored() -> None:
+    augment = chosen(replace(LINES, widest=3.0)).train.augment
+    assert augment.share == 0.5
+    assert (augment.rotation, augment.zoom, augment.shift) == (12.0, 0.12, 0.04)
+    assert min(augment.stretch, augment.shrink, augment.invert, augment.tint, augment.stroke) > 0
     assert augment.flip_horizontal is False
 
 
 def test_long_lines_are_moved_less_so_that_their_ends_stay_in_the_picture() -> None:
-    augment = chosen(replace(LINES, widest=8.0)).train.augment
-    assert (augment.rotation, augment.zoom, augment.shift) == (1.5, 0.03, 0.015)
-    assert augment.shear == 6.0
-    # At most about a quarter of the height at the end of the longest line.
-    assert 8.0 / 2 * math.tan(math.radians(augment.rotation)) < 0.25
+    augment = chosen(replace(LINES, widest=6.0)).train.augment
+    assert (augment.rotation, augment.zoom, augment.shift) == (6.0, 0.06, 0.02)
+    assert augment.shear == 8.0
+    for widest in (1.0, 3.0, 6.0, 30.0):
+        augment = chosen(replace(LINES, widest=widest)).train.augment
+        # At most about a third of the height at the end of the longest line.
+        assert widest / 2 * math.tan(math.radians(augment.rotation)) < 0.33
 
 
-def test_joined_lines_are_long_whatever_the_page_is() -> None:
-    assert chosen(PAGES).train.augment.rotation == 0.75
-    assert chosen(PAGES, "pipeline.steps=[]").train.augment.rotation == 3.0
-    assert chosen(PAGES, "pipeline.steps=[grey]").train.augment.rotation == 3.0
+def test_pages_are_hardly_changed_as_their_steps_leave_lines_that_look_alike() -> None:
+    augment = chosen(PAGES).train.augment
+    assert (augment.rotation, augment.share, augment.invert) == (0.75, 1.0, 0.0)
+    assert chosen(PAGES, "pipeline.steps=[]").train.augment.share == 0.5
+    assert chosen(PAGES, "pipeline.steps=[grey]").train.augment.share == 0.5
     assert chosen(PAGES, "train.augment.rotation=2.0").train.augment.rotation == 2.0
 
 

@@ -32,12 +32,14 @@ _STRIP_WIDTH = 16_384
 _SPARE_WIDTH = 2
 # Lines longer than so many heights are turned, scaled and shifted less: their ends move by their
 # length times that, and must stay in the picture.
-_LONG_LINE = 4.0
+_LONG_LINE, _LONG_STRIP = 3.0, 4.0
 # Heights that a strip of joined lines is long; what comes is a page, which does not say.
 _STRIP_LENGTH = 16.0
 # Of AdamW on the two backbones for text; others take what is usual for them.
 _LR = 3e-3
 _FROM_SCRATCH = (BACKBONE, "crnn")
+_LITTLE = "little: rotated further, the ends of long lines would leave the picture"
+_MIRRORED = "a mirrored text is a different text"
 
 
 def choose_recipe(recipe: Recipe, facts: DataFacts) -> Recipe:
@@ -135,22 +137,48 @@ def _augmentation(recipe: Recipe, facts: DataFacts) -> Recipe:
         )
         return Recipe(train=TrainOptions(augment=off), reasons={"train.augment.enabled": why})
     steps = recipe.pipeline.steps or ()
-    length = facts.widest if set(LINE_STEPS).isdisjoint(steps) else _STRIP_LENGTH
-    part = min(1.0, _LONG_LINE / length)
-    # A turned or sheared line is still read; a strongly turned one is not what comes in.
+    if set(LINE_STEPS).isdisjoint(steps):
+        return _changed_lines(facts)
+    # The strips of other sources look alike: the steps have taken their paper and ink away.
+    part = _LONG_STRIP / _STRIP_LENGTH
     augment = AugmentOptions(
-        rotation=round(3.0 * part, 3),
-        zoom=round(0.06 * part, 3),
-        shear=6.0,
-        shift=round(0.03 * part, 3),
-        flip_horizontal=False,
+        rotation=3.0 * part, zoom=0.06 * part, shear=6.0, shift=0.03 * part, flip_horizontal=False
     )
     reasons = {
-        "train.augment.rotation": "a little: lines of text are nearly horizontal"
-        if part == 1
-        else "little: rotated further, the ends of long lines would leave the picture",
-        "train.augment.flip_horizontal": "a mirrored text is a different text",
+        "train.augment.rotation": _LITTLE,
+        "train.augment.flip_horizontal": _MIRRORED,
     }
+    return Recipe(train=TrainOptions(augment=augment), reasons=reasons)
+
+
+def _changed_lines(facts: DataFacts) -> Recipe:
+    """Return the changes of lines as they come, which other sources show in other ways."""
+    part = min(1.0, _LONG_LINE / facts.widest)
+    augment = AugmentOptions(
+        share=0.5,
+        rotation=round(12.0 * part, 3),
+        zoom=round(0.12 * part, 3),
+        shear=8.0,
+        shift=round(0.04 * part, 3),
+        stretch=0.7,
+        shrink=0.6,
+        flip_horizontal=False,
+        tint=0.3,
+        fade=0.6,
+        invert=0.4,
+        stroke=1.0,
+        shade=0.4,
+        lines=0.15,
+        blur=0.2,
+        noise=0.05,
+    )
+    reasons = {
+        "train.augment.share": "half of the pictures are changed much, as text from other sources "
+        "would be; the others stay as they are, so that those are learnt as well as ever",
+        "train.augment.flip_horizontal": _MIRRORED,
+    }
+    if part < 1:
+        reasons["train.augment.rotation"] = _LITTLE
     return Recipe(train=TrainOptions(augment=augment), reasons=reasons)
 
 
