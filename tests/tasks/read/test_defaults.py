@@ -126,6 +126,27 @@ def test_long_lines_are_moved_less_so_that_their_ends_stay_in_the_picture() -> N
         assert widest / 2 * math.tan(math.radians(augment.rotation)) < 0.33
 
 
+@pytest.mark.parametrize(
+    ("samples", "override", "share"),
+    [
+        (300, "seed=0", 1.0),
+        (400, "seed=0", 0.5),
+        (5000, "train.quality=fast", 0.5),
+        (700, "train.epochs=40", 1.0),
+        (2000, "train.epochs=30", 0.5),
+        (2000, "train.budget_s=60.0", 1.0),
+        (2000, "train.budget_s=600.0", 0.5),
+    ],
+)
+def test_a_short_training_changes_its_pictures_little(
+    samples: int, override: str, share: float
+) -> None:
+    augment = chosen(replace(LINES, samples=samples), override).train.augment
+    assert augment.share == share
+    assert augment.rotation == (12.0 if share < 1 else 3.0)
+    assert (augment.invert > 0) == (share < 1)
+
+
 def test_pages_are_hardly_changed_as_their_steps_leave_lines_that_look_alike() -> None:
     augment = chosen(PAGES).train.augment
     assert (augment.rotation, augment.share, augment.invert) == (0.75, 1.0, 0.0)

@@ -32,14 +32,18 @@ _STRIP_WIDTH = 16_384
 _SPARE_WIDTH = 2
 # Lines longer than so many heights are turned, scaled and shifted less: their ends move by their
 # length times that, and must stay in the picture.
-_LONG_LINE, _LONG_STRIP = 3.0, 4.0
+_LONG_LINE = 4.0
+# The same of lines that are changed much: as long as those that this was measured on.
+_MEASURED_LINE = 3.0
+# Pictures that a training sees in all, from which on half of them are changed much; with fewer, a
+# reader learns less of what is at hand (docs/decisions/0063). A budget that usually suffices.
+_MANY_SEEN, _LONG_BUDGET_S = 60_000, 300.0
 # Heights that a strip of joined lines is long; what comes is a page, which does not say.
 _STRIP_LENGTH = 16.0
 # Of AdamW on the two backbones for text; others take what is usual for them.
 _LR = 3e-3
 _FROM_SCRATCH = (BACKBONE, "crnn")
-_LITTLE = "little: rotated further, the ends of long lines would leave the picture"
-_MIRRORED = "a mirrored text is a different text"
+_LONG = "little: rotated further, the ends of long lines would leave the picture"
 
 
 def choose_recipe(recipe: Recipe, facts: DataFacts) -> Recipe:
@@ -59,7 +63,7 @@ def choose_recipe(recipe: Recipe, facts: DataFacts) -> Recipe:
             "text have many widths. Expected scratch or full for read.",
             hint="use --strategy full",
         )
-    for choose in (_steps, _geometry, _backbone, _augmentation, _schedule):
+    for choose in (_steps, _geometry, _backbone, _schedule, _augmentation):
         recipe = recipe.filled(choose(recipe, facts))
     return recipe
 
@@ -136,24 +140,50 @@ def _augmentation(recipe: Recipe, facts: DataFacts) -> Recipe:
             "difference between O and 0"
         )
         return Recipe(train=TrainOptions(augment=off), reasons={"train.augment.enabled": why})
-    steps = recipe.pipeline.steps or ()
-    if set(LINE_STEPS).isdisjoint(steps):
-        return _changed_lines(facts)
+    is_strip = not set(LINE_STEPS).isdisjoint(recipe.pipeline.steps or ())
     # The strips of other sources look alike: the steps have taken their paper and ink away.
-    part = _LONG_STRIP / _STRIP_LENGTH
-    augment = AugmentOptions(
-        rotation=3.0 * part, zoom=0.06 * part, shear=6.0, shift=0.03 * part, flip_horizontal=False
-    )
-    reasons = {
-        "train.augment.rotation": _LITTLE,
-        "train.augment.flip_horizontal": _MIRRORED,
-    }
+    if is_strip:
+        augment, reasons = _little(_STRIP_LENGTH)
+    elif _sees_many(recipe.train, facts):
+        augment, reasons = _much(facts.widest)
+    else:
+        augment, reasons = _little(facts.widest)
+    reasons["train.augment.flip_horizontal"] = "a mirrored text is a different text"
     return Recipe(train=TrainOptions(augment=augment), reasons=reasons)
 
 
-def _changed_lines(facts: DataFacts) -> Recipe:
-    """Return the changes of lines as they come, which other sources show in other ways."""
-    part = min(1.0, _LONG_LINE / facts.widest)
+def _sees_many(train: TrainOptions, facts: DataFacts) -> bool:
+    """Return whether a training is long enough to learn more than what is at hand."""
+    if train.budget_s is not None and train.budget_s < _LONG_BUDGET_S:
+        return False
+    return train.epochs is None or train.epochs * facts.samples >= _MANY_SEEN
+
+
+def _little(length: float) -> tuple[AugmentOptions, dict[str, str]]:
+    """Return changes that leave a line as it would come again, and why.
+
+    Args:
+        length: Of the longest line, in heights.
+    """
+    part = min(1.0, _LONG_LINE / length)
+    why = "a little: lines of text are nearly horizontal"
+    augment = AugmentOptions(
+        rotation=round(3.0 * part, 3),
+        zoom=round(0.06 * part, 3),
+        shear=6.0,
+        shift=round(0.03 * part, 3),
+        flip_horizontal=False,
+    )
+    return augment, {"train.augment.rotation": why if part == 1 else _LONG}
+
+
+def _much(length: float) -> tuple[AugmentOptions, dict[str, str]]:
+    """Return changes as of lines from other sources, of half of the pictures, and why.
+
+    Args:
+        length: Of the longest line, in heights.
+    """
+    part = min(1.0, _MEASURED_LINE / length)
     augment = AugmentOptions(
         share=0.5,
         rotation=round(12.0 * part, 3),
@@ -172,14 +202,12 @@ def _changed_lines(facts: DataFacts) -> Recipe:
         blur=0.2,
         noise=0.05,
     )
-    reasons = {
-        "train.augment.share": "half of the pictures are changed much, as text from other sources "
-        "would be; the others stay as they are, so that those are learnt as well as ever",
-        "train.augment.flip_horizontal": _MIRRORED,
-    }
-    if part < 1:
-        reasons["train.augment.rotation"] = _LITTLE
-    return Recipe(train=TrainOptions(augment=augment), reasons=reasons)
+    why = (
+        "half of the pictures are changed much, as text from other sources would be; the others "
+        "stay as they are, so that these are learnt as well as before"
+    )
+    reasons = {"train.augment.share": why}
+    return augment, reasons if part == 1 else {**reasons, "train.augment.rotation": _LONG}
 
 
 def _schedule(recipe: Recipe, facts: DataFacts) -> Recipe:
