@@ -227,6 +227,17 @@ def test_overconfidence_is_a_finding_and_honesty_is_none(predictor: Predictor) -
     assert "evaluate.overconfident" not in {f.id for f in right.findings}
 
 
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "Only 1 picture was measured"), (2, "Only 2 pictures were measured")]
+)
+def test_an_evaluation_of_few_pictures_says_so(
+    predictor: Predictor, count: int, words: str
+) -> None:
+    found = evaluate_bundle(predictor, many(right=count, wrong=0), options=FAST).findings
+
+    assert words in next(f for f in found if f.id == "evaluate.few_pictures").message
+
+
 def test_groups_are_measured_by_themselves_the_surest_weakness_first(
     predictor: Predictor,
 ) -> None:

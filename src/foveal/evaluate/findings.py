@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from foveal import metrics
 from foveal.bundle.promise import promise, share
+from foveal.data.findings import plural
 from foveal.evaluate.baseline import BaselineComparison
 from foveal.evaluate.limit import not_better
 from foveal.evaluate.measure import Failure, MeasuredSamples
@@ -62,8 +63,8 @@ def own_findings(
             Finding(
                 "evaluate.few_pictures",
                 "info",
-                f"Only {count} pictures were measured: the share of right answers is "
-                f"between {100 * low:.0f} and {100 * high:.0f} %.",
+                f"Only {plural(count, 'picture')} {'was' if count == 1 else 'were'} measured: the "
+                f"share of right answers is between {100 * low:.0f} and {100 * high:.0f} %.",
                 count=count,
                 hint="evaluate on more pictures",
             )
