@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from unittest.mock import Mock
 
 import pytest
@@ -42,6 +43,35 @@ def is_near(found: Tensor, expected: Tensor) -> bool:
     too much or too little is far more.
     """
     return bool((found - expected).norm() <= 0.03 * expected.norm() + 1e-6)
+
+
+def amid_nan(values: Tensor) -> Tensor:
+    """Return the same values in bf16, channels last, in the midst of memory full of NaN."""
+    pictures, channels, height, width = values.shape
+    spare = 4096
+    memory = torch.full((values.numel() + 2 * spare,), torch.nan, dtype=torch.bfloat16)
+    strides = (channels * height * width, 1, width * channels, channels)
+    placed = memory.as_strided((pictures, channels, height, width), strides, spare)
+    return placed.copy_(values)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("padding", [1, 2])
+def test_what_lies_beside_a_map_counts_for_nothing(width: int, stride: int, padding: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for channels, height, size in itertools.product((2, 8, 20), (2, 3, 4, 8), (3, 5)):
+        if min(height, width) + 2 * padding < size:
+            continue
+        inputs = torch.randn(3, channels, height, width, generator=generator).bfloat16()
+        weight = torch.randn(channels, 1, size, size, generator=generator).bfloat16()
+        output = F.conv2d(inputs.float(), weight.float(), None, stride, padding, 1, channels)
+        gradient = torch.randn(output.shape, generator=generator).bfloat16()
+        expected = F.grad.conv2d_weight(
+            inputs.float(), weight.shape, gradient.float(), stride, padding, 1, channels
+        )
+        found = depthwise._of_weight(amid_nan(gradient), amid_nan(inputs), weight, stride, padding)
+        assert is_near(found.float(), expected), (channels, height, size)
 
 
 @settings(max_examples=60, deadline=None)

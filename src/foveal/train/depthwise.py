@@ -127,7 +127,9 @@ def _of_weight(
 ) -> Tensor:
     """Return the gradient of the kernels (C, 1, K, K)."""
     size = weight.shape[-1]
-    if size == _TILE:
+    # With padding and a single output in a row, oneDNN 3.12 reads beyond the row. What lies there
+    # is multiplied by zero, but may be NaN.
+    if size == _TILE and gradient.shape[3] > 1:
         return _of_tile(gradient, inputs, weight, stride, padding)
     padded = F.pad(inputs, (padding,) * 4) if padding else inputs
     height, width = ((side - 1) * stride + _TILE for side in gradient.shape[2:])
