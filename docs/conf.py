@@ -24,7 +24,10 @@ nitpicky = True
 # No inventories of other projects: the site is built without a network.
 nitpick_ignore_regex = [
     ("py:.*", r"(numpy|np|npt|os|pathlib|collections|datetime|PIL|pydantic|typing|torch)\..*"),
-    ("py:.*", r"NDArray|Image\.Image|Path|PictureLike|Recipe|StoreFiles|Measure|Link"),
+    (
+        "py:.*",
+        r"NDArray|(PIL)?Image\.Image|Path(Like)?|PictureLike|Recipe|StoreFiles|Measure|Link",
+    ),
     ("py:.*", r"ReviewSession"),
     # Types of attributes that are not part of the public interface.
     ("py:.*", r"foveal\..*"),

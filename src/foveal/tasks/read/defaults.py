@@ -163,7 +163,7 @@ def _little(length: float) -> tuple[AugmentOptions, dict[str, str]]:
     """Return changes that leave a line as it would come again, and why.
 
     Args:
-        length: Of the longest line, in heights.
+        length: Length of the longest line, in heights.
     """
     part = min(1.0, _LONG_LINE / length)
     why = "a little: lines of text are nearly horizontal"
@@ -181,7 +181,7 @@ def _much(length: float) -> tuple[AugmentOptions, dict[str, str]]:
     """Return changes as of lines from other sources, of half of the pictures, and why.
 
     Args:
-        length: Of the longest line, in heights.
+        length: Length of the longest line, in heights.
     """
     part = min(1.0, _MEASURED_LINE / length)
     augment = AugmentOptions(
