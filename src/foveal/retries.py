@@ -129,7 +129,7 @@ def is_passing(error: BaseException) -> bool:
         isinstance(each, (TimeoutError, ConnectionError, EOFError))
         or (isinstance(each, OSError) and each.errno in _PASSING_ERRNO)
         or not _PASSING_ERRORS.isdisjoint(_names(each))
-        for each in _chain(error)
+        for each in causes(error)
     )
 
 
@@ -140,7 +140,7 @@ def is_refused(error: BaseException) -> bool:
         or status_of(error) in _REFUSED_STATUS
         # gcsfs has no class for it.
         or str(error).startswith("Forbidden:")
-        or any(not _CREDENTIALS_ERRORS.isdisjoint(_names(each)) for each in _chain(error))
+        or any(not _CREDENTIALS_ERRORS.isdisjoint(_names(each)) for each in causes(error))
     )
 
 
@@ -150,7 +150,7 @@ def status_of(error: BaseException) -> int | None:
     What made a client say that a connection broke is no answer of the server, even where it has a
     status: aiohttp's parser gives 400 to a body that ends too early.
     """
-    for each in _chain(error):
+    for each in causes(error):
         answer = getattr(each, "response", None)
         if isinstance(answer, dict):
             found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -168,13 +168,13 @@ def status_of(error: BaseException) -> int | None:
 def reason(error: BaseException) -> str:
     """Return in a few words what went wrong, without anything secret."""
     status = status_of(error)
-    if any(not _CREDENTIALS_ERRORS.isdisjoint(_names(each)) for each in _chain(error)):
+    if any(not _CREDENTIALS_ERRORS.isdisjoint(_names(each)) for each in causes(error)):
         return f"there are no valid credentials ({_first_line(error)})"
     if is_refused(error):
         return f"access is denied ({status or 403})"
     if status is not None:
         return f"the server answered {status}: {_first_line(error)}"
-    if any(isinstance(each, TimeoutError) for each in _chain(error)):
+    if any(isinstance(each, TimeoutError) for each in causes(error)):
         return "the request timed out"
     return _first_line(error)
 
@@ -217,7 +217,8 @@ def _first_line(error: BaseException) -> str:
     return text.splitlines()[0].rstrip(".")
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those that it came from, the nearest first."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -288,7 +288,8 @@ class ShardFolder:
             DataError: If a shard is damaged.
         """
         unread = 0
-        for number in range(manifest.shards):
+        # The last first: of a job that was interrupted it is missing, and no other need be read.
+        for number in reversed(range(manifest.shards)):
             found = self.read(number, manifest)
             if found is None:
                 return None

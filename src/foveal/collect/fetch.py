@@ -14,6 +14,7 @@ import httpcore
 
 from foveal.collect.network import PublicBackend, RefusedHostError, UnknownHostError
 from foveal.collect.waiting import retry_after
+from foveal.retries import causes
 
 # A host that sends a byte now and then never times out by itself.
 _SLOWEST = 10
@@ -229,10 +230,6 @@ def _unpacker(answer: Response) -> zlib._Decompress | None:
     raise FetchError("unknown encoding", status=answer.status)
 
 
-def _is_tls(error: BaseException | None) -> bool:
+def _is_tls(error: BaseException) -> bool:
     """Return whether it is about the certificate; the error of the system is the cause of ours."""
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(isinstance(each, ssl.SSLError) for each in causes(error))

@@ -189,8 +189,8 @@ def _pool_globally(model: onnx.ModelProto) -> None:
             del node.input[1:]
             del node.attribute[:]
     # ONNX Runtime warns of each constant that no operator reads.
-    read = {name for node in graph.node for name in node.input}
-    for tensor in [t for t in graph.initializer if t.name in axes.keys() - read]:
+    unread = axes.keys() - {name for node in graph.node for name in node.input}
+    for tensor in [t for t in graph.initializer if t.name in unread]:
         graph.initializer.remove(tensor)
 
 

@@ -17,6 +17,7 @@ from foveal.bundle.bundle import MANIFEST_NAME, Bundle
 from foveal.destination import cache_directory
 from foveal.errors import BundleError, StoreError, UsageError, reason
 from foveal.extras import import_extra
+from foveal.retries import causes
 from foveal.store.record import StoredVersion
 from foveal.store.state import LIVE
 from foveal.version import __version__
@@ -207,10 +208,5 @@ def _asking(target: str) -> Iterator[None]:
 
 def _network_failure(error: BaseException) -> str | None:
     """Return why a server was not reached: the error of the system that MLflow's is about."""
-    failure: str | None = None
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, _NETWORK_ERRORS):
-            failure = reason(cause)
-        cause = cause.__cause__ or cause.__context__
-    return failure
+    failures = [reason(each) for each in causes(error) if isinstance(each, _NETWORK_ERRORS)]
+    return failures[-1] if failures else None
